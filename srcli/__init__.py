@@ -1,0 +1,25 @@
+"""Super-resolution for photographs and rasters: ``srcli.upscale`` and ``srcli.load_model``."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from srcli.models.weights import load_model as load_model
+    from srcli.pipelines.upscale_array import upscale as upscale
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_model", "upscale"]
+
+_EXPORTS = {
+    "load_model": "srcli.models.weights",
+    "upscale": "srcli.pipelines.upscale_array",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, so that ``import srcli`` alone stays cheap."""
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'srcli' has no attribute {name!r}")

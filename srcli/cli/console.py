@@ -1,0 +1,159 @@
+"""Show progress: bars on a terminal, a line every few seconds elsewhere, all of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from srcli.ports.progress import NoTask, Task
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    import rich.progress
+
+LINE_SECONDS = 5.0
+"""Time between two lines of progress where there is no terminal."""
+
+
+class Console:
+    """A ``Progress`` for people; use as a context manager.
+
+    Args:
+        quiet: Show errors only.
+        verbose: Show detail messages too.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet = quiet
+        self.verbose = verbose
+        self._bars: rich.progress.Progress | None = None
+
+    def __enter__(self) -> Self:
+        """Start drawing if there is a terminal."""
+        if not self.quiet and sys.stderr.isatty():
+            self._bars = _make_bars()
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop drawing."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a bar, or lines."""
+        if self.quiet:
+            return NoTask()
+        if self._bars is not None:
+            return _BarTask(self._bars, label, total, unit)
+        return _LineTask(label, total, unit)
+
+    def message(self, text: str) -> None:
+        """Show a line unless quiet."""
+        if not self.quiet:
+            self._line(text)
+
+    def detail(self, text: str) -> None:
+        """Show a line if verbose."""
+        if self.verbose:
+            self._line(text)
+
+    def warn(self, text: str) -> None:
+        """Show a warning unless quiet."""
+        if not self.quiet:
+            self._line(f"warning: {text}")
+
+    def error(self, text: str) -> None:
+        """Show an error, always."""
+        self._line(f"error: {text}")
+
+    def _line(self, text: str) -> None:
+        if self._bars is not None:
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            click.echo(text, err=True)
+
+
+def _make_bars() -> rich.progress.Progress:
+    from rich import progress
+    from rich.console import Console as RichConsole
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+        progress.TextColumn("{task.fields[text]}", markup=False),
+        progress.TimeRemainingColumn(),
+        console=RichConsole(stderr=True),
+        transient=True,
+    )
+
+
+class _BarTask:
+    def __init__(
+        self, bars: rich.progress.Progress, label: str, total: float | None, unit: str
+    ) -> None:
+        self._bars = bars
+        self._id = bars.add_task(label, total=total or 1, unit=unit, text="")
+
+    def advance(self, amount: float = 1.0) -> None:
+        self._bars.advance(self._id, amount)
+
+    def describe(self, text: str) -> None:
+        self._bars.update(self._id, text=text)
+
+    def close(self) -> None:
+        self._bars.remove_task(self._id)
+
+
+class _LineTask:
+    def __init__(self, label: str, total: float | None, unit: str) -> None:
+        self._label, self._total, self._unit = label, total, unit
+        self._done = 0.0
+        self._text = ""
+        self._start = self._shown = time.monotonic()
+
+    def advance(self, amount: float = 1.0) -> None:
+        self._done += amount
+        now = time.monotonic()
+        if now - self._shown >= LINE_SECONDS:
+            self._shown = now
+            self._show(now)
+
+    def describe(self, text: str) -> None:
+        self._text = text
+
+    def close(self) -> None:
+        """Nothing is left on the screen to take away."""
+
+    def _show(self, now: float) -> None:
+        parts = [f"{self._label}: {self._done:.0f}"]
+        if self._total:
+            parts.append(f"of {self._total:.0f}")
+        parts.append(self._unit)
+        if self._total and self._done:
+            left = (now - self._start) * (self._total - self._done) / self._done
+            parts.append(f"({_duration(left)} left)")
+        if self._text:
+            parts.append(self._text)
+        click.echo(" ".join(parts), err=True)
+
+
+def _duration(seconds: float) -> str:
+    whole = max(round(seconds), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,58 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Command = Callable[..., Any]
+
+SCALES = click.Choice(["2", "3", "4"])
+
+
+def talk(command: Command) -> Command:
+    """Add ``--verbose`` and ``--quiet``."""
+    command = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")(command)
+    return click.option("-v", "--verbose", is_flag=True, help="Say more of what is done.")(command)
+
+
+def machine(command: Command) -> Command:
+    """Add ``--device`` and ``--precision``."""
+    command = click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        default="auto",
+        show_default=True,
+        help="Number format of the network; auto takes half precision for 8-bit pictures "
+        "where the machine computes it natively.",
+    )(command)
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where to compute.",
+    )(command)
+
+
+def json_output(command: Command) -> Command:
+    """Add ``--json``."""
+    return click.option(
+        "--json",
+        "json_file",
+        metavar="FILE",
+        help="Write the result as JSON; '-' is standard output, then all else goes to stderr.",
+    )(command)
+
+
+def write_json(target: str, text: str) -> None:
+    """Write JSON text to a file or, for '-', to standard output."""
+    if target == "-":
+        click.echo(text)
+        return
+    with click.open_file(target, "w", encoding="utf-8", atomic=True) as file:
+        file.write(text + "\n")

@@ -1,0 +1,1 @@
+"""Training pictures: found, decoded, paired, cut into patches."""

@@ -1,0 +1,52 @@
+"""Every error that a user can cause, each with the exit code that the command line returns."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process returns to the shell."""
+
+    OK = 0
+    """All inputs were done."""
+    PARTIAL = 1
+    """Some inputs failed; the others were done."""
+    USAGE = 2
+    """Wrong usage, or nothing usable among the inputs."""
+    INTERRUPTED = 130
+    """Ctrl-C or SIGTERM."""
+
+
+class SrxError(Exception):
+    """Base of all errors with a message meant for the user; anything else is a bug."""
+
+    exit_code = ExitCode.USAGE
+
+
+class UsageError(SrxError):
+    """Arguments that contradict each other or name something that is not there."""
+
+
+class RecipeError(SrxError):
+    """A training recipe with an unknown field or an impossible value."""
+
+
+class ModelError(SrxError):
+    """A model that does not exist, lacks the scale asked for, or cannot be loaded."""
+
+
+class DataError(SrxError):
+    """A data set that is missing, empty or does not fit its use."""
+
+
+class PictureError(SrxError):
+    """One picture that cannot be read or written; the others go on."""
+
+    exit_code = ExitCode.PARTIAL
+
+
+class InferenceError(SrxError):
+    """A network that gave non-finite values or did not fit into memory."""
+
+    exit_code = ExitCode.PARTIAL

@@ -1,0 +1,1 @@
+"""Pixels and files: resizing, colour, photographs. No torch here."""

@@ -1,0 +1,125 @@
+"""The torch engine: batches of tiles through a network, blended into rows on the device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.inference.band import TorchBand
+from srcli.ports.engine import OutOfMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from srcli.inference.tiling import Grid
+
+CPU_BATCH_PIXELS = 48 * 1024
+"""Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
+GPU_BATCH_PIXELS = 4 * 1024 * 1024
+
+
+class TorchEngine:
+    """Run a network on tiles; implements ``srcli.ports.engine.Engine``.
+
+    Args:
+        network: Takes and gives (N, 3, H, W) RGB in [0, 1]; has ``scale``, ``multiple_of``, ``minimum``.
+        device: Where it runs.
+        half: Half precision of the forward pass; None for fp32.
+        batch: Tiles at once; None chooses.
+        tta: Average over the 8 flips and rotations.
+        plain: fp32 in PyTorch's default layout, for comparisons.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        device: torch.device,
+        half: torch.dtype | None = None,
+        batch: int | None = None,
+        tta: bool = False,
+        plain: bool = False,
+    ) -> None:
+        self.device = device
+        self.half = half
+        self.tta = tta
+        self._batch = batch
+        # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
+        last = not plain and (half is not None or device.type == "cuda")
+        self._layout = torch.channels_last if last else torch.contiguous_format
+        self.network = network.to(device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+        self._multiple = int(getattr(network, "multiple_of", 1))
+        self._minimum = int(getattr(network, "minimum", 1))
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel."""
+        return int(self.network.scale)  # type: ignore[arg-type]
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Tiles of this size to try at once."""
+        if self._batch is not None:
+            return self._batch
+        pixels = GPU_BATCH_PIXELS if self.device.type == "cuda" else CPU_BATCH_PIXELS
+        return max(1, min(64, pixels // (height * width)))
+
+    def run(self, tiles: NDArray[Any]) -> Sequence[Tensor | None]:
+        """Enlarge tiles (N, H, W, C); see ``srcli.ports.engine.Engine.run``."""
+        try:
+            with torch.inference_mode():
+                out = self._enlarge(self._upload(tiles))
+                finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
+                good: list[bool] = finite.tolist()
+                if self.half is not None and not all(good):
+                    out = out.clone()
+                    bad = ~finite
+                    out[bad] = self._enlarge(self._upload(tiles)[bad], exact=True)
+                    good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory from error
+        return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
+
+    def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
+        """Return a new band; see ``srcli.ports.engine.Engine.band``."""
+        return TorchBand(
+            grid, scale=self.scale, channels=channels, dtype=dtype, device=self.device
+        )
+
+    def _upload(self, tiles: NDArray[Any]) -> Tensor:
+        kind = tiles.dtype
+        if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
+            tiles = tiles.astype(np.int32)
+        x = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device).permute(0, 3, 1, 2).float()
+        if kind in (np.uint8, np.uint16):
+            x = x / float(np.iinfo(kind).max)
+        return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+
+    def _enlarge(self, x: Tensor, *, exact: bool = False) -> Tensor:
+        if not self.tta:
+            return self._forward(x, exact)
+        total = torch.zeros(())
+        for turns in range(4):
+            for mirrored in (False, True):
+                turned = torch.rot90(x.flip(3) if mirrored else x, turns, (2, 3))
+                back = torch.rot90(self._forward(turned, exact), -turns, (2, 3))
+                total = (back.flip(3) if mirrored else back) + total.to(back.device)
+        return total / 8
+
+    def _forward(self, x: Tensor, exact: bool) -> Tensor:
+        height, width = x.shape[2:]
+        padded = F.pad(x, (0, self._padding(width), 0, self._padding(height)), mode="replicate")
+        half = None if exact else self.half
+        with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
+            out: Tensor = self.network(padded.contiguous(memory_format=self._layout))
+        return out[:, :, : height * self.scale, : width * self.scale].float()
+
+    def _padding(self, length: int) -> int:
+        wanted = max(length, self._minimum)
+        return -(-wanted // self._multiple) * self._multiple - length

@@ -1,0 +1,103 @@
+"""Attention blocks: contrast-aware channel attention and the asymmetric non-local residual block."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def contrast(features: Tensor) -> Tensor:
+    """Standard deviation plus mean of every channel (IMDN, Hui et al. 2019).
+
+    Args:
+        features: (N, C, H, W).
+
+    Returns:
+        (N, C, 1, 1); population deviation with 1e-6 under the root, so that flat maps have a gradient.
+    """
+    # Computed in fp32: the variance of nearly flat maps vanishes in half precision.
+    # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
+    exact = features.float()
+    mean = exact.mean(dim=(2, 3), keepdim=True)
+    variance = (exact - mean).square().mean(dim=(2, 3), keepdim=True)
+    return ((variance + 1e-6).sqrt() + mean).to(features.dtype)
+
+
+class ContrastChannelAttention(nn.Module):
+    """CCA: scale channels by a gate computed from their contrast (IMDN, RFDN).
+
+    Args:
+        channels: Channels in and out.
+        reduction: How many times narrower the bottleneck of the gate is.
+    """
+
+    def __init__(self, *, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.expand = nn.Conv2d(channels // reduction, channels, 1)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Gate (N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        return torch.sigmoid(self.expand(F.relu(self.squeeze(contrast(x)))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gated (N, C, H, W)."""
+        return x * self.gate(x)
+
+
+class AsymmetricNonLocal(nn.Module):
+    """ANRB: every pixel attends to a pyramid of pooled regions (SPEC g-idrn 1.3, Zhu et al. 2019).
+
+    The pyramid pools the WHOLE input, so that a tile sees other statistics than its picture.
+
+    Args:
+        channels: Channels in and out.
+        bins: Edge lengths of the pooled grids; empty means no pooling, attention over all pixels.
+        chunk: Queries handled at once, which bounds memory to ``chunk`` times the number of keys.
+    """
+
+    def __init__(
+        self, *, channels: int, bins: tuple[int, ...] = (1, 3, 6, 8), chunk: int = 1 << 16
+    ) -> None:
+        super().__init__()
+        self.bins = tuple(bins)
+        self.chunk = chunk
+        self.query = nn.Conv2d(channels, 1, 1)
+        self.key = nn.Conv2d(channels, 1, 1)
+        self.value = nn.Conv2d(channels, 1, 1)
+        self.out = nn.Conv2d(1, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the attended value to (N, C, H, W)."""
+        n, _, h, w = x.shape
+        query: Tensor = self.query(x)
+        # Pooling commutes with 1x1 convolutions, yet the maps have one channel: pooling them is cheap.
+        key, value = self._pyramid(self.key(x)), self._pyramid(self.value(x))
+        attended = [
+            attend(part, key, value) for part in query.flatten(2).split(self.chunk, dim=2)
+        ]
+        mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
+        out: Tensor = self.out(mixed)
+        return out + x
+
+    def _pyramid(self, maps: Tensor) -> Tensor:
+        if not self.bins:
+            return maps.flatten(2)
+        return torch.cat([F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Softmax attention of one-channel maps, not scaled.
+
+    Args:
+        query: (N, 1, Q).
+        key: (N, 1, S).
+        value: (N, 1, S).
+
+    Returns:
+        (N, 1, Q) in fp32.
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        scores = query.float().transpose(1, 2) * key.float()
+        return (scores.softmax(dim=2) @ value.float().transpose(1, 2)).transpose(1, 2)

@@ -1,0 +1,55 @@
+"""Named evaluation protocols: channel, rounding, border, and what they reproduce (SPEC.md section 0)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.imaging.colour import luma
+from srcli.imaging.resize import to_dtype
+from srcli.metrics.fidelity import psnr, ssim
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How two 8-bit pictures are compared; borders of ``scale`` pixels are left out."""
+
+    name: str
+    description: str
+    channel: str
+    """``y`` or ``rgb``."""
+    round_luma: bool = False
+    """Round Y to 8 bits before comparing."""
+
+    def planes(self, picture: Array, shave: int) -> Array:
+        """Return what is compared of a (H, W, 3) uint8 picture, without its border."""
+        if picture.dtype != np.uint8:
+            raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")
+        if min(picture.shape[:2]) <= 2 * shave:
+            raise ValueError(f"nothing is left after shaving {shave} pixels")
+        area = picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
+        if self.channel == "rgb":
+            return area
+        y = luma(area)
+        return to_dtype(y, np.dtype(np.uint8)) if self.round_luma else y
+
+    def score(self, sr: Array, hr: Array, shave: int) -> tuple[float, float]:
+        """PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
+        a, b = self.planes(sr, shave), self.planes(hr, shave)
+        return psnr(a, b), ssim(a, b)
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "y": Protocol(
+        name="y",
+        description="BT.601 Y not rounded, gray as R=G=B, border of scale pixels left out",
+        channel="y",
+    ),
+}

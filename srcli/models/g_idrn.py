@@ -1,0 +1,167 @@
+"""G-IDRN: group-information distillation residual network (SPEC.md section 1; journal paper, 2024)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.attention import AsymmetricNonLocal
+from srcli.layers.residual import DenseShortcut, FeatureDistillationBlock, GroupDistillationBlock
+from srcli.layers.resize import bicubic_phases
+
+
+class GIDRN(nn.Module):
+    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's final model.
+
+    With ``dense_shortcut`` the blocks stand in groups (3 groups of 3 by default), joined inside and
+    among each other by dense shortcuts; without it they stand in the frame of RFDN: all outputs
+    concatenated, fused by a 1x1 convolution.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels of the body (72; the RFDB variants of the ablation use 48).
+        num_blocks: Distillation blocks in all.
+        num_groups: Groups of blocks with dense shortcuts.
+        group_width: Channels in a group of the 3x3 convolutions of a G-IDB.
+        block: ``g-idb`` or the ``rfdb`` it replaces.
+        dual_path: Reconstruct from the features and, by a 5x5 convolution, from the LR image; else
+            the global skip connection of RFDN.
+        dense_shortcut: Dense shortcuts instead of the concatenation of all blocks.
+        ds_initial: Start value of the shortcut weights; 1 makes the features explode.
+        ds_self: Shortcuts from a module's input to its own output too.
+        outer_shortcut: Shortcuts among the groups too; the paper's ablation models have none.
+        group_fuse: Fuse the outputs of the groups by a 1x1 convolution instead of outer shortcuts.
+        anrb: Asymmetric non-local residual block before the upsampling.
+        anrb_bins: Its pooled grids; empty for none.
+        slope: Negative slope of the leaky ReLUs.
+    """
+
+    colour = "rgb"
+    minimum = 1
+    multiple_of = 1
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 72,
+        num_blocks: int = 9,
+        num_groups: int = 3,
+        group_width: int = 8,
+        block: Literal["g-idb", "rfdb"] = "g-idb",
+        dual_path: bool = True,
+        dense_shortcut: bool = True,
+        ds_initial: float = 0.1,
+        ds_self: bool = False,
+        outer_shortcut: bool = True,
+        group_fuse: bool = False,
+        anrb: bool = True,
+        anrb_bins: tuple[int, ...] = (1, 3, 6, 8),
+        slope: float = 0.05,
+    ) -> None:
+        super().__init__()
+        if block == "g-idb" and channels % group_width:
+            raise ValueError(f"channels={channels} does not divide by group_width={group_width}")
+        if dense_shortcut and num_blocks % num_groups:
+            raise ValueError(f"num_blocks={num_blocks} does not divide by num_groups={num_groups}")
+        self.scale = scale
+        self.slope = slope
+        self.dual_path = dual_path
+
+        def make() -> nn.Module:
+            if block == "rfdb":
+                return FeatureDistillationBlock(channels=channels, slope=slope)
+            return GroupDistillationBlock(channels=channels, group_width=group_width, slope=slope)
+
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.body: nn.Module
+        if dense_shortcut:
+            groups = [
+                DenseShortcut(
+                    [make() for _ in range(num_blocks // num_groups)],
+                    initial=ds_initial,
+                    include_self=ds_self,
+                )
+                for _ in range(num_groups)
+            ]
+            if group_fuse:
+                self.body = Concatenation(groups, channels=channels, slope=slope)
+            elif outer_shortcut:
+                self.body = DenseShortcut(groups, initial=ds_initial, include_self=ds_self)
+            else:
+                self.body = nn.Sequential(*groups)
+        else:
+            self.body = Concatenation(
+                [make() for _ in range(num_blocks)], channels=channels, slope=slope
+            )
+        self.smooth = None if dual_path else nn.Conv2d(channels, channels, 3, padding=1)
+        self.non_local = (
+            AsymmetricNonLocal(channels=channels, bins=tuple(anrb_bins)) if anrb else None
+        )
+        self.up = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
+        self.direct = nn.Conv2d(3, 3 * scale * scale, 5, padding=2) if dual_path else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
+        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
+            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        head: Tensor = self.head(x)
+        features: Tensor = self.body(head)
+        if self.smooth is not None:
+            features = self.smooth(features) + head
+        if self.non_local is not None:
+            features = self.non_local(features)
+        out: Tensor = self.up(features)
+        if self.direct is not None:
+            # The image path carries the picture itself: half precision would cost it 8-bit steps.
+            with torch.autocast(x.device.type, enabled=False):
+                image: Tensor = self.direct(x.float())
+                out = out.float() + image
+        return F.pixel_shuffle(out, self.scale)
+
+    @torch.no_grad()
+    def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
+        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+
+        Args:
+            deep_gain: Factor on the initial weights of the deep path's last convolution.
+        """
+        self.up.weight.mul_(deep_gain)
+        assert self.up.bias is not None
+        self.up.bias.zero_()
+        if self.direct is None:
+            return
+        kernels = bicubic_phases(self.scale)
+        self.direct.weight.zero_()
+        assert self.direct.bias is not None
+        self.direct.bias.zero_()
+        steps = self.scale * self.scale
+        for channel in range(3):
+            self.direct.weight[channel * steps : (channel + 1) * steps, channel] = kernels
+
+
+class Concatenation(nn.Module):
+    """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
+
+    Args:
+        modules: Each maps ``channels`` to ``channels``.
+        channels: Channels in and out.
+        slope: Negative slope of the leaky ReLU after the fusion.
+    """
+
+    def __init__(self, modules: list[nn.Module] | list[DenseShortcut], *, channels: int, slope: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(modules)
+        self.fuse = nn.Conv2d(len(modules) * channels, channels, 1)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        outputs: list[Tensor] = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return F.leaky_relu(self.fuse(torch.cat(outputs, dim=1)), self.slope)

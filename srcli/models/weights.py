@@ -1,0 +1,229 @@
+"""Load and save weights: safetensors whose metadata name the network; foreign .pth files read safely."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from srcli.errors import ModelError
+from srcli.models import MODELS, build_network, find_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = "1"
+CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
+PREFIXES = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsInfo:
+    """What the metadata of a weights file say."""
+
+    model: str
+    scale: int
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the constructor, without the scale."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Everything else, such as recipe and iterations."""
+
+
+def weights_dir() -> Path:
+    """Folder of the shipped weights: inside the installed package, else beside its sources."""
+    packaged = Path(str(files("srcli") / "_weights"))
+    return packaged if packaged.is_dir() else Path(__file__).resolve().parents[2] / "weights"
+
+
+def weights_path(name: str, scale: int) -> Path:
+    """File of the shipped weights of one model at one scale; it need not exist."""
+    return weights_dir() / f"{name}-x{scale}.safetensors"
+
+
+def shipped_scales(name: str) -> tuple[int, ...]:
+    """Scales at which a model can be used as installed."""
+    entry = find_entry(name)
+    if not entry.trained:
+        return entry.scales
+    return tuple(scale for scale in entry.scales if weights_path(name, scale).is_file())
+
+
+def save_weights(
+    path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo, *, half: bool = False
+) -> None:
+    """Write weights atomically.
+
+    Args:
+        path: Target, ``.safetensors``.
+        tensors: The network's state.
+        info: Goes into the metadata.
+        half: Store float16.
+    """
+    metadata = {
+        "srx_format": FORMAT,
+        "model": info.model,
+        "scale": str(info.scale),
+        "network": json.dumps(dict(info.network), sort_keys=True),
+        **info.notes,
+    }
+    stored = {
+        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in tensors.items()
+    }
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(stored, part, metadata=metadata)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo | None]:
+    """Read the tensors of a weights file, and its metadata if it is ours.
+
+    Args:
+        path: ``.safetensors``, or a ``.pth``/``.pt``/``.ckpt`` checkpoint of other software, of which
+            only plain tensors are read (no code runs).
+
+    Raises:
+        ModelError: If the file is missing, damaged or holds anything but tensors.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such weights file")
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as stored:
+                tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+                return tensors, _parse(path, stored.metadata() or {})
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path}: damaged weights file ({error}); get it again") from error
+    return _read_checkpoint(path), None
+
+
+def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
+    if "srx_format" not in metadata:
+        return None
+    known = {"srx_format", "model", "scale", "network"}
+    try:
+        network = json.loads(metadata["network"])
+        return WeightsInfo(
+            model=metadata["model"],
+            scale=int(metadata["scale"]),
+            network={k: tuple(v) if isinstance(v, list) else v for k, v in network.items()},
+            notes={k: v for k, v in metadata.items() if k not in known},
+        )
+    except (KeyError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: metadata cannot be read ({error})") from error
+
+
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises many kinds for damaged or unsafe pickles
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"{path}: not a checkpoint that can be read safely ({reason}); "
+            f"convert it to .safetensors where you trust it"
+        ) from error
+    for key in CHECKPOINT_KEYS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ModelError(f"{path}: holds no table of tensors")
+    return {_strip(str(key)): value for key, value in content.items()}
+
+
+def _strip(key: str) -> str:
+    for prefix in PREFIXES:
+        key = key.removeprefix(prefix)
+    return key
+
+
+def load_state(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Copy tensors into a network, all of them and nothing else.
+
+    Raises:
+        ModelError: If names or shapes differ.
+    """
+    own = network.state_dict()
+    missing, extra = own.keys() - tensors.keys(), tensors.keys() - own.keys()
+    wrong = [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
+    if missing or extra or wrong:
+        raise ModelError(
+            f"{origin}: does not fit the network ({len(missing)} tensors missing, "
+            f"{len(extra)} unknown, {len(wrong)} of another shape)"
+        )
+    network.load_state_dict({key: tensors[key].to(own[key].dtype) for key in own})
+
+
+def warm_start(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Copy every tensor whose name and shape agree, such as all but another scale's upsampling head.
+
+    Returns:
+        How many of the network's tensors were taken over, and how many it has.
+    """
+    own = network.state_dict()
+    fitting = {
+        key: tensors[key].to(value.dtype)
+        for key, value in own.items()
+        if key in tensors and tensors[key].shape == value.shape
+    }
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting), len(own)
+
+
+def load_model(model: str, scale: int | None = None) -> nn.Module:
+    """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
+
+    Args:
+        model: A name of ``srx models``, or the path of a weights file.
+        scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
+
+    Returns:
+        The network, taking and giving (N, 3, H, W) RGB in [0, 1].
+
+    Raises:
+        ModelError: If there is no such model, scale or file.
+    """
+    if model in MODELS:
+        return _load_named(model, scale or 4)
+    path = Path(model)
+    if path.suffix not in {".safetensors", ".pth", ".pt", ".ckpt"}:
+        raise ModelError(
+            f"no model {model!r}; there are: {', '.join(MODELS)}, or the path of a weights file"
+        )
+    tensors, info = read_weights(path)
+    if info is None:
+        raise ModelError(f"{path}: does not say which network it belongs to")
+    if scale is not None and scale != info.scale:
+        raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
+    return _assemble(tensors, info, str(path))
+
+
+def _load_named(name: str, scale: int) -> nn.Module:
+    entry = find_entry(name)
+    if not entry.trained or scale not in entry.scales:
+        return build_network(name, scale=scale).eval()
+    path = weights_path(name, scale)
+    if not path.is_file():
+        have = ", ".join(map(str, shipped_scales(name))) or "none yet"
+        raise ModelError(f"model {name} has no weights for scale {scale}; it has: {have}")
+    tensors, info = read_weights(path)
+    if info is None:
+        raise ModelError(f"{path}: carries no metadata; reinstall srx")
+    return _assemble(tensors, info, str(path))
+
+
+def _assemble(tensors: Mapping[str, Tensor], info: WeightsInfo, origin: str) -> nn.Module:
+    network = build_network(info.model, scale=info.scale, options=info.network)
+    load_state(network, tensors, origin)
+    return network.eval()

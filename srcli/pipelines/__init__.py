@@ -1,0 +1,1 @@
+"""One module a command: plan, run, report; usable from Python."""

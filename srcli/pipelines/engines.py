@@ -1,0 +1,107 @@
+"""Build the engine that upscaling, evaluation and benchmarks run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from srcli.inference.device import Precision, choose_device, half_type
+from srcli.inference.engine import TorchEngine
+from srcli.inference.memory import ArraySink, ArraySource
+from srcli.inference.stream import Work, run_stream
+from srcli.inference.tiling import Grid, make_grid
+from srcli.models import MODELS, NetworkEntry
+from srcli.models.weights import load_model
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from srcli.ports.engine import Engine
+    from srcli.ports.progress import Task
+
+FILE_TILE, FILE_OVERLAP = 192, 16
+"""Tiling of networks that are given as a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How to run a network."""
+
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch: int | None = None
+    tta: bool = False
+    plain: bool = False
+    """fp32 in PyTorch's default layout, for comparisons."""
+
+
+def make_engine(network: nn.Module, options: EngineOptions, *, bits: int = 8) -> TorchEngine:
+    """Put a network on a device.
+
+    Args:
+        network: From ``load_model``.
+        options: Device, precision, batch.
+        bits: Of the pictures; ``auto`` precision keeps fp32 above 8.
+    """
+    device = choose_device(options.device)
+    half = half_type(device, options.precision, bits=bits)
+    return TorchEngine(
+        network,
+        device=device,
+        half=None if options.plain else half,
+        batch=options.batch,
+        tta=options.tta,
+        plain=options.plain,
+    )
+
+
+class EnginePool:
+    """Engines of one model, one for each precision that its pictures need; built on first use.
+
+    Args:
+        model: A name or a weights file.
+        scale: The factor.
+        options: Device, precision, batch.
+    """
+
+    def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
+        self.network = load_model(model, scale)
+        self.options = options
+        self._engines: dict[object, TorchEngine] = {}
+        half_type(choose_device(options.device), options.precision)  # refuse wrong options now
+
+    def engine(self, bits: int) -> TorchEngine:
+        """Engine for pictures of this depth."""
+        half = half_type(choose_device(self.options.device), self.options.precision, bits=bits)
+        if half not in self._engines:
+            self._engines[half] = make_engine(self.network, self.options, bits=bits)
+        return self._engines[half]
+
+
+def tiling_of(model: str) -> tuple[int, int]:
+    """Default tile edge and overlap of a model, input pixels."""
+    entry: NetworkEntry | None = MODELS.get(model)
+    return (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
+
+
+def enlarge_array(
+    engine: Engine, pixels: NDArray[Any], grid: Grid | None = None, *, task: Task | None = None
+) -> NDArray[Any]:
+    """Enlarge an array (H, W, 1 or 3) by tiles, or whole where ``grid`` is None.
+
+    Raises:
+        InferenceError: If it does not fit into memory or the network fails.
+    """
+    source = ArraySource(pixels)
+    if grid is None:
+        longest = max(source.height, source.width)
+        grid = make_grid(source.height, source.width, tile=longest, overlap=0)
+    sink = ArraySink(
+        source.height * engine.scale, source.width * engine.scale, source.channels, source.dtype
+    )
+    work = Work(name="picture", source=source, sink=sink, grid=grid)
+    for done in run_stream(engine, [work], task=task):
+        if done.error is not None:
+            raise done.error
+    return sink.pixels

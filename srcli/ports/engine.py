@@ -1,0 +1,52 @@
+"""What runs a network on tiles; torch today, other runtimes later. No torch type is named here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batching, never shown
+    """A batch did not fit into the device's memory; a smaller one may."""
+
+
+class Band(Protocol):
+    """The rows of an enlarged image that are being blended; lives where the engine works."""
+
+    def add(self, tile: object, *, row: int, column: int) -> None:
+        """Blend one enlarged tile of grid place (row, column) in; rows come in order."""
+
+    def finished(self) -> list[tuple[int, NDArray[Any]]]:
+        """Rows that no later tile touches: (first output row, (h, W, C) in the source's dtype)."""
+
+
+class Engine(Protocol):
+    """Enlarges batches of tiles."""
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel, along each side."""
+
+    def batch_size(self, height: int, width: int) -> int:
+        """How many tiles of this size to try at once."""
+
+    def run(self, tiles: NDArray[Any]) -> Sequence[object | None]:
+        """Enlarge tiles.
+
+        Args:
+            tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1].
+
+        Returns:
+            One handle a tile for ``Band.add``; None where the network gave no finite values.
+
+        Raises:
+            OutOfMemory: If the batch is too large.
+        """
+
+    def band(self, grid: object, *, channels: int, dtype: np.dtype[Any]) -> Band:
+        """Return a new band for an image cut by ``grid`` (``srcli.inference.tiling.Grid``)."""

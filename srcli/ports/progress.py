@@ -1,0 +1,58 @@
+"""How long work tells of itself: pipelines report, the command line draws, tests record."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Task(Protocol):
+    """One running piece of work, shown as a bar or a line."""
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Add to what is done, in the unit of the task."""
+
+    def describe(self, text: str) -> None:
+        """Replace the text shown beside the bar."""
+
+    def close(self) -> None:
+        """The work has ended, done or not."""
+
+
+class Progress(Protocol):
+    """Where pipelines report to."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a piece of work of ``total`` units (None: unknown)."""
+
+    def message(self, text: str) -> None:
+        """Say something worth a line."""
+
+    def warn(self, text: str) -> None:
+        """Say something the user should act on."""
+
+
+class NoTask:
+    """A task that nobody watches."""
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Ignore."""
+
+    def describe(self, text: str) -> None:
+        """Ignore."""
+
+    def close(self) -> None:
+        """Ignore."""
+
+
+class NoProgress:
+    """The default: silence."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Return a task that ignores everything."""
+        return NoTask()
+
+    def message(self, text: str) -> None:
+        """Ignore."""
+
+    def warn(self, text: str) -> None:
+        """Ignore."""

@@ -1,0 +1,32 @@
+"""Exponential moving average of a network's weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Ema:
+    """Averages of all floating-point parameters and buffers.
+
+    Args:
+        network: Whose weights are averaged.
+        decay: Share of the old average that stays at each step; 0 follows the weights.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.averages: dict[str, Tensor] = {
+            key: value.detach().clone() for key, value in network.state_dict().items()
+        }
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after iteration ``step`` (from 0); early averages forget faster."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        current = [value.detach() for value in network.state_dict().values()]
+        torch._foreach_lerp_(list(self.averages.values()), current, 1.0 - decay)

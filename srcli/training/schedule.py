@@ -1,0 +1,27 @@
+"""The learning rate as a function of how much of a stage is done."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from srcli.recipes.training import Schedule
+
+
+def rate_factor(schedule: Schedule, progress: float) -> float:
+    """Factor on the peak learning rate.
+
+    Args:
+        schedule: Kind, warm-up and milestones, all in fractions of the stage.
+        progress: Fraction of the stage that is done, 0..1.
+    """
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < schedule.warmup:
+        return progress / schedule.warmup
+    if schedule.kind == "constant":
+        return 1.0
+    if schedule.kind == "step":
+        return schedule.gamma ** sum(progress >= m for m in schedule.milestones)
+    rest = (progress - schedule.warmup) / max(1.0 - schedule.warmup, 1e-9)
+    return schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * rest))

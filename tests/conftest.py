@@ -1,0 +1,63 @@
+"""Fixtures of the whole suite: benchmark data, small real pictures, the command line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from srcli.cli.main import run
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _two_threads():
+    """Keep torch from starting more threads than CI has cores."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def srx_data() -> Path:
+    """Folder of benchmark pictures; skipped without SRX_DATA, an error where CI has lost it."""
+    folder = os.environ.get("SRX_DATA")
+    if not folder:
+        if os.environ.get("CI"):
+            pytest.fail("SRX_DATA is not set")
+        pytest.skip("set SRX_DATA to the folder that holds benchmarks/")
+    path = Path(folder)
+    if not (path / "benchmarks" / "Set5").is_dir():
+        pytest.fail(f"SRX_DATA={folder} has no benchmarks/Set5")
+    return path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the command line returned and printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def srx(capsys):
+    """Run the command line in this process: ``srx("upscale", "a.png", "out/")``."""
+
+    def call(*arguments: object) -> Result:
+        capsys.readouterr()
+        code = run([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return Result(code=code, out=captured.out, err=captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> np.ndarray:
+    """A real photograph, 128x160 RGB uint8, from scikit-image's wheel."""
+    from skimage.data import astronaut as load
+
+    return np.ascontiguousarray(load()[40:168, 160:320])
