@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from srcli.models.weights import load_model as load_model
@@ -18,8 +18,9 @@ _EXPORTS = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import what is asked for, so that ``import srcli`` alone stays cheap."""
     if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
+        found: object = getattr(import_module(_EXPORTS[name]), name)
+        return found
     raise AttributeError(f"module 'srcli' has no attribute {name!r}")

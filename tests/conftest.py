@@ -16,7 +16,7 @@ from srcli.cli.main import run
 @pytest.fixture(autouse=True, scope="session")
 def _two_threads():
     """Keep torch from starting more threads than CI has cores."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +61,12 @@ def astronaut() -> np.ndarray:
     from skimage.data import astronaut as load
 
     return np.ascontiguousarray(load()[40:168, 160:320])
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what needs a GPU where there is none."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs CUDA"))

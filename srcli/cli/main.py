@@ -1,4 +1,4 @@
-"""The entry point: finds the command, and is the only place that turns errors into text and exit codes."""
+"""The entry point: the only place that turns errors into text and exit codes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from srcli.inference.tiling import Grid
+    from srcli.ports.grid import Grid
 
 GRAY_WEIGHTS = (0.299, 0.587, 0.114)
 """BT.601 shares of R, G, B when a gray picture went through a colour network."""

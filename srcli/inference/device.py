@@ -28,7 +28,9 @@ def choose_device(name: str) -> torch.device:
     if device is None or device.type not in {"cpu", "cuda", "mps"}:
         raise UsageError(f"--device {name}: give auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise UsageError(
+            f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("--device mps: not available on this machine")
     return device

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.inference.tiling import Grid
+    from srcli.ports.grid import Grid
 
 CPU_BATCH_PIXELS = 48 * 1024
 """Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
@@ -28,7 +28,8 @@ class TorchEngine:
     """Run a network on tiles; implements ``srcli.ports.engine.Engine``.
 
     Args:
-        network: Takes and gives (N, 3, H, W) RGB in [0, 1]; has ``scale``, ``multiple_of``, ``minimum``.
+        network: Takes and gives (N, 3, H, W) RGB in [0, 1]; has ``scale``, ``multiple_of`` and
+            ``minimum``; with ``takes_levels`` it is told of how many levels the pixels were.
         device: Where it runs.
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
@@ -53,14 +54,17 @@ class TorchEngine:
         # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
         last = not plain and (half is not None or device.type == "cuda")
         self._layout = torch.channels_last if last else torch.contiguous_format
-        self.network = network.to(device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+        self.network = network.to(device).eval()
+        self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._multiple = int(getattr(network, "multiple_of", 1))
         self._minimum = int(getattr(network, "minimum", 1))
+        self._takes_levels = bool(getattr(network, "takes_levels", False))
+        self._keywords: dict[str, int | None] = {}
 
     @property
     def scale(self) -> int:
         """Output pixels per input pixel."""
-        return int(self.network.scale)  # type: ignore[arg-type]
+        return int(getattr(self.network, "scale"))  # noqa: B009 - Module's attributes are untyped
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once."""
@@ -73,6 +77,8 @@ class TorchEngine:
         """Enlarge tiles (N, H, W, C); see ``srcli.ports.engine.Engine.run``."""
         try:
             with torch.inference_mode():
+                levels = np.iinfo(tiles.dtype).max if tiles.dtype.kind == "u" else None
+                self._keywords = {"levels": levels} if self._takes_levels else {}
                 out = self._enlarge(self._upload(tiles))
                 finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
                 good: list[bool] = finite.tolist()
@@ -88,15 +94,18 @@ class TorchEngine:
 
     def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; see ``srcli.ports.engine.Engine.band``."""
-        return TorchBand(
-            grid, scale=self.scale, channels=channels, dtype=dtype, device=self.device
-        )
+        return TorchBand(grid, scale=self.scale, channels=channels, dtype=dtype, device=self.device)
 
     def _upload(self, tiles: NDArray[Any]) -> Tensor:
         kind = tiles.dtype
         if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = tiles.astype(np.int32)
-        x = torch.from_numpy(np.ascontiguousarray(tiles)).to(self.device).permute(0, 3, 1, 2).float()
+        x = (
+            torch.from_numpy(np.ascontiguousarray(tiles))
+            .to(self.device)
+            .permute(0, 3, 1, 2)
+            .float()
+        )
         if kind in (np.uint8, np.uint16):
             x = x / float(np.iinfo(kind).max)
         return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
@@ -117,7 +126,8 @@ class TorchEngine:
         padded = F.pad(x, (0, self._padding(width), 0, self._padding(height)), mode="replicate")
         half = None if exact else self.half
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
-            out: Tensor = self.network(padded.contiguous(memory_format=self._layout))
+            laid_out = padded.contiguous(memory_format=self._layout)
+            out: Tensor = self.network(laid_out, **self._keywords)
         return out[:, :, : height * self.scale, : width * self.scale].float()
 
     def _padding(self, length: int) -> int:

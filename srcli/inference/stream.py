@@ -1,4 +1,4 @@
-"""Many images through one engine: tiles of equal size share batches, rows go to each image's sink."""
+"""Many images through one engine: tiles of equal size share batches, rows go to the sinks."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError
 from srcli.ports.engine import Band, Engine, OutOfMemory
+from srcli.ports.grid import Grid
+from srcli.ports.image import Sink, Source
 from srcli.ports.progress import NoTask, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from numpy.typing import NDArray
-
-    from srcli.inference.tiling import Grid
-    from srcli.ports.image import Sink, Source
 
 
 @dataclass(kw_only=True, eq=False)
@@ -48,11 +46,13 @@ class _Waiting:
     pixels: NDArray[Any]
 
 
-class TileTooLarge(InferenceError):
+class TileTooLargeError(InferenceError):
     """Even a single tile does not fit into the device's memory."""
 
 
-def run_stream(engine: Engine, works: Iterable[Work], *, task: Task | None = None) -> Iterator[Work]:
+def run_stream(
+    engine: Engine, works: Iterable[Work], *, task: Task | None = None
+) -> Iterator[Work]:
     """Enlarge images; yield each as soon as its last row is written, or when it failed.
 
     Tiles of neighbouring images share a batch where their sizes agree. One image's failure leaves
@@ -65,9 +65,7 @@ def run_stream(engine: Engine, works: Iterable[Work], *, task: Task | None = Non
     """
     batcher = _Batcher(engine, task or NoTask())
     for work in works:
-        work.band = engine.band(
-            work.grid, channels=work.source.channels, dtype=work.source.dtype
-        )
+        work.band = engine.band(work.grid, channels=work.source.channels, dtype=work.source.dtype)
         yield from batcher.feed(work)
     yield from batcher.flush()
 
@@ -155,9 +153,9 @@ def _report(work: Work) -> Iterator[Work]:
         yield work
 
 
-def _too_large(item: _Waiting) -> TileTooLarge:
+def _too_large(item: _Waiting) -> TileTooLargeError:
     height, width = item.pixels.shape[:2]
-    return TileTooLarge(
+    return TileTooLargeError(
         f"{item.work.name}: a tile of {width}x{height} does not fit into memory; "
         f"use a smaller --tile"
     )

@@ -2,45 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from srcli.errors import UsageError
-from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Where the tiles of an image lie; all have the same size.
-
-    Neighbours share at least ``overlap`` pixels; the last tile of an axis is shifted inwards. An
-    axis shorter than the tile has one tile of its own length.
-    """
-
-    height: int
-    width: int
-    tile_height: int
-    tile_width: int
-    overlap: int
-    tops: tuple[int, ...]
-    lefts: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """Tiles in all."""
-        return len(self.tops) * len(self.lefts)
-
-    def places(self) -> Iterator[tuple[int, int, Window]]:
-        """Yield (row, column, window) of every tile, row by row."""
-        for row, top in enumerate(self.tops):
-            for column, left in enumerate(self.lefts):
-                window = Window(
-                    top=top, left=left, height=self.tile_height, width=self.tile_width
-                )
-                yield row, column, window
+from srcli.ports.grid import Grid
 
 
 def make_grid(height: int, width: int, *, tile: int, overlap: int, offset: int = 0) -> Grid:
@@ -49,9 +12,9 @@ def make_grid(height: int, width: int, *, tile: int, overlap: int, offset: int =
     Args:
         height: Rows of the image, at least 1.
         width: Columns of the image, at least 1.
-        tile: Edge of a tile, input pixels.
+        tile: Longest edge of a tile, input pixels; tiles are as short as their number allows.
         overlap: Pixels that neighbouring tiles share at least, below half the tile.
-        offset: Moves the inner tile borders by this many pixels to the upper left (to measure seams).
+        offset: Moves the inner tile borders by this many pixels up and left, to measure seams.
 
     Raises:
         UsageError: If tile and overlap do not fit each other.
@@ -59,16 +22,30 @@ def make_grid(height: int, width: int, *, tile: int, overlap: int, offset: int =
     if tile < 1:
         raise UsageError(f"--tile must be at least 1, got {tile}")
     if overlap < 0 or 2 * overlap >= max(tile, 1):
-        raise UsageError(f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}")
+        raise UsageError(
+            f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}"
+        )
+    tile_height = balanced(height, tile=tile, overlap=overlap)
+    tile_width = balanced(width, tile=tile, overlap=overlap)
     return Grid(
         height=height,
         width=width,
-        tile_height=min(tile, height),
-        tile_width=min(tile, width),
+        tile_height=tile_height,
+        tile_width=tile_width,
         overlap=overlap,
-        tops=split_axis(height, tile=tile, overlap=overlap, offset=offset),
-        lefts=split_axis(width, tile=tile, overlap=overlap, offset=offset),
+        tops=split_axis(height, tile=tile_height, overlap=overlap, offset=offset),
+        lefts=split_axis(width, tile=tile_width, overlap=overlap, offset=offset),
     )
+
+
+def balanced(length: int, *, tile: int, overlap: int) -> int:
+    """Shortest tile that covers an axis with as many tiles as ``tile`` needs.
+
+    Without it the last tile, shifted inwards, would compute most of its pixels a second time: 300
+    pixels in tiles of 192 are 384 computed, in tiles of 158 they are 316.
+    """
+    count = max(-(-(length - overlap) // (tile - overlap)), 1)
+    return min(-(-(length + (count - 1) * overlap) // count), tile, length)
 
 
 def split_axis(length: int, *, tile: int, overlap: int, offset: int = 0) -> tuple[int, ...]:

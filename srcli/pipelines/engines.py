@@ -9,7 +9,7 @@ from srcli.inference.device import Precision, choose_device, half_type
 from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import Work, run_stream
-from srcli.inference.tiling import Grid, make_grid
+from srcli.inference.tiling import make_grid
 from srcli.models import MODELS, NetworkEntry
 from srcli.models.weights import load_model
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from srcli.ports.engine import Engine
+    from srcli.ports.grid import Grid
     from srcli.ports.progress import Task
 
 FILE_TILE, FILE_OVERLAP = 192, 16

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from srcli.ports.grid import Grid
+
 
 class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batching, never shown
     """A batch did not fit into the device's memory; a smaller one may."""
@@ -48,5 +50,5 @@ class Engine(Protocol):
             OutOfMemory: If the batch is too large.
         """
 
-    def band(self, grid: object, *, channels: int, dtype: np.dtype[Any]) -> Band:
-        """Return a new band for an image cut by ``grid`` (``srcli.inference.tiling.Grid``)."""
+    def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> Band:
+        """Return a new band for an image cut by ``grid``."""

@@ -1,0 +1,98 @@
+"""Turn a trained run into shipped weights: float16 if harmless, measured, with a card beside it.
+
+Usage: python benchmarks/ship_weights.py RUN/best.safetensors --data Set5 --data Set14 \
+           --machine "2 CPU cores" --hours 0.9 --start "bicubic start" [--name g-idrn]
+
+The loss by float16 is measured on the sets; above 0.005 dB anywhere, float32 is kept. Weights that
+are worse than the shipped ones on the first set are refused without --force.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from srcli.models.weights import read_weights, save_weights, weights_dir, weights_path
+from srcli.pipelines.evaluate import Evaluation, evaluate
+
+HARMLESS_DB = 0.005
+
+
+def measure(file: Path, scale: int, sets: list[str]) -> Evaluation:
+    return evaluate([str(file)], sets, scale=scale)
+
+
+def table(evaluation: Evaluation) -> dict[str, tuple[float, float]]:
+    return {mean.dataset: (mean.psnr, mean.ssim) for mean in evaluation.means()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--name", default="g-idrn")
+    parser.add_argument("--data", action="append", required=True)
+    parser.add_argument("--machine", required=True)
+    parser.add_argument("--hours", type=float, required=True)
+    parser.add_argument("--start", default="bicubic start")
+    parser.add_argument(
+        "--training-data", default="data/train/natural_00..04, without kde-* and plasma-*"
+    )
+    parser.add_argument("--force", action="store_true")
+    arguments = parser.parse_args()
+    tensors, info = read_weights(arguments.weights)
+    assert info is not None, "not one of srx's own weights files"
+    scale = info.scale
+    target = weights_path(arguments.name, scale)
+    with tempfile.TemporaryDirectory() as folder:
+        half = Path(folder) / "half.safetensors"
+        save_weights(half, tensors, info, half=True)
+        full_evaluation = measure(arguments.weights, scale, arguments.data)
+        half_evaluation = measure(half, scale, arguments.data)
+        full, shrunk = table(full_evaluation), table(half_evaluation)
+        loss = max(full[name][0] - shrunk[name][0] for name in full)
+        keep_half = loss <= HARMLESS_DB
+        evaluation, rows = (half_evaluation, shrunk) if keep_half else (full_evaluation, full)
+        print(
+            f"float16 costs {loss:.5f} dB at most: {'float16' if keep_half else 'float32'} is kept"
+        )
+        if target.is_file() and not arguments.force:
+            first = arguments.data[0]
+            shipped = table(measure(target, scale, [first]))[Path(first).name][0]
+            if rows[Path(first).name][0] <= shipped:
+                raise SystemExit(
+                    f"{target} is better on {first}: {shipped:.3f} dB; --force replaces it"
+                )
+        weights_dir().mkdir(exist_ok=True)
+        shutil.copy(half if keep_half else arguments.weights, target)
+    sets = " ".join(f"--data {Path(name).name}" for name in arguments.data)
+    lines = [
+        f'model = "{info.model}"',
+        f"scale = {scale}",
+        f'sha256 = "{hashlib.sha256(target.read_bytes()).hexdigest()}"',
+        f'dtype = "{"float16" if keep_half else "float32"}"',
+        'licence = "CC-BY-SA-4.0, see weights/LICENSE.md"',
+        "",
+        "[training]",
+        f'recipe = "{info.notes.get("recipe", "g-idrn-short")}"',
+        f'start = "{arguments.start}"',
+        f'data = "{arguments.training_data}"',
+        f"iterations = {info.notes.get('iterations', '0')}",
+        f'machine = "{arguments.machine}"',
+        f"hours = {arguments.hours:g}",
+        "",
+        "[measured]",
+        f'command = "srx eval -m {arguments.name} -s {scale} {sets}"',
+        f'chain = "{evaluation.chain}"',
+    ]
+    for name, (psnr, ssim) in rows.items():
+        lines += ["", f'[measured.sets."{name}"]', f"psnr = {psnr:.4f}", f"ssim = {ssim:.5f}"]
+        print(f"{name}: {psnr:.3f} dB / {ssim:.4f}")
+    target.with_suffix(".toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""``srx upscale``: options to a plan, progress to the terminal, a closing summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srcli.cli.options import SCALES, machine, talk
+from srcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from srcli.cli.console import Console
+    from srcli.pipelines.report import FileReport, Summary
+    from srcli.pipelines.upscale import UpscaleOptions
+
+EXAMPLES = """
+\b
+Examples:
+  srx upscale photo.jpg larger.png              one picture, 4 times larger
+  srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
+  srx upscale a.jpg b.png out/ --suffix _x4     several pictures
+  srx upscale photos/ out/ --dry-run            what would be done
+
+Outputs that exist are left alone, so that running again resumes.
+"""
+
+
+class AutoInt(click.ParamType[int | None]):
+    """A whole number above a bound, or ``auto`` (None)."""
+
+    name = "auto|N"
+
+    def __init__(self, minimum: int) -> None:
+        self.minimum = minimum
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Return None for ``auto``, else the number."""
+        if value is None or value == "auto":
+            return None
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = self.minimum - 1
+        if number < self.minimum:
+            self.fail(f"{value!r} is not 'auto' or a whole number from {self.minimum}", param, ctx)
+        return number
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="IN... OUT", type=click.Path(path_type=Path)
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output folder or file.")
+@click.option(
+    "-m",
+    "--model",
+    default="g-idrn",
+    show_default=True,
+    help="A name of 'srx models', or a weights file.",
+)
+@click.option("-s", "--scale", type=SCALES, default="4", show_default=True, help="Enlargement.")
+@click.option(
+    "-t",
+    "--tile",
+    type=AutoInt(16),
+    default="auto",
+    show_default=True,
+    help="Tile edge, input pixels.",
+)
+@click.option(
+    "--overlap",
+    type=AutoInt(0),
+    default="auto",
+    show_default=True,
+    help="Strip shared by neighbouring tiles, input pixels.",
+)
+@click.option(
+    "-b",
+    "--batch",
+    type=AutoInt(1),
+    default="auto",
+    show_default=True,
+    help="Tiles per forward pass.",
+)
+@click.option("-r", "--recursive", is_flag=True, help="Walk subfolders and mirror the tree.")
+@click.option(
+    "-f",
+    "--format",
+    "fmt",
+    default="auto",
+    show_default=True,
+    help="auto (as the input), png, jpg, webp, avif, bmp, tif.",
+)
+@click.option("--quality", type=click.IntRange(1, 100), help="Of jpg (default 95), webp and avif.")
+@click.option("--suffix", default="", help="Appended to the name of every output, such as _x4.")
+@click.option("--overwrite", is_flag=True, help="Write outputs again that exist.")
+@click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations: 8 times slower.")
+@click.option(
+    "-j",
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="Reading and writing threads.",
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a JSON line for every file.",
+)
+@machine
+@talk
+def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+    """Make pictures larger with a trained network.
+
+    IN are pictures and folders; OUT, the last argument, is a folder, or a file name when there is
+    one picture.
+    """
+    from srcli.cli.console import Console
+    from srcli.cli.report import report_lines
+    from srcli.pipelines.upscale import upscale_files
+
+    inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
+    settings = _settings(options)
+    if options["dry_run"]:
+        return _dry_run(inputs, output, settings)
+    with (
+        Console(quiet=options["quiet"], verbose=options["verbose"]) as console,
+        report_lines(options["report"]) as write,
+    ):
+
+        def tell(file: FileReport) -> None:
+            write(file)
+            _tell(console, file)
+
+        summary = upscale_files(inputs, output, settings, progress=console, on_file=tell)
+    if not options["quiet"]:
+        click.echo(_closing(summary))
+    return int(summary.exit_code)
+
+
+def split_paths(
+    paths: Sequence[Path], output: Path | None, overwrite: bool
+) -> tuple[list[Path], Path]:
+    """Tell inputs from the output, which is ``-o`` or else the last path.
+
+    Raises:
+        UsageError: If no output is given, or it is a file that must not be overwritten by accident.
+    """
+    if output is not None:
+        if output.is_file() and not overwrite and len(paths) == 1 and output.samefile(paths[0]):
+            raise UsageError(f"{output}: is the input; --overwrite replaces it by its enlargement")
+        return list(paths), output
+    if len(paths) < 2:
+        raise UsageError(f"no output given; say where to: srx upscale {paths[0]} OUT")
+    *inputs, last = paths
+    if last.is_file():
+        raise UsageError(
+            f"{last}: the last argument is the output, and this file exists; "
+            f"give an output folder, or -o {last} --overwrite to replace it"
+        )
+    return inputs, last
+
+
+def _settings(options: dict[str, Any]) -> UpscaleOptions:
+    from srcli.pipelines.engines import EngineOptions
+    from srcli.pipelines.plan import Naming
+    from srcli.pipelines.upscale import UpscaleOptions
+
+    return UpscaleOptions(
+        model=options["model"],
+        scale=int(options["scale"]),
+        tile=options["tile"],
+        overlap=options["overlap"],
+        workers=options["workers"],
+        quality=options["quality"],
+        naming=Naming(
+            format=options["fmt"].lower().lstrip("."),
+            suffix=options["suffix"],
+            recursive=options["recursive"],
+            overwrite=options["overwrite"],
+        ),
+        engine=EngineOptions(
+            device=options["device"],
+            precision=options["precision"],
+            batch=options["batch"],
+            tta=options["tta"],
+        ),
+    )
+
+
+def _tell(console: Console, file: FileReport) -> None:
+    if file.state == "failed":
+        console.error(file.error)
+    elif file.state == "done":
+        console.detail(f"{file.source} -> {file.target} ({file.seconds:.1f} s)")
+    else:
+        console.detail(f"{file.target}: exists, skipped")
+
+
+def _closing(summary: Summary) -> str:
+    done, skipped, failed = (summary.count(s) for s in ("done", "skipped", "failed"))
+    parts = [f"{done} done"]
+    if skipped:
+        parts.append(f"{skipped} skipped (they exist; --overwrite writes them again)")
+    if failed:
+        parts.append(f"{failed} failed")
+    speed = f"{summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"
+    return f"{', '.join(parts)}; {speed}"
+
+
+def _dry_run(inputs: Sequence[Path], output: Path, settings: UpscaleOptions) -> int:
+    from srcli.errors import ExitCode
+    from srcli.models.weights import load_model
+    from srcli.pipelines.upscale import foresee_files
+
+    load_model(settings.model, settings.scale)
+    problems = 0
+    pixels = 0
+    for item, outlook in foresee_files(inputs, output, settings):
+        if isinstance(outlook, str):
+            problems += 1
+            click.echo(f"would fail: {outlook}")
+            continue
+        exists = item.target.exists() and not settings.naming.overwrite
+        pixels += 0 if exists else outlook.height * outlook.width
+        what = "skip, exists" if exists else f"{outlook.width}x{outlook.height} {item.format}"
+        click.echo(f"{item.source} -> {item.target} ({what})")
+        for warning in outlook.warnings:
+            click.echo(f"  warning: {warning}")
+    click.echo(f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; nothing was done")
+    return int(ExitCode.PARTIAL if problems else ExitCode.OK)

@@ -1,0 +1,109 @@
+"""Between photographs and networks: transparent colours, float ranges, alpha apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.resize import resize
+from srcli.inference.memory import ArraySink, ArraySource
+from srcli.inference.stream import Work
+from srcli.inference.tiling import make_grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A photograph as the engine takes it."""
+
+    pixels: Array
+    """(H, W, 1 or 3) uint8, uint16, or float32 in [0, 1] without NaN."""
+    alpha: Array | None
+    metadata: Metadata
+    value_range: tuple[float, float] | None = None
+    """Of float pictures: what 0 and 1 mean in the file's own values."""
+    holes: Array | None = None
+    """(H, W) bool: where a float picture had no finite values."""
+
+    @property
+    def bits(self) -> int:
+        """8, 16 or 32."""
+        return int(self.pixels.dtype.itemsize * 8)
+
+    def work(self, scale: int, tile: int, overlap: int, name: str) -> Work:
+        """Return the picture as work for the engine, with a sink in memory."""
+        height, width, channels = self.pixels.shape
+        return Work(
+            name=name,
+            source=ArraySource(self.pixels),
+            sink=ArraySink(height * scale, width * scale, channels, self.pixels.dtype),
+            grid=make_grid(height, width, tile=tile, overlap=overlap),
+        )
+
+
+def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
+    """Make a photograph ready for a network; returns it with warnings."""
+    prepared = Prepared(
+        pixels=photograph.pixels, alpha=photograph.alpha, metadata=photograph.metadata
+    )
+    warnings: tuple[str, ...] = ()
+    if photograph.pixels.dtype == np.float32:
+        prepared, warnings = _normalise(prepared)
+    if photograph.alpha is not None:
+        filled = fill_transparent(prepared.pixels, photograph.alpha)
+        prepared = replace(prepared, pixels=filled)
+    return prepared, warnings
+
+
+def finish(prepared: Prepared, enlarged: Array, scale: int) -> Photograph:
+    """Put alpha, metadata and the file's own values back onto an enlarged picture.
+
+    Args:
+        prepared: What ``prepare`` gave.
+        enlarged: (sH, sW, C) from the engine, in the dtype of ``prepared.pixels``.
+        scale: The factor.
+    """
+    if prepared.value_range is not None:
+        low, high = prepared.value_range
+        enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(np.float32)
+    if prepared.holes is not None:
+        enlarged[prepared.holes.repeat(scale, axis=0).repeat(scale, axis=1)] = np.nan
+    alpha = None if prepared.alpha is None else enlarge_alpha(prepared.alpha, scale)
+    return Photograph(pixels=enlarged, alpha=alpha, metadata=prepared.metadata)
+
+
+def enlarge_alpha(alpha: Array, scale: int) -> Array:
+    """Enlarge an alpha channel (H, W) by bicubic interpolation, kept inside its range."""
+    if not alpha.size or alpha.min() == alpha.max():
+        return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale), alpha.flat[0], alpha.dtype)
+    enlarged = resize(alpha, scale)
+    # Bicubic overshoots: what was opaque or clear all around must stay exactly so.
+    return np.clip(enlarged, alpha.min(), alpha.max())
+
+
+def _normalise(prepared: Prepared) -> tuple[Prepared, tuple[str, ...]]:
+    """Map a float picture to [0, 1]; what is not finite becomes a hole."""
+    pixels = prepared.pixels
+    finite = np.isfinite(pixels)
+    holes: Array | None = None if finite.all() else np.any(~finite, axis=2)
+    warnings = [] if holes is None else ["pixels that are not finite stay so"]
+    values = pixels[finite] if holes is not None else pixels
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    if low >= 0.0 and high <= 1.0:
+        low, high = 0.0, 1.0
+    else:
+        warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
+    span = (high - low) or 1.0
+    unit = (np.where(finite, pixels, low) - low) / span
+    normalised = replace(
+        prepared, pixels=unit.astype(np.float32), value_range=(low, low + span), holes=holes
+    )
+    return normalised, tuple(warnings)

@@ -1,0 +1,297 @@
+"""`srx upscale` as a user runs it: real pictures, broken files, resuming, refusals, exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.imaging.resize import resize
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def photos(tmp_path, astronaut) -> Path:
+    """A folder with three small photographs."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(astronaut).save(folder / "one.png")
+    Image.fromarray(astronaut[:61, :47]).save(folder / "zwei – Straße.jpg", quality=95)
+    Image.fromarray(astronaut[:40, :40, 0]).save(folder / "gray.png")
+    return folder
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
+def test_a_folder_of_pictures_with_the_flagship(srx, photos, tmp_path):
+    result = srx("upscale", photos, tmp_path / "out", "--model", "g-idrn", "-s", "4")
+    assert result.code == 0, result.err
+    assert "3 done" in result.out
+    for source in photos.iterdir():
+        width, height = size_of(source)
+        assert size_of(tmp_path / "out" / source.name) == (4 * width, 4 * height)
+    with Image.open(tmp_path / "out" / "gray.png") as gray:
+        assert gray.mode == "L"
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_every_scale_is_sharper_and_closer_than_bicubic(srx, tmp_path, astronaut, scale):
+    from fractions import Fraction
+
+    from srcli.imaging.resize import mod_crop
+    from srcli.metrics.fidelity import psnr
+
+    original = mod_crop(astronaut, scale)
+    Image.fromarray(resize(original, Fraction(1, scale))).save(tmp_path / "small.png")
+    quality = {}
+    for model in ("g-idrn", "bicubic"):
+        out = tmp_path / f"{model}.png"
+        assert srx("upscale", tmp_path / "small.png", out, "-m", model, "-s", scale).code == 0
+        quality[model] = psnr(np.asarray(Image.open(out)), original)
+    assert quality["g-idrn"] > quality["bicubic"] + 1.0
+
+
+def test_bicubic_is_the_matlab_compatible_resize(srx, photos, tmp_path, astronaut):
+    assert (
+        srx("upscale", photos / "one.png", tmp_path / "b.png", "-m", "bicubic", "-s", 3).code == 0
+    )
+    got = np.asarray(Image.open(tmp_path / "b.png"))
+    np.testing.assert_array_equal(got, resize(astronaut, 3))
+
+
+def test_a_second_run_skips_what_is_finished(srx, photos, tmp_path):
+    out = tmp_path / "out"
+    assert srx("upscale", photos, out, "-m", "bicubic").code == 0
+    kept = {p.name: p.stat().st_mtime_ns for p in out.iterdir()}
+    (out / "one.png").unlink()
+    # Finished outputs are recognised before their inputs are decoded.
+    (photos / "gray.png").write_bytes(b"no longer a picture")
+    result = srx("upscale", photos, out, "-m", "bicubic")
+    assert result.code == 0
+    assert "1 done, 2 skipped" in result.out
+    assert (out / "gray.png").stat().st_mtime_ns == kept["gray.png"]
+    again = srx("upscale", photos / "one.png", out, "-m", "bicubic", "--overwrite", "-s", "2")
+    assert "1 done" in again.out
+    assert size_of(out / "one.png") == (320, 256)
+
+
+def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
+    (photos / "broken.png").write_bytes((photos / "one.png").read_bytes()[:2000])
+    (photos / "text.jpg").write_text("not a picture")
+    (photos / "empty.png").write_bytes(b"")
+    report = tmp_path / "report.jsonl"
+    result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report)
+    assert result.code == 1
+    assert "3 done, 3 failed" in result.out
+    for name in ("broken.png", "text.jpg", "empty.png"):
+        (line,) = [line for line in result.err.splitlines() if name in line]
+        assert line.startswith("error: ")
+        assert not (tmp_path / "out" / name).exists()
+    states = [json.loads(line)["state"] for line in report.read_text().splitlines()]
+    assert sorted(states) == ["done"] * 3 + ["failed"] * 3
+    assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
+
+
+def test_nothing_usable_is_exit_code_two(srx, tmp_path):
+    (tmp_path / "a.png").write_text("not a picture")
+    assert srx("upscale", tmp_path / "a.png", tmp_path / "out", "-m", "bicubic").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{one}"], "no output given"),
+        (["{one}", "{gray}"], "last argument is the output"),
+        (["{photos}", "out", "-m", "nonsense"], "no model 'nonsense'; there are: g-idrn"),
+        (["{photos}", "out", "-s", "5"], "'5' is not one of"),
+        (["{photos}", "out", "-t", "4"], "16"),
+        (["{photos}", "out", "-t", "32", "--overlap", "16"], "below half"),
+        (["missing/", "out"], "no such file"),
+        (["{photos}", "{photos}"], "--suffix"),
+        (["{photos}", "out", "--device", "cuda:7"], "CUDA"),
+        (["{photos}", "out", "--device", "quantum"], "--device quantum"),
+        (["{photos}", "out", "-m", "missing.safetensors"], "no such weights"),
+        (["{photos}", "out", "--frobnicate"], "No such option"),
+        (["{photos}", "out", "-f", "tiff8"], "--format tiff8"),
+    ],
+)
+def test_wrong_usage_is_one_clear_line_and_code_two(srx, photos, monkeypatch, arguments, message):
+    monkeypatch.chdir(photos.parent)
+    places = {"one": photos / "one.png", "gray": photos / "gray.png", "photos": photos}
+    result = srx("upscale", *(a.format(**places) for a in arguments))
+    assert result.code == 2
+    assert message in result.err
+    assert "Traceback" not in result.err
+    assert sorted(p.name for p in photos.iterdir()) == [
+        "gray.png",
+        "one.png",
+        "zwei – Straße.jpg",
+    ]
+
+
+def test_the_last_photograph_is_never_destroyed(srx, photos):
+    before = (photos / "zwei – Straße.jpg").read_bytes()
+    assert srx("upscale", *sorted(photos.iterdir()), "-m", "bicubic").code == 2
+    assert (photos / "zwei – Straße.jpg").read_bytes() == before
+
+
+def test_replacing_a_file_has_to_be_meant(srx, photos):
+    one = photos / "one.png"
+    assert srx("upscale", one, "-o", one, "-m", "bicubic", "-s", "2").code == 2
+    assert size_of(one) == (160, 128)
+    assert srx("upscale", one, "-o", one, "--overwrite", "-m", "bicubic", "-s", "2").code == 0
+    assert size_of(one) == (320, 256)
+
+
+def test_alpha_stays_and_hidden_colours_do_not_bleed(srx, tmp_path):
+    pixels = np.zeros((32, 32, 4), np.uint8)
+    pixels[..., 1] = 255  # green where nothing is seen
+    pixels[8:24, 8:24] = (200, 30, 30, 255)
+    Image.fromarray(pixels).save(tmp_path / "cut.png")
+    assert srx("upscale", tmp_path / "cut.png", tmp_path / "big.png", "-s", "4").code == 0
+    big = np.asarray(Image.open(tmp_path / "big.png"))
+    assert big.shape == (128, 128, 4)
+    assert big[64, 64, 3] == 255
+    assert big[2, 2, 3] == 0
+    seen = big[big[..., 3] > 64]
+    assert seen[:, 1].max() < 90
+
+
+def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(srx, tmp_path, astronaut):
+    import rasterio
+    from PIL import ImageCms
+
+    pixels = astronaut[:40, :48].astype(np.uint16) * 257 + 13
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    from srcli.imaging.photograph import Metadata, Photograph
+    from srcli.imaging.writing import write_photograph
+
+    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(icc=profile))
+    for fmt in ("png", "tif"):
+        source, target = tmp_path / f"deep.{fmt}", tmp_path / f"out.{fmt}"
+        write_photograph(source, photograph, fmt=fmt)
+        assert srx("upscale", source, target, "-s", "2").code == 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            raster = rasterio.open(target)
+        with raster:
+            deep = raster.read().transpose(1, 2, 0)
+        assert deep.dtype == np.uint16
+        assert deep.shape == (80, 96, 3)
+        assert len(np.unique(deep % 257)) > 50  # the low bits carry information
+        with Image.open(target) as image:
+            assert image.info.get("icc_profile") == profile
+
+
+def test_exif_rotation_is_applied_once(srx, tmp_path, astronaut):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(astronaut[:40, :60]).save(tmp_path / "turned.jpg", exif=exif, quality=98)
+    assert srx("upscale", tmp_path / "turned.jpg", tmp_path / "big.jpg", "-s", "2").code == 0
+    with Image.open(tmp_path / "big.jpg") as image:
+        assert image.size == (80, 120)
+        assert image.getexif().get(274, 1) == 1
+        upright = np.asarray(image.resize((40, 60))).astype(float)
+    assert np.abs(upright - np.rot90(astronaut[:40, :60], -1)).mean() < 6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 37), (37, 1), (2, 3), (15, 16)])
+def test_tiny_pictures(srx, tmp_path, size):
+    Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "t.png")
+    assert srx("upscale", tmp_path / "t.png", tmp_path / "o.png", "-s", "3").code == 0
+    big = np.asarray(Image.open(tmp_path / "o.png")).astype(int)
+    assert big.shape == (size[1] * 3, size[0] * 3, 3)
+    assert np.abs(big - (10, 200, 30)).max() <= 12
+
+
+def test_dry_run_tells_sizes_and_problems_and_does_nothing(srx, photos, tmp_path):
+    (photos / "bad.png").write_text("x")
+    result = srx("upscale", photos, tmp_path / "out", "--dry-run", "-s", "2")
+    assert result.code == 1
+    assert "320x256 png" in result.out
+    assert "bad.png" in result.out
+    assert not (tmp_path / "out").exists()
+
+
+def test_self_ensemble_changes_the_result_a_little(srx, tmp_path, astronaut):
+    Image.fromarray(astronaut[:32, :40]).save(tmp_path / "a.png")
+    for name, extra in (("plain", []), ("tta", ["--tta"])):
+        out = tmp_path / f"{name}.png"
+        assert srx("upscale", tmp_path / "a.png", out, "-s", "2", *extra).code == 0
+    plain, tta = (
+        np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("plain", "tta")
+    )
+    assert 0 < np.abs(plain - tta).mean() < 3
+
+
+def test_weights_can_be_given_as_a_file(srx, photos, tmp_path):
+    from srcli.models.weights import weights_path
+
+    file = weights_path("g-idrn", 2)
+    assert srx("upscale", photos / "one.png", tmp_path / "a.png", "-m", file, "-s", "2").code == 0
+    assert srx("upscale", photos / "one.png", tmp_path / "b.png", "-s", "2").code == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    wrong = srx("upscale", photos / "one.png", tmp_path / "c.png", "-m", file, "-s", "4")
+    assert wrong.code == 2
+    assert "is for scale 2" in wrong.err
+
+
+def test_a_full_target_fails_clearly_and_leaves_nothing(srx, photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "one.png").mkdir()  # a folder stands where the file should go
+    result = srx("upscale", photos / "one.png", "-o", out, "-m", "bicubic", "--overwrite")
+    assert result.code == 2
+    assert "one.png" in result.err
+    assert [p.name for p in out.iterdir()] == ["one.png"]
+
+
+def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(tmp_path):
+    random = np.random.default_rng(0)
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for i in range(40):
+        noise = random.integers(0, 255, (160, 160, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i:02}.png")
+    command = [sys.executable, "-m", "srcli", "upscale", str(folder), str(out), "-m", "bicubic"]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while not list(out.glob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    finished = list(out.iterdir())
+    assert 0 < len(finished) < 40
+    for path in finished:
+        assert path.suffix == ".png"
+        assert not path.name.startswith(".")
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            image.load()
+            assert image.size == (640, 640)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0
+    assert f"{40 - len(finished)} done, {len(finished)} skipped" in done.stdout

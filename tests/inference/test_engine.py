@@ -1,0 +1,150 @@
+"""The torch engine: tiled equals whole, precisions, layouts, gray, 16 bit, non-finite values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from srcli.errors import InferenceError
+from srcli.inference.engine import TorchEngine
+from srcli.inference.tiling import make_grid
+from srcli.pipelines.engines import enlarge_array
+
+CPU = torch.device("cpu")
+
+
+class Convolutions(nn.Module):
+    """Nine random 3x3 convolutions after a nearest-neighbour enlargement's first step."""
+
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale = scale
+        torch.manual_seed(1)
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(9))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x) + x * 0.7
+        x = x.sigmoid()
+        return x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    from skimage.data import coffee
+
+    return np.ascontiguousarray(coffee()[20:191, 100:313])
+
+
+@pytest.mark.parametrize("offset", [0, 20])
+def test_tiled_equals_whole_once_the_overlap_covers_the_receptive_field(photo, offset):
+    engine = TorchEngine(Convolutions(), device=CPU)
+    # A quarter of the overlap is context that gets no weight: 36 / 4 = 9 layers.
+    grid = make_grid(*photo.shape[:2], tile=80, overlap=36, offset=offset)
+    assert len(grid.tops) >= 3
+    assert len(grid.lefts) >= 4
+    whole = enlarge_array(engine, photo)
+    tiled = enlarge_array(engine, photo, grid)
+    assert whole.std() > 1  # a flat output would prove nothing
+    assert np.abs(whole.astype(int) - tiled).max() <= 1
+    exact = photo.astype(np.float32) / 255
+    np.testing.assert_allclose(
+        enlarge_array(engine, exact), enlarge_array(engine, exact, grid), atol=1e-5
+    )
+
+
+def test_without_overlap_tile_borders_show(photo):
+    engine = TorchEngine(Convolutions(), device=CPU)
+    grid = make_grid(*photo.shape[:2], tile=60, overlap=0)
+    difference = enlarge_array(engine, photo, grid).astype(int) - enlarge_array(engine, photo)
+    assert np.abs(difference).max() > 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_the_batch_does_not_change_the_result(photo, batch):
+    grid = make_grid(*photo.shape[:2], tile=64, overlap=16)
+    one = enlarge_array(TorchEngine(Convolutions(), device=CPU, batch=1), photo, grid)
+    many = enlarge_array(TorchEngine(Convolutions(), device=CPU, batch=batch), photo, grid)
+    assert np.abs(one.astype(int) - many).max() <= 1
+
+
+def test_sixteen_bits_agree_with_eight_and_are_finer(photo):
+    engine = TorchEngine(Convolutions(), device=CPU)
+    eight = enlarge_array(engine, photo)
+    sixteen = enlarge_array(engine, photo.astype(np.uint16) * 257)
+    assert sixteen.dtype == np.uint16
+    assert np.abs(sixteen / 257 - eight).max() <= 0.5001
+    assert len(np.unique(sixteen)) > 2 * len(np.unique(eight))
+
+
+def test_gray_goes_in_and_out_as_one_channel(photo):
+    engine = TorchEngine(Convolutions(), device=CPU)
+    gray = photo[:, :, :1]
+    out = enlarge_array(engine, gray)
+    colour = enlarge_array(engine, gray.repeat(3, axis=2)).astype(float)
+    assert out.shape == (gray.shape[0] * 2, gray.shape[1] * 2, 1)
+    expected = colour @ [0.299, 0.587, 0.114]
+    assert np.abs(out[:, :, 0] - expected).max() <= 1.0
+
+
+def test_sizes_that_a_network_cannot_take_are_padded(photo):
+    class Picky(Convolutions):
+        multiple_of = 8
+        minimum = 32
+
+        def forward(self, x):
+            assert x.shape[2] % 8 == 0
+            assert min(x.shape[2:]) >= 32
+            return super().forward(x)
+
+    out = enlarge_array(TorchEngine(Picky(), device=CPU), photo[:13, :45])
+    assert out.shape == (26, 90, 3)
+
+
+def test_self_ensemble_is_the_mean_over_flips_and_rotations():
+    class Shift(nn.Module):
+        scale = 1
+
+        def forward(self, x):
+            return torch.roll(x, 1, dims=3)
+
+    picture = np.zeros((5, 5, 3), np.float32)
+    picture[2, 2] = 1.0
+    out = enlarge_array(TorchEngine(Shift(), device=CPU, tta=True), picture)
+    assert out[2, 2].max() == 0
+    for y, x in [(1, 2), (3, 2), (2, 1), (2, 3)]:
+        np.testing.assert_allclose(out[y, x], 0.25)
+
+
+class Fragile(nn.Module):
+    """Overflows in half precision only, or always."""
+
+    scale = 1
+
+    def __init__(self, always=False):
+        super().__init__()
+        self.always = always
+
+    def forward(self, x):
+        half = torch.is_autocast_enabled(x.device.type)
+        return x / 0 if self.always or half else x
+
+
+def test_what_is_not_finite_in_half_precision_is_done_again_in_fp32(photo):
+    engine = TorchEngine(Fragile(), device=CPU, half=torch.bfloat16)
+    np.testing.assert_array_equal(enlarge_array(engine, photo), photo)
+
+
+def test_what_is_not_finite_in_fp32_fails_with_a_clear_line(photo):
+    engine = TorchEngine(Fragile(always=True), device=CPU, half=torch.bfloat16)
+    with pytest.raises(InferenceError, match="not finite"):
+        enlarge_array(engine, photo)
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_what_the_cpu_gives(photo):
+    on_cpu = enlarge_array(TorchEngine(Convolutions(), device=CPU), photo)
+    on_gpu = enlarge_array(TorchEngine(Convolutions(), device=torch.device("cuda")), photo)
+    assert np.abs(on_cpu.astype(int) - on_gpu).max() <= 1

@@ -1,0 +1,72 @@
+"""Tiles cover every pixel, have one size, and share what they must."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from srcli.errors import UsageError
+from srcli.inference.tiling import balanced, make_grid, split_axis
+
+LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)])
+@pytest.mark.parametrize("offset", [0, 5])
+def test_tiles_cover_the_axis_in_order_and_overlap_enough(length, tile, overlap, offset):
+    starts = split_axis(length, tile=tile, overlap=overlap, offset=offset)
+    size = min(tile, length)
+    assert starts[0] == 0
+    assert starts[-1] + size == length
+    for before, after in itertools.pairwise(starts):
+        assert 0 < after - before <= tile - overlap
+
+
+def test_offset_moves_the_inner_borders():
+    plain = split_axis(200, tile=32, overlap=8)
+    moved = split_axis(200, tile=32, overlap=8, offset=12)
+    assert set(plain[1:-1]).isdisjoint(moved[1:-1])
+    assert (plain[0], plain[-1]) == (moved[0], moved[-1])
+
+
+def test_places_run_row_by_row_with_one_size():
+    grid = make_grid(50, 70, tile=32, overlap=8)
+    places = list(grid.places())
+    assert len(places) == grid.count == len(grid.tops) * len(grid.lefts)
+    assert [(row, column) for row, column, _ in places] == sorted(
+        (row, column) for row, column, _ in places
+    )
+    assert {(w.height, w.width) for _, _, w in places} == {(29, 29)}
+    assert max(w.top + w.height for _, _, w in places) == 50
+    assert max(w.left + w.width for _, _, w in places) == 70
+
+
+def test_a_thin_image_has_tiles_of_its_own_height():
+    grid = make_grid(3, 100, tile=32, overlap=8)
+    assert grid.tile_height == 3
+    assert grid.tile_width == 31
+    assert grid.tops == (0,)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)])
+def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overlap):
+    size = balanced(length, tile=tile, overlap=overlap)
+    starts = split_axis(length, tile=size, overlap=overlap)
+    assert size <= tile
+    assert len(starts) == len(split_axis(length, tile=tile, overlap=overlap))
+    computed = len(starts) * size
+    assert computed - length < (len(starts) - 1) * overlap + len(starts)
+
+
+@pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (16, -1), (16, 8), (16, 20)])
+def test_impossible_tilings_are_refused(tile, overlap):
+    with pytest.raises(UsageError, match=r"--tile|--overlap"):
+        make_grid(100, 100, tile=tile, overlap=overlap)
+
+
+def test_an_empty_axis_is_an_error():
+    with pytest.raises(ValueError, match="at least 1"):
+        split_axis(0, tile=16, overlap=4)

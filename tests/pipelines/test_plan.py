@@ -1,0 +1,118 @@
+"""Inputs are paired with outputs; what would destroy or mix up files is refused before any work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from srcli.errors import PictureError, UsageError
+from srcli.pipelines.plan import Item, Naming, foresee, make_plan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def picture(path: Path, size=(6, 5)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, "red").save(path)
+    return path
+
+
+def names(plan, root):
+    return {str(i.source.relative_to(root)): str(i.target.relative_to(root)) for i in plan.items}
+
+
+def test_a_folder_keeps_names_and_formats(tmp_path):
+    for name in ("in/b.jpg", "in/a.PNG", "in/ümläut 写真.webp", "in/sub/c.png"):
+        picture(tmp_path / name)
+    (tmp_path / "in/notes.txt").write_text("no picture")
+    picture(tmp_path / "in/.hidden.png")
+    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming())
+    assert names(plan, tmp_path) == {
+        "in/a.PNG": "out/a.PNG",
+        "in/b.jpg": "out/b.jpg",
+        "in/ümläut 写真.webp": "out/ümläut 写真.webp",
+    }
+
+
+def test_recursion_mirrors_the_tree_and_leaves_out_the_results(tmp_path):
+    for name in ("in/a.png", "in/x/y/b.png", "in/out/old.png"):
+        picture(tmp_path / name)
+    plan = make_plan([tmp_path / "in"], tmp_path / "in/out", Naming(recursive=True))
+    assert names(plan, tmp_path) == {
+        "in/a.png": "in/out/a.png",
+        "in/x/y/b.png": "in/out/x/y/b.png",
+    }
+
+
+def test_one_picture_may_name_its_output_file_and_format(tmp_path):
+    source = picture(tmp_path / "a.jpg")
+    (item,) = make_plan([source], tmp_path / "big.tif", Naming()).items
+    assert item == Item(source=source, target=tmp_path / "big.tif", format="tif")
+
+
+def test_a_chosen_format_changes_the_extension(tmp_path):
+    source = picture(tmp_path / "a.jpg")
+    (item,) = make_plan([source], tmp_path / "out", Naming(format="png", suffix="_x4")).items
+    assert item.target == tmp_path / "out" / "a_x4.png"
+
+
+def test_a_gif_becomes_a_png(tmp_path):
+    source = tmp_path / "a.gif"
+    Image.new("P", (4, 4)).save(source)
+    (item,) = make_plan([source], tmp_path / "out", Naming()).items
+    assert (item.target.name, item.format) == ("a.png", "png")
+
+
+def test_two_inputs_for_one_output_are_refused_with_both_names(tmp_path):
+    picture(tmp_path / "in/a.jpg")
+    picture(tmp_path / "in/a.png")
+    with pytest.raises(UsageError, match=r"a\.jpg and .*a\.png"):
+        make_plan([tmp_path / "in"], tmp_path / "out", Naming(format="png"))
+
+
+def test_writing_over_the_inputs_is_refused(tmp_path):
+    picture(tmp_path / "in/a.jpg")
+    with pytest.raises(UsageError, match="itself an input"):
+        make_plan([tmp_path / "in"], tmp_path / "in", Naming())
+
+
+def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tmp_path):
+    picture(tmp_path / "in/a.jpg")
+    picture(tmp_path / "in/a_x4.jpg")
+    plan = make_plan([tmp_path / "in"], tmp_path / "in", Naming(suffix="_x4"))
+    assert names(plan, tmp_path) == {"in/a.jpg": "in/a_x4.jpg"}
+    assert "1 pictures" in plan.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "output", "message"),
+    [
+        ("", "out", "no such file"),
+        ("in/sub/a.png", "out", "-r looks into subfolders"),
+        ("in/a.png", "in/a.png/x", "no pictures|not a folder|is a file"),
+    ],
+)
+def test_nothing_to_do_is_an_error_that_says_so(tmp_path, make, output, message):
+    if make:
+        picture(tmp_path / make)
+    if output == "in/a.png/x":
+        output = "in/a.png"
+    with pytest.raises(UsageError, match=message):
+        make_plan([tmp_path / "in"], tmp_path / output, Naming())
+
+
+def test_an_unknown_format_lists_the_known(tmp_path):
+    picture(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="png, jpg"):
+        make_plan([tmp_path / "a.png"], tmp_path / "out", Naming(format="heic"))
+
+
+def test_sizes_that_a_format_cannot_hold_are_foreseen(tmp_path):
+    source = picture(tmp_path / "wide.png", size=(5000, 2))
+    item = Item(source=source, target=tmp_path / "wide.webp", format="webp")
+    assert foresee(item, 3).width == 15000
+    with pytest.raises(PictureError, match=r"wide\.png.*16.?383"):
+        foresee(item, 4)

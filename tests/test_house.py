@@ -1,0 +1,92 @@
+"""What no linter knows of the house: docstrings, lengths, mirrored tests, cheap help."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "srcli"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = ("torch", "numpy", "rasterio", "skimage", "rich", "PIL", "imageio", "safetensors", "scipy")
+
+
+def name_of(path: Path) -> str:
+    """Path below the repository, for test ids."""
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_its_job_in_at_most_300_lines(path):
+    text = path.read_text(encoding="utf-8")
+    docstring = ast.get_docstring(ast.parse(text))
+    assert docstring, f"{name_of(path)} has no docstring"
+    assert text.count("\n") <= 300
+
+
+def test_tests_mirror_the_package():
+    strays = [
+        name_of(test)
+        for test in (ROOT / "tests").rglob("test_*.py")
+        if test.parent != ROOT / "tests"
+        and not (PACKAGE / test.parent.relative_to(ROOT / "tests") / test.name[5:]).is_file()
+    ]
+    assert strays == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["upscale", "--help"], ["eval", "-h"], ["train", "-h"]]
+)
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\n"
+        "from srcli.cli.main import run\n"
+        f"code = run({arguments!r})\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "print('loaded:', loaded, 'code:', code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "loaded: [] code: 0"
+
+
+def test_importing_the_package_is_cheap_and_names_its_functions():
+    code = (
+        "import sys, srcli\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        "print(callable(srcli.upscale), callable(srcli.load_model))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split("\n")[:2] == ["[]", "True True"]
+
+
+def test_training_and_inference_import_without_rasterio():
+    code = (
+        "import sys\n"
+        "sys.modules['rasterio'] = None\n"
+        "import srcli.training.loop, srcli.inference.engine, srcli.cli.main, srcli.cli.train\n"
+        "import srcli.cli.upscale, srcli.pipelines.train, srcli.pipelines.upscale\n"
+        "print('fine')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.strip() == "fine", done.stderr
+
+
+def test_the_module_runs_as_a_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "srcli", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("srx, version ")
