@@ -92,7 +92,8 @@ def _make_bars() -> rich.progress.Progress:
     return progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
-        progress.TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[unit]}"),
         progress.TextColumn("{task.fields[text]}", markup=False),
         progress.TimeRemainingColumn(),
         console=RichConsole(stderr=True),
@@ -105,7 +106,12 @@ class _BarTask:
         self, bars: rich.progress.Progress, label: str, total: float | None, unit: str
     ) -> None:
         self._bars = bars
-        self._id = bars.add_task(label, total=total or 1, unit=unit, text="")
+        self._total = total or 0.0
+        self._id = bars.add_task(label, total=self._total or None, unit=unit, text="")
+
+    def grow(self, amount: float) -> None:
+        self._total += amount
+        self._bars.update(self._id, total=self._total)
 
     def advance(self, amount: float = 1.0) -> None:
         self._bars.advance(self._id, amount)
@@ -130,6 +136,9 @@ class _LineTask:
         if now - self._shown >= LINE_SECONDS:
             self._shown = now
             self._show(now)
+
+    def grow(self, amount: float) -> None:
+        self._total = (self._total or 0.0) + amount
 
     def describe(self, text: str) -> None:
         self._text = text

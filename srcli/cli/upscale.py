@@ -223,17 +223,26 @@ def _dry_run(inputs: Sequence[Path], output: Path, settings: UpscaleOptions) -> 
 
     load_model(settings.model, settings.scale)
     problems = 0
-    pixels = 0
+    pixels = disk = memory = 0
     for item, outlook in foresee_files(inputs, output, settings):
         if isinstance(outlook, str):
             problems += 1
             click.echo(f"would fail: {outlook}")
             continue
         exists = item.target.exists() and not settings.naming.overwrite
-        pixels += 0 if exists else outlook.height * outlook.width
         what = "skip, exists" if exists else f"{outlook.width}x{outlook.height} {item.format}"
         click.echo(f"{item.source} -> {item.target} ({what})")
         for warning in outlook.warnings:
             click.echo(f"  warning: {warning}")
-    click.echo(f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; nothing was done")
+        if not exists:
+            pixels += outlook.height * outlook.width
+            disk += outlook.bytes
+            memory = max(memory, outlook.bytes)
+    # Besides the picture in the network, each worker may hold one that is read or written.
+    memory *= 1 + settings.workers
+    click.echo(
+        f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
+        f"on disk before compression, about {memory / 1e6:.0f} MB of memory for pictures; "
+        f"nothing was done"
+    )
     return int(ExitCode.PARTIAL if problems else ExitCode.OK)

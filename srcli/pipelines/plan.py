@@ -56,6 +56,12 @@ class Outlook:
     width: int
     warnings: tuple[str, ...]
 
+    @property
+    def bytes(self) -> int:
+        """Size of the output's pixels, not compressed."""
+        channels = self.probe.channels + self.probe.has_alpha
+        return self.height * self.width * channels * self.probe.bits // 8
+
 
 def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     """Pair every input picture with its output file.

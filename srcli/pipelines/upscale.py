@@ -17,11 +17,13 @@ from srcli.pipelines.engines import EngineOptions, EnginePool, tiling_of
 from srcli.pipelines.plan import Item, Naming, Outlook, Plan, foresee, make_plan
 from srcli.pipelines.prepare import Prepared, finish, prepare
 from srcli.pipelines.report import FileReport, Summary
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.progress import NoProgress, NoTask, Progress, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from srcli.inference.engine import TorchEngine
 
 SMALLEST_TILE = 32
 """Where halving the tile after running out of memory ends."""
@@ -114,16 +116,19 @@ class _Run:
         self.tile = options.tile or tile
         default = min(overlap, max((self.tile - 1) // 2, 0))
         self.overlap = default if options.overlap is None else options.overlap
+        self.files: Task = NoTask()
+        self.tiles: Task = NoTask()
+        self.writers: ThreadPoolExecutor
         self.writes: deque[tuple[_Job, Future[None]]] = deque()
+        self.started = time.monotonic()
 
     def execute(self) -> Summary:
-        started = time.monotonic()
         for note in self.plan.notes:
             self.progress.message(note)
         todo = [item for item in self.plan.items if not self._is_finished(item)]
         if todo:
             self._upscale(todo)
-        self.summary.seconds = time.monotonic() - started
+        self.summary.seconds = time.monotonic() - self.started
         return self.summary
 
     def _is_finished(self, item: Item) -> bool:
@@ -134,24 +139,25 @@ class _Run:
 
     def _upscale(self, todo: Sequence[Item]) -> None:
         pool = EnginePool(self.options.model, self.options.scale, self.options.engine)
-        files = self.progress.task("files", total=len(todo), unit="files")
-        # One reader keeps ahead of the network; more would only hold more pictures in memory.
-        readers = ThreadPoolExecutor(max(self.options.workers, 1), thread_name_prefix="read")
-        writers = ThreadPoolExecutor(max(self.options.workers, 1), thread_name_prefix="write")
+        self.files = self.progress.task("files", total=len(todo), unit="files")
+        self.tiles = self.progress.task("tiles", unit="tiles")
+        readers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="read")
+        self.writers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="write")
         try:
-            loaded = self._read_ahead(todo, readers, files.advance)
+            loaded = self._read_ahead(todo, readers)
             # Neighbours of one depth share an engine, and batches.
             for bits, group in groupby(loaded, key=lambda entry: entry[1].bits):
-                jobs = (self._job(*entry) for entry in group)
-                self._run_jobs(pool, bits, jobs, writers, files.advance)
-            self._collect(0, files.advance)
+                self._run_jobs(pool.engine(bits), (self._job(*entry) for entry in group))
+            self._collect(0)
         finally:
+            # After an interruption, what is being written is finished: it is complete already.
             readers.shutdown(wait=True, cancel_futures=True)
-            writers.shutdown(wait=True)
-            files.close()
+            self.writers.shutdown(wait=True)
+            self.tiles.close()
+            self.files.close()
 
     def _read_ahead(
-        self, todo: Sequence[Item], readers: ThreadPoolExecutor, advance: Callable[[float], None]
+        self, todo: Sequence[Item], readers: ThreadPoolExecutor
     ) -> Iterator[tuple[Item, Prepared, tuple[str, ...]]]:
         waiting: deque[tuple[Item, Future[tuple[Prepared, tuple[str, ...]]]]] = deque()
         rest = iter(todo)
@@ -165,27 +171,18 @@ class _Run:
                 prepared, warnings = future.result()
             except SrxError as error:
                 self._fail(item, error)
-                advance(1)
-                continue
-            yield item, prepared, warnings
+            else:
+                yield item, prepared, warnings
 
     def _job(self, item: Item, prepared: Prepared, warnings: tuple[str, ...]) -> _Job:
         work = prepared.work(self.options.scale, self.tile, self.overlap, str(item.source))
+        self.tiles.grow(work.grid.count)
         return _Job(
             item=item, prepared=prepared, work=work, warnings=warnings, started=time.monotonic()
         )
 
-    def _run_jobs(
-        self,
-        pool: EnginePool,
-        bits: int,
-        jobs: Iterator[_Job],
-        writers: ThreadPoolExecutor,
-        advance: Callable[[float], None],
-    ) -> None:
-        engine = pool.engine(bits)
+    def _run_jobs(self, engine: TorchEngine, jobs: Iterator[_Job]) -> None:
         running: dict[int, _Job] = {}
-        tiles = self.progress.task("tiles", unit="tiles")
 
         def works() -> Iterator[Work]:
             for job in jobs:
@@ -193,25 +190,22 @@ class _Run:
                 yield job.work
 
         again: list[_Job] = []
-        for work in run_stream(engine, works(), task=tiles):
+        for work in run_stream(engine, works(), task=self.tiles):
             job = running.pop(id(work))
             if isinstance(work.error, TileTooLargeError) and self.tile // 2 >= SMALLEST_TILE:
                 again.append(job)
             elif work.error is not None:
                 self._fail(job.item, work.error, job)
-                advance(1)
             else:
-                self.writes.append((job, writers.submit(_save, job, self.options)))
-                self._collect(self.options.workers, advance)
-        tiles.close()
+                self.writes.append((job, self.writers.submit(_save, job, self.options)))
+                self._collect(self.options.workers)
         if again:
             self.tile //= 2
             self.overlap = min(self.overlap, self.tile // 4)
             self.progress.warn(f"out of memory: going on with tiles of {self.tile} pixels")
-            redone = (self._job(job.item, job.prepared, job.warnings) for job in again)
-            self._run_jobs(pool, bits, redone, writers, advance)
+            self._run_jobs(engine, (self._job(j.item, j.prepared, j.warnings) for j in again))
 
-    def _collect(self, allowed: int, advance: Callable[[float], None]) -> None:
+    def _collect(self, allowed: int) -> None:
         """Report finished writes; wait while more than ``allowed`` are under way."""
         while self.writes and (len(self.writes) > allowed or self.writes[0][1].done()):
             job, future = self.writes.popleft()
@@ -219,21 +213,18 @@ class _Run:
                 future.result()
             except SrxError as error:
                 self._fail(job.item, error, job)
-            else:
-                height, width = job.work.grid.height, job.work.grid.width
-                scale = self.options.scale
-                self._tell(
-                    FileReport(
-                        source=job.item.source,
-                        target=job.item.target,
-                        state="done",
-                        seconds=time.monotonic() - job.started,
-                        tiles=job.work.grid.count,
-                        size=(height * scale, width * scale),
-                        warnings=job.warnings,
-                    )
-                )
-            advance(1)
+                continue
+            grid, scale = job.work.grid, self.options.scale
+            report = FileReport(
+                source=job.item.source,
+                target=job.item.target,
+                state="done",
+                seconds=time.monotonic() - job.started,
+                tiles=grid.count,
+                size=(grid.height * scale, grid.width * scale),
+                warnings=job.warnings,
+            )
+            self._tell(report)
 
     def _fail(self, item: Item, error: SrxError, job: _Job | None = None) -> None:
         seconds = time.monotonic() - job.started if job else 0.0
@@ -248,6 +239,10 @@ class _Run:
 
     def _tell(self, report: FileReport) -> None:
         self.summary.files.append(report)
+        if report.state != "skipped":
+            self.files.advance(1)
+            speed = self.summary.megapixels / max(time.monotonic() - self.started, 1e-3)
+            self.files.describe(f"{speed:.2f} megapixels/s")
         for warning in report.warnings:
             self.progress.warn(f"{report.source}: {warning}")
         if self.on_file is not None:

@@ -11,6 +11,9 @@ class Task(Protocol):
     def advance(self, amount: float = 1.0) -> None:
         """Add to what is done, in the unit of the task."""
 
+    def grow(self, amount: float) -> None:
+        """Add to what is to be done: more work has become known."""
+
     def describe(self, text: str) -> None:
         """Replace the text shown beside the bar."""
 
@@ -35,6 +38,9 @@ class NoTask:
     """A task that nobody watches."""
 
     def advance(self, amount: float = 1.0) -> None:
+        """Ignore."""
+
+    def grow(self, amount: float) -> None:
         """Ignore."""
 
     def describe(self, text: str) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def photos(tmp_path, astronaut) -> Path:
+def photos(tmp_path: Path, astronaut) -> Path:
     """A folder with three small photographs."""
     folder = tmp_path / "photos"
     folder.mkdir()
