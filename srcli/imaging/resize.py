@@ -62,7 +62,11 @@ def taps(
 
 
 def resize(
-    image: Array, scale: float | Fraction, *, size: tuple[int, int] | None = None, antialias: bool = True
+    image: Array,
+    scale: float | Fraction,
+    *,
+    size: tuple[int, int] | None = None,
+    antialias: bool = True,
 ) -> Array:
     """Resize a picture as MATLAB's ``imresize(image, scale, 'bicubic')`` does.
 
@@ -89,7 +93,9 @@ def resize(
     return _resize_axis(rows, width, exact, antialias, axis=1)
 
 
-def _resize_axis(image: Array, out_length: int, scale: Fraction, antialias: bool, axis: int) -> Array:
+def _resize_axis(
+    image: Array, out_length: int, scale: Fraction, antialias: bool, axis: int
+) -> Array:
     indices, weights = taps(image.shape[axis], out_length, scale, antialias)
     source = image.astype(np.float64, copy=False)
     if axis == 1:

@@ -1,0 +1,191 @@
+"""EXIF and XMP blocks: the orientation they state, and putting it back to upright."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import TYPE_CHECKING
+
+from srcli.imaging.ifd import (
+    Entry,
+    Layout,
+    numbers,
+    read_directory,
+    read_start,
+    write_directory,
+    write_start,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PREFIX = b"Exif\0\0"
+ORIENTATION = 0x0112
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+# ImageWidth, ImageLength, PixelXDimension, PixelYDimension: no longer true once it is upscaled
+_SIZES = frozenset({0x0100, 0x0101, 0xA002, 0xA003})
+_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
+_XMP_ORIENTATION = re.compile(
+    rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])""",
+)
+
+
+def directories(exif: bytes) -> tuple[list[Entry], dict[int, list[Entry]], Layout]:
+    """Take an EXIF block apart.
+
+    Args:
+        exif: With or without its ``Exif`` prefix.
+
+    Returns:
+        Tags of the main directory, those of ``EXIF_IFD`` and ``GPS_IFD``, and how they are packed.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    tiff = exif.removeprefix(PREFIX)
+    layout, first = read_start(tiff[:16])
+
+    def read(at: int, length: int) -> bytes:
+        return tiff[at : at + length]
+
+    main, _ = read_directory(read, first, layout)
+    parts = {
+        entry.tag: read_directory(read, int(numbers(entry, layout)[0]), layout)[0]
+        for entry in main
+        if entry.tag in (EXIF_IFD, GPS_IFD)
+    }
+    return [entry for entry in main if entry.tag not in parts], parts, layout
+
+
+def pack(
+    main: Sequence[Entry], parts: Mapping[int, Sequence[Entry]], at: int, layout: Layout
+) -> bytes:
+    """Lay out a main directory and, behind it, the ones it points at.
+
+    Args:
+        main: Tags of the main directory.
+        parts: Tags of ``EXIF_IFD`` and ``GPS_IFD``; empty ones are left out.
+        at: Offset at which the result will stand; even.
+        layout: How to pack it.
+    """
+    full = {tag: entries for tag, entries in parts.items() if entries}
+    kind = 18 if layout.big else 4
+    blank = [Entry(tag, kind, 1, bytes(layout.inline)) for tag in full]
+    place = at + len(write_directory([*main, *blank], at, layout))
+    pointers, tail = [], b""
+    for tag, entries in full.items():
+        pointers.append(Entry(tag, kind, 1, struct.pack(layout.offset, place + len(tail))))
+        tail += write_directory(entries, place + len(tail), layout)
+    return write_directory([*main, *pointers], at, layout) + tail
+
+
+def build(main: Sequence[Entry], parts: Mapping[int, Sequence[Entry]], order: str) -> bytes:
+    """Build an EXIF block.
+
+    Args:
+        main: Tags of the main directory.
+        parts: Tags of ``EXIF_IFD`` and ``GPS_IFD``.
+        order: Byte order of the values, ``"<"`` or ``">"``.
+    """
+    layout = Layout(order)
+    return PREFIX + write_start(layout, 8) + pack(main, parts, 8, layout)
+
+
+def orientation(exif: bytes | None, xmp: bytes | None) -> int:
+    """Which way up the pixels are stored, 1 to 8; EXIF is asked first, then XMP.
+
+    Args:
+        exif: EXIF block, with or without its prefix; a damaged one counts as none.
+        xmp: XMP packet.
+    """
+    if exif is not None:
+        try:
+            main, _, layout = directories(exif)
+        except ValueError:
+            main, layout = [], Layout("<")
+        for entry in main:
+            if entry.tag == ORIENTATION and entry.kind in (3, 4):
+                stated = int(numbers(entry, layout)[0])
+                return stated if 1 <= stated <= 8 else 1
+    found = _XMP_ORIENTATION.search(xmp or b"")
+    return int(found[2]) if found else 1
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """The same XMP packet with its orientation, if it states one, set to 1."""
+    return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
+
+
+def upright_exif(exif: bytes) -> bytes:
+    """The same EXIF block with orientation 1, no thumbnail and no pixel sizes.
+
+    All other bytes stay where they are, because makers' notes point at each other by offset.
+
+    Args:
+        exif: EXIF block, with or without its ``Exif`` prefix.
+
+    Returns:
+        The block with the prefix.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    _, parts, layout = directories(exif)
+    tiff = bytearray(exif.removeprefix(PREFIX))
+    _, start = read_start(bytes(tiff[:16]))
+    if layout.big:
+        raise ValueError("an EXIF block of a kind that does not exist")
+    if EXIF_IFD in parts:
+        _edit(tiff, _pointer(tiff, start, EXIF_IFD, layout), layout)
+    thumbnail = _edit(tiff, start, layout)
+    if start < thumbnail < len(tiff) - 2:
+        _drop_thumbnail(tiff, thumbnail, layout)
+    return PREFIX + bytes(tiff)
+
+
+def _pointer(tiff: bytearray, start: int, wanted: int, layout: Layout) -> int:
+    number = struct.unpack_from(layout.count, tiff, start)[0]
+    for at in range(start + 2, start + 2 + 12 * number, 12):
+        if struct.unpack_from(layout.order + "H", tiff, at)[0] == wanted:
+            return int(struct.unpack_from(layout.offset, tiff, at + 8)[0])
+    raise ValueError("a tag directory is missing")
+
+
+def _edit(tiff: bytearray, start: int, layout: Layout) -> int:
+    """Drop the sizes of a directory in place, set its orientation, cut its successor off."""
+    end = start + 2 + 12 * int(struct.unpack_from(layout.count, tiff, start)[0])
+    kept = []
+    for at in range(start + 2, end, 12):
+        tag = struct.unpack_from(layout.order + "H", tiff, at)[0]
+        if tag == ORIENTATION:
+            kept.append(struct.pack(layout.order + "HHIHH", ORIENTATION, 3, 1, 1, 0))
+        elif tag not in _SIZES:
+            kept.append(bytes(tiff[at : at + 12]))
+    following = 0
+    if len(tiff) >= end + 4:
+        following = int(struct.unpack_from(layout.offset, tiff, end)[0])
+        end += 4
+    table = struct.pack(layout.count, len(kept)) + b"".join(kept)
+    tiff[start:end] = table.ljust(end - start, b"\0")
+    return following
+
+
+def _drop_thumbnail(tiff: bytearray, start: int, layout: Layout) -> None:
+    def read(at: int, length: int) -> bytes:
+        return bytes(tiff[at : at + length])
+
+    try:
+        entries, _ = read_directory(read, start, layout)
+    except ValueError:
+        return
+    places = {entry.tag: entry for entry in entries}
+    if _THUMBNAIL_OFFSET not in places or _THUMBNAIL_LENGTH not in places:
+        return
+    begin = int(numbers(places[_THUMBNAIL_OFFSET], layout)[0])
+    end = min(begin + int(numbers(places[_THUMBNAIL_LENGTH], layout)[0]), len(tiff))
+    if not start < begin < end or tiff[begin : begin + 2] != b"\xff\xd8":
+        return
+    if end >= len(tiff) - 4:
+        del tiff[begin:]
+    else:
+        tiff[begin:end] = bytes(end - begin)

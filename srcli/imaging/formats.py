@@ -1,0 +1,128 @@
+"""The picture formats: names, suffixes, what each can hold, and how to tell one by its content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import features
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """What files of one format can hold, as srx writes them."""
+
+    name: str
+    """The word for ``--format``."""
+    suffixes: tuple[str, ...]
+    """Lower case with the dot; the first is the usual one."""
+    bits: tuple[int, ...] = (8,)
+    """Bits per value that it holds; 32 is floating point."""
+    alpha: bool = False
+    """It holds transparency."""
+    gray: bool = True
+    """It holds pictures of one channel; otherwise gray is stored as equal R, G and B."""
+    metadata: frozenset[str] = frozenset()
+    """Which of ``icc``, ``exif``, ``xmp`` and ``dpi`` it holds."""
+    largest_side: int = 2**31 - 1
+    """Pixels."""
+    largest_area: int = 2**62
+    """Pixels."""
+    default_quality: int | None = None
+    """1 to 100, or None where the format is lossless."""
+
+
+_ALL = frozenset({"icc", "exif", "xmp", "dpi"})
+_NO_DPI = _ALL - {"dpi"}
+
+_KNOWN = (
+    Format(name="png", suffixes=(".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL),
+    # libjpeg stops at 65,500, a little below what the file format could say
+    Format(
+        name="jpg",
+        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+        metadata=_ALL,
+        largest_side=65_500,
+        default_quality=95,
+    ),
+    Format(
+        name="webp",
+        suffixes=(".webp",),
+        alpha=True,
+        gray=False,
+        metadata=_NO_DPI,
+        largest_side=16_383,
+        default_quality=95,
+    ),
+    # the limits beyond which libavif's decoder, as Pillow sets it up, refuses a file
+    Format(
+        name="avif",
+        suffixes=(".avif", ".avifs"),
+        alpha=True,
+        gray=False,
+        metadata=_NO_DPI,
+        largest_side=32_768,
+        largest_area=16_384**2,
+        default_quality=90,
+    ),
+    # 32-bit file size; 3 bytes a pixel and 54 of header leave 1.43 billion pixels
+    Format(
+        name="bmp",
+        suffixes=(".bmp", ".dib"),
+        metadata=frozenset({"dpi"}),
+        largest_area=1_400_000_000,
+    ),
+    Format(name="tif", suffixes=(".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
+)
+
+FORMATS: dict[str, Format] = {
+    known.name: known for known in _KNOWN if known.name != "avif" or features.check("avif")
+}
+"""The formats that can be written here, by name; AVIF only where Pillow has it."""
+
+READABLE_SUFFIXES: frozenset[str] = frozenset(
+    {suffix for known in FORMATS.values() for suffix in known.suffixes} | {".gif"}
+)
+"""Lower-case suffixes that a walk over a folder picks up."""
+
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+
+def format_of_suffix(suffix: str) -> str | None:
+    """Name of the format that a file name's suffix stands for.
+
+    Args:
+        suffix: With or without its dot, in any case: ``".JPEG"``.
+
+    Returns:
+        A key of ``FORMATS``, or None if srx does not write such files.
+    """
+    wanted = "." + suffix.lower().removeprefix(".")
+    return next((known.name for known in FORMATS.values() if wanted in known.suffixes), None)
+
+
+def format_of_content(head: bytes) -> str | None:
+    """Name of the format that a file's first bytes show.
+
+    Args:
+        head: The first 64 bytes or more.
+
+    Returns:
+        A key of ``FORMATS``, ``"gif"``, or None for anything else.
+    """
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:8] == b"ftyp":
+        brands = {head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4]), 64), 4)}
+        return "avif" if "avif" in FORMATS and brands & _AVIF_BRANDS else None
+    starts = {
+        b"\x89PNG\r\n\x1a\n": "png",
+        b"\xff\xd8\xff": "jpg",
+        b"BM": "bmp",
+        b"II*\0": "tif",
+        b"MM\0*": "tif",
+        b"II+\0": "tif",
+        b"MM\0+": "tif",
+        b"GIF87a": "gif",
+        b"GIF89a": "gif",
+    }
+    return next((name for start, name in starts.items() if head.startswith(start)), None)

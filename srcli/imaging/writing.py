@@ -1,0 +1,252 @@
+"""Write a photograph in any format, under its final name only once it is complete."""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import zlib
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from srcli.errors import PictureError
+from srcli.imaging import generic, png_writing, tiff_writing
+from srcli.imaging.formats import FORMATS, Format
+from srcli.imaging.resize import to_dtype
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from _typeshed import ReadableBuffer
+    from numpy.typing import NDArray
+
+    from srcli.imaging.photograph import Metadata, Photograph
+
+    Array = NDArray[Any]
+
+log = logging.getLogger(__name__)
+
+_DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
+_LONGEST_NAME = 255  # bytes, on nearly every file system
+# What a marker of JPEG holds, less what stands before EXIF and XMP in it.
+_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class _Plain(io.FileIO):
+    """A file without a number, so that Pillow calls ``write``, which says why it fails."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
+
+    def sync(self) -> None:
+        """Wait until everything is on the disk."""
+        os.fsync(super().fileno())
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write all of it (a plain file may stop half-way)."""
+        rest = memoryview(data).cast("B")
+        total = len(rest)
+        while rest:
+            rest = rest[super().write(rest) :]
+        return total
+
+
+def check_writable(
+    fmt: str, *, height: int, width: int, channels: int, has_alpha: bool, bits: int
+) -> tuple[str, ...]:
+    """Check that a format can hold a picture.
+
+    Args:
+        fmt: A key of ``FORMATS``.
+        height: Pixels.
+        width: Pixels.
+        channels: Colour channels, 1 or 3.
+        has_alpha: It has transparency.
+        bits: 8, 16 or 32 (floating point).
+
+    Returns:
+        What the file will not hold, in words for the user.
+
+    Raises:
+        PictureError: If the format is unknown here or the picture too large for it.
+    """
+    known = _known(fmt)
+    if max(height, width) > known.largest_side or height * width > known.largest_area:
+        limit = f"{known.largest_side:,} pixels a side"
+        if max(height, width) <= known.largest_side:
+            limit = f"{known.largest_area:,} pixels"
+        raise PictureError(
+            f"{fmt} holds at most {limit}, not {width}x{height}; take --format png or tif"
+        )
+    losses = []
+    if has_alpha and not known.alpha:
+        losses.append(f"{fmt} has no transparency: the picture is put on white")
+    most = max(known.bits)
+    if bits == 32 and most < 32:
+        losses.append(f"{fmt} holds no floats: values are cut to 0..1 and rounded to {most} bits")
+    elif bits > most:
+        losses.append(f"{fmt} holds {most} bits: {bits}-bit values are rounded")
+    if "icc" not in known.metadata:
+        losses.append(f"{fmt} holds no colour profile, EXIF or XMP")
+    return tuple(losses)
+
+
+def write_photograph(
+    path: Path, photograph: Photograph, *, fmt: str, quality: int | None = None
+) -> None:
+    """Write a photograph; an existing file is replaced once the new one is complete.
+
+    Args:
+        path: The final name. The folder must exist.
+        photograph: Pixels and metadata.
+        fmt: A key of ``FORMATS``, whatever the name's suffix says.
+        quality: 1 to 100 for jpg, webp (100 is lossless) and avif; the format's own by default.
+
+    Raises:
+        PictureError: If the format cannot hold the picture, or the disk does not take it.
+    """
+    known = _known(fmt)
+    height, width, channels = photograph.pixels.shape
+    check_writable(
+        fmt,
+        height=height,
+        width=width,
+        channels=channels,
+        has_alpha=photograph.alpha is not None,
+        bits=photograph.pixels.dtype.itemsize * 8,
+    )
+    values, metadata = _fitted(photograph, known)
+    metadata = _kept(path, metadata, known, values)
+    part = temporary_name(path)
+    with _explained(path):
+        try:
+            with _Plain(part, "wb") as stream:
+                _encode(stream, values, metadata, known, quality)
+                stream.sync()
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path) -> Path:
+    """The hidden name beside a file under which it is written; never too long.
+
+    Args:
+        path: The final name.
+    """
+    tail = f".{os.getpid()}.part"
+    name = os.fsencode(path.name)
+    if len(name) + len(tail) + 1 > _LONGEST_NAME:
+        # different long names that begin alike stay different
+        tail = f"~{zlib.crc32(name):08x}{tail}"
+        name = name[: _LONGEST_NAME - len(tail) - 1]
+    return path.with_name("." + name.decode("utf-8", "ignore") + tail)
+
+
+def _known(fmt: str) -> Format:
+    if fmt not in FORMATS:
+        raise PictureError(f"no format {fmt!r} here; take one of {', '.join(FORMATS)}")
+    return FORMATS[fmt]
+
+
+def _fitted(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
+    """The values as the format holds them, (H, W, C) with alpha last."""
+    own = photograph.pixels.dtype.itemsize * 8
+    bits = min((one for one in known.bits if one >= own), default=max(known.bits))
+    pixels, alpha = _rounded(photograph.pixels, bits), photograph.alpha
+    metadata = photograph.metadata
+    if alpha is not None:
+        alpha = _rounded(alpha, bits)
+        if not known.alpha:
+            pixels, alpha = _on_white(pixels, alpha), None
+    if pixels.shape[2] == 1 and not known.gray:
+        if metadata.icc is not None and generic.fits(metadata.icc, 1):
+            pixels = generic.gray_to_srgb(pixels, metadata.icc)
+            metadata = replace(metadata, icc=None)
+        else:
+            pixels = np.repeat(pixels, 3, axis=2)
+    if alpha is not None:
+        pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
+    return pixels, metadata
+
+
+def _rounded(values: Array, bits: int) -> Array:
+    dtype = np.dtype(_DTYPES[bits])
+    if values.dtype == dtype:
+        return values
+    peak = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
+    floats = np.nan_to_num(values.astype(np.float64) / peak, posinf=1.0, neginf=0.0)
+    return to_dtype(floats * (2.0**bits - 1), dtype)
+
+
+def _on_white(pixels: Array, alpha: Array) -> Array:
+    peak = float(np.iinfo(pixels.dtype).max)
+    part = alpha[:, :, None] / peak
+    return to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
+
+
+def _kept(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:
+    """What of the metadata the file takes; what it does not is logged."""
+    channels = 1 if values.shape[2] < 3 else 3
+    if metadata.icc is not None and not generic.fits(metadata.icc, channels):
+        log.warning("%s: the colour profile is for another kind of picture: left out", path)
+        metadata = replace(metadata, icc=None)
+    if known.name == "jpg":
+        for part, limit in _JPEG_LIMITS.items():
+            block = getattr(metadata, part)
+            if block is not None and len(block) > limit:
+                log.warning("%s: its %s is too long for jpg: left out", path, part.upper())
+                metadata = replace(metadata, **{part: None})
+    return metadata
+
+
+def _encode(
+    stream: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
+) -> None:
+    if known.name == "png":
+        png_writing.write(stream, values, metadata)
+        return
+    if known.name == "tif":
+        tiff_writing.write(stream, values, metadata)
+        return
+    options: dict[str, Any] = {
+        {"icc": "icc_profile"}.get(part, part): block
+        for part in known.metadata
+        if (block := getattr(metadata, part)) is not None
+    }
+    if known.default_quality is not None:
+        options["quality"] = quality if quality is not None else known.default_quality
+    if known.name in ("jpg", "avif"):
+        options["subsampling"] = "4:4:4"
+    elif known.name == "webp":
+        # exact: keep the colours of transparent pixels
+        options |= {"exact": True, "lossless": options["quality"] == 100}
+    image = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
+    image.save(stream, {"jpg": "JPEG"}.get(known.name, known.name.upper()), **options)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise PictureError(f"{path}: no permission to write here; take another folder") from None
+    except FileNotFoundError:
+        raise PictureError(f"{path}: its folder does not exist; make it first") from None
+    except IsADirectoryError:
+        raise PictureError(f"{path}: is a folder; take another name") from None
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise PictureError(f"{path}: the disk is full; make room and run again") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise PictureError(f"{path}: the name is too long; take a shorter one") from error
+        raise PictureError(f"{path}: cannot be written ({error})") from error
+    except ValueError as error:
+        raise PictureError(f"{path}: cannot be written ({error}); take another format") from error

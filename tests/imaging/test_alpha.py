@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from srcli.imaging.alpha import fill_transparent
+
+
+def test_visible_pixels_stay_and_garbage_goes(astronaut):
+    alpha = np.full(astronaut.shape[:2], 255, dtype=np.uint8)
+    alpha[30:70, 40:90] = 0
+    alpha[100:, :] = 7
+    spoiled = astronaut.copy()
+    spoiled[30:70, 40:90] = (255, 0, 255)
+    filled = fill_transparent(spoiled, alpha)
+    assert np.array_equal(filled[alpha > 0], astronaut[alpha > 0])
+    assert not np.any(np.all(filled[30:70, 40:90] == (255, 0, 255), axis=2))
+
+
+def test_the_fill_does_not_depend_on_the_garbage(astronaut):
+    alpha = np.where(np.random.default_rng(1).random(astronaut.shape[:2]) < 0.7, 0, 255)
+    alpha = alpha.astype(np.uint8)
+    black = np.where(alpha[:, :, None] == 0, 0, astronaut).astype(np.uint8)
+    assert np.array_equal(fill_transparent(astronaut, alpha), fill_transparent(black, alpha))
+
+
+def test_a_hole_takes_the_colours_beside_it():
+    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
+    pixels[:, :32] = (200, 10, 10)
+    pixels[:, 32:] = (10, 10, 200)
+    pixels[32:] += np.uint8(40)
+    alpha = np.full((64, 64), 255, dtype=np.uint8)
+    alpha[10:20, 5:20] = 0
+    alpha[40:50, 44:60] = 0
+    assert np.array_equal(
+        fill_transparent(np.where(alpha[..., None] == 0, 0, pixels).astype(np.uint8), alpha), pixels
+    )
+
+
+def test_nearness_beats_distance():
+    pixels = np.array([[[0], [0], [100], [250]]], dtype=np.uint8)
+    alpha = np.array([[0, 0, 9, 9]], dtype=np.uint8)
+    assert fill_transparent(pixels, alpha)[0, :2, 0].tolist() == [175, 175]
+    pixels = np.array([[[30], [0], [100], [250]]], dtype=np.uint8)
+    alpha = np.array([[9, 0, 9, 9]], dtype=np.uint8)
+    assert fill_transparent(pixels, alpha)[0, 1, 0] == 30
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (13, 1), (17, 31)])
+def test_all_sizes_and_dtypes(shape, dtype):
+    pixels = np.full((*shape, 3), 5, dtype=dtype)
+    alpha = np.ones(shape, dtype=dtype)
+    alpha[-1, -1] = 0
+    pixels[-1, -1] = 99
+    filled = fill_transparent(pixels, alpha)
+    assert filled.dtype == dtype
+    if shape == (1, 1):
+        assert np.all(filled == 99)
+    else:
+        assert np.all(filled == 5)
+
+
+def test_nothing_visible_or_nothing_hidden_changes_nothing(astronaut):
+    for value in (0, 255):
+        alpha = np.full(astronaut.shape[:2], value, dtype=np.uint8)
+        assert np.array_equal(fill_transparent(astronaut, alpha), astronaut)
+
+
+def test_visible_nan_is_kept_and_not_spread():
+    pixels = np.full((8, 8, 1), 0.5, dtype=np.float32)
+    pixels[0, 0] = np.nan
+    alpha = np.ones((8, 8), dtype=np.float32)
+    alpha[0, 1] = 0
+    filled = fill_transparent(pixels, alpha)
+    assert np.isnan(filled[0, 0, 0])
+    assert filled[0, 1, 0] == 0.5
+
+
+def test_the_input_is_not_touched(astronaut):
+    alpha = np.zeros(astronaut.shape[:2], dtype=np.uint8)
+    alpha[5] = 1
+    before = astronaut.copy()
+    filled = fill_transparent(astronaut, alpha)
+    assert np.array_equal(astronaut, before)
+    assert not np.array_equal(filled, before)
+
+
+def test_large_pictures_are_quick():
+    alpha = np.zeros((1500, 1500), dtype=np.uint8)
+    alpha[::7, ::5] = 255
+    started = time.process_time()
+    filled = fill_transparent(np.full((1500, 1500, 3), 8, dtype=np.uint8), alpha)
+    assert np.all(filled == 8)
+    assert time.process_time() - started < 3
+
+
+def test_sizes_must_fit():
+    with pytest.raises(ValueError, match="expected"):
+        fill_transparent(np.zeros((4, 4, 3)), np.zeros((4, 5)))

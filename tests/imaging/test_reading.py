@@ -1,0 +1,745 @@
+from __future__ import annotations
+
+import io
+import struct
+import subprocess
+import sys
+import threading
+import warnings
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from PIL import Image, ImageCms, ImageDraw, ImageOps, PngImagePlugin
+
+from srcli.errors import PictureError
+from srcli.imaging.opening import calm
+from srcli.imaging.photograph import Metadata, Photograph, probe
+from srcli.imaging.reading import read_photograph, upright
+from srcli.imaging.writing import write_photograph
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def noise(shape, dtype=np.uint8, seed=0):
+    peak = np.iinfo(dtype).max
+    return np.random.default_rng(seed).integers(0, peak, shape, endpoint=True).astype(dtype)
+
+
+def same(found, expected):
+    return found is not None and np.array_equal(found, expected)
+
+
+def png_chunk(kind, content):
+    crc = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + crc
+
+
+def raw_png(values, colour, *, depth=16, key=None, rows=None):
+    """A PNG file of unfiltered rows, made by hand."""
+    height, width = values.shape[:2]
+    body = values.astype(">u2" if depth == 16 else np.uint8).tobytes()
+    step = len(body) // height
+    lines = b"".join(b"\0" + body[i * step : (i + 1) * step] for i in range(rows or height))
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    transparent = b"" if key is None else png_chunk(b"tRNS", struct.pack(f">{len(key)}H", *key))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", head)
+        + transparent
+        + png_chunk(b"IDAT", zlib.compress(lines))
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def interlaced_png(values, colour):
+    """An interlaced PNG file of 16 bits, made by hand."""
+    height, width = values.shape[:2]
+    starts = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
+    lines = b""
+    for x, y, across, down in (*starts, (0, 1, 1, 2)):
+        part = values[y::down, x::across]
+        if part.size:
+            lines += b"".join(b"\0" + row.astype(">u2").tobytes() for row in part)
+    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 1)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", head)
+        + png_chunk(b"IDAT", zlib.compress(lines))
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def read_by_gdal(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path) as source:
+            return np.moveaxis(source.read(), 0, 2)
+
+
+def write_by_gdal(path, values, **options):
+    height, width, count = values.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(
+            path, "w", height=height, width=width, count=count, dtype=values.dtype, **options
+        ) as sink:
+            sink.write(np.moveaxis(values, 2, 0))
+
+
+# --- PNG ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channels", "colour"), [(1, 0), (2, 4), (3, 2), (4, 6)])
+@pytest.mark.parametrize("writer", ["gdal", "by hand", "interlaced"])
+def test_16_bit_png_keeps_every_bit(tmp_path, channels, colour, writer):
+    values = noise((37, 23, channels), np.uint16)
+    path = tmp_path / "a.png"
+    if writer == "gdal":
+        write_by_gdal(path, values, driver="PNG")
+    else:
+        make = raw_png if writer == "by hand" else interlaced_png
+        path.write_bytes(make(values, colour))
+    photograph = read_photograph(path)
+    colours = 1 if channels < 3 else 3
+    assert photograph.pixels.dtype == np.uint16
+    assert np.array_equal(photograph.pixels, values[:, :, :colours])
+    if channels in (2, 4):
+        assert same(photograph.alpha, values[:, :, -1])
+    else:
+        assert photograph.alpha is None
+    assert np.array_equal(read_by_gdal(path), values)
+
+
+@pytest.mark.parametrize(("colour", "key"), [(0, (1000,)), (2, (1, 2, 3))])
+def test_16_bit_png_with_a_transparent_colour(tmp_path, colour, key):
+    values = noise((9, 9, len(key)), np.uint16)
+    values[4, 5] = key
+    values[4, 6] = key
+    values[4, 6, 0] += 256
+    (tmp_path / "a.png").write_bytes(raw_png(values, colour, key=key))
+    photograph = read_photograph(tmp_path / "a.png")
+    expected = np.full((9, 9), 65535)
+    expected[4, 5] = 0
+    assert same(photograph.alpha, expected)
+    assert np.array_equal(photograph.pixels, values)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_8_bit_png_equals_pillows(tmp_path, mode):
+    image = Image.fromarray(noise((31, 20, 4))[:, :, : 3 if mode == "P" else 4]).convert(mode)
+    image.save(tmp_path / "a.png")
+    photograph = read_photograph(tmp_path / "a.png")
+    plain = {"1": "L", "LA": "L", "P": "RGB", "RGBA": "RGB"}.get(mode, mode)
+    with Image.open(tmp_path / "a.png") as again:
+        expected = np.asarray(again.convert(plain))
+        alpha = np.asarray(again.getchannel("A")) if mode in ("LA", "RGBA") else None
+    assert np.array_equal(photograph.pixels, expected.reshape(31, 20, -1))
+    assert (photograph.alpha is None) == (alpha is None)
+    assert alpha is None or same(photograph.alpha, alpha)
+
+
+def test_palettes_with_transparency(tmp_path):
+    image = Image.new("P", (4, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90, 1, 2, 3])
+    image.putdata([0, 1, 2, 3])
+    image.save(tmp_path / "one.png", transparency=2)
+    image.save(tmp_path / "all.png", transparency=bytes([0, 100, 200]))
+    one, many = read_photograph(tmp_path / "one.png"), read_photograph(tmp_path / "all.png")
+    colours = [[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]]
+    assert one.pixels[0].tolist() == many.pixels[0].tolist() == colours
+    assert one.alpha is not None
+    assert one.alpha[0].tolist() == [255, 255, 0, 255]
+    assert many.alpha is not None
+    assert many.alpha[0].tolist() == [0, 100, 200, 255]
+    assert probe(tmp_path / "one.png").has_alpha
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_transparent_gray_of_few_bits(tmp_path, depth):
+    levels = 2**depth
+    row = np.arange(levels)
+    bits = "".join(f"{value:0{depth}b}" for value in row).ljust(-(-levels * depth // 8) * 8, "0")
+    body = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8))
+    head = struct.pack(">IIBBBBB", levels, 1, depth, 0, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", head)
+        + png_chunk(b"tRNS", struct.pack(">H", 1))
+        + png_chunk(b"IDAT", zlib.compress(b"\0" + body))
+        + png_chunk(b"IEND", b"")
+    )
+    photograph = read_photograph(tmp_path / "a.png")
+    assert photograph.pixels[0, :, 0].tolist() == (row * 255 // (levels - 1)).tolist()
+    assert photograph.alpha is not None
+    assert np.flatnonzero(photograph.alpha[0] == 0).tolist() == [1]
+
+
+def test_what_a_png_says_beyond_is_named(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Comment", "by the sea")
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    Image.new("RGB", (3, 3)).save(tmp_path / "a.png", pnginfo=info)
+    told = " ".join(read_photograph(tmp_path / "a.png").warnings)
+    assert "Comment" in told
+    assert "colour description" in told
+
+
+def test_a_damaged_chunk_is_refused_or_left_out(tmp_path):
+    stream = io.BytesIO()
+    Image.fromarray(noise((20, 20, 3))).save(stream, "PNG", dpi=(300, 300))
+    content = stream.getvalue()
+    path = tmp_path / "a.png"
+    at = content.index(b"IDAT") + 20
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(PictureError, match=r"a\.png: the file is damaged"):
+        read_photograph(path)
+    at = content.index(b"pHYs") + 5
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    photograph = read_photograph(path)
+    assert photograph.metadata.dpi is None
+    assert "pHYs" in photograph.warnings[0]
+
+
+@pytest.mark.parametrize(("depth", "colour", "channels"), [(8, 2, 3), (16, 2, 3), (16, 4, 2)])
+def test_a_png_with_too_few_rows_is_refused(tmp_path, depth, colour, channels):
+    values = noise((20, 20, channels), np.uint16 if depth == 16 else np.uint8)
+    (tmp_path / "a.png").write_bytes(raw_png(values, colour, depth=depth, rows=11))
+    with pytest.raises(PictureError, match="too little data"):
+        read_photograph(tmp_path / "a.png")
+
+
+# --- TIFF --------------------------------------------------------------------------------------
+
+DEEP = noise((40, 33, 4), np.uint16)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"byteorder": ">"},
+        {"bigtiff": True},
+        {"rowsperstrip": 7},
+        {"tile": (16, 16)},
+        {"compression": "zlib", "predictor": True},
+        {"planarconfig": "separate"},
+        {"planarconfig": "separate", "tile": (16, 32), "compression": "zlib", "byteorder": ">"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_tiff_of_any_structure(tmp_path, options, dtype):
+    values = (DEEP[:, :, :3] >> (8 * (dtype == np.uint8))).astype(dtype)
+    if dtype == np.float32 and options.get("predictor"):
+        options = options | {"predictor": None}
+    stored = np.moveaxis(values, 2, 0) if "planarconfig" in options else values
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", metadata=None, **options)
+    photograph = read_photograph(path)
+    assert photograph.pixels.dtype == dtype
+    assert np.array_equal(photograph.pixels, values)
+    assert photograph.alpha is None
+
+
+@pytest.mark.parametrize("compress", ["LZW", "ZSTD", "PACKBITS", "DEFLATE"])
+def test_16_bit_tiff_of_any_compression(tmp_path, compress):
+    path = tmp_path / "a.tif"
+    write_by_gdal(path, DEEP[:, :, :3], driver="GTiff", photometric="RGB", compress=compress)
+    assert np.array_equal(read_photograph(path).pixels, DEEP[:, :, :3])
+
+
+def test_gray_tiff_with_and_without_alpha(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, DEEP[:, :, 0], photometric="minisblack", metadata=None)
+    assert np.array_equal(read_photograph(path).pixels, DEEP[:, :, :1])
+    tifffile.imwrite(path, DEEP[:, :, 0], photometric="miniswhite", metadata=None)
+    assert np.array_equal(read_photograph(path).pixels, 65535 - DEEP[:, :, :1])
+    tifffile.imwrite(path, DEEP[:, :, 0].astype(np.uint8), photometric="miniswhite", metadata=None)
+    assert np.array_equal(read_photograph(path).pixels, 255 - DEEP[:, :, :1].astype(np.uint8))
+    for dtype in (np.uint8, np.uint16):
+        both = DEEP[:, :, :2].astype(dtype)
+        tifffile.imwrite(
+            path,
+            both,
+            photometric="minisblack",
+            planarconfig="contig",
+            extrasamples=["unassalpha"],
+            metadata=None,
+        )
+        photograph = read_photograph(path)
+        assert np.array_equal(photograph.pixels, both[:, :, :1])
+        assert same(photograph.alpha, both[:, :, 1])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_colours_stored_multiplied_by_alpha_are_divided(tmp_path, dtype, channels):
+    peak = np.iinfo(dtype).max
+    values = noise((20, 20, channels), dtype)
+    alpha = np.maximum(values[:, :, -1:], peak // 2).astype(np.float64) / peak
+    stored = np.concatenate([np.rint(values[:, :, :-1] * alpha), alpha * peak], axis=2)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored.astype(dtype),
+        photometric="rgb" if channels == 4 else "minisblack",
+        planarconfig="contig",
+        extrasamples=["assocalpha"],
+        metadata=None,
+    )
+    photograph = read_photograph(tmp_path / "a.tif")
+    assert np.abs(photograph.pixels.astype(int) - values[:, :, :-1]).max() <= 2
+    assert same(photograph.alpha, stored[:, :, -1].astype(dtype))
+
+
+def test_float_tiff_keeps_its_values_and_nan(tmp_path):
+    values = np.random.default_rng(0).normal(500, 300, (9, 8, 3)).astype(np.float32)
+    values[2, 3] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", metadata=None)
+    photograph = read_photograph(tmp_path / "a.tif")
+    assert photograph.pixels.dtype == np.float32
+    assert np.array_equal(photograph.pixels, values, equal_nan=True)
+    tifffile.imwrite(
+        tmp_path / "b.tif", values[:, :, 0].astype(np.float64), photometric="minisblack"
+    )
+    photograph = read_photograph(tmp_path / "b.tif")
+    assert np.array_equal(photograph.pixels, values[:, :, :1], equal_nan=True)
+    assert "64-bit" in photograph.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "photometric"),
+    [
+        (noise((8, 8, 5)), "rgb"),
+        (noise((8, 8, 3)), "minisblack"),
+        (noise((8, 8, 3), np.int16), "rgb"),
+        (noise((8, 8, 3), np.uint32), "rgb"),
+        (noise((8, 8, 3), np.int8), "rgb"),
+        (noise((8, 8, 3), np.uint16), "cielab"),
+    ],
+    ids=["5 bands", "3 unnamed bands", "int16", "uint32", "int8", "16-bit Lab"],
+)
+def test_other_tiff_layouts_are_refused_with_a_reason(tmp_path, values, photometric):
+    path = tmp_path / "odd.tif"
+    tifffile.imwrite(path, values, photometric=photometric, planarconfig="contig", metadata=None)
+    for reader in (probe, read_photograph):
+        with pytest.raises(PictureError, match=r"odd\.tif: this TIFF has .*convert it"):
+            reader(path)
+
+
+def test_a_band_of_unknown_meaning_is_left_out_and_said(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, DEEP, photometric="rgb", extrasamples=["unspecified"], metadata=None)
+    photograph = read_photograph(path)
+    assert np.array_equal(photograph.pixels, DEEP[:, :, :3])
+    assert photograph.alpha is None
+    assert "unknown meaning" in photograph.warnings[0]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_16_bit_tiff(tmp_path, orientation):
+    path = tmp_path / "a.tif"
+    tags = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(path, DEEP[:, :, :3], photometric="rgb", metadata=None, extratags=tags)
+    assert np.array_equal(read_photograph(path).pixels, turned(DEEP[:, :, :3], orientation))
+
+
+def test_deep_tiff_without_rasterio_says_what_is_missing(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, DEEP[:, :, :3], photometric="rgb", metadata=None)
+    code = (
+        "import sys\n"
+        "sys.modules['rasterio'] = None\n"
+        "from pathlib import Path\n"
+        "from srcli.imaging.reading import read_photograph\n"
+        "from srcli.errors import PictureError\n"
+        "try:\n"
+        "    read_photograph(Path(sys.argv[1]))\n"
+        "except PictureError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "needs rasterio" in done.stdout
+
+
+# --- Orientation and metadata --------------------------------------------------------------------
+
+
+def turned(values, orientation):
+    """The same as Pillow turns each channel."""
+    planes = []
+    for plane in np.moveaxis(values, 2, 0):
+        image = Image.fromarray(plane)
+        image.getexif()[0x0112] = orientation
+        planes.append(np.asarray(ImageOps.exif_transpose(image)))
+    return np.stack(planes, axis=2)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP", "JPEG"])
+def test_orientation_is_applied_once_and_reset(tmp_path, name, orientation):
+    blocks = np.kron(noise((3, 5, 3)), np.ones((8, 8, 1), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = orientation, "A camera"
+    path = tmp_path / "a"
+    options = {"lossless": True} if name == "WEBP" else {"quality": 100, "subsampling": 0}
+    Image.fromarray(blocks).save(path, name, exif=exif, **options)
+    photograph = read_photograph(path)
+    expected = turned(blocks, orientation)
+    assert photograph.pixels.shape == expected.shape
+    tolerance = 9 if name == "JPEG" else 0
+    assert np.abs(photograph.pixels.astype(int) - expected).max() <= tolerance
+    kept = Image.Exif()
+    kept.load(photograph.metadata.exif or b"")
+    assert kept.get(0x0112, 1) == 1
+    assert kept[0x010F] == "A camera"
+    write_photograph(tmp_path / "b.png", photograph, fmt="png")
+    again = read_photograph(tmp_path / "b.png")
+    assert np.array_equal(again.pixels, photograph.pixels)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_is_the_way_exif_numbers_it(orientation):
+    values = noise((4, 7, 3))
+    assert np.array_equal(upright(values, orientation), turned(values, orientation))
+    assert np.array_equal(
+        upright(values[:, :, 0], orientation), turned(values, orientation)[:, :, 0]
+    )
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b'<rdf:Description tiff:Orientation="6" xmp:Rating="5"/>',
+        b"<rdf:Description><tiff:Orientation>6</tiff:Orientation></rdf:Description>",
+    ],
+)
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_orientation_in_xmp_is_reset_and_used_where_exif_is_silent(tmp_path, name, packet):
+    path = tmp_path / "a"
+    options = {"xmp": packet}
+    if name == "PNG":
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet.decode())
+        options = {"pnginfo": info}
+    elif name == "TIFF":
+        options = {"tiffinfo": {700: packet}}
+    Image.new("RGB", (9, 4)).save(path, name, **options)
+    photograph = read_photograph(path)
+    assert photograph.metadata.xmp == packet.replace(b"6", b"1")
+    assert photograph.pixels.shape == (9, 4, 3)
+    assert (probe(path).height, probe(path).width) == (9, 4)
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    if name != "TIFF":
+        Image.new("RGB", (9, 4)).save(path, name, exif=exif, **options)
+        assert read_photograph(path).pixels.shape == (4, 9, 3)
+
+
+def camera_exif(order):
+    """An EXIF block as cameras make them: sizes, a maker's note, GPS and a thumbnail."""
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x0112], exif[0x010F], exif[0x0100], exif[0x0101] = 6, "Maker", 640, 480
+    exif.get_ifd(0x8769).update({0xA002: 640, 0xA003: 480, 0x927C: b"note" * 9, 0x829A: 0.01})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 0.0)})
+    block = bytearray(exif.tobytes()[6:])
+    start = struct.unpack_from(order + "I", block, 4)[0]
+    entries = struct.unpack_from(order + "H", block, start)[0]
+    stream = io.BytesIO()
+    Image.new("RGB", (16, 12)).save(stream, "JPEG")
+    thumbnail = stream.getvalue()
+    directory = len(block)
+    struct.pack_into(order + "I", block, start + 2 + 12 * entries, directory)
+    block += struct.pack(order + "H", 2)
+    block += struct.pack(order + "HHII", 0x0201, 4, 1, directory + 30)
+    block += struct.pack(order + "HHII", 0x0202, 4, 1, len(thumbnail))
+    return b"Exif\0\0" + bytes(block) + struct.pack(order + "I", 0) + thumbnail
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_exif_loses_its_thumbnail_and_sizes_and_nothing_else(tmp_path, order):
+    block = camera_exif(order)
+    assert b"\xff\xd8" in block
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=block)
+    kept = read_photograph(tmp_path / "a.jpg").metadata.exif
+    assert kept is not None
+    assert b"\xff\xd8" not in kept
+    exif = Image.Exif()
+    exif.load(kept)
+    assert exif[0x0112] == 1
+    assert exif[0x010F] == "Maker"
+    assert not {0x0100, 0x0101} & set(exif)
+    details = exif.get_ifd(0x8769)
+    assert not {0xA002, 0xA003} & set(details)
+    assert details[0x927C] == b"note" * 9
+    assert details[0x829A] == pytest.approx(0.01)
+    assert exif.get_ifd(0x8825)[2] == (48.0, 30.0, 0.0)
+    assert not exif.get_ifd(0x0001)
+    # a maker's note stays at its place, as it points at itself by offset
+    assert kept.index(b"notenote") == block.index(b"notenote")
+
+
+def test_damaged_exif_is_left_out_and_said(tmp_path):
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\0")
+    photograph = read_photograph(tmp_path / "a.jpg")
+    assert photograph.pixels.shape == (4, 6, 3)
+    assert photograph.metadata.exif is None
+    assert "damaged EXIF left out" in photograph.warnings
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "BMP"])
+def test_profile_and_resolution(tmp_path, name):
+    options = {} if name == "BMP" else {"icc_profile": SRGB}
+    Image.new("RGB", (6, 4)).save(tmp_path / "a", name, dpi=(300, 150), **options)
+    metadata = read_photograph(tmp_path / "a").metadata
+    assert metadata.icc == (None if name == "BMP" else SRGB)
+    assert metadata.dpi == pytest.approx((300, 150), abs=0.02)
+
+
+def test_tiff_resolution_in_centimetres(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", DEEP[:, :, 0], resolution=(100, 50), resolutionunit=3, metadata=None
+    )
+    assert read_photograph(tmp_path / "a.tif").metadata.dpi == pytest.approx((254, 127))
+
+
+def test_a_profile_of_another_kind_is_left_out_and_said(tmp_path):
+    Image.new("L", (6, 4)).save(tmp_path / "a.png", icc_profile=SRGB)
+    photograph = read_photograph(tmp_path / "a.png")
+    assert photograph.metadata.icc is None
+    assert "profile" in photograph.warnings[0]
+
+
+# --- Colours -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["JPEG", "TIFF"])
+def test_cmyk_without_a_profile_is_converted_as_pillow_does(tmp_path, name):
+    ink = np.kron(noise((3, 3, 4)), np.ones((8, 8, 1), dtype=np.uint8))
+    image = Image.fromarray(ink, "CMYK")
+    image.save(tmp_path / "a", name, quality=100)
+    photograph = read_photograph(tmp_path / "a")
+    assert np.abs(photograph.pixels.astype(int) - np.asarray(image.convert("RGB"))).max() <= 12
+    assert "CMYK converted to RGB" in photograph.warnings
+    assert probe(tmp_path / "a").channels == 3
+
+
+def test_cmyk_jpeg_with_adobes_inverted_values(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("CMYK", (8, 8), (255, 0, 0, 0)).save(path, quality=100)
+    # what stands in the file is 255 minus the ink, as GDAL shows, and Adobe's mark says so
+    assert b"Adobe" in path.read_bytes()
+    with rasterio.Env(GDAL_JPEG_TO_RGB="NO"):
+        assert read_by_gdal(path)[4, 4].tolist() == pytest.approx([0, 255, 255, 255], abs=3)
+    assert read_photograph(path).pixels[4, 4].tolist() == pytest.approx([0, 255, 255], abs=3)
+
+
+def ink_profile():
+    """A CMYK profile in which cyan prints as a dark red and all else as paper; 2 grid points."""
+    paper, red = (255, 128, 128), (100, 190, 170)
+    corners = bytes(
+        value for cyan in (0, 1) for _ in range(8) for value in (red if cyan else paper)
+    )
+    identity = struct.pack(">9I", *(0x10000 if i % 4 == 0 else 0 for i in range(9)))
+    ramp = bytes(range(256))
+    table = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + identity + ramp * 4 + corners + ramp * 3
+    text = b"desc\0\0\0\0" + struct.pack(">I", 4) + b"ink\0" + bytes(79)
+    white = b"XYZ \0\0\0\0" + struct.pack(">3I", 0xF6D6, 0x10000, 0xD32D)
+    parts = [(b"A2B0", table), (b"desc", text), (b"cprt", b"text\0\0\0\0-\0"), (b"wtpt", white)]
+    at, index, body = 132 + 12 * len(parts), struct.pack(">I", len(parts)), b""
+    for tag, part in parts:
+        index += struct.pack(">4sII", tag, at + len(body), len(part))
+        body += part + bytes(-len(part) % 4)
+    head = bytearray(128)
+    struct.pack_into(">I", head, 0, at + len(body))
+    struct.pack_into(">I4s4s4s", head, 8, 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    head[36:40] = b"acsp"
+    struct.pack_into(">3I", head, 68, 0xF6D6, 0x10000, 0xD32D)
+    return bytes(head) + index + body
+
+
+@pytest.mark.parametrize("name", ["JPEG", "TIFF"])
+def test_cmyk_goes_through_its_profile_which_is_dropped_afterwards(tmp_path, name):
+    image = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    image.save(tmp_path / "a", name, icc_profile=ink_profile())
+    photograph = read_photograph(tmp_path / "a")
+    red, green, blue = photograph.pixels[4, 4].tolist()
+    # naive conversion would give cyan
+    assert red > 2 * max(green, blue)
+    assert photograph.metadata.icc is None
+    write_photograph(tmp_path / "b.jpg", photograph, fmt="jpg")
+    with Image.open(tmp_path / "b.jpg") as again:
+        assert again.mode == "RGB"
+        assert "icc_profile" not in again.info
+
+
+def test_a_broken_cmyk_profile_does_not_end_in_the_file(tmp_path):
+    broken = bytearray(SRGB)
+    broken[16:20] = b"CMYK"
+    image = Image.new("CMYK", (8, 8), (10, 20, 30, 40))
+    image.save(tmp_path / "a.tif", icc_profile=bytes(broken))
+    photograph = read_photograph(tmp_path / "a.tif")
+    assert photograph.metadata.icc is None
+    assert photograph.pixels[0, 0].tolist() == np.asarray(image.convert("RGB"))[0, 0].tolist()
+
+
+def test_lab_tiff_goes_through_colour_management(tmp_path, astronaut):
+    rgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    image = ImageCms.profileToProfile(Image.fromarray(astronaut), rgb, lab, outputMode="LAB")
+    assert image is not None
+    image.save(tmp_path / "a.tif")
+    photograph = read_photograph(tmp_path / "a.tif")
+    assert np.abs(photograph.pixels.astype(int) - astronaut).mean() < 2
+    assert "LAB converted to RGB" in photograph.warnings
+
+
+@pytest.mark.parametrize("compression", [None, "jpeg"])
+def test_ycbcr_tiff(tmp_path, astronaut, compression):
+    image = Image.fromarray(astronaut).convert("YCbCr")
+    image.save(tmp_path / "a.tif", compression=compression, quality=100)
+    pixels = read_photograph(tmp_path / "a.tif").pixels
+    assert np.abs(pixels.astype(int) - astronaut).mean() < 2
+
+
+# --- Several pictures, damage, threads ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_the_first_of_several_pictures_is_used_and_said(tmp_path, name):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    path = tmp_path / "a"
+    frames[0].save(path, name, save_all=True, append_images=frames[1:])
+    photograph = read_photograph(path)
+    assert "holds 3 pictures: only the first is used" in photograph.warnings
+    assert np.abs(photograph.pixels.astype(int) - [255, 0, 0]).max() <= 3
+
+
+def test_transparent_gif(tmp_path):
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    ImageDraw.Draw(image).rectangle((2, 2, 5, 5), fill=(255, 0, 0, 255))
+    image.save(tmp_path / "a.gif")
+    photograph = read_photograph(tmp_path / "a.gif")
+    assert photograph.alpha is not None
+    assert np.count_nonzero(photograph.alpha) == 16
+    assert photograph.pixels[3, 3].tolist() == [255, 0, 0]
+
+
+SAVED: dict[str, dict[str, Any]] = {
+    "png": {},
+    "jpeg": {},
+    "jpeg progressive": {"progressive": True},
+    "webp": {},
+    "webp lossless": {"lossless": True},
+    "bmp": {},
+    "gif": {},
+    "tiff": {},
+    "tiff lzw": {"compression": "tiff_lzw"},
+    "tiff jpeg": {"compression": "jpeg"},
+}
+
+
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.97, 0.999])
+@pytest.mark.parametrize("kind", SAVED)
+def test_cut_files_are_never_half_a_picture(tmp_path, astronaut, kind, part):
+    stream = io.BytesIO()
+    Image.fromarray(astronaut).save(stream, kind.split()[0].upper(), **SAVED[kind])
+    content = stream.getvalue()
+    path = tmp_path / "cut picture"
+    path.write_bytes(content)
+    assert read_photograph(path).pixels.shape == (128, 160, 3)
+    path.write_bytes(content[: int(len(content) * part)])
+    with pytest.raises(PictureError, match="cut picture"):
+        read_photograph(path)
+
+
+@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.97, 0.999])
+@pytest.mark.parametrize("fmt", ["png", "tif"])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_cut_deep_files_are_never_half_a_picture(tmp_path, fmt, dtype, part):
+    if fmt == "png" and dtype == np.float32:
+        dtype = np.uint16
+    pixels = (np.random.default_rng(0).random((64, 64, 3)) * 1000).astype(dtype)
+    path = tmp_path / "cut picture"
+    write_photograph(path, Photograph(pixels=pixels, alpha=None, metadata=Metadata()), fmt=fmt)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * part)])
+    with pytest.raises(PictureError, match="cut picture"):
+        read_photograph(path)
+
+
+def test_large_pictures_pass_pillows_limit_and_leave_it_alone(tmp_path):
+    # over 178,956,970 pixels Pillow raises an error of its own
+    limit = Image.MAX_IMAGE_PIXELS
+    assert limit is not None
+    Image.new("1", (16_000, 12_000)).save(tmp_path / "a.tif", compression="group4")
+    assert probe(tmp_path / "a.tif").width == 16_000
+    assert read_photograph(tmp_path / "a.tif").pixels.shape == (12_000, 16_000, 1)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_many_threads_read_the_same(tmp_path):
+    kinds = [("a.png", "PNG"), ("a.tif", "TIFF"), ("a.jpg", "JPEG"), ("a.gif", "GIF")]
+    for name, kind in kinds:
+        Image.fromarray(noise((60, 50, 3))).save(tmp_path / name, kind)
+    tifffile.imwrite(tmp_path / "deep.tif", DEEP[:, :, :3], photometric="rgb", metadata=None)
+    names = [name for name, _ in kinds] + ["deep.tif"]
+    alone = {name: read_photograph(tmp_path / name).pixels for name in names}
+    wrong: list[str] = []
+
+    def work(name):
+        wrong.extend(
+            name
+            for _ in range(10)
+            if not np.array_equal(read_photograph(tmp_path / name).pixels, alone[name])
+        )
+
+    filters, limit = list(warnings.filters), Image.MAX_IMAGE_PIXELS
+    threads = [threading.Thread(target=work, args=(name,)) for name in names * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert warnings.filters == filters
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_threads_take_turns_where_global_state_is_changed(tmp_path):
+    Image.fromarray(noise((6, 5, 3))).save(tmp_path / "a.gif")
+    done = threading.Event()
+
+    def work():
+        read_photograph(tmp_path / "a.gif")
+        done.set()
+
+    thread = threading.Thread(target=work)
+    with calm():
+        thread.start()
+        assert not done.wait(0.2)
+    thread.join(timeout=20)
+    assert done.is_set()
+
+
+@pytest.mark.parametrize("name", ["größe 日本.png", "two words .jpg", "a'b\"c.tif", "#%?.webp"])
+def test_unusual_names(tmp_path, name):
+    pixels = noise((8, 9, 3), np.uint16 if name.endswith(("png", "tif")) else np.uint8)
+    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
+    fmt = name.rsplit(".", 1)[1]
+    write_photograph(tmp_path / name, photograph, fmt=fmt)
+    assert read_photograph(tmp_path / name).pixels.shape == (8, 9, 3)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_arrays_can_be_written_to(tmp_path):
+    Image.fromarray(noise((5, 6, 4))).save(tmp_path / "a.png")
+    photograph = read_photograph(tmp_path / "a.png")
+    assert photograph.alpha is not None
+    for array in (photograph.pixels, photograph.alpha):
+        assert array.flags.writeable
+        assert array.flags.c_contiguous

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.imaging.colour import luma, rgb_to_ycbcr
+from srcli.imaging.resize import cubic, downscale, mod_crop, resize, taps, to_dtype
+from srcli.metrics.fidelity import psnr, ssim
+
+# Bicubic rows of the benchmark's README: PSNR and SSIM of the chain that gives the published
+# numbers, of uint8 RGB with unrounded Y, and of uint8 RGB with rounded Y and gray taken raw.
+ROWS = {
+    ("Set5", 2): ((33.661, 0.9299), (33.673, 0.9303), (33.640, 0.9292)),
+    ("Set5", 3): ((30.392, 0.8682), (30.403, 0.8689), (30.385, 0.8678)),
+    ("Set5", 4): ((28.421, 0.8104), (28.429, 0.8111), (28.416, 0.8101)),
+    ("Set14", 2): ((30.237, 0.8688), (30.325, 0.8699), (30.218, 0.8683)),
+    ("Set14", 3): ((27.546, 0.7742), (27.631, 0.7759), (27.530, 0.7737)),
+    ("Set14", 4): ((26.004, 0.7027), (26.088, 0.7048), (25.990, 0.7023)),
+}
+
+
+def digests():
+    """Rows of the table of LR digests; without the data one row that the fixture skips."""
+    table = Path(os.environ.get("SRX_DATA", ".")) / "benchmarks" / "lr_sha256.tsv"
+    if not table.is_file():
+        return [None]
+    with table.open(encoding="utf-8") as stream:
+        return list(csv.reader(stream, delimiter="\t"))[1:]
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+@pytest.mark.parametrize("row", digests(), ids=lambda row: "-".join(row[:3]) if row else "no data")
+def test_lr_pictures_equal_matlabs_bit_for_bit(srx_data, row):
+    name, picture, scale, height, width, channels, digest = row
+    lr_image = downscale(pixels_of(srx_data / "benchmarks" / name / f"{picture}.png"), int(scale))
+    assert lr_image.shape == (int(height), int(width), int(channels))
+    assert hashlib.sha256(lr_image.tobytes()).hexdigest() == digest
+
+
+def test_all_57_digests_are_there(srx_data):
+    assert len(digests()) == 57
+
+
+def rounded_luma(picture):
+    if picture.shape[2] == 1:
+        return picture[:, :, 0]
+    return rgb_to_ycbcr(picture)[:, :, 0]
+
+
+def scores(reference, result, shave):
+    cut = (slice(shave, -shave), slice(shave, -shave))
+    return psnr(reference[cut], result[cut]), ssim(reference[cut], result[cut])
+
+
+def published_chain(picture, scale):
+    y = rounded_luma(picture).astype(np.float64)
+    up = resize(resize(y, Fraction(1, scale)), scale, size=y.shape)
+    return scores(y, to_dtype(np.clip(up, 16, 235), np.dtype(np.uint8)), scale)
+
+
+def unrounded_chain(picture, up, scale):
+    as_rgb = [np.repeat(one, 3, axis=2) if one.shape[2] == 1 else one for one in (picture, up)]
+    return scores(luma(as_rgb[0]), luma(as_rgb[1]), scale)
+
+
+def rounded_chain(picture, up, scale):
+    return scores(rounded_luma(picture), rounded_luma(up), scale)
+
+
+@pytest.mark.parametrize(("name", "scale"), list(ROWS))
+def test_bicubic_rows_of_the_literature(srx_data, name, scale):
+    results = []
+    for path in sorted((srx_data / "benchmarks" / name).glob("*.png")):
+        picture = mod_crop(pixels_of(path), scale)
+        up = resize(downscale(picture, scale), scale)
+        results.append(
+            (
+                published_chain(picture, scale),
+                unrounded_chain(picture, up, scale),
+                rounded_chain(picture, up, scale),
+            )
+        )
+    means = np.mean(results, axis=0)
+    expected = np.array(ROWS[name, scale])
+    assert np.abs(means[:, 0] - expected[:, 0]).max() <= 0.002
+    assert np.abs(means[:, 1] - expected[:, 1]).max() <= 0.0002
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_shrinking_equals_pillows_bicubic_inside(astronaut, scale):
+    picture = mod_crop(astronaut[:, :, 1].astype(np.float32), scale)
+    height, width = picture.shape[0] // scale, picture.shape[1] // scale
+    # Pillow uses the same kernel, but treats the edge in another way
+    reference = np.asarray(
+        Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+    )
+    ours = resize(picture, Fraction(1, scale))
+    inside = (slice(3, -3), slice(3, -3))
+    assert np.abs(ours[inside] - reference[inside]).max() < 1e-3
+    assert np.abs(ours - reference).max() > 1e-3
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_enlarging_equals_pillows_bicubic_inside(astronaut, scale):
+    picture = astronaut[:48, :56, 0].astype(np.float32)
+    size = (56 * scale, 48 * scale)
+    reference = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    inside = (slice(3 * scale, -3 * scale), slice(3 * scale, -3 * scale))
+    assert np.abs(resize(picture, scale)[inside] - reference[inside]).max() < 1e-3
+
+
+def test_kernel_has_its_known_values():
+    values = cubic(np.array([0.0, 0.5, -0.5, 1.0, 1.5, 2.0, 3.0]))
+    assert values == pytest.approx([1, 0.5625, 0.5625, 0, -0.0625, 0, 0])
+
+
+@pytest.mark.parametrize("scale", [Fraction(1, 4), Fraction(2, 3), Fraction(1), Fraction(5, 2)])
+def test_weights_sum_to_one_and_read_inside(scale):
+    length = 13
+    indices, weights = taps(length, math.ceil(length * scale), scale)
+    assert weights.sum(axis=1) == pytest.approx(1)
+    assert indices.min() >= 0
+    assert indices.max() < length
+
+
+def test_edges_are_mirrored_with_the_edge_pixel_repeated():
+    line = np.array([[10.0, 20.0, 40.0, 80.0]])
+    mirrored = np.concatenate([line[:, ::-1], line, line[:, ::-1]], axis=1)
+    assert resize(line, 2, size=(1, 8)) == pytest.approx(resize(mirrored, 2, size=(1, 24))[:, 8:16])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+def test_scale_1_changes_nothing(astronaut, dtype):
+    picture = astronaut.astype(dtype)
+    result = resize(picture, 1)
+    assert result.dtype == dtype
+    assert np.array_equal(result, picture)
+
+
+@pytest.mark.parametrize("scale", [Fraction(1, 3), 1, 1.5, 4])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (1, 7), (7, 1, 1)])
+def test_tiny_pictures_of_one_colour_stay_so(shape, scale):
+    result = resize(np.full(shape, 77, dtype=np.uint8), scale)
+    expected = tuple(math.ceil(Fraction(scale) * side) for side in shape[:2]) + shape[2:]
+    assert result.shape == expected
+    assert np.all(result == 77)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.7, 1.3, 2.5])
+def test_other_scales_keep_a_ramp(scale):
+    length = 40
+    ramp = np.tile(np.arange(length, dtype=np.float64), (length, 1))
+    result = resize(ramp, scale)
+    size = math.ceil(scale * length)
+    assert result.shape == (size, size)
+    centres = (np.arange(size) + 0.5) / scale - 0.5
+    inside = slice(math.ceil(3 * max(scale, 1)) + 2, -math.ceil(3 * max(scale, 1)) - 2)
+    # cubic convolution reproduces straight lines; antialiased weights nearly do
+    assert result[size // 2, inside] == pytest.approx(centres[inside], abs=0.05)
+
+
+def test_floats_keep_their_dtype_and_are_neither_rounded_nor_clipped():
+    picture = np.zeros((8, 8), dtype=np.float32)
+    picture[:, 4:] = 1
+    result = resize(picture, 2)
+    assert result.dtype == np.float32
+    assert result.min() < 0
+    assert result.max() > 1
+
+
+def test_integers_are_rounded_half_away_from_zero_and_clipped():
+    values = np.array([-0.5, 0.4, 0.5, 1.5, 2.5, 254.5, 300.0])
+    assert to_dtype(values, np.dtype(np.uint8)).tolist() == [0, 0, 1, 2, 3, 255, 255]
+    assert to_dtype(values, np.dtype(np.int16)).tolist() == [-1, 0, 1, 2, 3, 255, 300]
+
+
+def test_a_fraction_and_a_near_float_give_the_same():
+    picture = np.random.default_rng(3).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    assert np.array_equal(resize(picture, 1 / 3), resize(picture, Fraction(1, 3)))
+
+
+@pytest.mark.parametrize("scale", [0, -1])
+def test_impossible_scales_are_refused(scale):
+    with pytest.raises(ValueError, match="above 0"):
+        resize(np.zeros((4, 4)), scale)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4,), (1, 2, 3, 4)])
+def test_what_is_no_picture_is_refused(shape):
+    with pytest.raises(ValueError, match="expected a picture"):
+        resize(np.zeros(shape), 2)
+
+
+def test_mod_crop_cuts_below_and_right():
+    picture = np.arange(7 * 8).reshape(7, 8)
+    assert np.array_equal(mod_crop(picture, 3), picture[:6, :6])
+    with pytest.raises(ValueError, match="smaller than the scale"):
+        mod_crop(picture, 9)

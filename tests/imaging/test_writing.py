@@ -1,0 +1,463 @@
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
+
+from srcli.errors import PictureError
+from srcli.imaging import tiff_writing
+from srcli.imaging.formats import FORMATS
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.reading import read_photograph
+from srcli.imaging.writing import check_writable, temporary_name, write_photograph
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta><rdf:Description xmp:Rating="5" dc:title="M\xc3\xbcnchen"/></x:xmpmeta>'
+
+
+def noise(shape, dtype=np.uint8, seed=0):
+    values = np.random.default_rng(seed).random(shape)
+    peak = 1 if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max
+    return (values * peak).astype(dtype)
+
+
+def photograph_of(shape=(20, 30, 3), dtype=np.uint8, *, alpha=False, metadata=None):
+    return Photograph(
+        pixels=noise(shape, dtype),
+        alpha=noise(shape[:2], dtype, seed=1) if alpha else None,
+        metadata=metadata or Metadata(),
+    )
+
+
+def exif_of(order="<"):
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0112], exif[0x8298] = "Maker", 1, "(c) Someone"
+    exif.get_ifd(0x8769).update({0x829A: 0.004, 0x927C: b"note" * 5, 0x9003: "2024:05:06 07:08:09"})
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 30.0, 15.5)})
+    return exif.tobytes()
+
+
+def check_exif(exif):
+    assert exif[0x010F] == "Maker"
+    assert exif[0x8298] == "(c) Someone"
+    assert exif.get_ifd(0x8769)[0x829A] == pytest.approx(0.004)
+    assert exif.get_ifd(0x8769)[0x9003] == "2024:05:06 07:08:09"
+    assert exif.get_ifd(0x8825)[2] == (48.0, 30.0, 15.5)
+
+
+def by_gdal(path):
+    """Pixels as GDAL sees them: a reader that shares no code with ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path) as source:
+            return np.moveaxis(source.read(), 0, 2)
+
+
+def stacked(photograph):
+    if photograph.alpha is None:
+        return photograph.pixels
+    return np.dstack([photograph.pixels, photograph.alpha])
+
+
+# --- Pixels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (1, 1), (1, 40), (40, 1), (301, 211)])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("fmt", "dtype"),
+    [
+        ("png", np.uint8),
+        ("png", np.uint16),
+        ("tif", np.uint8),
+        ("tif", np.uint16),
+        ("tif", np.float32),
+    ],
+)
+def test_lossless_formats_as_gdal_reads_them(tmp_path, fmt, dtype, channels, alpha, shape):
+    photograph = photograph_of((*shape, channels), dtype, alpha=alpha)
+    path = tmp_path / f"a.{fmt}"
+    write_photograph(path, photograph, fmt=fmt)
+    seen = by_gdal(path)
+    assert seen.dtype == dtype
+    assert np.array_equal(seen, stacked(photograph))
+    again = read_photograph(path)
+    assert np.array_equal(stacked(again), stacked(photograph))
+    assert again.pixels.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_tiff_as_tifffile_and_pillow_read_it(tmp_path, dtype, alpha):
+    photograph = photograph_of((64, 50, 3), dtype, alpha=alpha)
+    path = tmp_path / "a.tif"
+    write_photograph(path, photograph, fmt="tif")
+    with tifffile.TiffFile(path) as tif:
+        page = tif.pages.first
+        assert page.photometric == tifffile.PHOTOMETRIC.RGB
+        assert [int(one) for one in page.extrasamples] == [2] * alpha
+        assert page.tags[339].value in ((1,) * page.samplesperpixel, 3, (3,) * page.samplesperpixel)
+        if dtype != np.float32:  # undoing its predictor for floats takes another package
+            assert np.array_equal(page.asarray(), stacked(photograph))
+    if dtype == np.uint8:
+        with Image.open(path) as image:
+            assert np.array_equal(np.asarray(image), stacked(photograph))
+
+
+def test_bmp_is_exact(tmp_path):
+    for channels in (1, 3):
+        photograph = photograph_of((17, 13, channels))
+        write_photograph(tmp_path / "a.bmp", photograph, fmt="bmp")
+        with Image.open(tmp_path / "a.bmp") as image:
+            assert np.array_equal(np.asarray(image).reshape(17, 13, channels), photograph.pixels)
+
+
+def test_webp_of_quality_100_is_lossless_even_where_transparent(tmp_path):
+    photograph = photograph_of(alpha=True)
+    assert photograph.alpha is not None
+    photograph.alpha[5:9] = 0
+    write_photograph(tmp_path / "a.webp", photograph, fmt="webp", quality=100)
+    with Image.open(tmp_path / "a.webp") as image:
+        assert np.array_equal(np.asarray(image), stacked(photograph))
+
+
+@pytest.mark.parametrize("fmt", [fmt for fmt in ("jpg", "webp", "avif") if fmt in FORMATS])
+def test_lossy_formats_are_close_and_obey_quality(tmp_path, astronaut, fmt):
+    photograph = Photograph(pixels=astronaut, alpha=None, metadata=Metadata())
+    sizes = []
+    for quality in (None, 30):
+        write_photograph(tmp_path / "a", photograph, fmt=fmt, quality=quality)
+        sizes.append((tmp_path / "a").stat().st_size)
+        with Image.open(tmp_path / "a") as image:
+            error = np.abs(np.asarray(image.convert("RGB")).astype(int) - astronaut).mean()
+        assert error < (3 if quality is None else 12)
+    assert sizes[0] > 2 * sizes[1]
+
+
+def test_jpeg_keeps_full_colour_resolution(tmp_path):
+    write_photograph(tmp_path / "a.jpg", photograph_of(), fmt="jpg")
+    with JpegImagePlugin.JpegImageFile(tmp_path / "a.jpg") as image:
+        assert JpegImagePlugin.get_sampling(image) == 0
+        assert max(image.quantization[0]) < 15
+
+
+@pytest.mark.parametrize("fmt", ["webp", "avif"])
+def test_gray_becomes_rgb_where_the_format_has_no_gray(tmp_path, fmt):
+    if fmt not in FORMATS:
+        pytest.skip("this Pillow has no AVIF")
+    gray = ImageCms.createProfile("sRGB")
+    profile = bytearray(ImageCms.ImageCmsProfile(gray).tobytes())
+    profile[16:20] = b"GRAY"
+    # a gray profile must not end in a file of three channels, even one that cannot be used
+    photograph = photograph_of((16, 16, 1), metadata=Metadata(icc=bytes(profile)))
+    write_photograph(tmp_path / "a", photograph, fmt=fmt, quality=100)
+    again = read_photograph(tmp_path / "a")
+    assert again.metadata.icc is None
+    assert np.abs(again.pixels.astype(int) - photograph.pixels).max() <= 4
+
+
+def test_transparency_is_put_on_white(tmp_path):
+    pixels = np.full((16, 16, 3), (200, 0, 0), dtype=np.uint8)
+    alpha = np.full((16, 16), 128, dtype=np.uint8)
+    alpha[:, 8:] = 0
+    photograph = Photograph(pixels=pixels, alpha=alpha, metadata=Metadata())
+    write_photograph(tmp_path / "a.bmp", photograph, fmt="bmp")
+    with Image.open(tmp_path / "a.bmp") as image:
+        assert image.getpixel((2, 2)) == (227, 127, 127)
+        assert image.getpixel((12, 2)) == (255, 255, 255)
+
+
+def test_16_bits_are_rounded_and_not_cut(tmp_path):
+    values = np.array([[0, 128, 129, 257, 32767, 32896, 65406, 65407, 65535]], dtype=np.uint16)
+    photograph = Photograph(pixels=values[:, :, None], alpha=None, metadata=Metadata())
+    write_photograph(tmp_path / "a.bmp", photograph, fmt="bmp")
+    with Image.open(tmp_path / "a.bmp") as image:
+        assert np.asarray(image)[0].tolist() == [0, 0, 1, 1, 127, 128, 254, 255, 255]
+
+
+def test_floats_are_cut_to_0_1_and_nan_becomes_0(tmp_path):
+    values = np.array([[-1, 0, 0.5, 1, 7, np.nan, np.inf, -np.inf]], dtype=np.float32)
+    photograph = Photograph(pixels=values[:, :, None], alpha=None, metadata=Metadata())
+    write_photograph(tmp_path / "a.png", photograph, fmt="png")
+    expected = [0, 0, 32768, 65535, 65535, 0, 65535, 0]
+    assert by_gdal(tmp_path / "a.png")[0, :, 0].tolist() == expected
+    write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
+    assert np.array_equal(by_gdal(tmp_path / "a.tif")[:, :, 0], values, equal_nan=True)
+
+
+def test_drawings_are_packed_by_their_repetitions(tmp_path):
+    image = Image.new("RGB", (600, 600), "white")
+    draw = ImageDraw.Draw(image)
+    for row in range(0, 600, 12):
+        draw.text((3, row), "The same words in every line " * 4, fill="black")
+    drawing = np.asarray(image)
+    for name, values in (("a.png", drawing), ("b.png", drawing.astype(np.uint16) * 257)):
+        photograph = Photograph(pixels=values, alpha=None, metadata=Metadata())
+        write_photograph(tmp_path / name, photograph, fmt="png")
+        assert (tmp_path / name).stat().st_size < drawing.nbytes / 15
+        assert np.array_equal(by_gdal(tmp_path / name), values)
+
+
+# --- Metadata ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("fmt", sorted(set(FORMATS) - {"bmp"}))
+def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
+    metadata = Metadata(icc=SRGB, exif=exif_of(order), xmp=XMP, dpi=(300.0, 240.0))
+    path = tmp_path / f"a.{fmt}"
+    write_photograph(path, photograph_of(dtype=dtype, metadata=metadata), fmt=fmt)
+    if fmt == "tif" and dtype == np.uint16:
+        with tifffile.TiffFile(path) as tif:
+            page = tif.pages.first
+            assert page.iccprofile == SRGB
+            assert page.tags[700].value == XMP
+            assert page.tags[34665].value["DateTimeOriginal"] == "2024:05:06 07:08:09"
+            assert page.tags[34853].value["GPSLatitude"][:2] == (48, 1)
+            assert page.get_resolution("inch") == (300, 240)
+    else:
+        with Image.open(path) as image:
+            assert image.info["icc_profile"] == SRGB
+            assert image.info["xmp"] == XMP
+            check_exif(image.getexif())
+            if fmt not in ("webp", "avif"):
+                assert image.info["dpi"] == pytest.approx((300, 240), abs=0.02)
+    again = read_photograph(path).metadata
+    assert (again.icc, again.xmp) == (SRGB, XMP)
+    exif = Image.Exif()
+    exif.load(again.exif or b"")
+    check_exif(exif)
+
+
+@pytest.mark.parametrize("fmt", ["png", "jpg", "tif"])
+def test_metadata_survive_many_formats_unchanged(tmp_path, fmt):
+    metadata = Metadata(icc=SRGB, exif=exif_of(), xmp=XMP, dpi=(72.0, 72.0))
+    path = tmp_path / "a"
+    write_photograph(path, photograph_of(metadata=metadata), fmt="tif")
+    for step in (fmt, "png", fmt):
+        write_photograph(path, read_photograph(path), fmt=step)
+    again = read_photograph(path).metadata
+    assert (again.icc, again.xmp) == (SRGB, XMP)
+    assert again.dpi == pytest.approx((72, 72), abs=0.02)
+
+
+def test_a_profile_for_another_kind_of_picture_is_left_out_and_logged(tmp_path, caplog):
+    photograph = photograph_of((8, 8, 1), metadata=Metadata(icc=SRGB))
+    with caplog.at_level(logging.WARNING):
+        write_photograph(tmp_path / "a.png", photograph, fmt="png")
+    assert "a.png" in caplog.text
+    assert read_photograph(tmp_path / "a.png").metadata.icc is None
+
+
+def test_blocks_too_long_for_jpeg_are_left_out_and_logged(tmp_path, caplog):
+    metadata = Metadata(icc=SRGB + bytes(200_000), exif=exif_of() + bytes(70_000), xmp=XMP * 900)
+    with caplog.at_level(logging.WARNING):
+        write_photograph(tmp_path / "a.jpg", photograph_of(metadata=metadata), fmt="jpg")
+    assert "EXIF is too long" in caplog.text
+    assert "XMP is too long" in caplog.text
+    again = read_photograph(tmp_path / "a.jpg").metadata
+    assert (again.exif, again.xmp) == (None, None)
+    assert again.icc == metadata.icc
+
+
+def test_bigtiff(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff_writing, "_LARGEST_CLASSIC", 0)
+    photograph = photograph_of(dtype=np.uint16, metadata=Metadata(icc=SRGB, exif=exif_of()))
+    write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.is_bigtiff
+        assert np.array_equal(tif.pages.first.asarray(), photograph.pixels)
+        assert tif.pages.first.iccprofile == SRGB
+        assert tif.pages.first.tags[34665].value["DateTimeOriginal"] == "2024:05:06 07:08:09"
+    again = read_photograph(tmp_path / "a.tif")
+    assert np.array_equal(again.pixels, photograph.pixels)
+    exif = Image.Exif()
+    exif.load(again.metadata.exif or b"")
+    check_exif(exif)
+
+
+# --- What a format can hold ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fmt", "side"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768), ("png", 2**31 - 1)]
+)
+def test_sides_beyond_a_format_are_refused_with_another_one(fmt, side):
+    if fmt not in FORMATS:
+        pytest.skip("this Pillow has no AVIF")
+    layout: dict[str, Any] = {"channels": 3, "has_alpha": False, "bits": 8}
+    assert check_writable(fmt, height=side, width=10, **layout) == ()
+    for height, width in ((side + 1, 10), (10, side + 1)):
+        with pytest.raises(PictureError, match=f"{fmt} holds at most {side:,} .*take --format"):
+            check_writable(fmt, height=height, width=width, **layout)
+
+
+@pytest.mark.parametrize(("fmt", "side"), [("avif", 17_000), ("bmp", 40_000)])
+def test_areas_beyond_a_format_are_refused(fmt, side):
+    if fmt not in FORMATS:
+        pytest.skip("this Pillow has no AVIF")
+    with pytest.raises(PictureError, match="pixels, not"):
+        check_writable(fmt, height=side, width=side, channels=3, has_alpha=False, bits=8)
+
+
+@pytest.mark.parametrize("side", [65_500, 16_383])
+def test_the_largest_side_can_really_be_written(tmp_path, side):
+    fmt = {65_500: "jpg", 16_383: "webp"}[side]
+    photograph = photograph_of((2, side, 3))
+    write_photograph(tmp_path / "a", photograph, fmt=fmt)
+    assert read_photograph(tmp_path / "a").pixels.shape == (2, side, 3)
+
+
+def test_losses_are_told_before_writing():
+    size: dict[str, Any] = {"height": 5, "width": 5, "channels": 3}
+    assert check_writable("png", **size, has_alpha=True, bits=16) == ()
+    assert check_writable("tif", **size, has_alpha=True, bits=32) == ()
+    told = check_writable("jpg", **size, has_alpha=True, bits=16)
+    assert [one.split(":")[0] for one in told] == ["jpg has no transparency", "jpg holds 8 bits"]
+    assert "cut to 0..1" in check_writable("png", **size, has_alpha=False, bits=32)[0]
+    assert "EXIF" in check_writable("bmp", **size, has_alpha=False, bits=8)[0]
+
+
+def test_unknown_formats_are_refused(tmp_path):
+    with pytest.raises(PictureError, match="take one of png"):
+        check_writable("gif", height=5, width=5, channels=3, has_alpha=False, bits=8)
+    with pytest.raises(PictureError, match="no format 'xyz'"):
+        write_photograph(tmp_path / "a.xyz", photograph_of(), fmt="xyz")
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- The file itself ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", sorted(FORMATS))
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, fmt, code):
+    path = tmp_path / f"a.{fmt}"
+    path.write_bytes(b"the old file")
+
+    def fail(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(PictureError, match=rf"a\.{fmt}: ") as caught:
+        write_photograph(path, photograph_of(), fmt=fmt)
+    assert ("disk is full" in str(caught.value)) == (code != errno.EIO)
+    assert path.read_bytes() == b"the old file"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a limit on file sizes")
+@pytest.mark.parametrize("fmt", sorted(FORMATS))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_full_disk_in_the_middle_of_a_file(tmp_path, fmt, dtype):
+    import resource
+    import signal
+
+    path = tmp_path / f"a.{fmt}"
+    photograph = photograph_of((150, 150, 3), dtype)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(PictureError, match="disk is full"):
+            write_photograph(path, photograph, fmt=fmt)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_photograph(tmp_path / "a.png", photograph_of(), fmt="png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_final_name_never_holds_half_a_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    seen = []
+    sync = os.fsync
+
+    def look(number):
+        seen.append((path.exists(), sorted(one.name for one in tmp_path.iterdir())))
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", look)
+    write_photograph(path, photograph_of(), fmt="png")
+    assert seen == [(False, [f".a.png.{os.getpid()}.part"])]
+    assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_an_existing_file_is_replaced(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    photograph = photograph_of()
+    write_photograph(path, photograph, fmt="png")
+    assert np.array_equal(read_photograph(path).pixels, photograph.pixels)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 251 + ".png", "漢" * 83 + ".png", "é" * 125 + ".tif", "a b.png", "ünï.png"]
+)
+def test_names_up_to_the_limit_of_the_file_system(tmp_path, name):
+    path = tmp_path / name
+    assert len(os.fsencode(temporary_name(path).name)) <= 255
+    write_photograph(path, photograph_of(), fmt="png")
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_long_names_that_begin_alike_have_different_temporary_names(tmp_path):
+    names = {temporary_name(tmp_path / ("x" * 249 + tail)).name for tail in ("1.png", "2.png")}
+    assert len(names) == 2
+    assert all(name.startswith(".x") and name.endswith(".part") for name in names)
+
+
+def test_places_that_cannot_be_written_to(tmp_path, monkeypatch):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    for name, message in (
+        ("none/a.png", "folder does not exist"),
+        ("folder.png", "is a folder"),
+        ("x" * 300 + ".png", "name is too long"),
+        ("file/a.png", "cannot be written"),
+    ):
+        with pytest.raises(PictureError, match=message):
+            write_photograph(tmp_path / name, photograph_of(), fmt="png")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder.png"]
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(PictureError, match="no permission"):
+        write_photograph(tmp_path / "a.png", photograph_of(), fmt="png")
+
+
+def test_importing_changes_no_global_of_pillow():
+    import subprocess
+    import sys
+
+    code = (
+        "from PIL import Image, ImageFile\n"
+        "before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, ImageFile.MAXBLOCK\n"
+        "import sys, srcli.imaging.reading, srcli.imaging.writing, srcli.imaging.alpha\n"
+        "after = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, ImageFile.MAXBLOCK\n"
+        "print(before == after, 'rasterio' in sys.modules, 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True False False"
