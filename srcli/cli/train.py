@@ -82,7 +82,9 @@ Examples:
     metavar="FOLDER",
     help="Where weights, state, recipe and log go.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of it all.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+)
 @click.option(
     "--budget",
     metavar="40000|25m",

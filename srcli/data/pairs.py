@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from srcli.data.pictures import digest
+from srcli.data.pictures import DAMAGE, digest
 from srcli.imaging.resize import downscale, mod_crop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 CACHE_VERSION = 1
 
@@ -28,6 +28,8 @@ class Pairs:
     scale: int
     hr: list[NDArray[np.uint8]]
     lr: list[NDArray[np.uint8]]
+    digest: str
+    """Names the HR pixels of all pictures, in order."""
 
 
 def cache_folder() -> Path:
@@ -48,36 +50,56 @@ def make_pairs(
         scale: The super-resolution factor.
         cache: Folder of cached LR pictures; None for no cache.
         workers: Threads.
+
+    Raises:
+        ValueError: If a picture is smaller than ``scale``.
     """
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
+    name = digest(hr)
     if cache is None:
-        return Pairs(scale=scale, hr=hr, lr=_downscale_all(hr, scale, workers))
-    file = cache / f"lr-x{scale}-v{CACHE_VERSION}-{digest(hr)[:24]}.npz"
-    lr = _read(file, len(hr))
+        return Pairs(scale=scale, hr=hr, lr=_downscale_all(hr, scale, workers), digest=name)
+    file = cache / f"lr-x{scale}-v{CACHE_VERSION}-{name[:24]}.npz"
+    lr = _read(file, hr, scale)
     if lr is None:
         lr = _downscale_all(hr, scale, workers)
         _write(file, lr)
-    return Pairs(scale=scale, hr=hr, lr=lr)
+    return Pairs(scale=scale, hr=hr, lr=lr, digest=name)
 
 
-def _downscale_all(hr: Sequence[NDArray[np.uint8]], scale: int, workers: int) -> list[NDArray[np.uint8]]:
+def _downscale_all(
+    hr: Sequence[NDArray[np.uint8]], scale: int, workers: int
+) -> list[NDArray[np.uint8]]:
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(lambda image: downscale(image, scale), hr))
 
 
-def _read(file: Path, count: int) -> list[NDArray[np.uint8]] | None:
+def _read(
+    file: Path, hr: Sequence[NDArray[np.uint8]], scale: int
+) -> list[NDArray[np.uint8]] | None:
     try:
-        with np.load(file) as stored:
-            return [stored[f"{i:06d}"] for i in range(count)]
-    except (OSError, ValueError, KeyError, EOFError):
+        with file.open("rb") as stream, np.load(stream) as stored:
+            lr = [stored[f"{i:06d}"] for i in range(len(hr))]
+    except (*DAMAGE, KeyError):
         return None  # missing or damaged: it is only a cache, and is made again
+    for small, large in zip(lr, hr, strict=True):
+        if small.dtype != np.uint8 or small.shape != (
+            large.shape[0] // scale,
+            large.shape[1] // scale,
+            3,
+        ):
+            return None
+    return lr
 
 
 def _write(file: Path, lr: Sequence[NDArray[np.uint8]]) -> None:
     part = file.with_name(f"{file.stem}.{os.getpid()}.part.npz")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(part, **{f"{i:06d}": image for i, image in enumerate(lr)})
+        arrays: dict[str, Any] = {f"{i:06d}": image for i, image in enumerate(lr)}
+        np.savez(part, **arrays)
         part.replace(file)
     except OSError:
-        part.unlink(missing_ok=True)  # a full or read-only disk costs the cache, not the training
+        pass  # a full or read-only disk costs the cache, not the training
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Random training patches as tensors: cut, flipped and rotated by index arithmetic, on any device."""
+"""Random training patches as tensors, cut, flipped and rotated by index arithmetic."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from torch import Tensor
 from srcli.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from srcli.data.pairs import Pairs
@@ -31,21 +29,38 @@ class PatchSampler:
         pairs: HR and LR pictures.
         device: Where the pictures live and the batches are made.
         seed: Seed of the whole training.
+        release: Empty the lists of ``pairs`` on the way, so that no picture is held twice.
 
     Raises:
         DataError: If there are no pictures.
     """
 
-    def __init__(self, pairs: Pairs, *, device: torch.device, seed: int = 0) -> None:
+    def __init__(
+        self, pairs: Pairs, *, device: torch.device, seed: int = 0, release: bool = False
+    ) -> None:
         if not pairs.lr:
             raise DataError("no training pictures are left; give more with --data")
         self.scale = pairs.scale
         self.device = device
         self.seed = seed
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
-        self._lr, self._lr_starts = _flatten(pairs.lr, device)
-        self._hr, self._hr_starts = _flatten(pairs.hr, device)
         self._detail = [detail_integral(image) for image in pairs.lr]
+        self._lr = _Atlas(pairs.lr, device, release)
+        self._hr = _Atlas(pairs.hr, device, release)
+
+    def usable(self, patch: int) -> int:
+        """Return how many pictures are at least as large as a patch of ``patch`` LR pixels.
+
+        Raises:
+            DataError: If none is.
+        """
+        count = int((self.shapes >= patch).all(axis=1).sum())
+        if count == 0:
+            raise DataError(
+                f"no training picture has {patch}x{patch} LR pixels ({patch * self.scale} at full "
+                f"size); use a smaller patch (--set stages.0.patch=32) or larger pictures"
+            )
+        return count
 
     def batch(
         self, step: int, *, batch: int, patch: int, prefer_detail: bool = False
@@ -67,20 +82,16 @@ class PatchSampler:
         random = np.random.default_rng((self.seed, step))
         usable = np.flatnonzero((self.shapes >= patch).all(axis=1))
         if len(usable) == 0:
-            raise DataError(
-                f"no training picture has {patch}x{patch} LR pixels; "
-                f"use a smaller patch (--set stages.0.patch=32) or larger pictures"
-            )
+            self.usable(patch)  # raises, with the remedy
         places = self._draw(random, usable, batch, patch)
         if prefer_detail:
             other = self._draw(random, usable, batch, patch)
             better = self._score(other, patch) > self._score(places, patch)
             places = np.where(better[:, None], other, places)
         turns = random.integers(0, 8, size=batch)
-        lr = _gather(self._lr, self._lr_starts, self.shapes, places, turns, patch, 1)
-        hr = _gather(
-            self._hr, self._hr_starts, self.shapes, places, turns, patch * self.scale, self.scale
-        )
+        which, corner = places[:, 0], places[:, 1:]
+        lr = self._lr.cut(which, corner, turns, patch)
+        hr = self._hr.cut(which, corner * self.scale, turns, patch * self.scale)
         return lr, hr
 
     def _draw(
@@ -100,8 +111,9 @@ class PatchSampler:
             top, left = y // CELL, x // CELL
             bottom = min((y + patch) // CELL, table.shape[0] - 1)
             right = min((x + patch) // CELL, table.shape[1] - 1)
-            total = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
-            scores[i] = total / max((bottom - top) * (right - left), 1)
+            below = table[bottom, right] - table[bottom, left]
+            above = table[top, right] - table[top, left]
+            scores[i] = (below - above) / max((bottom - top) * (right - left), 1)
         return scores
 
 
@@ -120,41 +132,48 @@ def detail_integral(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return table
 
 
-def _flatten(images: Sequence[NDArray[np.uint8]], device: torch.device) -> tuple[Tensor, NDArray[np.int64]]:
-    sizes = np.array([image.shape[0] * image.shape[1] for image in images], dtype=np.int64)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    pixels = torch.empty((int(sizes.sum()), 3), dtype=torch.uint8)
-    for start, size, image in zip(starts, sizes, images, strict=True):
-        pixels[start : start + size] = torch.from_numpy(image.reshape(-1, 3).copy())
-    return pixels.to(device), starts
+class _Atlas:
+    """Pictures in one flat uint8 buffer, cut by a single gather a batch."""
 
+    def __init__(
+        self, images: list[NDArray[np.uint8]], device: torch.device, release: bool
+    ) -> None:
+        sizes = np.array([image.shape[0] * image.shape[1] for image in images], dtype=np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        self.widths = np.array([image.shape[1] for image in images], dtype=np.int64)
+        pixels = torch.empty((int(sizes.sum()), 3), dtype=torch.uint8)
+        flat = pixels.numpy()
+        for i, (start, size) in enumerate(zip(self.starts, sizes, strict=True)):
+            flat[start : start + size] = images[i].reshape(-1, 3)
+            if release:
+                images[i] = np.empty((0, 0, 3), np.uint8)
+        if release:
+            images.clear()
+        self.pixels = pixels.to(device)
 
-def _gather(
-    pixels: Tensor,
-    starts: NDArray[np.int64],
-    shapes: NDArray[np.int64],
-    places: NDArray[np.int64],
-    turns: NDArray[np.int64],
-    patch: int,
-    scale: int,
-) -> Tensor:
-    which = places[:, 0]
-    width = shapes[which, 1] * scale
-    first = starts[which] + places[:, 1] * scale * width + places[:, 2] * scale
-    down, across = width.copy(), np.ones_like(width)
-    last = patch - 1
-    for bit, axis in ((1, 0), (2, 1)):  # flips: start at the far end, walk backwards
-        flip = (turns & bit) > 0
-        stride = down if axis == 0 else across
-        first = np.where(flip, first + last * stride, first)
-        stride[flip] *= -1
-    swap = (turns & 4) > 0  # transposition: swap the strides of the two axes
-    down, across = np.where(swap, across, down), np.where(swap, down, across)
-    device = pixels.device
-    steps = torch.arange(patch, device=device)
-    base, rows, columns = (
-        torch.from_numpy(values).to(device)[:, None, None] for values in (first, down, across)
-    )
-    index = base + rows * steps[None, :, None] + columns * steps[None, None, :]
-    chosen = pixels.index_select(0, index.reshape(-1)).reshape(len(which), patch, patch, 3)
-    return chosen.permute(0, 3, 1, 2).float().div_(255.0)
+    def cut(
+        self,
+        which: NDArray[np.int64],
+        corner: NDArray[np.int64],
+        turns: NDArray[np.int64],
+        edge: int,
+    ) -> Tensor:
+        """Return square patches (N, 3, edge, edge) in [0, 1], flipped and rotated by ``turns``."""
+        width = self.widths[which]
+        first = self.starts[which] + corner[:, 0] * width + corner[:, 1]
+        down, across = width.copy(), np.ones_like(width)
+        for bit, stride in ((1, down), (2, across)):  # flips: start at the far end, walk backwards
+            flip = (turns & bit) > 0
+            first = np.where(flip, first + (edge - 1) * stride, first)
+            stride[flip] *= -1
+        swap = (turns & 4) > 0  # transposition: swap the strides of the two axes
+        down, across = np.where(swap, across, down), np.where(swap, down, across)
+        device = self.pixels.device
+        steps = torch.arange(edge, device=device)
+        base, rows, columns = (
+            torch.from_numpy(values).to(device)[:, None, None] for values in (first, down, across)
+        )
+        index = base + rows * steps[None, :, None] + columns * steps[None, None, :]
+        chosen = self.pixels.index_select(0, index.reshape(-1))
+        patches = chosen.reshape(len(which), edge, edge, 3).permute(0, 3, 1, 2)
+        return patches.float().div_(255.0)

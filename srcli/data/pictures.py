@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import struct
+import threading
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +20,27 @@ from PIL import Image, UnidentifiedImageError
 from srcli.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Self
 
     from numpy.typing import NDArray
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+
+
+DAMAGE = (
+    OSError,
+    ValueError,
+    SyntaxError,  # Pillow's word for a broken PNG
+    EOFError,
+    NotImplementedError,
+    RuntimeError,  # an encrypted zip member
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
+"""What reading a damaged or hostile picture may raise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +66,37 @@ class PictureRef:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
 
+class Archives:
+    """Zips kept open while many members are read; each thread has its own handles.
+
+    A shared handle would be one file position and one lock for all threads; opening a zip for every
+    member would read its directory a thousand times.
+    """
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+        self._all: list[zipfile.ZipFile] = []
+
+    def read(self, ref: PictureRef) -> bytes:
+        """Return the encoded picture."""
+        if not ref.member:
+            return ref.read()
+        opened: dict[Path, zipfile.ZipFile] = self._own.__dict__.setdefault("opened", {})
+        if ref.path not in opened:
+            opened[ref.path] = zipfile.ZipFile(ref.path)
+            self._all.append(opened[ref.path])
+        return opened[ref.path].read(ref.member)
+
+    def __enter__(self) -> Self:
+        """Nothing is opened before it is needed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close every zip."""
+        for archive in self._all:
+            archive.close()
+
+
 def photograph_of(name: str) -> str:
     """Name of the photograph a crop was cut from: ``ubuntu-125s_00`` -> ``ubuntu-125``."""
     return re.sub(r"s?_\d+$", "", name)
@@ -66,7 +116,7 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
             for file in sorted(path.rglob("*")):
                 if file.suffix.lower() == ".zip":
                     found.extend(_members(file))
-                elif file.suffix.lower() in SUFFIXES:
+                elif _is_picture(file):
                     found.append(PictureRef(path=file))
         elif path.suffix.lower() == ".zip":
             found.extend(_members(path))
@@ -77,36 +127,77 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
     return found
 
 
+def _is_picture(path: Path) -> bool:
+    # Archives made on a Mac carry a hidden "._name.jpg" beside every picture.
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def _members(path: Path) -> list[PictureRef]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, OSError) as error:
         raise DataError(f"{path}: not a readable zip file; copy it again") from error
-    return [
-        PictureRef(path=path, member=name)
-        for name in sorted(names)
-        if Path(name).suffix.lower() in SUFFIXES
-    ]
+    return [PictureRef(path=path, member=name) for name in sorted(names) if _is_picture(Path(name))]
 
 
-def decode(ref: PictureRef) -> NDArray[np.uint8]:
+def decode(ref: PictureRef, archives: Archives | None = None) -> NDArray[np.uint8]:
     """Decode one picture to (H, W, 3) uint8 RGB.
+
+    Args:
+        ref: Where it lies.
+        archives: Opened zips, where many members are read.
 
     Raises:
         DataError: If it cannot be decoded.
     """
     try:
-        with Image.open(io.BytesIO(ref.read())) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError) as error:
+        encoded = archives.read(ref) if archives else ref.read()
+        with Image.open(io.BytesIO(encoded)) as image:
+            return _to_rgb(image)
+    except UnidentifiedImageError as error:
+        raise DataError(f"{ref}: not a picture; remove or replace it") from error
+    except DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
 
 
-def decode_all(refs: Iterable[PictureRef], workers: int = 4) -> list[NDArray[np.uint8]]:
-    """Decode pictures in threads, in order."""
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(decode, refs))
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I;16"):  # 16-bit gray, which Pillow would clip at 255
+        high = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(high[:, :, None], 3, axis=2)
+    if image.mode in {"I", "F"}:
+        raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
+    return np.asarray(image.convert("RGB"))
+
+
+def decode_all(
+    refs: Sequence[PictureRef],
+    *,
+    workers: int = 4,
+    smallest: int = 1,
+    on_error: Callable[[DataError], None],
+) -> list[NDArray[np.uint8]]:
+    """Decode pictures in threads, in order; those that cannot be used are left out.
+
+    Args:
+        refs: Where the pictures lie.
+        workers: Threads.
+        smallest: Pixels that both sides must have.
+        on_error: Told, in order, of every picture that is left out.
+    """
+    pictures: list[NDArray[np.uint8]] = []
+    with Archives() as archives, ThreadPoolExecutor(workers) as pool:
+        tasks = [pool.submit(decode, ref, archives) for ref in refs]
+        for ref, task in zip(refs, tasks, strict=True):
+            try:
+                picture = task.result()
+                height, width = picture.shape[:2]
+                if min(height, width) < smallest:
+                    raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
+                pictures.append(picture)
+            except DataError as error:
+                on_error(error)
+    return pictures
 
 
 def digest(images: Iterable[NDArray[Any]]) -> str:
@@ -116,29 +207,3 @@ def digest(images: Iterable[NDArray[Any]]) -> str:
         total.update(repr(image.shape).encode())
         total.update(np.ascontiguousarray(image).tobytes())
     return total.hexdigest()
-
-
-def split_held_out(
-    refs: Sequence[PictureRef], held_out: Iterable[str], excluded: Iterable[str] = ()
-) -> tuple[list[PictureRef], list[PictureRef]]:
-    """Divide crops into training and held-out ones by the photograph they come from.
-
-    Args:
-        refs: All crops.
-        held_out: Names of photographs (``photograph_of``) kept for validation.
-        excluded: Prefixes of names that are in neither part.
-
-    Returns:
-        Training crops, and the first crop of every held-out photograph.
-    """
-    kept, skip = set(held_out), tuple(excluded)
-    train, held = [], {}
-    for ref in refs:
-        if skip and ref.name.startswith(skip):
-            continue
-        photograph = photograph_of(ref.name)
-        if photograph not in kept:
-            train.append(ref)
-        elif photograph not in held or ref.name < held[photograph].name:
-            held[photograph] = ref
-    return train, [held[name] for name in sorted(held)]

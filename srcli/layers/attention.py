@@ -1,10 +1,12 @@
-"""Attention blocks: contrast-aware channel attention and the asymmetric non-local residual block."""
+"""Attention blocks: contrast-aware channel attention, asymmetric non-local residual block."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from srcli.layers.precision import full_precision
 
 
 def contrast(features: Tensor) -> Tensor:
@@ -14,7 +16,7 @@ def contrast(features: Tensor) -> Tensor:
         features: (N, C, H, W).
 
     Returns:
-        (N, C, 1, 1); population deviation with 1e-6 under the root, so that flat maps have a gradient.
+        (N, C, 1, 1); population deviation, 1e-6 under the root: flat maps have a gradient.
     """
     # Computed in fp32: the variance of nearly flat maps vanishes in half precision.
     # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
@@ -72,11 +74,10 @@ class AsymmetricNonLocal(nn.Module):
         """Add the attended value to (N, C, H, W)."""
         n, _, h, w = x.shape
         query: Tensor = self.query(x)
-        # Pooling commutes with 1x1 convolutions, yet the maps have one channel: pooling them is cheap.
+        # Pooling commutes with 1x1 convolutions; pooled after them it is one channel, not many.
         key, value = self._pyramid(self.key(x)), self._pyramid(self.value(x))
-        attended = [
-            attend(part, key, value) for part in query.flatten(2).split(self.chunk, dim=2)
-        ]
+        parts = torch.split(query.flatten(2), self.chunk, dim=2)
+        attended = [attend(part, key, value) for part in parts]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         out: Tensor = self.out(mixed)
         return out + x
@@ -98,6 +99,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         (N, 1, Q) in fp32.
     """
-    with torch.autocast(query.device.type, enabled=False):
+    with full_precision(query.device):
         scores = query.float().transpose(1, 2) * key.float()
         return (scores.softmax(dim=2) @ value.float().transpose(1, 2)).transpose(1, 2)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DenseShortcut(nn.Module):
-    """Run modules in a row, each output joined by learnt shares of earlier modules' inputs (DSNet 2021).
+    """Run modules in a row; learnt shares of earlier inputs join each output (DSNet 2021).
 
     ``x_j = M_j(x_{j-1}) + sum of w_i^j * x_{i-1}`` over i < j; ``include_self`` adds i = j.
 

@@ -11,13 +11,18 @@ from torch import Tensor
 from srcli.imaging.resize import cubic, taps
 
 
-def bicubic_resize(x: Tensor, scale: float | Fraction, *, antialias: bool = True) -> Tensor:
-    """Resize as MATLAB's ``imresize`` does with floats: no rounding, no clipping.
+def bicubic_resize(
+    x: Tensor, scale: float | Fraction, *, antialias: bool = True, levels: int | None = None
+) -> Tensor:
+    """Resize as MATLAB's ``imresize`` does.
 
     Args:
         x: (N, C, H, W) of a floating dtype; computed in fp32 at least.
         scale: Output pixels per input pixel. Give a ``Fraction`` for 1/3.
         antialias: Widen the kernel when shrinking.
+        levels: For pictures in [0, 1] that stand for integers 0..levels: round and clip to these
+            after each of the two passes, as MATLAB does with integer pictures. None for floats,
+            which are neither rounded nor clipped.
 
     Returns:
         (N, C, ceil(scale H), ceil(scale W)) in the dtype of ``x``.
@@ -26,9 +31,14 @@ def bicubic_resize(x: Tensor, scale: float | Fraction, *, antialias: bool = True
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
     exact = Fraction(scale).limit_denominator(10_000)
     out = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    if levels is not None:
+        # float64 where there is one: ties between two levels must fall as they do in MATLAB.
+        out = (x if x.device.type == "mps" else x.double()).mul(levels).round()
     for axis in (2, 3):
         out = _resize_axis(out, axis, exact, antialias)
-    return out.to(x.dtype)
+        if levels is not None:
+            out = torch.trunc(out + out.sign() * 0.5).clamp(0, levels)
+    return (out / levels if levels is not None else out).to(x.dtype)
 
 
 def _resize_axis(x: Tensor, axis: int, scale: Fraction, antialias: bool) -> Tensor:
@@ -61,6 +71,6 @@ def bicubic_phases(scale: int) -> Tensor:
     axis = np.zeros((scale, 5))
     for phase in range(scale):
         offset = (phase + 0.5) / scale - 0.5
-        axis[phase] = cubic(offset - np.arange(-2, 3))
+        axis[phase] = cubic(offset - np.arange(-2.0, 3.0))
     kernels = np.einsum("ri,cj->rcij", axis, axis).reshape(scale * scale, 5, 5)
     return torch.from_numpy(kernels).float()

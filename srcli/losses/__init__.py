@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from srcli.errors import RecipeError
+from srcli.recipes.fields import check_options, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,16 +38,20 @@ class WeightedLoss(nn.Module):
         self.weights = [term.weight for term in terms]
         for term in terms:
             if term.name not in LOSSES:
-                raise RecipeError(f"no loss {term.name!r}; there are: {', '.join(LOSSES)}")
+                raise unknown("loss", term.name, "the recipe", LOSSES)
             module, _, name = LOSSES[term.name].partition(":")
+            constructor: type[nn.Module] = getattr(import_module(module), name)
+            options = check_options(constructor, term.options, f"loss {term.name}")
             try:
-                self.terms.append(getattr(import_module(module), name)(**term.options))
+                self.terms.append(constructor(**options))
             except (TypeError, ValueError) as error:
                 raise RecipeError(f"loss {term.name}: {error}") from error
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, C, H, W) with the same shape; a scalar."""
-        values = [w * term(sr, hr) for w, term in zip(self.weights, self.terms, strict=True)]
+        values: list[Tensor] = [
+            weight * term(sr, hr) for weight, term in zip(self.weights, self.terms, strict=True)
+        ]
         total = values[0]
         for value in values[1:]:
             total = total + value

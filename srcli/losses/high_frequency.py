@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,11 +25,15 @@ def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
         images: (N, C, H, W), both sides longer than half the kernel.
         kernel: Odd-length 1-D kernel, applied along both axes.
     """
-    channels, half = images.shape[1], len(kernel) // 2
-    weight = kernel.to(images.dtype).expand(channels, 1, 1, -1)
-    padded = F.pad(images, (half, half, half, half), mode="reflect")
-    rows = F.conv2d(padded, weight, groups=channels)
-    return images - F.conv2d(rows, weight.transpose(2, 3), groups=channels)
+    # Shifted sums, not convolutions: on a CPU, depthwise convolutions of three channels take 3x
+    # as long, which was a tenth of a training iteration.
+    half, taps = len(kernel) // 2, kernel.to(images.dtype)
+    low = F.pad(images, (half, half, half, half), mode="reflect")
+    for axis in (3, 2):
+        length = images.shape[axis]
+        shifted = (low.narrow(axis, i, length) * taps[i] for i in range(len(kernel)))
+        low = functools.reduce(torch.add, shifted)
+    return images - low
 
 
 class HighFrequencyLoss(nn.Module):
@@ -46,5 +52,5 @@ class HighFrequencyLoss(nn.Module):
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, C, H, W) with the same shape; a scalar."""
-        # The filter is linear: the high-pass of the difference is the difference of the high-passes.
+        # The filter is linear: high-pass of the difference = difference of the high-passes.
         return high_pass((sr - hr).contiguous(), self.kernel).abs().mean()

@@ -1,4 +1,4 @@
-"""The table of networks: names on the command line, where their classes live, which scales they have."""
+"""The table of networks: names on the command line, where their classes live, their scales."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import ModelError
+from srcli.errors import ModelError, RecipeError
+from srcli.recipes.fields import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ class NetworkEntry:
     summary: str
     scales: tuple[int, ...] = (2, 3, 4)
     tile: int = 192
-    """Default tile edge in input pixels; one number, so that results do not depend on the machine."""
+    """Default tile edge in input pixels; one number, so that results are the same everywhere."""
     overlap: int = 16
     trained: bool = True
     """Whether it needs weights."""
@@ -73,7 +74,13 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     module, _, attribute = entry.target.partition(":")
     constructor = getattr(import_module(module), attribute)
     try:
-        network: nn.Module = constructor(scale=scale, **(options or {}))
-    except (TypeError, ValueError) as error:
+        checked = check_options(constructor, options or {}, f"model {name}")
+    except RecipeError as error:
+        raise ModelError(str(error)) from error
+    if "scale" in checked:
+        raise ModelError(f"model {name}: the scale is no option of the network; give it by --scale")
+    try:
+        network: nn.Module = constructor(scale=scale, **checked)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"model {name}: {error}") from error
     return network

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from srcli.layers.precision import full_precision
 from srcli.layers.resize import bicubic_resize
 
 
@@ -18,12 +18,19 @@ class Bicubic(nn.Module):
     colour = "rgb"
     minimum = 1
     multiple_of = 1
+    takes_levels = True
 
     def __init__(self, *, scale: int = 4) -> None:
         super().__init__()
         self.scale = scale
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), not clipped."""
-        with torch.autocast(x.device.type, enabled=False):
-            return bicubic_resize(x.float(), self.scale)
+    def forward(self, x: Tensor, levels: int | None = None) -> Tensor:
+        """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W).
+
+        Args:
+            x: The picture.
+            levels: 255 or 65535 where it was read from integers: then both passes are rounded and
+                clipped, as MATLAB's are; floats are not clipped.
+        """
+        with full_precision(x.device):
+            return bicubic_resize(x.float(), self.scale, levels=levels)

@@ -1,4 +1,4 @@
-"""G-IDRN: group-information distillation residual network (SPEC.md section 1; journal paper, 2024)."""
+"""G-IDRN: group-information distillation residual network (SPEC.md 1; journal paper, 2024)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal
+from srcli.layers.precision import full_precision
 from srcli.layers.residual import DenseShortcut, FeatureDistillationBlock, GroupDistillationBlock
 from srcli.layers.resize import bicubic_phases
 
@@ -117,7 +118,7 @@ class GIDRN(nn.Module):
         out: Tensor = self.up(features)
         if self.direct is not None:
             # The image path carries the picture itself: half precision would cost it 8-bit steps.
-            with torch.autocast(x.device.type, enabled=False):
+            with full_precision(x.device):
                 image: Tensor = self.direct(x.float())
                 out = out.float() + image
         return F.pixel_shuffle(out, self.scale)
@@ -152,7 +153,9 @@ class Concatenation(nn.Module):
         slope: Negative slope of the leaky ReLU after the fusion.
     """
 
-    def __init__(self, modules: list[nn.Module] | list[DenseShortcut], *, channels: int, slope: float) -> None:
+    def __init__(
+        self, modules: list[nn.Module] | list[DenseShortcut], *, channels: int, slope: float
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         self.fuse = nn.Conv2d(len(modules) * channels, channels, 1)

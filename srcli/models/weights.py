@@ -1,24 +1,22 @@
-"""Load and save weights: safetensors whose metadata name the network; foreign .pth files read safely."""
+"""Load and save weights: safetensors that name their network; foreign .pth files read safely."""
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from srcli.recipes.files import write_whole
 
 FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
@@ -75,23 +73,21 @@ def save_weights(
         **info.notes,
     }
     stored = {
-        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        key: (value.half() if half and value.is_floating_point() else value)
+        .detach()
+        .cpu()
+        .contiguous()
         for key, value in tensors.items()
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        save_file(stored, part, metadata=metadata)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, save(stored, metadata=metadata))
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo | None]:
     """Read the tensors of a weights file, and its metadata if it is ours.
 
     Args:
-        path: ``.safetensors``, or a ``.pth``/``.pt``/``.ckpt`` checkpoint of other software, of which
-            only plain tensors are read (no code runs).
+        path: ``.safetensors``, or a ``.pth``/``.pt``/``.ckpt`` checkpoint of other software, of
+            which only plain tensors are read (no code runs).
 
     Raises:
         ModelError: If the file is missing, damaged or holds anything but tensors.
@@ -127,7 +123,7 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - torch raises many kinds for damaged or unsafe pickles
+    except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
         reason = str(error).partition("\n")[0]
         raise ModelError(
             f"{path}: not a checkpoint that can be read safely ({reason}); "
@@ -166,7 +162,7 @@ def load_state(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -
 
 
 def warm_start(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Copy every tensor whose name and shape agree, such as all but another scale's upsampling head.
+    """Copy every tensor whose name and shape agree: all but the head, from another scale.
 
     Returns:
         How many of the network's tensors were taken over, and how many it has.

@@ -27,6 +27,11 @@ class LossTerm:
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the loss, such as ``sigma``."""
 
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        if self.weight < 0:
+            raise RecipeError(f"the weight of a loss must be at least 0, got {self.weight}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
@@ -43,6 +48,12 @@ class Optimizer:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         _above("learning_rate", self.learning_rate, 0)
+        _above("epsilon", self.epsilon, 0)
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise RecipeError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if self.clip_norm < 0:
+            raise RecipeError(f"clip_norm must be at least 0, got {self.clip_norm}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +73,10 @@ class Schedule:
         """Refuse impossible values."""
         for value in (self.warmup, self.floor, *self.milestones):
             if not 0 <= value <= 1:
-                raise RecipeError(f"warmup, floor and milestones are fractions in 0..1, got {value}")
+                raise RecipeError(
+                    f"warmup, floor and milestones are fractions in 0..1, got {value}"
+                )
+        _above("gamma", self.gamma, 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,15 @@
-"""How long a training lasts: iterations or wall-clock time, given as ``40000``, ``90s``, ``25m``, ``2h``."""
+"""How long a training lasts: iterations (``40000``) or time (``90s``, ``25m``, ``2h``)."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from srcli.errors import RecipeError
+
+if TYPE_CHECKING:
+    from srcli.recipes.training import TrainRecipe
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -17,19 +21,30 @@ class Budget:
     steps: int | None = None
     seconds: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse anything but one of both, above zero."""
+        given = [value for value in (self.steps, self.seconds) if value is not None]
+        if len(given) != 1 or given[0] <= 0:
+            raise RecipeError("a budget is a number of iterations or a time, above 0")
+
+    @property
+    def total(self) -> float:
+        """The whole budget, in iterations or seconds."""
+        return float(self.steps or self.seconds or 0)
+
+    def done(self, step: int, elapsed: float) -> float:
+        """How much of ``total`` is used after ``step`` iterations and ``elapsed`` seconds."""
+        return float(step) if self.seconds is None else elapsed
+
     def progress(self, step: int, elapsed: float) -> float:
-        """Fraction that is done after ``step`` iterations and ``elapsed`` seconds of training."""
-        if self.seconds is not None:
-            return min(elapsed / self.seconds, 1.0)
-        assert self.steps is not None
-        return min(step / self.steps, 1.0)
+        """Fraction that is done after ``step`` iterations and ``elapsed`` seconds, 0..1."""
+        return min(self.done(step, elapsed) / self.total, 1.0)
 
     def share(self, fraction: float) -> Budget:
         """Part of the budget, for one of several stages."""
         if self.seconds is not None:
             return Budget(seconds=self.seconds * fraction)
-        assert self.steps is not None
-        return Budget(steps=max(round(self.steps * fraction), 1))
+        return Budget(steps=max(round(self.total * fraction), 1))
 
 
 def parse_budget(text: str) -> Budget:
@@ -44,3 +59,23 @@ def parse_budget(text: str) -> Budget:
     if not match[2]:
         return Budget(steps=int(match[1]))
     return Budget(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+def parse_seconds(text: str) -> float:
+    """Read a time (``90s``, ``5m``) as seconds.
+
+    Raises:
+        RecipeError: If the text is no time above zero.
+    """
+    seconds = parse_budget(text).seconds
+    if seconds is None:
+        raise RecipeError(f"{text!r} has no unit; give a time (90s, 5m, 2h)")
+    return seconds
+
+
+def stage_budgets(recipe: TrainRecipe, budget: Budget | None) -> list[Budget]:
+    """Divide a budget among the stages of a recipe in proportion to their iterations."""
+    if budget is None:
+        return [Budget(steps=stage.steps) for stage in recipe.stages]
+    total = sum(stage.steps for stage in recipe.stages)
+    return [budget.share(stage.steps / total) for stage in recipe.stages]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Ema:
-    """Averages of all floating-point parameters and buffers.
+    """Averages of all floating-point parameters and buffers; integers (counters) follow.
 
     Args:
         network: Whose weights are averaged.
@@ -23,10 +23,18 @@ class Ema:
         self.averages: dict[str, Tensor] = {
             key: value.detach().clone() for key, value in network.state_dict().items()
         }
+        self._smooth = [key for key, value in self.averages.items() if value.is_floating_point()]
+        self._exact = [key for key in self.averages if key not in self._smooth]
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the weights after iteration ``step`` (from 0); early averages forget faster."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        current = [value.detach() for value in network.state_dict().values()]
-        torch._foreach_lerp_(list(self.averages.values()), current, 1.0 - decay)
+        current = network.state_dict()
+        torch._foreach_lerp_(
+            [self.averages[key] for key in self._smooth],
+            [current[key] for key in self._smooth],
+            1.0 - decay,
+        )
+        for key in self._exact:
+            self.averages[key].copy_(current[key])

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from srcli.recipes.training import Schedule
+    from srcli.recipes.training import Schedule, Stage
 
 
 def rate_factor(schedule: Schedule, progress: float) -> float:
@@ -25,3 +25,8 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
         return schedule.gamma ** sum(progress >= m for m in schedule.milestones)
     rest = (progress - schedule.warmup) / max(1.0 - schedule.warmup, 1e-9)
     return schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * rest))
+
+
+def rate_at(stage: Stage, done: float) -> float:
+    """Learning rate after the fraction ``done`` of a stage."""
+    return stage.optimizer.learning_rate * rate_factor(stage.schedule, done)

@@ -1,0 +1,52 @@
+"""How long a batch of training patches takes on the CPU; a batch of 16 should stay below 10 ms.
+
+Run: python benchmarks/patches.py [pictures.zip ...]   (without a zip: random pictures)
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from srcli.data.pairs import make_pairs
+from srcli.data.patches import PatchSampler
+from srcli.data.pictures import decode_all, find_pictures
+
+BATCH, PATCH, ROUNDS = 16, 48, 50
+
+
+def pictures(paths):
+    """Return pictures of the given files, or 64 random ones of 480x480."""
+    if paths:
+        refs = find_pictures([Path(path) for path in paths])
+        return decode_all(refs, on_error=lambda error: print(error, file=sys.stderr))
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (480, 480, 3), dtype=np.uint8) for _ in range(64)]
+
+
+def main():
+    torch.set_num_threads(1)
+    images = pictures(sys.argv[1:])
+    print(f"{len(images)} pictures, {BATCH} patches of {PATCH}x{PATCH} LR pixels, one thread")
+    for scale in (2, 3, 4):
+        sampler = PatchSampler(make_pairs(images, scale), device=torch.device("cpu"))
+        for prefer in (False, True):
+            spent = []
+            for step in range(ROUNDS):
+                start = time.perf_counter()
+                sampler.batch(step, batch=BATCH, patch=PATCH, prefer_detail=prefer)
+                spent.append(1000 * (time.perf_counter() - start))
+            kind = "detail preferred" if prefer else "uniform"
+            print(
+                f"x{scale} {kind:17}: median {statistics.median(spent):6.2f} ms, "
+                f"worst {max(spent):6.2f} ms"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Decide which pictures are kept for validation and never trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from srcli.data.pictures import PictureRef, photograph_of
+from srcli.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+FEWEST = 5
+"""With fewer photographs than this none is held out by rule."""
+SHARE = 0.02
+"""Share of the photographs that is held out by rule."""
+MOST = 16
+"""At most so many are held out by rule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Pictures to train on and pictures to validate on."""
+
+    train: list[PictureRef]
+    held_out: list[PictureRef]
+    reason: str
+    """How the held-out ones were chosen, for people."""
+
+
+def split_held_out(
+    refs: Sequence[PictureRef], held_out: Iterable[str], excluded: Iterable[str] = ()
+) -> tuple[list[PictureRef], list[PictureRef]]:
+    """Divide crops into training and held-out ones by the photograph they come from.
+
+    Args:
+        refs: All crops.
+        held_out: Names of photographs (``photograph_of``) or of single pictures.
+        excluded: Prefixes of names that are in neither part.
+
+    Returns:
+        Training crops, and the first crop of every held-out photograph.
+    """
+    kept, skip = set(held_out), tuple(excluded)
+    train: list[PictureRef] = []
+    held: dict[str, PictureRef] = {}
+    for ref in refs:
+        if skip and ref.name.startswith(skip):
+            continue
+        key = ref.name if ref.name in kept else photograph_of(ref.name)
+        if key not in kept:
+            train.append(ref)
+        elif key not in held or ref.name < held[key].name:
+            held[key] = ref
+    return train, [held[name] for name in sorted(held)]
+
+
+def choose_split(
+    refs: Sequence[PictureRef],
+    names: Sequence[str],
+    *,
+    excluded: Iterable[str] = (),
+    required: bool = False,
+) -> Split:
+    """Hold the named photographs out; where there is none of them, a few by rule.
+
+    The rule: 2 % of the photographs, at least 1 and at most 16, the first by sorted name; of fewer
+    than 5 none. Where the names look like few photographs (``IMG_0001``, ``IMG_0002``), every
+    picture counts as one.
+
+    Args:
+        refs: All pictures found.
+        names: Photographs or pictures to hold out; empty for no validation at all.
+        excluded: Prefixes of names that are in neither part.
+        required: Whether the names were asked for, so that a miss is an error.
+
+    Raises:
+        DataError: If nothing is left to train on, or required names are absent.
+    """
+    skip = tuple(excluded)
+    train, held = split_held_out(refs, names, skip)
+    if not train:
+        raise DataError(
+            "no training pictures are left after --hold-out and --exclude; give more with --data"
+        )
+    if held:
+        return Split(train=train, held_out=held, reason=f"held out by name: {len(held)}")
+    if not names:
+        return Split(train=train, held_out=[], reason="no validation, as asked")
+    if required:
+        raise DataError(f"none of the pictures to hold out is in the data: {', '.join(names[:5])}")
+    return _by_rule(train)
+
+
+def _by_rule(refs: list[PictureRef]) -> Split:
+    names = sorted({photograph_of(ref.name) for ref in refs})
+    if len(names) < FEWEST:
+        names = sorted({ref.name for ref in refs})
+    if len(names) < FEWEST:
+        reason = f"no validation: fewer than {FEWEST} pictures (name some with --hold-out)"
+        return Split(train=refs, held_out=[], reason=reason)
+    count = min(max(round(SHARE * len(names)), 1), MOST)
+    train, held = split_held_out(refs, names[:count])
+    shown = ", ".join(names[:count] if count <= 3 else [*names[:3], "..."])
+    reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
+    return Split(train=train, held_out=held, reason=reason)

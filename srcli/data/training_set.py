@@ -1,0 +1,121 @@
+"""Everything a training reads: pictures found, divided, decoded and paired."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcli.data.held_out import choose_split
+from srcli.data.pairs import Pairs, make_pairs
+from srcli.data.pictures import decode_all, find_pictures
+from srcli.errors import DataError
+from srcli.recipes.held_out import HELD_OUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from srcli.data.pictures import PictureRef
+    from srcli.ports.progress import Progress
+
+SMALLEST = 8
+"""LR pixels that the shorter side of a picture must have to be of any use."""
+WARNINGS = 5
+"""So many broken pictures are named; the others are only counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What to train on."""
+
+    paths: tuple[Path, ...]
+    """Folders, zips, pictures."""
+    hold_out: tuple[str, ...] | None = None
+    """Photographs kept for validation; None for the committed list, empty for no validation."""
+    exclude: tuple[str, ...] = ()
+    """Prefixes of names that are not used at all."""
+    cache: Path | None = None
+    """Folder of LR pictures made before."""
+    workers: int = 2
+
+
+@dataclass(kw_only=True)
+class TrainingSet:
+    """Pairs to train on and pairs to validate on."""
+
+    train: Pairs
+    held_out: Pairs | None
+    reason: str
+    """How the held-out ones were chosen."""
+    skipped: int = 0
+    """Pictures that were broken or too small."""
+    digest: str = field(init=False)
+    """Names the pixels of both parts."""
+
+    def __post_init__(self) -> None:
+        """Join the digests of both parts."""
+        parts = (self.train.digest, self.held_out.digest if self.held_out else "")
+        self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
+
+
+def load_training_set(options: DataOptions, scale: int, progress: Progress) -> TrainingSet:
+    """Find, divide, decode and pair all pictures.
+
+    Broken and tiny pictures are left out with a warning.
+
+    Raises:
+        DataError: If a path does not exist, or nothing is left to train on.
+    """
+    refs = find_pictures(options.paths)
+    names = HELD_OUT if options.hold_out is None else options.hold_out
+    split = choose_split(
+        refs, names, excluded=options.exclude, required=options.hold_out is not None
+    )
+    reader = _Reader(scale, options.workers, progress)
+    train = make_pairs(
+        reader.read(split.train), scale, cache=options.cache, workers=options.workers
+    )
+    if not train.hr:
+        raise DataError(
+            f"none of the {len(split.train)} training pictures can be used; "
+            f"the first problem: {reader.problems[0]}"
+        )
+    held_out = make_pairs(
+        reader.read(split.held_out), scale, cache=options.cache, workers=options.workers
+    )
+    if len(reader.problems) > WARNINGS:
+        progress.warn(f"{len(reader.problems)} pictures were left out in all")
+    return TrainingSet(
+        train=train,
+        held_out=held_out if held_out.hr else None,
+        reason=split.reason,
+        skipped=len(reader.problems),
+    )
+
+
+class _Reader:
+    """Decodes pictures and notes those that cannot be used."""
+
+    def __init__(self, scale: int, workers: int, progress: Progress) -> None:
+        self.problems: list[str] = []
+        self._scale = scale
+        self._workers = workers
+        self._progress = progress
+
+    def read(self, refs: Sequence[PictureRef]) -> list[NDArray[np.uint8]]:
+        """Decode what can be decoded and is large enough."""
+        return decode_all(
+            refs,
+            workers=self._workers,
+            smallest=SMALLEST * self._scale,
+            on_error=lambda error: self._leave_out(str(error)),
+        )
+
+    def _leave_out(self, problem: str) -> None:
+        self.problems.append(problem)
+        if len(self.problems) <= WARNINGS:
+            self._progress.warn(f"left out: {problem}")

@@ -1,0 +1,119 @@
+"""What a network costs: parameters and multiply-accumulates, counted as SPEC.md 0 says."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+CHALLENGE_SIZE = (256, 256)
+"""LR height and width of the efficient-SR challenges."""
+HD_SIZE = (720, 1280)
+"""SR height and width of the other usual figure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Work of one forward pass."""
+
+    conv_macs: int
+    """Multiply-accumulates of all convolutions; bias not counted."""
+    activations: int
+    """Output elements of all ReLUs, leaky or parametric too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Efficiency:
+    """Figures to compare networks by."""
+
+    parameters: int
+    """Learnable numbers, biases included."""
+    conv_macs: int
+    """Of the convolutions, at an LR input of 256x256."""
+    challenge_flops: int
+    """``conv_macs`` plus one for every output element of a (leaky, parametric) ReLU."""
+    hd_conv_macs: int
+    """Of the convolutions, for an output of 1280x720 (its LR size rounded down)."""
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of learnable scalars."""
+    return sum(value.numel() for value in network.parameters())
+
+
+def count_macs(network: nn.Module, height: int, width: int) -> Counts:
+    """Count the work of one LR picture; runs on the meta device, so nothing is computed.
+
+    Pooling, interpolation, softmax, matrix products and additions count nothing.
+
+    Args:
+        network: Takes (1, 3, H, W), or (1, 1, H, W) where its ``colour`` is ``y``.
+        height: LR rows.
+        width: LR columns.
+    """
+    twin = copy.deepcopy(network).to("meta").eval()
+    channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
+    with torch.no_grad(), _Counter() as counter:
+        twin(torch.empty(1, channels, height, width, device="meta"))
+    return Counts(conv_macs=counter.conv_macs, activations=counter.activations)
+
+
+def measure_efficiency(network: nn.Module) -> Efficiency:
+    """Count parameters and work of a network that has a ``scale``."""
+    scale = int(network.scale)  # type: ignore[arg-type]
+    challenge = count_macs(network, *CHALLENGE_SIZE)
+    hd = count_macs(network, HD_SIZE[0] // scale, HD_SIZE[1] // scale)
+    return Efficiency(
+        parameters=count_parameters(network),
+        conv_macs=challenge.conv_macs,
+        challenge_flops=challenge.conv_macs + challenge.activations,
+        hd_conv_macs=hd.conv_macs,
+    )
+
+
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operator below autograd, whether a module or a function called it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.conv_macs = 0
+        self.activations = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - torch's own signature
+        """Count an operator and run it."""
+        out = func(*args, **(kwargs or {}))
+        name = getattr(func, "overloadpacket", None)
+        if name is torch.ops.aten.convolution:
+            self.conv_macs += _convolution_macs(args[0], args[1], out, transposed=bool(args[6]))
+        elif name in _RELUS:
+            self.activations += out.numel()
+        return out
+
+
+_RELUS = (
+    torch.ops.aten.relu,
+    torch.ops.aten.relu_,
+    torch.ops.aten.leaky_relu,
+    torch.ops.aten.leaky_relu_,
+    torch.ops.aten._prelu_kernel,
+)
+
+
+def _convolution_macs(x: Tensor, weight: Tensor, out: Tensor, *, transposed: bool) -> int:
+    # Weights are (C_out, C_in / groups, k, k): every output element takes one product for each
+    # number of its filter. Transposed, (C_in, C_out / groups, k, k), it is every input element.
+    return (x if transposed else out).numel() * weight[0].numel()

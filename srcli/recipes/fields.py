@@ -1,0 +1,173 @@
+"""Turn plain values, as JSON and the command line give them, into typed fields; refuse the rest."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from srcli.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
+    """Return the error for a name that does not exist, with the nearest one that does."""
+    names = list(known)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+    return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
+
+
+def field_types(kind: type) -> dict[str, Any]:
+    """Names and types of a dataclass's fields, in order."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any field of any recipe
+    """Check a plain value against a type and turn it into that type.
+
+    Args:
+        value: What ``json.loads`` or ``tomllib.loads`` may give.
+        hint: A dataclass, tuple, mapping, Literal, union, bool, int, float or str.
+        where: Name of the field in the message.
+
+    Returns:
+        The value; lists become tuples, tables become dataclasses, whole numbers become floats
+        where floats are wanted.
+
+    Raises:
+        RecipeError: If it does not fit.
+    """
+    origin = get_origin(hint)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return _record(value, hint, where)
+    if origin is tuple:
+        return _sequence(value, hint, where)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping(value, hint, where)
+    if origin is Literal:
+        if value not in get_args(hint) or isinstance(value, bool):
+            allowed = ", ".join(map(str, get_args(hint)))
+            raise RecipeError(f"{where} must be one of {allowed}; got {value!r}")
+        return value
+    if origin in (Union, UnionType):
+        return _union(value, hint, where)
+    return _plain(value, hint, where)
+
+
+def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if hint is float and (whole or isinstance(value, float)):
+        if not math.isfinite(value):
+            raise RecipeError(f"{where} must be a finite number, got {value}")
+        return float(value)
+    if hint is int and whole:
+        return value
+    if hint in (bool, str) and isinstance(value, hint):
+        return value
+    raise RecipeError(f"{where} must be {_WORDS.get(hint, hint)}, got {value!r}")
+
+
+def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"{where} must be a table of fields, got {value!r}")
+    types = field_types(kind)
+    for name in value:
+        if name not in types:
+            raise unknown("field", name, where, types)
+    inside = "" if where == ROOT else f"{where}."
+    try:
+        return kind(**{k: convert(v, types[k], f"{inside}{k}") for k, v in value.items()})
+    except TypeError as error:  # a required field is missing
+        reason = str(error).partition("() ")[2] or str(error)
+        raise RecipeError(f"{where}: {reason}") from error
+
+
+ROOT = "the recipe"
+"""How messages call the whole recipe."""
+
+
+def _sequence(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+    if not isinstance(value, list | tuple):
+        raise RecipeError(f"{where} must be a list, got {value!r}")
+    item = get_args(hint)[0]
+    return tuple(convert(part, item, f"{where}.{i}") for i, part in enumerate(value))
+
+
+def _mapping(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+    if not isinstance(value, Mapping):
+        raise RecipeError(f"{where} must be a table of names and values, got {value!r}")
+    item = get_args(hint)[1]
+    return {str(name): convert(part, item, f"{where}.{name}") for name, part in value.items()}
+
+
+def _union(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+    for option in get_args(hint):
+        if option is type(None):
+            if value is None:
+                return None
+            continue
+        if option is float and isinstance(value, int):
+            continue  # a whole number stays one where both would do
+        try:
+            return convert(value, option, where)
+        except RecipeError:
+            continue
+    raise RecipeError(f"{where} cannot hold {value!r}")
+
+
+def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401
+    """Read the text of a ``--set`` as a plain value, as far as the type tells how.
+
+    Texts and choices are taken as they stand; everything else is JSON, and ``0.2,0.4`` is a list.
+    """
+    if hint is str or get_origin(hint) is Literal:
+        return text
+    listed = get_origin(hint) is tuple or get_origin(hint) in (Union, UnionType)
+    try:
+        return json.loads(text)
+    except ValueError:
+        parts = [part for part in text.split(",") if part.strip()]
+    if not listed or "," not in text:
+        return text
+    try:
+        return [json.loads(part) for part in parts]
+    except ValueError:
+        return text
+
+
+def check_options(constructor: type, options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Check keyword arguments against a constructor's names and types.
+
+    Args:
+        constructor: A class whose ``__init__`` is annotated with plain types.
+        options: The keyword arguments.
+        where: Whose options these are, for the message.
+
+    Returns:
+        The options, converted.
+
+    Raises:
+        RecipeError: If a name does not exist or a value has another type.
+    """
+    names = list(inspect.signature(constructor).parameters)
+    hints = get_type_hints(vars(constructor).get("__init__", constructor))
+    for name in options:
+        if name not in names:
+            raise unknown("option", name, where, names)
+    return {
+        name: convert(value, hints[name], f"{name} of {where}") if name in hints else value
+        for name, value in options.items()
+    }

@@ -1,0 +1,111 @@
+"""Recipes as files, JSON or TOML in, JSON out; and small files written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srcli.errors import RecipeError
+from srcli.recipes.fields import ROOT, convert
+from srcli.recipes.table import RECIPES, find_recipe
+from srcli.recipes.training import TrainRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SUFFIXES = (".json", ".toml")
+
+
+def load_recipe(name: str) -> TrainRecipe:
+    """Return a recipe of the table, or read it from a file.
+
+    Args:
+        name: A name of the table, or the path of a ``.json`` or ``.toml`` file.
+
+    Raises:
+        RecipeError: If there is no such recipe or the file does not hold one.
+    """
+    if name in RECIPES:
+        return find_recipe(name)
+    path = Path(name)
+    if path.suffix.lower() in SUFFIXES:
+        return read_recipe(path)
+    raise RecipeError(
+        f"no recipe {name!r}; there are: {', '.join(RECIPES)}, or the path of a .json or .toml file"
+    )
+
+
+def recipe_name(name: str) -> str:
+    """Short name of what ``load_recipe`` was given: the table's name, or the file's stem."""
+    return name if name in RECIPES else Path(name).stem
+
+
+def read_recipe(path: Path) -> TrainRecipe:
+    """Read a recipe file; fields that are left out keep their defaults.
+
+    Raises:
+        RecipeError: If the file is missing or damaged, or has an unknown field or a wrong value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        plain = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise RecipeError(f"{path}: not a recipe file ({error})") from error
+    try:
+        recipe: TrainRecipe = convert(plain, TrainRecipe, ROOT)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    return recipe
+
+
+def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
+    """Return a recipe as JSON knows it: tables, lists and values."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return plain
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, indented, whole or not at all."""
+    write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that a crash or a full disk leaves the former one as it was.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: ANN401
+    """Name the first place where two plain values differ, with both values; None if they agree."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(k for k in b if k not in a)]:
+            found = first_difference(
+                a.get(key), b.get(key), f"{where}.{key}" if where else str(key)
+            )
+            if found:
+                return found
+        return None
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for i, (left, right) in enumerate(zip(a, b, strict=True)):
+            found = first_difference(left, right, f"{where}.{i}")
+            if found:
+                return found
+        return None
+    return None if a == b else f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"

@@ -1,0 +1,175 @@
+"""The folder of one training: what lies in it, and whether it may be written or resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from srcli.errors import DataError, UsageError
+from srcli.recipes.files import first_difference, plain_recipe, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from srcli.recipes.training import TrainRecipe
+
+FIXED = ("scale", "seed", "data")
+"""What a training may not change on the way; the recipe neither."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What, beside the recipe, decides the outcome of a training; kept as ``run.json``."""
+
+    recipe_name: str
+    scale: int
+    seed: int
+    data: str
+    """Digest of all pixels."""
+    init: str | None = None
+    """Digest of the weights file that the training began from."""
+    budget: str | None = None
+    """As given; None for the recipe's iterations."""
+    precision: str = "fp32"
+    threads: int = 0
+    """Threads of the processor; another number rounds sums differently. 0 on a GPU."""
+
+
+class RunFolder:
+    """The files of one training.
+
+    Args:
+        path: The folder; made by ``begin``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.best = path / "best.safetensors"
+        self.last = path / "last.safetensors"
+        self.state = path / "state.safetensors"
+        self.recipe = path / "recipe.json"
+        self.run = path / "run.json"
+        self.log = path / "log.jsonl"
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse a folder that cannot be used, before any work is done.
+
+        Raises:
+            UsageError: If it holds a training that is not to be resumed, or is no folder.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"--out {self.path}: is a file; give a folder")
+        if resume:
+            return
+        for file in (self.state, self.best, self.last):
+            if file.exists():
+                raise UsageError(
+                    f"--out {self.path}: already holds a training ({file.name}); "
+                    "go on with --resume, or give another --out"
+                )
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a checkpoint."""
+        return self.state.is_file()
+
+    def begin(self, recipe: TrainRecipe, record: RunRecord) -> None:
+        """Make the folder and store what is trained; a log without a checkpoint goes.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.recipe, plain_recipe(recipe))
+            self.log.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._store(record)
+
+    def join(self, recipe: TrainRecipe, record: RunRecord) -> tuple[RunRecord, list[str]]:
+        """Check that a checkpoint belongs to what is asked for.
+
+        Args:
+            recipe: The resolved recipe.
+            record: Everything else; a budget or init that is None is taken from the stored one.
+
+        Returns:
+            The record to go on with, and what the user should know of it.
+
+        Raises:
+            DataError: If the stored files are damaged.
+            UsageError: If recipe, scale, seed, data or first weights differ.
+        """
+        stored = self._stored_record()
+        difference = first_difference(self._read(self.recipe), plain_recipe(recipe))
+        if difference:
+            raise self._other(f"in its recipe {difference}")
+        for name in FIXED:
+            if getattr(stored, name) != getattr(record, name):
+                raise self._other(
+                    f"its {name} is {getattr(stored, name)}, asked for is {getattr(record, name)}"
+                )
+        if record.init is not None and record.init != stored.init:
+            raise self._other("it began from other weights than --init")
+        joined = replace(record, init=stored.init, budget=record.budget or stored.budget)
+        notes = []
+        if joined.budget != stored.budget:
+            notes.append(
+                f"the budget was {stored.budget or 'the recipe'} and is {joined.budget} now: "
+                "the schedule is stretched from here on"
+            )
+        for name in ("precision", "threads"):
+            was, now = getattr(stored, name), getattr(record, name)
+            if was != now:
+                notes.append(f"{name} was {was} and is {now} now: not the same to the last bit")
+        if joined != stored:
+            self._store(joined)
+        return joined, notes
+
+    def _store(self, record: RunRecord) -> None:
+        try:
+            write_json(self.run, asdict(record))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(f"--out {self.path}: cannot be written ({error.strerror})")
+
+    def _other(self, reason: str) -> UsageError:
+        return UsageError(
+            f"--resume: {self.path} holds another training; {reason}; repeat its options, "
+            "or give another --out"
+        )
+
+    def _stored_record(self) -> RunRecord:
+        try:
+            return RunRecord(**self._read(self.run))
+        except TypeError as error:
+            raise DataError(
+                f"{self.run}: cannot be resumed ({error}); use another --out"
+            ) from error
+
+    def _read(self, file: Path) -> dict[str, Any]:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: cannot be read ({error}); use another --out") from error
+        if not isinstance(content, dict):
+            raise DataError(f"{file}: holds no table; use another --out")
+        return content
+
+
+def file_digest(path: Path) -> str:
+    """Short digest of a file's content.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,98 @@
+"""What a training tells of itself: loss and speed between two reports, and the log file."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import TYPE_CHECKING
+
+import torch
+
+from srcli.errors import InferenceError
+from srcli.recipes.files import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+class Meter:
+    """Mean loss and speed between two reports; asks the device for the losses only when read."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._start = time.monotonic()
+
+    def add(self, loss: Tensor) -> None:
+        """Note the loss of one iteration, a scalar."""
+        self._losses.append(loss)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last report."""
+        return time.monotonic() - self._start
+
+    def take(self) -> tuple[float, float] | None:
+        """Return mean loss and iterations a second since the last report, if there were any.
+
+        Raises:
+            InferenceError: If a loss was not finite.
+        """
+        if not self._losses:
+            return None
+        mean = float(torch.stack(self._losses).mean())
+        per_second = len(self._losses) / max(self.age, 1e-9)
+        self._losses.clear()
+        self._start = time.monotonic()
+        if not math.isfinite(mean):
+            raise InferenceError(DIVERGED)
+        return mean, per_second
+
+
+DIVERGED = (
+    "the training has diverged: the loss or a weight is not a finite number; start again in "
+    "another --out with a lower rate (--set stages.0.optimizer.learning_rate=...) or with clipping "
+    "(--set stages.0.optimizer.clip_norm=1)"
+)
+
+
+class LogFile:
+    """JSON lines, each with the number of the iteration (``total``) it belongs to.
+
+    Args:
+        path: The file; made when first written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, entry: dict[str, object]) -> None:
+        """Append an entry; numbers that JSON does not know become null."""
+        finite = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in entry.items()
+        }
+        with self.path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(finite) + "\n")
+
+    def rewind(self, total: int) -> None:
+        """Drop what was logged after iteration ``total``, and a half-written last line.
+
+        A killed run has logged iterations that its checkpoint does not know; they will come again.
+        """
+        if not self.path.is_file():
+            return
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if _belongs(line, total)]
+        if kept != lines:
+            write_whole(self.path, b"".join(kept))
+
+
+def _belongs(line: bytes, total: int) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n") and isinstance(entry, dict) and entry.get("total", 0) <= total

@@ -1,0 +1,54 @@
+"""Validation: mean PSNR-Y of a network over whole held-out pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from srcli.metrics.fidelity import psnr
+from srcli.metrics.protocol import PROTOCOLS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from srcli.data.pairs import Pairs
+    from srcli.training.loop import Numerics
+
+
+class Validation:
+    """Call with a network in evaluation mode; gives the mean PSNR-Y in dB (protocol ``y``).
+
+    Args:
+        pairs: Held-out pictures.
+        numerics: As in training.
+    """
+
+    def __init__(self, pairs: Pairs, numerics: Numerics) -> None:
+        self.pairs = pairs
+        self.numerics = numerics
+
+    def __call__(self, network: nn.Module) -> float:
+        """Enlarge every LR picture whole and compare it with its HR picture."""
+        protocol, scale = PROTOCOLS["y"], self.pairs.scale
+        values: list[float] = []
+        for lr_image, hr_image in zip(self.pairs.lr, self.pairs.hr, strict=True):
+            sr_image = self._enlarge(network, lr_image)
+            a, b = protocol.planes(sr_image, scale), protocol.planes(hr_image, scale)
+            values.append(psnr(a, b))
+        return float(np.mean(values))
+
+    @torch.inference_mode()
+    def _enlarge(self, network: nn.Module, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        numerics = self.numerics
+        layout = torch.channels_last if numerics.channels_last else torch.contiguous_format
+        pixels = torch.from_numpy(picture.copy()).to(numerics.device).permute(2, 0, 1)[None]
+        x = pixels.float().div(255.0).contiguous(memory_format=layout)
+        half = numerics.autocast
+        with torch.autocast(numerics.device.type, dtype=half, enabled=half is not None):
+            out: Tensor = network(x)
+        levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
+        result: NDArray[np.uint8] = levels.permute(1, 2, 0).cpu().numpy()
+        return result

@@ -1,0 +1,77 @@
+"""Which pictures are validated on: by name, by rule, not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srcli.data.held_out import choose_split, split_held_out
+from srcli.data.pictures import PictureRef
+from srcli.errors import DataError
+from srcli.recipes.held_out import HELD_OUT
+
+
+def refs(*names):
+    return [PictureRef(path=Path(f"{name}.png")) for name in names]
+
+
+def names(part):
+    return [ref.name for ref in part]
+
+
+CROPS = refs("a-1_00", "a-1_01", "a-1s_00", "b-2_01", "b-2_00", "kde-3_00", "c-4_00")
+
+
+def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
+    train, held = split_held_out(CROPS, ["a-1", "b-2", "z"], ["kde-"])
+    assert names(train) == ["c-4_00"]
+    assert names(held) == ["a-1_00", "b-2_00"]
+
+
+def test_single_pictures_may_be_named():
+    train, held = split_held_out(CROPS, ["a-1_01"])
+    assert names(held) == ["a-1_01"]
+    assert "a-1_00" in names(train)
+
+
+def test_the_rule_takes_a_fiftieth_of_the_photographs():
+    many = refs(*(f"p-{i:03d}_{j:02d}" for i in range(150) for j in range(2)))
+    split = choose_split(many, HELD_OUT)
+    assert names(split.held_out) == ["p-000_00", "p-001_00", "p-002_00"]
+    assert len(split.train) == 294
+    assert "by rule" in split.reason
+    few = choose_split(many[:20], HELD_OUT)
+    assert names(few.held_out) == ["p-000_00"]
+    thousand = choose_split(refs(*(f"q{i:04d}" for i in range(2000))), HELD_OUT)
+    assert len(thousand.held_out) == 16
+
+
+def test_numbered_pictures_of_a_camera_are_photographs_of_their_own():
+    split = choose_split(refs(*(f"IMG_{i:04d}" for i in range(8))), HELD_OUT)
+    assert names(split.held_out) == ["IMG_0000"]
+    assert len(split.train) == 7
+
+
+def test_too_few_pictures_train_without_validation():
+    split = choose_split(refs("a", "b", "c", "d"), HELD_OUT)
+    assert split.held_out == []
+    assert len(split.train) == 4
+    assert "no validation" in split.reason
+
+
+def test_names_that_were_asked_for_must_be_there():
+    with pytest.raises(DataError, match="none of the pictures to hold out"):
+        choose_split(CROPS, ["x"], required=True)
+    assert choose_split(CROPS, [], required=True).held_out == []
+
+
+def test_nothing_to_train_on_is_refused():
+    with pytest.raises(DataError, match="no training pictures"):
+        choose_split(CROPS, ["c-4"], excluded=["a-", "b-", "kde-"])
+
+
+def test_the_committed_list_is_found_by_name():
+    split = choose_split([*refs(*(f"{name}_00" for name in HELD_OUT)), *CROPS], HELD_OUT)
+    assert len(split.held_out) == 16
+    assert len(split.train) == len(CROPS)

@@ -1,0 +1,167 @@
+"""Patches: where they come from, how they are turned, that LR and HR agree."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from srcli.data.pairs import Pairs, make_pairs
+from srcli.data.patches import CELL, PatchSampler, detail_integral
+from srcli.errors import DataError
+from srcli.imaging.resize import downscale
+
+CPU = torch.device("cpu")
+
+
+def numbered(height, width, start):
+    """A picture whose pixels all differ: the three channels spell the number of the pixel."""
+    numbers = np.arange(start, start + height * width).reshape(height, width)
+    return np.stack([numbers // 65536, numbers // 256 % 256, numbers % 256], 2).astype(np.uint8)
+
+
+def pictures(scale, *sizes):
+    """Pairs in which every LR pixel's block of HR pixels has its value."""
+    lr = [numbered(h, w, 10_000 * i) for i, (h, w) in enumerate(sizes)]
+    hr = [np.ascontiguousarray(p.repeat(scale, 0).repeat(scale, 1)) for p in lr]
+    return Pairs(scale=scale, hr=hr, lr=lr, digest="")
+
+
+def levels(batch):
+    return (batch * 255).round().to(torch.int64)
+
+
+def numbers(batch):
+    """(N, H, W) pixel numbers of a batch of ``numbered`` pictures."""
+    r, g, b = levels(batch).unbind(1)
+    return r * 65536 + g * 256 + b
+
+
+def turned(patch):
+    """All eight flips and rotations of a (H, W) array."""
+    return [np.rot90(p, k) for p in (patch, patch[:, ::-1]) for k in range(4)]
+
+
+def test_patches_are_places_of_pictures_in_all_eight_ways():
+    pairs = pictures(2, (20, 23), (9, 12))
+    lr_batch, _ = PatchSampler(pairs, device=CPU, seed=3).batch(0, batch=400, patch=6)
+    seen = set()
+    for patch in numbers(lr_batch).numpy():
+        which, first = divmod(int(patch.min()), 10_000)
+        width = pairs.lr[which].shape[1]
+        top, left = divmod(first, width)
+        place = np.arange(10_000).reshape(-1)[: pairs.lr[which].shape[0] * width]
+        place = place.reshape(-1, width)[top : top + 6, left : left + 6] + 10_000 * which
+        matches = [i for i, way in enumerate(turned(place)) if np.array_equal(way, patch)]
+        assert len(matches) == 1
+        seen.add((which, matches[0]))
+    assert seen == {(which, way) for which in (0, 1) for way in range(8)}
+
+
+def test_lr_and_hr_patches_show_the_same_place():
+    for scale in (2, 3, 4):
+        sampler = PatchSampler(pictures(scale, (20, 23), (9, 12)), device=CPU)
+        lr_batch, hr_batch = sampler.batch(1, batch=64, patch=7)
+        assert lr_batch.shape == (64, 3, 7, 7)
+        assert hr_batch.shape == (64, 3, 7 * scale, 7 * scale)
+        enlarged = lr_batch.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+        assert torch.equal(enlarged, hr_batch)
+
+
+def test_shrinking_the_hr_patch_gives_the_lr_patch_inside_the_borders(astronaut):
+    pairs = make_pairs([astronaut, astronaut[::-1]], 2)
+    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(5, batch=24, patch=16)
+    for lr_patch, hr_patch in zip(levels(lr_batch), levels(hr_batch), strict=True):
+        hr_image = hr_patch.permute(1, 2, 0).numpy().astype(np.uint8)
+        shrunk = downscale(hr_image, 2).astype(int)
+        inside = lr_patch.permute(1, 2, 0).numpy()[3:-3, 3:-3]
+        # Turned by 90 degrees the two passes round in the other order.
+        assert np.abs(shrunk[3:-3, 3:-3] - inside).max() <= 1
+
+
+def test_the_step_and_the_seed_decide_the_batch(astronaut):
+    pairs = make_pairs([astronaut], 2)
+
+    def draw(seed, step):
+        return PatchSampler(pairs, device=CPU, seed=seed).batch(step, batch=4, patch=16)[0]
+
+    assert torch.equal(draw(0, 7), draw(0, 7))
+    assert not torch.equal(draw(0, 7), draw(0, 8))
+    assert not torch.equal(draw(0, 7), draw(1, 7))
+    sampler = PatchSampler(pairs, device=CPU)
+    sampler.batch(0, batch=4, patch=16)
+    assert torch.equal(sampler.batch(7, batch=4, patch=16)[0], draw(0, 7))
+
+
+def test_values_are_floats_of_the_pixels(astronaut):
+    pairs = make_pairs([astronaut], 2)
+    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(0, batch=4, patch=16)
+    assert lr_batch.dtype == torch.float32
+    assert lr_batch.is_contiguous(memory_format=torch.channels_last)
+    assert 0 <= float(hr_batch.min()) < float(hr_batch.max()) <= 1
+    assert torch.equal(levels(hr_batch).float() / 255, hr_batch)
+
+
+def test_pictures_are_drawn_by_their_area():
+    pairs = pictures(2, (30, 30), (10, 30))
+    batch, _ = PatchSampler(pairs, device=CPU).batch(0, batch=2000, patch=4)
+    share = float((numbers(batch)[:, 0, 0] < 10_000).float().mean())
+    assert share == pytest.approx(0.75, abs=0.04)
+
+
+def test_every_place_can_come_up():
+    batch, _ = PatchSampler(pictures(2, (5, 6)), device=CPU).batch(0, batch=500, patch=4)
+    firsts = {int(patch.min()) for patch in numbers(batch)}
+    assert firsts == {0, 1, 2, 6, 7, 8}
+
+
+def test_detail_is_preferred_where_asked():
+    flat = np.full((64, 128, 3), 90, np.uint8)
+    flat[:, 64:] = np.random.default_rng(0).integers(0, 256, (64, 64, 3))
+    pairs = Pairs(scale=2, lr=[flat], hr=[flat.repeat(2, 0).repeat(2, 1)], digest="")
+    sampler = PatchSampler(pairs, device=CPU)
+
+    def busy(prefer):
+        batch, _ = sampler.batch(0, batch=600, patch=16, prefer_detail=prefer)
+        return float((batch.std(dim=(1, 2, 3)) > 0.05).float().mean())
+
+    plain, preferred = busy(prefer=False), busy(prefer=True)
+    # A place is busy with chance p; the better of two with chance 1 - (1 - p)^2.
+    assert preferred == pytest.approx(1 - (1 - plain) ** 2, abs=0.06)
+
+
+def test_the_detail_table_sums_gradients_in_cells():
+    image = np.zeros((2 * CELL, 3 * CELL + 5, 3), np.uint8)
+    image[:, CELL + 3 :] = 10  # one vertical edge in the second column of cells
+    table = detail_integral(image)
+    assert table.shape == (3, 4)
+    cells = np.diff(np.diff(table, axis=0), axis=1)
+    np.testing.assert_allclose(cells, [[0, 10 * CELL, 0]] * 2)
+    assert detail_integral(image[:3, :3]).shape == (2, 2)
+
+
+def test_pictures_below_the_patch_are_never_used():
+    pairs = pictures(2, (8, 40), (12, 12))
+    sampler = PatchSampler(pairs, device=CPU)
+    assert sampler.usable(8) == 2
+    assert sampler.usable(10) == 1
+    batch, _ = sampler.batch(0, batch=50, patch=10)
+    assert int(numbers(batch).min()) >= 10_000
+    with pytest.raises(DataError, match="no training picture has 13x13 LR pixels"):
+        sampler.usable(13)
+    with pytest.raises(DataError, match="smaller patch"):
+        sampler.batch(0, batch=1, patch=13)
+
+
+def test_no_pictures_are_refused():
+    with pytest.raises(DataError, match="--data"):
+        PatchSampler(Pairs(scale=2, lr=[], hr=[], digest=""), device=CPU)
+
+
+def test_released_pictures_are_held_once():
+    pairs, kept = pictures(2, (20, 23)), pictures(2, (20, 23))
+    sampler = PatchSampler(pairs, device=CPU, release=True)
+    assert pairs.lr == pairs.hr == []
+    expected = PatchSampler(kept, device=CPU).batch(0, batch=3, patch=6)
+    assert len(kept.lr) == 1
+    assert torch.equal(sampler.batch(0, batch=3, patch=6)[1], expected[1])

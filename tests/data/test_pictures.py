@@ -1,0 +1,165 @@
+"""Finding and decoding pictures in folders and zips."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.data.pictures import (
+    Archives,
+    PictureRef,
+    decode,
+    decode_all,
+    digest,
+    find_pictures,
+    photograph_of,
+)
+from srcli.errors import DataError
+
+
+def png(picture):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def shard(tmp_path, astronaut):
+    """A zip of 12 crops, stored in another order than their names'."""
+    path = tmp_path / "shard.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in [5, 0, 11, 3, 2, 1, 4, 6, 7, 8, 9, 10]:
+            archive.writestr(f"crops/p-{i:02d}_00.png", png(astronaut[i : i + 16, :16]))
+        archive.writestr("crops/._p-00_00.png", b"hidden")
+        archive.writestr("readme.txt", b"words")
+    return path
+
+
+def test_folders_zips_and_files_are_searched_in_order(tmp_path, shard, astronaut):
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("b.png", "a.JPG", "sub/c.webp"):
+        Image.fromarray(astronaut[:8, :8]).save(folder / name)
+    (folder / "notes.txt").touch()
+    (folder / "sub" / "d.zip").write_bytes(shard.read_bytes())
+    names = [ref.name for ref in find_pictures([folder])]
+    assert names == ["a", "b", "c", *(f"p-{i:02d}_00" for i in range(12))]
+    assert [ref.name for ref in find_pictures([shard, folder / "b.png"])][-2:] == ["p-11_00", "b"]
+
+
+def test_a_zip_member_is_decoded_like_a_file(shard, astronaut):
+    ref = find_pictures([shard])[3]
+    assert str(ref).endswith("shard.zip/crops/p-03_00.png")
+    np.testing.assert_array_equal(decode(ref), astronaut[3:19, :16])
+    with Archives() as archives:
+        np.testing.assert_array_equal(decode(ref, archives), astronaut[3:19, :16])
+
+
+def test_many_threads_read_one_zip_in_order(shard, astronaut):
+    refs = find_pictures([shard]) * 20
+    pictures = decode_all(refs, workers=8, on_error=lambda error: pytest.fail(str(error)))
+    for i, picture in enumerate(pictures):
+        np.testing.assert_array_equal(picture, astronaut[i % 12 : i % 12 + 16, :16])
+
+
+def test_a_zip_is_opened_once_a_thread(shard, monkeypatch):
+    opened = []
+    original = zipfile.ZipFile
+
+    def counting(path, *arguments):
+        opened.append(threading.get_ident())
+        return original(path, *arguments)
+
+    refs = find_pictures([shard])
+    monkeypatch.setattr("zipfile.ZipFile", counting)
+    with Archives() as archives, ThreadPoolExecutor(3) as pool:
+        list(pool.map(archives.read, refs * 5))
+    assert len(opened) == len(set(opened)) <= 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "expected"),
+    [
+        ("L", 100, (100, 100, 100)),
+        ("RGBA", (1, 2, 3, 0), (1, 2, 3)),
+        ("I;16", 0x64FF, (100, 100, 100)),
+        ("P", 0, (0, 0, 0)),
+    ],
+)
+def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, value, expected):
+    path = tmp_path / "a.png"
+    Image.new(mode, (3, 2), value).save(path)
+    found = decode(PictureRef(path=path))
+    assert found.dtype == np.uint8
+    assert found.shape == (2, 3, 3)
+    assert tuple(found[1, 2]) == expected
+
+
+def test_float_pictures_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.new("F", (3, 2), 0.5).save(path)
+    with pytest.raises(DataError, match="neither 8 nor 16 bits"):
+        decode(PictureRef(path=path))
+
+
+def test_broken_pictures_are_told_of_and_left_out(tmp_path, astronaut):
+    good = png(astronaut[:32, :32])
+    contents = {
+        "a": good,
+        "b": good[:200],
+        "c": b"words",
+        "d": b"",
+        "e": good.replace(b"IDAT", b"IDXT"),
+        "f": png(astronaut[:4]),
+    }
+    refs = []
+    for name, content in contents.items():
+        (tmp_path / f"{name}.png").write_bytes(content)
+        refs.append(PictureRef(path=tmp_path / f"{name}.png"))
+    refs.append(PictureRef(path=tmp_path / "gone.png"))
+    errors = []
+    pictures = decode_all(refs, smallest=8, on_error=lambda error: errors.append(str(error)))
+    assert len(pictures) == 1
+    assert [error.split("/")[-1].split(".png")[0] for error in errors] == [*"bcdef", "gone"]
+    assert "160x4 is smaller than 8" in errors[4]
+
+
+def test_a_damaged_member_is_one_broken_picture(shard):
+    content = bytearray(shard.read_bytes())
+    where = content.find(b"IDAT") + 10
+    content[where : where + 4] = b"\0\0\0\0"
+    shard.write_bytes(content)
+    errors: list[DataError] = []
+    pictures = decode_all(find_pictures([shard]), on_error=errors.append)
+    assert len(pictures) == 11
+    assert "p-05_00.png" in str(errors[0])
+
+
+def test_nothing_to_find_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        find_pictures([tmp_path / "x"])
+    with pytest.raises(DataError, match="no pictures in"):
+        find_pictures([tmp_path])
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match="not a readable zip"):
+        find_pictures([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("name", "photograph"),
+    [("ubuntu-125s_00", "ubuntu-125"), ("cid22-192_03", "cid22-192"), ("0001", "0001"), ("a", "a")],
+)
+def test_the_photograph_of_a_crop(name, photograph):
+    assert photograph_of(name) == photograph
+
+
+def test_the_digest_follows_pixels_shapes_and_order():
+    a, b = np.zeros((2, 3, 3), np.uint8), np.ones((2, 3, 3), np.uint8)
+    assert digest([a, b]) == digest([a.copy(), b.copy()])
+    assert len({digest(x) for x in ([a, b], [b, a], [a], [a.reshape(3, 2, 3), b])}) == 4

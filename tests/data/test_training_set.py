@@ -1,0 +1,65 @@
+"""Everything a training reads, with what was left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.data.training_set import DataOptions, load_training_set
+from srcli.errors import DataError
+from srcli.ports.progress import NoProgress
+
+
+class Warnings(NoProgress):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def folder(tmp_path, astronaut):
+    for i, name in enumerate(["a-1_00", "a-1_01", "b-2_00", "c-3_00", "d-4_00", "e-5_00"]):
+        Image.fromarray(astronaut[8 * i : 8 * i + 40, :48]).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_pictures_are_divided_decoded_and_paired(folder):
+    data = load_training_set(DataOptions(paths=(folder,)), 2, NoProgress())
+    assert data.held_out is not None
+    assert (len(data.train.hr), len(data.held_out.hr)) == (4, 1)
+    assert data.train.lr[0].shape == (20, 24, 3)
+    assert data.skipped == 0
+    assert "a-1" in data.reason
+    none = load_training_set(DataOptions(paths=(folder,), hold_out=()), 2, NoProgress())
+    assert none.held_out is None
+    assert len(none.train.hr) == 6
+
+
+def test_the_digest_follows_both_parts_and_not_the_place(folder, tmp_path):
+    def named(**options):
+        return load_training_set(DataOptions(paths=(folder,), **options), 2, NoProgress()).digest
+
+    first = named()
+    assert named() == first
+    assert len({first, named(hold_out=()), named(exclude=("b-",)), named(hold_out=("c-3",))}) == 4
+
+
+def test_only_the_first_broken_pictures_are_named(folder):
+    for i in range(8):
+        (folder / f"x{i}.png").write_bytes(b"broken")
+    Image.fromarray(np.zeros((15, 99, 3), np.uint8)).save(folder / "y.png")
+    progress = Warnings()
+    data = load_training_set(DataOptions(paths=(folder,)), 2, progress)
+    assert data.skipped == 9
+    assert len(progress.warnings) == 6
+    assert "x0.png" in progress.warnings[0]
+    assert progress.warnings[-1] == "9 pictures were left out in all"
+
+
+def test_nothing_usable_is_refused_with_the_first_problem(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"the first problem: .*x\.png"):
+        load_training_set(DataOptions(paths=(tmp_path,)), 2, NoProgress())

@@ -1,0 +1,102 @@
+"""Attention blocks against naive implementations."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention, attend, contrast
+
+
+def test_contrast_is_deviation_plus_mean():
+    x = torch.tensor([[1.0, 3.0], [5.0, 7.0]])[None, None]
+    # mean 4, population variance 5
+    assert float(contrast(x)) == pytest.approx(4 + (5 + 1e-6) ** 0.5)
+
+
+def test_contrast_of_a_flat_map_has_a_finite_gradient():
+    x = torch.full((1, 1, 4, 4), 0.25, requires_grad=True)
+    contrast(x).sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_contrast_is_computed_in_full_precision():
+    x = (100 + 0.01 * torch.rand(1, 1, 32, 32)).to(torch.bfloat16)
+    assert contrast(x).dtype == torch.bfloat16
+    flat = torch.full((1, 1, 8, 8), 100.0)
+    assert float(contrast(flat)) == pytest.approx(100.001, abs=1e-4)
+
+
+def test_channel_attention_scales_each_channel_by_its_gate():
+    layer = ContrastChannelAttention(channels=4, reduction=2)
+    x = torch.rand(2, 4, 5, 6)
+    z = contrast(x).flatten(1)
+    assert layer.squeeze.bias is not None
+    assert layer.expand.bias is not None
+    hidden = torch.relu(z @ layer.squeeze.weight.flatten(1).T + layer.squeeze.bias)
+    gate = torch.sigmoid(hidden @ layer.expand.weight.flatten(1).T + layer.expand.bias)
+    torch.testing.assert_close(layer(x), x * gate[:, :, None, None])
+    assert sum(p.numel() for p in layer.parameters()) == 4 * 2 + 2 + 2 * 4 + 4
+
+
+def naive(layer, x):
+    """ANRB written with loops and whole matrices."""
+    n, c, h, w = x.shape
+    phi, theta, gamma = (
+        torch.einsum("nchw,c->nhw", x, conv.weight.flatten()) + conv.bias
+        for conv in (layer.query, layer.key, layer.value)
+    )
+    keys, values = [], []
+    for bins in layer.bins:
+        for i in range(bins):
+            for j in range(bins):
+                rows = slice(i * h // bins, -(-(i + 1) * h // bins))
+                columns = slice(j * w // bins, -(-(j + 1) * w // bins))
+                keys.append(theta[:, rows, columns].mean(dim=(1, 2)))
+                values.append(gamma[:, rows, columns].mean(dim=(1, 2)))
+    if not layer.bins:
+        keys, values = theta.flatten(1).T, gamma.flatten(1).T
+    out = torch.empty_like(x)
+    for b in range(n):
+        key = torch.stack([k[b] for k in keys])
+        value = torch.stack([v[b] for v in values])
+        mixed = torch.softmax(phi[b].reshape(-1, 1) * key, dim=1) @ value
+        plane = mixed.reshape(h, w)
+        for channel in range(c):
+            weight, bias = layer.out.weight[channel, 0, 0, 0], layer.out.bias[channel]
+            out[b, channel] = plane * weight + bias + x[b, channel]
+    return out
+
+
+@pytest.mark.parametrize("bins", [(1, 3, 6, 8), (2,), ()])
+@pytest.mark.parametrize("size", [(9, 11), (1, 7), (3, 2)])
+def test_the_non_local_block_equals_a_naive_one(bins, size):
+    torch.manual_seed(0)
+    layer = AsymmetricNonLocal(channels=5, bins=bins)
+    x = torch.randn(2, 5, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), naive(layer, x), atol=1e-5, rtol=1e-5)
+
+
+def test_queries_in_chunks_change_nothing():
+    torch.manual_seed(0)
+    whole = AsymmetricNonLocal(channels=5)
+    parts = AsymmetricNonLocal(channels=5, chunk=7)
+    parts.load_state_dict(whole.state_dict())
+    x = torch.randn(1, 5, 9, 11)
+    torch.testing.assert_close(parts(x), whole(x))
+
+
+@pytest.mark.parametrize(("channels", "count"), [(72, 363), (48, 243)])
+def test_the_non_local_block_has_the_paper_s_parameters(channels, count):
+    layer = AsymmetricNonLocal(channels=channels)
+    assert sum(p.numel() for p in layer.parameters()) == count
+
+
+def test_attention_by_hand():
+    query = torch.tensor([[[0.0, 1.0]]])
+    key = torch.tensor([[[0.0, float(torch.log(torch.tensor(3.0)))]]])
+    value = torch.tensor([[[4.0, 8.0]]])
+    # Query 0 weighs both alike; query 1 weighs them 1 : 3.
+    torch.testing.assert_close(attend(query, key, value), torch.tensor([[[6.0, 7.0]]]))

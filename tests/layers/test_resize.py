@@ -1,0 +1,53 @@
+"""The tensor resize is the twin of the array resize."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from srcli.imaging.resize import resize
+from srcli.layers.resize import bicubic_phases, bicubic_resize
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (13, 7), (24, 36)])
+@pytest.mark.parametrize("antialias", [True, False])
+def test_it_equals_the_resize_of_arrays(scale, size, antialias):
+    picture = np.random.default_rng(0).random((*size, 2))
+    expected = resize(picture, scale, antialias=antialias)
+    x = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    out = bicubic_resize(x, scale, antialias=antialias)[0].permute(1, 2, 0).numpy()
+    assert out.shape == expected.shape
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_gradients_flow_and_dtypes_stay():
+    x = torch.rand(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda t: bicubic_resize(t, 2), x)
+    assert bicubic_resize(torch.rand(1, 1, 4, 4).half(), 2).dtype == torch.float16
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"\(3, 4, 4\)"):
+        bicubic_resize(torch.zeros(3, 4, 4), 2)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_phases_enlarge_away_from_the_borders(scale):
+    x = torch.rand(1, 1, 9, 9)
+    planes = torch.nn.functional.conv2d(x, bicubic_phases(scale)[:, None], padding=2)
+    out = torch.nn.functional.pixel_shuffle(planes, scale)
+    inside = (..., slice(2 * scale, -2 * scale), slice(2 * scale, -2 * scale))
+    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-6, rtol=0)
+
+
+def test_phases_by_hand():
+    kernels = bicubic_phases(2)
+    assert kernels.shape == (4, 5, 5)
+    # Keys' kernel with a = -0.5 at distances 2.25, 1.25, 0.25, 0.75 and 1.75 from phase 0.
+    axis = torch.tensor([-0.0234375, 0.2265625, 0.8671875, -0.0703125])
+    torch.testing.assert_close(kernels[0], torch.outer(a := torch.cat([axis, torch.zeros(1)]), a))
+    torch.testing.assert_close(kernels.sum(dim=(1, 2)), torch.ones(4))

@@ -1,0 +1,103 @@
+"""Parameters and multiply-accumulates: small cases by hand, networks against SPEC.md 1.2."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from srcli.metrics.efficiency import count_macs, count_parameters, measure_efficiency
+from srcli.models import build_network
+
+RFDN = {
+    "block": "rfdb",
+    "channels": 48,
+    "num_blocks": 6,
+    "num_groups": 2,
+    "dual_path": False,
+    "dense_shortcut": False,
+    "anrb": False,
+}
+
+
+class Small(nn.Module):
+    """One of each counted operator, called as modules and as functions."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = 2
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.grouped = nn.Conv2d(8, 4, 3, padding=1, groups=4, bias=False)
+        self.up = nn.ConvTranspose2d(4, 6, 4, stride=4, groups=2)
+        self.prelu = nn.PReLU(6)
+
+    def forward(self, x):
+        x = F.relu(self.first(x), inplace=True)
+        x = F.leaky_relu(self.grouped(x), 0.1)
+        return self.prelu(self.up(x)).sigmoid()
+
+
+def test_every_operator_is_counted_by_hand():
+    counts = count_macs(Small(), 10, 12)  # maps of 5x6, then 20x24
+    assert counts.conv_macs == 30 * 8 * 27 + 30 * 4 * 2 * 9 + 30 * 4 * 3 * 16
+    assert counts.activations == 30 * 8 + 30 * 4 + 20 * 24 * 6
+
+
+def test_counting_leaves_the_network_where_and_how_it_was():
+    network = Small().train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    count_macs(network, 8, 8)
+    assert network.training
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+def test_parameters_are_all_learnable_scalars():
+    assert count_parameters(Small()) == (3 * 8 * 9 + 8) + 4 * 2 * 9 + (4 * 3 * 16 + 6) + 6
+
+
+@pytest.mark.parametrize(
+    ("scale", "options", "challenge"),
+    [
+        (2, {}, 34.476),
+        (3, {}, 35.187),
+        (4, {}, 36.182),
+        (2, RFDN, 34.496),
+        (2, RFDN | {"dual_path": True}, 33.196),
+        (4, RFDN | {"channels": 52}, 41.542),
+    ],
+)
+def test_challenge_figures_are_those_of_the_papers(scale, options, challenge):
+    figures = measure_efficiency(build_network("g-idrn", scale=scale, options=options))
+    assert figures.challenge_flops / 1e9 == pytest.approx(challenge, abs=6e-4)
+
+
+@pytest.mark.parametrize(("scale", "hd"), [(2, 120.8), (3, 54.7), (4, 31.7)])
+def test_figures_for_a_full_output(scale, hd):
+    figures = measure_efficiency(build_network("g-idrn", scale=scale))
+    assert figures.hd_conv_macs / 1e9 == pytest.approx(hd, abs=0.05)
+
+
+def test_convolutions_alone():
+    figures = measure_efficiency(build_network("g-idrn", scale=4))
+    assert figures.conv_macs / 1e9 == pytest.approx(36.055, abs=6e-4)
+    assert figures.parameters == 579_738
+
+
+def test_interpolation_costs_nothing_here():
+    figures = measure_efficiency(build_network("bicubic", scale=4))
+    assert (figures.parameters, figures.challenge_flops) == (0, 0)
+
+
+def test_networks_on_luma_get_one_channel():
+    class Luma(nn.Module):
+        colour = "y"
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, x):
+            return self.conv(x)
+
+    assert count_macs(Luma(), 4, 5).conv_macs == 4 * 5 * 9

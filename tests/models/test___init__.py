@@ -1,0 +1,54 @@
+"""The table of networks: every entry can be imported, built and run at every scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from srcli.errors import ModelError
+from srcli.models import MODELS, build_network, find_entry
+
+EVERY = [(name, scale) for name, entry in MODELS.items() for scale in entry.scales]
+
+
+@pytest.mark.parametrize(("name", "scale"), EVERY)
+def test_every_entry_builds_and_enlarges_at_every_scale(name, scale):
+    network: Any = build_network(name, scale=scale).eval()
+    assert network.scale == scale
+    channels = {"rgb": 3, "y": 1}[network.colour]
+    assert network.minimum >= 1
+    side = -(-max(network.minimum, 8) // network.multiple_of) * network.multiple_of
+    with torch.no_grad():
+        out = network(torch.rand(1, channels, side, side))
+    assert out.shape == (1, channels, scale * side, scale * side)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_entry_describes_itself_and_its_tiles(name):
+    entry = find_entry(name)
+    assert entry.summary
+    assert 0 <= 2 * entry.overlap < entry.tile
+    parameters = list(build_network(name, scale=entry.scales[0]).parameters())
+    assert entry.trained == bool(parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "options", "words"),
+    [
+        ("g-idn", 2, {}, "there are: g-idrn"),
+        ("g-idrn", 8, {}, "it has: 2, 3, 4"),
+        ("g-idrn", 2, {"chanels": 8}, "did you mean 'channels'"),
+        ("g-idrn", 2, {"channels": 8.5}, "whole number"),
+        ("g-idrn", 2, {"channels": "8"}, "whole number"),
+        ("g-idrn", 2, {"anrb_bins": 3}, "a list"),
+        ("g-idrn", 2, {"block": "x"}, "one of g-idb, rfdb"),
+        ("g-idrn", 2, {"scale": 2}, "no option of the network"),
+        ("g-idrn", 2, {"group_width": 0}, "model g-idrn: "),
+        ("bicubic", 2, {"channels": 8}, "no option 'channels'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(name, scale, options, words):
+    with pytest.raises(ModelError, match=words):
+        build_network(name, scale=scale, options=options)

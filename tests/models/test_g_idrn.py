@@ -1,0 +1,206 @@
+"""G-IDRN against the counts, spreads and shapes of SPEC.md section 1."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srcli.layers.resize import bicubic_resize
+from srcli.metrics.efficiency import count_parameters
+from srcli.models.g_idrn import GIDRN
+from srcli.models.weights import WeightsInfo, load_model, save_weights
+
+
+def build(scale, **options):
+    """A network as its constructor makes it, with its own type."""
+    return GIDRN(scale=scale, **options)
+
+
+RFDN = {
+    "block": "rfdb",
+    "channels": 48,
+    "num_blocks": 6,
+    "num_groups": 2,
+    "dual_path": False,
+    "dense_shortcut": False,
+    "outer_shortcut": False,
+    "anrb": False,
+}
+G_IDB = RFDN | {"block": "g-idb", "channels": 72}
+ALL = {"dual_path": True, "dense_shortcut": True, "anrb": True}
+
+
+@pytest.mark.parametrize(
+    ("scale", "options", "count"),
+    [
+        (2, {}, 553_638),
+        (3, {}, 564_513),
+        (4, {}, 579_738),
+        (2, RFDN, 534_036),
+        (4, RFDN, 549_624),
+        (2, RFDN | {"channels": 52}, 625_962),
+        (3, RFDN | {"channels": 52}, 632_997),
+        (4, RFDN | {"channels": 52}, 642_846),
+        (2, RFDN | {"dual_path": True}, 514_164),
+        (2, RFDN | {"dense_shortcut": True}, 520_170),
+        (2, RFDN | {"anrb": True}, 534_279),
+        (2, RFDN | {"dual_path": True, "anrb": True}, 514_407),
+        (2, RFDN | ALL, 500_541),
+        (2, G_IDB, 449_406),
+        (2, G_IDB | ALL, 372_783),
+        (2, G_IDB | ALL | {"group_fuse": True}, 383_223),
+        (2, {"group_width": 72}, 2_046_630),
+        (4, {"group_width": 72}, 2_072_730),
+        (4, {"group_width": 1}, 416_442),
+        (4, {"group_width": 2}, 439_770),
+        (4, {"group_width": 4}, 486_426),
+        (4, {"group_width": 12}, 673_050),
+        (4, {"group_width": 24}, 952_986),
+    ],
+)
+def test_every_counted_variant_has_its_parameters(scale, options, count):
+    network = build(scale, **options)
+    assert count_parameters(network) == count
+
+
+@pytest.mark.parametrize(("own", "count"), [(False, 553_638), (True, 553_638 + 12)])
+def test_shortcuts_to_a_modules_own_output_add_one_weight_a_module(own, count):
+    assert count_parameters(build(2, ds_self=own)) == count
+
+
+@pytest.mark.parametrize(("initial", "spread"), [(0.0, 0.35), (0.1, 0.85), (1.0, 24.0)])
+def test_the_spread_of_features_before_the_non_local_block(initial, spread):
+    # SPEC.md 1.1; the mean over three initialisations lies within a tenth of it.
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    spreads = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        network = build(4, ds_initial=initial)
+        assert network.non_local is not None
+        network.non_local.register_forward_pre_hook(
+            lambda module, inputs: spreads.append(float(inputs[0].std()))
+        )
+        with torch.no_grad():
+            network(x)
+    assert sum(spreads) / 3 == pytest.approx(spread, rel=0.12)
+
+
+SMALL = {"channels": 16, "num_blocks": 4, "num_groups": 2}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (67, 131)])
+def test_any_size_grows_by_the_scale(scale, size):
+    network = build(scale, **SMALL).eval()
+    with torch.no_grad():
+        out = network(torch.rand(2, 3, *size))
+    assert out.shape == (2, 3, scale * size[0], scale * size[1])
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        RFDN,
+        RFDN | ALL,
+        G_IDB | ALL | {"group_fuse": True},
+        {"ds_self": True, "anrb_bins": (1, 3)},
+        {"anrb_bins": ()},
+    ],
+)
+def test_gradients_reach_every_parameter(options):
+    torch.manual_seed(0)
+    network = build(2, **options)
+    network(torch.rand(1, 3, 12, 9)).square().mean().backward()
+    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    # A softmax does not feel a constant added to all its scores: the key's bias has no effect.
+    assert [name for name in dead if name != "non_local.key.bias"] == []
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_bicubic_start_is_bicubic_inside_the_borders(scale):
+    network = build(scale, **SMALL).eval()
+    network.start_from_bicubic(deep_gain=0.0)
+    x = torch.rand(1, 3, 11, 13)
+    with torch.no_grad():
+        out = network(x)
+    border = 2 * scale
+    inside = (..., slice(border, -border), slice(border, -border))
+    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
+
+
+def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
+    network = build(2, **SMALL).eval()
+    before = network.up.weight.detach().clone()
+    network.start_from_bicubic()
+    torch.testing.assert_close(network.up.weight.detach(), before * 0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 8, 8), (1, 1, 8, 8)])
+def test_wrong_shapes_are_refused_in_words(shape):
+    network = build(2, **SMALL)
+    with pytest.raises(ValueError, match="expected") as caught:
+        network(torch.zeros(shape))
+    assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_saved_and_loaded_it_is_the_same(tmp_path, half):
+    torch.manual_seed(0)
+    options = SMALL | {"anrb_bins": (1, 2)}
+    network = build(3, **options).eval()
+    file = tmp_path / "w.safetensors"
+    info = WeightsInfo(model="g-idrn", scale=3, network=options)
+    save_weights(file, network.state_dict(), info, half=half)
+    loaded = load_model(str(file))
+    x = torch.rand(1, 3, 10, 12)
+    with torch.no_grad():
+        a, b = network(x), loaded(x)
+    assert not loaded.training
+    if half:
+        torch.testing.assert_close(a, b, atol=5e-3, rtol=0)
+        assert not torch.equal(a, b)
+    else:
+        assert torch.equal(a, b)
+
+
+def test_known_weights_give_known_values():
+    # Numbers of this implementation, kept so that a change of the arithmetic shows.
+    network = build(2).eval()
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            k = torch.arange(p.numel(), dtype=torch.float64)
+            if p.ndim == 4:
+                values = torch.sin(0.7 * k + i) * 0.3 / p[0].numel() ** 0.5
+            else:
+                values = torch.sin(k + i) * 0.05 if p.ndim else torch.tensor(0.5)
+            p.copy_(values.reshape(p.shape))
+        out = network(torch.linspace(0, 1, 105).reshape(1, 3, 5, 7))
+    assert float(out.std()) == pytest.approx(0.0960, abs=2e-4)
+    found = torch.stack([out[0, :, 0, 0], out[0, :, 4, 6], out[0, :, 9, 13]])
+    expected = torch.tensor(
+        [[-0.0447, 0.1388, -0.1290], [-0.0837, 0.0831, -0.0397], [0.0179, -0.1436, 0.0540]]
+    )
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
+
+
+def test_half_precision_keeps_the_image_path_exact():
+    network = build(2, **SMALL).eval()
+    network.start_from_bicubic(deep_gain=0.0)
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        exact = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(x)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"channels": 20}, "group_width"), ({"num_blocks": 5}, "num_groups")],
+)
+def test_sizes_that_do_not_divide_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        GIDRN(**options)

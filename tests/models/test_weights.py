@@ -1,0 +1,203 @@
+"""Weights files: what is stored comes back, and anything else is refused in words."""
+
+from __future__ import annotations
+
+import re
+import stat
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from srcli.errors import ModelError
+from srcli.models import build_network, weights
+from srcli.models.weights import (
+    WeightsInfo,
+    load_model,
+    load_state,
+    read_weights,
+    save_weights,
+    shipped_scales,
+    warm_start,
+)
+
+SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
+INFO = WeightsInfo(model="g-idrn", scale=2, network=SMALL, notes={"recipe": "r", "iterations": "7"})
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build_network("g-idrn", scale=2, options=SMALL).eval()
+
+
+@pytest.fixture
+def file(network, tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, network.state_dict(), INFO)
+    return path
+
+
+def test_metadata_and_tensors_come_back(file, network):
+    tensors, info = read_weights(file)
+    assert info == INFO
+    state = network.state_dict()
+    assert tensors.keys() == state.keys()
+    assert all(torch.equal(tensors[key], state[key]) for key in state)
+
+
+def test_lists_of_options_come_back_as_tuples(tmp_path, network):
+    path = tmp_path / "w.safetensors"
+    save_weights(
+        path, network.state_dict(), WeightsInfo(model="m", scale=2, network={"anrb_bins": (1, 3)})
+    )
+    _, info = read_weights(path)
+    assert info is not None
+    assert info.network == {"anrb_bins": (1, 3)}
+
+
+def test_half_precision_halves_the_file_and_keeps_counters(tmp_path):
+    path = tmp_path / "w.safetensors"
+    tensors = {"w": torch.rand(1000), "n": torch.tensor(2**40)}
+    save_weights(path, tensors, INFO, half=True)
+    found, _ = read_weights(path)
+    assert found["w"].dtype == torch.float16
+    assert int(found["n"]) == 2**40
+    assert path.stat().st_size < 3000
+
+
+def test_others_may_read_the_file_and_nothing_else_is_left(file):
+    assert stat.S_IMODE(file.stat().st_mode) & 0o400
+    plain = file.with_name("plain")
+    plain.touch()
+    assert stat.S_IMODE(file.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+    assert {entry.name for entry in file.parent.iterdir()} == {"w.safetensors", "plain"}
+
+
+def test_load_model_takes_a_path_and_checks_the_scale(file, network):
+    loaded = load_model(str(file))
+    x = torch.rand(1, 3, 6, 5)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), network(x))
+    assert load_model(str(file), 2).scale == 2
+    with pytest.raises(ModelError, match="for scale 2, not 4"):
+        load_model(str(file), 4)
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, -10])
+def test_a_damaged_file_is_named(file, length):
+    content = file.read_bytes()
+    file.write_bytes(content[:length])
+    with pytest.raises(ModelError, match=re.escape(str(file))):
+        read_weights(file)
+
+
+def test_a_missing_file_and_an_unknown_name_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="no such weights file"):
+        load_model(str(tmp_path / "none.safetensors"))
+    with pytest.raises(ModelError, match="there are: g-idrn"):
+        load_model("g-idn")
+
+
+def test_a_scale_without_weights_names_those_there_are(tmp_path, monkeypatch, network):
+    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    assert shipped_scales("g-idrn") == ()
+    with pytest.raises(ModelError, match="has no weights for scale 2; it has: none yet"):
+        load_model("g-idrn", 2)
+    save_weights(tmp_path / "g-idrn-x2.safetensors", network.state_dict(), INFO)
+    assert shipped_scales("g-idrn") == (2,)
+    assert load_model("g-idrn", 2).scale == 2
+    with pytest.raises(ModelError, match="has no weights for scale 4; it has: 2"):
+        load_model("g-idrn")
+    assert shipped_scales("bicubic") == (2, 3, 4)
+
+
+def test_tensors_that_do_not_fit_are_counted(network):
+    state = dict(network.state_dict())
+    state["odd"] = state.pop("head.bias")
+    state["head.weight"] = torch.zeros(1)
+    with pytest.raises(ModelError, match="1 tensors missing, 1 unknown, 1 of another shape"):
+        load_state(network, state, "here")
+
+
+def test_a_warm_start_takes_all_but_the_heads_of_another_scale(network):
+    torch.manual_seed(1)
+    larger: Any = build_network("g-idrn", scale=4, options=SMALL)
+    heads = {key: value.clone() for key, value in larger.state_dict().items() if "up." in key}
+    taken, total = warm_start(larger, network.state_dict())
+    assert total - taken == 4  # weight and bias of both heads
+    assert torch.equal(larger.head.weight, network.head.weight)
+    assert all(torch.equal(larger.state_dict()[key], value) for key, value in heads.items())
+
+
+@pytest.mark.parametrize("key", ["params_ema", "params", "state_dict", "model", None])
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
+def test_checkpoints_of_other_software_are_read(tmp_path, network, key, prefix):
+    tensors = {prefix + name: value for name, value in network.state_dict().items()}
+    path = tmp_path / "other.pth"
+    torch.save({key: tensors, "epoch": 3} if key else tensors, path)
+    found, info = read_weights(path)
+    assert info is None
+    assert found.keys() == network.state_dict().keys()
+    with pytest.raises(ModelError, match="does not say which network"):
+        load_model(str(path))
+
+
+def test_averaged_weights_of_a_checkpoint_come_first(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"params": {"w": torch.zeros(1)}, "params_ema": {"w": torch.ones(1)}}, path)
+    tensors, _ = read_weights(path)
+    assert float(tensors["w"]) == 1
+
+
+def test_a_pickle_with_code_is_refused_and_does_not_run(tmp_path):
+    path = tmp_path / "evil.pth"
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return (marker.touch, ())
+
+    torch.save({"params": {"w": Evil()}}, path)
+    with pytest.raises(ModelError, match="not a checkpoint that can be read safely"):
+        read_weights(path)
+    assert not marker.exists()
+
+
+def test_a_whole_module_or_junk_is_refused(tmp_path):
+    path = tmp_path / "module.pth"
+    torch.save(nn.Conv2d(1, 1, 1), path)
+    with pytest.raises(ModelError, match="safely"):
+        read_weights(path)
+    torch.save({"params": {"w": 3}}, path)
+    with pytest.raises(ModelError, match="no table of tensors"):
+        read_weights(path)
+    path.write_bytes(b"junk")
+    with pytest.raises(ModelError, match="safely"):
+        read_weights(path)
+
+
+def test_weights_of_other_software_without_our_metadata_are_only_tensors(tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "plain.safetensors"
+    save_file({"w": torch.ones(2)}, path)
+    tensors, info = read_weights(path)
+    assert info is None
+    assert tensors["w"].tolist() == [1, 1]
+    save_file({"w": torch.ones(2)}, path, metadata={"srx_format": "1", "model": "g-idrn"})
+    with pytest.raises(ModelError, match="metadata cannot be read"):
+        read_weights(path)
+
+
+def test_a_failing_write_leaves_the_former_file(file, network, monkeypatch):
+    before = file.read_bytes()
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        save_weights(file, network.state_dict(), INFO)
+    assert file.read_bytes() == before

@@ -1,0 +1,106 @@
+"""Plain values become typed fields, or are refused by name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from srcli.errors import RecipeError
+from srcli.recipes.fields import ROOT, check_options, convert, read_text
+from srcli.recipes.training import Stage, TrainRecipe, Value
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        (3, int, 3),
+        (3, float, 3.0),
+        (True, bool, True),
+        ("a", str, "a"),
+        ("a", Literal["a", "b"], "a"),
+        ([1, 2.5], tuple[float, ...], (1.0, 2.5)),
+        ({"a": 1, "b": [1, 2]}, dict[str, Value], {"a": 1, "b": (1, 2)}),
+        (True, Value, True),
+        (3, Value, 3),
+        (3.5, Value, 3.5),
+        (None, int | None, None),
+    ],
+)
+def test_values_that_fit_are_converted(value, hint, expected):
+    found = convert(value, hint, "x")
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (3.0, int),
+        (True, int),
+        (True, float),
+        (1, bool),
+        ("3", int),
+        (3, str),
+        (float("nan"), float),
+        (float("inf"), float),
+        ("c", Literal["a", "b"]),
+        (True, Literal[1, 2]),
+        (3, tuple[int, ...]),
+        ("ab", tuple[str, ...]),
+        ([1, "a"], tuple[int, ...]),
+        ([1], dict[str, Value]),
+        ({"a": {"b": 1}}, dict[str, Value]),
+        (None, int),
+        (3, Stage),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(value, hint):
+    with pytest.raises(RecipeError, match="field_x"):
+        convert(value, hint, "field_x")
+
+
+def test_tables_become_dataclasses_and_unknown_keys_are_refused():
+    recipe = convert({"model": "m", "stages": [{"batch": 4}]}, TrainRecipe, ROOT)
+    assert recipe == TrainRecipe(model="m", stages=(Stage(batch=4),))
+    with pytest.raises(RecipeError, match=r"no field 'bach' in stages\.0; did you mean 'batch'\?"):
+        convert({"model": "m", "stages": [{"bach": 4}]}, TrainRecipe, ROOT)
+    with pytest.raises(RecipeError, match=r"stages\.0\.losses\.0: missing.*'name'"):
+        convert({"model": "m", "stages": [{"losses": [{"weight": 1}]}]}, TrainRecipe, ROOT)
+    with pytest.raises(RecipeError, match=r"the recipe: missing.*'model'"):
+        convert({}, TrainRecipe, ROOT)
+    with pytest.raises(RecipeError, match="there are: model, network"):
+        convert({"model": "m", "qqqq": 4}, TrainRecipe, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint", "value"),
+    [
+        ("7", str, "7"),
+        ("7", int, 7),
+        ("1e-3", float, 1e-3),
+        ("true", bool, True),
+        ("0.2,0.4", tuple[float, ...], [0.2, 0.4]),
+        ("8,", tuple[int, ...], [8]),
+        ("[1, 2]", tuple[int, ...], [1, 2]),
+        ("1,3", Value, [1, 3]),
+        ("rfdb", Value, "rfdb"),
+        ("a,b", Value, "a,b"),
+        ("eight", int, "eight"),
+        ("1,2", int, "1,2"),
+    ],
+)
+def test_texts_are_read_by_type(text, hint, value):
+    assert read_text(text, hint) == value
+
+
+def test_options_are_checked_against_a_constructor():
+    class Part:
+        def __init__(self, *, size: int = 3, sigma: float = 1.0, free=None) -> None:
+            self.all = (size, sigma, free)
+
+    assert check_options(Part, {"sigma": 2, "free": "x"}, "part") == {"sigma": 2.0, "free": "x"}
+    with pytest.raises(RecipeError, match="no option 'sise' in part; did you mean 'size'"):
+        check_options(Part, {"sise": 1}, "part")
+    with pytest.raises(RecipeError, match="size of part must be a whole number"):
+        check_options(Part, {"size": 1.5}, "part")

@@ -1,0 +1,89 @@
+"""Single fields changed from texts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from srcli.errors import RecipeError
+from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.table import G_IDRN
+from srcli.recipes.training import LossTerm
+
+STAGE = G_IDRN.stages[0]
+
+
+def test_nothing_changes_nothing():
+    assert apply_overrides(G_IDRN, []) == G_IDRN
+
+
+def test_each_named_field_changes_and_nothing_else():
+    found = apply_overrides(
+        G_IDRN,
+        [
+            "stages.0.batch=8",
+            "stages.0.losses.1.options.sigma=3",
+            "network.channels=48",
+            "network.anrb_bins=1,3",
+            "ema_decay=0.99",
+            "stages.0.schedule.milestones=0.5, 0.75",
+            "stages.0.optimizer.learning_rate=1e-3",
+            "start_from_bicubic=false",
+            "paper=mine = yours",
+        ],
+    )
+    high = LossTerm(name="high-frequency", weight=0.6, options={"size": 9, "sigma": 3})
+    stage = replace(
+        STAGE,
+        batch=8,
+        losses=(STAGE.losses[0], high),
+        schedule=replace(STAGE.schedule, milestones=(0.5, 0.75)),
+        optimizer=replace(STAGE.optimizer, learning_rate=1e-3),
+    )
+    assert found == replace(
+        G_IDRN,
+        stages=(stage,),
+        network={"channels": 48, "anrb_bins": (1, 3)},
+        ema_decay=0.99,
+        start_from_bicubic=False,
+        paper="mine = yours",
+    )
+    assert STAGE.losses[1].options["sigma"] == 1.5
+
+
+def test_later_settings_win_and_whole_tables_may_be_given():
+    found = apply_overrides(G_IDRN, ["stages.0.batch=8", "stages.0.batch=9"])
+    assert found.stages[0].batch == 9
+    found = apply_overrides(G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}'])
+    assert found.stages[0].losses == (LossTerm(name="l2"),)
+    assert found.network == {"channels": 8}
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stages.0.bach=8", r"no field 'bach' in stages\.0; did you mean 'batch'\?"),
+        ("ema=1", r"no field 'ema' in the recipe; did you mean 'ema_decay'\?"),
+        ("stages.0.optimizer.beta=1", r"in stages\.0\.optimizer; did you mean 'beta"),
+        ("stages.1.batch=8", "no entry '1' in stages; there are: 0 to 0"),
+        ("stages.x.batch=8", "no entry 'x' in stages"),
+        ("stages.0.batch=8.5", r"stages\.0\.batch must be a whole number, got 8\.5"),
+        ("stages.0.batch=eight", "must be a whole number, got 'eight'"),
+        ("stages.0.batch=0", "batch must be above 0"),
+        ("stages.0.prefer_detail=yes", "must be true or false"),
+        ("stages.0.schedule.kind=cos", "one of step, cosine, constant"),
+        ("stages.0.schedule.warmup=2", "fractions in 0..1"),
+        ("stages.0.optimizer.beta1=1", r"beta1 must be in \[0, 1\)"),
+        ("stages.0.losses=[]", "at least one loss"),
+        ("ema_decay.x=1", "single value"),
+        ("network.a.b=1", "single value"),
+        ("batch", "give a field and a value"),
+        ("=8", "give a field and a value"),
+        ("stages..batch=8", "give a field and a value"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(setting, words):
+    with pytest.raises(RecipeError, match=words) as caught:
+        apply_overrides(G_IDRN, [setting])
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,43 @@
+"""Recipes refuse impossible values themselves."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from srcli.errors import RecipeError
+from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Stage(batch=0),
+        lambda: Stage(patch=-1),
+        lambda: Stage(steps=0),
+        lambda: Stage(losses=()),
+        lambda: LossTerm(name="l1", weight=-0.1),
+        lambda: Optimizer(learning_rate=0),
+        lambda: Optimizer(learning_rate=float("nan")),
+        lambda: Optimizer(beta1=1.0),
+        lambda: Optimizer(beta2=-0.1),
+        lambda: Optimizer(epsilon=0),
+        lambda: Optimizer(clip_norm=-1),
+        lambda: Schedule(warmup=1.1),
+        lambda: Schedule(milestones=(0.5, -0.5)),
+        lambda: Schedule(floor=2),
+        lambda: Schedule(gamma=0),
+        lambda: TrainRecipe(model="m", ema_decay=1.0),
+        lambda: TrainRecipe(model="m", stages=()),
+        lambda: TrainRecipe(model="m", validate_every=0),
+    ],
+)
+def test_impossible_values_are_refused(make):
+    with pytest.raises(RecipeError):
+        make()
+
+
+def test_recipes_do_not_change():
+    with pytest.raises(FrozenInstanceError):
+        setattr(Stage(), "batch", 3)  # noqa: B010 - mypy knows better than to assign

@@ -1,0 +1,61 @@
+"""Budgets: parsing, progress, division among stages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from srcli.errors import RecipeError
+from srcli.recipes.table import G_IDRN
+from srcli.training.budget import Budget, parse_budget, parse_seconds, stage_budgets
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("40000", Budget(steps=40000)),
+        (" 7 ", Budget(steps=7)),
+        ("90s", Budget(seconds=90)),
+        ("25m", Budget(seconds=1500)),
+        ("1.5h", Budget(seconds=5400)),
+        ("2d", Budget(seconds=172800)),
+    ],
+)
+def test_iterations_and_times_are_read(text, budget):
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-3", "1.5", "10 apples", "m", "1e3", "5M"])
+def test_anything_else_is_refused(text):
+    with pytest.raises(RecipeError, match="give iterations"):
+        parse_budget(text)
+
+
+def test_a_time_needs_a_unit():
+    assert parse_seconds("5m") == 300
+    with pytest.raises(RecipeError, match="no unit"):
+        parse_seconds("300")
+
+
+def test_progress_is_a_fraction_of_the_one_that_is_set():
+    assert Budget(steps=200).progress(50, 1e9) == 0.25
+    assert Budget(steps=200).progress(500, 0) == 1
+    assert Budget(seconds=10).progress(10**9, 2.5) == 0.25
+    assert Budget(seconds=10).done(3, 2.5) == 2.5
+    assert Budget(steps=10).done(3, 2.5) == 3
+
+
+@pytest.mark.parametrize("wrong", [{}, {"steps": 1, "seconds": 1.0}, {"steps": 0}])
+def test_a_budget_is_exactly_one_of_both(wrong):
+    with pytest.raises(RecipeError):
+        Budget(**wrong)
+
+
+def test_stages_share_a_budget_by_their_iterations():
+    stage = G_IDRN.stages[0]
+    recipe = replace(G_IDRN, stages=(replace(stage, steps=300), replace(stage, steps=100)))
+    assert stage_budgets(recipe, None) == [Budget(steps=300), Budget(steps=100)]
+    assert stage_budgets(recipe, Budget(steps=40)) == [Budget(steps=30), Budget(steps=10)]
+    assert stage_budgets(recipe, Budget(seconds=8)) == [Budget(seconds=6), Budget(seconds=2)]
+    assert stage_budgets(recipe, Budget(steps=1))[1].steps == 1

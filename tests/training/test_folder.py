@@ -1,0 +1,81 @@
+"""The folder of a training: what may be begun, joined, refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from srcli.errors import DataError, UsageError
+from srcli.recipes.table import G_IDRN, G_IDRN_SHORT
+from srcli.training.folder import RunFolder, RunRecord, file_digest
+
+RECORD = RunRecord(recipe_name="g-idrn", scale=2, seed=0, data="d", budget="9", threads=1)
+
+
+def test_a_begun_folder_holds_recipe_and_record_and_no_old_log(tmp_path):
+    folder = RunFolder(tmp_path / "a" / "b")
+    folder.path.mkdir(parents=True)
+    folder.log.write_text("old\n")
+    folder.begin(G_IDRN, RECORD)
+    assert json.loads(folder.recipe.read_text())["stages"][0]["batch"] == 32
+    assert json.loads(folder.run.read_text())["data"] == "d"
+    assert not folder.log.exists()
+    folder.check(resume=False)  # no weights and no state: may be begun again
+
+
+@pytest.mark.parametrize("name", ["state", "best", "last"])
+def test_a_folder_with_a_training_is_only_resumed(tmp_path, name):
+    folder = RunFolder(tmp_path)
+    getattr(folder, name).touch()
+    with pytest.raises(UsageError, match="--resume"):
+        folder.check(resume=False)
+    folder.check(resume=True)
+
+
+def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, replace(RECORD, init="w"))
+    joined, notes = folder.join(G_IDRN, replace(RECORD, budget=None))
+    assert (joined.budget, joined.init, notes) == ("9", "w", [])
+    joined, notes = folder.join(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
+    assert joined.budget == "20"
+    assert len(notes) == 3
+    _, notes = folder.join(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
+    assert notes == []
+
+
+@pytest.mark.parametrize("change", [{"scale": 3}, {"seed": 1}, {"data": "e"}, {"init": "v"}])
+def test_another_training_is_not_joined(tmp_path, change):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, RECORD)
+    with pytest.raises(UsageError, match="holds another training"):
+        folder.join(G_IDRN, replace(RECORD, **change))
+
+
+def test_another_recipe_is_not_joined_and_the_field_is_named(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, RECORD)
+    with pytest.raises(UsageError, match=r"stages\.0\.losses|stages\.0\.optimizer"):
+        folder.join(G_IDRN_SHORT, RECORD)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"scale": 2}'])
+def test_a_damaged_record_is_refused(tmp_path, text):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, RECORD)
+    folder.run.write_text(text)
+    with pytest.raises(DataError, match=r"run\.json"):
+        folder.join(G_IDRN, RECORD)
+
+
+def test_a_digest_follows_the_content(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"1")
+    b.write_bytes(b"2")
+    assert file_digest(a) != file_digest(b)
+    b.write_bytes(b"1")
+    assert file_digest(a) == file_digest(b)
+    with pytest.raises(DataError, match="cannot be read"):
+        file_digest(tmp_path / "c")
