@@ -1,6 +1,6 @@
 """Pictures a second for 512x512 pictures: srx's defaults against the same network run plainly.
 
-Plain means what a first script does: fp32, PyTorch's default memory layout, one tile after the other.
+Plain means what a first script does: fp32, PyTorch's default memory layout, tile after tile.
 Both run the same tiles of the same picture, alternating, in one process; the median counts.
 
 Usage: python benchmarks/throughput.py [--model g-idrn] [--scale 4] [--rounds 3] [--threads N]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 5.0
 """Time between two lines of progress where there is no terminal."""
+RESUMED_SECONDS = 0.05
+"""Progress within this time of a start was made by a former run."""
 
 
 class Console:
@@ -126,13 +128,15 @@ class _BarTask:
 class _LineTask:
     def __init__(self, label: str, total: float | None, unit: str) -> None:
         self._label, self._total, self._unit = label, total, unit
-        self._done = 0.0
+        self._done = self._before = 0.0
         self._text = ""
         self._start = self._shown = time.monotonic()
 
     def advance(self, amount: float = 1.0) -> None:
         self._done += amount
         now = time.monotonic()
+        if now - self._start < RESUMED_SECONDS:
+            self._before = self._done  # what was done before, or takes no time, tells no speed
         if now - self._shown >= LINE_SECONDS:
             self._shown = now
             self._show(now)
@@ -151,8 +155,8 @@ class _LineTask:
         if self._total:
             parts.append(f"of {self._total:.0f}")
         parts.append(self._unit)
-        if self._total and self._done:
-            left = (now - self._start) * (self._total - self._done) / self._done
+        if self._total and self._done > self._before:
+            left = (now - self._start) * (self._total - self._done) / (self._done - self._before)
             parts.append(f"({_duration(left)} left)")
         if self._text:
             parts.append(self._text)

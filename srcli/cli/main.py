@@ -86,7 +86,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("srx: interrupted; run the same command again to go on", err=True)
+        click.echo(
+            "srx: interrupted; the same command goes on (srx train: with --resume)", err=True
+        )
         return int(ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else int(ExitCode.OK)
 

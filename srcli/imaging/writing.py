@@ -93,9 +93,23 @@ def check_writable(
         losses.append(f"{fmt} holds no floats: values are cut to 0..1 and rounded to {most} bits")
     elif bits > most:
         losses.append(f"{fmt} holds {most} bits: {bits}-bit values are rounded")
-    if "icc" not in known.metadata:
-        losses.append(f"{fmt} holds no colour profile, EXIF or XMP")
     return tuple(losses)
+
+
+def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
+    """Say what of a picture's metadata a format cannot hold.
+
+    Args:
+        fmt: A key of ``FORMATS``.
+        metadata: What the picture has.
+
+    Returns:
+        At most one line, in words for the user.
+    """
+    words = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
+    held = _known(fmt).metadata
+    lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
+    return (f"{fmt} holds no {' or '.join(lost)}: left out",) if lost else ()
 
 
 def write_photograph(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import PictureError, SrxError
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.writing import lost_metadata, write_photograph
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.pipelines.engines import EngineOptions, EnginePool, tiling_of
 from srcli.pipelines.plan import Item, Naming, Outlook, Plan, foresee, make_plan
@@ -253,7 +253,8 @@ def _load(item: Item, scale: int) -> tuple[Prepared, tuple[str, ...]]:
     outlook = foresee(item, scale)
     photograph = read_photograph(item.source)
     prepared, warnings = prepare(photograph)
-    return prepared, (*photograph.warnings, *outlook.warnings, *warnings)
+    lost = lost_metadata(item.format, photograph.metadata)
+    return prepared, (*photograph.warnings, *outlook.warnings, *lost, *warnings)
 
 
 def _save(job: _Job, options: UpscaleOptions) -> None:

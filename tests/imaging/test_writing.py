@@ -17,7 +17,7 @@ from srcli.imaging import tiff_writing
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.writing import check_writable, temporary_name, write_photograph
+from srcli.imaging.writing import check_writable, lost_metadata, temporary_name, write_photograph
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta><rdf:Description xmp:Rating="5" dc:title="M\xc3\xbcnchen"/></x:xmpmeta>'
@@ -326,7 +326,7 @@ def test_losses_are_told_before_writing():
     told = check_writable("jpg", **size, has_alpha=True, bits=16)
     assert [one.split(":")[0] for one in told] == ["jpg has no transparency", "jpg holds 8 bits"]
     assert "cut to 0..1" in check_writable("png", **size, has_alpha=False, bits=32)[0]
-    assert "EXIF" in check_writable("bmp", **size, has_alpha=False, bits=8)[0]
+    assert check_writable("bmp", **size, has_alpha=False, bits=8) == ()
 
 
 def test_unknown_formats_are_refused(tmp_path):
@@ -461,3 +461,11 @@ def test_importing_changes_no_global_of_pillow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True False False"
+
+
+def test_only_metadata_that_a_picture_has_can_be_lost():
+    assert lost_metadata("bmp", Metadata()) == ()
+    assert lost_metadata("bmp", Metadata(dpi=(72.0, 72.0))) == ()
+    (line,) = lost_metadata("bmp", Metadata(icc=b"profile", exif=b"Exif"))
+    assert line == "bmp holds no colour profile or EXIF: left out"
+    assert lost_metadata("png", Metadata(icc=b"profile", exif=b"Exif", xmp=b"<x/>")) == ()

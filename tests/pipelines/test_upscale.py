@@ -9,6 +9,7 @@ from PIL import Image
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.engines import EngineOptions
 from srcli.pipelines.plan import Naming
+from srcli.pipelines.report import FileReport
 from srcli.pipelines.upscale import UpscaleOptions, upscale_files
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.progress import NoProgress, NoTask
@@ -63,7 +64,8 @@ OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
 
 
 def test_progress_and_reports_add_up(folder, tmp_path):
-    progress, told = Recorder(), []
+    progress = Recorder()
+    told: list[FileReport] = []
     summary = upscale_files(
         [folder], tmp_path / "out", OPTIONS, progress=progress, on_file=told.append
     )

@@ -1,0 +1,56 @@
+"""Progress without a terminal: a line every few seconds, with the time left, on stderr."""
+
+from __future__ import annotations
+
+import pytest
+
+from srcli.cli.console import Console
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Time that only moves when told."""
+    now = [100.0]
+    monkeypatch.setattr("srcli.cli.console.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_lines_come_at_intervals_and_tell_the_time_left(clock, capsys):
+    with Console() as console:
+        task = console.task("tiles", total=100, unit="tiles")
+        for _ in range(20):
+            clock[0] += 1
+            task.advance()
+            task.describe("fine")
+        task.close()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[1] == "tiles: 10 of 100 tiles (1 min left) fine"
+    assert len(err.splitlines()) == 4
+
+
+def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):
+    with Console() as console:
+        task = console.task("stage", total=100, unit="it")
+        task.advance(50)
+        clock[0] += 10
+        task.advance(10)
+    assert "60 of 100 it (40 s left)" in capsys.readouterr().err
+
+
+def test_quiet_shows_errors_only(capsys):
+    with Console(quiet=True) as console:
+        console.message("m")
+        console.warn("w")
+        console.detail("d")
+        console.task("t", total=1).advance()
+        console.error("bad")
+    assert capsys.readouterr().err == "error: bad\n"
+
+
+def test_verbose_shows_details(capsys):
+    with Console(verbose=True) as console:
+        console.detail("d")
+    with Console() as console:
+        console.detail("hidden")
+    assert capsys.readouterr().err == "d\n"
