@@ -49,7 +49,7 @@ class ContrastChannelAttention(nn.Module):
 
 
 class AsymmetricNonLocal(nn.Module):
-    """ANRB: every pixel attends to a pyramid of pooled regions (SPEC g-idrn 1.3, Zhu et al. 2019).
+    """ANRB: every pixel attends to a pyramid of pooled regions (G-IDRN; Zhu et al. 2019).
 
     The pyramid pools the WHOLE input, so that a tile sees other statistics than its picture.
 

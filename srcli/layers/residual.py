@@ -50,7 +50,7 @@ class DenseShortcut(nn.Module):
 
 
 class GroupDistillationBlock(nn.Module):
-    """G-IDB of G-IDRN: three pointwise + grouped residual steps, fused, gated, added (SPEC 1.1).
+    """G-IDB of G-IDRN: three pointwise + grouped residual steps, fused, gated, added (G-IDRN, 2024).
 
     Args:
         channels: Channels in and out.
@@ -85,7 +85,7 @@ class GroupDistillationBlock(nn.Module):
 
 
 class FeatureDistillationBlock(nn.Module):
-    """RFDB of RFDN (Liu et al. 2020) with CCA instead of ESA and no block residual (SPEC 1.2).
+    """RFDB of RFDN (Liu et al. 2020) with CCA instead of ESA and no block residual (G-IDRN's baseline).
 
     Args:
         channels: Channels in and out; half of them are distilled at each step.

@@ -1,4 +1,4 @@
-"""High-frequency loss of G-IDRN: L1 between Gaussian high-pass images (SPEC.md 1.4)."""
+"""High-frequency loss of G-IDRN: L1 between Gaussian high-pass images (journal paper, 2024)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates, counted as SPEC.md 0 says."""
+"""What a network costs: parameters and multiply-accumulates, as efficient-SR challenges count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named evaluation protocols: channel, rounding, border, and what they reproduce (SPEC.md 0)."""
+"""Named evaluation protocols: channel, rounding, border, and what they reproduce."""
 
 from __future__ import annotations
 

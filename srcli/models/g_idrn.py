@@ -1,4 +1,4 @@
-"""G-IDRN: group-information distillation residual network (SPEC.md 1; journal paper, 2024)."""
+"""G-IDRN: group-information distillation residual network (journal paper, 2024)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates: small cases by hand, networks against SPEC.md 1.2."""
+"""Parameters and multiply-accumulates: small cases by hand, networks against the published."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,10 +11,12 @@ from PIL import Image
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.engines import EngineOptions
 from srcli.pipelines.plan import Naming
-from srcli.pipelines.report import FileReport
 from srcli.pipelines.upscale import UpscaleOptions, upscale_files
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.progress import NoProgress, NoTask
+
+if TYPE_CHECKING:
+    from srcli.pipelines.report import FileReport
 
 
 class Recorder(NoProgress):

@@ -15,7 +15,7 @@ from srcli.training.schedule import rate_at
 
 
 def test_g_idrn_is_trained_as_in_the_paper():
-    # SPEC.md 1.4
+    # The paper's training details
     recipe = find_recipe("g-idrn")
     (stage,) = recipe.stages
     assert (stage.batch, stage.patch, stage.steps) == (32, 64, 1_000_000)
