@@ -27,6 +27,6 @@ def command(name: str | None, json_file: str | None) -> None:
         if name is None:
             continue
         for card in entry.cards:
-            click.echo(f"\n  x{card.scale}: {card.parameters:,} parameters")
+            click.echo(f"\n  x{card.scale}")
             for line in card.lines():
                 click.echo(f"      {line}")

@@ -50,7 +50,7 @@ class DenseShortcut(nn.Module):
 
 
 class GroupDistillationBlock(nn.Module):
-    """G-IDB of G-IDRN: three pointwise + grouped residual steps, fused, gated, added (G-IDRN, 2024).
+    """G-IDB of G-IDRN: three pointwise + grouped residual steps, fused, gated, added (2024).
 
     Args:
         channels: Channels in and out.
@@ -85,7 +85,7 @@ class GroupDistillationBlock(nn.Module):
 
 
 class FeatureDistillationBlock(nn.Module):
-    """RFDB of RFDN (Liu et al. 2020) with CCA instead of ESA and no block residual (G-IDRN's baseline).
+    """RFDB of RFDN (Liu et al. 2020) with CCA, without ESA and block residual.
 
     Args:
         channels: Channels in and out; half of them are distilled at each step.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from srcli.metrics.efficiency import Efficiency, measure_efficiency
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import shipped_scales, weights_path
 
@@ -15,12 +16,19 @@ class Card:
     """One model at one scale."""
 
     scale: int
-    parameters: int
+    efficiency: Efficiency
     content: dict[str, Any]
     """The card file; empty for models without weights."""
 
     def lines(self) -> list[str]:
         """The card in words."""
+        cost = self.efficiency
+        work = [
+            f"parameters: {cost.parameters:,}",
+            f"conv MACs at 256x256 LR: {cost.conv_macs / 1e9:.3f} G",
+            f"challenge FLOPs at 256x256 LR: {cost.challenge_flops / 1e9:.3f} G",
+            f"conv MACs for 1280x720 SR: {cost.hd_conv_macs / 1e9:.1f} G",
+        ]
         training = self.content.get("training", {})
         found = [f"{key}: {value}" for key, value in training.items()]
         measured = self.content.get("measured", {})
@@ -30,7 +38,7 @@ class Card:
         )
         if "command" in measured:
             found.append(f"by: {measured['command']}")
-        return found
+        return work + found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +58,8 @@ class CatalogueEntry:
             "summary": self.summary,
             "scales": list(self.scales),
             "cards": [
-                {"scale": c.scale, "parameters": c.parameters, **c.content} for c in self.cards
+                {"scale": c.scale, "efficiency": asdict(c.efficiency), **c.content}
+                for c in self.cards
             ],
         }
 
@@ -78,6 +87,5 @@ def _entry(name: str) -> CatalogueEntry:
 def _card(name: str, scale: int) -> Card:
     file = weights_path(name, scale).with_suffix(".toml")
     content = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    network = build_network(name, scale=scale)
-    count = sum(p.numel() for p in network.parameters())
-    return Card(scale=scale, parameters=count, content=content)
+    cost = measure_efficiency(build_network(name, scale=scale))
+    return Card(scale=scale, efficiency=cost, content=content)

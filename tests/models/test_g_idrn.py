@@ -70,7 +70,7 @@ def test_shortcuts_to_a_modules_own_output_add_one_weight_a_module(own, count):
 
 @pytest.mark.parametrize(("initial", "spread"), [(0.0, 0.35), (0.1, 0.85), (1.0, 24.0)])
 def test_the_spread_of_features_before_the_non_local_block(initial, spread):
-    # Known from building the network; the mean over three initialisations lies within a tenth of it.
+    # The mean over three initialisations lies within a tenth of these.
     x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     spreads = []
     for seed in range(3):
