@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from srcli.inference.allocator import keep_freed_memory
 from srcli.inference.device import Precision, choose_device, half_type
 from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
@@ -46,6 +47,8 @@ def make_engine(network: nn.Module, options: EngineOptions, *, bits: int = 8) ->
         bits: Of the pictures; ``auto`` precision keeps fp32 above 8.
     """
     device = choose_device(options.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     half = half_type(device, options.precision, bits=bits)
     return TorchEngine(
         network,

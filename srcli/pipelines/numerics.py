@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from srcli.errors import UsageError
+from srcli.inference.allocator import keep_freed_memory
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
 from srcli.training.loop import Numerics
 
@@ -33,6 +34,8 @@ def choose_numerics(
     if threads:
         torch.set_num_threads(threads)
     chosen = choose_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     half = precision == "bf16" or (precision == "auto" and _has_bf16(chosen))
     if chosen.type == "cuda":
         torch.set_float32_matmul_precision("high")
