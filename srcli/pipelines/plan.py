@@ -85,11 +85,14 @@ def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
         items = [_single(inputs[0], output, naming)]
         notes: list[str] = []
     else:
-        if output.exists() and not output.is_dir():
-            raise UsageError(f"{output}: is a file; several inputs need a folder as output")
+        if not is_folder(output) or output.is_file():
+            raise UsageError(
+                f"{output}: is a file; folders and several inputs need a folder as output"
+            )
         items, notes = _many(inputs, output, naming)
     if not items:
         raise UsageError(_nothing(inputs, naming))
+    items = list(dict.fromkeys(items))  # the same file named twice is one file
     _refuse_collisions(items, naming)
     return Plan(items=tuple(items), notes=tuple(notes))
 
@@ -154,7 +157,7 @@ def _walk(folder: Path, output: Path, naming: Naming) -> Iterator[Path]:
     for path in sorted(folder.rglob("*") if naming.recursive else folder.iterdir()):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        if path.suffix.lower() not in READABLE_SUFFIXES:
+        if path.suffix.lower() not in READABLE_SUFFIXES or path.is_dir():
             continue
         # An output folder inside the input folder holds results, not inputs.
         if inside != own and path.resolve().is_relative_to(inside):

@@ -104,6 +104,25 @@ def test_nothing_to_do_is_an_error_that_says_so(tmp_path, make, output, message)
         make_plan([tmp_path / "in"], tmp_path / output, Naming())
 
 
+def test_a_file_named_twice_is_one_file(tmp_path):
+    source = picture(tmp_path / "in/a.png")
+    plan = make_plan([source, source, tmp_path / "in"], tmp_path / "out", Naming())
+    assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
+
+
+def test_folders_with_a_pictures_name_are_no_pictures(tmp_path):
+    picture(tmp_path / "in/a.png")
+    (tmp_path / "in/album.png").mkdir()
+    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming())
+    assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
+
+
+def test_a_folder_cannot_become_a_file(tmp_path):
+    picture(tmp_path / "in/a.png")
+    with pytest.raises(UsageError, match="need a folder as output"):
+        make_plan([tmp_path / "in"], tmp_path / "out.png", Naming())
+
+
 def test_an_unknown_format_lists_the_known(tmp_path):
     picture(tmp_path / "a.png")
     with pytest.raises(UsageError, match="png, jpg"):
