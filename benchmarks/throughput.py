@@ -19,7 +19,7 @@ from skimage.data import astronaut
 
 from srcli.inference.tiling import make_grid
 from srcli.models.weights import load_model
-from srcli.pipelines.engines import EngineOptions, enlarge_array, make_engine, tiling_of
+from srcli.pipelines.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 
 
 def main() -> None:
@@ -31,10 +31,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     picture = astronaut()
-    tile, overlap = tiling_of(arguments.model)
-    grid = make_grid(*picture.shape[:2], tile=tile, overlap=overlap)
+    network = load_model(arguments.model, arguments.scale)
+    tiling = choose_tiling(arguments.model, network)
+    grid = make_grid(*picture.shape[:2], tile=tiling.tile, overlap=tiling.overlap)
     engines = {
-        "srx": make_engine(load_model(arguments.model, arguments.scale), EngineOptions()),
+        "srx": make_engine(network, EngineOptions()),
         "plain": make_engine(
             load_model(arguments.model, arguments.scale), EngineOptions(plain=True, batch=1)
         ),
@@ -50,8 +51,8 @@ def main() -> None:
         "machine": f"{platform.machine()}, {arguments.threads} threads, torch {torch.__version__}",
         "model": arguments.model,
         "scale": arguments.scale,
-        "tile": tile,
-        "overlap": overlap,
+        "tile": tiling.tile,
+        "overlap": tiling.overlap,
         "pictures_per_second": {name: round(1 / value, 4) for name, value in medians.items()},
         "ratio": round(medians["plain"] / medians["srx"], 2),
     }

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from srcli.errors import UsageError
 from srcli.ports.grid import Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """How images are cut, in input pixels."""
+
+    tile: int
+    overlap: int
+    edge: int = 0
+    """Repeated around the image while it is enlarged."""
+
+    def halved(self) -> Tiling:
+        """Return the tiling to try after running out of memory."""
+        tile = self.tile // 2
+        return replace(self, tile=tile, overlap=min(self.overlap, tile // 4))
 
 
 def make_grid(height: int, width: int, *, tile: int, overlap: int, offset: int = 0) -> Grid:

@@ -43,6 +43,7 @@ class GIDRN(nn.Module):
     colour = "rgb"
     minimum = 1
     multiple_of = 1
+    edge = 4
 
     def __init__(
         self,

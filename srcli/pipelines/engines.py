@@ -10,7 +10,7 @@ from srcli.inference.device import Precision, choose_device, half_type
 from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import Work, run_stream
-from srcli.inference.tiling import make_grid
+from srcli.inference.tiling import Tiling, make_grid
 from srcli.models import MODELS, NetworkEntry
 from srcli.models.weights import load_model
 
@@ -83,16 +83,42 @@ class EnginePool:
         return self._engines[half]
 
 
-def tiling_of(model: str) -> tuple[int, int]:
-    """Default tile edge and overlap of a model, input pixels."""
+def choose_tiling(
+    model: str, network: nn.Module, tile: int | None = None, overlap: int | None = None
+) -> Tiling:
+    """Tiling of a model: its own defaults, or what the user asked for.
+
+    Args:
+        model: A name of the table, or a weights file.
+        network: Its network, which says how much edge it wants.
+        tile: Tile edge; None for the model's.
+        overlap: None for the model's, or as much of it as the tile allows.
+    """
     entry: NetworkEntry | None = MODELS.get(model)
-    return (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
+    default, default_overlap = (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
+    edge = tile or default
+    return Tiling(
+        tile=edge,
+        overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
+        edge=int(getattr(network, "edge", 0)),
+    )
+
+
+def run_one(engine: Engine, work: Work, *, task: Task | None = None) -> None:
+    """Enlarge one image.
+
+    Raises:
+        SrxError: Whatever it failed of.
+    """
+    for done in run_stream(engine, [work], task=task):
+        if done.error is not None:
+            raise done.error
 
 
 def enlarge_array(
     engine: Engine, pixels: NDArray[Any], grid: Grid | None = None, *, task: Task | None = None
 ) -> NDArray[Any]:
-    """Enlarge an array (H, W, 1 or 3) by tiles, or whole where ``grid`` is None.
+    """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
 
     Raises:
         InferenceError: If it does not fit into memory or the network fails.
@@ -105,7 +131,5 @@ def enlarge_array(
         source.height * engine.scale, source.width * engine.scale, source.channels, source.dtype
     )
     work = Work(name="picture", source=source, sink=sink, grid=grid)
-    for done in run_stream(engine, [work], task=task):
-        if done.error is not None:
-            raise done.error
+    run_one(engine, work, task=task)
     return sink.pixels

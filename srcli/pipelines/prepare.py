@@ -10,12 +10,14 @@ import numpy as np
 from srcli.imaging.alpha import fill_transparent
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize
+from srcli.inference.edges import make_work
 from srcli.inference.memory import ArraySink, ArraySource
-from srcli.inference.stream import Work
-from srcli.inference.tiling import make_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from srcli.inference.stream import Work
+    from srcli.inference.tiling import Tiling
 
     Array = NDArray[Any]
 
@@ -38,15 +40,12 @@ class Prepared:
         """8, 16 or 32."""
         return int(self.pixels.dtype.itemsize * 8)
 
-    def work(self, scale: int, tile: int, overlap: int, name: str) -> Work:
-        """Return the picture as work for the engine, with a sink in memory."""
+    def work(self, scale: int, tiling: Tiling, name: str) -> tuple[Work, ArraySink]:
+        """Return the picture as work for the engine, and where the result will be."""
         height, width, channels = self.pixels.shape
-        return Work(
-            name=name,
-            source=ArraySource(self.pixels),
-            sink=ArraySink(height * scale, width * scale, channels, self.pixels.dtype),
-            grid=make_grid(height, width, tile=tile, overlap=overlap),
-        )
+        sink = ArraySink(height * scale, width * scale, channels, self.pixels.dtype)
+        work = make_work(ArraySource(self.pixels), sink, name=name, scale=scale, tiling=tiling)
+        return work, sink
 
 
 def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:

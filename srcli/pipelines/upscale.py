@@ -7,13 +7,14 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import lost_metadata, write_photograph
+from srcli.inference.memory import ArraySink
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
-from srcli.pipelines.engines import EngineOptions, EnginePool, tiling_of
+from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.pipelines.plan import Item, Naming, Outlook, Plan, foresee, make_plan
 from srcli.pipelines.prepare import Prepared, finish, prepare
 from srcli.pipelines.report import FileReport, Summary
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.inference.engine import TorchEngine
+    from srcli.inference.tiling import Tiling
 
 SMALLEST_TILE = 32
 """Where halving the tile after running out of memory ends."""
@@ -95,6 +97,9 @@ class _Job:
     item: Item
     prepared: Prepared
     work: Work
+    sink: ArraySink
+    size: tuple[int, int]
+    """Of the output, (height, width)."""
     warnings: tuple[str, ...]
     started: float
 
@@ -112,13 +117,10 @@ class _Run:
         self.progress = progress
         self.on_file = on_file
         self.summary = Summary()
-        tile, overlap = tiling_of(options.model)
-        self.tile = options.tile or tile
-        default = min(overlap, max((self.tile - 1) // 2, 0))
-        self.overlap = default if options.overlap is None else options.overlap
         self.files: Task = NoTask()
         self.tiles: Task = NoTask()
         self.writers: ThreadPoolExecutor
+        self.tiling: Tiling
         self.writes: deque[tuple[_Job, Future[None]]] = deque()
         self.started = time.monotonic()
 
@@ -138,7 +140,9 @@ class _Run:
         return True
 
     def _upscale(self, todo: Sequence[Item]) -> None:
-        pool = EnginePool(self.options.model, self.options.scale, self.options.engine)
+        options = self.options
+        pool = EnginePool(options.model, options.scale, options.engine)
+        self.tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
         self.files = self.progress.task("files", total=len(todo), unit="files")
         self.tiles = self.progress.task("tiles", unit="tiles")
         readers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="read")
@@ -175,10 +179,17 @@ class _Run:
                 yield item, prepared, warnings
 
     def _job(self, item: Item, prepared: Prepared, warnings: tuple[str, ...]) -> _Job:
-        work = prepared.work(self.options.scale, self.tile, self.overlap, str(item.source))
+        work, sink = prepared.work(self.options.scale, self.tiling, str(item.source))
         self.tiles.grow(work.grid.count)
+        height, width = sink.pixels.shape[:2]
         return _Job(
-            item=item, prepared=prepared, work=work, warnings=warnings, started=time.monotonic()
+            item=item,
+            prepared=prepared,
+            work=work,
+            sink=sink,
+            size=(height, width),
+            warnings=warnings,
+            started=time.monotonic(),
         )
 
     def _run_jobs(self, engine: TorchEngine, jobs: Iterator[_Job]) -> None:
@@ -192,7 +203,7 @@ class _Run:
         again: list[_Job] = []
         for work in run_stream(engine, works(), task=self.tiles):
             job = running.pop(id(work))
-            if isinstance(work.error, TileTooLargeError) and self.tile // 2 >= SMALLEST_TILE:
+            if isinstance(work.error, TileTooLargeError) and self.tiling.tile >= 2 * SMALLEST_TILE:
                 again.append(job)
             elif work.error is not None:
                 self._fail(job.item, work.error, job)
@@ -200,9 +211,8 @@ class _Run:
                 self.writes.append((job, self.writers.submit(_save, job, self.options)))
                 self._collect(self.options.workers)
         if again:
-            self.tile //= 2
-            self.overlap = min(self.overlap, self.tile // 4)
-            self.progress.warn(f"out of memory: going on with tiles of {self.tile} pixels")
+            self.tiling = self.tiling.halved()
+            self.progress.warn(f"out of memory: going on with tiles of {self.tiling.tile} pixels")
             self._run_jobs(engine, (self._job(j.item, j.prepared, j.warnings) for j in again))
 
     def _collect(self, allowed: int) -> None:
@@ -214,14 +224,13 @@ class _Run:
             except SrxError as error:
                 self._fail(job.item, error, job)
                 continue
-            grid, scale = job.work.grid, self.options.scale
             report = FileReport(
                 source=job.item.source,
                 target=job.item.target,
                 state="done",
                 seconds=time.monotonic() - job.started,
-                tiles=grid.count,
-                size=(grid.height * scale, grid.width * scale),
+                tiles=job.work.grid.count,
+                size=job.size,
                 warnings=job.warnings,
             )
             self._tell(report)
@@ -258,10 +267,9 @@ def _load(item: Item, scale: int) -> tuple[Prepared, tuple[str, ...]]:
 
 
 def _save(job: _Job, options: UpscaleOptions) -> None:
-    sink: Any = job.work.sink
-    picture = finish(job.prepared, sink.pixels, options.scale)
+    picture = finish(job.prepared, job.sink.pixels, options.scale)
     job.item.target.parent.mkdir(parents=True, exist_ok=True)
     write_photograph(job.item.target, picture, fmt=job.item.format, quality=options.quality)
     # A picture that is written is not needed again; large folders would fill the memory.
     job.prepared = replace(job.prepared, pixels=job.prepared.pixels[:0])
-    sink.pixels = sink.pixels[:0]
+    job.sink.pixels = job.sink.pixels[:0]

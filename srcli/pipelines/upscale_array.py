@@ -10,8 +10,7 @@ from PIL import Image
 from srcli.errors import UsageError
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.inference.device import Precision, choose_device
-from srcli.inference.tiling import make_grid
-from srcli.pipelines.engines import EngineOptions, EnginePool, enlarge_array, tiling_of
+from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling, run_one
 from srcli.pipelines.prepare import finish, prepare
 
 if TYPE_CHECKING:
@@ -72,15 +71,10 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     photograph, dtype = _photograph(picture)
     prepared, _ = prepare(photograph)
     pool = _pool(model, scale, device, precision, tta)
-    default_tile, default_overlap = tiling_of(model)
-    edge = tile or default_tile
-    grid = make_grid(
-        *prepared.pixels.shape[:2],
-        tile=edge,
-        overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
-    )
-    pixels = enlarge_array(pool.engine(prepared.bits), prepared.pixels, grid)
-    done = finish(prepared, pixels, scale)
+    tiling = choose_tiling(model, pool.network, tile, overlap)
+    work, sink = prepared.work(scale, tiling, "picture")
+    run_one(pool.engine(prepared.bits), work)
+    done = finish(prepared, sink.pixels, scale)
     parts = [done.pixels] if done.alpha is None else [done.pixels, done.alpha[:, :, None]]
     joined = np.concatenate(parts, axis=2).astype(dtype, copy=False)
     return joined[:, :, 0] if picture.ndim == 2 else joined

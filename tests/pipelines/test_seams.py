@@ -7,7 +7,7 @@ import pytest
 
 from srcli.errors import UsageError
 from srcli.models.weights import load_model
-from srcli.pipelines.engines import EngineOptions, make_engine, tiling_of
+from srcli.pipelines.engines import EngineOptions, choose_tiling, make_engine
 from srcli.pipelines.seams import seam_figure
 
 
@@ -21,12 +21,12 @@ def large():
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
 def test_seams_of_the_flagship_are_below_two_hundredths_of_a_level(large, precision):
     engine = make_engine(load_model("g-idrn", 2), EngineOptions(precision=precision))
-    tile, overlap = tiling_of("g-idrn")
+    tiling = choose_tiling("g-idrn", engine.network)
     picture = large[:, :580]  # 3 x 4 tiles at the defaults
-    with_overlap = seam_figure(engine, picture, tile=tile, overlap=overlap)
+    with_overlap = seam_figure(engine, picture, tile=tiling.tile, overlap=tiling.overlap)
     assert with_overlap < 0.02
     if precision == "auto":
-        assert seam_figure(engine, picture, tile=tile, overlap=0) > 2 * with_overlap
+        assert seam_figure(engine, picture, tile=tiling.tile, overlap=0) > 2 * with_overlap
 
 
 def test_a_picture_with_too_few_tiles_is_refused(large):
