@@ -11,6 +11,7 @@ from srcli.inference.edges import CroppedSink, PaddedSource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import run_stream
+from srcli.inference.tiling import Tiling
 from srcli.ports.image import Window
 
 
@@ -53,7 +54,8 @@ class Darkening(nn.Module):
 def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     pixels = np.full((20, 33, 3), 200, np.uint8)
     sink = ArraySink(40, 66, 3, pixels.dtype)
-    work = make_work(ArraySource(pixels), sink, name="flat", scale=2, tile=16, overlap=4, edge=edge)
+    tiling = Tiling(tile=16, overlap=4, edge=edge)
+    work = make_work(ArraySource(pixels), sink, name="flat", scale=2, tiling=tiling)
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu")), [work])
     assert done.error is None
     assert bool((sink.pixels == 200).all()) is clean
