@@ -100,3 +100,22 @@ def test_attention_by_hand():
     value = torch.tensor([[[4.0, 8.0]]])
     # Query 0 weighs both alike; query 1 weighs them 1 : 3.
     torch.testing.assert_close(attend(query, key, value), torch.tensor([[[6.0, 7.0]]]))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 1), (1, 1, 7, 1)])
+def test_the_gradient_of_contrast_is_the_one_autograd_finds(shape):
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(contrast, (features,))
+
+
+def test_contrast_learns_in_half_precision():
+    generator = torch.Generator().manual_seed(3)
+    exact = torch.randn((2, 4, 9, 8), generator=generator, requires_grad=True)
+    half = exact.detach().bfloat16().requires_grad_()
+    contrast(exact).sum().backward()
+    contrast(half).sum().backward()
+    assert half.grad is not None
+    assert exact.grad is not None
+    assert half.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(half.grad.float(), exact.grad, atol=2e-3, rtol=2e-2)
