@@ -39,7 +39,12 @@ Examples:
     metavar="NAME|DIR",
     help="A folder of HR pictures, or a set below $SRX_DATA/benchmarks; repeat for several.",
 )
-@click.option("--protocol", default="y", show_default=True, help="How pictures are compared.")
+@click.option(
+    "--protocol",
+    default="y",
+    show_default=True,
+    help="How pictures are compared: y, y-classic (older tables) or rgb.",
+)
 @json_output
 @machine
 @talk

@@ -22,6 +22,8 @@ RGB_TO_YCBCR = np.array(
     ]
 )
 OFFSET = np.array([16.0, 128.0, 128.0])
+GRAY_SHARES = (0.299, 0.587, 0.114)
+"""Shares of R, G and B in gray, full range (BT.601)."""
 
 
 def luma(image: Array) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.blending import axis_weights
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.ports.grid import Grid
-
-GRAY_WEIGHTS = (0.299, 0.587, 0.114)
-"""BT.601 shares of R, G, B when a gray picture went through a colour network."""
 
 
 class TorchBand:
@@ -54,7 +52,7 @@ class TorchBand:
         grid = self.grid
         down = self._weights(grid.tops, row, grid.tile_height)
         if self.channels == 1:
-            shares = torch.tensor(GRAY_WEIGHTS, device=self.device).view(3, 1, 1)
+            shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
             tile = (tile * shares).sum(dim=0, keepdim=True)
         if self._rows is None:
             self._rows = torch.zeros(

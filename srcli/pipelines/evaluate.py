@@ -130,12 +130,12 @@ def evaluate(
     task = (progress or NoProgress()).task("pictures", total=count, unit="pictures")
     for dataset, paths in sets.items():
         for path in paths:
-            hr_image, lr_image = make_pair(path, scale)
+            hr_image, lr_image, gray = make_pair(path, scale)
             for name, runner in engines.items():
                 start = time.perf_counter()
                 sr_image = enlarge_array(runner, lr_image)
                 seconds = time.perf_counter() - start
-                psnr, ssim = result.protocol.score(sr_image, hr_image, shave=scale)
+                psnr, ssim = result.protocol.score(sr_image, hr_image, shave=scale, gray=gray)
                 result.scores.append(
                     PictureScore(
                         model=name,
@@ -182,8 +182,10 @@ def list_pictures(folder: Path) -> list[Path]:
     return found
 
 
-def make_pair(path: Path, scale: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return HR (mod-cropped, gray as R=G=B) and LR of a picture file, (H, W, 3) uint8.
+def make_pair(path: Path, scale: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], bool]:
+    """Return HR (mod-cropped) and LR of a picture file, and whether it is gray.
+
+    Both are (H, W, 3) uint8, gray as R = G = B.
 
     Raises:
         DataError: If it is not an 8-bit picture, or too small to be measured.
@@ -194,7 +196,8 @@ def make_pair(path: Path, scale: int) -> tuple[NDArray[np.uint8], NDArray[np.uin
         raise DataError(f"{path}: has {pixels.dtype} values; evaluation takes 8-bit pictures")
     if min(pixels.shape[:2]) < 11 + 3 * scale:
         raise DataError(f"{path}: {pixels.shape[1]}x{pixels.shape[0]} is too small to be measured")
-    if pixels.shape[2] == 1:
+    gray = pixels.shape[2] == 1
+    if gray:
         pixels = pixels.repeat(3, axis=2)
     hr_image = mod_crop(pixels, scale)
-    return hr_image, resize(hr_image, Fraction(1, scale))
+    return hr_image, resize(hr_image, Fraction(1, scale)), gray

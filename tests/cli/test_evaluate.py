@@ -27,6 +27,31 @@ def test_bicubic_rows_come_out_as_published(srx, srx_data, name, scale):
     assert mean["pictures"] == {"Set5": 5, "Set14": 14}[name]
 
 
+CLASSIC = {  # uint8 RGB chain, Y rounded, gray taken as luma
+    ("Set5", 2): (33.640, 0.9292),
+    ("Set5", 4): (28.416, 0.8101),
+    ("Set14", 4): (25.990, 0.7023),
+}
+
+
+@pytest.mark.parametrize(("name", "scale"), list(CLASSIC))
+def test_older_tables_have_a_protocol_of_their_own(srx, srx_data, name, scale):
+    options = ("-m", "bicubic", "-s", scale, "--data", name, "--protocol", "y-classic")
+    (mean,) = json.loads(srx("eval", *options, "--json", "-").out)["means"]
+    psnr, ssim = CLASSIC[name, scale]
+    assert mean["psnr"] == pytest.approx(psnr, abs=0.002)
+    assert mean["ssim"] == pytest.approx(ssim, abs=0.0002)
+
+
+def test_rgb_is_below_luma(srx, srx_data):
+    values = {}
+    for protocol in ("rgb", "y"):
+        options = ("-m", "bicubic", "-s", "4", "--data", "Set5", "--protocol", protocol)
+        (mean,) = json.loads(srx("eval", *options, "--json", "-").out)["means"]
+        values[protocol] = mean["psnr"]
+    assert 1.5 < values["y"] - values["rgb"] < 2.1
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_shipped_flagship_is_what_its_card_says(srx, srx_data, scale):
     from srcli.pipelines.catalogue import catalogue
