@@ -16,8 +16,8 @@ from srcli.inference.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def tile():
-    return [torch.ones(3_000_000) for _ in range(10)]
-for _ in range(10):
+    return [torch.ones(1_000_000) for _ in range(10)]
+for _ in range(50):
     tile()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
