@@ -11,10 +11,9 @@ import pytest
 from srcli.inference import allocator
 
 FAULTS = """
-import resource, sys, torch
+import resource, torch
 from srcli.inference.allocator import keep_freed_memory
-if sys.argv[1] == "keep":
-    keep_freed_memory()
+print(keep_freed_memory())
 def tile():
     return [torch.ones(1_000_000) for _ in range(10)]
 for _ in range(50):
@@ -33,11 +32,10 @@ def test_other_systems_are_left_alone(monkeypatch):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 def test_tensors_reuse_memory_instead_of_faulting_it_in_again():
-    faults = {}
-    for mode in ("keep", "default"):
-        done = subprocess.run(
-            [sys.executable, "-c", FAULTS, mode], capture_output=True, text=True, check=True
-        )
-        faults[mode] = int(done.stdout)
-    assert faults["default"] > 1000  # else there is nothing to gain
-    assert faults["keep"] < faults["default"] / 10
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True
+    )
+    taken, faults = done.stdout.split()
+    assert taken == "True"
+    # 40 MB a round are 10,000 pages; without the settings mostly all of them come anew each time.
+    assert int(faults) < 1000
