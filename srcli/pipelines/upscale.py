@@ -5,23 +5,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, SrxError
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.writing import lost_metadata, write_photograph
-from srcli.inference.memory import ArraySink
+from srcli.errors import PictureError, SrxError, UsageError
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.pipelines.plan import Item, Naming, Outlook, Plan, foresee, make_plan
-from srcli.pipelines.prepare import Prepared, finish, prepare
+from srcli.pipelines.prepare import Prepared
 from srcli.pipelines.report import FileReport, Summary
+from srcli.pipelines.upscale_item import Job, enough_memory, load, make_folder, save
 from srcli.ports.progress import NoProgress, NoTask, Progress, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from srcli.inference.engine import TorchEngine
@@ -90,18 +88,7 @@ def foresee_files(
     return found
 
 
-@dataclass(kw_only=True, eq=False)
-class _Job:
-    """One picture between reading and writing."""
-
-    item: Item
-    prepared: Prepared
-    work: Work
-    sink: ArraySink
-    size: tuple[int, int]
-    """Of the output, (height, width)."""
-    warnings: tuple[str, ...]
-    started: float
+_Loaded = tuple[Item, Prepared, tuple[str, ...]]
 
 
 class _Run:
@@ -121,7 +108,7 @@ class _Run:
         self.tiles: Task = NoTask()
         self.writers: ThreadPoolExecutor
         self.tiling: Tiling
-        self.writes: deque[tuple[_Job, Future[None]]] = deque()
+        self.writes: deque[tuple[Job, Future[None]]] = deque()
         self.started = time.monotonic()
 
     def execute(self) -> Summary:
@@ -140,6 +127,10 @@ class _Run:
         return True
 
     def _upscale(self, todo: Sequence[Item]) -> None:
+        try:
+            make_folder(todo[0])
+        except PictureError as error:  # told before minutes are spent on what cannot be written
+            raise UsageError(str(error)) from error
         options = self.options
         pool = EnginePool(options.model, options.scale, options.engine)
         self.tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
@@ -151,7 +142,7 @@ class _Run:
             loaded = self._read_ahead(todo, readers)
             # Neighbours of one depth share an engine, and batches.
             for bits, group in groupby(loaded, key=lambda entry: entry[1].bits):
-                self._run_jobs(pool.engine(bits), (self._job(*entry) for entry in group))
+                self._run_jobs(pool.engine(bits), self._jobs(group))
             self._collect(0)
         finally:
             # After an interruption, what is being written is finished: it is complete already.
@@ -160,14 +151,12 @@ class _Run:
             self.tiles.close()
             self.files.close()
 
-    def _read_ahead(
-        self, todo: Sequence[Item], readers: ThreadPoolExecutor
-    ) -> Iterator[tuple[Item, Prepared, tuple[str, ...]]]:
+    def _read_ahead(self, todo: Sequence[Item], readers: ThreadPoolExecutor) -> Iterator[_Loaded]:
         waiting: deque[tuple[Item, Future[tuple[Prepared, tuple[str, ...]]]]] = deque()
         rest = iter(todo)
         while True:
             while len(waiting) <= self.options.workers and (item := next(rest, None)):
-                waiting.append((item, readers.submit(_load, item, self.options.scale)))
+                waiting.append((item, readers.submit(load, item, self.options.scale)))
             if not waiting:
                 return
             item, future = waiting.popleft()
@@ -178,11 +167,19 @@ class _Run:
             else:
                 yield item, prepared, warnings
 
-    def _job(self, item: Item, prepared: Prepared, warnings: tuple[str, ...]) -> _Job:
-        work, sink = prepared.work(self.options.scale, self.tiling, str(item.source))
+    def _jobs(self, loaded: Iterable[_Loaded]) -> Iterator[Job]:
+        for item, prepared, warnings in loaded:
+            try:
+                yield self._job(item, prepared, warnings)
+            except PictureError as error:
+                self._fail(item, error)
+
+    def _job(self, item: Item, prepared: Prepared, warnings: tuple[str, ...]) -> Job:
+        with enough_memory(item):
+            work, sink = prepared.work(self.options.scale, self.tiling, str(item.source))
         self.tiles.grow(work.grid.count)
         height, width = sink.pixels.shape[:2]
-        return _Job(
+        return Job(
             item=item,
             prepared=prepared,
             work=work,
@@ -192,15 +189,16 @@ class _Run:
             started=time.monotonic(),
         )
 
-    def _run_jobs(self, engine: TorchEngine, jobs: Iterator[_Job]) -> None:
-        running: dict[int, _Job] = {}
+    def _run_jobs(self, engine: TorchEngine, jobs: Iterator[Job]) -> None:
+        running: dict[int, Job] = {}
 
         def works() -> Iterator[Work]:
             for job in jobs:
                 running[id(job.work)] = job
                 yield job.work
 
-        again: list[_Job] = []
+        again: list[Job] = []
+        scale = self.options.scale
         for work in run_stream(engine, works(), task=self.tiles):
             job = running.pop(id(work))
             if isinstance(work.error, TileTooLargeError) and self.tiling.tile >= 2 * SMALLEST_TILE:
@@ -208,12 +206,14 @@ class _Run:
             elif work.error is not None:
                 self._fail(job.item, work.error, job)
             else:
-                self.writes.append((job, self.writers.submit(_save, job, self.options)))
+                self.writes.append(
+                    (job, self.writers.submit(save, job, scale, self.options.quality))
+                )
                 self._collect(self.options.workers)
         if again:
             self.tiling = self.tiling.halved()
             self.progress.warn(f"out of memory: going on with tiles of {self.tiling.tile} pixels")
-            self._run_jobs(engine, (self._job(j.item, j.prepared, j.warnings) for j in again))
+            self._run_jobs(engine, self._jobs((j.item, j.prepared, j.warnings) for j in again))
 
     def _collect(self, allowed: int) -> None:
         """Report finished writes; wait while more than ``allowed`` are under way."""
@@ -235,7 +235,7 @@ class _Run:
             )
             self._tell(report)
 
-    def _fail(self, item: Item, error: SrxError, job: _Job | None = None) -> None:
+    def _fail(self, item: Item, error: SrxError, job: Job | None = None) -> None:
         seconds = time.monotonic() - job.started if job else 0.0
         report = FileReport(
             source=item.source,
@@ -256,20 +256,3 @@ class _Run:
             self.progress.warn(f"{report.source}: {warning}")
         if self.on_file is not None:
             self.on_file(report)
-
-
-def _load(item: Item, scale: int) -> tuple[Prepared, tuple[str, ...]]:
-    outlook = foresee(item, scale)
-    photograph = read_photograph(item.source)
-    prepared, warnings = prepare(photograph)
-    lost = lost_metadata(item.format, photograph.metadata)
-    return prepared, (*photograph.warnings, *outlook.warnings, *lost, *warnings)
-
-
-def _save(job: _Job, options: UpscaleOptions) -> None:
-    picture = finish(job.prepared, job.sink.pixels, options.scale)
-    job.item.target.parent.mkdir(parents=True, exist_ok=True)
-    write_photograph(job.item.target, picture, fmt=job.item.format, quality=options.quality)
-    # A picture that is written is not needed again; large folders would fill the memory.
-    job.prepared = replace(job.prepared, pixels=job.prepared.pixels[:0])
-    job.sink.pixels = job.sink.pixels[:0]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.errors import UsageError
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.engines import EngineOptions
 from srcli.pipelines.plan import Naming
@@ -136,3 +137,25 @@ def test_warnings_name_the_file_and_stand_in_its_report(tmp_path, astronaut):
     summary = upscale_files([tmp_path / "print.jpg"], tmp_path / "out", options, progress=progress)
     assert any("CMYK" in w for w in summary.files[0].warnings)
     assert any("print.jpg" in w for w in progress.warnings)
+
+
+def test_an_output_too_large_for_memory_fails_alone(folder, tmp_path, monkeypatch):
+    real = np.empty
+
+    def small_only(shape, *args, **kwargs):
+        if np.prod(shape) > 100 * 120 * 3:
+            raise MemoryError
+        return real(shape, *args, **kwargs)
+
+    monkeypatch.setattr("srcli.inference.memory.np.empty", small_only)
+    summary = upscale_files([folder], tmp_path / "out", OPTIONS)
+    states = {f.source.name: f.state for f in summary.files}
+    assert states == {"a.png": "failed", "b.png": "done", "c.png": "done", "d.png": "done"}
+    (error,) = [f.error for f in summary.files if f.error]
+    assert "a.png: does not fit into memory" in error
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_any_work(folder, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UsageError, match="file/out: this folder cannot be made"):
+        upscale_files([folder], tmp_path / "file" / "out", OPTIONS)

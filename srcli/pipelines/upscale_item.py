@@ -1,0 +1,84 @@
+"""One picture of a run: loaded for the network, saved when it is enlarged."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from srcli.errors import PictureError
+from srcli.imaging.reading import read_photograph
+from srcli.imaging.writing import lost_metadata, write_photograph
+from srcli.inference.memory import ArraySink
+from srcli.inference.stream import Work
+from srcli.pipelines.plan import Item, foresee
+from srcli.pipelines.prepare import Prepared, finish, prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(kw_only=True, eq=False)
+class Job:
+    """One picture between reading and writing."""
+
+    item: Item
+    prepared: Prepared
+    work: Work
+    sink: ArraySink
+    size: tuple[int, int]
+    """Of the output, (height, width)."""
+    warnings: tuple[str, ...]
+    started: float
+
+
+def load(item: Item, scale: int) -> tuple[Prepared, tuple[str, ...]]:
+    """Read an input and make it ready for the network; returns it with warnings.
+
+    Raises:
+        PictureError: If it cannot be read, or its result could not be written.
+    """
+    outlook = foresee(item, scale)
+    with enough_memory(item):
+        photograph = read_photograph(item.source)
+        prepared, warnings = prepare(photograph)
+    lost = lost_metadata(item.format, photograph.metadata)
+    return prepared, (*photograph.warnings, *outlook.warnings, *lost, *warnings)
+
+
+def save(job: Job, scale: int, quality: int | None) -> None:
+    """Write a finished picture.
+
+    Raises:
+        PictureError: If it cannot be written.
+    """
+    with enough_memory(job.item):
+        picture = finish(job.prepared, job.sink.pixels, scale)
+        make_folder(job.item)
+        write_photograph(job.item.target, picture, fmt=job.item.format, quality=quality)
+
+
+def make_folder(item: Item) -> None:
+    """Make the folder of an output.
+
+    Raises:
+        PictureError: If that is impossible.
+    """
+    folder = item.target.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PictureError(
+            f"{folder}: this folder cannot be made ({error.strerror}); give another output"
+        ) from error
+
+
+@contextmanager
+def enough_memory(item: Item) -> Iterator[None]:
+    """Turn running out of memory into an error that names the picture."""
+    try:
+        yield
+    except MemoryError as error:
+        raise PictureError(
+            f"{item.source}: does not fit into memory when enlarged; cut it, or use a smaller scale"
+        ) from error
