@@ -69,14 +69,13 @@ def command(
     from srcli.pipelines.engines import EngineOptions
     from srcli.pipelines.evaluate import evaluate
 
-    exact: Precision = "fp32" if precision == "auto" else precision
     with Console(quiet=quiet, verbose=verbose) as console:
         result = evaluate(
             models,
             datasets,
             scale=int(scale),
             protocol=protocol,
-            engine=EngineOptions(device=device, precision=exact),
+            engine=EngineOptions(device=device, precision=precision),
             progress=console,
         )
     if not quiet:

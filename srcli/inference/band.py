@@ -43,6 +43,8 @@ class TorchBand:
         self._across = [
             self._weights(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
         ]
+        self._down = self._weights(grid.tops, 0, grid.tile_height)
+        self._shares = torch.tensor(GRAY_SHARES, device=device).view(3, 1, 1)
 
     def add(self, tile: object, *, row: int, column: int) -> None:
         """Blend in one enlarged tile (3, sH, sW); rows of tiles must come in order."""
@@ -50,10 +52,8 @@ class TorchBand:
         if row != self._row:
             raise ValueError(f"expected a tile of row {self._row}, got row {row}")
         grid = self.grid
-        down = self._weights(grid.tops, row, grid.tile_height)
         if self.channels == 1:
-            shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
-            tile = (tile * shares).sum(dim=0, keepdim=True)
+            tile = (tile * self._shares).sum(dim=0, keepdim=True)
         if self._rows is None:
             self._rows = torch.zeros(
                 (self.channels, grid.tile_height * self.scale, grid.width * self.scale),
@@ -64,7 +64,7 @@ class TorchBand:
         if len(grid.lefts) == 1 and len(grid.tops) == 1:
             target += tile
         else:
-            target += tile * (down[:, None] * self._across[column][None, :])
+            target += tile * (self._down[:, None] * self._across[column][None, :])
         self._left -= 1
         if self._left == 0:
             self._advance()
@@ -84,6 +84,7 @@ class TorchBand:
         if cut:
             self._done.append((top * self.scale, self._convert(self._rows[:, :cut])))
         if not final:
+            self._down = self._weights(grid.tops, row + 1, grid.tile_height)
             rest = self._rows[:, cut:].clone()
             self._rows.zero_()
             self._rows[:, : rest.shape[1]] = rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,9 @@ class EnginePool:
         """Engine for pictures of this depth."""
         half = half_type(choose_device(self.options.device), self.options.precision, bits=bits)
         if half not in self._engines:
-            self._engines[half] = make_engine(self.network, self.options, bits=bits)
+            # A copy each: engines lay weights out differently and would undo each other's layout.
+            own = copy.deepcopy(self.network)
+            self._engines[half] = make_engine(own, self.options, bits=bits)
         return self._engines[half]
 
 

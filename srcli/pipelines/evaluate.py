@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,7 @@ def evaluate(
         datasets: Folders of HR pictures, or names such as ``Set5`` (in ``$SRX_DATA/benchmarks``).
         scale: The factor; LR pictures are made from the HR ones.
         protocol: A key of ``PROTOCOLS``.
-        engine: Device and precision; fp32 by default.
+        engine: Device and precision; ``auto`` is fp32 here.
         progress: Told of every picture.
 
     Raises:
@@ -122,7 +122,9 @@ def evaluate(
     """
     if protocol not in PROTOCOLS:
         raise UsageError(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
-    options = engine or EngineOptions(precision="fp32")
+    options = engine or EngineOptions()
+    if options.precision == "auto":  # a hundredth of a decibel matters in a table
+        options = replace(options, precision="fp32")
     result = Evaluation(scale=scale, protocol=PROTOCOLS[protocol], precision=options.precision)
     sets = {name: list_pictures(find_dataset(name)) for name in datasets}
     engines = {name: make_engine(load_model(name, scale), options) for name in models}

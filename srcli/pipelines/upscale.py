@@ -178,13 +178,11 @@ class _Run:
         with enough_memory(item):
             work, sink = prepared.work(self.options.scale, self.tiling, str(item.source))
         self.tiles.grow(work.grid.count)
-        height, width = sink.pixels.shape[:2]
         return Job(
             item=item,
             prepared=prepared,
             work=work,
             sink=sink,
-            size=(height, width),
             warnings=warnings,
             started=time.monotonic(),
         )

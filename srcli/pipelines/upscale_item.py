@@ -26,10 +26,14 @@ class Job:
     prepared: Prepared
     work: Work
     sink: ArraySink
-    size: tuple[int, int]
-    """Of the output, (height, width)."""
     warnings: tuple[str, ...]
     started: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of the output, (height, width)."""
+        height, width = self.sink.pixels.shape[:2]
+        return height, width
 
 
 def load(item: Item, scale: int) -> tuple[Prepared, tuple[str, ...]]:
