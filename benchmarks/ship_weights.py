@@ -14,19 +14,28 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srcli.models.weights import read_weights, save_weights, weights_dir, weights_path
-from srcli.pipelines.evaluate import Evaluation, evaluate
+from srcli.pipelines.evaluation.options import EvalOptions
+from srcli.pipelines.evaluation.run import evaluate
+
+if TYPE_CHECKING:
+    from srcli.pipelines.evaluation.scores import Evaluation
 
 HARMLESS_DB = 0.005
 
 
 def measure(file: Path, scale: int, sets: list[str]) -> Evaluation:
-    return evaluate([str(file)], sets, scale=scale)
+    options = EvalOptions(metrics=("psnr", "ssim", "ifc"), costs=False)
+    result = evaluate([str(file)], sets, scales=[scale], options=options)
+    if result.failures:
+        raise SystemExit(result.failures[0].reason)
+    return result
 
 
-def table(evaluation: Evaluation) -> dict[str, tuple[float, float]]:
-    return {mean.dataset: (mean.psnr, mean.ssim) for mean in evaluation.means()}
+def table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    return {mean.dataset: mean.values for mean in evaluation.means()}
 
 
 def main() -> None:
@@ -52,7 +61,7 @@ def main() -> None:
         full_evaluation = measure(arguments.weights, scale, arguments.data)
         half_evaluation = measure(half, scale, arguments.data)
         full, shrunk = table(full_evaluation), table(half_evaluation)
-        loss = max(full[name][0] - shrunk[name][0] for name in full)
+        loss = max(full[name]["psnr"] - shrunk[name]["psnr"] for name in full)
         keep_half = loss <= HARMLESS_DB
         evaluation, rows = (half_evaluation, shrunk) if keep_half else (full_evaluation, full)
         print(
@@ -60,8 +69,8 @@ def main() -> None:
         )
         if target.is_file() and not arguments.force:
             first = arguments.data[0]
-            shipped = table(measure(target, scale, [first]))[Path(first).name][0]
-            if rows[Path(first).name][0] <= shipped:
+            shipped = table(measure(target, scale, [first]))[Path(first).name]["psnr"]
+            if rows[Path(first).name]["psnr"] <= shipped:
                 raise SystemExit(
                     f"{target} is better on {first}: {shipped:.3f} dB; --force replaces it"
                 )
@@ -87,9 +96,10 @@ def main() -> None:
         f'command = "srx eval -m {arguments.name} -s {scale} {sets}"',
         f'chain = "{evaluation.chain}"',
     ]
-    for name, (psnr, ssim) in rows.items():
-        lines += ["", f'[measured.sets."{name}"]', f"psnr = {psnr:.4f}", f"ssim = {ssim:.5f}"]
-        print(f"{name}: {psnr:.3f} dB / {ssim:.4f}")
+    for name, values in rows.items():
+        lines += ["", f'[measured.sets."{name}"]']
+        lines += [f"{metric} = {value:.5f}" for metric, value in values.items()]
+        print(f"{name}: {values['psnr']:.3f} dB / {values['ssim']:.4f}")
     target.with_suffix(".toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(target)
 

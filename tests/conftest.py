@@ -19,6 +19,12 @@ def _two_threads():
     torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path_factory):
+    """Keep what other runs have measured out of tests, and tests out of the user's cache."""
+    monkeypatch.setenv("SRX_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def srx_data() -> Path:
     """Folder of benchmark pictures; skipped without SRX_DATA, an error where CI has lost it."""

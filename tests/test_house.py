@@ -39,7 +39,15 @@ def test_tests_mirror_the_package():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["upscale", "--help"], ["eval", "-h"], ["train", "-h"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["upscale", "--help"],
+        ["eval", "-h"],
+        ["train", "-h"],
+        ["bench", "-h"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments):
     code = (

@@ -1,23 +1,38 @@
-"""``srx eval``: models and sets in, a table out."""
+"""``srx eval``: models and sets in, tables, files and a report page out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, json_output, machine, talk, write_json
+from srcli.cli.options import SCALES, json_output, machine, talk, write_json, write_text
+from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from srcli.inference.device import Precision
-    from srcli.pipelines.evaluate import Evaluation
+    from srcli.cli.console import Console
+    from srcli.pipelines.evaluation.options import EvalOptions
+    from srcli.pipelines.evaluation.scores import Evaluation
+    from srcli.pipelines.evaluation.watching import Watcher
 
 EXAMPLES = """
 \b
 Examples:
-  srx eval -m g-idrn -m bicubic -s 4 --data Set5 --data Set14
-  srx eval -m runs/mine/best.safetensors -s 2 --data hr_pictures/ --json -
+  srx eval -m g-idrn -s 4                                  on built-in photographs
+  srx eval -m g-idrn -m bicubic -s 2 -s 4 --data Set5 --data Set14 --published
+  srx eval -m g-idrn -m runs/mine/best.safetensors --data hr/ --html report.html
+  srx eval --sr other_program_x4/ --hr hr/ -s 4            pictures others made
+  srx eval -m bicubic -s 4 --data Set5 --chain luma-float  as published bicubic rows
+
+\b
+A set is a folder of HR pictures (LR is made), HR/ beside LR_bicubic/X4/ as DIV2K, EDSR and
+BasicSR have it, image_SRF_4/ as SelfExSR has it, or the name of a folder in
+$SRX_DATA/benchmarks. Scores are kept by content, so that adding a model runs that model only.
 """
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command(epilog=EXAMPLES)
@@ -26,91 +41,167 @@ Examples:
     "--model",
     "models",
     multiple=True,
-    default=("g-idrn",),
-    show_default=True,
-    help="A name of 'srx models' or a weights file; repeat to compare.",
+    help="A name of 'srx models' or a weights file; repeat to compare with the first. "
+    "[default: g-idrn]",
 )
-@click.option("-s", "--scale", type=SCALES, default="4", show_default=True, help="Enlargement.")
+@click.option(
+    "-s",
+    "--scale",
+    "scales",
+    type=SCALES,
+    multiple=True,
+    default=("4",),
+    show_default=True,
+    help="Enlargement; repeat for several.",
+)
 @click.option(
     "--data",
+    "--hr",
     "datasets",
     multiple=True,
-    required=True,
     metavar="NAME|DIR",
-    help="A folder of HR pictures, or a set below $SRX_DATA/benchmarks; repeat for several.",
+    help="A set; repeat for several. Without it: photographs that come with scikit-image.",
+)
+@click.option("--lr", type=FOLDER, help="LR pictures of the set, where --data has none of its own.")
+@click.option(
+    "--sr",
+    multiple=True,
+    type=FOLDER,
+    help="SR pictures that another program made of the set; repeat to compare.",
+)
+@click.option(
+    "--metrics", default="psnr,ssim,ifc,consistency", show_default=True, help="What to measure."
 )
 @click.option(
     "--protocol",
-    default="y",
-    show_default=True,
-    help="How pictures are compared: y, y-classic (older tables) or rgb.",
+    help="How pictures are compared: y (default; tables since 2018), y-classic (2014-2017) or rgb.",
 )
+@click.option("--shave", type=int, help="Border left out, HR pixels. [default: the scale]")
+@click.option(
+    "--kernel",
+    default="bicubic",
+    show_default=True,
+    help="How LR is made: bicubic (MATLAB's), bicubic-pillow, lanczos, box or blur-down.",
+)
+@click.option(
+    "--chain",
+    default="rgb8",
+    show_default=True,
+    help="rgb8: uint8 RGB pictures, as users have them. luma-float: Y that is not rounded, the "
+    "chain of published bicubic rows.",
+)
+@click.option(
+    "--bootstrap",
+    "resamples",
+    type=int,
+    default=2000,
+    show_default=True,
+    help="Resamples for the 95 % intervals of differences; 0 for none.",
+)
+@click.option(
+    "--published",
+    is_flag=False,
+    flag_value="models",
+    type=click.Choice(["models", "all"]),
+    help="Show what papers printed for these sets: of the models measured, or of all methods.",
+)
+@click.option(
+    "-t", "--tile", type=click.IntRange(16), help="Run in tiles of this LR size. [default: whole]"
+)
+@click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations.")
+@click.option("--no-cost", is_flag=True, help="Leave out MACs and memory.")
+@click.option("--no-cache", is_flag=True, help="Measure everything anew and keep nothing.")
 @json_output
+@click.option("--csv", "csv_file", metavar="FILE", help="Write a line a picture; '-' is stdout.")
+@click.option("--markdown", metavar="FILE", help="Write the tables as Markdown; '-' is stdout.")
+@click.option(
+    "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
+)
+@click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @machine
 @talk
-def command(
-    models: tuple[str, ...],
-    scale: str,
-    datasets: tuple[str, ...],
-    protocol: str,
-    json_file: str | None,
-    device: str,
-    precision: Precision,
-    verbose: bool,
-    quiet: bool,
-) -> None:
-    """Measure PSNR and SSIM of models on sets of pictures.
-
-    LR pictures are made from the HR pictures by MATLAB-compatible bicubic; pictures are run whole.
-    """
-    import json
-
+def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+    """Measure models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
-    from srcli.pipelines.engines import EngineOptions
-    from srcli.pipelines.evaluate import evaluate
+    from srcli.pipelines.evaluation.run import evaluate
+    from srcli.pipelines.evaluation.watching import CropCollector, PictureSaver
 
-    with Console(quiet=quiet, verbose=verbose) as console:
+    outputs = [given["json_file"], given["csv_file"], given["markdown"]]
+    if outputs.count("-") > 1:
+        raise UsageError("only one of --json, --csv and --markdown can go to standard output")
+    crops = CropCollector()
+    watchers: list[Watcher] = [crops] if given["html"] else []
+    if given["save_images"]:
+        watchers.append(PictureSaver(given["save_images"]))
+    with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
-            models,
-            datasets,
-            scale=int(scale),
-            protocol=protocol,
-            engine=EngineOptions(device=device, precision=precision),
+            _models(given),
+            given["datasets"] or ("built-in",),
+            scales=[int(each) for each in dict.fromkeys(given["scales"])],
+            options=_options(given),
+            watchers=watchers,
             progress=console,
         )
-    if not quiet:
-        _show(result, to_stderr=json_file == "-", pictures=verbose)
-    if json_file:
-        write_json(json_file, json.dumps(result.as_json(), indent=2))
+        _report(console, result)
+    if not given["quiet"]:
+        from srcli.cli.eval_table import show
+
+        show(result, to_stderr="-" in outputs, verbose=given["verbose"])
+    _write(result, crops, given)
+    return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
 
 
-def _show(result: Evaluation, *, to_stderr: bool, pictures: bool) -> None:
-    from rich.console import Console as RichConsole
-    from rich.table import Table
+def _models(given: dict[str, Any]) -> list[str]:
+    missing = [folder for folder in given["sr"] if not folder.is_dir()]
+    if missing:
+        raise UsageError(f"--sr {missing[0]}: no such folder")
+    if given["sr"] and not given["datasets"]:
+        raise UsageError("--sr: give the HR pictures too, by --hr DIR or --data NAME")
+    return [*given["models"], *map(str, given["sr"])] or ["g-idrn"]
 
-    table = Table(title=f"x{result.scale}", caption=result.chain, caption_justify="left")
-    for heading in ("set", "model"):
-        table.add_column(heading)
-    for heading in ("pictures", "PSNR dB", "SSIM", "s/picture"):
-        table.add_column(heading, justify="right")
-    if pictures:
-        for score in result.scores:
-            table.add_row(
-                f"{score.dataset}/{score.picture}",
-                score.model,
-                "1",
-                f"{score.psnr:.3f}",
-                f"{score.ssim:.4f}",
-                f"{score.seconds:.2f}",
-            )
-        table.add_section()
-    for mean in result.means():
-        table.add_row(
-            mean.dataset,
-            mean.model,
-            str(mean.pictures),
-            f"{mean.psnr:.3f}",
-            f"{mean.ssim:.4f}",
-            f"{mean.seconds:.2f}",
-        )
-    RichConsole(stderr=to_stderr).print(table)
+
+def _options(given: dict[str, Any]) -> EvalOptions:
+    from srcli.data.pairs import cache_folder
+    from srcli.pipelines.engines import EngineOptions
+    from srcli.pipelines.evaluation.options import EvalOptions
+
+    return EvalOptions(
+        protocol=given["protocol"],
+        chain=given["chain"],
+        kernel=given["kernel"],
+        metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
+        shave=given["shave"],
+        resamples=given["resamples"],
+        tile=given["tile"],
+        costs=not given["no_cost"],
+        published=given["published"],
+        cache=None if given["no_cache"] else cache_folder() / "eval",
+        lr_folder=given["lr"],
+        engine=EngineOptions(
+            device=given["device"], precision=given["precision"], tta=given["tta"]
+        ),
+    )
+
+
+def _report(console: Console, result: Evaluation) -> None:
+    for reason in dict.fromkeys(failure.reason for failure in result.failures):
+        console.error(reason)
+
+
+def _write(result: Evaluation, crops: Any, given: dict[str, Any]) -> None:  # noqa: ANN401
+    import json
+
+    if given["json_file"]:
+        write_json(given["json_file"], json.dumps(result.as_json(), indent=2, allow_nan=False))
+    if given["csv_file"]:
+        from srcli.pipelines.evaluation.spreadsheet import csv_text
+
+        write_text(given["csv_file"], csv_text(result))
+    if given["markdown"]:
+        from srcli.pipelines.evaluation.markdown import markdown
+
+        write_text(given["markdown"], markdown(result))
+    if given["html"]:
+        from srcli.pipelines.evaluation.page import html_page
+
+        write_text(str(given["html"]), html_page(result, crops.comparisons))

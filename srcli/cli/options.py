@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,8 +53,20 @@ def json_output(command: Command) -> Command:
 
 def write_json(target: str, text: str) -> None:
     """Write JSON text to a file or, for '-', to standard output."""
+    write_text(target, text + "\n")
+
+
+def write_text(target: str, text: str) -> None:
+    """Write text to a file, whole or not at all, or for '-' to standard output.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
     if target == "-":
-        click.echo(text)
+        click.echo(text, nl=False)
         return
-    with click.open_file(target, "w", encoding="utf-8", atomic=True) as file:
-        file.write(text + "\n")
+    try:
+        with click.open_file(target, "w", encoding="utf-8", atomic=True) as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,22 @@ def axis_weights(
     if index + 1 < len(starts):
         weights *= 1.0 - _rise(centres, starts[index] + tile, starts[index + 1], overlap)
     return weights.astype(np.float32)
+
+
+def joints(starts: Sequence[int], *, tile: int, overlap: int) -> list[tuple[float, float]]:
+    """Where one tile hands over to the next along an axis.
+
+    Args:
+        starts: First input pixels of all tiles of the axis, increasing.
+        tile: Their length, input pixels.
+        overlap: Nominal overlap, input pixels.
+
+    Returns:
+        First and last place of every handing over, input pixels; equal where there is no overlap.
+    """
+    half = overlap * (1 - 2 * TRIM) / 2
+    middles = [(a + tile + b) / 2 for a, b in itertools.pairwise(starts)]
+    return [(middle - half, middle + half) for middle in middles]
 
 
 def _rise(

@@ -1,4 +1,4 @@
-"""Named evaluation protocols: channel, rounding, border, and what they reproduce."""
+"""Named evaluation protocols: channel, rounding, gray pictures, and what they reproduce."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How two 8-bit pictures are compared; borders of ``scale`` pixels are left out."""
+    """How two 8-bit pictures are compared."""
 
     name: str
     description: str
     channel: str
-    """``y`` or ``rgb``."""
+    """``y``, ``rgb``, or ``luma``: the pictures hold Y in all their channels."""
     round_luma: bool = False
     """Round Y to 8 bits before comparing."""
     gray_as_luma: bool = False
@@ -38,43 +38,59 @@ class Protocol:
             shave: Pixels left out on each side.
             gray: The original has one channel.
 
+        Returns:
+            (H, W) or, under ``rgb``, (H, W, 3), in 0..255.
+
         Raises:
             ValueError: If the picture is not uint8, or nothing is left of it.
         """
-        if picture.dtype != np.uint8:
-            raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")
-        if min(picture.shape[:2]) <= 2 * shave:
-            raise ValueError(f"nothing is left after shaving {shave} pixels")
-        area = picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
-        if self.channel == "rgb":
-            return area
-        y = area @ np.array(GRAY_SHARES) if gray and self.gray_as_luma else luma(area)
-        return to_dtype(y, np.dtype(np.uint8)) if self.round_luma else y
+        area = _shaved(picture, shave)
+        return area if self.channel == "rgb" else self._luma(area, gray)
+
+    def luma_plane(self, picture: Array, shave: int, *, gray: bool = False) -> Array:
+        """Return Y of a picture in 0..255, (H, W), also where the protocol compares R, G and B.
+
+        Raises:
+            ValueError: As :meth:`planes`.
+        """
+        return self._luma(_shaved(picture, shave), gray)
 
     def score(self, sr: Array, hr: Array, shave: int, *, gray: bool = False) -> tuple[float, float]:
         """PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
         a, b = self.planes(sr, shave, gray=gray), self.planes(hr, shave, gray=gray)
         return psnr(a, b), ssim(a, b)
 
+    def _luma(self, area: Array, gray: bool) -> Array:
+        if self.channel == "luma":
+            return area[..., 0]
+        y = area @ np.array(GRAY_SHARES) if gray and self.gray_as_luma else luma(area)
+        return to_dtype(y, np.dtype(np.uint8)) if self.round_luma else y
+
+
+def _shaved(picture: Array, shave: int) -> Array:
+    if picture.dtype != np.uint8:
+        raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")
+    if min(picture.shape[:2]) <= 2 * shave:
+        raise ValueError(f"nothing is left after shaving {shave} pixels")
+    return picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
+
 
 PROTOCOLS: dict[str, Protocol] = {
-    "y": Protocol(
-        name="y",
-        description="BT.601 Y not rounded, gray as R=G=B, border of scale pixels left out",
-        channel="y",
-    ),
+    "y": Protocol(name="y", description="BT.601 Y not rounded, gray as R=G=B", channel="y"),
     "y-classic": Protocol(
         name="y-classic",
-        description="BT.601 Y rounded, gray taken as luma, border of scale pixels left out "
-        "(tables of 2014-2017)",
+        description="BT.601 Y rounded, gray taken as luma (tables of 2014-2017)",
         channel="y",
         round_luma=True,
         gray_as_luma=True,
     ),
-    "rgb": Protocol(
-        name="rgb",
-        description="MSE and SSIM over R, G and B, border of scale pixels left out",
-        channel="rgb",
-    ),
+    "rgb": Protocol(name="rgb", description="MSE and SSIM over R, G and B", channel="rgb"),
 }
 """Tables since about 2018 print ``y``."""
+
+LUMA_FLOAT = Protocol(
+    name="luma-float",
+    description="rounded BT.601 Y alone, gray taken as luma",
+    channel="luma",
+)
+"""Of the chain by which published rows of bicubic were computed; see the evaluation's chains."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import UsageError
+from srcli.inference.blending import joints
 from srcli.inference.tiling import make_grid
 from srcli.pipelines.engines import enlarge_array
 
@@ -40,23 +42,33 @@ def seam_figure(engine: Engine, pixels: NDArray[np.uint8], *, tile: int, overlap
         raise UsageError(
             f"{width}x{height} has fewer than 4x3 tiles of {tile}; use a larger picture"
         )
-    moved = make_grid(height, width, tile=tile, overlap=overlap, offset=tile // 2)
+    # Tiles are balanced to the picture: their real size says where borders lie.
+    half = min(first.tile_height, first.tile_width) // 2
+    moved = make_grid(height, width, tile=tile, overlap=overlap, offset=half)
     unit = pixels.astype(np.float32) / np.float32(255)
     a = enlarge_array(engine, unit, first)
     b = enlarge_array(engine, unit, moved)
     differences = []
-    for axis, own, other in ((0, first.tops, moved.tops), (1, first.lefts, moved.lefts)):
-        for place in sorted(borders(own, tile, overlap) - borders(other, tile, overlap)):
-            at = place * engine.scale
+    axes = (
+        (first.tops, moved.tops, first.tile_height),
+        (first.lefts, moved.lefts, first.tile_width),
+    )
+    for axis, (own, other, length) in enumerate(axes):
+        places = _borders(own, length, overlap, engine.scale)
+        for at in sorted(places - _borders(other, length, overlap, engine.scale)):
             steps = _steps(a, at, axis) - _steps(b, at, axis)
             differences.append(steps.ravel())
     return float(abs(np.concatenate(differences).mean()) * 255)
 
 
-def borders(starts: Sequence[int], tile: int, overlap: int) -> set[int]:
-    """Input pixels before which a tile begins or ends, or the blending of two is half done."""
-    inner = set(starts[1:]) | {start + tile for start in starts[:-1]}
-    return inner | {start + overlap // 2 for start in starts[1:]}
+def _borders(starts: Sequence[int], tile: int, overlap: int, scale: int) -> set[int]:
+    """Output pixels before which a tile begins, is half, or ends to hand over to the next."""
+    places = {
+        place
+        for begin, end in joints(starts, tile=tile, overlap=overlap)
+        for place in (begin, (begin + end) / 2, end)
+    }
+    return {math.ceil(place * scale - 0.5) for place in places}
 
 
 def _steps(picture: NDArray[Any], at: int, axis: int) -> NDArray[np.float64]:

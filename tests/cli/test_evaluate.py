@@ -1,53 +1,85 @@
-"""`srx eval`: published rows, JSON, clear errors."""
+"""`srx eval`: published rows, several models and scales, outputs, bad input, former results."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-BICUBIC = {  # data sheet of the benchmark pictures: uint8 RGB chain, Y not rounded, gray as R=G=B
+from srcli.imaging.resize import downscale
+
+RGB8 = {  # data sheet of the benchmark pictures: uint8 RGB chain, Y not rounded, gray as R=G=B
     ("Set5", 2): (33.673, 0.9303),
     ("Set5", 3): (30.403, 0.8689),
     ("Set5", 4): (28.429, 0.8111),
+    ("Set14", 2): (30.325, 0.8699),
+    ("Set14", 3): (27.631, 0.7759),
     ("Set14", 4): (26.088, 0.7048),
 }
-
-
-@pytest.mark.parametrize(("name", "scale"), list(BICUBIC))
-def test_bicubic_rows_come_out_as_published(srx, srx_data, name, scale):
-    result = srx("eval", "-m", "bicubic", "-s", scale, "--data", name, "--json", "-")
-    assert result.code == 0, result.err
-    (mean,) = json.loads(result.out)["means"]
-    psnr, ssim = BICUBIC[name, scale]
-    assert mean["psnr"] == pytest.approx(psnr, abs=0.002)
-    assert mean["ssim"] == pytest.approx(ssim, abs=0.0002)
-    assert mean["pictures"] == {"Set5": 5, "Set14": 14}[name]
-
-
 CLASSIC = {  # uint8 RGB chain, Y rounded, gray taken as luma
     ("Set5", 2): (33.640, 0.9292),
+    ("Set5", 3): (30.385, 0.8678),
     ("Set5", 4): (28.416, 0.8101),
+    ("Set14", 2): (30.218, 0.8683),
+    ("Set14", 3): (27.530, 0.7737),
     ("Set14", 4): (25.990, 0.7023),
 }
+LUMA = {  # the chain of published rows
+    ("Set5", 2): (33.661, 0.9299),
+    ("Set5", 3): (30.392, 0.8682),
+    ("Set5", 4): (28.421, 0.8104),
+    ("Set14", 2): (30.237, 0.8688),
+    ("Set14", 3): (27.546, 0.7742),
+    ("Set14", 4): (26.004, 0.7027),
+}
+QUICK = ("--metrics", "psnr,ssim", "--no-cost")
+BOTH = ("--data", "Set5", "--data", "Set14")
+ALL = ("-s", "2", "-s", "3", "-s", "4")
 
 
-@pytest.mark.parametrize(("name", "scale"), list(CLASSIC))
-def test_older_tables_have_a_protocol_of_their_own(srx, srx_data, name, scale):
-    options = ("-m", "bicubic", "-s", scale, "--data", name, "--protocol", "y-classic")
-    (mean,) = json.loads(srx("eval", *options, "--json", "-").out)["means"]
-    psnr, ssim = CLASSIC[name, scale]
-    assert mean["psnr"] == pytest.approx(psnr, abs=0.002)
-    assert mean["ssim"] == pytest.approx(ssim, abs=0.0002)
+def read(result):
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        ((), RGB8),
+        (("--protocol", "y-classic"), CLASSIC),
+        (("--chain", "luma-float"), LUMA),
+    ],
+    ids=["y", "y-classic", "luma-float"],
+)
+def test_bicubic_rows_come_out_as_published(srx, srx_data, options, rows):
+    result = srx("eval", "-m", "bicubic", *ALL, *BOTH, *options, *QUICK, "--json", "-")
+    means = {(mean["dataset"], mean["scale"]): mean for mean in read(result)["means"]}
+    assert means.keys() == rows.keys()
+    for place, (psnr, ssim) in rows.items():
+        assert means[place]["psnr"] == pytest.approx(psnr, abs=0.002)
+        # four printed digits, and a tenth of the last for what they hide
+        assert means[place]["ssim"] == pytest.approx(ssim, abs=0.00011)
+        size = {"Set5": 5, "Set14": 14}[place[0]]
+        assert (means[place]["pictures"], means[place]["of"]) == (size, size)
+
+
+def test_ifc_of_bicubic_comes_out_as_published(srx, srx_data):
+    options = ("--data", "Set5", "--chain", "luma-float", "--metrics", "ifc", "--no-cost")
+    means = read(srx("eval", "-m", "bicubic", *ALL, *options, "--json", "-"))["means"]
+    found = [mean["ifc"] for mean in means]
+    assert found == pytest.approx([6.083, 3.580, 2.329], abs=0.002)
 
 
 def test_rgb_is_below_luma(srx, srx_data):
     values = {}
     for protocol in ("rgb", "y"):
-        options = ("-m", "bicubic", "-s", "4", "--data", "Set5", "--protocol", protocol)
-        (mean,) = json.loads(srx("eval", *options, "--json", "-").out)["means"]
+        options = ("-m", "bicubic", "--data", "Set5", "--protocol", protocol, *QUICK)
+        (mean,) = read(srx("eval", *options, "--json", "-"))["means"]
         values[protocol] = mean["psnr"]
     assert 1.5 < values["y"] - values["rgb"] < 2.1
 
@@ -58,29 +90,259 @@ def test_the_shipped_flagship_is_what_its_card_says(srx, srx_data, scale):
 
     (entry,) = catalogue("g-idrn")
     (card,) = [c for c in entry.cards if c.scale == scale]
-    result = srx("eval", "-s", scale, "--data", "Set5", "--json", "-")
-    (mean,) = json.loads(result.out)["means"]
+    (mean,) = read(srx("eval", "-s", scale, "--data", "Set5", *QUICK, "--json", "-"))["means"]
     written = card.content["measured"]["sets"]["Set5"]
     assert mean["psnr"] == pytest.approx(written["psnr"], abs=0.003)
     assert mean["ssim"] == pytest.approx(written["ssim"], abs=0.0003)
-    assert mean["psnr"] > BICUBIC["Set5", scale][0] + 2
+    assert mean["psnr"] > RGB8["Set5", scale][0] + 2
 
 
-def test_the_table_names_protocol_and_models(srx, tmp_path, astronaut):
-    Image.fromarray(astronaut).save(tmp_path / "a.png")
-    result = srx("eval", "-m", "bicubic", "-m", "g-idrn", "-s", "2", "--data", tmp_path)
+@pytest.fixture
+def pictures(tmp_path, astronaut):
+    """A set of two small photographs."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.fromarray(astronaut).save(folder / "a.png")
+    Image.fromarray(astronaut[::-1, :120]).save(folder / "b.png")
+    return folder
+
+
+def test_the_table_names_protocol_models_and_differences(srx, pictures):
+    result = srx("eval", "-m", "bicubic", "-m", "g-idrn", "-s", "2", "--data", pictures, "-v")
     assert result.code == 0
-    for word in ("protocol y", "MATLAB-compatible", "bicubic", "g-idrn", tmp_path.name[:10]):
-        assert word in result.out
+    for text in (
+        "protocol y", "MATLAB-compatible", "rgb8", "border of scale", "bicubic", "2 of 2",
+        "difference to bicubic", "mine/a", "553.6 K", "MiB",
+    ):  # fmt: skip
+        assert text in result.out
 
 
-def test_json_on_stdout_is_all_there_is(srx, tmp_path, astronaut):
-    Image.fromarray(astronaut).save(tmp_path / "a.png")
-    result = srx("eval", "-m", "bicubic", "-s", "2", "--data", tmp_path, "--json", "-")
+def test_better_models_are_marked_and_tested_against_the_first(srx, pictures):
+    models = ("-m", "bicubic", "-m", "g-idrn")
+    result = srx("eval", *models, "-s", "2", "--data", pictures, "--json", "-", "--no-cost")
+    content = read(result)
+    assert "*" in result.err
+    by_metric = {each["metric"]: each for each in content["differences"]}
+    assert set(by_metric) == {"psnr", "ssim", "ifc", "consistency"}
+    difference = by_metric["psnr"]
+    assert (difference["model"], difference["against"]) == ("g-idrn", "bicubic")
+    assert 0 < difference["low"] <= difference["mean"] <= difference["high"]
+    means = {mean["model"]: mean["psnr"] for mean in content["means"]}
+    assert difference["mean"] == pytest.approx(means["g-idrn"] - means["bicubic"])
+
+
+def test_json_on_stdout_is_all_there_is(srx, pictures):
+    result = srx("eval", "-m", "bicubic", "-s", "2", "--data", pictures, "--json", "-")
     content = json.loads(result.out)
-    assert content["scale"] == 2
-    assert content["pictures"][0]["picture"] == "a"
+    assert content["scales"] == [2]
+    assert [each["picture"] for each in content["pictures"]] == ["a", "b"]
+    assert content["costs"][0]["parameters"] == 0
     assert "x2" in result.err
+
+
+def test_without_any_data_the_built_in_set_is_measured(srx, monkeypatch):
+    monkeypatch.delenv("SRX_DATA", raising=False)
+    content = read(srx("eval", "-m", "bicubic", "-s", "4", *QUICK, "--json", "-"))
+    (mean,) = content["means"]
+    assert (mean["dataset"], mean["pictures"], mean["of"]) == ("built-in", 5, 5)
+    assert 25 < mean["psnr"] < 32
+
+
+def test_every_written_form_tells_the_same(srx, pictures, tmp_path):
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("json", "csv", "markdown", "html")}
+    outputs = [word for kind, file in files.items() for word in (f"--{kind}", file)]
+    models = ("-m", "bicubic", "-m", "g-idrn")
+    result = srx("eval", *models, "-s", "4", "--data", pictures, *outputs, "-q")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    content = json.loads(files["json"].read_text())
+    rows = list(csv.DictReader(io.StringIO(files["csv"].read_text())))
+    assert len(rows) == len(content["pictures"]) == 4
+    for row, score in zip(rows, content["pictures"], strict=True):
+        assert float(row["psnr"]) == pytest.approx(score["psnr"])
+    for mean in content["means"]:
+        for kind in ("markdown", "html"):
+            assert f"{mean['psnr']:.3f}" in files[kind].read_text()
+    assert "<script src" not in files["html"].read_text()
+
+
+def test_pictures_can_be_kept_and_measured_again_as_another_programs(srx, pictures, tmp_path):
+    first = srx(
+        "eval", "-m", "g-idrn", "-s", "2", "--data", pictures, *QUICK, "--json", "-",
+        "--save-images", tmp_path / "sr",
+    )  # fmt: skip
+    folder = tmp_path / "sr" / "x2" / "mine" / "g-idrn"
+    with Image.open(folder / "a.png") as kept:
+        assert kept.size == (160, 128)
+    again = srx(
+        "eval", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK, "--json", "-"
+    )  # fmt: skip
+    own, others = read(first)["means"][0], read(again)["means"][0]
+    assert others["psnr"] == own["psnr"]
+    assert others["ssim"] == own["ssim"]
+    assert others["seconds"] is None
+
+
+def test_other_programs_pictures_stand_beside_models(srx, pictures, tmp_path, astronaut):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    Image.fromarray(astronaut).save(folder / "a_x2_SR.png")  # perfect
+    options = ("-m", "bicubic", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK)
+    result = srx("eval", *options, "--json", "-")
+    assert result.code == 1
+    content = json.loads(result.out)
+    counts = {mean["model"]: (mean["pictures"], mean["of"]) for mean in content["means"]}
+    assert counts == {"bicubic": (2, 2), "theirs": (1, 2)}
+    assert "b: no SR picture in" in result.err
+    (score,) = [s for s in content["pictures"] if s["model"] == "theirs"]
+    assert score["psnr"] is None  # infinite, which JSON has no word for
+    assert score["ssim"] == 1
+
+
+def test_lr_files_are_used_as_they_are(srx, pictures, tmp_path, astronaut):
+    folder = tmp_path / "pairs"
+    (folder / "LR_bicubic/X2").mkdir(parents=True)
+    shutil.copytree(pictures, folder / "HR")
+    Image.fromarray(downscale(astronaut, 2)).save(folder / "LR_bicubic/X2/ax2.png")
+    dark = downscale(astronaut[::-1, :120], 2) // 2
+    Image.fromarray(dark).save(folder / "LR_bicubic/X2/bx2.png")
+    options = ("-m", "bicubic", "-s", "2", *QUICK, "--json", "-")
+    made = read(srx("eval", *options, "--data", pictures))
+    given = read(srx("eval", *options, "--data", folder))
+    assert "LR read from files for pairs x2" in given["chain"]
+    assert given["pictures"][0]["psnr"] == made["pictures"][0]["psnr"]
+    assert given["pictures"][1]["psnr"] < made["pictures"][1]["psnr"] - 5
+
+
+def test_shave_and_kernel_change_the_numbers_and_are_named(srx, pictures):
+    options = ("-m", "bicubic", "-s", "2", "--data", pictures, *QUICK, "--json", "-")
+    plain = read(srx("eval", *options))
+    shaved = read(srx("eval", *options, "--shave", "16"))
+    boxed = read(srx("eval", *options, "--kernel", "box"))
+    assert "border of 16 pixels" in shaved["chain"]
+    assert "mean of scale x scale" in boxed["chain"]
+    values = {each["means"][0]["psnr"] for each in (plain, shaved, boxed)}
+    assert len(values) == 3
+
+
+def test_published_rows_stand_beside_ours_with_their_source(srx, srx_data):
+    options = ("-m", "bicubic", "-s", "4", "--data", "Set5", *QUICK)
+    result = srx("eval", *options, "--published", "--json", "-")
+    rows = read(result)["published"]
+    assert [(row["method"].lower(), row["values"]["psnr"]) for row in rows] == [("bicubic", 28.42)]
+    assert "28.42" in result.err
+    every = read(srx("eval", *options, "--published", "all", "--json", "-"))["published"]
+    assert len(every) > 20
+    assert all(row["source"] for row in every)
+
+
+BAD: dict[str, tuple[np.ndarray | None, str]] = {
+    "small.png": (np.zeros((40, 40, 3), np.uint8), "too small"),
+    "deep.png": (np.full((200, 200), 999, np.uint16), "16-bit"),
+    "clear.png": (np.full((200, 200, 4), 90, np.uint8), "transparent"),
+    "broken.png": (None, "broken.png"),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_a_bad_picture_is_named_and_the_others_go_on(srx, pictures, name):
+    pixels, message = BAD[name]
+    if pixels is None:
+        (pictures / name).write_bytes((pictures / "a.png").read_bytes()[:2000])
+    else:
+        Image.fromarray(pixels).save(pictures / name)
+    result = srx("eval", "-m", "bicubic", "-s", "2", "--data", pictures, "--no-cost")
+    assert result.code == 1
+    (line,) = [each for each in result.err.splitlines() if "error" in each]
+    assert name in line
+    assert message in line
+    assert "2 of 3" in result.out
+
+
+def test_nothing_measured_at_all_is_another_exit_code(srx, tmp_path):
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "tiny.png")
+    result = srx("eval", "-m", "bicubic", "--data", tmp_path)
+    assert result.code == 2
+    assert "tiny.png" in result.err
+
+
+def test_opaque_alpha_is_no_obstacle(srx, tmp_path, astronaut):
+    solid = np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
+    Image.fromarray(solid).save(tmp_path / "a.png")
+    assert srx("eval", "-m", "bicubic", "-s", "2", "--data", tmp_path, *QUICK).code == 0
+
+
+def test_sizes_that_do_not_fit_are_told_with_both_sizes(srx, pictures, tmp_path, astronaut):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    Image.fromarray(astronaut[:100]).save(folder / "a.png")
+    Image.fromarray(astronaut[::-1, :120]).save(folder / "b.png")
+    result = srx("eval", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK)
+    assert result.code == 1
+    assert "160x100 does not fit its HR picture a, 160x128" in result.err
+
+
+def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path):
+    from srcli.models.weights import weights_path
+
+    mine = tmp_path / "mine-x2.safetensors"
+    shutil.copy(weights_path("g-idrn", 2), mine)
+    options = ("-m", "bicubic", "-m", mine, "-s", "2", "-s", "4", "--data", pictures, *QUICK)
+    result = srx("eval", *options, "--json", "-")
+    assert result.code == 1
+    assert "mine-x2.safetensors: is for scale 2, not 4" in result.err
+    content = json.loads(result.out)
+    assert [(m["scale"], m["model"]) for m in content["means"]] == [
+        (2, "bicubic"), (2, "mine-x2"), (4, "bicubic")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--protocol", "z"), "there are y"),
+        (("--metrics", "psnr,lpips"), "there are psnr"),
+        (("--kernel", "sinc"), "there are bicubic"),
+        (("--chain", "x"), "there are rgb8"),
+        (("--shave", "-1"), "at least 0"),
+        (("-m", "nothing"), "no model 'nothing'"),
+        (("--chain", "luma-float"), "g-idrn takes RGB"),
+        (("--chain", "luma-float", "--protocol", "rgb"), "leave --protocol"),
+        (("--json", "-", "--csv", "-"), "only one of"),
+        (("--sr", "missing"), "missing: no such folder"),
+        (("--device", "cuda:77"), "77"),
+    ],
+)
+def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
+    result = srx("eval", "--data", pictures, "-s", "2", *options)
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_adding_a_model_runs_that_model_only(srx, pictures, monkeypatch):
+    from srcli.pipelines.evaluation import contestants
+
+    ran = []
+    real = contestants.NetworkContestant.enlarge
+
+    def counted(self, pair):
+        ran.append((self.label, pair.name))
+        return real(self, pair)
+
+    monkeypatch.setattr(contestants.NetworkContestant, "enlarge", counted)
+    options = ("-s", "2", "--data", pictures, *QUICK, "--json", "-")
+    first = read(srx("eval", "-m", "bicubic", *options))
+    assert ran == [("bicubic", "a"), ("bicubic", "b")]
+    ran.clear()
+    second = read(srx("eval", "-m", "bicubic", "-m", "g-idrn", *options))
+    assert ran == [("g-idrn", "a"), ("g-idrn", "b")]
+    assert second["means"][0] == first["means"][0]
+    ran.clear()
+    read(srx("eval", "-m", "bicubic", *options, "--shave", "9"))
+    assert len(ran) == 2  # another protocol is another measurement
+    ran.clear()
+    read(srx("eval", "-m", "bicubic", *options, "--no-cache"))
+    assert len(ran) == 2
 
 
 def test_a_missing_set_says_where_it_was_looked_for(srx, monkeypatch):
@@ -88,20 +350,3 @@ def test_a_missing_set_says_where_it_was_looked_for(srx, monkeypatch):
     result = srx("eval", "-m", "bicubic", "--data", "Set5")
     assert result.code == 2
     assert "SRX_DATA" in result.err
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype", "message"),
-    [((20, 20, 3), np.uint8, "too small"), ((64, 64), np.uint16, "8-bit")],
-)
-def test_pictures_that_cannot_be_measured_are_named(srx, tmp_path, shape, dtype, message):
-    Image.fromarray(np.zeros(shape, dtype)).save(tmp_path / "odd.png")
-    result = srx("eval", "-m", "bicubic", "--data", tmp_path)
-    assert result.code == 2
-    assert "odd.png" in result.err
-    assert message in result.err
-
-
-def test_an_empty_folder_and_an_unknown_protocol_are_refused(srx, tmp_path):
-    assert "no pictures" in srx("eval", "--data", tmp_path).err
-    assert "there are: y" in srx("eval", "--data", tmp_path, "--protocol", "z").err

@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from srcli.imaging.colour import luma
 from srcli.metrics.fidelity import psnr, ssim
 
 
@@ -31,27 +33,68 @@ def test_psnr_does_not_overflow_small_integers():
     assert psnr(a, b) == psnr(b, a) == pytest.approx(20 * math.log10(25.5))
 
 
-def test_psnr_equals_scikit_image(pair):
+@pytest.fixture(params=["astronaut", "coffee", "camera", "coins"])
+def distorted(request):
+    """A real picture and a noisy copy with a brighter half, both uint8."""
+    picture = getattr(skimage.data, request.param)()[:301, :290]
+    noise = np.random.default_rng(1).normal(0, 9, picture.shape)
+    noise[:, 100:] += 12
+    return picture, np.clip(np.round(picture + noise), 0, 255).astype(np.uint8)
+
+
+def scikit_image_ssim(a, b):
+    """Structural similarity by scikit-image, in the valid area."""
+    _, values = structural_similarity(
+        a,
+        b,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        full=True,
+        channel_axis=2 if a.ndim == 3 else None,
+    )
+    return values[5:-5, 5:-5].mean()
+
+
+def test_psnr_equals_scikit_image(distorted):
+    a, b = distorted
+    expected = peak_signal_noise_ratio(a, b, data_range=255)
+    assert psnr(a, b) == pytest.approx(expected, abs=1e-9)
+
+
+def test_ssim_equals_scikit_image_on_the_valid_area(distorted):
+    a, b = distorted
+    assert ssim(a, b) == pytest.approx(scikit_image_ssim(a, b), abs=1e-9)
+
+
+def test_luma_not_rounded_equals_scikit_image(pair):
+    a, b = (luma(picture) for picture in pair)
+    assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255), abs=1e-9)
+    assert ssim(a, b) == pytest.approx(scikit_image_ssim(a, b), abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(11, 4000), (4000, 11), (12, 4000, 3)])
+def test_ssim_of_long_and_of_narrow_pictures(shape):
+    a = np.random.default_rng(0).integers(0, 256, shape)
+    b = np.random.default_rng(1).integers(0, 256, shape)
+    # By the definition: weighted moments of every window.
+    bell = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
+    window = np.outer(bell, bell) / bell.sum() ** 2
+    views = (np.lib.stride_tricks.sliding_window_view(v, (11, 11), axis=(0, 1)) for v in (a, b))
+    x, y = (view.reshape(-1, 11, 11) for view in views)
+    mean_x, mean_y = (np.einsum("nij,ij->n", v, window) for v in (x, y))
+    x, y = x - mean_x[:, None, None], y - mean_y[:, None, None]
+    both, shared = (np.einsum("nij,ij->n", v, window) for v in (x * x + y * y, x * y))
+    c1, c2 = 2.55**2, 7.65**2
+    expected = (2 * mean_x * mean_y + c1) * (2 * shared + c2)
+    expected /= (mean_x**2 + mean_y**2 + c1) * (both + c2)
+    assert ssim(a, b) == pytest.approx(expected.mean(), abs=1e-9)
+
+
+def test_ssim_depends_on_values_against_the_peak(pair):
     a, b = pair
-    assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255))
-
-
-def test_ssim_equals_scikit_image_on_the_valid_area(pair):
-    for a, b in ((pair[0][..., 0], pair[1][..., 0]), pair):
-        mean, full = structural_similarity(
-            a,
-            b,
-            data_range=255,
-            gaussian_weights=True,
-            sigma=1.5,
-            win_size=11,
-            use_sample_covariance=False,
-            full=True,
-            channel_axis=2 if a.ndim == 3 else None,
-        )
-        del mean
-        valid = full[5:-5, 5:-5]
-        assert ssim(a, b) == pytest.approx(valid.mean(), abs=1e-7)
+    assert ssim(a / 255, b / 255, peak=1.0) == pytest.approx(ssim(a, b), abs=1e-9)
 
 
 def test_ssim_of_equal_and_of_constant_pictures(astronaut):

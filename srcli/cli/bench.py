@@ -1,0 +1,234 @@
+"""``srx bench``: models in, tables of speed, memory and work out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srcli.cli.options import SCALES, json_output, talk, write_json, write_text
+from srcli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from srcli.pipelines.bench import BenchOptions
+    from srcli.pipelines.bench_results import Bench
+
+EXAMPLES = """
+\b
+Examples:
+  srx bench -m g-idrn -m bicubic -s 4 --size 256x256 --size 120x80
+  srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
+  srx bench -m g-idrn --size 512x512 --compare plain --rounds 5
+  srx bench -m g-idrn -s 2 --seams photo.jpg --json - --quiet
+
+Nothing else should run meanwhile; the spread of the rounds tells whether it did. Exit code 1 says
+that a seam figure cannot be trusted.
+"""
+LONGEST_SIDE = 8192
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """WIDTHxHEIGHT in pixels, to (height, width)."""
+
+    name = "WIDTHxHEIGHT"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Return (height, width)."""
+        found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", str(value))
+        sides = [int(side) for side in found.groups()] if found else [0]
+        if not all(1 <= side <= LONGEST_SIDE for side in sides):
+            self.fail(
+                f"{value!r} is not WIDTHxHEIGHT of an LR picture, such as 256x256, "
+                f"with sides from 1 to {LONGEST_SIDE}",
+                param,
+                ctx,
+            )
+        return sides[1], sides[0]
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    default=("g-idrn",),
+    show_default=True,
+    help="A name of 'srx models' or a weights file; repeat to compare.",
+)
+@click.option(
+    "-s",
+    "--scale",
+    "scales",
+    type=SCALES,
+    multiple=True,
+    default=("4",),
+    show_default=True,
+    help="Enlargement; repeat for several.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    type=Size(),
+    multiple=True,
+    default=("256x256",),
+    show_default=True,
+    help="Width and height of the LR picture, pixels; repeat for several.",
+)
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    multiple=True,
+    default=("auto",),
+    show_default=True,
+    help="Number format of the network; auto is what 'srx upscale' takes for 8-bit pictures. "
+    "Repeat to compare.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), help="Rounds; default: as --seconds allows.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="Time for the rounds of each scale and size; at least 3 rounds are run.",
+)
+@click.option(
+    "--compare",
+    type=click.Choice(["plain"]),
+    help="Run the same network also in fp32, default layout, tile after tile.",
+)
+@click.option(
+    "--seams",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PICTURE",
+    help="Measure on this picture, of at least 4x3 tiles, how far seams can be seen.",
+)
+@click.option(
+    "-t",
+    "--tile",
+    type=click.IntRange(min=16),
+    help="Tile edge, input pixels; default: the model's.",
+)
+@click.option(
+    "--overlap",
+    type=click.IntRange(min=0),
+    help="Strip shared by neighbouring tiles, input pixels; default: the model's.",
+)
+@json_output
+@click.option(
+    "--csv", "csv_file", metavar="FILE", help="Write a row for every speed; '-' is stdout."
+)
+@click.option(
+    "--markdown",
+    "markdown_file",
+    metavar="FILE",
+    help="Write the tables as Markdown; '-' is stdout.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|cuda:N|mps",
+    help="Where to compute.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of PyTorch; default: its choice."
+)
+@talk
+def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+    """Measure speed, memory and work of models, side by side.
+
+    Every picture goes through the engine of 'srx upscale', with the tiles of its model.
+    """
+    from srcli.cli.console import Console
+    from srcli.pipelines.bench import bench
+
+    targets = _targets(options)
+    with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
+        result = bench(options["models"], _settings(options), progress=console)
+    if not options["quiet"]:
+        _show(result, to_stderr="-" in targets.values(), rounds=options["verbose"])
+    _write(result, targets)
+    return int(ExitCode.OK if all(each.trusted for each in result.seams) else ExitCode.PARTIAL)
+
+
+def _settings(options: dict[str, Any]) -> BenchOptions:
+    from srcli.pipelines.bench import BenchOptions
+    from srcli.pipelines.engines import EngineOptions
+
+    return BenchOptions(
+        scales=tuple(int(scale) for scale in options["scales"]),
+        sizes=options["sizes"],
+        precisions=options["precisions"],
+        engine=EngineOptions(device=options["device"]),
+        tile=options["tile"],
+        overlap=options["overlap"],
+        rounds=options["rounds"],
+        seconds=options["seconds"],
+        compare_plain=options["compare"] == "plain",
+        threads=options["threads"],
+        seams_picture=options["seams"],
+    )
+
+
+def _targets(options: dict[str, Any]) -> dict[str, str]:
+    """Files to write, by option; refused before anything is measured.
+
+    Raises:
+        UsageError: If one cannot be written, or two go to standard output.
+    """
+    names = ("json", "csv", "markdown")
+    found = {name: options[f"{name}_file"] for name in names if options[f"{name}_file"]}
+    if list(found.values()).count("-") > 1:
+        raise UsageError("only one of --json, --csv and --markdown can go to standard output")
+    for name, target in found.items():
+        path = Path(target)
+        if path.is_dir() or not path.parent.is_dir():
+            reason = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise UsageError(f"--{name} {target}: cannot be written, {reason}")
+    return found
+
+
+def _write(result: Bench, targets: dict[str, str]) -> None:
+    import json
+
+    from srcli.pipelines.bench_tables import csv_text, markdown
+
+    if "json" in targets:
+        write_json(targets["json"], json.dumps(result.as_json(), indent=2, allow_nan=False))
+    if "csv" in targets:
+        write_text(targets["csv"], csv_text(result))
+    if "markdown" in targets:
+        write_text(targets["markdown"], markdown(result))
+
+
+def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:
+    from rich import box
+    from rich.console import Console as RichConsole
+    from rich.table import Table
+
+    from srcli.pipelines.bench_tables import notes, round_lines, tables
+
+    out = RichConsole(stderr=to_stderr, highlight=False, markup=False)
+    for each in tables(result):
+        table = Table(
+            title=each.title,
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        for heading in each.labels:
+            table.add_column(heading, overflow="fold", min_width=min(len(heading), 12))
+        for heading in each.numbers:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in each.rows:
+            table.add_row(*row)
+        out.print(table)
+    for line in [*notes(result), *(round_lines(result) if rounds else ())]:
+        out.print(line)

@@ -1,0 +1,132 @@
+"""The terminal's tables of an evaluation: scores, differences, costs, one block a scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    from srcli.pipelines.evaluation.scores import Evaluation
+    from srcli.pipelines.evaluation.tables import Row, Table
+
+
+def show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
+    """Print the tables; with ``verbose`` one line for every picture as well."""
+    from rich.console import Console
+
+    from srcli.pipelines.evaluation import tables
+
+    console = Console(stderr=to_stderr, highlight=False)
+    for scale in result.scales:
+        table = tables.score_table(result, scale)
+        _print(console, f"x{scale}", table, ("set", "model"), note=_sources(table.rows))
+        if verbose:
+            _print(console, f"x{scale}, pictures", _pictures(result, scale), ("set", "model"))
+        title = f"x{scale}, difference to {result.models[0]}"
+        _print(console, title, _differences(result, scale), ("set", "model"))
+        _print(
+            console,
+            f"x{scale}, cost",
+            tables.cost_table(result, scale),
+            ("model",),
+            note=tables.COST_NOTE,
+        )
+    console.print(result.chain, soft_wrap=True, markup=False)
+
+
+def _print(
+    console: Console, title: str, table: Table, labels: Sequence[str], *, note: str = ""
+) -> None:
+    if not table.rows:
+        return
+    columns = _columns(title, note, (*labels, *table.headings), len(labels))
+    last = table.rows[0].group
+    for row in table.rows:
+        if row.group != last:
+            columns.add_section()
+            last = row.group
+        columns.add_row(
+            *_names(row)[-len(labels) :], *_cells(row), style="dim" if row.source else ""
+        )
+    console.print(columns)
+
+
+def _columns(title: str, note: str, headings: Sequence[str], left: int) -> RichTable:
+    from rich import box
+    from rich.table import Table as RichTable
+
+    columns = RichTable(
+        title=title,
+        title_justify="left",
+        caption=note or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for i, heading in enumerate(headings):
+        columns.add_column(heading, justify="left" if i < left else "right", overflow="fold")
+    return columns
+
+
+def _names(row: Row) -> list[str]:
+    from rich.markup import escape
+
+    return [escape(row.group), escape(row.label)]
+
+
+def _cells(row: Row) -> list[str]:
+    # A star as well: colour and weight are lost in pipes and to some eyes.
+    return [f"[bold]*{cell}[/]" if i in row.best else cell for i, cell in enumerate(row.cells)]
+
+
+def _sources(rows: Sequence[Row]) -> str:
+    found = dict.fromkeys(part for row in rows for part in (row.source or "").split("; ") if part)
+    best = "* best of a set over all its pictures. " if any(row.best for row in rows) else ""
+    return best + (f"Printed rows: {'; '.join(found)}." if found else "")
+
+
+def _pictures(result: Evaluation, scale: int) -> Table:
+    from srcli.pipelines.evaluation.scores import METRICS
+    from srcli.pipelines.evaluation.tables import Row, Table, metric_value, number
+
+    rows = [
+        Row(
+            group=f"{score.dataset}/{score.picture}",
+            label=score.model,
+            cells=(
+                *(metric_value(score.values, name) for name in result.metrics),
+                number(score.seconds, 3),
+            ),
+        )
+        for score in result.scores
+        if score.scale == scale
+    ]
+    headings = (*(METRICS[name].heading for name in result.metrics), "s")
+    return Table(headings=headings, rows=tuple(rows))
+
+
+def _differences(result: Evaluation, scale: int) -> Table:
+    """Return a line a metric: intervals of all metrics side by side would not fit."""
+    from srcli.pipelines.evaluation.scores import METRICS
+    from srcli.pipelines.evaluation.tables import NOTHING, Row, Table, interval, number
+
+    rows = [
+        Row(
+            group=each.dataset,
+            label=each.model,
+            cells=(
+                METRICS[each.metric].heading,
+                str(each.pictures),
+                number(each.mean, METRICS[each.metric].digits, sign=True),
+                interval(each) or NOTHING,
+            ),
+        )
+        for each in result.differences
+        if each.scale == scale
+    ]
+    return Table(headings=("metric", "pictures", "difference", "95 % interval"), rows=tuple(rows))

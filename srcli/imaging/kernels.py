@@ -1,0 +1,92 @@
+"""How LR pictures are made from HR pictures: the named downsampling kernels of the literature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from srcli.imaging.resize import resize, to_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """One way to make a picture smaller."""
+
+    name: str
+    description: str
+    shrink: Callable[[Array, int], Array]
+    """Takes (H, W, C) uint8, both sides multiples of the scale, and the scale."""
+
+
+def _matlab(picture: Array, scale: int) -> Array:
+    return resize(picture, Fraction(1, scale))
+
+
+def _pillow(filter_: Image.Resampling) -> Callable[[Array, int], Array]:
+    def shrink(picture: Array, scale: int) -> Array:
+        height, width = picture.shape[:2]
+        size = (width // scale, height // scale)
+        planes = [
+            np.asarray(Image.fromarray(np.ascontiguousarray(picture[..., c])).resize(size, filter_))
+            for c in range(picture.shape[2])
+        ]
+        return np.stack(planes, axis=2)
+
+    return shrink
+
+
+def _blur_down(picture: Array, scale: int) -> Array:
+    """Blur with a 7x7 Gaussian of sigma 1.6, edges repeated, then take every scale-th pixel.
+
+    The pixel taken is the one that MATLAB's ``imresize(..., 'nearest')`` takes: ``scale // 2``.
+    """
+    offsets = np.arange(-3, 4)
+    weights = np.exp(-(offsets**2) / (2 * 1.6**2))
+    weights /= weights.sum()
+    values = picture.astype(np.float64)
+    for axis in (0, 1):
+        width = [(0, 0)] * values.ndim
+        width[axis] = (3, 3)
+        padded = np.pad(values, width, mode="edge")
+        length = values.shape[axis]
+        values = np.zeros_like(values)
+        for i, weight in enumerate(weights):
+            values += weight * np.take(padded, range(i, i + length), axis=axis)
+    return to_dtype(values[scale // 2 :: scale, scale // 2 :: scale], picture.dtype)
+
+
+_ALL = (
+    Kernel(
+        name="bicubic",
+        description="MATLAB-compatible bicubic (a = -0.5, antialiased)",
+        shrink=_matlab,
+    ),
+    Kernel(
+        name="bicubic-pillow",
+        description="Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
+        shrink=_pillow(Image.Resampling.BICUBIC),
+    ),
+    Kernel(
+        name="lanczos", description="Pillow's Lanczos", shrink=_pillow(Image.Resampling.LANCZOS)
+    ),
+    Kernel(
+        name="box", description="mean of scale x scale pixels", shrink=_pillow(Image.Resampling.BOX)
+    ),
+    Kernel(
+        name="blur-down",
+        description="7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)",
+        shrink=_blur_down,
+    ),
+)
+KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in _ALL}
+"""``bicubic`` is what nearly every table means."""

@@ -1,0 +1,1 @@
+"""``srx eval``: sets of pictures in, scores under a named protocol out."""

@@ -1,0 +1,128 @@
+"""The two chains by which pictures reach a model and its output becomes a picture again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from srcli.errors import UsageError
+from srcli.imaging.colour import GRAY_SHARES, luma
+from srcli.imaging.resize import resize, to_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from srcli.imaging.kernels import Kernel
+
+    Array = NDArray[Any]
+
+UINT8 = np.dtype(np.uint8)
+
+
+class Chain(Protocol):
+    """What a model is given, and how its output is rounded. Pictures are (H, W, 3)."""
+
+    @property
+    def name(self) -> str:
+        """The word for ``--chain``."""
+
+    @property
+    def description(self) -> str:
+        """What it does, in words."""
+
+    @property
+    def takes_any_model(self) -> bool:
+        """Whether networks on RGB can be run by it."""
+
+    def pair(
+        self, hr: Array, lr: Array, *, gray: bool, scale: int, made: bool
+    ) -> tuple[Array, Array]:
+        """Turn uint8 RGB pictures into what is compared (uint8) and what models are given."""
+
+    def picture(self, output: Array) -> Array:
+        """Turn a model's output into uint8."""
+
+    def smaller(self, sr: Array, scale: int, kernel: Kernel) -> Array:
+        """Make an SR picture small again, in the form that models are given."""
+
+    def levels(self, lr: Array) -> Array:
+        """Return what models are given in levels of 255."""
+
+
+@dataclass(frozen=True)
+class Rgb8:
+    """uint8 RGB pictures all the way, as users have them."""
+
+    name: str = "rgb8"
+    description: str = "uint8 RGB in and out"
+    takes_any_model: bool = True
+
+    def pair(
+        self, hr: Array, lr: Array, *, gray: bool, scale: int, made: bool
+    ) -> tuple[Array, Array]:
+        """Leave both as they are."""
+        return hr, lr
+
+    def picture(self, output: Array) -> Array:
+        """Leave it as it is: engines give back the dtype they were given."""
+        return output
+
+    def smaller(self, sr: Array, scale: int, kernel: Kernel) -> Array:
+        """Use the kernel of the LR pictures."""
+        return kernel.shrink(sr, scale)
+
+    def levels(self, lr: Array) -> Array:
+        """Leave it as it is."""
+        return lr
+
+
+@dataclass(frozen=True)
+class LumaFloat:
+    """Y alone, not rounded between shrinking and enlarging: the published rows of bicubic.
+
+    uint8 Y, to double, MATLAB bicubic by 1/scale, the model, clipped to 16..235, uint8. Gray
+    pictures are taken as luma. Y stands in all three channels.
+    """
+
+    name: str = "luma-float"
+    description: str = "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8"
+    takes_any_model: bool = False
+
+    def pair(
+        self, hr: Array, lr: Array, *, gray: bool, scale: int, made: bool
+    ) -> tuple[Array, Array]:
+        """Return Y of HR, and LR of it in float32 [0, 1].
+
+        Raises:
+            UsageError: If LR was read from a file: it has been rounded already.
+        """
+        if not made:
+            raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
+        y = to_dtype(hr @ np.array(GRAY_SHARES) if gray else luma(hr), UINT8)
+        small = resize(y.astype(np.float64), Fraction(1, scale)) / 255
+        return _three(y), _three(small.astype(np.float32))
+
+    def picture(self, output: Array) -> Array:
+        """Clip to the range of Y and round."""
+        return to_dtype(np.clip(output.astype(np.float64) * 255, 16, 235), UINT8)
+
+    def smaller(self, sr: Array, scale: int, kernel: Kernel) -> Array:
+        """MATLAB bicubic without rounding."""
+        small = resize(sr.astype(np.float64) / 255, Fraction(1, scale))
+        return small.astype(np.float32)
+
+    def levels(self, lr: Array) -> Array:
+        """Return levels, not rounded."""
+        return lr.astype(np.float64) * 255
+
+
+def _three(plane: Array) -> Array:
+    return plane[..., None].repeat(3, axis=2)
+
+
+_ALL: tuple[Chain, ...] = (Rgb8(), LumaFloat())
+CHAINS: dict[str, Chain] = {chain.name: chain for chain in _ALL}
+"""``rgb8`` is the default."""

@@ -1,0 +1,190 @@
+"""What is compared: networks that run here, and folders of pictures that others made."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from srcli.errors import DataError, UsageError
+from srcli.inference.tiling import make_grid
+from srcli.models import MODELS
+from srcli.models.weights import load_model
+from srcli.pipelines.engines import choose_tiling, enlarge_array, make_engine
+from srcli.pipelines.evaluation.pairs import Pair, read_picture
+from srcli.pipelines.evaluation.sets import list_pictures
+from srcli.pipelines.evaluation.stems import match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from srcli.inference.engine import TorchEngine
+    from srcli.pipelines.evaluation.chains import Chain
+    from srcli.pipelines.evaluation.options import EvalOptions
+
+    Array = NDArray[Any]
+
+
+class Contestant(Protocol):
+    """Something that gives an SR picture for an LR picture."""
+
+    label: str
+    timed: bool
+
+    def identity(self, pair: Pair) -> str:
+        """Digest of what decides its output for a picture, beside the picture."""
+
+    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
+        """Return (H, W, 3) uint8 of the HR picture's size, and the seconds it took.
+
+        Raises:
+            SrxError: If it has no such picture.
+        """
+
+
+class NetworkContestant:
+    """A model at one scale.
+
+    Args:
+        model: A name or a weights file.
+        label: What tables call it.
+        scale: The factor.
+        chain: How pictures reach it.
+        options: Device, precision, tiles.
+
+    Raises:
+        ModelError: If there is no such model at this scale.
+        UsageError: If the chain is not for networks that take RGB.
+    """
+
+    timed = True
+
+    def __init__(
+        self,
+        model: str,
+        label: str,
+        scale: int,
+        chain: Chain,
+        options: EvalOptions,
+    ) -> None:
+        self.label = label
+        self.scale = scale
+        self.network = load_model(model, scale)
+        learns = next(self.network.parameters(), None) is not None
+        if not chain.takes_any_model and learns and getattr(self.network, "colour", "rgb") != "y":
+            raise UsageError(
+                f"--chain {chain.name} feeds Y alone, and {label} takes RGB; "
+                "it is for bicubic and for networks on Y"
+            )
+        self._model = model
+        self._chain = chain
+        self._options = options.engine_options
+        self._tile = options.tile
+
+    @property
+    def network_name(self) -> str:
+        """Name of the network in the table of models, whatever file its weights come from."""
+        kind = type(self.network)
+        target = f"{kind.__module__}:{kind.__qualname__}"
+        return next(name for name, entry in MODELS.items() if entry.target == target)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the network, its scale, settings and weights."""
+        digest = hashlib.sha256(f"{self.network_name} x{self.scale}".encode())
+        digest.update(str(self.network).encode())
+        for name, value in self.network.state_dict().items():
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(value.detach().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def identity(self, pair: Pair) -> str:
+        """Weights, number format, device and tiling."""
+        own = self._options
+        device = self._engine.device.type
+        return f"{self.digest} {own.precision} {device} tta={own.tta} tile={self._tile}"
+
+    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
+        """Run the network."""
+        grid = None
+        if self._tile is not None:
+            tiling = choose_tiling(self._model, self.network, self._tile)
+            grid = make_grid(*pair.lr.shape[:2], tile=tiling.tile, overlap=tiling.overlap)
+        start = time.perf_counter()
+        output = enlarge_array(self._engine, pair.lr, grid)
+        seconds = time.perf_counter() - start
+        return self._chain.picture(output), seconds
+
+    @cached_property
+    def _engine(self) -> TorchEngine:
+        return make_engine(self.network, self._options)
+
+
+class FolderContestant:
+    """Pictures that another program made, matched with the set's by their names.
+
+    Args:
+        folder: The SR pictures.
+        label: What tables call them.
+        scale: The factor, for messages.
+        names: Of the set's pictures.
+
+    Raises:
+        DataError: If the folder is missing or empty.
+    """
+
+    timed = False
+
+    def __init__(self, folder: Path, label: str, scale: int, names: Sequence[str]) -> None:
+        self.label = label
+        self.matched = match(names, list_pictures(folder), scale, what="SR")
+
+    def identity(self, pair: Pair) -> str:
+        """Content of the file."""
+        path = self.matched.files.get(pair.name)
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+        except OSError:
+            return ""  # reading it as a picture will say why
+
+    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
+        """Read the picture, cropped as HR was."""
+        if pair.name not in self.matched.files:
+            raise DataError(self.matched.missing[pair.name])
+        path = self.matched.files[pair.name]
+        pixels, _ = read_picture(path)
+        size, full = pixels.shape[:2], pair.full_size
+        if size == pair.hr.shape[:2] or size == full:
+            return pixels[: pair.hr.shape[0], : pair.hr.shape[1]], None
+        raise DataError(
+            f"{path}: {size[1]}x{size[0]} does not fit its HR picture {pair.name}, "
+            f"{full[1]}x{full[0]} (cropped {pair.hr.shape[1]}x{pair.hr.shape[0]})"
+        )
+
+
+def labels(names: Sequence[str], taken: Mapping[str, object] | None = None) -> list[str]:
+    """Short names that stay different: files by their stem, with as many folders as it takes.
+
+    Args:
+        names: Model names and paths.
+        taken: Labels that must not be used.
+    """
+    paths = [Path(name) for name in names]
+    depth = 1
+    while True:
+        found = [_short(path, depth) for path in paths]
+        clash = len(set(found)) < len(set(names)) or (taken and set(found) & set(taken))
+        if not clash or depth >= max(len(path.parts) for path in paths):
+            return found
+        depth += 1
+
+
+def _short(path: Path, depth: int) -> str:
+    plain = (
+        path.with_suffix("") if path.suffix in {".safetensors", ".pth", ".pt", ".ckpt"} else path
+    )
+    return "/".join(plain.parts[-depth:])

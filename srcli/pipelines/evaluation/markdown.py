@@ -1,0 +1,79 @@
+"""An evaluation as GitHub Markdown, to paste into a README, an issue or a paper's appendix."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from srcli.pipelines.evaluation import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from srcli.pipelines.evaluation.scores import Evaluation
+    from srcli.pipelines.evaluation.tables import Row, Table
+
+SPECIAL = re.compile(r"([\\`*\[\]<>|~&])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""Characters that Markdown would take for its own; an underscore inside a word stays."""
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """Return an evaluation as Markdown: for every scale scores, differences and costs.
+
+    Then how it was measured and what failed. Best means are bold; published rows name their source.
+    """
+    lines: list[str] = []
+    for scale in evaluation.scales:
+        lines += _scale(evaluation, scale)
+    lines += [escape(evaluation.chain), ""]
+    if evaluation.failures:
+        lines += ["### Not measured", ""]
+        for failure in evaluation.failures:
+            lines.append(f"- {escape(tables.failure_line(failure))}: {escape(failure.reason)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def escape(text: str) -> str:
+    """Return text on one line that Markdown shows as it is, in a table's cell too."""
+    plain = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+    return SPECIAL.sub(lambda found: "\\" + found[0], plain)
+
+
+def _scale(evaluation: Evaluation, scale: int) -> Iterator[str]:
+    yield from (f"## ×{scale}", "")
+    yield from _table(tables.score_table(evaluation, scale), "set", "model")
+    differences = tables.difference_table(evaluation, scale)
+    if differences.rows:
+        first = escape(evaluation.models[0])
+        known = any(
+            each.scale == scale and tables.interval(each) for each in evaluation.differences
+        )
+        suffix = ", with 95 % intervals" if known else ""
+        yield from (f"### ×{scale}: differences to {first}{suffix}", "")
+        yield from _table(differences, "set", "model")
+    costs = tables.cost_table(evaluation, scale)
+    if costs.rows:
+        yield from (f"### ×{scale}: costs", "")
+        yield from _table(costs, "model")
+        yield from (tables.COST_NOTE, "")
+
+
+def _table(table: Table, *labels: str) -> Iterator[str]:
+    yield _line([*labels, *table.headings])
+    yield _line(["---"] * len(labels) + ["---:"] * len(table.headings))
+    for row in table.rows:
+        cells = [f"**{cell}**" if i in row.best else cell for i, cell in enumerate(row.cells)]
+        yield _line([*_labels(row)[-len(labels) :], *cells])
+    yield ""
+
+
+def _labels(row: Row) -> list[str]:
+    label = escape(row.label)
+    if row.source is not None:
+        label = f"{label}, as printed in {escape(row.source)}"
+    return [escape(row.group), label]
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

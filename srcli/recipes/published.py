@@ -1,0 +1,206 @@
+"""Figures that papers printed, with their source: the rows that ours are shown beside."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from srcli.errors import RecipeError
+from srcli.recipes.fields import convert
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+METRICS = ("psnr", "ssim", "ifc")
+SCALES = (2, 3, 4)
+SAME_SET = {"b100": "bsd100", "bsds100": "bsd100", "b200": "bsd200", "bsds200": "bsd200"}
+"""Other names of a set, in small letters, and the name that stands for them all here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedRow:
+    """One method on one set at one scale, as a paper printed it."""
+
+    scale: int
+    dataset: str
+    """As the paper calls it, or as it was asked for."""
+    method: str
+    """As the paper calls it; our name where it has none."""
+    model: str | None
+    """The name among our models that this row is of, if it is one of them."""
+    values: dict[str, float]
+    """By metric: ``psnr`` always, ``ssim`` and ``ifc`` where they are printed."""
+    parameters: float | None
+    """In thousands, as printed."""
+    source: str
+    """Paper and table."""
+    protocol: str = ""
+    """How it was measured, as far as the paper tells: rows of two protocols do not compare."""
+    note: str = ""
+    """Why a figure is doubtful; empty for most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    """A method in a table of the file."""
+
+    method: str
+    values: tuple[tuple[float, ...], ...]
+    parameters: int | float | None = None
+    model: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Note:
+    """A remark on a method: on some sets, or on all of its row."""
+
+    method: str
+    text: str
+    sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Table:
+    """A table of the file; a line may name another source than the table's."""
+
+    protocol: str
+    scale: int
+    sets: tuple[str, ...]
+    metrics: tuple[str, ...]
+    rows: tuple[_Line, ...]
+    source: str = ""
+    notes: tuple[_Note, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """The whole file."""
+
+    table: tuple[_Table, ...]
+
+
+@cache
+def load_published() -> tuple[PublishedRow, ...]:
+    """Return every printed row, in the order of the papers and their tables.
+
+    Raises:
+        ValueError: If the package's own file is damaged.
+    """
+    text = files("srcli.recipes").joinpath("published.toml").read_text(encoding="utf-8")
+    return parse_published(text)
+
+
+def published_rows(
+    scale: int, dataset: str, *, models: Collection[str] | None = None
+) -> list[PublishedRow]:
+    """Return the printed rows of a set, the lowest PSNR first.
+
+    Args:
+        scale: The factor.
+        dataset: A name such as ``Set5`` or ``B100``, in any case; ``BSD100`` and ``BSDS100`` are
+            the same set.
+        models: Names of our models, to get their own rows only; None for all methods.
+
+    Returns:
+        The rows, their set called ``dataset`` so that they join with what was measured on it;
+        none for a set that no paper here used. One method may stand there several times, from
+        several sources.
+    """
+    wanted = _set_key(dataset)
+    found = [
+        replace(row, dataset=dataset, values=dict(row.values))
+        for row in load_published()
+        if row.scale == scale
+        and _set_key(row.dataset) == wanted
+        and (models is None or row.model in models)
+    ]
+    return sorted(found, key=lambda row: row.values["psnr"])
+
+
+def parse_published(text: str) -> tuple[PublishedRow, ...]:
+    """Read tables in the form of ``published.toml``, whose first lines describe it.
+
+    Args:
+        text: TOML.
+
+    Raises:
+        ValueError: If it is not TOML, has unknown keys or values of another type, if lengths do
+            not agree, or if a source has one method twice on the same set and scale.
+    """
+    try:
+        content: _File = convert(tomllib.loads(text), _File, "the file")
+    except RecipeError as error:
+        raise ValueError(str(error)) from error
+    rows: dict[tuple[str, int, str, str], PublishedRow] = {}
+    for table in content.table:
+        _check(table)
+        for row in _rows(table):
+            key = (row.source, row.scale, row.dataset, row.method)
+            if key in rows:
+                where = _where(row.source, row.scale, row.method)
+                raise ValueError(f"{where}: twice on {row.dataset}")
+            rows[key] = row
+    return tuple(rows.values())
+
+
+def _rows(table: _Table) -> Iterator[PublishedRow]:
+    for line in table.rows:
+        for dataset, values in zip(table.sets, line.values, strict=True):
+            if not values:
+                continue
+            remarks = [
+                note.text
+                for note in table.notes
+                if note.method == line.method and (not note.sets or dataset in note.sets)
+            ]
+            yield PublishedRow(
+                scale=table.scale,
+                dataset=dataset,
+                method=line.method,
+                model=line.model,
+                values=dict(zip(table.metrics, values, strict=False)),
+                parameters=None if line.parameters is None else float(line.parameters),
+                source=line.source or table.source,
+                protocol=table.protocol,
+                note="; ".join(remarks),
+            )
+
+
+def _check(table: _Table) -> None:
+    where = _where(table.source, table.scale)
+    if table.scale not in SCALES:
+        raise ValueError(f"{where}: the scale must be 2, 3 or 4")
+    if not table.metrics or table.metrics != METRICS[: len(table.metrics)]:
+        raise ValueError(f"{where}: metrics must be the first of {', '.join(METRICS)}")
+    for line in table.rows:
+        where = _where(line.source or table.source, table.scale, line.method)
+        if not (line.source or table.source):
+            raise ValueError(f"{where}: no source")
+        if len(line.values) != len(table.sets):
+            raise ValueError(f"{where}: {len(line.values)} values for {len(table.sets)} sets")
+        if any(len(values) > len(table.metrics) for values in line.values):
+            raise ValueError(f"{where}: more values than metrics")
+    printed = {
+        (line.method, dataset)
+        for line in table.rows
+        for dataset, values in zip(table.sets, line.values, strict=True)
+        if values
+    }
+    methods = {method for method, _ in printed}
+    for note in table.notes:
+        if note.method not in methods or any((note.method, s) not in printed for s in note.sets):
+            where = _where(table.source, table.scale, note.method)
+            raise ValueError(f"{where}: a note on what is not there")
+
+
+def _where(source: str, scale: int, method: str = "") -> str:
+    return f"{source or 'a table'}, x{scale} {method}".rstrip()
+
+
+def _set_key(name: str) -> str:
+    small = name.casefold().replace("-", "").replace("_", "").replace(" ", "")
+    return SAME_SET.get(small, small)

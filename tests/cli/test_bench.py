@@ -1,0 +1,118 @@
+"""`srx bench`: tables, files, clear errors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from PIL import Image
+
+from srcli.models.weights import weights_path
+from srcli.pipelines import bench_seams
+
+QUICK = ("-m", "bicubic", "--size", "32x24", "--rounds", 2)
+
+
+def test_tables_fit_a_narrow_terminal_and_name_the_machine(srx):
+    result = srx("bench", *QUICK, "--precision", "fp32", "--compare", "plain", "--threads", 1)
+    assert result.code == 0, result.err
+    assert max(map(len, result.out.splitlines())) <= 80
+    for word in ("x4, 32x24 to 128x96, 2 rounds", "SR MP/s", "x plain", "parameters", "1 thread"):
+        assert word in result.out
+    fp32, plain = [line for line in result.out.splitlines() if "bicubic" in line][:2]
+    assert fp32.split()[1] == "fp32"
+    assert plain.split()[1] == "plain"
+
+
+def test_json_on_stdout_sends_the_rest_to_stderr(srx):
+    result = srx("bench", *QUICK, "-s", 2, "-s", 3, "--size", "40x8", "--json", "-")
+    content = json.loads(result.out)
+    assert [(s["scale"], s["size"]) for s in content["speeds"]] == [
+        (2, [24, 32]),
+        (2, [8, 40]),
+        (3, [24, 32]),
+        (3, [8, 40]),
+    ]
+    for speed in content["speeds"]:
+        assert 0 < speed["fastest_seconds"] <= speed["median_seconds"] <= speed["slowest_seconds"]
+        assert len(speed["seconds"]) == speed["rounds"] == 2
+    assert "SR MP/s" in result.err
+
+
+def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
+    targets = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown")}
+    files = [part for name, path in targets.items() for part in (f"--{name}", path)]
+    result = srx("bench", *QUICK, *files, "-q")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert json.loads(targets["json"].read_text())["machine"]["threads"] >= 1
+    (row,) = csv.DictReader(io.StringIO(targets["csv"].read_text()))
+    assert (row["model"], row["lr_width"], row["rounds"]) == ("bicubic", "32", "2")
+    assert targets["markdown"].read_text().startswith("### x4, 32x24 to 128x96")
+
+
+def test_a_table_for_a_spreadsheet_on_stdout(srx):
+    result = srx("bench", *QUICK, "--csv", "-")
+    (row,) = csv.DictReader(io.StringIO(result.out))
+    assert float(row["fastest_seconds"]) <= float(row["median_seconds"])
+    assert "SR MP/s" in result.err
+
+
+def test_verbose_shows_every_round(srx):
+    result = srx("bench", *QUICK, "-v")
+    assert "tiles of 32x24" in result.out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("size", ["256", "0x4", "12x", "-3x4", "5x99999", "1.5x2", "3 x 4"])
+def test_wrong_sizes_are_refused_in_one_line(srx, size):
+    result = srx("bench", "-m", "bicubic", f"--size={size}")
+    assert result.code == 2
+    (line,) = [line for line in result.err.splitlines() if "Error" in line]
+    assert size in line
+    assert "WIDTHxHEIGHT" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-m", "gidrn"), "g-idrn"),
+        (("-m", "bicubic", "--json", "nowhere/out.json"), "nowhere"),
+        (("-m", "bicubic", "--markdown", "nowhere/out.md"), "nowhere"),
+        (("-m", "bicubic", "--json", "."), "is a folder"),
+        (("-m", "bicubic", "--json", "-", "--csv", "-"), "only one"),
+        (("-m", "bicubic", "--tile", 20, "--overlap", 10), "--overlap"),
+        (("-m", "bicubic", "--device", "tpu"), "--device"),
+        (("-m", "bicubic", "--seams", "no.png"), "no.png"),
+        (("-m", "bicubic", "--compare", "fancy"), "plain"),
+    ],
+)
+def test_wrong_usage_ends_with_code_2(srx, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    result = srx("bench", *arguments)
+    assert result.code == 2
+    assert said in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_weights_file_of_another_scale_says_so(srx):
+    result = srx("bench", "-m", weights_path("g-idrn", 2), "-s", 3)
+    assert result.code == 2
+    assert "is for scale 2, not 3" in result.err
+
+
+def test_seams_that_cannot_be_trusted_are_told_and_end_with_code_1(srx, tmp_path, monkeypatch):
+    picture = tmp_path / "flat.png"
+    Image.new("RGB", (64, 48), "gray").save(picture)
+    monkeypatch.setattr(bench_seams, "seam_figure", lambda *_, **__: 0.5)
+    result = srx("bench", *QUICK, "--precision", "fp32", "--seams", picture)
+    assert result.code == 1
+    assert "seams on flat.png, 64x48" in result.out
+    assert "measurement is broken" in result.err
+
+
+def test_help_says_whose_size_it_is(srx):
+    result = srx("bench", "-h")
+    assert result.code == 0
+    assert "Width and height of the LR picture" in result.out
+    assert "srx bench -m g-idrn -m bicubic" in result.out

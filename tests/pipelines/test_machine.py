@@ -1,0 +1,39 @@
+"""The machine in words, and its threads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srcli.pipelines.machine import Machine, describe_machine, threads
+
+
+def test_a_machine_says_what_figures_hold_for():
+    found = describe_machine(torch.device("cpu"))
+    assert found.device == "cpu"
+    assert found.processor
+    assert found.threads == torch.get_num_threads()
+    for part in ("cpu", found.processor, torch.__version__):
+        assert part in str(found)
+
+
+def test_threads_in_words():
+    machine = Machine(device="cuda", processor="GPU; CPU", threads=2, torch="2.9")
+    assert str(machine) == "cuda (GPU; CPU), 2 threads, torch 2.9"
+
+
+def test_threads_come_back_after_a_failure():
+    before = torch.get_num_threads()
+    seen = []
+
+    def fail():
+        with threads(before + 2):
+            seen.append(torch.get_num_threads())
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    assert seen == [before + 2]
+    assert torch.get_num_threads() == before
+    with threads(None):
+        assert torch.get_num_threads() == before

@@ -1,0 +1,300 @@
+"""The printed result tables: complete, as the papers say, refused when damaged."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from importlib.resources import files
+from itertools import pairwise
+
+import pytest
+
+from srcli.recipes.published import PublishedRow, load_published, parse_published, published_rows
+
+PAPERS = ("g-idrn", "rrlfn", "ddsr", "attentive-gan", "nested-attn")
+MOST = "published in most papers (2014-2024)"
+RANGES = {"psnr": (20, 45), "ssim": (0.5, 1), "ifc": (1, 10)}
+
+SMALL = """
+[[table]]
+source = "a paper, Table 1"
+protocol = "Y"
+scale = 2
+sets = ["Set5", "Set14"]
+metrics = ["psnr", "ssim"]
+rows = [
+  { method = "A", values = [[33.66, 0.93], []], model = "bicubic" },
+  { method = "B", values = [[34], [30.5, 0.9]], parameters = 8 },
+]
+notes = [{ method = "B", sets = ["Set14"], text = "odd" }]
+"""
+
+
+def rows_of(source, scale=None):
+    return [r for r in load_published() if r.source == source and scale in (None, r.scale)]
+
+
+def one(source, scale, dataset, method):
+    (row,) = [r for r in rows_of(source, scale) if (r.dataset, r.method) == (dataset, method)]
+    return row
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("g-idrn paper, Table 4", 3 * (16 * 5 - 2)),  # two methods lack Manga109
+        ("g-idrn paper, Table 5", 4),
+        ("g-idrn paper, Table 6", 6),
+        ("rrlfn paper, Table 1", 11 * 3),
+        ("rrlfn paper, Table 2", 11 * 3),
+        ("rrlfn paper, Table 4", 4),
+        ("ddsr paper, main tables", 3 * 6 * 3),
+        ("ddsr paper, depth table", 3 * 3),
+        ("attentive-gan paper, results table", 4 * 3),
+        ("nested-attn paper, results table", 7 * 2),
+        (MOST, 3 * 2),
+    ],
+)
+def test_every_table_is_complete(source, count):
+    assert len(rows_of(source)) == count
+
+
+def test_later_networks_are_the_rest():
+    later = [r for r in load_published() if " paper, " not in r.source and r.source != MOST]
+    assert Counter(r.scale for r in later) == {4: 86, 2: 44}
+    assert len(load_published()) == 244 + 70 + 63 + 12 + 14 + 6 + 86 + 44
+    assert {r.model for r in later} == {None}
+
+
+@pytest.mark.parametrize("metric", RANGES)
+def test_values_are_floats_of_a_plausible_size(metric):
+    low, high = RANGES[metric]
+    values = [r.values[metric] for r in load_published() if metric in r.values]
+    assert all(type(value) is float and low < value < high for value in values)
+    assert len(values) > 50
+
+
+def test_every_row_says_what_it_needs():
+    for row in load_published():
+        assert "psnr" in row.values
+        assert set(row.values) <= set(RANGES)
+        assert row.source
+        assert row.protocol
+        assert row.parameters is None or 8 <= row.parameters <= 43090
+        assert row.model in (None, "bicubic", *PAPERS)
+        assert row.model is None or row.model == "bicubic" or row.source.startswith(row.model)
+
+
+@pytest.mark.parametrize(
+    ("source", "scale", "dataset", "method", "values", "parameters"),
+    [
+        ("g-idrn paper, Table 4", 2, "Set5", "G-IDRN", (38.09, 0.9608), 554),
+        ("g-idrn paper, Table 4", 2, "B100", "G-IDRN", (32.42, 0.9003), 554),
+        ("g-idrn paper, Table 4", 3, "Urban100", "LatticeNet", (28.19, 0.8513), 765),
+        ("g-idrn paper, Table 4", 3, "Manga109", "G-IDRN", (33.79, 0.9456), 565),
+        ("g-idrn paper, Table 4", 4, "Set14", "SRMDNF", (28.35, 0.7787), 1552),
+        ("g-idrn paper, Table 4", 4, "Urban100", "G-IDRN", (26.24, 0.7903), 580),
+        ("g-idrn paper, Table 4", 4, "Manga109", "Bicubic", (24.89, 0.7866), None),
+        ("g-idrn paper, Table 5", 4, "Set14", "G-IDRN", (28.64, 0.7826), None),
+        ("g-idrn paper, Table 6", 4, "B100", "IDRN (g=1)", (27.64, 0.7389), 2047),
+        ("rrlfn paper, Table 1", 2, "Urban100", "RRLFN", (32.17, 0.9285), 454),
+        ("rrlfn paper, Table 2", 4, "BSD100", "ECBSR", (27.48, 0.7393), 603),
+        ("rrlfn paper, Table 4", 4, "Set5", "RRLFN_ws_2_CL", (32.23, 0.8962), None),
+        ("ddsr paper, main tables", 2, "BSD200", "SRCNN", (31.38, 0.93, 6.80), None),
+        ("ddsr paper, main tables", 3, "Set5", "Bicubic", (30.39, 0.87, 3.10), None),
+        ("ddsr paper, main tables", 4, "Set14", "DDSR", (28.02, 0.77, 3.02), None),
+        ("ddsr paper, depth table", 3, "Set14", "DDSR-12", (29.50, 0.8287), None),
+        ("attentive-gan paper, results table", 4, "BSD100", "SRGAN", (28.81, 0.836), None),
+        ("nested-attn paper, results table", 4, "Set5", "nested-attn", (30.62, 0.8511), None),
+        ("LKDN (CVPR-W 2023), in the LKDN repository", 4, "Set5", "LKDN", (32.39, 0.8979), 322),
+        ("CATANet (CVPR 2025)", 2, "Urban100", "CATANet", (33.09,), 477),
+    ],
+)
+def test_rows_as_printed(source, scale, dataset, method, values, parameters):
+    row = one(source, scale, dataset, method)
+    assert row.values == dict(zip(("psnr", "ssim", "ifc"), values, strict=False))
+    assert row.parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("source", "scale", "method", "sets"),
+    [
+        ("g-idrn paper, Table 4", 2, "G-IDRN", {"Set5", "Set14", "B100", "Urban100", "Manga109"}),
+        ("g-idrn paper, Table 4", 3, "G-IDRN", {"Set5", "Set14", "B100", "Urban100", "Manga109"}),
+        ("g-idrn paper, Table 4", 4, "G-IDRN", {"Set5", "Set14", "B100", "Urban100", "Manga109"}),
+        ("rrlfn paper, Table 1", 2, "RRLFN", {"Urban100"}),
+        ("rrlfn paper, Table 2", 4, "RRLFN", {"Set14", "BSD100", "Urban100"}),
+        ("ddsr paper, main tables", 2, "DDSR", {"Set5", "Set14", "BSD200"}),
+        ("ddsr paper, main tables", 3, "DDSR", {"Set5", "Set14", "BSD200"}),
+        ("ddsr paper, main tables", 4, "DDSR", {"Set5", "Set14", "BSD200"}),
+        ("ddsr paper, depth table", 3, "DDSR-18", {"Set5", "Set14", "BSD200"}),
+        ("attentive-gan paper, results table", 4, "attentive-gan", {"Set5", "Set14", "BSD100"}),
+        ("nested-attn paper, results table", 4, "nested-attn", {"Set5", "Set14"}),
+    ],
+)
+def test_where_a_papers_own_network_has_the_highest_psnr(source, scale, method, sets):
+    rows = rows_of(source, scale)
+    top = {
+        s: max(r.values["psnr"] for r in rows if r.dataset == s) for s in {r.dataset for r in rows}
+    }
+    assert {
+        r.dataset for r in rows if r.method == method and r.values["psnr"] == top[r.dataset]
+    } == sets
+    assert {r.model for r in rows if r.method == method} == {source.split(" paper")[0]}
+
+
+def test_ddsr_is_below_fsrcnn_in_ifc_where_that_is_known():
+    source = "ddsr paper, main tables"
+    gains = {
+        (r.scale, r.dataset): {
+            name: r.values[name] - one(source, r.scale, r.dataset, "FSRCNN").values[name]
+            for name in r.values
+        }
+        for r in rows_of(source)
+        if r.method == "DDSR"
+    }
+    below = {cell for cell, gain in gains.items() if gain["ifc"] < 0}
+    assert below == {(2, "BSD200"), (3, "Set5"), (3, "Set14"), (3, "BSD200")}
+    assert [round(gains[scale, "BSD200"]["psnr"], 2) for scale in (2, 3, 4)] == [0.55, 0.57, 0.62]
+
+
+def test_edsr_and_rdn_lie_a_constant_below_their_values_on_luma():
+    known = {"EDSR": {"Set5": 32.46, "Set14": 28.80}, "RDN": {"Set5": 32.47, "Set14": 28.81}}
+    for method, luma in known.items():
+        for dataset, value in luma.items():
+            row = one("nested-attn paper, results table", 4, dataset, method)
+            assert 1.865 < value - row.values["psnr"] < 1.905
+            assert "RGB" in row.protocol
+
+
+def test_published_bicubic_rows_are_those_of_the_benchmarks(srx_data):
+    text = (srx_data / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| (Set\d+) \| x(\d) \| ([\d.]+) / ([\d.]+) \|", text, re.MULTILINE)
+    assert {(r.dataset, r.scale, r.values["psnr"], r.values["ssim"]) for r in rows_of(MOST)} == {
+        (dataset, int(scale), float(psnr), float(ssim)) for dataset, scale, psnr, ssim in found
+    }
+    assert {(r.model, r.protocol) for r in rows_of(MOST)} == {("bicubic", "luma-float chain")}
+
+
+def test_doubtful_figures_are_kept_and_carry_a_note():
+    table = "g-idrn paper, Table 4"
+    assert "32.22" in one(table, 2, "B100", "G-IDRN").note
+    assert one(table, 2, "Urban100", "G-IDRN").note == ""
+    for dataset in ("Set5", "Set14", "B100"):
+        copy, original = one(table, 4, dataset, "SMSR"), one(table, 4, dataset, "CARN")
+        assert copy.values == original.values
+        assert "CARN" in copy.note
+        assert original.note == ""
+    assert "x3" in one("g-idrn paper, Table 6", 4, "B100", "RFDN-L").note
+    assert "misprint" in one("ddsr paper, main tables", 2, "BSD200", "SRCNN").note
+    assert one("attentive-gan paper, results table", 4, "Set5", "Bicubic").note
+    assert all("recalled" in r.note for r in load_published() if r.method in ("SPAN", "DIPNet"))
+
+
+@pytest.mark.parametrize(
+    ("names", "scale"),
+    [
+        (("B100", "b100", "BSD100", "BSDS100", "bsd-100"), 4),
+        (("Set5", "set5", "SET5", "set_5"), 2),
+        (("BSD200", "bsds200", "B200"), 3),
+        (("Urban100", "urban100"), 4),
+        (("Manga109", "manga109"), 3),
+    ],
+)
+def test_a_set_is_found_under_its_usual_names(names, scale):
+    first, *others = [published_rows(scale, name) for name in names]
+    assert len(first) > 5
+    for name, other in zip(names[1:], others, strict=True):
+        assert other == [replace(row, dataset=name) for row in first]
+
+
+def test_rows_of_one_set_come_from_all_papers_that_call_it_differently():
+    found = published_rows(4, "BSD100")
+    assert {r.dataset for r in found} == {"BSD100"}
+    assert {"g-idrn", "rrlfn", "attentive-gan"} <= {r.model for r in found}
+    assert all(a.values["psnr"] <= b.values["psnr"] for a, b in pairwise(found))
+
+
+def test_rows_of_some_models_only():
+    found = published_rows(4, "Set14", models=["g-idrn", "nested-attn"])
+    assert [(r.model, r.values["psnr"], r.values["ssim"]) for r in found] == [
+        ("nested-attn", 26.93, 0.7440),
+        ("g-idrn", 28.64, 0.7824),
+        ("g-idrn", 28.64, 0.7826),
+    ]
+    assert published_rows(4, "Set14", models=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "dataset"), [(4, "DIV2K"), (4, ""), (3, "B1"), (8, "Set5"), (2, "BSD300")]
+)
+def test_an_unknown_set_has_no_rows(scale, dataset):
+    assert published_rows(scale, dataset) == []
+
+
+def test_the_file_is_part_of_the_package():
+    file = files("srcli.recipes") / "published.toml"
+    assert file.is_file()
+    assert parse_published(file.read_text(encoding="utf-8")) == load_published()
+    assert load_published() is load_published()
+
+
+def test_a_small_file_reads_as_written():
+    first = PublishedRow(
+        scale=2,
+        dataset="Set5",
+        method="A",
+        model="bicubic",
+        values={"psnr": 33.66, "ssim": 0.93},
+        parameters=None,
+        source="a paper, Table 1",
+        protocol="Y",
+    )
+    second = replace(first, method="B", model=None, values={"psnr": 34.0}, parameters=8.0)
+    third = replace(second, dataset="Set14", values={"psnr": 30.5, "ssim": 0.9}, note="odd")
+    assert parse_published(SMALL) == (first, second, third)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("protocol =", "protcol =", "no field 'protcol'.*did you mean 'protocol'"),
+        ("parameters = 8", "params = 8", "no field 'params'"),
+        ("scale = 2", 'scale = "2"', "must be a whole number, got '2'"),
+        ("scale = 2", "scale = 5", "x5: the scale must be 2, 3 or 4"),
+        ("scale = 2", "", "missing"),
+        ('["psnr", "ssim"]', '["psnr", "vmaf"]', "metrics must be"),
+        ('["psnr", "ssim"]', "[]", "metrics must be"),
+        ("33.66", '"33.66"', "must be a number"),
+        ("33.66", "true", "must be a number"),
+        ("33.66", "nan", "finite"),
+        ("parameters = 8", 'parameters = "8K"', "cannot hold '8K'"),
+        ("[30.5, 0.9]", "[30.5, 0.9, 4.1]", "B: more values than metrics"),
+        (", []]", "]", "A: 1 values for 2 sets"),
+        ('source = "a paper, Table 1"', "", "A: no source"),
+        ('method = "A"', 'method = "B"', "Table 1, x2 B: twice on Set5"),
+        ('sets = ["Set14"], text', 'sets = ["B100"], text', "B: a note on what is not there"),
+        ('{ method = "B", sets', '{ method = "A", sets', "A: a note on what is not there"),
+        ("[[table]]", "[[tables]]", "no field 'tables'"),
+        ("[[table]]", "[[table]", "Expected"),
+    ],
+)
+def test_a_damaged_file_is_refused(old, new, message):
+    assert old in SMALL
+    with pytest.raises(ValueError, match=message):
+        parse_published(SMALL.replace(old, new, 1))
+
+
+def test_reading_the_tables_needs_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from srcli.recipes.published import published_rows\n"
+        "print(len(published_rows(2, 'Set5')) > 9, {'torch', 'numpy', 'rich'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "True set()\n"
