@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, json_output, talk, write_json, write_text
-from srcli.errors import ExitCode, UsageError
+from srcli.cli.options import (
+    SCALES,
+    check_targets,
+    device,
+    json_output,
+    talk,
+    write_json,
+    write_text,
+)
+from srcli.errors import ExitCode
 
 if TYPE_CHECKING:
     from srcli.pipelines.bench import BenchOptions
@@ -129,13 +137,7 @@ class Size(click.ParamType[tuple[int, int]]):
     metavar="FILE",
     help="Write the tables as Markdown; '-' is stdout.",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|cuda:N|mps",
-    help="Where to compute.",
-)
+@device
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of PyTorch; default: its choice."
 )
@@ -148,7 +150,9 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     from srcli.cli.console import Console
     from srcli.pipelines.bench import bench
 
-    targets = _targets(options)
+    names = {"--json": "json_file", "--csv": "csv_file", "--markdown": "markdown_file"}
+    targets = {option: options[name] for option, name in names.items()}
+    check_targets(targets)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"], _settings(options), progress=console)
     if not options["quiet"]:
@@ -176,35 +180,17 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
     )
 
 
-def _targets(options: dict[str, Any]) -> dict[str, str]:
-    """Files to write, by option; refused before anything is measured.
-
-    Raises:
-        UsageError: If one cannot be written, or two go to standard output.
-    """
-    names = ("json", "csv", "markdown")
-    found = {name: options[f"{name}_file"] for name in names if options[f"{name}_file"]}
-    if list(found.values()).count("-") > 1:
-        raise UsageError("only one of --json, --csv and --markdown can go to standard output")
-    for name, target in found.items():
-        path = Path(target)
-        if path.is_dir() or not path.parent.is_dir():
-            reason = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
-            raise UsageError(f"--{name} {target}: cannot be written, {reason}")
-    return found
-
-
-def _write(result: Bench, targets: dict[str, str]) -> None:
+def _write(result: Bench, targets: dict[str, str | None]) -> None:
     import json
 
     from srcli.pipelines.bench_tables import csv_text, markdown
 
-    if "json" in targets:
-        write_json(targets["json"], json.dumps(result.as_json(), indent=2, allow_nan=False))
-    if "csv" in targets:
-        write_text(targets["csv"], csv_text(result))
-    if "markdown" in targets:
-        write_text(targets["markdown"], markdown(result))
+    if target := targets["--json"]:
+        write_json(target, json.dumps(result.as_json(), indent=2, allow_nan=False))
+    if target := targets["--csv"]:
+        write_text(target, csv_text(result))
+    if target := targets["--markdown"]:
+        write_text(target, markdown(result))
 
 
 def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:

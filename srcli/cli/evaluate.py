@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, json_output, machine, talk, write_json, write_text
+from srcli.cli.options import (
+    SCALES,
+    check_targets,
+    device,
+    json_output,
+    precision,
+    talk,
+    write_json,
+    write_text,
+)
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -118,7 +127,8 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
 )
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
-@machine
+@device
+@precision("Number format of the network; auto is fp32: hundredths of a decibel matter here.")
 @talk
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure models on sets of pictures, under a protocol that is printed with every table."""
@@ -127,8 +137,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.evaluation.watching import CropCollector, PictureSaver
 
     outputs = [given["json_file"], given["csv_file"], given["markdown"]]
-    if outputs.count("-") > 1:
-        raise UsageError("only one of --json, --csv and --markdown can go to standard output")
+    check_targets(dict(zip(("--json", "--csv", "--markdown"), outputs, strict=True)))
+    check_targets({"--html": given["html"]})
     crops = CropCollector()
     watchers: list[Watcher] = [crops] if given["html"] else []
     if given["save_images"]:
@@ -143,6 +153,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             progress=console,
         )
         _report(console, result)
+        if given["published"] and not result.published:
+            console.message("--published: no paper's figures for these sets and scales are known")
     if not given["quiet"]:
         from srcli.cli.eval_table import show
 

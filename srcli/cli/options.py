@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Command = Callable[..., Any]
 
@@ -24,14 +25,15 @@ def talk(command: Command) -> Command:
 
 def machine(command: Command) -> Command:
     """Add ``--device`` and ``--precision``."""
-    command = click.option(
-        "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        default="auto",
-        show_default=True,
-        help="Number format of the network; auto takes half precision for 8-bit pictures "
-        "where the machine computes it natively.",
+    command = precision(
+        "Number format of the network; auto takes half precision for 8-bit pictures where the "
+        "machine computes it natively."
     )(command)
+    return device(command)
+
+
+def device(command: Command) -> Command:
+    """Add ``--device``."""
     return click.option(
         "--device",
         default="auto",
@@ -39,6 +41,17 @@ def machine(command: Command) -> Command:
         metavar="auto|cpu|cuda|cuda:N|mps",
         help="Where to compute.",
     )(command)
+
+
+def precision(text: str) -> Callable[[Command], Command]:
+    """Return what adds ``--precision`` with a help text of its own."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        default="auto",
+        show_default=True,
+        help=text,
+    )
 
 
 def json_output(command: Command) -> Command:
@@ -49,6 +62,25 @@ def json_output(command: Command) -> Command:
         metavar="FILE",
         help="Write the result as JSON; '-' is standard output, then all else goes to stderr.",
     )(command)
+
+
+def check_targets(targets: Mapping[str, str | Path | None]) -> None:
+    """Refuse files that cannot be written before anything is computed.
+
+    Args:
+        targets: What options such as ``--json`` were given, by option; None where they were not.
+
+    Raises:
+        UsageError: If one cannot be written, or two go to standard output.
+    """
+    given = {option: str(target) for option, target in targets.items() if target}
+    if list(given.values()).count("-") > 1:
+        raise UsageError(f"only one of {', '.join(targets)} can go to standard output")
+    for option, target in given.items():
+        path = Path(target)
+        if target != "-" and (path.is_dir() or not path.parent.is_dir()):
+            reason = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+            raise UsageError(f"{option} {target}: cannot be written, {reason}")
 
 
 def write_json(target: str, text: str) -> None:
