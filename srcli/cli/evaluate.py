@@ -196,6 +196,12 @@ def _options(given: dict[str, Any]) -> EvalOptions:
 
 
 def _report(console: Console, result: Evaluation) -> None:
+    stored = sum(score.stored for score in result.scores)
+    if stored:
+        console.message(
+            f"{stored} of {len(result.scores)} scores are from former runs, with their times "
+            "(--no-cache measures anew)"
+        )
     for reason in dict.fromkeys(failure.reason for failure in result.failures):
         console.error(reason)
 

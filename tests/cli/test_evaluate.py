@@ -334,7 +334,10 @@ def test_adding_a_model_runs_that_model_only(srx, pictures, monkeypatch):
     first = read(srx("eval", "-m", "bicubic", *options))
     assert ran == [("bicubic", "a"), ("bicubic", "b")]
     ran.clear()
-    second = read(srx("eval", "-m", "bicubic", "-m", "g-idrn", *options))
+    result = srx("eval", "-m", "bicubic", "-m", "g-idrn", *options)
+    second = read(result)
+    assert "2 of 4 scores are from former runs" in result.err
+    assert [s["stored"] for s in second["pictures"]] == [True, False, True, False]
     assert ran == [("g-idrn", "a"), ("g-idrn", "b")]
     assert second["means"][0] == first["means"][0]
     ran.clear()

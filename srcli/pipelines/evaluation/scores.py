@@ -59,6 +59,8 @@ class PictureScore:
     """A value for every metric that was asked for; ``inf`` for equal pictures."""
     seconds: float | None
     """Time of the network alone; None for pictures that another program made."""
+    stored: bool = False
+    """Measured by a former run, its time too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,6 +176,7 @@ class SetRun:
                     model=label,
                     values={name: entry.values[name] for name in self._measure.metrics},
                     seconds=entry.seconds,
+                    stored=not entry.scoring,
                 )
             )
         shown = {label: e.sr for label, e in job.entries.items() if e.sr is not None}
