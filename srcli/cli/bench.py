@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.options import (
-    SCALES,
-    check_targets,
     device,
-    json_output,
+    several_models,
+    several_scales,
+    table_targets,
     talk,
     write_json,
     write_text,
+    written_tables,
 )
+from srcli.cli.tables import make_table
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -59,25 +61,8 @@ class Size(click.ParamType[tuple[int, int]]):
 
 
 @click.command(epilog=EXAMPLES)
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    default=("g-idrn",),
-    show_default=True,
-    help="A name of 'srx models' or a weights file; repeat to compare.",
-)
-@click.option(
-    "-s",
-    "--scale",
-    "scales",
-    type=SCALES,
-    multiple=True,
-    default=("4",),
-    show_default=True,
-    help="Enlargement; repeat for several.",
-)
+@several_models
+@several_scales
 @click.option(
     "--size",
     "sizes",
@@ -127,16 +112,7 @@ class Size(click.ParamType[tuple[int, int]]):
     type=click.IntRange(min=0),
     help="Strip shared by neighbouring tiles, input pixels; default: the model's.",
 )
-@json_output
-@click.option(
-    "--csv", "csv_file", metavar="FILE", help="Write a row for every speed; '-' is stdout."
-)
-@click.option(
-    "--markdown",
-    "markdown_file",
-    metavar="FILE",
-    help="Write the tables as Markdown; '-' is stdout.",
-)
+@written_tables
 @device
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of PyTorch; default: its choice."
@@ -150,11 +126,9 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     from srcli.cli.console import Console
     from srcli.pipelines.bench import bench
 
-    names = {"--json": "json_file", "--csv": "csv_file", "--markdown": "markdown_file"}
-    targets = {option: options[name] for option, name in names.items()}
-    check_targets(targets)
+    targets = table_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
-        result = bench(options["models"], _settings(options), progress=console)
+        result = bench(options["models"] or ("g-idrn",), _settings(options), progress=console)
     if not options["quiet"]:
         _show(result, to_stderr="-" in targets.values(), rounds=options["verbose"])
     _write(result, targets)
@@ -194,25 +168,13 @@ def _write(result: Bench, targets: dict[str, str | None]) -> None:
 
 
 def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:
-    from rich import box
     from rich.console import Console as RichConsole
-    from rich.table import Table
 
     from srcli.pipelines.bench_tables import notes, round_lines, tables
 
     out = RichConsole(stderr=to_stderr, highlight=False, markup=False)
     for each in tables(result):
-        table = Table(
-            title=each.title,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
-        for heading in each.labels:
-            table.add_column(heading, overflow="fold", min_width=min(len(heading), 12))
-        for heading in each.numbers:
-            table.add_column(heading, justify="right", no_wrap=True)
+        table = make_table(each.title, each.labels, each.numbers)
         for row in each.rows:
             table.add_row(*row)
         out.print(table)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from srcli.cli.tables import make_table
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
-    from rich.table import Table as RichTable
 
     from srcli.pipelines.evaluation.scores import Evaluation
     from srcli.pipelines.evaluation.tables import Row, Table
@@ -43,7 +44,8 @@ def _print(
 ) -> None:
     if not table.rows:
         return
-    columns = _columns(title, note, (*labels, *table.headings), len(labels))
+    columns = make_table(title, labels, table.headings)
+    columns.caption = note or None
     last = table.rows[0].group
     for row in table.rows:
         if row.group != last:
@@ -53,24 +55,6 @@ def _print(
             *_names(row)[-len(labels) :], *_cells(row), style="dim" if row.source else ""
         )
     console.print(columns)
-
-
-def _columns(title: str, note: str, headings: Sequence[str], left: int) -> RichTable:
-    from rich import box
-    from rich.table import Table as RichTable
-
-    columns = RichTable(
-        title=title,
-        title_justify="left",
-        caption=note or None,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for i, heading in enumerate(headings):
-        columns.add_column(heading, justify="left" if i < left else "right", overflow="fold")
-    return columns
 
 
 def _names(row: Row) -> list[str]:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.options import (
-    SCALES,
     check_targets,
     device,
-    json_output,
     precision,
+    several_models,
+    several_scales,
+    table_targets,
     talk,
     write_json,
     write_text,
+    written_tables,
 )
 from srcli.errors import ExitCode, UsageError
 
@@ -45,24 +47,8 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command(epilog=EXAMPLES)
-@click.option(
-    "-m",
-    "--model",
-    "models",
-    multiple=True,
-    help="A name of 'srx models' or a weights file; repeat to compare with the first. "
-    "[default: g-idrn]",
-)
-@click.option(
-    "-s",
-    "--scale",
-    "scales",
-    type=SCALES,
-    multiple=True,
-    default=("4",),
-    show_default=True,
-    help="Enlargement; repeat for several.",
-)
+@several_models
+@several_scales
 @click.option(
     "--data",
     "--hr",
@@ -120,9 +106,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations.")
 @click.option("--no-cost", is_flag=True, help="Leave out MACs and memory.")
 @click.option("--no-cache", is_flag=True, help="Measure everything anew and keep nothing.")
-@json_output
-@click.option("--csv", "csv_file", metavar="FILE", help="Write a line a picture; '-' is stdout.")
-@click.option("--markdown", metavar="FILE", help="Write the tables as Markdown; '-' is stdout.")
+@written_tables
 @click.option(
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
 )
@@ -136,8 +120,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.evaluation.run import evaluate
     from srcli.pipelines.evaluation.watching import CropCollector, PictureSaver
 
-    outputs = [given["json_file"], given["csv_file"], given["markdown"]]
-    check_targets(dict(zip(("--json", "--csv", "--markdown"), outputs, strict=True)))
+    targets = table_targets(given)
     check_targets({"--html": given["html"]})
     crops = CropCollector()
     watchers: list[Watcher] = [crops] if given["html"] else []
@@ -158,8 +141,12 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     if not given["quiet"]:
         from srcli.cli.eval_table import show
 
-        show(result, to_stderr="-" in outputs, verbose=given["verbose"])
-    _write(result, crops, given)
+        show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
+    _write(result, targets)
+    if given["html"]:
+        from srcli.pipelines.evaluation.page import html_page
+
+        write_text(str(given["html"]), html_page(result, crops.comparisons))
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
 
 
@@ -206,20 +193,15 @@ def _report(console: Console, result: Evaluation) -> None:
         console.error(reason)
 
 
-def _write(result: Evaluation, crops: Any, given: dict[str, Any]) -> None:  # noqa: ANN401
+def _write(result: Evaluation, targets: dict[str, str | None]) -> None:
     import json
 
-    if given["json_file"]:
-        write_json(given["json_file"], json.dumps(result.as_json(), indent=2, allow_nan=False))
-    if given["csv_file"]:
-        from srcli.pipelines.evaluation.spreadsheet import csv_text
+    from srcli.pipelines.evaluation.markdown import markdown
+    from srcli.pipelines.evaluation.spreadsheet import csv_text
 
-        write_text(given["csv_file"], csv_text(result))
-    if given["markdown"]:
-        from srcli.pipelines.evaluation.markdown import markdown
-
-        write_text(given["markdown"], markdown(result))
-    if given["html"]:
-        from srcli.pipelines.evaluation.page import html_page
-
-        write_text(str(given["html"]), html_page(result, crops.comparisons))
+    if target := targets["--json"]:
+        write_json(target, json.dumps(result.as_json(), indent=2, allow_nan=False))
+    if target := targets["--csv"]:
+        write_text(target, csv_text(result))
+    if target := targets["--markdown"]:
+        write_text(target, markdown(result))

@@ -64,6 +64,51 @@ def json_output(command: Command) -> Command:
     )(command)
 
 
+def several_models(command: Command) -> Command:
+    """Add ``--model``, to be repeated; nothing given stands for the flagship."""
+    return click.option(
+        "-m",
+        "--model",
+        "models",
+        multiple=True,
+        help="A name of 'srx models' or a weights file; repeat to compare. [default: g-idrn]",
+    )(command)
+
+
+def several_scales(command: Command) -> Command:
+    """Add ``--scale``, to be repeated."""
+    return click.option(
+        "-s",
+        "--scale",
+        "scales",
+        type=SCALES,
+        multiple=True,
+        default=("4",),
+        show_default=True,
+        help="Enlargement; repeat for several.",
+    )(command)
+
+
+def written_tables(command: Command) -> Command:
+    """Add ``--json``, ``--csv`` and ``--markdown``."""
+    for name, what in (("markdown", "the tables as Markdown"), ("csv", "a row for every value")):
+        command = click.option(
+            f"--{name}", f"{name}_file", metavar="FILE", help=f"Write {what}; '-' is stdout."
+        )(command)
+    return json_output(command)
+
+
+def table_targets(given: Mapping[str, Any]) -> dict[str, str | None]:
+    """Files of ``written_tables`` by option, checked.
+
+    Raises:
+        UsageError: If one cannot be written, or two go to standard output.
+    """
+    found = {f"--{name}": given[f"{name}_file"] for name in ("json", "csv", "markdown")}
+    check_targets(found)
+    return found
+
+
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:
     """Refuse files that cannot be written before anything is computed.
 
