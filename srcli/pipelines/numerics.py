@@ -7,7 +7,7 @@ import torch
 from srcli.errors import UsageError
 from srcli.inference.allocator import keep_freed_memory
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
-from srcli.training.loop import Numerics
+from srcli.training.numerics import Numerics
 
 
 def choose_numerics(

@@ -23,7 +23,7 @@ from srcli.recipes.files import load_recipe, recipe_name
 from srcli.recipes.overrides import apply_overrides
 from srcli.training.budget import parse_budget, parse_seconds
 from srcli.training.folder import RunFolder, RunRecord, file_digest
-from srcli.training.loop import Hooks, Numerics, Trainer
+from srcli.training.loop import Hooks, Trainer
 from srcli.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from srcli.data.training_set import TrainingSet
     from srcli.training.checkpoint import Position
+    from srcli.training.numerics import Numerics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +135,7 @@ class _Job:
             folder=options.out,
             hooks=hooks,
             checkpoint_seconds=checkpoint_seconds,
+            seed=options.seed,
         )
         try:
             return self._train(trainer)

@@ -112,7 +112,7 @@ def test_the_table_names_protocol_models_and_differences(srx, pictures):
     assert result.code == 0
     for text in (
         "protocol y", "MATLAB-compatible", "rgb8", "border of scale", "bicubic", "2 of 2",
-        "difference to bicubic", "mine/a", "553.6 K", "MiB",
+        "difference to bicubic", "mine/a", "mine, median", "553.6 K", "MiB",
     ):  # fmt: skip
         assert text in result.out
 

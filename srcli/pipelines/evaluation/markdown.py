@@ -57,6 +57,9 @@ def _scale(evaluation: Evaluation, scale: int) -> Iterator[str]:
         yield from (f"### ×{scale}: costs", "")
         yield from _table(costs, "model")
         yield from (tables.COST_NOTE, "")
+    yield from ("<details>", f"<summary>×{scale}: every picture, and medians</summary>", "")
+    yield from _table(tables.picture_table(evaluation, scale), "picture", "model")
+    yield from ("</details>", "")
 
 
 def _table(table: Table, *labels: str) -> Iterator[str]:

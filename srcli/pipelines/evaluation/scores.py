@@ -200,7 +200,8 @@ def _mean(group: Sequence[PictureScore], size: int) -> MeanScore:
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
     values = row.pop("values")
-    return _finite({**row, **values})
+    flat: dict[str, Any] = _finite({**row, **values})
+    return flat
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -114,6 +114,28 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
     return Table(headings=headings, rows=tuple(rows))
 
 
+def picture_table(evaluation: Evaluation, scale: int) -> Table:
+    """Every picture under every model; below each set the medians."""
+    rows = []
+    for dataset in sets_of(evaluation, scale):
+        scores = evaluation.of(scale, dataset)
+        rows += [
+            _value_row(evaluation, f"{dataset}/{each.picture}", each.model, each.values)
+            for each in sorted(scores, key=lambda score: score.picture)
+        ]
+        rows += [
+            _value_row(evaluation, f"{dataset}, median", mean.model, mean.medians)
+            for mean in evaluation.means(scale, dataset)
+        ]
+    headings = tuple(METRICS[name].heading for name in evaluation.metrics)
+    return Table(headings=headings, rows=tuple(rows))
+
+
+def _value_row(evaluation: Evaluation, group: str, model: str, values: dict[str, float]) -> Row:
+    cells = tuple(metric_value(values, name) for name in evaluation.metrics)
+    return Row(group=group, label=model, cells=cells)
+
+
 def difference_table(evaluation: Evaluation, scale: int) -> Table:
     """Differences to the first model, a column a metric, with their intervals."""
     names = [n for n in evaluation.metrics if any(d.metric == n for d in evaluation.differences)]

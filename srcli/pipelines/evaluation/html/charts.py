@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from srcli.pipelines.evaluation.markup import Markup, element
+from srcli.pipelines.evaluation.html.markup import Markup, element
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.pipelines.evaluation.axis import Axis
+    from srcli.pipelines.evaluation.html.axis import Axis
 
 BAR, GAP = 7, 2
 """Height of a bar and the space below it, in CSS pixels."""

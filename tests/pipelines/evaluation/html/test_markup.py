@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from srcli.pipelines.evaluation.markup import Markup, element, escape, join, start
+from srcli.pipelines.evaluation.html.markup import Markup, element, escape, join, start
 
 
 def test_text_is_escaped_once():

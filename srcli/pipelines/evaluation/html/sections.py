@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.pipelines.evaluation import charts, tables
-from srcli.pipelines.evaluation.axis import linear_axis
-from srcli.pipelines.evaluation.markup import Markup, element, join
-from srcli.pipelines.evaluation.scatter import Point, scatter_svg
+from srcli.pipelines.evaluation import tables
+from srcli.pipelines.evaluation.html import charts
+from srcli.pipelines.evaluation.html.axis import linear_axis
+from srcli.pipelines.evaluation.html.markup import Markup, element, join
+from srcli.pipelines.evaluation.html.scatter import Point, scatter_svg
 from srcli.pipelines.evaluation.scores import METRICS
 from srcli.pipelines.evaluation.tables import short
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from srcli.pipelines.evaluation.axis import Axis, linear_axis, log_axis
-from srcli.pipelines.evaluation.charts import percent, rule, svg
-from srcli.pipelines.evaluation.markup import Markup, element, join
+from srcli.pipelines.evaluation.html.axis import Axis, linear_axis, log_axis
+from srcli.pipelines.evaluation.html.charts import percent, rule, svg
+from srcli.pipelines.evaluation.html.markup import Markup, element, join
 from srcli.pipelines.evaluation.tables import short
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from srcli.pipelines.evaluation.axis import linear_axis, log_axis
+from srcli.pipelines.evaluation.html.axis import linear_axis, log_axis
 
 
 @pytest.mark.parametrize(

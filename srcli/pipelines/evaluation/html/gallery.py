@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from srcli.pipelines.evaluation import tables
-from srcli.pipelines.evaluation.markup import Markup, element, start
+from srcli.pipelines.evaluation.html.markup import Markup, element, start
 from srcli.pipelines.evaluation.scores import METRICS
 
 if TYPE_CHECKING:

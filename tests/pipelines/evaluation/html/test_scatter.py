@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from srcli.pipelines.evaluation.scatter import LETTER, LINE, NARROW, Point, scatter_svg
+from srcli.pipelines.evaluation.html.scatter import LETTER, LINE, NARROW, Point, scatter_svg
 
 
 def point(label, parameters, value, *, printed=False):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.pipelines.evaluation import charts, tables
-from srcli.pipelines.evaluation.axis import linear_axis
-from srcli.pipelines.evaluation.markup import Markup, element, join
+from srcli.pipelines.evaluation import tables
+from srcli.pipelines.evaluation.html import charts
+from srcli.pipelines.evaluation.html.axis import linear_axis
+from srcli.pipelines.evaluation.html.markup import Markup, element, join
+from srcli.pipelines.evaluation.html.sections import colour_of, lead_metric, note, scroll
 from srcli.pipelines.evaluation.scores import METRICS
-from srcli.pipelines.evaluation.sections import colour_of, lead_metric, note, scroll
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from srcli.pipelines.evaluation.axis import linear_axis
-from srcli.pipelines.evaluation.charts import (
+from srcli.pipelines.evaluation.html.axis import linear_axis
+from srcli.pipelines.evaluation.html.charts import (
     Bar,
     bars_svg,
     colour_of,

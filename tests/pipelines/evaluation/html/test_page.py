@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 import srcli
-from srcli.pipelines.evaluation.page import html_page
+from srcli.pipelines.evaluation.html.page import html_page
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from srcli import __version__
-from srcli.pipelines.evaluation import sections, tables
-from srcli.pipelines.evaluation.gallery import picture_card
-from srcli.pipelines.evaluation.markup import Markup, element, join, start
-from srcli.pipelines.evaluation.picture_table import pictures
+from srcli.pipelines.evaluation import tables
+from srcli.pipelines.evaluation.html import sections
+from srcli.pipelines.evaluation.html.gallery import picture_card
+from srcli.pipelines.evaluation.html.markup import Markup, element, join, start
+from srcli.pipelines.evaluation.html.picture_table import pictures
 from srcli.pipelines.evaluation.scores import METRICS
 
 if TYPE_CHECKING:
