@@ -26,7 +26,7 @@ def show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
         table = tables.score_table(result, scale)
         _print(console, f"x{scale}", table, ("set", "model"), note=_sources(table.rows))
         if verbose:
-            _print(console, f"x{scale}, pictures", _pictures(result, scale), ("set", "model"))
+            _print(console, f"x{scale}, pictures", tables.picture_table(result, scale), ("set", "model"))
         title = f"x{scale}, difference to {result.models[0]}"
         _print(console, title, _differences(result, scale), ("set", "model"))
         _print(
@@ -72,26 +72,6 @@ def _sources(rows: Sequence[Row]) -> str:
     found = dict.fromkeys(part for row in rows for part in (row.source or "").split("; ") if part)
     best = "* best of a set over all its pictures. " if any(row.best for row in rows) else ""
     return best + (f"Printed rows: {'; '.join(found)}." if found else "")
-
-
-def _pictures(result: Evaluation, scale: int) -> Table:
-    from srcli.pipelines.evaluation.scores import METRICS
-    from srcli.pipelines.evaluation.tables import Row, Table, metric_value, number
-
-    rows = [
-        Row(
-            group=f"{score.dataset}/{score.picture}",
-            label=score.model,
-            cells=(
-                *(metric_value(score.values, name) for name in result.metrics),
-                number(score.seconds, 3),
-            ),
-        )
-        for score in result.scores
-        if score.scale == scale
-    ]
-    headings = (*(METRICS[name].heading for name in result.metrics), "s")
-    return Table(headings=headings, rows=tuple(rows))
 
 
 def _differences(result: Evaluation, scale: int) -> Table:

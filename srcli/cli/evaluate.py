@@ -144,7 +144,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
     _write(result, targets)
     if given["html"]:
-        from srcli.pipelines.evaluation.page import html_page
+        from srcli.pipelines.evaluation.html.page import html_page
 
         write_text(str(given["html"]), html_page(result, crops.comparisons))
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
