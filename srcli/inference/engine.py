@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.inference.band import TorchBand
+from srcli.inference.colour import on_rgb
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ class TorchEngine:
     """Run a network on tiles; implements ``srcli.ports.engine.Engine``.
 
     Args:
-        network: Takes and gives (N, 3, H, W) RGB in [0, 1]; has ``scale``, ``multiple_of`` and
-            ``minimum``; with ``takes_levels`` it is told of how many levels the pixels were.
+        network: Takes and gives (N, 3, H, W) RGB in [0, 1], or Y where its ``colour`` is ``y``; has
+            ``scale``, ``multiple_of`` and ``minimum``; with ``takes_levels`` it is told of how many
+            levels the pixels were.
         device: Where it runs.
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
@@ -56,6 +58,7 @@ class TorchEngine:
         self._layout = torch.channels_last if last else torch.contiguous_format
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self._on_rgb = on_rgb(self.network)
         self._multiple = int(getattr(network, "multiple_of", 1))
         self._minimum = int(getattr(network, "minimum", 1))
         self._takes_levels = bool(getattr(network, "takes_levels", False))
@@ -127,7 +130,7 @@ class TorchEngine:
         half = None if exact else self.half
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             laid_out = padded.contiguous(memory_format=self._layout)
-            out: Tensor = self.network(laid_out, **self._keywords)
+            out: Tensor = self._on_rgb(laid_out, **self._keywords)
         return out[:, :, : height * self.scale, : width * self.scale].float()
 
     def _padding(self, length: int) -> int:

@@ -1,8 +1,8 @@
-"""Attention blocks: contrast-aware channel attention, asymmetric non-local residual block."""
+"""Attention blocks: channel attention from contrast or pools, asymmetric non-local block."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -72,6 +72,48 @@ class ContrastChannelAttention(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """Gate (N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         return torch.sigmoid(self.expand(F.relu(self.squeeze(contrast(x)))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gated (N, C, H, W)."""
+        return x * self.gate(x)
+
+
+class PooledChannelAttention(nn.Module):
+    """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
+
+    Args:
+        channels: Channels in and out.
+        reduction: How many times narrower the bottleneck of the gate is.
+        pool: ``avg``, ``max``, or ``both``: mean and maximum as two rows, joined into one.
+        kernel: Odd length of the convolution that runs along the channels.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        reduction: int = 16,
+        pool: Literal["avg", "max", "both"] = "both",
+        kernel: int = 3,
+    ) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"expected an odd kernel, got {kernel}")
+        self.average = pool in ("avg", "both")
+        self.maximum = pool in ("max", "both")
+        self.join = nn.Conv1d(self.average + self.maximum, 1, kernel, padding=kernel // 2)
+        self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
+        self.expand = nn.Conv2d(channels // reduction, channels, 1)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """Gate (N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        pools: list[Tensor] = []
+        if self.average:
+            pools.append(x.mean(dim=(2, 3)))
+        if self.maximum:
+            pools.append(x.amax(dim=(2, 3)))
+        joined: Tensor = self.join(torch.stack(pools, dim=1))
+        return torch.sigmoid(self.expand(F.relu(self.squeeze(joined.mT[..., None]))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""

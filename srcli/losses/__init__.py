@@ -19,11 +19,14 @@ LOSSES: dict[str, str] = {
     "l1": "srcli.losses.pixel:L1Loss",
     "l2": "srcli.losses.pixel:L2Loss",
     "high-frequency": "srcli.losses.high_frequency:HighFrequencyLoss",
+    "contrastive": "srcli.losses.contrastive:ContrastiveLoss",
 }
 
 
 class WeightedLoss(nn.Module):
     """A weighted sum of named losses.
+
+    A loss with ``takes_lr`` is told LR as well.
 
     Args:
         terms: Names, weights and options.
@@ -47,12 +50,31 @@ class WeightedLoss(nn.Module):
             except (TypeError, ValueError) as error:
                 raise RecipeError(f"loss {term.name}: {error}") from error
 
-    def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
-        """Compare (N, C, H, W) with the same shape; a scalar."""
+    def forward(self, sr: Tensor, hr: Tensor, lr: Tensor | None = None) -> Tensor:
+        """Compare (N, C, sH, sW) with the same shape; a scalar.
+
+        Args:
+            sr: The network's output.
+            hr: What it should be.
+            lr: Its input (N, C, H, W); may be left out where no loss takes it.
+
+        Raises:
+            ValueError: If a loss takes LR and there is none.
+        """
         values: list[Tensor] = [
-            weight * term(sr, hr) for weight, term in zip(self.weights, self.terms, strict=True)
+            weight * self._value(term, sr, hr, lr)
+            for weight, term in zip(self.weights, self.terms, strict=True)
         ]
         total = values[0]
         for value in values[1:]:
             total = total + value
         return total
+
+    def _value(self, term: nn.Module, sr: Tensor, hr: Tensor, lr: Tensor | None) -> Tensor:
+        pictures = [sr, hr]
+        if getattr(term, "takes_lr", False):
+            if lr is None:
+                raise ValueError(f"{type(term).__name__} needs LR")
+            pictures.append(lr)
+        value: Tensor = term(*pictures)
+        return value

@@ -185,7 +185,8 @@ def load_model(model: str, scale: int | None = None) -> nn.Module:
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
 
     Returns:
-        The network, taking and giving (N, 3, H, W) RGB in [0, 1].
+        The network, taking and giving (N, 3, H, W) RGB in [0, 1], or (N, 1, H, W) where its
+        ``colour`` is ``y``: Y / 255, from 16/255 to 235/255.
 
     Raises:
         ModelError: If there is no such model, scale or file.

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention, attend, contrast
+from srcli.layers.attention import (
+    AsymmetricNonLocal,
+    ContrastChannelAttention,
+    PooledChannelAttention,
+    attend,
+    contrast,
+)
 
 
 def test_contrast_is_deviation_plus_mean():
@@ -38,6 +44,41 @@ def test_channel_attention_scales_each_channel_by_its_gate():
     gate = torch.sigmoid(hidden @ layer.expand.weight.flatten(1).T + layer.expand.bias)
     torch.testing.assert_close(layer(x), x * gate[:, :, None, None])
     assert sum(p.numel() for p in layer.parameters()) == 4 * 2 + 2 + 2 * 4 + 4
+
+
+@pytest.mark.parametrize("pool", ["avg", "max", "both"])
+def test_pooled_attention_joins_its_pools_along_the_channels(pool):
+    torch.manual_seed(0)
+    layer = PooledChannelAttention(channels=8, reduction=4, pool=pool)
+    x = torch.randn(2, 8, 5, 6)
+    pools = {"avg": x.mean(dim=(2, 3)), "max": x.flatten(2).max(dim=2).values}
+    rows = [pools[key] for key in pools if pool in (key, "both")]
+    weight, bias = layer.join.weight, layer.join.bias
+    assert bias is not None
+    joined = torch.empty(2, 8)
+    for channel in range(8):
+        total = bias[0]
+        for row, values in enumerate(rows):
+            for step in (-1, 0, 1):
+                if 0 <= channel + step < 8:
+                    total = total + weight[0, row, step + 1] * values[:, channel + step]
+        joined[:, channel] = total
+    assert layer.squeeze.bias is not None
+    assert layer.expand.bias is not None
+    hidden = torch.relu(joined @ layer.squeeze.weight.flatten(1).T + layer.squeeze.bias)
+    gate = torch.sigmoid(hidden @ layer.expand.weight.flatten(1).T + layer.expand.bias)
+    torch.testing.assert_close(layer(x), x * gate[:, :, None, None])
+
+
+@pytest.mark.parametrize(("pool", "count"), [("both", 587), ("avg", 584), ("max", 584)])
+def test_pooled_attention_has_the_derived_parameters(pool, count):
+    layer = PooledChannelAttention(channels=64, pool=pool)
+    assert sum(p.numel() for p in layer.parameters()) == count
+
+
+def test_pooled_attention_refuses_an_even_kernel():
+    with pytest.raises(ValueError, match="odd kernel"):
+        PooledChannelAttention(channels=16, kernel=2)
 
 
 def naive(layer, x):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from srcli.imaging.resize import resize
-from srcli.layers.resize import bicubic_phases, bicubic_resize
+from srcli.layers.resize import BicubicSkip, bicubic_phases, bicubic_resize
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4)])
@@ -51,3 +51,22 @@ def test_phases_by_hand():
     axis = torch.tensor([-0.0234375, 0.2265625, 0.8671875, -0.0703125])
     torch.testing.assert_close(kernels[0], torch.outer(a := torch.cat([axis, torch.zeros(1)]), a))
     torch.testing.assert_close(kernels.sum(dim=(1, 2)), torch.ones(4))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 5), (9, 12)])
+def test_the_skip_adds_what_matlab_s_resize_gives(scale, size):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 3, *size, generator=generator)
+    out = torch.rand(2, 3, scale * size[0], scale * size[1], generator=generator)
+    found = BicubicSkip(scale=scale)(out, x)
+    torch.testing.assert_close(found, out + bicubic_resize(x, scale), atol=1e-6, rtol=0)
+
+
+def test_the_skip_stays_exact_in_half_precision():
+    x = torch.rand(1, 3, 6, 7)
+    skip = BicubicSkip(scale=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = skip(torch.zeros(1, 3, 24, 28, dtype=torch.bfloat16), x)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, bicubic_resize(x, 4), atol=1e-6, rtol=0)

@@ -1,0 +1,204 @@
+"""Generator of the attention-recurrent GAN: attention maps refined step by step (about 2020)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.dense import ResidualDenseBlock, ResidualPlainBlock
+from srcli.layers.recurrent import ConvGRU
+from srcli.layers.resize import BicubicSkip, bicubic_phases
+
+
+class AttentiveGenerator(nn.Module):
+    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the published model, which is x4 only.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels C of all feature maps.
+        steps: Time steps T of the attention; 0 leaves attention out.
+        start: Value of the map A_0 before the first step.
+        rdb: Blocks of a time step: residual dense ones, or plain convolutions of about their size.
+        num_rdb: How many of them a time step has.
+        growth: Channels that each convolution of a dense block adds.
+        rdb_depth: 3x3 convolutions of a block.
+        mapping_depth: Convolutions of the mapping.
+        image_skip: Add the bicubic enlargement of the input to the output; the published model
+            makes the whole picture itself.
+    """
+
+    colour = "rgb"
+    minimum = 1
+    multiple_of = 1
+    edge = 4
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        steps: int = 4,
+        start: float = 0.5,
+        rdb: Literal["dense", "plain"] = "dense",
+        num_rdb: int = 3,
+        growth: int = 32,
+        rdb_depth: int = 4,
+        mapping_depth: int = 8,
+        image_skip: bool = False,
+    ) -> None:
+        super().__init__()
+        if steps < 0 or mapping_depth < 1:
+            raise ValueError(
+                f"expected steps of at least 0 and a mapping_depth of at least 1, "
+                f"got {steps} and {mapping_depth}"
+            )
+        self.scale = scale
+        self.num_maps = steps
+        self.start = start
+
+        def block() -> nn.Module:
+            if rdb == "plain":
+                return ResidualPlainBlock(channels=channels, depth=rdb_depth)
+            return ResidualDenseBlock(channels=channels, growth=growth, depth=rdb_depth)
+
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.shallow = nn.Conv2d(channels, channels, 3, padding=1)
+        self.attention = (
+            AttentionStep([block() for _ in range(num_rdb)], channels=channels) if steps else None
+        )
+        inputs = channels + 1 if steps else channels
+        self.mapping = nn.ModuleList(
+            nn.Conv2d(channels if i else inputs, channels, 3, padding=1)
+            for i in range(mapping_depth)
+        )
+        self.up = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
+        self.skip = BicubicSkip(scale=scale) if image_skip else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
+        return self.attend(x)[0]
+
+    def attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Enlarge, and give the attention maps as well.
+
+        Args:
+            x: (N, 3, H, W) in [0, 1].
+
+        Returns:
+            SR (N, 3, scale H, scale W), not clipped, and A_1 .. A_T, each (N, 1, H, W) in [0, 1],
+            larger where there is more to do.
+        """
+        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
+            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        features: Tensor = self.shallow(F.relu(self.head(x)))
+        mapped, maps = features, self._maps(features)
+        if maps:
+            mapped = torch.cat([features, maps[-1]], dim=1)
+        for convolution in self.mapping:
+            mapped = F.relu(convolution(mapped))
+        out = F.pixel_shuffle(self.up(mapped + features), self.scale)
+        if self.skip is not None:
+            out = self.skip(out, x)
+        return out, maps
+
+    def _maps(self, features: Tensor) -> list[Tensor]:
+        if self.attention is None:
+            return []
+        state: Tensor | None = None
+        before = torch.full_like(features[:, :1], self.start)
+        maps: list[Tensor] = []
+        for _ in range(self.num_maps):
+            before, state = self.attention(features, before, state)
+            maps.append(before)
+        return maps
+
+    @torch.no_grad()
+    def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
+        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+
+        Without the image skip, twelve channels of the shallow features begin as copies of the
+        picture, moved by a pixel to each of its four corners, so that one 3x3 convolution over
+        them sees the 5x5 pixels that bicubic interpolation needs.
+
+        Args:
+            deep_gain: Factor on the initial weights of what is added to that.
+
+        Raises:
+            ValueError: If there are fewer than twelve channels.
+        """
+        assert self.up.bias is not None
+        self.up.bias.zero_()
+        self.up.weight.mul_(deep_gain)
+        if self.skip is None:
+            self._carry_the_picture(deep_gain)
+
+    def _carry_the_picture(self, deep_gain: float) -> None:
+        carriers = 3 * len(CORNERS)
+        if self.head.out_channels < carriers:
+            raise ValueError(f"expected at least {carriers} channels to begin as bicubic")
+        last = self.mapping[-1]
+        assert isinstance(last, nn.Conv2d)
+        # Small and not zero: behind a ReLU, zeros would never learn.
+        last.weight[:carriers] *= deep_gain
+        self.head.weight[:carriers] = 0.0
+        self.shallow.weight[:carriers] = 0.0
+        self.up.weight[:, :carriers] = 0.0
+        for convolution in (self.head, self.shallow, last):
+            assert convolution.bias is not None
+            convolution.bias[:carriers] = 0.0
+        phases = self.scale * self.scale
+        for number, (down, right) in enumerate(CORNERS):
+            kernels = _corner(bicubic_phases(self.scale), down, right)
+            for colour in range(3):
+                channel = 3 * number + colour
+                self.head.weight[channel, colour, 1 + down, 1 + right] = 1.0
+                self.shallow.weight[channel, channel, 1, 1] = 1.0
+                self.up.weight[colour * phases : (colour + 1) * phases, channel] = kernels
+
+
+CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+"""Where the copies of the picture look, in rows and columns."""
+
+
+def _corner(kernels: Tensor, down: int, right: int) -> Tensor:
+    """3x3 share of 5x5 kernels that a copy of the picture, moved by one pixel each way, covers.
+
+    The middle row and column are seen by two copies (the centre by four), which share them.
+    """
+    share = torch.ones(5)
+    share[2] = 0.5
+    halved = kernels * share[:, None] * share[None, :]
+    return halved[:, 1 + down : 4 + down, 1 + right : 4 + right]
+
+
+class AttentionStep(nn.Module):
+    """One time step: features and map to blocks, a recurrent unit, and the next map.
+
+    Args:
+        blocks: Each maps ``channels`` to ``channels``.
+        channels: Channels of features and state.
+    """
+
+    def __init__(self, blocks: list[nn.Module], *, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels + 1, channels, 3, padding=1)
+        self.blocks = nn.Sequential(*blocks)
+        self.unit = ConvGRU(channels=channels)
+        self.last = nn.Conv2d(channels, 1, 3, padding=1)
+
+    def forward(
+        self, features: Tensor, before: Tensor, state: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the next map and the next state.
+
+        Args:
+            features: F_0, (N, C, H, W).
+            before: A_{t-1}, (N, 1, H, W).
+            state: h_{t-1}, (N, C, H, W); None at the first step.
+        """
+        x = F.relu(self.first(torch.cat([features, before], dim=1)))
+        state = self.unit(self.blocks(x), state)
+        return torch.sigmoid(self.last(state)), state

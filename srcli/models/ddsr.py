@@ -1,0 +1,184 @@
+"""DDSR: deconvolution first, then a deep mapping at full size, on Y alone (software journal)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from srcli.errors import ModelError
+from srcli.imaging.resize import cubic
+from srcli.layers.precision import full_precision
+
+
+class DDSR(nn.Module):
+    """Enlarge Y / 255 by ``scale``; the defaults are the paper's final model, DDSR-18.
+
+    A transposed convolution makes F1 at full size; ``depth - 1`` layers of 3x3 convolution and
+    PReLU map it; the last convolution takes the sum of both. That sum stands before the last
+    convolution because F1 has many maps and the output one.
+
+    Args:
+        scale: 2, 3 or 4.
+        depth: Convolutions after the transposed one, the last included (6, 12, 18).
+        channels: Maps of every layer.
+        deconv_kernel: Edge of the transposed convolution's kernel (3, 5, 7).
+        residual: Add F1 to the mapping's output.
+        slope: Start value of the PReLUs' slopes, one a channel.
+        last_std: Standard deviation of the last convolution's first weights; 0 takes He's.
+    """
+
+    colour = "y"
+    minimum = 1
+    multiple_of = 1
+    edge = 4
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        depth: int = 18,
+        channels: int = 64,
+        deconv_kernel: int = 3,
+        residual: bool = True,
+        slope: float = 0.25,
+        last_std: float = 1e-3,
+    ) -> None:
+        super().__init__()
+        if depth < 2:
+            raise ValueError(f"depth must be at least 2, got {depth}")
+        self.scale = scale
+        self.residual = residual
+        padding, extra = deconv_geometry(deconv_kernel, scale)
+        self.up = nn.ConvTranspose2d(
+            1, channels, deconv_kernel, stride=scale, padding=padding, output_padding=extra
+        )
+        self.act = nn.PReLU(channels, init=slope)
+        layers: list[nn.Module] = []
+        for _ in range(depth - 1):
+            layers += [
+                nn.Conv2d(channels, channels, 3, padding=1),
+                nn.PReLU(channels, init=slope),
+            ]
+        self.body = nn.Sequential(*layers)
+        self.last = nn.Conv2d(channels, 1, 3, padding=1)
+        self._initialise(slope, last_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, 1, H, W), Y / 255, to (N, 1, scale H, scale W), not clipped."""
+        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 1):
+            raise ValueError(f"expected (N, 1, H, W), got {tuple(x.shape)}")
+        # What carries the picture past the mapping is kept exact: half precision would cost it
+        # 8-bit steps.
+        with full_precision(x.device):
+            first: Tensor = self.act(self.up(x.float()))
+        deep: Tensor = self.body(first)
+        with full_precision(x.device):
+            out: Tensor = self.last(first + deep if self.residual else deep.float())
+        return out
+
+    @torch.no_grad()
+    def _initialise(self, slope: float, last_std: float) -> None:
+        """He's normal distribution for PReLU (He et al. 2015); biases are zero."""
+        gain = math.sqrt(2.0 / (1.0 + slope * slope))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                inputs = float(module.weight[0].numel())
+                if isinstance(module, nn.ConvTranspose2d):
+                    # An output pixel gets one product in stride * stride of those of a kernel.
+                    inputs = module.weight[0, 0].numel() / self.scale**2
+                module.weight.normal_(0.0, gain / math.sqrt(inputs))
+                assert module.bias is not None
+                module.bias.zero_()
+        if last_std:
+            self.last.weight.normal_(0.0, last_std)
+
+    @torch.no_grad()
+    def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
+        """Make the untrained network a bicubic enlargement, plus a little of its other maps.
+
+        One map of F1 becomes the picture itself, every LR pixel at one HR pixel and zeros between.
+        Some maps of the mapping carry it, a pixel a layer, to a grid of places; the last
+        convolution weights what it finds there. No value on the way is negative, so that the
+        PReLUs change none.
+
+        Args:
+            deep_gain: Factor on the last convolution's first weights for all other maps.
+
+        Raises:
+            ModelError: If there are too few layers or maps for it.
+        """
+        convs = [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
+        kernel = self.up.kernel_size[0]
+        tap = kernel // 2
+        offset = tap - deconv_geometry(kernel, self.scale)[0]
+        reach = bicubic_reach(self.scale, offset=offset, steps=len(convs))
+        places = sorted(itertools.product(reach, repeat=2), key=lambda place: place != (0, 0))
+        if len(places) > self.last.in_channels:
+            raise ModelError(
+                f"a bicubic start takes {len(places)} channels or more, not "
+                f"{self.last.in_channels}; set start_from_bicubic=false"
+            )
+        self.up.weight[0, : len(places)] = 0
+        self.up.weight[0, 0, tap, tap] = 1
+        self.last.weight.mul_(deep_gain)
+        for number, (down, right) in enumerate(places):
+            self.last.weight[0, number] = torch.outer(reach[down], reach[right])
+            for layer, conv in enumerate(convs):
+                conv.weight[number] = 0
+                # Where it need not move, the picture comes from F1 itself, which nothing rounds.
+                if number or not self.residual:
+                    row, column = (1 + _step(side, layer) for side in (down, right))
+                    conv.weight[number, number if layer else 0, row, column] = 1
+
+
+def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
+    """Padding and output padding with which a transposed convolution enlarges by ``scale`` exactly.
+
+    Args:
+        kernel: Its edge.
+        scale: Its stride.
+    """
+    padding = max(0, -(-(kernel - scale) // 2))
+    return padding, scale - kernel + 2 * padding
+
+
+def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
+    """Say how 3-tap kernels on shifted copies make bicubic interpolation, along one axis.
+
+    The copies show the picture at full size: LR pixel i at HR pixel ``scale * i + offset``, zeros
+    elsewhere.
+
+    Args:
+        scale: 2, 3 or 4.
+        offset: See above.
+        steps: The farthest shift there can be, in HR pixels.
+
+    Returns:
+        Kernels (3,), to be correlated, by the shift of the copy: its value at HR pixel q is the
+        picture's at q + shift.
+
+    Raises:
+        ModelError: If the shifts do not reach as far as the interpolation.
+    """
+    kernels: dict[int, Tensor] = {}
+    for place in range(-3 * scale, 3 * scale + 1):
+        weight = float(cubic(np.array((offset - place + 0.5) / scale - 0.5)))
+        if not weight:
+            continue
+        shift = max(-steps, min(3 * round(place / 3), steps))
+        if abs(place - shift) > 1:
+            raise ModelError(
+                f"a bicubic start takes {abs(place)} layers or more, not {steps + 1}; "
+                "set start_from_bicubic=false"
+            )
+        kernels.setdefault(shift, torch.zeros(3))[1 + place - shift] = weight
+    return kernels
+
+
+def _step(way: int, layer: int) -> int:
+    """Return the step, -1, 0 or 1, of a layer (from 0) on the way to a place."""
+    return int(math.copysign(layer < abs(way), way))

@@ -1,0 +1,163 @@
+"""Both readings of the attentive GAN's discriminator: an auto-encoder and a classifier."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.errors import RecipeError
+from srcli.recipes.fields import check_options, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WIDTHS = (64, 64, 128, 128, 256, 256, 256)
+STRIDES = (1, 2, 1, 2, 1, 2, 1)
+
+
+class AutoEncoder(nn.Module):
+    """Rebuild a picture through a narrow middle; the reading that fits the paper's equations.
+
+    Args:
+        size: Edge of the pictures in training, which must divide by the product of the strides;
+            the network itself takes any size that does.
+        widths: Channels after each convolution of the encoder.
+        strides: Their strides.
+        decoder: Channels after each doubling of the size in the decoder.
+        slope: Negative slope of the leaky ReLUs.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 96,
+        widths: tuple[int, ...] = WIDTHS,
+        strides: tuple[int, ...] = STRIDES,
+        decoder: tuple[int, ...] = (128, 64, 64),
+        slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if 2 ** len(decoder) != prod(strides):
+            raise ValueError(
+                f"decoder={decoder} enlarges by {2 ** len(decoder)}, "
+                f"strides={strides} shrink by {prod(strides)}"
+            )
+        self.multiple_of = prod(strides)
+        self.slope = slope
+        self._check(size, size)
+        self.encoder = _convolutions(widths, strides)
+        inputs = (widths[-1], *decoder)
+        self.decoder = nn.ModuleList(
+            nn.Conv2d(before, 4 * after, 3, padding=1)
+            for before, after in zip(inputs, decoder, strict=False)
+        )
+        self.last = nn.Conv2d(decoder[-1], 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rebuild (N, 3, H, W), both sides a multiple of ``multiple_of``; the same shape."""
+        _expect_pictures(x)
+        self._check(*x.shape[2:])
+        for convolution in self.encoder:
+            x = F.leaky_relu(convolution(x), self.slope)
+        for convolution in self.decoder:
+            x = F.leaky_relu(F.pixel_shuffle(convolution(x), 2), self.slope)
+        out: Tensor = self.last(x)
+        return out
+
+    def _check(self, height: int, width: int) -> None:
+        if height % self.multiple_of or width % self.multiple_of:
+            raise ValueError(
+                f"expected pictures with sides that divide by {self.multiple_of}, "
+                f"got {height}x{width}"
+            )
+
+
+class Classifier(nn.Module):
+    """Tell real pictures from made ones: convolutions, then two fully connected layers.
+
+    The paper's last sigmoid belongs to its loss and is taken there, on logits, where it is exact.
+
+    Args:
+        size: Edge of the pictures; it takes no other.
+        widths: Channels after each convolution.
+        strides: Their strides.
+        hidden: Width of the first fully connected layer.
+        slope: Negative slope of the leaky ReLUs.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 96,
+        widths: tuple[int, ...] = WIDTHS,
+        strides: tuple[int, ...] = STRIDES,
+        hidden: int = 1024,
+        slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.slope = slope
+        self.encoder = _convolutions(widths, strides)
+        edge = size
+        for stride in strides:
+            edge = -(-edge // stride)
+        self.hidden = nn.Linear(widths[-1] * edge * edge, hidden)
+        self.last = nn.Linear(hidden, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, 1) of (N, 3, size, size) being real."""
+        _expect_pictures(x)
+        if x.shape[2:] != (self.size, self.size):
+            raise ValueError(
+                f"expected pictures of {self.size}x{self.size}, got {x.shape[2]}x{x.shape[3]}"
+            )
+        for convolution in self.encoder:
+            x = F.leaky_relu(convolution(x), self.slope)
+        x = F.leaky_relu(self.hidden(x.flatten(1)), self.slope)
+        out: Tensor = self.last(x)
+        return out
+
+
+DISCRIMINATORS: dict[str, type[nn.Module]] = {"ae": AutoEncoder, "fc": Classifier}
+
+
+def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> nn.Module:
+    """Build an untrained discriminator.
+
+    Args:
+        name: A key of ``DISCRIMINATORS``.
+        size: Edge of the pictures it will see.
+        options: Keyword arguments of its constructor that differ from the defaults.
+
+    Raises:
+        RecipeError: If the name, the size or an option does not fit.
+    """
+    if name not in DISCRIMINATORS:
+        raise unknown("discriminator", name, "the recipe", DISCRIMINATORS)
+    where = f"discriminator {name}"
+    constructor = DISCRIMINATORS[name]
+    checked = check_options(constructor, options, where)
+    if "size" in checked:
+        raise RecipeError(f"{where}: the size is that of the patches; leave it out")
+    try:
+        return constructor(size=size, **checked)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def _convolutions(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList:
+    if len(widths) != len(strides) or not widths:
+        raise ValueError(f"expected as many widths as strides, got {widths} and {strides}")
+    return nn.ModuleList(
+        nn.Conv2d(before, after, 3, stride=stride, padding=1)
+        for before, after, stride in zip((3, *widths), widths, strides, strict=False)
+    )
+
+
+def _expect_pictures(x: Tensor) -> None:
+    if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
+        raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")

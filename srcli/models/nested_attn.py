@@ -1,0 +1,145 @@
+"""Nested attention residual network: loops of attention residual blocks inside loops (2023)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.attention import PooledChannelAttention
+from srcli.layers.resize import BicubicSkip
+
+
+class NestedAttention(nn.Module):
+    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the model as it was published.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels of the body.
+        levels: Depth of the nesting, attention blocks counted: 1 is a single block.
+        branches: Modules of the level below in each loop.
+        ca: Channel attention in the blocks.
+        pool: Global pools that the attention sees.
+        reduction: How many times narrower its bottleneck is.
+        ca_kernel: Odd length of its convolution along the channels.
+        accumulate: How a loop joins its input and the outputs of its modules: all side by side
+            under a 1x1 convolution, or added up.
+    """
+
+    colour = "rgb"
+    minimum = 1
+    multiple_of = 1
+    edge = 4
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        levels: int = 3,
+        branches: int = 4,
+        ca: bool = True,
+        pool: Literal["avg", "max", "both"] = "both",
+        reduction: int = 16,
+        ca_kernel: int = 3,
+        accumulate: Literal["concat", "sum"] = "concat",
+    ) -> None:
+        super().__init__()
+        if levels < 1 or branches < 1:
+            raise ValueError(f"levels={levels} and branches={branches} must be at least 1")
+        self.scale = scale
+
+        def attention() -> nn.Module:
+            if not ca:
+                return nn.Identity()
+            return PooledChannelAttention(
+                channels=channels, reduction=reduction, pool=pool, kernel=ca_kernel
+            )
+
+        def level(number: int) -> nn.Module:
+            if number == 0:
+                return AttentionResidualBlock(channels=channels, attention=attention())
+            inner = [level(number - 1) for _ in range(branches)]
+            return NestedLoop(inner, channels=channels, concatenate=accumulate == "concat")
+
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = level(levels - 1)
+        # x4 in two steps of x2, as the EDSR family does; x2 and x3 in one.
+        steps = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
+        self.up = nn.Sequential()
+        for factor in steps:
+            self.up.append(nn.Conv2d(channels, channels * factor**2, 3, padding=1))
+            self.up.append(nn.PixelShuffle(factor))
+        self.last = nn.Conv2d(channels, 3, 3, padding=1)
+        self.skip = BicubicSkip(scale=scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
+        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
+            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        out: Tensor = self.last(self.up(self.body(self.head(x))))
+        # The image path carries the picture itself and stays in fp32, whatever the rest does.
+        summed: Tensor = self.skip(out, x)
+        return summed
+
+    @torch.no_grad()
+    def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
+        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+
+        Args:
+            deep_gain: Factor on the initial weights of the last convolution.
+        """
+        self.last.weight.mul_(deep_gain)
+        assert self.last.bias is not None
+        self.last.bias.zero_()
+
+
+class AttentionResidualBlock(nn.Module):
+    """ARB: two 3x3 convolutions, channel attention, and the input added.
+
+    Args:
+        channels: Channels in and out.
+        attention: Maps (N, C, H, W) to the same shape.
+    """
+
+    def __init__(self, *, channels: int, attention: nn.Module) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.attention = attention
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        out: Tensor = self.attention(self.second(F.relu(self.first(x))))
+        return out + x
+
+
+class NestedLoop(nn.Module):
+    """One loop: modules in a row, all their outputs joined, a convolution, the input added.
+
+    Args:
+        modules: The level below; each maps ``channels`` to ``channels``.
+        channels: Channels in and out.
+        concatenate: Join by a 1x1 convolution over all; else add them up.
+    """
+
+    def __init__(self, modules: list[nn.Module], *, channels: int, concatenate: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(modules)
+        joined = (len(modules) + 1) * channels
+        self.fuse = nn.Conv2d(joined, channels, 1) if concatenate else None
+        self.last = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        kept = [x]
+        for block in self.blocks:
+            kept.append(block(kept[-1]))
+        if self.fuse is None:
+            joined = torch.stack(kept).sum(dim=0)
+        else:
+            joined = self.fuse(torch.cat(kept, dim=1))
+        out: Tensor = self.last(joined)
+        return out + x

@@ -1,0 +1,202 @@
+"""RRLFN: re-parameterised residual local feature network (university journal, 2025)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.errors import ModelError
+from srcli.layers.precision import full_precision
+from srcli.layers.reparameterised import ReparameterisedConv, deploy_units, unfold_units
+from srcli.layers.resize import bicubic_phases
+from srcli.layers.spatial_attention import EnhancedSpatialAttention
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+"""Shifts (rows, columns) by which the bicubic start copies the picture."""
+
+
+class RRLFN(nn.Module):
+    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's network in training form.
+
+    The deployed form has one 3x3 kernel where the training form adds branches: RLFN-S (Kong et al.
+    2022) with ReLU. Its state lacks only what the extra branches add.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels of the body.
+        num_blocks: Residual local feature blocks.
+        esa_channels: Channels inside the attention of a block.
+        act: Activation; RLFN has ``lrelu``.
+        slope: Negative slope of ``lrelu``.
+        pointwise_branch: A 1x1 convolution beside every 3x3 one of the blocks.
+        identity_branch: The unchanged input beside them.
+        bn: Batch normalisation in every branch.
+        deployed: The deployed form, whatever branches it was folded from.
+    """
+
+    colour = "rgb"
+    minimum = 1
+    multiple_of = 1
+    edge = 4
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 48,
+        num_blocks: int = 6,
+        esa_channels: int = 16,
+        act: Literal["relu", "lrelu"] = "relu",
+        slope: float = 0.05,
+        pointwise_branch: bool = True,
+        identity_branch: bool = False,
+        bn: bool = False,
+        deployed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+
+        def unit() -> ReparameterisedConv:
+            return ReparameterisedConv(
+                channels=channels,
+                pointwise=pointwise_branch and not deployed,
+                identity=identity_branch and not deployed,
+                bn=bn and not deployed,
+            )
+
+        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.body = nn.Sequential(
+            *(
+                ResidualLocalFeatureBlock(
+                    [unit() for _ in range(3)],
+                    channels=channels,
+                    esa_channels=esa_channels,
+                    slope=slope if act == "lrelu" else 0.0,
+                )
+                for _ in range(num_blocks)
+            )
+        )
+        self.tail = nn.Conv2d(channels, channels, 3, padding=1)
+        self.up = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped.
+
+        Pictures too small for the attention are continued by their outermost pixels, and cut.
+        """
+        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
+            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        height, width = x.shape[2:]
+        down, right = (max(EnhancedSpatialAttention.MINIMUM - side, 0) for side in (height, width))
+        if down or right:
+            x = F.pad(x, (0, right, 0, down), mode="replicate")
+        # The picture itself runs past the body, from the head to the upsampling: half precision
+        # would cost it 8-bit steps.
+        with full_precision(x.device):
+            head: Tensor = self.head(x.float())
+        deep: Tensor = self.tail(self.body(head))
+        with full_precision(x.device):
+            out: Tensor = self.up(head + deep)
+        out = F.pixel_shuffle(out, self.scale)
+        return out[:, :, : height * self.scale, : width * self.scale]
+
+    def deploy(self) -> RRLFN:
+        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        plain = deploy_units(self)
+        assert isinstance(plain, RRLFN)
+        return plain
+
+    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn a deployed form's state into one of this network, its extra branches at zero.
+
+        Args:
+            tensors: Of this or another scale; what the branches have already stays as it is.
+
+        Returns:
+            A state whose outputs in evaluation mode are those of the deployed form.
+        """
+        return unfold_units(self, tensors)
+
+    @torch.no_grad()
+    def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
+        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+
+        Twelve channels of the head become copies of R, G and B, shifted by one pixel towards each
+        of the four corners; seen through them the 3x3 kernels of the upsampling reach as far as
+        the 5x5 of bicubic interpolation.
+
+        Args:
+            deep_gain: Factor on the initial weights of the body's last convolution and of the
+                upsampling.
+
+        Raises:
+            ModelError: If the network has fewer than 12 channels.
+        """
+        copies = 3 * len(CORNERS)
+        if self.head.out_channels < copies:
+            raise ModelError(
+                f"a bicubic start takes {copies} channels or more, not {self.head.out_channels}; "
+                "set start_from_bicubic=false"
+            )
+        for conv in (self.tail, self.up):
+            conv.weight.mul_(deep_gain)
+            assert conv.bias is not None
+            conv.bias.zero_()
+        assert self.head.bias is not None
+        self.head.bias[:copies] = 0
+        self.head.weight[:copies] = 0
+        kernels = bicubic_phases(self.scale)
+        steps = self.scale * self.scale
+        for place, (rows, columns) in enumerate(CORNERS):
+            part = _share(kernels, rows, dim=1)
+            part = _share(part, columns, dim=2)
+            for colour in range(3):
+                channel = 3 * place + colour
+                self.head.weight[channel, colour, 1 + rows, 1 + columns] = 1
+                self.up.weight[colour * steps : (colour + 1) * steps, channel] += part
+
+
+def _share(kernels: Tensor, shift: int, dim: int) -> Tensor:
+    """Return the 3 of 5 taps that lie around ``shift``; the shifts -1 and 1 share the middle."""
+    shape = [1, 1, 1]
+    shape[dim] = 3
+    share = torch.tensor([1.0, 1.0, 0.5] if shift < 0 else [0.5, 1.0, 1.0]).view(shape)
+    return kernels.narrow(dim, 1 + shift, 3) * share
+
+
+class ResidualLocalFeatureBlock(nn.Module):
+    """RRLFB: three 3x3 units, the input added, a 1x1 convolution, spatial attention.
+
+    Args:
+        units: Map ``channels`` to ``channels``; each is followed by the activation.
+        channels: Channels in and out.
+        esa_channels: Channels inside the attention.
+        slope: Negative slope of the activation; 0 for ReLU.
+    """
+
+    def __init__(
+        self, units: list[ReparameterisedConv], *, channels: int, esa_channels: int, slope: float
+    ) -> None:
+        super().__init__()
+        self.refine = nn.ModuleList(units)
+        self.fuse = nn.Conv2d(channels, channels, 1)
+        self.attention = EnhancedSpatialAttention(channels=channels, width=esa_channels)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        step = x
+        for unit in self.refine:
+            step = self._activated(unit(step))
+        out: Tensor = self.attention(self.fuse(x + step))
+        return out
+
+    def _activated(self, x: Tensor) -> Tensor:
+        # In place: nothing else needs what a convolution or a sum of branches gave.
+        return F.leaky_relu_(x, self.slope) if self.slope else F.relu_(x)

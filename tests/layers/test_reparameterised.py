@@ -1,0 +1,161 @@
+"""Re-parameterised convolutions: folding by hand, both forms alike, and back again."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from srcli.layers.reparameterised import (
+    Kernel,
+    ReparameterisedConv,
+    absorb,
+    deploy_units,
+    fold,
+    unfold_units,
+)
+
+EVERY = [
+    dict(zip(("pointwise", "identity", "bn"), choice, strict=True))
+    for choice in itertools.product([False, True], repeat=3)
+]
+
+
+def make(channels=6, **options):
+    """A unit in evaluation mode; its normalisations have seen something."""
+    torch.manual_seed(3)
+    unit = ReparameterisedConv(channels=channels, **options)
+    for norm in unit.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 2.0)
+            nn.init.normal_(norm.bias)
+    for _ in range(3):
+        unit(torch.rand(4, channels, 7, 9) * 3 - 1)
+    return unit.eval()
+
+
+def branches(unit, x):
+    """What a unit is by definition: its branches, one by one, added."""
+
+    def normed(y, norm):
+        return y if norm is None else norm(y)
+
+    total = normed(F.conv2d(x, unit.conv.weight, unit.conv.bias, padding=1), unit.conv_norm)
+    if unit.point is not None:
+        total = total + normed(F.conv2d(x, unit.point.weight, unit.point.bias), unit.point_norm)
+    if unit.identity:
+        total = total + normed(x, unit.identity_norm)
+    return total
+
+
+def test_a_pointwise_kernel_joins_the_centre_by_hand():
+    wide = Kernel(torch.arange(9.0).view(1, 1, 3, 3), torch.tensor([0.5]))
+    point = Kernel(torch.tensor([[[[10.0]]]]), torch.tensor([0.25]))
+    weight, bias = fold([wide, point])
+    assert weight.flatten().tolist() == [0, 1, 2, 3, 14, 5, 6, 7, 8]
+    assert bias.tolist() == [0.75]
+    assert fold([point, wide]).weight.tolist() == weight.tolist()
+    assert fold([wide]).weight is wide.weight
+
+
+def test_a_normalisation_is_absorbed_by_hand():
+    norm = nn.BatchNorm2d(1, eps=1.0)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    with torch.no_grad():
+        norm.weight.fill_(6.0)
+        norm.bias.fill_(0.5)
+        norm.running_mean.fill_(1.0)
+        norm.running_var.fill_(8.0)  # with eps 9: a deviation of 3, so that all doubles
+    weight, bias = absorb(Kernel(torch.tensor([[[[2.5]]]]), torch.tensor([4.0])), norm)
+    assert weight.item() == pytest.approx(5.0)
+    assert bias.item() == pytest.approx((4.0 - 1.0) * 2 + 0.5)
+
+
+@pytest.mark.parametrize("options", EVERY, ids=str)
+def test_the_unit_is_the_sum_of_its_branches(options):
+    unit = make(**options)
+    x = torch.rand(2, 6, 8, 5) * 2 - 1
+    torch.testing.assert_close(unit(x), branches(unit, x), atol=1e-5, rtol=0)
+    if not options["bn"]:
+        unit.train()
+        torch.testing.assert_close(unit(x), branches(unit, x), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("options", EVERY, ids=str)
+def test_the_deployed_form_gives_the_same_and_is_plain(options):
+    unit = make(**options)
+    kept = {key: value.clone() for key, value in unit.state_dict().items()}
+    state = torch.get_rng_state()
+    plain = unit.deploy()
+    assert torch.equal(torch.get_rng_state(), state)
+    x = torch.rand(2, 6, 8, 5) * 2 - 1
+    with torch.no_grad():
+        expected = branches(unit, x)
+        torch.testing.assert_close(plain(x), expected, atol=1e-5, rtol=0)
+    assert expected.std() > 0.1
+    assert plain.state_dict().keys() == {"conv.weight", "conv.bias"}
+    assert all(torch.equal(value, kept[key]) for key, value in unit.state_dict().items())
+    assert str(plain) == str(ReparameterisedConv(channels=6, pointwise=False))
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(identity):
+    unit = make(identity=identity).train()
+    x = torch.rand(2, 6, 8, 5)
+    goal = torch.rand(2, 6, 8, 5)
+    parameters = dict(unit.named_parameters())
+
+    def gradients(out):
+        return torch.autograd.grad((out - goal).square().sum(), list(parameters.values()))
+
+    for own, expected in zip(gradients(unit(x)), gradients(branches(unit, x)), strict=True):
+        torch.testing.assert_close(own, expected, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("options", EVERY, ids=str)
+def test_a_kernel_is_taken_apart_again_with_extra_convolutions_at_zero(options):
+    unit = make(**options)
+    wanted = make(pointwise=False)
+    kept = {key: value.clone() for key, value in unit.state_dict().items()}
+    state = unit.unfolded(wanted.kernel())
+    assert all(torch.equal(value, kept[key]) for key, value in unit.state_dict().items())
+    unit.load_state_dict(state)
+    x = torch.rand(2, 6, 8, 5) * 2 - 1
+    torch.testing.assert_close(unit(x), wanted(x), atol=1e-5, rtol=0)
+    if unit.point is not None:
+        assert not unit.point.weight.any()
+
+
+def test_networks_are_folded_and_unfolded_unit_by_unit():
+    def build(**options):
+        units = [make(4, **options), nn.Sequential(make(4, **options), nn.ReLU())]
+        return nn.Sequential(nn.Conv2d(3, 4, 3), *units, nn.Conv2d(4, 5, 1))
+
+    network = build(identity=True)
+    plain = deploy_units(network)
+    x = torch.rand(1, 3, 9, 9)
+    assert not plain.training
+    assert network.training
+    torch.testing.assert_close(plain(x), network(x), atol=1e-5, rtol=0)
+    own = plain.state_dict().keys()
+    assert own == build(pointwise=False).state_dict().keys()
+    assert len(own) < len(network.state_dict())
+
+    other = build(bn=True).eval()
+    other.load_state_dict(unfold_units(other, plain.state_dict()))
+    torch.testing.assert_close(other(x), network(x), atol=1e-5, rtol=0)
+
+
+def test_what_is_in_training_form_or_missing_stays():
+    network = nn.Sequential(make(4), make(4))
+    state = network.state_dict()
+    same = unfold_units(network, state)
+    assert same.keys() == state.keys()
+    assert all(torch.equal(same[key], state[key]) for key in state)
+    part = {"1.conv.weight": state["1.conv.weight"], "1.conv.bias": state["1.conv.bias"]}
+    found = unfold_units(network, part | {"head.weight": torch.ones(1)})
+    assert found.keys() == {key for key in state if key.startswith("1.")} | {"head.weight"}

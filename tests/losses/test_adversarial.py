@@ -1,0 +1,106 @@
+"""The rules of both games, against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from srcli.losses.adversarial import (
+    Classification,
+    Equilibrium,
+    classification_error,
+    convergence,
+    next_balance,
+    reconstruction_error,
+)
+
+
+def pictures(*values):
+    return torch.tensor(values).reshape(1, 1, 1, -1)
+
+
+REAL = (pictures(0.5, 0.5), pictures(0.1, 0.7))
+"""l = (0.4 + 0.2) / 2 = 0.3"""
+FAKE = (pictures(0.2, 0.4), pictures(0.3, 0.4))
+"""l = (0.1 + 0) / 2 = 0.05"""
+
+
+def test_the_reconstruction_error_is_the_mean_absolute_difference():
+    assert float(reconstruction_error(*REAL)) == pytest.approx(0.3)
+    assert float(reconstruction_error(*FAKE)) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("balance", "surplus", "expected"),
+    [(0.2, 0.1, 0.25), (0.2, -0.1, 0.15), (0.01, -0.1, 0.0), (0.99, 0.1, 1.0), (0.0, 0.0, 0.0)],
+)
+def test_the_balance_follows_the_surplus_and_is_clipped(balance, surplus, expected):
+    found = next_balance(torch.tensor(balance), torch.tensor(surplus), 0.5)
+    assert float(found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("surplus", "expected"), [(0.1, 0.4), (-0.1, 0.4), (0.0, 0.3)])
+def test_the_convergence_measure(surplus, expected):
+    found = convergence(torch.tensor(0.3), torch.tensor(surplus))
+    assert float(found) == pytest.approx(expected)
+
+
+def test_began_weighs_the_made_pictures_by_the_balance():
+    verdict = Equilibrium(start=0.4).judge(REAL, FAKE)
+    assert float(verdict.discriminator) == pytest.approx(0.3 - 0.4 * 0.05)
+    assert float(verdict.generator) == float(verdict.fake) == pytest.approx(0.05)
+    assert float(verdict.real) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("balance_on", "balance", "measure"),
+    [
+        # 0.5 * 0.3 - 0.25 = -0.1, or 0.5 * 0.3 - 0.05 = 0.1
+        ("generator", 0.4 - 0.02 * 0.1, 0.3 + 0.1),
+        ("reconstruction", 0.4 + 0.02 * 0.1, 0.3 + 0.1),
+    ],
+)
+def test_began_settles_on_the_loss_or_on_the_error(balance_on, balance, measure):
+    game = Equilibrium(gamma=0.5, rate=0.02, start=0.4, balance_on=balance_on)
+    news = game.settle(game.judge(REAL, FAKE), torch.tensor(0.25))
+    assert {k: float(v) for k, v in news.items()} == pytest.approx({"k_t": balance, "M": measure})
+    assert float(game.balance) == pytest.approx(balance)
+    other = Equilibrium()
+    other.load_state_dict(game.state_dict())
+    assert torch.equal(other.balance, game.balance)
+
+
+def test_what_was_logged_does_not_change_afterwards():
+    game = Equilibrium(rate=0.5, start=0.4)
+    first = game.settle(game.judge(REAL, FAKE), torch.tensor(0.1))["k_t"]
+    before = float(first)
+    game.settle(game.judge(REAL, FAKE), torch.tensor(0.1))
+    assert float(first) == before < float(game.balance)
+
+
+@pytest.mark.parametrize(
+    ("logits", "truth", "expected"),
+    [
+        ((0.0, 0.0), 1.0, math.log(2)),
+        ((2.0, -1.0), 1.0, (math.log1p(math.exp(-2)) + math.log1p(math.exp(1))) / 2),
+        ((2.0, -1.0), 0.0, (math.log1p(math.exp(2)) + math.log1p(math.exp(-1))) / 2),
+        ((-200.0, -200.0), 1.0, 200.0),  # a sigmoid first would give infinity
+    ],
+)
+def test_the_cross_entropy(logits, truth, expected):
+    found = classification_error(torch.tensor(logits)[:, None], truth)
+    assert float(found) == pytest.approx(expected)
+
+
+def test_the_classifier_s_game():
+    real, fake = torch.tensor([[2.0]]), torch.tensor([[-1.0]])
+    verdict = Classification().judge((real, real), (fake, fake))
+    on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(-1))
+    assert float(verdict.real) == pytest.approx(on_real)
+    assert float(verdict.fake) == pytest.approx(on_fake)
+    assert float(verdict.discriminator) == pytest.approx(on_real + on_fake)
+    assert float(verdict.generator) == pytest.approx(math.log1p(math.exp(1)))
+    assert Classification().settle(verdict, torch.tensor(1.0)) == {}
+    assert Classification().state_dict() == {}

@@ -1,0 +1,122 @@
+"""The contrastive loss by its formula, its frozen features, and its place among the losses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from srcli.errors import RecipeError
+from srcli.layers.resize import bicubic_resize
+from srcli.losses import WeightedLoss
+from srcli.losses.contrastive import ContrastiveLoss, RandomFeatures
+from srcli.recipes.training import LossTerm, Value
+
+
+@pytest.fixture
+def pictures():
+    """SR, HR (2, 3, 12, 8) and LR (2, 3, 6, 4)."""
+    random = torch.Generator().manual_seed(5)
+    sr, hr = (torch.rand(2, 3, 12, 8, generator=random) for _ in range(2))
+    return sr, hr, torch.rand(2, 3, 6, 4, generator=random)
+
+
+def test_it_is_the_formula(pictures):
+    sr, hr, lr = pictures
+    loss = ContrastiveLoss(channels=(4, 5), weights=(0.5, 2.0), epsilon=0.125, seed=3)
+    first, second = loss.features.first, loss.features.second
+
+    def features(x):
+        one = F.conv2d(F.pad(x, (1, 1, 1, 1)), first)
+        return one, F.conv2d(F.pad(one.tanh(), (1, 1, 1, 1)), second)
+
+    expected = 0.0
+    unlike = bicubic_resize(lr, 2)
+    for weight, own, near, far in zip(
+        (0.5, 2.0), features(sr), features(hr), features(unlike), strict=True
+    ):
+        ratio = (own - near).abs().mean() / ((own - far).abs().mean() + 0.125)
+        expected += weight * float(ratio)
+    assert float(loss(sr, hr, lr)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_it_draws_towards_hr_and_away_from_bicubic(pictures):
+    _, hr, lr = pictures
+    loss = ContrastiveLoss()
+    unlike = bicubic_resize(lr, 2)
+    ways = [float(loss(hr + share * (unlike - hr), hr, lr)) for share in (0.0, 0.2, 0.5, 0.8)]
+    assert ways[0] == 0
+    assert ways == sorted(ways)
+    assert ways[2] == pytest.approx(2.0, rel=0.05)  # half way both distances are equal
+
+
+def test_the_features_are_frozen_reproducible_and_spread_as_he_says():
+    one, same, other = (RandomFeatures(seed=seed) for seed in (1, 1, 2))
+    assert list(one.parameters()) == []
+    assert torch.equal(one.first, same.first)
+    assert torch.equal(one.second, same.second)
+    assert not torch.equal(one.first, other.first)
+    assert one.first.shape == (64, 3, 3, 3)
+    assert one.second.shape == (64, 64, 3, 3)
+    assert float(one.first.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.05)
+    assert float(one.second.std()) == pytest.approx((2 / 576) ** 0.5, rel=0.02)
+
+
+def test_building_one_draws_no_global_random_numbers():
+    state = torch.get_rng_state()
+    ContrastiveLoss()
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_gradient_reaches_sr_alone(pictures):
+    sr, hr, lr = (image.requires_grad_() for image in pictures)
+    ContrastiveLoss()(sr, hr, lr).backward()
+    assert sr.grad is not None
+    assert sr.grad.abs().min() > 0
+    assert hr.grad is None
+    assert lr.grad is None
+
+
+def test_it_joins_others_as_a_weighted_term(pictures):
+    sr, hr, lr = pictures
+    options: dict[str, Value] = {"channels": (8, 8), "weights": (1.0, 0.5), "epsilon": 1e-6}
+    term = LossTerm(name="contrastive", weight=0.002, options=options | {"seed": 4})
+    total = WeightedLoss([LossTerm(name="l1"), term])(sr, hr, lr)
+    alone = ContrastiveLoss(channels=(8, 8), weights=(1.0, 0.5), epsilon=1e-6, seed=4)
+    expected = F.l1_loss(sr, hr) + 0.002 * alone(sr, hr, lr)
+    torch.testing.assert_close(total, expected)
+
+
+def test_without_lr_it_says_so(pictures):
+    sr, hr, _ = pictures
+    with pytest.raises(ValueError, match="needs LR"):
+        WeightedLoss([LossTerm(name="contrastive")])(sr, hr)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"channels": (64,)}, "two numbers"),
+        ({"channels": (64, 0)}, "two numbers"),
+        ({"weights": (1.0,)}, "two weights"),
+        ({"weights": (1.0, -1.0)}, "two weights"),
+        ({"epsilon": 0.0}, "epsilon above 0"),
+        ({"chanels": (8, 8)}, "did you mean 'channels'"),
+    ],
+)
+def test_impossible_values_are_refused(options, words):
+    with pytest.raises(RecipeError, match=words):
+        WeightedLoss([LossTerm(name="contrastive", options=options)])
+
+
+def test_pictures_of_one_channel_are_refused():
+    y = torch.rand(1, 1, 12, 8)
+    with pytest.raises(ValueError, match=r"\(1, 1, 12, 8\)"):
+        ContrastiveLoss()(y, y, torch.rand(1, 1, 6, 4))
+
+
+def test_it_moves_with_its_module():
+    loss = ContrastiveLoss()
+    nn.ModuleList([loss]).to(torch.float64)
+    assert loss.features.first.dtype == torch.float64

@@ -1,0 +1,179 @@
+"""The attentive generator: derived counts, its maps, and its start as bicubic."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srcli.layers.resize import bicubic_resize
+from srcli.metrics.efficiency import count_macs, count_parameters
+from srcli.models.attentive_gan import AttentiveGenerator
+from srcli.models.weights import WeightsInfo, load_model, save_weights
+
+SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
+
+
+def small(**options):
+    """A network of little work."""
+    torch.manual_seed(0)
+    return AttentiveGenerator(**(SMALL | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 1_046_385),
+        ({"steps": 1}, 1_046_385),  # the steps share their weights
+        ({"image_skip": True}, 1_046_385),
+        ({"steps": 0}, 1_046_385 - 683_969 - 64 * 9),
+        ({"rdb": "plain"}, 1_046_385 + 3 * (147_712 - 141_504)),
+    ],
+)
+def test_every_variant_has_its_parameters(options, count):
+    assert count_parameters(AttentiveGenerator(**options)) == count
+
+
+@pytest.mark.parametrize(("steps", "macs"), [(4, 3.09e6), (0, 0.36e6)])
+def test_the_work_is_the_derived_one(steps, macs):
+    found = count_macs(AttentiveGenerator(steps=steps), 64, 64).conv_macs
+    assert found / 64**2 == pytest.approx(macs, rel=0.01)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (17, 10)])
+@pytest.mark.parametrize("image_skip", [False, True])
+def test_any_size_grows_by_the_scale(size, image_skip):
+    network = small(image_skip=image_skip).eval()
+    with torch.no_grad():
+        out = network(torch.rand(2, 3, *size))
+    assert out.shape == (2, 3, 4 * size[0], 4 * size[1])
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"steps": 0}, {"steps": 1}, {"rdb": "plain"}, {"image_skip": True}],
+)
+@pytest.mark.parametrize("bicubic", [False, True])
+def test_gradients_reach_every_parameter(options, bicubic):
+    network = small(**options)
+    if bicubic:
+        network.start_from_bicubic()
+    network(torch.rand(2, 3, 12, 9)).square().mean().backward()
+    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert dead == []
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_there_is_one_map_a_step_of_lr_s_size_between_0_and_1(steps, astronaut):
+    network = small(steps=steps).eval()
+    x = torch.from_numpy(astronaut[:20, :31].copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        sr_image, maps = network.attend(x)
+        assert torch.equal(sr_image, network(x))
+    assert len(maps) == steps == network.num_maps
+    for each in maps:
+        assert each.shape == (1, 1, 20, 31)
+        assert 0 <= float(each.min()) < float(each.max()) <= 1
+
+
+def test_each_step_sees_the_map_and_the_state_of_the_last():
+    network = small(start=0.25)
+    x = torch.rand(1, 3, 7, 6)
+    step = network.attention
+    assert step is not None
+    features = network.shallow(torch.relu(network.head(x)))
+    before = torch.full((1, 1, 7, 6), 0.25)
+    state = torch.zeros(1, 12, 7, 6)
+    expected = []
+    for _ in range(2):
+        inner = step.blocks(torch.relu(step.first(torch.cat([features, before], dim=1))))
+        state = step.unit(inner, state)
+        before = torch.sigmoid(step.last(state))
+        expected.append(before)
+    _, maps = network.attend(x)
+    torch.testing.assert_close(maps, expected)
+
+
+def test_the_last_map_takes_part_in_the_picture():
+    network = small().eval()
+    x = torch.rand(1, 3, 8, 8)
+    assert network.attention is not None
+    with torch.no_grad():
+        before = network(x)
+        network.attention.last.bias.fill_(4.0)
+        assert float((network(x) - before).abs().max()) > 1e-4
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("image_skip", [False, True])
+def test_the_bicubic_start_is_bicubic_inside_the_borders(scale, image_skip, astronaut):
+    network = small(scale=scale, image_skip=image_skip).eval()
+    network.start_from_bicubic(deep_gain=0.0)
+    x = torch.from_numpy(astronaut[:16, :19].copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        out = network(x)
+    border = 2 * scale
+    inside = (..., slice(border, -border), slice(border, -border))
+    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
+
+
+def test_the_bicubic_start_with_its_little_noise_stays_near_bicubic(astronaut):
+    torch.manual_seed(0)
+    network = AttentiveGenerator().eval()
+    network.start_from_bicubic()
+    x = torch.from_numpy(astronaut[:24, :24].copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        out = network(x)
+    error = (out - bicubic_resize(x, 4))[..., 8:-8, 8:-8]
+    assert 0.001 < float(error.square().mean().sqrt()) < 0.03
+
+
+def test_too_few_channels_cannot_carry_the_picture():
+    with pytest.raises(ValueError, match="at least 12 channels"):
+        small(channels=8).start_from_bicubic()
+    small(channels=8, image_skip=True).start_from_bicubic()  # has no need to
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 8, 8), (1, 1, 8, 8)])
+def test_wrong_shapes_are_refused_in_words(shape):
+    with pytest.raises(ValueError, match="expected") as caught:
+        small()(torch.zeros(shape))
+    assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"steps": -1}, {"mapping_depth": 0}])
+def test_sizes_that_build_nothing_are_refused(options):
+    with pytest.raises(ValueError, match="expected steps"):
+        small(**options)
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    options = SMALL | {"rdb": "plain", "start": 0.25}
+    network = small(**options).eval()
+    file = tmp_path / "w.safetensors"
+    info = WeightsInfo(model="attentive-gan", scale=4, network=options)
+    save_weights(file, network.state_dict(), info)
+    loaded = load_model(str(file))
+    x = torch.rand(1, 3, 10, 12)
+    with torch.no_grad():
+        assert torch.equal(network(x), loaded(x))
+
+
+def test_known_weights_give_known_values():
+    # Numbers of this implementation, kept so that a change of the arithmetic shows.
+    network = AttentiveGenerator(steps=2).eval()
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            k = torch.arange(p.numel(), dtype=torch.float64)
+            fan = p[0].numel() if p.ndim > 1 else 400
+            p.copy_((torch.sin(0.7 * k + i) / fan**0.5).reshape(p.shape))
+        out, maps = network.attend(torch.linspace(0, 1, 105).reshape(1, 3, 5, 7))
+    assert float(out.std()) == pytest.approx(4.9497, abs=1e-3)
+    found = torch.stack([out[0, :, 0, 0], out[0, :, 9, 13], out[0, :, 19, 27]])
+    expected = torch.tensor(
+        [[-1.7395, -3.4100, 2.1752], [-1.5002, -1.9423, 1.7090], [6.5857, -3.8005, -6.1479]]
+    )
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+    marks = torch.stack([each[0, 0, (2, 4), (3, 0)] for each in maps])
+    expected = torch.tensor([[0.498997, 0.498227], [0.499106, 0.498140]])
+    torch.testing.assert_close(marks, expected, atol=1e-5, rtol=0)

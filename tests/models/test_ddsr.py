@@ -1,0 +1,220 @@
+"""DDSR against derived counts and sizes; its residual; its bicubic start."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from srcli.errors import ModelError
+from srcli.layers.resize import bicubic_resize
+from srcli.metrics.efficiency import count_macs, count_parameters
+from srcli.models.ddsr import DDSR, bicubic_reach, deconv_geometry
+from srcli.models.weights import WeightsInfo, load_model, save_weights
+
+SMALL = {"depth": 4, "channels": 12}
+
+
+def small(scale=2, **options):
+    """A network of little work."""
+    torch.manual_seed(0)
+    return DDSR(scale=scale, **(SMALL | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"depth": 6}, 186_241),
+        ({"depth": 12}, 408_193),
+        ({}, 630_145),
+        ({"deconv_kernel": 5}, 631_169),
+        ({"deconv_kernel": 7}, 632_705),
+        ({"residual": False}, 630_145),
+    ],
+)
+def test_every_variant_has_its_parameters(options, count):
+    for scale in (2, 3, 4):
+        assert count_parameters(DDSR(scale=scale, **options)) == count
+
+
+@pytest.mark.parametrize(("depth", "macs"), [(6, 184_896), (12, 406_080), (18, 627_264)])
+def test_the_work_is_the_derived_one(depth, macs):
+    counts = count_macs(DDSR(scale=3, depth=depth), 10, 11)
+    assert counts.conv_macs == 110 * (9 * macs + 64 * 9)
+
+
+def test_the_geometry_is_the_listed_one():
+    found = {(k, s): deconv_geometry(k, s) for k in (3, 5, 7) for s in (2, 3, 4)}
+    assert found == {
+        (3, 2): (1, 1),
+        (3, 3): (0, 0),
+        (3, 4): (0, 1),
+        (5, 2): (2, 1),
+        (5, 3): (1, 0),
+        (5, 4): (1, 1),
+        (7, 2): (3, 1),
+        (7, 3): (2, 0),
+        (7, 4): (2, 1),
+    }
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 2), (17, 10)])
+def test_any_size_grows_by_exactly_the_scale(scale, kernel, size):
+    network = small(scale, deconv_kernel=kernel).eval()
+    with torch.no_grad():
+        out = network(torch.rand(2, 1, *size))
+    assert out.shape == (2, 1, scale * size[0], scale * size[1])
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_it_is_the_formula(residual):
+    network = small(3, residual=residual).eval()
+    w = network.state_dict()
+    x = torch.rand(1, 1, 6, 5)
+
+    def prelu(y, slopes):
+        return y.clamp(min=0) + slopes.view(-1, 1, 1) * y.clamp(max=0)
+
+    first = F.conv_transpose2d(x, w["up.weight"], w["up.bias"], stride=3)
+    first = prelu(first, w["act.weight"])
+    deep = first
+    for i in range(0, 6, 2):
+        deep = F.conv2d(deep, w[f"body.{i}.weight"], w[f"body.{i}.bias"], padding=1)
+        deep = prelu(deep, w[f"body.{i + 1}.weight"])
+    total = first + deep if residual else deep
+    expected = F.conv2d(total, w["last.weight"], w["last.bias"], padding=1)
+    torch.testing.assert_close(network(x), expected, atol=1e-6, rtol=0)
+
+
+def test_the_slopes_and_the_last_weights_begin_as_asked():
+    network = small(slope=0.1, last_std=1e-3)
+    assert network.act.weight.detach().tolist() == pytest.approx([0.1] * 12)
+    assert network.last.weight.std().item() == pytest.approx(1e-3, rel=0.3)
+    assert not network.up.bias.any()
+    he = (2 / (1 + 0.1**2) / (9 * 12)) ** 0.5
+    assert network.body[0].weight.std().item() == pytest.approx(he, rel=0.1)
+    plain = small(slope=0.1, last_std=0.0)
+    assert plain.last.weight.std().item() == pytest.approx(he, rel=0.3)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_spread_of_the_maps_stays_through_the_layers(residual):
+    torch.manual_seed(0)
+    network = DDSR(scale=3, depth=18, residual=residual)
+    spreads = []
+    for layer in network.body:
+        layer.register_forward_hook(lambda module, _, out: spreads.append(float(out.std())))
+    with torch.no_grad():
+        network(torch.rand(1, 1, 24, 24))
+    assert 0.1 < spreads[-1] / spreads[0] < 10
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": False}, {"deconv_kernel": 7}])
+def test_gradients_reach_every_parameter(options):
+    network = small(**options)
+    network(torch.randn(1, 1, 12, 9)).square().mean().backward()
+    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert dead == []
+
+
+STARTS = [
+    (scale, kernel, depth, residual)
+    for scale, kernel, depth, residual in itertools.product(
+        (2, 3, 4), (3, 5, 7), (6, 18), (True, False)
+    )
+    if (scale, depth) != (4, 6)
+]
+
+
+@pytest.mark.parametrize(("scale", "kernel", "depth", "residual"), STARTS)
+def test_the_bicubic_start_is_bicubic_inside_the_borders(scale, kernel, depth, residual):
+    torch.manual_seed(0)
+    network = DDSR(
+        scale=scale, deconv_kernel=kernel, depth=depth, residual=residual, channels=40
+    ).eval()
+    network.start_from_bicubic(deep_gain=0.0)
+    x = torch.rand(1, 1, 11, 12)
+    with torch.no_grad():
+        out = network(x)
+    border = 3 * scale
+    inside = (..., slice(border, -border), slice(border, -border))
+    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scale": 4, "depth": 6}, "8 layers or more, not 6"),
+        ({"scale": 4, "depth": 18, "channels": 35}, "36 channels or more, not 35"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(options, words):
+    with pytest.raises(ModelError, match=words):
+        DDSR(**options).start_from_bicubic()
+
+
+def test_the_kernels_of_the_start_by_hand():
+    # x2, the picture at the even pixels: pixel 0 lies a quarter of an LR pixel before its centre,
+    # pixel 1 a quarter after it; Keys' kernel at 0.25, 0.75, 1.25 and 1.75.
+    near, far, first, second = 0.8671875, 0.2265625, -0.0703125, -0.0234375
+    kernels = bicubic_reach(2, offset=0, steps=3)
+    expected = {-3: [second, first, far], 0: [near, near, far], 3: [first, second, 0]}
+    assert kernels.keys() == expected.keys()
+    for shift, taps in expected.items():
+        torch.testing.assert_close(kernels[shift], torch.tensor(taps))
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 8, 8)])
+def test_wrong_shapes_are_refused_in_words(shape):
+    with pytest.raises(ValueError, match="expected") as caught:
+        small()(torch.zeros(shape))
+    assert str(shape) in str(caught.value)
+
+
+def test_a_network_needs_layers():
+    with pytest.raises(ValueError, match="depth"):
+        DDSR(depth=1)
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    network = small(3).eval()
+    file = tmp_path / "w.safetensors"
+    info = WeightsInfo(model="ddsr", scale=3, network=SMALL)
+    save_weights(file, network.state_dict(), info)
+    x = torch.rand(1, 1, 10, 12)
+    with torch.no_grad():
+        assert torch.equal(load_model(str(file))(x), network(x))
+
+
+def test_known_weights_give_known_values():
+    # Numbers of this implementation, kept so that a change of the arithmetic shows.
+    network = DDSR(scale=3, depth=6).eval()
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            k = torch.arange(p.numel(), dtype=torch.float64)
+            spread = 0.7 / p[0].numel() ** 0.5 if p.ndim == 4 else 0.05
+            p.copy_((torch.sin(0.7 * k + i) * spread).reshape(p.shape))
+        out = network(torch.linspace(0, 1, 35).reshape(1, 1, 5, 7))
+    assert float(out.std()) == pytest.approx(0.1043, abs=2e-4)
+    expected = torch.tensor([-0.0986, 0.0345, 0.2133])
+    torch.testing.assert_close(out[0, 0, [0, 7, 14], [0, 9, 20]], expected, atol=2e-4, rtol=0)
+
+
+def test_half_precision_keeps_what_passes_the_mapping_exact():
+    network = small().eval()
+    with torch.no_grad():
+        for layer in network.body:
+            layer.weight.zero_()  # the mapping gives nothing: all comes from F1
+        network.last.weight.mul_(100)
+        x = torch.rand(1, 1, 9, 9)
+        exact = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(x)
+    assert half.dtype == torch.float32
+    assert exact.std() > 0.01
+    torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)

@@ -1,0 +1,96 @@
+"""Both discriminators: derived counts, shapes, refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srcli.errors import RecipeError
+from srcli.metrics.efficiency import count_parameters
+from srcli.models.discriminators import AutoEncoder, Classifier, build_discriminator
+
+WIDTHS = (4, 4, 6, 6, 8, 8, 8)
+
+
+def test_the_auto_encoder_has_the_derived_parameters():
+    assert count_parameters(AutoEncoder()) == 3_360_259
+
+
+def test_the_classifier_has_the_derived_parameters():
+    with torch.device("meta"):
+        assert count_parameters(Classifier(size=96)) == 39_486_273
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 40)])
+def test_the_auto_encoder_gives_back_pictures_of_any_fitting_size(size):
+    torch.manual_seed(0)
+    network = AutoEncoder(widths=WIDTHS, decoder=(8, 4, 4))
+    x = torch.rand(2, 3, *size)
+    out = network(x)
+    assert out.shape == x.shape
+    out.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+@pytest.mark.parametrize("size", [16, 20])
+def test_the_classifier_gives_one_number_a_picture(size):
+    torch.manual_seed(0)
+    network = Classifier(size=size, widths=WIDTHS, hidden=5)
+    out = network(torch.rand(3, 3, size, size))
+    assert out.shape == (3, 1)
+    out.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+def test_the_narrow_middle_is_an_eighth_of_the_size():
+    network = AutoEncoder(widths=WIDTHS, decoder=(8, 4, 4))
+    seen = []
+    network.decoder[0].register_forward_pre_hook(lambda module, x: seen.append(x[0].shape))
+    network(torch.rand(1, 3, 24, 16))
+    assert seen == [(1, 8, 3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 4, 16, 16), r"\(1, 4, 16, 16\)"),
+        ((3, 16, 16), r"\(3, 16, 16\)"),
+        ((1, 3, 16, 12), "divide by 8, got 16x12"),
+    ],
+)
+def test_the_auto_encoder_refuses_other_shapes_in_words(shape, words):
+    with pytest.raises(ValueError, match=words):
+        AutoEncoder(widths=WIDTHS, decoder=(8, 4, 4))(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [((1, 1, 16, 16), r"\(1, 1, 16, 16\)"), ((1, 3, 24, 16), "of 16x16, got 24x16")],
+)
+def test_the_classifier_refuses_other_shapes_in_words(shape, words):
+    with pytest.raises(ValueError, match=words):
+        Classifier(size=16, widths=WIDTHS, hidden=5)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "options", "words"),
+    [
+        ("vgg", 96, {}, "no discriminator 'vgg' in the recipe; there are: ae, fc"),
+        ("ae", 92, {}, "divide by 8, got 92x92"),
+        ("ae", 96, {"decoder": [8, 8]}, "enlarges by 4"),
+        ("ae", 96, {"hidden": 3}, "no option 'hidden' in discriminator ae"),
+        ("fc", 96, {"widths": [8, 8]}, "as many widths as strides"),
+        ("fc", 96, {"hiden": 3}, "did you mean 'hidden'"),
+        ("fc", 96, {"slope": "x"}, "slope of discriminator fc must be a number"),
+        ("fc", 96, {"size": 32}, "leave it out"),
+    ],
+)
+def test_what_does_not_fit_is_refused(name, size, options, words):
+    with pytest.raises(RecipeError, match=words):
+        build_discriminator(name, size=size, options=options)
+
+
+def test_options_reach_the_constructor():
+    network = build_discriminator("fc", size=24, options={"hidden": 7, "widths": list(WIDTHS)})
+    assert isinstance(network, Classifier)
+    assert network.hidden.weight.shape == (7, 8 * 3 * 3)

@@ -1,0 +1,149 @@
+"""The nested attention network: derived counts, its nesting, and its start as bicubic."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from srcli.layers.resize import bicubic_resize
+from srcli.metrics.efficiency import count_macs, count_parameters
+from srcli.models.nested_attn import NestedAttention
+from srcli.models.weights import WeightsInfo, load_model, save_weights
+
+SMALL = {"channels": 16, "levels": 2, "branches": 2, "reduction": 2}
+
+
+def small(**options):
+    """A network of little work."""
+    torch.manual_seed(0)
+    return NestedAttention(**(SMALL | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({}, 1_777_395),
+        ({"levels": 2}, 654_191),
+        ({"levels": 4}, 6_270_211),
+        ({"ca": False}, 1_768_003),
+        ({"pool": "max"}, 1_777_347),
+        ({"pool": "avg"}, 1_777_347),
+        # One step of x2 less than x4; one of x3 instead of two of x2.
+        ({"scale": 2}, 1_777_395 - 147_712),
+        ({"scale": 3}, 1_777_395 - 2 * 147_712 + 64 * 9 * 576 + 576),
+        # No 1x1 fusion: 5 of them at level 3.
+        ({"accumulate": "sum"}, 1_777_395 - 5 * (64 * 5 * 64 + 64)),
+        ({"levels": 1}, 1_792 + 74_443 + 2 * 147_712 + 1_731),
+    ],
+)
+def test_every_variant_has_its_parameters(options, count):
+    assert count_parameters(NestedAttention(**options)) == count
+
+
+def test_the_work_is_the_derived_one():
+    macs = count_macs(NestedAttention(), 64, 64).conv_macs
+    assert macs / 64**2 == pytest.approx(2.23e6, rel=0.002)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (17, 10)])
+def test_any_size_grows_by_the_scale(scale, size):
+    network = small(scale=scale).eval()
+    with torch.no_grad():
+        out = network(torch.rand(2, 3, *size))
+    assert out.shape == (2, 3, scale * size[0], scale * size[1])
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"levels": 3},
+        {"levels": 1},
+        {"ca": False},
+        {"pool": "avg"},
+        {"pool": "max"},
+        {"accumulate": "sum"},
+    ],
+)
+def test_gradients_reach_every_parameter(options):
+    network = small(**options)
+    network(torch.rand(2, 3, 12, 9)).square().mean().backward()
+    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert dead == []
+
+
+@pytest.mark.parametrize("accumulate", ["concat", "sum"])
+def test_a_loop_joins_its_input_and_what_every_module_gave(accumulate):
+    network = small(accumulate=accumulate)
+    loop = network.body
+    x = torch.randn(1, 16, 6, 5)
+    kept = [x]
+    for block in loop.blocks:
+        inner = block.second(torch.relu(block.first(kept[-1])))
+        kept.append(inner * block.attention.gate(inner) + kept[-1])
+    if accumulate == "sum":
+        joined = kept[0] + kept[1] + kept[2]
+    else:
+        joined = loop.fuse(torch.cat(kept, dim=1))
+    torch.testing.assert_close(loop(x), loop.last(joined) + x)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_bicubic_start_is_bicubic_to_the_border(scale, astronaut):
+    network = small(scale=scale).eval()
+    network.start_from_bicubic(deep_gain=0.0)
+    x = torch.from_numpy(astronaut[:16, :19].copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        out = network(x)
+    torch.testing.assert_close(out, bicubic_resize(x, scale), atol=1e-6, rtol=0)
+
+
+def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
+    network = small()
+    before = network.last.weight.detach().clone()
+    network.start_from_bicubic()
+    torch.testing.assert_close(network.last.weight.detach(), before * 0.1)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 8, 8), (1, 1, 8, 8)])
+def test_wrong_shapes_are_refused_in_words(shape):
+    with pytest.raises(ValueError, match="expected") as caught:
+        small()(torch.zeros(shape))
+    assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"levels": 0}, {"branches": 0}])
+def test_sizes_that_build_nothing_are_refused(options):
+    with pytest.raises(ValueError, match="at least 1"):
+        small(**options)
+
+
+def test_saved_and_loaded_it_is_the_same(tmp_path):
+    options = SMALL | {"pool": "max", "accumulate": "sum"}
+    network = small(**options).eval()
+    file = tmp_path / "w.safetensors"
+    info = WeightsInfo(model="nested-attn", scale=4, network=options)
+    save_weights(file, network.state_dict(), info)
+    loaded = load_model(str(file))
+    x = torch.rand(1, 3, 10, 12)
+    with torch.no_grad():
+        assert torch.equal(network(x), loaded(x))
+
+
+def test_known_weights_give_known_values():
+    # Numbers of this implementation, kept so that a change of the arithmetic shows.
+    network = NestedAttention(scale=2, levels=2).eval()
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            k = torch.arange(p.numel(), dtype=torch.float64)
+            fan = p[0].numel() if p.ndim > 1 else 400
+            p.copy_((torch.sin(0.7 * k + i) / fan**0.5).reshape(p.shape))
+        out = network(torch.linspace(0, 1, 105).reshape(1, 3, 5, 7))
+    assert float(out.std()) == pytest.approx(0.3314, abs=2e-4)
+    found = torch.stack([out[0, :, 0, 0], out[0, :, 4, 6], out[0, :, 9, 13]])
+    expected = torch.tensor(
+        [[-0.0809, 0.3491, 0.7428], [0.0631, 0.3903, 0.7970], [0.3227, 0.6240, 0.9588]]
+    )
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
