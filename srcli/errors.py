@@ -50,3 +50,9 @@ class InferenceError(SrxError):
     """A network that gave non-finite values or did not fit into memory."""
 
     exit_code = ExitCode.PARTIAL
+
+
+class LeaderError(SrxError):
+    """One of several processes that work together has failed; the first of them says why."""
+
+    exit_code = ExitCode.PARTIAL

@@ -26,7 +26,12 @@ def show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
         table = tables.score_table(result, scale)
         _print(console, f"x{scale}", table, ("set", "model"), note=_sources(table.rows))
         if verbose:
-            _print(console, f"x{scale}, pictures", tables.picture_table(result, scale), ("set", "model"))
+            _print(
+                console,
+                f"x{scale}, pictures",
+                tables.picture_table(result, scale),
+                ("set", "model"),
+            )
         title = f"x{scale}, difference to {result.models[0]}"
         _print(console, title, _differences(result, scale), ("set", "model"))
         _print(

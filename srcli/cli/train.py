@@ -1,9 +1,8 @@
-"""``srx train``: options to one pipeline call, signals to a flag."""
+"""``srx train``: options to one pipeline call."""
 
 from __future__ import annotations
 
-import os
-import signal
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,49 +10,17 @@ import click
 
 from srcli.cli.console import Console
 from srcli.cli.options import SCALES, machine, talk
-from srcli.errors import DataError, ExitCode, UsageError
+from srcli.cli.stopping import StopSignals
+from srcli.errors import DataError, ExitCode, LeaderError, UsageError
+from srcli.recipes.degradation import DEGRADATIONS
+from srcli.recipes.files import load_recipe, plain_recipe
+from srcli.recipes.overrides import apply_overrides
 
 if TYPE_CHECKING:
-    from types import FrameType
-    from typing import Any, Self
+    from collections.abc import Iterable
 
     from srcli.inference.device import Precision
-    from srcli.pipelines.train import TrainResult
-
-
-class StopSignals:
-    """Ctrl-C and SIGTERM ask for an orderly end; a second one aborts.
-
-    Use as a context manager; call it to learn whether to stop. A signal that comes before it was
-    ever called aborts, too: nobody would hear the question yet.
-    """
-
-    def __init__(self) -> None:
-        self._asked = self._stop = False
-        self._former: dict[int, Any] = {}
-
-    def __call__(self) -> bool:
-        """Whether a signal has come."""
-        self._asked = True
-        return self._stop
-
-    def __enter__(self) -> Self:
-        """Take the signals over."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Give them back."""
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._stop or not self._asked:
-            raise KeyboardInterrupt
-        self._stop = True
-        # Written directly: the interrupted code may be inside the buffered stream.
-        os.write(2, b"\nsrx: stopping after this iteration; once more aborts\n")
+    from srcli.pipelines.training_options import TrainOptions, TrainResult
 
 
 @click.command(
@@ -63,22 +30,23 @@ Examples:
   srx train g-idrn-short -s 2 --data photos/ --out runs/x2 --budget 70m --resume
   srx train g-idrn-short -s 4 --data a.zip --data b.zip --out runs/x4 \\
       --init runs/x2/best.safetensors --set stages.0.batch=16 --set ema_decay=0.99
+  srx train g-idrn-short -s 4 --data drone/ --out runs/drone --degradation aerial
+  srx train g-idrn --show > mine.json; srx train mine.json -s 2 --data photos/ --dry-run
+  torchrun --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/two
   srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors"""
 )
 @click.argument("recipe")
-@click.option("-s", "--scale", type=SCALES, required=True, help="Super-resolution factor.")
+@click.option("-s", "--scale", type=SCALES, help="Super-resolution factor.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     multiple=True,
-    required=True,
     metavar="PATH",
     help="Folder, zip or picture to train on; may be repeated.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    required=True,
     metavar="FOLDER",
     help="Where weights, state, recipe and log go.",
 )
@@ -105,6 +73,12 @@ Examples:
     help="Change a field of the recipe, such as stages.0.batch=8; may be repeated.",
 )
 @click.option(
+    "--degradation",
+    type=click.Choice(tuple(DEGRADATIONS)),
+    help="How LR is made from HR; short for --set degradation=NAME. photo: JPEGs of cameras; "
+    "aerial: blur, noise and JPEG of drones and satellites. Default: the recipe's (bicubic).",
+)
+@click.option(
     "--hold-out",
     multiple=True,
     metavar="NAME|FILE",
@@ -115,6 +89,25 @@ Examples:
     "--exclude", multiple=True, metavar="PREFIX", help="Leave out pictures with such names."
 )
 @click.option(
+    "--validate",
+    multiple=True,
+    metavar="FOLDER|NAME",
+    help="Validate on this set too, as in 'srx eval --data'; may be repeated. The held-out "
+    "photographs decide which weights are the best; without any, the first set does.",
+)
+@click.option(
+    "--tensorboard",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Write the log for TensorBoard, too (pip install 'srcli[tensorboard]').",
+)
+@click.option("--show", is_flag=True, help="Print the resolved recipe as JSON, and do nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Try a few iterations: parameters, memory, time, what the budget gives. Writes nothing.",
+)
+@click.option(
     "--checkpoint-every", default="5m", show_default=True, metavar="TIME", help="Save so often."
 )
 @click.option("--compile", is_flag=True, help="Compile the network (GPU: slow start, then faster).")
@@ -123,16 +116,21 @@ Examples:
 @talk
 def command(
     recipe: str,
-    scale: str,
+    scale: str | None,
     data: tuple[Path, ...],
-    out: Path,
+    out: Path | None,
     seed: int,
     budget: str | None,
     resume: bool,
     init: Path | None,
     overrides: tuple[str, ...],
+    degradation: str | None,
     hold_out: tuple[str, ...],
     exclude: tuple[str, ...],
+    validate: tuple[str, ...],
+    tensorboard: Path | None,
+    show: bool,
+    dry_run: bool,
     checkpoint_every: str,
     compile: bool,
     threads: int | None,
@@ -147,30 +145,73 @@ def command(
     ``srx upscale -m``), recipe.json (the recipe as trained), log.jsonl and the state for --resume.
     A training that was killed goes on with the same command and --resume; Ctrl-C ends it in order.
     A new --budget with --resume stretches the schedule from where it stands.
+
+    Under torchrun all processes train one network, on one GPU each: every process computes its
+    share of each batch of the recipe, the first one writes and validates.
     """
-    from srcli.pipelines.train import TrainOptions, train
+    changes = (*((f"degradation={degradation}",) if degradation else ()), *overrides)
+    if show:
+        click.echo(recipe_text(recipe, changes))
+        return int(ExitCode.OK)
+    wanted = {"--scale": scale, "--data": data, "--out": dry_run or out}
+    missing = [option for option, value in wanted.items() if not value]
+    if missing:
+        raise UsageError(f"srx train needs {', '.join(missing)}; see srx train --help")
+
+    from srcli.pipelines.training_options import TrainOptions
 
     options = TrainOptions(
         recipe=recipe,
-        scale=int(scale),
+        scale=int(scale or 0),
         data=data,
-        out=out,
+        out=out or Path(),
         seed=seed,
         budget=budget,
         resume=resume,
         init=init,
-        overrides=overrides,
+        overrides=changes,
         hold_out=read_names(hold_out),
         exclude=exclude,
+        validate=validate,
+        tensorboard=tensorboard,
         checkpoint_every=checkpoint_every,
         compile=compile,
         threads=threads or 0,
         device=device,
         precision=precision,
     )
-    with StopSignals() as stop, Console(quiet=quiet, verbose=verbose) as console:
-        result = train(options, console, stop)
-        console.message(summary(result))
+    if dry_run:
+        return _dry_run(options, Console(quiet=quiet, verbose=verbose))
+    return _train(options, quiet=quiet, verbose=verbose)
+
+
+def recipe_text(recipe: str, changes: Iterable[str]) -> str:
+    """Return a recipe with changed fields as the text of a file that gives the same again."""
+    return json.dumps(plain_recipe(apply_overrides(load_recipe(recipe), changes)), indent=2)
+
+
+def _dry_run(options: TrainOptions, console: Console) -> int:
+    from srcli.pipelines.dry_run import dry_run
+
+    for line in dry_run(options, console).lines():
+        click.echo(line)
+    return int(ExitCode.OK)
+
+
+def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
+    from srcli.pipelines.train import train
+    from srcli.training.parallel import find_place
+
+    follows = find_place().rank > 0  # of several processes the first alone talks
+    try:
+        with (
+            StopSignals(silent=follows) as stop,
+            Console(quiet=quiet or follows, verbose=verbose) as console,
+        ):
+            result = train(options, console, stop)
+            console.message(summary(result))
+    except LeaderError as error:
+        return int(error.exit_code)
     return int(ExitCode.OK if result.finished else ExitCode.INTERRUPTED)
 
 
@@ -178,7 +219,8 @@ def summary(result: TrainResult) -> str:
     """Say in one line how a training ended."""
     best = ""
     if result.best is not None:
-        best = f"; best validation {result.best:.3f} dB (iteration {result.best_iteration})"
+        others = "".join(f", {name} {psnr:.3f} dB" for name, psnr in [*result.at_best.items()][1:])
+        best = f"; best validation {result.best:.3f} dB{others} (iteration {result.best_iteration})"
     if not result.finished:
         head = f"stopped at iteration {result.iterations}; go on with --resume"
     elif result.new_iterations == 0:

@@ -11,11 +11,12 @@ from srcli.cli.options import SCALES, machine, talk
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from srcli.cli.console import Console
     from srcli.pipelines.report import FileReport, Summary
     from srcli.pipelines.upscale import UpscaleOptions
+    from srcli.pipelines.upscale_maps import MapsPlan
 
 EXAMPLES = """
 \b
@@ -24,6 +25,7 @@ Examples:
   srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --dry-run            what would be done
+  srx upscale a.jpg out/ -m attentive-gan --save-attention maps/
 
 Outputs that exist are left alone, so that running again resumes.
 """
@@ -109,6 +111,13 @@ class AutoInt(click.ParamType[int | None]):
     show_default=True,
     help="Reading and writing threads.",
 )
+@click.option(
+    "--save-attention",
+    "attention",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Save the attention maps of networks that have them, such as attentive-gan, as pictures.",
+)
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 @click.option(
     "--report",
@@ -129,7 +138,10 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     settings = _settings(options)
+    maps = _plan_maps(inputs, output, options["attention"], settings)
     if options["dry_run"]:
+        if maps:
+            click.echo(f"attention maps of {len(maps.items)} pictures -> {options['attention']}")
         return _dry_run(inputs, output, settings)
     with (
         Console(quiet=options["quiet"], verbose=options["verbose"]) as console,
@@ -140,10 +152,13 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
             write(file)
             _tell(console, file)
 
-        summary = upscale_files(inputs, output, settings, progress=console, on_file=tell)
+        done = {"": upscale_files(inputs, output, settings, progress=console, on_file=tell)}
+        if maps:
+            done["attention maps: "] = _save_maps(maps, done[""], console, tell)
     if not options["quiet"]:
-        click.echo(_closing(summary))
-    return int(summary.exit_code)
+        for what, summary in done.items():
+            click.echo(what + _closing(summary))
+    return _exit_code(done.values())
 
 
 def split_paths(
@@ -194,6 +209,31 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
             tta=options["tta"],
         ),
     )
+
+
+def _plan_maps(
+    inputs: Sequence[Path], output: Path, folder: Path | None, settings: UpscaleOptions
+) -> MapsPlan | None:
+    if folder is None:
+        return None
+    from srcli.pipelines.upscale_maps import plan_maps
+
+    return plan_maps(inputs, output, folder, settings)
+
+
+def _save_maps(
+    maps: MapsPlan, pictures: Summary, console: Console, tell: Callable[[FileReport], None]
+) -> Summary:
+    from srcli.pipelines.upscale_maps import save_maps
+
+    failed = {file.source for file in pictures.files if file.state == "failed"}
+    return save_maps(maps, without=failed, progress=console, on_file=tell)
+
+
+def _exit_code(summaries: Iterable[Summary]) -> int:
+    from srcli.pipelines.report import Summary
+
+    return int(Summary(files=[file for each in summaries for file in each.files]).exit_code)
 
 
 def _tell(console: Console, file: FileReport) -> None:

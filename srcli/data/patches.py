@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from srcli.errors import DataError
+from srcli.layers.colour import luma
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,24 +26,40 @@ class PatchSampler:
     All pixels lie in one uint8 buffer on ``device``; a batch is one gather, whose indices already
     contain the flips and rotations (D8 augmentation).
 
+    For a network on Y the patches are Y of the RGB pixels, not rounded: LR is then what the network
+    is given when it enlarges a picture.
+
     Args:
         pairs: HR and LR pictures.
         device: Where the pictures live and the batches are made.
         seed: Seed of the whole training.
         release: Empty the lists of ``pairs`` on the way, so that no picture is held twice.
+        colour: ``rgb``, or ``y`` for one channel.
+
+    Attributes:
+        share: (k, n): of every batch only the k-th of n equal parts is made, for the k-th of n
+            processes; together they make the batch that a single process, (0, 1), does.
 
     Raises:
         DataError: If there are no pictures.
     """
 
     def __init__(
-        self, pairs: Pairs, *, device: torch.device, seed: int = 0, release: bool = False
+        self,
+        pairs: Pairs,
+        *,
+        device: torch.device,
+        seed: int = 0,
+        release: bool = False,
+        colour: str = "rgb",
     ) -> None:
         if not pairs.lr:
             raise DataError("no training pictures are left; give more with --data")
         self.scale = pairs.scale
         self.device = device
         self.seed = seed
+        self.colour = colour
+        self.share = (0, 1)
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
         self._detail = [detail_integral(image) for image in pairs.lr]
         self._lr = _Atlas(pairs.lr, device, release)
@@ -63,18 +80,25 @@ class PatchSampler:
         return count
 
     def batch(
-        self, step: int, *, batch: int, patch: int, prefer_detail: bool = False
+        self,
+        step: int,
+        *,
+        batch: int,
+        patch: int,
+        prefer_detail: bool = False,
+        shuffle_channels: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Return the LR (N, 3, P, P) and HR (N, 3, sP, sP) patches of one step.
+        """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step.
 
         Args:
             step: Number of the iteration.
-            batch: Patches N.
+            batch: Patches N of all processes.
             patch: Edge P in LR pixels.
             prefer_detail: Of two random places take the one with more gradient energy.
+            shuffle_channels: Put R, G and B of every patch into a random order.
 
         Returns:
-            Floats in [0, 1], laid out as channels_last.
+            Floats in [0, 1], laid out as channels_last; C is 3, or 1 for Y.
 
         Raises:
             DataError: If no picture is as large as the patch.
@@ -89,10 +113,29 @@ class PatchSampler:
             better = self._score(other, patch) > self._score(places, patch)
             places = np.where(better[:, None], other, places)
         turns = random.integers(0, 8, size=batch)
-        which, corner = places[:, 0], places[:, 1:]
-        lr = self._lr.cut(which, corner, turns, patch)
-        hr = self._hr.cut(which, corner * self.scale, turns, patch * self.scale)
-        return lr, hr
+        orders = np.tile(np.arange(3), (batch, 1))
+        if shuffle_channels:
+            orders = random.permuted(orders, axis=1)
+        # Everything is drawn for all processes alike; only then each takes its own.
+        part, parts = self.share
+        own = np.arange(batch * part // parts, batch * (part + 1) // parts)
+        places, turns, orders = places[own], turns[own], orders[own]
+        lr = self._lr_patches(step, own, places, turns, patch)
+        hr = self._hr.cut(places[:, 0], places[:, 1:] * self.scale, turns, patch * self.scale)
+        if shuffle_channels:
+            lr, hr = _reordered(lr, orders), _reordered(hr, orders)
+        return (luma(lr), luma(hr)) if self.colour == "y" else (lr, hr)
+
+    def _lr_patches(
+        self,
+        step: int,
+        numbers: NDArray[np.int64],
+        places: NDArray[np.int64],
+        turns: NDArray[np.int64],
+        patch: int,
+    ) -> Tensor:
+        """Cut LR patches at ``places``; a subclass may make them anew, by step and number."""
+        return self._lr.cut(places[:, 0], places[:, 1:], turns, patch)
 
     def _draw(
         self, random: np.random.Generator, usable: NDArray[np.int64], count: int, patch: int
@@ -115,6 +158,14 @@ class PatchSampler:
             above = table[top, right] - table[top, left]
             scores[i] = (below - above) / max((bottom - top) * (right - left), 1)
         return scores
+
+
+def _reordered(patches: Tensor, orders: NDArray[np.int64]) -> Tensor:
+    """Give the channels of every patch (N, 3, H, W) the order that its row of (N, 3) says."""
+    count = patches.shape[0]
+    channels = torch.from_numpy(orders).to(patches.device)
+    rows = torch.arange(count, device=patches.device)[:, None]
+    return patches[rows, channels].contiguous(memory_format=torch.channels_last)
 
 
 def detail_integral(image: NDArray[np.uint8]) -> NDArray[np.float64]:

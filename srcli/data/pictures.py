@@ -141,6 +141,12 @@ def _members(path: Path) -> list[PictureRef]:
     return [PictureRef(path=path, member=name) for name in sorted(names) if _is_picture(Path(name))]
 
 
+GRAY = "gray: used as R = G = B"
+DEEP = "of 16 bits: the upper 8 of them are used"
+TRANSPARENT = "transparent in places: that is ignored, the colours there are used"
+"""What is done with pictures that are not 8-bit RGB, as the end of a sentence."""
+
+
 def decode(ref: PictureRef, archives: Archives | None = None) -> NDArray[np.uint8]:
     """Decode one picture to (H, W, 3) uint8 RGB.
 
@@ -151,14 +157,41 @@ def decode(ref: PictureRef, archives: Archives | None = None) -> NDArray[np.uint
     Raises:
         DataError: If it cannot be decoded.
     """
+    return _decode(ref, archives)[0]
+
+
+def _decode(ref: PictureRef, archives: Archives | None) -> tuple[NDArray[np.uint8], list[str]]:
     try:
         encoded = archives.read(ref) if archives else ref.read()
         with Image.open(io.BytesIO(encoded)) as image:
-            return _to_rgb(image)
+            rules = _rules(image)
+            return _to_rgb(image), rules
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
+
+
+def _rules(image: Image.Image) -> list[str]:
+    """Which rules a picture falls under; asked before its pixels are read."""
+    found = []
+    if image.mode in {"1", "L", "LA"} or image.mode.startswith("I;16"):
+        found.append(GRAY)
+    # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
+    if image.mode.startswith("I;16") or any(
+        ";16" in str(tile) for tile in getattr(image, "tile", ())
+    ):
+        found.append(DEEP)
+    if _is_transparent(image):
+        found.append(TRANSPARENT)
+    return found
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if "A" not in image.getbands():
+        return "transparency" in image.info
+    lowest, _ = image.getchannel("A").getextrema()
+    return isinstance(lowest, int | float) and lowest < 255
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -176,6 +209,7 @@ def decode_all(
     workers: int = 4,
     smallest: int = 1,
     on_error: Callable[[DataError], None],
+    on_rule: Callable[[str], None] = lambda rule: None,
 ) -> list[NDArray[np.uint8]]:
     """Decode pictures in threads, in order; those that cannot be used are left out.
 
@@ -184,17 +218,20 @@ def decode_all(
         workers: Threads.
         smallest: Pixels that both sides must have.
         on_error: Told, in order, of every picture that is left out.
+        on_rule: Told of each of ``GRAY``, ``DEEP`` and ``TRANSPARENT`` that a picture falls under.
     """
     pictures: list[NDArray[np.uint8]] = []
     with Archives() as archives, ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(decode, ref, archives) for ref in refs]
+        tasks = [pool.submit(_decode, ref, archives) for ref in refs]
         for ref, task in zip(refs, tasks, strict=True):
             try:
-                picture = task.result()
+                picture, rules = task.result()
                 height, width = picture.shape[:2]
                 if min(height, width) < smallest:
                     raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
                 pictures.append(picture)
+                for rule in rules:
+                    on_rule(rule)
             except DataError as error:
                 on_error(error)
     return pictures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from srcli.data.held_out import Split
     from srcli.data.pictures import PictureRef
     from srcli.ports.progress import Progress
 
@@ -62,19 +64,31 @@ class TrainingSet:
         self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 
-def load_training_set(options: DataOptions, scale: int, progress: Progress) -> TrainingSet:
-    """Find, divide, decode and pair all pictures.
-
-    Broken and tiny pictures are left out with a warning.
+def find_split(options: DataOptions) -> Split:
+    """Find all pictures and divide them; none is read.
 
     Raises:
         DataError: If a path does not exist, or nothing is left to train on.
     """
-    refs = find_pictures(options.paths)
     names = HELD_OUT if options.hold_out is None else options.hold_out
-    split = choose_split(
-        refs, names, excluded=options.exclude, required=options.hold_out is not None
+    return choose_split(
+        find_pictures(options.paths),
+        names,
+        excluded=options.exclude,
+        required=options.hold_out is not None,
     )
+
+
+def load_training_set(options: DataOptions, scale: int, progress: Progress) -> TrainingSet:
+    """Find, divide, decode and pair all pictures.
+
+    Broken and tiny pictures are left out with a warning; what is done with gray, 16-bit and
+    transparent ones is said once.
+
+    Raises:
+        DataError: If a path does not exist, or nothing is left to train on.
+    """
+    split = find_split(options)
     reader = _Reader(scale, options.workers, progress)
     train = make_pairs(
         reader.read(split.train), scale, cache=options.cache, workers=options.workers
@@ -87,8 +101,7 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
     held_out = make_pairs(
         reader.read(split.held_out), scale, cache=options.cache, workers=options.workers
     )
-    if len(reader.problems) > WARNINGS:
-        progress.warn(f"{len(reader.problems)} pictures were left out in all")
+    reader.sum_up()
     return TrainingSet(
         train=train,
         held_out=held_out if held_out.hr else None,
@@ -98,10 +111,11 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
 
 
 class _Reader:
-    """Decodes pictures and notes those that cannot be used."""
+    """Decodes pictures and notes those that cannot be used, or not as they are."""
 
     def __init__(self, scale: int, workers: int, progress: Progress) -> None:
         self.problems: list[str] = []
+        self._rules: Counter[str] = Counter()
         self._scale = scale
         self._workers = workers
         self._progress = progress
@@ -113,7 +127,15 @@ class _Reader:
             workers=self._workers,
             smallest=SMALLEST * self._scale,
             on_error=lambda error: self._leave_out(str(error)),
+            on_rule=lambda rule: self._rules.update([rule]),
         )
+
+    def sum_up(self) -> None:
+        """Say how many were left out, and what was done with others."""
+        if len(self.problems) > WARNINGS:
+            self._progress.warn(f"{len(self.problems)} pictures were left out in all")
+        for rule, count in self._rules.items():
+            self._progress.message(f"{count} picture{' is' if count == 1 else 's are'} {rule}")
 
     def _leave_out(self, problem: str) -> None:
         self.problems.append(problem)

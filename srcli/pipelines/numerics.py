@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from srcli.errors import UsageError
 from srcli.inference.allocator import keep_freed_memory
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
 from srcli.training.numerics import Numerics
+
+if TYPE_CHECKING:
+    from srcli.training.parallel import Place
 
 
 def choose_numerics(
@@ -47,6 +52,25 @@ def choose_numerics(
         channels_last=half or chosen.type == "cuda",
         compile=compiled,
     )
+
+
+def device_for(place: Place, name: str) -> str:
+    """Return the device of one of several processes: each has a GPU of its own.
+
+    Args:
+        place: Which process this is.
+        name: What the user gave.
+
+    Raises:
+        UsageError: If several processes are to share what they cannot.
+    """
+    if place.size == 1 or name == "cpu":
+        return name
+    if name not in ("auto", "cuda"):
+        raise UsageError(f"--device {name}: several processes train on cpu or cuda")
+    if name == "auto" and not torch.cuda.is_available():
+        return "cpu"
+    return f"cuda:{place.local_rank}"
 
 
 def _has_bf16(device: torch.device) -> bool:

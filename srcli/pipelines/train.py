@@ -2,85 +2,38 @@
 
 from __future__ import annotations
 
-import platform
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
-from srcli import __version__
 from srcli.data.pairs import cache_folder
-from srcli.data.patches import PatchSampler
-from srcli.data.training_set import DataOptions, load_training_set
-from srcli.errors import DataError, ModelError, UsageError
-from srcli.inference.device import Precision
-from srcli.models import build_network
-from srcli.models.weights import WeightsInfo, read_weights, save_weights, warm_start
-from srcli.pipelines.numerics import choose_numerics
+from srcli.data.training_set import DataOptions
+from srcli.errors import DataError, UsageError
+from srcli.pipelines.numerics import choose_numerics, device_for
+from srcli.pipelines.training_data import load_data, make_sampler, share_out
+from srcli.pipelines.training_network import begin_from, first_network, placed
+from srcli.pipelines.training_options import TrainOptions, TrainResult
+from srcli.pipelines.training_validation import deciding_set, validation_sets, validator
+from srcli.pipelines.training_weights import WeightsWriter
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import load_recipe, recipe_name
 from srcli.recipes.overrides import apply_overrides
 from srcli.training.budget import parse_budget, parse_seconds
+from srcli.training.events import EventFiles
 from srcli.training.folder import RunFolder, RunRecord, file_digest
-from srcli.training.loop import Hooks, Trainer
-from srcli.training.validation import Validation
+from srcli.training.keeper import Hooks
+from srcli.training.loop import Trainer
+from srcli.training.parallel import Place, Team, find_place, joined, share_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from torch import Tensor, nn
+    from torch import nn
 
+    from srcli.data.pairs import Pairs
     from srcli.data.training_set import TrainingSet
-    from srcli.training.checkpoint import Position
     from srcli.training.numerics import Numerics
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """What to train, on what, and how."""
-
-    recipe: str
-    """A name of the table, or a recipe file."""
-    scale: int
-    data: tuple[Path, ...]
-    """Folders, zips, pictures."""
-    out: Path
-    overrides: tuple[str, ...] = ()
-    """Changed fields of the recipe, ``path=value``."""
-    seed: int = 0
-    budget: str | None = None
-    """Iterations or time; None for the recipe's iterations."""
-    resume: bool = False
-    init: Path | None = None
-    """Weights to begin from, of any scale."""
-    hold_out: tuple[str, ...] | None = None
-    """Photographs for validation; None for the committed list, empty for no validation."""
-    exclude: tuple[str, ...] = ()
-    """Prefixes of names that are not used."""
-    checkpoint_every: str = "5m"
-    device: str = "auto"
-    precision: Precision = "auto"
-    compile: bool = False
-    threads: int = 0
-    """Threads of the processor; 0 leaves PyTorch's choice."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """How a training ended."""
-
-    finished: bool
-    """Whether the budget is used up; else it was stopped and can be resumed."""
-    weights: Path
-    """The best weights, or the last ones where nothing was validated or nothing was finished."""
-    iterations: int
-    """In this and all former runs."""
-    new_iterations: int
-    """In this run."""
-    best: float | None
-    """Best validation PSNR-Y in dB; None without validation."""
-    best_iteration: int = 0
 
 
 def train(
@@ -90,6 +43,9 @@ def train(
 ) -> TrainResult:
     """Train as the options say; write recipe, weights, state and log into the folder.
 
+    Started by ``torchrun``, all processes train one network: each computes its share of every
+    batch, the first one writes, validates and talks.
+
     Args:
         options: What to train, on what, and how.
         progress: Told of everything.
@@ -97,104 +53,106 @@ def train(
 
     Raises:
         SrxError: If something does not fit, is missing or cannot be written.
+        LeaderError: In all but the first process, if any of them has failed.
     """
-    return _Job(options, progress or NoProgress()).run(stop)
+    place = find_place()
+    with joined(place) as team:
+        return _Job(options, progress or NoProgress(), place, team).run(stop)
 
 
 class _Job:
-    """The steps of one training, in order."""
+    """The steps of one training, in order; all processes take them, the first alone writes."""
 
-    def __init__(self, options: TrainOptions, progress: Progress) -> None:
+    def __init__(self, options: TrainOptions, progress: Progress, place: Place, team: Team) -> None:
         self.options = options
-        self.progress = progress
+        self.place = place
+        self.team = team
+        self.leads = team.rank == 0
+        self.progress = progress if self.leads else NoProgress()
         self.folder = RunFolder(options.out)
-        self.recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
+        self.events: EventFiles | None = None
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
-        options = self.options
-        self.folder.check(resume=options.resume)
-        numerics = choose_numerics(
-            options.device, options.precision, compiled=options.compile, threads=options.threads
-        )
-        checkpoint_seconds = parse_seconds(options.checkpoint_every)
-        if options.budget is not None:
-            parse_budget(options.budget)  # refuse nonsense before the pictures are read
-        # Built before the pictures are read, too: a wrong option of the network shows at once.
-        network = self._network(numerics)
+        together, lead = self.team.together, self.team.lead
+        resumes = lead(self._resumes)
+        together(self._check)
+        numerics = together(self._numerics)
+        # Built before the pictures are read: a wrong option of the network shows at once.
+        network = together(partial(self._network, numerics, begun=resumes))
         data = self._data()
-        record = self._record(data, numerics)
-        hooks = self._hooks(data, numerics, stop)
-        sampler = PatchSampler(data.train, device=numerics.device, seed=options.seed, release=True)
-        self._check_patches(sampler)
-        trainer = Trainer(
-            network=network,
-            recipe=self.recipe,
-            sampler=sampler,
-            budget=parse_budget(record.budget) if record.budget else None,
-            numerics=numerics,
-            folder=options.out,
-            hooks=hooks,
-            checkpoint_seconds=checkpoint_seconds,
-            seed=options.seed,
-        )
+        sets = together(partial(self._sets, data))
+        budget = lead(partial(self._record, data, sets, numerics, resumes=resumes))
+        hooks = together(partial(self._hooks, network, data, validator(sets, numerics), stop))
+        trainer = together(partial(self._trainer, network, data, budget, numerics, hooks))
         try:
             return self._train(trainer)
         except OSError as error:
             raise DataError(
-                f"{options.out}: cannot be written ({error.strerror or error}); "
+                f"{self.options.out}: cannot be written ({error.strerror or error}); "
                 "mend that, then go on with --resume"
             ) from error
 
-    def _network(self, numerics: Numerics) -> nn.Module:
-        options, recipe = self.options, self.recipe
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
-            network = build_network(recipe.model, scale=options.scale, options=recipe.network)
-            if not any(True for _ in network.parameters()):
-                raise ModelError(f"model {recipe.model} has nothing to train")
-            if recipe.start_from_bicubic:
-                start: Callable[[], None] | None = getattr(network, "start_from_bicubic", None)
-                if start is None:
-                    raise ModelError(
-                        f"model {recipe.model} cannot start as bicubic; "
-                        "--set start_from_bicubic=false"
-                    )
-                start()
-        if options.init is not None and not (options.resume and self.folder.resumable):
-            self._warm_start(network, options.init)
-        layout = torch.channels_last if numerics.channels_last else torch.contiguous_format
-        placed: nn.Module = network.to(numerics.device).to(memory_format=layout)  # type: ignore[call-overload]
-        return placed
+    def _resumes(self) -> bool:
+        self.folder.check(resume=self.options.resume)
+        return self.options.resume and self.folder.resumable
 
-    def _warm_start(self, network: nn.Module, file: Path) -> None:
-        taken, total = warm_start(network, read_weights(file)[0])
-        if taken == 0:
-            raise ModelError(f"--init {file}: holds no tensor of this network")
-        self.progress.message(f"began from {file}: {taken} of {total} tensors")
-        if 2 * taken < total:
-            self.progress.warn(f"--init {file}: most tensors do not fit this network")
+    def _check(self) -> None:
+        """Refuse nonsense before anything takes long."""
+        options = self.options
+        self.recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
+        self.checkpoint_seconds = parse_seconds(options.checkpoint_every)
+        if options.budget is not None:
+            parse_budget(options.budget)
+        for stage in self.recipe.stages:
+            share_of(self.team, stage.batch)
+        if options.tensorboard is not None and self.leads:
+            self.events = EventFiles(options.tensorboard)
+
+    def _numerics(self) -> Numerics:
+        options = self.options
+        return choose_numerics(
+            device_for(self.place, options.device),
+            options.precision,
+            compiled=options.compile,
+            threads=options.threads,
+        )
+
+    def _network(self, numerics: Numerics, *, begun: bool) -> nn.Module:
+        options = self.options
+        network = first_network(self.recipe, scale=options.scale, seed=options.seed)
+        if options.scale not in (2, 3, 4):
+            raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
+        if options.init is not None and not begun:
+            begin_from(network, options.init, self.progress)
+        return placed(network, numerics)
 
     def _data(self) -> TrainingSet:
         options = self.options
-        if options.scale not in (2, 3, 4):
-            raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
-        data = load_training_set(
-            DataOptions(
-                paths=options.data,
-                hold_out=options.hold_out,
-                exclude=options.exclude,
-                cache=cache_folder(),
-            ),
-            options.scale,
-            self.progress,
+        what = DataOptions(
+            paths=options.data,
+            hold_out=options.hold_out,
+            exclude=options.exclude,
+            cache=cache_folder(),
         )
-        held = len(data.held_out.hr) if data.held_out else 0
-        self.progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on")
-        self.progress.message(data.reason)
+        load = partial(load_data, what, options.scale, self.recipe.degradation, self.progress)
+        # One process of each machine makes the LR pictures; the others find them in the cache.
+        first = self.place.local_rank == 0
+        made = self.team.together(lambda: load() if first else None)
+        data = self.team.together(lambda: made or load())
+        digest = self.team.lead(lambda: data.digest)
+        self.team.together(partial(_require_same, data.digest, digest))
         return data
 
-    def _record(self, data: TrainingSet, numerics: Numerics) -> RunRecord:
-        """Begin the folder, or join the training in it."""
+    def _sets(self, data: TrainingSet) -> dict[str, Pairs]:
+        options = self.options
+        if not self.leads:
+            return {}
+        return validation_sets(data.held_out, options.validate, options.scale, self.progress)
+
+    def _record(
+        self, data: TrainingSet, sets: Mapping[str, Pairs], numerics: Numerics, *, resumes: bool
+    ) -> str | None:
+        """Begin the folder, or join the training in it; return the budget that holds."""
         options = self.options
         half = numerics.autocast
         record = RunRecord(
@@ -206,54 +164,69 @@ class _Job:
             budget=options.budget,
             precision="fp32" if half is None else str(half).removeprefix("torch."),
             threads=torch.get_num_threads() if numerics.device.type == "cpu" else 0,
+            processes=self.team.size,
+            best_by=deciding_set(sets),
         )
-        if not (options.resume and self.folder.resumable):
+        if not resumes:
             self.folder.begin(self.recipe, record)
-            return record
-        joined, notes = self.folder.join(self.recipe, record)
+            return record.budget
+        joined_record, notes = self.folder.join(self.recipe, record)
         for note in notes:
             self.progress.warn(note)
-        return joined
+        return joined_record.budget
 
-    def _check_patches(self, sampler: PatchSampler) -> None:
-        total = len(sampler.shapes)
-        for patch in sorted({stage.patch for stage in self.recipe.stages}):
-            usable = sampler.usable(patch)
-            if usable < total:
-                self.progress.warn(
-                    f"{total - usable} of {total} pictures are smaller than a patch of "
-                    f"{patch}x{patch} LR pixels and not used"
-                )
-
-    def _hooks(self, data: TrainingSet, numerics: Numerics, stop: Callable[[], bool]) -> Hooks:
+    def _hooks(
+        self,
+        network: nn.Module,
+        data: TrainingSet,
+        validate: Callable[[nn.Module], dict[str, float]] | None,
+        stop: Callable[[], bool],
+    ) -> Hooks:
+        options = self.options
         notes = {
-            "recipe": recipe_name(self.options.recipe),
-            "seed": str(self.options.seed),
+            "recipe": recipe_name(options.recipe),
+            "seed": str(options.seed),
             "data": data.digest,
-            "srx": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
         }
-
-        def save(file: Path, tensors: dict[str, Tensor], position: Position) -> None:
-            own = {"iterations": str(position.total)}
-            if position.validated == position.total and position.best_total == position.total:
-                own["validation_psnr_y"] = f"{position.best:.4f}"
-            info = WeightsInfo(
-                model=self.recipe.model,
-                scale=self.options.scale,
-                network=self.recipe.network,
-                notes=notes | own,
-            )
-            save_weights(file, tensors, info)
-
-        held_out = data.held_out
+        writer = WeightsWriter(network, self.recipe, scale=options.scale, notes=notes)
         return Hooks(
-            validate=Validation(held_out, numerics) if held_out else None,
-            save_best=lambda tensors, position: save(self.folder.best, tensors, position),
-            save_last=lambda tensors, position: save(self.folder.last, tensors, position),
+            validate=validate,
+            save_best=partial(writer.write, self.folder.best),
+            save_last=partial(writer.write, self.folder.last),
+            log=self.events.write if self.events else None,
             stop=stop,
             progress=self.progress,
+        )
+
+    def _trainer(
+        self,
+        network: nn.Module,
+        data: TrainingSet,
+        budget: str | None,
+        numerics: Numerics,
+        hooks: Hooks,
+    ) -> Trainer:
+        options = self.options
+        sampler = make_sampler(
+            data.train,
+            self.recipe,
+            device=numerics.device,
+            seed=options.seed,
+            colour=str(getattr(network, "colour", "rgb")),
+            progress=self.progress,
+        )
+        share_out(sampler, self.team)
+        return Trainer(
+            network=network,
+            recipe=self.recipe,
+            sampler=sampler,
+            budget=parse_budget(budget) if budget else None,
+            numerics=numerics,
+            folder=options.out,
+            hooks=hooks,
+            checkpoint_seconds=self.checkpoint_seconds,
+            seed=options.seed,
+            team=self.team,
         )
 
     def _train(self, trainer: Trainer) -> TrainResult:
@@ -263,11 +236,15 @@ class _Job:
             else:
                 self.progress.message("nothing to resume: training from the start")
         began = trainer.position.total
-        finished = trainer.run()
+        try:
+            finished = trainer.run()
+        finally:
+            if self.events:
+                self.events.close()
         position = trainer.position
+        if finished:
+            self.team.lead(trainer.keeper.end)
         validated = position.best > float("-inf")
-        if finished and not validated and trainer.hooks.save_best is not None:
-            trainer.hooks.save_best(trainer.ema.averages, position)
         return TrainResult(
             finished=finished,
             weights=self.folder.best if finished or validated else self.folder.last,
@@ -275,4 +252,10 @@ class _Job:
             new_iterations=position.total - began,
             best=position.best if validated else None,
             best_iteration=position.best_total,
+            at_best=position.at_best,
         )
+
+
+def _require_same(own: str, first: str) -> None:
+    if own != first:
+        raise DataError("--data: holds other pictures here than for the first process")

@@ -81,6 +81,8 @@ def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
 def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     if isinstance(value, kind):
         return value
+    if isinstance(value, str) and hasattr(kind, "named"):
+        return kind.named(value)  # one of a table
     if not isinstance(value, Mapping):
         raise RecipeError(f"{where} must be a table of fields, got {value!r}")
     types = field_types(kind)
@@ -114,11 +116,15 @@ def _mapping(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
 
 
 def _union(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
-    for option in get_args(hint):
-        if option is type(None):
-            if value is None:
-                return None
-            continue
+    if value is None and type(None) in get_args(hint):
+        return None
+    options = [option for option in get_args(hint) if option is not type(None)]
+    if len(options) == 1:
+        return convert(value, options[0], where)  # its own message says more
+    tables = [option for option in options if is_dataclass(option)]
+    if tables and isinstance(value, Mapping):
+        return convert(value, _of_kind(value, tables, where), where)
+    for option in options:
         if option is float and isinstance(value, int):
             continue  # a whole number stays one where both would do
         try:
@@ -126,6 +132,17 @@ def _union(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
         except RecipeError:
             continue
     raise RecipeError(f"{where} cannot hold {value!r}")
+
+
+def _of_kind(value: Mapping[str, Any], tables: list[Any], where: str) -> Any:  # noqa: ANN401
+    """Return the dataclass whose ``kind``, a Literal of one word, the value names."""
+    kinds = {get_args(field_types(table)["kind"])[0]: table for table in tables}
+    kind = value.get("kind")
+    if not isinstance(kind, str):
+        raise RecipeError(f"{where} needs a kind, one of {', '.join(kinds)}")
+    if kind not in kinds:
+        raise unknown("kind", kind, where, kinds)
+    return kinds[kind]
 
 
 def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from srcli.errors import RecipeError
-from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 
 _G_IDRN_LOSS = (
     LossTerm(name="l1", weight=0.4),
@@ -44,9 +44,175 @@ G_IDRN_SHORT = replace(
     paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
 )
 
+_RRLFN_STAGE = Stage(
+    optimizer=Optimizer(learning_rate=5e-4),
+    schedule=Schedule(kind="step", milestones=(0.25, 0.5, 0.75), gamma=0.5),
+    steps=800_000,
+    batch=64,
+    patch=64,
+    shuffle_channels=True,
+)
+
+RRLFN = TrainRecipe(
+    model="rrlfn",
+    stages=(
+        _RRLFN_STAGE,
+        _RRLFN_STAGE,
+        replace(
+            _RRLFN_STAGE,
+            losses=(LossTerm(name="l1"), LossTerm(name="contrastive", weight=0.002)),
+        ),
+    ),
+    paper="RRLFN 2025: L1 twice, then with the contrastive loss, 8*10^5 iterations each, Adam 5e-4 "
+    "halved every 2*10^5; x4 begins from x2 (--init); its data are not named: DIV2K",
+)
+
+RRLFN_SHORT = replace(
+    RRLFN,
+    start_from_bicubic=True,
+    stages=(
+        Stage(
+            optimizer=Optimizer(learning_rate=1e-3, beta2=0.99, clip_norm=1.0),
+            schedule=Schedule(kind="cosine", warmup=0.02),
+            steps=12_000,
+            batch=8,
+            patch=48,
+            prefer_detail=True,
+        ),
+    ),
+    paper="the paper's network and first loss, a one-cycle schedule for hours instead of days",
+)
+
+DDSR = TrainRecipe(
+    model="ddsr",
+    stages=(
+        Stage(
+            losses=(LossTerm(name="l2"),),
+            optimizer=Optimizer(learning_rate=1e-3),
+            schedule=Schedule(kind="step", milestones=(0.6, 0.9), gamma=0.1),
+            steps=100_000,
+            batch=128,
+            patch=7,
+        ),
+    ),
+    paper="DDSR, about 2018: General-100, 91-images and BSD100 on Y, 10^5 iterations, Adam 1e-3, a "
+    "tenth after 6*10^4 and 9*10^4; patches of 7x7 are for x3, 10x10 for x2, 6x6 for x4",
+)
+
+DDSR_SHORT = replace(
+    DDSR,
+    stages=(
+        Stage(
+            losses=(LossTerm(name="l2"),),
+            optimizer=Optimizer(learning_rate=1e-3, beta2=0.99, clip_norm=1.0),
+            schedule=Schedule(kind="cosine", warmup=0.02),
+            steps=12_000,
+            batch=8,
+            patch=24,
+            prefer_detail=True,
+        ),
+    ),
+    paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
+)
+
+NESTED_ATTN = TrainRecipe(
+    model="nested-attn",
+    start_from_bicubic=True,
+    stages=(
+        Stage(
+            optimizer=Optimizer(learning_rate=1e-3),
+            schedule=Schedule(kind="cosine", warmup=0.001, floor=0.001),
+            steps=1_000_000,
+            batch=16,
+            patch=48,
+        ),
+    ),
+    paper="nested attention 2023: DIV2K, 1000 epochs, Adam 1e-3, L1",
+)
+
+NESTED_ATTN_SHORT = replace(
+    NESTED_ATTN,
+    stages=(
+        Stage(
+            optimizer=Optimizer(learning_rate=5e-4, beta2=0.99, clip_norm=1.0),
+            schedule=Schedule(kind="cosine", warmup=0.02),
+            steps=12_000,
+            batch=8,
+            patch=48,
+            prefer_detail=True,
+        ),
+    ),
+    paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
+)
+
+_CONSTANT = Schedule(kind="constant")
+
+ATTENTIVE_GAN = TrainRecipe(
+    model="attentive-gan",
+    start_from_bicubic=True,
+    stages=(
+        Stage(
+            optimizer=Optimizer(learning_rate=1e-4),
+            schedule=_CONSTANT,
+            steps=125_000,
+            batch=16,
+            patch=24,
+        ),
+        Stage(
+            optimizer=Optimizer(learning_rate=1e-4),
+            schedule=_CONSTANT,
+            steps=1_125_000,
+            batch=16,
+            patch=24,
+            adversarial=Adversarial(),
+        ),
+    ),
+    paper="attentive GAN 2020: 100,000 pictures of ImageNet for 200 epochs, Adam 1e-4, constant; "
+    "the generator alone for the first tenth",
+)
+
+ATTENTIVE_GAN_SHORT = replace(
+    ATTENTIVE_GAN,
+    stages=(
+        Stage(
+            optimizer=Optimizer(learning_rate=5e-4, beta2=0.99, clip_norm=1.0),
+            schedule=Schedule(kind="cosine", warmup=0.02),
+            steps=6_000,
+            batch=8,
+            patch=48,
+            prefer_detail=True,
+        ),
+        Stage(
+            optimizer=Optimizer(learning_rate=1e-4, beta2=0.99, clip_norm=1.0),
+            schedule=Schedule(kind="cosine", warmup=0.02),
+            steps=6_000,
+            batch=16,
+            patch=24,
+            prefer_detail=True,
+            adversarial=Adversarial(
+                weight=0.1,
+                optimizer=Optimizer(learning_rate=1e-4, clip_norm=1.0),
+                gamma=0.9,
+                balance_on="reconstruction",
+                balance_rate=0.01,
+            ),
+        ),
+    ),
+    paper="the paper's networks, one-cycle schedules for hours instead of days; "
+    "the balance as in BEGAN itself",
+)
+
 RECIPES: dict[str, TrainRecipe] = {
     "g-idrn": G_IDRN,
     "g-idrn-short": G_IDRN_SHORT,
+    "rrlfn": RRLFN,
+    "rrlfn-short": RRLFN_SHORT,
+    "ddsr": DDSR,
+    "ddsr-short": DDSR_SHORT,
+    "attentive-gan": ATTENTIVE_GAN,
+    "attentive-gan-short": ATTENTIVE_GAN_SHORT,
+    "nested-attn": NESTED_ATTN,
+    "nested-attn-short": NESTED_ATTN_SHORT,
 }
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from srcli.errors import RecipeError
+from srcli.recipes.degradation import BICUBIC, Degradation
 
-Value = bool | int | float | str | tuple[int, ...]
+Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 """What a field of a network or a loss may hold."""
 
 
@@ -35,13 +37,22 @@ class LossTerm:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """Adam and its settings."""
+    """An optimiser and its settings."""
 
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 5e-4
     """Peak learning rate."""
     beta1: float = 0.9
+    """Of Adam and AdamW, as ``beta2`` and ``epsilon``."""
     beta2: float = 0.999
     epsilon: float = 1e-8
+    momentum: float = 0.9
+    """Of SGD."""
+    nesterov: bool = False
+    """SGD: take the gradient where the momentum is about to lead."""
+    weight_decay: float = 0.0
+    """Pull of the weights towards 0: ``adam`` and ``sgd`` add this times the weight to its
+    gradient, ``adamw`` shrinks the weight itself by this times the learning rate."""
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
 
@@ -49,22 +60,60 @@ class Optimizer:
         """Refuse impossible values."""
         _above("learning_rate", self.learning_rate, 0)
         _above("epsilon", self.epsilon, 0)
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise RecipeError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        if self.clip_norm < 0:
-            raise RecipeError(f"clip_norm must be at least 0, got {self.clip_norm}")
+        for name in ("weight_decay", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise RecipeError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.nesterov and (self.kind != "sgd" or self.momentum == 0):
+            raise RecipeError("nesterov needs kind sgd, set before it, and a momentum above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adversarial:
+    """A discriminator that learns beside the network, and how it acts on it."""
+
+    discriminator: Literal["ae", "fc"] = "ae"
+    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, with binary
+    cross-entropy."""
+    options: Mapping[str, Value] = field(default_factory=dict)
+    """Keyword arguments of the discriminator that differ from its defaults."""
+    weight: float = 0.01
+    """Weight of the term by which the discriminator acts on the network; 0 leaves it out."""
+    optimizer: Optimizer = Optimizer(learning_rate=1e-4)
+    """Of the discriminator; its rate follows the schedule of the stage."""
+    gamma: float = 0.5
+    """``ae``: aim of the balance, the network's quantity over the loss of real pictures."""
+    balance_on: Literal["generator", "reconstruction"] = "generator"
+    """``ae``: the network's quantity is its whole loss (L_G, as the paper writes), or the
+    discriminator's error on its output (l(SR), as in BEGAN)."""
+    balance_rate: float = 0.001
+    """``ae``: how fast the balance k_t moves."""
+    balance_start: float = 0.0
+    """``ae``: k_t before the first iteration, 0..1."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("weight", "balance_rate"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} must be at least 0, got {getattr(self, name)}")
+        _above("gamma", self.gamma, 0)
+        if not 0 <= self.balance_start <= 1:
+            raise RecipeError(f"balance_start must be in 0..1, got {self.balance_start}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The learning rate over a stage, in fractions of the stage, so that it fits any budget."""
 
-    kind: Literal["step", "cosine", "constant"] = "step"
+    kind: Literal["step", "halving", "cosine", "constant"] = "step"
     warmup: float = 0.0
     """Fraction of the stage over which the rate rises from 0 to its peak."""
     milestones: tuple[float, ...] = ()
     """``step``: after each of these fractions the rate is multiplied by ``gamma``."""
+    every: float = 0.2
+    """``halving``: so does the rate after every such fraction."""
     gamma: float = 0.5
     floor: float = 0.0
     """``cosine``: share of the peak that is left at the end."""
@@ -77,11 +126,13 @@ class Schedule:
                     f"warmup, floor and milestones are fractions in 0..1, got {value}"
                 )
         _above("gamma", self.gamma, 0)
+        if not 0 < self.every <= 1:
+            raise RecipeError(f"every must be a fraction in 0..1, above 0, got {self.every}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One run of the optimiser with one loss, from a fresh optimiser."""
+    """One run of the optimiser with one loss."""
 
     losses: tuple[LossTerm, ...] = (LossTerm(name="l1"),)
     optimizer: Optimizer = Optimizer()
@@ -94,6 +145,15 @@ class Stage:
     """Edge of a patch in LR pixels."""
     prefer_detail: bool = False
     """Of two random places take the one with more gradient energy."""
+    shuffle_channels: bool = False
+    """Put R, G and B of every patch into a random order."""
+    reset_optimizer: bool = True
+    """Begin from the averaged weights with a fresh optimiser; false goes on, weights and optimiser,
+    where the stage before ended. The first stage has none to go on from."""
+    attention_weight: float = 0.0
+    """Weight of a term that shows attention maps, where the network has them, what to mark."""
+    adversarial: Adversarial | None = None
+    """Train against a discriminator; None trains by the losses alone."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -101,6 +161,8 @@ class Stage:
             _above(name, getattr(self, name), 0)
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")
+        if self.attention_weight < 0:
+            raise RecipeError(f"attention_weight must be at least 0, got {self.attention_weight}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +178,8 @@ class TrainRecipe:
     """Decay of the averaged weights that are validated and saved; 0 turns averaging off."""
     start_from_bicubic: bool = False
     """Begin as an interpolation, where the network offers it."""
+    degradation: Degradation = BICUBIC
+    """How LR is made from HR; in files a name of ``DEGRADATIONS``, or a table."""
     validate_every: int = 1000
     """Iterations between validations."""
     paper: str = ""
@@ -128,3 +192,12 @@ class TrainRecipe:
         if not self.stages:
             raise RecipeError("a recipe needs at least one stage")
         _above("validate_every", self.validate_every, 0)
+        for i, (before, stage) in enumerate(pairwise(self.stages), start=1):
+            alike = before.optimizer.kind == stage.optimizer.kind
+            if not stage.reset_optimizer and not (
+                alike and before.adversarial is None and stage.adversarial is None
+            ):
+                raise RecipeError(
+                    f"stages.{i}: cannot go on with the optimiser of the stage before, which is "
+                    "of another kind or adversarial; set reset_optimizer=true"
+                )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 from srcli.errors import DataError
 from srcli.recipes.files import write_whole
+from srcli.training.ema import Ema
+from srcli.training.optimizers import part
+from srcli.training.steps import Step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 @dataclass(kw_only=True)
@@ -34,17 +37,53 @@ class Position:
     """Best validation PSNR so far, dB."""
     best_total: int = 0
     """``total`` at that validation."""
+    at_best: dict[str, float] = field(default_factory=dict)
+    """PSNR of every set at that validation, dB."""
     validated: int = -1
     """``total`` at the last validation."""
 
 
+@dataclass(kw_only=True)
+class State:
+    """Everything that changes while a training runs."""
+
+    network: nn.Module
+    ema: Ema
+    steps: list[Step]
+    """One for each stage."""
+    position: Position = field(default_factory=Position)
+
+    @property
+    def step(self) -> Step:
+        """The step of the stage that is under way, or of the last one."""
+        return self.steps[min(self.position.stage, len(self.steps) - 1)]
+
+    def save(self, file: Path) -> None:
+        """Write it whole; a crash leaves the former file as it was.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        save_state(
+            file,
+            position=self.position,
+            network=self.network,
+            ema=self.ema.averages,
+            step=self.step,
+        )
+
+    def load(self, file: Path) -> None:
+        """Go on from what ``save`` wrote.
+
+        Raises:
+            DataError: If the file is damaged or belongs to another network.
+        """
+        self.position = read_position(file)  # tells which of the steps the file knows
+        load_state(file, network=self.network, ema=self.ema.averages, step=self.step)
+
+
 def save_state(
-    path: Path,
-    *,
-    position: Position,
-    network: nn.Module,
-    ema: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    path: Path, *, position: Position, network: nn.Module, ema: dict[str, Tensor], step: Step
 ) -> None:
     """Write the whole state; a crash leaves the former file as it was.
 
@@ -53,23 +92,20 @@ def save_state(
     """
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
     tensors |= {f"ema.{key}": value for key, value in ema.items()}
-    for index, slots in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": value for key, value in slots.items()}
+    tensors |= step.state()
     # Cloned, because tied tensors would be refused.
     stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     write_whole(path, save(stored, metadata={"position": json.dumps(asdict(position))}))
 
 
-def load_state(
-    path: Path, *, network: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> Position:
-    """Put a saved state back into network, averages and optimiser.
+def load_state(path: Path, *, network: nn.Module, ema: dict[str, Tensor], step: Step) -> Position:
+    """Put a saved state back into network, averages and step.
 
     Args:
         path: From ``save_state``.
         network: Of the same architecture.
         ema: Averages, overwritten in place.
-        optimizer: Of the stage that ``read_position`` names, over the network's parameters.
+        step: Of the stage that ``read_position`` names.
 
     Raises:
         DataError: If the file is damaged or belongs to another network.
@@ -78,11 +114,11 @@ def load_state(
     try:
         with safe_open(path, framework="pt") as stored:
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-        network.load_state_dict(_part(tensors, "network."))
-        saved = _part(tensors, "ema.")
+        network.load_state_dict(part(tensors, "network."))
+        saved = part(tensors, "ema.")
         for key in ema:
             ema[key].copy_(saved[key])
-        _restore_optimizer(optimizer, _part(tensors, "optimizer."))
+        step.restore(tensors)
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise _unusable(path, error) from error
     return position
@@ -106,22 +142,3 @@ def _unusable(path: Path, error: Exception) -> DataError:
     return DataError(
         f"{path}: cannot be resumed ({reason}); use another --out, or delete it to start over"
     )
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
-    content: dict[str, Any] = optimizer.state_dict()
-    optimizer.load_state_dict({"state": state, "param_groups": content["param_groups"]})
-    for parameter, slots in optimizer.state.items():
-        for key, value in slots.items():
-            if value.shape == parameter.shape:
-                # Fused Adam walks parameter and moments side by side in memory: a moment laid out
-                # otherwise than its parameter (channels_last) would silently be another's.
-                slots[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

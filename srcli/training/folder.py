@@ -7,13 +7,13 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import DataError, UsageError
+from srcli.errors import DataError, RecipeError, UsageError
+from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
+from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from srcli.recipes.training import TrainRecipe
 
 FIXED = ("scale", "seed", "data")
 """What a training may not change on the way; the recipe neither."""
@@ -35,6 +35,10 @@ class RunRecord:
     precision: str = "fp32"
     threads: int = 0
     """Threads of the processor; another number rounds sums differently. 0 on a GPU."""
+    processes: int = 1
+    """That train together; another number rounds sums differently."""
+    best_by: str | None = None
+    """The set that chooses the best weights, where that is not part of the data."""
 
 
 class RunFolder:
@@ -104,7 +108,7 @@ class RunFolder:
             UsageError: If recipe, scale, seed, data or first weights differ.
         """
         stored = self._stored_record()
-        difference = first_difference(self._read(self.recipe), plain_recipe(recipe))
+        difference = first_difference(self._stored_recipe(), plain_recipe(recipe))
         if difference:
             raise self._other(f"in its recipe {difference}")
         for name in FIXED:
@@ -114,6 +118,8 @@ class RunFolder:
                 )
         if record.init is not None and record.init != stored.init:
             raise self._other("it began from other weights than --init")
+        if stored.best_by is not None and record.best_by != stored.best_by:
+            raise self._other(f"its best weights are those for {stored.best_by} (--validate)")
         joined = replace(record, init=stored.init, budget=record.budget or stored.budget)
         notes = []
         if joined.budget != stored.budget:
@@ -121,7 +127,7 @@ class RunFolder:
                 f"the budget was {stored.budget or 'the recipe'} and is {joined.budget} now: "
                 "the schedule is stretched from here on"
             )
-        for name in ("precision", "threads"):
+        for name in ("precision", "threads", "processes"):
             was, now = getattr(stored, name), getattr(record, name)
             if was != now:
                 notes.append(f"{name} was {was} and is {now} now: not the same to the last bit")
@@ -143,6 +149,13 @@ class RunFolder:
             f"--resume: {self.path} holds another training; {reason}; repeat its options, "
             "or give another --out"
         )
+
+    def _stored_recipe(self) -> dict[str, Any]:
+        content = self._read(self.recipe)
+        try:  # fields that are newer than the file have their defaults in it
+            return plain_recipe(convert(content, TrainRecipe, ROOT))
+        except RecipeError:
+            return content  # fields that are no more: the difference names them
 
     def _stored_record(self) -> RunRecord:
         try:

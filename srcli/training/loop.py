@@ -1,70 +1,46 @@
-"""The training loop: stages of batches, averaging, checkpoints, validation and exact resume."""
+"""The training loop: stages of batches, averaging and exact resume, in one or more processes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor, nn
 
-from srcli.errors import InferenceError
-from srcli.losses import WeightedLoss
-from srcli.ports.progress import NoProgress, Progress, Task
 from srcli.training.budget import Budget, stage_budgets
-from srcli.training.checkpoint import Position, load_state, read_position, save_state
+from srcli.training.checkpoint import Position, State
 from srcli.training.ema import Ema
-from srcli.training.report import DIVERGED, LogFile, Meter
-from srcli.training.schedule import rate_at
+from srcli.training.keeper import Hooks, Keeper
+from srcli.training.parallel import ALONE, Team, share_of
+from srcli.training.steps import Step, Training, make_step
+from srcli.training.watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from srcli.recipes.training import Stage, TrainRecipe
+    from torch import Tensor, nn
 
-LOG_STEPS = 50
-"""Iterations between two entries of the log."""
-DESCRIBE_SECONDS = 2.0
-"""Time after which the line of progress is brought up to date between them."""
-LEAST_VALIDATIONS = 5
-"""Short budgets are validated this often, whatever ``validate_every`` says."""
+    from srcli.recipes.training import Stage, TrainRecipe
+    from srcli.training.numerics import Numerics
 
 
 class Sampler(Protocol):
     """Gives the batch of an iteration; the same one for the same step."""
 
     def batch(
-        self, step: int, *, batch: int, patch: int, prefer_detail: bool = False
+        self,
+        step: int,
+        *,
+        batch: int,
+        patch: int,
+        prefer_detail: bool = False,
+        shuffle_channels: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Return LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1]."""
+        """Return LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1].
 
-
-@dataclass(frozen=True, kw_only=True)
-class Numerics:
-    """Number format and memory layout, chosen for the machine."""
-
-    device: torch.device
-    autocast: torch.dtype | None = None
-    """Half precision of the network's forward pass; None for fp32."""
-    channels_last: bool = False
-    compile: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """What the caller adds to the loop."""
-
-    validate: Callable[[nn.Module], float] | None = None
-    """PSNR in dB of a network, run with the averaged weights."""
-    save_best: Callable[[dict[str, Tensor], Position], None] | None = None
-    """Given the averaged weights after the best validation so far."""
-    save_last: Callable[[dict[str, Tensor], Position], None] | None = None
-    """Given the averaged weights with every checkpoint."""
-    stop: Callable[[], bool] = field(default=lambda: False)
-    """Asked after every iteration; true ends the training with a checkpoint."""
-    progress: Progress = field(default_factory=NoProgress)
+        Of several processes each gets its share of the ``batch`` patches.
+        """
 
 
 class Trainer:
@@ -79,6 +55,11 @@ class Trainer:
         folder: Where ``state.safetensors`` and ``log.jsonl`` are written.
         hooks: Validation, progress and stopping.
         checkpoint_seconds: Time between checkpoints.
+        seed: Of weights that the training itself makes, such as a discriminator's.
+        team: The processes that train together; all of them construct and call the same.
+
+    Raises:
+        RecipeError: If a loss or another part of a stage does not fit.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a training, each replaceable in a test
@@ -92,24 +73,44 @@ class Trainer:
         folder: Path,
         hooks: Hooks,
         checkpoint_seconds: float = 300.0,
+        seed: int = 0,
+        team: Team = ALONE,
     ) -> None:
+        for stage in recipe.stages:
+            share_of(team, stage.batch)  # refuse now what cannot be divided
         self.network = network
         self.recipe = recipe
         self.sampler = sampler
         self.numerics = numerics
-        self.hooks = hooks
-        self.state_file = folder / "state.safetensors"
-        self.log = LogFile(folder / "log.jsonl")
-        self.checkpoint_seconds = checkpoint_seconds
+        self.team = team
         self.budgets = stage_budgets(recipe, budget)
-        # All losses at once: a wrong option of the last stage must not show after hours.
-        self.losses = [WeightedLoss(stage.losses).to(numerics.device) for stage in recipe.stages]
-        self.ema = Ema(network, recipe.ema_decay)
-        self.position = Position()
-        self._forward: Callable[[Tensor], Tensor] = network
+        forward: Callable[[Tensor], Tensor] = network
         if numerics.compile:
-            self._forward = torch.compile(network)
-        self.optimizer = self._make_optimizer(recipe.stages[0])
+            forward = torch.compile(network)
+        training = Training(
+            network=network, forward=forward, numerics=numerics, seed=seed, team=team
+        )
+        self.ema = Ema(network, recipe.ema_decay)
+        # All stages at once: a wrong option of the last one must not show after hours.
+        steps = [make_step(stage, training) for stage in recipe.stages]
+        self.state = State(network=network, ema=self.ema, steps=steps)
+        self.keeper = Keeper(
+            self.state,
+            recipe=recipe,
+            hooks=hooks,
+            folder=folder,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+
+    @property
+    def position(self) -> Position:
+        """Where the training stands."""
+        return self.state.position
+
+    @property
+    def step(self) -> Step:
+        """The step of the stage that is under way, or of the last one."""
+        return self.state.step
 
     @property
     def finished(self) -> bool:
@@ -122,17 +123,11 @@ class Trainer:
         Raises:
             DataError: If the checkpoint is damaged or belongs to another network.
         """
-        if not self.state_file.is_file():
+        file = self.keeper.state_file
+        if not self.team.lead(file.is_file):
             return False
-        stage = min(read_position(self.state_file).stage, len(self.recipe.stages) - 1)
-        self.optimizer = self._make_optimizer(self.recipe.stages[stage])
-        self.position = load_state(
-            self.state_file,
-            network=self.network,
-            ema=self.ema.averages,
-            optimizer=self.optimizer,
-        )
-        self.log.rewind(self.position.total)
+        self.team.together(partial(self.state.load, file))
+        self.team.lead(partial(self.keeper.log.rewind, self.position.total))
         return True
 
     def run(self) -> bool:
@@ -142,156 +137,68 @@ class Trainer:
             InferenceError: If the training diverges; the last checkpoint stays as it was.
             OSError: If the folder cannot be written.
         """
+        self.team.align([*self.network.state_dict().values(), *self.ema.averages.values()])
         self.network.train()
         while not self.finished:
             if not self._run_stage(self.recipe.stages[self.position.stage]):
                 return False
+            before = self.step
             self.position.stage += 1
             self.position.step, self.position.elapsed = 0, 0.0
             if not self.finished:
-                # A warm start: averaged weights, fresh optimiser and schedule.
-                self.network.load_state_dict(self.ema.averages)
-                self.optimizer = self._make_optimizer(self.recipe.stages[self.position.stage])
-            self._checkpoint()
+                self._begin_stage(before)
+            self.team.lead(self.keeper.checkpoint)
         return True
 
-    def _make_optimizer(self, stage: Stage) -> torch.optim.Optimizer:
-        settings = stage.optimizer
-        return torch.optim.Adam(
-            self.network.parameters(),
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.epsilon,
-            fused=True,
-        )
+    def _begin_stage(self, before: Step) -> None:
+        if self.recipe.stages[self.position.stage].reset_optimizer:
+            # A warm start: averaged weights; optimiser and schedule of the new stage.
+            self.network.load_state_dict(self.ema.averages)
+        else:
+            self.step.restore(before.state())
 
     def _run_stage(self, stage: Stage) -> bool:
         budget, position = self.budgets[self.position.stage], self.position
-        task = self.hooks.progress.task(
-            f"stage {position.stage + 1}/{len(self.recipe.stages)}",
-            total=budget.total,
-            unit="it" if budget.seconds is None else "s",
-        )
-        task.advance(budget.done(position.step, position.elapsed))
-        meter = Meter()
-        now = saved = time.monotonic()
+        watch = Watch(self.keeper, stage, budget)
         try:
             while (done := budget.progress(position.step, position.elapsed)) < 1:
-                used = budget.done(position.step, position.elapsed)
-                meter.add(self._step(stage, done))
+                values = self.train_on_batch(stage, done)
                 position.step += 1
                 position.total += 1
-                self._report(meter, stage, done, task)
-                if self._validation_is_due(budget, done, time.monotonic() - now):
-                    self._validate()
-                # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
-                now, start = time.monotonic(), now
-                position.elapsed += now - start
-                task.advance(budget.done(position.step, position.elapsed) - used)
-                if self.hooks.stop():
-                    self._checkpoint()
+                stop = self.keeper.hooks.stop()
+                # One clock for all, so that they agree on rate and end; the first one's word on
+                # stopping, too.
+                position.elapsed, stopped = self.team.lead(
+                    partial(watch.iteration, values, done, stop)
+                )
+                if stopped:
                     return False
-                if now - saved >= self.checkpoint_seconds:
-                    self._checkpoint()
-                    saved = now
-            meter.take()
-            self._validate()
+            self.team.lead(watch.end)
         finally:
-            task.close()
+            watch.close()
         return True
 
-    def _validation_is_due(self, budget: Budget, before: float, spent: float) -> bool:
-        after = budget.progress(self.position.step, self.position.elapsed + spent)
-        passed = int(after * LEAST_VALIDATIONS) > int(before * LEAST_VALIDATIONS)
-        return passed or self.position.total % self.recipe.validate_every == 0
+    def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
+        """Change the weights by the batch of the iteration that the training stands at.
 
-    def _step(self, stage: Stage, done: float) -> Tensor:
+        Args:
+            stage: The stage that it stands in.
+            done: Fraction of it that is done.
+
+        Returns:
+            Loss and other scalars; they may still be on their way on a GPU.
+        """
         lr_image, hr_image = self.sampler.batch(
             self.position.total,
             batch=stage.batch,
             patch=stage.patch,
             prefer_detail=stage.prefer_detail,
+            shuffle_channels=stage.shuffle_channels,
         )
         if self.numerics.channels_last:
             lr_image = lr_image.contiguous(memory_format=torch.channels_last)
         else:
             lr_image, hr_image = lr_image.contiguous(), hr_image.contiguous()
-        half = self.numerics.autocast
-        with torch.autocast(self.numerics.device.type, dtype=half, enabled=half is not None):
-            sr_image = self._forward(lr_image)
-        loss: Tensor = self.losses[self.position.stage](sr_image.float(), hr_image)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if stage.optimizer.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), stage.optimizer.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate_at(stage, done)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        values = self.step(lr_image, hr_image, done)
         self.ema.update(self.network, self.position.total)
-        return loss.detach()
-
-    def _report(self, meter: Meter, stage: Stage, done: float, task: Task) -> None:
-        log = self.position.step % LOG_STEPS == 0
-        if not log and meter.age < DESCRIBE_SECONDS:
-            return
-        if (news := meter.take()) is None:
-            return
-        loss, per_second = news
-        best = f"  best {self.position.best:.3f} dB" if self.position.best > 0 else ""
-        task.describe(f"loss {loss:.5f}  {per_second:.2f} it/s{best}")
-        if log:
-            rate = rate_at(stage, done)
-            self._log("train", {"loss": loss, "rate": rate, "per_second": round(per_second, 3)})
-
-    def _validate(self) -> None:
-        position = self.position
-        if self.hooks.validate is None or position.validated == position.total:
-            return
-        self._require_finite()
-        kept = {key: value.clone() for key, value in self.network.state_dict().items()}
-        self.network.load_state_dict(self.ema.averages)
-        self.network.eval()
-        try:
-            value = self.hooks.validate(self.network)
-        finally:
-            self.network.load_state_dict(kept)
-            self.network.train()
-        position.validated = position.total
-        self._log("validation", {"psnr": value})
-        self.hooks.progress.message(f"iteration {position.total}: validation {value:.3f} dB")
-        if value > position.best:
-            position.best, position.best_total = value, position.total
-            if self.hooks.save_best is not None:
-                self.hooks.save_best(self.ema.averages, position)
-            self._checkpoint()  # after a kill, a worse one must not replace the best
-
-    def _checkpoint(self) -> None:
-        self._require_finite()
-        save_state(
-            self.state_file,
-            position=self.position,
-            network=self.network,
-            ema=self.ema.averages,
-            optimizer=self.optimizer,
-        )
-        if self.hooks.save_last is not None:
-            self.hooks.save_last(self.ema.averages, self.position)
-
-    def _require_finite(self) -> None:
-        # A weight can be lost an iteration before the loss shows it; such a state is never saved.
-        sums = [value.sum() for value in self.network.parameters()]
-        if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
-            raise InferenceError(DIVERGED)
-
-    def _log(self, event: str, values: dict[str, object]) -> None:
-        position = self.position
-        self.log.write(
-            {
-                "event": event,
-                "stage": position.stage,
-                "step": position.step,
-                "total": position.total,
-                "elapsed": round(position.elapsed, 2),
-                **values,
-            }
-        )
+        return values

@@ -13,48 +13,57 @@ from srcli.errors import InferenceError
 from srcli.recipes.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
 
 
 class Meter:
-    """Mean loss and speed between two reports; asks the device for the losses only when read."""
+    """Means and speed between two reports; asks the device for the values only when read."""
 
     def __init__(self) -> None:
-        self._losses: list[Tensor] = []
+        self._values: dict[str, list[Tensor]] = {}
+        self._count = 0
         self._start = time.monotonic()
 
-    def add(self, loss: Tensor) -> None:
-        """Note the loss of one iteration, a scalar."""
-        self._losses.append(loss)
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Note the scalars of one iteration, such as its loss."""
+        self._count += 1
+        for name, value in values.items():
+            self._values.setdefault(name, []).append(value)
 
     @property
     def age(self) -> float:
         """Seconds since the last report."""
         return time.monotonic() - self._start
 
-    def take(self) -> tuple[float, float] | None:
-        """Return mean loss and iterations a second since the last report, if there were any.
+    def take(self) -> tuple[dict[str, float], float] | None:
+        """Return means and iterations a second since the last report, if there were any.
 
         Raises:
-            InferenceError: If a loss was not finite.
+            InferenceError: If a value was not finite.
         """
-        if not self._losses:
+        if not self._count:
             return None
-        mean = float(torch.stack(self._losses).mean())
-        per_second = len(self._losses) / max(self.age, 1e-9)
-        self._losses.clear()
+        found: list[float] = torch.stack(
+            [torch.stack(values).mean() for values in self._values.values()]
+        ).tolist()
+        means = dict(zip(self._values, found, strict=True))
+        per_second = self._count / max(self.age, 1e-9)
+        self._values.clear()
+        self._count = 0
         self._start = time.monotonic()
-        if not math.isfinite(mean):
+        if not all(math.isfinite(mean) for mean in found):
             raise InferenceError(DIVERGED)
-        return mean, per_second
+        return means, per_second
 
 
 DIVERGED = (
-    "the training has diverged: the loss or a weight is not a finite number; start again in "
-    "another --out with a lower rate (--set stages.0.optimizer.learning_rate=...) or with clipping "
-    "(--set stages.0.optimizer.clip_norm=1)"
+    "the training has diverged: the loss or a weight is not a finite number; what was saved before "
+    "is kept. Train in another --out, from the best weights (--init .../best.safetensors) or anew, "
+    "with a lower rate (--set stages.0.optimizer.learning_rate=...), with clipping (--set "
+    "stages.0.optimizer.clip_norm=1) or in --precision fp32"
 )
 
 

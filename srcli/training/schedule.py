@@ -23,6 +23,9 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
         return 1.0
     if schedule.kind == "step":
         return schedule.gamma ** sum(progress >= m for m in schedule.milestones)
+    if schedule.kind == "halving":
+        # 0.6 / 0.2 is just below 3: a milestone must not be missed by a rounding error.
+        return schedule.gamma ** math.floor(progress / schedule.every + 1e-9)
     rest = (progress - schedule.warmup) / max(1.0 - schedule.warmup, 1e-9)
     return schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * rest))
 

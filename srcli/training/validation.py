@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from srcli.data.pairs import Pairs
-    from srcli.training.loop import Numerics
+    from srcli.training.numerics import Numerics
 
 
 class Validation:

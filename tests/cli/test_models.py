@@ -1,32 +1,165 @@
-"""`srx models`: names, scales, cards."""
+"""`srx models`: the list, the cards of a model, weights files, JSON."""
 
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import tomllib
+
+import pytest
+
+from srcli.models import MODELS, build_network
+from srcli.models.weights import WeightsInfo, save_weights, shipped_scales, weights_path
+from srcli.pipelines import catalogue
+
+SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
 
 
-def test_the_list_names_every_model_with_its_scales(srx):
+def card_of(name, scale):
+    """The card beside the shipped weights."""
+    return weights_path(name, scale).with_suffix(".toml")
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    """A weights file of a small network."""
+    file = tmp_path_factory.mktemp("runs") / "best.safetensors"
+    network = build_network("attentive-gan", scale=4, options=SMALL)
+    info = WeightsInfo(model="attentive-gan", scale=4, network=SMALL, notes={"recipe": "mine"})
+    save_weights(file, network.state_dict(), info)
+    return file
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A table of three models, which are counted quickly."""
+    table = {name: MODELS[name] for name in ("ddsr", "attentive-gan", "bicubic")}
+    monkeypatch.setattr(catalogue, "MODELS", table)
+    return table
+
+
+@pytest.fixture
+def no_weights(tmp_path, monkeypatch):
+    """Nothing is installed."""
+    monkeypatch.setattr(catalogue, "weights_path", lambda name, scale: tmp_path / f"{name}{scale}")
+
+
+def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     result = srx("models")
     assert result.code == 0
-    lines = {line.split()[0]: line for line in result.out.splitlines()}
-    assert set(lines) >= {"g-idrn", "bicubic"}
-    for line in lines.values():
-        assert "x2, x3, x4" in line
+    lines = result.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    starts = [line.split()[0] if line.split() else "" for line in lines]
+    for name, entry in MODELS.items():
+        first = starts.index(name)
+        block = lines[first : first + len(entry.scales)]
+        for scale, line in zip(entry.scales, block, strict=True):
+            assert f" x{scale} " in line
+            ready = scale in shipped_scales(name)
+            assert ("untrained" in line) != ready
+        assert entry.source in lines[first + 1]
+    measured = tomllib.loads(card_of("g-idrn", 2).read_text())["measured"]["sets"]["Set5"]
+    psnr = f"{measured['psnr']:.2f}"
+    assert re.search(rf"g-idrn +RGB +x2 +553,638 +34\.3 +{psnr}", result.out)
+    assert re.search(r"rrlfn +RGB +x2 +454,620 +28\.1", result.out)  # deployed
+    assert re.search(r"ddsr +Y +x2 +630,145 +164\.5", result.out)
+    columns = {
+        line.index(f" x{scale} ") for line in lines for scale in (2, 3, 4) if f" x{scale} " in line
+    }
+    assert len(columns) == 1
 
 
-def test_a_model_shows_parameters_and_measured_table(srx):
+def test_the_list_says_how_to_make_what_is_missing(srx, no_weights, few):
+    out = srx("models").out
+    assert "srx train ddsr -s SCALE" in out
+    assert out.count("untrained") == 4
+    assert out.count("–") == 3
+
+
+def test_a_model_shows_costs_training_and_measured_table(srx):
     result = srx("models", "g-idrn")
-    for word in ("553,638", "564,513", "579,738", "36.182 G", "Set5", "srx eval -m g-idrn -s 4"):
-        assert word in result.out
+    assert result.code == 0
+    text = " ".join(result.out.split())
+    words = ["553,638 564,513 579,738", "36.182", "journal paper, 2024", "num_blocks=9"]
+    words += ["192x192 input pixels, neighbours share 16", "recipes g-idrn, g-idrn-short"]
+    cards = [tomllib.loads(card_of("g-idrn", scale).read_text()) for scale in (2, 3, 4)]
+    for name, metric, label in (("Set5", "psnr", "PSNR dB"), ("Set14", "ssim", "SSIM")):
+        values = [card["measured"]["sets"][name][metric] for card in cards]
+        digits = 3 if metric == "psnr" else 4
+        words.append(f"{name} {label} " + " ".join(f"{value:.{digits}f}" for value in values))
+    for card in cards:
+        words += [card["sha256"], f"licence {card['licence']}", card["measured"]["command"]]
+        words += [f"{key} {value}" for key, value in card["training"].items()]
+    assert [word for word in words if word not in text] == []
 
 
-def test_json(srx):
+def test_a_model_without_weights_shows_its_costs_and_how_to_train_it(srx, no_weights):
+    result = srx("models", "nested-attn")
+    assert result.code == 0
+    assert "1,777,395" in result.out
+    assert "untrained" in result.out
+    assert "srx train nested-attn -s 2 --data" in result.out
+
+
+def test_a_weights_file_tells_what_it_holds(srx, generator):
+    result = srx("models", generator)
+    assert result.code == 0
+    parameters = sum(
+        p.numel() for p in build_network("attentive-gan", scale=4, options=SMALL).parameters()
+    )
+    for word in ("weights of attentive-gan x4", "growth=4", "recipe=mine", f"{parameters:,}"):
+        assert word in " ".join(result.out.split())
+
+
+def test_a_card_of_other_weights_is_not_believed(srx, tmp_path, generator):
+    file = tmp_path / "mine.safetensors"
+    shutil.copy(generator, file)
+    shutil.copy(card_of("g-idrn", 4), file.with_suffix(".toml"))
+    result = srx("models", file)
+    assert result.code == 0
+    assert "another sha256" in result.out
+    assert "Set5" not in result.out
+
+
+def test_json_of_one_model(srx, tmp_path):
     (entry,) = json.loads(srx("models", "g-idrn", "--json", "-").out)
     assert [card["scale"] for card in entry["cards"]] == [2, 3, 4]
     assert entry["cards"][0]["efficiency"]["parameters"] == 553_638
+    assert entry["cards"][2]["measured"]["sets"]["Set5"]["psnr"] > 31
+    assert (entry["channel"], entry["tile"], entry["scales"]) == ("RGB", 192, [2, 3, 4])
+    file = tmp_path / "models.json"
+    assert "579,738" in srx("models", "g-idrn", "--json", file).out
+    assert json.loads(file.read_text()) == [entry]
 
 
-def test_an_unknown_model_lists_the_known(srx):
-    result = srx("models", "gidrn")
+def test_json_of_all_models_names_those_without_weights_too(srx, few):
+    entries = json.loads(srx("models", "--json", "-").out)
+    assert [entry["name"] for entry in entries] == list(few)
+    for entry in entries:
+        scales = sorted(entry["scales"] + entry["untrained"])
+        assert scales == list(few[entry["name"]].scales)
+        assert [card["scale"] for card in entry["cards"]] == scales
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gidrn", "did you mean g-idrn?"),
+        ("attentive-gna", "did you mean attentive-gan?"),
+        ("zzz", "no model 'zzz'; there are: g-idrn"),
+        ("missing.safetensors", "no such weights file"),
+    ],
+)
+def test_a_wrong_name_is_one_line(srx, name, message):
+    result = srx("models", name)
     assert result.code == 2
-    assert "g-idrn" in result.err
+    assert message in result.err
+    assert result.err.count("\n") == 1
+
+
+def test_json_that_cannot_be_written_is_refused(srx, tmp_path):
+    result = srx("models", "bicubic", "--json", tmp_path / "none" / "a.json")
+    assert result.code == 2
+    assert "there is no folder" in result.err

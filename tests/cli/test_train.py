@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.cli.train import StopSignals, read_names, summary
-from srcli.errors import UsageError
-from srcli.pipelines.train import TrainResult
+from srcli.cli.train import read_names, summary
+from srcli.errors import LeaderError, UsageError
+from srcli.pipelines.training_options import TrainResult
+from srcli.recipes.files import read_recipe
+from srcli.recipes.table import RECIPES
 
 TINY = [
     *("--set", "network.channels=16", "--set", "network.num_blocks=2"),
@@ -70,6 +73,20 @@ def test_a_stored_recipe_file_trains_again(srx, pictures, tmp_path):
     assert (tmp_path / "b" / "recipe.json").read_bytes() == stored.read_bytes()
 
 
+def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tmp_path):
+    common = ["train", "g-idrn-short", "--data", pictures, "--budget", "1", *TINY]
+    quality = ("--set", "degradation.after.1.quality=50,60")
+    made = srx(*common, "--out", tmp_path / "a", "--degradation", "photo", *quality)
+    assert made.code == 0, made.err
+    assert "LR by degradation custom" in made.err
+    stored = json.loads((tmp_path / "a" / "recipe.json").read_text())["degradation"]
+    assert stored["before"][0]["kind"] == "blur"
+    assert stored["after"][1]["quality"] == [50, 60]
+    wrong = srx(*common, "--out", tmp_path / "b", "--degradation", "foto")
+    assert wrong.code == 2
+    assert "photo" in wrong.err
+
+
 def test_wrong_words_are_refused_in_one_line(srx, pictures, tmp_path):
     out = ["--data", pictures, "--out", tmp_path / "run"]
     result = srx("train", "g-idrn-short", *out, *TINY, "--set", "stages.0.bach=8")
@@ -104,22 +121,6 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     assert "resumed at iteration" in resumed.err
 
 
-def test_the_second_signal_aborts_and_the_handlers_are_given_back():
-    before = signal.getsignal(signal.SIGINT)
-    with StopSignals() as stop:
-        assert not stop()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_signal_before_the_first_question_aborts():
-    with StopSignals(), pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
-
-
 def test_names_to_hold_out_come_from_the_command_line_and_from_files(tmp_path):
     file = tmp_path / "names.txt"
     file.write_text("cup\n\n face \n", encoding="utf-8")
@@ -140,3 +141,102 @@ def test_the_last_line_tells_how_it_ended(tmp_path):
     assert summary(ended) == (
         f"stopped at iteration 7; go on with --resume; weights: {tmp_path / 'w'}"
     )
+
+
+def test_the_last_line_names_every_set(tmp_path):
+    ended = TrainResult(
+        finished=True,
+        weights=tmp_path / "w",
+        iterations=9,
+        new_iterations=9,
+        best=30.5,
+        best_iteration=8,
+        at_best={"held-out": 30.5, "Set5": 32.25},
+    )
+    assert summary(ended) == (
+        "trained 9 iterations; best validation 30.500 dB, Set5 32.250 dB (iteration 8); "
+        f"weights: {tmp_path / 'w'}"
+    )
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shown_recipe_is_a_file_that_gives_the_same_recipe(srx, tmp_path, name):
+    shown = srx("train", name, "--show")
+    assert (shown.code, shown.err) == (0, "")
+    file = tmp_path / "mine.json"
+    file.write_text(shown.out, encoding="utf-8")
+    assert read_recipe(file) == RECIPES[name]
+    assert srx("train", file, "--show").out == shown.out
+
+
+def test_a_shown_recipe_has_the_changes_that_were_asked_for(srx, tmp_path):
+    changes = [
+        "--set",
+        "stages.0.batch=4",
+        "--set",
+        "network.channels=32",
+        "--degradation",
+        "photo",
+    ]
+    shown = json.loads(srx("train", "--show", "g-idrn", *changes).out)
+    assert shown["stages"][0]["batch"] == 4
+    assert shown["network"] == {"channels": 32}
+    assert shown["degradation"] != json.loads(srx("train", "--show", "g-idrn").out)["degradation"]
+    wrong = srx("train", "--show", "g-idrn", "--set", "stages.0.bach=4")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "did you mean 'batch'" in wrong.err
+
+
+def test_what_a_training_needs_is_named_at_once(srx):
+    assert "needs --scale, --data, --out;" in srx("train", "g-idrn").err
+    assert "needs --scale, --data;" in srx("train", "g-idrn", "--dry-run").err
+
+
+def test_a_dry_run_tells_what_would_be_and_writes_nothing(srx, pictures, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    tried = srx("train", "g-idrn-short", "--data", pictures, "--dry-run", *TINY, "--budget", "1h")
+    assert tried.code == 0, tried.err
+    assert "g-idrn x2: " in tried.out
+    assert "pictures: 5 to train on, 1 to validate on" in tried.out
+    assert "stage 1: batch 2 of 16x16 LR pixels: " in tried.out
+    assert "iterations in 60.0 min" in tried.out
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(srx, pictures, tmp_path):
+    run = srx(
+        *("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY),
+        *("--budget", "5", "--validate", pictures, "--tensorboard", tmp_path / "events"),
+    )
+    assert run.code == 0, run.err
+    assert ", pictures " in run.err.splitlines()[-1]
+    assert list((tmp_path / "events").glob("events.out.tfevents.*"))
+
+
+def test_without_tensorboard_nothing_is_begun(srx, pictures, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    run = srx(
+        *("train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY),
+        *("--budget", "5", "--tensorboard", tmp_path / "events"),
+    )
+    assert run.code == 2
+    assert run.err.count("\n") == 1
+    assert "pip install 'srcli[tensorboard]'" in run.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, monkeypatch):
+    def failing(options, progress, stop):
+        assert progress.quiet
+        raise LeaderError("told by the first")
+
+    monkeypatch.setattr("srcli.pipelines.train.train", failing)
+    for name, value in {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "a",
+        "MASTER_PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    run = srx("train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run")
+    assert (run.code, run.out, run.err) == (1, "", "")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ import torch
 from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.patches import CELL, PatchSampler, detail_integral
 from srcli.errors import DataError
+from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale
 
 CPU = torch.device("cpu")
@@ -165,3 +169,53 @@ def test_released_pictures_are_held_once():
     expected = PatchSampler(kept, device=CPU).batch(0, batch=3, patch=6)
     assert len(kept.lr) == 1
     assert torch.equal(sampler.batch(0, batch=3, patch=6)[1], expected[1])
+
+
+def test_networks_on_y_get_y_of_the_same_patches(astronaut):
+    pairs = make_pairs([astronaut], 2)
+    colours, grays = (
+        PatchSampler(pairs, device=CPU, seed=5, colour=colour).batch(2, batch=3, patch=16)
+        for colour in ("rgb", "y")
+    )
+    for y, rgb in zip(grays, colours, strict=True):
+        assert y.shape == (3, 1, *rgb.shape[2:])
+        expected = [luma(patch.permute(1, 2, 0).double().numpy()) for patch in rgb]
+        np.testing.assert_allclose(y[:, 0].numpy() * 255, expected, atol=1e-4)
+
+
+def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
+    sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
+    plain = sampler.batch(4, batch=60, patch=5)
+    shuffled = sampler.batch(4, batch=60, patch=5, shuffle_channels=True)
+    orders = set()
+    for lr, hr, lr_image, hr_image in zip(*plain, *shuffled, strict=True):
+        fits = [
+            order
+            for order in itertools.permutations(range(3))
+            if torch.equal(lr_image, lr[list(order)]) and torch.equal(hr_image, hr[list(order)])
+        ]
+        assert fits
+        orders.update(fits)
+    assert len(orders) == 6
+    assert shuffled[0].is_contiguous(memory_format=torch.channels_last)
+    again = sampler.batch(4, batch=60, patch=5, shuffle_channels=True)
+    assert torch.equal(again[0], shuffled[0])
+
+
+@pytest.mark.parametrize("processes", [2, 3, 6])
+def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
+    settings: dict[str, Any] = {
+        "batch": 6,
+        "patch": 5,
+        "prefer_detail": True,
+        "shuffle_channels": True,
+    }
+    sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
+    whole = sampler.batch(3, **settings)
+    shares = []
+    for number in range(processes):
+        sampler.share = (number, processes)
+        shares.append(sampler.batch(3, **settings))
+        assert len(shares[-1][0]) == 6 // processes
+    for expected, *parts in zip(whole, *shares, strict=True):
+        assert torch.equal(torch.cat(parts), expected)

@@ -7,11 +7,15 @@ import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 from PIL import Image
 
 from srcli.data.pictures import (
+    DEEP,
+    GRAY,
+    TRANSPARENT,
     Archives,
     PictureRef,
     decode,
@@ -21,6 +25,8 @@ from srcli.data.pictures import (
     photograph_of,
 )
 from srcli.errors import DataError
+from srcli.imaging import png_writing
+from srcli.imaging.photograph import Metadata
 
 
 def png(picture):
@@ -99,6 +105,61 @@ def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, value, expected):
     assert found.dtype == np.uint8
     assert found.shape == (2, 3, 3)
     assert tuple(found[1, 2]) == expected
+
+
+def never(what):
+    pytest.fail(str(what))
+
+
+def deep(path, channels):
+    """A 16-bit picture, which Pillow cannot write in colours."""
+    levels = np.arange(6 * channels, dtype=np.uint16).reshape(2, 3, channels) * 3000
+    if path.suffix == ".tif":
+        imageio.imwrite(path, levels.squeeze())
+    else:
+        with path.open("wb") as stream:
+            png_writing.write(stream, levels, Metadata())
+    return levels
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules"),
+    [
+        ("RGB", []),
+        ("P", []),
+        ("L", [GRAY]),
+        ("1", [GRAY]),
+        ("LA", [GRAY, TRANSPARENT]),
+        ("RGBA", [TRANSPARENT]),
+    ],
+)
+def test_what_a_picture_is_besides_8_bit_rgb_is_told(tmp_path, mode, rules):
+    path = tmp_path / "a.png"
+    Image.new(mode, (3, 2)).save(path)
+    found: list[str] = []
+    decode_all([PictureRef(path=path)], on_error=never, on_rule=found.append)
+    assert found == rules
+
+
+def test_an_opaque_alpha_channel_is_nothing_to_tell_of(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (3, 2), (1, 2, 3, 255)).save(path)
+    decode_all([PictureRef(path=path)], on_error=never, on_rule=never)
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(path, transparency=(1, 2, 3))
+    found: list[str] = []
+    decode_all([PictureRef(path=path)], on_error=never, on_rule=found.append)
+    assert found == [TRANSPARENT]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(("channels", "rules"), [(1, [GRAY, DEEP]), (3, [DEEP])])
+def test_of_16_bits_the_upper_8_are_used_and_it_is_told(tmp_path, suffix, channels, rules):
+    path = tmp_path / f"a{suffix}"
+    levels = deep(path, channels)
+    found: list[str] = []
+    (picture,) = decode_all([PictureRef(path=path)], on_error=never, on_rule=found.append)
+    assert found == rules
+    np.testing.assert_array_equal(picture, np.broadcast_to(levels >> 8, picture.shape))
 
 
 def test_float_pictures_are_refused(tmp_path):

@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.data.training_set import DataOptions, load_training_set
+from srcli.data.training_set import DataOptions, find_split, load_training_set
 from srcli.errors import DataError
 from srcli.ports.progress import NoProgress
 
 
 class Warnings(NoProgress):
     def __init__(self):
-        self.warnings = []
+        self.warnings, self.messages = [], []
 
     def warn(self, text):
         self.warnings.append(text)
+
+    def message(self, text):
+        self.messages.append(text)
 
 
 @pytest.fixture
@@ -63,3 +66,30 @@ def test_nothing_usable_is_refused_with_the_first_problem(tmp_path):
     (tmp_path / "x.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"the first problem: .*x\.png"):
         load_training_set(DataOptions(paths=(tmp_path,)), 2, NoProgress())
+
+
+def test_what_is_done_with_other_kinds_of_pictures_is_said_once_each(folder, astronaut):
+    for name in ("l0", "l1"):
+        Image.fromarray(astronaut[:40, :40]).convert("L").save(folder / f"{name}.png")
+    Image.fromarray(astronaut[:40, :40]).convert("RGBA").save(folder / "opaque.png")
+    Image.new("RGBA", (40, 40)).save(folder / "clear.png")
+    Image.new("I;16", (40, 40), 300).save(folder / "deep.png")
+    progress = Warnings()
+    data = load_training_set(DataOptions(paths=(folder,)), 2, progress)
+    assert data.skipped == 0
+    assert progress.warnings == []
+    assert sorted(progress.messages) == [
+        "1 picture is of 16 bits: the upper 8 of them are used",
+        "1 picture is transparent in places: that is ignored, the colours there are used",
+        "3 pictures are gray: used as R = G = B",
+    ]
+
+
+def test_pictures_can_be_found_and_divided_without_being_read(folder):
+    for file in folder.iterdir():
+        file.write_bytes(b"not a picture")
+    split = find_split(DataOptions(paths=(folder,), hold_out=("a-1",), exclude=("e-",)))
+    assert [ref.name for ref in split.held_out] == ["a-1_00"]
+    assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00"]
+    with pytest.raises(DataError, match="none of the pictures to hold out"):
+        find_split(DataOptions(paths=(folder,), hold_out=("nobody",)))

@@ -7,7 +7,8 @@ import torch
 
 from srcli.errors import UsageError
 from srcli.pipelines import numerics as module
-from srcli.pipelines.numerics import choose_numerics
+from srcli.pipelines.numerics import choose_numerics, device_for
+from srcli.training.parallel import Place
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -51,3 +52,16 @@ def test_what_cannot_train_is_refused():
 def test_a_gpu_trains_in_bf16_and_channels_last():
     chosen = choose_numerics("cuda")
     assert (chosen.autocast, chosen.channels_last) == (torch.bfloat16, True)
+
+
+def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
+    second = Place(rank=5, local_rank=1, size=8)
+    assert device_for(Place(), "cuda:3") == "cuda:3"
+    assert device_for(second, "cpu") == "cpu"
+    assert device_for(second, "cuda") == "cuda:1"
+    for there, device in ((True, "cuda:1"), (False, "cpu")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert device_for(second, "auto") == device
+    for name in ("cuda:0", "mps"):
+        with pytest.raises(UsageError, match="several processes"):
+            device_for(second, name)

@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 
 from srcli.errors import DataError, InferenceError, ModelError, RecipeError, SrxError, UsageError
 from srcli.models.weights import load_model, read_weights
-from srcli.pipelines.train import TrainOptions, train
+from srcli.pipelines.train import train
+from srcli.pipelines.training_options import TrainOptions
 from srcli.training.checkpoint import read_position
 
 TINY = (
@@ -180,6 +181,36 @@ def test_half_precision_resumes_bit_for_bit_too(options):
     assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
 
 
+def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
+    monkeypatch.setattr("srcli.training.watch.LOG_STEPS", 1)
+    aerial = (*TINY, "degradation=aerial")
+    whole = replace(options, budget="12", overrides=aerial)
+    halves = replace(whole, out=options.out.with_name("halves"))
+    clean = replace(whole, out=options.out.with_name("clean"), overrides=TINY)
+    notes = Notes()
+    train(whole, notes)
+    assert any("LR by degradation aerial" in text for text in notes.messages)
+    assert train(halves, stop=stop_after(5)).iterations == 5
+    message = refusal(replace(halves, overrides=TINY, resume=True), UsageError)
+    assert "degradation.before" in message
+    train(replace(halves, resume=True))
+    train(clean)
+    assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
+    logs = [
+        [
+            (entry["total"], entry.get("loss", 0.0), entry.get("psnr"))
+            for entry in map(json.loads, (run.out / "log.jsonl").read_text().splitlines())
+        ]
+        for run in (whole, halves, clean)
+    ]
+    assert logs[0] == logs[1]
+    losses, _, easier = (sum(loss for _, loss, _ in log) for log in logs)
+    assert losses > 1.05 * easier > 0
+    _, info = read_weights(whole.out / "last.safetensors")
+    assert info is not None
+    assert info.notes["degradation"] == "aerial"
+
+
 def test_a_finished_run_stays_as_it_is(options):
     train(options)
     before = (options.out / "best.safetensors").read_bytes()
@@ -278,6 +309,8 @@ def refusal(options, kind):
         ({"overrides": ("model=bicubic",)}, ModelError, "nothing to train"),
         ({"overrides": ("stages.0.losses.0.name=l7",)}, RecipeError, "no loss 'l7'"),
         ({"overrides": ("stages.0.losses.1.options.sigm=1",)}, RecipeError, "mean 'sigma'?"),
+        ({"overrides": ("degradation=foto",)}, RecipeError, "did you mean 'photo'?"),
+        ({"overrides": ("degradation.befor=[]",)}, RecipeError, "did you mean 'before'?"),
         ({"overrides": (*TINY, "stages.0.patch=200")}, DataError, "use a smaller patch"),
         ({"budget": "soon"}, RecipeError, "budget 'soon'"),
         ({"checkpoint_every": "50"}, RecipeError, "has no unit"),
@@ -345,3 +378,186 @@ def test_a_diverging_training_says_what_to_change(options):
     wild = (*TINY, "stages.0.optimizer.learning_rate=1e30", "stages.0.schedule.warmup=0")
     assert "lower rate" in refusal(replace(options, overrides=wild), InferenceError)
     assert not (options.out / "state.safetensors").exists()
+
+
+RRLFN = ("network.channels=12", "network.num_blocks=1", "network.esa_channels=4", *TINY[3:])
+
+
+def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_form(options):
+    options = replace(options, recipe="rrlfn-short", overrides=RRLFN)
+    train(options)
+    best = options.out / "best.safetensors"
+    _, info = read_weights(best)
+    assert info is not None
+    assert info.network["deployed"]
+    assert not any("point" in name for name in load_file(best))
+    assert any("point" in name for name in load_file(options.out / "state.safetensors"))
+    assert load_model(str(best))(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
+
+    notes = Notes()
+    still = (*RRLFN, "stages.0.optimizer.learning_rate=1e-12")
+    second = replace(
+        options, init=best, out=options.out.with_name("second"), overrides=still, budget="1"
+    )
+    train(second, notes)
+    assert notes.warnings == []
+    state = load_file(second.out / "state.safetensors")
+    points = [v for k, v in state.items() if k.startswith("network.") and "point.weight" in k]
+    assert len(points) == 3
+    assert max(float(value.abs().max()) for value in points) < 1e-6
+    before, after = load_file(best), load_file(second.out / "last.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_network_on_y_learns_y_and_is_validated_as_rgb(options):
+    small = ("network.channels=12", "network.depth=4", *TINY[3:])
+    options = replace(options, recipe="ddsr-short", overrides=small, budget="60")
+    result = train(options)
+    idle = (*small, "stages.0.optimizer.learning_rate=1e-12")
+    untrained = train(
+        replace(options, overrides=idle, budget="1", out=options.out.with_name("idle"))
+    ).best
+    assert result.best is not None
+    assert untrained is not None
+    assert result.best > untrained + 5
+    network = load_model(str(result.weights))
+    assert network(torch.rand(1, 1, 5, 7)).shape == (1, 1, 10, 14)
+
+
+def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(options):
+    leap = (
+        "stages.0.schedule.kind=step",
+        "stages.0.schedule.milestones=[0.5]",
+        "stages.0.schedule.gamma=1e30",
+    )
+    wild = replace(options, checkpoint_every="0.000001s", overrides=(*TINY, *leap))
+    message = refusal(wild, InferenceError)
+    assert "what was saved before is kept" in message
+    assert read_position(wild.out / "state.safetensors").total == 15
+    best = wild.out / "best.safetensors"
+    before = read_weights(best)[1]
+    assert before is not None
+    tame = replace(options, out=options.out.with_name("tame"), init=best, budget="2")
+    score = train(replace(tame, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9"))).best
+    assert score == pytest.approx(float(before.notes["validation_psnr_y"]), abs=0.01)
+
+
+def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
+    options, pictures, tmp_path
+):
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for name in ("cup", "face"):
+        (folder / f"{name}.png").write_bytes((pictures / f"{name}.png").read_bytes())
+    with_set = replace(options, budget="10", validate=(str(folder),))
+    notes = Notes()
+    result = train(with_set, notes)
+    log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    assert {tuple(entry["sets"]) for entry in log} == {("held-out", "others")}
+    assert all(entry["psnr"] == entry["sets"]["held-out"] for entry in log)
+    assert result.best == max(entry["psnr"] for entry in log) == result.at_best["held-out"]
+    assert any("others" in text and "iteration" in text for text in notes.messages)
+    # What is validated on besides changes nothing.
+    plain = replace(options, budget="10", out=options.out.with_name("plain"))
+    assert train(plain).best == result.best
+    assert same_tensors(plain.out / "best.safetensors", options.out / "best.safetensors")
+
+
+def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pictures):
+    alone = replace(options, budget="6", hold_out=(), validate=(str(pictures),))
+    result = train(alone, stop=stop_after(3))
+    assert list(result.at_best) == [pictures.name]
+    again = replace(alone, resume=True)
+    assert "--validate" in refusal(replace(again, validate=()), UsageError)
+    assert train(again).finished
+
+
+def test_the_log_goes_to_tensorboard_too_and_a_resumed_run_adds_to_it(options, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    watched = replace(options, budget="100", tensorboard=tmp_path / "events")
+    train(watched, stop=stop_after(70))
+    train(replace(watched, resume=True))
+    found = EventAccumulator(str(tmp_path / "events"))
+    found.Reload()
+    log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    for event, key in (("train", "loss"), ("validation", "psnr")):
+        tag = "validation/held-out" if event == "validation" else f"{event}/{key}"
+        logged = [(e["total"], pytest.approx(e[key])) for e in log if e["event"] == event]
+        assert [(e.step, e.value) for e in found.Scalars(tag)] == logged
+
+
+PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
+
+
+def in_two_processes(options, *more, wait=True):
+    """Run the command line under torchrun, two processes that talk by gloo."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "srcli", "train", options.recipe, "-s", str(options.scale)]
+    command += ["--data", str(options.data[0]), "--out", str(options.out), "--threads", "1"]
+    command += ["--precision", "fp32", "--device", "cpu", "--budget", str(options.budget), *more]
+    command += [part for setting in options.overrides for part in ("--set", setting)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    if not wait:
+        return process
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said
+
+
+def curve(folder):
+    """Iteration and loss or PSNR of every entry of the log."""
+    entries = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_with_the_whole_batch(options):
+    one = replace(options, overrides=PARALLEL, budget="100")
+    train(one)
+    two = replace(one, out=one.out.with_name("two"))
+    code, said = in_two_processes(two)
+    assert code == 0, said
+    assert said.count("trained 100 iterations") == 1  # the first process alone talks
+    assert json.loads((two.out / "run.json").read_text())["processes"] == 2
+    mine, theirs = curve(one.out), curve(two.out)
+    assert len(mine) == 7
+    for a, b in zip(mine, theirs, strict=True):
+        assert a[:2] == b[:2]
+        assert a[2] == pytest.approx(b[2], rel=1e-3)
+    left, right = (load_file(run.out / "best.safetensors") for run in (one, two))
+    for name, value in left.items():
+        torch.testing.assert_close(right[name], value, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_stopped_processes_go_on_bit_for_bit(options):
+    whole = replace(options, overrides=PARALLEL, budget="60")
+    stopped = replace(whole, out=whole.out.with_name("stopped"))
+    code, said = in_two_processes(whole)
+    assert code == 0, said
+    process = in_two_processes(stopped, "--checkpoint-every", "0.001s", wait=False)
+    deadline = time.monotonic() + 120
+    while not (stopped.out / "state.safetensors").is_file():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.terminate()  # torchrun passes it on; the training ends in order
+    _, said = process.communicate(timeout=120)
+    assert "go on with --resume" in said
+    assert 0 < read_position(stopped.out / "state.safetensors").total < 60
+    code, said = in_two_processes(stopped, "--resume")
+    assert code == 0, said
+    assert said.count("resumed at iteration") == 1
+    assert same_tensors(stopped.out / "state.safetensors", whole.out / "state.safetensors")
+
+
+@pytest.mark.slow
+def test_what_two_processes_cannot_do_is_one_line(options):
+    code, said = in_two_processes(replace(options, overrides=(*TINY, "stages.0.batch=3")))
+    assert code != 0
+    lines = [line for line in said.splitlines() if line.startswith("srx:")]
+    assert len(lines) == 1
+    assert "a batch of 3 cannot be divided among 2 processes" in lines[0]

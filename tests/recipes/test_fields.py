@@ -7,8 +7,9 @@ from typing import Literal
 import pytest
 
 from srcli.errors import RecipeError
+from srcli.recipes.degradation import PHOTO, Degradation, Jpeg
 from srcli.recipes.fields import ROOT, check_options, convert, read_text
-from srcli.recipes.training import Stage, TrainRecipe, Value
+from srcli.recipes.training import Adversarial, Stage, TrainRecipe, Value
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,16 @@ def test_values_of_another_type_are_refused_by_name(value, hint):
         convert(value, hint, "field_x")
 
 
+def test_an_optional_table_is_as_strict_as_the_others():
+    assert convert({"adversarial": None}, Stage, ROOT) == Stage()
+    stage = convert({"adversarial": {"discriminator": "fc"}}, Stage, ROOT)
+    assert stage == Stage(adversarial=Adversarial(discriminator="fc"))
+    with pytest.raises(RecipeError, match=r"no field 'gama' in adversarial; did you mean 'gamma'"):
+        convert({"adversarial": {"gama": 1.0}}, Stage, ROOT)
+    with pytest.raises(RecipeError, match=r"adversarial\.discriminator must be one of ae, fc"):
+        convert({"adversarial": {"discriminator": "vgg"}}, Stage, ROOT)
+
+
 def test_tables_become_dataclasses_and_unknown_keys_are_refused():
     recipe = convert({"model": "m", "stages": [{"batch": 4}]}, TrainRecipe, ROOT)
     assert recipe == TrainRecipe(model="m", stages=(Stage(batch=4),))
@@ -104,3 +115,13 @@ def test_options_are_checked_against_a_constructor():
         check_options(Part, {"sise": 1}, "part")
     with pytest.raises(RecipeError, match="size of part must be a whole number"):
         check_options(Part, {"size": 1.5}, "part")
+
+
+def test_one_of_several_tables_is_chosen_by_its_kind_and_a_name_may_stand_for_a_table():
+    made = convert({"after": [{"kind": "jpeg", "quality": [1, 2]}]}, Degradation, "x")
+    assert made == Degradation(after=(Jpeg(quality=(1, 2)),))
+    assert convert("photo", Degradation, "x") == PHOTO
+    with pytest.raises(RecipeError, match=r"x\.after\.0 needs a kind, one of blur, noise, jpeg"):
+        convert({"after": [{"quality": [1, 2]}]}, Degradation, "x")
+    with pytest.raises(RecipeError, match=r"no kind 'jpg' in x\.after\.0; did you mean 'jpeg'"):
+        convert({"after": [{"kind": "jpg"}]}, Degradation, "x")

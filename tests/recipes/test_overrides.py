@@ -8,14 +8,28 @@ import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.overrides import apply_overrides
-from srcli.recipes.table import G_IDRN
-from srcli.recipes.training import LossTerm
+from srcli.recipes.table import ATTENTIVE_GAN, G_IDRN
+from srcli.recipes.training import Adversarial, LossTerm
 
 STAGE = G_IDRN.stages[0]
 
 
 def test_nothing_changes_nothing():
     assert apply_overrides(G_IDRN, []) == G_IDRN
+
+
+def test_the_discriminator_of_a_stage_changes_or_goes():
+    changed = apply_overrides(
+        ATTENTIVE_GAN,
+        ["stages.1.adversarial.discriminator=fc", "stages.1.adversarial.options.hidden=8"],
+    )
+    was, now = ATTENTIVE_GAN.stages[1].adversarial, changed.stages[1].adversarial
+    assert was is not None
+    assert now == replace(was, discriminator="fc", options={"hidden": 8})
+    alone = apply_overrides(ATTENTIVE_GAN, ["stages.1.adversarial=null"])
+    assert alone.stages[1].adversarial is None
+    other = apply_overrides(G_IDRN, ['stages.0.adversarial={"weight": 0}'])
+    assert other.stages[0].adversarial == Adversarial(weight=0.0)
 
 
 def test_each_named_field_changes_and_nothing_else():
@@ -58,6 +72,12 @@ def test_later_settings_win_and_whole_tables_may_be_given():
     found = apply_overrides(G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}'])
     assert found.stages[0].losses == (LossTerm(name="l2"),)
     assert found.network == {"channels": 8}
+
+
+def test_options_may_hold_lists_of_any_numbers():
+    settings = [f"stages.0.losses.0.options.{x}" for x in ("weights=1,0.5", "channels=8,8")]
+    options = apply_overrides(G_IDRN, settings).stages[0].losses[0].options
+    assert options == {"weights": (1.0, 0.5), "channels": (8, 8)}
 
 
 @pytest.mark.parametrize(

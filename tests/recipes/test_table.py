@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 from srcli.errors import RecipeError
-from srcli.losses import WeightedLoss
-from srcli.models import build_network
+from srcli.models import build_network, find_entry
 from srcli.recipes.table import RECIPES, find_recipe
 from srcli.recipes.training import Schedule
+from srcli.training.numerics import Numerics
 from srcli.training.schedule import rate_at
+from srcli.training.steps import Training, make_step
 
 
 def test_g_idrn_is_trained_as_in_the_paper():
@@ -28,6 +30,65 @@ def test_g_idrn_is_trained_as_in_the_paper():
     assert recipe.network == {}
 
 
+def test_rrlfn_is_trained_as_in_the_paper():
+    stages = find_recipe("rrlfn").stages
+    # The run called ws_2_CL: two warm starts, the second one with the contrastive loss.
+    losses = [[(t.name, t.weight) for t in stage.losses] for stage in stages]
+    assert losses == [[("l1", 1.0)]] * 2 + [[("l1", 1.0), ("contrastive", 0.002)]]
+    for stage in stages:
+        assert (stage.steps, stage.batch, 4 * stage.patch) == (800_000, 64, 256)
+        assert stage.shuffle_channels
+        assert stage.reset_optimizer
+        assert (stage.optimizer.beta1, stage.optimizer.beta2) == (0.9, 0.999)
+        rates = [rate_at(stage, step / 8e5) for step in (0, 2e5, 4e5, 6e5)]
+        assert rates == pytest.approx([5e-4, 2.5e-4, 1.25e-4, 6.25e-5])
+    (short,) = find_recipe("rrlfn-short").stages
+    assert short.losses == stages[0].losses
+
+
+def test_ddsr_is_trained_as_in_the_paper():
+    (stage,) = find_recipe("ddsr").stages
+    assert (stage.steps, stage.batch, stage.patch) == (100_000, 128, 7)
+    assert [(t.name, t.weight) for t in stage.losses] == [("l2", 1.0)]
+    rates = [rate_at(stage, step / 1e5) for step in (0, 59_999, 60_000, 90_000)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
+    assert stage.optimizer.kind == "adam"
+    assert find_recipe("ddsr-short").stages[0].losses == stage.losses
+
+
+def test_nested_attn_is_trained_as_in_the_paper():
+    (stage,) = find_recipe("nested-attn").stages
+    assert (stage.batch, stage.patch, stage.steps) == (16, 48, 1_000_000)
+    assert [(t.name, t.weight) for t in stage.losses] == [("l1", 1.0)]
+    rates = [rate_at(stage, done) for done in (0.0005, 0.001, 1.0)]
+    assert rates == pytest.approx([5e-4, 1e-3, 1e-6])
+
+
+def test_attentive_gan_is_trained_as_in_the_paper():
+    alone, against = find_recipe("attentive-gan").stages
+    for stage in (alone, against):
+        assert (stage.batch, 4 * stage.patch) == (16, 96)
+        assert [(t.name, t.weight) for t in stage.losses] == [("l1", 1.0)]
+        assert rate_at(stage, 0.0) == rate_at(stage, 1.0) == 1e-4
+    # 200 epochs of 100,000 pictures, the first tenth without the discriminator
+    assert (alone.steps + against.steps) * 16 == 200 * 100_000
+    assert alone.steps * 9 == against.steps
+    assert alone.adversarial is None
+    settings = against.adversarial
+    assert settings is not None
+    assert (settings.discriminator, settings.weight, settings.gamma) == ("ae", 0.01, 0.5)
+    assert (settings.balance_rate, settings.balance_start) == (0.001, 0.0)
+    assert settings.balance_on == "generator"
+
+
+@pytest.mark.parametrize("name", ["g-idrn-short", "nested-attn-short", "attentive-gan-short"])
+def test_short_recipes_end_at_rate_zero_on_the_paper_s_losses(name):
+    stages = find_recipe(name).stages
+    assert [rate_at(stage, 1.0) for stage in stages] == pytest.approx([0.0] * len(stages))
+    published = find_recipe(name.removesuffix("-short")).stages
+    assert [stage.losses for stage in stages] == [stage.losses for stage in published]
+
+
 def test_the_short_recipe_ends_at_rate_zero():
     (stage,) = find_recipe("g-idrn-short").stages
     assert stage.schedule == Schedule(kind="cosine", warmup=0.02)
@@ -38,11 +99,14 @@ def test_the_short_recipe_ends_at_rate_zero():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_built(name):
     recipe = RECIPES[name]
-    network: Any = build_network(recipe.model, scale=2, options=recipe.network)
+    scale = find_entry(recipe.model).scales[0]
+    network: Any = build_network(recipe.model, scale=scale, options=recipe.network)
     if recipe.start_from_bicubic:
         network.start_from_bicubic()
+    numerics = Numerics(device=torch.device("cpu"))
+    training = Training(network=network, forward=network, numerics=numerics)
     for stage in recipe.stages:
-        WeightedLoss(stage.losses)
+        make_step(stage, training)
     assert recipe.paper
 
 

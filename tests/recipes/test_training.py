@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from srcli.errors import RecipeError
-from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 
 
 @pytest.mark.parametrize(
@@ -17,19 +17,42 @@ from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRe
         lambda: Stage(patch=-1),
         lambda: Stage(steps=0),
         lambda: Stage(losses=()),
+        lambda: Stage(attention_weight=-0.1),
+        lambda: Adversarial(weight=-0.1),
+        lambda: Adversarial(gamma=0),
+        lambda: Adversarial(balance_rate=-0.1),
+        lambda: Adversarial(balance_start=1.1),
         lambda: LossTerm(name="l1", weight=-0.1),
         lambda: Optimizer(learning_rate=0),
         lambda: Optimizer(learning_rate=float("nan")),
         lambda: Optimizer(beta1=1.0),
         lambda: Optimizer(beta2=-0.1),
         lambda: Optimizer(epsilon=0),
+        lambda: Optimizer(momentum=1.0),
         lambda: Optimizer(clip_norm=-1),
+        lambda: Optimizer(weight_decay=-0.1),
+        lambda: Optimizer(weight_decay=float("nan")),
+        lambda: Optimizer(nesterov=True),
+        lambda: Optimizer(kind="adamw", nesterov=True),
+        lambda: Optimizer(kind="sgd", nesterov=True, momentum=0),
+        lambda: Schedule(every=0),
+        lambda: Schedule(every=1.5),
         lambda: Schedule(warmup=1.1),
         lambda: Schedule(milestones=(0.5, -0.5)),
         lambda: Schedule(floor=2),
         lambda: Schedule(gamma=0),
         lambda: TrainRecipe(model="m", ema_decay=1.0),
         lambda: TrainRecipe(model="m", stages=()),
+        lambda: TrainRecipe(
+            model="m",
+            stages=(Stage(), Stage(optimizer=Optimizer(kind="sgd"), reset_optimizer=False)),
+        ),
+        lambda: TrainRecipe(
+            model="m", stages=(Stage(), Stage(adversarial=Adversarial(), reset_optimizer=False))
+        ),
+        lambda: TrainRecipe(
+            model="m", stages=(Stage(adversarial=Adversarial()), Stage(reset_optimizer=False))
+        ),
         lambda: TrainRecipe(model="m", validate_every=0),
     ],
 )

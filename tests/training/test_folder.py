@@ -61,6 +61,37 @@ def test_another_recipe_is_not_joined_and_the_field_is_named(tmp_path):
         folder.join(G_IDRN_SHORT, RECORD)
 
 
+def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, RECORD)
+    stored = json.loads(folder.recipe.read_text())
+    del stored["stages"][0]["optimizer"]["nesterov"]
+    folder.recipe.write_text(json.dumps(stored))
+    assert folder.join(G_IDRN, RECORD)[1] == []
+    stored["stages"][0]["optimizer"]["gone"] = 1
+    folder.recipe.write_text(json.dumps(stored))
+    with pytest.raises(UsageError, match=r"optimizer\.gone"):
+        folder.join(G_IDRN, RECORD)
+
+
+def test_another_number_of_processes_is_told_of(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, RECORD)
+    _, (note,) = folder.join(G_IDRN, replace(RECORD, processes=2))
+    assert "processes was 1 and is 2" in note
+
+
+def test_the_set_that_chooses_the_best_weights_stays(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, RECORD)
+    chosen = replace(RECORD, best_by="Set5 (abc)")
+    folder.join(G_IDRN, chosen)  # nothing chose before
+    for other in (RECORD, replace(RECORD, best_by="Set14 (def)")):
+        with pytest.raises(UsageError, match=r"Set5 \(abc\).*--validate"):
+            folder.join(G_IDRN, other)
+    assert folder.join(G_IDRN, chosen)[1] == []
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"scale": 2}'])
 def test_a_damaged_record_is_refused(tmp_path, text):
     folder = RunFolder(tmp_path)

@@ -15,7 +15,9 @@ from srcli.errors import DataError, InferenceError, RecipeError
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.budget import Budget
 from srcli.training.checkpoint import read_position
-from srcli.training.loop import Hooks, Numerics, Trainer
+from srcli.training.keeper import Hooks
+from srcli.training.loop import Trainer
+from srcli.training.numerics import Numerics
 
 FIRST = Stage(
     steps=6,
@@ -53,7 +55,7 @@ class Batches:
         self.spoil = spoil
         self.steps = []
 
-    def batch(self, step, *, batch, patch, prefer_detail=False):
+    def batch(self, step, *, batch, patch, prefer_detail=False, shuffle_channels=False):
         self.steps.append(step)
         random = torch.Generator().manual_seed(step)
         lr_image = torch.rand(batch, 3, patch, patch, generator=random)
@@ -133,7 +135,7 @@ def test_a_checkpoint_on_the_border_of_stages_resumes_in_the_next_one(tmp_path):
     assert (position.stage, position.step, position.total) == (1, 0, 6)
     rest = make(tmp_path / "part")
     rest.resume()
-    group = rest.optimizer.param_groups[0]
+    group = rest.step.optimizer.param_groups[0]
     assert group["betas"] == (0.5, 0.9)
     rest.run()
     assert equal(whole.network.state_dict(), rest.network.state_dict())
@@ -145,7 +147,7 @@ def test_the_moments_keep_the_layout_of_their_weights(tmp_path):
     rest.resume()
     weight = rest.network.a.weight
     assert weight.stride() != weight.contiguous().stride()
-    assert rest.optimizer.state[weight]["exp_avg"].stride() == weight.stride()
+    assert rest.step.optimizer.state[weight]["exp_avg"].stride() == weight.stride()
 
 
 def test_a_stage_begins_from_the_averages_with_a_fresh_optimiser(tmp_path):
@@ -155,7 +157,7 @@ def test_a_stage_begins_from_the_averages_with_a_fresh_optimiser(tmp_path):
         def batch(self, step, **sizes):
             if step == 6:
                 same = equal(trainer.network.state_dict(), trainer.ema.averages)
-                seen.append((same, len(trainer.optimizer.state)))
+                seen.append((same, len(trainer.step.optimizer.state)))
             return super().batch(step, **sizes)
 
     trainer = make(tmp_path, sampler=Watching())
@@ -174,7 +176,7 @@ def test_the_rate_follows_the_schedule_of_its_stage(tmp_path):
 
     class Watching(Batches):
         def batch(self, step, **sizes):
-            rates.append(trainer.optimizer.param_groups[0]["lr"])
+            rates.append(trainer.step.optimizer.param_groups[0]["lr"])
             return super().batch(step, **sizes)
 
     constant = replace(FIRST, schedule=Schedule(kind="step", milestones=(0.5,), gamma=0.1))
@@ -190,7 +192,7 @@ def test_validation_sees_the_averages_and_leaves_the_weights_alone(tmp_path):
 
     def validate(network):
         seen.append((network.training, equal(network.state_dict(), trainer.ema.averages)))
-        return float(len(seen))
+        return {"held-out": float(len(seen))}
 
     best = []
     hooks = Hooks(validate=validate, save_best=lambda tensors, position: best.append(position.best))
@@ -212,7 +214,7 @@ def test_short_budgets_are_validated_five_times_and_at_the_end(tmp_path, steps):
 
     def validate(network):
         totals.append(trainer.position.total)
-        return 1.0
+        return {"held-out": 1.0}
 
     hooks = Hooks(validate=validate)
     trainer = make(tmp_path, recipe=recipe, hooks=hooks, budget=Budget(steps=steps))
@@ -226,7 +228,7 @@ def test_only_a_better_validation_is_saved(tmp_path):
     values = iter([3.0, 2.0, float("nan"), 4.0, 4.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     saved = []
     hooks = Hooks(
-        validate=lambda network: next(values),
+        validate=lambda network: {"held-out": next(values)},
         save_best=lambda tensors, position: saved.append(position.best),
     )
     recipe = replace(RECIPE, stages=(FIRST,))
@@ -235,11 +237,11 @@ def test_only_a_better_validation_is_saved(tmp_path):
 
 
 def test_the_log_of_a_killed_run_holds_nothing_twice(tmp_path):
-    hooks = Hooks(validate=lambda network: 1.0, stop=stop_after(4).stop)
+    hooks = Hooks(validate=lambda network: {"held-out": 1.0}, stop=stop_after(4).stop)
     make(tmp_path, hooks=hooks).run()
     with (tmp_path / "log.jsonl").open("a") as log:  # iterations after the checkpoint
         log.write('{"event": "validation", "total": 6, "psnr": 9.0}\n{"event": "val')
-    rest = make(tmp_path, hooks=Hooks(validate=lambda network: 1.0))
+    rest = make(tmp_path, hooks=Hooks(validate=lambda network: {"held-out": 1.0}))
     rest.resume()
     rest.run()
     totals = [entry["total"] for entry in entries(tmp_path)]
@@ -276,7 +278,7 @@ def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path):
 
     def validate(network):
         time.sleep(0.03)
-        return 1.0
+        return {"held-out": 1.0}
 
     start = time.monotonic()
     trainer = make(
@@ -306,3 +308,40 @@ def test_the_state_of_another_network_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot be resumed"):
         make(tmp_path, network=Wider()).resume()
     assert not make(tmp_path / "empty").resume()
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [Optimizer(learning_rate=1e-2), Optimizer(kind="sgd", learning_rate=1e-2, momentum=0.9)],
+)
+def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
+    stage = replace(FIRST, optimizer=optimizer, schedule=Schedule(kind="constant"))
+    going_on = replace(stage, steps=3, reset_optimizer=False)
+    whole = make(tmp_path / "whole", recipe=replace(RECIPE, stages=(stage,)))
+    whole.run()
+    parts = replace(RECIPE, stages=(replace(stage, steps=3), going_on))
+    trainer = make(tmp_path / "parts", recipe=parts)
+    trainer.run()
+    assert equal(whole.network.state_dict(), trainer.network.state_dict())
+    assert equal(whole.ema.averages, trainer.ema.averages)
+    # Stopped on either side of the border and resumed, it comes to the same.
+    for cut in (2, 3, 4):
+        folder = tmp_path / f"cut{cut}"
+        make(folder, recipe=parts, hooks=stop_after(cut)).run()
+        rest = make(folder, recipe=parts)
+        rest.resume()
+        rest.run()
+        assert equal(whole.network.state_dict(), rest.network.state_dict())
+
+
+def test_the_stage_says_whether_channels_are_shuffled(tmp_path):
+    seen = []
+
+    class Watching(Batches):
+        def batch(self, step, **sizes):
+            seen.append(sizes["shuffle_channels"])
+            return super().batch(step, **sizes)
+
+    stages = (FIRST, replace(SECOND, shuffle_channels=True))
+    make(tmp_path, recipe=replace(RECIPE, stages=stages), sampler=Watching()).run()
+    assert seen == [False] * 6 + [True] * 4

@@ -15,11 +15,11 @@ def test_the_meter_gives_the_mean_since_the_last_report():
     meter = Meter()
     assert meter.take() is None
     for value in (1.0, 2.0, 6.0):
-        meter.add(torch.tensor(value))
+        meter.add({"loss": torch.tensor(value), "k_t": torch.tensor(value / 10)})
     news = meter.take()
     assert news is not None
-    loss, per_second = news
-    assert loss == pytest.approx(3.0)
+    means, per_second = news
+    assert means == pytest.approx({"loss": 3.0, "k_t": 0.3})
     assert per_second > 0
     assert meter.take() is None
 
@@ -27,8 +27,7 @@ def test_the_meter_gives_the_mean_since_the_last_report():
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_meter_refuses_what_is_not_finite(value):
     meter = Meter()
-    meter.add(torch.tensor(1.0))
-    meter.add(torch.tensor(value))
+    meter.add({"loss": torch.tensor(1.0), "M": torch.tensor(value)})
     with pytest.raises(InferenceError, match="diverged"):
         meter.take()
 

@@ -14,6 +14,21 @@ def test_steps_halve_after_each_milestone():
     assert factors == [1, 1, 0.5, 0.25, 0.125, 0.0625, 0.0625]
 
 
+@pytest.mark.parametrize("count", [3, 5, 6, 7, 10])
+def test_halving_misses_no_milestone_by_rounding(count):
+    schedule = Schedule(kind="halving", every=1 / count)
+    for part in range(count):
+        assert rate_factor(schedule, part / count) == 0.5**part
+        assert rate_factor(schedule, (part + 0.99) / count) == 0.5**part
+
+
+def test_halving_is_the_step_schedule_of_equal_steps_and_takes_another_factor():
+    steps = Schedule(kind="step", milestones=(0.25, 0.5, 0.75), gamma=0.1)
+    halving = Schedule(kind="halving", every=0.25, gamma=0.1)
+    for done in (0.0, 0.1, 0.25, 0.6, 0.75, 0.99):
+        assert rate_factor(halving, done) == rate_factor(steps, done)
+
+
 def test_cosine_rises_in_the_warm_up_and_falls_to_its_floor():
     schedule = Schedule(kind="cosine", warmup=0.2, floor=0.1)
     factors = [rate_factor(schedule, p) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]

@@ -9,7 +9,7 @@ from srcli.data.pairs import make_pairs
 from srcli.imaging.resize import resize
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.models import build_network
-from srcli.training.loop import Numerics
+from srcli.training.numerics import Numerics
 from srcli.training.validation import Validation
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from srcli.errors import DataError, UsageError
+from srcli.inference.colour import on_given_luma
 from srcli.inference.tiling import make_grid
 from srcli.models import MODELS
 from srcli.models.weights import load_model
@@ -121,7 +122,8 @@ class NetworkContestant:
 
     @cached_property
     def _engine(self) -> TorchEngine:
-        return make_engine(self.network, self._options)
+        own = self.network if self._chain.takes_any_model else on_given_luma(self.network)
+        return make_engine(own, self._options)
 
 
 class FolderContestant:

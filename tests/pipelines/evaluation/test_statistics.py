@@ -12,7 +12,7 @@ from srcli.pipelines.evaluation.statistics import Difference, bootstrap, paired
 
 @pytest.mark.parametrize("count", [5, 14, 100])
 def test_intervals_agree_with_scipy(count):
-    from scipy.stats import bootstrap as reference  # type: ignore[import-untyped]
+    from scipy.stats import bootstrap as reference
 
     values = np.random.default_rng(7).gamma(2.0, 0.4, size=count)
     low, high = bootstrap(list(values), resamples=20_000)

@@ -1,0 +1,166 @@
+"""The terminal's view of the catalogue: a list of all models, the cards of one."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from srcli.cli.tables import make_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from srcli.pipelines.catalogue import Card, CatalogueEntry
+
+NOTHING = "–"
+"""Stands where there is no figure."""
+LISTED_SET = "Set5"
+LEGEND = (
+    "Parameters and convolution MACs of the form that runs. PSNR is that of the shipped weights' "
+    "cards; 'srx models NAME' shows how it was measured."
+)
+
+
+def show_list(entries: Sequence[CatalogueEntry]) -> None:
+    """Print a line for every model and scale, and how to make the weights that are not there."""
+    out = _console()
+    table = make_table(
+        f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}",
+        ("model and source", "channel"),
+        ("scale", "parameters", "GMACs", "PSNR dB"),
+    )
+    for entry in entries:
+        table.add_section()
+        figures = [_listed(entry, card) for card in entry.cards]
+        labels = [(entry.name, entry.channel), (entry.entry.source, "")]
+        for label, cells in zip_longest(labels, figures, fillvalue=("", "")):
+            table.add_row(*label, *cells)
+    out.print(table)
+    out.print(LEGEND)
+    missing = [entry.name for entry in entries if entry.untrained]
+    if missing:
+        out.print("Weights that are not there are made by, for example:")
+        _print_training(out, missing[0], "SCALE")
+
+
+def show_cards(entry: CatalogueEntry) -> None:
+    """Print all that is known of one model: itself, its figures by scale, its weights."""
+    out = _console()
+    what = f"weights of {entry.name} x{entry.cards[0].scale}"
+    out.print(f"{entry.file}: {what}" if entry.file else f"{entry.name}: {entry.entry.summary}")
+    _print_pairs(out, _about(entry))
+    out.print()
+    out.print(_figures(entry))
+    for card in entry.cards:
+        if card.file is not None:
+            out.print(f"x{card.scale}")
+            _print_pairs(out, _weights(card))
+            out.print()
+    if entry.untrained:
+        scales = ", ".join(f"x{scale}" for scale in entry.untrained)
+        out.print(f"{scales}: no weights yet; to make some:")
+        _print_training(out, entry.name, str(entry.untrained[0]))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _listed(entry: CatalogueEntry, card: Card) -> tuple[str, ...]:
+    psnr = card.measured.get(LISTED_SET, {}).get("psnr")
+    shown = NOTHING if psnr is None else f"{psnr:.2f}"
+    return (
+        f"x{card.scale}",
+        f"{card.parameters:,}",
+        f"{card.work.conv_macs / 1e9:.1f}",
+        "untrained" if card.scale in entry.untrained else shown,
+    )
+
+
+def _print_training(out: Console, name: str, scale: str) -> None:
+    out.print(f"  srx train {name} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
+    out.print(f"  srx upscale PHOTO OUT -m RUN/best.safetensors -s {scale}", soft_wrap=True)
+
+
+def _about(entry: CatalogueEntry) -> list[tuple[str, str]]:
+    kind, defaults = entry.constructor
+    tiling = entry.tiling
+    cut = f"{tiling.tile}x{tiling.tile} input pixels, neighbours share {tiling.overlap}"
+    edge = f"; {tiling.edge} pixels repeated around the picture" if tiling.edge else ""
+    return [
+        ("source", entry.entry.source),
+        ("channel", entry.channel),
+        ("network", f"{kind}({_arguments(defaults)})"),
+        ("tiles", cut + edge),
+        ("recipes", ", ".join(entry.recipes) or "needs no training"),
+    ]
+
+
+def _figures(entry: CatalogueEntry) -> Table:
+    scales = [f"x{card.scale}" for card in entry.cards]
+    table = make_table("Figures of the form that runs", ("",), scales)
+    for label, cells in (*_costs(entry.cards), *_measured(entry)):
+        table.add_row(label, *cells)
+    return table
+
+
+def _costs(cards: Sequence[Card]) -> Iterable[tuple[str, list[str]]]:
+    costs = [card.efficiency for card in cards]
+    yield "parameters", [f"{cost.parameters:,}" for cost in costs]
+    for label, counts in (
+        ("conv GMACs, 256x256 LR", [cost.conv_macs for cost in costs]),
+        ("challenge GFLOPs, 256x256 LR", [cost.challenge_flops for cost in costs]),
+        ("conv GMACs, 1280x720 SR", [cost.hd_conv_macs for cost in costs]),
+    ):
+        yield label, [f"{count / 1e9:.3f}" for count in counts]
+
+
+def _measured(entry: CatalogueEntry) -> Iterable[tuple[str, list[str]]]:
+    from srcli.pipelines.evaluation.scores import METRICS
+
+    cards = entry.cards
+    keys = [(name, key) for card in cards for name, row in card.measured.items() for key in row]
+    for name, key in (each for each in dict.fromkeys(keys) if each[1] in METRICS):
+        metric = METRICS[key]
+        values = [card.measured.get(name, {}).get(key) for card in cards]
+        cells = [NOTHING if v is None else f"{v:.{metric.digits}f}" for v in values]
+        yield f"{name} {metric.heading}", cells
+    if entry.untrained:
+        yield "weights", ["untrained" if c.scale in entry.untrained else "yes" for c in cards]
+
+
+def _weights(card: Card) -> list[tuple[str, str]]:
+    assert card.file is not None
+    content, megabytes = card.content, card.file.stat().st_size / 1e6
+    pairs = [("file", f"{card.file} ({megabytes:.2f} MB)"), ("sha256", str(card.sha256))]
+    if card.options:
+        pairs.append(("options", _arguments(card.options)))
+    if card.notes and not content:
+        pairs.append(("notes", _arguments(dict(sorted(card.notes.items())))))
+    if card.stale:
+        return [*pairs, ("card", "tells of other weights, with another sha256")]
+    pairs += [(key, str(content[key])) for key in ("dtype", "licence") if key in content]
+    pairs += [(key, str(value)) for key, value in content.get("training", {}).items()]
+    measured = content.get("measured", {})
+    named = {"command": "measured by", "chain": "chain"}
+    return pairs + [(label, measured[key]) for key, label in named.items() if key in measured]
+
+
+def _arguments(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _print_pairs(out: Console, pairs: Iterable[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in pairs:
+        grid.add_row(f"  {label}", value)
+    out.print(grid)

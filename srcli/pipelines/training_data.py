@@ -1,0 +1,100 @@
+"""What a training learns from: pictures loaded, LR degraded as the recipe says, batches drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srcli.data.degraded_patches import DegradedSampler
+from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
+from srcli.data.patches import PatchSampler
+from srcli.data.read_ahead import ReadAhead
+from srcli.data.training_set import load_training_set
+
+if TYPE_CHECKING:
+    import torch
+
+    from srcli.data.pairs import Pairs
+    from srcli.data.training_set import DataOptions, TrainingSet
+    from srcli.ports.progress import Progress
+    from srcli.recipes.degradation import Degradation
+    from srcli.recipes.training import TrainRecipe
+    from srcli.training.parallel import Team
+
+
+def load_data(
+    options: DataOptions, scale: int, degradation: Degradation, progress: Progress
+) -> TrainingSet:
+    """Load all pictures, and degrade the LR ones that are validated on; say what there is.
+
+    Args:
+        options: What to train on.
+        scale: The super-resolution factor.
+        degradation: What training and validation are about.
+        progress: Told of everything.
+
+    Raises:
+        DataError: If a path does not exist, or nothing is left to train on.
+    """
+    data = load_training_set(options, scale, progress)
+    held = len(data.held_out.hr) if data.held_out else 0
+    progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on")
+    progress.message(data.reason)
+    if not degradation.is_clean:
+        progress.message(
+            f"LR by degradation {degradation.name}: for training drawn anew for every patch, for "
+            f"validation once (seed {VALIDATION_SEED})"
+        )
+        if data.held_out:
+            data.held_out = degrade_pairs(data.held_out, degradation)
+    return data
+
+
+def make_sampler(
+    pairs: Pairs,
+    recipe: TrainRecipe,
+    *,
+    device: torch.device,
+    seed: int,
+    colour: str,
+    progress: Progress,
+) -> PatchSampler | ReadAhead:
+    """Return the source of batches; it takes the pictures out of ``pairs``.
+
+    Bicubic LR is cut where the pictures lie, on the device. Degraded LR is made on the processor:
+    for training there in the iteration itself (a few percent of it), for a GPU ahead of time.
+
+    Args:
+        pairs: Pictures to train on.
+        recipe: Its stages and degradation.
+        device: Where the batches are wanted.
+        seed: Seed of the training.
+        colour: ``rgb``, or ``y`` for one channel.
+        progress: Told of pictures that are too small for a patch.
+
+    Raises:
+        DataError: If no picture is as large as a patch.
+    """
+    if recipe.degradation.is_clean:
+        plain = PatchSampler(pairs, device=device, seed=seed, release=True, colour=colour)
+        _check_patches(plain, recipe, progress)
+        return plain
+    degraded = DegradedSampler(pairs, recipe.degradation, seed=seed, release=True, colour=colour)
+    _check_patches(degraded, recipe, progress)
+    return degraded if device.type == "cpu" else ReadAhead(degraded, device)
+
+
+def share_out(sampler: PatchSampler | ReadAhead, team: Team) -> None:
+    """Let a sampler make only the share of this process of every batch."""
+    source = sampler.sampler if isinstance(sampler, ReadAhead) else sampler
+    source.share = (team.rank, team.size)
+
+
+def _check_patches(sampler: PatchSampler, recipe: TrainRecipe, progress: Progress) -> None:
+    total = len(sampler.shapes)
+    for patch in sorted({stage.patch for stage in recipe.stages}):
+        usable = sampler.usable(patch)
+        if usable < total:
+            progress.warn(
+                f"{total - usable} of {total} pictures are smaller than a patch of "
+                f"{patch}x{patch} LR pixels and not used"
+            )

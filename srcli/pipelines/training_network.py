@@ -1,0 +1,75 @@
+"""The network that a training begins with: new, as bicubic, or from other weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from srcli.errors import ModelError
+from srcli.models import build_network
+from srcli.models.forms import to_training
+from srcli.models.weights import read_weights, warm_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
+
+    from srcli.ports.progress import Progress
+    from srcli.recipes.training import TrainRecipe
+    from srcli.training.numerics import Numerics
+
+
+def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> nn.Module:
+    """Build the network of a recipe; the same for the same seed.
+
+    Args:
+        recipe: Its model, options and start.
+        scale: The super-resolution factor.
+        seed: Of its first weights; other random numbers stay as they are.
+
+    Raises:
+        ModelError: If there is no such network, an option does not fit, or there is nothing to
+            train.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(recipe.model, scale=scale, options=recipe.network)
+        if not any(True for _ in network.parameters()):
+            raise ModelError(f"model {recipe.model} has nothing to train")
+        if recipe.start_from_bicubic:
+            start: Callable[[], None] | None = getattr(network, "start_from_bicubic", None)
+            if start is None:
+                raise ModelError(
+                    f"model {recipe.model} cannot start as bicubic; --set start_from_bicubic=false"
+                )
+            start()
+    return network
+
+
+def begin_from(network: nn.Module, file: Path, progress: Progress) -> None:
+    """Take over what fits from a weights file.
+
+    Args:
+        network: In its training form; changed.
+        file: Weights of it, or of its other scales.
+        progress: Told how much was taken.
+
+    Raises:
+        ModelError: If nothing fits, or the file cannot be read.
+    """
+    taken, total = warm_start(network, to_training(network, read_weights(file)[0]))
+    if taken == 0:
+        raise ModelError(f"--init {file}: holds no tensor of this network")
+    progress.message(f"began from {file}: {taken} of {total} tensors")
+    if 2 * taken < total:
+        progress.warn(f"--init {file}: most tensors do not fit this network")
+
+
+def placed(network: nn.Module, numerics: Numerics) -> nn.Module:
+    """Move a network to the device and into the layout of a training."""
+    layout = torch.channels_last if numerics.channels_last else torch.contiguous_format
+    moved: nn.Module = network.to(numerics.device).to(memory_format=layout)  # type: ignore[call-overload]
+    return moved

@@ -1,0 +1,178 @@
+"""How LR pictures are spoilt for training, as data: pieces in order, each with its ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from srcli.errors import RecipeError
+from srcli.recipes.fields import unknown
+
+
+def _check_probability(kind: str, name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise RecipeError(f"{name} of {kind} must be in 0..1, got {value}")
+
+
+def _check_range(
+    kind: str, name: str, value: tuple[float, ...], bounds: tuple[float, float]
+) -> None:
+    if len(value) != 2 or not value[0] <= value[1]:
+        raise RecipeError(f"{name} of {kind} must be two numbers, low and high, got {value}")
+    low, high = bounds
+    if not (low <= value[0] and value[1] <= high):
+        raise RecipeError(f"{name} of {kind} must lie in {low}..{high}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blur:
+    """Gaussian blur of optics, motion and sensor, round or drawn out in one direction."""
+
+    kind: Literal["blur"] = "blur"
+    probability: float = 1.0
+    """How often the piece is applied, 0..1."""
+    sigma: tuple[float, float]
+    """Lowest and highest standard deviation along the wider axis, in LR pixels, so that a range
+    means the same at every scale."""
+    aspect: tuple[float, float] = (1.0, 1.0)
+    """Standard deviation along the narrower axis over that along the wider one; 1 is round."""
+    angle: tuple[float, float] = (0.0, 180.0)
+    """Direction of the wider axis in degrees: 0 along the rows, 45 right and down, 90 down."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        _check_probability("blur", "probability", self.probability)
+        _check_range("blur", "sigma", self.sigma, (0, 10))
+        _check_range("blur", "aspect", self.aspect, (0.05, 1))
+        _check_range("blur", "angle", self.angle, (0, 180))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Gaussian noise of a sensor, part of which grows with the brightness."""
+
+    kind: Literal["noise"] = "noise"
+    probability: float = 1.0
+    """How often the piece is applied, 0..1."""
+    sigma: tuple[float, float]
+    """Lowest and highest standard deviation at mid-gray, in levels of 255."""
+    shot: tuple[float, float] = (0.0, 0.0)
+    """Share of the variance at mid-gray that is proportional to the brightness (photon noise)."""
+    gray: float = 0.0
+    """How often the noise is the same in all three channels, 0..1."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("probability", "gray"):
+            _check_probability("noise", name, getattr(self, name))
+        _check_range("noise", "sigma", self.sigma, (0, 100))
+        _check_range("noise", "shot", self.shot, (0, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jpeg:
+    """A JPEG file written and read again; its blocks lie anywhere relative to the patch."""
+
+    kind: Literal["jpeg"] = "jpeg"
+    probability: float = 1.0
+    """How often the piece is applied, 0..1."""
+    quality: tuple[int, int]
+    """Lowest and highest quality, on the scale of libjpeg."""
+    subsampling: float = 0.5
+    """How often the colours are kept at half the resolution (4:2:0), 0..1; else 4:4:4."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        for name in ("probability", "subsampling"):
+            _check_probability("jpeg", name, getattr(self, name))
+        _check_range("jpeg", "quality", self.quality, (1, 100))
+
+
+Piece = Blur | Noise | Jpeg
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degradation:
+    """From HR to LR: pieces, the downscale by MATLAB's bicubic, more pieces."""
+
+    before: tuple[Piece, ...] = ()
+    """Applied to HR, in this order."""
+    after: tuple[Piece, ...] = ()
+    """Applied to LR, in this order."""
+
+    @classmethod
+    def named(cls, name: str) -> Degradation:
+        """Return the degradation of the table; recipes may give a name instead of the fields.
+
+        Raises:
+            RecipeError: If there is none of that name.
+        """
+        return find_degradation(name)
+
+    @property
+    def name(self) -> str:
+        """Its name in the table, or ``custom``."""
+        return next((name for name, known in DEGRADATIONS.items() if known == self), "custom")
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether LR is nothing but the downscaled HR."""
+        return not (self.before or self.after)
+
+
+BICUBIC = Degradation()
+"""What nearly every published table is about."""
+
+# An imaging chain is described by its contrast (MTF) at LR's Nyquist frequency. The bicubic
+# downscale by itself leaves 0.49 there, a Gaussian of sigma LR pixels exp(-(pi * sigma)^2 / 2) of
+# it: sigma = sqrt(2 * log(0.49 / MTF)) / pi.
+
+PHOTO = Degradation(
+    before=(
+        # Colour filter array, lens and low-pass filter, seen at 100 %: MTF 0.25..0.45 in the wider
+        # axis. Half of the pictures stay as they are: many were sharpened or made smaller since.
+        Blur(probability=0.5, sigma=(0.13, 0.37), aspect=(0.8, 1.0)),
+    ),
+    after=(
+        # What a camera's noise reduction leaves at low ISO. It works harder on colour than on
+        # brightness, so half of what is left is gray. In gamma-encoded values photon noise hardly
+        # depends on the brightness, hence a small share.
+        Noise(probability=0.5, sigma=(0.5, 2.0), shot=(0.0, 0.3), gray=0.5),
+        # Cameras and phones write about 90..97; 75 is the default of libjpeg, and so of much
+        # software that saves a picture again. One in ten is no JPEG.
+        Jpeg(probability=0.9, quality=(75, 97), subsampling=0.5),
+    ),
+)
+"""Mild: photographs as cameras and phones save them."""
+
+AERIAL = Degradation(
+    before=(
+        # MTF 0.1..0.3: Pléiades has 0.09 at the instrument and 0.2 as delivered (International
+        # Archives of the Photogrammetry XXXV-B1, 2004), well-focused drones more. Forward motion
+        # and smear draw the blur out in one direction, which lies anywhere in a north-up picture.
+        Blur(sigma=(0.32, 0.57), aspect=(0.7, 1.0)),
+    ),
+    after=(
+        # The same source gives a signal-to-noise ratio of 90: 1.4 levels at mid-gray. The contrast
+        # stretch to 8 bits raises it up to threefold. Values are close to linear, so that photon
+        # noise is a large share; pan-sharpening gives all channels the same noise.
+        Noise(sigma=(1.0, 4.0), shot=(0.2, 0.8), gray=0.5),
+        # JPEG inside GeoTIFF and from map servers: 75 is the default of GDAL and ArcGIS, 4:2:0 that
+        # of YCbCr; drone cameras write better ones. Three in ten come losslessly.
+        Jpeg(probability=0.7, quality=(75, 95), subsampling=0.5),
+    ),
+)
+"""Pictures from drones, aircraft and satellites, 8 bits, three channels."""
+
+DEGRADATIONS: dict[str, Degradation] = {"bicubic": BICUBIC, "photo": PHOTO, "aerial": AERIAL}
+
+
+def find_degradation(name: str) -> Degradation:
+    """Return the degradation called ``name``.
+
+    Raises:
+        RecipeError: If there is none; the message names the nearest, or all.
+    """
+    if name not in DEGRADATIONS:
+        raise unknown("degradation", name, "the table", DEGRADATIONS)
+    return DEGRADATIONS[name]

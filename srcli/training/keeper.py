@@ -1,0 +1,137 @@
+"""What a training keeps: its best weights by validation, checkpoints and the log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from srcli.errors import InferenceError
+from srcli.ports.progress import NoProgress, Progress
+from srcli.training.checkpoint import Position
+from srcli.training.report import DIVERGED, LogFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from srcli.recipes.training import TrainRecipe
+    from srcli.training.checkpoint import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What the caller adds to a training."""
+
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None
+    """PSNR in dB of a network by the name of each set of pictures, run with the averaged weights;
+    the first set decides which weights are the best."""
+    save_best: Callable[[dict[str, Tensor], Position], None] | None = None
+    """Given the averaged weights after the best validation so far; in stages whose aim PSNR does
+    not measure, after every validation."""
+    save_last: Callable[[dict[str, Tensor], Position], None] | None = None
+    """Given the averaged weights with every checkpoint."""
+    log: Callable[[Mapping[str, object]], None] | None = None
+    """Given every entry of the log."""
+    stop: Callable[[], bool] = field(default=lambda: False)
+    """Asked after every iteration; true ends the training with a checkpoint."""
+    progress: Progress = field(default_factory=NoProgress)
+
+
+class Keeper:
+    """Validate, log and save; of several processes only the first does.
+
+    Args:
+        state: What is kept.
+        recipe: Stages, and how often to validate.
+        hooks: Validation, progress, and where weights go.
+        folder: Where ``state.safetensors`` and ``log.jsonl`` are written.
+        checkpoint_seconds: Time between checkpoints.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        recipe: TrainRecipe,
+        hooks: Hooks,
+        folder: Path,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.state = state
+        self.recipe = recipe
+        self.hooks = hooks
+        self.state_file = folder / "state.safetensors"
+        self.log = LogFile(folder / "log.jsonl")
+        self.checkpoint_seconds = checkpoint_seconds
+
+    def validate(self) -> None:
+        """Validate the averaged weights, unless that was done at this iteration.
+
+        Raises:
+            InferenceError: If a weight is no finite number.
+        """
+        state, position = self.state, self.state.position
+        if self.hooks.validate is None or position.validated == position.total:
+            return
+        self._require_finite()
+        kept = {key: value.clone() for key, value in state.network.state_dict().items()}
+        state.network.load_state_dict(state.ema.averages)
+        state.network.eval()
+        try:
+            found = dict(self.hooks.validate(state.network))
+        finally:
+            state.network.load_state_dict(kept)
+            state.network.train()
+        value = next(iter(found.values()))
+        position.validated = position.total
+        self.write("validation", {"psnr": value, "sets": found})
+        shown = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in found.items())
+        self.hooks.progress.message(f"iteration {position.total}: validation: {shown}")
+        if value > position.best or not (state.step.best_by_psnr or math.isnan(value)):
+            position.best, position.best_total, position.at_best = value, position.total, found
+            if self.hooks.save_best is not None:
+                self.hooks.save_best(state.ema.averages, position)
+            self.checkpoint()  # after a kill, a worse one must not replace the best
+
+    def checkpoint(self) -> None:
+        """Write the state and the last weights.
+
+        Raises:
+            InferenceError: If a weight is no finite number; the former files stay.
+            OSError: If they cannot be written.
+        """
+        self._require_finite()
+        self.state.save(self.state_file)
+        if self.hooks.save_last is not None:
+            self.hooks.save_last(self.state.ema.averages, self.state.position)
+
+    def end(self) -> None:
+        """Take the last weights as the best ones, where nothing was validated."""
+        if self.state.position.best == float("-inf") and self.hooks.save_best is not None:
+            self.hooks.save_best(self.state.ema.averages, self.state.position)
+
+    def write(self, event: str, values: Mapping[str, object]) -> None:
+        """Add an entry to the log."""
+        position = self.state.position
+        entry: dict[str, object] = {
+            "event": event,
+            "stage": position.stage,
+            "step": position.step,
+            "total": position.total,
+            "elapsed": round(position.elapsed, 2),
+            **values,
+        }
+        self.log.write(entry)
+        if self.hooks.log is not None:
+            self.hooks.log(entry)
+
+    def _require_finite(self) -> None:
+        # A weight can be lost an iteration before the loss shows it; such a state is never saved.
+        held = [*self.state.network.parameters(), *self.state.step.state().values()]
+        sums = [value.sum() for value in held]
+        if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
+            raise InferenceError(DIVERGED)

@@ -1,0 +1,100 @@
+"""Optimisers from recipes, and their state as named tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import nn
+
+    from srcli.recipes.training import Optimizer
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], settings: Optimizer
+) -> torch.optim.Optimizer:
+    """Build the optimiser that a recipe describes.
+
+    Args:
+        parameters: What it is to change.
+        settings: Its kind and its numbers.
+    """
+    if settings.kind == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
+    return kind(
+        parameters,
+        lr=settings.learning_rate,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def apply_gradients(optimizer: torch.optim.Optimizer, *, rate: float, clip_norm: float) -> None:
+    """Change the weights by their gradients, and clear these.
+
+    Args:
+        optimizer: Over weights whose gradients are there.
+        rate: Learning rate of this iteration.
+        clip_norm: Largest norm of the whole gradient; 0 does not clip.
+    """
+    if clip_norm:
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, clip_norm)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Everything an optimiser remembers, by number of the weight and name of the slot."""
+    return {
+        f"{index}.{key}": value
+        for index, slots in optimizer.state_dict()["state"].items()
+        for key, value in slots.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what ``optimizer_tensors`` gave.
+
+    Args:
+        optimizer: Over the same weights in the same order.
+        tensors: The slots; the optimiser keeps them and changes them.
+
+    Raises:
+        ValueError: If a name is not ``number.slot``.
+    """
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = value
+    content: dict[str, Any] = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": content["param_groups"]})
+    for parameter, slots in optimizer.state.items():
+        for key, value in slots.items():
+            if value.shape == parameter.shape:
+                # Fused Adam walks parameter and moments side by side in memory: a moment laid out
+                # otherwise than its parameter (channels_last) would silently be another's.
+                slots[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with ``prefix``, without it."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,192 @@
+"""Draws keep to their ranges; a patch is what the whole picture would have given there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from srcli.data.degrading import degrade, degrade_pairs, degraded_patch, draw
+from srcli.data.pairs import make_pairs
+from srcli.errors import RecipeError
+from srcli.imaging.degrading import Chain, GaussianBlur, JpegFile, SensorNoise
+from srcli.imaging.filtering import filtered_downscale
+from srcli.imaging.resize import downscale
+from srcli.recipes.degradation import (
+    AERIAL,
+    BICUBIC,
+    DEGRADATIONS,
+    PHOTO,
+    Blur,
+    Degradation,
+    Jpeg,
+    Noise,
+)
+
+DRAWS = 400
+
+
+def source(seed=0):
+    return np.random.default_rng(seed)
+
+
+def within(values, low, high, count=DRAWS):
+    """Whether values lie in a range, and come near both of its ends."""
+    near = 20 / count * (high - low)
+    return low <= min(values) <= low + near and high - near <= max(values) <= high
+
+
+def share(count, probability):
+    """Whether so many of all draws go with a probability (four standard deviations)."""
+    slack = 4 * np.sqrt(DRAWS * probability * (1 - probability))
+    return abs(count - DRAWS * probability) <= slack
+
+
+@pytest.mark.parametrize("name", ["photo", "aerial"])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_all_draws_keep_to_the_ranges_and_use_them(name, scale):
+    degradation, random = DEGRADATIONS[name], source()
+    chains = [draw(degradation, scale, random) for _ in range(DRAWS)]
+    (blur,), (noise, jpeg) = degradation.before, degradation.after
+    assert isinstance(blur, Blur)
+    assert isinstance(noise, Noise)
+    assert isinstance(jpeg, Jpeg)
+
+    blurs = [step for chain in chains for step in chain.before if isinstance(step, GaussianBlur)]
+    assert share(len(blurs), blur.probability)
+    assert within([step.sigma / scale for step in blurs], *blur.sigma)
+    assert within([step.aspect for step in blurs], *blur.aspect)
+    assert within([step.angle for step in blurs], 0, 180)
+
+    noises = [step for chain in chains for step in chain.after if isinstance(step, SensorNoise)]
+    assert share(len(noises), noise.probability)
+    assert within([step.sigma for step in noises], *noise.sigma)
+    assert within([step.shot for step in noises], *noise.shot)
+    assert 0.4 < np.mean([step.gray for step in noises]) < 0.6
+
+    files = [step for chain in chains for step in chain.after if isinstance(step, JpegFile)]
+    assert share(len(files), jpeg.probability)
+    assert {step.quality for step in files} == set(range(jpeg.quality[0], jpeg.quality[1] + 1))
+    assert 0.4 < np.mean([step.subsampled for step in files]) < 0.6
+
+
+def test_pieces_are_applied_in_their_order():
+    order = (Jpeg(quality=(80, 80)), Noise(sigma=(1, 1)), Jpeg(quality=(70, 70)))
+    chain = draw(Degradation(after=order), 2, source())
+    assert [type(step) for step in chain.after] == [JpegFile, SensorNoise, JpegFile]
+    never = Degradation(before=(Blur(sigma=(1, 1), probability=0.0),))
+    assert draw(never, 2, source()) == Chain(scale=2)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("degradation", "sharpest", "softest"), [(PHOTO, 0.45, 0.25), (AERIAL, 0.3, 0.1)]
+)
+def test_the_ends_of_the_blur_have_the_contrast_that_the_table_says(
+    degradation, sharpest, softest, scale
+):
+    # A wave of LR's Nyquist frequency whose extremes lie where LR pixels do.
+    positions = (np.arange(64 * scale) + 0.5) / scale - 0.5
+    wave = np.repeat(np.cos(np.pi * positions)[None, :, None], 16 * scale, axis=0)
+    (blur,) = degradation.before
+    for sigma, contrast in zip(blur.sigma, (sharpest, softest), strict=True):
+        kernel = GaussianBlur(sigma=sigma * scale).kernel()
+        made = filtered_downscale(wave, kernel, scale, margin=4)
+        assert np.abs(made).mean() == pytest.approx(contrast, abs=0.01)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(128, 160), (61, 47), (5, 4)])
+def test_bicubic_is_the_plain_downscale_bit_for_bit(astronaut, scale, size):
+    picture = astronaut[: size[0], : size[1]]
+    assert np.array_equal(degrade(picture, scale, "bicubic", 3), downscale(picture, scale))
+    assert degrade(picture, scale, "aerial").shape == downscale(picture, scale).shape
+
+
+def test_the_seed_decides_and_names_are_taken_from_the_table(astronaut):
+    first = degrade(astronaut, 4, "photo", seed=5)
+    assert np.array_equal(first, degrade(astronaut, 4, PHOTO, seed=5))
+    assert not np.array_equal(first, degrade(astronaut, 4, "photo", seed=6))
+    assert not np.array_equal(first, degrade(astronaut, 4, "aerial", seed=5))
+    with pytest.raises(RecipeError, match="did you mean 'photo'"):
+        degrade(astronaut, 4, "foto")
+    with pytest.raises(ValueError, match="uint8"):
+        degrade(astronaut / 255.0, 4)
+    with pytest.raises(ValueError, match="expected"):
+        degrade(astronaut[..., 0], 4)
+
+
+def test_aerial_costs_more_than_photo(astronaut):
+    clean = downscale(astronaut, 2).astype(float)
+
+    def cost(name):
+        made = [degrade(astronaut, 2, name, seed).astype(float) for seed in range(20)]
+        return np.mean([((each - clean) ** 2).mean() for each in made])
+
+    assert cost("bicubic") == 0
+    assert cost("aerial") > 2 * cost("photo") > 4
+
+
+def test_pairs_keep_hr_and_each_has_its_own_draw(astronaut):
+    pairs = make_pairs([astronaut, astronaut], 2)
+    made = degrade_pairs(pairs, AERIAL)
+    assert made.hr is pairs.hr
+    assert made.digest == pairs.digest
+    assert [image.shape for image in made.lr] == [image.shape for image in pairs.lr]
+    assert not np.array_equal(made.lr[0], made.lr[1])
+    again = degrade_pairs(pairs, AERIAL)
+    assert all(np.array_equal(a, b) for a, b in zip(made.lr, again.lr, strict=True))
+    assert not np.array_equal(made.lr[0], degrade_pairs(pairs, AERIAL, seed=1).lr[0])
+    clean = degrade_pairs(pairs, BICUBIC)
+    assert all(np.array_equal(a, b) for a, b in zip(clean.lr, pairs.lr, strict=True))
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("corner", [(0, 0), (5, 9), (16, 24), (0, 24), (16, 0)])
+def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
+    picture = np.tile(astronaut, (2, 2, 1)) if scale == 4 else astronaut
+    patch = min(side // scale for side in picture.shape[:2]) - 16
+    blur = GaussianBlur(sigma=0.6 * scale, aspect=0.7, angle=30)
+    chain = Chain(scale=scale, before=(blur,), after=(GaussianBlur(sigma=0.4),))
+    whole = chain.apply(picture, source())
+    made = degraded_patch(picture, corner, patch, chain, source())
+    rows, columns = (slice(at, at + patch) for at in corner)
+    difference = np.abs(made.astype(int) - whole[rows, columns])
+    assert difference.max() <= 1  # sums in another order round to another side, rarely
+    assert difference.mean() < 0.01
+    plain = degraded_patch(picture, corner, patch, Chain(scale=scale), source())
+    assert np.array_equal(plain, downscale(picture, scale)[rows, columns])
+
+
+def test_a_patch_as_large_as_the_picture_is_surrounded_by_its_mirror_image(astronaut):
+    picture = np.ascontiguousarray(astronaut[:16, :16])
+    chain = Chain(scale=2, before=(GaussianBlur(sigma=1.5),), after=(JpegFile(quality=90),))
+    made = degraded_patch(picture, (0, 0), 8, chain, source())
+    expected = Chain(scale=2, before=chain.before).apply(picture, source())
+    assert np.abs(made.astype(int) - expected).mean() < 4
+
+
+def test_blocks_lie_anywhere_and_patch_borders_are_those_of_a_larger_patch(astronaut):
+    picture = np.tile(astronaut, (2, 2, 1))
+    chain = Chain(scale=2, after=(JpegFile(quality=30, subsampled=True),))
+
+    def made(top, left, patch, seed):
+        return degraded_patch(picture, (top, left), patch, chain, source(seed))
+
+    # One draw of the place of the blocks: a longer patch goes on, one a block further joins on.
+    for seed in range(12):
+        patch = made(30, 40, 24, seed)
+        assert np.array_equal(made(30, 40, 40, seed)[:24, :24], patch)
+        assert np.array_equal(made(14, 24, 40, seed)[16:, 16:], patch)
+    assert len({made(30, 40, 24, seed).tobytes() for seed in range(60)}) > 50
+
+
+def test_the_grid_of_blocks_has_every_place():
+    # A ramp that is quantised to one level a block: the steps show where blocks begin.
+    ramp = np.broadcast_to((np.arange(256) / 2)[None, :, None], (256, 256, 3)).astype(np.uint8)
+    chain = Chain(scale=2, after=(JpegFile(quality=1),))
+    seen = set()
+    for seed in range(150):
+        patch = degraded_patch(ramp, (40, 40), 24, chain, source(seed))
+        steps = np.abs(np.diff(patch.astype(int).mean(axis=(0, 2))))
+        seen.add(int(steps.argmax() + 1) % 8)
+    assert seen == set(range(8))

@@ -1,0 +1,207 @@
+"""Every step does what its numbers say; the chain keeps pictures where they are."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.JpegImagePlugin import get_sampling
+
+from srcli.imaging.degrading import Chain, GaussianBlur, JpegFile, SensorNoise, round_levels
+from srcli.imaging.resize import downscale
+
+LUMINANCE = (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55)
+"""First two rows of the table of JPEG's Annex K, which libjpeg scales by the quality."""
+
+
+def source(seed=0):
+    return np.random.default_rng(seed)
+
+
+def gradient_energy(picture, axis=None):
+    values = picture.astype(float)
+    axes = (0, 1) if axis is None else (axis,)
+    return sum(float((np.diff(values, axis=each) ** 2).mean()) for each in axes)
+
+
+def flat(level, size=256):
+    return np.full((size, size, 3), level, np.uint8)
+
+
+def test_more_blur_leaves_less_detail(astronaut):
+    energies = [
+        gradient_energy(GaussianBlur(sigma=sigma).apply(astronaut, source()))
+        for sigma in (0.0, 0.3, 0.6, 1.0, 2.0, 4.0)
+    ]
+    assert energies[0] == pytest.approx(gradient_energy(astronaut))
+    assert all(more < less for less, more in pairwise(energies))
+
+
+@pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0, 4.0])
+def test_a_blur_takes_as_much_contrast_as_asked(sigma):
+    # Waves along the rows: a Gaussian leaves exp(-(2 pi f sigma)^2 / 2) of frequency f.
+    for frequency in (0.05, 0.125, 0.25):
+        wave = np.cos(2 * np.pi * frequency * np.arange(160))[None, :, None] * np.ones((8, 1, 1))
+        made = GaussianBlur(sigma=sigma).apply(wave, source())[:, 20:-20]
+        kept = np.exp(-0.5 * (2 * np.pi * frequency * sigma) ** 2)
+        assert np.abs(made - kept * wave[:, 20:-20]).max() < 0.01
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 135.0])
+@pytest.mark.parametrize("aspect", [1.0, 0.6])
+def test_a_blur_is_as_wide_as_asked_and_points_where_asked(aspect, angle):
+    blur = GaussianBlur(sigma=2.5, aspect=aspect, angle=angle)
+    kernel = blur.kernel()
+    assert kernel.shape == (2 * blur.reach + 1,) * 2
+    assert kernel.sum() == pytest.approx(1)
+    offsets = np.arange(-blur.reach, blur.reach + 1)
+    y, x = np.meshgrid(offsets, offsets, indexing="ij")
+    turn = np.radians(angle)
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    assert np.sqrt((kernel * along**2).sum()) == pytest.approx(2.5, rel=0.01)
+    assert np.sqrt((kernel * across**2).sum()) == pytest.approx(2.5 * aspect, rel=0.01)
+    assert (kernel * along * across).sum() == pytest.approx(0, abs=0.02)
+
+
+def test_a_blur_along_the_rows_takes_detail_along_them(astronaut):
+    rows, columns = (
+        GaussianBlur(sigma=2, aspect=0.1, angle=angle).apply(astronaut, source())
+        for angle in (0, 90)
+    )
+    assert 2 * gradient_energy(rows, axis=1) < gradient_energy(columns, axis=1)
+    assert 2 * gradient_energy(columns, axis=0) < gradient_energy(rows, axis=0)
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("sigma", [0.5, 2.0, 6.0])
+def test_noise_has_the_strength_that_was_asked(sigma, gray):
+    picture = flat(128)
+    noisy = SensorNoise(sigma=sigma, gray=gray).apply(picture, source())
+    assert float(noisy.std()) == pytest.approx(sigma, rel=0.02)
+    assert float(noisy.mean()) == pytest.approx(128, abs=4 * sigma / 256)
+    # Rounding to levels adds its own 1/12.
+    levels = round_levels(noisy).astype(float)
+    assert levels.std() == pytest.approx(np.sqrt(sigma**2 + 1 / 12), rel=0.03)
+
+
+def test_noise_is_gray_or_its_own_in_each_channel():
+    gray = SensorNoise(sigma=3, gray=True).apply(flat(100), source())
+    assert np.array_equal(gray[..., 0], gray[..., 1])
+    assert np.array_equal(gray[..., 0], gray[..., 2])
+    colour = SensorNoise(sigma=3).apply(flat(100), source()).reshape(-1, 3)
+    correlations = np.asarray(np.corrcoef(colour.T))
+    assert np.abs(correlations[np.triu_indices(3, 1)]).max() < 0.02
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("shot", [0.0, 0.5, 1.0])
+def test_photon_noise_grows_with_the_brightness(shot, gray):
+    noise = SensorNoise(sigma=4, shot=shot, gray=gray)
+    for level in (0, 51, 204):
+        variance = float(noise.apply(flat(level), source()).var())
+        assert variance == pytest.approx(16 * (1 - shot + shot * level / 127.5), rel=0.04)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90, 97])
+@pytest.mark.parametrize("subsampled", [False, True])
+def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(astronaut, quality, subsampled):
+    encoded = JpegFile(quality=quality, subsampled=subsampled).encode(astronaut)
+    with Image.open(io.BytesIO(encoded)) as image:
+        scaled = [max((each * (200 - 2 * quality) + 50) // 100, 1) for each in LUMINANCE]
+        assert list(image.quantization[0][:16]) == scaled  # type: ignore[attr-defined]
+        assert get_sampling(image) == (2 if subsampled else 0)
+
+
+def test_less_quality_costs_more(astronaut):
+    errors = [
+        float(
+            ((JpegFile(quality=q).apply(astronaut, source()) - astronaut.astype(float)) ** 2).mean()
+        )
+        for q in (97, 90, 75, 50, 20)
+    ]
+    assert all(more > less for less, more in pairwise(errors))
+    halved = JpegFile(quality=97, subsampled=True).apply(astronaut, source())
+    assert float(((halved - astronaut.astype(float)) ** 2).mean()) > errors[0]
+
+
+def test_a_jpeg_rounds_what_it_is_given():
+    picture = np.full((8, 8, 3), 99.6)
+    assert np.array_equal(JpegFile(quality=100).apply(picture, source()), flat(100, 8))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(128, 160), (61, 47), (5, 4)])
+def test_a_chain_without_steps_is_the_plain_downscale_bit_for_bit(astronaut, scale, size):
+    picture = astronaut[: size[0], : size[1]]
+    expected = downscale(picture, scale)
+    assert np.array_equal(Chain(scale=scale).apply(picture, source()), expected)
+    if min(expected.shape[:2]) > 4:
+        inner = Chain(scale=scale).apply(picture, source(), margin=2)
+        assert np.array_equal(inner, expected[2:-2, 2:-2])
+
+
+def test_values_are_rounded_once_at_the_end():
+    chain = Chain(scale=2, before=(GaussianBlur(sigma=0.5),))
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:, 16:] = 255
+    made = chain.apply(picture, source())
+    assert made.dtype == np.uint8
+    assert made.min() == 0
+    assert made.max() == 255
+
+
+CHAIN = {
+    "before": (GaussianBlur(sigma=1.7, aspect=0.7, angle=40),),
+    "after": (SensorNoise(sigma=3, shot=0.5), JpegFile(quality=80, subsampled=True)),
+}
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_an_edge_stays_where_it_is(scale, axis):
+    # The edge lies between pixels 72 and 73 of HR: at 73 / scale of LR, counted from its border.
+    picture = np.full((60 * scale, 60 * scale, 3), 60, np.uint8)
+    picture[73:] = 190
+    picture = picture if axis == 0 else picture.swapaxes(0, 1)
+    made = Chain(scale=scale, **CHAIN).apply(picture, source()).astype(float)
+    profile = made.mean(axis=(1 - axis, 2))
+    steps = np.diff(profile)
+    near = slice(73 // scale - 6, 73 // scale + 5)
+    centre = (steps[near] * (np.arange(len(steps))[near] + 1)).sum() / steps[near].sum()
+    assert centre == pytest.approx(73 / scale, abs=0.1)
+
+
+def test_the_source_decides_everything(astronaut):
+    chain = Chain(scale=2, **CHAIN)
+    first = chain.apply(astronaut, source(1))
+    assert np.array_equal(first, chain.apply(astronaut, source(1)))
+    assert not np.array_equal(first, chain.apply(astronaut, source(2)))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale):
+    chain = Chain(scale=scale, **CHAIN)
+    for height, width in ((61, 47), (scale, scale + 1), (17, 128)):
+        made = chain.apply(astronaut[:height, :width], source())
+        assert made.shape == (height // scale, width // scale, 3)
+    with pytest.raises(ValueError, match="smaller than the scale"):
+        chain.apply(astronaut[: scale - 1], source())
+
+
+def test_a_margin_needs_room(astronaut):
+    with pytest.raises(ValueError, match="no room for the margin"):
+        Chain(scale=4).apply(astronaut[:16], source(), margin=2)
+
+
+def test_what_a_patch_depends_on_is_counted():
+    jpeg, blur = JpegFile(quality=80), GaussianBlur(sigma=1.0)
+    assert Chain(scale=4).margin == 2
+    assert Chain(scale=4, before=(GaussianBlur(sigma=2.0),)).margin == 4
+    assert Chain(scale=4, before=(jpeg,)).margin == 7  # 18 HR pixels: a whole block may be cut
+    assert Chain(scale=4).halo == 0
+    assert Chain(scale=4, after=(SensorNoise(sigma=1.0), jpeg)).halo == 2
+    assert Chain(scale=4, after=(jpeg, blur)).halo == 6
+    assert Chain(scale=4, after=(blur, jpeg)).halo == 22  # blocks must not reach into the rim

@@ -1,0 +1,79 @@
+"""The network that a training begins with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from srcli.errors import ModelError
+from srcli.layers.resize import bicubic_resize
+from srcli.models.weights import WeightsInfo, save_weights
+from srcli.pipelines.training_network import begin_from, first_network, placed
+from srcli.ports.progress import NoProgress
+from srcli.recipes.training import TrainRecipe
+from srcli.training.numerics import Numerics
+
+RECIPE = TrainRecipe(model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1})
+
+
+class Notes(NoProgress):
+    """Progress that remembers what was said."""
+
+    def __init__(self):
+        self.messages, self.warnings = [], []
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def test_the_seed_decides_and_other_random_numbers_stay():
+    before = torch.get_rng_state()
+    one, same, other = (first_network(RECIPE, scale=2, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.state_dict()["head.weight"], same.state_dict()["head.weight"])
+    assert not torch.equal(one.state_dict()["head.weight"], other.state_dict()["head.weight"])
+
+
+def test_a_network_may_begin_as_an_interpolation(astronaut):
+    picture = torch.from_numpy(astronaut[:32, :32].copy()).permute(2, 0, 1)[None] / 255
+    wanted, errors = bicubic_resize(picture, 2), []
+    for begins in (False, True):
+        recipe = replace(RECIPE, start_from_bicubic=begins)
+        network = first_network(recipe, scale=2, seed=0).eval()
+        with torch.inference_mode():
+            errors.append(float((network(picture) - wanted)[..., 8:-8, 8:-8].abs().mean()))
+    assert errors[1] < errors[0] / 3
+
+
+def test_what_cannot_be_trained_is_refused(monkeypatch):
+    with pytest.raises(ModelError, match="nothing to train"):
+        first_network(TrainRecipe(model="bicubic"), scale=2, seed=0)
+    monkeypatch.delattr("srcli.models.g_idrn.GIDRN.start_from_bicubic")
+    with pytest.raises(ModelError, match="cannot start as bicubic"):
+        first_network(replace(RECIPE, start_from_bicubic=True), scale=2, seed=0)
+
+
+def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
+    smaller = first_network(RECIPE, scale=2, seed=1)
+    file = tmp_path / "x2.safetensors"
+    info = WeightsInfo(model="g-idrn", scale=2, network=dict(RECIPE.network), notes={})
+    save_weights(file, smaller.state_dict(), info)
+    larger, notes = first_network(RECIPE, scale=4, seed=2), Notes()
+    begin_from(larger, file, notes)
+    assert torch.equal(larger.state_dict()["head.weight"], smaller.state_dict()["head.weight"])
+    assert notes.messages[0].startswith(f"began from {file}: ")
+    assert notes.warnings == []
+    with pytest.raises(ModelError, match="no tensor of this network"):
+        begin_from(torch.nn.Linear(1, 1), file, notes)
+
+
+def test_the_layout_is_that_of_the_numerics():
+    network = first_network(RECIPE, scale=2, seed=0)
+    last = Numerics(device=torch.device("cpu"), channels_last=True)
+    weight = placed(network, last).state_dict()["head.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last)

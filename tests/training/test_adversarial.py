@@ -1,0 +1,279 @@
+"""Adversarial training: both readings, their gradients, exact resume, stages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from srcli.errors import DataError, InferenceError, RecipeError
+from srcli.losses.adversarial import classification_error, reconstruction_error
+from srcli.models.attentive_gan import AttentiveGenerator
+from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, TrainRecipe
+from srcli.training.adversarial import AdversarialStep
+from srcli.training.keeper import Hooks
+from srcli.training.loop import Trainer
+from srcli.training.numerics import Numerics
+from srcli.training.steps import Training
+
+TINY_WIDTHS = (4, 4, 4, 4, 6, 6, 6)
+AE = Adversarial(
+    options={"widths": TINY_WIDTHS, "decoder": (6, 4, 4)},
+    weight=0.5,
+    optimizer=Optimizer(learning_rate=1e-3, clip_norm=0.5),
+    balance_rate=0.5,
+    balance_start=0.3,
+    balance_on="reconstruction",
+    gamma=0.9,
+)
+FC = Adversarial(discriminator="fc", options={"widths": TINY_WIDTHS, "hidden": 5}, weight=0.5)
+STAGE = Stage(steps=5, batch=2, patch=4, optimizer=Optimizer(learning_rate=1e-3))
+CPU = Numerics(device=torch.device("cpu"))
+LAST = Numerics(device=torch.device("cpu"), channels_last=True)
+
+
+def generator():
+    torch.manual_seed(1)
+    return AttentiveGenerator(
+        channels=12, steps=2, num_rdb=1, growth=4, rdb_depth=1, mapping_depth=1
+    )
+
+
+class Batches:
+    """Batches that depend on the step alone."""
+
+    def __init__(self, spoil=None):
+        self.spoil = spoil
+
+    def batch(self, step, *, batch, patch, prefer_detail=False, shuffle_channels=False):
+        random = torch.Generator().manual_seed(step)
+        lr_image = torch.rand(batch, 3, patch, patch, generator=random)
+        hr_image = torch.rand(batch, 3, 4 * patch, 4 * patch, generator=random)
+        if step == self.spoil:
+            hr_image[:] = torch.inf
+        return lr_image, hr_image
+
+
+def make(folder, stages, *, stop=lambda: False, sampler=None, every=1e9, seed=0):
+    folder.mkdir(exist_ok=True)
+    network = generator()
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return Trainer(
+        network=network,
+        recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
+        sampler=sampler or Batches(),
+        budget=None,
+        numerics=LAST,
+        folder=folder,
+        hooks=Hooks(stop=stop),
+        checkpoint_seconds=every,
+        seed=seed,
+    )
+
+
+def stop_after(count):
+    asked = iter(range(1, 10**6))
+    return lambda: next(asked) >= count
+
+
+def step_of(settings, *, stage=STAGE, network=None, seed=0):
+    network = network or generator()
+    training = Training(network=network, forward=network, numerics=CPU, seed=seed)
+    return AdversarialStep(stage, settings, training)
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def gradients(network, loss):
+    return torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
+
+
+@pytest.mark.parametrize("settings", [AE, FC, replace(AE, weight=0.0)])
+def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
+    """The step runs the discriminator once over the output; plain autograd runs it twice."""
+    network = generator()
+    step = step_of(settings, network=network)
+    judge = step.discriminator
+    lr_image, hr_image = Batches().batch(0, batch=2, patch=4)
+    sr_image = network(lr_image)
+    on_real, on_fake = judge(hr_image), judge(sr_image.detach())
+    if settings.discriminator == "ae":
+        second = reconstruction_error(on_real, hr_image)
+        second = second - 0.3 * reconstruction_error(on_fake, sr_image.detach())
+        push = reconstruction_error(judge(sr_image), sr_image)
+    else:
+        second = classification_error(on_real, 1.0) + classification_error(on_fake, 0.0)
+        push = classification_error(judge(sr_image), 1.0)
+    first = (sr_image - hr_image).abs().mean() + settings.weight * push
+    wanted = gradients(network, first), gradients(judge, second)
+
+    found = []
+
+    def note(optimizer, *, rate, clip_norm):
+        found.append([p.grad.clone() for p in optimizer.param_groups[0]["params"]])
+
+    monkeypatch.setattr("srcli.training.adversarial.apply_gradients", note)
+    monkeypatch.setattr("srcli.training.supervised.apply_gradients", note)
+    values = step(lr_image, hr_image, 0.0)
+    for mine, theirs in zip(found, wanted, strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
+    assert float(values["loss"]) == pytest.approx(first.item())
+
+
+@pytest.mark.parametrize(("settings", "more"), [(AE, ["k_t", "M"]), (FC, [])])
+def test_the_log_names_what_the_game_gives(settings, more):
+    values = step_of(settings)(*Batches().batch(0, batch=2, patch=4), 0.0)
+    assert list(values) == ["loss", "l_real", "l_fake", *more]
+    assert all(value.ndim == 0 and not value.requires_grad for value in values.values())
+
+
+def test_both_networks_change_each_at_its_own_rate():
+    network = generator()
+    step = step_of(replace(FC, optimizer=Optimizer(learning_rate=0.125)), network=network)
+    weights = network.up.bias, step.discriminator.last.bias
+    before = [weight.detach().clone() for weight in weights]
+    step(*Batches().batch(0, batch=2, patch=4), 0.0)
+    moved = [
+        float((weight.detach() - was).abs().max())
+        for weight, was in zip(weights, before, strict=True)
+    ]
+    assert moved == pytest.approx([1e-3, 0.125], rel=1e-2)
+
+
+@pytest.mark.parametrize(("gamma", "direction"), [(0.01, -1), (50.0, 1)])
+def test_the_balance_moves_and_stays_between_0_and_1(gamma, direction):
+    step = step_of(replace(AE, gamma=gamma, balance_rate=0.2))
+    batches = (Batches().batch(i, batch=2, patch=4) for i in range(12))
+    seen = [0.3, *(float(step(*batch, 0.0)["k_t"]) for batch in batches)]
+    assert (seen[1] - seen[0]) * direction > 0
+    assert all(0 <= k <= 1 for k in seen)
+    assert seen[-1] == (1.0 if direction > 0 else 0.0)
+
+
+def test_the_discriminator_follows_the_seed_and_leaves_the_random_numbers_alone():
+    network = generator()
+    before = torch.get_rng_state()
+    one, two, other = (step_of(AE, network=network, seed=seed) for seed in (7, 7, 8))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert equal(one.discriminator.state_dict(), two.discriminator.state_dict())
+    assert not equal(one.discriminator.state_dict(), other.discriminator.state_dict())
+
+
+@pytest.mark.parametrize("settings", [AE, FC])
+@pytest.mark.parametrize("cut", [1, 4, 5, 7, 9])
+def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
+    """Pre-training, then the adversarial stage: stopped in either, or between them."""
+    stages = (replace(STAGE, steps=4), replace(STAGE, adversarial=settings))
+    whole = make(tmp_path / "whole", stages)
+    assert whole.run()
+    part = make(tmp_path / "part", stages, stop=stop_after(cut))
+    assert not part.run()
+    assert part.position.total == cut
+    rest = make(tmp_path / "part", stages)
+    assert rest.resume()
+    assert rest.run()
+    assert whole.position.total == rest.position.total == 9
+    assert equal(whole.network.state_dict(), rest.network.state_dict())
+    assert equal(whole.ema.averages, rest.ema.averages)
+    assert equal(whole.step.state(), rest.step.state())
+
+
+def test_the_state_holds_discriminator_its_optimiser_and_the_balance(tmp_path):
+    trainer = make(tmp_path, (replace(STAGE, adversarial=AE),))
+    trainer.run()
+    names = {name.partition(".")[0] for name in trainer.step.state()}
+    assert names == {"optimizer", "discriminator", "second", "game"}
+    assert 0 < float(trainer.step.state()["game.balance"]) != 0.3
+
+
+def test_the_adversarial_stage_begins_from_the_pre_trained_averages(tmp_path):
+    seen = []
+
+    class Watching(Batches):
+        def batch(self, step, **sizes):
+            if step == 4:
+                seen.append(equal(trainer.network.state_dict(), trainer.ema.averages))
+            return super().batch(step, **sizes)
+
+    stages = (replace(STAGE, steps=4), replace(STAGE, adversarial=AE))
+    trainer = make(tmp_path, stages, sampler=Watching())
+    trainer.run()
+    assert seen == [True]
+
+
+def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
+    values = iter([30.0, 31.0, 29.0, 28.0, float("nan"), 27.0] + [26.0] * 9)
+    saved = []
+    stages = (replace(STAGE, steps=2), replace(STAGE, steps=4, adversarial=AE))
+    trainer = make(tmp_path, stages)
+    trainer.keeper.hooks = Hooks(
+        validate=lambda network: {"held-out": next(values)},
+        save_best=lambda tensors, position: saved.append((position.total, position.best)),
+    )
+    trainer.run()
+    assert saved == [(1, 30.0), (2, 31.0), (3, 29.0), (4, 28.0), (6, 27.0)]
+
+
+def test_log_and_progress_tell_of_the_game(tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.training.watch.LOG_STEPS", 2)
+    stages = (replace(STAGE, steps=2), replace(STAGE, steps=2, adversarial=AE))
+    make(tmp_path, stages).run()
+    first, second = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    assert set(second) - set(first) == {"k_t", "M", "l_real", "l_fake"}
+    assert 0 <= second["k_t"] <= 1
+    assert second["M"] >= second["l_real"] > 0
+
+
+def test_a_discriminator_that_is_lost_ends_it_and_is_never_saved(tmp_path):
+    stages = (replace(STAGE, adversarial=AE),)
+    trainer = make(tmp_path, stages, sampler=Batches(spoil=2), every=0.0)
+    with pytest.raises(InferenceError, match="diverged"):
+        trainer.run()
+    rest = make(tmp_path, stages)
+    assert rest.resume()
+    assert rest.position.total == 2
+    assert all(torch.isfinite(value).all() for value in rest.step.state().values())
+
+
+def test_the_state_of_another_discriminator_is_refused(tmp_path):
+    make(tmp_path, (replace(STAGE, adversarial=AE),), stop=stop_after(2)).run()
+    for other in (FC, replace(AE, options={})):
+        with pytest.raises(DataError, match="cannot be resumed"):
+            make(tmp_path, (replace(STAGE, adversarial=other),)).resume()
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        (replace(STAGE, patch=5, adversarial=AE), "divide by 8, got 20x20"),
+        (replace(STAGE, adversarial=replace(AE, options={"hidden": 3})), "no option 'hidden'"),
+        (replace(STAGE, adversarial=FC, losses=(LossTerm(name="l3"),)), "no loss 'l3'"),
+    ],
+)
+def test_what_does_not_fit_in_the_last_stage_shows_at_once(tmp_path, stage, words):
+    with pytest.raises(RecipeError, match=words):
+        make(tmp_path, (STAGE, stage))
+
+
+def test_maps_are_supervised_in_the_adversarial_stage_too():
+    batch = Batches().batch(0, batch=2, patch=4)
+    stages = STAGE, replace(STAGE, attention_weight=3.0)
+    plain, guided = (step_of(FC, stage=stage)(*batch, 0.0) for stage in stages)
+    assert float(guided["loss"]) > float(plain["loss"]) + 0.01
+
+
+def test_half_precision_trains_too():
+    half = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
+    network = generator()
+    step = AdversarialStep(STAGE, AE, Training(network=network, forward=network, numerics=half))
+    lr_image, hr_image = Batches().batch(0, batch=2, patch=4)
+    losses = [float(step(lr_image, hr_image, 0.0)["loss"]) for _ in range(8)]
+    assert losses[-1] < losses[0]
+    assert all(p.dtype == torch.float32 for p in step.discriminator.parameters())

@@ -1,0 +1,67 @@
+"""Event files of TensorBoard, read back by TensorBoard itself."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from srcli.errors import UsageError
+from srcli.training.events import EventFiles
+
+PLACE = {"stage": 0, "step": 0, "elapsed": 1.0}
+
+
+def train(total, loss):
+    return {"event": "train", "total": total, "loss": loss, "rate": 1e-3, **PLACE}
+
+
+def validation(total, **sets):
+    return {"event": "validation", "total": total, "psnr": 30.0, "sets": sets, **PLACE}
+
+
+def read(folder):
+    """Values by tag: pairs of iteration and value."""
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
+
+
+def test_entries_become_curves_by_name_and_iteration(tmp_path):
+    events = EventFiles(tmp_path / "events")
+    events.write(train(50, 0.5))
+    events.write(train(100, 0.25))
+    events.write(validation(100, **{"held-out": 30.5, "Set5": 32.25}))
+    events.close()
+    found = read(tmp_path / "events")
+    assert found["train/loss"] == [(50, 0.5), (100, 0.25)]
+    assert found["train/rate"] == [(50, pytest.approx(1e-3)), (100, pytest.approx(1e-3))]
+    assert found["validation/held-out"] == [(100, 30.5)]
+    assert found["validation/Set5"] == [(100, 32.25)]
+    assert len(found) == 4
+
+
+def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path):
+    killed = EventFiles(tmp_path)
+    for total in (50, 100, 150):
+        killed.write(train(total, 9.0))
+    killed.close()
+    resumed = EventFiles(tmp_path)
+    resumed.write(train(100, 1.0))
+    resumed.close()
+    assert read(tmp_path)["train/loss"] == [(50, 9.0), (100, 1.0)]
+
+
+def test_nothing_is_made_before_there_is_something_to_write(tmp_path):
+    EventFiles(tmp_path / "events").close()
+    assert not (tmp_path / "events").exists()
+
+
+def test_without_the_extra_one_line_tells_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match=r"pip install 'srcli\[tensorboard\]'"):
+        EventFiles(tmp_path)

@@ -1,0 +1,140 @@
+"""Optimisers: built as asked, applied with rate and clipping, and remembered exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from srcli.recipes.training import Optimizer
+from srcli.training.optimizers import (
+    apply_gradients,
+    make_optimizer,
+    optimizer_tensors,
+    part,
+    restore_optimizer,
+)
+
+SETTINGS = Optimizer(learning_rate=1e-2, beta1=0.5, beta2=0.9, epsilon=1e-6)
+
+
+def pushed(network, optimizer, *, rate=1e-2, clip_norm=0.0):
+    """One change by a fixed gradient."""
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    apply_gradients(optimizer, rate=rate, clip_norm=clip_norm)
+
+
+def test_the_settings_reach_the_optimiser():
+    (group,) = make_optimizer(nn.Linear(2, 2).parameters(), SETTINGS).param_groups
+    assert (group["lr"], group["betas"], group["eps"]) == (1e-2, (0.5, 0.9), 1e-6)
+
+
+def test_the_rate_of_the_iteration_counts_and_gradients_are_cleared():
+    network = nn.Linear(2, 2)
+    optimizer = make_optimizer(network.parameters(), SETTINGS)
+    before = network.weight.detach().clone()
+    pushed(network, optimizer, rate=0.25)
+    # Adam's first change is the rate itself, against the sign of the gradient.
+    torch.testing.assert_close(network.weight.detach(), before - 0.25, rtol=0, atol=1e-5)
+    assert network.weight.grad is None
+
+
+@pytest.mark.parametrize(("clip_norm", "share"), [(0.0, 1.0), (0.3, 0.1), (100.0, 1.0)])
+def test_the_whole_gradient_is_clipped(clip_norm, share):
+    network = nn.Linear(2, 3)  # nine numbers: ones have the norm 3
+    optimizer = make_optimizer(network.parameters(), SETTINGS)
+    pushed(network, optimizer, clip_norm=clip_norm)
+    moment = optimizer.state[network.weight]["exp_avg"]
+    torch.testing.assert_close(moment, torch.full((3, 2), 0.5 * share), rtol=1e-4, atol=0)
+
+
+def test_what_is_remembered_comes_back_and_goes_on_alike():
+    torch.manual_seed(0)
+    one, two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+    first, second = (make_optimizer(n.parameters(), SETTINGS) for n in (one, two))
+    for _ in range(3):
+        pushed(one, first)
+    two.load_state_dict(one.state_dict())
+    two.weight.data = two.weight.data.contiguous(memory_format=torch.channels_last)
+    kept = {name: value.clone() for name, value in optimizer_tensors(first).items()}
+    restore_optimizer(second, kept)
+    assert second.state[two.weight]["exp_avg"].stride() == two.weight.stride()
+    for network, optimizer in ((one, first), (two, second)):
+        pushed(network, optimizer)
+    assert torch.equal(one.weight, two.weight)
+
+
+def test_memory_of_another_network_is_refused():
+    other = make_optimizer(nn.Linear(2, 2).parameters(), replace(SETTINGS, beta1=0.9))
+    with pytest.raises(ValueError, match="invalid literal"):
+        restore_optimizer(other, {"weight.exp_avg": torch.zeros(1)})
+
+
+def test_part_of_a_file():
+    tensors = {"a.b.c": torch.zeros(1), "a.d": torch.ones(1), "ab": torch.ones(1)}
+    assert list(part(tensors, "a.")) == ["b.c", "d"]
+
+
+def test_gradient_descent_with_momentum_by_hand():
+    network = nn.Linear(1, 1, bias=False)
+    optimizer = make_optimizer(network.parameters(), Optimizer(kind="sgd", momentum=0.5))
+    before = network.weight.item()
+    for _ in range(3):
+        pushed(network, optimizer, rate=0.1)
+    # The velocity is 1, then 1.5, then 1.75.
+    assert network.weight.item() == pytest.approx(before - 0.1 * 4.25)
+    assert optimizer_tensors(optimizer)["0.momentum_buffer"].item() == pytest.approx(1.75)
+
+
+def test_nesterov_looks_ahead_by_hand():
+    network = nn.Linear(1, 1, bias=False)
+    settings = Optimizer(kind="sgd", momentum=0.5, nesterov=True)
+    optimizer = make_optimizer(network.parameters(), settings)
+    before = network.weight.item()
+    for _ in range(2):
+        pushed(network, optimizer, rate=0.1)
+    # The velocity is 1, then 1.5; each change is the gradient and half of the velocity.
+    assert network.weight.item() == pytest.approx(before - 0.1 * (1.5 + 1.75))
+
+
+@pytest.mark.parametrize(
+    ("kind", "moved"),
+    [
+        ("sgd", 0.1 * (1 + 0.3 * 2)),  # the decay joins the gradient
+        ("adamw", 0.1 * (1 + 0.3 * 2)),  # and here the change, which is the rate
+        ("adam", 0.1),  # the decay joins the gradient, whose size Adam takes away
+    ],
+)
+def test_decay_by_hand(kind, moved):
+    network = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(network.weight, 2.0)
+    optimizer = make_optimizer(network.parameters(), Optimizer(kind=kind, weight_decay=0.3))
+    pushed(network, optimizer, rate=0.1)
+    assert network.weight.item() == pytest.approx(2 - moved, abs=1e-6)
+
+
+def test_plain_and_decoupled_decay_differ_from_the_second_change_on():
+    ends = []
+    for kind in ("adam", "adamw"):
+        network = nn.Linear(1, 1, bias=False)
+        nn.init.constant_(network.weight, 2.0)
+        optimizer = make_optimizer(network.parameters(), Optimizer(kind=kind, weight_decay=0.3))
+        for _ in range(2):
+            pushed(network, optimizer, rate=0.1)
+        ends.append(network.weight.item())
+    assert ends[1] == pytest.approx((2 * 0.97 - 0.1) * 0.97 - 0.1, abs=1e-5)
+    assert ends[0] > ends[1] + 0.05
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+def test_on_a_gpu_all_weights_change_in_one_kernel(kind):
+    network = nn.Linear(3, 3).cuda()
+    optimizer = make_optimizer(network.parameters(), Optimizer(kind=kind))
+    assert optimizer.defaults["fused"]
+    before = network.weight.detach().clone()
+    pushed(network, optimizer, rate=0.1)
+    assert not torch.equal(network.weight, before)

@@ -1,0 +1,370 @@
+"""Several processes: what they tell each other, and that they learn what one alone would."""
+
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+
+from srcli.errors import DataError, InferenceError, LeaderError, RecipeError, SrxError, UsageError
+from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+from srcli.training.budget import Budget
+from srcli.training.keeper import Hooks
+from srcli.training.loop import Trainer
+from srcli.training.numerics import Numerics
+from srcli.training.parallel import (
+    ALONE,
+    MESSAGE,
+    Place,
+    Processes,
+    average_values,
+    find_place,
+    joined,
+    share_of,
+)
+
+TORCHRUN = {
+    "RANK": "3",
+    "LOCAL_RANK": "1",
+    "WORLD_SIZE": "4",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "1",
+}
+
+
+def test_torchruns_variables_tell_the_place():
+    assert find_place(TORCHRUN) == Place(rank=3, local_rank=1, size=4)
+    assert find_place({}) == Place()
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        others = {key: value for key, value in TORCHRUN.items() if key != name}
+        assert find_place(others) == Place()
+
+
+def test_one_process_is_alone():
+    with joined(Place()) as team:
+        assert team is ALONE
+    assert not dist.is_initialized()
+
+
+@pytest.fixture
+def gloo(tmp_path):
+    """A team over a real group, of one process."""
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    yield Processes(Place())
+    dist.destroy_process_group()
+
+
+def test_means_keep_shapes_layouts_and_whose_tensors_they_are(gloo):
+    first = torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    second = torch.rand(())
+    kept, strides = (first.clone(), second.clone()), first.stride()
+    gloo.average([first, second])
+    gloo.align([first, second])
+    assert torch.equal(first, kept[0])
+    assert torch.equal(second, kept[1])
+    assert first.stride() == strides
+
+
+def test_the_first_process_tells_the_others_what_it_found(gloo):
+    assert gloo.lead(lambda: [1.5, "ü", None]) == [1.5, "ü", None]
+    with pytest.raises(KeyboardInterrupt):
+        gloo.lead(lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert gloo.together(lambda: 3) == 3
+
+
+@pytest.mark.parametrize("length", [10, 3 * MESSAGE])
+def test_a_failure_in_one_process_is_told_by_the_first(gloo, length):
+    def fail():
+        raise UsageError("ä" * length)
+
+    with pytest.raises(UsageError, match="ä" * 10):
+        gloo.together(fail)
+    assert gloo.together(lambda: "again") == "again"
+
+
+def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
+    def broken(tensor):
+        raise RuntimeError("Connection closed by peer\nat line 12")
+
+    monkeypatch.setattr("torch.distributed.all_reduce", broken)
+    with pytest.raises(
+        InferenceError, match=r"another process .* has ended \(Connection .*peer\)$"
+    ):
+        gloo.average([torch.zeros(1)])
+
+
+class Threads:
+    """A team of threads, each of which takes itself for a process."""
+
+    def __init__(self, rank, meeting):
+        self.rank, self.size, self._meeting = rank, meeting.parties, meeting
+
+    def _exchange(self, value):
+        boxes = self._meeting.boxes
+        boxes[self.rank] = value
+        self._meeting.wait(timeout=60)
+        found = list(boxes)
+        self._meeting.wait(timeout=60)
+        return found
+
+    def average(self, tensors):
+        everyones = self._exchange([tensor.detach().clone() for tensor in tensors])
+        for tensor, *parts in zip(tensors, *everyones, strict=True):
+            tensor.detach().copy_(torch.stack(parts).mean(0))
+
+    def align(self, tensors):
+        first = self._exchange([tensor.detach().clone() for tensor in tensors])[0]
+        for tensor, value in zip(tensors, first, strict=True):
+            tensor.detach().copy_(value)
+
+    def lead(self, work):
+        result = error = None
+        if self.rank == 0:
+            try:
+                result = work()
+            except SrxError as caught:
+                error = caught
+        result, error = self._exchange((result, error))[0]
+        if error is None:
+            return json.loads(json.dumps(result))
+        raise error if self.rank == 0 else LeaderError
+
+    def together(self, work):
+        return work()
+
+
+class Meeting(threading.Barrier):
+    """Where threads exchange what they have."""
+
+    def __init__(self, parties):
+        super().__init__(parties)
+        self.boxes = [None] * parties
+
+
+class Net(nn.Module):
+    """Two convolutions, enlarging by two."""
+
+    def __init__(self, seed=1):
+        super().__init__()
+        self.scale = 2
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.a = nn.Conv2d(3, 8, 3, padding=1)
+            self.b = nn.Conv2d(8, 12, 3, padding=1)
+
+    def forward(self, x):
+        return F.pixel_shuffle(self.b(F.leaky_relu(self.a(x), 0.1)), 2)
+
+
+class Shares:
+    """Batches that depend on the step alone, of which each process gets its share."""
+
+    def __init__(self, team, spoil=None):
+        self.team, self.spoil, self.sizes = team, spoil, []
+
+    def batch(self, step, *, batch, patch, prefer_detail=False, shuffle_channels=False):
+        random = torch.Generator().manual_seed(step)
+        lr_image = torch.rand(batch, 3, patch, patch, generator=random)
+        hr_image = torch.rand(batch, 3, 2 * patch, 2 * patch, generator=random)
+        if step == self.spoil:
+            hr_image[-1] = torch.nan  # in the share of the last process
+        own = share_of(self.team, batch)
+        self.sizes.append(len(lr_image[own]))
+        return lr_image[own], hr_image[own]
+
+
+STAGE = Stage(
+    losses=(LossTerm(name="l1"), LossTerm(name="high-frequency", weight=0.5)),
+    steps=8,
+    batch=4,
+    patch=8,
+    optimizer=Optimizer(learning_rate=1e-2, clip_norm=0.05),
+    schedule=Schedule(kind="cosine", warmup=0.2),
+)
+SGD = replace(STAGE, optimizer=Optimizer(kind="sgd", nesterov=True, learning_rate=0.1))
+WIDTHS = {"widths": (4, 4, 4, 4, 6, 6, 6)}
+AE = Adversarial(options={**WIDTHS, "decoder": (6, 4, 4)}, weight=0.5, balance_rate=0.5)
+FC = Adversarial(discriminator="fc", options={**WIDTHS, "hidden": 5}, weight=0.5)
+
+
+def make(team, folder, stages, *, spoil=None, hooks=None, seed=1, budget=None):
+    folder.mkdir(exist_ok=True)
+    return Trainer(
+        network=Net(seed),
+        recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
+        sampler=Shares(team, spoil),
+        budget=budget,
+        numerics=Numerics(device=torch.device("cpu")),
+        folder=folder,
+        hooks=hooks or Hooks(),
+        team=team,
+    )
+
+
+def in_processes(count, prepare):
+    """Run trainers of a team, each in a thread; return them and what became of each."""
+    meeting = Meeting(count)
+    trainers = [prepare(Threads(rank, meeting)) for rank in range(count)]
+
+    def run(trainer):
+        try:
+            return trainer.run()
+        except SrxError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return trainers, list(pool.map(run, trainers))
+
+
+def curve(folder):
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    left_out = ("event", "elapsed", "per_second")
+    return [{k: v for k, v in entry.items() if k not in left_out} for entry in entries]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize(
+    "stages",
+    [(STAGE, SGD), (STAGE, replace(STAGE, adversarial=AE)), (replace(STAGE, adversarial=FC),)],
+    ids=["supervised", "auto-encoder", "classifier"],
+)
+def test_several_processes_learn_what_one_with_the_whole_batch_does(
+    tmp_path, monkeypatch, stages, count
+):
+    monkeypatch.setattr("srcli.training.watch.LOG_STEPS", 1)
+    whole = make(ALONE, tmp_path / "one", stages)
+    whole.run()
+    trainers, ended = in_processes(count, lambda team: make(team, tmp_path / "all", stages))
+    assert ended == [True] * count
+    assert trainers[-1].sampler.sizes == [4 // count] * len(whole.sampler.sizes)
+    mine, theirs = curve(tmp_path / "one"), curve(tmp_path / "all")
+    assert len(mine) == len(whole.sampler.sizes)
+    for a, b in zip(mine, theirs, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-6)
+    for trainer in trainers:
+        for name, average in whole.ema.averages.items():
+            torch.testing.assert_close(trainer.ema.averages[name], average, rtol=1e-3, atol=1e-5)
+        for name, value in trainers[0].network.state_dict().items():
+            assert torch.equal(value, trainer.network.state_dict()[name])
+
+
+def test_the_first_alone_validates_saves_and_talks_and_all_end_by_its_clock(tmp_path):
+    called = []
+
+    def prepare(team):
+        def note(*arguments):
+            called.append(team.rank)
+            return {"held-out": 1.0}
+
+        hooks = Hooks(validate=note, save_best=note, save_last=note, log=note)
+        stages = (replace(STAGE, steps=1), STAGE)
+        return make(team, tmp_path, stages, hooks=hooks, budget=Budget(seconds=0.3))
+
+    trainers, ended = in_processes(2, prepare)
+    assert ended == [True, True]
+    assert set(called) == {0}
+    assert trainers[0].position.total == trainers[1].position.total > 0
+
+
+def test_all_begin_from_the_weights_of_the_first(tmp_path):
+    trainers, _ = in_processes(
+        2, lambda team: make(team, tmp_path, (STAGE,), seed=team.rank, spoil=None)
+    )
+    assert torch.equal(trainers[0].network.a.weight, trainers[1].network.a.weight)
+    assert torch.equal(trainers[0].ema.averages["a.weight"], trainers[1].ema.averages["a.weight"])
+
+
+def test_all_stop_when_the_first_is_told_to_and_go_on_together(tmp_path):
+    stages = (STAGE, replace(STAGE, adversarial=AE))
+    whole, _ = in_processes(2, lambda team: make(team, tmp_path / "whole", stages))
+
+    def stopping(team):
+        asked = iter(range(100))
+        return make(
+            team, tmp_path / "part", stages, hooks=Hooks(stop=lambda: next(asked) == 9 - team.rank)
+        )
+
+    parts, ended = in_processes(2, stopping)
+    assert ended == [False, False]
+    assert [trainer.position.total for trainer in parts] == [10, 10]
+
+    meeting = Meeting(2)
+    rest = [make(Threads(rank, meeting), tmp_path / "part", stages) for rank in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(Trainer.resume, rest)) == [True, True]
+        assert list(pool.map(Trainer.run, rest)) == [True, True]
+    for name, value in whole[0].network.state_dict().items():
+        assert torch.equal(value, rest[1].network.state_dict()[name])
+
+
+def test_a_loss_that_is_lost_in_one_share_ends_all(tmp_path):
+    _, (first, second) = in_processes(
+        2, lambda team: make(team, tmp_path, (STAGE,), spoil=len(range(8)) - 1)
+    )
+    assert isinstance(first, InferenceError)
+    assert isinstance(second, LeaderError)
+    assert not (tmp_path / "state.safetensors").exists()
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"batch of 4 .* 3 processes"):
+        make(Threads(0, Meeting(3)), tmp_path, (STAGE,))
+
+
+def test_scalars_of_shares_become_those_of_the_batch():
+    values = {"loss": torch.tensor(1.0), "k_t": torch.tensor(2.0)}
+    assert average_values(ALONE, values) is values
+    meeting = Meeting(2)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(
+            pool.map(
+                lambda rank: average_values(
+                    Threads(rank, meeting), {"loss": torch.tensor(float(rank))}
+                ),
+                range(2),
+            )
+        )
+    assert [float(each["loss"]) for each in found] == [0.5, 0.5]
+
+
+@pytest.mark.slow
+def test_a_failure_in_another_process_is_told_with_its_number(tmp_path):
+    context = torch.multiprocessing.get_context("spawn")
+    pipes = [context.Pipe(duplex=False) for _ in range(2)]
+    workers = [
+        context.Process(target=_fail_in_the_second, args=(rank, str(tmp_path / "meet"), pipe))
+        for rank, (_, pipe) in enumerate(pipes)
+    ]
+    for worker in workers:
+        worker.start()
+    told = [receiving.recv() for receiving, _ in pipes]
+    for worker in workers:
+        worker.join(timeout=60)
+    assert told[0] == ["InferenceError: process 1: no pictures", "result"]
+    assert told[1][0].startswith("LeaderError")
+    assert told[1][1] == "result"
+
+
+def _fail_in_the_second(rank, meeting, pipe):
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    team = Processes(Place(rank=rank, size=2))
+
+    def work():
+        if rank:
+            raise DataError("no pictures")
+
+    told = []
+    try:
+        team.together(work)
+    except (InferenceError, LeaderError) as error:
+        told.append(f"{type(error).__name__}: {error}")
+    told.append(team.lead(lambda: "result"))
+    pipe.send(told)
+    dist.destroy_process_group()
