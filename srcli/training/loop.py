@@ -136,6 +136,7 @@ class Trainer:
         Raises:
             InferenceError: If the training diverges; the last checkpoint stays as it was.
             OSError: If the folder cannot be written.
+            LeaderError: In all but the first of several processes, if any of them fails.
         """
         self.team.align([*self.network.state_dict().values(), *self.ema.averages.values()])
         self.network.train()

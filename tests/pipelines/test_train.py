@@ -431,10 +431,11 @@ def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_el
         "stages.0.schedule.milestones=[0.5]",
         "stages.0.schedule.gamma=1e30",
     )
-    wild = replace(options, checkpoint_every="0.000001s", overrides=(*TINY, *leap))
+    wild = replace(options, overrides=(*TINY, *leap))
     message = refusal(wild, InferenceError)
     assert "what was saved before is kept" in message
-    assert read_position(wild.out / "state.safetensors").total == 15
+    kept = read_position(wild.out / "state.safetensors")
+    assert 0 < kept.total == kept.best_total <= 15
     best = wild.out / "best.safetensors"
     before = read_weights(best)[1]
     assert before is not None

@@ -92,7 +92,7 @@ def test_options_may_hold_lists_of_any_numbers():
         ("stages.0.batch=eight", "must be a whole number, got 'eight'"),
         ("stages.0.batch=0", "batch must be above 0"),
         ("stages.0.prefer_detail=yes", "must be true or false"),
-        ("stages.0.schedule.kind=cos", "one of step, cosine, constant"),
+        ("stages.0.schedule.kind=cos", "one of step, halving, cosine, constant"),
         ("stages.0.schedule.warmup=2", "fractions in 0..1"),
         ("stages.0.optimizer.beta1=1", r"beta1 must be in \[0, 1\)"),
         ("stages.0.losses=[]", "at least one loss"),
