@@ -14,7 +14,7 @@ from srcli.metrics.protocol import Protocol
 from srcli.pipelines.evaluation.chains import Chain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -80,7 +80,14 @@ class Reference:
 
     def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
         """Score (H, W, 3) uint8 of the HR picture's size."""
-        return {name: getattr(self, f"_{name}")(sr) for name in metrics}
+        planes = self._planes(sr) if {"psnr", "ssim"} & set(metrics) else sr
+        measures: dict[str, Callable[[], float]] = {
+            "psnr": lambda: psnr(planes, self._hr),
+            "ssim": lambda: ssim(planes, self._hr),
+            "ifc": lambda: self._ifc_reference.score(self._luma(sr)),
+            "consistency": lambda: self._consistency(sr),
+        }
+        return {name: measures[name]() for name in metrics}
 
     @cached_property
     def _hr(self) -> Array:
@@ -88,7 +95,8 @@ class Reference:
 
     @cached_property
     def _ifc_reference(self) -> ifc.IfcReference:
-        return ifc.IfcReference(self._luma(self.pair.hr))
+        on_luma = self.measure.protocol.channel != "rgb"
+        return ifc.IfcReference(self._hr if on_luma else self._luma(self.pair.hr))
 
     def _planes(self, picture: Array) -> Array:
         own = self.measure
@@ -97,15 +105,6 @@ class Reference:
     def _luma(self, picture: Array) -> Array:
         own = self.measure
         return own.protocol.luma_plane(picture, own.shave, gray=self.pair.gray)
-
-    def _psnr(self, sr: Array) -> float:
-        return psnr(self._planes(sr), self._hr)
-
-    def _ssim(self, sr: Array) -> float:
-        return ssim(self._planes(sr), self._hr)
-
-    def _ifc(self, sr: Array) -> float:
-        return self._ifc_reference.score(self._luma(sr))
 
     def _consistency(self, sr: Array) -> float:
         own, lr = self.measure, self.pair.lr
