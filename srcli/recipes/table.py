@@ -28,19 +28,20 @@ G_IDRN = TrainRecipe(
     paper="G-IDRN 2024: DIV2K 001-800, 10^6 iterations, Adam 5e-4 halved every 2*10^5",
 )
 
+_SHORT = Stage(
+    optimizer=Optimizer(learning_rate=1e-3, beta2=0.99, clip_norm=1.0),
+    schedule=Schedule(kind="cosine", warmup=0.02),
+    steps=12_000,
+    batch=8,
+    patch=48,
+    prefer_detail=True,
+)
+"""One cycle for hours of a CPU, which the short recipes vary."""
+_GENTLE = replace(_SHORT, optimizer=replace(_SHORT.optimizer, learning_rate=5e-4))
+
 G_IDRN_SHORT = replace(
     G_IDRN,
-    stages=(
-        Stage(
-            losses=_G_IDRN_LOSS,
-            optimizer=Optimizer(learning_rate=1e-3, beta2=0.99, clip_norm=1.0),
-            schedule=Schedule(kind="cosine", warmup=0.02),
-            steps=12_000,
-            batch=8,
-            patch=48,
-            prefer_detail=True,
-        ),
-    ),
+    stages=(replace(_SHORT, losses=_G_IDRN_LOSS),),
     paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
 )
 
@@ -70,16 +71,7 @@ RRLFN = TrainRecipe(
 RRLFN_SHORT = replace(
     RRLFN,
     start_from_bicubic=True,
-    stages=(
-        Stage(
-            optimizer=Optimizer(learning_rate=1e-3, beta2=0.99, clip_norm=1.0),
-            schedule=Schedule(kind="cosine", warmup=0.02),
-            steps=12_000,
-            batch=8,
-            patch=48,
-            prefer_detail=True,
-        ),
-    ),
+    stages=(_SHORT,),
     paper="the paper's network and first loss, a one-cycle schedule for hours instead of days",
 )
 
@@ -101,17 +93,7 @@ DDSR = TrainRecipe(
 
 DDSR_SHORT = replace(
     DDSR,
-    stages=(
-        Stage(
-            losses=(LossTerm(name="l2"),),
-            optimizer=Optimizer(learning_rate=1e-3, beta2=0.99, clip_norm=1.0),
-            schedule=Schedule(kind="cosine", warmup=0.02),
-            steps=12_000,
-            batch=8,
-            patch=24,
-            prefer_detail=True,
-        ),
-    ),
+    stages=(replace(_SHORT, losses=(LossTerm(name="l2"),), patch=24),),
     paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
 )
 
@@ -132,16 +114,7 @@ NESTED_ATTN = TrainRecipe(
 
 NESTED_ATTN_SHORT = replace(
     NESTED_ATTN,
-    stages=(
-        Stage(
-            optimizer=Optimizer(learning_rate=5e-4, beta2=0.99, clip_norm=1.0),
-            schedule=Schedule(kind="cosine", warmup=0.02),
-            steps=12_000,
-            batch=8,
-            patch=48,
-            prefer_detail=True,
-        ),
-    ),
+    stages=(_GENTLE,),
     paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
 )
 
@@ -174,14 +147,7 @@ ATTENTIVE_GAN = TrainRecipe(
 ATTENTIVE_GAN_SHORT = replace(
     ATTENTIVE_GAN,
     stages=(
-        Stage(
-            optimizer=Optimizer(learning_rate=5e-4, beta2=0.99, clip_norm=1.0),
-            schedule=Schedule(kind="cosine", warmup=0.02),
-            steps=6_000,
-            batch=8,
-            patch=48,
-            prefer_detail=True,
-        ),
+        replace(_GENTLE, steps=6_000),
         Stage(
             optimizer=Optimizer(learning_rate=1e-4, beta2=0.99, clip_norm=1.0),
             schedule=Schedule(kind="cosine", warmup=0.02),

@@ -19,7 +19,7 @@ from srcli.pipelines.evaluation.sets import list_pictures
 from srcli.pipelines.evaluation.stems import match
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -34,7 +34,6 @@ class Contestant(Protocol):
     """Something that gives an SR picture for an LR picture."""
 
     label: str
-    timed: bool
 
     def identity(self, pair: Pair) -> str:
         """Digest of what decides its output for a picture, beside the picture."""
@@ -61,8 +60,6 @@ class NetworkContestant:
         ModelError: If there is no such model at this scale.
         UsageError: If the chain is not for networks that take RGB.
     """
-
-    timed = True
 
     def __init__(
         self,
@@ -139,8 +136,6 @@ class FolderContestant:
         DataError: If the folder is missing or empty.
     """
 
-    timed = False
-
     def __init__(self, folder: Path, label: str, scale: int, names: Sequence[str]) -> None:
         self.label = label
         self.matched = match(names, list_pictures(folder), scale, what="SR")
@@ -168,19 +163,17 @@ class FolderContestant:
         )
 
 
-def labels(names: Sequence[str], taken: Mapping[str, object] | None = None) -> list[str]:
+def labels(names: Sequence[str]) -> list[str]:
     """Short names that stay different: files by their stem, with as many folders as it takes.
 
     Args:
         names: Model names and paths.
-        taken: Labels that must not be used.
     """
     paths = [Path(name) for name in names]
     depth = 1
     while True:
         found = [_short(path, depth) for path in paths]
-        clash = len(set(found)) < len(set(names)) or (taken and set(found) & set(taken))
-        if not clash or depth >= max(len(path.parts) for path in paths):
+        if len(set(found)) == len(set(names)) or depth >= max(len(path.parts) for path in paths):
             return found
         depth += 1
 
