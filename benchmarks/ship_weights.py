@@ -16,7 +16,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.models.weights import read_weights, save_weights, weights_dir, weights_path
+from srcli.models import build_network
+from srcli.models.weights import (
+    WeightsInfo,
+    read_weights,
+    save_weights,
+    weights_dir,
+    weights_path,
+)
 from srcli.pipelines.evaluation.options import EvalOptions
 from srcli.pipelines.evaluation.run import evaluate
 
@@ -24,10 +31,11 @@ if TYPE_CHECKING:
     from srcli.pipelines.evaluation.scores import Evaluation
 
 HARMLESS_DB = 0.005
+Y_ALONE = ", Y alone"
 
 
-def measure(file: Path, scale: int, sets: list[str]) -> Evaluation:
-    options = EvalOptions(metrics=("psnr", "ssim", "ifc"), costs=False)
+def measure(file: Path, scale: int, sets: list[str], chain: str = "rgb8") -> Evaluation:
+    options = EvalOptions(metrics=("psnr", "ssim", "ifc"), costs=False, chain=chain)
     result = evaluate([str(file)], sets, scales=[scale], options=options)
     if result.failures:
         raise SystemExit(result.failures[0].reason)
@@ -76,12 +84,38 @@ def main() -> None:
                 )
         weights_dir().mkdir(exist_ok=True)
         shutil.copy(half if keep_half else arguments.weights, target)
+    rows |= measure_luma(target, info, arguments.data)
+    for name, values in rows.items():
+        print(f"{name}: {values['psnr']:.3f} dB / {values['ssim']:.4f}")
+    card = describe(target, info, arguments, half=keep_half, chain=evaluation.chain)
+    if any(name.endswith(Y_ALONE) for name in rows):
+        card.append('y_alone = "the same with --chain luma-float"')
+    for name, values in rows.items():
+        card += ["", f'[measured.sets."{name}"]']
+        card += [f"{metric} = {value:.5f}" for metric, value in values.items()]
+    target.with_suffix(".toml").write_text("\n".join(card) + "\n", encoding="utf-8")
+    print(target)
+
+
+def measure_luma(file: Path, info: WeightsInfo, sets: list[str]) -> dict[str, dict[str, float]]:
+    """Figures of a network on Y as papers of its time measured: rounded Y in, rounded Y out."""
+    network = build_network(info.model, scale=info.scale, options=info.network)
+    if getattr(network, "colour", "rgb") != "y":
+        return {}
+    found = table(measure(file, info.scale, sets, "luma-float"))
+    return {name + Y_ALONE: values for name, values in found.items()}
+
+
+def describe(
+    target: Path, info: WeightsInfo, arguments: argparse.Namespace, *, half: bool, chain: str
+) -> list[str]:
+    """Lines of a card up to its figures; the shared part of the command stands for all of them."""
     sets = " ".join(f"--data {Path(name).name}" for name in arguments.data)
-    lines = [
+    return [
         f'model = "{info.model}"',
-        f"scale = {scale}",
+        f"scale = {info.scale}",
         f'sha256 = "{hashlib.sha256(target.read_bytes()).hexdigest()}"',
-        f'dtype = "{"float16" if keep_half else "float32"}"',
+        f'dtype = "{"float16" if half else "float32"}"',
         'licence = "CC-BY-SA-4.0, see weights/LICENSE.md"',
         "",
         "[training]",
@@ -93,15 +127,9 @@ def main() -> None:
         f"hours = {arguments.hours:g}",
         "",
         "[measured]",
-        f'command = "srx eval -m {arguments.name} -s {scale} {sets}"',
-        f'chain = "{evaluation.chain}"',
+        f'command = "srx eval -m {arguments.name} -s {info.scale} {sets}"',
+        f'chain = "{chain}"',
     ]
-    for name, values in rows.items():
-        lines += ["", f'[measured.sets."{name}"]']
-        lines += [f"{metric} = {value:.5f}" for metric, value in values.items()]
-        print(f"{name}: {values['psnr']:.3f} dB / {values['ssim']:.4f}")
-    target.with_suffix(".toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(target)
 
 
 if __name__ == "__main__":

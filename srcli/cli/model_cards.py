@@ -147,7 +147,7 @@ def _weights(card: Card) -> list[tuple[str, str]]:
     pairs += [(key, str(content[key])) for key in ("dtype", "licence") if key in content]
     pairs += [(key, str(value)) for key, value in content.get("training", {}).items()]
     measured = content.get("measured", {})
-    named = {"command": "measured by", "chain": "chain"}
+    named = {"command": "measured by", "chain": "chain", "y_alone": "Y alone"}
     return pairs + [(label, measured[key]) for key, label in named.items() if key in measured]
 
 

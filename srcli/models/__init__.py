@@ -81,8 +81,16 @@ def find_entry(name: str) -> NetworkEntry:
     if name not in MODELS:
         near = difflib.get_close_matches(name.lower(), MODELS, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ModelError(f"no model {name!r}{hint}; there are: {', '.join(MODELS)}")
+        have = ", ".join(MODELS)
+        raise ModelError(f"no model {name!r}{hint}; there are: {have}, or a weights file")
     return MODELS[name]
+
+
+def entry_of(network: nn.Module) -> tuple[str, NetworkEntry] | None:
+    """Return name and entry of a network by its class, or None for one that is not in the table."""
+    kind = type(network)
+    target = f"{kind.__module__}:{kind.__qualname__}"
+    return next((pair for pair in MODELS.items() if pair[1].target == target), None)
 
 
 def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = None) -> nn.Module:

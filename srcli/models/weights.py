@@ -195,9 +195,7 @@ def load_model(model: str, scale: int | None = None) -> nn.Module:
         return _load_named(model, scale or 4)
     path = Path(model)
     if path.suffix not in {".safetensors", ".pth", ".pt", ".ckpt"}:
-        raise ModelError(
-            f"no model {model!r}; there are: {', '.join(MODELS)}, or the path of a weights file"
-        )
+        find_entry(model)  # says which names there are, and the nearest
     tensors, info = read_weights(path)
     if info is None:
         raise ModelError(f"{path}: does not say which network it belongs to")

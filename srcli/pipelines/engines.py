@@ -12,7 +12,7 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import Work, run_stream
 from srcli.inference.tiling import Tiling, make_grid
-from srcli.models import MODELS, NetworkEntry
+from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Task
 
 FILE_TILE, FILE_OVERLAP = 192, 16
-"""Tiling of networks that are given as a file."""
+"""Tiling of networks that are not in the table of models."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +92,14 @@ def choose_tiling(
     """Tiling of a model: its own defaults, or what the user asked for.
 
     Args:
-        model: A name of the table, or a weights file.
-        network: Its network, which says how much edge it wants.
+        model: A name of the table, or a weights file, which is cut as the table says of its
+            network.
+        network: Its network, which also says how much edge it wants.
         tile: Tile edge; None for the model's.
         overlap: None for the model's, or as much of it as the tile allows.
     """
-    entry: NetworkEntry | None = MODELS.get(model)
+    named = entry_of(network)
+    entry = MODELS.get(model, named[1] if named else None)
     default, default_overlap = (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
     edge = tile or default
     return Tiling(

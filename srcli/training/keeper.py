@@ -88,7 +88,10 @@ class Keeper:
             state.network.train()
         value = next(iter(found.values()))
         position.validated = position.total
-        self.write("validation", {"psnr": value, "sets": found})
+        entry: dict[str, object] = {"psnr": value, "sets": found}
+        if not self.recipe.degradation.is_clean:
+            entry["degradation"] = self.recipe.degradation.name  # such PSNRs are a matter of LR
+        self.write("validation", entry)
         shown = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in found.items())
         self.hooks.progress.message(f"iteration {position.total}: validation: {shown}")
         if value > position.best or not (state.step.best_by_psnr or math.isnan(value)):

@@ -59,6 +59,14 @@ def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(nam
     assert "scale" not in entry.constructor[1]
 
 
+def test_weights_given_as_a_file_are_cut_as_their_network_is(tmp_path):
+    network = build_network("attentive-gan", scale=4, options={"channels": 4})
+    info = WeightsInfo(model="attentive-gan", scale=4, network={"channels": 4}, notes={})
+    save_weights(tmp_path / "mine.safetensors", network.state_dict(), info)
+    (entry,) = catalogue(str(tmp_path / "mine.safetensors"))
+    assert entry.tiling.overlap == MODELS["attentive-gan"].overlap == 24
+
+
 @pytest.fixture
 def own_weights(tmp_path, monkeypatch):
     """A folder that stands for the installed weights."""

@@ -204,6 +204,15 @@ def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
         for run in (whole, halves, clean)
     ]
     assert logs[0] == logs[1]
+    validations = [
+        entry
+        for run in (whole, clean)
+        for entry in map(json.loads, (run.out / "log.jsonl").read_text().splitlines())
+        if entry["event"] == "validation"
+    ]
+    named = [entry.get("degradation") for entry in validations]
+    assert set(named[: named.index(None)]) == {"aerial"}  # what these PSNRs are measured on
+    assert set(named[named.index(None) :]) == {None}
     losses, _, easier = (sum(loss for _, loss, _ in log) for log in logs)
     assert losses > 1.05 * easier > 0
     _, info = read_weights(whole.out / "last.safetensors")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from srcli.errors import DataError, UsageError
 from srcli.inference.colour import on_given_luma
 from srcli.inference.tiling import make_grid
-from srcli.models import MODELS
+from srcli.models import entry_of
 from srcli.models.weights import load_model
 from srcli.pipelines.engines import choose_tiling, enlarge_array, make_engine
 from srcli.pipelines.evaluation.pairs import Pair, read_picture
@@ -86,9 +86,9 @@ class NetworkContestant:
     @property
     def network_name(self) -> str:
         """Name of the network in the table of models, whatever file its weights come from."""
-        kind = type(self.network)
-        target = f"{kind.__module__}:{kind.__qualname__}"
-        return next(name for name, entry in MODELS.items() if entry.target == target)
+        named = entry_of(self.network)
+        assert named is not None, "loaded by the table, or by a file that names its network"
+        return named[0]
 
     @cached_property
     def digest(self) -> str:
