@@ -1,110 +1,236 @@
-"""One band of rows of an enlarged image: tiles are blended in, finished rows come out."""
+"""One band of rows of an enlarged image: tiles are blended in, finished rows come out.
+
+Along each axis every tile has a core, where it alone counts, and ramps, each shared with one
+neighbour (see ``blending``). Only ramps wait in floats for the tile that completes them; what is
+complete is turned into pixels at once.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from srcli.imaging.colour import GRAY_SHARES
-from srcli.inference.blending import axis_weights
+from srcli.inference.blending import TRIM, axis_weights, ramp
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from torch import Tensor
+    from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from srcli.inference.levels import Encoder
     from srcli.ports.grid import Grid
+
+PIECE_BYTES = 48 * 1024 * 1024
+"""Rows come in pieces of about this size, so that memory shrinks while they are written: blocks
+above 32 MiB go back to the system as soon as they are freed."""
 
 
 class TorchBand:
     """Blend the enlarged tiles of one image; memory is one row of tiles, whatever the height.
 
+    That row is held as pixels. In floats there is only the ramp to the next row of tiles.
+
     Args:
         grid: How the image was cut.
         scale: Output pixels per input pixel.
-        channels: 1 or 3 channels come out.
-        dtype: uint8, uint16 (rounded and clipped) or float32 (as the network gives it).
-        device: Where blending happens.
+        channels: That come out. Where it is 1, tiles of three channels are reduced to luma.
+        encoder: Makes pixels of what the network gives.
+        device: Where the tiles come from.
     """
 
     def __init__(
-        self, grid: Grid, *, scale: int, channels: int, dtype: np.dtype[Any], device: torch.device
+        self, grid: Grid, *, scale: int, channels: int, encoder: Encoder, device: torch.device
     ) -> None:
         self.grid = grid
         self.scale = scale
         self.channels = channels
-        self.dtype = dtype
-        self.device = device
-        self._rows: Tensor | None = None
-        self._row = 0
-        self._left = len(grid.lefts)
-        self._done: list[tuple[int, NDArray[Any]]] = []
-        self._across = [
-            self._weights(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
+        self.encoder = encoder
+        self.device = encoder.place(device)
+        self._columns = [
+            self._part(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
         ]
-        self._down = self._weights(grid.tops, 0, grid.tile_height)
-        self._shares = torch.tensor(GRAY_SHARES, device=device).view(3, 1, 1)
+        self._shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
+        self._next: tuple[int, int] | None = None
+        self._row: _Part | None = None
+        self._rows: _Rows | None = None
+        self._beside: Tensor | None = None
+        self._above: Tensor | None = None
+        self._done: list[tuple[int, NDArray[Any]]] = []
 
     def add(self, tile: object, *, row: int, column: int) -> None:
-        """Blend in one enlarged tile (3, sH, sW); rows of tiles must come in order."""
-        assert isinstance(tile, torch.Tensor)
-        if row != self._row:
-            raise ValueError(f"expected a tile of row {self._row}, got row {row}")
-        grid = self.grid
-        if self.channels == 1:
-            tile = (tile * self._shares).sum(dim=0, keepdim=True)
-        if self._rows is None:
-            self._rows = torch.zeros(
-                (self.channels, grid.tile_height * self.scale, grid.width * self.scale),
-                device=self.device,
-            )
-        left = grid.lefts[column] * self.scale
-        target = self._rows[:, :, left : left + grid.tile_width * self.scale]
-        if len(grid.lefts) == 1 and len(grid.tops) == 1:
-            target += tile
-        else:
-            target += tile * (self._down[:, None] * self._across[column][None, :])
-        self._left -= 1
-        if self._left == 0:
-            self._advance()
+        """Blend in one enlarged tile (C, sH, sW), or zeros for None.
+
+        Tiles come row by row, from left to right. The first may begin any row: rows then come out
+        from where that row of tiles shares none with the one above.
+        """
+        assert tile is None or isinstance(tile, torch.Tensor)
+        if self._next is None and column == 0:
+            self._begin(row)
+        if (row, column) != self._next:
+            raise ValueError(f"expected tile {self._next or 'of column 0'}, got {(row, column)}")
+        block, part = self._block(tile), self._columns[column]
+        if part.core > part.start:
+            assert self._beside is not None
+            joined = self._beside + block[:, :, part.start : part.core] * part.rise
+            self._complete(joined, part.origin + part.start)
+        self._complete(block[:, :, part.core : part.end], part.origin + part.core)
+        if column + 1 < len(self._columns):
+            self._beside = block[:, :, part.end : part.stop] * part.fall
+            self._next = (row, column + 1)
+            return
+        self._beside = None
+        assert self._rows is not None
+        self._done += self._rows.take()
+        self._rows = None
+        self._next = (len(self.grid.tops), 0)
+        if row + 1 < len(self.grid.tops):
+            self._begin(row + 1)
 
     def finished(self) -> list[tuple[int, NDArray[Any]]]:
-        """Hand over the rows that are complete."""
+        """Hand over the rows that are complete, in pieces, as arrays of their own."""
         done, self._done = self._done, []
         return done
 
-    def _advance(self) -> None:
-        grid, row = self.grid, self._row
-        assert self._rows is not None
-        top = grid.tops[row]
-        final = row + 1 == len(grid.tops)
-        count = grid.tile_height if final else grid.tops[row + 1] - top
-        cut = count * self.scale
-        if cut:
-            self._done.append((top * self.scale, self._convert(self._rows[:, :cut])))
-        if not final:
-            self._down = self._weights(grid.tops, row + 1, grid.tile_height)
-            rest = self._rows[:, cut:].clone()
-            self._rows.zero_()
-            self._rows[:, : rest.shape[1]] = rest
-        else:
-            self._rows = None
-        self._row += 1
-        self._left = len(grid.lefts)
+    def _block(self, tile: Tensor | None) -> Tensor:
+        grid = self.grid
+        size = (self.channels, grid.tile_height * self.scale, grid.tile_width * self.scale)
+        if tile is None:
+            return torch.zeros((), device=self.device).expand(size)
+        block = tile.to(self.device)
+        if self.channels == 1 and block.shape[0] == 3:
+            block = (block * self._shares).sum(dim=0, keepdim=True)
+        if block.shape != size:
+            raise ValueError(f"expected a tile of {size}, got {tuple(block.shape)}")
+        return block
 
-    def _convert(self, rows: Tensor) -> NDArray[Any]:
-        pixels = rows.permute(1, 2, 0)
-        if self.dtype == np.uint8:
-            return pixels.clamp(0, 1).mul(255).round_().to(torch.uint8).cpu().numpy()
-        if self.dtype == np.uint16:
-            # round in float64: fp32 has 24 bits, and 65535 * x must not lose the last one
-            whole = pixels.double().clamp(0, 1).mul(65535).round_().to(torch.int32)
-            return whole.cpu().numpy().astype(np.uint16)
-        return pixels.contiguous().cpu().numpy().copy()
+    def _begin(self, row: int) -> None:
+        """Make room for the rows that this row of tiles completes."""
+        grid = self.grid
+        width = grid.width * self.scale
+        if self._next is None and len(grid.tops) > 1:
+            tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * self.scale) + 1
+            self._above = torch.empty(
+                (self.channels, tallest, width), dtype=self.encoder.blending, device=self.device
+            )
+        part = self._part(grid.tops, row, grid.tile_height)
+        if self._next is None:  # what the row above would have to give is not there
+            part = part.without_start()
+        self._next, self._row = (row, 0), part
+        span = range(part.origin + part.start, part.origin + part.end)
+        self._rows = _Rows(span, (width, self.channels), self.encoder, self.device)
 
-    def _weights(self, starts: tuple[int, ...], index: int, tile: int) -> Tensor:
-        weights = axis_weights(
-            starts, index, tile=tile, overlap=self.grid.overlap, scale=self.scale
+    def _complete(self, block: Tensor, left: int) -> None:
+        """Take columns that no other tile of this row touches, from output column ``left`` on."""
+        part, rows, width = self._row, self._rows, block.shape[2]
+        assert part is not None
+        assert rows is not None
+        if not width:
+            return
+        if part.core > part.start:
+            assert self._above is not None
+            above = self._above[:, : part.core - part.start, left : left + width]
+            joined = above + block[:, part.start : part.core] * part.rise[:, None]
+            rows.put(joined, part.origin + part.start, left)
+        rows.put(block[:, part.core : part.end], part.origin + part.core, left)
+        if part.stop > part.end:
+            # The same memory: of these columns, what was above is used by now.
+            assert self._above is not None
+            below = self._above[:, : part.stop - part.end, left : left + width]
+            below.copy_(block[:, part.end : part.stop] * part.fall[:, None])
+
+    def _part(self, starts: Sequence[int], index: int, tile: int) -> _Part:
+        overlap, scale = self.grid.overlap, self.scale
+        origin, length = starts[index] * scale, tile * scale
+        start = core = 0
+        end = stop = length
+        if index > 0:
+            start, core = (
+                place - origin
+                for place in ramp(starts, index - 1, tile=tile, overlap=overlap, scale=scale)
+            )
+        if index + 1 < len(starts):
+            end, stop = (
+                place - origin
+                for place in ramp(starts, index, tile=tile, overlap=overlap, scale=scale)
+            )
+        weights = torch.from_numpy(
+            axis_weights(starts, index, tile=tile, overlap=overlap, scale=scale)
+        ).to(self.device)
+        return _Part(
+            origin=origin,
+            start=start,
+            core=core,
+            end=end,
+            stop=stop,
+            rise=weights[start:core],
+            fall=weights[end:stop],
         )
-        return torch.from_numpy(weights).to(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What a tile gives along one axis, in output pixels from its own first one."""
+
+    origin: int
+    """Its own first output pixel."""
+    start: int
+    """Shared with the tile before from here on."""
+    core: int
+    """Its own alone."""
+    end: int
+    """Shared with the next tile."""
+    stop: int
+    """Nothing."""
+    rise: Tensor
+    """Weights from ``start`` to ``core``."""
+    fall: Tensor
+    """Weights from ``end`` to ``stop``."""
+
+    def without_start(self) -> _Part:
+        return replace(self, start=self.core, rise=self.rise[:0])
+
+
+class _Rows:
+    """Finished pixels of one row of tiles.
+
+    Args:
+        span: Output rows.
+        shape: Output columns and channels.
+        encoder: Makes the pixels.
+        device: Where they are held until all of them are there.
+    """
+
+    def __init__(
+        self, span: range, shape: tuple[int, int], encoder: Encoder, device: torch.device
+    ) -> None:
+        self._encoder = encoder
+        bytes_a_row = shape[0] * shape[1] * encoder.dtype.itemsize
+        height = max(1, PIECE_BYTES // bytes_a_row)
+        self._pieces = [
+            (
+                top,
+                torch.empty(
+                    (min(height, span.stop - top), *shape), dtype=encoder.storage, device=device
+                ),
+            )
+            for top in span[::height]
+        ]
+
+    def put(self, block: Tensor, top: int, left: int) -> None:
+        """Store (C, h, w) as it came from the network at output place (top, left)."""
+        pixels = self._encoder.encode(block).permute(1, 2, 0)
+        height, width = pixels.shape[:2]
+        for start, piece in self._pieces:
+            first, last = max(top, start), min(top + height, start + piece.shape[0])
+            if last > first:
+                target = piece[first - start : last - start, left : left + width]
+                target.copy_(pixels[first - top : last - top])
+
+    def take(self) -> list[tuple[int, NDArray[Any]]]:
+        """Return the pieces: (first output row, (h, W, C))."""
+        return [(top, piece.cpu().numpy()) for top, piece in self._pieces]

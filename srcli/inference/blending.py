@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,9 +37,9 @@ def axis_weights(
     centres = starts[index] + (np.arange(tile * scale) + 0.5) / scale
     weights = np.ones(tile * scale)
     if index > 0:
-        weights *= _rise(centres, starts[index - 1] + tile, starts[index], overlap)
+        weights *= _rise(centres, *_joint(starts, index - 1, tile, overlap))
     if index + 1 < len(starts):
-        weights *= 1.0 - _rise(centres, starts[index] + tile, starts[index + 1], overlap)
+        weights *= 1.0 - _rise(centres, *_joint(starts, index, tile, overlap))
     return weights.astype(np.float32)
 
 
@@ -53,18 +53,54 @@ def joints(starts: Sequence[int], *, tile: int, overlap: int) -> list[tuple[floa
 
     Returns:
         First and last place of every handing over, input pixels; equal where there is no overlap.
+        They never overlap each other: between them is a core that belongs to one tile alone.
     """
-    half = overlap * (1 - 2 * TRIM) / 2
-    middles = [(a + tile + b) / 2 for a, b in itertools.pairwise(starts)]
-    return [(middle - half, middle + half) for middle in middles]
+    return [_joint(starts, index, tile, overlap) for index in range(len(starts) - 1)]
 
 
-def _rise(
-    centres: NDArray[np.float64], end_before: int, start_after: int, overlap: int
-) -> NDArray[np.float64]:
-    middle = (end_before + start_after) / 2
+def ramp(
+    starts: Sequence[int], index: int, *, tile: int, overlap: int, scale: int
+) -> tuple[int, int]:
+    """Output pixels in which tile ``index`` hands over to the next.
+
+    Args:
+        starts: First input pixels of all tiles of the axis, increasing.
+        index: Which tile; not the last.
+        tile: Their length, input pixels.
+        overlap: Nominal overlap, input pixels.
+        scale: Output pixels per input pixel.
+
+    Returns:
+        The first pixel in which both have a weight, and the first after it in which only the next
+        tile has one; equal where nothing is blended.
+    """
+    first, last = _joint(starts, index, tile, overlap)
+    # Pixel i has its centre at (i + 0.5) / scale. The places are quarters: nothing is rounded here.
+    start = math.floor(first * scale - 0.5) + 1
+    return start, max(start, math.ceil(last * scale - 0.5))
+
+
+def _joint(starts: Sequence[int], index: int, tile: int, overlap: int) -> tuple[float, float]:
+    """Where tile ``index`` hands over to the next, input pixels.
+
+    The middles of two neighbouring joints are as far apart as half of what lies between the first
+    pixels of a tile and of the next but one. A joint is half as wide as the overlap. As
+    2 * overlap < tile, three tiles in a row never start within one overlap, so joints cannot touch;
+    this holds for balanced tiles and for a last tile that is shifted inwards too. Only an offset
+    can squeeze a tile between two that nearly cover the axis by themselves; there joints are made
+    as narrow as their distance, or the weights would not sum to one.
+    """
+    middle = (starts[index] + tile + starts[index + 1]) / 2
     width = overlap * (1 - 2 * TRIM)
-    if width <= 0:
-        return (centres > middle).astype(np.float64)
-    t = np.clip((centres - middle) / width + 0.5, 0.0, 1.0)
+    if index > 0:
+        width = min(width, (starts[index + 1] - starts[index - 1]) / 2)
+    if index + 2 < len(starts):
+        width = min(width, (starts[index + 2] - starts[index]) / 2)
+    return middle - width / 2, middle + width / 2
+
+
+def _rise(centres: NDArray[np.float64], first: float, last: float) -> NDArray[np.float64]:
+    if last <= first:
+        return (centres > first).astype(np.float64)
+    t = np.clip((centres - first) / (last - first), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.inference.blending import ramp
 from srcli.inference.stream import Work
 from srcli.inference.tiling import make_grid
 from srcli.ports.image import Window
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.inference.tiling import Tiling
+    from srcli.ports.grid import Grid
     from srcli.ports.image import Sink, Source
 
 
@@ -37,8 +39,8 @@ class PaddedSource:
         self.channels = source.channels
         self.dtype = source.dtype
 
-    def read(self, window: Window) -> NDArray[Any]:
-        """Return a window of the padded image."""
+    def read(self, window: Window) -> NDArray[Any] | None:
+        """Return a window of the padded image; None where it holds no valid pixel."""
         source, edge = self.source, self.edge
         rows = np.arange(window.height) + (window.top - edge)
         columns = np.arange(window.width) + (window.left - edge)
@@ -51,6 +53,8 @@ class PaddedSource:
             width=int(columns[-1] - columns[0]) + 1,
         )
         pixels = source.read(inner)
+        if pixels is None:  # what is repeated is not valid either
+            return None
         if pixels.shape[:2] == (window.height, window.width):
             return pixels
         padded: NDArray[Any] = pixels[rows - rows[0]][:, columns - columns[0]]
@@ -80,7 +84,15 @@ class CroppedSink:
             self.sink.write(top + first - self.edge, inner)
 
 
-def make_work(source: Source, sink: Sink, *, name: str, scale: int, tiling: Tiling) -> Work:
+def make_work(
+    source: Source,
+    sink: Sink,
+    *,
+    name: str,
+    scale: int,
+    tiling: Tiling,
+    first_row: int | None = None,
+) -> Work:
     """Cut an image into tiles, with repeated pixels around it.
 
     Args:
@@ -89,12 +101,64 @@ def make_work(source: Source, sink: Sink, *, name: str, scale: int, tiling: Tili
         name: Names the image in errors.
         scale: Of the engine.
         tiling: Tile, overlap and edge.
+        first_row: Row of tiles to start at (see ``row_to_start``), for images that can be resumed.
+            Given, be it 0, the work goes row by row of tiles (see ``Work.by_rows``). None for
+            images that share batches with others.
 
     Raises:
         UsageError: If tile and overlap do not fit each other.
     """
+    grid = padded_grid(source.height, source.width, tiling)
     if tiling.edge:
         sink = CroppedSink(sink, tiling.edge * scale, source.height * scale)
         source = PaddedSource(source, tiling.edge)
-    grid = make_grid(source.height, source.width, tile=tiling.tile, overlap=tiling.overlap)
-    return Work(name=name, source=source, sink=sink, grid=grid)
+    return Work(
+        name=name,
+        source=source,
+        sink=sink,
+        grid=grid,
+        first_row=first_row or 0,
+        by_rows=first_row is not None,
+    )
+
+
+def padded_grid(height: int, width: int, tiling: Tiling) -> Grid:
+    """Cut an image of ``height`` x ``width`` pixels as ``make_work`` does, with its edge.
+
+    Raises:
+        UsageError: If tile and overlap do not fit each other.
+    """
+    return make_grid(
+        height + 2 * tiling.edge,
+        width + 2 * tiling.edge,
+        tile=tiling.tile,
+        overlap=tiling.overlap,
+    )
+
+
+def row_to_start(grid: Grid, output_row: int, scale: int, edge: int) -> int:
+    """Row of tiles to start at, to get the output from some row on as if it had never stopped.
+
+    A row of tiles that comes first gives nothing of what it shares with the row above, so that
+    rows which need that are computed from the row of tiles above.
+
+    Args:
+        grid: How the image was cut, with its edge: ``padded_grid``.
+        output_row: First one that is wanted, of the enlarged image without edge.
+        scale: Output pixels per input pixel.
+        edge: Input pixels repeated around the image.
+
+    Returns:
+        0 to ``len(grid.tops)``; that many where no row is wanted.
+    """
+    wanted = output_row + edge * scale
+    if wanted >= (grid.height - edge) * scale:
+        return len(grid.tops)
+    tile, overlap = grid.tile_height, grid.overlap
+    row = 0
+    while row + 1 < len(grid.tops):
+        _, core = ramp(grid.tops, row, tile=tile, overlap=overlap, scale=scale)
+        if core > wanted:
+            break
+        row += 1
+    return row

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from srcli.inference.band import TorchBand
 from srcli.inference.colour import on_rgb
+from srcli.inference.levels import Encoder
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ class TorchEngine:
 
     def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; see ``srcli.ports.engine.Engine.band``."""
-        return TorchBand(grid, scale=self.scale, channels=channels, dtype=dtype, device=self.device)
+        encoder = Encoder(dtype)
+        return TorchBand(
+            grid, scale=self.scale, channels=channels, encoder=encoder, device=self.device
+        )
 
     def _upload(self, tiles: NDArray[Any]) -> Tensor:
         kind = tiles.dtype

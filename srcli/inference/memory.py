@@ -16,14 +16,15 @@ class ArraySource:
     """An array (H, W, C) as a source.
 
     Args:
-        pixels: uint8, uint16, or float32 in [0, 1]; C is 1 or 3.
+        pixels: uint8, uint16, or float32 in [0, 1] with one channel or three; for engines made for
+            other values also those, with any number of channels.
     """
 
     def __init__(self, pixels: NDArray[Any]) -> None:
-        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or 0 in pixels.shape:
-            raise ValueError(f"expected (H, W, 1) or (H, W, 3), got {pixels.shape}")
-        if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-            raise ValueError(f"expected uint8, uint16 or float32, got {pixels.dtype}")
+        if pixels.ndim != 3 or 0 in pixels.shape:
+            raise ValueError(f"expected (H, W, C), got {pixels.shape}")
+        if pixels.dtype.kind not in "uif":
+            raise ValueError(f"expected integers or floats, got {pixels.dtype}")
         self.pixels = pixels
         self.height, self.width, self.channels = pixels.shape
         self.dtype = pixels.dtype
@@ -41,7 +42,7 @@ class ArraySink:
     Args:
         height: Output rows.
         width: Output columns.
-        channels: 1 or 3.
+        channels: Of the rows that will come.
         dtype: Of the rows that will come.
     """
 

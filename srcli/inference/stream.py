@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError
+from srcli.inference.read_ahead import ReadAhead
 from srcli.ports.engine import Band, Engine, OutOfMemory
 from srcli.ports.grid import Grid
 from srcli.ports.image import Sink, Source
@@ -16,6 +18,21 @@ from srcli.ports.progress import NoTask, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+BATCHES_AHEAD = 2
+"""Read in a thread while the engine works, for images that go by rows."""
+
+
+@dataclass(kw_only=True)
+class Timing:
+    """Where the time of one image went, in seconds."""
+
+    reading: float = 0.0
+    """The engine waited for tiles."""
+    writing: float = 0.0
+    """The engine waited for the sink to take rows."""
+    total: float = 0.0
+    """From its first tile to its last row."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -27,15 +44,31 @@ class Work:
     source: Source
     sink: Sink
     grid: Grid
+    first_row: int = 0
+    """Row of tiles to start at; ``len(grid.tops)`` where nothing is left to do."""
+    by_rows: bool = False
+    """Batches hold tiles of one row of tiles of this image only. So a resumed image makes the same
+    batches as one that never stopped, as far as they fit into memory. Tiles are read ahead."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written to its sink afterwards."""
+    timing: Timing = field(default_factory=Timing)
     open_tiles: int = field(init=False, default=0)
     reported: bool = field(init=False, default=False)
     band: Band | None = field(init=False, default=None)
+    started: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         """Count the tiles."""
-        self.open_tiles = self.grid.count
+        self.open_tiles = self._wanted
+
+    @property
+    def tiles_done(self) -> int:
+        """Tiles that were blended, of those from ``first_row`` on."""
+        return self._wanted - self.open_tiles
+
+    @property
+    def _wanted(self) -> int:
+        return (len(self.grid.tops) - self.first_row) * len(self.grid.lefts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +76,8 @@ class _Waiting:
     work: Work
     row: int
     column: int
-    pixels: NDArray[Any]
+    pixels: NDArray[Any] | None
+    """None where no pixel is valid."""
 
 
 class TileTooLargeError(InferenceError):
@@ -66,6 +100,7 @@ def run_stream(
     batcher = _Batcher(engine, task or NoTask())
     for work in works:
         work.band = engine.band(work.grid, channels=work.source.channels, dtype=work.source.dtype)
+        work.started = time.perf_counter()
         yield from batcher.feed(work)
     yield from batcher.flush()
 
@@ -74,67 +109,95 @@ class _Batcher:
     def __init__(self, engine: Engine, task: Task) -> None:
         self.engine = engine
         self.task = task
-        self.waiting: list[_Waiting] = []
+        self.waiting: list[_Waiting] = []  # the first of them has pixels
         self.limit: dict[tuple[int, ...], int] = {}
 
     def feed(self, work: Work) -> Iterator[Work]:
-        for row, column, window in work.grid.places():
-            if work.error is not None:
-                break
-            try:
-                pixels = work.source.read(window)
-            except SrxError as error:
-                work.error = error
-                break
-            if self.waiting and not _alike(self.waiting[0].pixels, pixels):
-                yield from self.flush()
-            self.waiting.append(_Waiting(work=work, row=row, column=column, pixels=pixels))
-            if len(self.waiting) >= self._limit(pixels):
-                yield from self.flush()
+        if work.by_rows:
+            yield from self.flush()
+        done: list[Work] = []
+        with self._reader(work) as reader:
+            for item in _tiles(work, reader):
+                if work.by_rows:  # told of when the thread has ended
+                    done += self._take(item)
+                else:
+                    yield from self._take(item)
+                if work.error is not None:
+                    break
+        work.timing.reading = reader.waited
         if work.error is not None:
             self.waiting = [item for item in self.waiting if item.work is not work]
+        yield from done
+        if work.error is not None or work.open_tiles == 0:
             yield from _report(work)
 
     def flush(self) -> Iterator[Work]:
         waiting, self.waiting = self.waiting, []
-        while waiting:
-            limit = self._limit(waiting[0].pixels)
-            part, waiting = waiting[:limit], waiting[limit:]
-            for item, tile in zip(part, self._run(part), strict=True):
-                work = item.work
-                if work.error is None and isinstance(tile, SrxError):
-                    work.error = tile
-                if work.error is not None:
-                    work.band = None
-                    yield from _report(work)
-                elif self._place(item, tile):
-                    yield from _report(work)
+        enlarged = self._enlarge([item for item in waiting if item.pixels is not None])
+        for item in waiting:
+            work = item.work
+            tile = None if item.pixels is None else next(enlarged)
+            if work.error is None and isinstance(tile, SrxError):
+                work.error = tile
+            if work.error is None:
+                self._place(item, tile)
+            if work.error is not None or work.open_tiles == 0:
+                work.band = None
+                yield from _report(work)
 
-    def _place(self, item: _Waiting, tile: object) -> bool:
+    def _reader(self, work: Work) -> ReadAhead:
+        grid = work.grid
+        ahead = 0
+        if work.by_rows:
+            ahead = BATCHES_AHEAD * self.engine.batch_size(grid.tile_height, grid.tile_width)
+        places = (place for place in grid.places() if place[0] >= work.first_row)
+        return ReadAhead(work.source, places, ahead=ahead)
+
+    def _take(self, item: _Waiting) -> Iterator[Work]:
+        first = self.waiting[0] if self.waiting else item
+        if item.pixels is not None and not _alike(first, item):
+            yield from self.flush()
+        self.waiting.append(item)
+        ready = [each.pixels for each in self.waiting if each.pixels is not None]
+        ends_row = item.work.by_rows and item.column + 1 == len(item.work.grid.lefts)
+        if ends_row or not ready or len(ready) >= self._limit(ready[0]):
+            yield from self.flush()
+
+    def _place(self, item: _Waiting, tile: object) -> None:
         work = item.work
         assert work.band is not None
         work.band.add(tile, row=item.row, column=item.column)
-        for top, rows in work.band.finished():
-            work.sink.write(top, rows)
+        done = work.band.finished()
+        start = time.perf_counter()
+        try:
+            while done:  # rows that are written need not be kept until all are
+                work.sink.write(*done.pop(0))
+        except SrxError as error:
+            work.error = error
+        work.timing.writing += time.perf_counter() - start
         work.open_tiles -= 1
         self.task.advance(1)
-        if work.open_tiles == 0:
-            work.band = None
-            return True
-        return False
+
+    def _enlarge(self, items: list[_Waiting]) -> Iterator[object]:
+        """Yield what stands for each tile, or the error why it cannot be had."""
+        while items:
+            assert items[0].pixels is not None
+            limit = self._limit(items[0].pixels)
+            part, items = items[:limit], items[limit:]
+            yield from self._run(part)
 
     def _run(self, part: list[_Waiting]) -> list[object]:
-        """Run a batch; what stands for a tile that cannot be had is its error."""
+        pixels = [item.pixels for item in part if item.pixels is not None]
         try:
-            tiles = self.engine.run(np.stack([item.pixels for item in part]))
+            tiles = self.engine.run(np.stack(pixels))
         except OutOfMemory:
             if len(part) == 1:
-                return [_too_large(part[0])]
+                return [_too_large(part[0].work, pixels[0])]
             half = len(part) // 2
-            self.limit[part[0].pixels.shape] = half
+            self.limit[pixels[0].shape] = half
             return [*self._run(part[:half]), *self._run(part[half:])]
         return [
-            _not_finite(item) if tile is None else tile
+            _not_finite(item.work) if tile is None else tile
             for item, tile in zip(part, tiles, strict=True)
         ]
 
@@ -143,26 +206,36 @@ class _Batcher:
         return self.limit.get(pixels.shape) or self.engine.batch_size(height, width)
 
 
-def _alike(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype
+def _tiles(work: Work, reader: ReadAhead) -> Iterator[_Waiting]:
+    """Yield the tiles of an image, up to the first that cannot be read."""
+    try:
+        for row, column, pixels in reader:
+            yield _Waiting(work=work, row=row, column=column, pixels=pixels)
+    except SrxError as error:
+        work.error = error
+
+
+def _alike(a: _Waiting, b: _Waiting) -> bool:
+    if a.pixels is None or b.pixels is None:
+        return True
+    return a.pixels.shape == b.pixels.shape and a.pixels.dtype == b.pixels.dtype
 
 
 def _report(work: Work) -> Iterator[Work]:
     if not work.reported:
         work.reported = True
+        work.timing.total = time.perf_counter() - work.started
         yield work
 
 
-def _too_large(item: _Waiting) -> TileTooLargeError:
-    height, width = item.pixels.shape[:2]
+def _too_large(work: Work, pixels: NDArray[Any]) -> TileTooLargeError:
+    height, width = pixels.shape[:2]
     return TileTooLargeError(
-        f"{item.work.name}: a tile of {width}x{height} does not fit into memory; "
-        f"use a smaller --tile"
+        f"{work.name}: a tile of {width}x{height} does not fit into memory; use a smaller --tile"
     )
 
 
-def _not_finite(item: _Waiting) -> InferenceError:
+def _not_finite(work: Work) -> InferenceError:
     return InferenceError(
-        f"{item.work.name}: the network gave values that are not finite, in fp32 too; "
-        f"try another model"
+        f"{work.name}: the network gave values that are not finite, in fp32 too; try another model"
     )

@@ -21,10 +21,17 @@ class Band(Protocol):
     """The rows of an enlarged image that are being blended; lives where the engine works."""
 
     def add(self, tile: object, *, row: int, column: int) -> None:
-        """Blend one enlarged tile of grid place (row, column) in; rows come in order."""
+        """Blend one enlarged tile of grid place (row, column) in, or zeros for None.
+
+        Tiles come row by row, from left to right. The first may begin any row of tiles: rows then
+        come out from where that one shares none with the row above.
+        """
 
     def finished(self) -> list[tuple[int, NDArray[Any]]]:
-        """Rows that no later tile touches: (first output row, (h, W, C) in the source's dtype)."""
+        """Rows that no later tile touches: (first output row, (h, W, C) in the source's dtype).
+
+        In order, from top to bottom, maybe in several pieces; they belong to the caller.
+        """
 
 
 class Engine(Protocol):
@@ -41,7 +48,8 @@ class Engine(Protocol):
         """Enlarge tiles.
 
         Args:
-            tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1].
+            tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1]; an engine made for
+                other values takes those.
 
         Returns:
             One handle a tile for ``Band.add``; None where the network gave no finite values.

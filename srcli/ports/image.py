@@ -33,14 +33,18 @@ class Source(Protocol):
 
     @property
     def channels(self) -> int:
-        """1 (gray) or 3 (RGB)."""
+        """1 (gray) or 3 (RGB) of photographs; any number of bands of rasters."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """uint8, uint16 or float32."""
+        """uint8, uint16 or float32 of photographs; any real one of rasters."""
 
-    def read(self, window: Window) -> NDArray[Any]:
-        """Return (window.height, window.width, channels) of ``dtype``."""
+    def read(self, window: Window) -> NDArray[Any] | None:
+        """Return (window.height, window.width, channels) of ``dtype``.
+
+        None says that the window holds no valid pixel: no network is needed, and whatever comes out
+        there means nothing.
+        """
 
 
 class Sink(Protocol):

@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from srcli.inference.edges import CroppedSink, PaddedSource, make_work
+from srcli.inference.edges import (
+    CroppedSink,
+    PaddedSource,
+    make_work,
+    padded_grid,
+    row_to_start,
+)
 from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import run_stream
@@ -59,3 +65,67 @@ def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu")), [work])
     assert done.error is None
     assert bool((sink.pixels == 200).all()) is clean
+
+
+def test_where_no_pixel_is_valid_none_is_repeated():
+    class Half(ArraySource):
+        def read(self, window):
+            return None if window.top + window.height <= 3 else super().read(window)
+
+    source = PaddedSource(Half(np.ones((6, 5, 2), np.uint8)), 2)
+    assert source.read(Window(top=0, left=0, height=5, width=9)) is None
+    got = source.read(Window(top=0, left=0, height=6, width=9))
+    np.testing.assert_array_equal(got, np.ones((6, 9, 2)))
+
+
+class Rows:
+    """A sink that keeps what it gets, and checks the order."""
+
+    def __init__(self):
+        self.top, self.parts, self.height = None, [], 0
+
+    def write(self, top, rows):
+        self.top = top if self.top is None else self.top
+        assert top == self.top + self.height
+        self.height += len(rows)
+        self.parts.append(rows)
+
+    @property
+    def pixels(self):
+        return np.concatenate(self.parts)
+
+
+def enlarge(pixels, tiling, first_row):
+    rows = Rows()
+    work = make_work(
+        ArraySource(pixels), rows, name="a.tif", scale=2, tiling=tiling, first_row=first_row
+    )
+    assert work.by_rows is (first_row is not None)
+    (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu"), batch=2), [work])
+    assert done.error is None
+    return rows
+
+
+@pytest.mark.parametrize("height", [1, 9, 20, 33])
+@pytest.mark.parametrize(
+    ("tile", "overlap", "edge"), [(8, 3, 0), (8, 3, 2), (10, 0, 3), (16, 7, 1)]
+)
+def test_output_resumed_at_any_row_is_what_it_would_have_been(height, tile, overlap, edge):
+    random = np.random.default_rng(height)
+    pixels = random.integers(0, 255, (height, 21, 3), dtype=np.uint8)
+    tiling = Tiling(tile=tile, overlap=overlap, edge=edge)
+    grid = padded_grid(height, 21, tiling)
+    whole = enlarge(pixels, tiling, None)
+    assert whole.pixels.shape == (2 * height, 42, 3)
+    runs = [enlarge(pixels, tiling, row) for row in range(len(grid.tops))]
+    assert runs[0].top == 0
+    for run in runs:
+        if run.parts:  # the last rows of tiles may hold nothing but the edge
+            np.testing.assert_array_equal(run.pixels, whole.pixels[run.top :])
+    for row in range(2 * height):
+        start = row_to_start(grid, row, scale=2, edge=edge)
+        assert runs[start].top <= row
+        # It is the last row of tiles that gives all that is wanted.
+        later = runs[start + 1 :]
+        assert all(run.top is None or run.top > row for run in later)
+    assert row_to_start(grid, 2 * height, scale=2, edge=edge) == len(grid.tops)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -21,6 +24,7 @@ class Repeat:
 
     def __init__(self, batch=4, most=99, broken=None):
         self.batches = []
+        self.tiles = []
         self.batch, self.most, self.broken = batch, most, broken
 
     def batch_size(self, height, width):
@@ -30,6 +34,7 @@ class Repeat:
         if len(tiles) > self.most:
             raise OutOfMemory
         self.batches.append(tiles.shape)
+        self.tiles.append(tiles.copy())
         return [
             None if tile.max() == self.broken else tile.repeat(SCALE, 0).repeat(SCALE, 1)
             for tile in tiles
@@ -46,6 +51,9 @@ class Paste:
         self.grid, self.done = grid, []
 
     def add(self, tile, *, row, column):
+        if tile is None:
+            size = (self.grid.tile_height * SCALE, self.grid.tile_width * SCALE, 3)
+            tile = np.zeros(size, np.uint8)
         self.done.append((self.grid.tops[row] * SCALE, self.grid.lefts[column] * SCALE, tile))
 
     def finished(self):
@@ -135,3 +143,177 @@ def test_a_source_that_breaks_half_way_fails_alone():
     assert [work.error is None for work in works] == [True, False, True]
     assert is_right(works[0])
     assert is_right(works[2])
+
+
+class Holes(ArraySource):
+    """No pixel is valid in windows that begin at these places."""
+
+    def __init__(self, pixels, holes):
+        super().__init__(pixels)
+        self.holes = holes
+
+    def read(self, window):
+        return None if (window.top, window.left) in self.holes else super().read(window)
+
+
+def own_threads():
+    return [each for each in threading.enumerate() if each.name.startswith("tiles")]
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.parametrize("batch", [1, 3, 100])
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
+    engine, before, after = Repeat(batch), make_work(20, 20), make_work(20, 20)
+    work = make_work(20, 31)
+    work.by_rows = by_rows
+    windows = [window for _, _, window in work.grid.places()]
+    empty = [(window.top, window.left) for window in windows[::every]]
+    pixels = work.source.pixels
+    work.source = Holes(pixels, empty)
+    done = list(run_stream(engine, [before, work, after]))
+    assert sorted(map(id, done)) == sorted(map(id, [before, work, after]))
+    assert is_right(before)
+    assert is_right(after)
+    assert work.tiles_done == work.grid.count
+    assert sum(shape[0] for shape in engine.batches) == 2 * 9 + work.grid.count - len(empty)
+    expected = np.zeros_like(work.sink.pixels)
+    for window in windows:
+        part = (slice(window.top, window.top + 8), slice(window.left, window.left + 8))
+        tile = pixels[part] * ((window.top, window.left) not in empty)
+        top, left = window.top * SCALE, window.left * SCALE
+        height, width = work.grid.tile_height * SCALE, work.grid.tile_width * SCALE
+        large = tile.repeat(SCALE, 0).repeat(SCALE, 1)[:height, :width]
+        expected[top : top + height, left : left + width] = large
+    np.testing.assert_array_equal(work.sink.pixels, expected)
+
+
+def test_images_that_go_by_rows_share_no_batch_with_other_rows_or_images():
+    engine = Repeat(batch=3)
+    works = [make_work(8, 8), make_work(20, 26), make_work(8, 8)]
+    works[1].by_rows = True
+    assert works[1].grid.tile_height == works[1].grid.tile_width == 8
+    done = list(run_stream(engine, works))
+    assert [id(work) for work in done] == [id(work) for work in works]
+    assert [shape[0] for shape in engine.batches] == [1, 3, 1, 3, 1, 3, 1, 1]
+    assert all(is_right(work) for work in works)
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_resumed_image_makes_the_same_batches(first):
+    runs = []
+    for row in (0, first):
+        plain, engine = make_work(20, 26), Repeat(batch=2)
+        holes = Holes(plain.source.pixels, [(6, 6), (12, 18)])
+        work = Work(
+            name="a.tif",
+            source=holes,
+            sink=plain.sink,
+            grid=plain.grid,
+            by_rows=True,
+            first_row=row,
+        )
+        (done,) = run_stream(engine, [work])
+        assert done.error is None
+        assert work.tiles_done == (3 - row) * 4
+        runs.append(engine.tiles)
+    whole, resumed = runs
+    assert len(resumed) == [6, 4, 2][first]
+    for a, b in zip(whole[-len(resumed) :], resumed, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_where_nothing_is_left_to_do_the_image_comes_back_at_once():
+    plain, engine = make_work(20, 26), Repeat()
+    work = Work(
+        name="a.tif",
+        source=plain.source,
+        sink=plain.sink,
+        grid=plain.grid,
+        by_rows=True,
+        first_row=len(plain.grid.tops),
+    )
+    assert list(run_stream(engine, [work])) == [work]
+    assert engine.batches == []
+
+
+class BrokenSink(PasteSink):
+    def write(self, top, rows):
+        raise PictureError("c.tif: the disk is full")
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+@pytest.mark.parametrize("batch", [1, 100])
+def test_a_sink_that_breaks_fails_its_image_alone(by_rows, batch):
+    works = [make_work(20, 20), make_work(20, 20, name="c.tif"), make_work(20, 20)]
+    works[1].sink, works[1].by_rows = BrokenSink(40, 40, 3, np.dtype(np.uint8)), by_rows
+    done = list(run_stream(Repeat(batch), works))
+    assert sorted(map(id, done)) == sorted(map(id, works))
+    assert [work.error is None for work in works] == [True, False, True]
+    assert is_right(works[0])
+    assert is_right(works[2])
+
+
+@pytest.mark.parametrize("bad", ["reader", "network", "memory"])
+def test_an_image_that_fails_by_rows_leaves_no_thread_and_no_tile_behind(bad):
+    class Broken(ArraySource):
+        def read(self, window):
+            if window.top > 5:
+                raise PictureError("b.tif: cannot be read")
+            return super().read(window)
+
+    works = [make_work(20, 20), make_work(20, 20, value=255), make_work(20, 20)]
+    works[1].by_rows = True
+    if bad == "reader":
+        works[1].source = Broken(works[1].source.pixels)
+    engine = Repeat(4, most=0 if bad == "memory" else 99, broken=255 if bad == "network" else None)
+    done = []
+    for work in run_stream(engine, works):
+        assert own_threads() == []
+        done.append(work)
+    assert sorted(map(id, done)) == sorted(map(id, works))
+    assert works[1].error is not None
+    if bad != "memory":
+        assert [work.error is None for work in works] == [True, False, True]
+        assert is_right(works[2])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_threads_end_where_the_engine_is_interrupted(error):
+    class Interrupted(Repeat):
+        def run(self, tiles):
+            raise error
+
+    work = make_work(40, 61)
+    work.by_rows = True
+    with pytest.raises(error):
+        list(run_stream(Interrupted(), [work]))
+    assert own_threads() == []
+
+
+def test_it_is_known_what_was_waited_for():
+    class SlowSource(ArraySource):
+        def read(self, window):
+            time.sleep(0.004)
+            return super().read(window)
+
+    class SlowSink(PasteSink):
+        def write(self, top, rows):
+            time.sleep(0.002)
+            super().write(top, rows)
+
+    plain = make_work(20, 20)
+    sink = SlowSink(40, 40, 3, np.dtype(np.uint8))
+    for by_rows in (False, True):
+        work = Work(
+            name="a.tif",
+            source=SlowSource(plain.source.pixels),
+            sink=sink,
+            grid=plain.grid,
+            by_rows=by_rows,
+        )
+        (done,) = run_stream(Repeat(), [work])
+        timing = done.timing
+        assert timing.writing >= 0.002 * 9
+        assert timing.reading >= 0.004 * (1 if by_rows else 9)
+        assert timing.total >= timing.writing + timing.reading

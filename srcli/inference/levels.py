@@ -1,0 +1,136 @@
+"""Between the values of a file and the numbers of a network: ranges, rounding, dtypes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from srcli.ports.values import Values
+
+_STORAGE: dict[str, torch.dtype] = {
+    "uint8": torch.uint8,
+    "int8": torch.int8,
+    "uint16": torch.uint16,
+    "int16": torch.int16,
+    "uint32": torch.uint32,
+    "int32": torch.int32,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+
+
+def is_full_range(values: Values) -> bool:
+    """Whether these are uint8 or uint16 of which the network sees 0 to 255, or to 65535, as 0..1.
+
+    Such pixels need no arithmetic of their own, and none lies outside the range.
+    """
+    if values.dtype not in (np.uint8, np.uint16):
+        return False
+    return values.low == 0 and values.high == np.iinfo(values.dtype).max
+
+
+def check_values(values: Values) -> None:
+    """Refuse values that cannot be computed with.
+
+    Raises:
+        ValueError: If the dtype is not one of the eight, or the range is empty or not finite.
+    """
+    if values.dtype.name not in _STORAGE:
+        raise ValueError(f"expected one of {', '.join(_STORAGE)}, got {values.dtype}")
+    if not (math.isfinite(values.high - values.low) and values.high > values.low):
+        raise ValueError(f"expected a finite low below high, got {values.low} and {values.high}")
+
+
+def normalise(
+    tiles: NDArray[Any], values: Values
+) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    """Turn the values of a file into what a network takes.
+
+    Args:
+        tiles: Of the dtype of ``values``, any shape. Numbers that are not finite become 0 or 1.
+        values: Which of them are 0 and 1.
+
+    Returns:
+        The tiles clipped to [0, 1], and what clipping took away, in units of the range: float32 or
+        float64, None where nothing lies outside.
+    """
+    # Differences of integers of 16 bits are exact in float32; floats may lie close together, far
+    # from 0, and must not leave the range by rounding.
+    whole = float(values.low).is_integer() and float(values.high).is_integer()
+    units: NDArray[Any] = tiles.astype("f4" if whole and _is_narrow(tiles.dtype) else "f8")
+    units -= values.low
+    units /= values.high - values.low
+    if tiles.dtype.kind == "f":
+        np.nan_to_num(units, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+    clipped = units.clip(0.0, 1.0)
+    units -= clipped
+    return clipped.astype(np.float32, copy=False), units if units.any() else None
+
+
+class Encoder:
+    """Turn enlarged tiles into the pixels of a file, and these into arrays.
+
+    Args:
+        dtype: Of the pixels.
+        values: Which of them are the network's 0 and 1. Without, they are those of photographs:
+            uint8 and uint16 have their full range, float32 comes as the network gives it.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], values: Values | None = None) -> None:
+        if dtype.name not in _STORAGE:
+            raise ValueError(f"expected one of {', '.join(_STORAGE)}, got {dtype}")
+        if values is None and dtype not in (np.uint8, np.uint16, np.float32):
+            raise ValueError(f"expected values for pixels of {dtype}")
+        self.dtype = dtype
+        self.storage = _STORAGE[dtype.name]
+        """Of tensors that hold finished pixels."""
+        self.copies = values is None and dtype.kind == "f"
+        """Whether pixels are what the network gave, neither scaled nor clipped."""
+        narrow = _is_narrow(dtype)
+        self.blending = torch.float32 if narrow or self.copies else torch.float64
+        """Of sums of weighted tiles."""
+        # 16 bits are rounded in float64: fp32 has 24 bits, and the last one must not be lost.
+        eight = self.copies or dtype.itemsize == 1
+        self._rounding = torch.float32 if eight else torch.float64
+        limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        self._limits = (float(limits.min), float(limits.max))
+        own = None if values is None or is_full_range(values) else values
+        self._low = own.low if own else 0.0
+        self._range = own.high - own.low if own else self._limits[1]
+
+    def encode(self, block: Tensor) -> Tensor:
+        """Scale, round and clip.
+
+        Args:
+            block: What the network gave, in units of the range; any shape.
+
+        Returns:
+            Numbers that ``storage`` can hold, as floats.
+        """
+        if self.copies:
+            return block
+        # A tensor of our own: what follows works in place, and tiles are not ours to change.
+        pixels = block.to(self._rounding) * self._range
+        if self._low:
+            pixels += self._low
+        if self.dtype.kind != "f":
+            pixels.round_()
+        return pixels.clamp_(*self._limits)
+
+    def place(self, device: torch.device) -> torch.device:
+        """Return where to blend tiles of a network that runs on ``device``."""
+        if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
+            return torch.device("cpu")  # Metal has no float64
+        return device
+
+
+def _is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Whether float32 holds every value, and a hundred steps in between."""
+    return dtype.kind in "ui" and dtype.itemsize <= 2

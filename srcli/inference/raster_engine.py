@@ -1,0 +1,154 @@
+"""Networks for RGB in [0, 1], on rasters of any number of bands, of any dtype and range."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from srcli.imaging.colour import GRAY_SHARES
+from srcli.inference.band import TorchBand
+from srcli.inference.levels import Encoder, check_values, is_full_range, normalise
+from srcli.layers.resize import bicubic_resize
+from srcli.ports.engine import OutOfMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from srcli.inference.engine import TorchEngine
+    from srcli.ports.grid import Grid
+    from srcli.ports.values import Values
+
+
+class RasterEngine:
+    """Run a network on the bands of a raster; implements ``srcli.ports.engine.Engine``.
+
+    Three bands of a group go through the network as RGB. A single one goes through it as gray, of
+    which luma comes out. Values outside the range that the network sees are clipped for it; what
+    was clipped is enlarged by bicubic interpolation and added again, so that nothing is lost.
+
+    Args:
+        engine: Takes and gives RGB.
+        groups: Positions of bands that belong together, three or one each; every band once.
+        values: The dtype of the tiles, and what the network sees as 0 and 1.
+
+    Raises:
+        ValueError: If the groups are no such partition, or the values cannot be computed with.
+    """
+
+    def __init__(
+        self, engine: TorchEngine, *, groups: Sequence[tuple[int, ...]], values: Values
+    ) -> None:
+        check_values(values)
+        bands = list(chain.from_iterable(groups))
+        sizes = {len(group) for group in groups}
+        if not bands or sizes - {1, 3} or sorted(bands) != list(range(len(bands))):
+            raise ValueError(f"expected groups of three bands or one, each once, got {groups}")
+        self.engine = engine
+        self.groups = tuple(groups)
+        self.values = values
+        self.channels = len(bands)
+        self._plain = is_full_range(values)
+        self._encoder = Encoder(values.dtype, values)
+        # Groups go through the network side by side: gray ones are R = G = B beside RGB.
+        widest = max(sizes)
+        self._inputs = [group if len(group) == widest else group * 3 for group in groups]
+        self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)
+        self._limit: int | None = None
+
+    @property
+    def scale(self) -> int:
+        """Output pixels per input pixel."""
+        return self.engine.scale
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Tiles of this size, with all of their bands, to try at once."""
+        return max(1, self.engine.batch_size(height, width) // len(self.groups))
+
+    def run(self, tiles: NDArray[Any]) -> Sequence[Tensor | None]:
+        """Enlarge tiles.
+
+        Args:
+            tiles: (N, H, W, C) of the raster's dtype, all of its bands.
+
+        Returns:
+            (C, scale H, scale W) a tile, in units of the range, not clipped; None where the network
+            gave no finite values.
+
+        Raises:
+            OutOfMemory: If the batch is too large.
+        """
+        if tiles.dtype != self.values.dtype or tiles.shape[3] != self.channels:
+            raise ValueError(f"expected tiles of {self.channels} bands of {self.values.dtype}")
+        units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
+        enlarged = self._enlarge(units)
+        try:
+            with torch.inference_mode():
+                every = len(self.groups)
+                parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
+                done = [self._join(each) for each in parts]
+                return done if excess is None else list(map(self._add, done, excess))
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory from error
+
+    def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
+        """Return a new band; it gives rows of the raster's dtype and range."""
+        if channels != self.channels or dtype != self.values.dtype:
+            raise ValueError(
+                f"expected {self.channels} bands of {self.values.dtype}, got {channels} of {dtype}"
+            )
+        return TorchBand(
+            grid,
+            scale=self.scale,
+            channels=channels,
+            encoder=self._encoder,
+            device=self.engine.device,
+        )
+
+    def _enlarge(self, units: NDArray[Any]) -> list[Tensor | None]:
+        """Return all groups of the first tile, then those of the next."""
+        if self.groups == ((0, 1, 2),):
+            return list(self.engine.run(units))
+        count, height, width = units.shape[:3]
+        inputs = units[:, :, :, self._inputs].transpose(0, 3, 1, 2, 4)
+        stack = inputs.reshape(count * len(self.groups), height, width, -1)
+        done: list[Tensor | None] = []
+        while len(done) < len(stack):
+            limit = self._limit or self.engine.batch_size(height, width)
+            part = stack[len(done) : len(done) + limit]
+            try:
+                done += self.engine.run(part)
+            except OutOfMemory:
+                # Fewer tiles are asked for by the caller; fewer groups of one tile only here.
+                if count > 1 or len(part) == 1:
+                    raise
+                self._limit = len(part) // 2
+        return done
+
+    def _join(self, parts: Sequence[Tensor | None]) -> Tensor | None:
+        """Put the groups of one tile together."""
+        first = parts[0]
+        if first is None or self.groups == ((0, 1, 2),):
+            return first
+        joined = first.new_empty((self.channels, *first.shape[1:]))
+        for group, part in zip(self.groups, parts, strict=True):
+            if part is None:
+                return None
+            planes = part if len(group) == 3 else (part * self._shares).sum(dim=0, keepdim=True)
+            for band, plane in zip(group, planes, strict=True):
+                joined[band] = plane
+        return joined
+
+    def _add(self, tile: Tensor | None, excess: NDArray[Any]) -> Tensor | None:
+        """Add what was clipped from a tile's input (H, W, C), enlarged."""
+        if tile is None or not excess.any():
+            return tile
+        device = self._encoder.place(tile.device)
+        clipped = torch.from_numpy(excess).to(device).permute(2, 0, 1)[None]
+        return tile.to(device) + bicubic_resize(clipped, self.scale)[0]

@@ -1,0 +1,306 @@
+"""Rasters through networks: groups of bands, ranges of values, outliers, and resumed runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from torch import nn
+
+from srcli.errors import InferenceError
+from srcli.imaging.resize import resize
+from srcli.inference import raster_engine as module
+from srcli.inference.edges import make_work, padded_grid, row_to_start
+from srcli.inference.engine import TorchEngine
+from srcli.inference.memory import ArraySource
+from srcli.inference.raster_engine import RasterEngine
+from srcli.inference.stream import TileTooLargeError, run_stream
+from srcli.inference.tiling import Tiling
+from srcli.layers.resize import bicubic_resize
+from srcli.models.bicubic import Bicubic
+from srcli.models.weights import load_model
+from srcli.pipelines.engines import enlarge_array
+from srcli.ports.engine import OutOfMemory
+from srcli.ports.values import Values
+
+CPU = torch.device("cpu")
+DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+
+
+class Turn(nn.Module):
+    """Repeats pixels, turns R, G, B into B, R, G; keeps what it saw."""
+
+    scale = 2
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.clone())
+        large = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return large[:, [2, 0, 1]]
+
+
+@pytest.fixture(scope="module")
+def naip(srx_data):
+    """A real picture of four bands, (46, 40, 4) uint8."""
+    with rasterio.open(srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif") as raster:
+        return np.ascontiguousarray(raster.read().transpose(1, 2, 0)[100:146, 200:240])
+
+
+@pytest.fixture(scope="module")
+def deep(srx_data):
+    """A real picture of three bands, (46, 40, 3) uint16, about 200 to 2000."""
+    with rasterio.open(srx_data / "geotiff" / "satellite_rgb_uint16_utm18.tif") as raster:
+        return np.ascontiguousarray(raster.read().transpose(1, 2, 0)[100:146, 200:240])
+
+
+def make_engine(groups, dtype="uint8", low=0.0, high=255.0, network=None, batch=None):
+    inner = TorchEngine(network or Turn(), device=CPU, batch=batch)
+    values = Values(dtype=np.dtype(dtype), low=low, high=high)
+    return RasterEngine(inner, groups=groups, values=values)
+
+
+class Rows:
+    """A sink that keeps what it gets, and checks the order."""
+
+    def __init__(self):
+        self.tops, self.parts, self.end = [], [], None
+
+    def write(self, top, rows):
+        assert self.end is None or top == self.end
+        self.end = top + len(rows)
+        self.tops.append(top)
+        self.parts.append(rows)
+
+
+def enlarge(engine, pixels, tiling=None, first_row=None):
+    """Number of the first row that comes out, and the rows."""
+    rows = Rows()
+    tiling = tiling or Tiling(tile=16, overlap=6)
+    work = make_work(
+        ArraySource(pixels),
+        rows,
+        name="a.tif",
+        scale=engine.scale,
+        tiling=tiling,
+        first_row=first_row,
+    )
+    (done,) = run_stream(engine, [work])
+    if done.error is not None:
+        raise done.error
+    return rows.tops[0], np.concatenate(rows.parts)
+
+
+@pytest.mark.parametrize(
+    ("groups", "order"),
+    [
+        (((0, 1, 2), (3,)), [2, 0, 1, 3]),
+        (((3,), (2, 0, 1)), [2, 0, 1, 3]),
+        (((0,), (1,), (2,), (3,)), [0, 1, 2, 3]),
+        (((1, 3, 2), (0,)), [0, 2, 3, 1]),
+    ],
+)
+def test_bands_of_a_group_go_through_the_network_as_rgb_others_as_gray(naip, groups, order):
+    engine = make_engine(groups)
+    _, got = enlarge(engine, naip)
+    np.testing.assert_array_equal(got, naip[:, :, order].repeat(2, 0).repeat(2, 1))
+    assert all(seen.shape[1] == 3 for seen in engine.engine.network.seen)
+
+
+def test_plain_rgb_is_what_photographs_are(naip):
+    rgb = np.ascontiguousarray(naip[:, :, :3])
+    network = load_model("g-idrn", 2)
+    photograph = enlarge_array(TorchEngine(network, device=CPU), rgb)
+    engine = make_engine(((0, 1, 2),), network=network)
+    np.testing.assert_array_equal(enlarge_array(engine, rgb), photograph)
+    gray = make_engine(((0,),), network=network)
+    one = np.ascontiguousarray(naip[:, :, 3:])
+    expected = enlarge_array(TorchEngine(network, device=CPU), one)
+    np.testing.assert_array_equal(enlarge_array(gray, one), expected)
+
+
+def test_two_groups_are_what_each_is_alone(naip):
+    network = load_model("g-idrn", 2)
+    both = enlarge_array(make_engine(((0, 1, 2), (3,)), network=network), naip).astype(int)
+    for part in (slice(0, 3), slice(3, 4)):
+        pixels = np.ascontiguousarray(naip[:, :, part])
+        alone = enlarge_array(TorchEngine(network, device=CPU), pixels)
+        assert np.abs(both[:, :, part] - alone).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_network_sees_the_range_and_values_come_back(dtype):
+    random = np.random.default_rng(0)
+    pixels = random.integers(-20, 101, (20, 23, 4)).clip(0 if dtype[0] == "u" else -20)
+    pixels = pixels.astype(dtype)
+    low = float(pixels.min())
+    engine = make_engine(((0, 1, 2), (3,)), dtype, low, 100.0)
+    _, got = enlarge(engine, pixels)
+    seen = torch.stack([each for part in engine.engine.network.seen for each in part])
+    assert (float(seen.min()), float(seen.max())) == (0, 1)
+    assert got.dtype == dtype
+    expected = pixels[:, :, [2, 0, 1, 3]].repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(got, expected, atol=1e-4 if dtype[0] == "f" else 0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float32", "float64"])
+def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, naip):
+    # Bicubic interpolation is linear: with it as the network too, clipping must leave no trace.
+    factor = {"uint8": 1, "uint16": 200, "int32": 8_000_000}.get(dtype, 1.25)
+    pixels = (naip[:, :, :3] * np.float64(factor)).astype(dtype)
+    low, high = 60.0 * factor, 120.0 * factor
+    assert (pixels < low).any()
+    assert (pixels > high).any()
+    engine = make_engine(((0, 1, 2),), dtype, low, high, network=Bicubic(scale=2))
+    whole = Tiling(tile=64, overlap=0)
+    got = enlarge(engine, pixels, whole)[1].astype(float)
+    expected = resize(pixels.astype(float), 2)
+    if got.dtype.kind in "ui":
+        expected = expected.clip(np.iinfo(dtype).min, np.iinfo(dtype).max)
+    # Inside the range the network's fp32 has 24 bits.
+    exact = (0.51 if dtype[0] in "ui" else 0) + (high - low) * 3e-7
+    assert np.abs(got - expected).max() <= exact
+
+
+def test_only_tiles_with_values_outside_the_range_are_interpolated(monkeypatch):
+    calls = []
+
+    def counted(x, scale):
+        calls.append(scale)
+        return bicubic_resize(x, scale)
+
+    monkeypatch.setattr(module, "bicubic_resize", counted)
+    tiles = np.full((4, 8, 8, 3), 50, np.int16)
+    engine = make_engine(((0, 1, 2),), "int16", 0.0, 100.0)
+    engine.run(tiles)
+    assert calls == []
+    tiles[2, 3, 3] = 300
+    done = engine.run(tiles)
+    assert calls == [2]
+    np.testing.assert_allclose(done[1], 0.5)
+    assert done[2].max() > 1.2
+
+
+def test_flat_outliers_come_out_exactly():
+    pixels = np.full((30, 30, 1), 60000, np.uint16)
+    engine = make_engine(((0,),), "uint16", 200.0, 3000.0, network=load_model("g-idrn", 2))
+    inner = enlarge(engine, np.full_like(pixels, 3000))[1].astype(int)
+    got = enlarge(engine, pixels)[1].astype(int)
+    assert np.abs((got - 60000) - (inner - 3000)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "groups", [(), ((0, 1),), ((0,), (0,)), ((0,), (2,)), ((0, 1, 2, 3),), ((1,),)]
+)
+def test_groups_that_are_no_partition_are_refused(groups):
+    with pytest.raises(ValueError, match="groups"):
+        make_engine(groups)
+
+
+def test_values_and_tiles_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="below high"):
+        make_engine(((0,),), low=9.0, high=9.0)
+    engine = make_engine(((0, 1, 2), (3,)))
+    for shape, dtype in [((1, 8, 8, 3), np.uint8), ((1, 8, 8, 4), np.uint16)]:
+        with pytest.raises(ValueError, match="4 bands of uint8"):
+            engine.run(np.zeros(shape, dtype))
+    grid = padded_grid(8, 8, Tiling(tile=8, overlap=0))
+    with pytest.raises(ValueError, match="4 bands of uint8"):
+        engine.band(grid, channels=3, dtype=np.dtype(np.uint8))
+
+
+def test_a_batch_counts_all_groups():
+    groups = tuple((band,) for band in range(5))
+    assert make_engine(groups, batch=11).batch_size(8, 8) == 2
+    assert make_engine(groups, batch=3).batch_size(8, 8) == 1
+    engine = make_engine(groups, batch=3)
+    engine.run(np.zeros((1, 8, 8, 5), np.uint8))
+    assert [len(seen) for seen in engine.engine.network.seen] == [3, 2]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
+    class Small(TorchEngine):
+        def run(self, tiles):
+            if len(tiles) > most:
+                raise OutOfMemory
+            return super().run(tiles)
+
+    groups = tuple((band,) for band in range(4))
+    values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
+    engine = RasterEngine(Small(Turn(), device=CPU, batch=16), groups=groups, values=values)
+    _, got = enlarge(engine, naip)
+    np.testing.assert_array_equal(got, naip.repeat(2, 0).repeat(2, 1))
+
+
+def test_a_group_that_never_fits_fails_with_a_hint(naip):
+    class Full(TorchEngine):
+        def run(self, tiles):
+            raise OutOfMemory
+
+    values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
+    engine = RasterEngine(Full(Turn(), device=CPU), groups=((0, 1, 2), (3,)), values=values)
+    with pytest.raises(TileTooLargeError, match="--tile"):
+        enlarge(engine, naip)
+
+
+def test_one_group_that_is_not_finite_fails_the_tile(naip):
+    class Fragile(Turn):
+        def forward(self, x):
+            return super().forward(x) / (x[:, :1, :1, :1] < 0.9)
+
+    bad = np.zeros((8, 8, 4), np.uint8)
+    bad[:, :, 3] = 255
+    with pytest.raises(InferenceError, match="not finite"):
+        enlarge(make_engine(((0, 1, 2), (3,)), network=Fragile()), bad)
+    with pytest.raises(InferenceError, match="not finite"):
+        enlarge(make_engine(((3,), (0, 1, 2)), network=Fragile()), bad)
+
+
+CASES = [
+    pytest.param("g-idrn", "naip", "uint8", (0.0, 255.0), (24, 8), id="g-idrn, RGB and one"),
+    pytest.param("g-idrn", "deep", "uint16", (300.0, 900.0), (20, 5), id="g-idrn, 16 bits"),
+    pytest.param("bicubic", "naip", "uint8", (0.0, 255.0), (16, 7), id="bicubic, 8 bits"),
+    pytest.param("bicubic", "naip", "int16", (40.0, 100.0), (11, 0), id="bicubic, no overlap"),
+    pytest.param("bicubic", "deep", "float32", (300.0, 900.0), (13, 3), id="bicubic, floats"),
+    pytest.param("bicubic", "deep", "int32", (300.0, 900.0), (64, 8), id="bicubic, one tile"),
+]
+
+
+@pytest.mark.parametrize(("model", "picture", "dtype", "span", "cut"), CASES)
+def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, cut, request):
+    pixels = request.getfixturevalue(picture).astype(dtype)
+    groups = ((0, 1, 2), (3,))[: pixels.shape[2] - 2]
+    network = load_model(model, 2)
+    tiling = Tiling(tile=cut[0], overlap=cut[1], edge=int(getattr(network, "edge", 0)))
+    height, width = pixels.shape[:2]
+    grid = padded_grid(height, width, tiling)
+    runs = {}
+    for row in range(len(grid.tops)):
+        # A new engine each time, as in a new process.
+        engine = make_engine(groups, dtype, span[0], span[1], network=network, batch=4)
+        runs[row] = enlarge(engine, pixels, tiling, row)
+    whole = runs[0][1].tobytes()
+    assert runs[0][1].std() > 1
+    stride = len(whole) // (2 * height)
+    for wanted in range(2 * height):
+        top, rows = runs[row_to_start(grid, wanted, scale=2, edge=tiling.edge)]
+        assert top <= wanted
+        assert rows[wanted - top :].tobytes() == whole[wanted * stride :]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_gpu_gives_what_the_cpu_gives(naip, dtype):
+    pixels = (naip // 2).astype(dtype)
+    got = []
+    for device in ("cpu", "cuda"):
+        inner = TorchEngine(Bicubic(scale=2), device=torch.device(device))
+        values = Values(dtype=np.dtype(dtype), low=30.0, high=70.0)
+        engine = RasterEngine(inner, groups=((0, 1, 2), (3,)), values=values)
+        got.append(enlarge(engine, pixels)[1].astype(float))
+    assert np.abs(got[0] - got[1]).max() <= (1 if dtype.find("int") >= 0 else 1e-3)
+    assert (got[0] != got[1]).mean() < (0.01 if dtype.find("int") >= 0 else 1.1)
