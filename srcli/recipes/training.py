@@ -83,6 +83,9 @@ class Adversarial:
     """Weight of the term by which the discriminator acts on the network; 0 leaves it out."""
     optimizer: Optimizer = Optimizer(learning_rate=1e-4)
     """Of the discriminator; its rate follows the schedule of the stage."""
+    jitter: int = 0
+    """``ae``: patches are cut at a random place, by so many output pixels, before it sees them.
+    Without, the network learns a grid that keeps step with the discriminator's strides."""
     gamma: float = 0.5
     """``ae``: aim of the balance, the network's quantity over the loss of real pictures."""
     balance_on: Literal["generator", "reconstruction"] = "generator"
@@ -95,7 +98,7 @@ class Adversarial:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("weight", "balance_rate"):
+        for name in ("weight", "balance_rate", "jitter"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must be at least 0, got {getattr(self, name)}")
         _above("gamma", self.gamma, 0)

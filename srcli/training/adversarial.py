@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from srcli.errors import RecipeError
 from srcli.losses.adversarial import Classification, Equilibrium, Game
 from srcli.models.discriminators import build_discriminator
 from srcli.training.optimizers import (
@@ -77,7 +78,10 @@ class AdversarialStep:
         self.discriminator = network.to(self.numerics.device)
         self.discriminator.to(memory_format=layout)  # type: ignore[call-overload]
         self.game: Game = GAMES[settings.discriminator](settings).to(self.numerics.device)
+        self._check_jitter(size)
         self._second = make_optimizer(self.discriminator.parameters(), settings.optimizer)
+        self._seed = training.seed
+        self._calls = torch.zeros((), dtype=torch.int64)
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
@@ -88,9 +92,8 @@ class AdversarialStep:
         """Change both by one batch; see ``srcli.training.steps.Step``."""
         sr_image, loss = self.supervised.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
-        verdict = self.game.judge(
-            (self._answer(hr_image), hr_image), (self._answer(fake_image), fake_image)
-        )
+        real, fake = self._cut(hr_image, fake_image)
+        verdict = self.game.judge((self._answer(real), real), (self._answer(fake), fake))
         weight = self.settings.weight
         if weight:
             # The gradient at the picture alone: the discriminator's weights stay out of it.
@@ -125,6 +128,7 @@ class AdversarialStep:
             **{f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()},
             **{f"second.{k}": v for k, v in slots.items()},
             **{f"game.{k}": v for k, v in self.game.state_dict().items()},
+            "jitter.calls": self._calls,
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
@@ -133,6 +137,29 @@ class AdversarialStep:
         self.discriminator.load_state_dict(part(tensors, "discriminator."))
         restore_optimizer(self._second, part(tensors, "second."))
         self.game.load_state_dict(part(tensors, "game."))
+        self._calls = tensors["jitter.calls"].clone().cpu()
+
+    def _cut(self, *pictures: Tensor) -> tuple[Tensor, ...]:
+        """Cut all pictures at the same random place; which one follows from seed and iteration."""
+        self._calls += 1
+        jitter = self.settings.jitter
+        if not jitter:
+            return pictures
+        place = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._calls))
+        top, left = torch.randint(jitter + 1, (2,), generator=place).tolist()
+        height, width = (self._side(length - jitter) for length in pictures[0].shape[2:])
+        return tuple(p[:, :, top : top + height, left : left + width] for p in pictures)
+
+    def _check_jitter(self, size: int) -> None:
+        jitter = self.settings.jitter
+        if jitter and self.settings.discriminator == "fc":
+            raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
+        if jitter and self._side(size - jitter) < 1:
+            raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
+
+    def _side(self, length: int) -> int:
+        multiple = int(getattr(self.discriminator, "multiple_of", 1))
+        return length // multiple * multiple
 
     def _answer(self, pictures: Tensor) -> Tensor:
         half = self.numerics.autocast

@@ -28,6 +28,7 @@ AE = Adversarial(
     balance_on="reconstruction",
     gamma=0.9,
 )
+JITTERED = replace(AE, jitter=8)
 FC = Adversarial(discriminator="fc", options={"widths": TINY_WIDTHS, "hidden": 5}, weight=0.5)
 STAGE = Stage(steps=5, batch=2, patch=4, optimizer=Optimizer(learning_rate=1e-3))
 CPU = Numerics(device=torch.device("cpu"))
@@ -147,6 +148,51 @@ def test_both_networks_change_each_at_its_own_rate():
     assert moved == pytest.approx([1e-3, 0.125], rel=1e-2)
 
 
+def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monkeypatch):
+    step = step_of(JITTERED)
+    lr_image, hr_image = Batches().batch(0, batch=2, patch=6)
+    seen = []
+    answer = AdversarialStep._answer
+    monkeypatch.setattr(
+        AdversarialStep, "_answer", lambda self, p: (seen.append(p), answer(self, p))[1]
+    )
+    places = []
+    for _ in range(12):
+        seen.clear()
+        step(lr_image, hr_image, 0.0)
+        real, fake = seen
+        assert real.shape == fake.shape == (2, 3, 16, 16)
+        found = [
+            (top, left)
+            for top in range(9)
+            for left in range(9)
+            if torch.equal(hr_image[:, :, top : top + 16, left : left + 16], real)
+        ]
+        assert len(found) == 1
+        places += found
+    assert len(set(places)) > 6
+    assert {place % 4 for pair in places for place in pair} == {0, 1, 2, 3}
+    again = step_of(JITTERED)
+    again._calls += 3
+    assert torch.equal(again._cut(hr_image)[0], hr_image_at(hr_image, places[3]))
+
+
+def hr_image_at(hr_image, place):
+    return hr_image[:, :, place[0] : place[0] + 16, place[1] : place[1] + 16]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (replace(FC, jitter=4), "pictures of one size only"),
+        (replace(AE, jitter=12), "leaves nothing of patches of 16"),
+    ],
+)
+def test_impossible_jitter_is_refused(settings, message):
+    with pytest.raises(RecipeError, match=message):
+        step_of(settings)
+
+
 @pytest.mark.parametrize(("gamma", "direction"), [(0.01, -1), (50.0, 1)])
 def test_the_balance_moves_and_stays_between_0_and_1(gamma, direction):
     step = step_of(replace(AE, gamma=gamma, balance_rate=0.2))
@@ -166,7 +212,7 @@ def test_the_discriminator_follows_the_seed_and_leaves_the_random_numbers_alone(
     assert not equal(one.discriminator.state_dict(), other.discriminator.state_dict())
 
 
-@pytest.mark.parametrize("settings", [AE, FC])
+@pytest.mark.parametrize("settings", [AE, FC, JITTERED])
 @pytest.mark.parametrize("cut", [1, 4, 5, 7, 9])
 def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
     """Pre-training, then the adversarial stage: stopped in either, or between them."""
@@ -189,7 +235,7 @@ def test_the_state_holds_discriminator_its_optimiser_and_the_balance(tmp_path):
     trainer = make(tmp_path, (replace(STAGE, adversarial=AE),))
     trainer.run()
     names = {name.partition(".")[0] for name in trainer.step.state()}
-    assert names == {"optimizer", "discriminator", "second", "game"}
+    assert names == {"optimizer", "discriminator", "second", "game", "jitter"}
     assert 0 < float(trainer.step.state()["game.balance"]) != 0.3
 
 
