@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "upscale": ("srcli.cli.upscale:command", "Make pictures and folders of pictures larger."),
     "eval": ("srcli.cli.evaluate:command", "Measure models on benchmark pictures."),
     "train": ("srcli.cli.train:command", "Train a network from a recipe."),
+    "ablate": ("srcli.cli.ablate:command", "Train variants of a recipe alike, and compare them."),
     "bench": ("srcli.cli.bench:command", "Measure speed, memory and work of models."),
     "models": ("srcli.cli.models:command", "List the models that can be used here."),
 }

@@ -153,9 +153,12 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monk
     lr_image, hr_image = Batches().batch(0, batch=2, patch=6)
     seen = []
     answer = AdversarialStep._answer
-    monkeypatch.setattr(
-        AdversarialStep, "_answer", lambda self, p: (seen.append(p), answer(self, p))[1]
-    )
+
+    def watched(self, pictures):
+        seen.append(pictures)
+        return answer(self, pictures)
+
+    monkeypatch.setattr(AdversarialStep, "_answer", watched)
     places = []
     for _ in range(12):
         seen.clear()

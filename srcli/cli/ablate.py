@@ -1,0 +1,291 @@
+"""``srx ablate``: list, show, run and report ablations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srcli.cli.options import (
+    check_targets,
+    device,
+    json_output,
+    precision,
+    talk,
+    write_json,
+)
+from srcli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from srcli.pipelines.ablation.options import AblateOptions
+    from srcli.pipelines.ablation.results import AblationResult
+
+    Command = Callable[..., Any]
+
+EXAMPLES = """
+\b
+Examples:
+  srx ablate list
+  srx ablate show g-idrn/blocks
+  srx ablate run g-idrn/anrb-pooling --no-train             parameters, work and memory, at once
+  srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
+  srx ablate run my.toml --data photos/ --budget 20m --processes 2
+  srx ablate report --html ablations.html --markdown ablations.md
+"""
+RUN_EXAMPLES = """
+\b
+Examples:
+  srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
+  srx ablate run nested-attn --data photos.zip --budget 20m --device cuda
+  srx ablate run my.toml --data photos/ --sets Set5 --sets built-in
+
+Every variant gets the same budget, the same patches in the same order for each seed, and the same
+evaluation. What is in the store is not done again: the same command after Ctrl-C, or with more
+seeds, does only what is missing.
+
+\b
+A file holds one or more ablations, changes being fields as 'srx train --set' takes them:
+  [[ablation]]
+  name = "depth"
+  question = "Are six layers enough?"
+  recipe = "ddsr-short"
+  scale = 3
+  base = "18"
+  sets = ["Set5"]
+  [[ablation.variants]]
+  name = "18"
+  sentence = "as it is"
+  [[ablation.variants]]
+  name = "6"
+  sentence = "a third of the layers"
+  changes = { "network.depth" = 6 }
+"""
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def stored(text: str) -> Callable[[Command], Command]:
+    """Return what adds ``--store`` with a help text of its own."""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help=f"{text} [default: in the cache folder]",
+    )
+
+
+def written_report(command: Command) -> Command:
+    """Add ``--html``, ``--markdown`` and ``--json``."""
+    command = click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is stdout.")(
+        command
+    )
+    page = "Write a page with tables and curves, to open offline."
+    return json_output(click.option("--html", type=FILE, help=page)(command))
+
+
+@click.group(epilog=EXAMPLES)
+def command() -> None:
+    """Change one thing at a time in a recipe, train all variants alike, and compare.
+
+    The ablations of the papers are there, with the figures they printed; others are TOML files.
+    """
+
+
+@command.command("list")
+@json_output
+def list_command(json_file: str | None) -> None:
+    """List the ablations: what they ask, where they were published."""
+    from srcli.recipes.ablations import ABLATIONS
+
+    check_targets({"--json": json_file})
+    if json_file:
+        definitions = [asdict(each) for each in ABLATIONS.values()]
+        write_json(json_file, json.dumps(definitions, indent=2))
+    if json_file != "-":
+        from srcli.cli.ablate_table import show_list
+
+        show_list(ABLATIONS.values())
+
+
+@command.command("show")
+@click.argument("name", metavar="NAME|FILE")
+@stored("Where results are.")
+@json_output
+def show_command(name: str, store: Path | None, json_file: str | None) -> None:
+    """Show the variants of an ablation, and printed figures.
+
+    What former runs found follows, if there were any.
+
+    NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
+    TOML file.
+    """
+    from srcli.recipes.ablations import select_ablations
+
+    check_targets({"--json": json_file})
+    ablations = select_ablations((name,))
+    results = {each.ablation.name: each for each in _results(store, [a.name for a in ablations])}
+    from srcli.cli.ablate_results import show_results, write_definitions
+    from srcli.cli.ablate_table import show_ablation
+
+    if json_file:
+        write_definitions(json_file, ablations, results)
+    if json_file == "-":
+        return
+
+    for ablation in ablations:
+        show_ablation(ablation)
+        if ablation.name in results:
+            show_results([results[ablation.name]])
+        else:
+            click.echo(f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m\n")
+
+
+@command.command("run", epilog=RUN_EXAMPLES)
+@click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="Folder, zip or picture to train on; may be repeated.",
+)
+@click.option(
+    "--budget",
+    metavar="5000|20m",
+    help="Iterations or wall-clock time (s, m, h, d) of every variant and seed; schedules fit it. "
+    "Default: the recipe's.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Trainings of every variant, with seeds 0, 1, ...",
+)
+@click.option(
+    "--sets",
+    multiple=True,
+    metavar="NAME|DIR",
+    help="Measure on this set, as 'srx eval --data'; may be repeated. Default: the paper's sets, "
+    "as far as they are at hand.",
+)
+@click.option("--no-train", is_flag=True, help="Parameters, work and memory only.")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Variants at once: each gets a GPU, or a share of the processor.",
+)
+@click.option("--hold-out", multiple=True, metavar="NAME|FILE", help="As in 'srx train'.")
+@click.option(
+    "--exclude", multiple=True, metavar="PREFIX", help="Leave out pictures with such names."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of each process; default: its share."
+)
+@stored("Where results are kept.")
+@written_report
+@device
+@precision("Number format of the trainings; quality is always measured in fp32.")
+@talk
+def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
+    """Train and measure all variants alike, and print what changed.
+
+    NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
+    TOML file.
+    """
+    from srcli.cli.console import Console
+    from srcli.cli.stopping import StopSignals
+    from srcli.pipelines.ablation.run import run_ablations
+    from srcli.recipes.ablations import select_ablations
+
+    targets = _targets(given)
+    ablations = select_ablations(given["names"])
+    options = _options(given)
+    with (
+        StopSignals() as stop,
+        Console(quiet=given["quiet"], verbose=given["verbose"]) as console,
+    ):
+        results = run_ablations(ablations, options, progress=console, stop=stop)
+        for result in results:
+            for line in result.failures:
+                console.error(f"{result.ablation.name}: {line}")
+        stopped = stop()
+        if stopped:
+            console.message("stopped; the same command does what is missing")
+    _report(results, targets, quiet=given["quiet"])
+    if stopped:
+        return int(ExitCode.INTERRUPTED)
+    return int(ExitCode.PARTIAL if any(result.failures for result in results) else ExitCode.OK)
+
+
+@command.command("report")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@stored("Where results are.")
+@written_report
+@click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
+def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
+    """Show and write what former runs found.
+
+    NAMEs choose among the ablations that were run; nothing is run now.
+    """
+    targets = _targets(given)
+    names = list(given["names"])
+    results = _results(given["store"], names or None)
+    missing = [name for name in names if name not in [each.ablation.name for each in results]]
+    if missing or not results:
+        of = f" of {missing[0]}" if missing else ""
+        raise UsageError(f"no results{of} in the store; 'srx ablate run' makes them")
+    _report(results, targets, quiet=given["quiet"])
+
+
+def _options(given: dict[str, Any]) -> AblateOptions:
+    from srcli.cli.train import read_names
+    from srcli.pipelines.ablation.options import AblateOptions, default_store
+
+    if not given["no_train"] and not given["data"]:
+        raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
+    return AblateOptions(
+        data=given["data"],
+        hold_out=read_names(given["hold_out"]),
+        exclude=given["exclude"],
+        budget=given["budget"],
+        seeds=given["seeds"],
+        train=not given["no_train"],
+        sets=given["sets"] or None,
+        device=given["device"],
+        precision=given["precision"],
+        threads=given["threads"] or 0,
+        processes=given["processes"],
+        store=given["store"] or default_store(),
+    )
+
+
+def _results(store: Path | None, names: list[str] | None) -> list[AblationResult]:
+    from srcli.pipelines.ablation.options import default_store
+    from srcli.pipelines.ablation.store import load_results
+
+    return load_results(store or default_store(), names)
+
+
+def _targets(given: dict[str, Any]) -> dict[str, str | None]:
+    targets = {"--json": given["json_file"], "--markdown": given["markdown"]}
+    targets["--html"] = str(given["html"]) if given["html"] else None
+    check_targets(targets)
+    return targets
+
+
+def _report(
+    results: Sequence[AblationResult], targets: dict[str, str | None], *, quiet: bool
+) -> None:
+    from srcli.cli.ablate_results import show_results, write_results
+
+    if not quiet:
+        show_results(results, to_stderr="-" in targets.values())
+    write_results(results, targets)

@@ -1,0 +1,1 @@
+"""Running ablations: every variant trained alike, measured alike, and compared with its base."""

@@ -1,0 +1,1 @@
+"""The report page of ablations: one HTML file that needs nothing else."""

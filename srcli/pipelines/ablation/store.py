@@ -1,0 +1,155 @@
+"""The folder of results: figures by content, trainings, and what each run of an ablation was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from srcli.errors import DataError, RecipeError
+from srcli.pipelines.ablation.record import AblationRun, result_of
+from srcli.recipes.files import plain_recipe, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from srcli.pipelines.ablation.results import AblationResult
+    from srcli.recipes.training import TrainRecipe
+
+
+class Store:
+    """Results that are already there need not be made again.
+
+    ``figures/`` holds small JSON files, each named by the digest of all that decides it;
+    ``trainings/`` the folders of trainings; ``recipes/`` the recipes they follow; ``runs/`` one
+    file for every ablation and its conditions, which says where its figures are.
+
+    Args:
+        folder: Made when first written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> dict[str, Any]:
+        """Return a figure; empty where there is none, or where it is damaged."""
+        try:
+            content = json.loads(self._figure(key).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def has(self, key: str) -> bool:
+        """Whether there is a figure that is not a failure."""
+        found = self.get(key)
+        return bool(found) and "failure" not in found
+
+    def put(self, key: str, content: Mapping[str, Any]) -> None:
+        """Keep a figure; one with a ``failure`` is shown, but made again by the next run.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        self._write(self._figure(key), content)
+
+    def training(self, key: str) -> Path:
+        """Return the folder of a training."""
+        return self.folder / "trainings" / key
+
+    def put_recipe(self, recipe: TrainRecipe) -> Path:
+        """Keep a recipe as a file that can be trained from, and return its path.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        plain = plain_recipe(recipe)
+        name = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+        file = self.folder / "recipes" / f"{recipe.model}-{name}.json"
+        if not file.is_file():
+            self._write(file, plain)
+        return file
+
+    def put_run(self, record: AblationRun) -> None:
+        """Keep what a run consists of; it replaces the former one under the same conditions.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+        conditions = record.conditions
+        decides = (record.ablation.name, *(getattr(conditions, name) for name in _TELLING))
+        digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
+        file = self.folder / "runs" / f"{record.ablation.name.replace('/', '--')}-{digest}.json"
+        self._write(file, {"written": time.time(), **asdict(record)})
+
+    def runs(self) -> list[AblationRun]:
+        """Return all runs, the newest first.
+
+        Raises:
+            DataError: If one of them cannot be read.
+        """
+        found = [self._run(file) for file in sorted((self.folder / "runs").glob("*.json"))]
+        found.sort(key=lambda pair: -pair[0])
+        return [record for _, record in found]
+
+    def result(self, record: AblationRun) -> AblationResult:
+        """Return what is there of a run by now."""
+        return result_of(record, self.get)
+
+    def _run(self, file: Path) -> tuple[float, AblationRun]:
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            return float(content.pop("written")), AblationRun.from_plain(content)
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecipeError) as error:
+            raise DataError(
+                f"{file}: not a run of this version ({error}); delete it, or run the ablation again"
+            ) from error
+
+    def _figure(self, key: str) -> Path:
+        return self.folder / "figures" / key[:2] / f"{key}.json"
+
+    def _write(self, file: Path, content: Mapping[str, Any]) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, content)
+        except OSError as error:
+            raise DataError(
+                f"--store {self.folder}: cannot be written ({error.strerror})"
+            ) from error
+
+
+_TELLING = ("trained", "budget", "data_digest", "sets", "precision", "device")
+"""Conditions under which two runs of one ablation are two results, not one."""
+
+
+def load_results(
+    folder: Path, names: Collection[str] | None = None, *, every: bool = False
+) -> list[AblationResult]:
+    """Return the results of former runs; nothing is trained or measured.
+
+    Args:
+        folder: The store.
+        names: Ablations that are wanted; None for all.
+        every: All conditions that an ablation was run under; else only the newest run of each, and
+            one that trained before one that did not.
+
+    Returns:
+        By name; empty where nothing was run.
+
+    Raises:
+        DataError: If a file of the store cannot be read.
+    """
+    store = Store(folder)
+    records = [r for r in store.runs() if names is None or r.ablation.name in names]
+    if not every:
+        records.sort(key=lambda record: not record.conditions.trained)  # stable: newest stay first
+        first: dict[str, AblationRun] = {}
+        for record in records:
+            first.setdefault(record.ablation.name, record)
+        records = list(first.values())
+    records.sort(key=lambda record: record.ablation.name)
+    return [store.result(record) for record in records]

@@ -1,0 +1,84 @@
+"""Units of work of an ablation, as plain data: one training with its scores, or the costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from srcli.errors import RecipeError
+from srcli.inference.device import Precision
+from srcli.recipes.fields import convert
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measuring:
+    """A set that a trained variant is measured on."""
+
+    key: str
+    """Of the figure."""
+    dataset: str
+    """As given: a name or a folder."""
+    protocol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingUnit:
+    """One variant with one seed."""
+
+    kind: Literal["training"] = "training"
+    label: str
+    """For people."""
+    key: str
+    """Of the training and its figure."""
+    store: str
+    """Folder of the store."""
+    recipe: str
+    """Path of the recipe file."""
+    scale: int
+    seed: int
+    budget: str | None
+    data: tuple[str, ...]
+    hold_out: tuple[str, ...] | None
+    exclude: tuple[str, ...]
+    validate: tuple[str, ...]
+    """Sets for the curve, beside the held-out pictures, which alone choose the best weights."""
+    measure: tuple[Measuring, ...]
+    """What is not yet measured."""
+    device: str
+    precision: Precision
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostUnit:
+    """One variant's parameters, work and memory."""
+
+    kind: Literal["cost"] = "cost"
+    label: str
+    key: str
+    store: str
+    recipe: str
+    scale: int
+    sizes: tuple[tuple[int, ...], ...]
+    """LR (height, width) at which memory is measured."""
+    gradients: bool
+    """Measure it with gradients recorded."""
+    device: str
+    threads: int
+
+
+def read_unit(plain: Mapping[str, Any]) -> TrainingUnit | CostUnit:
+    """Return a unit from the plain data that ``dataclasses.asdict`` made of it.
+
+    Raises:
+        RecipeError: If it is none.
+    """
+    kinds: dict[str, type[TrainingUnit | CostUnit]] = {"training": TrainingUnit, "cost": CostUnit}
+    kind = plain.get("kind")
+    if kind not in kinds:
+        raise RecipeError(f"no unit of work of kind {kind!r}")
+    unit: TrainingUnit | CostUnit = convert(plain, kinds[kind], "the unit")
+    return unit

@@ -1,0 +1,164 @@
+"""Do one unit of work: train a variant and measure it, or measure what it costs."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from srcli.errors import InferenceError, SrxError
+from srcli.pipelines.ablation.costs import measure_cost
+from srcli.pipelines.ablation.memory import out_of_memory
+from srcli.pipelines.ablation.store import Store
+from srcli.pipelines.ablation.training_log import read_log
+from srcli.pipelines.ablation.units import CostUnit, TrainingUnit, read_unit
+from srcli.pipelines.engines import EngineOptions
+from srcli.pipelines.evaluation.options import EvalOptions
+from srcli.pipelines.evaluation.run import evaluate
+from srcli.pipelines.machine import threads
+from srcli.pipelines.train import train
+from srcli.pipelines.training_options import TrainOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from srcli.pipelines.ablation.units import Measuring
+    from srcli.ports.executor import Plain
+    from srcli.ports.progress import Progress
+
+METRICS = ("psnr", "ssim")
+DONE, STOPPED, FAILED = "done", "stopped", "failed"
+
+
+def run_unit(plain: Plain, progress: Progress, stop: Callable[[], bool]) -> Plain:
+    """Do a unit and put its figures into the store.
+
+    What fails for a reason of its own (a diverged training, too little memory, a picture) is kept
+    as a figure that says so. A training that is stopped goes on from its checkpoint the next time.
+
+    Args:
+        plain: A ``TrainingUnit`` or ``CostUnit`` as plain data.
+        progress: Told of everything.
+        stop: Asked after every iteration.
+
+    Returns:
+        ``ended``: ``done``, ``stopped`` or ``failed``.
+    """
+    unit = read_unit(plain)
+    store = Store(Path(unit.store))
+    with threads(unit.threads or None):
+        if isinstance(unit, CostUnit):
+            ended = _attempt(store, unit.key, lambda: _cost(unit, store))
+        else:
+            ended = _training(unit, store, progress, stop)
+    return {"ended": ended}
+
+
+def _training(
+    unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]
+) -> str:
+    if not store.has(unit.key):
+        ended = _attempt(store, unit.key, lambda: _train(unit, store, progress, stop))
+        if ended != DONE:
+            return ended
+    failed = False
+    weights = store.training(unit.key) / str(store.get(unit.key)["weights"])
+    for each in unit.measure:
+        if stop():
+            return STOPPED
+        if not store.has(each.key):
+            call = _measuring(unit, each, weights, store, progress)
+            failed |= _attempt(store, each.key, call) == FAILED
+    return FAILED if failed else DONE
+
+
+def _attempt(store: Store, key: str, call: Callable[[], str]) -> str:
+    """Return how a call ended; what the user can understand of a failure goes into the store."""
+    try:
+        return call()
+    except InferenceError as error:
+        # What follows is advice for the options of a single training.
+        reason = str(error).partition("; ")[0]
+    except SrxError as error:
+        reason = str(error)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = "out of memory"
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    store.put(key, {"failure": reason})
+    return FAILED
+
+
+def _cost(unit: CostUnit, store: Store) -> str:
+    figure = measure_cost(
+        Path(unit.recipe),
+        scale=unit.scale,
+        sizes=[(size[0], size[1]) for size in unit.sizes],
+        gradients=unit.gradients,
+        device=unit.device,
+    )
+    store.put(unit.key, figure)
+    return DONE
+
+
+def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]) -> str:
+    folder = store.training(unit.key)
+    options = TrainOptions(
+        recipe=unit.recipe,
+        scale=unit.scale,
+        data=tuple(map(Path, unit.data)),
+        out=folder,
+        seed=unit.seed,
+        budget=unit.budget,
+        resume=True,
+        hold_out=unit.hold_out,
+        exclude=unit.exclude,
+        validate=unit.validate,
+        device=unit.device,
+        precision=unit.precision,
+        threads=unit.threads,
+    )
+    result = train(options, progress, stop)
+    if not result.finished:
+        return STOPPED
+    log = read_log(folder / "log.jsonl")
+    figure: dict[str, Any] = {
+        "iterations": result.iterations,
+        "seconds": log.seconds,
+        "curves": log.curves,
+        "weights": result.weights.name,
+    }
+    store.put(unit.key, figure)
+    for name in ("state.safetensors", "last.safetensors"):
+        if name != result.weights.name:
+            with suppress(OSError):  # only room on the disk
+                (folder / name).unlink()
+    return DONE
+
+
+def _measuring(
+    unit: TrainingUnit, what: Measuring, weights: Path, store: Store, progress: Progress
+) -> Callable[[], str]:
+    def measure() -> str:
+        options = EvalOptions(
+            protocol=what.protocol,
+            metrics=METRICS,
+            resamples=0,
+            costs=False,
+            engine=EngineOptions(device=unit.device, precision="fp32"),
+        )
+        found = evaluate(
+            [str(weights)], [what.dataset], scales=(unit.scale,), options=options, progress=progress
+        )
+        for failure in found.failures:
+            progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
+        (mean,) = found.means()
+        pictures = {score.picture: score.values for score in found.scores}
+        store.put(what.key, {"pictures": pictures, "seconds": mean.seconds})
+        return DONE
+
+    return measure

@@ -1,0 +1,216 @@
+"""The table of ablations, those of users' files, and the recipe of each variant."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import replace
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srcli.errors import RecipeError
+from srcli.recipes.ablation import Ablation, Variant
+from srcli.recipes.fields import convert, unknown
+from srcli.recipes.files import SUFFIXES, load_recipe
+from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.table import RECIPES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from srcli.recipes.training import TrainRecipe
+
+_STAGE = re.compile(r"stages\.(\d+)(?:\.|$)")
+
+
+def find_ablation(name: str) -> Ablation:
+    """Return the ablation of the table called ``name``.
+
+    Raises:
+        RecipeError: If there is none; the message names the nearest, or all there are.
+    """
+    if name not in ABLATIONS:
+        raise unknown("ablation", name, "the table", ABLATIONS)
+    return ABLATIONS[name]
+
+
+def select_ablations(names: Iterable[str]) -> list[Ablation]:
+    """Return the ablations that are asked for, in that order, each once.
+
+    Args:
+        names: Names of the table, names of networks (all of their ablations), or ``.toml`` files.
+
+    Raises:
+        RecipeError: If one does not exist, its file is damaged, or two files use one name.
+    """
+    found: dict[str, Ablation] = {}
+    for name in names:
+        for each in _called(name):
+            if found.setdefault(each.name, each) != each:
+                raise RecipeError(f"{name}: another file holds an ablation {each.name!r}, too")
+    return list(found.values())
+
+
+def load_ablations(path: Path) -> tuple[Ablation, ...]:
+    """Read ablations from a file in the form of the table's own, ``srcli/recipes/ablations.toml``.
+
+    A recipe that is a file is looked for beside this one.
+
+    Args:
+        path: A ``.toml`` file with an ``[[ablation]]`` table for each.
+
+    Raises:
+        RecipeError: If the file is missing or damaged, has an unknown key or a wrong value, or
+            names an ablation that is in the table. The message names the file and the key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise RecipeError(f"{path}: cannot be read ({reason})") from error
+    try:
+        found = [_beside(path, ablation) for ablation in parse_ablations(text)]
+        for ablation in found:
+            if ablation.name in ABLATIONS:
+                raise RecipeError(f"{ablation.name}: this name is taken; choose another")
+            check_ablation(ablation)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    return tuple(found)
+
+
+def parse_ablations(text: str) -> tuple[Ablation, ...]:
+    """Read ablations from TOML; whether their changes fit is told by :func:`check_ablation`.
+
+    Raises:
+        RecipeError: If it is not TOML, has unknown keys, wrong values or a name twice.
+    """
+    try:
+        plain = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"not TOML ({error})") from error
+    # Changes hold values of any kind, which their fields check; all else is checked here.
+    changes = _take_changes(plain)
+    for key in plain:
+        if key != "ablation":
+            raise unknown("table", key, "the file", ("ablation",))
+    found: tuple[Ablation, ...]
+    found = convert(plain.get("ablation", []), tuple[Ablation, ...], "ablation")
+    names = [ablation.name for ablation in found]
+    if not names:
+        raise RecipeError("the file holds no [[ablation]]")
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(f"ablation {name!r} is there twice")
+    return tuple(
+        replace(
+            ablation,
+            changes=changes.get((i, None), {}),
+            variants=tuple(
+                replace(variant, changes=changes.get((i, j), {}))
+                for j, variant in enumerate(ablation.variants)
+            ),
+        )
+        for i, ablation in enumerate(found)
+    )
+
+
+def resolve(ablation: Ablation, variant: Variant) -> TrainRecipe:
+    """Return the recipe of a variant: the ablation's recipe with all changes.
+
+    Options of networks and losses are checked when these are built, as with ``srx train --set``.
+
+    Raises:
+        RecipeError: If a field does not exist or a value does not fit; it names the variant.
+    """
+    recipe = load_recipe(ablation.recipe)
+    try:
+        for path, value in (*ablation.changes.items(), *variant.changes.items()):
+            recipe = apply_overrides(_with_stage(recipe, path), [f"{path}={_text(path, value)}"])
+    except RecipeError as error:
+        raise RecipeError(f"{ablation.name}, variant {variant.name!r}: {error}") from error
+    return recipe
+
+
+def check_ablation(ablation: Ablation) -> None:
+    """Make sure that all variants have a recipe, each another one.
+
+    Raises:
+        RecipeError: If a change does not fit, or two variants are the same.
+    """
+    recipes = {variant.name: resolve(ablation, variant) for variant in ablation.variants}
+    for (a, first), (b, second) in combinations(recipes.items(), 2):
+        if first == second:
+            raise RecipeError(f"{ablation.name}: variants {a!r} and {b!r} are the same")
+
+
+def _called(name: str) -> tuple[Ablation, ...]:
+    of_network = tuple(each for key, each in ABLATIONS.items() if key.startswith(f"{name}/"))
+    if of_network:
+        return of_network
+    path = Path(name)
+    return load_ablations(path) if path.suffix.lower() == ".toml" else (find_ablation(name),)
+
+
+def _take_changes(plain: Mapping[str, Any]) -> dict[tuple[int, int | None], dict[str, object]]:
+    """Take the changes out of a file's tables, by the places of ablation and variant."""
+    taken: dict[tuple[int, int | None], dict[str, object]] = {}
+    for i, ablation in enumerate(_tables(plain.get("ablation"))):
+        _take(taken, (i, None), ablation, f"ablation.{i}.changes")
+        for j, variant in enumerate(_tables(ablation.get("variants"))):
+            _take(taken, (i, j), variant, f"ablation.{i}.variants.{j}.changes")
+    return taken
+
+
+def _take(
+    taken: dict[tuple[int, int | None], dict[str, object]],
+    place: tuple[int, int | None],
+    table: dict[str, Any],
+    where: str,
+) -> None:
+    changes = table.pop("changes", {})
+    if not isinstance(changes, dict):
+        raise RecipeError(f"{where} must be a table of fields and values, got {changes!r}")
+    taken[place] = changes
+
+
+def _tables(value: object) -> list[dict[str, Any]]:
+    """What is a list of tables; anything else is refused later, by its type."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _with_stage(recipe: TrainRecipe, path: str) -> TrainRecipe:
+    """Append a copy of the last stage, if the path points one past it."""
+    found = _STAGE.match(path)
+    if found and int(found[1]) == len(recipe.stages):
+        return replace(recipe, stages=(*recipe.stages, recipe.stages[-1]))
+    return recipe
+
+
+def _text(path: str, value: object) -> str:
+    """Write a plain value as ``--set`` takes it."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except TypeError as error:  # TOML knows dates, too
+        raise RecipeError(f"{path} cannot hold {value!r}") from error
+
+
+def _beside(path: Path, ablation: Ablation) -> Ablation:
+    recipe = Path(ablation.recipe)
+    if ablation.recipe in RECIPES or recipe.suffix.lower() not in SUFFIXES:
+        return ablation
+    return replace(ablation, recipe=str(path.parent / recipe))
+
+
+def _own_table() -> dict[str, Ablation]:
+    text = files("srcli.recipes").joinpath("ablations.toml").read_text(encoding="utf-8")
+    return {ablation.name: ablation for ablation in parse_ablations(text)}
+
+
+ABLATIONS: dict[str, Ablation] = _own_table()
+"""Ablations of the papers and our own, by name."""

@@ -1,0 +1,240 @@
+"""`srx ablate`: list, show, run and report, by the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from srcli.pipelines.ablation import run as runs
+from srcli.recipes.ablations import ABLATIONS
+
+MINE = """
+[[ablation]]
+name = "mine"
+question = "Is less enough?"
+recipe = "nested-attn-short"
+scale = 4
+base = "two"
+memory_sizes = [[16, 24]]
+
+[ablation.changes]
+"network.channels" = 16
+"network.levels" = 2
+"stages.0.batch" = 1
+"stages.0.patch" = 8
+
+[[ablation.variants]]
+name = "one"
+changes = { "network.branches" = 1 }
+sentence = "one branch"
+published = { "small.psnr" = 20.0 }
+
+[[ablation.variants]]
+name = "two"
+changes = { "network.branches" = 2 }
+sentence = "two branches"
+published = { "small.psnr" = 20.5 }
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file with an ablation of two tiny networks."""
+    file = tmp_path / "mine.toml"
+    file.write_text(MINE)
+    return file
+
+
+@pytest.fixture
+def pictures(tmp_path, astronaut):
+    """Folders of small photographs: to train on, and to measure on (``small``)."""
+    for folder, crops in (("photos", 3), ("small", 2)):
+        (tmp_path / folder).mkdir()
+        for i in range(crops):
+            crop = astronaut[16 * i : 64 + 16 * i, 8 * i : 72 + 8 * i]
+            Image.fromarray(crop).save(tmp_path / folder / f"{folder}{i}.png")
+    return tmp_path
+
+
+def text_of(result):
+    """What was printed, without its line breaks."""
+    return " ".join(result.out.split())
+
+
+def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = srx("ablate", "list")
+    assert result.code == 0
+    lines = result.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    starts = {line.split()[0]: line for line in lines if line.split()}
+    for name, each in ABLATIONS.items():
+        assert starts[name].split()[-2:] == [f"x{each.scale}", str(len(each.variants))]
+    assert starts["g-idrn/hp-sigma"].split()[-4:-2] == ["our", "own"]
+
+
+def test_the_list_as_json_holds_the_definitions(srx):
+    result = srx("ablate", "list", "--json", "-")
+    assert result.code == 0
+    plain = json.loads(result.out)
+    assert [each["name"] for each in plain] == list(ABLATIONS)
+    assert plain[0]["variants"][0]["changes"]["network.block"] == "rfdb"
+    assert plain[0]["variants"][0]["published"] == {"parameters": 534.0, "Set5.psnr": 37.893}
+
+
+def test_an_ablation_shows_changes_and_printed_figures(srx):
+    result = srx("ablate", "show", "g-idrn/blocks")
+    assert result.code == 0
+    text = text_of(result)
+    for words in (
+        "source g-idrn paper, Table 1",
+        "recipe g-idrn-short, x2",
+        "all change start_from_bicubic=false, network.num_blocks=6",
+        "RFDB (base)",
+        "RFDB+dual+DS+ANRB 500.5 37.940",  # with the zero that is printed
+        "G-IDB+dual+DS+ANRB: the printed count holds only with",
+        "Not run yet: srx ablate run g-idrn/blocks",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("g-idrn/anrb-pooling", "no pooling 37.883 – 2266 8431"),
+        ("g-idrn/anrb-pooling", "of LR inputs of 128x128, 180x180, with gradients recorded"),
+        ("rrlfn/warm-start", "160W 32.18/0.8951 28.59/0.7814 27.57/0.7353 26.09/0.7850"),
+        ("ddsr/depth", "DDSR-18 33.33/0.9174 0.38 29.57/0.8297 0.37 29.17/0.8155 0.39"),
+        ("ddsr/optimizer", "SGD, plain -0.70"),
+        ("g-idrn/groups", "72 2047 27.64/0.7389 0.0692 8.5"),
+        ("g-idrn/groups", "72: 2047 K is the count of the x2 network"),
+        ("nested-attn", "nested-attn/pooling: Which global pooling"),
+    ],
+)
+def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
+    monkeypatch.setenv("COLUMNS", "120")
+    result = srx("ablate", "show", name)
+    assert result.code == 0
+    assert words in text_of(result)
+
+
+def test_an_ablation_of_ones_own_is_shown_too(srx, mine):
+    result = srx("ablate", "show", mine)
+    assert result.code == 0
+    assert "source our own" in text_of(result)
+    assert "two (base) two branches network.branches=2" in text_of(result)
+
+
+def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
+    files = [tmp_path / name for name in ("a.html", "a.md", "a.json")]
+    targets = ["--html", files[0], "--markdown", files[1], "--json", files[2]]
+    result = srx("ablate", "run", mine, "--no-train", *targets)
+    assert result.code == 0, result.err
+    # head, 1 or 2 blocks, the loop's two convolutions, two steps up, the last: by hand, 16 channels
+    block = 2 * (16 * 16 * 9 + 16) + (2 * 3 + 1) + (16 + 1) + (16 + 16)
+    rest = (3 * 16 * 9 + 16) + 2 * (16 * 64 * 9 + 64) + (16 * 3 * 9 + 3) + (16 * 16 * 9 + 16)
+    counts = [n * block + 16 * 16 * (n + 1) + 16 + rest for n in (1, 2)]
+    (plain,) = json.loads(files[2].read_text())
+    assert [each["cost"]["parameters"] for each in plain["variants"]] == counts
+    assert all(each["cost"]["memory"][0]["peak"] > 0 for each in plain["variants"])
+    for count in counts:
+        assert f"{count:,}" in result.out
+        assert f"{count:,}" in files[1].read_text()
+        assert f"{count:,}" in files[0].read_text()
+
+
+def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
+    store = pictures / "store"
+    run = ["ablate", "run", mine, "--data", pictures / "photos", "--hold-out", "none"]
+    run += ["--sets", pictures / "small", "--budget", 2, "--store", store]
+    first = srx(*run, "--json", "-")
+    assert first.code == 0, first.err
+    (plain,) = json.loads(first.out)
+    one, two = (each["seeds"][0]["scores"]["small"]["pictures"] for each in plain["variants"])
+    assert set(one) == set(two)
+    assert len(one) == 2
+    difference = sum(one[name]["psnr"] - two[name]["psnr"] for name in one) / 2
+    compared = {each["variant"]: each for each in plain["comparisons"]}
+    assert compared["one"]["psnr"]["mean"] == pytest.approx(difference)
+    assert compared["one"]["printed"] == -0.5
+    assert compared["two"]["verdict"] == "base"
+    assert "mine: difference to two" in first.err
+
+    again = srx("ablate", "report", "mine", "--store", store, "--json", "-")
+    assert again.code == 0
+    assert json.loads(again.out)[0]["comparisons"] == plain["comparisons"]
+    shown = srx("ablate", "show", mine, "--store", store)
+    assert "mine: quality" in shown.out
+    assert "Not run yet" not in shown.out
+    assert f"{difference:+.3f} [" in text_of(shown)
+    listed = srx("ablate", "show", mine, "--store", store, "--json", "-")
+    assert json.loads(listed.out)[0]["result"]["comparisons"] == plain["comparisons"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "ddsr/dept", "--no-train"], "did you mean 'ddsr/depth'"),
+        (["show", "none.toml"], "none.toml: cannot be read"),
+        (["run", "ddsr/depth"], "needs --data, or --no-train"),
+        (["run", "ddsr/depth", "--data", "nowhere"], "nowhere"),
+        (["run", "ddsr/depth", "--no-train", "--html", "no/a.html"], "--html no/a.html: cannot"),
+        (["run", "ddsr/depth", "--no-train", "--budget", "5 miles"], "5 miles"),
+        (["report", "ddsr/depth"], "no results of ddsr/depth in the store"),
+        (["report"], "no results in the store"),
+        (["list", "--json", "no/a.json"], "--json no/a.json: cannot be written"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(srx, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = srx("ablate", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert result.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_does_not_fit_is_told_before_anything_runs(srx, tmp_path, mine):
+    mine.write_text(MINE.replace("network.branches", "network.branchs"))
+    result = srx("ablate", "run", mine, "--no-train", "--store", tmp_path / "store")
+    assert result.code == 2
+    assert "variant 'one'" in result.err
+    assert "branchs" in result.err
+    assert "did you mean 'branches'" in result.err
+
+
+def test_a_signal_keeps_what_is_done_and_says_so(srx, mine, monkeypatch):
+    true = runs.run_ablations
+
+    def interrupted(ablations, options, *, progress, stop):
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return true(ablations, options, progress=progress, stop=stop)
+
+    monkeypatch.setattr(runs, "run_ablations", interrupted)
+    result = srx("ablate", "run", mine, "--no-train")
+    assert result.code == 130
+    assert "the same command does what is missing" in result.err
+    assert "mine: cost" in result.out
+
+
+@pytest.mark.parametrize("name", ["list", "show", "run", "report", ""])
+def test_help_imports_nothing_heavy(name):
+    arguments = ["ablate", *([name] if name else []), "-h"]
+    code = (
+        "import sys\n"
+        "from srcli.cli.main import run\n"
+        f"code = run({arguments!r})\n"
+        "heavy = ('torch', 'numpy', 'rasterio', 'rich', 'PIL')\n"
+        "print('loaded:', [each for each in heavy if each in sys.modules], 'code:', code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "loaded: [] code: 0"

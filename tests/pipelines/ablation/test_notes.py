@@ -1,0 +1,74 @@
+"""What a reader is told of the conditions, and only where it holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from srcli.pipelines.ablation.notes import conditions, memory_note, notes
+
+
+def told(written, **changes):
+    return " ".join(notes(replace(written, conditions=replace(written.conditions, **changes))))
+
+
+def test_conditions_name_data_sets_and_machine_but_no_folders(written):
+    found = dict(conditions(written))
+    assert found["Trained on"] == (
+        "photos.zip: 700 pictures, 16 held out, which choose the weights"
+    )
+    assert found["Measured on"].startswith("Set5, BSD100; not at hand: Manga109; protocol y: ")
+    assert "2 processes at once; trained in bf16 precision" in found["Machine"]
+    assert found["Seeds"].startswith("3: each variant has the same batches")
+    assert "/somewhere" not in " ".join(found.values())
+
+
+def test_without_held_out_pictures_the_last_weights_are_measured(written):
+    own = replace(written, conditions=replace(written.conditions, held_out=0))
+    assert "the last weights are measured" in dict(conditions(own))["Trained on"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds": 1}, "With one seed the interval is over pictures alone"),
+        ({"budget": "20m"}, "faster variants were trained for more iterations"),
+        ({"processes": 2}, "2 trainings shared the machine"),
+        ({"seeds": 5}, "missing: not yet run, or failed"),
+    ],
+)
+def test_what_weakens_a_comparison_is_said(written, changes, words):
+    assert words in told(written, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeds": 3}, "With one seed"),
+        ({"budget": "5000"}, "faster variants"),
+        ({"budget": None}, "faster variants"),
+        ({"processes": 1}, "shared the machine"),
+    ],
+)
+def test_and_not_where_it_does_not_hold(written, changes, words):
+    assert words not in told(written, **changes)
+
+
+def test_the_memory_columns_say_how_they_were_measured(written):
+    assert "host memory" in memory_note(written)
+    assert "with gradients recorded, as the paper measured" in memory_note(written)
+    plain = replace(written, ablation=replace(written.ablation, memory_gradients=False))
+    assert "without gradients" in memory_note(plain)
+
+
+def test_notes_of_ablation_and_variants_come_along(written):
+    text = told(written)
+    assert "one <b>sentence</b>" in text
+    assert "small: a | note." in text
+
+
+def test_without_training_nothing_is_said_of_it(written):
+    bare = replace(written, conditions=replace(written.conditions, trained=False))
+    assert "seeds" not in " ".join(notes(bare))
+    assert [name for name, _ in conditions(bare)] == ["Source", "Recipe", "Machine"]

@@ -1,0 +1,102 @@
+"""Every variant of the table becomes units whose keys know all that decides them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from srcli.pipelines.ablation.options import AblateOptions
+from srcli.pipelines.ablation.plan import Planner, checked_recipes
+from srcli.pipelines.ablation.store import Store
+from srcli.pipelines.evaluation.sets import find_set
+from srcli.recipes.ablations import ABLATIONS
+
+
+@pytest.fixture
+def planned(written, faces, tmp_path):
+    """Plan an ablation and return the planner's plan."""
+
+    def plan(ablation, *, conditions=None, sets=("Faces",), **changes):
+        options = replace(
+            AblateOptions(data=(faces,), store=tmp_path / "store", device="cpu"), **changes
+        )
+        own = replace(
+            written.conditions, seeds=options.seeds, trained=options.train, **(conditions or {})
+        )
+        found = {name: (str(faces), find_set(str(faces), ablation.scale)) for name in sets}
+        planner = Planner(options, Store(options.store), "cpu")
+        planner.add(ablation, checked_recipes(ablation), own, found)
+        return planner.plan
+
+    return plan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ABLATIONS))
+def test_every_ablation_of_the_table_can_be_planned(planned, name):
+    plan = planned(ABLATIONS[name])
+    assert len(plan.trainings) == len(ABLATIONS[name].variants)
+    assert {unit.scale for unit in plan.trainings.values()} == {ABLATIONS[name].scale}
+
+
+def test_costs_come_first_then_seed_after_seed(planned, tiny, tmp_path):
+    units = planned(tiny, seeds=2).missing(Store(tmp_path / "store"))
+    assert [(unit.kind, getattr(unit, "seed", None)) for unit in units] == [
+        ("cost", None),
+        ("cost", None),
+        *[("training", 0)] * 3,
+        *[("training", 1)] * 3,
+    ]
+    assert units[2].label == "tiny/parts, with, seed 0"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budget": "70"},
+        {"precision": "bf16"},
+        {"conditions": {"data_digest": "other"}},
+    ],
+)
+def test_what_decides_a_training_changes_its_key(planned, tiny, change):
+    before, after = planned(tiny), planned(tiny, **change)
+    assert not before.trainings.keys() & after.trainings.keys()
+    assert before.costs.keys() == after.costs.keys()
+
+
+@pytest.mark.parametrize("change", [{"threads": 3}, {"processes": 2}, {"seeds": 4}])
+def test_what_decides_no_training_leaves_its_key(planned, tiny, change):
+    assert planned(tiny).trainings.keys() <= planned(tiny, **change).trainings.keys()
+
+
+def test_words_about_a_variant_leave_its_key(planned, tiny):
+    other = replace(
+        tiny,
+        name="another/name",
+        source="elsewhere",
+        variants=tuple(replace(v, sentence="other", published={}) for v in tiny.variants),
+    )
+    assert planned(tiny).trainings.keys() == planned(other).trainings.keys()
+
+
+def test_more_sets_measure_and_do_not_train_again(planned, tiny, tmp_path):
+    store = Store(tmp_path / "store")
+    plan = planned(tiny)
+    for key, unit in plan.trainings.items():
+        store.put(key, {"iterations": 1})
+        for each in unit.measure:
+            store.put(each.key, {"pictures": {}})
+    for key in plan.costs:
+        store.put(key, {"parameters": 1})
+    assert plan.missing(store) == []
+    rgb = planned(replace(tiny, protocol="rgb"))
+    missing = rgb.missing(store)
+    assert [unit.key for unit in missing] == list(plan.trainings)
+    assert [[each.protocol for each in unit.measure] for unit in missing] == [["rgb"]] * 3
+
+
+def test_without_training_there_are_costs_alone(planned, tiny):
+    plan = planned(tiny, train=False)
+    assert plan.trainings == {}
+    assert [keys.seeds for keys in plan.records[0].keys] == [()] * 3

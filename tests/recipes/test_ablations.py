@@ -1,0 +1,385 @@
+"""The table of ablations: complete, as printed, every variant builds, counts and trains; files."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+
+from srcli.errors import RecipeError
+from srcli.imaging.resize import resize
+from srcli.models import build_network
+from srcli.models.forms import TwoForms
+from srcli.pipelines.training_network import first_network
+from srcli.recipes.ablations import (
+    ABLATIONS,
+    check_ablation,
+    find_ablation,
+    load_ablations,
+    parse_ablations,
+    resolve,
+)
+from srcli.recipes.published import load_published
+from srcli.recipes.table import RECIPES
+from srcli.training.numerics import Numerics
+from srcli.training.steps import Training, make_step
+
+VARIANTS = {
+    "g-idrn/blocks": 8,
+    "g-idrn/anrb-pooling": 5,
+    "g-idrn/loss-weights": 5,
+    "g-idrn/hp-sigma": 3,
+    "g-idrn/groups": 5,
+    "g-idrn/ds": 4,
+    "rrlfn/warm-start": 3,
+    "rrlfn/contrastive": 4,
+    "rrlfn/reparam": 5,
+    "ddsr/deconv-kernel": 3,
+    "ddsr/depth": 3,
+    "ddsr/residual": 2,
+    "ddsr/optimizer": 4,
+    "ddsr/lr-drop": 3,
+    "attentive-gan/parts": 9,
+    "nested-attn/depth": 3,
+    "nested-attn/channel-attention": 2,
+    "nested-attn/pooling": 3,
+}
+OWN = {"g-idrn/hp-sigma", "g-idrn/ds", "rrlfn/reparam", "attentive-gan/parts"}
+EVERY = [(a, v) for a in ABLATIONS.values() for v in a.variants]
+COUNTS = {
+    ("g-idrn/blocks", "RFDB"): 534_036,
+    ("g-idrn/blocks", "RFDB+dual"): 514_164,
+    ("g-idrn/blocks", "RFDB+DS"): 520_170,
+    ("g-idrn/blocks", "RFDB+ANRB"): 534_279,
+    ("g-idrn/blocks", "RFDB+dual+ANRB"): 514_407,
+    ("g-idrn/blocks", "RFDB+dual+DS+ANRB"): 500_541,
+    ("g-idrn/blocks", "G-IDB"): 449_406,
+    ("g-idrn/blocks", "G-IDB+dual+DS+ANRB"): 383_223,
+    ("g-idrn/groups", "4"): 486_426,
+    ("g-idrn/groups", "8"): 579_738,
+    ("g-idrn/groups", "12"): 673_050,
+    ("g-idrn/groups", "24"): 952_986,
+    ("g-idrn/groups", "72"): 2_072_730,
+    ("rrlfn/contrastive", "ws_2_CL"): 470_208,
+    ("rrlfn/reparam", "3x3+1x1"): 454_620,
+    ("rrlfn/reparam", "3x3+1x1, BN"): 454_620,
+    ("ddsr/deconv-kernel", "3x3"): 630_145,
+    ("ddsr/deconv-kernel", "5x5"): 631_169,
+    ("ddsr/deconv-kernel", "7x7"): 632_705,
+    ("ddsr/depth", "DDSR-6"): 186_241,
+    ("ddsr/depth", "DDSR-12"): 408_193,
+    ("ddsr/depth", "DDSR-18"): 630_145,
+    ("attentive-gan/parts", "published"): 1_046_385,
+    ("nested-attn/depth", "2"): 654_191,
+    ("nested-attn/depth", "3"): 1_777_395,
+    ("nested-attn/depth", "4"): 6_270_211,
+    ("nested-attn/channel-attention", "without"): 1_768_003,
+    ("nested-attn/pooling", "max"): 1_777_347,
+    ("nested-attn/pooling", "avg"): 1_777_347,
+}
+"""Parameters of the form that runs, counted by hand from the papers' layers."""
+
+FILE = """
+[[ablation]]
+name = "mine"
+question = "Is less enough?"
+recipe = "ddsr-short"
+scale = 2
+base = "18"
+sets = ["Set5"]
+
+[[ablation.variants]]
+name = "18"
+sentence = "as it is"
+
+[[ablation.variants]]
+name = "6"
+changes = { "network.depth" = 6, "stages.0.batch" = 4 }
+sentence = "a third of the layers"
+"""
+
+
+def test_every_ablation_is_there_with_its_variants():
+    assert {name: len(each.variants) for name, each in ABLATIONS.items()} == VARIANTS
+    assert {name for name, each in ABLATIONS.items() if each.own} == OWN
+    for each in ABLATIONS.values():
+        assert each.own is not bool(each.source)
+        assert each.recipe in RECIPES
+        assert each.recipe.endswith("-short")
+        assert each.question.endswith("?")
+        assert each.sets
+        check_ablation(each)
+        for variant in each.variants:
+            assert variant.sentence
+            assert not variant.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "difference", "parameters"),
+    [
+        ("RFDB+dual", 0.038, -19.8),
+        ("RFDB+DS", -0.002, -13.8),
+        ("RFDB+ANRB", 0.023, 0.3),
+        ("RFDB+dual+ANRB", 0.041, -19.6),
+        ("RFDB+dual+DS+ANRB", 0.047, -33.5),
+        ("G-IDB", 0.062, -84.6),
+        ("G-IDB+dual+DS+ANRB", 0.072, -150.8),
+    ],
+)
+def test_table_1_of_g_idrn_agrees_with_the_differences_it_prints(name, difference, parameters):
+    each = find_ablation("g-idrn/blocks")
+    assert each.published_difference(name, "Set5.psnr") == difference
+    first = each.variant(each.base).published["parameters"]
+    assert each.variant(name).published["parameters"] - first == pytest.approx(parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "source", "scale", "method"),
+    [
+        ("g-idrn/groups", "8", "g-idrn paper, Table 6", 4, "G-IDRN"),
+        ("g-idrn/groups", "72", "g-idrn paper, Table 6", 4, "IDRN (g=1)"),
+        ("rrlfn/contrastive", "ws_2_CL", "rrlfn paper, Table 4", 4, "RRLFN_ws_2_CL"),
+        ("ddsr/depth", "DDSR-6", "ddsr paper, depth table", 3, "DDSR-6"),
+        ("ddsr/depth", "DDSR-12", "ddsr paper, depth table", 3, "DDSR-12"),
+        ("ddsr/depth", "DDSR-18", "ddsr paper, depth table", 3, "DDSR-18"),
+    ],
+)
+def test_figures_agree_with_those_of_the_result_tables(name, variant, source, scale, method):
+    each = find_ablation(name)
+    rows = [
+        row
+        for row in load_published()
+        if (row.source, row.scale, row.method) == (source, scale, method)
+    ]
+    figures = {f"{row.dataset}.{metric}": v for row in rows for metric, v in row.values.items()}
+    published = each.variant(variant).published
+    assert {k: v for k, v in published.items() if k.endswith(("psnr", "ssim"))} == figures
+    assert each.sets == tuple(row.dataset for row in rows)
+    if rows[0].parameters is not None:
+        assert published["parameters"] == rows[0].parameters
+
+
+def test_the_printed_memory_follows_its_law():
+    # base + 2 N S 4 bytes and a little: the matrix of N x S twice.
+    each = find_ablation("g-idrn/anrb-pooling")
+    assert each.memory_gradients
+    for height, width in each.memory_sizes:
+        key = f"memory.{height}x{width}"
+        base = each.variant("no ANRB").published[key]
+        for samples in (50, 110, 222, height * width):
+            name = f"S={samples}" if samples < 1000 else "no pooling"
+            matrix = 8 * height * width * samples / 2**20
+            assert 0 < each.variant(name).published[key] - base - matrix < 7
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "key", "difference"),
+    [
+        ("ddsr/residual", "plain", "Set5.psnr", -0.09),
+        ("ddsr/optimizer", "Adam, plain", "Set5.psnr", -0.09),
+        ("ddsr/optimizer", "SGD, residual", "Set5.psnr", -0.63),
+        ("ddsr/optimizer", "SGD, plain", "Set5.psnr", -0.70),
+        ("ddsr/lr-drop", "constant", "Set5.psnr", -0.16),
+        ("nested-attn/depth", "4", "Set5.ssim", 0.0016),
+        ("nested-attn/channel-attention", "without", "Set5.psnr", -0.39),
+        ("nested-attn/pooling", "max", "Set5.psnr", -0.12),
+        ("rrlfn/contrastive", "ws_2_CL", "Set14.ssim", 0.0),
+        ("rrlfn/warm-start", "80w2t_cls", "BSD100.psnr", -0.02),
+        ("g-idrn/loss-weights", "0.4 0.6", "Manga109.psnr", 0.093),
+        ("g-idrn/hp-sigma", "3.0", "Set5.psnr", None),
+    ],
+)
+def test_what_the_papers_say_of_their_variants(name, variant, key, difference):
+    assert find_ablation(name).published_difference(variant, key) == difference
+
+
+@pytest.mark.parametrize(("ablation", "variant"), EVERY, ids=lambda each: each.name)
+def test_every_variant_builds_with_the_published_number_of_parameters(ablation, variant):
+    recipe = resolve(ablation, variant)
+    with torch.device("meta"):
+        network = build_network(recipe.model, scale=ablation.scale, options=recipe.network)
+        if isinstance(network, TwoForms):
+            options = {**recipe.network, "deployed": True}
+            network = build_network(recipe.model, scale=ablation.scale, options=options)
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == COUNTS.get((ablation.name, variant.name), count)
+    printed = variant.published.get("parameters")
+    if (ablation.name, variant.name) == ("g-idrn/groups", "72"):
+        # A misprint: this is the network of x2.
+        assert printed == 2047
+        network = build_network(recipe.model, scale=2, options=recipe.network)
+        assert sum(p.numel() for p in network.parameters()) == 2_046_630
+    elif printed is not None:
+        # Papers cut (454.6 K is 454 K) or round to their digits.
+        digits = 1 if ablation.name == "g-idrn/blocks" else 0
+        step = 10.0**-digits
+        assert printed in (
+            round(count / 1000, digits),
+            pytest.approx(math.floor(count / 1000 / step) * step),
+        )
+
+
+@pytest.mark.parametrize(("ablation", "variant"), EVERY, ids=lambda each: each.name)
+def test_every_variant_trains(ablation, variant, astronaut):
+    recipe = resolve(ablation, variant)
+    network = first_network(recipe, scale=ablation.scale, seed=0)
+    training = Training(
+        network=network, forward=network, numerics=Numerics(device=torch.device("cpu"))
+    )
+    channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
+    hr, lr = patches(astronaut, ablation.scale, channels)
+    for i, stage in enumerate(recipe.stages):
+        if stage in recipe.stages[:i]:
+            continue
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        step = make_step(replace(stage, patch=8, batch=1), training)
+        values = step(lr, hr, 0.5)
+        assert all(math.isfinite(float(value)) for value in values.values())
+        assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def patches(picture, scale, channels):
+    """HR and LR patches of a picture, (1, C, 8 scale, 8 scale) and (1, C, 8, 8)."""
+    hr = picture[: 8 * scale, : 8 * scale, :channels]
+    pair = (hr, resize(hr, Fraction(1, scale)))
+    return [torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in pair]
+
+
+def test_changes_are_those_of_a_recipe_and_stages_are_copied():
+    each = find_ablation("rrlfn/contrastive")
+    base, last = (resolve(each, each.variant(name)) for name in ("ws_2", "ws_2_CL"))
+    (short,) = RECIPES["rrlfn-short"].stages
+    assert base.stages == (replace(short, steps=4000),) * 3
+    assert last.stages[:2] == base.stages[:2]
+    assert [(term.name, term.weight) for term in last.stages[2].losses] == [
+        ("l1", 1.0),
+        ("contrastive", 0.002),
+    ]
+    each = find_ablation("rrlfn/warm-start")
+    lengths = [sum(s.steps for s in resolve(each, v).stages) for v in each.variants]
+    assert len(set(lengths)) == 1
+    goes_on = resolve(each, each.variant("80w2t_cls")).stages
+    assert [stage.reset_optimizer for stage in goes_on] == [True, False]
+
+
+def test_the_text_null_takes_a_discriminator_away():
+    each = find_ablation("attentive-gan/parts")
+    without = resolve(each, each.variant("no discriminator"))
+    assert without.stages[1].adversarial is None
+    kept = resolve(each, each.variant("weight 0")).stages[1].adversarial
+    assert kept is not None
+    assert kept.weight == 0
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(RecipeError, match=r"did you mean 'g-idrn/blocks'"):
+        find_ablation("g-idrn/block")
+    with pytest.raises(RecipeError, match=r"there are: g-idrn/blocks, "):
+        find_ablation("?")
+
+
+def test_a_file_gives_ablations_of_ones_own(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text(FILE)
+    (mine,) = load_ablations(file)
+    assert (mine.name, mine.base, mine.sets, mine.source) == ("mine", "18", ("Set5",), "")
+    assert resolve(mine, mine.variant("18")) == RECIPES["ddsr-short"]
+    small = resolve(mine, mine.variant("6"))
+    assert small.network == {"depth": 6}
+    assert small.stages[0].batch == 4
+    second = FILE.replace('"mine"', '"mine/two"')
+    file.write_text(FILE + second)
+    assert [each.name for each in load_ablations(file)] == ["mine", "mine/two"]
+
+
+def test_a_recipe_file_is_looked_for_beside(tmp_path, monkeypatch):
+    (tmp_path / "r.toml").write_text('model = "ddsr"\nnetwork = { depth = 4 }\n')
+    file = tmp_path / "my.toml"
+    file.write_text(FILE.replace("ddsr-short", "r.toml"))
+    monkeypatch.chdir(tmp_path.parent)
+    (mine,) = load_ablations(file)
+    assert resolve(mine, mine.variant("18")).network == {"depth": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no"),
+        ("[[ablations]]", "no table 'ablations' in the file; did you mean 'ablation'"),
+        ("ablation = []", "holds no"),
+        ("x = ", "not TOML"),
+        ("ablation = 3", "ablation must be a list, got 3"),
+        ('ablation = ["a"]', "ablation.0 must be a table of fields, got 'a'"),
+        (FILE + FILE, "'mine' is there twice"),
+        (FILE.replace('sets = ["Set5"]', 'set = ["Set5"]'), "no field 'set' in ablation.0; did"),
+        (FILE.replace("sentence", "sentense"), "no field 'sentense' in ablation.0.variants.0; did"),
+        (FILE.replace("scale = 2", 'scale = "2"'), "ablation.0.scale must be a whole number"),
+        (FILE.replace('base = "18"', 'base = "9"'), "base '9' is none of the variants: 18, 6"),
+        (FILE.replace('base = "18"', ""), "ablation.0: missing .* 'base'"),
+        (FILE.replace("network.depth", "networks.depth"), "'6': no field 'networks'"),
+        (FILE.replace('"stages.0.batch" = 4', '"stages.2.batch" = 4'), "no entry '2' in stages"),
+        (FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 0'), "'6': batch must be above"),
+        (FILE.replace('"stages.0.batch" = 4', '"stages.0.batch" = 2.5'), "whole number, got 2.5"),
+        (FILE.replace('"stages.0.batch" = 4', '"a..b" = 4'), "'6': "),
+        (FILE.replace('"stages.0.batch" = 4', "ema_decay = 2020-01-01"), "ema_decay cannot hold"),
+        (FILE.replace("{ ", "3 #"), "ablation.0.variants.1.changes must be a table"),
+        (FILE.replace('changes = { "network.depth" = 6, "stages.0.batch" = 4 }', ""), "the same"),
+        (FILE.replace('"ddsr-short"', '"ddsr-shrt"'), "no recipe 'ddsr-shrt'"),
+        (FILE.replace('"ddsr-short"', '"none.toml"'), "none.toml: cannot be read"),
+        (FILE.replace('"mine"', '"ddsr/depth"'), "ddsr/depth: this name is taken"),
+        (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[8]]"), "height and width"),
+        (
+            FILE.replace('sentence = "as', 'published = { psnr = 3 }\nsentence = "as'),
+            "no published figure 'psnr'",
+        ),
+    ],
+)
+def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message):
+    file = tmp_path / "my.toml"
+    file.write_text(text)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_ablations(file)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path):
+    file = tmp_path / "my.toml"
+    with pytest.raises(RecipeError, match=r"my\.toml: cannot be read \(No such file"):
+        load_ablations(file)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(RecipeError, match=r"my\.toml: cannot be read \(not a text file"):
+        load_ablations(file)
+
+
+def test_the_table_reads_as_a_file_of_ablations():
+    text = "\n".join(
+        re.findall(
+            r"(?ms)^\[\[ablation\]\]\nname = \"ddsr/depth.*?(?=^\[\[ablation\]\])", own_text()
+        )
+    )
+    (depth,) = parse_ablations(text)
+    assert depth == find_ablation("ddsr/depth")
+
+
+def own_text():
+    from importlib.resources import files
+
+    return files("srcli.recipes").joinpath("ablations.toml").read_text()
+
+
+def test_the_table_needs_no_torch():
+    code = (
+        "import sys; import srcli.recipes.ablations; "
+        "print([m for m in ('torch', 'numpy', 'click') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
