@@ -17,6 +17,29 @@ if TYPE_CHECKING:
 SCALES = click.Choice(["2", "3", "4"])
 
 
+class AutoInt(click.ParamType[int | None]):
+    """A whole number above a bound, or ``auto`` (None)."""
+
+    name = "auto|N"
+
+    def __init__(self, minimum: int) -> None:
+        self.minimum = minimum
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Return None for ``auto``, else the number."""
+        if value is None or value == "auto":
+            return None
+        try:
+            number = int(str(value))
+        except ValueError:
+            number = self.minimum - 1
+        if number < self.minimum:
+            self.fail(f"{value!r} is not 'auto' or a whole number from {self.minimum}", param, ctx)
+        return number
+
+
 def talk(command: Command) -> Command:
     """Add ``--verbose`` and ``--quiet``."""
     command = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")(command)

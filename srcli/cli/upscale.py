@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, machine, talk
+from srcli.cli.options import SCALES, AutoInt, machine, talk
+from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 
     from srcli.cli.console import Console
     from srcli.pipelines.report import FileReport, Summary
-    from srcli.pipelines.upscale import UpscaleOptions
     from srcli.pipelines.upscale_maps import MapsPlan
+    from srcli.pipelines.upscale_options import UpscaleOptions
 
 EXAMPLES = """
 \b
@@ -26,32 +27,11 @@ Examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --dry-run            what would be done
   srx upscale a.jpg out/ -m attentive-gan --save-attention maps/
+  srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
+  srx upscale ortho.tif out/ --bounds "485900 5205600 486400 5206100" --rgb 1,2,3
 
-Outputs that exist are left alone, so that running again resumes.
+Outputs that exist are left alone, so that running again resumes; a raster goes on inside.
 """
-
-
-class AutoInt(click.ParamType[int | None]):
-    """A whole number above a bound, or ``auto`` (None)."""
-
-    name = "auto|N"
-
-    def __init__(self, minimum: int) -> None:
-        self.minimum = minimum
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
-        """Return None for ``auto``, else the number."""
-        if value is None or value == "auto":
-            return None
-        try:
-            number = int(str(value))
-        except ValueError:
-            number = self.minimum - 1
-        if number < self.minimum:
-            self.fail(f"{value!r} is not 'auto' or a whole number from {self.minimum}", param, ctx)
-        return number
 
 
 @click.command(epilog=EXAMPLES)
@@ -118,6 +98,7 @@ class AutoInt(click.ParamType[int | None]):
     metavar="DIR",
     help="Save the attention maps of networks that have them, such as attentive-gan, as pictures.",
 )
+@raster_options
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 @click.option(
     "--report",
@@ -127,12 +108,13 @@ class AutoInt(click.ParamType[int | None]):
 @machine
 @talk
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Make pictures larger with a trained network.
+    """Make pictures and rasters larger with a trained network.
 
-    IN are pictures and folders; OUT, the last argument, is a folder, or a file name when there is
-    one picture.
+    IN are pictures, rasters (GeoTIFF, VRT, JP2, whatever GDAL reads) and folders; OUT, the last
+    argument, is a folder, or a file name when there is one picture.
     """
     from srcli.cli.console import Console
+    from srcli.cli.outlook import tell_outlook
     from srcli.cli.report import report_lines
     from srcli.pipelines.upscale import upscale_files
 
@@ -142,7 +124,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     if options["dry_run"]:
         if maps:
             click.echo(f"attention maps of {len(maps.items)} pictures -> {options['attention']}")
-        return _dry_run(inputs, output, settings)
+        return tell_outlook(inputs, output, settings)
     with (
         Console(quiet=options["quiet"], verbose=options["verbose"]) as console,
         report_lines(options["report"]) as write,
@@ -187,7 +169,7 @@ def split_paths(
 def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.pipelines.engines import EngineOptions
     from srcli.pipelines.plan import Naming
-    from srcli.pipelines.upscale import UpscaleOptions
+    from srcli.pipelines.upscale_options import UpscaleOptions
 
     return UpscaleOptions(
         model=options["model"],
@@ -202,6 +184,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
             recursive=options["recursive"],
             overwrite=options["overwrite"],
         ),
+        raster=raster_settings(options),
         engine=EngineOptions(
             device=options["device"],
             precision=options["precision"],
@@ -241,6 +224,8 @@ def _tell(console: Console, file: FileReport) -> None:
         console.error(file.error)
     elif file.state == "done":
         console.detail(f"{file.source} -> {file.target} ({file.seconds:.1f} s)")
+        for line in file.details:
+            console.detail(f"  {line}")
     else:
         console.detail(f"{file.target}: exists, skipped")
 
@@ -254,35 +239,3 @@ def _closing(summary: Summary) -> str:
         parts.append(f"{failed} failed")
     speed = f"{summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"
     return f"{', '.join(parts)}; {speed}"
-
-
-def _dry_run(inputs: Sequence[Path], output: Path, settings: UpscaleOptions) -> int:
-    from srcli.errors import ExitCode
-    from srcli.models.weights import load_model
-    from srcli.pipelines.upscale import foresee_files
-
-    load_model(settings.model, settings.scale)
-    problems = 0
-    pixels = disk = memory = 0
-    for item, outlook in foresee_files(inputs, output, settings):
-        if isinstance(outlook, str):
-            problems += 1
-            click.echo(f"would fail: {outlook}")
-            continue
-        exists = item.target.exists() and not settings.naming.overwrite
-        what = "skip, exists" if exists else f"{outlook.width}x{outlook.height} {item.format}"
-        click.echo(f"{item.source} -> {item.target} ({what})")
-        for warning in outlook.warnings:
-            click.echo(f"  warning: {warning}")
-        if not exists:
-            pixels += outlook.height * outlook.width
-            disk += outlook.bytes
-            memory = max(memory, outlook.bytes)
-    # Besides the picture in the network, each worker may hold one that is read or written.
-    memory *= 1 + settings.workers
-    click.echo(
-        f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
-        f"on disk before compression, about {memory / 1e6:.0f} MB of memory for pictures; "
-        f"nothing was done"
-    )
-    return int(ExitCode.PARTIAL if problems else ExitCode.OK)

@@ -22,7 +22,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from srcli.errors import PictureError
+from srcli.errors import LargePictureError, PictureError
 from srcli.imaging.formats import FORMATS, format_of_content
 
 if TYPE_CHECKING:
@@ -176,10 +176,13 @@ def check_area(path: Path, height: int, width: int) -> None:
     """Refuse sizes that cannot be held in memory.
 
     Raises:
-        PictureError: If the picture is empty or has over ``LARGEST_AREA`` pixels.
+        PictureError: If the picture is empty.
+        LargePictureError: If it has over ``LARGEST_AREA`` pixels.
     """
-    if min(height, width) < 1 or height * width > LARGEST_AREA:
-        raise PictureError(
+    if min(height, width) < 1:
+        raise PictureError(f"{path}: a picture of {width}x{height} pixels is empty")
+    if height * width > LARGEST_AREA:
+        raise LargePictureError(
             f"{path}: a picture of {width}x{height} pixels cannot be read as a photograph; "
             "cut it, or convert it to a GeoTIFF"
         )

@@ -65,7 +65,6 @@ MODELS: dict[str, NetworkEntry] = {
         target="srcli.models.bicubic:Bicubic",
         summary="MATLAB-compatible bicubic interpolation, the baseline",
         source="Keys 1981, as in MATLAB",
-        tile=512,
         overlap=8,
         trained=False,
     ),

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_suffix
-from srcli.imaging.photograph import Probe, probe
+from srcli.imaging.photograph import probe
+from srcli.imaging.rasters.signs import RASTER_SUFFIXES
 from srcli.imaging.writing import check_writable
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 FALLBACK_FORMAT = "png"
 """What an input of a format that cannot be written (GIF) becomes."""
+RASTER_FORMAT = "tif"
+"""What a raster of a format that cannot be written (VRT, JP2) becomes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +54,14 @@ class Plan:
 class Outlook:
     """What one item will need and lose; from its header."""
 
-    probe: Probe
     height: int
+    """Of the output, in pixels."""
     width: int
+    bytes: int
+    """Size of the output's pixels, not compressed."""
+    memory: int
+    """Bytes that it takes while it is worked on, beside the program."""
     warnings: tuple[str, ...]
-
-    @property
-    def bytes(self) -> int:
-        """Size of the output's pixels, not compressed."""
-        channels = self.probe.channels + self.probe.has_alpha
-        return self.height * self.width * channels * self.probe.bits // 8
 
 
 def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
@@ -121,7 +122,8 @@ def foresee(item: Item, scale: int) -> Outlook:
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    return Outlook(probe=header, height=height, width=width, warnings=warnings)
+    size = height * width * (header.channels + header.has_alpha) * header.bits // 8
+    return Outlook(height=height, width=width, bytes=size, memory=size, warnings=warnings)
 
 
 def _single(source: Path, output: Path, naming: Naming) -> Item:
@@ -157,7 +159,7 @@ def _walk(folder: Path, output: Path, naming: Naming) -> Iterator[Path]:
     for path in sorted(folder.rglob("*") if naming.recursive else folder.iterdir()):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        if path.suffix.lower() not in READABLE_SUFFIXES or path.is_dir():
+        if path.suffix.lower() not in READABLE_SUFFIXES | RASTER_SUFFIXES or path.is_dir():
             continue
         # An output folder inside the input folder holds results, not inputs.
         if inside != own and path.resolve().is_relative_to(inside):
@@ -174,7 +176,8 @@ def _item(source: Path, folder: Path, naming: Naming) -> Item:
     own = format_of_suffix(source.suffix)
     fmt = naming.format
     if fmt == "auto":
-        fmt = own or FALLBACK_FORMAT
+        raster = source.suffix.lower() in RASTER_SUFFIXES
+        fmt = own or (RASTER_FORMAT if raster else FALLBACK_FORMAT)
     extension = source.suffix if fmt == own else f".{fmt}"
     return Item(
         source=source, target=folder / f"{source.stem}{naming.suffix}{extension}", format=fmt

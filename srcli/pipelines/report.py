@@ -24,6 +24,8 @@ class FileReport:
     """Output (height, width)."""
     warnings: tuple[str, ...] = ()
     error: str = ""
+    details: tuple[str, ...] = ()
+    """What only those want to know who ask for more."""
 
 
 @dataclass(kw_only=True)

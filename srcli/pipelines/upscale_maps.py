@@ -22,11 +22,12 @@ from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model
 from srcli.pipelines.engines import choose_tiling, make_engine, run_one
+from srcli.pipelines.photographs import SMALLEST_TILE
 from srcli.pipelines.plan import Item, is_folder, make_plan
 from srcli.pipelines.prepare import prepare
 from srcli.pipelines.report import FileReport, Summary
-from srcli.pipelines.upscale import SMALLEST_TILE, UpscaleOptions
 from srcli.pipelines.upscale_item import enough_memory, make_folder
+from srcli.pipelines.upscale_options import UpscaleOptions
 from srcli.ports.progress import NoProgress
 
 if TYPE_CHECKING:

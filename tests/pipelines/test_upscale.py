@@ -12,7 +12,8 @@ from srcli.errors import UsageError
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.engines import EngineOptions
 from srcli.pipelines.plan import Naming
-from srcli.pipelines.upscale import UpscaleOptions, upscale_files
+from srcli.pipelines.upscale import upscale_files
+from srcli.pipelines.upscale_options import UpscaleOptions
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.progress import NoProgress, NoTask
 

@@ -16,8 +16,8 @@ from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.engines import run_one
 from srcli.pipelines.plan import Naming
-from srcli.pipelines.upscale import UpscaleOptions
 from srcli.pipelines.upscale_maps import models_with_maps, plan_maps, save_maps
+from srcli.pipelines.upscale_options import UpscaleOptions
 
 if TYPE_CHECKING:
     from pathlib import Path

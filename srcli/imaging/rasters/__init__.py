@@ -1,0 +1,1 @@
+"""Rasters on disk, georeferenced or huge: read by windows, written by blocks."""

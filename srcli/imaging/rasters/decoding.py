@@ -1,0 +1,144 @@
+"""Decode windows of a raster: the bands wanted, which of their pixels are valid, and alpha."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.imaging.rasters.nodata import known
+from srcli.imaging.rasters.opening import gdal, open_raster
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.layout import Layout
+    from srcli.ports.image import Window
+
+    Array = NDArray[Any]
+    Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """What one window of a raster means."""
+
+    pixels: NDArray[Any]
+    """(h, w, C) colour bands, in the layout's order and dtype; anything where not valid."""
+    valid: NDArray[np.bool_] | None
+    """(h, w, C) or (h, w, 1); None if everything is."""
+    alpha: NDArray[Any] | None
+    """(h, w), or None if the layout has no alpha."""
+
+
+class Decoder:
+    """One open handle on a raster, for one thread at a time.
+
+    Args:
+        info: The file.
+        layout: Which bands to read.
+        marks_only: Leave out what only the pixels need: ``Piece.pixels`` may be empty then.
+
+    Raises:
+        PictureError: If the file cannot be opened.
+    """
+
+    def __init__(self, info: RasterInfo, layout: Layout, *, marks_only: bool = False) -> None:
+        self.info = info
+        self.layout = layout
+        masked = info.mask in ("dataset", "band")
+        self._nodata = tuple(None if masked else info.bands[b - 1].nodata for b in layout.bands)
+        by_value = layout.palette or layout.dtype.startswith("float") or _any_stated(self._nodata)
+        self._bands = layout.bands if by_value or not marks_only else ()
+        self._read = [*self._bands, *([layout.alpha] if layout.alpha is not None else [])]
+        self._masked = list(layout.bands) if info.mask == "band" else list(layout.bands[:1])
+        self._masked = self._masked if masked else []
+        self._palette = _lookup(info) if layout.palette else None
+        self._dtype = np.dtype(info.bands[layout.bands[0] - 1].dtype)
+        self._dataset = open_raster(info.path)
+
+    @property
+    def all_valid(self) -> bool:
+        """Whether every pixel of the file is valid for certain, and there is no alpha."""
+        return not self._masked and not self.layout.has_alpha and not self._by_value()
+
+    def load(
+        self, window: Window, shape: tuple[int, int] | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Read a window as it is stored.
+
+        Args:
+            window: In the file's pixels, inside the file.
+            shape: (height, width) to thin it out to, by nearest neighbour; None keeps all pixels.
+
+        Returns:
+            (h, w, bands) values, alpha last, and (h, w, masks) bool; either may have no layer.
+
+        Raises:
+            PictureError: If the file is damaged there.
+        """
+        height, width = shape or (window.height, window.width)
+        bottom, right = window.top + window.height, window.left + window.width
+        place = ((window.top, bottom), (window.left, right))
+        values = np.empty((height, width, len(self._read)), self._dtype)
+        # GDAL 3.10 makes masks of nodata wrong where they are not written densely
+        masks = np.empty((len(self._masked), height, width), np.uint8)
+        with gdal(self.info.path, f"rows {window.top} to {bottom} cannot be read"):
+            if self._read:
+                # written where it belongs, without a copy that has the bands apart
+                self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+            if self._masked:
+                self._dataset.read_masks(self._masked, window=place, out=masks)
+        return values, np.moveaxis(masks > 0, 0, 2)
+
+    def interpret(self, values: Array, masks: Array) -> Piece:
+        """Say what stored values mean.
+
+        Args:
+            values: (h, w, bands), as ``load`` gives them.
+            masks: (h, w, masks) bool, likewise.
+        """
+        alpha: Array | None
+        if self._palette is not None:
+            colours = self._palette[values[:, :, 0]]
+            pixels, alpha = colours[:, :, :3], colours[:, :, 3]
+            alpha = alpha if self.layout.palette_alpha else None
+            valid = None
+        else:
+            pixels = values[:, :, : len(self._bands)]
+            alpha = values[:, :, -1] if self.layout.alpha is not None else None
+            valid = known(pixels, self._nodata) if self._bands else None
+        valid = _both(valid, masks if self._masked else None)
+        valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
+        return Piece(pixels=pixels, valid=valid, alpha=alpha)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with gdal(self.info.path, "it cannot be closed"):
+            self._dataset.close()
+
+    def _by_value(self) -> bool:
+        return self._dtype.kind == "f" or _any_stated(self._nodata)
+
+
+def _any_stated(nodata: tuple[float | None, ...]) -> bool:
+    """Whether any band has a nodata value."""
+    return any(value is not None for value in nodata)
+
+
+def _both(one: Bools | None, other: Bools | None) -> Bools | None:
+    if other is None or bool(other.all()):
+        return one
+    return other if one is None else one & other
+
+
+def _lookup(info: RasterInfo) -> NDArray[np.uint8]:
+    """Colours (values of band 1, 4); values without a colour are transparent black."""
+    table = np.zeros((int(np.iinfo(info.bands[0].dtype).max) + 1, 4), np.uint8)
+    for value, colour in (info.palette or {}).items():
+        if 0 <= value < len(table):
+            table[value] = colour
+    if info.bands[0].nodata is not None:
+        table[int(info.bands[0].nodata), 3] = 0
+    return table

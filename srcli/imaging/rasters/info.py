@@ -1,0 +1,253 @@
+"""What a raster file holds, apart from its pixels: bands, place on the map, tags, masks, blocks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from srcli.errors import PictureError
+from srcli.imaging.rasters.opening import gdal, open_raster
+
+if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+    from affine import Affine  # noqa: TC004 - see above
+    from rasterio.control import GroundControlPoint  # noqa: TC004 - see above
+    from rasterio.crs import CRS  # noqa: TC004 - see above
+    from rasterio.io import DatasetReader
+    from rasterio.rpc import RPC  # noqa: TC004 - see above
+
+MaskKind = Literal["none", "nodata", "dataset", "alpha", "band"]
+"""What says which pixels are valid: nothing, a value, a mask for all bands, an alpha band, or a
+mask for each band. NaN in floats is invalid besides."""
+
+# Namespaces of tags that say how the old file was built, or that are kept elsewhere.
+_STRUCTURE = frozenset(
+    {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "RPC", "GEOLOCATION"}
+)
+_STALE = (
+    "STATISTICS_",
+    "OVR_",
+    "TIFFTAG_MINSAMPLEVALUE",
+    "TIFFTAG_MAXSAMPLEVALUE",
+    "NODATA_VALUES",
+)
+_READ = frozenset(
+    {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"}
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandInfo:
+    """One band of a raster."""
+
+    dtype: str
+    """numpy's name: ``"uint16"``."""
+    nodata: float | None = None
+    """The value that stands for "nothing here"; None where there is none that the dtype holds."""
+    interpretation: str = "undefined"
+    """GDAL's word in lower case: gray, red, green, blue, alpha, palette, nir, undefined ..."""
+    description: str | None = None
+    unit: str | None = None
+    scale: float = 1.0
+    """What a value is multiplied with to give the quantity it stands for; for readers, not here."""
+    offset: float = 0.0
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Without statistics, which are wrong once pixels change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterInfo:
+    """One raster file."""
+
+    path: Path
+    files: tuple[str, ...] = ()
+    """Names of all files that it is made of: itself, what a mosaic draws on, masks beside it."""
+    driver: str
+    """GDAL's name of the format: ``"GTiff"``."""
+    height: int
+    width: int
+    bands: tuple[BandInfo, ...]
+    crs: CRS | None = None
+    transform: Affine
+    """From (column, row) of a pixel's corner to coordinates; the identity if there is none."""
+    has_transform: bool
+    gcps: tuple[GroundControlPoint, ...] = ()
+    gcps_crs: CRS | None = None
+    rpcs: RPC | None = None
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By namespace, ``""`` for the default one; nothing of the old file's structure."""
+    palette: Mapping[int, tuple[int, int, int, int]] | None = None
+    """Colours (R, G, B, A) of band 1's values."""
+    mask: MaskKind = "none"
+    block_height: int
+    block_width: int
+    interleave: str = "band"
+    """``"pixel"`` or ``"band"`` (``"line"`` of raw formats)."""
+    compression: str | None = None
+    """GDAL's word for creation options, upper case: ``"DEFLATE"``; None if not compressed."""
+    overviews: tuple[int, ...] = ()
+    """Factors by which the smaller copies within the file (or beside it) are smaller."""
+    icc: bytes | None = None
+    """Colour profile."""
+    notes: tuple[str, ...] = ()
+    """What will not be used, in words for the user."""
+
+
+def look(path: Path) -> RasterInfo:
+    """Read all that a raster file says of itself; no pixel is decoded.
+
+    Args:
+        path: Any file that GDAL opens.
+
+    Raises:
+        PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
+    """
+    with open_raster(path) as dataset, gdal(path, "its header cannot be read"):
+        _check(path, dataset)
+        notes = []
+        if dataset.subdatasets:
+            notes.append(f"holds {len(dataset.subdatasets)} pictures: only the first is used")
+        bands = tuple(_band(dataset, band, notes) for band in dataset.indexes)
+        structure = dataset.tags(ns="IMAGE_STRUCTURE")
+        points, points_crs = dataset.gcps
+        block_height, block_width = dataset.block_shapes[0]
+        return RasterInfo(
+            path=path,
+            files=tuple(dataset.files),
+            driver=dataset.driver,
+            height=dataset.height,
+            width=dataset.width,
+            bands=bands,
+            crs=dataset.crs or None,
+            transform=dataset.transform,
+            has_transform=not dataset.transform.is_identity,
+            gcps=tuple(points),
+            gcps_crs=points_crs or None,
+            rpcs=dataset.rpcs,
+            tags=_tags(dataset),
+            palette=_palette(dataset, bands),
+            mask=_mask(dataset),
+            block_height=block_height,
+            block_width=block_width,
+            interleave=structure.get("INTERLEAVE", "band").lower(),
+            compression=_compression(structure),
+            overviews=tuple(dataset.overviews(1)),
+            icc=_profile(dataset),
+            notes=tuple(notes),
+        )
+
+
+def nodata_of(dtype: str, value: float | None) -> float | None:
+    """A nodata value as the dtype holds it; None where it cannot occur in such a band.
+
+    Args:
+        dtype: Of the band.
+        value: As the file states it.
+    """
+    kind = np.dtype(dtype)
+    if value is None or kind.kind == "f":
+        if value is None or not np.isfinite(value):
+            return value
+        with np.errstate(over="ignore"):
+            return float(kind.type(value))
+    limits = np.iinfo(kind)
+    if not np.isfinite(value) or value != int(value) or not limits.min <= value <= limits.max:
+        return None
+    return float(value)
+
+
+def _check(path: Path, dataset: DatasetReader) -> None:
+    if not dataset.count:
+        names = [name.split(":")[-1] for name in dataset.subdatasets]
+        if not names:
+            raise PictureError(f"{path}: holds no bands; give a raster that has pixels")
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise PictureError(
+            f"{path}: holds {len(names)} rasters ({', '.join(names[:5])}{more}); save the one "
+            "that you mean as a GeoTIFF first, with gdal_translate"
+        )
+    unknown = sorted(set(dataset.dtypes) - _READ)
+    if unknown:
+        raise PictureError(
+            f"{path}: holds values that srx does not read ({', '.join(unknown)}); convert them "
+            "to whole numbers of up to 32 bits, or to floats"
+        )
+
+
+def _band(dataset: DatasetReader, band: int, notes: list[str]) -> BandInfo:
+    place = band - 1
+    dtype, stated = dataset.dtypes[place], dataset.nodatavals[place]
+    nodata = nodata_of(dtype, stated)
+    if nodata is None and stated is not None:
+        notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: left out")
+    return BandInfo(
+        dtype=dtype,
+        nodata=nodata,
+        interpretation=dataset.colorinterp[place].name,
+        description=dataset.descriptions[place] or None,
+        unit=dataset.units[place] or None,
+        scale=float(dataset.scales[place]),
+        offset=float(dataset.offsets[place]),
+        tags=_fresh(dataset.tags(band)),
+    )
+
+
+def _tags(dataset: DatasetReader) -> dict[str, dict[str, str]]:
+    found = {"": _fresh(dataset.tags())}
+    for name in dataset.tag_namespaces():
+        if name not in _STRUCTURE:
+            found[name] = _fresh(dataset.tags(ns=name))
+    return {name: tags for name, tags in found.items() if tags}
+
+
+def _fresh(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if not key.startswith(_STALE)}
+
+
+def _palette(
+    dataset: DatasetReader, bands: tuple[BandInfo, ...]
+) -> dict[int, tuple[int, int, int, int]] | None:
+    if bands[0].interpretation != "palette":
+        return None
+    try:
+        return dict(dataset.colormap(1))
+    except ValueError:  # called a palette, without having one
+        return None
+
+
+def _mask(dataset: DatasetReader) -> MaskKind:
+    kinds = {_mask_kind({flag.name for flag in flags}) for flags in dataset.mask_flag_enums}
+    if "alpha" in kinds:
+        return "alpha"  # the alpha band itself has no mask
+    order: tuple[MaskKind, ...] = ("band", "dataset", "nodata")
+    return next((kind for kind in order if kind in kinds), "none")
+
+
+def _mask_kind(flags: set[str]) -> MaskKind:
+    """What GDAL's flags of one band mean; no flag at all is a mask of that band alone."""
+    if "all_valid" in flags:
+        return "none"
+    if "alpha" in flags:
+        return "alpha"
+    # nodata of the whole dataset (NODATA_VALUES) is a set of values that only GDAL's mask knows
+    if "per_dataset" in flags:
+        return "dataset"
+    return "nodata" if "nodata" in flags else "band"
+
+
+def _compression(structure: Mapping[str, str]) -> str | None:
+    words = structure.get("COMPRESSION", "").upper().split()
+    return words[-1] if words else None  # "YCbCr JPEG" is JPEG
+
+
+def _profile(dataset: DatasetReader) -> bytes | None:
+    text = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE")
+    try:
+        return base64.b64decode(text) if text else None
+    except binascii.Error:
+        return None

@@ -1,0 +1,215 @@
+"""What of an output is safely on the disk, so that a stopped run can be continued."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.imaging.rasters.blocks import Grid, Table
+from srcli.imaging.rasters.disk import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+VERSION = 1
+_SHOWN_KEYS, _SHOWN_CHARACTERS = 3, 40
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chunk:
+    """One chunk whose blocks are in the file."""
+
+    end: int
+    """Length of the file after it."""
+    checksum: int
+    """CRC-32 of its bytes."""
+    tables: list[Table]
+    """For each directory, places in the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """What tells a finished file from any other."""
+
+    size: int
+    time: int
+    """Of the last change, in nanoseconds."""
+
+
+@dataclass(kw_only=True)
+class Record:
+    """What a journal says."""
+
+    fingerprint: dict[str, object]
+    """What the work depends on."""
+    chunks: list[Chunk] = field(default_factory=list)
+    """From the first on, without gaps."""
+    ready: Stamp | None = None
+    """The finished file, about to get its final name."""
+    lengths: list[int] = field(default_factory=list)
+    """Bytes of the journal up to the end of its head and of each chunk."""
+    whole: int = 0
+    """Bytes of the journal that can be read; anything beyond is torn."""
+
+
+class Journal:
+    """A journal that is being written."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+
+    @classmethod
+    def start(cls, path: Path, fingerprint: Mapping[str, object]) -> Journal:
+        """Begin a journal; an earlier one is lost.
+
+        Args:
+            path: Its name.
+            fingerprint: What the work depends on; plain values.
+        """
+        journal = cls(path.open("wb"))
+        journal._put({"srx": VERSION, "fingerprint": plain(fingerprint)})
+        journal.sync()
+        return journal
+
+    @classmethod
+    def resume(cls, path: Path, record: Record) -> Journal:
+        """Go on with a journal, cut off behind what counts.
+
+        Args:
+            path: Its name.
+            record: What it says, without chunks that are not to be used.
+        """
+        stream = path.open("r+b")
+        length = record.whole if record.ready else record.lengths[len(record.chunks)]
+        stream.truncate(length)
+        stream.seek(length)
+        return cls(stream)
+
+    def add(self, number: int, chunk: Chunk) -> None:
+        """Note a chunk whose bytes are on the disk; call ``sync`` afterwards.
+
+        Args:
+            number: Of the chunk, from 0; noting one twice does no harm.
+            chunk: What is known of it.
+        """
+        tables = [
+            {"offsets": table.offsets.ravel().tolist(), "sizes": table.sizes.ravel().tolist()}
+            for table in chunk.tables
+        ]
+        line = {"chunk": number, "end": chunk.end, "checksum": chunk.checksum, "tables": tables}
+        self._put(line)
+
+    def set_ready(self, stamp: Stamp) -> None:
+        """Note that the finished file is about to get its final name, and wait for the disk.
+
+        Args:
+            stamp: Of that file.
+        """
+        self._put({"ready": [stamp.size, stamp.time]})
+        self.sync()
+
+    def sync(self) -> None:
+        """Wait until all of it is on the disk."""
+        sync(self.stream)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.stream.close()
+
+    def _put(self, value: Mapping[str, object]) -> None:
+        self.stream.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+
+
+def read_journal(path: Path, grid: Grid) -> Record | None:
+    """Read a journal up to where it is torn.
+
+    Args:
+        path: Its name.
+        grid: The blocks of the file.
+
+    Returns:
+        What it says; None if there is none, or not even its first line is whole.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return None
+    record: Record | None = None
+    for line in lines[:-1]:  # behind the last line break there is nothing, or a torn line
+        value = _parsed(line)
+        if record is None:
+            if value.get("srx") != VERSION or not isinstance(value.get("fingerprint"), dict):
+                return None
+            record = Record(fingerprint=value["fingerprint"])
+        elif not _take(record, value, grid):
+            break
+        record.whole += len(line) + 1
+        if len(record.lengths) <= len(record.chunks):
+            record.lengths.append(record.whole)
+    return record
+
+
+def plain(fingerprint: Mapping[str, object]) -> dict[str, object]:
+    """A fingerprint as it comes back from a journal, where tuples are lists.
+
+    Args:
+        fingerprint: Plain values, nested as they may be; others become text.
+    """
+    loaded: dict[str, object] = json.loads(json.dumps(dict(fingerprint), default=str))
+    return loaded
+
+
+def difference(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    """Say in words what differs between two fingerprints; nothing if they are the same.
+
+    Args:
+        old: Of the earlier work.
+        new: Of this one.
+    """
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    words = [f"{key} was {_short(old.get(key))}, is {_short(new.get(key))}" for key in keys]
+    more = len(words) - _SHOWN_KEYS
+    return "; ".join(words[:_SHOWN_KEYS] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _take(record: Record, value: dict[str, Any], grid: Grid) -> bool:
+    """Add what a line says to the record, unless it is damaged."""
+    number = len(record.chunks)
+    try:
+        if "ready" in value:
+            # more than once if a run was stopped between this line and the final name
+            size, time = value["ready"]
+            stamp = Stamp(size=int(size), time=int(time))
+            record.ready = stamp if number == grid.chunks else None
+            return record.ready is not None
+        if value["chunk"] != number or number == grid.chunks:
+            return bool(value["chunk"] < number)  # noted before
+        tables = [
+            Table(
+                offsets=np.array(one["offsets"], dtype=np.int64).reshape(shape),
+                sizes=np.array(one["sizes"], dtype=np.int64).reshape(shape),
+            )
+            for one, shape in zip(value["tables"], grid.shapes(number), strict=True)
+        ]
+        chunk = Chunk(end=int(value["end"]), checksum=int(value["checksum"]), tables=tables)
+    except (KeyError, TypeError, ValueError):
+        return False
+    record.chunks.append(chunk)
+    return True
+
+
+def _short(value: object) -> str:
+    text = "not set" if value is None else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."

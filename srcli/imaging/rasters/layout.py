@@ -1,0 +1,174 @@
+"""Which bands of a raster are enlarged, in which order, and which of them go through together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from srcli.errors import PictureError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from srcli.imaging.rasters.info import RasterInfo
+
+_COLOURS = ("red", "green", "blue")
+_HOW_TO_CHANGE = "--rgb names others"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """The bands of the output and where they come from."""
+
+    bands: tuple[int, ...]
+    """Colour bands, numbered from 1 as in the file, in the order of the output; without alpha. Of
+    a palette: ``(1,)``, which becomes three."""
+    groups: tuple[tuple[int, ...], ...]
+    """Places among the output's colour bands, from 0: three go through the network together as R,
+    G and B, one goes alone. Each place occurs once."""
+    alpha: int | None = None
+    """Band of the file, from 1."""
+    palette: bool = False
+    """Band 1 is turned into R, G and B (uint8) through its colour table."""
+    interpretations: tuple[str, ...]
+    """Of the output's colour bands."""
+    notes: tuple[str, ...] = ()
+    """What was decided, in words for the user."""
+    dtype: str
+    """Of the output, and of the pixels that are read."""
+    nodata: float | None = None
+    """What invalid pixels of the output are set to, in all bands; None where something else marks
+    them (NaN, a mask, alpha)."""
+    palette_alpha: bool = False
+    """The colour table has transparent entries, or an entry stands for nodata: the output gets an
+    alpha band, which the file has not."""
+
+    @property
+    def channels(self) -> int:
+        """Colour bands of the output."""
+        return len(self.interpretations)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the output has an alpha band, after the colour bands."""
+        return self.alpha is not None or self.palette_alpha
+
+
+def choose_layout(
+    info: RasterInfo, *, bands: Sequence[int] | None = None, rgb: Sequence[int] | None = None
+) -> Layout:
+    """Choose bands and say which belong together.
+
+    Args:
+        info: The file.
+        bands: Bands to keep, from 1, in the wanted order; None keeps all. Alpha is kept if it is
+            among them.
+        rgb: The three bands, numbered as in the file, that are R, G and B; None takes those that
+            the file calls so, else the first three of a file of three or four bands, else none.
+
+    Raises:
+        UsageError: If the numbers are no bands, occur twice, or contradict each other.
+        PictureError: If the file has not all of these bands, or they hold values of several kinds.
+    """
+    wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
+    _check_numbers(info, "--bidx", wanted)
+    if rgb is not None:
+        _check_numbers(info, "--rgb", tuple(rgb))
+        if len(rgb) != 3 or not set(rgb) <= set(wanted):
+            raise UsageError(f"--rgb {_list(rgb)}: give three different bands that are kept")
+    if info.palette is not None and wanted == (1,):
+        return _expanded(info)
+    alpha = next((band for band in wanted if info.bands[band - 1].interpretation == "alpha"), None)
+    kept = tuple(band for band in wanted if band != alpha)
+    if not kept:
+        raise PictureError(f"{info.path}: only an alpha band is left; choose more bands by --bidx")
+    if rgb is not None and alpha in rgb:
+        raise UsageError(f"--rgb {_list(rgb)}: band {alpha} is alpha; give three colour bands")
+    chosen, notes = _colours(info, kept, rgb)
+    places = tuple(kept.index(band) for band in chosen)
+    names = [info.bands[band - 1].interpretation for band in kept]
+    if rgb is not None:
+        names = _renamed(names, places)
+    return Layout(
+        bands=kept,
+        groups=_groups(places, len(kept)),
+        alpha=alpha,
+        interpretations=tuple(names),
+        notes=tuple(notes),
+        dtype=_dtype(info, kept if alpha is None else (*kept, alpha)),
+        nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
+    )
+
+
+def _expanded(info: RasterInfo) -> Layout:
+    assert info.palette is not None
+    nodata = info.bands[0].nodata
+    clear = nodata is not None or any(colour[3] < 255 for colour in info.palette.values())
+    return Layout(
+        bands=(1,),
+        groups=((0, 1, 2),),
+        palette=True,
+        interpretations=_COLOURS,
+        notes=(f"palette turned into RGB{' and alpha' * clear}",),
+        dtype="uint8",
+        palette_alpha=clear,
+    )
+
+
+def _colours(
+    info: RasterInfo, kept: tuple[int, ...], rgb: Sequence[int] | None
+) -> tuple[tuple[int, ...], list[str]]:
+    """Bands that go together as R, G and B, none or three, and what to say of that."""
+    if rgb is not None:
+        return tuple(rgb), []
+    names = [info.bands[band - 1].interpretation for band in kept]
+    if all(names.count(colour) == 1 for colour in _COLOURS):
+        return tuple(kept[names.index(colour)] for colour in _COLOURS), []
+    if len(kept) in (3, 4):
+        first = kept[:3]
+        return first, [f"bands {_list(first)} are taken for red, green, blue; {_HOW_TO_CHANGE}"]
+    if len(kept) > 4:
+        return (), [f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"]
+    return (), []
+
+
+def _groups(colours: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    """The three colours where the first of them stands, all others alone, in order."""
+    groups: list[tuple[int, ...]] = []
+    for place in range(count):
+        if place not in colours:
+            groups.append((place,))
+        elif place == min(colours):
+            groups.append(colours)
+    return tuple(groups)
+
+
+def _renamed(names: list[str], places: tuple[int, ...]) -> list[str]:
+    """Call the bands red, green and blue that the user called so, and no others."""
+    names = ["undefined" if name in _COLOURS else name for name in names]
+    for place, colour in zip(places, _COLOURS, strict=True):
+        names[place] = colour
+    return names
+
+
+def _dtype(info: RasterInfo, bands: tuple[int, ...]) -> str:
+    kinds = sorted({info.bands[band - 1].dtype for band in bands})
+    if len(kinds) > 1:
+        raise PictureError(
+            f"{info.path}: bands {_list(bands)} hold values of several kinds "
+            f"({', '.join(kinds)}); choose bands of one kind by --bidx"
+        )
+    return kinds[0]
+
+
+def _check_numbers(info: RasterInfo, option: str, bands: tuple[int, ...]) -> None:
+    if not bands or min(bands) < 1 or len(set(bands)) < len(bands):
+        raise UsageError(f"{option} {_list(bands)}: give bands from 1, each once")
+    if max(bands) > len(info.bands):
+        raise PictureError(
+            f"{info.path}: has {len(info.bands)} band(s), so {option} {_list(bands)} does not fit"
+        )
+
+
+def _list(bands: Sequence[int]) -> str:
+    return ",".join(str(band) for band in bands)

@@ -1,0 +1,112 @@
+"""Put back what marks empty pixels, enlarged, on the way from the network to the writer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from srcli.imaging.rasters.nodata import beside, is_nodata
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from srcli.imaging.rasters.reading import RasterSource
+
+    Array = NDArray[Any]
+    Bools = NDArray[np.bool_]
+
+_PART_BYTES = 2**25
+"""Of the rows that are worked on at once; their copies stay small beside the rows themselves."""
+
+
+class RasterRows(Protocol):
+    """Takes the finished rows of a raster from top to bottom."""
+
+    def write(
+        self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
+    ) -> None:
+        """Store rows.
+
+        Args:
+            top: First output row.
+            pixels: (h, W, C).
+            alpha: (h, W) of the same dtype.
+            mask: (h, W); False where nothing is.
+        """
+
+
+class MaskedSink:
+    """Marks the pixels of an enlarged raster that the input marks as empty.
+
+    Empty pixels become nodata (without such a value: NaN in floats, else 0); pixels with a value
+    that the network happened to make equal to nodata move to the value beside it. Mask and alpha
+    are enlarged by nearest neighbour. The mask is handed on if the file has one.
+
+    Args:
+        writer: Takes rows, in parts that may be smaller than those that come.
+        source: What was enlarged.
+        scale: Output pixels per input pixel, along each side.
+    """
+
+    def __init__(self, writer: RasterRows, source: RasterSource, scale: int) -> None:
+        self.writer = writer
+        self.source = source
+        self.scale = scale
+        self.has_mask = source.info.mask in ("dataset", "band")
+        nodata = source.layout.nodata
+        empty = np.nan if source.dtype.kind == "f" else 0.0
+        self._empty = source.dtype.type(empty if nodata is None else nodata)
+        self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
+
+    def write(self, top: int, rows: Array) -> None:
+        """Mark rows and hand them on.
+
+        Args:
+            top: First output row.
+            rows: (h, W, C) of the source's dtype, W times ``scale``; left as they are.
+
+        Raises:
+            PictureError: If the input cannot be read any more, or the output not be written.
+        """
+        # whole input rows at a time, so that none is asked for twice
+        step = max(_PART_BYTES // max(rows[:1].nbytes * self.scale, 1), 1) * self.scale
+        first, bottom = top, top + rows.shape[0]
+        while first < bottom:
+            last = min((first // step + 1) * step, bottom)
+            self._write_part(first, rows[first - top : last - top])
+            first = last
+
+    def _write_part(self, top: int, rows: Array) -> None:
+        height = rows.shape[0]
+        first = top // self.scale
+        count = -(-(top + height) // self.scale) - first
+        valid, alpha = self.source.valid(first, count), self.source.alpha(first, count)
+        if valid is not None:
+            valid = self._enlarged(valid, top, height)
+        if alpha is not None:
+            alpha = self._enlarged(alpha, top, height)
+        mask: Bools | None = None
+        if self.has_mask:
+            there = np.ones(rows.shape[:2], np.bool_) if valid is None else valid.any(axis=2)
+            mask = np.asarray(there)
+            # a file that has both gets alpha only
+            alpha = None if alpha is None else np.where(mask, alpha, 0).astype(alpha.dtype)
+        self.writer.write(top, self._marked(rows, valid), alpha=alpha, mask=mask)
+
+    def _enlarged(self, layer: Array, top: int, height: int) -> Array:
+        """Output rows of a layer (rows, W, ...) whose first row holds output row ``top``."""
+        layer = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
+        return layer.repeat(self.scale, axis=1)
+
+    def _marked(self, rows: Array, valid: Bools | None) -> Array:
+        out = rows
+        if self._nodata is not None:
+            equal = is_nodata(rows, self._nodata)
+            if equal.any():
+                out = rows.copy()
+                out[equal] = beside(rows.dtype, self._nodata)
+        if valid is not None:
+            out = rows.copy() if out is rows else out
+            np.copyto(out, self._empty, where=~valid)
+        return out

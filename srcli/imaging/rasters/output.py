@@ -1,0 +1,210 @@
+"""What an enlarged raster is to hold besides its pixels, worked out from the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from srcli.imaging.rasters import creation, georeference
+from srcli.imaging.rasters.creation import OutputOptions, RasterFormat, Shape
+from srcli.imaging.rasters.info import BandInfo
+
+if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+    from affine import Affine  # noqa: TC004 - see above
+    from rasterio.control import GroundControlPoint  # noqa: TC004 - see above
+    from rasterio.crs import CRS  # noqa: TC004 - see above
+    from rasterio.rpc import RPC  # noqa: TC004 - see above
+
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.layout import Layout
+    from srcli.ports.image import Window
+
+__all__ = ["OutputOptions", "OutputProfile", "disk_needed", "make_output"]
+
+_COLOURS = ("red", "green", "blue")
+_SMALLEST_OVERVIEW = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputProfile:
+    """An output raster without its pixels."""
+
+    format: RasterFormat
+    cog: bool = False
+    height: int
+    width: int
+    dtype: str
+    """numpy's name."""
+    bands: tuple[BandInfo, ...]
+    """Of the output, alpha last; only words and tags count, dtype and nodata stand below."""
+    alpha: bool = False
+    """The last band is alpha."""
+    mask: bool = False
+    """The file has a mask of valid pixels for all bands."""
+    nodata: float | None = None
+    crs: CRS | None = None
+    transform: Affine | None = None
+    gcps: tuple[GroundControlPoint, ...] = ()
+    gcps_crs: CRS | None = None
+    rpcs: RPC | None = None
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By namespace, ``""`` for the default one."""
+    overviews: tuple[int, ...] = ()
+    """Factors of the smaller copies to build."""
+    creation: Mapping[str, str]
+    """GDAL's options of the GeoTIFF that is written row by row."""
+    copying: Mapping[str, str] = field(default_factory=dict)
+    """GDAL's options of the copy into the last form (COG, PNG, JPEG)."""
+    notes: tuple[str, ...] = ()
+    """What will not be kept, in words for the user."""
+
+    @property
+    def channels(self) -> int:
+        """Colour bands."""
+        return len(self.bands) - self.alpha
+
+    @property
+    def copied(self) -> bool:
+        """Whether the GeoTIFF written row by row is copied into another form in the end."""
+        return self.cog or self.format != "tif"
+
+
+def make_output(
+    info: RasterInfo,
+    layout: Layout,
+    window: Window,
+    scale: int,
+    options: OutputOptions | None = None,
+) -> OutputProfile:
+    """Work out what the enlarged raster is to hold.
+
+    Kept are the place on the map, tags, names, units, scales and meanings of bands, nodata, mask,
+    alpha and the colour profile; statistics are not, they would be wrong.
+
+    Args:
+        info: The input.
+        layout: Its bands that are enlarged.
+        window: Its part that is enlarged.
+        scale: Pixels of the output for each pixel, along each side.
+        options: What the user wants.
+
+    Raises:
+        UsageError: If the options contradict each other.
+        PictureError: If the format cannot hold the result.
+    """
+    options = options or OutputOptions()
+    notes: list[str] = []
+    names = layout.interpretations
+    shape = Shape(
+        height=window.height * scale,
+        width=window.width * scale,
+        bands=layout.channels + layout.has_alpha,
+        dtype=layout.dtype,
+        rgb=names == _COLOURS,
+        alpha=layout.has_alpha,
+    )
+    fmt = creation.check_format(info.path, options, shape)
+    mask = info.mask in ("dataset", "band") and not layout.has_alpha
+    bands, alpha = _bands(info, layout), layout.has_alpha
+    if fmt == "png" and mask:
+        # a mask would go into a file of its own that few programs know
+        bands, alpha, mask = (
+            (*bands, BandInfo(dtype=layout.dtype, interpretation="alpha")),
+            True,
+            False,
+        )
+    elif fmt == "jpg" and alpha:
+        notes.append("jpg has no transparency: the alpha band is left out")
+        bands, alpha = bands[:-1], False
+    shape = replace(shape, bands=len(bands), alpha=alpha)
+    icc = _profile(info, names, notes)
+    gcps = () if info.has_transform else info.gcps
+    if info.has_transform and info.gcps:
+        notes.append("ground control points left out: the transform says the same")
+    return OutputProfile(
+        format=fmt,
+        cog=options.cog,
+        height=shape.height,
+        width=shape.width,
+        dtype=layout.dtype,
+        bands=bands,
+        alpha=alpha,
+        mask=mask,
+        nodata=layout.nodata,
+        crs=info.crs,
+        transform=(
+            georeference.scaled_transform(info.transform, window, scale)
+            if info.has_transform
+            else None
+        ),
+        gcps=georeference.scaled_points(gcps, window, scale) if gcps else (),
+        gcps_crs=info.gcps_crs if gcps else None,
+        rpcs=georeference.scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
+        tags=info.tags,
+        overviews=_factors(shape) if options.overviews or options.cog else (),
+        creation=creation.rows_options(shape, options, info.compression, icc),
+        copying=creation.copy_options(shape, options, info.compression, icc),
+        notes=tuple(notes),
+    )
+
+
+def disk_needed(output: OutputProfile) -> int:
+    """Bytes that writing an output takes at most, temporary files included, compression aside.
+
+    Args:
+        output: What is to be written.
+    """
+    import numpy as np
+
+    # tiles at the lower and right edge are as large as all others
+    height = _rounded_up(output.height, output.creation.get("BLOCKYSIZE", "1"))
+    width = _rounded_up(output.width, output.creation.get("BLOCKXSIZE", "1"))
+    pixels = height * width * len(output.bands) * np.dtype(output.dtype).itemsize
+    pixels += height * width // 8 * output.mask
+    total = pixels + pixels // 1000  # blocks that do not pack grow a little
+    if output.overviews:
+        total += total * 7 // 20  # a third, and a little for edges
+    return total * (2 if output.copied else 1) + 2**20
+
+
+def _rounded_up(size: int, block: str) -> int:
+    return -(-size // int(block)) * int(block)
+
+
+def _bands(info: RasterInfo, layout: Layout) -> tuple[BandInfo, ...]:
+    colours = [
+        # what is said of the band of a palette is said of its numbers, not of colours
+        BandInfo(dtype=layout.dtype) if layout.palette else info.bands[band - 1]
+        for band in (layout.bands * 3 if layout.palette else layout.bands)
+    ]
+    bands = [_named(band, name) for band, name in zip(colours, layout.interpretations, strict=True)]
+    if layout.alpha is not None:
+        bands.append(_named(info.bands[layout.alpha - 1], "alpha"))
+    elif layout.has_alpha:
+        bands.append(BandInfo(dtype=layout.dtype, interpretation="alpha"))
+    return tuple(bands)
+
+
+def _named(band: BandInfo, interpretation: str) -> BandInfo:
+    return replace(band, interpretation=interpretation)
+
+
+def _profile(info: RasterInfo, names: tuple[str, ...], notes: list[str]) -> bytes | None:
+    """The colour profile, if it is for as many colours as the output has."""
+    if info.icc is None:
+        return None
+    kind = {b"RGB ": _COLOURS, b"GRAY": ("gray",)}.get(info.icc[16:20])
+    if kind is not None and names[: len(kind)] == kind:
+        return info.icc
+    notes.append("colour profile left out: it is for other bands than the output has")
+    return None
+
+
+def _factors(shape: Shape) -> tuple[int, ...]:
+    """Halves, quarters ... until the smallest copy fits on a small screen."""
+    factors, factor = [], 1
+    while max(shape.height, shape.width) > factor * _SMALLEST_OVERVIEW:
+        factor *= 2
+        factors.append(factor)
+    return tuple(factors)

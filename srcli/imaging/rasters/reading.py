@@ -1,0 +1,202 @@
+"""A window of a raster on disk as a source of tiles: read once, holes filled, memory bounded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.imaging.rasters.decoding import Decoder
+from srcli.imaging.rasters.filling import fill_nearest
+from srcli.imaging.rasters.row_cache import Layers, RowCache
+from srcli.ports.image import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.layout import Layout
+
+    Array = NDArray[Any]
+    Bools = NDArray[np.bool_]
+
+_LEAST_ROWS = 64
+"""Of a strip: calls for single rows would cost more than the decoding."""
+_LEAST_MARKED = 512
+"""The same for marks, which are small, and asked for by few rows at a time."""
+_PART_PIXELS = 2**23
+"""How many pixels are decoded at a time where only their marks are kept."""
+
+
+class RasterSource:
+    """The selected window of a raster; its pixels never depend on what was read before.
+
+    One thread may call ``read`` while another calls ``valid`` and ``alpha``: each side has its own
+    handle on the file.
+
+    Args:
+        info: The file.
+        layout: Which bands.
+        window: The part of the file to enlarge, inside it.
+        limit_bytes: What may be kept of decoded rows. Less than two rows of blocks have makes
+            reading slower. A file whose blocks are as wide as itself takes what one row of tiles
+            has, and marks of 1024 rows (a bit for each band) are always kept.
+
+    Raises:
+        PictureError: If the file cannot be opened.
+    """
+
+    def __init__(
+        self, info: RasterInfo, layout: Layout, window: Window, *, limit_bytes: int = 2**28
+    ) -> None:
+        self.info = info
+        self.layout = layout
+        self.window = window
+        self.height = window.height
+        self.width = window.width
+        self.channels = layout.channels
+        self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
+        self._pixels = Decoder(info, layout)
+        self._marks = self._pixels if self._pixels.all_valid else self._second_handle()
+        bands = len(layout.bands) + (layout.alpha is not None)
+        stored = np.dtype(info.bands[layout.bands[0] - 1].dtype).itemsize * bands + bands
+        marked = -(-self.channels // 8) + layout.has_alpha * self.dtype.itemsize
+        wide = info.block_width >= info.width
+        pixel_rows = self._strip(stored, limit_bytes * 3 // 4, _LEAST_ROWS if wide else 2**31)
+        mark_rows = self._strip(marked, limit_bytes // 4, _LEAST_MARKED)
+        # Without the cache each tile would decode whole rows of a file whose blocks are as wide.
+        most = 2**31 if wide else limit_bytes * 3 // 4 // (pixel_rows * self.width * stored)
+        self._pixel_rows = self._cache(self._load_pixels, pixel_rows, most)
+        self._mark_rows = self._cache(self._load_marks, mark_rows, 2**31)
+
+    def read(self, window: Window) -> Array | None:
+        """Return the pixels of a window, those without a value filled from the nearest ones in it.
+
+        Args:
+            window: Inside the selected one, in pixels from its upper left corner.
+
+        Returns:
+            (h, w, channels) of ``dtype``; None if no pixel is valid in any band.
+
+        Raises:
+            PictureError: If the file is damaged there.
+        """
+        values, masks = self._pixel_rows.read(window)
+        piece = self._pixels.interpret(values, masks)
+        if piece.valid is None:
+            return piece.pixels.copy()  # what is held must not change
+        if not piece.valid.any():
+            return None
+        return fill_nearest(piece.pixels, piece.valid)
+
+    def valid(self, top: int, height: int) -> Bools | None:
+        """Say which pixels of some rows have a value.
+
+        Args:
+            top: First row of the selected window.
+            height: Rows.
+
+        Returns:
+            (height, W, channels); None if all have one.
+
+        Raises:
+            PictureError: If the file is damaged there.
+        """
+        if self._pixels.all_valid:
+            return None
+        packed = self._marks_of(top, height)[0]
+        valid = np.unpackbits(packed, axis=2, count=self.channels).view(np.bool_)
+        return None if bool(valid.all()) else valid
+
+    def alpha(self, top: int, height: int) -> Array | None:
+        """Return the alpha of some rows.
+
+        Args:
+            top: First row of the selected window.
+            height: Rows.
+
+        Returns:
+            (height, W) of ``dtype``; None if the layout has no alpha.
+
+        Raises:
+            PictureError: If the file is damaged there.
+        """
+        if not self.layout.has_alpha:
+            return None
+        alpha: Array = self._marks_of(top, height)[1][:, :, 0]
+        return alpha
+
+    def close(self) -> None:
+        """Let go of the file; nothing can be read afterwards."""
+        self._pixel_rows.clear()
+        self._mark_rows.clear()
+        self._pixels.close()
+        self._marks.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _second_handle(self) -> Decoder:
+        try:
+            return Decoder(self.info, self.layout, marks_only=True)
+        except BaseException:
+            self._pixels.close()
+            raise
+
+    def _marks_of(self, top: int, height: int) -> Layers:
+        return self._mark_rows.read(Window(top=top, left=0, height=height, width=self.width))
+
+    def _strip(self, pixel_bytes: int, limit_bytes: int, least: int) -> int:
+        """Rows of a strip: whole blocks, or parts of them if two such strips are too large."""
+        block = self.info.block_height
+        rows = block * -(-_LEAST_ROWS // block)
+        return min(rows, max(limit_bytes // (2 * self.width * pixel_bytes), least))
+
+    def _cache(self, load: Callable[[Window], Layers], strip: int, most: int) -> RowCache:
+        shift = self.window.top % strip
+        return RowCache(
+            load, height=self.height, width=self.width, strip=strip, shift=shift, most=most
+        )
+
+    def _load_pixels(self, window: Window) -> Layers:
+        return self._pixels.load(self._in_file(window))
+
+    def _load_marks(self, window: Window) -> Layers:
+        """What is left of a strip once its pixels are forgotten, some blocks at a time."""
+        blocks = _PART_PIXELS // (window.height * self.info.block_width)
+        step = self.info.block_width * max(blocks, 1)
+        lefts = range(-(self.window.left % step), self.width, step)
+        parts = [self._marks_between(window, max(left, 0), left + step) for left in lefts]
+        return tuple(np.concatenate(layers, axis=1) for layers in zip(*parts, strict=True))
+
+    def _marks_between(self, window: Window, left: int, right: int) -> Layers:
+        width = min(right, self.width) - left
+        place = Window(top=window.top, left=left, height=window.height, width=width)
+        piece = self._marks.interpret(*self._marks.load(self._in_file(place)))
+        valid = np.broadcast_to(
+            np.True_ if piece.valid is None else piece.valid, (place.height, width, self.channels)
+        )
+        packed = np.packbits(valid, axis=2)  # a bit for each band: a mask is kept for many rows
+        if piece.alpha is None:
+            return (packed,)
+        return packed, piece.alpha[:, :, None].copy()
+
+    def _in_file(self, window: Window) -> Window:
+        return Window(
+            top=window.top + self.window.top,
+            left=window.left + self.window.left,
+            height=window.height,
+            width=window.width,
+        )

@@ -1,0 +1,114 @@
+"""What an earlier run has left of an output, and whether it can be continued."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING
+
+from srcli.imaging.rasters import container, sidecars
+from srcli.imaging.rasters.disk import journal_name, part_name
+from srcli.imaging.rasters.finishing import stamp_of
+from srcli.imaging.rasters.journal import Chunk, Journal, Record, difference, plain, read_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from srcli.imaging.rasters.blocks import Grid
+    from srcli.imaging.rasters.template import Template
+
+
+@dataclass(kw_only=True, eq=False)
+class Earlier:
+    """Where to go on."""
+
+    journal: Journal
+    chunks: list[Chunk] = field(default_factory=list)
+    """Those that are whole in the file; the writer adds to them."""
+    in_place: bool = False
+    """The finished file has its final name already; only leftovers have to go."""
+    notes: tuple[str, ...] = ()
+    """Why earlier work is not used, in words for the user."""
+
+    @property
+    def end(self) -> int:
+        """Length of the file up to the last whole chunk."""
+        return self.chunks[-1].end if self.chunks else container.START
+
+
+def pick_up(
+    target: Path,
+    stream: IO[bytes],
+    template: Template,
+    grid: Grid,
+    fingerprint: Mapping[str, object],
+    *,
+    resume: bool,
+) -> Earlier:
+    """Find out where to go on, and cut the file off there.
+
+    Args:
+        target: The output's final name.
+        stream: Its file so far, maybe empty; left at its end.
+        template: Its directories.
+        grid: Its blocks.
+        fingerprint: What the pixels depend on.
+        resume: Go on with earlier work if it fits.
+    """
+    path = journal_name(target)
+    whole = {**plain(fingerprint), "layout of the file": f"{template.digest:08x}"}
+    record = read_journal(path, grid) if resume else None
+    notes: tuple[str, ...] = ()
+    if record is not None and (change := difference(record.fingerprint, whole)):
+        notes = (f"earlier work on {target.name} is not continued: {change}",)
+        record = None
+    if record is None:
+        sidecars.remove_folder(target)
+        earlier = Earlier(journal=Journal.start(path, whole), notes=notes)
+    else:
+        earlier = _continued(target, stream, grid, record)
+    if not earlier.in_place:
+        stream.truncate(earlier.end)
+        if not earlier.chunks:
+            container.open_start(stream)
+    stream.seek(0, 2)
+    return earlier
+
+
+def _continued(target: Path, stream: IO[bytes], grid: Grid, record: Record) -> Earlier:
+    in_place = record.ready is not None and record.ready == stamp_of(target)
+    notes: tuple[str, ...] = ()
+    if not in_place:
+        record.ready = None
+        if _check_blocks(stream, record):
+            rows = len(record.chunks) * grid.chunk_height
+            notes = (f"earlier work on {target.name} is damaged: continued from row {rows}",)
+    journal = Journal.resume(journal_name(target), record)
+    return Earlier(journal=journal, chunks=record.chunks, in_place=in_place, notes=notes)
+
+
+def remove_all(target: Path) -> None:
+    """Remove all that was not finished.
+
+    Args:
+        target: The output's final name.
+    """
+    sidecars.remove_folder(target)
+    part = part_name(target)
+    for path in (part.with_name(part.name + ".aux.xml"), part, journal_name(target)):
+        path.unlink(missing_ok=True)
+
+
+def _check_blocks(stream: IO[bytes], record: Record) -> bool:
+    """Drop chunks that are in the journal, but not whole in the file; whether there were any."""
+    length, known = stream.seek(0, 2), len(record.chunks)
+    while record.chunks:
+        last = record.chunks[-1]
+        start = record.chunks[-2].end if len(record.chunks) > 1 else container.START
+        if last.end <= length:
+            stream.seek(start)
+            if zlib.crc32(stream.read(last.end - start)) == last.checksum:
+                break
+        record.chunks.pop()
+    return len(record.chunks) < known

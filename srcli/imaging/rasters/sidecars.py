@@ -1,0 +1,93 @@
+"""Small files beside an output: place on the map and whatever the picture itself cannot hold."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from srcli.imaging.rasters.disk import hidden_name, sync_file
+from srcli.imaging.rasters.georeference import world_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from srcli.imaging.rasters.output import OutputProfile
+
+_WORLD_SUFFIXES = {"png": ".pgw", "jpg": ".jgw"}
+# What other programs have put beside a file that had the same name: GDAL would take it for a part
+# of the new one, smaller copies of the old picture included.
+_STALE = (".aux.xml", ".ovr", ".msk")
+
+
+def make_folder(target: Path) -> Path:
+    """Make an empty hidden folder beside an output, for files that will stand beside it.
+
+    Args:
+        target: The output.
+    """
+    remove_folder(target)
+    folder = hidden_name(target, ".parts")
+    folder.mkdir()
+    return folder
+
+
+def remove_folder(target: Path) -> None:
+    """Remove the hidden folder of an output, if there is one.
+
+    Args:
+        target: The output.
+    """
+    shutil.rmtree(hidden_name(target, ".parts"), ignore_errors=True)
+
+
+def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) -> None:
+    """Write small files under the names that they will have.
+
+    Args:
+        folder: Where to.
+        target: The output.
+        sidecars: As ``Template.sidecars``: what follows the output's name, or ``"*"`` and what
+            follows its name without suffix; contents.
+    """
+    for key, data in sidecars.items():
+        name = target.stem + key[1:] if key.startswith("*") else target.name + key
+        (folder / name).write_bytes(data)
+
+
+def place_on_map(output: OutputProfile) -> dict[str, bytes]:
+    """World file and coordinate system for pictures that cannot hold them; see ``write_sidecars``.
+
+    Args:
+        output: What was written.
+    """
+    if output.format not in _WORLD_SUFFIXES or output.transform is None:
+        return {}
+    found = {"*" + _WORLD_SUFFIXES[output.format]: world_file(output.transform).encode("ascii")}
+    if output.crs:
+        from rasterio.errors import CRSError
+
+        try:
+            text = output.crs.to_wkt(version="WKT1_ESRI")
+        except CRSError:
+            return found  # a system that this form cannot express; it stands in .aux.xml
+        found["*.prj"] = text.encode("utf-8")
+    return found
+
+
+def move_sidecars(folder: Path | None, target: Path) -> None:
+    """Give small files their final names, and remove those of an earlier file of that name.
+
+    Args:
+        folder: Where they are; None if there are none.
+        target: The output.
+    """
+    made = [] if folder is None else sorted(folder.iterdir())
+    names = {file.name for file in made}
+    for suffix in _STALE:
+        if target.name + suffix not in names:
+            target.with_name(target.name + suffix).unlink(missing_ok=True)
+    for file in made:
+        if file.name != target.name:
+            sync_file(file)
+            file.replace(target.with_name(file.name))

@@ -1,0 +1,137 @@
+"""Tell rasters from photographs: by their tags, the files beside them, or who can read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srcli.errors import PictureError
+from srcli.imaging import tiff
+from srcli.imaging.formats import format_of_content
+from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start
+from srcli.imaging.opening import LARGEST_AREA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import IO
+
+RASTER_SUFFIXES = frozenset(
+    {
+        ".vrt", ".gtiff", ".gtif", ".jp2", ".j2k", ".jpf", ".jpx", ".img", ".mrf", ".ntf", ".nitf",
+        ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
+        ".sdat", ".bag", ".gti",
+    }
+)  # fmt: skip
+"""Lower-case suffixes that a walk over a folder picks up besides those of photographs; only those
+that seldom stand for anything else. Files named one by one may have any."""
+
+# Formats of photographs that GDAL reads too, with the files beside them that say where they lie.
+_PLACED = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
+_PLACES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform")
+
+_SIGNS = {
+    33550: "a place on the map (GeoTIFF)",
+    33922: "a place on the map (GeoTIFF)",
+    34264: "a place on the map (GeoTIFF)",
+    34735: "a coordinate system (GeoTIFF)",
+    50844: "a sensor model (RPC)",
+    42112: "GDAL's tags",
+    42113: "a nodata value",
+}
+_WIDTH, _HEIGHT, _BITS, _SAMPLES, _FORMAT = 256, 257, 258, 277, 339
+
+
+def raster_reason(path: Path) -> str | None:
+    """Say why a file should be read as a raster and not as a photograph.
+
+    Headers and names of files beside it decide; of formats that are no photograph's, GDAL is asked
+    whether it opens the file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it has that photographs have not, in words; None if it is a photograph, or nothing
+        that can be read at all.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(64)
+            name = format_of_content(head)
+            reason = _tiff_reason(path, stream) if name == "tif" else None
+    except OSError:
+        return None
+    if reason is None and name in _PLACED:
+        return _beside(path)
+    if name is not None:
+        return reason
+    return _opened(path) if head else None
+
+
+def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
+    def read(at: int, length: int) -> bytes:
+        stream.seek(at)
+        return stream.read(length)
+
+    try:
+        layout, first = read_start(read(0, 16))
+        entries, _ = read_directory(read, first, layout)
+    except ValueError:
+        return None  # damaged: the way of photographs tells of it
+    tags = {entry.tag: entry for entry in entries}
+    for tag, reason in _SIGNS.items():
+        if tag in tags:
+            return reason
+    samples, bits, kind = (_first(tags, tag, layout) for tag in (_SAMPLES, _BITS, _FORMAT))
+    if kind == 3 and bits == 64:
+        return "64-bit floats"
+    if _first(tags, _WIDTH, layout) * _first(tags, _HEIGHT, layout) > LARGEST_AREA:
+        return "more pixels than a photograph"
+    try:
+        tiff.read_header(path, stream)
+    except PictureError:
+        return f"{samples} band(s) of {bits} bits, of a kind that photographs have not"
+    except ValueError:
+        return None
+    return None
+
+
+def _first(tags: dict[int, Entry], tag: int, layout: Layout) -> int:
+    return int(numbers(tags[tag], layout)[0]) if tag in tags else 1
+
+
+def _beside(path: Path) -> str | None:
+    """What a file beside a picture says of its place on the map."""
+    ending = path.suffix.lower().removeprefix(".")
+    worlds = ["wld"] if not ending else ["wld", f"{ending[0]}{ending[-1]}w", f"{ending}w"]
+    for world in worlds:
+        for suffix in (f".{world}", f".{world.upper()}"):
+            if _is_world(path.with_suffix(suffix)):
+                return f"a place on the map ({path.with_suffix(suffix).name})"
+    extra = path.with_name(f"{path.name}.aux.xml")
+    try:
+        with extra.open("rb") as stream:
+            text = stream.read(2**20)
+    except OSError:
+        return None
+    return f"a place on the map ({extra.name})" if any(one in text for one in _PLACES) else None
+
+
+def _is_world(path: Path) -> bool:
+    """Whether a file is a world file: six numbers, one a line."""
+    try:
+        with path.open("rb") as stream:
+            words = stream.read(1024).split()
+        return len([float(word) for word in words[:6]]) == 6
+    except (OSError, ValueError):
+        return False
+
+
+def _opened(path: Path) -> str | None:
+    from srcli.imaging.rasters.opening import open_raster
+
+    try:
+        dataset = open_raster(path)
+    except PictureError:
+        return None
+    with dataset:
+        return f"a format of GDAL ({dataset.driver})"

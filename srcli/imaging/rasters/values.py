@@ -1,0 +1,122 @@
+"""Which values of a raster a network sees as black and white: the same ones for the whole file."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.errors import UsageError
+from srcli.imaging.rasters.decoding import Decoder
+from srcli.imaging.rasters.sampling import places
+from srcli.ports.values import Values
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.layout import Layout
+    from srcli.ports.image import Window
+
+    Array = NDArray[Any]
+
+MOST_SAMPLES = 2**22
+"""Values that are looked at, of all bands together."""
+_ENOUGH = 10_000
+_FEW_BLOCKS, _MANY_BLOCKS = 256, 2048
+# Percent of the values that are taken for outliers, on each side, and the part of the range that
+# is added on each side. Values outside are kept, but the network does not work on them; a margin
+# leaves most of the outliers to it, at little cost in contrast.
+_OUTLIERS = 0.1
+_MARGIN = 0.1
+
+
+def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> tuple[Values, str]:
+    """Choose the values that become 0 and 1 for the network.
+
+    ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats that lie there already, and else the range
+    of nearly all valid pixels. It looks at the whole window if that is small, at overviews of
+    large files, at blocks spread over those that have none; the same ones each time.
+
+    Args:
+        info: The file.
+        layout: Which bands.
+        window: The part that is enlarged.
+        spec: ``auto``; ``dtype`` for all that the dtype holds (0 to 1 for floats); or two numbers,
+            ``LO,HI``.
+
+    Returns:
+        The values, and what to tell the user of them; empty if nothing was decided.
+
+    Raises:
+        UsageError: If ``spec`` is none of these.
+        PictureError: If the file is damaged.
+    """
+    dtype = np.dtype(layout.dtype)
+    if spec not in ("auto", "dtype"):
+        low, high = _two_numbers(spec)
+        return Values(dtype=dtype, low=low, high=high), ""
+    low, high = (0.0, 1.0) if dtype.kind == "f" else _limits(dtype)
+    if spec == "dtype" or dtype == np.uint8:
+        return Values(dtype=dtype, low=low, high=high), ""
+    samples = _samples(info, layout, window)
+    why = "found from the pixels" if samples.size else "no valid pixel was found"
+    if samples.size and (dtype.kind != "f" or samples.min() < 0 or samples.max() > 1):
+        low, high = _range(samples)
+    words = f"values {low:.6g} to {high:.6g} are black to white ({why}); --range changes that"
+    return Values(dtype=dtype, low=low, high=high), words
+
+
+def _two_numbers(spec: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in spec.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"--range {spec}: give auto, dtype, or two numbers LO,HI with LO < HI")
+    return low, high
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    limits = np.iinfo(dtype)
+    return float(limits.min), float(limits.max)
+
+
+def _samples(info: RasterInfo, layout: Layout, window: Window) -> Array:
+    """Valid values of all colour bands."""
+    decoder = Decoder(info, layout)
+    try:
+        samples = np.empty(0, layout.dtype)
+        for blocks in (_FEW_BLOCKS, _MANY_BLOCKS):
+            most = MOST_SAMPLES // layout.channels
+            found = []
+            for place, shape in places(info, window, pixels=most, blocks=blocks):
+                piece = decoder.interpret(*decoder.load(place, shape))
+                valid = np.True_ if piece.valid is None else piece.valid
+                found.append(piece.pixels[np.broadcast_to(valid, piece.pixels.shape)])
+            samples = np.concatenate(found)
+            if samples.size >= _ENOUGH:
+                break
+    finally:
+        decoder.close()
+    return samples
+
+
+def _range(samples: Array) -> tuple[float, float]:
+    """The range of nearly all samples, a little wider; never empty, never beyond the samples."""
+    whole = samples.dtype.kind != "f"
+    ends = np.array([samples.min(), samples.max()], np.float64)
+    # quarters keep differences of the largest floats finite
+    bottom, top = ends.clip(-np.finfo(np.float64).max / 4, np.finfo(np.float64).max / 4)
+    low, high = np.percentile(samples.astype(np.float64, copy=False), [_OUTLIERS, 100 - _OUTLIERS])
+    low, high = max(low, bottom), min(high, top)
+    margin = _MARGIN * (high - low)
+    low, high = max(low - margin, bottom), min(high + margin, top)
+    if not low < high:  # nearly all pixels are equal
+        low, high = bottom, top
+    if not low < high:  # all are
+        high = low + max(1.0, abs(low))
+    if whole:
+        low, high = math.floor(low), math.ceil(high)
+    return float(low), float(high)

@@ -1,0 +1,40 @@
+"""Which files go the way of rasters, by windows on disk, and which are photographs in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srcli.errors import LargePictureError, PictureError
+from srcli.imaging.headers import read_header
+from srcli.imaging.rasters.signs import raster_reason
+
+if TYPE_CHECKING:
+    from srcli.pipelines.plan import Item
+    from srcli.pipelines.upscale_options import UpscaleOptions
+
+LARGEST_PHOTOGRAPH = 400_000_000
+"""Output pixels; what is larger is not held in memory. One number, so that results do not depend
+on the machine."""
+
+
+def goes_by_rasters(item: Item, options: UpscaleOptions) -> bool:
+    """Whether an input is read by windows.
+
+    That is so for everything with a place on the map and for what photographs cannot be (see
+    ``raster_reason``), where options of rasters are given, and for pictures that are too large.
+    A picture that EXIF turns is always a photograph: windows on disk cannot be turned.
+
+    Args:
+        item: The input.
+        options: Scale, and what was asked for.
+    """
+    if options.raster.asked_for or raster_reason(item.source) is not None:
+        return True
+    try:
+        header = read_header(item.source)
+    except LargePictureError:
+        return True
+    except PictureError:
+        return False  # the way of photographs says why
+    pixels = header.height * header.width * options.scale**2
+    return pixels > LARGEST_PHOTOGRAPH and header.orientation == 1 and header.format != "gif"

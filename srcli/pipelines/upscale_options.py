@@ -1,0 +1,26 @@
+"""Everything that ``srx upscale`` can be told, apart from the files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from srcli.pipelines.engines import EngineOptions
+from srcli.pipelines.plan import Naming
+from srcli.pipelines.rasters.options import RasterOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleOptions:
+    """Model, scale, tiling, naming, machine; what only rasters have stands apart."""
+
+    model: str = "g-idrn"
+    scale: int = 4
+    tile: int | None = None
+    """Input pixels; None takes the model's."""
+    overlap: int | None = None
+    workers: int = 2
+    """Reading and writing threads."""
+    quality: int | None = None
+    naming: Naming = field(default_factory=Naming)
+    raster: RasterOptions = field(default_factory=RasterOptions)
+    engine: EngineOptions = field(default_factory=EngineOptions)

@@ -1,0 +1,172 @@
+"""Creation options: defaults, what the input had, what the user wants, what formats refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.creation import (
+    OutputOptions,
+    Shape,
+    check_format,
+    copy_options,
+    is_no,
+    rows_options,
+)
+
+RGB = Shape(height=4000, width=6000, bands=3, dtype="uint8", rgb=True, alpha=False)
+
+
+def rows(shape=RGB, compression=None, icc=None, **creation):
+    return rows_options(shape, OutputOptions(creation=creation), compression, icc)
+
+
+def test_a_photograph_gets_tiles_deflate_and_differences():
+    assert rows() == {
+        "COMPRESS": "DEFLATE",
+        "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": "RGB",
+        "BIGTIFF": "IF_SAFER",
+        "PREDICTOR": "2",
+        "TILED": "YES",
+        "BLOCKXSIZE": "512",
+        "BLOCKYSIZE": "512",
+    }
+
+
+@pytest.mark.parametrize(
+    ("had", "gets", "predictor"),
+    [
+        (None, "DEFLATE", "2"),
+        ("LZW", "LZW", "2"),
+        ("ZSTD", "ZSTD", "2"),
+        ("LERC_ZSTD", "LERC_ZSTD", None),
+        ("LZMA", "LZMA", None),
+        ("PACKBITS", "DEFLATE", "2"),
+        ("JPEG", "DEFLATE", "2"),
+        ("WEBP", "DEFLATE", "2"),
+    ],
+)
+def test_lossless_compression_is_kept_and_a_lossy_one_is_not(had, gets, predictor):
+    options = rows(compression=had)
+    assert (options["COMPRESS"], options.get("PREDICTOR")) == (gets, predictor)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_get_the_predictor_for_floats(dtype):
+    assert rows(replace(RGB, dtype=dtype))["PREDICTOR"] == "3"
+
+
+def test_the_user_wins_and_may_write_lower_case():
+    options = rows(compression="LZW", compress="zstd", predictor="1", BlockXSize="256")
+    assert (options["COMPRESS"], options["PREDICTOR"]) == ("zstd", "1")
+    assert (options["BLOCKXSIZE"], options["BLOCKYSIZE"]) == ("256", "512")
+
+
+def test_jpeg_of_colours_is_ycbcr_and_of_others_not():
+    assert rows(COMPRESS="JPEG")["PHOTOMETRIC"] == "YCBCR"
+    assert rows(replace(RGB, rgb=False), COMPRESS="JPEG")["PHOTOMETRIC"] == "MINISBLACK"
+    assert rows(COMPRESS="JPEG", INTERLEAVE="BAND")["PHOTOMETRIC"] == "RGB"
+    assert "PREDICTOR" not in rows(COMPRESS="JPEG")
+
+
+@pytest.mark.parametrize(
+    ("width", "bands", "dtype", "side"),
+    [(6000, 3, "uint8", "512"), (200_000, 3, "uint8", "256"), (20_000, 8, "float64", "256"),
+     (40, 3, "uint8", "48"), (1, 1, "uint8", "16")],
+)  # fmt: skip
+def test_blocks_are_smaller_where_rows_are_long_or_the_picture_is_small(width, bands, dtype, side):
+    shape = replace(RGB, width=width, height=min(width, 900), bands=bands, dtype=dtype)
+    assert rows(shape)["BLOCKXSIZE"] == rows(shape)["BLOCKYSIZE"] == side
+
+
+def test_strips_have_a_height_of_their_own():
+    options = rows(TILED="NO")
+    assert options["TILED"] == "NO"
+    assert "BLOCKXSIZE" not in options
+    assert int(options["BLOCKYSIZE"]) % 16 == 0
+
+
+def test_a_profile_is_embedded():
+    assert rows(icc=b"abc")["SOURCE_ICC_PROFILE"] == "YWJj"
+
+
+@pytest.mark.parametrize(
+    "creation",
+    [{"BIGTIFF": "maybe"}, {"BLOCKXSIZE": "wide"}, {"BLOCKYSIZE": "-16"},
+     {"STREAMABLE_OUTPUT": "YES"}, {"COPY_SRC_OVERVIEWS": "YES"}],
+)  # fmt: skip
+def test_options_that_mean_nothing_here_are_refused(creation):
+    with pytest.raises(UsageError, match=f"--co {next(iter(creation))}=") as error:
+        rows(**creation)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "wanted"),
+    [
+        (OutputOptions(), RGB, {}),
+        (OutputOptions(format="png"), RGB, {}),
+        (OutputOptions(format="jpg"), RGB, {"QUALITY": "95"}),
+        (OutputOptions(format="jpg", creation={"quality": "80"}), RGB, {"QUALITY": "80"}),
+    ],
+)
+def test_copies_get_the_users_options(options, shape, wanted):
+    assert copy_options(shape, options, None, None) == wanted
+
+
+def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
+    options = copy_options(RGB, OutputOptions(cog=True, creation={"LEVEL": "9"}), "ZSTD", None)
+    assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("ZSTD", "YES", "9")
+
+
+def test_what_is_soon_thrown_away_is_written_quickly_whatever_the_user_wants_of_the_copy():
+    options = rows_options(RGB, OutputOptions(cog=True, creation={"COMPRESS": "JPEG"}), None, None)
+    assert (options["COMPRESS"], options["ZLEVEL"]) == ("DEFLATE", "1")
+    assert rows_options(RGB, OutputOptions(format="png"), None, None)["TILED"] == "NO"
+
+
+@pytest.mark.parametrize(
+    ("fmt", "change", "words"),
+    [
+        ("png", {"dtype": "float32"}, "uint8 or uint16 values, not float32"),
+        ("jpg", {"dtype": "uint16"}, "uint8 values, not uint16"),
+        ("png", {"bands": 4}, "1 or 3 bands, not 4"),
+        ("jpg", {"bands": 2}, "1 or 3 bands, not 2"),
+        ("jpg", {"width": 65_501}, "65,500 pixels a side, not 65501x4000"),
+        ("png", {"height": 1_000_001}, "1,000,000 pixels a side"),
+    ],
+)
+def test_formats_say_what_they_cannot_hold(fmt, change, words):
+    with pytest.raises(PictureError, match=words) as error:
+        check_format(Path("in.tif"), OutputOptions(format=fmt), replace(RGB, **change))
+    assert str(error.value).startswith("in.tif: ")
+    assert "--format tif" in str(error.value)
+
+
+@pytest.mark.parametrize("bands", [4, 2])
+def test_alpha_does_not_count_as_a_band(bands):
+    shape = replace(RGB, bands=bands, alpha=True)
+    assert check_format(Path("a.tif"), OutputOptions(format="png"), shape) == "png"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [OutputOptions(format="png", cog=True), OutputOptions(format="jpg", overviews=True)],
+)  # fmt: skip
+def test_options_that_contradict_each_other_are_refused(options):
+    with pytest.raises(UsageError, match=options.format):
+        check_format(Path("a.tif"), options, RGB)
+
+
+def test_other_formats_are_refused_with_what_to_do():
+    with pytest.raises(PictureError, match="not as webp; take --format tif"):
+        check_format(Path("a.tif"), OutputOptions(format="webp"), RGB)
+
+
+@pytest.mark.parametrize(("word", "no"), [("NO", True), ("off", True), ("0", True), ("YES", False)])
+def test_gdals_words_for_no(word, no):
+    assert is_no(word) is no

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image, ImageCms
+from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
+from rasterio.transform import Affine
+from scipy.io import netcdf_file
+
+from srcli.errors import PictureError
+from srcli.imaging.rasters.info import look, nodata_of
+
+SOURCE = (
+    '<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+    "<SourceBand>{band}</SourceBand></SimpleSource>"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "bands", "block", "overviews"),
+    [
+        ("landsat_rgb_uint8_nodata_utm18", (718, 791), 3, (3, 791), ()),
+        ("naip_rgbn_uint8_utm14", (723, 934), 4, (512, 512), (2,)),
+        ("satellite_rgb_uint16_utm18", (790, 779), 3, (256, 256), (2, 4)),
+    ],
+)
+def test_real_files_are_told_as_rasterio_tells_them(srx_data, name, size, bands, block, overviews):
+    path = srx_data / "geotiff" / f"{name}.tif"
+    info = look(path)
+    assert (info.height, info.width, len(info.bands)) == (*size, bands)
+    assert (info.block_height, info.block_width) == block
+    assert info.overviews == overviews
+    assert (info.mask, info.interleave, info.driver) == ("nodata", "pixel", "GTiff")
+    with rasterio.open(path) as file:
+        assert info.crs == file.crs
+        assert info.transform == file.transform
+        assert info.has_transform
+        assert [band.dtype for band in info.bands] == list(file.dtypes)
+        assert [band.nodata for band in info.bands] == list(file.nodatavals)
+        assert [band.interpretation for band in info.bands] == [c.name for c in file.colorinterp]
+    assert info.tags[""]["AREA_OR_POINT"] == "Area"
+    assert not [key for key in info.tags[""] if key.startswith("OVR_")]
+    assert set(info.tags) == {""}
+
+
+def test_what_bands_say_is_kept_and_statistics_are_not(save, noise):
+    def describe(file):
+        file.descriptions = ("height", "")
+        file.units = ("m", "")
+        file.scales, file.offsets = (0.1, 1.0), (5.0, 0.0)
+        file.update_tags(1, STATISTICS_MEAN="3", kind="model")
+        file.update_tags(
+            TIFFTAG_SOFTWARE="a program", TIFFTAG_MINSAMPLEVALUE="1", AREA_OR_POINT="Point"
+        )
+        file.update_tags(ns="mine", a="b")
+
+    info = look(save("a.tif", noise((9, 7, 2), np.int16), then=describe, nodata=-32768))
+    first, second = info.bands
+    assert (first.description, first.unit, first.scale, first.offset) == ("height", "m", 0.1, 5.0)
+    assert (second.description, second.unit, second.scale, second.offset) == (None, None, 1.0, 0.0)
+    assert first.tags == {"kind": "model"}
+    assert info.tags["mine"] == {"a": "b"}
+    assert info.tags[""] == {"TIFFTAG_SOFTWARE": "a program", "AREA_OR_POINT": "Point"}
+    assert first.nodata == second.nodata == -32768
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(0.4, 0.3, 10.0, 0.3, -0.4, 20.0),  # rotated
+        Affine(2.0, 0.0, 10.0, 0.0, 2.0, 20.0),  # south up
+        Affine(1.0, 0.0, 0.0, 0.0, -1.0, 0.0),
+    ],
+)
+def test_transforms_of_all_kinds(save, noise, transform):
+    info = look(save("a.tif", noise((5, 6)), transform=transform))
+    assert info.transform.almost_equals(transform)
+    assert info.has_transform
+
+
+def test_a_file_without_a_place_gives_no_warning(save, noise):
+    info = look(save("a.tif", noise((5, 6)), crs=None, transform=None))
+    assert not info.has_transform
+    assert info.transform == Affine.identity()
+    assert (info.crs, info.gcps, info.gcps_crs, info.rpcs) == (None, (), None, None)
+
+
+def test_control_points(save, noise):
+    points = [
+        GroundControlPoint(row=r, col=c, x=10.0 + c, y=20.0 - r, z=1.0)
+        for r, c in [(0, 0), (0, 6), (5, 0), (5, 6)]
+    ]
+    there = (points, rasterio.CRS.from_epsg(4326))
+    info = look(
+        save(
+            "a.tif",
+            noise((5, 6)),
+            crs=None,
+            transform=None,
+            then=lambda file: setattr(file, "gcps", there),
+        )
+    )
+    assert [(p.row, p.col, p.x, p.y, p.z) for p in info.gcps] == [
+        (p.row, p.col, p.x, p.y, p.z) for p in points
+    ]
+    assert info.gcps_crs == rasterio.CRS.from_epsg(4326)
+    assert not info.has_transform
+    assert info.crs is None
+
+
+def test_sensor_models(save, noise):
+    ones = [1.0, *[0.0] * 19]
+    rpcs = RPC(
+        height_off=1.0, height_scale=2.0, lat_off=3.0, lat_scale=4.0, line_den_coeff=ones,
+        line_num_coeff=ones, line_off=5.0, line_scale=6.0, long_off=7.0, long_scale=8.0,
+        samp_den_coeff=ones, samp_num_coeff=ones, samp_off=9.0, samp_scale=10.0,
+    )  # fmt: skip
+    path = save(
+        "a.tif",
+        noise((5, 6)),
+        crs=None,
+        transform=None,
+        then=lambda file: setattr(file, "rpcs", rpcs),
+    )
+    info = look(path)
+    assert info.rpcs is not None
+    assert (info.rpcs.line_off, info.rpcs.samp_scale) == (5.0, 10.0)
+    assert "RPC" not in info.tags
+
+
+def test_every_kind_of_mask_is_told(save, save_vrt, noise):
+    rgb = noise((30, 20, 3))
+    internal = save("internal.tif", rgb, then=lambda file: file.write_mask(rgb[:, :, 0] > 9))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="NO"):
+        beside = save("beside.tif", rgb, then=lambda file: file.write_mask(rgb[:, :, 0] > 9))
+    assert (beside.parent / "beside.tif.msk").exists()
+    alpha = save("alpha.tif", noise((30, 20, 4)), photometric="RGB", alpha="YES")
+    both = save("both.tif", noise((30, 20, 4)), photometric="RGB", alpha="YES", nodata=3)
+    values = save("values.tif", rgb, then=lambda file: file.update_tags(NODATA_VALUES="1 2 3"))
+    source = SOURCE.format(name="internal.tif", band=1)
+    mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
+    band = save_vrt("band.vrt", 20, 30, [("Byte", source + mask), ("Byte", source)])
+    found = {path.name: look(path).mask for path in (internal, beside, alpha, both, values, band)}
+    assert found == {
+        "internal.tif": "dataset",
+        "beside.tif": "dataset",
+        "alpha.tif": "alpha",
+        "both.tif": "nodata",
+        "values.tif": "dataset",
+        "band.vrt": "band",
+    }
+    assert look(save("none.tif", rgb)).mask == "none"
+    assert "NODATA_VALUES" not in look(values).tags.get("", {})
+
+
+def test_palettes(save):
+    def colour(file):
+        file.write_colormap(1, {0: (1, 2, 3, 255), 7: (255, 0, 9, 255)})
+
+    info = look(save("a.tif", np.full((4, 5), 7, np.uint8), then=colour, photometric="palette"))
+    assert info.palette is not None
+    assert (info.palette[0], info.palette[7]) == ((1, 2, 3, 255), (255, 0, 9, 255))
+    assert info.bands[0].interpretation == "palette"
+
+
+def test_compression_layout_and_profile(tmp_path, save, noise):
+    planar = look(
+        save(
+            "a.tif",
+            noise((64, 64, 3)),
+            compress="lzw",
+            interleave="band",
+            tiled=True,
+            blockxsize=32,
+            blockysize=16,
+        )
+    )
+    assert (planar.compression, planar.interleave) == ("LZW", "band")
+    assert (planar.block_height, planar.block_width) == (16, 32)
+    plain = look(save("b.tif", noise((64, 64, 3))))
+    assert (plain.compression, plain.icc) == (None, None)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(noise((8, 8, 3))).save(tmp_path / "c.jpg", icc_profile=profile)
+    jpeg = look(tmp_path / "c.jpg")
+    assert (jpeg.compression, jpeg.icc) == ("JPEG", profile)
+    with rasterio.open(
+        save("d.tif", noise((8, 8, 3)), photometric="ycbcr", compress="jpeg")
+    ) as file:
+        assert "YCbCr" in file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"]
+    assert look(tmp_path / "d.tif").compression == "JPEG"
+    text = base64.b64encode(profile).decode()
+    assert look(save("e.tif", noise((8, 8, 3)), source_icc_profile=text)).icc == profile
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "uint64", "int64", "complex_int16"])
+def test_kinds_of_numbers_that_are_not_read(save_vrt, save, noise, dtype):
+    save("a.tif", noise((4, 5)))
+    names = {
+        "complex64": "CFloat32",
+        "complex_int16": "CInt16",
+        "uint64": "UInt64",
+        "int64": "Int64",
+    }
+    path = save_vrt("a.vrt", 5, 4, [(names[dtype], SOURCE.format(name="a.tif", band=1))])
+    with pytest.raises(PictureError, match=rf"a\.vrt: .*{dtype}.*convert"):
+        look(path)
+
+
+def test_bands_of_several_kinds_are_told(save, save_vrt, noise):
+    save("a.tif", noise((4, 5)))
+    source = SOURCE.format(name="a.tif", band=1)
+    path = save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)])
+    assert [band.dtype for band in look(path).bands] == ["uint8", "float32"]
+
+
+def test_several_rasters_in_a_file_are_named(tmp_path):
+    path = tmp_path / "several.nc"
+    with netcdf_file(path, "w") as file:
+        for axis, length in (("y", 4), ("x", 5)):
+            file.createDimension(axis, length)
+        for name in ("heat", "rain"):
+            file.createVariable(name, np.float32, ("y", "x"))[:] = 1
+    with pytest.raises(PictureError, match=r"several\.nc: holds 2 rasters \(heat, rain\)"):
+        look(path)
+
+
+def test_further_pages_are_told(tmp_path, noise):
+    pages = [Image.fromarray(noise((6, 7), seed=seed)) for seed in range(3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert look(tmp_path / "a.tif").notes == ("holds 3 pictures: only the first is used",)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "no such file"), (b"", "GDAL cannot open it"), (b"words", "GDAL cannot open it")],
+)
+def test_files_that_cannot_be_opened(tmp_path, content, words):
+    path = tmp_path / "a?b#c.tif"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(PictureError) as caught:
+        look(path)
+    assert str(caught.value).startswith(f"{path}: {words}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_raster(tmp_path):
+    with pytest.raises(PictureError, match="is a folder"):
+        look(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stated", "held"),
+    [
+        ("uint8", 0.0, 0.0),
+        ("uint8", 255.0, 255.0),
+        ("uint8", -9999.0, None),
+        ("uint8", 1.5, None),
+        ("uint16", float("nan"), None),
+        ("int16", -32768.0, -32768.0),
+        ("uint32", 4294967295.0, 4294967295.0),
+        ("float32", 1e20, float(np.float32(1e20))),
+        ("float64", 1e20, 1e20),
+        ("float32", None, None),
+        ("int8", None, None),
+    ],
+)
+def test_nodata_as_the_dtype_holds_it(dtype, stated, held):
+    assert nodata_of(dtype, stated) == held
+
+
+def test_nodata_that_is_not_a_number_stays():
+    found = nodata_of("float32", float("nan"))
+    assert found is not None
+    assert np.isnan(found)
+
+
+def test_nodata_that_cannot_occur_is_told(save, save_vrt, noise):
+    save("a.tif", noise((4, 5)))
+    source = "<NoDataValue>1.5</NoDataValue>" + SOURCE.format(name="a.tif", band=1)
+    info = look(save_vrt("a.vrt", 5, 4, [("Byte", source)]))
+    assert info.bands[0].nodata is None
+    assert info.notes == ("band 1: nodata value 1.5 cannot occur in uint8: left out",)

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from srcli.errors import PictureError
+from srcli.imaging.rasters import masking
+from srcli.imaging.rasters.info import look
+from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.masking import MaskedSink
+from srcli.imaging.rasters.nodata import beside
+from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.windows import choose_window
+from srcli.imaging.resize import resize
+from srcli.ports.image import Window
+
+
+class Rows:
+    """A writer that keeps everything."""
+
+    def __init__(self):
+        self.tops, self.pixels, self.alphas, self.masks = [], [], [], []
+
+    def write(self, top, pixels, *, alpha=None, mask=None):
+        self.tops.append(top)
+        self.pixels.append(pixels.copy())
+        self.alphas.append(alpha)
+        self.masks.append(mask)
+
+    @property
+    def image(self):
+        assert self.tops == [0, *np.cumsum([len(one) for one in self.pixels])[:-1]]
+        return np.concatenate(self.pixels)
+
+    @property
+    def alpha(self):
+        return np.concatenate(self.alphas)
+
+    @property
+    def mask(self):
+        return np.concatenate(self.masks)
+
+
+@pytest.fixture
+def send():
+    """Send an enlarged image through the sink: ``send(path, image, scale=, rows=, srcwin=)``."""
+
+    def run(path, image=None, *, scale=2, rows=7, srcwin=None, bands=None):
+        info, writer = look(path), Rows()
+        window, _ = choose_window(info, srcwin=srcwin)
+        with RasterSource(info, choose_layout(info, bands=bands), window) as source:
+            sink = MaskedSink(writer, source, scale)
+            if image is None:
+                shape = (source.height * scale, source.width * scale, source.channels)
+                image = np.full(shape, 77, source.dtype)
+            before = image.copy()
+            for top in range(0, len(image), rows):
+                sink.write(top, image[top : top + rows])
+        np.testing.assert_array_equal(image, before)
+        return writer
+
+    return run
+
+
+def larger(array, scale):
+    return array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("rows", [1, 5, 7, 1000])
+def test_nodata_comes_back_pixel_by_pixel(save, noise, send, scale, rows):
+    pixels = noise((21, 17, 2), "int16") % 3
+    path = save("a.tif", pixels, nodata=1, tiled=True, blockxsize=16, blockysize=16)
+    out = send(path, scale=scale, rows=rows)
+    np.testing.assert_array_equal(out.image, np.where(larger(pixels, scale) == 1, 1, 77))
+    assert set(map(type, out.alphas + out.masks)) == {type(None)}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata"),
+    [
+        ("uint8", 0), ("uint8", 255), ("int8", -128), ("int16", -9999), ("uint16", 65535),
+        ("int32", -2147483648), ("uint32", 4294967295), ("float32", -9999.0), ("float32", 0.0),
+        ("float64", 1e20), ("float32", -3.4028234663852886e38),
+    ],
+)  # fmt: skip
+def test_values_that_happen_to_be_nodata_move_aside(save, send, dtype, nodata):
+    pixels = np.full((6, 5), 9, dtype)
+    pixels[2, 3] = nodata
+    image = np.full((12, 10, 1), nodata, dtype)
+    image[::2] = 50
+    out = send(save("a.tif", pixels, nodata=nodata), image).image
+    hole = larger(pixels == pixels[2, 3], 2)
+    assert (out[hole] == np.dtype(dtype).type(nodata)).all()
+    np.testing.assert_array_equal(out[::2][~hole[::2]], 50)
+    moved = np.dtype(dtype).type(beside(np.dtype(dtype), nodata))
+    np.testing.assert_array_equal(out[1::2][~hole[1::2]], moved)
+    assert moved != np.dtype(dtype).type(nodata)
+
+
+@pytest.mark.parametrize("nodata", [None, float("nan"), -5.0])
+def test_floats_that_were_no_number_are_none_again(save, noise, send, nodata):
+    pixels = noise((9, 8), "float32")
+    pixels[3, 4], pixels[5, 5] = np.nan, np.inf
+    out = send(save("a.tif", pixels, nodata=nodata)).image
+    hole = larger(~np.isfinite(pixels), 2)[..., None]
+    assert (out[~hole] == 77).all()
+    if nodata == -5:
+        assert (out[hole] == -5).all()
+    else:
+        assert np.isnan(out[hole]).all()
+
+
+def test_masks_are_enlarged_and_handed_on(save, noise, send):
+    mask = noise((21, 17), seed=1) > 99
+    path = save("a.tif", noise((21, 17, 3)), then=lambda file: file.write_mask(mask))
+    out = send(path, scale=3)
+    np.testing.assert_array_equal(out.mask, larger(mask, 3))
+    np.testing.assert_array_equal(
+        out.image, np.broadcast_to(np.where(larger(mask, 3), 77, 0)[..., None], (63, 51, 3))
+    )
+
+
+def test_a_mask_that_hides_nothing_is_handed_on_too(save, noise, send):
+    path = save("a.tif", noise((6, 5)), then=lambda file: file.write_mask(np.ones((6, 5), bool)))
+    out = send(path)
+    assert out.mask.shape == (12, 10)
+    assert out.mask.all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_alpha_is_enlarged_and_handed_on(save, noise, send, dtype):
+    pixels = noise((21, 17, 4), dtype)
+    pixels[:, :, 3] %= 3
+    out = send(save("a.tif", pixels, photometric="RGB", alpha="YES"), scale=3)
+    np.testing.assert_array_equal(out.alpha, larger(pixels[:, :, 3], 3))
+    assert out.alpha.dtype == dtype
+    there = larger(pixels[:, :, [3]], 3) > 0
+    np.testing.assert_array_equal(out.image, np.where(there, 77, np.zeros(3, dtype)))
+    assert out.masks[0] is None
+
+
+def test_alpha_takes_a_mask_in(save, noise, send):
+    pixels, mask = noise((12, 11, 4)) // 2 + 9, noise((12, 11), seed=1) > 99
+    path = save(
+        "a.tif", pixels, photometric="RGB", alpha="YES", then=lambda file: file.write_mask(mask)
+    )
+    out = send(path)
+    np.testing.assert_array_equal(out.alpha, larger(np.where(mask, pixels[:, :, 3], 0), 2))
+    np.testing.assert_array_equal(out.mask, larger(mask, 2))
+    assert out.alpha.dtype == np.uint8
+
+
+def test_palettes_with_nodata_get_alpha(save, noise, send):
+    indices = noise((12, 11)) % 3
+    path = save(
+        "a.tif",
+        indices,
+        then=lambda file: file.write_colormap(1, {0: (9, 9, 9, 255)}),
+        photometric="palette",
+        nodata=2,
+    )
+    out = send(path)
+    np.testing.assert_array_equal(out.alpha, np.where(larger(indices, 2) == 2, 0, 255))
+    np.testing.assert_array_equal(out.image[..., 1], np.where(larger(indices, 2) == 2, 0, 77))
+
+
+def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
+    pixels = noise((40, 30, 3)) % 3
+    path = save("a.tif", pixels, nodata=0)
+    whole = send(path, scale=4, rows=33).image
+    monkeypatch.setattr(masking, "_PART_BYTES", 30 * 4 * 3 * 9)
+    parts = send(path, scale=4, rows=33)
+    np.testing.assert_array_equal(parts.image, whole)
+    assert max(len(one) for one in parts.pixels) == 8
+    np.testing.assert_array_equal(whole, np.where(larger(pixels, 4) == 0, 0, 77))
+
+
+def test_windows_mark_what_is_in_them(save, noise, send):
+    pixels = noise((40, 30, 3)) % 3
+    out = send(save("a.tif", pixels, nodata=0), srcwin=(5, 7, 20, 22))
+    inner = larger(pixels[7:29, 5:25], 2)
+    np.testing.assert_array_equal(out.image, np.where(inner == 0, 0, 77))
+
+
+def test_rows_without_anything_to_mark_pass_as_they_are(save, noise, send):
+    image = noise((12, 10, 3))
+    out = send(save("a.tif", noise((6, 5, 3))), image)
+    np.testing.assert_array_equal(out.image, image)
+    assert (out.alphas[0], out.masks[0]) == (None, None)
+
+
+def test_an_input_that_vanishes_is_told(save, noise, send):
+    path = save("a.tif", noise((300, 60), "float32"), compress="deflate", blockysize=16)
+    path.write_bytes(path.read_bytes()[:40_000])
+    with pytest.raises(PictureError, match=r"a\.tif: rows"):
+        send(path)
+
+
+@pytest.mark.parametrize("nodata", [0, 65535])
+def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
+    """Beyond the filter's reach nothing changes; near a hole far less than with nodata left in."""
+    scale, reach = 4, 3
+    clean = astronaut.astype(np.uint16) * 200 + 1000
+    hole = np.zeros(clean.shape[:2], bool)
+    hole[30:70, 40:90] = True
+    hole[100:, 120:] = True
+    hole |= np.add.outer(np.arange(128), np.arange(160)) < 40
+    dirty = np.where(hole[:, :, None], nodata, clean).astype(np.uint16)
+    path = save("a.tif", dirty, nodata=nodata)
+    info = look(path)
+    window, _ = choose_window(info)
+    with RasterSource(info, choose_layout(info), window) as source:
+        filled = source.read(Window(top=0, left=0, height=128, width=160))
+
+    assert filled is not None
+    wanted, left_in = resize(clean, scale).astype(float), resize(dirty, scale).astype(float)
+    out = send(path, resize(filled, scale), scale=scale, rows=50).image
+    large = larger(hole, scale)
+    assert (out[large] == nodata).all()
+    assert (out[~large] != nodata).all()
+    out = out.astype(float)
+    grown = hole.copy()
+    for _ in range(reach):
+        grown[1:] |= grown[:-1].copy()
+        grown[:-1] |= grown[1:].copy()
+        grown[:, 1:] |= grown[:, :-1].copy()
+        grown[:, :-1] |= grown[:, 1:].copy()
+    far, near = larger(~grown, scale), larger(grown & ~hole, scale)
+    assert far.any()
+    np.testing.assert_allclose(out[far], wanted[far], atol=1)
+    halo, before = np.abs(out - wanted)[near].mean(), np.abs(left_in - wanted)[near].mean()
+    assert halo < before / 5
+    assert np.abs(out - wanted)[near].max() < np.abs(left_in - wanted)[near].max() / 2

@@ -1,0 +1,168 @@
+"""What an output keeps of its input."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import ImageCms
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine
+
+from srcli.imaging.rasters.info import look
+from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.output import OutputOptions, disk_needed, make_output
+from srcli.ports.image import Window
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PIXELS = np.zeros((30, 40, 3), np.uint8)
+
+
+def plan(path, scale=2, bands=None, **options):
+    info = look(path)
+    window = Window(top=4, left=6, height=20, width=30)
+    layout = choose_layout(info, bands=bands)
+    return make_output(info, layout, window, scale, OutputOptions(**options))
+
+
+def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
+    def describe(file):
+        file.descriptions = ("first", "second", "third")
+        file.units = ("m", "K", "s")
+        file.scales, file.offsets = (1, 2, 3), (4, 5, 6)
+        file.update_tags(2, WAVELENGTH="0.6")
+        file.update_tags(ns="SURVEY", FLIGHT="7")
+        file.update_tags(TITLE="field", AREA_OR_POINT="Point")
+        file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red]
+
+    out = plan(save("a.tif", PIXELS, then=describe), bands=(3, 2))
+    assert [band.description for band in out.bands] == ["third", "second"]
+    assert [(band.unit, band.scale, band.offset) for band in out.bands] == [
+        ("s", 3, 6),
+        ("K", 2, 5),
+    ]
+    assert [band.interpretation for band in out.bands] == ["red", "green"]
+    assert dict(out.bands[1].tags) == {"WAVELENGTH": "0.6"}
+    assert out.tags["SURVEY"] == {"FLIGHT": "7"}
+    assert out.tags[""] == {"TITLE": "field", "AREA_OR_POINT": "Point"}
+
+
+def test_size_and_place(save):
+    out = plan(save("a.tif", PIXELS, nodata=7), scale=3)
+    assert (out.height, out.width, out.channels, out.dtype) == (60, 90, 3, "uint8")
+    assert out.transform is not None
+    assert tuple(out.transform)[:6] == (0.5 / 3, 0, 600_003.0, 0, -0.5 / 3, 5_099_998.0)
+    assert out.crs == rasterio.CRS.from_epsg(32633)
+    assert out.nodata == 7
+
+
+def test_without_a_place_there_is_none(save):
+    out = plan(save("a.tif", PIXELS, transform=None, crs=None))
+    assert (out.transform, out.crs, out.gcps, out.rpcs) == (None, None, (), None)
+
+
+def test_control_points_go_with_their_coordinate_system(save):
+    points = [GroundControlPoint(row=r, col=c, x=c, y=-r) for r, c in ((4, 6), (4, 36), (24, 6))]
+
+    def place(file):
+        file.gcps = (points, rasterio.CRS.from_epsg(4326))
+
+    out = plan(save("a.tif", PIXELS, transform=None, crs=None, then=place))
+    assert [(p.row, p.col) for p in out.gcps] == [(0, 0), (0, 60), (40, 0)]
+    assert out.gcps_crs == rasterio.CRS.from_epsg(4326)
+    assert out.transform is None
+
+
+def test_alpha_is_last_and_called_so(save):
+    pixels = np.zeros((30, 40, 4), np.uint16)
+    path = save("a.tif", pixels, photometric="RGB", alpha="unspecified")
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [*file.colorinterp[:3], ColorInterp.alpha]
+    out = plan(path)
+    assert out.alpha
+    assert (out.channels, out.bands[-1].interpretation, out.mask) == (3, "alpha", False)
+
+
+def test_a_palette_becomes_three_bands_without_its_words(save):
+    def describe(file):
+        file.write_colormap(1, {0: (1, 2, 3, 255), 1: (4, 5, 6, 255)})
+        file.update_tags(1, CLASSES="many")
+
+    out = plan(save("a.tif", PIXELS[:, :, :1], photometric="palette", nodata=1, then=describe))
+    assert [band.interpretation for band in out.bands] == ["red", "green", "blue", "alpha"]
+    assert out.alpha
+    assert not any(band.tags for band in out.bands)
+
+
+def test_a_mask_is_kept_in_a_tif_and_is_alpha_in_a_png(save):
+    def mask(file):
+        file.write_mask(np.eye(30, 40, dtype=bool))
+
+    path = save("a.tif", PIXELS, then=mask)
+    assert (plan(path).mask, plan(path).alpha) == (True, False)
+    png = plan(path, format="png")
+    assert (png.mask, png.alpha, len(png.bands)) == (False, True, 4)
+    assert plan(path, format="jpg").mask
+
+
+def test_a_jpeg_without_its_alpha_says_so(save):
+    pixels = np.zeros((30, 40, 4), np.uint8)
+    out = plan(save("a.tif", pixels, photometric="RGB", alpha="yes"), format="jpg")
+    assert (out.alpha, len(out.bands)) == (False, 3)
+    assert "alpha band is left out" in out.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("bands", "kept"), [(None, True), ((1, 2, 3), True), ((3, 2, 1), False), ((1,), False)]
+)
+def test_a_colour_profile_is_for_red_green_and_blue_in_that_order(save, bands, kept):
+    text = base64.b64encode(SRGB).decode()
+    out = plan(save("a.tif", PIXELS, photometric="RGB", SOURCE_ICC_PROFILE=text), bands=bands)
+    assert (out.creation.get("SOURCE_ICC_PROFILE") == text) is kept
+    assert any("profile" in note for note in out.notes) is not kept
+
+
+def test_the_compression_of_the_input_is_kept(save):
+    assert plan(save("a.tif", PIXELS, compress="lzw")).creation["COMPRESS"] == "LZW"
+
+
+@pytest.mark.parametrize(("scale", "factors"), [(2, ()), (8, ()), (9, (2,)), (40, (2, 4, 8))])
+def test_overviews_end_below_256_pixels(save, scale, factors):
+    path = save("a.tif", PIXELS)
+    assert plan(path, scale, overviews=True).overviews == factors
+    assert plan(path, scale).overviews == ()
+
+
+def test_disk_needed_is_an_upper_bound(save):
+    path = save("a.tif", PIXELS, then=lambda file: file.write_mask(np.eye(30, 40, dtype=bool)))
+    plain = disk_needed(plan(path, 100))
+    raw = 2000 * 3000 * 3
+    assert raw + 2000 * 3000 // 8 < plain < 1.25 * raw
+    with_overviews = disk_needed(plan(path, 100, overviews=True))
+    assert 1.33 < with_overviews / plain < 1.36
+    assert 1.9 < disk_needed(plan(path, 100, cog=True)) / with_overviews < 2.0
+
+
+@pytest.mark.parametrize("creation", [{}, {"TILED": "NO"}, {"BLOCKXSIZE": "512"}], ids=str)
+def test_a_file_without_compression_takes_no_more_disk_than_said(save, tmp_path, creation):
+    out = plan(save("a.tif", PIXELS), 33, creation={"COMPRESS": "NONE", **creation})
+    with rasterio.open(
+        tmp_path / "b.tif", "w", driver="GTiff", height=out.height, width=out.width, count=3,
+        dtype="uint8", transform=out.transform, **out.creation,
+    ) as file:  # fmt: skip
+        file.write(np.ones((3, out.height, out.width), np.uint8))
+    assert (tmp_path / "b.tif").stat().st_size <= disk_needed(out)
+
+
+def test_a_transform_counts_for_more_than_control_points(save):
+    from dataclasses import replace
+
+    info = look(save("a.tif", PIXELS))
+    point = GroundControlPoint(row=0, col=0, x=0, y=0)
+    info = replace(info, gcps=(point,), transform=Affine.scale(2, 3))
+    out = make_output(info, choose_layout(info), Window(top=0, left=0, height=3, width=4), 2)
+    assert out.gcps == ()
+    assert out.notes == ("ground control points left out: the transform says the same",)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters import values as module
+from srcli.imaging.rasters.decoding import Decoder
+from srcli.imaging.rasters.info import look
+from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.values import find_values
+from srcli.imaging.rasters.windows import choose_window
+
+
+def find(path, spec="auto", srcwin=None, bands=None):
+    info = look(path)
+    layout = choose_layout(info, bands=bands)
+    window, _ = choose_window(info, srcwin=srcwin)
+    return find_values(info, layout, window, spec)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        ("uint8", 0, 255),
+        ("int8", -128, 127),
+        ("uint16", 0, 65535),
+        ("int16", -32768, 32767),
+        ("uint32", 0, 4294967295),
+        ("float32", 0, 1),
+        ("float64", 0, 1),
+    ],
+)
+def test_what_the_dtype_holds(save, noise, dtype, low, high):
+    values, words = find(save("a.tif", noise((6, 7), dtype)), "dtype")
+    assert (values.dtype, values.low, values.high) == (np.dtype(dtype), low, high)
+    assert words == ""
+
+
+def test_two_numbers(save, noise):
+    values, words = find(save("a.tif", noise((6, 7), "int16")), "-100,2.5e3")
+    assert (values.low, values.high) == (-100, 2500)
+    assert words == ""
+
+
+@pytest.mark.parametrize("spec", ["", "5", "1,2,3", "a,b", "5,5", "9,1", "nan,4", "0,inf", "Auto"])
+def test_wrong_words_are_refused(save, noise, spec):
+    with pytest.raises(UsageError, match=r"LO,HI"):
+        find(save("a.tif", noise((6, 7))), spec)
+
+
+def test_uint8_keeps_its_meaning(save):
+    values, words = find(save("a.tif", np.full((6, 7), 9, np.uint8)))
+    assert (values.low, values.high, words) == (0, 255, "")
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_between_0_and_1_keep_their_meaning(save, dtype, scale):
+    pixels = (np.random.default_rng(0).random((40, 50, 2)) * scale).astype(dtype)
+    pixels[3, 3] = np.nan
+    values, words = find(save("a.tif", pixels))
+    assert (values.low, values.high) == (0, 1)
+    assert "0 to 1" in words
+
+
+def test_the_real_satellite_image_uses_its_range(srx_data):
+    path = srx_data / "geotiff" / "satellite_rgb_uint16_utm18.tif"
+    values, words = find(path)
+    with rasterio.open(path) as file:
+        pixels = file.read()
+    valid = pixels[pixels != 0]
+    low, high = np.percentile(valid, [0.1, 99.9])
+    span = high - low
+    assert low - 0.11 * span - 1 <= values.low <= low
+    assert high <= values.high <= high + 0.11 * span + 1
+    assert values.low >= valid.min()
+    assert values.high <= valid.max()
+    assert f"{values.low:.6g} to {values.high:.6g}" in words
+    assert "--range" in words
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "int32", "float32", "float64"])
+def test_outliers_and_nodata_do_not_stretch_the_range(save, dtype):
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(1000, 100, (200, 300)).astype(dtype)
+    pixels[:50] = 30000  # nodata
+    pixels[60, :10] = 20000
+    values, _ = find(save("a.tif", pixels, nodata=30000))
+    assert 500 < values.low < 720
+    assert 1280 < values.high < 1500
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [("uint16", 0), ("uint16", 65535), ("int16", -5), ("float32", -3.5), ("float64", 1e30)],
+)
+def test_equal_pixels_leave_a_range(save, dtype, value):
+    values, _ = find(save("a.tif", np.full((30, 20), value, dtype)))
+    assert np.isfinite([values.low, values.high]).all()
+    assert values.low <= value <= values.high
+    assert values.high > values.low
+
+
+def test_nearly_equal_pixels_leave_a_range(save):
+    pixels = np.full((100, 100), 7, np.uint16)
+    pixels[0, 0] = 90
+    values, _ = find(save("a.tif", pixels))
+    assert (values.low, values.high) == (7, 90)
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 7), ("float32", None)])
+def test_empty_files_say_so(save, dtype, nodata):
+    empty = 7 if nodata else np.nan
+    values, words = find(save("a.tif", np.full((30, 20), empty, dtype), nodata=nodata))
+    assert (values.low, values.high) == (0, 65535 if nodata else 1)
+    assert "no valid pixel" in words
+
+
+def test_the_largest_floats_stay_finite(save):
+    limits = np.finfo(np.float64)
+    pixels = np.linspace(-1, 1, 600).reshape(20, 30) * float(limits.max)
+    values, _ = find(save("a.tif", pixels))
+    assert np.isfinite(values.high - values.low)
+    assert values.low < 0 < values.high
+
+
+def test_only_the_chosen_window_and_bands_count(save):
+    pixels = np.zeros((40, 50, 2), np.uint16)
+    pixels[:, :, 1] = 5000
+    pixels[10:20, 10:20, 0] = np.arange(100).reshape(10, 10) + 200
+    path = save("a.tif", pixels)
+    values, _ = find(path, srcwin=(10, 10, 10, 10), bands=(1,))
+    assert (values.low, values.high) == (200, 299)
+
+
+def test_masks_and_alpha_hide_pixels(save):
+    pixels = np.full((40, 50), 9000, np.uint16)
+    pixels[:20] = np.arange(50) + 100
+    masked = save("a.tif", pixels, then=lambda file: file.write_mask(pixels < 9000))
+    assert find(masked)[0].high <= 149
+    alpha = np.stack([pixels, np.where(pixels < 9000, 65535, 0).astype(np.uint16)], axis=2)
+    assert find(save("b.tif", alpha, alpha="yes"))[0].high <= 149
+
+
+@pytest.mark.parametrize("way", ["overviews", "blocks", "strips", "mask"])
+def test_large_files_are_sampled(save, monkeypatch, way):
+    rng = np.random.default_rng(0)
+    pixels = (rng.normal(0, 30, (600, 700, 3)) + np.linspace(500, 3000, 700)[:, None]).astype(
+        np.uint16
+    )
+    tiles = {} if way == "strips" else {"tiled": True, "blockxsize": 32, "blockysize": 32}
+    mark = (lambda file: file.write_mask(np.ones((600, 700), bool))) if way == "mask" else None
+    path = save("a.tif", pixels, then=mark, **tiles)
+    if way in ("overviews", "mask"):
+        with rasterio.open(path, "r+") as file:
+            file.build_overviews([2, 4, 8])
+    whole = find(path)[0]
+    read = []
+
+    class Counting(Decoder):
+        def load(self, window, shape=None):
+            values, masks = super().load(window, shape)
+            read.append(values.shape[0] * values.shape[1])
+            return values, masks
+
+    monkeypatch.setattr(module, "MOST_SAMPLES", 60_000)
+    monkeypatch.setattr(module, "Decoder", Counting)
+    sampled, again = find(path)[0], find(path)[0]
+    assert sampled == again
+    assert sum(read) // 2 <= 20_000
+    assert (len(read) == 2) == (way == "overviews")
+    assert sampled.low == pytest.approx(whole.low, abs=100)
+    assert sampled.high == pytest.approx(whole.high, abs=100)
+
+
+def test_damage_names_the_file(save, noise):
+    path = save("a.tif", noise((300, 200), "uint16"), compress="deflate")
+    path.write_bytes(path.read_bytes()[:60_000])
+    with pytest.raises(PictureError, match=r"a\.tif: rows 0 to 300 cannot be read"):
+        find(path)

@@ -1,0 +1,88 @@
+"""Files go the way that suits them: by windows where they must, in memory where they may."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from srcli.pipelines.plan import Item
+from srcli.pipelines.rasters import route
+from srcli.pipelines.rasters.options import RasterOptions
+from srcli.pipelines.rasters.route import goes_by_rasters
+from srcli.pipelines.upscale_options import UpscaleOptions
+
+OPTIONS = UpscaleOptions(model="bicubic", scale=2)
+
+
+def item(path):
+    return Item(source=path, target=path.with_suffix(".out"), format="tif")
+
+
+@pytest.fixture
+def picture(tmp_path, astronaut):
+    path = tmp_path / "a.png"
+    Image.fromarray(astronaut).save(path)
+    return path
+
+
+def test_georeferenced_files_go_by_windows(srx_data):
+    for path in (srx_data / "geotiff").glob("*.tif"):
+        assert goes_by_rasters(item(path), OPTIONS)
+
+
+def test_plain_pictures_do_not_unless_asked(picture, astronaut):
+    tiff = picture.with_suffix(".tif")
+    Image.fromarray(astronaut).save(tiff)
+    for path in (picture, tiff):
+        assert not goes_by_rasters(item(path), OPTIONS)
+        part = replace(OPTIONS, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
+        assert goes_by_rasters(item(path), part)
+        bounded = replace(OPTIONS, raster=RasterOptions(max_memory=1 << 30, resume=False))
+        assert not goes_by_rasters(item(path), bounded)
+
+
+def test_pictures_that_are_too_large_do(picture, monkeypatch):
+    pixels = 128 * 160 * 4
+    monkeypatch.setattr(route, "LARGEST_PHOTOGRAPH", pixels)
+    assert not goes_by_rasters(item(picture), OPTIONS)
+    monkeypatch.setattr(route, "LARGEST_PHOTOGRAPH", pixels - 1)
+    assert goes_by_rasters(item(picture), OPTIONS)
+
+
+def test_what_exif_turns_stays_a_photograph(tmp_path, astronaut, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(astronaut).save(path, exif=exif)
+    monkeypatch.setattr(route, "LARGEST_PHOTOGRAPH", 10)
+    assert not goes_by_rasters(item(path), OPTIONS)
+
+
+def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
+    path = tmp_path / "huge.tif"
+    profile = {
+        "driver": "GTiff",
+        "width": 100_000,
+        "height": 60_000,
+        "count": 1,
+        "dtype": "uint8",
+        "tiled": True,
+        "sparse_ok": True,
+        "compress": "deflate",
+        "bigtiff": "yes",
+    }
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path, "w", **profile):
+        pass
+    assert goes_by_rasters(item(path), OPTIONS)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture at all", b"II*\0"])
+def test_what_is_no_picture_is_left_to_the_way_of_photographs(tmp_path, content):
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    assert not goes_by_rasters(item(path), OPTIONS)
+    assert np.frombuffer(content, np.uint8).size == path.stat().st_size
