@@ -388,3 +388,42 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0
     assert f"{40 - len(finished)} done, {len(finished)} skipped" in done.stdout
+
+
+def test_rasters_go_with_pictures_and_say_what_was_decided(srx, srx_data, tmp_path):
+    rasters = srx_data / "geotiff"
+    words = ["-m", "bicubic", "-s", 2, "--srcwin", 0, 0, 64, 48, "-v"]
+    done = srx("upscale", rasters, tmp_path / "out", *words)
+    assert done.code == 0, done.err
+    assert "3 done" in done.out
+    assert "bands 1,2,3 are taken for red, green, blue; --rgb names others" in done.err
+    assert "are black to white" in done.err
+    assert "the network waited for reading" in done.err
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    again = srx("upscale", rasters, tmp_path / "out", *words)
+    assert "3 skipped" in again.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--srcwin", 0, 0, 0, 5], 2, "srcwin"),
+        (["--bounds", "1 2 3 4"], 2, "--bounds lies outside the file"),
+        (["--bidx", "7"], 2, "7"),
+        (["--rgb", "1,2,9"], 2, "9"),
+        (["--co", "COMPRESS=NONSENSE"], 2, "NONSENSE"),
+        (["--max-memory", "1M"], 2, "--max-memory"),
+        (["-f", "webp"], 2, "take --format tif"),
+        (["--srcwin", 0, 0, 5, 5, "--bounds", "1 2 3 4"], 2, "give one of them"),
+    ],
+)
+def test_wrong_raster_options_leave_one_line_and_nothing_else(
+    srx, srx_data, tmp_path, words, code, message
+):
+    source = srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif"
+    done = srx("upscale", source, tmp_path / "out", "-m", "bicubic", "-s", 2, *words)
+    assert done.code == code
+    lines = [line for line in done.err.splitlines() if "error: " in line]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

@@ -1,0 +1,203 @@
+"""examples/make_scene.py draws the same land through every window and writes it as a GeoTIFF."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.windows import Window
+
+SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "make_scene.py"
+SEED = 1
+
+
+@pytest.fixture(scope="module")
+def make_scene():
+    spec = importlib.util.spec_from_file_location("make_scene", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(make_scene, monkeypatch):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        make_scene.main()
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def whole(make_scene):
+    """Near infrared too; the window reaches over tiles on both sides of 0."""
+    return make_scene.render(SEED, (-300, 400, 700, 500), 4)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        pytest.param((-300, 400, 64, 64), id="corner"),
+        pytest.param((0, 512, 200, 100), id="one tile"),
+        pytest.param((-37, 499, 301, 77), id="four tiles"),
+        pytest.param((399, 899, 1, 1), id="one pixel"),
+    ],
+)
+def test_every_window_shows_the_same_land(make_scene, whole, window):
+    x, y, width, height = window
+    seen = make_scene.render(SEED, window, 4)
+    assert seen.shape == (height, width, 4)
+    assert np.array_equal(seen, whole[y - 400 :, x + 300 :][:height, :width])
+
+
+def test_a_fresh_scene_is_the_same(make_scene, whole):
+    make_scene.scene.cache_clear()
+    assert np.array_equal(make_scene.render(SEED, (-90, 480, 150, 90), 4), whole[80:170, 210:360])
+
+
+def test_three_bands_are_the_first_of_four(make_scene, whole):
+    seen = make_scene.render(SEED, (-50, 500, 100, 60), 3)
+    assert np.array_equal(seen, whole[100:160, 250:350, :3])
+
+
+def test_another_seed_is_another_land(make_scene, whole):
+    other = make_scene.render(SEED + 1, (0, 512, 64, 64), 3)
+    assert np.abs(other.astype(int) - whole[112:176, 300:364, :3]).mean() > 5
+
+
+def test_tiles_leave_no_seam(make_scene):
+    """A tile that lies across four others shows what they show, but for rounding."""
+    land = make_scene.scene(SEED, 4)
+    size = make_scene.TILE
+    four = make_scene.render(SEED, (-size, 0, 2 * size, 2 * size), 4, "float32")
+    across = land.tile(-size // 2, size // 2).transpose(1, 2, 0)
+    apart = np.abs(four[size // 2 : -size // 2, size // 2 : -size // 2] - across)
+    assert np.quantile(apart, 0.999) < 1e-3
+    assert apart.max() < 0.2
+
+
+def test_types_hold_the_same_reflectances(make_scene, whole):
+    window = (-300, 400, 120, 90)
+    real = make_scene.render(SEED, window, 4, "float32")
+    deep = make_scene.render(SEED, window, 4, "uint16")
+    assert deep.dtype == np.uint16
+    assert 100 < deep.min() < deep.max() < 2048
+    assert np.abs(np.clip(real * 1500 + 180, 1, 2047) - deep).max() <= 0.51
+    assert np.abs(np.clip(real * 255, 1, 255) - whole[:90, :120]).max() <= 0.51
+
+
+def test_near_infrared_tells_water_from_leaves(make_scene):
+    land, means = make_scene.scene(SEED, 4), {}
+    for cell in np.ndindex(12, 12):
+        district = land.district(cell)
+        if district.kind in ("lake", "wood") and district.kind not in means:
+            x, y = np.rint(district.site).astype(int)
+            seen = make_scene.render(SEED, (x - 16, y - 16, 32, 32), 4, "float32")
+            means[district.kind] = seen.mean((0, 1))
+    assert means["lake"][3] < 0.5 * means["lake"][:3].min()
+    assert means["wood"][3] > 1.5 * means["wood"][:3].max()
+
+
+def test_there_are_sharp_edges_at_every_angle(whole):
+    down, right = np.gradient(whole[..., 1].astype(float))
+    strong = np.hypot(down, right) > 25
+    angles = np.arctan2(down, right)[strong] % np.pi
+    shares = np.histogram(angles, bins=6, range=(0, np.pi))[0] / angles.size
+    assert strong.mean() > 0.01
+    assert shares.min() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("options", "bands", "dtype"),
+    [
+        pytest.param((), 3, "uint8", id="as it comes"),
+        pytest.param(
+            ("--bands", 4, "--dtype", "uint16", "--compress", "none"), 4, "uint16", id="4x16"
+        ),
+    ],
+)
+def test_the_file_holds_the_scene(make_scene, run, tmp_path, options, bands, dtype, capsys):
+    out = tmp_path / "scene.tif"
+    run(out, "--size", "600x530", "--seed", SEED, "--blocks", 256, "--pixel", 0.5, *options)
+    assert "600x530" in capsys.readouterr().out
+    with rasterio.open(out) as source:
+        assert (source.width, source.height, source.count) == (600, 530, bands)
+        assert source.dtypes[0] == dtype
+        assert source.crs.to_epsg() == 32632
+        assert source.res == (0.5, 0.5)
+        assert source.nodata is None
+        assert source.block_shapes[0] == (256, 256)
+        assert (source.compression is None) == ("none" in options)
+        read = source.read(window=Window(450, 480, 150, 50))
+    seen = make_scene.render(SEED, (450, 480, 150, 50), bands, dtype)
+    assert np.array_equal(read.transpose(1, 2, 0), seen)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("size", [(400, 300), (90, 700)])
+def test_nodata_edges_surround_a_turned_rectangle(make_scene, run, tmp_path, size):
+    width, height = size
+    run(tmp_path / "scene.tif", "--size", f"{width}x{height}", "--seed", SEED, "--nodata-edges")
+    with rasterio.open(tmp_path / "scene.tif") as source:
+        pixels, valid = source.read(), source.dataset_mask() > 0
+        assert source.nodata == 0
+    seen = make_scene.render(SEED, (0, 0, width, height))
+    assert np.array_equal(pixels.transpose(1, 2, 0), seen * valid[..., None])
+    assert not valid[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+    # the rectangle touches all four edges, each in one place only
+    for edge in (valid[:2], valid[-2:], valid.T[:2], valid.T[-2:]):
+        assert 0 < edge.any(0).mean() < 0.5
+    assert 0.5 < valid.mean() < 0.95
+    assert np.array_equal(valid, valid[::-1, ::-1])
+
+
+def test_memory_does_not_grow_with_the_picture(make_scene, run, tmp_path, monkeypatch):
+    """What is asked for at once stays small, and all of it together is the picture."""
+    seen = np.zeros((1300, 2900), int)
+
+    def flat(seed, window, bands, dtype):
+        x, y, width, height = window
+        seen[y : y + height, x : x + width] += 1
+        assert width * height <= 512 * 512
+        return np.full((height, width, bands), 9, dtype)
+
+    monkeypatch.setattr(make_scene, "render", flat)
+    run(tmp_path / "scene.tif", "--size", "2900x1300", "--blocks", 128)
+    assert (seen == 1).all()
+    with rasterio.open(tmp_path / "scene.tif") as source:
+        assert (source.read(2) == 9).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        pytest.param(("--size", "12"), "5000x4000", id="one side"),
+        pytest.param(("--size", "0x5"), "5000x4000", id="empty"),
+        pytest.param(("--size", "8x8", "--seed", -1), "--seed", id="seed"),
+        pytest.param(("--size", "8x8", "--crs", "EPSG:nonsense"), "EPSG:nonsense", id="CRS"),
+    ],
+)
+def test_impossible_options_are_wrong_usage(run, tmp_path, options, says, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path / "scene.tif", *options)
+    assert stop.value.code == 2
+    assert says in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_told_in_one_line(run, tmp_path):
+    with pytest.raises(SystemExit, match=r"^error: .*scene\.tif: .+$"):
+        run(tmp_path / "none" / "scene.tif", "--size", "8x8")
+
+
+def test_degrees_make_pixels_of_the_same_size(run, tmp_path):
+    run(tmp_path / "scene.tif", "--size", "9x8", "--seed", SEED, "--crs", "EPSG:4326")
+    with rasterio.open(tmp_path / "scene.tif") as source:
+        assert source.res[1] * 111_320 == pytest.approx(0.2)
+        assert 0 < source.bounds.left < 20
