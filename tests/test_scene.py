@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,33 +12,41 @@ import pytest
 import rasterio
 from rasterio.windows import Window
 
-SCRIPT = Path(__file__).resolve().parents[1] / "examples" / "make_scene.py"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SEED = 1
 
 
 @pytest.fixture(scope="module")
-def make_scene():
-    spec = importlib.util.spec_from_file_location("make_scene", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def examples():
+    """Scripts find each other there, as when they run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        yield
+
+
+@pytest.fixture(scope="module")
+def make_scene(examples):
+    return importlib.import_module("make_scene")
+
+
+@pytest.fixture(scope="module")
+def picture(examples):
+    return importlib.import_module("scene.picture")
 
 
 @pytest.fixture
 def run(make_scene, monkeypatch):
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["make_scene.py", *map(str, arguments)])
         make_scene.main()
 
     return call
 
 
 @pytest.fixture(scope="module")
-def whole(make_scene):
+def whole(picture):
     """Near infrared too; the window reaches over tiles on both sides of 0."""
-    return make_scene.render(SEED, (-300, 400, 700, 500), 4)
+    return picture.render(SEED, (-300, 400, 700, 500), 4)
 
 
 @pytest.mark.parametrize(
@@ -49,56 +58,56 @@ def whole(make_scene):
         pytest.param((399, 899, 1, 1), id="one pixel"),
     ],
 )
-def test_every_window_shows_the_same_land(make_scene, whole, window):
+def test_every_window_shows_the_same_land(picture, whole, window):
     x, y, width, height = window
-    seen = make_scene.render(SEED, window, 4)
+    seen = picture.render(SEED, window, 4)
     assert seen.shape == (height, width, 4)
     assert np.array_equal(seen, whole[y - 400 :, x + 300 :][:height, :width])
 
 
-def test_a_fresh_scene_is_the_same(make_scene, whole):
-    make_scene.scene.cache_clear()
-    assert np.array_equal(make_scene.render(SEED, (-90, 480, 150, 90), 4), whole[80:170, 210:360])
+def test_a_fresh_scene_is_the_same(picture, whole):
+    picture.tiles_of.cache_clear()
+    assert np.array_equal(picture.render(SEED, (-90, 480, 150, 90), 4), whole[80:170, 210:360])
 
 
-def test_three_bands_are_the_first_of_four(make_scene, whole):
-    seen = make_scene.render(SEED, (-50, 500, 100, 60), 3)
+def test_three_bands_are_the_first_of_four(picture, whole):
+    seen = picture.render(SEED, (-50, 500, 100, 60), 3)
     assert np.array_equal(seen, whole[100:160, 250:350, :3])
 
 
-def test_another_seed_is_another_land(make_scene, whole):
-    other = make_scene.render(SEED + 1, (0, 512, 64, 64), 3)
+def test_another_seed_is_another_land(picture, whole):
+    other = picture.render(SEED + 1, (0, 512, 64, 64), 3)
     assert np.abs(other.astype(int) - whole[112:176, 300:364, :3]).mean() > 5
 
 
-def test_tiles_leave_no_seam(make_scene):
+def test_tiles_leave_no_seam(picture):
     """A tile that lies across four others shows what they show, but for rounding."""
-    land = make_scene.scene(SEED, 4)
-    size = make_scene.TILE
-    four = make_scene.render(SEED, (-size, 0, 2 * size, 2 * size), 4, "float32")
-    across = land.tile(-size // 2, size // 2).transpose(1, 2, 0)
+    tiles = picture.tiles_of(SEED, 4)
+    size = picture.TILE
+    four = picture.render(SEED, (-size, 0, 2 * size, 2 * size), 4, "float32")
+    across = tiles.tile(-size // 2, size // 2).transpose(1, 2, 0)
     apart = np.abs(four[size // 2 : -size // 2, size // 2 : -size // 2] - across)
     assert np.quantile(apart, 0.999) < 1e-3
     assert apart.max() < 0.2
 
 
-def test_types_hold_the_same_reflectances(make_scene, whole):
+def test_types_hold_the_same_reflectances(picture, whole):
     window = (-300, 400, 120, 90)
-    real = make_scene.render(SEED, window, 4, "float32")
-    deep = make_scene.render(SEED, window, 4, "uint16")
+    real = picture.render(SEED, window, 4, "float32")
+    deep = picture.render(SEED, window, 4, "uint16")
     assert deep.dtype == np.uint16
     assert 100 < deep.min() < deep.max() < 2048
     assert np.abs(np.clip(real * 1500 + 180, 1, 2047) - deep).max() <= 0.51
     assert np.abs(np.clip(real * 255, 1, 255) - whole[:90, :120]).max() <= 0.51
 
 
-def test_near_infrared_tells_water_from_leaves(make_scene):
-    land, means = make_scene.scene(SEED, 4), {}
+def test_near_infrared_tells_water_from_leaves(picture):
+    land, means = picture.tiles_of(SEED, 4).land, {}
     for cell in np.ndindex(12, 12):
         district = land.district(cell)
         if district.kind in ("lake", "wood") and district.kind not in means:
             x, y = np.rint(district.site).astype(int)
-            seen = make_scene.render(SEED, (x - 16, y - 16, 32, 32), 4, "float32")
+            seen = picture.render(SEED, (x - 16, y - 16, 32, 32), 4, "float32")
             means[district.kind] = seen.mean((0, 1))
     assert means["lake"][3] < 0.5 * means["lake"][:3].min()
     assert means["wood"][3] > 1.5 * means["wood"][:3].max()
@@ -122,7 +131,7 @@ def test_there_are_sharp_edges_at_every_angle(whole):
         ),
     ],
 )
-def test_the_file_holds_the_scene(make_scene, run, tmp_path, options, bands, dtype, capsys):
+def test_the_file_holds_the_scene(picture, run, tmp_path, options, bands, dtype, capsys):
     out = tmp_path / "scene.tif"
     run(out, "--size", "600x530", "--seed", SEED, "--blocks", 256, "--pixel", 0.5, *options)
     assert "600x530" in capsys.readouterr().out
@@ -135,19 +144,19 @@ def test_the_file_holds_the_scene(make_scene, run, tmp_path, options, bands, dty
         assert source.block_shapes[0] == (256, 256)
         assert (source.compression is None) == ("none" in options)
         read = source.read(window=Window(450, 480, 150, 50))
-    seen = make_scene.render(SEED, (450, 480, 150, 50), bands, dtype)
+    seen = picture.render(SEED, (450, 480, 150, 50), bands, dtype)
     assert np.array_equal(read.transpose(1, 2, 0), seen)
     assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.parametrize("size", [(400, 300), (90, 700)])
-def test_nodata_edges_surround_a_turned_rectangle(make_scene, run, tmp_path, size):
+def test_nodata_edges_surround_a_turned_rectangle(picture, run, tmp_path, size):
     width, height = size
     run(tmp_path / "scene.tif", "--size", f"{width}x{height}", "--seed", SEED, "--nodata-edges")
     with rasterio.open(tmp_path / "scene.tif") as source:
         pixels, valid = source.read(), source.dataset_mask() > 0
         assert source.nodata == 0
-    seen = make_scene.render(SEED, (0, 0, width, height))
+    seen = picture.render(SEED, (0, 0, width, height))
     assert np.array_equal(pixels.transpose(1, 2, 0), seen * valid[..., None])
     assert not valid[[0, 0, -1, -1], [0, -1, 0, -1]].any()
     # the rectangle touches all four edges, each in one place only
@@ -201,3 +210,10 @@ def test_degrees_make_pixels_of_the_same_size(run, tmp_path):
     with rasterio.open(tmp_path / "scene.tif") as source:
         assert source.res[1] * 111_320 == pytest.approx(0.2)
         assert 0 < source.bounds.left < 20
+
+
+def test_the_script_runs_from_any_folder(picture, tmp_path):
+    words = [sys.executable, str(EXAMPLES / "make_scene.py"), "scene.tif", "--size", "9x8"]
+    subprocess.run([*words, "--seed", str(SEED)], cwd=tmp_path, check=True, timeout=60)
+    with rasterio.open(tmp_path / "scene.tif") as source:
+        assert np.array_equal(source.read().transpose(1, 2, 0), picture.render(SEED, (0, 0, 9, 8)))

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 from srcli import __version__
 from srcli.pipelines.ablation import tables
 from srcli.pipelines.ablation.notes import conditions, notes
-from srcli.pipelines.evaluation.markdown import escape
+from srcli.pipelines.evaluation.markdown import escape, table_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from srcli.pipelines.ablation.results import AblationResult
-    from srcli.pipelines.evaluation.tables import Table
 
 
 def write_markdown(results: Sequence[AblationResult]) -> str:
@@ -23,7 +22,7 @@ def write_markdown(results: Sequence[AblationResult]) -> str:
     """
     lines = ["# Ablations", ""]
     if len(results) > 1:
-        lines += _table(tables.summary_table(results), "ablation")
+        lines += table_lines(tables.summary_table(results), "ablation")
     for result in results:
         lines += _ablation(result)
     lines += [f"Made by `srx ablate`, srx {__version__}.", ""]
@@ -38,25 +37,11 @@ def _ablation(result: AblationResult) -> Iterator[str]:
     yield ""
     scores = tables.score_table(result)
     if scores.rows:
-        yield from _table(scores, "set", "variant")
-    yield from _table(tables.cost_table(result), "variant")
+        yield from table_lines(scores, "set", "variant")
+    yield from table_lines(tables.cost_table(result), "variant")
     if result.failures:
         yield from ("Failed:", "", *(f"- {escape(line)}" for line in result.failures), "")
     for name, text in conditions(result):
         yield f"- {name}: {escape(text)}"
     yield from (f"- {escape(text)}" for text in notes(result))
     yield ""
-
-
-def _table(table: Table, *labels: str) -> Iterator[str]:
-    yield _line([*labels, *table.headings])
-    yield _line(["---"] * len(labels) + ["---:"] * len(table.headings))
-    for row in table.rows:
-        cells = [escape(cell) for cell in row.cells]
-        cells = [f"**{cell}**" if i in row.best else cell for i, cell in enumerate(cells)]
-        yield _line([*(escape(label) for label in (row.group, row.label)[-len(labels) :]), *cells])
-    yield ""
-
-
-def _line(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -42,7 +42,7 @@ def escape(text: str) -> str:
 
 def _scale(evaluation: Evaluation, scale: int) -> Iterator[str]:
     yield from (f"## ×{scale}", "")
-    yield from _table(tables.score_table(evaluation, scale), "set", "model")
+    yield from table_lines(tables.score_table(evaluation, scale), "set", "model")
     differences = tables.difference_table(evaluation, scale)
     if differences.rows:
         first = escape(evaluation.models[0])
@@ -51,18 +51,24 @@ def _scale(evaluation: Evaluation, scale: int) -> Iterator[str]:
         )
         suffix = ", with 95 % intervals" if known else ""
         yield from (f"### ×{scale}: differences to {first}{suffix}", "")
-        yield from _table(differences, "set", "model")
+        yield from table_lines(differences, "set", "model")
     costs = tables.cost_table(evaluation, scale)
     if costs.rows:
         yield from (f"### ×{scale}: costs", "")
-        yield from _table(costs, "model")
+        yield from table_lines(costs, "model")
         yield from (tables.COST_NOTE, "")
     yield from ("<details>", f"<summary>×{scale}: every picture, and medians</summary>", "")
-    yield from _table(tables.picture_table(evaluation, scale), "picture", "model")
+    yield from table_lines(tables.picture_table(evaluation, scale), "picture", "model")
     yield from ("</details>", "")
 
 
-def _table(table: Table, *labels: str) -> Iterator[str]:
+def table_lines(table: Table, *labels: str) -> Iterator[str]:
+    """Yield the lines of a table, and an empty one.
+
+    Args:
+        table: What to write.
+        labels: Headings of the columns before the values: of group and row, or of the row alone.
+    """
     yield _line([*labels, *table.headings])
     yield _line(["---"] * len(labels) + ["---:"] * len(table.headings))
     for row in table.rows:
