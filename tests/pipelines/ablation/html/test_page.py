@@ -175,7 +175,7 @@ def test_a_browser_shows_it_without_complaint(browse, both, width, dark):
     assert found["requests"] == []
     ((across, down),) = found["grounds"]
     assert across > 0.5 * min(width, 1224)
-    assert down == pytest.approx(272, abs=1)
+    assert 272 - 1 <= down < 320  # lines that leave the ground are cut off, and counted
     assert len(set(found["strokes"])) == 4
     assert "none" not in found["strokes"]
     assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 30
