@@ -3,6 +3,7 @@
 Usage: python benchmarks/ship_weights.py RUN/best.safetensors --data Set5 --data Set14 \
            --machine "2 CPU cores" --hours 0.9 --start "bicubic start" [--name g-idrn]
 
+--mix OTHER --share 0.6 takes 0.6 of RUN and 0.4 of OTHER, tensor by tensor.
 The loss by float16 is measured on the sets; above 0.005 dB anywhere, float32 is kept. Weights that
 are worse than the shipped ones on the first set are refused without --force.
 """
@@ -46,7 +47,7 @@ def table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {mean.dataset: mean.values for mean in evaluation.means()}
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("--name", default="g-idrn")
@@ -58,12 +59,24 @@ def main() -> None:
         "--training-data", default="data/train/natural_00..04, without kde-* and plasma-*"
     )
     parser.add_argument("--force", action="store_true")
-    arguments = parser.parse_args()
+    parser.add_argument("--mix", type=Path, help="weights to mix in, such as those it began from")
+    parser.add_argument("--share", type=float, default=1.0, help="of WEIGHTS in the mixture")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parsed()
     tensors, info = read_weights(arguments.weights)
     assert info is not None, "not one of srx's own weights files"
     scale = info.scale
     target = weights_path(arguments.name, scale)
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.mix:
+            others, _ = read_weights(arguments.mix)
+            share = arguments.share
+            tensors = {k: share * v + (1 - share) * others[k] for k, v in tensors.items()}
+            arguments.weights = Path(folder) / "mixed.safetensors"
+            save_weights(arguments.weights, tensors, info)
         half = Path(folder) / "half.safetensors"
         save_weights(half, tensors, info, half=True)
         full_evaluation = measure(arguments.weights, scale, arguments.data)
