@@ -131,6 +131,10 @@ class _Pass:
                 job.info, job.layout, job.window, limit_bytes=self.memory.reading
             ) as source:
                 work = self._enlarge(source, writer)
+            if job.output.copied or job.output.overviews:
+                last = job.output.format if not job.output.cog else "COG"
+                what = f"copied into its last form ({last})" if job.output.copied else "overviews"
+                self.reporter.progress.message(f"{job.item.source}: rows are done; now {what}")
             writer.finish()
         except TileTooLargeError:
             writer.discard()
