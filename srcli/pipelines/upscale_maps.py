@@ -75,12 +75,16 @@ def plan_maps(
         options: As for ``upscale_files``.
 
     Raises:
-        UsageError: If the model has no maps; if maps would overwrite other files, or be taken for
-            pictures by the next run.
+        UsageError: If the model has no maps; if options of rasters are given; if maps would
+            overwrite other files, or be taken for pictures by the next run.
         ModelError: If the model or its scale does not exist.
     """
     if not is_folder(folder) or folder.is_file():
         raise UsageError(f"--save-attention {folder}: give a folder")
+    if options.raster.asked_for:
+        raise UsageError(
+            f"--save-attention shows whole pictures; leave {options.raster.asked_for[0]} out"
+        )
     network = load_model(options.model, options.scale)
     count = count_maps(network)
     if not count:

@@ -16,6 +16,7 @@ from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.engines import run_one
 from srcli.pipelines.plan import Naming
+from srcli.pipelines.rasters.options import RasterOptions
 from srcli.pipelines.upscale_maps import models_with_maps, plan_maps, save_maps
 from srcli.pipelines.upscale_options import UpscaleOptions
 
@@ -141,6 +142,12 @@ def test_maps_that_would_overwrite_each_other_or_pictures_are_refused(photos, tm
     given = replace(options, naming=Naming(overwrite=True))
     with pytest.raises(UsageError, match="would be replaced before"):
         plan_maps([one], one, tmp_path / "maps", given)
+
+
+def test_parts_of_rasters_have_no_maps(photos, tmp_path, options):
+    given = replace(options, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
+    with pytest.raises(UsageError, match="leave --srcwin out"):
+        plan_maps([photos], tmp_path / "out", tmp_path / "maps", given)
 
 
 def test_a_file_is_no_folder_for_maps(photos, tmp_path, options):
