@@ -128,7 +128,7 @@ def test_seams_that_do_not_show_without_overlap_mean_a_broken_measurement(
 
 def test_a_picture_too_small_for_the_models_tile_is_refused(coffee):
     options = BenchOptions(sizes=((8, 8),), rounds=1, seams_picture=coffee)
-    with pytest.raises(UsageError, match=r"bicubic x4.*200x140.*4x3 tiles of 512.*smaller --tile"):
+    with pytest.raises(UsageError, match=r"bicubic x4.*200x140.*4x3 tiles of 192.*smaller --tile"):
         bench(["bicubic"], options)
     with pytest.raises(UsageError, match="another --overlap"):
         bench(["bicubic"], BenchOptions(tile=48, overlap=0, rounds=1, seams_picture=coffee))

@@ -93,14 +93,16 @@ def test_every_stage_is_tried_also_an_adversarial_one(options):
     stages = (
         "stages.0.batch=2",
         "stages.1.batch=2",
+        "stages.0.steps=100",
+        "stages.1.steps=100",
         "stages.0.patch=8",
         "stages.1.patch=8",
         "network.channels=12",
         "network.steps=1",
         "network.num_rdb=1",
         "network.growth=4",
-        "stages.1.adversarial.options.widths=4,4,4,4,6,6,6",
-        "stages.1.adversarial.options.decoder=6,4,4",
+        "stages.1.adversarial.options.widths=4,4,6,6",
+        "stages.1.adversarial.options.decoder=[4]",
     )
     gan = replace(options, recipe="attentive-gan-short", overrides=stages, scale=4, budget="1h")
     first, second = dry_run(gan).stages
