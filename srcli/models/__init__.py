@@ -39,6 +39,12 @@ MODELS: dict[str, NetworkEntry] = {
         summary="grouped information distillation residual network, 0.58 M parameters (flagship)",
         source="journal paper, 2024",
     ),
+    "g-idrn-aerial": NetworkEntry(
+        target="srcli.models.g_idrn:GIDRN",
+        summary="g-idrn, fine-tuned on drone and satellite pictures",
+        source="journal paper, 2024",
+        scales=(4,),
+    ),
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
         summary="re-parameterised residual local feature network, 0.47 M parameters deployed",

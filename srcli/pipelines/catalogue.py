@@ -127,7 +127,8 @@ class CatalogueEntry:
     @property
     def recipes(self) -> tuple[str, ...]:
         """Names of the recipes that train it."""
-        return tuple(name for name, recipe in RECIPES.items() if recipe.model == self.name)
+        own = self.entry.target
+        return tuple(n for n, recipe in RECIPES.items() if find_entry(recipe.model).target == own)
 
     @property
     def constructor(self) -> tuple[str, dict[str, Any]]:
