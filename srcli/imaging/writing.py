@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
-import zlib
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
@@ -18,6 +16,7 @@ from srcli.errors import PictureError
 from srcli.imaging import generic, png_writing, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
+from srcli.imaging.targets import hidden_name, known_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
-_LONGEST_NAME = 255  # bytes, on nearly every file system
 # What a marker of JPEG holds, less what stands before EXIF and XMP in it.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class _Plain(io.FileIO):
@@ -155,13 +152,7 @@ def temporary_name(path: Path) -> Path:
     Args:
         path: The final name.
     """
-    tail = f".{os.getpid()}.part"
-    name = os.fsencode(path.name)
-    if len(name) + len(tail) + 1 > _LONGEST_NAME:
-        # different long names that begin alike stay different
-        tail = f"~{zlib.crc32(name):08x}{tail}"
-        name = name[: _LONGEST_NAME - len(tail) - 1]
-    return path.with_name("." + name.decode("utf-8", "ignore") + tail)
+    return hidden_name(path, f".{os.getpid()}.part")
 
 
 def _known(fmt: str) -> Format:
@@ -250,17 +241,8 @@ def _encode(
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except PermissionError:
-        raise PictureError(f"{path}: no permission to write here; take another folder") from None
-    except FileNotFoundError:
-        raise PictureError(f"{path}: its folder does not exist; make it first") from None
-    except IsADirectoryError:
-        raise PictureError(f"{path}: is a folder; take another name") from None
     except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise PictureError(f"{path}: the disk is full; make room and run again") from error
-        if error.errno == errno.ENAMETOOLONG:
-            raise PictureError(f"{path}: the name is too long; take a shorter one") from error
-        raise PictureError(f"{path}: cannot be written ({error})") from error
+        known = known_reason(path, error)
+        raise PictureError(known or f"{path}: cannot be written ({error})") from error
     except ValueError as error:
         raise PictureError(f"{path}: cannot be written ({error}); take another format") from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import zlib
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
+from srcli.imaging.targets import hidden_name, known_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,25 +18,8 @@ if TYPE_CHECKING:
 if sys.platform != "win32":
     import fcntl
 
-_LONGEST_NAME = 255  # bytes, on nearly every file system
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # File systems that do not know locks.
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
-
-
-def hidden_name(target: Path, tail: str) -> Path:
-    """The name beside a file of something that belongs to it; the same on every call.
-
-    Args:
-        target: The file.
-        tail: What it is, with a dot: ``".part"``.
-    """
-    name = os.fsencode(target.name)
-    if len(name) + len(tail) + 1 > _LONGEST_NAME:
-        # different long names that begin alike stay different
-        tail = f"~{zlib.crc32(name):08x}{tail}"
-        name = name[: _LONGEST_NAME - len(tail) - 1]
-    return target.with_name("." + name.decode("utf-8", "ignore") + tail)
 
 
 def part_name(target: Path) -> Path:
@@ -131,22 +114,13 @@ def explained(target: Path) -> Iterator[None]:
 
     try:
         yield
-    except PermissionError:
-        raise PictureError(f"{target}: no permission to write here; take another folder") from None
-    except FileNotFoundError:
-        raise PictureError(f"{target}: its folder does not exist; make it first") from None
-    except IsADirectoryError:
-        raise PictureError(f"{target}: is a folder; take another name") from None
     except (OSError, RasterioError, CPLE_BaseError, SystemError) as error:
         raise PictureError(_why(target, error)) from error
 
 
 def _why(target: Path, error: BaseException) -> str:
-    number = error.errno if isinstance(error, OSError) else None
-    if number in _NO_SPACE:
-        return f"{target}: the disk is full; make room and run again, what is done is kept"
-    if number == errno.ENAMETOOLONG:
-        return f"{target}: the name is too long; take a shorter one"
+    if known := known_reason(target, error, full=", what is done is kept"):
+        return known
     text = " ".join(str(error.__cause__ or error).split())
     return f"{target}: cannot be written ({text[:200]}); is there room on the disk?"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.disk import hidden_name, sync_file
+from srcli.imaging.rasters.disk import sync_file
 from srcli.imaging.rasters.georeference import world_file
+from srcli.imaging.targets import hidden_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

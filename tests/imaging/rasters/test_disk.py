@@ -13,7 +13,6 @@ from rasterio.errors import RasterioIOError
 from srcli.errors import PictureError
 from srcli.imaging.rasters.disk import (
     explained,
-    hidden_name,
     journal_name,
     open_alone,
     part_name,
@@ -27,17 +26,6 @@ def test_names_are_hidden_and_always_the_same(tmp_path):
     target = tmp_path / "a.tif"
     assert part_name(target) == tmp_path / ".a.tif.part"
     assert journal_name(target) == tmp_path / ".a.tif.journal"
-
-
-@pytest.mark.parametrize("letter", ["a", "ü", "字"])
-def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
-    count = 250 // len(letter.encode())
-    targets = [tmp_path / (letter * count + tail) for tail in ("1.tif", "2.tif")]
-    names = [hidden_name(target, ".part") for target in targets]
-    for name in names:
-        name.write_bytes(b"")  # the file system takes it
-        assert name.name.endswith(".part")
-    assert names[0] != names[1]
 
 
 def test_two_writers_are_told_apart(tmp_path):

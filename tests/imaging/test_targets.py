@@ -1,0 +1,41 @@
+"""Hidden names that every file system takes; failures in words."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from srcli.imaging.targets import hidden_name, known_reason
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", "字"])
+def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
+    count = 250 // len(letter.encode())
+    targets = [tmp_path / (letter * count + tail) for tail in ("1.tif", "2.tif")]
+    names = [hidden_name(target, ".part") for target in targets]
+    for name in names:
+        name.write_bytes(b"")  # the file system takes it
+        assert name.name.endswith(".part")
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(errno.EACCES, ""), "no permission to write here; take another folder"),
+        (FileNotFoundError(errno.ENOENT, ""), "its folder does not exist; make it first"),
+        (IsADirectoryError(errno.EISDIR, ""), "is a folder; take another name"),
+        (OSError(errno.ENOSPC, ""), "the disk is full; make room and run again, all is kept"),
+        (OSError(errno.EDQUOT, ""), "the disk is full; make room and run again, all is kept"),
+        (OSError(errno.ENAMETOOLONG, ""), "the name is too long; take a shorter one"),
+    ],
+)
+def test_what_the_system_says_clearly_is_told(tmp_path, error, words):
+    target = tmp_path / "a.tif"
+    assert known_reason(target, error, full=", all is kept") == f"{target}: {words}"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError("no"), OSError("?")])
+def test_what_is_not_clear_is_left_to_the_caller(tmp_path, error):
+    assert known_reason(tmp_path, error) is None
