@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, find_entry
+from srcli.models import MODELS, build_network, entry_of, find_entry
 from srcli.recipes.files import write_whole
 
 FORMAT = "1"
@@ -175,6 +176,18 @@ def warm_start(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[int, 
     }
     network.load_state_dict(fitting, strict=False)
     return len(fitting), len(own)
+
+
+def network_digest(network: nn.Module) -> str:
+    """Digest of a network of the table: its name, scale, settings and weights, in hex."""
+    named = entry_of(network)
+    assert named is not None, "loaded by the table, or by a file that names its network"
+    digest = hashlib.sha256(f"{named[0]} x{int(network.scale)}".encode())  # type: ignore[arg-type]
+    digest.update(str(network).encode())
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_model(model: str, scale: int | None = None) -> nn.Module:

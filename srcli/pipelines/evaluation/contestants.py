@@ -12,7 +12,7 @@ from srcli.errors import DataError, UsageError
 from srcli.inference.colour import on_given_luma
 from srcli.inference.tiling import make_grid
 from srcli.models import entry_of
-from srcli.models.weights import load_model
+from srcli.models.weights import load_model, network_digest
 from srcli.pipelines.engines import choose_tiling, enlarge_array, make_engine
 from srcli.pipelines.evaluation.pairs import Pair, read_picture
 from srcli.pipelines.evaluation.sets import list_pictures
@@ -93,12 +93,7 @@ class NetworkContestant:
     @cached_property
     def digest(self) -> str:
         """Digest of the network, its scale, settings and weights."""
-        digest = hashlib.sha256(f"{self.network_name} x{self.scale}".encode())
-        digest.update(str(self.network).encode())
-        for name, value in self.network.state_dict().items():
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return network_digest(self.network)
 
     def identity(self, pair: Pair) -> str:
         """Weights, number format, device and tiling."""

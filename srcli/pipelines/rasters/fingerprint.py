@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
+from srcli.models.weights import network_digest
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from srcli.inference.engine import TorchEngine
     from srcli.pipelines.rasters.job import RasterJob
     from srcli.pipelines.upscale_options import UpscaleOptions
@@ -32,7 +31,7 @@ def fingerprint(
     return {
         "version": srcli.__version__,
         "input": [_state(path) for path in job.info.files],
-        "model": f"{options.model} {_digest(engine.network)}",
+        "model": f"{options.model} {network_digest(engine.network)[:16]}",
         "scale": options.scale,
         "tile": [grid.tile_height, grid.tile_width, grid.overlap],
         "batch": engine.batch_size(grid.tile_height, grid.tile_width),
@@ -49,18 +48,8 @@ def fingerprint(
 
 
 def _state(path: str) -> list[object]:
-    from pathlib import Path
-
     try:
         found = Path(path).stat()
     except OSError:  # a source that is no file, such as a service
         return [path]
     return [path, found.st_size, found.st_mtime_ns]
-
-
-def _digest(network: nn.Module) -> str:
-    digest = hashlib.sha256(str(network).encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().float().contiguous().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
