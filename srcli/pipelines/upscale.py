@@ -73,8 +73,10 @@ def _upscale(todo: Sequence[Item], options: UpscaleOptions, reporter: Reporter) 
     pool = EnginePool(options.model, options.scale, options.engine)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     reporter.open(len(todo))
-    rasters = [item for item in todo if goes_by_rasters(item, options)]
-    photographs = [item for item in todo if item not in rasters]
+    rasters: list[Item] = []
+    photographs: list[Item] = []
+    for item in todo:
+        (rasters if goes_by_rasters(item, options) else photographs).append(item)
     if photographs:
         PhotographRun(pool, tiling, options, reporter).upscale(photographs)
     if rasters:

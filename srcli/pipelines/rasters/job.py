@@ -6,8 +6,6 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.info import RasterInfo, look, nodata_of
 from srcli.imaging.rasters.layout import Layout, choose_layout
@@ -118,20 +116,13 @@ def _with_nodata(info: RasterInfo, asked: RasterOptions) -> RasterInfo:
     if asked.nodata == "file":
         return info
     value = None if asked.nodata == "none" else float(asked.nodata)
-    for band in info.bands:
-        dtype = np.dtype(band.dtype)
-        if value is None or dtype.kind == "f":
-            continue
-        limits = np.iinfo(dtype)
-        if not (limits.min <= value <= limits.max) or value != int(value):
-            raise UsageError(f"--nodata {value:g}: {info.path} has {dtype} values")
     mask = info.mask
     if mask != "alpha":  # a value that the user names counts for more than a mask
         mask = "none" if value is None and mask == "nodata" else mask if value is None else "nodata"
-    bands = tuple(
-        replace(band, nodata=None if value is None else nodata_of(band.dtype, value))
-        for band in info.bands
-    )
+    bands = tuple(replace(band, nodata=nodata_of(band.dtype, value)) for band in info.bands)
+    for band in bands:
+        if value is not None and band.nodata is None:
+            raise UsageError(f"--nodata {value:g}: {info.path} has {band.dtype} values")
     return replace(info, bands=bands, mask=mask)
 
 
