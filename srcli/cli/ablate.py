@@ -42,6 +42,7 @@ RUN_EXAMPLES = """
 Examples:
   srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
   srx ablate run nested-attn --data photos.zip --budget 20m --device cuda
+  srx ablate run g-idrn/blocks --data photos/ --budget 500 --set stages.0.patch=32
   srx ablate run my.toml --data photos/ --sets Set5 --sets built-in
 
 Every variant gets the same budget, the same patches in the same order for each seed, and the same
@@ -174,6 +175,13 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     help="Measure on this set, as 'srx eval --data'; may be repeated. Default: the paper's sets, "
     "as far as they are at hand.",
 )
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change a field of the recipe for all variants, such as stages.0.batch=4.",
+)
 @click.option("--no-train", is_flag=True, help="Parameters, work and memory only.")
 @click.option(
     "--processes",
@@ -256,6 +264,7 @@ def _options(given: dict[str, Any]) -> AblateOptions:
         hold_out=read_names(given["hold_out"]),
         exclude=given["exclude"],
         budget=given["budget"],
+        overrides=given["overrides"],
         seeds=given["seeds"],
         train=not given["no_train"],
         sets=given["sets"] or None,

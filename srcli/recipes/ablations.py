@@ -19,7 +19,7 @@ from srcli.recipes.overrides import apply_overrides
 from srcli.recipes.table import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from srcli.recipes.training import TrainRecipe
 
@@ -118,21 +118,37 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
     )
 
 
-def resolve(ablation: Ablation, variant: Variant) -> TrainRecipe:
+def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) -> TrainRecipe:
     """Return the recipe of a variant: the ablation's recipe with all changes.
 
     Options of networks and losses are checked when these are built, as with ``srx train --set``.
 
+    Args:
+        ablation: What is compared.
+        variant: One of its variants.
+        settings: ``path=value`` for all variants, made before the changes of the ablation, so that
+            stages which those add are copies of what is set here.
+
     Raises:
-        RecipeError: If a field does not exist or a value does not fit; it names the variant.
+        RecipeError: If a field does not exist or a value does not fit, it names the variant; or if
+            a setting is of a field that the ablation changes, which would undo it.
     """
-    recipe = load_recipe(ablation.recipe)
+    for setting in settings:
+        _check_setting(ablation, setting.partition("=")[0].strip())
+    recipe = apply_overrides(load_recipe(ablation.recipe), settings)
     try:
         for path, value in (*ablation.changes.items(), *variant.changes.items()):
             recipe = apply_overrides(_with_stage(recipe, path), [f"{path}={_text(path, value)}"])
     except RecipeError as error:
         raise RecipeError(f"{ablation.name}, variant {variant.name!r}: {error}") from error
     return recipe
+
+
+def _check_setting(ablation: Ablation, path: str) -> None:
+    changed = {each for variant in ablation.variants for each in variant.changes}
+    for own in (*ablation.changes, *changed):
+        if f"{own}.".startswith(f"{path}.") or f"{path}.".startswith(f"{own}."):
+            raise RecipeError(f"--set {path}: {ablation.name} changes {own} itself")
 
 
 def check_ablation(ablation: Ablation) -> None:

@@ -153,6 +153,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     store = pictures / "store"
     run = ["ablate", "run", mine, "--data", pictures / "photos", "--hold-out", "none"]
     run += ["--sets", pictures / "small", "--budget", 2, "--store", store]
+    run += ["--set", "ema_decay=0.5"]
     first = srx(*run, "--json", "-")
     assert first.code == 0, first.err
     (plain,) = json.loads(first.out)
@@ -165,6 +166,8 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     assert compared["one"]["printed"] == -0.5
     assert compared["two"]["verdict"] == "base"
     assert "mine: difference to two" in first.err
+
+    assert plain["conditions"]["overrides"] == ["ema_decay=0.5"]
 
     again = srx("ablate", "report", "mine", "--store", store, "--json", "-")
     assert again.code == 0
@@ -182,6 +185,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     [
         (["run", "ddsr/dept", "--no-train"], "did you mean 'ddsr/depth'"),
         (["show", "none.toml"], "none.toml: cannot be read"),
+        (["run", "ddsr/depth", "--no-train", "--set", "network.depth=9"], "changes network.depth"),
         (["run", "ddsr/depth"], "needs --data, or --no-train"),
         (["run", "ddsr/depth", "--data", "nowhere"], "nowhere"),
         (["run", "ddsr/depth", "--no-train", "--html", "no/a.html"], "--html no/a.html: cannot"),

@@ -268,6 +268,31 @@ def test_changes_are_those_of_a_recipe_and_stages_are_copied():
     assert [stage.reset_optimizer for stage in goes_on] == [True, False]
 
 
+def test_settings_for_all_variants_come_before_the_changes():
+    each = find_ablation("rrlfn/contrastive")
+    settings = ("stages.0.batch=4", "ema_decay=0.9")
+    recipe = resolve(each, each.variant("ws_2_CL"), settings)
+    assert recipe.ema_decay == 0.9
+    assert [stage.batch for stage in recipe.stages] == [4, 4, 4]
+    assert len(recipe.stages[2].losses) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("rrlfn/contrastive", "stages.0.steps"),  # of all variants
+        ("ddsr/depth", "network.depth"),  # of each
+        ("rrlfn/contrastive", "stages.2.losses.0.weight"),  # inside what some change
+        ("ddsr/depth", "network"),  # around it
+    ],
+)
+def test_what_an_ablation_changes_itself_cannot_be_set(name, path):
+    each = find_ablation(name)
+    value = '{"depth": 5}' if path == "network" else "1"
+    with pytest.raises(RecipeError, match=rf"--set {path}: {name} changes .* itself"):
+        resolve(each, each.variant(each.base), (f"{path}={value}",))
+
+
 def test_the_text_null_takes_a_discriminator_away():
     each = find_ablation("attentive-gan/parts")
     without = resolve(each, each.variant("no discriminator"))

@@ -20,6 +20,8 @@ def conditions(result: AblationResult) -> list[tuple[str, str]]:
         ("Source", ablation.source or "our own"),
         ("Recipe", f"{ablation.recipe}, ×{ablation.scale}"),
     ]
+    if own.overrides:
+        pairs.append(("All variants with", ", ".join(own.overrides)))
     if own.trained:
         pairs += [
             ("Budget", f"{budget_of(result)} for each variant and seed"),

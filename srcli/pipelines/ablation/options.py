@@ -28,6 +28,8 @@ class AblateOptions:
     """Prefixes of names that are not used."""
     budget: str | None = None
     """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
+    overrides: tuple[str, ...] = ()
+    """``path=value`` for the recipes of all variants, as ``srx train --set`` takes them."""
     seeds: int = 1
     """Trainings of every variant, with the seeds 0, 1, ..."""
     train: bool = True

@@ -193,8 +193,12 @@ class Planner:
         )
 
 
-def checked_recipes(ablation: Ablation) -> list[TrainRecipe]:
+def checked_recipes(ablation: Ablation, settings: Sequence[str] = ()) -> list[TrainRecipe]:
     """Return the recipes of all variants, each with a network that can be built.
+
+    Args:
+        ablation: What is compared.
+        settings: ``path=value`` for all variants, as :func:`resolve` takes them.
 
     Raises:
         RecipeError: If a change does not fit the recipe.
@@ -202,7 +206,7 @@ def checked_recipes(ablation: Ablation) -> list[TrainRecipe]:
     """
     recipes = []
     for variant in ablation.variants:
-        recipe = resolve(ablation, variant)
+        recipe = resolve(ablation, variant, settings)
         try:
             with torch.random.fork_rng(devices=[]):
                 build_network(recipe.model, scale=ablation.scale, options=recipe.network)

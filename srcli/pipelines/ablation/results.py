@@ -90,6 +90,8 @@ class Conditions:
     budget: str | None
     """None for the recipes' own."""
     seeds: int
+    overrides: tuple[str, ...] = ()
+    """``path=value`` for the recipes of all variants."""
     data: tuple[str, ...]
     """As given."""
     pictures: int

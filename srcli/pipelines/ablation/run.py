@@ -83,7 +83,7 @@ def _plan(
         if names.count(name) > 1:
             raise UsageError(f"ablation {name}: given twice")
     device = choose_device(options.device)
-    recipes = {ablation.name: checked_recipes(ablation) for ablation in ablations}
+    recipes = {each.name: checked_recipes(each, options.overrides) for each in ablations}
     split = _Data(options)
     with threads(options.threads or None):
         machine = str(describe_machine(device))
@@ -98,6 +98,7 @@ def _plan(
         conditions = Conditions(
             trained=options.train,
             budget=options.budget,
+            overrides=options.overrides,
             seeds=options.seeds,
             data=tuple(str(path) for path in options.data),
             pictures=split.pictures,

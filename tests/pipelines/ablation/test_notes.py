@@ -24,6 +24,13 @@ def test_conditions_name_data_sets_and_machine_but_no_folders(written):
     assert "/somewhere" not in " ".join(found.values())
 
 
+def test_what_was_set_for_all_variants_is_told(written):
+    assert "All variants with" not in dict(conditions(written))
+    own = replace(written.conditions, overrides=("stages.0.batch=4", "ema_decay=0.9"))
+    found = dict(conditions(replace(written, conditions=own)))
+    assert found["All variants with"] == "stages.0.batch=4, ema_decay=0.9"
+
+
 def test_without_held_out_pictures_the_last_weights_are_measured(written):
     own = replace(written, conditions=replace(written.conditions, held_out=0))
     assert "the last weights are measured" in dict(conditions(own))["Trained on"]

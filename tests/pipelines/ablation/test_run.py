@@ -19,6 +19,7 @@ from srcli.pipelines.evaluation.run import evaluate
 from srcli.pipelines.train import train
 from srcli.pipelines.training_options import TrainOptions
 from srcli.ports.executor import Ended
+from srcli.recipes.files import load_recipe
 
 
 class Recorder(HereExecutor):
@@ -110,6 +111,18 @@ def test_all_variants_see_the_same_batches_for_each_seed(ran):
     assert first == second
     assert third == fourth
     assert not set(first) & set(third)
+
+
+def test_a_setting_reaches_every_training_and_makes_it_another(ran, tiny, options):
+    plain, changed = Recorder(idle=True), Recorder(idle=True)
+    run_ablations([tiny], options, executor=plain)
+    own = replace(options, overrides=("stages.0.optimizer.beta1=0.8",))
+    (result,) = run_ablations([tiny], own, executor=changed)
+    assert result.conditions.overrides == own.overrides
+    trainings = [unit for unit in changed.units if unit["kind"] == "training"]
+    recipes = [load_recipe(unit["recipe"]) for unit in trainings]
+    assert {recipe.stages[0].optimizer.beta1 for recipe in recipes} == {0.8}
+    assert not {u["key"] for u in trainings} & {u["key"] for u in plain.units}
 
 
 def test_the_same_again_does_nothing_but_retry_what_failed(ran):
@@ -243,6 +256,8 @@ def test_without_pictures_held_out_the_sets_choose_no_weights(tiny, options):
         ({"sets": ("nowhere",)}, DataError, "nowhere: no such folder"),
         ({"data": ()}, UsageError, "--data"),
         ({"budget": "soon"}, RecipeError, "budget 'soon'"),
+        ({"overrides": ("network.anrb=true",)}, RecipeError, "changes network.anrb itself"),
+        ({"overrides": ("stages.0.bach=4",)}, RecipeError, "did you mean 'batch'"),
         ({"seeds": 0}, UsageError, "--seeds must be at least 1"),
         ({"device": "abacus"}, UsageError, "--device abacus"),
         ({"precision": "fp16"}, UsageError, "--precision fp16"),
