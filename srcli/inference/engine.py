@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from srcli.inference.band import TorchBand
 from srcli.inference.colour import on_rgb
 from srcli.inference.levels import Encoder
+from srcli.layers.statistics import Statistics, giving, measuring
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from srcli.ports.grid import Grid
@@ -32,7 +31,7 @@ class TorchEngine:
     Args:
         network: Takes and gives (N, 3, H, W) RGB in [0, 1], or Y where its ``colour`` is ``y``; has
             ``scale``, ``multiple_of`` and ``minimum``; with ``takes_levels`` it is told of how many
-            levels the pixels were.
+            levels the pixels were; with ``pools_globally`` its tiles want a calibration.
         device: Where it runs.
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
@@ -63,6 +62,7 @@ class TorchEngine:
         self._multiple = int(getattr(network, "multiple_of", 1))
         self._minimum = int(getattr(network, "minimum", 1))
         self._takes_levels = bool(getattr(network, "takes_levels", False))
+        self.calibrates = bool(getattr(network, "pools_globally", False))
         self._keywords: dict[str, int | None] = {}
 
     @property
@@ -77,19 +77,38 @@ class TorchEngine:
         pixels = GPU_BATCH_PIXELS if self.device.type == "cuda" else CPU_BATCH_PIXELS
         return max(1, min(64, pixels // (height * width)))
 
-    def run(self, tiles: NDArray[Any]) -> Sequence[Tensor | None]:
-        """Enlarge tiles (N, H, W, C); see ``srcli.ports.engine.Engine.run``."""
+    def calibrate(self, windows: NDArray[Any]) -> Statistics | None:
+        """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
         try:
             with torch.inference_mode():
-                levels = np.iinfo(tiles.dtype).max if tiles.dtype.kind == "u" else None
-                self._keywords = {"levels": levels} if self._takes_levels else {}
-                out = self._enlarge(self._upload(tiles))
+                x = self._upload(windows)
+                for exact in (False, True):
+                    found = Statistics()
+                    with measuring(found):
+                        self._turned(x, exact)
+                    if found.finite:
+                        return found
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory from error
+        return None
+
+    def run(self, tiles: NDArray[Any], calibration: object | None = None) -> list[Tensor | None]:
+        """Enlarge tiles (N, H, W, C); see ``srcli.ports.engine.Engine.run``.
+
+        A calibration is of one image, or holds a row for each tile.
+        """
+        assert calibration is None or isinstance(calibration, Statistics)
+        try:
+            with torch.inference_mode():
+                out = self._enlarge(self._upload(tiles), calibration)
                 finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
                 good: list[bool] = finite.tolist()
                 if self.half is not None and not all(good):
                     out = out.clone()
                     bad = ~finite
-                    out[bad] = self._enlarge(self._upload(tiles)[bad], exact=True)
+                    own = calibration and calibration.rows(bad.nonzero()[:, 0].tolist())
+                    out[bad] = self._enlarge(self._upload(tiles)[bad], own, exact=True)
                     good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
@@ -105,6 +124,8 @@ class TorchEngine:
 
     def _upload(self, tiles: NDArray[Any]) -> Tensor:
         kind = tiles.dtype
+        levels = np.iinfo(kind).max if kind.kind == "u" else None
+        self._keywords = {"levels": levels} if self._takes_levels else {}
         if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = tiles.astype(np.int32)
         x = (
@@ -117,7 +138,12 @@ class TorchEngine:
             x = x / float(np.iinfo(kind).max)
         return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
 
-    def _enlarge(self, x: Tensor, *, exact: bool = False) -> Tensor:
+    def _enlarge(self, x: Tensor, calibration: Statistics | None, *, exact: bool = False) -> Tensor:
+        with giving(calibration):
+            return self._turned(x, exact)
+
+    def _turned(self, x: Tensor, exact: bool) -> Tensor:
+        """Enlarge, on average over flips and rotations where that is asked for."""
         if not self.tta:
             return self._forward(x, exact)
         total = torch.zeros(())

@@ -83,13 +83,24 @@ class MapsEngine:
         """1: maps are as large as the picture that they are of."""
         return self.engine.scale
 
+    @property
+    def calibrates(self) -> bool:
+        """As the engine that gives the maps."""
+        return self.engine.calibrates
+
+    def calibrate(self, windows: NDArray[Any]) -> object | None:
+        """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
+        return self.engine.calibrate(windows)
+
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once."""
         return self.engine.batch_size(height, width)
 
-    def run(self, tiles: NDArray[Any]) -> Sequence[object | None]:
+    def run(
+        self, tiles: NDArray[Any], calibration: object | None = None
+    ) -> Sequence[object | None]:
         """Return the maps of tiles; see ``srcli.ports.engine.Engine.run``."""
-        return self.engine.run(tiles)
+        return self.engine.run(tiles, calibration)
 
     def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> Band:
         """Return a new band of ``num_maps`` channels, whatever the picture has."""

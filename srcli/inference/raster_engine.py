@@ -11,6 +11,7 @@ from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import TorchBand
 from srcli.inference.levels import Encoder, check_values, is_full_range, normalise
 from srcli.layers.resize import bicubic_resize
+from srcli.layers.statistics import Statistics, joined
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
@@ -70,11 +71,28 @@ class RasterEngine:
         """Tiles of this size, with all of their bands, to try at once."""
         return max(1, self.engine.batch_size(height, width) // len(self.groups))
 
-    def run(self, tiles: NDArray[Any]) -> Sequence[Tensor | None]:
+    @property
+    def calibrates(self) -> bool:
+        """As the engine that runs the network."""
+        return self.engine.calibrates
+
+    def calibrate(self, windows: NDArray[Any]) -> Statistics | None:
+        """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
+        units = windows if self._plain else normalise(windows, self.values)[0]
+        if self.groups == ((0, 1, 2),):
+            return self.engine.calibrate(units)
+        found = [self.engine.calibrate(units[:, :, :, group]) for group in self._inputs]
+        rows = [each for each in found if each is not None]
+        return joined(rows) if len(rows) == len(found) else None
+
+    def run(
+        self, tiles: NDArray[Any], calibration: object | None = None
+    ) -> Sequence[Tensor | None]:
         """Enlarge tiles.
 
         Args:
             tiles: (N, H, W, C) of the raster's dtype, all of its bands.
+            calibration: From ``calibrate``, of the raster that the tiles are of.
 
         Returns:
             (C, scale H, scale W) a tile, in units of the range, not clipped; None where the network
@@ -86,7 +104,8 @@ class RasterEngine:
         if tiles.dtype != self.values.dtype or tiles.shape[3] != self.channels:
             raise ValueError(f"expected tiles of {self.channels} bands of {self.values.dtype}")
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
-        enlarged = self._enlarge(units)
+        assert calibration is None or isinstance(calibration, Statistics)
+        enlarged = self._enlarge(units, calibration)
         try:
             with torch.inference_mode():
                 every = len(self.groups)
@@ -111,10 +130,10 @@ class RasterEngine:
             device=self.engine.device,
         )
 
-    def _enlarge(self, units: NDArray[Any]) -> list[Tensor | None]:
+    def _enlarge(self, units: NDArray[Any], calibration: Statistics | None) -> list[Tensor | None]:
         """Return all groups of the first tile, then those of the next."""
         if self.groups == ((0, 1, 2),):
-            return list(self.engine.run(units))
+            return self.engine.run(units, calibration)
         count, height, width = units.shape[:3]
         inputs = units[:, :, :, self._inputs].transpose(0, 3, 1, 2, 4)
         stack = inputs.reshape(count * len(self.groups), height, width, -1)
@@ -122,8 +141,9 @@ class RasterEngine:
         while len(done) < len(stack):
             limit = self._limit or self.engine.batch_size(height, width)
             part = stack[len(done) : len(done) + limit]
+            groups = [i % len(self.groups) for i in range(len(done), len(done) + len(part))]
             try:
-                done += self.engine.run(part)
+                done += self.engine.run(part, calibration and calibration.rows(groups))
             except OutOfMemory:
                 # Fewer tiles are asked for by the caller; fewer groups of one tile only here.
                 if count > 1 or len(part) == 1:

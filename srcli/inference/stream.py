@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError
+from srcli.inference.calibration import calibrate
 from srcli.inference.read_ahead import ReadAhead
 from srcli.ports.engine import Band, Engine, OutOfMemory
 from srcli.ports.grid import Grid
@@ -52,6 +53,8 @@ class Work:
     error: SrxError | None = None
     """Set when the image failed; nothing is written to its sink afterwards."""
     timing: Timing = field(default_factory=Timing)
+    calibration: object | None = field(init=False, default=None)
+    """What the engine measured of the whole image, for every tile of it."""
     open_tiles: int = field(init=False, default=0)
     reported: bool = field(init=False, default=False)
     band: Band | None = field(init=False, default=None)
@@ -116,6 +119,13 @@ class _Batcher:
         if work.by_rows:
             yield from self.flush()
         done: list[Work] = []
+        try:
+            if work.open_tiles:
+                work.calibration = calibrate(self.engine, work.source, work.grid)
+        except SrxError as error:
+            work.error = error
+            yield from _report(work)
+            return
         with self._reader(work) as reader:
             for item in _tiles(work, reader):
                 if work.by_rows:  # told of when the thread has ended
@@ -189,7 +199,7 @@ class _Batcher:
     def _run(self, part: list[_Waiting]) -> list[object]:
         pixels = [item.pixels for item in part if item.pixels is not None]
         try:
-            tiles = self.engine.run(np.stack(pixels))
+            tiles = self.engine.run(np.stack(pixels), part[0].work.calibration)
         except OutOfMemory:
             if len(part) == 1:
                 return [_too_large(part[0].work, pixels[0])]
@@ -218,7 +228,11 @@ def _tiles(work: Work, reader: ReadAhead) -> Iterator[_Waiting]:
 def _alike(a: _Waiting, b: _Waiting) -> bool:
     if a.pixels is None or b.pixels is None:
         return True
-    return a.pixels.shape == b.pixels.shape and a.pixels.dtype == b.pixels.dtype
+    return (
+        a.pixels.shape == b.pixels.shape
+        and a.pixels.dtype == b.pixels.dtype
+        and a.work.calibration is b.work.calibration
+    )
 
 
 def _report(work: Work) -> Iterator[Work]:

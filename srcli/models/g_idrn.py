@@ -44,6 +44,7 @@ class GIDRN(nn.Module):
     minimum = 1
     multiple_of = 1
     edge = 4
+    pools_globally = True
 
     def __init__(
         self,

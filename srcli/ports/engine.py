@@ -41,15 +41,35 @@ class Engine(Protocol):
     def scale(self) -> int:
         """Output pixels per input pixel, along each side."""
 
+    @property
+    def calibrates(self) -> bool:
+        """Whether the network looks at a picture as a whole, so that tiles want a calibration."""
+
+    def calibrate(self, windows: NDArray[Any]) -> object | None:
+        """Measure what the network wants to know of a whole image.
+
+        Args:
+            windows: (N, H, W, C) of the image, as ``run`` takes tiles.
+
+        Returns:
+            For ``run``; None where no finite values came out.
+
+        Raises:
+            OutOfMemory: If there are too many windows.
+        """
+
     def batch_size(self, height: int, width: int) -> int:
         """How many tiles of this size to try at once."""
 
-    def run(self, tiles: NDArray[Any]) -> Sequence[object | None]:
+    def run(
+        self, tiles: NDArray[Any], calibration: object | None = None
+    ) -> Sequence[object | None]:
         """Enlarge tiles.
 
         Args:
             tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1]; an engine made for
                 other values takes those.
+            calibration: Of the image that all of them are of; None takes each tile for a whole one.
 
         Returns:
             One handle a tile for ``Band.add``; None where the network gave no finite values.

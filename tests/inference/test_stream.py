@@ -22,7 +22,9 @@ class Repeat:
 
     scale = SCALE
 
-    def __init__(self, batch=4, most=99, broken=None):
+    def __init__(self, batch=4, most=99, broken=None, calibrates=False):
+        self.calibrates = calibrates
+        self.calibrations = []
         self.batches = []
         self.tiles = []
         self.batch, self.most, self.broken = batch, most, broken
@@ -30,10 +32,16 @@ class Repeat:
     def batch_size(self, height, width):
         return self.batch
 
-    def run(self, tiles):
+    def calibrate(self, windows):
+        if len(windows) > self.most:
+            raise OutOfMemory
+        return [windows]
+
+    def run(self, tiles, calibration=None):
         if len(tiles) > self.most:
             raise OutOfMemory
         self.batches.append(tiles.shape)
+        self.calibrations.append(calibration)
         self.tiles.append(tiles.copy())
         return [
             None if tile.max() == self.broken else tile.repeat(SCALE, 0).repeat(SCALE, 1)
@@ -281,7 +289,7 @@ def test_an_image_that_fails_by_rows_leaves_no_thread_and_no_tile_behind(bad):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_threads_end_where_the_engine_is_interrupted(error):
     class Interrupted(Repeat):
-        def run(self, tiles):
+        def run(self, tiles, calibration=None):
             raise error
 
     work = make_work(40, 61)
@@ -317,3 +325,17 @@ def test_it_is_known_what_was_waited_for():
         assert timing.writing >= 0.002 * 9
         assert timing.reading >= 0.004 * (1 if by_rows else 9)
         assert timing.total >= timing.writing + timing.reading
+
+
+def test_images_that_are_measured_as_a_whole_share_no_batch():
+    engine = Repeat(batch=100, calibrates=True)
+    one_tile, cut, other = (make_work(*size) for size in ((8, 8), (8, 20), (8, 20)))
+    works = [one_tile, cut, other, make_work(8, 8)]
+    done = list(run_stream(engine, works))
+    assert all(map(is_right, done))
+    assert len(done) == 4
+    assert [count for count, *_ in engine.batches] == [1, 3, 3, 1]
+    own = [work.calibration for work in works]
+    assert own[0] is own[3] is None
+    assert engine.calibrations == own
+    assert own[1] is not own[2]

@@ -1,0 +1,97 @@
+"""Statistics of a whole picture, given to the pools of a network that sees a part of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from srcli.layers.attention import ContrastChannelAttention, contrast
+from srcli.layers.statistics import MARGIN, Statistics, giving, joined, measuring
+
+
+@pytest.fixture
+def features():
+    """Four maps of six channels, in double precision, too small to have margins."""
+    return torch.from_numpy(np.random.default_rng(0).normal(3, 2, (4, 6, 8, 12)))
+
+
+def test_windows_are_measured_as_one_picture(features):
+    found = Statistics()
+    with measuring(found):
+        seen = contrast(features)
+    whole = features.permute(1, 0, 2, 3).reshape(1, 6, 32, 12)
+    torch.testing.assert_close(seen, contrast(whole), rtol=1e-6, atol=1e-6)
+    ((mean, variance),) = found.moments
+    torch.testing.assert_close(mean.double(), whole.mean((2, 3), keepdim=True), rtol=1e-6, atol=0)
+    expected = whole.var((2, 3), correction=0, keepdim=True)
+    torch.testing.assert_close(variance.double(), expected, rtol=1e-6, atol=0)
+
+
+def test_margins_of_windows_are_not_measured():
+    windows = torch.zeros(2, 1, 20, 24)
+    windows[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN] = 3
+    found = Statistics()
+    with measuring(found):
+        contrast(windows)
+    ((mean, variance),) = found.moments
+    assert (mean.item(), variance.item()) == (3, 0)
+
+
+def test_a_part_is_gated_as_the_whole_was(features):
+    torch.manual_seed(0)
+    first, second = (ContrastChannelAttention(channels=6, reduction=2).double() for _ in "ab")
+    picture = features[:1]
+    found = Statistics()
+    with measuring(found):
+        whole = second(first(picture))
+    part = picture[:, :, :5, :4]
+    with giving(found):
+        same = second(first(part))
+    torch.testing.assert_close(same, whole[:, :, :5, :4])
+    assert not torch.allclose(second(first(part)), same)
+
+
+def test_nothing_is_given_outside_and_none_gives_nothing(features):
+    own = contrast(features)
+    with measuring(Statistics()):
+        pass
+    with giving(None):
+        torch.testing.assert_close(contrast(features), own)
+    torch.testing.assert_close(contrast(features), own)
+
+
+def test_an_error_ends_the_giving(features):
+    found = Statistics()
+    with measuring(found):
+        contrast(features[:1])
+    with pytest.raises(ValueError, match="stop"), giving(found):
+        raise ValueError("stop")
+    torch.testing.assert_close(contrast(features), contrast(features.clone()))
+
+
+def test_pictures_of_a_batch_keep_their_own(features):
+    parts = []
+    for each in features:
+        parts.append(Statistics())
+        with measuring(parts[-1]):
+            contrast(each[None])
+    with giving(joined(parts)):
+        together = contrast(features)
+    torch.testing.assert_close(together, contrast(features), rtol=1e-6, atol=1e-6)
+    with giving(joined(parts).rows([2, 0])):
+        two = contrast(features[[2, 0]])
+    torch.testing.assert_close(two, contrast(features)[[2, 0]], rtol=1e-6, atol=1e-6)
+    assert parts[0].rows([0, 1, 5]) is parts[0]  # one picture is of every item
+
+
+def test_values_that_are_not_finite_are_told(features):
+    found = Statistics()
+    assert found.finite
+    with measuring(found):
+        contrast(features)
+    assert found.finite
+    features[1, 2, 3, 4] = float("inf")
+    with measuring(found):
+        contrast(features)
+    assert not found.finite
