@@ -33,6 +33,7 @@ Examples:
   srx eval -m g-idrn -s 4                                  on built-in photographs
   srx eval -m g-idrn -m bicubic -s 2 -s 4 --data Set5 --data Set14 --published
   srx eval -m g-idrn -m runs/mine/best.safetensors --data hr/ --html report.html
+  srx eval -m g-idrn -s 4 --data Set14 --jpeg 75           on LR with the traces of a JPEG
   srx eval --sr other_program_x4/ --hr hr/ -s 4            pictures others made
   srx eval -m bicubic -s 4 --data Set5 --chain luma-float  as published bicubic rows
 
@@ -77,6 +78,9 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     default="bicubic",
     show_default=True,
     help="How LR is made: bicubic (MATLAB's), bicubic-pillow, lanczos, box or blur-down.",
+)
+@click.option(
+    "--jpeg", type=int, metavar="QUALITY", help="Save LR as a JPEG of this quality (4:2:0) first."
 )
 @click.option(
     "--chain",
@@ -168,6 +172,7 @@ def _options(given: dict[str, Any]) -> EvalOptions:
         protocol=given["protocol"],
         chain=given["chain"],
         kernel=given["kernel"],
+        jpeg=given["jpeg"],
         metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
         shave=given["shave"],
         resamples=given["resamples"],

@@ -115,6 +115,10 @@ class JpegFile:
         return stream.getvalue()
 
     def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.uint8]:
+        """Return the picture (H, W, 3) as it comes out of the file; nothing is left to chance."""
+        return self.decoded(picture)
+
+    def decoded(self, picture: Array) -> NDArray[np.uint8]:
         """Return the picture (H, W, 3) as it comes out of the file."""
         with Image.open(io.BytesIO(self.encode(picture))) as image:
             return np.asarray(image.convert("RGB"))

@@ -307,6 +307,8 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
         (("-m", "nothing"), "no model 'nothing'"),
         (("--chain", "luma-float"), "g-idrn takes RGB"),
         (("--chain", "luma-float", "--protocol", "rgb"), "leave --protocol"),
+        (("--chain", "luma-float", "--jpeg", "75"), "leave --jpeg"),
+        (("--jpeg", "101"), "--jpeg must be 1 to 100"),
         (("--json", "-", "--csv", "-"), "only one of"),
         (("--sr", "missing"), "missing: no such folder"),
         (("--device", "cuda:77"), "77"),

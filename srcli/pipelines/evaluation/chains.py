@@ -1,4 +1,4 @@
-"""The two chains by which pictures reach a model and its output becomes a picture again."""
+"""The chains by which pictures reach a model and its output becomes a picture again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from srcli.errors import UsageError
 from srcli.imaging.colour import GRAY_SHARES, luma
+from srcli.imaging.degrading import JpegFile
 from srcli.imaging.resize import resize, to_dtype
 
 if TYPE_CHECKING:
@@ -59,12 +60,14 @@ class Rgb8:
     name: str = "rgb8"
     description: str = "uint8 RGB in and out"
     takes_any_model: bool = True
+    jpeg: JpegFile | None = None
+    """What LR goes through before models get it; None for nothing."""
 
     def pair(
         self, hr: Array, lr: Array, *, gray: bool, scale: int, made: bool
     ) -> tuple[Array, Array]:
-        """Leave both as they are."""
-        return hr, lr
+        """Leave HR as it is, and LR too unless it goes through a JPEG."""
+        return hr, lr if self.jpeg is None else self.jpeg.decoded(lr)
 
     def picture(self, output: Array) -> Array:
         """Leave it as it is: engines give back the dtype they were given."""
@@ -121,6 +124,19 @@ class LumaFloat:
 
 def _three(plane: Array) -> Array:
     return plane[..., None].repeat(3, axis=2)
+
+
+def through_jpeg(quality: int) -> Chain:
+    """Return ``rgb8`` with LR as it comes out of a JPEG file, colours at half the resolution.
+
+    Args:
+        quality: 1..100, on the scale of libjpeg.
+    """
+    return Rgb8(
+        name=f"jpeg{quality}",
+        description=f"uint8 RGB in and out, LR from a JPEG of quality {quality} (4:2:0)",
+        jpeg=JpegFile(quality=quality, subsampled=True),
+    )
 
 
 _ALL: tuple[Chain, ...] = (Rgb8(), LumaFloat())

@@ -10,7 +10,7 @@ from srcli.errors import UsageError
 from srcli.imaging.kernels import KERNELS
 from srcli.metrics.protocol import LUMA_FLOAT, PROTOCOLS
 from srcli.pipelines.engines import EngineOptions
-from srcli.pipelines.evaluation.chains import CHAINS
+from srcli.pipelines.evaluation.chains import CHAINS, through_jpeg
 from srcli.pipelines.evaluation.measuring import Measure
 from srcli.pipelines.evaluation.scores import METRICS
 
@@ -26,6 +26,8 @@ class EvalOptions:
     """A key of ``PROTOCOLS``; None is ``y``, or what the chain brings with it."""
     chain: str = "rgb8"
     kernel: str = "bicubic"
+    jpeg: int | None = None
+    """Quality (1..100) of a JPEG that LR goes through; None for none."""
     metrics: tuple[str, ...] = tuple(METRICS)
     shave: int | None = None
     """Border left out on each side, in HR pixels; None is the scale."""
@@ -59,6 +61,8 @@ class EvalOptions:
             raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
         if self.shave is not None and self.shave < 0:
             raise UsageError(f"--shave must be at least 0, got {self.shave}")
+        if self.jpeg is not None and not 1 <= self.jpeg <= 100:
+            raise UsageError(f"--jpeg must be 1 to 100, got {self.jpeg}")
         if self.resamples < 0:
             raise UsageError(f"--bootstrap must be at least 0, got {self.resamples}")
         if self.chain == LUMA_FLOAT.name:
@@ -66,13 +70,15 @@ class EvalOptions:
                 raise UsageError("--chain luma-float has a protocol of its own; leave --protocol")
             if self.kernel != "bicubic":
                 raise UsageError("--chain luma-float makes LR by bicubic; leave --kernel")
+            if self.jpeg is not None:
+                raise UsageError("--chain luma-float rounds no LR; leave --jpeg")
 
     def measure(self, scale: int) -> Measure:
         """How pictures of one scale are scored."""
         luma = self.chain == LUMA_FLOAT.name
         return Measure(
             protocol=LUMA_FLOAT if luma else PROTOCOLS[self.protocol or "y"],
-            chain=CHAINS[self.chain],
+            chain=CHAINS[self.chain] if self.jpeg is None else through_jpeg(self.jpeg),
             kernel=KERNELS[self.kernel],
             scale=scale,
             shave=scale if self.shave is None else self.shave,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from srcli.errors import DataError, UsageError
+from srcli.imaging.resize import resize
 from srcli.pipelines.evaluation.cache import ScoreCache
 from srcli.pipelines.evaluation.contestants import labels
 from srcli.pipelines.evaluation.options import EvalOptions
@@ -108,6 +111,25 @@ def test_averaging_over_flips_is_another_measurement(folder):
     eight = evaluate(["g-idrn"], [str(folder)], scales=[2], options=flipped)
     assert eight.means()[0].values["psnr"] > one.means()[0].values["psnr"]
     assert "8 flips" in eight.chain
+
+
+def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
+    pictures = tmp_path / "small"
+    pictures.mkdir()
+    for name, hr in (("a", astronaut), ("grau-höhe", astronaut[..., 0])):
+        wide = hr if hr.ndim == 3 else hr[..., None].repeat(3, 2)
+        stream = io.BytesIO()
+        Image.fromarray(resize(wide, Fraction(1, 2))).save(stream, "JPEG", quality=30)
+        with Image.open(stream) as small:
+            small.save(pictures / f"{name}.png")
+    ready = EvalOptions(metrics=("psnr",), costs=False, lr_folder=pictures)
+    expected = evaluate(["bicubic"], [str(folder)], scales=[2], options=ready)
+    options = EvalOptions(metrics=("psnr",), costs=False, jpeg=30)
+    found = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
+    assert [s.values for s in found.scores] == [s.values for s in expected.scores]
+    assert "chain jpeg30: uint8 RGB in and out, LR from a JPEG of quality 30" in found.chain
+    clean = evaluate(["bicubic"], [str(folder)], scales=[2], options=QUICK)
+    assert clean.means()[0].values["psnr"] > found.means()[0].values["psnr"] + 0.5
 
 
 def test_labels_are_short_and_stay_different():
