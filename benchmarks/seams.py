@@ -1,7 +1,8 @@
 """Tile and overlap: traces of the tile grid, distance from the whole picture, and time, as a table.
 
 Usage: python benchmarks/seams.py [-m g-idrn -m rrlfn ...] [-s 4] [--tiles 192:16,192:32,128:16]
-           [--pictures SRX_DATA/aerial_test/town_roofs.png] [--side 640] [--markdown FILE]
+           [--pictures SRX_DATA/aerial_test/town_roofs.png] [--side 640] [--not-calibrated]
+           [--markdown FILE]
 
 The pictures are taken as low-resolution input. "seam" is the seam figure, "distance" the mean of
 |by tiles - whole|, both in levels of 255; "default" stands for the model's own tile and overlap.
@@ -40,9 +41,17 @@ class Row:
     seconds: float
 
 
-def measure(name: str, scale: int, given: tuple[int, int] | None, pictures: list[Array]) -> Row:
+def measure(
+    name: str,
+    scale: int,
+    given: tuple[int, int] | None,
+    pictures: list[Array],
+    *,
+    calibrated: bool = True,
+) -> Row:
     pool = EnginePool(name, scale, EngineOptions(precision="fp32"))
     engine = pool.engine(8)
+    engine.calibrates &= calibrated
     tiling = choose_tiling(name, pool.network, *(given or (None, None)))
     seams, distances, seconds = [], [], 0.0
     for pixels in pictures:
@@ -85,6 +94,7 @@ def main() -> None:
     parser.add_argument("--pictures", nargs="*", type=Path)
     parser.add_argument("--side", type=int, default=640, help="pictures are cut to this square")
     parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--not-calibrated", action="store_true", help="tiles see themselves alone")
     arguments = parser.parse_args()
     folder = Path(os.environ.get("SRX_DATA", "data")) / "aerial_test"
     paths = arguments.pictures or [folder / f"{name}.png" for name in AERIAL]
@@ -102,7 +112,8 @@ def main() -> None:
             if text != "default":
                 tile, overlap = text.split(":")
                 given = (int(tile), int(overlap))
-            rows.append(measure(name, arguments.scale, given, pictures))
+            calibrated = not arguments.not_calibrated
+            rows.append(measure(name, arguments.scale, given, pictures, calibrated=calibrated))
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     if arguments.markdown:
         arguments.markdown.write_text(table(rows), encoding="utf-8")
