@@ -1,11 +1,18 @@
-"""Fixtures of several pipelines: written pages, read back."""
+"""Fixtures of several pipelines: written pages, read back, or shown in a browser."""
 
 from __future__ import annotations
 
+import html
+import json
+import re
+import shutil
+import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 @dataclass
@@ -68,3 +75,72 @@ def parse():
         return reader.root
 
     return read
+
+
+FRAME = """<!DOCTYPE html><body style="margin:0"><pre id="found" hidden></pre>
+<iframe id="frame" style="border:0; width:{width}px; height:{height}px" srcdoc="{page}"></iframe>
+<script>
+onload = () => {{
+  const inner = frame.contentWindow, whole = frame.contentDocument, root = whole.documentElement;
+  const place = (node) => {{ const b = node.getBoundingClientRect(); return [b.x, b.y]; }};
+  const result = {{
+    width: inner.innerWidth,
+    overflow: root.scrollWidth - root.clientWidth,
+    requests: inner.performance.getEntriesByType("resource").map((e) => e.name),
+    dark: inner.matchMedia("(prefers-color-scheme: dark)").matches,
+  }};
+  {script}
+  found.textContent = JSON.stringify(result);
+}};
+</script></body>"""
+
+
+@pytest.fixture(scope="session")
+def browse(tmp_path_factory):
+    """Show a page in chromium: what a script found there, the screenshot, what it complained of.
+
+    The page stands unchanged in a frame of the width asked for, as windows cannot be as narrow as
+    a telephone; no name of any other host can be resolved. A script adds to ``result``; it knows
+    the page as ``whole``, its window as ``inner``, and where a node lies by ``place(node)``.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.fail(f"none of {', '.join(names)} is on PATH: install chromium for these tests")
+
+    def show(page, script, *, width=1280, height=900, dark=False):
+        folder = tmp_path_factory.mktemp("browser")
+        text = FRAME.format(
+            width=width, height=height, page=html.escape(page, quote=True), script=script
+        )
+        (folder / "frame.html").write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [
+                program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                "--force-color-profile=srgb",
+                "--host-resolver-rules=MAP * ~NOTFOUND",
+                f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+                f"--user-data-dir={folder / 'profile'}",
+                f"--window-size={max(width, 600)},{height + 200}",
+                "--enable-logging=stderr",
+                f"--screenshot={folder / 'shot.png'}",
+                "--dump-dom",
+                (folder / "frame.html").as_uri(),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        match = re.search(r'<pre id="found"[^>]*>(.*?)</pre>', done.stdout, re.DOTALL)
+        assert match, f"{program} came to nothing: {done.stderr[-2000:]}"
+        assert match[1], f"the probe failed: {done.stderr[-2000:]}"
+        shot = np.asarray(Image.open(folder / "shot.png").convert("RGB"))[:height, :width]
+        complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        return json.loads(html.unescape(match[1])), shot, complaints
+
+    return show

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import srcli
 from srcli.pipelines.ablation.html.page import write_html
@@ -103,73 +98,19 @@ def test_a_real_run_can_be_written(ran, parse):
     assert "the training has diverged" in tree.text
 
 
-FRAME = """<!DOCTYPE html><body style="margin:0"><pre id="found" hidden></pre>
-<iframe id="frame" style="border:0; width:{width}px; height:900px" srcdoc="{page}"></iframe>
-<script>
-onload = () => {{
-  const inner = frame.contentWindow, whole = frame.contentDocument, root = whole.documentElement;
-  const box = (node) => {{ const b = node.getBoundingClientRect(); return [b.width, b.height]; }};
-  found.textContent = JSON.stringify({{
-    width: inner.innerWidth,
-    overflow: root.scrollWidth - root.clientWidth,
-    requests: inner.performance.getEntriesByType("resource").map((e) => e.name),
-    dark: inner.matchMedia("(prefers-color-scheme: dark)").matches,
-    grounds: [...whole.querySelectorAll(".lines")].map(box),
-    strokes: [...whole.querySelectorAll("polyline")].map((l) => inner.getComputedStyle(l).stroke),
-  }});
-}};
-</script></body>"""
-
-
-@pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    """Show a page in chromium, in a frame: what a script found, the screenshot, complaints."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.fail(f"none of {', '.join(names)} is on PATH: install chromium for these tests")
-
-    def show(page, *, width, dark):
-        folder = tmp_path_factory.mktemp("browser")
-        text = FRAME.format(width=width, page=html.escape(page, quote=True))
-        (folder / "frame.html").write_text(text, encoding="utf-8")
-        done = subprocess.run(
-            [
-                program,
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                "--force-color-profile=srgb",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
-                f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-                f"--user-data-dir={folder / 'profile'}",
-                f"--window-size={max(width, 600)},1100",
-                "--enable-logging=stderr",
-                f"--screenshot={folder / 'shot.png'}",
-                "--dump-dom",
-                (folder / "frame.html").as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        match = re.search(r'<pre id="found"[^>]*>(.*?)</pre>', done.stdout, re.DOTALL)
-        assert match, f"{program} came to nothing: {done.stderr[-2000:]}"
-        assert match[1], f"the probe failed: {done.stderr[-2000:]}"
-        shot = np.asarray(Image.open(folder / "shot.png").convert("RGB"))[:900, :width]
-        complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        return json.loads(html.unescape(match[1])), shot, complaints
-
-    return show
+PROBE = """
+  const size = (node) => { const b = node.getBoundingClientRect(); return [b.width, b.height]; };
+  result.grounds = [...whole.querySelectorAll(".lines")].map(size);
+  const lines = [...whole.querySelectorAll("polyline")];
+  result.strokes = lines.map((line) => inner.getComputedStyle(line).stroke);
+"""
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_it_without_complaint(browse, both, width, dark):
-    found, shot, complaints = browse(write_html(both), width=width, dark=dark)
+    found, shot, complaints = browse(write_html(both), PROBE, width=width, dark=dark)
     assert complaints == []
     assert (found["width"], found["dark"], found["overflow"]) == (width, dark, 0)
     assert found["requests"] == []

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import io
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from itertools import pairwise
 
@@ -288,85 +284,23 @@ def test_colours_can_be_told_apart_in_both_schemes(tree):
             assert contrast(scheme[f"c{i}"], scheme["panel"]) >= 3.0
 
 
-FRAME = """<!DOCTYPE html><body style="margin:0"><pre id="found" hidden></pre>
-<iframe id="frame" style="border:0; width:{width}px; height:{height}px" srcdoc="{page}"></iframe>
-<script>
-onload = () => {{
-  const inner = frame.contentWindow, whole = frame.contentDocument, root = whole.documentElement;
-  const place = (node) => {{ const b = node.getBoundingClientRect(); return [b.x, b.y]; }};
+PROBE = """
   const press = (key) => whole.querySelector("dialog").dispatchEvent(
-    new inner.KeyboardEvent("keydown", {{key, bubbles: true, cancelable: true}}));
-  const result = {{
-    width: inner.innerWidth,
-    overflow: root.scrollWidth - root.clientWidth,
+    new inner.KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+  Object.assign(result, {
     images: [...whole.images].map((i) => i.complete && i.naturalWidth > 0),
-    requests: inner.performance.getEntriesByType("resource").map((e) => e.name),
     crops: [...whole.querySelectorAll(".crops img")].slice(0, 2).map(place),
-    dark: inner.matchMedia("(prefers-color-scheme: dark)").matches,
     hint: [...whole.querySelectorAll(".hint")].some((h) => !h.hidden),
     shown: [],
-  }};
-  {script}
-  found.textContent = JSON.stringify(result);
-}};
-</script></body>"""
-
-
-@pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    """Show a page in chromium: what a script found there, the screenshot, what it complained of.
-
-    The page stands unchanged in a frame of the width asked for, as windows cannot be as narrow as
-    a telephone; no name of any other host can be resolved.
-    """
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.fail(f"none of {', '.join(names)} is on PATH: install chromium for these tests")
-
-    def show(page, *, width=1280, height=900, dark=False, script=""):
-        folder = tmp_path_factory.mktemp("browser")
-        text = FRAME.format(
-            width=width, height=height, page=html.escape(page, quote=True), script=script
-        )
-        (folder / "frame.html").write_text(text, encoding="utf-8")
-        done = subprocess.run(
-            [
-                program,
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                "--force-color-profile=srgb",
-                "--host-resolver-rules=MAP * ~NOTFOUND",
-                f"--blink-settings=preferredColorScheme={0 if dark else 1}",
-                f"--user-data-dir={folder / 'profile'}",
-                f"--window-size={max(width, 600)},{height + 200}",
-                "--enable-logging=stderr",
-                f"--screenshot={folder / 'shot.png'}",
-                "--dump-dom",
-                (folder / "frame.html").as_uri(),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        match = re.search(r'<pre id="found"[^>]*>(.*?)</pre>', done.stdout, re.DOTALL)
-        assert match, f"{program} came to nothing: {done.stderr[-2000:]}"
-        assert match[1], f"the probe failed: {done.stderr[-2000:]}"
-        shot = np.asarray(Image.open(folder / "shot.png").convert("RGB"))[:height, :width]
-        complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        return json.loads(html.unescape(match[1])), shot, complaints
-
-    return show
+  });
+"""
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_it_without_complaint(browse, page, crops, width, dark):
-    found, shot, complaints = browse(page, width=width, dark=dark)
+    found, shot, complaints = browse(page, PROBE, width=width, dark=dark)
     assert complaints == []
     assert (found["width"], found["dark"]) == (width, dark)
     assert found["overflow"] == 0
@@ -381,7 +315,7 @@ def test_a_browser_shows_it_without_complaint(browse, page, crops, width, dark):
 @pytest.mark.browser
 def test_pixels_are_shown_as_they_are(browse, page, crops):
     height = 4000
-    found, shot, _ = browse(page, width=1280, height=height)
+    found, shot, _ = browse(page, PROBE, width=1280, height=height)
     for (left, top), pixels in zip(found["crops"], (crops[0].hr, crops[0].lr), strict=True):
         zoom = 240 // pixels.shape[1]
         expected = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
@@ -402,7 +336,7 @@ def test_keys_flip_between_crops_at_one_place(browse, page):
       for (const key of ["ArrowRight", "ArrowRight", "h", "ArrowLeft"]) { press(key); note(); }
       view.querySelector("[aria-label=close]").click(); note();
     """
-    found, _, complaints = browse(page, script=script)
+    found, _, complaints = browse(page, PROBE + script)
     assert complaints == []
     assert found["hint"]
     before, *during, after = found["shown"]
@@ -418,7 +352,7 @@ def test_the_browser_would_notice(browse):
         "<!DOCTYPE html><body><img src='http://nowhere.example/a.png'>"
         "<p style='width:3000px'>wide</p><script>console.error('wrong')</script>"
     )
-    found, _, complaints = browse(broken)
+    found, _, complaints = browse(broken, PROBE)
     assert found["images"] == [False]
     assert found["overflow"] > 1000
     assert [name for name in found["requests"] if "nowhere.example" in name]
@@ -428,7 +362,7 @@ def test_the_browser_would_notice(browse):
 @pytest.mark.browser
 def test_a_name_that_slipped_through_would_not_run(browse, page):
     slipped = page.replace("<main>", "<main><script>console.error('ran')</script>")
-    _, _, complaints = browse(slipped)
+    _, _, complaints = browse(slipped, PROBE)
     assert slipped != page
     assert complaints
     assert all("Content Security Policy" in line for line in complaints)
