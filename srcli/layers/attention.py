@@ -136,15 +136,16 @@ class AsymmetricNonLocal(nn.Module):
     Args:
         channels: Channels in and out.
         bins: Edge lengths of the pooled grids; empty means no pooling, attention over all pixels.
-        chunk: Queries handled at once, which bounds memory to ``chunk`` times the number of keys.
+        scores: How many queries times keys are held at once. With gradients recorded all of them
+            are: autograd would keep every part anyway.
     """
 
     def __init__(
-        self, *, channels: int, bins: tuple[int, ...] = (1, 3, 6, 8), chunk: int = 1 << 16
+        self, *, channels: int, bins: tuple[int, ...] = (1, 3, 6, 8), scores: int = 1 << 24
     ) -> None:
         super().__init__()
         self.bins = tuple(bins)
-        self.chunk = chunk
+        self.scores = scores
         self.query = nn.Conv2d(channels, 1, 1)
         self.key = nn.Conv2d(channels, 1, 1)
         self.value = nn.Conv2d(channels, 1, 1)
@@ -156,7 +157,8 @@ class AsymmetricNonLocal(nn.Module):
         query: Tensor = self.query(x)
         # Pooling commutes with 1x1 convolutions; pooled after them it is one channel, not many.
         key, value = self._pyramid(self.key(x)), self._pyramid(self.value(x))
-        parts = torch.split(query.flatten(2), self.chunk, dim=2)
+        most = h * w if torch.is_grad_enabled() else max(self.scores // (n * key.shape[2]), 1)
+        parts = torch.split(query.flatten(2), most, dim=2)
         attended = [attend(part, key, value) for part in parts]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         out: Tensor = self.out(mixed)

@@ -120,13 +120,27 @@ def test_the_non_local_block_equals_a_naive_one(bins, size):
         torch.testing.assert_close(layer(x), naive(layer, x), atol=1e-5, rtol=1e-5)
 
 
-def test_queries_in_chunks_change_nothing():
+@pytest.mark.parametrize("bins", [(1, 3, 6, 8), ()])
+def test_queries_in_parts_change_nothing_and_bound_what_is_held(monkeypatch, bins):
+    held = []
+
+    def watched(query, key, value):
+        held.append(query.numel() * key.shape[2])
+        return attend(query, key, value)
+
+    monkeypatch.setattr("srcli.layers.attention.attend", watched)
     torch.manual_seed(0)
-    whole = AsymmetricNonLocal(channels=5)
-    parts = AsymmetricNonLocal(channels=5, chunk=7)
-    parts.load_state_dict(whole.state_dict())
-    x = torch.randn(1, 5, 9, 11)
-    torch.testing.assert_close(parts(x), whole(x))
+    layer = AsymmetricNonLocal(channels=5, bins=bins, scores=2000)
+    x = torch.randn(2, 5, 9, 11)
+    whole = layer(x)
+    assert len(held) == 1  # autograd would keep all parts anyway
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), whole)
+    assert len(held) > 3
+    assert max(held[1:]) <= 2000
+    layer.scores = 1  # at least one query
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), whole)
 
 
 @pytest.mark.parametrize(("channels", "count"), [(72, 363), (48, 243)])
