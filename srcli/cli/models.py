@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from srcli.cli.options import check_targets, json_output, write_json
+from srcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from srcli.pipelines.catalogue import CatalogueEntry
 
 EXAMPLES = """
 \b
@@ -13,13 +20,19 @@ Examples:
   srx models g-idrn                          how it was trained and measured
   srx models runs/mine/best.safetensors      what a weights file says
   srx models g-idrn --json -
+  srx models g-idrn --picture card.png       what it makes of a photograph, beside bicubic
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.option(
+    "--picture",
+    metavar="FILE",
+    help="Write a PNG of crops side by side: LR, bicubic, the model, HR; a row for each scale.",
+)
 @json_output
-def command(name: str | None, json_file: str | None) -> None:
+def command(name: str | None, picture: str | None, json_file: str | None) -> None:
     """List the models, or show the cards of one.
 
     NAME is a model of the list, FILE a weights file.
@@ -28,10 +41,16 @@ def command(name: str | None, json_file: str | None) -> None:
 
     from srcli.pipelines.catalogue import catalogue
 
-    check_targets({"--json": json_file})
+    if picture and name is None:
+        raise UsageError("--picture: name the model, as in 'srx models g-idrn --picture card.png'")
+    if picture and not picture.lower().endswith(".png"):
+        raise UsageError(f"--picture {picture}: is written as PNG; give a name that ends in .png")
+    check_targets({"--json": json_file, "--picture": picture})
     entries = catalogue(name)
     if json_file:
         write_json(json_file, json.dumps([entry.as_json() for entry in entries], indent=2))
+    if picture and name:
+        _write_picture(picture, name, entries[0], to_stderr=json_file == "-")
     if json_file == "-":
         return
     from srcli.cli.model_cards import show_cards, show_list
@@ -40,3 +59,18 @@ def command(name: str | None, json_file: str | None) -> None:
         show_list(entries)
     for entry in entries if name else []:
         show_cards(entry)
+
+
+def _write_picture(target: str, name: str, entry: CatalogueEntry, *, to_stderr: bool) -> None:
+    from srcli.imaging.photograph import Metadata, Photograph
+    from srcli.imaging.writing import write_photograph
+    from srcli.pipelines.card_picture import make_card_picture
+    from srcli.pipelines.engines import EngineOptions
+
+    if not entry.scales:
+        raise UsageError(f"--picture: there are no weights of {name} yet")
+    made = make_card_picture(name, entry.scales, EngineOptions())
+    photograph = Photograph(pixels=made.pixels, alpha=None, metadata=Metadata())
+    write_photograph(Path(target), photograph, fmt="png")
+    for row in made.rows:
+        click.echo(row, err=to_stderr)

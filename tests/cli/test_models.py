@@ -8,10 +8,12 @@ import shutil
 import tomllib
 
 import pytest
+from PIL import Image
 
 from srcli.models import MODELS, build_network
 from srcli.models.weights import WeightsInfo, save_weights, shipped_scales, weights_path
 from srcli.pipelines import catalogue
+from srcli.pipelines.evaluation import sets
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
 
@@ -163,3 +165,39 @@ def test_json_that_cannot_be_written_is_refused(srx, tmp_path):
     result = srx("models", "bicubic", "--json", tmp_path / "none" / "a.json")
     assert result.code == 2
     assert "there is no folder" in result.err
+
+
+def test_a_picture_is_written_beside_the_card(srx, monkeypatch, tmp_path):
+    monkeypatch.setattr(sets, "BUILT_IN_PICTURES", ("rocket",))
+    file = tmp_path / "karte.png"
+    result = srx("models", "ddsr", "--picture", file)
+    assert result.code == 0, result.err
+    rows = [line for line in result.out.splitlines() if "rocket: LR, bicubic (" in line]
+    assert [row[:2] for row in rows] == ["x2", "x3", "x4"]
+    with Image.open(file) as picture:
+        assert picture.size == (4 * 240 + 3 * 8, 3 * 240 + 2 * 8)
+    plain = srx("models", "bicubic", "--json", "-", "--picture", file)
+    assert json.loads(plain.out)[0]["name"] == "bicubic"
+    assert "rocket: LR, bicubic" in plain.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--picture", "a.png"], "--picture: name the model"),
+        (["ddsr", "--picture", "a.jpg"], "give a name that ends in .png"),
+        (["ddsr", "--picture", "no/a.png"], "--picture no/a.png: cannot be written"),
+    ],
+)
+def test_a_picture_that_cannot_be_is_refused(srx, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = srx("models", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_without_weights_has_no_picture(srx, few, no_weights, tmp_path):
+    result = srx("models", "ddsr", "--picture", tmp_path / "a.png")
+    assert result.code == 2
+    assert "there are no weights of ddsr yet" in result.err
