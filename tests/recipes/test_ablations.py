@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
@@ -391,6 +392,14 @@ def test_the_table_reads_as_a_file_of_ablations():
     )
     (depth,) = parse_ablations(text)
     assert depth == find_ablation("ddsr/depth")
+
+
+def test_the_file_of_choices_holds_comparisons_of_a_short_training():
+    choices = load_ablations(Path(__file__).parents[2] / "benchmarks" / "choices.toml")
+    assert len(choices) >= 6
+    assert all(each.own and each.sets == ("Set5", "Set14") for each in choices)
+    bases = [resolve(each, each.variant(each.base)) for each in choices]
+    assert all(base == RECIPES["g-idrn-short"] for base in bases)  # so they are trained once
 
 
 def own_text():
