@@ -39,20 +39,22 @@ class LossTerm:
 class Optimizer:
     """An optimiser and its settings."""
 
-    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    kind: Literal["adam", "adamw", "muon", "sgd"] = "adam"
+    """``muon`` makes the momentum of kernels orthogonal and is Adam for the rest; it takes two to
+    four times Adam's learning rate."""
     learning_rate: float = 5e-4
     """Peak learning rate."""
     beta1: float = 0.9
-    """Of Adam and AdamW, as ``beta2`` and ``epsilon``."""
+    """Of Adam and AdamW, as ``beta2`` and ``epsilon``, and for the rest of Muon."""
     beta2: float = 0.999
     epsilon: float = 1e-8
     momentum: float = 0.9
-    """Of SGD."""
+    """Of SGD; Muon has 0.95."""
     nesterov: bool = False
     """SGD: take the gradient where the momentum is about to lead."""
     weight_decay: float = 0.0
     """Pull of the weights towards 0: ``adam`` and ``sgd`` add this times the weight to its
-    gradient, ``adamw`` shrinks the weight itself by this times the learning rate."""
+    gradient, ``adamw`` and ``muon`` shrink the weight itself by this times the learning rate."""
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
 

@@ -79,7 +79,7 @@ class AdversarialStep:
         self.discriminator.to(memory_format=layout)  # type: ignore[call-overload]
         self.game: Game = GAMES[settings.discriminator](settings).to(self.numerics.device)
         self._check_jitter(size)
-        self._second = make_optimizer(self.discriminator.parameters(), settings.optimizer)
+        self._second = make_optimizer(self.discriminator, settings.optimizer)
         self._seed = training.seed
         self._calls = torch.zeros((), dtype=torch.int64)
 

@@ -7,23 +7,32 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from srcli.training.muon import Muon
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from torch import nn
 
     from srcli.recipes.training import Optimizer
 
 
-def make_optimizer(
-    parameters: Iterable[nn.Parameter], settings: Optimizer
-) -> torch.optim.Optimizer:
+def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """Build the optimiser that a recipe describes.
 
     Args:
-        parameters: What it is to change.
+        network: Whose weights it is to change.
         settings: Its kind and its numbers.
     """
+    if settings.kind == "muon":
+        return Muon(
+            network,
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.epsilon,
+            weight_decay=settings.weight_decay,
+        )
+    parameters = network.parameters()
     if settings.kind == "sgd":
         return torch.optim.SGD(
             parameters,

@@ -46,7 +46,7 @@ class SupervisedStep:
         self.numerics = training.numerics
         self.team = training.team
         self.losses = WeightedLoss(stage.losses).to(training.numerics.device)
-        self.optimizer = make_optimizer(training.network.parameters(), stage.optimizer)
+        self.optimizer = make_optimizer(training.network, stage.optimizer)
         self._forward = training.forward
         self._attend: Callable[[Tensor], tuple[Tensor, list[Tensor]]] | None = None
         if stage.attention_weight:

@@ -312,7 +312,11 @@ def test_the_state_of_another_network_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "optimizer",
-    [Optimizer(learning_rate=1e-2), Optimizer(kind="sgd", learning_rate=1e-2, momentum=0.9)],
+    [
+        Optimizer(learning_rate=1e-2),
+        Optimizer(kind="sgd", learning_rate=1e-2, momentum=0.9),
+        Optimizer(kind="muon", learning_rate=1e-2),
+    ],
 )
 def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
     stage = replace(FIRST, optimizer=optimizer, schedule=Schedule(kind="constant"))

@@ -28,13 +28,13 @@ def pushed(network, optimizer, *, rate=1e-2, clip_norm=0.0):
 
 
 def test_the_settings_reach_the_optimiser():
-    (group,) = make_optimizer(nn.Linear(2, 2).parameters(), SETTINGS).param_groups
+    (group,) = make_optimizer(nn.Linear(2, 2), SETTINGS).param_groups
     assert (group["lr"], group["betas"], group["eps"]) == (1e-2, (0.5, 0.9), 1e-6)
 
 
 def test_the_rate_of_the_iteration_counts_and_gradients_are_cleared():
     network = nn.Linear(2, 2)
-    optimizer = make_optimizer(network.parameters(), SETTINGS)
+    optimizer = make_optimizer(network, SETTINGS)
     before = network.weight.detach().clone()
     pushed(network, optimizer, rate=0.25)
     # Adam's first change is the rate itself, against the sign of the gradient.
@@ -45,7 +45,7 @@ def test_the_rate_of_the_iteration_counts_and_gradients_are_cleared():
 @pytest.mark.parametrize(("clip_norm", "share"), [(0.0, 1.0), (0.3, 0.1), (100.0, 1.0)])
 def test_the_whole_gradient_is_clipped(clip_norm, share):
     network = nn.Linear(2, 3)  # nine numbers: ones have the norm 3
-    optimizer = make_optimizer(network.parameters(), SETTINGS)
+    optimizer = make_optimizer(network, SETTINGS)
     pushed(network, optimizer, clip_norm=clip_norm)
     moment = optimizer.state[network.weight]["exp_avg"]
     torch.testing.assert_close(moment, torch.full((3, 2), 0.5 * share), rtol=1e-4, atol=0)
@@ -54,7 +54,7 @@ def test_the_whole_gradient_is_clipped(clip_norm, share):
 def test_what_is_remembered_comes_back_and_goes_on_alike():
     torch.manual_seed(0)
     one, two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
-    first, second = (make_optimizer(n.parameters(), SETTINGS) for n in (one, two))
+    first, second = (make_optimizer(n, SETTINGS) for n in (one, two))
     for _ in range(3):
         pushed(one, first)
     two.load_state_dict(one.state_dict())
@@ -68,7 +68,7 @@ def test_what_is_remembered_comes_back_and_goes_on_alike():
 
 
 def test_memory_of_another_network_is_refused():
-    other = make_optimizer(nn.Linear(2, 2).parameters(), replace(SETTINGS, beta1=0.9))
+    other = make_optimizer(nn.Linear(2, 2), replace(SETTINGS, beta1=0.9))
     with pytest.raises(ValueError, match="invalid literal"):
         restore_optimizer(other, {"weight.exp_avg": torch.zeros(1)})
 
@@ -80,7 +80,7 @@ def test_part_of_a_file():
 
 def test_gradient_descent_with_momentum_by_hand():
     network = nn.Linear(1, 1, bias=False)
-    optimizer = make_optimizer(network.parameters(), Optimizer(kind="sgd", momentum=0.5))
+    optimizer = make_optimizer(network, Optimizer(kind="sgd", momentum=0.5))
     before = network.weight.item()
     for _ in range(3):
         pushed(network, optimizer, rate=0.1)
@@ -92,7 +92,7 @@ def test_gradient_descent_with_momentum_by_hand():
 def test_nesterov_looks_ahead_by_hand():
     network = nn.Linear(1, 1, bias=False)
     settings = Optimizer(kind="sgd", momentum=0.5, nesterov=True)
-    optimizer = make_optimizer(network.parameters(), settings)
+    optimizer = make_optimizer(network, settings)
     before = network.weight.item()
     for _ in range(2):
         pushed(network, optimizer, rate=0.1)
@@ -105,13 +105,14 @@ def test_nesterov_looks_ahead_by_hand():
     [
         ("sgd", 0.1 * (1 + 0.3 * 2)),  # the decay joins the gradient
         ("adamw", 0.1 * (1 + 0.3 * 2)),  # and here the change, which is the rate
+        ("muon", 0.1 * (1 + 0.3 * 2)),  # a single number is no matrix: Adam with AdamW's decay
         ("adam", 0.1),  # the decay joins the gradient, whose size Adam takes away
     ],
 )
 def test_decay_by_hand(kind, moved):
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 2.0)
-    optimizer = make_optimizer(network.parameters(), Optimizer(kind=kind, weight_decay=0.3))
+    optimizer = make_optimizer(network, Optimizer(kind=kind, weight_decay=0.3))
     pushed(network, optimizer, rate=0.1)
     assert network.weight.item() == pytest.approx(2 - moved, abs=1e-6)
 
@@ -121,7 +122,7 @@ def test_plain_and_decoupled_decay_differ_from_the_second_change_on():
     for kind in ("adam", "adamw"):
         network = nn.Linear(1, 1, bias=False)
         nn.init.constant_(network.weight, 2.0)
-        optimizer = make_optimizer(network.parameters(), Optimizer(kind=kind, weight_decay=0.3))
+        optimizer = make_optimizer(network, Optimizer(kind=kind, weight_decay=0.3))
         for _ in range(2):
             pushed(network, optimizer, rate=0.1)
         ends.append(network.weight.item())
@@ -133,7 +134,7 @@ def test_plain_and_decoupled_decay_differ_from_the_second_change_on():
 @pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
 def test_on_a_gpu_all_weights_change_in_one_kernel(kind):
     network = nn.Linear(3, 3).cuda()
-    optimizer = make_optimizer(network.parameters(), Optimizer(kind=kind))
+    optimizer = make_optimizer(network, Optimizer(kind=kind))
     assert optimizer.defaults["fused"]
     before = network.weight.detach().clone()
     pushed(network, optimizer, rate=0.1)

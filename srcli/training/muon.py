@@ -1,0 +1,143 @@
+"""Muon: momentum made orthogonal, for the kernels of convolutions; Adam for all other weights.
+
+The momentum of a matrix is replaced by the nearest matrix whose singular values are all one, so
+that directions in which gradients are rare are learned as fast as the frequent ones (Jordan et al.
+2024, https://kellerjordan.github.io/posts/muon/). The step is as large as Adam's would be (Liu et
+al. 2025, arXiv 2502.16982), so that Adam's learning rates serve.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Of the quintic iteration: the steepest slope at zero that still converges to about one."""
+_ROUNDS = 5
+_SIZE = 0.2
+"""Root mean square of Adam's steps, in learning rates."""
+_SMALLEST = 4
+"""Rows or columns of what is taken for a matrix."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Change kernels by orthogonal momentum and the rest by Adam.
+
+    The kernel of a convolution is a matrix for each of its groups: output channels by input
+    channels times taps. Biases, gains and kernels with less than four rows or columns are the rest.
+
+    Args:
+        network: Whose weights it changes.
+        lr: Learning rate.
+        momentum: Of the matrices, with Nesterov's look ahead.
+        betas: Of Adam.
+        eps: Of Adam.
+        weight_decay: Shrinks all weights by this times the learning rate, as AdamW does.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        settings = {
+            "lr": lr,
+            "momentum": momentum,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
+        super().__init__(list(network.parameters()), settings)
+        self._shapes = _matrices(network)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Change the weights by their gradients.
+
+        Args:
+            closure: Not supported: gradients are there before.
+        """
+        assert closure is None
+        for group in self.param_groups:
+            alike: dict[tuple[int, int, int], list[tuple[nn.Parameter, Tensor]]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if group["weight_decay"]:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                shape = self._shapes.get(parameter)
+                if shape is None:
+                    self._adam(parameter, group)
+                else:
+                    ahead = self._ahead(parameter, group["momentum"])
+                    alike.setdefault(shape, []).append((parameter, ahead.reshape(shape)))
+            for (count, rows, columns), pairs in alike.items():
+                steps = orthogonal(torch.cat([ahead for _, ahead in pairs]))
+                rate = group["lr"] * _SIZE * max(rows, columns) ** 0.5
+                for i, (parameter, _) in enumerate(pairs):
+                    step = steps[i * count : (i + 1) * count].reshape(parameter.shape)
+                    parameter.add_(step, alpha=-rate)
+
+    def _ahead(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        """Return the gradient where the momentum is about to lead."""
+        state = self.state[parameter]
+        assert parameter.grad is not None
+        gradient = parameter.grad.float()
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(gradient)
+        state["momentum"].lerp_(gradient, 1 - momentum)
+        return torch.lerp(gradient, state["momentum"], momentum)
+
+    def _adam(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        assert parameter.grad is not None
+        gradient = parameter.grad.float()
+        if "step" not in state:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["exp_avg"] = torch.zeros_like(gradient)
+            state["exp_avg_sq"] = torch.zeros_like(gradient)
+        state["step"] += 1
+        first, second = group["betas"]
+        count = float(state["step"])
+        state["exp_avg"].lerp_(gradient, 1 - first)
+        state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        deviation = (state["exp_avg_sq"] / (1 - second**count)).sqrt_().add_(group["eps"])
+        parameter.addcdiv_(state["exp_avg"], deviation, value=-group["lr"] / (1 - first**count))
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Bring the singular values of matrices (B, H, W) near one, by Newton and Schulz.
+
+    Returns:
+        The same shape; singular values between about 0.7 and 1.2, and 0 where they are 0.
+    """
+    a, b, c = _COEFFICIENTS
+    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
+    x: Tensor = wide / (wide.flatten(1).norm(dim=1)[:, None, None] + 1e-12)
+    for _ in range(_ROUNDS):
+        square = x @ x.mT
+        x = a * x + torch.baddbmm(b * square, square, square, alpha=c) @ x
+    return x if wide is matrices else x.mT
+
+
+def _matrices(network: nn.Module) -> dict[Tensor, tuple[int, int, int]]:
+    """Return (groups, rows, columns) of every kernel that is a stack of matrices."""
+    found: dict[Tensor, tuple[int, int, int]] = {}
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
+            kernel = module.weight
+            groups = 1 if isinstance(module, nn.Linear) else module.groups
+            rows, columns = kernel.shape[0] // groups, kernel[0].numel()
+            if min(rows, columns) >= _SMALLEST:
+                found[kernel] = (groups, rows, columns)
+    return found
