@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -90,11 +90,14 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
         if name not in types:
             raise unknown("field", name, where, types)
     inside = "" if where == ROOT else f"{where}."
-    try:
-        return kind(**{k: convert(v, types[k], f"{inside}{k}") for k, v in value.items()})
-    except TypeError as error:  # a required field is missing
-        reason = str(error).partition("() ")[2] or str(error)
-        raise RecipeError(f"{where}: {reason}") from error
+    missing = [
+        repr(each.name)
+        for each in fields(kind)
+        if each.name not in value and each.default is MISSING and each.default_factory is MISSING
+    ]
+    if missing:
+        raise RecipeError(f"{where}: missing {', '.join(missing)}")
+    return kind(**{k: convert(v, types[k], f"{inside}{k}") for k, v in value.items()})
 
 
 ROOT = "the recipe"

@@ -76,9 +76,9 @@ def test_tables_become_dataclasses_and_unknown_keys_are_refused():
     assert recipe == TrainRecipe(model="m", stages=(Stage(batch=4),))
     with pytest.raises(RecipeError, match=r"no field 'bach' in stages\.0; did you mean 'batch'\?"):
         convert({"model": "m", "stages": [{"bach": 4}]}, TrainRecipe, ROOT)
-    with pytest.raises(RecipeError, match=r"stages\.0\.losses\.0: missing.*'name'"):
+    with pytest.raises(RecipeError, match=r"stages\.0\.losses\.0: missing 'name'"):
         convert({"model": "m", "stages": [{"losses": [{"weight": 1}]}]}, TrainRecipe, ROOT)
-    with pytest.raises(RecipeError, match=r"the recipe: missing.*'model'"):
+    with pytest.raises(RecipeError, match=r"the recipe: missing 'model'"):
         convert({}, TrainRecipe, ROOT)
     with pytest.raises(RecipeError, match="there are: model, network"):
         convert({"model": "m", "qqqq": 4}, TrainRecipe, ROOT)
