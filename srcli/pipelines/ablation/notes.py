@@ -96,13 +96,9 @@ def _score_notes(result: AblationResult) -> list[str]:
 
 def _data(result: AblationResult) -> str:
     own = result.conditions
-    weights = (
-        f"{own.held_out} held out, which choose the weights"
-        if own.held_out
-        else "none held out: the last weights are measured"
-    )
+    held_out = f"{own.held_out} held out for the curves" if own.held_out else "none held out"
     names = ", ".join(Path(each).name for each in own.data)  # where they lay tells nobody anything
-    return f"{names}: {own.pictures} pictures, {weights}"
+    return f"{names}: {own.pictures} pictures, {held_out}; the last weights are measured"
 
 
 def _sets(result: AblationResult) -> str:

@@ -101,9 +101,7 @@ class Planner:
                     Measuring(key=key, dataset=names[label], protocol=ablation.protocol)
                     for label, key in scores.items()
                 )
-                # Without held-out pictures the set would choose the weights it then measures.
-                curves = measure[:1] if conditions.held_out else ()
-                self._merge(unit, measure, tuple(each.dataset for each in curves))
+                self._merge(unit, measure, tuple(each.dataset for each in measure[:1]))
                 seeds.append(SeedKeys(seed=seed, training=unit.key, scores=scores))
             keys.append(VariantKeys(cost=cost.key, seeds=tuple(seeds)))
         record = AblationRun(ablation=ablation, conditions=conditions, keys=tuple(keys))

@@ -44,7 +44,7 @@ class TrainingUnit:
     hold_out: tuple[str, ...] | None
     exclude: tuple[str, ...]
     validate: tuple[str, ...]
-    """Sets for the curve, beside the held-out pictures, which alone choose the best weights."""
+    """Sets for the curve, beside the held-out pictures."""
     measure: tuple[Measuring, ...]
     """What is not yet measured."""
     device: str

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Progress
 
 METRICS = ("psnr", "ssim")
+LAST = "last.safetensors"
+"""What is measured: the best weights by validation may be older than what a last stage did."""
 DONE, STOPPED, FAILED = "done", "stopped", "failed"
 
 
@@ -130,13 +132,12 @@ def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[
         "iterations": result.iterations,
         "seconds": log.seconds,
         "curves": log.curves,
-        "weights": result.weights.name,
+        "weights": LAST,
     }
     store.put(unit.key, figure)
-    for name in ("state.safetensors", "last.safetensors"):
-        if name != result.weights.name:
-            with suppress(OSError):  # only room on the disk
-                (folder / name).unlink()
+    for name in ("state.safetensors", "best.safetensors"):
+        with suppress(OSError):  # only room on the disk
+            (folder / name).unlink()
     return DONE
 
 

@@ -16,7 +16,7 @@ def told(written, **changes):
 def test_conditions_name_data_sets_and_machine_but_no_folders(written):
     found = dict(conditions(written))
     assert found["Trained on"] == (
-        "photos.zip: 700 pictures, 16 held out, which choose the weights"
+        "photos.zip: 700 pictures, 16 held out for the curves; the last weights are measured"
     )
     assert found["Measured on"].startswith("Set5, BSD100; not at hand: Manga109; protocol y: ")
     assert "2 processes at once; trained in bf16 precision" in found["Machine"]
@@ -31,9 +31,9 @@ def test_what_was_set_for_all_variants_is_told(written):
     assert found["All variants with"] == "stages.0.batch=4, ema_decay=0.9"
 
 
-def test_without_held_out_pictures_the_last_weights_are_measured(written):
+def test_without_held_out_pictures_that_is_said(written):
     own = replace(written, conditions=replace(written.conditions, held_out=0))
-    assert "the last weights are measured" in dict(conditions(own))["Trained on"]
+    assert "700 pictures, none held out; the last" in dict(conditions(own))["Trained on"]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_bug_comes_out(unit, notes, monkeypatch):
 
 def test_a_set_that_cannot_be_measured_keeps_the_training(unit, notes, tmp_path):
     store = Store(tmp_path)
-    store.put("training", {"iterations": 2, "weights": "best.safetensors"})
+    store.put("training", {"iterations": 2, "weights": "last.safetensors"})
     gone = replace(unit, measure=(Measuring(key="scores", dataset="nowhere", protocol="y"),))
     assert run(gone, notes) == "failed"
     assert "nowhere" in store.get("scores")["failure"]
@@ -84,7 +84,7 @@ def test_a_set_that_cannot_be_measured_keeps_the_training(unit, notes, tmp_path)
 
 def test_nothing_is_measured_once_stopped(unit, notes, tmp_path):
     store = Store(tmp_path)
-    store.put("training", {"iterations": 2, "weights": "best.safetensors"})
+    store.put("training", {"iterations": 2, "weights": "last.safetensors"})
     assert run(unit, notes, stop=lambda: True) == "stopped"
     assert store.get("scores") == {}
 
