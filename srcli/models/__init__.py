@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -113,8 +114,7 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     if scale not in entry.scales:
         have = ", ".join(map(str, entry.scales))
         raise ModelError(f"model {name} has no scale {scale}; it has: {have}")
-    module, _, attribute = entry.target.partition(":")
-    constructor = getattr(import_module(module), attribute)
+    constructor = _constructor(entry)
     try:
         checked = check_options(constructor, options or {}, f"model {name}")
     except RecipeError as error:
@@ -126,3 +126,28 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"model {name}: {error}") from error
     return network
+
+
+def without_defaults(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave options out that say what the constructor of a network would do anyway.
+
+    Args:
+        name: A key of ``MODELS``.
+        options: That ``build_network`` takes.
+    """
+    parameters = inspect.signature(_constructor(find_entry(name))).parameters
+    return {
+        key: value
+        for key, value in options.items()
+        if _plain(parameters[key].default) != _plain(value)
+    }
+
+
+def _plain(value: object) -> object:
+    """Make lists, which files hold, and tuples alike."""
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+
+
+def _constructor(entry: NetworkEntry) -> Any:  # noqa: ANN401 - a class with options of its own
+    module, _, attribute = entry.target.partition(":")
+    return getattr(import_module(module), attribute)

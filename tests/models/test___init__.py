@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, find_entry
+from srcli.models import MODELS, build_network, find_entry, without_defaults
 
 EVERY = [(name, scale) for name, entry in MODELS.items() for scale in entry.scales]
 
@@ -52,3 +52,10 @@ def test_every_entry_describes_itself_and_its_tiles(name):
 def test_what_does_not_fit_is_refused(name, scale, options, words):
     with pytest.raises(ModelError, match=words):
         build_network(name, scale=scale, options=options)
+
+
+def test_options_that_are_the_defaults_say_nothing():
+    options = {"channels": 72, "anrb_bins": [1, 3, 6, 8], "num_blocks": 6, "anrb": True}
+    assert without_defaults("g-idrn", options) == {"num_blocks": 6}
+    assert without_defaults("g-idrn", {"anrb_bins": [1, 3, 6]}) == {"anrb_bins": [1, 3, 6]}
+    assert without_defaults("g-idrn", {}) == {}

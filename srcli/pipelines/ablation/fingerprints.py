@@ -57,6 +57,8 @@ def training_code(recipe: TrainRecipe) -> str:
     """
     modules = {term.name: LOSSES.get(term.name, "") for s in recipe.stages for term in s.losses}
     wanted = [*TRAINING, *(target.partition(":")[0] for target in modules.values() if target)]
+    if any(stage.optimizer.kind == "muon" for stage in recipe.stages):
+        wanted.append("srcli.training.muon")
     if not recipe.degradation.is_clean:
         wanted += DEGRADED
     if any(stage.attention_weight for stage in recipe.stages):

@@ -9,7 +9,7 @@ import torch
 
 from srcli.errors import ModelError
 from srcli.metrics.efficiency import CHALLENGE_SIZE
-from srcli.models import build_network
+from srcli.models import build_network, without_defaults
 from srcli.pipelines.ablation.fingerprints import (
     key_of,
     network_code,
@@ -210,7 +210,9 @@ def checked_recipes(ablation: Ablation, settings: Sequence[str] = ()) -> list[Tr
                 build_network(recipe.model, scale=ablation.scale, options=recipe.network)
         except ModelError as error:
             raise ModelError(f"{ablation.name}, variant {variant.name!r}: {error}") from error
-        recipes.append(recipe)
+        # What is spelled out and what is left to the network are the same training.
+        options = without_defaults(recipe.model, recipe.network)
+        recipes.append(replace(recipe, network=options))
     return recipes
 
 

@@ -78,6 +78,16 @@ def test_what_other_recipes_use_does_not_count(monkeypatch, name):
     assert training_code(RECIPES["g-idrn"]) == before
 
 
+def test_muon_counts_where_it_trains(monkeypatch):
+    adam = RECIPES["g-idrn"]
+    muon = apply_overrides(adam, ["stages.0.optimizer.kind=muon"])
+    before = training_code(adam), training_code(muon)
+    change(monkeypatch, "muon.py")
+    after = training_code(adam), training_code(muon)
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+
+
 def test_degradation_counts_where_there_is_one(monkeypatch):
     photo = apply_overrides(RECIPES["g-idrn"], ["degradation=photo"])
     before = training_code(photo)

@@ -238,6 +238,15 @@ def test_what_two_ablations_share_is_done_once(tiny, options):
     assert [result.ablation.name for result in results] == ["tiny/parts", "tiny/twin"]
 
 
+def test_what_is_spelled_out_is_the_same_training(tiny, options):
+    first, second = tiny.variants[:2]
+    wordy = replace(first, changes={**first.changes, "network.anrb": True, "network.slope": 0.05})
+    twin = replace(tiny, name="tiny/twin", variants=(wordy, second))
+    recorder = Recorder(idle=True)
+    run_ablations([tiny, twin], options, executor=recorder)
+    assert [unit["kind"] for unit in recorder.units] == ["cost"] * 2 + ["training"] * 3
+
+
 def test_no_set_at_hand_takes_the_built_in_pictures(tiny, options, notes):
     lost = replace(tiny, sets=("nowhere",))
     (result,) = run_ablations([lost], options, progress=notes, executor=Recorder(idle=True))
