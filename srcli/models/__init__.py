@@ -44,7 +44,7 @@ MODELS: dict[str, NetworkEntry] = {
         target="srcli.models.g_idrn:GIDRN",
         summary="g-idrn, fine-tuned on drone and satellite pictures",
         source="journal paper, 2024",
-        scales=(4,),
+        scales=(2, 4),
     ),
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
