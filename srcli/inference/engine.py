@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from srcli.layers.statistics import Statistics, giving, measuring
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from srcli.ports.grid import Grid
@@ -23,6 +26,16 @@ if TYPE_CHECKING:
 CPU_BATCH_PIXELS = 48 * 1024
 """Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
 GPU_BATCH_PIXELS = 4 * 1024 * 1024
+
+
+@contextmanager
+def signalling_memory() -> Iterator[None]:
+    """Turn torch's lack of memory into the signal that callers of an engine know."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise OutOfMemory from error
 
 
 class TorchEngine:
@@ -79,18 +92,14 @@ class TorchEngine:
 
     def calibrate(self, windows: NDArray[Any]) -> Statistics | None:
         """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
-        try:
-            with torch.inference_mode():
-                x = self._upload(windows)
-                for exact in (False, True):
-                    found = Statistics()
-                    with measuring(found):
-                        self._turned(x, exact)
-                    if found.finite:
-                        return found
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise OutOfMemory from error
+        with signalling_memory(), torch.inference_mode():
+            x = self._upload(windows)
+            for exact in (False, True):
+                found = Statistics()
+                with measuring(found):
+                    self._turned(x, exact)
+                if found.finite:
+                    return found
         return None
 
     def run(self, tiles: NDArray[Any], calibration: object | None = None) -> list[Tensor | None]:
@@ -99,20 +108,16 @@ class TorchEngine:
         A calibration is of one image, or holds a row for each tile.
         """
         assert calibration is None or isinstance(calibration, Statistics)
-        try:
-            with torch.inference_mode():
-                out = self._enlarge(self._upload(tiles), calibration)
-                finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
-                good: list[bool] = finite.tolist()
-                if self.half is not None and not all(good):
-                    out = out.clone()
-                    bad = ~finite
-                    own = calibration and calibration.rows(bad.nonzero()[:, 0].tolist())
-                    out[bad] = self._enlarge(self._upload(tiles)[bad], own, exact=True)
-                    good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise OutOfMemory from error
+        with signalling_memory(), torch.inference_mode():
+            out = self._enlarge(self._upload(tiles), calibration)
+            finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
+            good: list[bool] = finite.tolist()
+            if self.half is not None and not all(good):
+                out = out.clone()
+                bad = ~finite
+                own = calibration and calibration.rows(bad.nonzero()[:, 0].tolist())
+                out[bad] = self._enlarge(self._upload(tiles)[bad], own, exact=True)
+                good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
 
     def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:

@@ -9,6 +9,7 @@ import torch
 
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import TorchBand
+from srcli.inference.engine import signalling_memory
 from srcli.inference.levels import Encoder, check_values, is_full_range, normalise
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.statistics import Statistics, joined
@@ -106,15 +107,11 @@ class RasterEngine:
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
         assert calibration is None or isinstance(calibration, Statistics)
         enlarged = self._enlarge(units, calibration)
-        try:
-            with torch.inference_mode():
-                every = len(self.groups)
-                parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
-                done = [self._join(each) for each in parts]
-                return done if excess is None else list(map(self._add, done, excess))
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            raise OutOfMemory from error
+        with signalling_memory(), torch.inference_mode():
+            every = len(self.groups)
+            parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
+            done = [self._join(each) for each in parts]
+            return done if excess is None else list(map(self._add, done, excess))
 
     def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
