@@ -6,7 +6,8 @@ Usage: python benchmarks/seams.py [-m g-idrn -m rrlfn ...] [-s 4] [--tiles 192:1
 
 The pictures are taken as low-resolution input. "seam" is the seam figure, "distance" the mean of
 |by tiles - whole|, both in levels of 255; "default" stands for the model's own tile and overlap.
-Networks with global pooling see other statistics in a tile than in the whole picture.
+Networks with global pooling see other statistics in a tile than in the whole picture; windows of
+the picture, shown to them first, make up for that, unless --not-calibrated is given.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,7 @@ class Muon(torch.optim.Optimizer):
         assert closure is None
         for group in self.param_groups:
             alike: dict[tuple[int, int, int], list[tuple[nn.Parameter, Tensor]]] = {}
+            rest = []
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
@@ -77,10 +79,11 @@ class Muon(torch.optim.Optimizer):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 shape = self._shapes.get(parameter)
                 if shape is None:
-                    self._adam(parameter, group)
+                    rest.append(parameter)
                 else:
                     ahead = self._ahead(parameter, group["momentum"])
                     alike.setdefault(shape, []).append((parameter, ahead.reshape(shape)))
+            self._adam(rest, group)
             for (count, rows, columns), pairs in alike.items():
                 steps = orthogonal(torch.cat([ahead for _, ahead in pairs]))
                 rate = group["lr"] * _SIZE * max(rows, columns) ** 0.5
@@ -98,21 +101,30 @@ class Muon(torch.optim.Optimizer):
         state["momentum"].lerp_(gradient, 1 - momentum)
         return torch.lerp(gradient, state["momentum"], momentum)
 
-    def _adam(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
-        state = self.state[parameter]
-        assert parameter.grad is not None
-        gradient = parameter.grad.float()
-        if "step" not in state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state["exp_avg"] = torch.zeros_like(gradient)
-            state["exp_avg_sq"] = torch.zeros_like(gradient)
-        state["step"] += 1
-        first, second = group["betas"]
-        count = float(state["step"])
-        state["exp_avg"].lerp_(gradient, 1 - first)
-        state["exp_avg_sq"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        deviation = (state["exp_avg_sq"] / (1 - second**count)).sqrt_().add_(group["eps"])
-        parameter.addcdiv_(state["exp_avg"], deviation, value=-group["lr"] / (1 - first**count))
+    def _adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """Let PyTorch's own Adam change what is no matrix; weights have decayed already."""
+        for parameter in parameters:
+            state = self.state[parameter]
+            if "step" not in state:
+                state["step"] = torch.zeros((), dtype=torch.float32)
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+        states = [self.state[parameter] for parameter in parameters]
+        adam(
+            list(parameters),
+            [parameter.grad for parameter in parameters if parameter.grad is not None],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=0.0,
+            eps=group["eps"],
+            maximize=False,
+        )
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
