@@ -30,6 +30,8 @@ def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> C
         scale: The super-resolution factor.
         random: Where the numbers come from, in the order of the pieces.
     """
+    if degradation.clean and random.random() < degradation.clean:
+        return Chain(scale=scale)
     before = [_drawn(piece, random, scale) for piece in degradation.before]
     after = [_drawn(piece, random, 1) for piece in degradation.after]
     return Chain(

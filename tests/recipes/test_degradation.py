@@ -83,6 +83,7 @@ def test_a_file_may_give_a_name_or_pieces(tmp_path):
         ("foto", "did you mean 'photo'"),
         (3, "degradation must be a table"),
         ({"bfore": []}, "did you mean 'before'"),
+        ({"clean": 1.5}, "clean of a degradation must be in 0..1"),
         ({"before": {}}, "degradation.before must be a list"),
         ({"before": ["blur"]}, "degradation.before.0 cannot hold 'blur'"),
         ({"before": [{"sigma": [0, 1]}]}, "needs a kind, one of blur, noise, jpeg"),
@@ -120,6 +121,7 @@ def test_photo_is_milder_than_aerial_in_every_piece():
     assert isinstance(aerial_noise, Noise)
     assert isinstance(photo_jpeg, Jpeg)
     assert isinstance(aerial_jpeg, Jpeg)
+    assert PHOTO.clean > AERIAL.clean
     assert photo_blur.sigma[1] < aerial_blur.sigma[1]
     assert photo_blur.probability < aerial_blur.probability
     assert photo_noise.sigma[1] < aerial_noise.sigma[1]
