@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -15,6 +14,10 @@ from srcli.imaging.resize import cubic, taps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+_DYADIC = (2, 4)
+"""Scales by which the kernel's weights are sums of few powers of two."""
 
 
 def bicubic_resize(
@@ -37,13 +40,23 @@ def bicubic_resize(
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
     exact = Fraction(scale).limit_denominator(10_000)
     out = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    phases = None
+    if exact in _DYADIC or (levels is None and exact == 3):
+        phases = _phase_taps(int(exact)).tolist()
     if levels is not None:
-        # float64 where there is one: ties between two levels must fall as they do in MATLAB.
-        out = (x if x.device.type == "mps" else x.double()).mul(levels).round()
+        # Ties between two levels must fall as they do in MATLAB. By 2 and by 4 all weights are
+        # n/1024, and sums of up to 13 bits exact in fp32; else float64, where there is one.
+        if (phases is None or levels >= 1 << 13) and x.device.type != "mps":
+            out = out.double()
+        out = out.mul(levels).round()
     for axis in (2, 3):
-        out = _resize_axis(out, axis, exact, antialias)
+        out = (
+            _resize_axis(out, axis, exact, antialias)
+            if phases is None
+            else _enlarge_axis(out, axis, phases)
+        )
         if levels is not None:
-            out = torch.trunc(out + out.sign() * 0.5).clamp(0, levels)
+            out = out.add(0.5).floor_().clamp_(0, levels)
     return (out / levels if levels is not None else out).to(x.dtype)
 
 
@@ -60,6 +73,24 @@ def _resize_axis(x: Tensor, axis: int, scale: Fraction, antialias: bool) -> Tens
         out = term if out is None else out.add_(term)
     assert out is not None
     return out
+
+
+def _enlarge_axis(x: Tensor, axis: int, phases: list[list[float]]) -> Tensor:
+    """Enlarge an axis by an integer factor: whole rows at once for each sub-pixel position."""
+    length = x.shape[axis]
+    reach = min(2, length)  # a single pixel stands for all beyond it
+    before = x.narrow(axis, 0, reach).flip(axis)
+    after = x.narrow(axis, length - reach, reach).flip(axis)
+    ends = 2 // reach
+    padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis)
+    enlarged: list[Tensor] = []
+    for weights in phases:
+        (first, weight), *rest = ((k, w) for k, w in enumerate(weights) if w)
+        out = padded.narrow(axis, first, length) * weight
+        for k, weight in rest:
+            out.add_(padded.narrow(axis, k, length), alpha=weight)
+        enlarged.append(out)
+    return torch.stack(enlarged, dim=axis + 1).flatten(axis, axis + 1)
 
 
 def bicubic_phases(scale: int) -> Tensor:
@@ -101,18 +132,5 @@ class BicubicSkip(nn.Module):
         """Add enlarged ``x`` (N, C, H, W) to ``out`` (N, C, scale H, scale W), in fp32."""
         image = x.float()
         for axis in (2, 3):
-            image = self._enlarge_axis(image, axis)
+            image = _enlarge_axis(image, axis, self.phases)
         return out.float() + image
-
-    def _enlarge_axis(self, x: Tensor, axis: int) -> Tensor:
-        length = x.shape[axis]
-        reach = min(2, length)  # a single pixel stands for all beyond it
-        before = x.narrow(axis, 0, reach).flip(axis)
-        after = x.narrow(axis, length - reach, reach).flip(axis)
-        ends = 2 // reach
-        padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis)
-        enlarged: list[Tensor] = []
-        for weights in self.phases:
-            terms = (padded.narrow(axis, k, length) * w for k, w in enumerate(weights) if w)
-            enlarged.append(functools.reduce(torch.add, terms))
-        return torch.stack(enlarged, dim=axis + 1).flatten(axis, axis + 1)

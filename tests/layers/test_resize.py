@@ -24,6 +24,20 @@ def test_it_equals_the_resize_of_arrays(scale, size, antialias):
     np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (61, 47)])
+def test_with_levels_it_equals_the_resize_of_integers_bit_for_bit(scale, dtype, size):
+    peak = np.iinfo(dtype).max
+    # Few values, far apart: ties between two levels and overshoot at both ends come up often.
+    picture = np.random.default_rng(1).choice([0, 1, 2, 64, 128, peak], size=(*size, 3))
+    expected = resize(picture.astype(dtype), scale)
+    x = torch.from_numpy(picture / peak).permute(2, 0, 1)[None].float()
+    out = bicubic_resize(x, scale, levels=int(peak))[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(np.rint(out * peak), expected)
+    assert {0, peak} <= set(expected.ravel()) or max(size) < 20
+
+
 def test_gradients_flow_and_dtypes_stay():
     x = torch.rand(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda t: bicubic_resize(t, 2), x)
