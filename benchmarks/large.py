@@ -91,6 +91,17 @@ def table(runs: list[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_table(file: Path, text: str) -> None:
+    """Replace the first table of a Markdown file; what is written around it stays."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    begin = next((i for i, line in enumerate(lines) if line.startswith("|")), len(lines))
+    end = begin
+    while end < len(lines) and lines[end].startswith("|"):
+        end += 1
+    whole = [*lines[:begin], *text.strip().splitlines(), *lines[end:]]
+    file.write_text("\n".join(whole) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=20_000)
@@ -124,7 +135,7 @@ def main() -> None:
     text = table(runs)
     print(text)
     if arguments.markdown:
-        arguments.markdown.write_text(text, encoding="utf-8")
+        write_table(arguments.markdown, text)
 
 
 if __name__ == "__main__":
