@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  srx train g-idrn-short -s 2 --data photos/ --out runs/x2 --budget 70m
-  srx train g-idrn-short -s 2 --data photos/ --out runs/x2 --budget 70m --resume
-  srx train g-idrn-short -s 4 --data a.zip --data b.zip --out runs/x4 \\
+  srx train g-idrn-muon -s 2 --data photos/ --out runs/x2 --budget 70m
+  srx train g-idrn-muon -s 2 --data photos/ --out runs/x2 --budget 70m --resume
+  srx train g-idrn-muon -s 4 --data a.zip --data b.zip --out runs/x4 \\
       --init runs/x2/best.safetensors --set stages.0.batch=16 --set ema_decay=0.99
-  srx train g-idrn-short -s 4 --data drone/ --out runs/drone --degradation aerial
+  srx train g-idrn-muon -s 4 --data drone/ --out runs/drone --degradation aerial
   srx train g-idrn --show > mine.json; srx train mine.json -s 2 --data photos/ --dry-run
   torchrun --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/two
   srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors"""
@@ -139,7 +139,7 @@ def command(
     verbose: bool,
     quiet: bool,
 ) -> int:
-    """Train a network from RECIPE: a name of the table (g-idrn, g-idrn-short), or a recipe file.
+    """Train a network from RECIPE: a name of the table (g-idrn, g-idrn-muon), or a recipe file.
 
     The folder then holds best.safetensors and last.safetensors (averaged weights, ready for
     ``srx upscale -m``), recipe.json (the recipe as trained), log.jsonl and the state for --resume.

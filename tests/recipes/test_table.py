@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,17 @@ def test_the_short_recipe_ends_at_rate_zero():
     assert stage.schedule == Schedule(kind="cosine", warmup=0.02)
     assert rate_at(stage, 1.0) == pytest.approx(0)
     assert find_recipe("g-idrn-short").stages[0].losses == find_recipe("g-idrn").stages[0].losses
+
+
+@pytest.mark.parametrize("name", ["g-idrn-muon", "rrlfn-muon", "ddsr-muon", "nested-attn-muon"])
+def test_muon_changes_nothing_but_the_optimiser_and_the_start(name):
+    recipe = find_recipe(name)
+    (stage,) = recipe.stages
+    (short,) = find_recipe(name.replace("-muon", "-short")).stages
+    assert stage.optimizer.kind == "muon"
+    assert stage.optimizer.learning_rate > short.optimizer.learning_rate
+    assert replace(stage, optimizer=short.optimizer) == short
+    assert recipe.start_from_bicubic
 
 
 @pytest.mark.parametrize("name", RECIPES)
