@@ -3,6 +3,7 @@
 Usage: python benchmarks/ship_weights.py RUN/best.safetensors --data Set5 --data Set14 \
            --machine "2 CPU cores" --hours 0.9 --start "bicubic start" [--name g-idrn]
 
+--jpeg 75 measures on LR that was saved as a JPEG as well, for weights trained on such pictures.
 --mix OTHER --share 0.6 takes 0.6 of RUN and 0.4 of OTHER, tensor by tensor.
 The loss by float16 is measured on the sets; above 0.005 dB anywhere, float32 is kept. Weights that
 are worse than the shipped ones on the first set are refused without --force.
@@ -35,8 +36,11 @@ HARMLESS_DB = 0.005
 Y_ALONE = ", Y alone"
 
 
-def measure(file: Path, scale: int, sets: list[str], chain: str = "rgb8") -> Evaluation:
-    options = EvalOptions(metrics=("psnr", "ssim", "ifc"), costs=False, chain=chain)
+def measure(
+    file: Path, scale: int, sets: list[str], chain: str = "rgb8", jpeg: int | None = None
+) -> Evaluation:
+    metrics = ("psnr", "ssim", "ifc")
+    options = EvalOptions(metrics=metrics, costs=False, chain=chain, jpeg=jpeg)
     result = evaluate([str(file)], sets, scales=[scale], options=options)
     if result.failures:
         raise SystemExit(result.failures[0].reason)
@@ -59,6 +63,7 @@ def parsed() -> argparse.Namespace:
         "--training-data", default="data/train/natural_00..04, without kde-* and plasma-*"
     )
     parser.add_argument("--force", action="store_true")
+    parser.add_argument("--jpeg", type=int, help="measure on LR saved at this quality as well")
     parser.add_argument("--mix", type=Path, help="weights to mix in, such as those it began from")
     parser.add_argument("--share", type=float, default=1.0, help="of WEIGHTS in the mixture")
     return parser.parse_args()
@@ -98,11 +103,11 @@ def main() -> None:
         weights_dir().mkdir(exist_ok=True)
         shutil.copy(half if keep_half else arguments.weights, target)
     rows |= measure_luma(target, info, arguments.data)
+    rows |= measure_jpeg(target, scale, arguments)
     for name, values in rows.items():
         print(f"{name}: {values['psnr']:.3f} dB / {values['ssim']:.4f}")
     card = describe(target, info, arguments, half=keep_half, chain=evaluation.chain)
-    if any(name.endswith(Y_ALONE) for name in rows):
-        card.append('y_alone = "the same with --chain luma-float"')
+    card += remarks(arguments, rows)
     for name, values in rows.items():
         card += ["", f'[measured.sets."{name}"]']
         card += [f"{metric} = {value:.5f}" for metric, value in values.items()]
@@ -117,6 +122,24 @@ def measure_luma(file: Path, info: WeightsInfo, sets: list[str]) -> dict[str, di
         return {}
     found = table(measure(file, info.scale, sets, "luma-float"))
     return {name + Y_ALONE: values for name, values in found.items()}
+
+
+def measure_jpeg(file: Path, scale: int, arguments: argparse.Namespace) -> dict[str, dict]:
+    """Figures on LR that was saved as a JPEG first, if asked for."""
+    if not arguments.jpeg:
+        return {}
+    found = table(measure(file, scale, arguments.data, jpeg=arguments.jpeg))
+    return {f"{name}, JPEG {arguments.jpeg}": values for name, values in found.items()}
+
+
+def remarks(arguments: argparse.Namespace, rows: dict[str, dict]) -> list[str]:
+    """Lines of a card that say how figures of other chains were measured."""
+    lines = []
+    if any(name.endswith(Y_ALONE) for name in rows):
+        lines.append('y_alone = "the same with --chain luma-float"')
+    if arguments.jpeg:
+        lines.append(f'jpeg = "the same with --jpeg {arguments.jpeg}"')
+    return lines
 
 
 def describe(
