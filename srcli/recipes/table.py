@@ -201,7 +201,6 @@ RECIPES: dict[str, TrainRecipe] = {
     "attentive-gan-short": ATTENTIVE_GAN_SHORT,
     "nested-attn": NESTED_ATTN,
     "nested-attn-short": NESTED_ATTN_SHORT,
-    "nested-attn-muon": _by_muon(NESTED_ATTN_SHORT, 2e-3),
 }
 
 

@@ -97,7 +97,7 @@ def test_the_short_recipe_ends_at_rate_zero():
     assert find_recipe("g-idrn-short").stages[0].losses == find_recipe("g-idrn").stages[0].losses
 
 
-@pytest.mark.parametrize("name", ["g-idrn-muon", "rrlfn-muon", "ddsr-muon", "nested-attn-muon"])
+@pytest.mark.parametrize("name", ["g-idrn-muon", "rrlfn-muon", "ddsr-muon"])
 def test_muon_changes_nothing_but_the_optimiser_and_the_start(name):
     recipe = find_recipe(name)
     (stage,) = recipe.stages
