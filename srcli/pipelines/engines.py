@@ -39,17 +39,20 @@ class EngineOptions:
     """fp32 in PyTorch's default layout, for comparisons."""
 
 
-def make_engine(network: nn.Module, options: EngineOptions, *, bits: int = 8) -> TorchEngine:
+def make_engine(
+    network: nn.Module, options: EngineOptions, *, bits: int = 8, whole_pictures: bool = False
+) -> TorchEngine:
     """Put a network on a device.
 
     Args:
         network: From ``load_model``.
         options: Device, precision, batch.
         bits: Of the pictures; ``auto`` precision keeps fp32 above 8.
+        whole_pictures: It will see few tiles and many whole pictures.
     """
     device = choose_device(options.device)
     if device.type == "cpu":
-        keep_freed_memory()
+        keep_freed_memory(whole_pictures=whole_pictures)
     half = half_type(device, options.precision, bits=bits)
     return TorchEngine(
         network,

@@ -115,7 +115,7 @@ class NetworkContestant:
     @cached_property
     def _engine(self) -> TorchEngine:
         own = self.network if self._chain.takes_any_model else on_given_luma(self.network)
-        return make_engine(own, self._options)
+        return make_engine(own, self._options, whole_pictures=self._tile is None)
 
 
 class FolderContestant:
