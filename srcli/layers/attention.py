@@ -164,6 +164,13 @@ class AsymmetricNonLocal(nn.Module):
         out: Tensor = self.out(mixed)
         return out + x
 
+    @torch.no_grad()
+    def start_as_identity(self) -> None:
+        """Let the untrained block add nothing at first."""
+        self.out.weight.zero_()
+        assert self.out.bias is not None
+        self.out.bias.zero_()
+
     def _pyramid(self, maps: Tensor) -> Tensor:
         if not self.bins:
             return maps.flatten(2)

@@ -129,12 +129,17 @@ class GIDRN(nn.Module):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
+        The non-local block passes features on as they are at first: from random weights it adds
+        the same to all pixels, which short trainings take long to unlearn (EXPERIMENTS.md).
+
         Args:
             deep_gain: Factor on the initial weights of the deep path's last convolution.
         """
         self.up.weight.mul_(deep_gain)
         assert self.up.bias is not None
         self.up.bias.zero_()
+        if self.non_local is not None:
+            self.non_local.start_as_identity()
         if self.direct is None:
             return
         kernels = bicubic_phases(self.scale)

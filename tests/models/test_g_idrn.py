@@ -137,6 +137,22 @@ def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
     torch.testing.assert_close(network.up.weight.detach(), before * 0.1)
 
 
+def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns():
+    torch.manual_seed(0)
+    network = build(2, **SMALL)
+    network.start_from_bicubic()
+    features = torch.rand(1, SMALL["channels"], 7, 9)
+    torch.testing.assert_close(network.non_local(features), features)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        network(torch.rand(1, 3, 12, 9)).square().mean().backward()
+        optimizer.step()
+    moved = [p.grad is not None and bool(p.grad.any()) for p in network.non_local.parameters()]
+    # A softmax does not feel a constant added to all its scores: the key's bias has no gradient.
+    assert sum(moved) >= len(moved) - 1
+
+
 @pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 8, 8), (1, 1, 8, 8)])
 def test_wrong_shapes_are_refused_in_words(shape):
     network = build(2, **SMALL)
