@@ -46,6 +46,12 @@ MODELS: dict[str, NetworkEntry] = {
         source="journal paper, 2024",
         scales=(2, 4),
     ),
+    "g-idrn-photo": NetworkEntry(
+        target="srcli.models.g_idrn:GIDRN",
+        summary="g-idrn, trained on photographs as cameras save them: JPEG, noise, soft lenses",
+        source="journal paper, 2024",
+        scales=(2, 4),
+    ),
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
         summary="re-parameterised residual local feature network, 0.47 M parameters deployed",
