@@ -109,7 +109,7 @@ def same_tensors(a, b):
 
 def test_a_training_improves_and_its_weights_can_be_loaded(options):
     notes = Notes()
-    result = train(replace(options, budget="60"), notes)
+    result = train(replace(options, budget="200"), notes)
     log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
     scores = [entry["psnr"] for entry in log if entry["event"] == "validation"]
     assert len(scores) == 5
@@ -117,9 +117,9 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     idle = replace(options, out=options.out.with_name("idle"), overrides=(*TINY, rate), budget="1")
     untrained = train(idle).best
     assert untrained is not None
-    assert scores[-1] > untrained + 0.05
+    assert scores[-1] > untrained + 0.5
     assert result.finished
-    assert result.iterations == 60
+    assert result.iterations == 200
     assert result.best == max(scores)
     network = load_model(str(options.out / "best.safetensors"))
     assert network(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
@@ -127,7 +127,7 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     assert info is not None
     assert (info.model, info.scale, info.network["channels"]) == ("g-idrn", 2, 16)
     assert info.notes["recipe"] == "g-idrn-short"
-    assert info.notes["iterations"] == "60"
+    assert info.notes["iterations"] == "200"
     assert any("held out by rule" in text for text in notes.messages)
 
 
