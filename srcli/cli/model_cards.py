@@ -40,7 +40,7 @@ def show_list(entries: Sequence[CatalogueEntry]) -> None:
             table.add_row(*label, *cells)
     out.print(table)
     out.print(LEGEND)
-    missing = [entry.name for entry in entries if entry.untrained]
+    missing = [entry for entry in entries if entry.untrained]
     if missing:
         out.print("Weights that are not there are made by, for example:")
         _print_training(out, missing[0], "SCALE")
@@ -62,7 +62,7 @@ def show_cards(entry: CatalogueEntry) -> None:
     if entry.untrained:
         scales = ", ".join(f"x{scale}" for scale in entry.untrained)
         out.print(f"{scales}: no weights yet; to make some:")
-        _print_training(out, entry.name, str(entry.untrained[0]))
+        _print_training(out, entry, str(entry.untrained[0]))
 
 
 def _console() -> Console:
@@ -82,8 +82,10 @@ def _listed(entry: CatalogueEntry, card: Card) -> tuple[str, ...]:
     )
 
 
-def _print_training(out: Console, name: str, scale: str) -> None:
-    out.print(f"  srx train {name} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
+def _print_training(out: Console, entry: CatalogueEntry, scale: str) -> None:
+    # Fine-tuned weights have no recipe of their own name: their network's.
+    recipe = entry.name if entry.name in entry.recipes else entry.recipes[0]
+    out.print(f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
     out.print(f"  srx upscale PHOTO OUT -m RUN/best.safetensors -s {scale}", soft_wrap=True)
 
 

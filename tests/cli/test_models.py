@@ -14,6 +14,7 @@ from srcli.models import MODELS, build_network
 from srcli.models.weights import WeightsInfo, save_weights, shipped_scales, weights_path
 from srcli.pipelines import catalogue
 from srcli.pipelines.evaluation import sets
+from srcli.recipes.table import RECIPES
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
 
@@ -103,6 +104,14 @@ def test_a_model_without_weights_shows_its_costs_and_how_to_train_it(srx, no_wei
     assert "1,777,395" in result.out
     assert "untrained" in result.out
     assert "srx train nested-attn -s 2 --data" in result.out
+
+
+def test_fine_tuned_weights_that_are_missing_are_made_by_the_recipe_of_their_network(
+    srx, no_weights
+):
+    out = srx("models", "g-idrn-photo").out
+    (recipe,) = re.findall(r"srx train (\S+) -s 2 --data", out)
+    assert recipe in RECIPES
 
 
 def test_a_weights_file_tells_what_it_holds(srx, generator):
