@@ -8,9 +8,14 @@ import zlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
+# What other programs have put beside a file that had the same name: GDAL would take it for a part
+# of the new one, smaller copies of the old picture included.
+_STALE = (".aux.xml", ".ovr", ".msk")
 _LONGEST_NAME = 255  # bytes, on nearly every file system
+_LONGEST_HIDDEN = _LONGEST_NAME - max(map(len, _STALE))  # GDAL appends such a suffix to them
 # EFBIG: the file system's or the user's limit on one file
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -23,11 +28,25 @@ def hidden_name(target: Path, tail: str) -> Path:
         tail: What it is, with a dot: ``".part"``.
     """
     name = os.fsencode(target.name)
-    if len(name) + len(tail) + 1 > _LONGEST_NAME:
+    if len(name) + len(tail) + 1 > _LONGEST_HIDDEN:
         # different long names that begin alike stay different
         tail = f"~{zlib.crc32(name):08x}{tail}"
-        name = name[: _LONGEST_NAME - len(tail) - 1]
+        name = name[: _LONGEST_HIDDEN - len(tail) - 1]
     return target.with_name("." + name.decode("utf-8", "ignore") + tail)
+
+
+def remove_stale(target: Path, keep: Container[str] = ()) -> None:
+    """Remove small files that belong to an earlier file of the same name.
+
+    Args:
+        target: The file, old or new.
+        keep: Names that stay.
+    """
+    for suffix in _STALE:
+        name = target.name + suffix
+        # a longer name than there can be is none's
+        if name not in keep and len(os.fsencode(name)) <= _LONGEST_NAME:
+            target.with_name(name).unlink(missing_ok=True)
 
 
 def known_reason(target: Path, error: BaseException, *, full: str = "") -> str | None:
@@ -50,6 +69,8 @@ def known_reason(target: Path, error: BaseException, *, full: str = "") -> str |
         reason = "is a folder; take another name"
     elif number in _NO_SPACE:
         reason = f"the disk is full; make room and run again{full}"
+    elif number == errno.EROFS:
+        reason = "the file system is read-only; take another folder"
     elif number == errno.ENAMETOOLONG:
         reason = "the name is too long; take a shorter one"
     else:

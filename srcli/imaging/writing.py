@@ -16,7 +16,7 @@ from srcli.errors import PictureError
 from srcli.imaging import generic, png_writing, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
-from srcli.imaging.targets import hidden_name, known_reason
+from srcli.imaging.targets import hidden_name, known_reason, remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +142,7 @@ def write_photograph(
                 _encode(stream, values, metadata, known, quality)
                 stream.sync()
             part.replace(path)
+            remove_stale(path)
         finally:
             part.unlink(missing_ok=True)
 

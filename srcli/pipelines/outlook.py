@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import SrxError
+from srcli.imaging.rasters.template import make_template
 from srcli.inference.edges import padded_grid
 from srcli.pipelines.engines import EnginePool, choose_tiling
 from srcli.pipelines.plan import Item, Outlook, foresee, make_plan
@@ -70,6 +71,7 @@ def foresee_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions)
 def _foresee_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Outlook:
     job: RasterJob = open_job(item, options)
     tight = check_disk(job)
+    make_template(item.target, job.output)  # options that GDAL refuses are refused here too
     grid = padded_grid(job.window.height, job.window.width, tiling)
     memory = plan_memory(job, grid, options.scale, options.raster.max_memory)
     output = job.output

@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_suffix
+from srcli.imaging.formats import (
+    FORMATS,
+    READABLE_SUFFIXES,
+    format_of_content,
+    format_of_suffix,
+)
 from srcli.imaging.photograph import probe
 from srcli.imaging.rasters.signs import RASTER_SUFFIXES
 from srcli.imaging.writing import check_writable
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 FALLBACK_FORMAT = "png"
 """What an input of a format that cannot be written (GIF) becomes."""
 RASTER_FORMAT = "tif"
-"""What a raster of a format that cannot be written (VRT, JP2) becomes."""
+"""What a raster of a format that cannot be written (VRT, JP2, netCDF) becomes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +86,10 @@ def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     for path in inputs:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder")
+    if output.suffix.lower() in RASTER_SUFFIXES and not output.is_dir():
+        raise UsageError(
+            f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
+        )
     single = len(inputs) == 1 and not inputs[0].is_dir()
     if single and not is_folder(output):
         items = [_single(inputs[0], output, naming)]
@@ -176,12 +185,23 @@ def _item(source: Path, folder: Path, naming: Naming) -> Item:
     own = format_of_suffix(source.suffix)
     fmt = naming.format
     if fmt == "auto":
-        raster = source.suffix.lower() in RASTER_SUFFIXES
-        fmt = own or (RASTER_FORMAT if raster else FALLBACK_FORMAT)
+        fmt = own or (FALLBACK_FORMAT if _is_photograph(source) else RASTER_FORMAT)
     extension = source.suffix if fmt == own else f".{fmt}"
     return Item(
         source=source, target=folder / f"{source.stem}{naming.suffix}{extension}", format=fmt
     )
+
+
+def _is_photograph(source: Path) -> bool:
+    """By its suffix, or by what it holds where the suffix says nothing."""
+    suffix = source.suffix.lower()
+    if suffix in READABLE_SUFFIXES or suffix in RASTER_SUFFIXES:
+        return suffix in READABLE_SUFFIXES
+    try:
+        with source.open("rb") as stream:
+            return format_of_content(stream.read(64)) is not None
+    except OSError:
+        return True
 
 
 def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
@@ -205,4 +225,5 @@ def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
 def _nothing(inputs: Sequence[Path], naming: Naming) -> str:
     where = ", ".join(map(str, inputs))
     hint = "" if naming.recursive else "; -r looks into subfolders"
-    return f"{where}: no pictures found ({' '.join(sorted(READABLE_SUFFIXES))}){hint}"
+    known = " ".join(sorted(READABLE_SUFFIXES | RASTER_SUFFIXES))
+    return f"{where}: no pictures found ({known}){hint}"

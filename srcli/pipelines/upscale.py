@@ -76,7 +76,10 @@ def _upscale(todo: Sequence[Item], options: UpscaleOptions, reporter: Reporter) 
     rasters: list[Item] = []
     photographs: list[Item] = []
     for item in todo:
-        (rasters if goes_by_rasters(item, options) else photographs).append(item)
+        try:
+            (rasters if goes_by_rasters(item, options) else photographs).append(item)
+        except PictureError as error:
+            reporter.fail(item, error)
     if photographs:
         PhotographRun(pool, tiling, options, reporter).upscale(photographs)
     if rasters:

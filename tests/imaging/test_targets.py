@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from srcli.imaging.targets import hidden_name, known_reason
+from srcli.imaging.targets import hidden_name, known_reason, remove_stale
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "字"])
@@ -17,6 +17,7 @@ def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
     for name in names:
         name.write_bytes(b"")  # the file system takes it
         assert name.name.endswith(".part")
+        name.with_name(name.name + ".aux.xml").write_bytes(b"")  # as GDAL may
     assert names[0] != names[1]
 
 
@@ -28,6 +29,7 @@ def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
         (IsADirectoryError(errno.EISDIR, ""), "is a folder; take another name"),
         (OSError(errno.ENOSPC, ""), "the disk is full; make room and run again, all is kept"),
         (OSError(errno.EDQUOT, ""), "the disk is full; make room and run again, all is kept"),
+        (OSError(errno.EROFS, ""), "the file system is read-only; take another folder"),
         (OSError(errno.ENAMETOOLONG, ""), "the name is too long; take a shorter one"),
     ],
 )
@@ -39,3 +41,13 @@ def test_what_the_system_says_clearly_is_told(tmp_path, error, words):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError("no"), OSError("?")])
 def test_what_is_not_clear_is_left_to_the_caller(tmp_path, error):
     assert known_reason(tmp_path, error) is None
+
+
+def test_what_belonged_to_an_earlier_file_goes(tmp_path):
+    names = ("a.tif.aux.xml", "a.tif.ovr", "a.tif.msk", "a.tif", "a.tfw", "b.tif.ovr")
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    remove_stale(tmp_path / "a.tif", keep={"a.tif.msk"})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"a.tif.msk", "a.tif", "a.tfw", "b.tif.ovr"}
+    remove_stale(tmp_path / ("n" * 251 + ".tif"))  # nothing can be there

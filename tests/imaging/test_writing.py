@@ -469,3 +469,11 @@ def test_only_metadata_that_a_picture_has_can_be_lost():
     (line,) = lost_metadata("bmp", Metadata(icc=b"profile", exif=b"Exif"))
     assert line == "bmp holds no colour profile or EXIF: left out"
     assert lost_metadata("png", Metadata(icc=b"profile", exif=b"Exif", xmp=b"<x/>")) == ()
+
+
+def test_what_other_programs_put_beside_the_old_file_goes(tmp_path):
+    photograph = Photograph(pixels=np.zeros((4, 5, 3), np.uint8), alpha=None, metadata=Metadata())
+    for name in ("a.tif.ovr", "a.tif.aux.xml", "a.txt"):
+        (tmp_path / name).write_bytes(b"old")
+    write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tif", "a.txt"}

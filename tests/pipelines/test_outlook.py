@@ -55,6 +55,8 @@ def test_a_part_of_a_raster_counts_as_such(srx_data, tmp_path):
         (RasterOptions(srcwin=(5000, 0, 5, 5)), "outside"),
         (RasterOptions(max_memory=1), "--max-memory"),
         (RasterOptions(nodata=-5.0), "uint16"),
+        (RasterOptions(creation={"FOO": "1"}), "--co: GDAL says"),
+        (RasterOptions(creation={"TARGET_SRS": "EPSG:4326"}, cog=True), "change --co"),
     ],
 )
 def test_what_would_fail_says_why(srx_data, tmp_path, raster, message):

@@ -135,3 +135,35 @@ def test_sizes_that_a_format_cannot_hold_are_foreseen(tmp_path):
     assert foresee(item, 3).width == 15000
     with pytest.raises(PictureError, match=r"wide\.png.*16.?383"):
         foresee(item, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "becomes"),
+    [
+        ("dem.asc", b"ncols 2", "dem.tif"),
+        ("scene.nc", b"CDF\1", "scene.tif"),
+        ("noext", b"\0\1\2", "noext.tif"),
+        ("photo", None, "photo.png"),
+        ("photo.dat", None, "photo.png"),
+    ],
+)
+def test_files_of_unknown_suffixes_become_what_suits_their_content(
+    tmp_path, name, content, becomes
+):
+    path = tmp_path / name
+    if content is None:
+        Image.new("RGB", (6, 5)).save(path, "PNG")
+    else:
+        path.write_bytes(content)
+    (item,) = make_plan([path], tmp_path / "out", Naming()).items
+    assert item.target.name == becomes
+
+
+@pytest.mark.parametrize("suffix", [".vrt", ".jp2", ".GTIFF"])
+def test_suffixes_of_rasters_that_are_not_written_are_no_folders(tmp_path, suffix):
+    source = picture(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="written as tif, png or jpg; give such a name"):
+        make_plan([source], tmp_path / f"b{suffix}", Naming())
+    (tmp_path / f"b{suffix}").mkdir()
+    (item,) = make_plan([source], tmp_path / f"b{suffix}", Naming()).items
+    assert item.target == tmp_path / f"b{suffix}" / "a.png"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.imaging.opening import calm
 from srcli.imaging.rasters.blocks import integers
+from srcli.imaging.rasters.copying import has_shape
 from srcli.imaging.rasters.creation import is_no
 from srcli.imaging.rasters.template import STRIP_TAGS, TILE_TAGS, read_directories
 
@@ -69,8 +70,8 @@ def _check_size(path: Path, target: Path, output: OutputProfile) -> int:
     with calm():
         dataset = rasterio.open(path)
     with dataset:
-        size = (dataset.height, dataset.width, dataset.count)
-        if size != (output.height, output.width, len(output.bands)):
+        if not has_shape(dataset, output, height=output.height, width=output.width):
+            size = (dataset.height, dataset.width, dataset.count)
             raise PictureError(f"{target}: came out wrong ({size}); write it as --format tif")
         dataset.read(1, window=Window(output.width - 1, output.height - 1, 1, 1))
         return len(dataset.overviews(1))

@@ -154,7 +154,9 @@ def copy_options(
     elif options.cog:
         kind = wanted.get("COMPRESS", _lossless(compression)).upper()
         ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
-        ours |= {"NUM_THREADS": "ALL_CPUS", "OVERVIEW_RESAMPLING": "AVERAGE"}
+        ours["NUM_THREADS"] = "ALL_CPUS"
+        if "RESAMPLING" not in wanted:
+            ours["OVERVIEW_RESAMPLING"] = "AVERAGE"
         if kind in _PREDICTED:
             ours["PREDICTOR"] = "YES"
         icc = None  # taken over from the GeoTIFF
@@ -163,6 +165,32 @@ def copy_options(
     if icc is not None:
         ours["SOURCE_ICC_PROFILE"] = _text(icc)
     return {**ours, **wanted}
+
+
+def is_lossy(options: OutputOptions) -> bool:
+    """Whether values may change on their way into the file.
+
+    Args:
+        options: What the user wants.
+    """
+    wanted = _upper(options.creation)
+    if options.format != "tif":
+        return options.format == "jpg"
+    kind = wanted.get("COMPRESS", "").upper()
+    lossless = wanted.get("WEBP_LOSSLESS", "NO") if not options.cog else "NO"
+    quality = wanted.get("QUALITY", "")
+    return kind == "JPEG" or (kind == "WEBP" and is_no(lossless) and quality != "100")
+
+
+def has_overviews(options: OutputOptions) -> bool:
+    """Whether smaller copies are to be built.
+
+    Args:
+        options: What the user wants.
+    """
+    if options.cog:
+        return _upper(options.creation).get("OVERVIEWS", "AUTO").upper() != "NONE"
+    return options.overviews
 
 
 def is_no(value: str) -> bool:

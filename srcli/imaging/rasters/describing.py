@@ -37,6 +37,8 @@ def describe(dataset: DatasetWriter, output: OutputProfile) -> None:
     for place, band in enumerate(output.bands, 1):
         if band.tags:
             dataset.update_tags(place, **_settable(band.tags, ""))
+        for namespace, tags in band.domains.items():
+            dataset.update_tags(place, ns=namespace, **_settable(tags, namespace))
         if band.description:
             dataset.set_band_description(place, band.description)
         if band.unit:

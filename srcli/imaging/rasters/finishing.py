@@ -12,9 +12,10 @@ from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.opening import calm
-from srcli.imaging.rasters import container, creation, sidecars
+from srcli.imaging.rasters import container, sidecars
 from srcli.imaging.rasters.blocks import Grid, Table
 from srcli.imaging.rasters.checking import check_result
+from srcli.imaging.rasters.copying import copy_file
 from srcli.imaging.rasters.disk import part_name, sync, sync_file, sync_folder
 from srcli.imaging.rasters.journal import Stamp
 from srcli.imaging.rasters.opening import BLOCK_CACHE
@@ -22,6 +23,8 @@ from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.template import Template
 
 if TYPE_CHECKING:
+    from rasterio.enums import Resampling
+
     from srcli.imaging.rasters.journal import Journal
 
 _OVERVIEW_BLOCK = 256
@@ -116,7 +119,6 @@ def _complete(job: Finishing) -> tuple[Path, Path | None]:
 
 def _build_overviews(part: Path, job: Finishing) -> None:
     import rasterio
-    from rasterio.enums import Resampling
 
     output = job.output
     # GDAL does not always notice that the disk is full
@@ -137,19 +139,24 @@ def _build_overviews(part: Path, job: Finishing) -> None:
         with calm():
             dataset = rasterio.open(part, "r+")
         with dataset:
-            dataset.build_overviews(list(output.overviews), Resampling.average)
+            dataset.build_overviews(list(output.overviews), _resampling(output))
+
+
+def _resampling(output: OutputProfile) -> Resampling:
+    """How smaller copies are made: as the options of a COG say, else by averages."""
+    from rasterio.enums import Resampling
+
+    said = (output.copying.get(key) for key in ("OVERVIEW_RESAMPLING", "RESAMPLING"))
+    name = next((one for one in said if one), "average").lower()
+    name = {"cubicspline": "cubic_spline"}.get(name, name)
+    return Resampling.__members__.get(name, Resampling.average)
 
 
 def _copy(part: Path, done: Path, job: Finishing) -> None:
-    import rasterio
-    import rasterio.shutil
-
     beside = part.with_name(part.name + ".aux.xml")
     try:
         if ".aux.xml" in job.template.sidecars:
             beside.write_bytes(job.template.sidecars[".aux.xml"])
-        driver = creation.DRIVERS[job.output.format]
-        with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE):
-            rasterio.shutil.copy(part, done, driver=driver, **job.output.copying)
+        copy_file(part, done, job.output)
     finally:
         beside.unlink(missing_ok=True)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.opening import gdal, open_raster
+from srcli.imaging.rasters.mosaics import all_files
+from srcli.imaging.rasters.opening import gdal, open_placed
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from affine import Affine  # noqa: TC004 - see above
@@ -27,8 +28,11 @@ mask for each band. NaN in floats is invalid besides."""
 
 # Namespaces of tags that say how the old file was built, or that are kept elsewhere.
 _STRUCTURE = frozenset(
-    {"IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "RPC", "GEOLOCATION"}
-)
+    {
+        "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "RPC",
+        "GEOLOCATION", "xml:gml.root-instance",
+    }
+)  # fmt: skip
 _STALE = (
     "STATISTICS_",
     "OVR_",
@@ -58,6 +62,8 @@ class BandInfo:
     offset: float = 0.0
     tags: Mapping[str, str] = field(default_factory=dict)
     """Without statistics, which are wrong once pixels change."""
+    domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Tags of other namespaces than the default one: ``"IMAGERY"`` holds wavelengths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +72,8 @@ class RasterInfo:
 
     path: Path
     files: tuple[str, ...] = ()
-    """Names of all files that it is made of: itself, what a mosaic draws on, masks beside it."""
+    """Names of all files that it is made of: itself, what a mosaic (or a mosaic of mosaics) draws
+    on, masks beside it."""
     driver: str
     """GDAL's name of the format: ``"GTiff"``."""
     height: int
@@ -76,6 +83,7 @@ class RasterInfo:
     transform: Affine
     """From (column, row) of a pixel's corner to coordinates; the identity if there is none."""
     has_transform: bool
+    """The file states a transform, which may be the identity."""
     gcps: tuple[GroundControlPoint, ...] = ()
     gcps_crs: CRS | None = None
     rpcs: RPC | None = None
@@ -107,7 +115,8 @@ def look(path: Path) -> RasterInfo:
     Raises:
         PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
     """
-    with open_raster(path) as dataset, gdal(path, "its header cannot be read"):
+    dataset, placed = open_placed(path)
+    with dataset, gdal(path, "its header cannot be read"):
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
@@ -115,17 +124,20 @@ def look(path: Path) -> RasterInfo:
         bands = tuple(_band(dataset, band, notes) for band in dataset.indexes)
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         points, points_crs = dataset.gcps
+        transform = dataset.transform if placed else type(dataset.transform).identity()
         block_height, block_width = dataset.block_shapes[0]
         return RasterInfo(
             path=path,
-            files=tuple(dataset.files),
+            files=all_files(dataset.files),
             driver=dataset.driver,
             height=dataset.height,
             width=dataset.width,
             bands=bands,
             crs=dataset.crs or None,
-            transform=dataset.transform,
-            has_transform=not dataset.transform.is_identity,
+            transform=transform,
+            # beside control points or a sensor model, the identity stands for none
+            has_transform=placed
+            and not (transform.is_identity and (points or dataset.rpcs is not None)),
             gcps=tuple(points),
             gcps_crs=points_crs or None,
             rpcs=dataset.rpcs,
@@ -194,14 +206,19 @@ def _band(dataset: DatasetReader, band: int, notes: list[str]) -> BandInfo:
         scale=float(dataset.scales[place]),
         offset=float(dataset.offsets[place]),
         tags=_fresh(dataset.tags(band)),
+        domains=_domains(dataset, band),
     )
 
 
 def _tags(dataset: DatasetReader) -> dict[str, dict[str, str]]:
-    found = {"": _fresh(dataset.tags())}
-    for name in dataset.tag_namespaces():
-        if name not in _STRUCTURE:
-            found[name] = _fresh(dataset.tags(ns=name))
+    found = {"": _fresh(dataset.tags()), **_domains(dataset, 0)}
+    return {name: tags for name, tags in found.items() if tags}
+
+
+def _domains(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
+    """Tags by namespace, without the default one; of the file if ``band`` is 0."""
+    names = [name for name in dataset.tag_namespaces(band) if name and name not in _STRUCTURE]
+    found = {name: _fresh(dataset.tags(band, ns=name)) for name in names}
     return {name: tags for name, tags in found.items() if tags}
 
 

@@ -47,13 +47,16 @@ class MaskedSink:
         writer: Takes rows, in parts that may be smaller than those that come.
         source: What was enlarged.
         scale: Output pixels per input pixel, along each side.
+        needs_mask: Where the input has only nodata, hand on a mask all the same.
     """
 
-    def __init__(self, writer: RasterRows, source: RasterSource, scale: int) -> None:
+    def __init__(
+        self, writer: RasterRows, source: RasterSource, scale: int, *, needs_mask: bool = False
+    ) -> None:
         self.writer = writer
         self.source = source
         self.scale = scale
-        self.has_mask = source.info.mask in ("dataset", "band")
+        self.has_mask = needs_mask or source.info.mask in ("dataset", "band")
         nodata = source.layout.nodata
         empty = np.nan if source.dtype.kind == "f" else 0.0
         self._empty = source.dtype.type(empty if nodata is None else nodata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,15 +31,36 @@ def open_raster(path: Path) -> DatasetReader:
     Raises:
         PictureError: If the file is missing, or GDAL cannot open it, or rasterio is not there.
     """
+    return open_placed(path)[0]
+
+
+def open_placed(path: Path) -> tuple[DatasetReader, bool]:
+    """Open a raster as ``open_raster`` does, and say whether it states its place.
+
+    A transform that is the identity and none at all look alike in rasterio's handle (and for some
+    formats it then holds numbers out of nowhere); the warning it gives when it opens the file
+    tells them apart.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The handle, and whether the file has a transform, control points or a sensor model.
+
+    Raises:
+        PictureError: As for ``open_raster``.
+    """
     with decoding(path), path.open("rb"):
         pass  # what the system has to say of a missing or forbidden file is clearer than GDAL's
     with gdal(path, "GDAL cannot open it"):
         import rasterio
+        from rasterio.errors import NotGeoreferencedWarning
 
-        # A path object, unlike a text, is never taken for an address on the net. A raster without
-        # a place on the map makes rasterio warn.
-        with calm():
-            return rasterio.open(path.absolute(), sharing=False)
+        with calm(), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            # A path object, unlike a text, is never taken for an address on the net.
+            dataset = rasterio.open(path.absolute(), sharing=False)
+        return dataset, not any(one.category is NotGeoreferencedWarning for one in said)
 
 
 @contextmanager

@@ -106,6 +106,12 @@ def make_output(
     )
     fmt = creation.check_format(info.path, options, shape)
     mask = info.mask in ("dataset", "band") and not layout.has_alpha
+    nodata = layout.nodata
+    if nodata is not None and not layout.has_alpha and creation.is_lossy(options):
+        notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
+        mask, nodata = True, None
+    if info.mask == "band" and mask and nodata is None and not layout.dtype.startswith("float"):
+        notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
     bands, alpha = _bands(info, layout), layout.has_alpha
     if fmt == "png" and mask:
         # a mask would go into a file of its own that few programs know
@@ -131,7 +137,7 @@ def make_output(
         bands=bands,
         alpha=alpha,
         mask=mask,
-        nodata=layout.nodata,
+        nodata=nodata,
         crs=info.crs,
         transform=(
             georeference.scaled_transform(info.transform, window, scale)
@@ -142,7 +148,7 @@ def make_output(
         gcps_crs=info.gcps_crs if gcps else None,
         rpcs=georeference.scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
         tags=info.tags,
-        overviews=_factors(shape) if options.overviews or options.cog else (),
+        overviews=_factors(shape) if creation.has_overviews(options) else (),
         creation=creation.rows_options(shape, options, info.compression, icc),
         copying=creation.copy_options(shape, options, info.compression, icc),
         notes=tuple(notes),

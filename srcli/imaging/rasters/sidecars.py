@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from typing import TYPE_CHECKING
 
 from srcli.imaging.rasters.disk import sync_file
 from srcli.imaging.rasters.georeference import world_file
-from srcli.imaging.targets import hidden_name
+from srcli.imaging.targets import hidden_name, remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,10 +16,9 @@ if TYPE_CHECKING:
 
     from srcli.imaging.rasters.output import OutputProfile
 
+log = logging.getLogger(__name__)
+
 _WORLD_SUFFIXES = {"png": ".pgw", "jpg": ".jgw"}
-# What other programs have put beside a file that had the same name: GDAL would take it for a part
-# of the new one, smaller copies of the old picture included.
-_STALE = (".aux.xml", ".ovr", ".msk")
 
 
 def make_folder(target: Path) -> Path:
@@ -84,11 +84,20 @@ def move_sidecars(folder: Path | None, target: Path) -> None:
         target: The output.
     """
     made = [] if folder is None else sorted(folder.iterdir())
-    names = {file.name for file in made}
-    for suffix in _STALE:
-        if target.name + suffix not in names:
-            target.with_name(target.name + suffix).unlink(missing_ok=True)
+    remove_stale(target, keep={file.name for file in made})
     for file in made:
-        if file.name != target.name:
-            sync_file(file)
-            file.replace(target.with_name(file.name))
+        place = target.with_name(file.name)
+        if file.name == target.name:
+            continue
+        if file.suffix == ".prj" and _is_of_another(place, target, file.read_bytes()):
+            log.warning("%s: is left as it is, other files may rely on it", place)
+            continue
+        sync_file(file)
+        file.replace(place)
+
+
+def _is_of_another(place: Path, target: Path, new: bytes) -> bool:
+    """Whether a coordinate system that stands there already is that of a shapefile, say."""
+    if not place.exists() or place.read_bytes() == new:
+        return False
+    return not target.exists() or target.with_suffix(".shp").exists()

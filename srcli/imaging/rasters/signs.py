@@ -11,6 +11,7 @@ from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start
 from srcli.imaging.opening import LARGEST_AREA
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from typing import IO
 
@@ -26,7 +27,17 @@ that seldom stand for anything else. Files named one by one may have any."""
 
 # Formats of photographs that GDAL reads too, with the files beside them that say where they lie.
 _PLACED = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
-_PLACES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform")
+_PLACES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform", b'domain="RPC"')
+# Other files beside a picture: what follows its name without suffix, a word that such a file
+# holds, and what it is.
+_COMPANIONS = (
+    ("_RPC.TXT", b"LINE_OFF", "a sensor model"),
+    ("_rpc.txt", b"LINE_OFF", "a sensor model"),
+    (".RPB", b"lineOffset", "a sensor model"),
+    (".rpb", b"lineOffset", "a sensor model"),
+    (".tab", b"!table", "a place on the map"),
+    (".TAB", b"!table", "a place on the map"),
+)
 
 _SIGNS = {
     33550: "a place on the map (GeoTIFF)",
@@ -37,7 +48,9 @@ _SIGNS = {
     42112: "GDAL's tags",
     42113: "a nodata value",
 }
-_WIDTH, _HEIGHT, _BITS, _SAMPLES, _FORMAT = 256, 257, 258, 277, 339
+_KIND, _WIDTH, _HEIGHT, _BITS, _SAMPLES, _FORMAT = 254, 256, 257, 258, 277, 339
+_IS_MASK = 4  # a bit of _KIND
+_MOST_PAGES = 32  # a mask stands among the smaller copies of the first picture, not behind others
 
 
 def raster_reason(path: Path) -> str | None:
@@ -74,7 +87,7 @@ def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
 
     try:
         layout, first = read_start(read(0, 16))
-        entries, _ = read_directory(read, first, layout)
+        entries, following = read_directory(read, first, layout)
     except ValueError:
         return None  # damaged: the way of photographs tells of it
     tags = {entry.tag: entry for entry in entries}
@@ -82,6 +95,8 @@ def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
         if tag in tags:
             return reason
     samples, bits, kind = (_first(tags, tag, layout) for tag in (_SAMPLES, _BITS, _FORMAT))
+    if _has_mask(read, following, layout):
+        return "a mask of valid pixels"
     if kind == 3 and bits == 64:
         return "64-bit floats"
     if _first(tags, _WIDTH, layout) * _first(tags, _HEIGHT, layout) > LARGEST_AREA:
@@ -93,6 +108,20 @@ def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
     except ValueError:
         return None
     return None
+
+
+def _has_mask(read: Callable[[int, int], bytes], at: int, layout: Layout) -> bool:
+    """Whether one of the further pages says which pixels of the first are valid."""
+    try:
+        for _ in range(_MOST_PAGES):
+            if not at:
+                return False
+            entries, at = read_directory(read, at, layout)
+            if _first({entry.tag: entry for entry in entries}, _KIND, layout) & _IS_MASK:
+                return True
+    except ValueError:  # further pages of a photograph may be damaged
+        pass
+    return False
 
 
 def _first(tags: dict[int, Entry], tag: int, layout: Layout) -> int:
@@ -107,13 +136,27 @@ def _beside(path: Path) -> str | None:
         for suffix in (f".{world}", f".{world.upper()}"):
             if _is_world(path.with_suffix(suffix)):
                 return f"a place on the map ({path.with_suffix(suffix).name})"
+    for tail, word, what in _COMPANIONS:
+        companion = path.with_name(path.stem + tail)
+        if word in _beginning(companion):
+            return f"{what} ({companion.name})"
+    mask = path.with_name(f"{path.name}.msk")
+    if mask.is_file():
+        return f"a mask of valid pixels ({mask.name})"
     extra = path.with_name(f"{path.name}.aux.xml")
+    text = _beginning(extra)
+    if any(one in text for one in _PLACES):
+        return f"a place on the map ({extra.name})"
+    return f"a nodata value ({extra.name})" if b"<NoDataValue" in text else None
+
+
+def _beginning(path: Path) -> bytes:
+    """Of a small file; nothing if there is none."""
     try:
-        with extra.open("rb") as stream:
-            text = stream.read(2**20)
+        with path.open("rb") as stream:
+            return stream.read(2**20)
     except OSError:
-        return None
-    return f"a place on the map ({extra.name})" if any(one in text for one in _PLACES) else None
+        return b""
 
 
 def _is_world(path: Path) -> bool:
@@ -132,6 +175,7 @@ def _opened(path: Path) -> str | None:
     try:
         dataset = open_raster(path)
     except PictureError:
-        return None
+        # GDAL's reason is better than that it is no photograph
+        return "a suffix of rasters" if path.suffix.lower() in RASTER_SUFFIXES else None
     with dataset:
         return f"a format of GDAL ({dataset.driver})"

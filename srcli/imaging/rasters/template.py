@@ -17,6 +17,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start
 from srcli.imaging.opening import calm
 from srcli.imaging.rasters import creation
+from srcli.imaging.rasters.copying import check_copy, try_copy
 from srcli.imaging.rasters.describing import describe
 
 if TYPE_CHECKING:
@@ -74,9 +75,11 @@ def make_template(target: Path, output: OutputProfile) -> Template:
         path = Path(folder) / _NAME
         with _strict(target, output):
             _write(path, output)
+            check_copy(path, path, target, output)
         data = path.read_bytes()
         if output.copied:
-            _try_copy(path, target, output)
+            with _strict(target, output):
+                try_copy(path, target, output)
         sidecars = {
             _beside(file.name): file.read_bytes()
             for file in Path(folder).iterdir()
@@ -171,19 +174,6 @@ def _write(path: Path, output: OutputProfile) -> None:
         dataset.write(np.zeros((len(output.bands), height, width), dtype=output.dtype))
         if output.mask:
             dataset.write_mask(np.ones((height, width), dtype=bool))
-
-
-def _try_copy(path: Path, target: Path, output: OutputProfile) -> None:
-    """Find out now, not after hours of work, whether the copy's options are right."""
-    import rasterio.shutil
-
-    with _strict(target, output), tempfile.TemporaryDirectory(prefix="srx-") as folder:
-        rasterio.shutil.copy(
-            path,
-            Path(folder) / "copy",
-            driver=creation.DRIVERS[output.format],
-            **output.copying,
-        )
 
 
 def _beside(name: str) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 2**22
 """Values that are looked at, of all bands together."""
 _ENOUGH = 10_000
+_LONGEST_WHOLE = 1e12  # whole numbers below it are written out
 _FEW_BLOCKS, _MANY_BLOCKS = 256, 2048
 # Percent of the values that are taken for outliers, on each side, and the part of the range that
 # is added on each side. Values outside are kept, but the network does not work on them; a margin
@@ -64,8 +65,24 @@ def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> 
     why = "found from the pixels" if samples.size else "no valid pixel was found"
     if samples.size and (dtype.kind != "f" or samples.min() < 0 or samples.max() > 1):
         low, high = _range(samples)
-    words = f"values {low:.6g} to {high:.6g} are black to white ({why}); --range changes that"
+    first, last = _texts(low, high)
+    words = f"values {first} to {last} are black to white ({why}); --range changes that"
     return Values(dtype=dtype, low=low, high=high), words
+
+
+def _texts(low: float, high: float) -> tuple[str, str]:
+    """Both numbers with as many digits as tell them apart, and their distance to a hundredth."""
+    texts = repr(low), repr(high)
+    for digits in range(6, 17):
+        texts = _text(low, digits), _text(high, digits)
+        if abs(float(texts[1]) - float(texts[0]) - (high - low)) <= 0.01 * (high - low):
+            break
+    return texts
+
+
+def _text(value: float, digits: int) -> str:
+    whole = value == int(value) and abs(value) < _LONGEST_WHOLE
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
 
 
 def _two_numbers(spec: str) -> tuple[float, float]:

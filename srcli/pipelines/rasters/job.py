@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
@@ -17,8 +18,6 @@ from srcli.ports.image import Window
 from srcli.ports.values import Values
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from srcli.pipelines.rasters.options import RasterOptions
     from srcli.pipelines.upscale_options import UpscaleOptions
 
@@ -60,6 +59,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """
     asked = options.raster
     info = _with_nodata(look(item.source), asked)
+    _refuse_own_part(item, info)
     layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     values, told = find_values(info, layout, window, asked.values)
@@ -95,15 +95,31 @@ def check_disk(job: RasterJob) -> str | None:
     needed = disk_needed(job.output)
     folder = _existing(job.item.target.parent)
     free = shutil.disk_usage(folder).free
-    room = f"{free / 1e9:.1f} GB are free in {folder}"
+    room = f"{_size(free)} are free in {folder}"
     if free < LEAST_COMPRESSED * needed:
         raise PictureError(
-            f"{job.item.source}: its enlargement takes {needed / 1e9:.1f} GB before compression "
+            f"{job.item.source}: its enlargement takes {_size(needed)} before compression "
             f"and {room}; make room, take another folder or a part (--srcwin)"
         )
     if free < needed:
-        return f"the output takes up to {needed / 1e9:.1f} GB before compression, and {room}"
+        return f"the output takes up to {_size(needed)} before compression, and {room}"
     return None
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e9:.2g} GB"
+
+
+def _refuse_own_part(item: Item, info: RasterInfo) -> None:
+    """A mosaic must not replace what it is made of."""
+    target = item.target.resolve()
+    if target == item.source.resolve():
+        return  # asked for, by --overwrite
+    if any(Path(name).resolve() == target for name in info.files):
+        raise PictureError(
+            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
+            "output folder or --suffix _x4"
+        )
 
 
 def _existing(folder: Path) -> Path:

@@ -27,14 +27,25 @@ def goes_by_rasters(item: Item, options: UpscaleOptions) -> bool:
     Args:
         item: The input.
         options: Scale, and what was asked for.
+
+    Raises:
+        PictureError: If options of rasters are given for a photograph that EXIF turns.
     """
-    if options.raster.asked_for or raster_reason(item.source) is not None:
+    if raster_reason(item.source) is not None:
         return True
+    asked = bool(options.raster.asked_for)
     try:
         header = read_header(item.source)
     except LargePictureError:
         return True
     except PictureError:
-        return False  # the way of photographs says why
+        return asked  # the way of photographs says why
+    if asked and header.orientation != 1:
+        raise PictureError(
+            f"{item.source}: EXIF turns this photograph, and options of rasters cannot follow; "
+            "leave them away, or turn it first"
+        )
+    if asked:
+        return True
     pixels = header.height * header.width * options.scale**2
     return pixels > LARGEST_PHOTOGRAPH and header.orientation == 1 and header.format != "gif"

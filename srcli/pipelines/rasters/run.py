@@ -147,7 +147,8 @@ class _Pass:
     def _enlarge(self, source: RasterSource, writer: RasterWriter) -> Work:
         scale = self.options.scale
         first = row_to_start(self.grid, writer.first_row, scale, self.tiling.edge)
-        with WriteBehind(MaskedSink(writer, source, scale), self.memory.waiting) as sink:
+        masked = MaskedSink(writer, source, scale, needs_mask=self.job.output.mask)
+        with WriteBehind(masked, self.memory.waiting) as sink:
             work = make_work(
                 source,
                 sink,

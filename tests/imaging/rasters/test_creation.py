@@ -13,6 +13,8 @@ from srcli.imaging.rasters.creation import (
     Shape,
     check_format,
     copy_options,
+    has_overviews,
+    is_lossy,
     is_no,
     rows_options,
 )
@@ -170,3 +172,33 @@ def test_other_formats_are_refused_with_what_to_do():
 @pytest.mark.parametrize(("word", "no"), [("NO", True), ("off", True), ("0", True), ("YES", False)])
 def test_gdals_words_for_no(word, no):
     assert is_no(word) is no
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, False),
+        ({"overviews": True}, True),
+        ({"cog": True}, True),
+        ({"cog": True, "creation": {"overviews": "none"}}, False),
+        ({"cog": True, "creation": {"OVERVIEWS": "AUTO"}}, True),
+    ],
+)
+def test_smaller_copies_are_built_where_they_are_wanted(options, wanted):
+    assert has_overviews(OutputOptions(**options)) == wanted
+
+
+def test_deflate_and_lzw_keep_values_and_jpeg_does_not():
+    kinds = {
+        kind: is_lossy(OutputOptions(creation={"COMPRESS": kind}))
+        for kind in ("DEFLATE", "LZW", "JPEG", "WEBP")
+    }
+    assert kinds == {"DEFLATE": False, "LZW": False, "JPEG": True, "WEBP": True}
+
+
+def test_one_word_for_all_resampling_of_a_cog_is_heard():
+    options = OutputOptions(cog=True, creation={"RESAMPLING": "NEAREST"})
+    assert "OVERVIEW_RESAMPLING" not in copy_options(RGB, options, None, None)
+    assert (
+        copy_options(RGB, OutputOptions(cog=True), None, None)["OVERVIEW_RESAMPLING"] == "AVERAGE"
+    )

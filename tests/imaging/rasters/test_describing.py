@@ -46,3 +46,13 @@ def test_tags_that_rasterio_cannot_set_do_no_harm(save):
     out = make_output(info, choose_layout(info), Window(top=0, left=0, height=4, width=5), 1)
     found = look(save("b.tif", PIXELS, then=lambda file: describe(file, out))).tags
     assert found == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
+
+
+def test_tags_of_bands_keep_their_namespaces(again):
+    def tag(file):
+        file.update_tags(1, ns="IMAGERY", CENTRAL_WAVELENGTH_UM="0.56")
+        file.update_tags(1, KIND="height")
+
+    (band,) = again(then=tag).bands
+    assert band.domains == {"IMAGERY": {"CENTRAL_WAVELENGTH_UM": "0.56"}}
+    assert band.tags == {"KIND": "height"}

@@ -116,6 +116,19 @@ def test_a_cloud_optimized_jpeg_is_compressed_once(save, tmp_path):
         np.testing.assert_array_equal(a.read(), b.read())
 
 
+@pytest.mark.parametrize("option", ["OVERVIEW_RESAMPLING", "RESAMPLING"])
+def test_smaller_copies_of_a_cog_are_made_as_asked(save, tmp_path, option):
+    source = save("in.tif", PHOTO, photometric="RGB")
+    wanted = {option: "NEAREST", "BLOCKSIZE": "128"}
+    copy(source, tmp_path / "out.tif", cog=True, creation=wanted)
+    rasterio.shutil.copy(source, tmp_path / "ref.tif", driver="COG", **wanted)
+    with (
+        rasterio.open(tmp_path / "out.tif", overview_level=0) as a,
+        rasterio.open(tmp_path / "ref.tif", overview_level=0) as b,
+    ):
+        np.testing.assert_array_equal(a.read(), b.read())
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 def test_a_png_has_its_place_beside_it(save, tmp_path, dtype):
     pixels = PHOTO[:70, :90].astype(dtype) * (1 if dtype == "uint8" else 257)

@@ -89,6 +89,34 @@ def test_a_file_without_a_place_gives_no_warning(save, noise):
     assert (info.crs, info.gcps, info.gcps_crs, info.rpcs) == (None, (), None, None)
 
 
+def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
+    picture = save("a.tif", noise((5, 6)), crs=None, transform=None)
+    source = SOURCE.format(name=picture.name, band=1)
+    place = "<GeoTransform>0,1,0,0,0,1</GeoTransform>"
+    stated = look(save_vrt("a.vrt", 6, 5, [("Byte", source)], place))
+    assert stated.has_transform
+    assert stated.transform == Affine.identity()
+    assert not look(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
+
+
+def test_formats_that_have_no_place_have_none(tmp_path):
+    path = tmp_path / "a.pgm"  # rasterio gives such files a transform of any numbers
+    path.write_bytes(b"P5\n4 3\n255\n" + bytes(12))
+    info = look(path)
+    assert not info.has_transform
+    assert info.transform == Affine.identity()
+
+
+def test_tags_of_bands_in_namespaces(save, noise):
+    def describe(file):
+        file.update_tags(2, ns="IMAGERY", CENTRAL_WAVELENGTH_UM="0.56")
+        file.update_tags(1, WAVELENGTH="0.49")
+
+    first, second = look(save("a.tif", noise((5, 6, 2)), then=describe)).bands
+    assert (first.tags, first.domains) == ({"WAVELENGTH": "0.49"}, {})
+    assert second.domains == {"IMAGERY": {"CENTRAL_WAVELENGTH_UM": "0.56"}}
+
+
 def test_control_points(save, noise):
     points = [
         GroundControlPoint(row=r, col=c, x=10.0 + c, y=20.0 - r, z=1.0)

@@ -166,3 +166,39 @@ def test_a_transform_counts_for_more_than_control_points(save):
     out = make_output(info, choose_layout(info), Window(top=0, left=0, height=3, width=4), 2)
     assert out.gcps == ()
     assert out.notes == ("ground control points left out: the transform says the same",)
+
+
+@pytest.mark.parametrize(
+    ("options", "lossy"),
+    [
+        ({"format": "jpg"}, True),
+        ({"creation": {"compress": "jpeg"}}, True),
+        ({"creation": {"COMPRESS": "JPEG"}, "cog": True}, True),
+        ({"creation": {"COMPRESS": "WEBP"}}, True),
+        ({"creation": {"COMPRESS": "WEBP", "WEBP_LOSSLESS": "YES"}}, False),
+        ({"creation": {"COMPRESS": "ZSTD"}}, False),
+        ({"format": "png"}, False),
+        ({}, False),
+    ],
+)
+def test_nodata_becomes_a_mask_where_values_change(save, options, lossy):
+    out = plan(save("a.tif", PIXELS, nodata=0, photometric="RGB"), **options)
+    assert (out.mask, out.nodata) == ((True, None) if lossy else (False, 0))
+    assert any("becomes a mask" in note for note in out.notes) == lossy
+
+
+def test_masks_of_single_bands_are_told(save, save_vrt):
+    save("a.tif", PIXELS[:, :, :2])
+    source = (
+        '<ComplexSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
+        "<SourceBand>{band}</SourceBand></ComplexSource>"
+    )
+    mask = (
+        '<MaskBand><VRTRasterBand dataType="Byte">'
+        '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
+        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></MaskBand>"
+    )
+    bands = [("Byte", source.format(band=band) + mask) for band in (1, 2)]
+    out = plan(save_vrt("a.vrt", 40, 30, bands))
+    assert out.mask
+    assert any("empty in some bands only" in note for note in out.notes)

@@ -76,3 +76,23 @@ def test_the_folder_is_empty_at_first(tmp_path):
     remove_folder(tmp_path / "a.tif")
     remove_folder(tmp_path / "a.tif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_coordinate_system_of_another_file_is_left_alone(tmp_path, caplog):
+    target, system = tmp_path / "a.png", tmp_path / "a.prj"
+    system.write_bytes(b"of a shapefile")
+
+    def move(text):
+        folder = make_folder(target)
+        write_sidecars(folder, target, {"*.prj": text, "*.pgw": b"1"})
+        move_sidecars(folder, target)
+        remove_folder(target)
+        return system.read_bytes()
+
+    assert move(b"new") == b"of a shapefile"
+    assert f"{system}: is left as it is" in caplog.text
+    assert (tmp_path / "a.pgw").read_bytes() == b"1"
+    target.write_bytes(b"")  # now the picture that is replaced may be what it belongs to
+    assert move(b"newer") == b"newer"
+    (tmp_path / "a.shp").write_bytes(b"")
+    assert move(b"newest") == b"newer"

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import rasterio
 import tifffile
 from PIL import Image
 
@@ -171,3 +172,61 @@ def test_suffixes_of_rasters_are_new_ones():
     assert {".vrt", ".jp2", ".img"} <= RASTER_SUFFIXES
     assert not RASTER_SUFFIXES & READABLE_SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in RASTER_SUFFIXES)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a_RPC.TXT", "LINE_OFF: 5\nSAMP_OFF: 5\n", "a sensor model (a_RPC.TXT)"),
+        ("a.RPB", "BEGIN_GROUP = IMAGE\n lineOffset = 5;\n", "a sensor model (a.RPB)"),
+        ("a.tab", '!table\n!version 300\nDefinition Table\n  File "a.tif"\n', "a place"),
+        ("a.tif.msk", "", "a mask of valid pixels (a.tif.msk)"),
+        (
+            "a.tif.aux.xml",
+            '<PAMDataset><Metadata domain="RPC"><MDI key="LINE_OFF">5</MDI></Metadata>'
+            "</PAMDataset>",
+            "a place on the map (a.tif.aux.xml)",
+        ),
+        (
+            "a.tif.aux.xml",
+            '<PAMDataset><PAMRasterBand band="1"><NoDataValue>0</NoDataValue></PAMRasterBand>'
+            "</PAMDataset>",
+            "a nodata value (a.tif.aux.xml)",
+        ),
+        ("a.tab", "name\tprice\n", None),
+        ("a.RPB", "notes", None),
+        ("a.tif.aux.xml", "<PAMDataset><Metadata/></PAMDataset>", None),
+    ],
+)
+def test_other_files_beside_a_picture(tmp_path, name, text, words):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((6, 7), np.uint8))
+    assert raster_reason(path) is None
+    (tmp_path / name).write_text(text)
+    reason = raster_reason(path)
+    assert reason is None if words is None else words in str(reason)
+
+
+def test_a_mask_among_the_pages_of_a_tiff(save, tmp_path, noise):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = save(
+            "a.tif",
+            noise((6, 7)),
+            then=lambda file: file.write_mask(np.eye(6, 7, dtype=bool)),
+            **NOWHERE,
+        )
+    assert raster_reason(path) == "a mask of valid pixels"
+    pages = tmp_path / "pages.tif"
+    with tifffile.TiffWriter(pages) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((6, 7), np.uint8))
+    assert raster_reason(pages) is None
+
+
+def test_a_damaged_raster_is_left_to_gdal_which_knows_why(tmp_path):
+    path = tmp_path / "a.vrt"
+    path.write_text("<VRTDataset")
+    assert raster_reason(path) is not None
+    other = tmp_path / "a.xyz"
+    other.write_text("words")
+    assert raster_reason(other) is None

@@ -180,3 +180,17 @@ def test_damage_names_the_file(save, noise):
     path.write_bytes(path.read_bytes()[:60_000])
     with pytest.raises(PictureError, match=r"a\.tif: rows 0 to 300 cannot be read"):
         find(path)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (1e6, 1e6 + 4, "values 1000000 to 1000004 are"),
+        (4e9, 4e9 + 300, "values 4000000000 to 4000000300 are"),
+        (0.25, 40.0, "values 0.25 to 40 are"),
+    ],
+)
+def test_both_ends_are_told_apart(save, low, high, words):
+    pixels = np.repeat(np.array([[low], [high]]), 90, axis=1)
+    _, told = find(save("a.tif", pixels))
+    assert words in told

@@ -9,6 +9,7 @@ import pytest
 import rasterio
 from PIL import Image
 
+from srcli.errors import PictureError
 from srcli.pipelines.plan import Item
 from srcli.pipelines.rasters import route
 from srcli.pipelines.rasters.options import RasterOptions
@@ -86,3 +87,13 @@ def test_what_is_no_picture_is_left_to_the_way_of_photographs(tmp_path, content)
     path.write_bytes(content)
     assert not goes_by_rasters(item(path), OPTIONS)
     assert np.frombuffer(content, np.uint8).size == path.stat().st_size
+
+
+def test_what_exif_turns_cannot_have_options_of_rasters(tmp_path, astronaut):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(astronaut).save(path, exif=exif)
+    asked = replace(OPTIONS, raster=RasterOptions(overviews=True))
+    with pytest.raises(PictureError, match=r"turned\.jpg: EXIF turns this photograph"):
+        goes_by_rasters(item(path), asked)

@@ -423,3 +423,48 @@ def test_raster_options_are_not_lost_on_plain_pictures(tmp_path, astronaut):
     with Image.open(report.target) as picture:
         assert picture.size == (60, 80)
     assert RasterOptions(srcwin=(0, 0, 1, 1)).asked_for == ["--srcwin"]
+
+
+def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
+    source = part(NAIP, 0, 0, 60, 50)
+    before = source.read_bytes()
+    mosaic = source.with_suffix(".vrt")
+    rasterio.shutil.copy(source, mosaic, driver="VRT")
+    over = replace(BICUBIC, naming=Naming(overwrite=True))
+    report = enlarge(mosaic, tmp_path, over)
+    assert report.state == "failed"
+    assert f"{source} is a part of it and would be overwritten" in report.error
+    assert source.read_bytes() == before
+    assert enlarge(mosaic, tmp_path, replace(BICUBIC, naming=Naming(suffix="_x2"))).state == "done"
+
+
+def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monkeypatch):
+    source = part(NAIP, 0, 0, 120, 140)
+    middle, top = tmp_path / "middle.vrt", tmp_path / "top.vrt"
+    rasterio.shutil.copy(source, middle, driver="VRT")
+    rasterio.shutil.copy(middle, top, driver="VRT")
+    with monkeypatch.context() as patch:
+        patch.setattr(RasterWriter, "finish", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            enlarge(top, tmp_path / "out")
+    with rasterio.open(source, "r+") as file:
+        file.write(255 - file.read())
+    notes = Notes()
+    upscale_files([top], tmp_path / "out", BICUBIC, progress=notes)
+    assert any("input was" in message for message in notes.messages)
+    enlarge(top, tmp_path / "again")
+    np.testing.assert_array_equal(
+        pixels_of(tmp_path / "out" / "top.tif"), pixels_of(tmp_path / "again" / "top.tif")
+    )
+
+
+def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
+    source = part(LANDSAT, 360, 0, 120, 100)
+    with rasterio.open(source) as file:
+        holes = file.dataset_mask() == 0
+    assert 0 < holes.sum() < holes.size
+    for name, creation in (("a.jpg", {}), ("a.tif", {"COMPRESS": "JPEG"})):
+        assert enlarge(source, tmp_path / name, creation=creation).state == "done"
+        with rasterio.open(tmp_path / name) as file:
+            mask = file.dataset_mask() == 0
+        np.testing.assert_array_equal(mask, holes.repeat(2, axis=0).repeat(2, axis=1))
