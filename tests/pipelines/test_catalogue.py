@@ -45,6 +45,8 @@ def test_cards_belong_to_their_weights(name, scale):
     parameters = sum(p.numel() for p in load_model(name, scale).parameters())
     assert parameters == card.parameters == card.efficiency.parameters
     assert {"Set5", "Set14"} <= set(card.measured)
+    recipe = RECIPES[card.content["training"]["recipe"]]  # one that a reader can run
+    assert MODELS[recipe.model].target == MODELS[name].target
 
 
 @pytest.mark.parametrize("name", MODELS)
