@@ -22,6 +22,9 @@ class SrxError(Exception):
     """Base of all errors with a message meant for the user; anything else is a bug."""
 
     exit_code = ExitCode.USAGE
+    of_checkpoint = False
+    """Whether a checkpoint is the cause, damaged or of another training; without it one can start
+    over."""
 
 
 class UsageError(SrxError):

@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.ablate_options import (
+    EXAMPLES,
+    RUN_EXAMPLES,
+    report_targets,
+    stored,
+    written_report,
+)
+from srcli.cli.console import Console
 from srcli.cli.options import (
     check_targets,
     device,
@@ -20,73 +28,10 @@ from srcli.cli.options import (
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection, Sequence
 
     from srcli.pipelines.ablation.options import AblateOptions
     from srcli.pipelines.ablation.results import AblationResult
-
-    Command = Callable[..., Any]
-
-EXAMPLES = """
-\b
-Examples:
-  srx ablate list
-  srx ablate show g-idrn/blocks
-  srx ablate run g-idrn/anrb-pooling --no-train             parameters, work and memory, at once
-  srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
-  srx ablate run my.toml --data photos/ --budget 20m --processes 2
-  srx ablate report --html ablations.html --markdown ablations.md
-"""
-RUN_EXAMPLES = """
-\b
-Examples:
-  srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
-  srx ablate run nested-attn --data photos.zip --budget 20m --device cuda
-  srx ablate run g-idrn/blocks --data photos/ --budget 500 --set stages.0.patch=32
-  srx ablate run my.toml --data photos/ --sets Set5 --sets built-in
-
-Every variant gets the same budget, the same patches in the same order for each seed, and the same
-evaluation. What is in the store is not done again: the same command after Ctrl-C, or with more
-seeds, does only what is missing.
-
-\b
-A file holds one or more ablations, changes being fields as 'srx train --set' takes them:
-  [[ablation]]
-  name = "depth"
-  question = "Are six layers enough?"
-  recipe = "ddsr-short"
-  scale = 3
-  base = "18"
-  sets = ["Set5"]
-  [[ablation.variants]]
-  name = "18"
-  sentence = "as it is"
-  [[ablation.variants]]
-  name = "6"
-  sentence = "a third of the layers"
-  changes = { "network.depth" = 6 }
-"""
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-def stored(text: str) -> Callable[[Command], Command]:
-    """Return what adds ``--store`` with a help text of its own."""
-    return click.option(
-        "--store",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help=f"{text} [default: in the cache folder]",
-    )
-
-
-def written_report(command: Command) -> Command:
-    """Add ``--html``, ``--markdown`` and ``--json``."""
-    command = click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is stdout.")(
-        command
-    )
-    page = "Write a page with tables and curves, to open offline."
-    return json_output(click.option("--html", type=FILE, help=page)(command))
 
 
 @click.group(epilog=EXAMPLES)
@@ -125,25 +70,30 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
     """
-    from srcli.recipes.ablations import select_ablations
+    from srcli.pipelines.ablation.selection import select_checked
+    from srcli.recipes.ablations import ABLATIONS
 
     check_targets({"--json": json_file})
-    ablations = select_ablations((name,))
-    results = {each.ablation.name: each for each in _results(store, [a.name for a in ablations])}
+    ablations = select_checked((name,))
+    results: dict[str, list[AblationResult]] = {}
+    for each in _results(store, [a.name for a in ablations]):
+        results.setdefault(each.ablation.name, []).append(each)
     from srcli.cli.ablate_results import show_results, write_definitions
     from srcli.cli.ablate_table import show_ablation
 
     if json_file:
-        write_definitions(json_file, ablations, results)
+        first = {each: own[0] for each, own in results.items()}
+        write_definitions(json_file, ablations, first)
     if json_file == "-":
         return
 
     for ablation in ablations:
         show_ablation(ablation)
         if ablation.name in results:
-            show_results([results[ablation.name]])
+            show_results(results[ablation.name])
         else:
-            click.echo(f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m\n")
+            own_name = ablation.name if ablation.name in ABLATIONS else name
+            click.echo(f"Not run yet: srx ablate run {own_name} --data PHOTOS --budget 20m\n")
 
 
 @command.command("run", epilog=RUN_EXAMPLES)
@@ -208,13 +158,12 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
     """
-    from srcli.cli.console import Console
     from srcli.cli.stopping import StopSignals
     from srcli.pipelines.ablation.run import run_ablations
-    from srcli.recipes.ablations import select_ablations
+    from srcli.pipelines.ablation.selection import select_checked
 
-    targets = _targets(given)
-    ablations = select_ablations(given["names"])
+    targets = report_targets(given)
+    ablations = select_checked(given["names"])
     options = _options(given)
     with (
         StopSignals() as stop,
@@ -224,32 +173,38 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
         for result in results:
             for line in result.failures:
                 console.error(f"{result.ablation.name}: {line}")
+            for line in result.left_out:
+                console.warn(f"{result.ablation.name}: {line}")
         stopped = stop()
         if stopped:
             console.message("stopped; the same command does what is missing")
     _report(results, targets, quiet=given["quiet"])
     if stopped:
         return int(ExitCode.INTERRUPTED)
-    return int(ExitCode.PARTIAL if any(result.failures for result in results) else ExitCode.OK)
+    partial = any(result.failures or result.left_out for result in results)
+    return int(ExitCode.PARTIAL if partial else ExitCode.OK)
 
 
 @command.command("report")
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
 @stored("Where results are.")
 @written_report
 @click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
 def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
     """Show and write what former runs found.
 
-    NAMEs choose among the ablations that were run; nothing is run now.
+    NAMEs and FILEs choose among the ablations that were run, as in 'srx ablate run'; nothing is
+    run now.
     """
-    targets = _targets(given)
-    names = list(given["names"])
-    results = _results(given["store"], names or None)
-    missing = [name for name in names if name not in [each.ablation.name for each in results]]
-    if missing or not results:
-        of = f" of {missing[0]}" if missing else ""
-        raise UsageError(f"no results{of} in the store; 'srx ablate run' makes them")
+    from srcli.pipelines.ablation.selection import select_stored
+
+    targets = report_targets(given)
+    results = _results(given["store"], None)
+    if given["names"]:
+        names = select_stored(given["names"], {each.ablation.name for each in results})
+        results = [each for each in results if each.ablation.name in names]
+    if not results:
+        raise UsageError("no results in the store; 'srx ablate run' makes them")
     _report(results, targets, quiet=given["quiet"])
 
 
@@ -276,18 +231,11 @@ def _options(given: dict[str, Any]) -> AblateOptions:
     )
 
 
-def _results(store: Path | None, names: list[str] | None) -> list[AblationResult]:
+def _results(store: Path | None, names: Collection[str] | None) -> list[AblationResult]:
     from srcli.pipelines.ablation.options import default_store
     from srcli.pipelines.ablation.store import load_results
 
-    return load_results(store or default_store(), names)
-
-
-def _targets(given: dict[str, Any]) -> dict[str, str | None]:
-    targets = {"--json": given["json_file"], "--markdown": given["markdown"]}
-    targets["--html"] = str(given["html"]) if given["html"] else None
-    check_targets(targets)
-    return targets
+    return load_results(store or default_store(), names, warn=Console().warn)
 
 
 def _report(

@@ -30,8 +30,7 @@ def show_results(results: Sequence[AblationResult], *, to_stderr: bool = False) 
     from srcli.pipelines.ablation.notes import conditions, notes
 
     out = make_console(to_stderr=to_stderr)
-    for result in results:
-        name = result.ablation.name
+    for result, name in zip(results, tables.titles(results), strict=True):
         scores = tables.score_table(result)
         measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
         base = result.ablation.base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,10 +146,26 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
     if list(given.values()).count("-") > 1:
         raise UsageError(f"only one of {', '.join(targets)} can go to standard output")
     for option, target in given.items():
-        path = Path(target)
-        if target != "-" and (path.is_dir() or not path.parent.is_dir()):
-            reason = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        if target != "-" and (reason := _obstacle(Path(target))):
             raise UsageError(f"{option} {target}: cannot be written, {reason}")
+
+
+def _obstacle(file: Path) -> str:
+    """Say why a file could not be written; empty if it could."""
+    from tempfile import TemporaryFile
+
+    try:
+        if file.is_dir():
+            return "is a folder"
+        if not file.parent.is_dir():
+            return f"there is no folder {file.parent}"
+        with suppress(FileNotFoundError):
+            file.lstat()  # refuses names that are too long
+        # Files are written whole, as new ones beside the name that they get in the end.
+        with TemporaryFile(dir=file.parent):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def write_json(target: str, text: str) -> None:

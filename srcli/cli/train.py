@@ -217,6 +217,7 @@ def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
 
 def summary(result: TrainResult) -> str:
     """Say in one line how a training ended."""
+    iterations = f"{result.iterations} iteration{'' if result.iterations == 1 else 's'}"
     best = ""
     if result.best is not None:
         others = "".join(f", {name} {psnr:.3f} dB" for name, psnr in [*result.at_best.items()][1:])
@@ -224,9 +225,9 @@ def summary(result: TrainResult) -> str:
     if not result.finished:
         head = f"stopped at iteration {result.iterations}; go on with --resume"
     elif result.new_iterations == 0:
-        head = f"already finished after {result.iterations} iterations"
+        head = f"already finished after {iterations}"
     else:
-        head = f"trained {result.iterations} iterations"
+        head = f"trained {iterations}"
     return f"{head}{best}; weights: {result.weights}"
 
 

@@ -21,6 +21,7 @@ from srcli.recipes.files import write_whole
 
 FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
 PREFIXES = ("module.", "_orig_mod.")
 
 
@@ -125,7 +126,13 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
+        if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
+            raise ModelError(
+                f"{path}: not a weights file (.safetensors, .pth): it holds something else"
+            ) from error
         reason = str(error).partition("\n")[0]
+        if "weights only" in reason.lower():  # what follows is PyTorch's advice to its programmers
+            reason = "it is damaged, or holds more than tensors"
         raise ModelError(
             f"{path}: not a checkpoint that can be read safely ({reason}); "
             f"convert it to .safetensors where you trust it"
@@ -207,7 +214,7 @@ def load_model(model: str, scale: int | None = None) -> nn.Module:
     if model in MODELS:
         return _load_named(model, scale or 4)
     path = Path(model)
-    if path.suffix not in {".safetensors", ".pth", ".pt", ".ckpt"}:
+    if path.suffix not in {".safetensors", *CHECKPOINT_SUFFIXES}:
         find_entry(model)  # says which names there are, and the nearest
     tensors, info = read_weights(path)
     if info is None:

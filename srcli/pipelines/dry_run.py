@@ -113,10 +113,10 @@ class DryRun:
             )
         iterations = sum(stage.iterations for stage in self.stages)
         hours = sum(stage.hours for stage in self.stages)
+        given = f"{iterations:,} iteration{'' if iterations == 1 else 's'}"
         return [
             *found,
-            f"budget: {iterations:,} iterations in {_duration(3600 * hours)}, validation and "
-            "checkpoints not counted",
+            f"budget: {given} in {_duration(3600 * hours)}, validation and checkpoints not counted",
         ]
 
 

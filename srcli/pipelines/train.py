@@ -19,7 +19,8 @@ from srcli.pipelines.training_weights import WeightsWriter
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import load_recipe, recipe_name
 from srcli.recipes.overrides import apply_overrides
-from srcli.training.budget import parse_budget, parse_seconds
+from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
+from srcli.training.checkpoint import read_position
 from srcli.training.events import EventFiles
 from srcli.training.folder import RunFolder, RunRecord, file_digest
 from srcli.training.keeper import Hooks
@@ -102,7 +103,7 @@ class _Job:
         self.recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
         self.checkpoint_seconds = parse_seconds(options.checkpoint_every)
         if options.budget is not None:
-            parse_budget(options.budget)
+            stage_budgets(self.recipe, parse_budget(options.budget))
         for stage in self.recipe.stages:
             share_of(self.team, stage.batch)
         if options.tensorboard is not None and self.leads:
@@ -147,7 +148,13 @@ class _Job:
         options = self.options
         if not self.leads:
             return {}
-        return validation_sets(data.held_out, options.validate, options.scale, self.progress)
+        return validation_sets(
+            data.held_out,
+            options.validate,
+            options.scale,
+            self.progress,
+            leniently=options.validate_leniently,
+        )
 
     def _record(
         self, data: TrainingSet, sets: Mapping[str, Pairs], numerics: Numerics, *, resumes: bool
@@ -170,7 +177,8 @@ class _Job:
         if not resumes:
             self.folder.begin(self.recipe, record)
             return record.budget
-        joined_record, notes = self.folder.join(self.recipe, record)
+        finished = read_position(self.folder.state).stage >= len(self.recipe.stages)
+        joined_record, notes = self.folder.join(self.recipe, record, finished=finished)
         for note in notes:
             self.progress.warn(note)
         return joined_record.budget

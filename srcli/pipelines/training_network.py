@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.errors import ModelError
-from srcli.models import build_network
+from srcli.models import MODELS, build_network, find_entry
 from srcli.models.forms import to_training
-from srcli.models.weights import read_weights, warm_start
+from srcli.models.weights import read_weights, warm_start, weights_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,12 +60,22 @@ def begin_from(network: nn.Module, file: Path, progress: Progress) -> None:
     Raises:
         ModelError: If nothing fits, or the file cannot be read.
     """
+    if str(file) in MODELS and not file.is_file():
+        raise _no_file(str(file), int(getattr(network, "scale", 0)))
     taken, total = warm_start(network, to_training(network, read_weights(file)[0]))
     if taken == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {taken} of {total} tensors")
     if 2 * taken < total:
         progress.warn(f"--init {file}: most tensors do not fit this network")
+
+
+def _no_file(name: str, scale: int) -> ModelError:
+    """Return the error for a model's name where a file is wanted, with the file if there is one."""
+    scales = sorted(find_entry(name).scales, key=lambda each: each != scale)  # its own one first
+    shipped = [file for each in scales if (file := weights_path(name, each)).is_file()]
+    where = f"those of {name} are in {shipped[0]}" if shipped else f"srx brings none of {name}"
+    return ModelError(f"--init {name}: give a weights file, not the name of a model; {where}")
 
 
 def placed(network: nn.Module, numerics: Numerics) -> nn.Module:

@@ -33,6 +33,8 @@ class TrainOptions:
     """Prefixes of names that are not used."""
     validate: tuple[str, ...] = ()
     """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
+    validate_leniently: bool = False
+    """Leave pictures of these sets out that are of no use, with a warning; else they are errors."""
     tensorboard: Path | None = None
     """Folder for event files of TensorBoard."""
     checkpoint_every: str = "5m"

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from srcli.data.pairs import Pairs
-from srcli.errors import DataError, UsageError
+from srcli.errors import DataError, PictureError, UsageError
 from srcli.imaging.kernels import KERNELS
 from srcli.inference.colour import on_rgb
 from srcli.pipelines.evaluation.chains import CHAINS
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from srcli.pipelines.evaluation.pairs import Pair
+    from srcli.pipelines.evaluation.sets import PictureSet
     from srcli.ports.progress import Progress
     from srcli.training.numerics import Numerics
 
@@ -27,7 +29,12 @@ HELD_OUT = "held-out"
 
 
 def validation_sets(
-    held_out: Pairs | None, names: Sequence[str], scale: int, progress: Progress
+    held_out: Pairs | None,
+    names: Sequence[str],
+    scale: int,
+    progress: Progress,
+    *,
+    leniently: bool = False,
 ) -> dict[str, Pairs]:
     """Return all sets to validate on: the held-out pictures first, then those that are named.
 
@@ -39,6 +46,7 @@ def validation_sets(
         names: Folders, or names of sets below ``$SRX_DATA/benchmarks``.
         scale: The super-resolution factor.
         progress: Told of pictures that are left out.
+        leniently: Leave out what is of no use, be it a whole set; else that is an error.
 
     Raises:
         UsageError: If a set is named twice.
@@ -47,12 +55,13 @@ def validation_sets(
     """
     sets = {} if held_out is None else {HELD_OUT: held_out}
     for given in names:
-        name, pairs = _named_set(given, scale, progress)
+        name, pairs = _named_set(given, scale, progress, leniently=leniently)
         if name in sets:
             name = given  # two folders HR in different places
         if name in sets:
             raise UsageError(f"--validate {given}: given twice")
-        sets[name] = pairs
+        if pairs is not None:
+            sets[name] = pairs
     return sets
 
 
@@ -81,15 +90,19 @@ def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
     return None
 
 
-def _named_set(given: str, scale: int, progress: Progress) -> tuple[str, Pairs]:
+def _named_set(
+    given: str, scale: int, progress: Progress, *, leniently: bool
+) -> tuple[str, Pairs | None]:
     try:
         found = find_set(given, scale)
     except DataError as error:
         raise DataError(f"--validate {error}") from error
     for _, reason in found.missing:
         progress.warn(f"--validate {given}: left out: {reason}")
-    kernel, chain = KERNELS["bicubic"], CHAINS["rgb8"]
-    read = [read_pair(item, scale=scale, kernel=kernel, chain=chain) for item in found.items]
+    read = _read(found, scale, progress if leniently else None)
+    if not read and leniently:
+        progress.warn(f"--validate {given}: left out: no picture of it can be read")
+        return found.name, None
     if not read:
         raise DataError(f"--validate {given}: no picture has a partner in LR")
     digest = hashlib.sha256("/".join(pair.digest for pair in read).encode()).hexdigest()
@@ -98,3 +111,17 @@ def _named_set(given: str, scale: int, progress: Progress) -> tuple[str, Pairs]:
     )
     progress.message(f"{len(read)} pictures of {found.name} to validate on")
     return found.name, pairs
+
+
+def _read(found: PictureSet, scale: int, lenient: Progress | None) -> list[Pair]:
+    """Read a set; who is lenient is told of pictures that are of no use."""
+    kernel, chain = KERNELS["bicubic"], CHAINS["rgb8"]
+    read = []
+    for item in found.items:
+        try:
+            read.append(read_pair(item, scale=scale, kernel=kernel, chain=chain))
+        except (DataError, PictureError) as error:
+            if lenient is None:
+                raise
+            lenient.warn(f"validation on {found.name}: left out: {error}")
+    return read

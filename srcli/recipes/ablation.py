@@ -104,18 +104,21 @@ class Ablation:
                 f"got {self.name!r}"
             )
         if self.scale not in SCALES:
-            raise RecipeError(f"scale must be 2, 3 or 4, got {self.scale}")
+            raise RecipeError(f"{self.name}: scale must be 2, 3 or 4, got {self.scale}")
         names = [variant.name for variant in self.variants]
         if len(names) < 2:
-            raise RecipeError("an ablation needs at least two variants")
+            raise RecipeError(f"{self.name}: an ablation needs at least two variants")
         for name in names:
             if names.count(name) > 1:
-                raise RecipeError(f"variant {name!r} is there twice")
+                raise RecipeError(f"{self.name}: variant {name!r} is there twice")
         if self.base not in names:
-            raise RecipeError(f"base {self.base!r} is none of the variants: {', '.join(names)}")
+            have = ", ".join(names)
+            raise RecipeError(f"{self.name}: base {self.base!r} is none of the variants: {have}")
         sizes: tuple[tuple[int, ...], ...] = self.memory_sizes  # a file may hold other lengths
         if any(len(size) != 2 or min(size) < 1 for size in sizes):
-            raise RecipeError(f"memory_sizes must be pairs of height and width, got {sizes}")
+            raise RecipeError(
+                f"{self.name}: memory_sizes must be pairs of height and width, got {sizes}"
+            )
 
     def variant(self, name: str) -> Variant:
         """Return the variant called ``name``.

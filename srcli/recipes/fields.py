@@ -182,9 +182,13 @@ def check_options(constructor: type, options: Mapping[str, Any], where: str) -> 
     Raises:
         RecipeError: If a name does not exist or a value has another type.
     """
-    names = list(inspect.signature(constructor).parameters)
+    parameters = inspect.signature(constructor).parameters
+    whatever = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [name for name, each in parameters.items() if each.kind not in whatever]
     hints = get_type_hints(vars(constructor).get("__init__", constructor))
     for name in options:
+        if not names:
+            raise RecipeError(f"no option {name!r} in {where}; it takes none")
         if name not in names:
             raise unknown("option", name, where, names)
     return {

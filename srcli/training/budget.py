@@ -40,12 +40,6 @@ class Budget:
         """Fraction that is done after ``step`` iterations and ``elapsed`` seconds, 0..1."""
         return min(self.done(step, elapsed) / self.total, 1.0)
 
-    def share(self, fraction: float) -> Budget:
-        """Part of the budget, for one of several stages."""
-        if self.seconds is not None:
-            return Budget(seconds=self.seconds * fraction)
-        return Budget(steps=max(round(self.total * fraction), 1))
-
 
 def parse_budget(text: str) -> Budget:
     """Read ``40000`` (iterations) or ``90s``, ``25m``, ``2h``, ``1.5d`` (time).
@@ -74,8 +68,39 @@ def parse_seconds(text: str) -> float:
 
 
 def stage_budgets(recipe: TrainRecipe, budget: Budget | None) -> list[Budget]:
-    """Divide a budget among the stages of a recipe in proportion to their iterations."""
+    """Divide a budget among the stages of a recipe in proportion to their iterations.
+
+    Args:
+        recipe: Whose stages.
+        budget: For all of them; None for the recipe's own iterations.
+
+    Returns:
+        One for each stage, above zero; iterations sum to those of the budget.
+
+    Raises:
+        RecipeError: If there are fewer iterations than stages.
+    """
+    parts = [stage.steps for stage in recipe.stages]
     if budget is None:
-        return [Budget(steps=stage.steps) for stage in recipe.stages]
-    total = sum(stage.steps for stage in recipe.stages)
-    return [budget.share(stage.steps / total) for stage in recipe.stages]
+        return [Budget(steps=steps) for steps in parts]
+    if budget.seconds is not None:
+        return [Budget(seconds=budget.seconds * steps / sum(parts)) for steps in parts]
+    whole = budget.steps or 0
+    if whole < len(parts):
+        raise RecipeError(
+            f"budget {whole}: fewer iterations than the {len(parts)} stages of the recipe; "
+            f"give at least {len(parts)}"
+        )
+    return [Budget(steps=steps) for steps in _divide(whole, parts)]
+
+
+def _divide(whole: int, parts: list[int]) -> list[int]:
+    """Divide a number in proportion by the largest remainders, with at least one for each part."""
+    total = sum(parts)
+    shares = [max(whole * part // total, 1) for part in parts]
+    places = range(len(parts))
+    while sum(shares) < whole:
+        shares[max(places, key=lambda i: whole * parts[i] - shares[i] * total)] += 1
+    while sum(shares) > whole:  # those that were raised to one are paid by the largest
+        shares[max(places, key=lambda i: shares[i])] -= 1
+    return shares

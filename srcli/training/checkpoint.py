@@ -139,6 +139,8 @@ def read_position(path: Path) -> Position:
 
 def _unusable(path: Path, error: Exception) -> DataError:
     reason = str(error).partition("\n")[0]
-    return DataError(
+    found = DataError(
         f"{path}: cannot be resumed ({reason}); use another --out, or delete it to start over"
     )
+    found.of_checkpoint = True
+    return found

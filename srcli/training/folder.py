@@ -7,10 +7,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import DataError, RecipeError, UsageError
+from srcli.errors import DataError, RecipeError, SrxError, UsageError
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
+from srcli.training.budget import Budget, parse_budget, stage_budgets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,36 +94,34 @@ class RunFolder:
             raise self._unwritable(error) from error
         self._store(record)
 
-    def join(self, recipe: TrainRecipe, record: RunRecord) -> tuple[RunRecord, list[str]]:
+    def join(
+        self, recipe: TrainRecipe, record: RunRecord, *, finished: bool = False
+    ) -> tuple[RunRecord, list[str]]:
         """Check that a checkpoint belongs to what is asked for.
 
         Args:
             recipe: The resolved recipe.
             record: Everything else; a budget or init that is None is taken from the stored one.
+            finished: Whether the checkpoint is that of the end.
 
         Returns:
             The record to go on with, and what the user should know of it.
 
         Raises:
             DataError: If the stored files are damaged.
-            UsageError: If recipe, scale, seed, data or first weights differ.
+            UsageError: If recipe, scale, seed, data or first weights differ; if another budget is
+                wanted of a training that is finished.
         """
         stored = self._stored_record()
-        difference = first_difference(self._stored_recipe(), plain_recipe(recipe))
-        if difference:
-            raise self._other(f"in its recipe {difference}")
-        for name in FIXED:
-            if getattr(stored, name) != getattr(record, name):
-                raise self._other(
-                    f"its {name} is {getattr(stored, name)}, asked for is {getattr(record, name)}"
-                )
-        if record.init is not None and record.init != stored.init:
-            raise self._other("it began from other weights than --init")
-        if stored.best_by is not None and record.best_by != stored.best_by:
-            raise self._other(f"its best weights are those for {stored.best_by} (--validate)")
+        self._require_same(stored, recipe, record)
         joined = replace(record, init=stored.init, budget=record.budget or stored.budget)
         notes = []
-        if joined.budget != stored.budget:
+        if _lengths(recipe, joined) != _lengths(recipe, stored):
+            if finished:
+                raise UsageError(
+                    f"--resume: the training in {self.path} is finished; "
+                    f"--init {self.last} --out NEW goes on from it with a new schedule"
+                )
             notes.append(
                 f"the budget was {stored.budget or 'the recipe'} and is {joined.budget} now: "
                 "the schedule is stretched from here on"
@@ -135,6 +134,20 @@ class RunFolder:
             self._store(joined)
         return joined, notes
 
+    def _require_same(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> None:
+        difference = first_difference(self._stored_recipe(), plain_recipe(recipe))
+        if difference:
+            raise self._other(f"in its recipe {difference}")
+        for name in FIXED:
+            if getattr(stored, name) != getattr(record, name):
+                raise self._other(
+                    f"its {name} is {getattr(stored, name)}, asked for is {getattr(record, name)}"
+                )
+        if record.init is not None and record.init != stored.init:
+            raise self._other("it began from other weights than --init")
+        if stored.best_by is not None and record.best_by != stored.best_by:
+            raise self._other(f"its best weights are those for {stored.best_by} (--validate)")
+
     def _store(self, record: RunRecord) -> None:
         try:
             write_json(self.run, asdict(record))
@@ -144,11 +157,18 @@ class RunFolder:
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"--out {self.path}: cannot be written ({error.strerror})")
 
-    def _other(self, reason: str) -> UsageError:
-        return UsageError(
+    def _other(self, reason: str) -> SrxError:
+        error = UsageError(
             f"--resume: {self.path} holds another training; {reason}; repeat its options, "
             "or give another --out"
         )
+        error.of_checkpoint = True
+        return error
+
+    def _damaged(self, file: Path, reason: str) -> SrxError:
+        error = DataError(f"{file}: {reason}; use another --out")
+        error.of_checkpoint = True
+        return error
 
     def _stored_recipe(self) -> dict[str, Any]:
         content = self._read(self.recipe)
@@ -161,18 +181,21 @@ class RunFolder:
         try:
             return RunRecord(**self._read(self.run))
         except TypeError as error:
-            raise DataError(
-                f"{self.run}: cannot be resumed ({error}); use another --out"
-            ) from error
+            raise self._damaged(self.run, f"cannot be resumed ({error})") from error
 
     def _read(self, file: Path) -> dict[str, Any]:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"{file}: cannot be read ({error}); use another --out") from error
+            raise self._damaged(file, f"cannot be read ({error})") from error
         if not isinstance(content, dict):
-            raise DataError(f"{file}: holds no table; use another --out")
+            raise self._damaged(file, "holds no table")
         return content
+
+
+def _lengths(recipe: TrainRecipe, record: RunRecord) -> list[Budget]:
+    """How long the stages last, in whatever words the budget was given."""
+    return stage_budgets(recipe, parse_budget(record.budget) if record.budget else None)
 
 
 def file_digest(path: Path) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -192,6 +193,10 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
         (["run", "ddsr/depth", "--no-train", "--budget", "5 miles"], "5 miles"),
         (["report", "ddsr/depth"], "no results of ddsr/depth in the store"),
         (["report"], "no results in the store"),
+        (["report", "ddsr"], "no results of ddsr in the store"),
+        (["report", "ddsr/residul"], "did you mean 'ddsr/residual'"),
+        (["report", "none.toml"], "none.toml: cannot be read"),
+        (["run", "ddsr/depth", "--no-train", "--html", f"{'a' * 300}.html"], "--html aaa"),
         (["list", "--json", "no/a.json"], "--json no/a.json: cannot be written"),
     ],
 )
@@ -202,6 +207,77 @@ def test_mistakes_are_told_in_a_line(srx, monkeypatch, tmp_path, arguments, mess
     assert message in result.err
     assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def train(srx, file, pictures, *more):
+    """Run the ablation of a file with a tiny budget."""
+    given = ["--data", pictures / "photos", "--hold-out", "none", "--sets", pictures / "small"]
+    store = ["--store", pictures / "store"]
+    return srx("ablate", "run", file, *given, "--budget", 2, *store, *more)
+
+
+def test_results_are_called_by_file_network_and_setting(srx, mine, pictures):
+    assert train(srx, mine, pictures).code == 0
+    store = ["--store", pictures / "store"]
+    for name in (mine, "mine"):
+        found = srx("ablate", "report", name, *store, "--json", "-")
+        assert [each["ablation"]["name"] for each in json.loads(found.out)] == ["mine"]
+    assert train(srx, mine, pictures, "--set", "ema_decay=0.5").code == 0
+    found = srx("ablate", "report", mine, *store, "--markdown", pictures / "a.md")
+    for title in ("mine (nothing set)", "mine (ema_decay=0.5)"):
+        assert f"{title}: quality" in found.out
+        assert f"## {title}" in (pictures / "a.md").read_text()
+    shown = srx("ablate", "show", mine, *store)
+    assert "mine (ema_decay=0.5): quality" in shown.out
+
+
+def test_a_damaged_file_of_the_store_is_told_once_and_left_out(srx, mine, pictures):
+    assert train(srx, mine, pictures).code == 0
+    store = pictures / "store"
+    (store / "runs" / "other-12345678.json").write_text("xx\n")
+    for arguments in (["report", "mine"], ["show", mine]):
+        result = srx("ablate", *arguments, "--store", store)
+        assert result.code == 0, result.err
+        assert "mine: quality" in result.out
+        (line,) = result.err.splitlines()
+        assert "warning: left out: " in line
+        assert "other-12345678.json" in line
+    for file in (store / "figures").rglob("*.json"):
+        file.write_text('{"x": 1}')
+    shown = srx("ablate", "report", "mine", "--store", store)
+    assert shown.code == 0
+    assert "2 trainings are missing" in text_of(shown)
+    assert train(srx, mine, pictures).code == 0
+    assert "missing" not in text_of(srx("ablate", "report", "mine", "--store", store))
+
+
+def test_a_picture_that_cannot_be_read_shows_in_code_and_notes(srx, mine, pictures):
+    (pictures / "small" / "bad.png").write_bytes(b"nothing")
+    targets = ["--html", pictures / "a.html", "--markdown", pictures / "a.md"]
+    for _ in range(2):  # the second time everything comes from the store
+        result = train(srx, mine, pictures, *targets)
+        assert result.code == 1
+        for text in (result.err, text_of(result), *(Path(t).read_text() for t in targets[1::2])):
+            assert "small: 2 of 3 pictures could be read; left out: bad" in text
+
+
+def test_a_wrong_loss_is_told_by_show_and_run_before_anything_trains(srx, mine, pictures):
+    mine.write_text(MINE.replace('"network.branches" = 2', '"stages.0.losses.0.name" = "l9"'))
+    for result in (srx("ablate", "show", mine), train(srx, mine, pictures)):
+        assert result.code == 2
+        assert f"{mine}: mine, variant 'two': no loss 'l9'" in result.err
+        assert result.err.count("\n") == 1
+    assert not (pictures / "store").exists()
+
+
+def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):
+    text = text_of(srx("ablate", "show", "ddsr", "--store", tmp_path / "store"))
+    own = [name for name in ABLATIONS if name.startswith("ddsr/")]
+    assert len(own) > 1
+    for name in own:
+        assert f"Not run yet: srx ablate run {name} --data" in text
+    text = text_of(srx("ablate", "show", mine, "--store", tmp_path / "store"))
+    assert f"Not run yet: srx ablate run {mine} --data" in text
 
 
 def test_a_network_that_does_not_fit_is_told_before_anything_runs(srx, tmp_path, mine):

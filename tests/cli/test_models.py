@@ -170,6 +170,15 @@ def test_a_wrong_name_is_one_line(srx, name, message):
     assert result.err.count("\n") == 1
 
 
+def test_a_file_that_holds_no_weights_is_one_line(srx, tmp_path):
+    for name in ("v0.png", "my.toml"):
+        (tmp_path / name).write_text("nothing of the kind")
+        result = srx("models", tmp_path / name)
+        assert result.code == 2
+        assert f"{tmp_path / name}: not a weights file (.safetensors, .pth)" in result.err
+        assert result.err.count("\n") == 1
+
+
 def test_json_that_cannot_be_written_is_refused(srx, tmp_path):
     result = srx("models", "bicubic", "--json", tmp_path / "none" / "a.json")
     assert result.code == 2

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -54,6 +55,10 @@ def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
     again = srx(*arguments, "--resume")
     assert again.code == 0
     assert "already finished after 5 iterations" in again.err
+    longer = srx(*arguments, "--resume", "--budget", "9")
+    assert longer.code == 2
+    assert "is finished; --init" in longer.err
+    assert "stretched" not in longer.err
     changed = srx(*arguments, "--resume", "--seed", "7")
     assert changed.code == 2
     assert "holds another training" in changed.err
@@ -141,6 +146,15 @@ def test_the_last_line_tells_how_it_ended(tmp_path):
     assert summary(ended) == (
         f"stopped at iteration 7; go on with --resume; weights: {tmp_path / 'w'}"
     )
+
+
+def test_one_iteration_is_one(tmp_path):
+    ended = TrainResult(
+        finished=True, weights=tmp_path / "w", iterations=1, new_iterations=1, best=None
+    )
+    assert summary(ended).startswith("trained 1 iteration; ")
+    again = replace(ended, new_iterations=0)
+    assert summary(again).startswith("already finished after 1 iteration; ")
 
 
 def test_the_last_line_names_every_set(tmp_path):

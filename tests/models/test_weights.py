@@ -201,3 +201,23 @@ def test_a_failing_write_leaves_the_former_file(file, network, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_weights(file, network.state_dict(), INFO)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["v0.png", "my.toml", "notes"])
+def test_another_kind_of_file_is_said_to_be_none_in_one_line(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"\x89PNG not weights")
+    with pytest.raises(ModelError) as caught:
+        read_weights(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: not a weights file (.safetensors, .pth): ")
+    assert "weights_only" not in text
+    assert "\n" not in text
+
+
+def test_a_damaged_checkpoint_comes_without_advice_to_programmers(tmp_path):
+    path = tmp_path / "other.pth"
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ModelError, match=r"read safely \(it is damaged, or holds more") as caught:
+        read_weights(path)
+    assert "weights_only" not in str(caught.value)

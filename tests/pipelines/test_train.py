@@ -229,6 +229,16 @@ def test_a_finished_run_stays_as_it_is(options):
     assert (options.out / "best.safetensors").read_bytes() == before
 
 
+def test_a_finished_run_is_not_stretched(options):
+    train(options)
+    before = (options.out / "run.json").read_bytes()
+    message = refusal(replace(options, budget="40", resume=True), UsageError)
+    assert f"the training in {options.out} is finished" in message
+    assert f"--init {options.out / 'last.safetensors'} --out NEW" in message
+    assert (options.out / "run.json").read_bytes() == before
+    assert train(replace(options, budget=None, resume=True)).new_iterations == 0
+
+
 def test_resume_takes_the_stored_budget_and_stretches_to_another(options):
     train(options, stop=stop_after(10))
     notes = Notes()

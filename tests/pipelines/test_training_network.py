@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from srcli.errors import ModelError
 from srcli.layers.resize import bicubic_resize
+from srcli.models import weights
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.training_network import begin_from, first_network, placed
 from srcli.ports.progress import NoProgress
@@ -70,6 +72,17 @@ def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
     assert notes.warnings == []
     with pytest.raises(ModelError, match="no tensor of this network"):
         begin_from(torch.nn.Linear(1, 1), file, notes)
+
+
+def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
+    network = first_network(RECIPE, scale=4, seed=0)
+    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    with pytest.raises(ModelError, match=r"--init ddsr: give a weights file, .* none of ddsr$"):
+        begin_from(network, Path("ddsr"), NoProgress())
+    for scale in (2, 4):
+        (tmp_path / f"ddsr-x{scale}.safetensors").touch()
+        with pytest.raises(ModelError, match=rf"those of ddsr are in .*ddsr-x{scale}\."):
+            begin_from(network, Path("ddsr"), NoProgress())
 
 
 def test_the_layout_is_that_of_the_numerics():

@@ -120,3 +120,17 @@ def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
     (folder / "b.png").write_bytes(b"nothing")
     with pytest.raises((DataError, PictureError), match=r"b\.png"):
         validation_sets(None, [str(folder)], 2, NoProgress())
+
+
+def test_who_is_lenient_goes_on_without_what_cannot_be_read(folder):
+    (folder / "b.png").write_bytes(b"nothing")
+    notes = Notes()
+    sets = validation_sets(None, [str(folder)], 2, notes, leniently=True)
+    assert len(sets["small"].hr) == 2
+    (line,) = notes.warnings
+    assert "left out" in line
+    assert "b.png" in line
+    for name in ("a.png", "gray.png"):
+        (folder / name).write_bytes(b"nothing")
+    assert validation_sets(None, [str(folder)], 2, notes, leniently=True) == {}
+    assert "no picture of it can be read" in notes.warnings[-1]

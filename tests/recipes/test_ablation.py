@@ -87,6 +87,12 @@ def test_what_does_not_fit_together_is_refused(fields, message):
         ablation(**fields)
 
 
+@pytest.mark.parametrize("fields", [{"variants": (variant(),)}, {"base": "c"}, {"scale": 5}])
+def test_a_refusal_names_the_ablation(fields):
+    with pytest.raises(RecipeError, match=r"^mine/one: "):
+        ablation(**fields)
+
+
 def test_a_variant_is_found_by_its_name():
     each = ablation()
     assert each.variant("b") is each.variants[1]

@@ -418,3 +418,23 @@ def test_the_table_needs_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+SECOND = FILE.replace('"mine"', '"other"')
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('base = "18"', 'base = "9"'),
+        ("scale = 2", "scale = 5"),
+        ("scale = 2", "scale = 2\nmemory_sizes = [[8]]"),
+        ('name = "6"', 'name = "18"'),
+    ],
+)
+def test_of_several_ablations_the_one_with_a_mistake_is_named(tmp_path, old, new):
+    file = tmp_path / "my.toml"
+    assert old in SECOND
+    file.write_text(FILE + SECOND.replace(old, new))
+    with pytest.raises(RecipeError, match=rf"^{file}: other: "):
+        load_ablations(file)

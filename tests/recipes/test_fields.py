@@ -117,6 +117,22 @@ def test_options_are_checked_against_a_constructor():
         check_options(Part, {"size": 1.5}, "part")
 
 
+def test_whatever_arguments_are_no_options():
+    class Open:
+        def __init__(self, *args, size: int = 3, **kwargs) -> None:
+            self.all = (args, size, kwargs)
+
+    class Plain(Open):
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **kwargs)
+
+    with pytest.raises(RecipeError, match=r"no option 'args' in part; there are: size$"):
+        check_options(Open, {"args": 1}, "part")
+    with pytest.raises(RecipeError, match=r"^no option 'size' in part; it takes none$"):
+        check_options(Plain, {"size": 1}, "part")
+    assert check_options(Plain, {}, "part") == {}
+
+
 def test_one_of_several_tables_is_chosen_by_its_kind_and_a_name_may_stand_for_a_table():
     made = convert({"after": [{"kind": "jpeg", "quality": [1, 2]}]}, Degradation, "x")
     assert made == Degradation(after=(Jpeg(quality=(1, 2)),))

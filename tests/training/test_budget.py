@@ -58,4 +58,30 @@ def test_stages_share_a_budget_by_their_iterations():
     assert stage_budgets(recipe, None) == [Budget(steps=300), Budget(steps=100)]
     assert stage_budgets(recipe, Budget(steps=40)) == [Budget(steps=30), Budget(steps=10)]
     assert stage_budgets(recipe, Budget(seconds=8)) == [Budget(seconds=6), Budget(seconds=2)]
-    assert stage_budgets(recipe, Budget(steps=1))[1].steps == 1
+    assert stage_budgets(recipe, Budget(steps=2))[1].steps == 1
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts", "shares"),
+    [
+        (500, (80_000, 80_000, 140_000), [134, 133, 233]),
+        (5, (1, 1), [3, 2]),
+        (5, (1,), [5]),
+        (4, (1, 1, 1000), [1, 1, 2]),
+        (3, (1, 1, 1000), [1, 1, 1]),
+        (10, (9, 45, 46), [1, 4, 5]),
+    ],
+)
+def test_the_iterations_of_all_stages_are_those_of_the_budget(whole, parts, shares):
+    stage = G_IDRN.stages[0]
+    recipe = replace(G_IDRN, stages=tuple(replace(stage, steps=steps) for steps in parts))
+    found = [budget.steps for budget in stage_budgets(recipe, Budget(steps=whole))]
+    assert found == shares
+    assert sum(shares) == whole
+
+
+def test_fewer_iterations_than_stages_are_refused():
+    stage = G_IDRN.stages[0]
+    recipe = replace(G_IDRN, stages=(stage, stage))
+    with pytest.raises(RecipeError, match=r"budget 1: fewer iterations than the 2 stages .* 2$"):
+        stage_budgets(recipe, Budget(steps=1))

@@ -46,6 +46,18 @@ def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):
     assert notes == []
 
 
+def test_a_finished_training_takes_no_other_budget_and_stays_as_it_is(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.begin(G_IDRN, replace(RECORD, budget="60s"))
+    before = folder.run.read_bytes()
+    for other in ("90s", "7"):
+        with pytest.raises(UsageError, match=r"is finished; --init .*last.safetensors --out NEW"):
+            folder.join(G_IDRN, replace(RECORD, budget=other), finished=True)
+    assert folder.run.read_bytes() == before
+    for same in ("60s", "1m", None):
+        assert folder.join(G_IDRN, replace(RECORD, budget=same), finished=True)[1] == []
+
+
 @pytest.mark.parametrize("change", [{"scale": 3}, {"seed": 1}, {"data": "e"}, {"init": "v"}])
 def test_another_training_is_not_joined(tmp_path, change):
     folder = RunFolder(tmp_path)

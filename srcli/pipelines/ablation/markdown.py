@@ -23,14 +23,14 @@ def write_markdown(results: Sequence[AblationResult]) -> str:
     lines = ["# Ablations", ""]
     if len(results) > 1:
         lines += table_lines(tables.summary_table(results), "ablation")
-    for result in results:
-        lines += _ablation(result)
+    for result, title in zip(results, tables.titles(results), strict=True):
+        lines += _ablation(result, title)
     lines += [f"Made by `srx ablate`, srx {__version__}.", ""]
     return "\n".join(lines)
 
 
-def _ablation(result: AblationResult) -> Iterator[str]:
-    yield from (f"## {escape(result.ablation.name)}", "", escape(result.ablation.question), "")
+def _ablation(result: AblationResult, title: str) -> Iterator[str]:
+    yield from (f"## {escape(title)}", "", escape(result.ablation.question), "")
     for each in result.ablation.variants:
         mark = " (base)" if each.name == result.ablation.base else ""
         yield f"- **{escape(each.name)}**{mark}: {escape(each.sentence)}"

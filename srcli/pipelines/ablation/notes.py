@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.metrics.protocol import PROTOCOLS
-from srcli.pipelines.ablation.tables import budget_of
+from srcli.pipelines.ablation.tables import budget_of, many
 from srcli.training.budget import parse_budget
 
 if TYPE_CHECKING:
@@ -80,6 +80,12 @@ def _score_notes(result: AblationResult) -> list[str]:
         )
     else:
         found.append("±: standard deviation over seeds.")
+    if own.seeds == 2:
+        found.append(
+            "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
+            "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
+            "more are better."
+        )
     if any(v.published for v in result.ablation.variants):
         found.append(
             "Printed figures are of the paper's full training: verdicts compare the signs of "
@@ -90,7 +96,10 @@ def _score_notes(result: AblationResult) -> list[str]:
             "The budget is a time, so that faster variants were trained for more iterations."
         )
     if result.missing:
-        found.append(f"{result.missing} trainings are missing: not yet run, or failed.")
+        verb = "is" if result.missing == 1 else "are"
+        lacking = many(result.missing, "training")
+        found.append(f"{lacking} {verb} missing: not yet run, or failed.")
+    found += [f"{line}." for line in result.left_out]
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.errors import ModelError
+from srcli.errors import ModelError, RecipeError
 from srcli.metrics.efficiency import CHALLENGE_SIZE
 from srcli.models import build_network, without_defaults
 from srcli.pipelines.ablation.fingerprints import (
@@ -21,6 +21,9 @@ from srcli.pipelines.ablation.units import CostUnit, Measuring, TrainingUnit
 from srcli.pipelines.evaluation.cache import code_digest
 from srcli.recipes.ablations import resolve
 from srcli.recipes.files import plain_recipe
+from srcli.training.budget import parse_budget, stage_budgets
+from srcli.training.numerics import Numerics
+from srcli.training.steps import Training, make_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,11 +47,11 @@ class Plan:
 
     def missing(self, store: Store) -> list[CostUnit | TrainingUnit]:
         """Return what is not in the store: costs first, then trainings, seed after seed."""
-        costs = [unit for key, unit in self.costs.items() if not store.has(key)]
+        costs = [unit for unit in self.costs.values() if unit.missing(store.get)]
         trainings = []
-        for key, unit in self.trainings.items():
-            measure = tuple(each for each in unit.measure if not store.has(each.key))
-            if measure or not store.has(key):
+        for unit in self.trainings.values():
+            if missing := unit.missing(store.get):
+                measure = tuple(each for each in unit.measure if each.key in missing)
                 trainings.append(replace(unit, measure=measure))
         trainings.sort(key=lambda unit: unit.seed)  # stable: one whole comparison, then the next
         return [*costs, *trainings]
@@ -191,29 +194,43 @@ class Planner:
         )
 
 
-def checked_recipes(ablation: Ablation, settings: Sequence[str] = ()) -> list[TrainRecipe]:
-    """Return the recipes of all variants, each with a network that can be built.
+def checked_recipes(
+    ablation: Ablation, settings: Sequence[str] = (), budget: str | None = None
+) -> list[TrainRecipe]:
+    """Return the recipes of all variants, each with network, losses and optimiser that can be made.
 
     Args:
         ablation: What is compared.
         settings: ``path=value`` for all variants, as :func:`resolve` takes them.
+        budget: Iterations or time for each; None for the recipes' own.
 
     Raises:
-        RecipeError: If a change does not fit the recipe.
+        RecipeError: If a change does not fit the recipe, a loss or the budget.
         ModelError: If one does not fit the network.
     """
     recipes = []
     for variant in ablation.variants:
         recipe = resolve(ablation, variant, settings)
         try:
-            with torch.random.fork_rng(devices=[]):
-                build_network(recipe.model, scale=ablation.scale, options=recipe.network)
-        except ModelError as error:
-            raise ModelError(f"{ablation.name}, variant {variant.name!r}: {error}") from error
+            _require_trainable(recipe, ablation.scale, budget)
+        except (ModelError, RecipeError) as error:
+            raise type(error)(f"{ablation.name}, variant {variant.name!r}: {error}") from error
         # What is spelled out and what is left to the network are the same training.
         options = without_defaults(recipe.model, recipe.network)
         recipes.append(replace(recipe, network=options))
     return recipes
+
+
+def _require_trainable(recipe: TrainRecipe, scale: int, budget: str | None) -> None:
+    """Make what a training makes before its first iteration."""
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(recipe.model, scale=scale, options=recipe.network)
+        numerics = Numerics(device=torch.device("cpu"))
+        training = Training(network=network, forward=network, numerics=numerics)
+        for stage in recipe.stages:
+            make_step(stage, training)
+    if budget is not None:
+        stage_budgets(recipe, parse_budget(budget))
 
 
 def _deciding(recipe: TrainRecipe) -> dict[str, Any]:

@@ -6,13 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from srcli.errors import RecipeError
+from srcli.pipelines.ablation.figures import (
+    Figure,
+    failure_of,
+    read_cost,
+    read_scores,
+    read_training,
+)
 from srcli.pipelines.ablation.results import (
     AblationResult,
     Conditions,
-    Cost,
-    Memory,
     SeedResult,
-    SetScores,
     VariantResult,
 )
 from srcli.recipes.ablation import Ablation, Variant
@@ -55,11 +60,13 @@ class AblationRun:
             KeyError: If one is missing.
             TypeError: If one is unknown.
         """
-        return cls(
-            ablation=_ablation(content["ablation"]),
-            conditions=convert(content["conditions"], Conditions, "conditions"),
-            keys=convert(content["keys"], tuple[VariantKeys, ...], "keys"),
-        )
+        ablation = _ablation(content["ablation"])
+        keys: tuple[VariantKeys, ...]
+        keys = convert(content["keys"], tuple[VariantKeys, ...], "keys")
+        if len(keys) != len(ablation.variants):
+            raise RecipeError(f"keys: {len(keys)} of {len(ablation.variants)} variants")
+        conditions: Conditions = convert(content["conditions"], Conditions, "conditions")
+        return cls(ablation=ablation, conditions=conditions, keys=keys)
 
 
 def _ablation(plain: Mapping[str, Any]) -> Ablation:
@@ -70,7 +77,7 @@ def _ablation(plain: Mapping[str, Any]) -> Ablation:
     return Ablation(**own)
 
 
-def result_of(record: AblationRun, get: Callable[[str], Mapping[str, Any]]) -> AblationResult:
+def result_of(record: AblationRun, get: Callable[[str], Figure]) -> AblationResult:
     """Put together what is known of a run.
 
     Args:
@@ -85,48 +92,28 @@ def result_of(record: AblationRun, get: Callable[[str], Mapping[str, Any]]) -> A
     )
 
 
-def _variant(
-    variant: Variant, keys: VariantKeys, get: Callable[[str], Mapping[str, Any]]
-) -> VariantResult:
+def _variant(variant: Variant, keys: VariantKeys, get: Callable[[str], Figure]) -> VariantResult:
     cost = get(keys.cost)
-    failure = cost.get("failure", "")
     return VariantResult(
         variant=variant,
-        cost=_cost(cost) if cost and not failure else None,
-        cost_failure=failure,
+        cost=read_cost(cost),
+        cost_failure=failure_of(cost),
         seeds=tuple(_seed(each, get) for each in keys.seeds),
     )
 
 
-def _cost(figure: Mapping[str, Any]) -> Cost:
-    return Cost(
-        parameters=figure["parameters"],
-        macs=figure["macs"],
-        memory=tuple(
-            Memory(**{**each, "size": (each["size"][0], each["size"][1])})
-            for each in figure["memory"]
-        ),
-    )
-
-
-def _seed(keys: SeedKeys, get: Callable[[str], Mapping[str, Any]]) -> SeedResult:
-    training = get(keys.training)
-    if not training or "failure" in training:
-        return SeedResult(seed=keys.seed, failure=training.get("failure", ""))
+def _seed(keys: SeedKeys, get: Callable[[str], Figure]) -> SeedResult:
+    training = read_training(get(keys.training))
+    if training is None:
+        return SeedResult(seed=keys.seed, failure=failure_of(get(keys.training)))
     figures = {dataset: get(key) for dataset, key in keys.scores.items()}
-    failures = [f"{d}: {f['failure']}" for d, f in figures.items() if "failure" in f]
+    failures = [f"{d}: {failure_of(f)}" for d, f in figures.items() if failure_of(f)]
+    scores = {dataset: read_scores(figure) for dataset, figure in figures.items()}
     return SeedResult(
         seed=keys.seed,
-        iterations=training["iterations"],
-        seconds=training["seconds"],
-        curves={
-            dataset: tuple((int(at), float(psnr)) for at, psnr in points)
-            for dataset, points in training["curves"].items()
-        },
-        scores={
-            dataset: SetScores(pictures=figure["pictures"], seconds=figure["seconds"])
-            for dataset, figure in figures.items()
-            if figure and "failure" not in figure
-        },
+        iterations=training.iterations,
+        seconds=training.seconds,
+        curves=training.curves,
+        scores={dataset: each for dataset, each in scores.items() if each is not None},
         failure="; ".join(failures),
     )

@@ -44,6 +44,10 @@ class SetScores:
     """By picture and metric (``psnr``, ``ssim``)."""
     seconds: float | None
     """Median time of the network, a picture."""
+    left_out: tuple[str, ...] = ()
+    """Pictures that could not be measured."""
+    of: int = 0
+    """Pictures that the set holds, those included; 0 where a former version did not say."""
 
     def mean(self, metric: str) -> float:
         """Return the mean over the pictures."""
@@ -134,12 +138,33 @@ class AblationResult:
     @property
     def missing(self) -> int:
         """How many trainings have not been done and measured to the end, failed ones included."""
+        seeds = self.conditions.seeds if self.conditions.trained else 1
+        return len(self.variants) * seeds - self.done
+
+    @property
+    def done(self) -> int:
+        """How many trainings have been measured to the end; costs, where nothing was trained."""
         if not self.conditions.trained:
-            return sum(each.cost is None for each in self.variants)
-        wanted = len(self.variants) * self.conditions.seeds
+            return sum(each.cost is not None for each in self.variants)
         sets = self.conditions.sets
-        done = [s for v in self.variants for s in v.seeds if all(name in s.scores for name in sets)]
-        return wanted - len(done)
+        seeds = [seed for each in self.variants for seed in each.seeds]
+        return sum(all(name in seed.scores for name in sets) for seed in seeds)
+
+    @property
+    def left_out(self) -> list[str]:
+        """Pictures that scores are without, a line for each set."""
+        found: list[str] = []
+        for dataset in self.conditions.sets:
+            kinds: dict[str, list[str]] = {}
+            for each in self.variants:
+                for scores in each.measured(dataset).values():
+                    text = f"{len(scores.pictures)} of {scores.of} pictures could be read"
+                    text += f"; left out: {', '.join(scores.left_out)}"
+                    kinds.setdefault(text if scores.left_out else "", []).append(each.variant.name)
+            for text, names in kinds.items():
+                own = f", {', '.join(dict.fromkeys(names))}" if len(kinds) > 1 else ""
+                found += [f"{dataset}{own}: {text}"] * bool(text)
+        return found
 
     @property
     def failures(self) -> list[str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from srcli.data.training_set import DataOptions, find_split
 from srcli.errors import DataError, UsageError
 from srcli.inference.device import choose_device
 from srcli.metrics.protocol import PROTOCOLS
+from srcli.pipelines.ablation.backlog import work_off
 from srcli.pipelines.ablation.executors import make_executor
 from srcli.pipelines.ablation.fingerprints import data_digest
 from srcli.pipelines.ablation.plan import Planner, checked_recipes
 from srcli.pipelines.ablation.results import Conditions
 from srcli.pipelines.ablation.store import Store
-from srcli.pipelines.ablation.units import CostUnit, TrainingUnit
-from srcli.pipelines.ablation.work import run_unit
 from srcli.pipelines.evaluation.sets import BUILT_IN, find_set
 from srcli.pipelines.machine import describe_machine, threads
 from srcli.ports.progress import NoProgress, Progress
@@ -66,9 +64,13 @@ def run_ablations(
     own = progress or NoProgress()
     store = Store(options.store)
     plan = _plan(ablations, options, store, own)
-    for record in plan.records:
-        store.put_run(record)
-    _work_off(plan, store, executor or make_executor(options), own, stop)
+    try:
+        for record in plan.records:  # at once, so that what ends is found whatever happens
+            store.put_run(record)
+        work_off(plan, store, executor or make_executor(options), own, stop)
+    finally:
+        for record in plan.records:  # by now it may have more results than a former run
+            store.put_run(record)
     return [store.result(record) for record in plan.records]
 
 
@@ -83,7 +85,9 @@ def _plan(
         if names.count(name) > 1:
             raise UsageError(f"ablation {name}: given twice")
     device = choose_device(options.device)
-    recipes = {each.name: checked_recipes(each, options.overrides) for each in ablations}
+    recipes = {
+        each.name: checked_recipes(each, options.overrides, options.budget) for each in ablations
+    }
     split = _Data(options)
     with threads(options.threads or None):
         machine = str(describe_machine(device))
@@ -160,34 +164,3 @@ def _sets(
     elif missing:
         progress.message(f"{ablation.name}: not at hand: {', '.join(missing)}")
     return found, tuple(missing)
-
-
-def _work_off(
-    plan: Plan, store: Store, executor: Executor, progress: Progress, stop: Callable[[], bool]
-) -> None:
-    units = plan.missing(store)
-    known = len(plan.costs) + len(plan.trainings) - len(units)
-    if known:
-        progress.message(f"{known} of {known + len(units)} results are there already")
-    task = progress.task("results", total=len(units), unit="results")
-    try:
-        plain = [asdict(unit) for unit in units]
-        for ended in executor.run(run_unit, plain, progress=progress, stop=stop):
-            unit = units[ended.index]
-            keys = _keys(unit)
-            if ended.result is None:
-                first = next((key for key in keys if not store.has(key)), unit.key)
-                store.put(first, {"failure": ended.crash})
-            for reason in filter(None, (store.get(key).get("failure") for key in keys)):
-                progress.warn(f"{unit.label}: {reason}")
-            if isinstance(unit, TrainingUnit) and store.has(unit.key):
-                iterations = store.get(unit.key)["iterations"]
-                progress.message(f"{unit.label}: trained {iterations} iterations")
-            task.advance(1)
-    finally:
-        task.close()
-
-
-def _keys(unit: CostUnit | TrainingUnit) -> list[str]:
-    measured = unit.measure if isinstance(unit, TrainingUnit) else ()
-    return [unit.key, *(each.key for each in measured)]

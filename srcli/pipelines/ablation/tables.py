@@ -23,11 +23,27 @@ LEAST_DIGITS = 2
 """Of printed decibels, where those at hand happen to end on zeros."""
 
 
+def titles(results: Sequence[AblationResult]) -> list[str]:
+    """Name results: ablations, with what was set where one of them has several results."""
+    names = [result.ablation.name for result in results]
+    return [
+        f"{name} ({', '.join(result.conditions.overrides) or 'nothing set'})"
+        if names.count(name) > 1
+        else name
+        for name, result in zip(names, results, strict=True)
+    ]
+
+
+def many(count: int, word: str) -> str:
+    """Return a number of things in words."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def summary_table(results: Sequence[AblationResult]) -> Table:
     """Count for each ablation the verdicts on its variants, on the first of its sets."""
     words = (Verdict.CONFIRMED, Verdict.REFUTED, Verdict.UNDECIDED)
     rows = []
-    for result in results:
+    for result, title in zip(results, titles(results), strict=True):
         dataset = next(iter(result.conditions.sets), None)
         found = Counter(
             verdict_of(result, each, dataset) for each in result.variants if dataset is not None
@@ -36,7 +52,7 @@ def summary_table(results: Sequence[AblationResult]) -> Table:
         counts = [str(found[word]) if printed and dataset else NOTHING for word in words]
         own = found[Verdict.BETTER] + found[Verdict.WORSE]
         cells = (str(len(result.variants)), budget_of(result), *counts, str(own))
-        rows.append(Row(group="", label=result.ablation.name, cells=cells))
+        rows.append(Row(group="", label=title, cells=cells))
     headings = ("variants", "budget", "confirmed", "refuted", "undecided", "better or worse")
     return Table(headings=headings, rows=tuple(rows))
 
@@ -151,7 +167,8 @@ def budget_of(result: AblationResult) -> str:
         return "not trained"
     if conditions.budget is None:
         return "the recipe's"
-    return f"{conditions.budget} iterations" if conditions.budget.isdigit() else conditions.budget
+    whole = conditions.budget.isdigit()
+    return many(int(conditions.budget), "iteration") if whole else conditions.budget
 
 
 def set_key(name: str) -> str:

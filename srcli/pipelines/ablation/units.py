@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import RecipeError
 from srcli.inference.device import Precision
+from srcli.pipelines.ablation.figures import read_cost, read_scores, read_training
 from srcli.recipes.fields import convert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from srcli.pipelines.ablation.figures import Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,15 @@ class TrainingUnit:
     precision: Precision
     threads: int
 
+    def missing(self, get: Callable[[str], Figure]) -> list[str]:
+        """Return the keys of what is not there: the training, then scores.
+
+        Args:
+            get: Gives the figure of a key; empty where there is none.
+        """
+        training = [self.key] if read_training(get(self.key)) is None else []
+        return training + [each.key for each in self.measure if read_scores(get(each.key)) is None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostUnit:
@@ -68,6 +80,14 @@ class CostUnit:
     """Measure it with gradients recorded."""
     device: str
     threads: int
+
+    def missing(self, get: Callable[[str], Figure]) -> list[str]:
+        """Return the key, if there are no costs.
+
+        Args:
+            get: Gives the figure of a key; empty where there is none.
+        """
+        return [self.key] if read_cost(get(self.key)) is None else []
 
 
 def read_unit(plain: Mapping[str, Any]) -> TrainingUnit | CostUnit:

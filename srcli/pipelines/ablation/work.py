@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from srcli.errors import InferenceError, SrxError
+from srcli.pipelines.ablation.claims import claim
 from srcli.pipelines.ablation.costs import measure_cost
+from srcli.pipelines.ablation.figures import LAST, read_scores
 from srcli.pipelines.ablation.memory import out_of_memory
 from srcli.pipelines.ablation.store import Store
 from srcli.pipelines.ablation.training_log import read_log
@@ -29,9 +31,8 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Progress
 
 METRICS = ("psnr", "ssim")
-LAST = "last.safetensors"
-"""What is measured: the best weights by validation may be older than what a last stage did."""
-DONE, STOPPED, FAILED = "done", "stopped", "failed"
+DONE, STOPPED, FAILED, BUSY = "done", "stopped", "failed", "busy"
+TRAINED, MEASURED = "trained", "measured"
 
 
 def run_unit(plain: Plain, progress: Progress, stop: Callable[[], bool]) -> Plain:
@@ -46,34 +47,45 @@ def run_unit(plain: Plain, progress: Progress, stop: Callable[[], bool]) -> Plai
         stop: Asked after every iteration.
 
     Returns:
-        ``ended``: ``done``, ``stopped`` or ``failed``.
+        ``ended``: ``done``, ``stopped``, ``failed``, or ``busy`` where another process is at it;
+        ``did``: ``trained``, or ``measured`` where no more than that was to be done.
     """
     unit = read_unit(plain)
     store = Store(Path(unit.store))
-    with threads(unit.threads or None):
+    with claim(store.claim_file(unit.key)) as own, threads(unit.threads or None):
+        if not own:
+            return {"ended": BUSY}
+        if not unit.missing(store.get):
+            return {"ended": DONE}  # another process was faster
         if isinstance(unit, CostUnit):
-            ended = _attempt(store, unit.key, lambda: _cost(unit, store))
-        else:
-            ended = _training(unit, store, progress, stop)
-    return {"ended": ended}
+            return {"ended": _attempt(store, unit.key, lambda: _cost(unit, store))}
+        return _training(unit, store, progress, stop)
 
 
 def _training(
     unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]
-) -> str:
-    if not store.has(unit.key):
+) -> Plain:
+    did, failed = "", False
+    weights = store.weights(unit.key)
+    if weights is None:
+        if store.has(unit.key):
+            store.forget(unit.key)  # its weights are lost; those of a part must not pass for them
         ended = _attempt(store, unit.key, lambda: _train(unit, store, progress, stop))
-        if ended != DONE:
-            return ended
-    failed = False
-    weights = store.training(unit.key) / str(store.get(unit.key)["weights"])
+        weights = store.weights(unit.key)
+        if weights is None:
+            return {"ended": ended}
+        did = TRAINED
     for each in unit.measure:
+        if read_scores(store.get(each.key)) is not None:
+            continue
         if stop():
-            return STOPPED
-        if not store.has(each.key):
-            call = _measuring(unit, each, weights, store, progress)
-            failed |= _attempt(store, each.key, call) == FAILED
-    return FAILED if failed else DONE
+            return {"ended": STOPPED, "did": did}
+        call = _measuring(unit, each, weights, store, progress)
+        if _attempt(store, each.key, call) == FAILED:
+            failed = True
+        else:
+            did = did or MEASURED
+    return {"ended": FAILED if failed else DONE, "did": did}
 
 
 def _attempt(store: Store, key: str, call: Callable[[], str]) -> str:
@@ -123,8 +135,17 @@ def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[
         device=unit.device,
         precision=unit.precision,
         threads=unit.threads,
+        validate_leniently=True,
     )
-    result = train(options, progress, stop)
+    try:
+        result = train(options, progress, stop)
+    except SrxError as error:
+        if not error.of_checkpoint:
+            raise
+        # What was once measured, or a crash, decides no weight: the unit must not stay stuck.
+        progress.warn(f"{str(error).rpartition('; ')[0]}; the training starts over")
+        store.drop_training(unit.key)
+        result = train(options, progress, stop)
     if not result.finished:
         return STOPPED
     log = read_log(folder / "log.jsonl")
@@ -158,8 +179,13 @@ def _measuring(
         for failure in found.failures:
             progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
         (mean,) = found.means()
-        pictures = {score.picture: score.values for score in found.scores}
-        store.put(what.key, {"pictures": pictures, "seconds": mean.seconds})
+        figure = {
+            "pictures": {score.picture: score.values for score in found.scores},
+            "seconds": mean.seconds,
+            "of": mean.of,
+            "left_out": [failure.picture for failure in found.failures],
+        }
+        store.put(what.key, figure)
         return DONE
 
     return measure

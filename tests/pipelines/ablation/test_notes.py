@@ -42,6 +42,7 @@ def test_without_held_out_pictures_that_is_said(written):
         ({"seeds": 1}, "With one seed the interval is over pictures alone"),
         ({"budget": "20m"}, "faster variants were trained for more iterations"),
         ({"processes": 2}, "2 trainings shared the machine"),
+        ({"seeds": 2}, "Two seeds tell little of how seeds differ"),
         ({"seeds": 5}, "missing: not yet run, or failed"),
     ],
 )
@@ -53,6 +54,8 @@ def test_what_weakens_a_comparison_is_said(written, changes, words):
     ("changes", "words"),
     [
         ({"seeds": 3}, "With one seed"),
+        ({"seeds": 3}, "Two seeds"),
+        ({"seeds": 1}, "Two seeds"),
         ({"budget": "5000"}, "faster variants"),
         ({"budget": None}, "faster variants"),
         ({"processes": 1}, "shared the machine"),
@@ -79,3 +82,38 @@ def test_without_training_nothing_is_said_of_it(written):
     bare = replace(written, conditions=replace(written.conditions, trained=False))
     assert "seeds" not in " ".join(notes(bare))
     assert [name for name, _ in conditions(bare)] == ["Source", "Recipe", "Machine"]
+
+
+def test_one_missing_training_is_one(written):
+    assert written.missing == 1
+    assert "1 training is missing" in told(written)
+    assert "trainings are missing" in told(written, seeds=5)
+
+
+def lacking(written, *names):
+    """The same with a picture less on the first set, for some variants."""
+    variants = []
+    for each in written.variants:
+        seeds = [
+            replace(
+                seed,
+                scores={
+                    dataset: replace(scores, of=6, left_out=("b.png",))
+                    if dataset == "Set5" and each.variant.name in names
+                    else scores
+                    for dataset, scores in seed.scores.items()
+                },
+            )
+            for seed in each.seeds
+        ]
+        variants.append(replace(each, seeds=tuple(seeds)))
+    return replace(written, variants=tuple(variants))
+
+
+def test_pictures_that_were_left_out_are_told(written):
+    assert written.left_out == []
+    result = lacking(written, "small", "middle", "large", "other")
+    assert result.left_out == ["Set5: 5 of 6 pictures could be read; left out: b.png"]
+    assert f"{result.left_out[0]}." in notes(result)
+    some = lacking(written, "large")
+    assert some.left_out == ["Set5, large: 5 of 6 pictures could be read; left out: b.png"]

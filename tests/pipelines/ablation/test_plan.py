@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from srcli.errors import RecipeError
 from srcli.pipelines.ablation.options import AblateOptions
 from srcli.pipelines.ablation.plan import Planner, checked_recipes
 from srcli.pipelines.ablation.store import Store
 from srcli.pipelines.evaluation.sets import find_set
 from srcli.recipes.ablations import ABLATIONS
+
+COST = {"parameters": 1, "macs": 1, "memory": []}
+TRAINED: dict[str, Any] = {
+    "iterations": 1,
+    "seconds": None,
+    "curves": {},
+    "weights": "last.safetensors",
+}
+SCORES = {"pictures": {"cat": {"psnr": 30.0, "ssim": 0.9}}, "seconds": None}
 
 
 @pytest.fixture
@@ -84,16 +95,59 @@ def test_more_sets_measure_and_do_not_train_again(planned, tiny, tmp_path):
     store = Store(tmp_path / "store")
     plan = planned(tiny)
     for key, unit in plan.trainings.items():
-        store.put(key, {"iterations": 1})
+        store.put(key, TRAINED)
         for each in unit.measure:
-            store.put(each.key, {"pictures": {}})
+            store.put(each.key, SCORES)
     for key in plan.costs:
-        store.put(key, {"parameters": 1})
+        store.put(key, COST)
     assert plan.missing(store) == []
     rgb = planned(replace(tiny, protocol="rgb"))
     missing = rgb.missing(store)
     assert [unit.key for unit in missing] == list(plan.trainings)
     assert [[each.protocol for each in unit.measure] for unit in missing] == [["rgb"]] * 3
+
+
+@pytest.mark.parametrize("other", [{"x": 1}, {"failure": "broken"}, {"pictures": {"cat": {}}}])
+def test_figures_of_another_shape_are_made_again(planned, tiny, tmp_path, other):
+    store = Store(tmp_path / "store")
+    plan = planned(tiny)
+    for key in plan.costs:
+        store.put(key, other)
+    first, second, third = plan.trainings.values()
+    for unit, training, scores in ((first, other, SCORES), (second, TRAINED, other)):
+        store.put(unit.key, training)
+        store.put(unit.measure[0].key, scores)
+    store.put(third.key, TRAINED)
+    store.put(third.measure[0].key, SCORES)
+    missing = plan.missing(store)
+    assert [unit.key for unit in missing] == [*plan.costs, first.key, second.key]
+    assert [len(unit.measure) for unit in missing[-2:]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages.0.losses.0.name": "l9"}, r"no loss 'l9' in the recipe; did you mean 'l"),
+        (
+            {"stages.0.losses.0.name": "l2", "stages.0.losses.0.options.foo": 1},
+            r"no option 'foo' in loss l2; it takes none",
+        ),
+        ({"stages.0.attention_weight": 1.0}, r"has no attention maps"),
+    ],
+)
+def test_losses_are_checked_before_anything_trains(tiny, changes, message):
+    wrong = replace(tiny.variants[1], changes=changes)
+    ablation = replace(tiny, variants=(tiny.variants[0], wrong))
+    with pytest.raises(RecipeError, match=rf"^tiny/parts, variant 'without': .*{message}"):
+        checked_recipes(ablation)
+
+
+def test_a_budget_below_the_number_of_stages_is_refused_at_once(tiny):
+    more = replace(tiny.variants[1], changes={"stages.1.batch": 3})
+    ablation = replace(tiny, variants=(tiny.variants[0], more))
+    assert [len(each.stages) for each in checked_recipes(ablation, budget="2")] == [1, 2]
+    with pytest.raises(RecipeError, match=r"variant 'without': budget 1: fewer iterations than"):
+        checked_recipes(ablation, budget="1")
 
 
 def test_without_training_there_are_costs_alone(planned, tiny):

@@ -63,6 +63,21 @@ def test_intervals_hold_the_truth_as_often_as_they_say(shape, parts):
     assert 0.91 <= held / 400 <= 0.99
 
 
+@pytest.mark.parametrize("pictures", [14, 100])
+def test_two_seeds_miss_the_truth_about_twice_as_often_as_others(pictures):
+    generator = np.random.default_rng(6)
+    held = 0
+    for _ in range(1000):
+        values = (
+            generator.normal(size=(2, 1))
+            + generator.normal(size=(1, pictures))
+            + generator.normal(size=(2, pictures))
+        )
+        low, high = crossed_interval(values)
+        held += low <= 0 <= high
+    assert 0.86 <= held / 1000 <= 0.94  # as the note below such a table says
+
+
 def test_a_difference_is_paired_by_seed_and_picture(written):
     found = difference(written, "small", "Set5")
     assert found is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from srcli.pipelines.ablation import tables
 from srcli.pipelines.ablation.html.curves import Line, curves_svg, legend, style_of
 from srcli.pipelines.ablation.statistics import difference, spread
+from srcli.pipelines.ablation.tables import many
 from srcli.pipelines.evaluation.html import charts
 from srcli.pipelines.evaluation.html.axis import linear_axis
 from srcli.pipelines.evaluation.html.markup import Markup, element, join
@@ -45,7 +46,7 @@ def differences(result: AblationResult) -> Markup | None:
     for dataset in dict.fromkeys(dataset for dataset, _ in found):
         own = {name: each for (other, name), each in found.items() if other == dataset}
         counts = sorted({(each.seeds, each.pictures) for each in own.values()})
-        sizes = " or ".join(f"{_many(s, 'seed')}, {_many(p, 'picture')}" for s, p in counts)
+        sizes = " or ".join(f"{many(s, 'seed')}, {many(p, 'picture')}" for s, p in counts)
         title = element("th", element("span", f"{dataset}, {sizes}"), scope="rowgroup", colspan=3)
         lines = [element("tr", title, class_="group")]
         for name, each in own.items():
@@ -131,7 +132,3 @@ def _validated(result: AblationResult) -> str | None:
 
 def _place(result: AblationResult, name: str) -> int:
     return next(i for i, each in enumerate(result.variants) if each.variant.name == name)
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

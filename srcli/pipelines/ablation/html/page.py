@@ -33,10 +33,11 @@ def write_html(results: Sequence[AblationResult], *, title: str = TITLE) -> str:
         title: Shown above everything.
     """
     anchors = [f"ablation-{i}" for i in range(len(results))]
+    parts = zip(results, tables.titles(results), anchors, strict=True)
     body = element(
         "body",
         _header(results, title, anchors),
-        element("main", *(_ablation(r, a) for r, a in zip(results, anchors, strict=True))),
+        element("main", *(_ablation(*each) for each in parts)),
         element("footer", f"Made by srx {__version__}."),
     )
     return f"<!DOCTYPE html>\n{element('html', _head(title), body, lang='en')}\n"
@@ -61,8 +62,8 @@ def _header(results: Sequence[AblationResult], title: str, anchors: Sequence[str
         nothing = element("p", "Nothing has been run yet.", class_="note")
         return element("header", element("h1", title), nothing)
     links = [
-        element("a", result.ablation.name, href=f"#{anchor}")
-        for result, anchor in zip(results, anchors, strict=True)
+        element("a", own, href=f"#{anchor}")
+        for own, anchor in zip(tables.titles(results), anchors, strict=True)
     ]
     nav = element("nav", *links, aria_label="Ablations")
     parts = [element("h1", title), nav]
@@ -72,7 +73,7 @@ def _header(results: Sequence[AblationResult], title: str, anchors: Sequence[str
     return element("header", *parts)
 
 
-def _ablation(result: AblationResult, anchor: str) -> Markup:
+def _ablation(result: AblationResult, title: str, anchor: str) -> Markup:
     scores = tables.score_table(result)
     costs = table_markup(tables.cost_table(result), "Costs", "variant")
     shown = table_markup(scores, "Scores", "variant") if scores.rows else None
@@ -89,9 +90,9 @@ def _ablation(result: AblationResult, anchor: str) -> Markup:
     links = [element("a", text, href=f"#{name}") for name, text, _ in there]
     return element(
         "section",
-        element("h2", result.ablation.name),
+        element("h2", title),
         element("p", result.ablation.question, class_="question"),
-        element("nav", *links, aria_label=f"Parts of {result.ablation.name}"),
+        element("nav", *links, aria_label=f"Parts of {title}"),
         *(
             element("section", element("h3", text), part or "", id=name)
             for name, text, part in there

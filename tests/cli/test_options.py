@@ -1,0 +1,41 @@
+"""Options of several commands: files that cannot be written are refused at once."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pytest
+
+from srcli.cli.options import check_targets
+from srcli.errors import UsageError
+
+
+def test_files_that_can_be_written_leave_nothing_behind(tmp_path):
+    (tmp_path / "old.html").write_text("old")
+    check_targets({"--json": tmp_path / "a.json", "--html": tmp_path / "old.html", "--csv": None})
+    check_targets({"--json": "-"})
+    assert [each.name for each in tmp_path.iterdir()] == ["old.html"]
+    assert (tmp_path / "old.html").read_text() == "old"
+
+
+def test_a_folder_that_takes_no_files_is_refused(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(UsageError, match=r"--html .*a\.html: cannot be written, Permission denied"):
+        check_targets({"--html": tmp_path / "a.html"})
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"--json .*: cannot be written, \w+"):
+        check_targets({"--json": tmp_path / ("a" * 300)})
+
+
+def test_folders_and_missing_folders_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="is a folder"):
+        check_targets({"--json": tmp_path})
+    with pytest.raises(UsageError, match="there is no folder"):
+        check_targets({"--json": tmp_path / "no" / "a.json"})
+    with pytest.raises(UsageError, match="only one of --json, --csv"):
+        check_targets({"--json": "-", "--csv": "-"})

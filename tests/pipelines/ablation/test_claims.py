@@ -1,0 +1,55 @@
+"""Claims keep processes apart, and end with them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from srcli.errors import DataError
+from srcli.pipelines.ablation.claims import claim
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
+
+
+def test_one_at_a_time(tmp_path):
+    file = tmp_path / "claims" / "key.lock"
+    with claim(file) as first:
+        assert first
+        with claim(file) as second:
+            assert not second
+        with claim(file.with_name("other.lock")) as other:
+            assert other
+    with claim(file) as again:
+        assert again
+
+
+def test_a_killed_process_leaves_nothing_that_matters(tmp_path):
+    file = tmp_path / "key.lock"
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from srcli.pipelines.ablation.claims import claim\n"
+        "with claim(Path(sys.argv[1])) as own:\n"
+        "    print(own, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        with claim(file) as own:
+            assert not own
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with claim(file) as own:
+            assert own
+
+
+def test_a_store_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "claims").touch()
+    with (
+        pytest.raises(DataError, match=r"key\.lock: cannot be written"),
+        claim(tmp_path / "claims" / "key.lock"),
+    ):
+        pass
