@@ -89,7 +89,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         click.echo(
-            "srx: interrupted; the same command goes on (srx train: with --resume)", err=True
+            "srx: interrupted; the same command goes on (srx train: with --resume; with "
+            "--overwrite it begins anew)",
+            err=True,
         )
         return int(ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else int(ExitCode.OK)

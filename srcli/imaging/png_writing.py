@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # by number of channels
 _BAND_BYTES = 2**20
 _CHUNK_BYTES = 2**20
+_LARGEST_DPI = (2**31 - 1) * INCHES_PER_METRE
 _SUB = 1  # number of the first of the three filters used: sub, up, average
 
 
@@ -51,7 +52,8 @@ def _write_8(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     if metadata.exif is not None:
         options["exif"] = metadata.exif
     if metadata.dpi is not None:
-        options["dpi"] = metadata.dpi
+        # four bytes in the file, pixels a metre
+        options["dpi"] = tuple(min(one, _LARGEST_DPI) for one in metadata.dpi)
     image = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
     image.save(
         stream,
@@ -70,7 +72,8 @@ def _write_16(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     if metadata.icc is not None:
         stream.write(chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.dpi is not None:
-        across, down = (min(round(one / INCHES_PER_METRE), 2**31 - 1) for one in metadata.dpi)
+        dpi = (min(one, _LARGEST_DPI) for one in metadata.dpi)
+        across, down = (round(one / INCHES_PER_METRE) for one in dpi)
         stream.write(chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
     if metadata.exif is not None:
         stream.write(chunk(b"eXIf", metadata.exif.removeprefix(PREFIX)))

@@ -32,7 +32,8 @@ def hidden_name(target: Path, tail: str) -> Path:
         # different long names that begin alike stay different
         tail = f"~{zlib.crc32(name):08x}{tail}"
         name = name[: _LONGEST_HIDDEN - len(tail) - 1]
-    return target.with_name("." + name.decode("utf-8", "ignore") + tail)
+        return target.with_name("." + name.decode("utf-8", "ignore") + tail)
+    return target.with_name("." + target.name + tail)
 
 
 def remove_stale(target: Path, keep: Container[str] = ()) -> None:

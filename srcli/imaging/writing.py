@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import struct
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
@@ -34,6 +35,10 @@ log = logging.getLogger(__name__)
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 # What a marker of JPEG holds, less what stands before EXIF and XMP in it.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
+
+
+# What encoders raise of metadata that are not what they should be.
+_MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
 
 
 class _Plain(io.FileIO):
@@ -138,13 +143,27 @@ def write_photograph(
     part = temporary_name(path)
     with _explained(path):
         try:
-            with _Plain(part, "wb") as stream:
-                _encode(stream, values, metadata, known, quality)
-                stream.sync()
+            try:
+                _write_whole(part, values, metadata, known, quality)
+            except _MALFORMED:
+                plain = replace(metadata, exif=None, dpi=None)
+                if plain == metadata:
+                    raise
+                # Cameras and programs write EXIF that encoders stumble over: pixels count for more.
+                _write_whole(part, values, plain, known, quality)
+                log.warning("%s: EXIF or resolution are malformed: left out", path)
             part.replace(path)
             remove_stale(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _write_whole(
+    part: Path, values: Array, metadata: Metadata, known: Format, quality: int | None
+) -> None:
+    with _Plain(part, "wb") as stream:
+        _encode(stream, values, metadata, known, quality)
+        stream.sync()
 
 
 def temporary_name(path: Path) -> Path:
@@ -245,5 +264,5 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         known = known_reason(path, error)
         raise PictureError(known or f"{path}: cannot be written ({error})") from error
-    except ValueError as error:
+    except (ValueError, *_MALFORMED) as error:
         raise PictureError(f"{path}: cannot be written ({error}); take another format") from error

@@ -12,7 +12,7 @@ from srcli.errors import SrxError
 from srcli.imaging.rasters.template import make_template
 from srcli.inference.edges import padded_grid
 from srcli.pipelines.engines import EnginePool, choose_tiling
-from srcli.pipelines.plan import Item, Outlook, foresee, make_plan
+from srcli.pipelines.plan import Item, Outlook, foresee, is_there, make_plan
 from srcli.pipelines.rasters.job import RasterJob, check_disk, open_job
 from srcli.pipelines.rasters.memory import PROGRAM, plan_memory
 from srcli.pipelines.rasters.route import goes_by_rasters
@@ -47,7 +47,10 @@ def foresee_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions)
     plan = make_plan(inputs, output, options.naming)
     pool = EnginePool(options.model, options.scale, options.engine)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
-    found: list[tuple[Item, Outlook | str]] = []
+    found: list[tuple[Item, Outlook | str]] = [
+        (Item(source=folder, target=output, format=""), f"{folder}: {reason}")
+        for folder, reason in plan.closed
+    ]
     memory, pixels = 0, 0
     for item in plan.items:
         try:
@@ -59,7 +62,7 @@ def foresee_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions)
             found.append((item, str(error)))
             continue
         found.append((item, outlook))
-        if item.target.exists() and not options.naming.overwrite:
+        if is_there(item) and not options.naming.overwrite:
             continue
         # Besides the picture in the network, each worker may hold one that is read or written.
         memory = max(memory, outlook.memory * (1 if raster else 1 + options.workers))

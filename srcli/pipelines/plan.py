@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,19 @@ from srcli.imaging.formats import (
 from srcli.imaging.photograph import probe
 from srcli.imaging.rasters.signs import RASTER_SUFFIXES
 from srcli.imaging.writing import check_writable
+from srcli.pipelines.finding import SUFFIXES, real_path, same_file, walk_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 FALLBACK_FORMAT = "png"
 """What an input of a format that cannot be written (GIF) becomes."""
+_OF_PICTURES = frozenset(
+    {
+        ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".hdr", ".tga", ".ico", ".svg", ".pdf",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+    }
+)  # fmt: skip
 RASTER_FORMAT = "tif"
 """What a raster of a format that cannot be written (VRT, JP2, netCDF) becomes."""
 
@@ -53,6 +61,8 @@ class Plan:
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
+    closed: tuple[tuple[Path, str], ...] = ()
+    """Folders that could not be looked into, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,35 +91,36 @@ def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
         UsageError: If an input is missing, nothing is found, an input would be overwritten, or two
             inputs would write one output.
     """
-    if naming.format not in ("auto", *FORMATS):
-        raise UsageError(f"--format {naming.format}: give auto or one of {', '.join(FORMATS)}")
+    naming = _checked(naming)
     for path in inputs:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder")
-    if output.suffix.lower() in RASTER_SUFFIXES and not output.is_dir():
-        raise UsageError(
-            f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
-        )
+        _require(path)
+    _refuse_suffix(output)
     single = len(inputs) == 1 and not inputs[0].is_dir()
     if single and not is_folder(output):
-        items = [_single(inputs[0], output, naming)]
-        notes: list[str] = []
+        plan = Plan(items=(_single(inputs[0], output, naming),))
     else:
         if not is_folder(output) or output.is_file():
             raise UsageError(
                 f"{output}: is a file; folders and several inputs need a folder as output"
             )
-        items, notes = _many(inputs, output, naming)
-    if not items:
-        raise UsageError(_nothing(inputs, naming))
-    items = list(dict.fromkeys(items))  # the same file named twice is one file
+        plan = _many(inputs, output, naming)
+    if not plan.items:
+        raise UsageError(_nothing(inputs, naming, plan.closed))
+    # the same file named twice is one file
+    items = tuple({(real_path(one.source), one.target): one for one in plan.items}.values())
     _refuse_collisions(items, naming)
-    return Plan(items=tuple(items), notes=tuple(notes))
+    return replace(plan, items=items, notes=(*plan.notes, *_in_place(items)))
 
 
 def is_folder(output: Path) -> bool:
     """Whether an output means a folder: it is one, or has no picture's extension."""
-    return output.is_dir() or format_of_suffix(output.suffix) is None
+    # os.path instead of pathlib: a name that is too long is no folder, and no error yet
+    return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
+
+
+def is_there(item: Item) -> bool:
+    """Whether an output exists; what cannot be looked at is tried, and says why it fails."""
+    return os.path.exists(item.target)  # noqa: PTH110 - pathlib raises for names too long
 
 
 def foresee(item: Item, scale: int) -> Outlook:
@@ -144,40 +155,74 @@ def _single(source: Path, output: Path, naming: Naming) -> Item:
     return Item(source=source, target=target, format=fmt)
 
 
-def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> tuple[list[Item], list[str]]:
+def _checked(naming: Naming) -> Naming:
+    """The same with the format's own name: jpeg is jpg."""
+    if any(sign in naming.suffix for sign in ("/", os.sep, "\0")):
+        raise UsageError(f"--suffix {naming.suffix}: is a part of a name, without folders")
+    if naming.format == "auto":
+        return naming
+    known = format_of_suffix(naming.format)
+    if known is None:
+        raise UsageError(f"--format {naming.format}: give auto or one of {', '.join(FORMATS)}")
+    return replace(naming, format=known)
+
+
+def _require(path: Path) -> None:
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be looked at ({error.strerror})") from error
+    if not there:
+        raise UsageError(f"{path}: no such file or folder")
+
+
+def _refuse_suffix(output: Path) -> None:
+    """Refuse pictures that are not written here: their names are not those of new folders."""
+    suffix = output.suffix.lower()
+    if format_of_suffix(suffix) is not None or os.path.isdir(output):  # noqa: PTH112 - as above
+        return
+    if suffix in RASTER_SUFFIXES:
+        raise UsageError(
+            f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
+        )
+    if suffix in READABLE_SUFFIXES or suffix in _OF_PICTURES:
+        raise UsageError(
+            f"{output}: {suffix} is not written here; give {', '.join(FORMATS)}, or a folder"
+        )
+
+
+def _in_place(items: Sequence[Item]) -> tuple[str, ...]:
+    count = sum(same_file(item.source, item.target) for item in items)
+    if not count:
+        return ()
+    who = "1 picture is" if count == 1 else f"{count} pictures are"
+    return (f"{who} replaced by an enlargement: run this once only, also if it is interrupted",)
+
+
+def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     items: list[Item] = []
     notes: list[str] = []
+    closed: list[tuple[Path, str]] = []
     results = 0
     for path in inputs:
         if not path.is_dir():
             items.append(_item(path, output, naming))
             continue
-        for picture in _walk(path, output, naming):
+        found = walk_pictures(path, output, recursive=naming.recursive)
+        closed += found.closed
+        notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
+        for picture in found.pictures:
             if _is_result(picture, path, output, naming):
                 results += 1
                 continue
             items.append(_item(picture, output / picture.parent.relative_to(path), naming))
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
-    return items, notes
-
-
-def _walk(folder: Path, output: Path, naming: Naming) -> Iterator[Path]:
-    inside = output.resolve()
-    own = folder.resolve()
-    for path in sorted(folder.rglob("*") if naming.recursive else folder.iterdir()):
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
-        if path.suffix.lower() not in READABLE_SUFFIXES | RASTER_SUFFIXES or path.is_dir():
-            continue
-        # An output folder inside the input folder holds results, not inputs.
-        if inside != own and path.resolve().is_relative_to(inside):
-            continue
-        yield path
+    return Plan(items=tuple(items), notes=tuple(notes), closed=tuple(closed))
 
 
 def _is_result(picture: Path, folder: Path, output: Path, naming: Naming) -> bool:
-    same = (output / picture.parent.relative_to(folder)).resolve() == picture.parent.resolve()
+    same = same_file(output / picture.parent.relative_to(folder), picture.parent)
     return same and bool(naming.suffix) and picture.stem.endswith(naming.suffix)
 
 
@@ -205,11 +250,11 @@ def _is_photograph(source: Path) -> bool:
 
 
 def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
-    sources = {item.source.resolve() for item in items}
+    sources = {real_path(item.source) for item in items}
     writers: dict[Path, Path] = {}
     for item in items:
-        target = item.target.resolve()
-        if target in sources and not (naming.overwrite and target == item.source.resolve()):
+        target = real_path(item.target)
+        if target in sources and not (naming.overwrite and target == real_path(item.source)):
             raise UsageError(
                 f"{item.target}: is itself an input and would be overwritten; "
                 f"give another output folder or --suffix _x4"
@@ -222,8 +267,10 @@ def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
         writers[target] = item.source
 
 
-def _nothing(inputs: Sequence[Path], naming: Naming) -> str:
+def _nothing(inputs: Sequence[Path], naming: Naming, closed: Sequence[tuple[Path, str]]) -> str:
+    if closed:
+        return f"{closed[0][0]}: {closed[0][1]}"
     where = ", ".join(map(str, inputs))
     hint = "" if naming.recursive else "; -r looks into subfolders"
-    known = " ".join(sorted(READABLE_SUFFIXES | RASTER_SUFFIXES))
+    known = " ".join(sorted(SUFFIXES))
     return f"{where}: no pictures found ({known}){hint}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
 from srcli.pipelines.engines import EnginePool, choose_tiling
 from srcli.pipelines.photographs import PhotographRun
-from srcli.pipelines.plan import make_plan
+from srcli.pipelines.plan import is_there, make_plan
 from srcli.pipelines.rasters.route import goes_by_rasters
 from srcli.pipelines.rasters.run import RasterRun
 from srcli.pipelines.report import FileReport, Summary
@@ -51,9 +52,15 @@ def upscale_files(
     reporter = Reporter(progress or NoProgress(), on_file)
     for note in plan.notes:
         reporter.progress.message(note)
+    for folder, reason in plan.closed:
+        reporter.tell(
+            FileReport(source=folder, target=output, state="failed", error=f"{folder}: {reason}")
+        )
     todo = []
     for item in plan.items:
-        if options.naming.overwrite or not item.target.exists():
+        if os.path.isdir(item.target):  # noqa: PTH112 - a name that is too long fails later
+            reporter.fail(item, PictureError(f"{item.target}: is a folder; take another name"))
+        elif options.naming.overwrite or not is_there(item):
             todo.append(item)
         else:
             reporter.tell(FileReport(source=item.source, target=item.target, state="skipped"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -51,3 +52,12 @@ def test_what_belonged_to_an_earlier_file_goes(tmp_path):
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"a.tif.msk", "a.tif", "a.tfw", "b.tif.ovr"}
     remove_stale(tmp_path / ("n" * 251 + ".tif"))  # nothing can be there
+
+
+def test_names_that_are_no_unicode_stay_different(tmp_path):
+    names = [os.fsdecode(b"photo_" + byte + b".png") for byte in (b"\xe8", b"\xe9")]
+    hidden = [hidden_name(tmp_path / name, ".part") for name in names]
+    assert [path.name for path in hidden] == [f".{name}.part" for name in names]
+    assert hidden[0] != hidden[1]
+    long = [hidden_name(tmp_path / (name * 40), ".part") for name in names]
+    assert long[0] != long[1]

@@ -477,3 +477,35 @@ def test_what_other_programs_put_beside_the_old_file_goes(tmp_path):
         (tmp_path / name).write_bytes(b"old")
     write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
     assert {path.name for path in tmp_path.iterdir()} == {"a.tif", "a.txt"}
+
+
+@pytest.mark.parametrize("fmt", ["png", "bmp", "tif", "jpg"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_an_impossible_resolution_does_not_cost_the_picture(tmp_path, fmt, dtype):
+    pixels = np.full((4, 5, 3), 7, dtype)
+    huge = Photograph(pixels=pixels, alpha=None, metadata=Metadata(dpi=(4294967295.0, 1e12)))
+    write_photograph(tmp_path / "a", huge, fmt=fmt)
+    with Image.open(tmp_path / "a") as image:
+        assert image.size == (5, 4)
+
+
+def test_malformed_exif_does_not_cost_the_picture(tmp_path, caplog):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    block = bytearray(b"Exif\0\0" + exif.tobytes())
+    pixels = np.full((4, 5, 3), 7, np.uint8)
+
+    def broken(*args, **kwargs):
+        if kwargs.get("exif"):
+            raise TypeError("bad operand type for abs(): 'str'")
+        return save(*args, **kwargs)
+
+    save = Image.Image.save
+    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(exif=bytes(block)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "save", broken)
+        write_photograph(tmp_path / "a.jpg", photograph, fmt="jpg")
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.size == (5, 4)
+    assert "EXIF or resolution are malformed: left out" in caplog.text
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]

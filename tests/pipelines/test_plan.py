@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.pipelines.plan import Item, Naming, foresee, make_plan
+from srcli.pipelines.plan import Item, Naming, foresee, is_there, make_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,3 +168,67 @@ def test_suffixes_of_rasters_that_are_not_written_are_no_folders(tmp_path, suffi
     (tmp_path / f"b{suffix}").mkdir()
     (item,) = make_plan([source], tmp_path / f"b{suffix}", Naming()).items
     assert item.target == tmp_path / f"b{suffix}" / "a.png"
+
+
+@pytest.mark.parametrize(("name", "format"), [("jpeg", "jpg"), ("TIFF", "tif"), ("png", "png")])
+def test_formats_go_by_all_their_names(tmp_path, name, format):
+    source = picture(tmp_path / "a.bmp")
+    (item,) = make_plan([source], tmp_path / "out", Naming(format=name)).items
+    assert (item.format, item.target.name) == (format, f"a.{format}")
+
+
+def test_one_file_by_two_spellings_is_one_file(tmp_path):
+    source = picture(tmp_path / "in" / "a.png")
+    other = tmp_path / "in" / ".." / "in" / "a.png"
+    assert len(make_plan([source, other], tmp_path / "out", Naming()).items) == 1
+
+
+@pytest.mark.parametrize("suffix", ["/../x", "a\0b"])
+def test_a_suffix_cannot_lead_elsewhere(tmp_path, suffix):
+    source = picture(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="is a part of a name, without folders"):
+        make_plan([source], tmp_path / "out", Naming(suffix=suffix))
+
+
+@pytest.mark.parametrize("name", ["b.gif", "b.HEIC", "b.ppm"])
+def test_formats_that_are_not_written_are_no_folders(tmp_path, name):
+    source = picture(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="is not written here; give png"):
+        make_plan([source], tmp_path / name, Naming())
+    assert make_plan([source], tmp_path / "v1.2", Naming()).items[0].target.name == "a.png"
+
+
+def test_pictures_that_are_replaced_are_told(tmp_path):
+    source = picture(tmp_path / "a.png")
+    plan = make_plan([tmp_path], tmp_path, Naming(overwrite=True))
+    assert [item.target for item in plan.items] == [source]
+    assert any("1 picture is replaced" in note and "once only" in note for note in plan.notes)
+    assert make_plan([source], tmp_path / "out", Naming(overwrite=True)).notes == ()
+
+
+def test_names_that_no_file_can_have_are_told(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot be looked at \(File name too long\)"):
+        make_plan([tmp_path / ("n" * 300 + ".png")], tmp_path / "out", Naming())
+    source = picture(tmp_path / "a.png")
+    (item,) = make_plan([source], tmp_path / ("n" * 300 + ".png"), Naming()).items
+    assert not is_there(item)
+
+
+def test_links_and_closed_folders_are_told(tmp_path, monkeypatch):
+    picture(tmp_path / "in" / "a.png")
+    picture(tmp_path / "other" / "b.png")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "other")
+    scandir = os.scandir
+
+    def guarded(path):
+        if os.fspath(path).endswith("sub"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    (tmp_path / "in" / "sub").mkdir()
+    monkeypatch.setattr(os, "scandir", guarded)
+    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming(recursive=True))
+    assert plan.notes == (f"{tmp_path / 'in' / 'link'}: a link to a folder, not followed",)
+    assert plan.closed == ((tmp_path / "in/sub", "cannot be looked into (Permission denied)"),)
+    with pytest.raises(UsageError, match="sub: cannot be looked into"):
+        make_plan([tmp_path / "in" / "sub"], tmp_path / "out", Naming(recursive=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
@@ -141,7 +142,7 @@ def _beside(path: Path) -> str | None:
         if word in _beginning(companion):
             return f"{what} ({companion.name})"
     mask = path.with_name(f"{path.name}.msk")
-    if mask.is_file():
+    if os.path.isfile(mask):  # noqa: PTH113 - pathlib raises for names too long
         return f"a mask of valid pixels ({mask.name})"
     extra = path.with_name(f"{path.name}.aux.xml")
     text = _beginning(extra)

@@ -230,3 +230,9 @@ def test_a_damaged_raster_is_left_to_gdal_which_knows_why(tmp_path):
     other = tmp_path / "a.xyz"
     other.write_text("words")
     assert raster_reason(other) is None
+
+
+def test_the_longest_names_are_photographs_too(tmp_path):
+    path = tmp_path / ("n" * 251 + ".png")
+    Image.new("RGB", (7, 6)).save(path)
+    assert raster_reason(path) is None
