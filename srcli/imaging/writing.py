@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOSSLESS = 100
+"""Quality of a WebP that is stored without loss."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 # What a marker of JPEG holds, less what stands before EXIF and XMP in it.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
@@ -252,7 +254,7 @@ def _encode(
         options["subsampling"] = "4:4:4"
     elif known.name == "webp":
         # exact: keep the colours of transparent pixels
-        options |= {"exact": True, "lossless": options["quality"] == 100}
+        options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
     image = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
     image.save(stream, {"jpg": "JPEG"}.get(known.name, known.name.upper()), **options)
 

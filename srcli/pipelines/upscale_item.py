@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.writing import lost_metadata, write_photograph
+from srcli.imaging.webp import is_lossless
+from srcli.imaging.writing import LOSSLESS, lost_metadata, write_photograph
 from srcli.inference.memory import ArraySink
 from srcli.inference.stream import Work
 from srcli.pipelines.plan import Item, foresee
@@ -51,11 +52,13 @@ def load(item: Item, scale: int) -> tuple[Prepared, tuple[str, ...]]:
 
 
 def save(job: Job, scale: int, quality: int | None) -> None:
-    """Write a finished picture.
+    """Write a finished picture; what was stored without loss stays so.
 
     Raises:
         PictureError: If it cannot be written.
     """
+    if quality is None and job.item.format == "webp" and is_lossless(job.item.source):
+        quality = LOSSLESS
     with enough_memory(job.item):
         picture = finish(job.prepared, job.sink.pixels, scale)
         make_folder(job.item)
