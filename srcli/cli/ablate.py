@@ -17,14 +17,8 @@ from srcli.cli.ablate_options import (
     written_report,
 )
 from srcli.cli.console import Console
-from srcli.cli.options import (
-    check_targets,
-    device,
-    json_output,
-    precision,
-    talk,
-    write_json,
-)
+from srcli.cli.options import check_targets, device, json_output, precision, talk
+from srcli.cli.text_files import write_json
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

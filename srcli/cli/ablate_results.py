@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from srcli.cli.ablate_table import make_console
-from srcli.cli.options import write_json, write_text
 from srcli.cli.tables import make_table
+from srcli.cli.text_files import write_json, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

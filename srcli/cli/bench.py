@@ -14,11 +14,10 @@ from srcli.cli.options import (
     several_scales,
     table_targets,
     talk,
-    write_json,
-    write_text,
     written_tables,
 )
 from srcli.cli.tables import make_table
+from srcli.cli.text_files import write_json, write_text
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:

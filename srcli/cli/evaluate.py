@@ -15,10 +15,9 @@ from srcli.cli.options import (
     several_scales,
     table_targets,
     talk,
-    write_json,
-    write_text,
     written_tables,
 )
+from srcli.cli.text_files import write_json, write_text
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srcli import __version__
+from srcli.cli.text_files import escape_names
 from srcli.errors import ExitCode, SrxError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``srx`` and return its exit code."""
+    escape_names()
     try:
         result = group.main(
             args=None if arguments is None else list(arguments),

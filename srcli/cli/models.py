@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srcli.cli.options import check_targets, json_output, write_json
+from srcli.cli.options import check_targets, json_output
+from srcli.cli.text_files import is_replaceable, write_json
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
     if picture and not picture.lower().endswith(".png"):
         raise UsageError(f"--picture {picture}: is written as PNG; give a name that ends in .png")
     check_targets({"--json": json_file, "--picture": picture})
+    if picture and not is_replaceable(Path(picture)):
+        raise UsageError(f"--picture {picture}: is a pipe or a device; give the name of a file")
     entries = catalogue(name)
     if json_file:
         write_json(json_file, json.dumps([entry.as_json() for entry in entries], indent=2))

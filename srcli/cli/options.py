@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.text_files import is_replaceable, real_place
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,33 +159,14 @@ def _obstacle(file: Path) -> str:
     try:
         if file.is_dir():
             return "is a folder"
-        if not file.parent.is_dir():
-            return f"there is no folder {file.parent}"
-        with suppress(FileNotFoundError):
-            file.lstat()  # refuses names that are too long
+        if not is_replaceable(file):
+            # Opening a pipe would wait for its reader, or end what it reads: only ask.
+            return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
+        folder = real_place(file).parent
+        if not folder.is_dir():
+            return f"there is no folder {folder}"
         # Files are written whole, as new ones beside the name that they get in the end.
-        with TemporaryFile(dir=file.parent):
+        with TemporaryFile(dir=folder):
             return ""
     except OSError as error:
         return error.strerror or str(error)
-
-
-def write_json(target: str, text: str) -> None:
-    """Write JSON text to a file or, for '-', to standard output."""
-    write_text(target, text + "\n")
-
-
-def write_text(target: str, text: str) -> None:
-    """Write text to a file, whole or not at all, or for '-' to standard output.
-
-    Raises:
-        UsageError: If the file cannot be written.
-    """
-    if target == "-":
-        click.echo(text, nl=False)
-        return
-    try:
-        with click.open_file(target, "w", encoding="utf-8", atomic=True) as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror})") from error

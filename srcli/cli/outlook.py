@@ -17,6 +17,7 @@ def tell_outlook(inputs: Sequence[Path], output: Path, settings: UpscaleOptions)
     """Print what ``upscale_files`` would do, and return the exit code."""
     from srcli.errors import ExitCode
     from srcli.pipelines.outlook import foresee_files
+    from srcli.pipelines.plan import is_there
 
     forecast = foresee_files(inputs, output, settings)
     problems = 0
@@ -26,7 +27,7 @@ def tell_outlook(inputs: Sequence[Path], output: Path, settings: UpscaleOptions)
             problems += 1
             click.echo(f"would fail: {outlook}")
             continue
-        exists = item.target.exists() and not settings.naming.overwrite
+        exists = is_there(item) and not settings.naming.overwrite
         what = "skip, exists" if exists else f"{outlook.width}x{outlook.height} {item.format}"
         click.echo(f"{item.source} -> {item.target} ({what})")
         for warning in outlook.warnings:

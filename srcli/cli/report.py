@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+import click
 
 from srcli.errors import UsageError
 
@@ -19,23 +21,62 @@ if TYPE_CHECKING:
 def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
     """Yield a function that writes one line a file, at once; without a path it does nothing.
 
+    Where a line cannot be written any more, that is said once, and the run goes on.
+
     Raises:
-        UsageError: If the file cannot be written.
+        UsageError: If the file cannot be written, has the name of a picture, or holds anything but
+            a former report.
     """
     if path is None:
         yield lambda file: None
         return
     try:
+        _check(path)
         stream = path.open("w", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"--report {path}: cannot be written ({error.strerror})") from error
-    with stream:
+    failed = False
 
-        def write(file: FileReport) -> None:
-            stream.write(json.dumps(as_json(file), ensure_ascii=False) + "\n")
+    def write(file: FileReport) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            stream.write(line_of(file))
             stream.flush()
+        except OSError as error:
+            failed = True
+            click.echo(
+                f"warning: --report {path}: cannot be written ({error.strerror}); the report ends "
+                f"before {file.source}, upscaling goes on",
+                err=True,
+            )
 
+    try:
         yield write
+    finally:
+        with suppress(OSError):  # what could not be written is tried once more, and was told
+            stream.close()
+
+
+def line_of(file: FileReport) -> str:
+    r"""Return a report as a line of JSON that UTF-8 can hold, whatever bytes the names are of.
+
+    Args:
+        file: What became of a file.
+
+    Returns:
+        Text as it is; bytes of names that are not UTF-8 as ``\udcXX``, which ``json.loads`` and
+        ``os.fsencode`` turn into the same name again.
+    """
+    plain = as_json(file)
+    line = json.dumps(plain, ensure_ascii=False)
+    if not line.isascii():
+        try:
+            line.encode()
+        except UnicodeEncodeError:
+            line = json.dumps(plain)
+    return line + "\n"
 
 
 def as_json(file: FileReport) -> dict[str, object]:
@@ -51,3 +92,21 @@ def as_json(file: FileReport) -> dict[str, object]:
         "warnings": list(file.warnings),
         "error": file.error or None,
     }
+
+
+def _check(path: Path) -> None:
+    """Refuse files that hold something else, or will: opening them takes away what they hold."""
+    from srcli.imaging.formats import READABLE_SUFFIXES
+    from srcli.imaging.rasters.signs import RASTER_SUFFIXES
+
+    # Every output has such a name, and nearly every input; the others are told by what they hold.
+    if path.suffix.lower() in READABLE_SUFFIXES | RASTER_SUFFIXES:
+        raise UsageError(
+            f"--report {path}: is the name of a picture; give another, such as report.jsonl"
+        )
+    if path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(1) not in (b"", b"{"):
+                raise UsageError(
+                    f"--report {path}: exists and is no report; give another name, or remove it"
+                )

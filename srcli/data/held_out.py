@@ -27,6 +27,8 @@ class Split:
     held_out: list[PictureRef]
     reason: str
     """How the held-out ones were chosen, for people."""
+    spare: tuple[str, ...] = ()
+    """Photographs that the rule would hold out next, in this order."""
 
 
 def split_held_out(
@@ -104,4 +106,23 @@ def _by_rule(refs: list[PictureRef]) -> Split:
     train, held = split_held_out(refs, names[:count])
     shown = ", ".join(names[:count] if count <= 3 else [*names[:3], "..."])
     reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
-    return Split(train=train, held_out=held, reason=reason)
+    return Split(train=train, held_out=held, reason=reason, spare=tuple(names[count:]))
+
+
+def next_by_rule(split: Split) -> Split | None:
+    """Hold the next photographs out, because none of those of a division by rule can be read.
+
+    Args:
+        split: The division; those that it holds out are in neither part of the new one.
+
+    Returns:
+        The new division, or None if there is none: nothing was held out by rule, or nothing would
+        be left to train on.
+    """
+    names = split.spare[: len(split.held_out)]
+    train, held = split_held_out(split.train, names)
+    if not names or not train:
+        return None
+    shown = ", ".join(names if len(names) <= 3 else [*names[:3], "..."])
+    reason = f"held out by rule, {len(names)} by name after those that cannot be read: {shown}"
+    return Split(train=train, held_out=held, reason=reason, spare=split.spare[len(names) :])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.data.held_out import choose_split
+from srcli.data.held_out import choose_split, next_by_rule
 from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.pictures import decode_all, find_pictures
 from srcli.errors import DataError
@@ -83,13 +83,18 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
     """Find, divide, decode and pair all pictures.
 
     Broken and tiny pictures are left out with a warning; what is done with gray, 16-bit and
-    transparent ones is said once.
+    transparent ones is said once. Where none of the pictures held out by rule can be used, the next
+    ones are held out.
 
     Raises:
         DataError: If a path does not exist, or nothing is left to train on.
     """
     split = find_split(options)
     reader = _Reader(scale, options.workers, progress)
+    kept = reader.read(split.held_out)
+    while not kept and (following := next_by_rule(split)):
+        split = following
+        kept = reader.read(split.held_out)
     train = make_pairs(
         reader.read(split.train), scale, cache=options.cache, workers=options.workers
     )
@@ -98,9 +103,7 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
             f"none of the {len(split.train)} training pictures can be used; "
             f"the first problem: {reader.problems[0]}"
         )
-    held_out = make_pairs(
-        reader.read(split.held_out), scale, cache=options.cache, workers=options.workers
-    )
+    held_out = make_pairs(kept, scale, cache=options.cache, workers=options.workers)
     reader.sum_up()
     return TrainingSet(
         train=train,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -11,11 +11,10 @@ from srcli.errors import UsageError
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.inference.device import Precision, choose_device
 from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling, run_one
+from srcli.pipelines.pil_arrays import array_of, image_of
 from srcli.pipelines.prepare import finish, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
@@ -38,7 +37,10 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
     Args:
         picture: (H, W), or (H, W, C) with 1 gray, 2 gray + alpha, 3 RGB or 4 RGBA channels; uint8,
-            uint16, or float in [0, 1]. Or a PIL image (mode 1 becomes L, P becomes RGB or RGBA).
+            uint16, or float in [0, 1], in any byte order. Or a PIL image: modes 1, L, P, RGB and
+            their like become L or RGB, with alpha where they have transparency of any form; modes
+            of 16 bits, and I with values from 0 to 65535, become I;16 (a transparent value of
+            16 bits is refused, as PIL has no mode for the result); CMYK and others become RGB.
         model: A name of ``srx models``, or a weights file.
         scale: 2, 3 or 4.
         tile: Tile edge in input pixels; the model's by default.
@@ -48,36 +50,48 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
 
     Returns:
-        The same kind, number of dimensions and dtype, both sides ``scale`` times as long.
+        The same kind, number of dimensions and dtype, both sides ``scale`` times as long. A PIL
+        image has the ``dpi`` of ``picture`` in its ``info``, and the ``icc_profile`` if it is still
+        of the same kind of colours (gray, RGB); EXIF and all else is left behind.
 
     Raises:
-        UsageError: If the picture's shape or type is none of these.
+        UsageError: If the picture's shape, type or values, or an option, are none of these.
         ModelError: If the model or its scale does not exist.
     """
+    if precision not in get_args(Precision):
+        raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
+    factor = _whole("scale", scale, "2, 3 or 4")
+    edge = None if tile is None else _whole("tile", tile, "None or a whole number from 1", 1)
+    shared = (
+        None if overlap is None else _whole("overlap", overlap, "None or a whole number from 0", 0)
+    )
+
+    def enlarge(array: NDArray[Any]) -> NDArray[Any]:
+        photograph, dtype = _photograph(array)
+        prepared, _ = prepare(photograph)
+        pool = _pool(model, factor, device, precision, tta)
+        tiling = choose_tiling(model, pool.network, edge, shared)
+        work, sink = prepared.work(factor, tiling, "picture")
+        run_one(pool.engine(prepared.bits), work)
+        done = finish(prepared, sink.pixels, factor)
+        parts = [done.pixels] if done.alpha is None else [done.pixels, done.alpha[:, :, None]]
+        joined = np.concatenate(parts, axis=2).astype(dtype, copy=False)
+        return joined[:, :, 0] if array.ndim == 2 else joined
+
     if isinstance(picture, Image.Image):
-        return _upscale_pil(
-            picture,
-            lambda array: upscale(
-                array,
-                model,
-                scale,
-                tile=tile,
-                overlap=overlap,
-                tta=tta,
-                device=device,
-                precision=precision,
-            ),
-        )
-    photograph, dtype = _photograph(picture)
-    prepared, _ = prepare(photograph)
-    pool = _pool(model, scale, device, precision, tta)
-    tiling = choose_tiling(model, pool.network, tile, overlap)
-    work, sink = prepared.work(scale, tiling, "picture")
-    run_one(pool.engine(prepared.bits), work)
-    done = finish(prepared, sink.pixels, scale)
-    parts = [done.pixels] if done.alpha is None else [done.pixels, done.alpha[:, :, None]]
-    joined = np.concatenate(parts, axis=2).astype(dtype, copy=False)
-    return joined[:, :, 0] if picture.ndim == 2 else joined
+        return image_of(enlarge(array_of(picture)), picture)
+    return enlarge(picture)
+
+
+def _whole(name: str, value: object, expected: str, least: int | None = None) -> int:
+    """Return an option as a whole number; 2.0 is one."""
+    try:
+        number = int(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None or number != value or (least is not None and number < least):
+        raise UsageError(f"{name}={value!r}: give {expected}")
+    return int(number)
 
 
 def _pool(model: str, scale: int, device: str, precision: Precision, tta: bool) -> EnginePool:
@@ -92,31 +106,47 @@ def _pool(model: str, scale: int, device: str, precision: Precision, tta: bool) 
 
 
 def _photograph(picture: NDArray[Any]) -> tuple[Photograph, np.dtype[Any]]:
-    shape = getattr(picture, "shape", ())
-    if len(shape) not in (2, 3) or 0 in shape:
-        got = shape or type(picture).__name__
-        raise UsageError(f"expected a PIL image or an array (H, W) or (H, W, C), got {got}")
+    if not isinstance(picture, np.ndarray):
+        raise UsageError(_no_array(picture))
+    if picture.ndim not in (2, 3) or 0 in picture.shape:
+        raise UsageError(
+            f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
+        )
     array = picture[:, :, None] if picture.ndim == 2 else picture
     if array.shape[2] > 4:
         raise UsageError(f"expected 1 to 4 channels last, got shape {picture.shape}")
-    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+    native = array.dtype.newbyteorder("=")
+    if native not in (np.uint8, np.uint16) and native.kind != "f":
         raise UsageError(f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}")
-    if array.dtype.kind == "f":
-        array = array.astype(np.float32)
+    if native.kind == "f":
+        _check_floats(array)
+        native = np.dtype(np.float32)
+    array = array.astype(native, copy=False)
     colours = array.shape[2] - (array.shape[2] % 2 == 0)
     alpha = array[:, :, -1] if array.shape[2] in (2, 4) else None
     pixels = np.ascontiguousarray(array[:, :, :colours])
     return Photograph(pixels=pixels, alpha=alpha, metadata=Metadata()), picture.dtype
 
 
-def _upscale_pil(
-    picture: Image.Image, enlarge: Callable[[NDArray[Any]], NDArray[Any]]
-) -> Image.Image:
-    if picture.mode == "1":
-        picture = picture.convert("L")
-    elif picture.mode == "P" or picture.mode == "PA":
-        transparent = "transparency" in picture.info or picture.mode == "PA"
-        picture = picture.convert("RGBA" if transparent else "RGB")
-    elif picture.mode not in ("L", "LA", "RGB", "RGBA", "I;16", "F"):
-        picture = picture.convert("RGB")
-    return Image.fromarray(enlarge(np.asarray(picture)))
+def _no_array(picture: object) -> str:
+    """Say what to give instead of something that is neither an image nor an array."""
+    kind = type(picture)
+    expected = "expected a PIL image or a numpy array (H, W) or (H, W, C)"
+    if kind.__module__.partition(".")[0] == "torch":
+        return (
+            f"{expected}, got a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() of one "
+            "that is (C, H, W)"
+        )
+    return f"{expected}, got {kind.__name__}"
+
+
+def _check_floats(array: NDArray[Any]) -> None:
+    """Refuse values that float32, or the range between them, cannot hold."""
+    finite = np.isfinite(array)
+    low = float(array.min(where=finite, initial=np.inf))
+    high = float(array.max(where=finite, initial=-np.inf))
+    if low <= high and max(-low, high, high - low) > float(np.finfo(np.float32).max):
+        raise UsageError(
+            f"float values {low:g} to {high:g} are beyond what 32-bit floats hold; "
+            "scale them, such as to [0, 1]"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tomllib
@@ -213,6 +214,14 @@ def test_a_picture_that_cannot_be_is_refused(srx, monkeypatch, tmp_path, argumen
     assert result.code == 2
     assert message in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_does_not_replace_a_pipe(srx, tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    result = srx("models", "bicubic", "--picture", tmp_path / "a.png")
+    assert result.code == 2
+    assert "a.png: is a pipe or a device" in result.err
+    assert (tmp_path / "a.png").is_fifo()
 
 
 def test_a_model_without_weights_has_no_picture(srx, few, no_weights, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srcli.data.held_out import choose_split, split_held_out
+from srcli.data.held_out import choose_split, next_by_rule, split_held_out
 from srcli.data.pictures import PictureRef
 from srcli.errors import DataError
 from srcli.recipes.held_out import HELD_OUT
@@ -75,3 +75,22 @@ def test_the_committed_list_is_found_by_name():
     split = choose_split([*refs(*(f"{name}_00" for name in HELD_OUT)), *CROPS], HELD_OUT)
     assert len(split.held_out) == 16
     assert len(split.train) == len(CROPS)
+
+
+def test_the_next_by_name_are_held_out_where_the_first_cannot_be():
+    split = choose_split(refs("a", "b", "c", "d", "e"), HELD_OUT)
+    after = next_by_rule(split)
+    assert after is not None
+    assert names(after.held_out) == ["b"]
+    assert names(after.train) == ["c", "d", "e"]
+    assert after.reason.endswith("1 by name after those that cannot be read: b")
+    last = after
+    while following := next_by_rule(last):
+        last = following
+    assert names(last.train) == ["e"]
+
+
+@pytest.mark.parametrize("asked", [["a"], [], ["nobody"]])
+def test_there_is_no_next_but_by_rule(asked):
+    few = refs("a", "b", "c", "d") if asked == ["nobody"] else refs("a", "b", "c", "d", "e")
+    assert next_by_rule(choose_split(few, asked)) is None

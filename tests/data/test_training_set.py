@@ -93,3 +93,27 @@ def test_pictures_can_be_found_and_divided_without_being_read(folder):
     assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00"]
     with pytest.raises(DataError, match="none of the pictures to hold out"):
         find_split(DataOptions(paths=(folder,), hold_out=("nobody",)))
+
+
+def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
+    for name in ("a-1_00", "b-2_00"):
+        (folder / f"{name}.png").write_bytes(b"broken")
+    progress = Warnings()
+    data = load_training_set(DataOptions(paths=(folder,)), 2, progress)
+    assert data.held_out is not None
+    assert (len(data.train.hr), len(data.held_out.hr)) == (2, 1)
+    assert "c-3" in data.reason
+    assert [("a-1_00" in text, "b-2_00" in text) for text in progress.warnings] == [
+        (True, False),
+        (False, True),
+    ]
+    assert data.skipped == 2
+    again = load_training_set(DataOptions(paths=(folder,)), 2, NoProgress())
+    assert again.digest == data.digest
+
+
+def test_pictures_held_out_by_name_that_are_broken_do_not(folder):
+    (folder / "a-1_00.png").write_bytes(b"broken")
+    data = load_training_set(DataOptions(paths=(folder,), hold_out=("a-1",)), 2, NoProgress())
+    assert data.held_out is None
+    assert len(data.train.hr) == 4

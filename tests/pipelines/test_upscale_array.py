@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,3 +76,67 @@ def test_arrays_that_are_no_pictures_are_refused(picture):
 def test_an_unknown_model_is_refused(astronaut):
     with pytest.raises(ModelError, match="there are: g-idrn"):
         srcli.upscale(astronaut, model="esrgan")
+
+
+@pytest.mark.parametrize("kind", [">u2", ">f4", ">f8"])
+def test_the_order_of_bytes_does_not_matter(astronaut, kind):
+    picture = astronaut[:12, :12].astype(kind)
+    picture = picture * 257 if kind == ">u2" else picture / 255
+    picture = picture.astype(kind)
+    big = srcli.upscale(picture, model="bicubic", scale=2)
+    native = srcli.upscale(picture.astype(kind[1:]), model="bicubic", scale=2)
+    assert big.dtype == kind
+    np.testing.assert_array_equal(big, native)
+
+
+@pytest.mark.parametrize("values", [(0, 1e39), (-1e300, 0), (-3e38, 3e38)])
+def test_floats_that_32_bits_cannot_hold_are_refused(values):
+    picture = np.zeros((6, 6))
+    picture[0, :2] = values
+    with pytest.raises(UsageError, match="beyond what 32-bit floats hold"):
+        srcli.upscale(picture, model="bicubic")
+
+
+def test_large_floats_that_fit_are_taken():
+    picture = np.zeros((6, 6))
+    picture[:, 3:] = 3e38
+    big = srcli.upscale(picture, model="bicubic", scale=2)
+    assert np.isfinite(big).all()
+    assert big.max() > 2.9e38
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "int8"}, "precision='int8': give one of auto, fp32, bf16, fp16"),
+        ({"precision": "fp8"}, "precision='fp8': give one of auto"),
+        ({"tile": 0}, "tile=0: give None or a whole number from 1"),
+        ({"tile": -64}, "tile=-64"),
+        ({"tile": 64.5}, "tile=64.5"),
+        ({"overlap": -1}, "overlap=-1: give None or a whole number from 0"),
+        ({"scale": 2.5}, "scale=2.5: give 2, 3 or 4"),
+        ({"scale": "4"}, "scale='4'"),
+        ({"scale": None}, "scale=None"),
+        ({"scale": float("nan")}, "scale=nan"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_by_name(astronaut, options, message):
+    for picture in (astronaut, Image.fromarray(astronaut)):
+        with pytest.raises(UsageError, match=message):
+            srcli.upscale(picture, model="bicubic", **options)
+
+
+def test_whole_numbers_of_any_type_are_taken(astronaut):
+    options: dict[str, Any]
+    for options in ({"scale": 2.0, "tile": 32.0}, {"scale": np.int64(2), "overlap": np.uint8(8)}):
+        big = srcli.upscale(astronaut[:9, :9], model="bicubic", **options)
+        assert big.shape == (18, 18, 3)
+
+
+def test_tensors_and_lists_are_refused_with_what_to_give():
+    import torch
+
+    with pytest.raises(UsageError, match=r"torch tensor; give tensor\.permute\(1, 2, 0\)"):
+        srcli.upscale(torch.zeros(3, 8, 8), model="bicubic")  # type: ignore[type-var]
+    with pytest.raises(UsageError, match=r"a PIL image or a numpy array .* got list"):
+        srcli.upscale([[0.5]], model="bicubic")  # type: ignore[type-var]

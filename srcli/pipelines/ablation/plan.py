@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -205,7 +206,8 @@ def checked_recipes(
         budget: Iterations or time for each; None for the recipes' own.
 
     Raises:
-        RecipeError: If a change does not fit the recipe, a loss or the budget.
+        RecipeError: If a change does not fit the recipe, a loss or the budget, or two variants are
+            the same because what one says is what the network does anyway.
         ModelError: If one does not fit the network.
     """
     recipes = []
@@ -218,6 +220,13 @@ def checked_recipes(
         # What is spelled out and what is left to the network are the same training.
         options = without_defaults(recipe.model, recipe.network)
         recipes.append(replace(recipe, network=options))
+    for (i, first), (j, second) in combinations(enumerate(recipes), 2):
+        if _deciding(first) == _deciding(second):
+            a, b = ablation.variants[i].name, ablation.variants[j].name
+            raise RecipeError(
+                f"{ablation.name}: variants {a!r} and {b!r} are the same: one says what "
+                "is the default anyway"
+            )
     return recipes
 
 

@@ -150,6 +150,14 @@ def test_a_budget_below_the_number_of_stages_is_refused_at_once(tiny):
         checked_recipes(ablation, budget="1")
 
 
+@pytest.mark.parametrize("changes", [{"network.anrb": True}, {"paper": "another"}])
+def test_a_variant_that_spells_out_what_is_done_anyway_is_refused(tiny, changes):
+    same = replace(tiny.variants[1], changes=changes)
+    ablation = replace(tiny, variants=(replace(tiny.variants[0], changes={}), same))
+    with pytest.raises(RecipeError, match=r"^tiny/parts: variants 'with' and 'without' are the sa"):
+        checked_recipes(ablation)
+
+
 def test_without_training_there_are_costs_alone(planned, tiny):
     plan = planned(tiny, train=False)
     assert plan.trainings == {}

@@ -1,0 +1,129 @@
+"""Write the text of a result: whole or not at all to files, straight to pipes and devices."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import stat
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from srcli.errors import UsageError
+
+_STANDARD = (1, 2)
+"""Numbers of standard output and standard error, which names such as /dev/stdout stand for."""
+
+
+def write_json(target: str, text: str) -> None:
+    """Write JSON text as ``write_text`` does, with a line break at its end.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
+    write_text(target, text + "\n")
+
+
+def write_text(target: str, text: str) -> None:
+    """Write text to a file, or for '-' to standard output.
+
+    A new or regular file is written whole or not at all; pipes and devices get the text as they
+    are. What UTF-8 cannot hold, such as bytes of a file's name, is escaped.
+
+    Args:
+        target: Name of the file.
+        text: What it will hold.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
+    if target == "-":
+        escape_names()
+        click.echo(text, nl=False)
+        return
+    file = Path(target)
+    data = text.encode("utf-8", "backslashreplace")
+    try:
+        if is_replaceable(file):
+            _replace(real_place(file), data)
+        else:
+            _pour(file, data)
+    except BrokenPipeError:
+        # Its reader has what it wanted, as 'head' has: no failure of this command.
+        click.echo(f"warning: {target}: closed by its reader before the end", err=True)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+
+def is_replaceable(file: Path) -> bool:
+    """Whether a name is free or that of a regular file, so that a new file may take its place.
+
+    Args:
+        file: The name; pipes, devices and what this process prints to are not replaceable.
+
+    Raises:
+        OSError: If the name cannot be looked up.
+    """
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return stat.S_ISREG(found.st_mode) and _standard(found) is None
+
+
+def real_place(file: Path) -> Path:
+    """Where the file of a name is, or will be: links stay and their target is written.
+
+    Args:
+        file: The name.
+
+    Raises:
+        OSError: If links lead in a circle.
+    """
+    return file.resolve() if file.is_symlink() else file
+
+
+def escape_names() -> None:
+    r"""Make standard output show what it cannot encode as ``\udcff`` rather than end the command.
+
+    A file's name may hold any bytes, and to look at it is no reason to fail.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _standard(found: os.stat_result) -> int | None:
+    """Return the number of the standard stream that prints to this very file."""
+    for number in _STANDARD:
+        with suppress(OSError):  # a closed one
+            if os.path.samestat(os.fstat(number), found):
+                return number
+    return None
+
+
+def _replace(file: Path, data: bytes) -> None:
+    part = file.with_name(f".srx-{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as stream:
+            stream.write(data)
+        with suppress(FileNotFoundError):
+            part.chmod(stat.S_IMODE(file.stat().st_mode))
+        part.replace(file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _pour(file: Path, data: bytes) -> None:
+    number = _standard(file.stat())
+    if number is None:
+        with file.open("wb") as stream:
+            stream.write(data)
+        return
+    # Through the stream's own place in the file: what was printed stays, and more may follow.
+    (sys.stdout if number == 1 else sys.stderr).flush()
+    with os.fdopen(os.dup(number), "wb") as stream:
+        stream.write(data)
