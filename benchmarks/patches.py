@@ -1,10 +1,11 @@
 """How long a batch of training patches takes on the CPU; a batch of 16 should stay below 10 ms.
 
-Run: python benchmarks/patches.py [pictures.zip ...]   (without a zip: random pictures)
+Usage: python benchmarks/patches.py [pictures.zip ...]   (without a zip: random pictures)
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
@@ -23,15 +24,20 @@ BATCH, PATCH, ROUNDS = 16, 48, 50
 def pictures(paths):
     """Return pictures of the given files, or 64 random ones of 480x480."""
     if paths:
-        refs = find_pictures([Path(path) for path in paths])
+        refs = find_pictures(paths)
         return decode_all(refs, on_error=lambda error: print(error, file=sys.stderr))
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (480, 480, 3), dtype=np.uint8) for _ in range(64)]
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "pictures", nargs="*", type=Path, help="zips, folders or files; without: random pictures"
+    )
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    images = pictures(sys.argv[1:])
+    images = pictures(arguments.pictures)
     print(f"{len(images)} pictures, {BATCH} patches of {PATCH}x{PATCH} LR pixels, one thread")
     for scale in (2, 3, 4):
         sampler = PatchSampler(make_pairs(images, scale), device=torch.device("cpu"))

@@ -55,9 +55,9 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("--name", default="g-idrn")
-    parser.add_argument("--data", action="append", required=True)
-    parser.add_argument("--machine", required=True)
-    parser.add_argument("--hours", type=float, required=True)
+    parser.add_argument("--data", action="append", help="sets; default: Set5 and Set14")
+    parser.add_argument("--machine", required=True, help="what it was trained on, in words")
+    parser.add_argument("--hours", type=float, required=True, help="of this training")
     parser.add_argument("--start", default="bicubic start")
     parser.add_argument(
         "--training-data", default="data/train/natural_00..04, without kde-* and plasma-*"
@@ -66,7 +66,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--jpeg", type=int, help="measure on LR saved at this quality as well")
     parser.add_argument("--mix", type=Path, help="weights to mix in, such as those it began from")
     parser.add_argument("--share", type=float, default=1.0, help="of WEIGHTS in the mixture")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.data = arguments.data or ["Set5", "Set14"]
+    return arguments
 
 
 def main() -> None:

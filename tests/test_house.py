@@ -98,3 +98,15 @@ def test_the_module_runs_as_a_program():
         timeout=60,
     )
     assert done.stdout.startswith("srx, version ")
+
+
+def test_a_benchmark_of_files_says_what_it_wants():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "patches.py", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: patches.py [-h] [pictures ...]")

@@ -91,12 +91,31 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         click.echo(
-            "srx: interrupted; the same command goes on (srx train: with --resume; with "
-            "--overwrite it begins anew)",
+            f"srx: interrupted{after_interrupt(sys.argv[1:] if arguments is None else arguments)}",
             err=True,
         )
         return int(ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else int(ExitCode.OK)
+
+
+def after_interrupt(words: Sequence[str]) -> str:
+    """Say what the same command does after an interruption.
+
+    Args:
+        words: The command and its arguments.
+
+    Returns:
+        The end of a line; empty for commands that keep nothing.
+    """
+    command = next((word for word in words if word in COMMANDS), "")
+    if command == "upscale":
+        return f"; the same command {'begins anew' if '--overwrite' in words else 'goes on'}"
+    if command == "train" and not {"--show", "--dry-run"} & {*words}:
+        with_resume = "" if "--resume" in words else " with --resume"
+        return f"; the same command{with_resume} goes on"
+    if command in ("eval", "ablate"):
+        return "; the same command does what is missing"
+    return ""
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -81,7 +81,16 @@ def save_weights(
         .contiguous()
         for key, value in tensors.items()
     }
-    write_whole(path, save(stored, metadata=metadata))
+    write_whole(path, _ordered(save(stored, metadata=metadata)))
+
+
+def _ordered(content: bytes) -> bytes:
+    """Sort the header of safetensors: its writer shuffles metadata, equal weights differed."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the numbers behind it stay aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -74,9 +75,15 @@ class _Job:
         self.events: EventFiles | None = None
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
+        self.team.together(self._check)
+        with ExitStack() as held:
+            # What lies in the folder is looked at under the claim: nobody changes it any more.
+            self.team.lead(lambda: held.enter_context(self.folder.claim()))
+            return self._run(stop)
+
+    def _run(self, stop: Callable[[], bool]) -> TrainResult:
         together, lead = self.team.together, self.team.lead
         resumes = lead(self._resumes)
-        together(self._check)
         numerics = together(self._numerics)
         # Built before the pictures are read: a wrong option of the network shows at once.
         network = together(partial(self._network, numerics, begun=resumes))

@@ -9,6 +9,7 @@ import torch
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.forms import to_training
+from srcli.models.scales import to_scale
 from srcli.models.weights import read_weights, warm_start, weights_path
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def begin_from(network: nn.Module, file: Path, progress: Progress) -> None:
     """
     if str(file) in MODELS and not file.is_file():
         raise _no_file(str(file), int(getattr(network, "scale", 0)))
-    taken, total = warm_start(network, to_training(network, read_weights(file)[0]))
+    tensors = to_scale(network, to_training(network, read_weights(file)[0]))
+    taken, total = warm_start(network, tensors)
     if taken == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {taken} of {total} tensors")

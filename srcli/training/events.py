@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from typing import TYPE_CHECKING
 
-from srcli.errors import UsageError
+from srcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,8 @@ class EventFiles:
         folder: Made with the first entry.
 
     Raises:
-        UsageError: If TensorBoard is not installed.
+        UsageError: If TensorBoard is not installed, or the folder is a file.
+        DataError: If nothing can be written there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,6 +38,7 @@ class EventFiles:
                 "--tensorboard needs TensorBoard, which is not installed: "
                 "pip install 'srcli[tensorboard]'"
             ) from error
+        _require_writable(folder)
         self._make = SummaryWriter
         self._folder = folder
         self._writer: SummaryWriter | None = None
@@ -48,7 +51,7 @@ class EventFiles:
                 each set, and stands for the number of the first one beside it.
 
         Raises:
-            OSError: If it cannot be written.
+            DataError: If it cannot be written.
         """
         total = entry["total"]
         if not isinstance(total, int):
@@ -56,9 +59,18 @@ class EventFiles:
         if self._writer is None:
             # A resumed training writes again what came after its checkpoint: the viewer is told to
             # drop what a killed run wrote from here on.
-            self._writer = self._make(str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS)
-        for name, value in _curves(entry).items():
-            self._writer.add_scalar(f"{entry['event']}/{name}", value, total)
+            self._writer = self._begin(total)
+        try:
+            for name, value in _curves(entry).items():
+                self._writer.add_scalar(f"{entry['event']}/{name}", value, total)
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+
+    def _begin(self, total: int) -> SummaryWriter:
+        try:
+            return self._make(str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS)
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
 
     def close(self) -> None:
         """Write what is left."""
@@ -75,3 +87,20 @@ def _curves(entry: Mapping[str, object]) -> dict[str, float]:
         for name, value in found.items()
         if name not in NOT_CURVES and isinstance(value, int | float)
     }
+
+
+def _require_writable(folder: Path) -> None:
+    """Refuse a place where nothing can be written, without making anything."""
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        what = "is a file" if nearest == folder else f"{nearest} is a file"
+        raise UsageError(f"--tensorboard {folder}: {what}; give a folder")
+    try:  # asking for the rights would overlook read-only file systems, and all of root's
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    return DataError(f"--tensorboard {folder}: cannot be written ({error.strerror or error})")

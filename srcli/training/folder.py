@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import Budget, parse_budget, stage_budgets
+from srcli.training.claims import claim
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FIXED = ("scale", "seed", "data")
@@ -57,6 +60,44 @@ class RunFolder:
         self.recipe = path / "recipe.json"
         self.run = path / "run.json"
         self.log = path / "log.jsonl"
+        self.lock = path / ".lock"
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep other trainings out of the folder, which is made, until the block ends.
+
+        What nothing was written into is removed then, so that a refused training leaves nothing.
+
+        Raises:
+            UsageError: If another training writes there, or it is no folder.
+            DataError: If it cannot be written.
+        """
+        self._require_folder()
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        with ExitStack() as held:
+            try:
+                own = held.enter_context(claim(self.lock))
+            except DataError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise self._unwritable(error.__cause__) from error
+                raise
+            if not own:
+                raise UsageError(
+                    f"--out {self.path}: another training writes there; wait for it, "
+                    "or give another --out"
+                )
+            try:
+                yield
+            finally:
+                self._clear(made)
+
+    def _clear(self, made: list[Path]) -> None:
+        """Remove the lock and the folders made for it, unless there is something else in them."""
+        with suppress(OSError):
+            if [*self.path.iterdir()] == [self.lock]:
+                self.lock.unlink()
+                for folder in made:
+                    folder.rmdir()
 
     def check(self, *, resume: bool) -> None:
         """Refuse a folder that cannot be used, before any work is done.
@@ -64,8 +105,7 @@ class RunFolder:
         Raises:
             UsageError: If it holds a training that is not to be resumed, or is no folder.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"--out {self.path}: is a file; give a folder")
+        self._require_folder()
         if resume:
             return
         for file in (self.state, self.best, self.last):
@@ -74,6 +114,10 @@ class RunFolder:
                     f"--out {self.path}: already holds a training ({file.name}); "
                     "go on with --resume, or give another --out"
                 )
+
+    def _require_folder(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"--out {self.path}: is a file; give a folder")
 
     @property
     def resumable(self) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import stat
+import subprocess
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from srcli.errors import ModelError
@@ -221,3 +225,24 @@ def test_a_damaged_checkpoint_comes_without_advice_to_programmers(tmp_path):
     with pytest.raises(ModelError, match=r"read safely \(it is damaged, or holds more") as caught:
         read_weights(path)
     assert "weights_only" not in str(caught.value)
+
+
+def test_equal_weights_are_equal_files(tmp_path, network):
+    first, second, third = (tmp_path / f"{name}.safetensors" for name in "abc")
+    save_weights(first, network.state_dict(), INFO)
+    turned = replace(INFO, notes=dict(reversed([*INFO.notes.items()])))
+    save_weights(second, dict(reversed(network.state_dict().items())), turned)
+    assert first.read_bytes() == second.read_bytes()
+    code = (  # of safetensors each process has an order of its own
+        "import sys; from pathlib import Path; from srcli.models.weights import *\n"
+        "tensors, info = read_weights(Path(sys.argv[1]))\n"
+        "save_weights(Path(sys.argv[2]), tensors, info)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, first, third], check=True, timeout=60)
+    assert first.read_bytes() == third.read_bytes()
+    length = int.from_bytes(first.read_bytes()[:8], "little")
+    assert length % 8 == 0
+    with safe_open(first, framework="pt") as stored:
+        assert stored.metadata()["recipe"] == "r"
+        for name, value in network.state_dict().items():
+            assert torch.equal(stored.get_tensor(name), value)

@@ -508,6 +508,36 @@ def test_the_log_goes_to_tensorboard_too_and_a_resumed_run_adds_to_it(options, t
         assert [(e.step, e.value) for e in found.Scalars(tag)] == logged
 
 
+def test_a_place_for_tensorboard_is_refused_before_anything_is_read(options, tmp_path):
+    file = tmp_path / "bad.jpg"
+    file.touch()
+    wrong = replace(options, tensorboard=file, data=(tmp_path / "missing",))
+    assert f"--tensorboard {file}: is a file; give a folder" in refusal(wrong, UsageError)
+    assert not options.out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
+def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
+    said = []
+
+    def start_another():
+        for resume in (False, True):
+            second = replace(options, seed=2, resume=resume, data=(options.out / "missing",))
+            said.append(refusal(second, UsageError))
+        return False
+
+    train(options, stop=lambda: bool(said) or start_another())
+    wanted = f"--out {options.out}: another training writes there; "
+    assert said == [f"{wanted}wait for it, or give another --out"] * 2
+    assert train(replace(options, resume=True)).finished  # free again; the first went on unharmed
+
+
+def test_the_lock_of_a_killed_training_keeps_nobody_out(options):
+    options.out.mkdir()
+    (options.out / ".lock").touch()
+    assert train(options).finished
+
+
 PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from srcli.errors import UsageError
+from srcli.errors import DataError, UsageError
 from srcli.training.events import EventFiles
 
 PLACE = {"stage": 0, "step": 0, "elapsed": 1.0}
@@ -65,3 +66,25 @@ def test_without_the_extra_one_line_tells_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UsageError, match=r"pip install 'srcli\[tensorboard\]'"):
         EventFiles(tmp_path)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    file = tmp_path / "bad.jpg"
+    file.touch()
+    with pytest.raises(UsageError, match=r"--tensorboard .*bad\.jpg: is a file; give a folder"):
+        EventFiles(file)
+    with pytest.raises(UsageError, match=r"--tensorboard .*below: .*bad\.jpg is a file"):
+        EventFiles(file / "below")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody may write in /proc")
+def test_an_unwritable_place_is_refused_and_named():
+    with pytest.raises(DataError, match=r"--tensorboard /proc/events: cannot be written \("):
+        EventFiles(Path("/proc/events"))
+
+
+def test_a_place_that_is_lost_on_the_way_is_named(tmp_path):
+    events = EventFiles(tmp_path / "events")
+    (tmp_path / "events").touch()
+    with pytest.raises(DataError, match=r"--tensorboard .*events: cannot be written \("):
+        events.write(train(50, 0.5))

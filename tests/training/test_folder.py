@@ -122,3 +122,34 @@ def test_a_digest_follows_the_content(tmp_path):
     assert file_digest(a) == file_digest(b)
     with pytest.raises(DataError, match="cannot be read"):
         file_digest(tmp_path / "c")
+
+
+def test_one_training_at_a_time_writes_there(tmp_path):
+    folder, same = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
+    with folder.claim():
+        with pytest.raises(UsageError, match="another training writes there; wait for it"):
+            same.claim().__enter__()
+        folder.begin(G_IDRN, RECORD)
+    with same.claim():  # free again, though the file of the lock is there
+        assert same.lock.is_file()
+        same.check(resume=False)  # a lock is no training
+        assert not same.resumable
+
+
+def test_a_claim_that_nothing_was_written_under_leaves_nothing(tmp_path):
+    with RunFolder(tmp_path / "a" / "b").claim():
+        assert (tmp_path / "a" / "b").is_dir()
+    assert [*tmp_path.iterdir()] == []
+    (tmp_path / "own.txt").touch()
+    with RunFolder(tmp_path).claim():
+        pass
+    assert (tmp_path / "own.txt").is_file()
+
+
+def test_what_cannot_be_claimed_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UsageError, match=r"--out .*file: is a file"):
+        RunFolder(file).claim().__enter__()
+    with pytest.raises(DataError, match=r"--out .*run: cannot be written \(Not a directory\)"):
+        RunFolder(file / "run").claim().__enter__()

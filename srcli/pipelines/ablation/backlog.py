@@ -6,11 +6,11 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from srcli.pipelines.ablation.claims import claim
 from srcli.pipelines.ablation.figures import failure_of, read_training
 from srcli.pipelines.ablation.tables import many
 from srcli.pipelines.ablation.units import CostUnit, TrainingUnit
 from srcli.pipelines.ablation.work import BUSY, MEASURED, STOPPED, TRAINED, run_unit
+from srcli.training.claims import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

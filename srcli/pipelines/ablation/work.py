@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from srcli.errors import InferenceError, SrxError
-from srcli.pipelines.ablation.claims import claim
 from srcli.pipelines.ablation.costs import measure_cost
 from srcli.pipelines.ablation.figures import LAST, read_scores
 from srcli.pipelines.ablation.memory import out_of_memory
@@ -22,6 +21,7 @@ from srcli.pipelines.evaluation.run import evaluate
 from srcli.pipelines.machine import threads
 from srcli.pipelines.train import train
 from srcli.pipelines.training_options import TrainOptions
+from srcli.training.claims import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable

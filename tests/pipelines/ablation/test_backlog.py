@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from srcli.pipelines.ablation.backlog import work_off
-from srcli.pipelines.ablation.claims import claim
 from srcli.pipelines.ablation.plan import Plan
 from srcli.pipelines.ablation.store import Store
 from srcli.pipelines.ablation.units import CostUnit, Measuring, TrainingUnit
 from srcli.ports.executor import Ended
+from srcli.training.claims import claim
 
 COST = {"parameters": 1, "macs": 1, "memory": []}
 SCORES = {"pictures": {"cat": {"psnr": 30.0, "ssim": 0.9}}, "seconds": None}

@@ -11,11 +11,11 @@ import torch
 
 from srcli.errors import DataError, InferenceError
 from srcli.pipelines.ablation import work
-from srcli.pipelines.ablation.claims import claim
 from srcli.pipelines.ablation.store import Store
 from srcli.pipelines.ablation.units import Measuring, TrainingUnit
 from srcli.pipelines.ablation.work import run_unit
 from srcli.recipes.ablations import resolve
+from srcli.training.claims import claim
 from srcli.training.report import DIVERGED
 
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from srcli.errors import DataError
-from srcli.pipelines.ablation.claims import claim
+from srcli.training import claims
+from srcli.training.claims import claim
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
 
@@ -30,7 +31,7 @@ def test_a_killed_process_leaves_nothing_that_matters(tmp_path):
     file = tmp_path / "key.lock"
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from srcli.pipelines.ablation.claims import claim\n"
+        "from srcli.training.claims import claim\n"
         "with claim(Path(sys.argv[1])) as own:\n"
         "    print(own, flush=True); time.sleep(60)\n"
     )
@@ -53,3 +54,16 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path):
         claim(tmp_path / "claims" / "key.lock"),
     ):
         pass
+
+
+def test_a_file_that_was_removed_is_nobodys(tmp_path, monkeypatch):
+    file = tmp_path / "key.lock"
+    lock = claims._lock
+
+    def late(stream):
+        file.unlink()  # by its former holder, between opening and locking
+        return lock(stream)
+
+    monkeypatch.setattr(claims, "_lock", late)
+    with claim(file) as own:
+        assert not own

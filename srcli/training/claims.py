@@ -1,7 +1,8 @@
-"""One process at a time for each result of a store; a claim ends with its process."""
+"""One process at a time for a result or a folder; a claim ends with its process."""
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -21,7 +22,7 @@ def claim(file: Path) -> Iterator[bool]:
     """Keep something for this process until the block ends.
 
     The system gives the claim back however the process ends, so that a file which was left behind
-    means nothing. The file stays: who removed it would take it from under those who have it open.
+    means nothing. Who has it may remove the file: those who opened the former one do not get it.
 
     Args:
         file: Stands for it; made if missing.
@@ -38,7 +39,7 @@ def claim(file: Path) -> Iterator[bool]:
     except OSError as error:
         raise DataError(f"{file}: cannot be written ({error.strerror})") from error
     with stream:
-        yield _lock(stream)
+        yield _lock(stream) and _is_there(file, stream)
 
 
 def _lock(stream: IO[bytes]) -> bool:
@@ -51,3 +52,11 @@ def _lock(stream: IO[bytes]) -> bool:
     except OSError:
         return True  # a file system that does not know locks
     return True
+
+
+def _is_there(file: Path, stream: IO[bytes]) -> bool:
+    """Whether the file was not removed between opening and locking: others lock the next one."""
+    try:
+        return file.stat().st_ino == os.fstat(stream.fileno()).st_ino
+    except OSError:
+        return False
