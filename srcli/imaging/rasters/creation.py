@@ -56,6 +56,8 @@ class Shape:
     rgb: bool
     """The first three bands are red, green and blue, and there are no others but alpha."""
     alpha: bool
+    inverted: bool = False
+    """The only band holds white as its least value."""
 
     @property
     def itemsize(self) -> int:
@@ -77,6 +79,12 @@ def check_format(path: Path, options: OutputOptions, shape: Shape) -> RasterForm
         UsageError: If the options contradict each other.
         PictureError: If the format cannot hold it.
     """
+    if shape.inverted and (options.format != "tif" or options.cog):
+        name = "COG" if options.format == "tif" else options.format
+        raise PictureError(
+            f"{path}: its least value is white (MINISWHITE), which {name} cannot say; take "
+            "--format tif, without --cog"
+        )
     if options.format == "tif":
         return "tif"
     if options.format not in ("png", "jpg"):
@@ -123,7 +131,7 @@ def rows_options(
     else:
         wanted = _checked(options.creation)
     kind = wanted.get("COMPRESS", _lossless(compression)).upper()
-    rgb = "RGB" if shape.rgb else "MINISBLACK"
+    rgb = "RGB" if shape.rgb else "MINISWHITE" if shape.inverted else "MINISBLACK"
     if kind == "JPEG" and shape.rgb and not shape.alpha and shape.dtype == "uint8":
         planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
         rgb = "RGB" if planar else "YCBCR"  # colours at half the resolution: far smaller

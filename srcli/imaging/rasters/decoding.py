@@ -102,7 +102,7 @@ class Decoder:
         alpha: Array | None
         if self._palette is not None:
             colours = self._palette[values[:, :, 0]]
-            pixels, alpha = colours[:, :, :3], colours[:, :, 3]
+            pixels, alpha = colours[:, :, : self.layout.channels], colours[:, :, 3]
             alpha = alpha if self.layout.palette_alpha else None
             valid = None
         else:

@@ -91,6 +91,8 @@ class RasterInfo:
     """By namespace, ``""`` for the default one; nothing of the old file's structure."""
     palette: Mapping[int, tuple[int, int, int, int]] | None = None
     """Colours (R, G, B, A) of band 1's values."""
+    inverted: bool = False
+    """The only band holds white as its least value (TIFF's MINISWHITE)."""
     mask: MaskKind = "none"
     block_height: int
     block_width: int
@@ -143,6 +145,7 @@ def look(path: Path) -> RasterInfo:
             rpcs=dataset.rpcs,
             tags=_tags(dataset),
             palette=_palette(dataset, bands),
+            inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset),
             block_height=block_height,
             block_width=block_width,

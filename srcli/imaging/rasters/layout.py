@@ -22,14 +22,14 @@ class Layout:
 
     bands: tuple[int, ...]
     """Colour bands, numbered from 1 as in the file, in the order of the output; without alpha. Of
-    a palette: ``(1,)``, which becomes three."""
+    a palette: ``(1,)``, which becomes three, or one where all its colours are gray."""
     groups: tuple[tuple[int, ...], ...]
     """Places among the output's colour bands, from 0: three go through the network together as R,
     G and B, one goes alone. Each place occurs once."""
     alpha: int | None = None
     """Band of the file, from 1."""
     palette: bool = False
-    """Band 1 is turned into R, G and B (uint8) through its colour table."""
+    """Band 1 is turned into R, G and B, or gray (uint8), through its colour table."""
     interpretations: tuple[str, ...]
     """Of the output's colour bands."""
     notes: tuple[str, ...] = ()
@@ -104,12 +104,14 @@ def _expanded(info: RasterInfo) -> Layout:
     assert info.palette is not None
     nodata = info.bands[0].nodata
     clear = nodata is not None or any(colour[3] < 255 for colour in info.palette.values())
+    # scanned plans of one bit are such: three equal bands would be three times the work and file
+    gray = all(red == green == blue for red, green, blue, _ in info.palette.values())
     return Layout(
         bands=(1,),
-        groups=((0, 1, 2),),
+        groups=((0,),) if gray else ((0, 1, 2),),
         palette=True,
-        interpretations=_COLOURS,
-        notes=(f"palette turned into RGB{' and alpha' * clear}",),
+        interpretations=("gray",) if gray else _COLOURS,
+        notes=(f"palette turned into {'gray' if gray else 'RGB'}{' and alpha' * clear}",),
         dtype="uint8",
         palette_alpha=clear,
     )

@@ -103,6 +103,7 @@ def make_output(
         dtype=layout.dtype,
         rgb=names == _COLOURS,
         alpha=layout.has_alpha,
+        inverted=info.inverted and not layout.palette,
     )
     fmt = creation.check_format(info.path, options, shape)
     mask = info.mask in ("dataset", "band") and not layout.has_alpha
@@ -182,7 +183,7 @@ def _bands(info: RasterInfo, layout: Layout) -> tuple[BandInfo, ...]:
     colours = [
         # what is said of the band of a palette is said of its numbers, not of colours
         BandInfo(dtype=layout.dtype) if layout.palette else info.bands[band - 1]
-        for band in (layout.bands * 3 if layout.palette else layout.bands)
+        for band in (layout.bands * layout.channels if layout.palette else layout.bands)
     ]
     bands = [_named(band, name) for band, name in zip(colours, layout.interpretations, strict=True)]
     if layout.alpha is not None:

@@ -167,6 +167,16 @@ def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
         np.testing.assert_array_equal(piece_of(path, marks_only=True).alpha, piece.alpha)
 
 
+@pytest.mark.parametrize(("kind", "levels"), [("MINISWHITE", [255, 0]), ("MINISBLACK", [0, 255])])
+def test_a_scan_of_one_bit_is_gray(save, noise, piece_of, kind, levels):
+    bits = noise((30, 20)) % 2
+    piece = piece_of(save("a.tif", bits, nbits=1, photometric=kind, compress="CCITTFAX4"))
+    expected = np.array(levels, np.uint8)[bits[ROWS, COLUMNS]]
+    np.testing.assert_array_equal(piece.pixels[..., 0], expected)
+    assert piece.pixels.shape[2] == 1
+    assert (piece.valid, piece.alpha) == (None, None)
+
+
 def test_transparent_entries_of_a_palette(save, save_vrt, noise, piece_of):
     indices = noise((30, 20)) % 3
     save("a.tif", indices)

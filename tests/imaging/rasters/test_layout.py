@@ -127,6 +127,15 @@ def test_palettes_become_rgb(save, colours, nodata, alpha):
     assert "palette" in layout.notes[0]
 
 
+def test_a_palette_of_grays_becomes_one_band(save):
+    pixels = np.zeros((4, 5), np.uint8)
+    layout = choose_layout(look(save("a.tif", pixels, nbits=1, photometric="MINISWHITE")))
+    assert layout.palette
+    assert (layout.groups, layout.channels, layout.interpretations) == (((0,),), 1, ("gray",))
+    assert not layout.has_alpha
+    assert "gray" in layout.notes[0]
+
+
 def test_bands_of_several_kinds_are_refused_together_and_taken_apart(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
     source = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'

@@ -12,6 +12,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
+from srcli.errors import PictureError
 from srcli.imaging.rasters.info import look
 from srcli.imaging.rasters.layout import choose_layout
 from srcli.imaging.rasters.output import OutputOptions, disk_needed, make_output
@@ -95,6 +96,17 @@ def test_a_palette_becomes_three_bands_without_its_words(save):
     assert [band.interpretation for band in out.bands] == ["red", "green", "blue", "alpha"]
     assert out.alpha
     assert not any(band.tags for band in out.bands)
+
+
+def test_white_stays_the_least_value_where_the_format_can_say_so(save):
+    path = save("a.tif", PIXELS[:, :, :1], photometric="MINISWHITE")
+    assert plan(path).creation["PHOTOMETRIC"] == "MINISWHITE"
+    for options in ({"format": "png"}, {"format": "jpg"}, {"cog": True}):
+        with pytest.raises(PictureError, match=r"a\.tif: .*white"):
+            plan(path, **options)
+    usual = save("b.tif", PIXELS[:, :, :1])
+    assert plan(usual).creation["PHOTOMETRIC"] == "MINISBLACK"
+    assert plan(usual, cog=True).cog
 
 
 def test_a_mask_is_kept_in_a_tif_and_is_alpha_in_a_png(save):

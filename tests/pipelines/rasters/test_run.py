@@ -103,6 +103,22 @@ def test_a_geotiff_keeps_its_place_and_its_nodata(srx_data, tmp_path):
     assert leftovers(report.target.parent) == []
 
 
+def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(part, tmp_path):
+    colours = part(NAIP, 100, 100, 90, 70)
+    source = tmp_path / "scan.tif"
+    gray = pixels_of(colours)[:1]
+    with rasterio.open(colours) as dataset:
+        profile = dataset.profile | {"count": 1, "photometric": "MINISWHITE"}
+    with rasterio.open(source, "w", **profile) as out:
+        out.write(gray)
+    report = enlarge(source, tmp_path / "out")
+    assert report.state == "done", report.error
+    with rasterio.open(report.target) as after:
+        assert after.tags(ns="IMAGE_STRUCTURE")["MINISWHITE"] == "YES"
+        expected = srcli.upscale(gray[0], "bicubic", 2, tile=64)
+        assert np.array_equal(after.read(1), expected)
+
+
 def test_pixels_equal_those_of_the_picture_in_memory(part, tmp_path):
     source = part(NAIP, 100, 100, 150, 130)
     report = enlarge(source, tmp_path / "out", rgb=(1, 2, 3))
