@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import stat
 import sys
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 
 from srcli.errors import UsageError
+from srcli.files import replacing
 
 _STANDARD = (1, 2)
 """Numbers of standard output and standard error, which names such as /dev/stdout stand for."""
@@ -105,16 +105,10 @@ def _standard(found: os.stat_result) -> int | None:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    part = file.with_name(f".srx-{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as stream:
-            stream.write(data)
+    with replacing(file) as part:
+        part.write_bytes(data)
         with suppress(FileNotFoundError):
             part.chmod(stat.S_IMODE(file.stat().st_mode))
-        part.replace(file)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _pour(file: Path, data: bytes) -> None:

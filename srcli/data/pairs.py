@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.data.pictures import DAMAGE, digest
+from srcli.files import replacing
 from srcli.imaging.resize import downscale, mod_crop
 
 if TYPE_CHECKING:
@@ -92,14 +93,8 @@ def _read(
 
 
 def _write(file: Path, lr: Sequence[NDArray[np.uint8]]) -> None:
-    part = file.with_name(f"{file.stem}.{os.getpid()}.part.npz")
-    try:
+    arrays: dict[str, Any] = {f"{i:06d}": image for i, image in enumerate(lr)}
+    with suppress(OSError):  # a full or read-only disk costs the cache, not the training
         file.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {f"{i:06d}": image for i, image in enumerate(lr)}
-        np.savez(part, **arrays)
-        part.replace(file)
-    except OSError:
-        pass  # a full or read-only disk costs the cache, not the training
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        with replacing(file) as part, part.open("wb") as stream:
+            np.savez(stream, **arrays)

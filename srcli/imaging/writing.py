@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError
+from srcli.files import replacing
 from srcli.imaging import generic, png_writing, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
@@ -142,25 +143,21 @@ def write_photograph(
     )
     values, metadata = _fitted(photograph, known)
     metadata = _kept(path, metadata, known, values)
-    part = temporary_name(path)
     with _explained(path):
-        try:
+        with replacing(path, temporary_name(path)) as part:
             try:
-                _write_whole(part, values, metadata, known, quality)
+                _write_synced(part, values, metadata, known, quality)
             except _MALFORMED:
                 plain = replace(metadata, exif=None, dpi=None)
                 if plain == metadata:
                     raise
                 # Cameras and programs write EXIF that encoders stumble over: pixels count for more.
-                _write_whole(part, values, plain, known, quality)
+                _write_synced(part, values, plain, known, quality)
                 log.warning("%s: EXIF or resolution are malformed: left out", path)
-            part.replace(path)
-            remove_stale(path)
-        finally:
-            part.unlink(missing_ok=True)
+        remove_stale(path)
 
 
-def _write_whole(
+def _write_synced(
     part: Path, values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
     with _Plain(part, "wb") as stream:

@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from srcli.errors import ModelError
+from srcli.files import write_whole
 from srcli.models import MODELS, build_network, entry_of, find_entry
-from srcli.recipes.files import write_whole
 
 FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")

@@ -1,15 +1,15 @@
-"""Recipes as files, JSON or TOML in, JSON out; and small files written whole or not at all."""
+"""Recipes as files: JSON or TOML in, JSON out; and where two of them differ."""
 
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import RecipeError
+from srcli.files import write_whole
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.table import RECIPES, find_recipe
 from srcli.recipes.training import TrainRecipe
@@ -73,23 +73,6 @@ def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file, indented, whole or not at all."""
     write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a crash or a full disk leaves the former one as it was.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: ANN401

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from srcli.errors import DataError
-from srcli.recipes.files import write_whole
+from srcli.files import write_whole
 from srcli.training.ema import Ema
 from srcli.training.optimizers import part
 from srcli.training.steps import Step

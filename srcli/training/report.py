@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.errors import InferenceError
-from srcli.recipes.files import write_whole
+from srcli.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,8 +1,6 @@
-"""Recipe files and small files written whole."""
+"""Recipe files, and where they differ."""
 
 from __future__ import annotations
-
-import json
 
 import pytest
 
@@ -14,7 +12,6 @@ from srcli.recipes.files import (
     read_recipe,
     recipe_name,
     write_json,
-    write_whole,
 )
 from srcli.recipes.table import RECIPES
 from srcli.recipes.training import LossTerm, Stage, TrainRecipe
@@ -70,20 +67,6 @@ def test_missing_recipes_are_refused(tmp_path):
         load_recipe("g-idn")
     with pytest.raises(RecipeError, match="No such file"):
         load_recipe(str(tmp_path / "a.json"))
-
-
-def test_a_failing_write_leaves_the_former_file(tmp_path, monkeypatch):
-    file = tmp_path / "a.json"
-    write_json(file, {"a": 1})
-
-    def full(number):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(file, b"half")
-    assert json.loads(file.read_text()) == {"a": 1}
-    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.recipes.files import write_whole
+from srcli.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
