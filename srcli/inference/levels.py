@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -33,7 +35,7 @@ def is_full_range(values: Values) -> bool:
     """
     if values.dtype not in (np.uint8, np.uint16):
         return False
-    return values.low == 0 and values.high == np.iinfo(values.dtype).max
+    return values.ranges == ((0, np.iinfo(values.dtype).max),)
 
 
 def check_values(values: Values) -> None:
@@ -44,8 +46,9 @@ def check_values(values: Values) -> None:
     """
     if values.dtype.name not in _STORAGE:
         raise ValueError(f"expected one of {', '.join(_STORAGE)}, got {values.dtype}")
-    if not (math.isfinite(values.high - values.low) and values.high > values.low):
-        raise ValueError(f"expected a finite low below high, got {values.low} and {values.high}")
+    for low, high in values.ranges:
+        if not (math.isfinite(high - low) and high > low):
+            raise ValueError(f"expected a finite low below high, got {low} and {high}")
 
 
 def normalise(
@@ -54,7 +57,8 @@ def normalise(
     """Turn the values of a file into what a network takes.
 
     Args:
-        tiles: Of the dtype of ``values``, any shape. Numbers that are not finite become 0 or 1.
+        tiles: Of the dtype of ``values``; the last axis are bands where these have ranges of their
+            own, else any shape. Numbers that are not finite become 0 or 1.
         values: Which of them are 0 and 1.
 
     Returns:
@@ -63,10 +67,12 @@ def normalise(
     """
     # Differences of integers of 16 bits are exact in float32; floats may lie close together, far
     # from 0, and must not leave the range by rounding.
-    whole = float(values.low).is_integer() and float(values.high).is_integer()
+    ends = np.array(values.ranges, np.float64)
+    whole = bool((ends == np.rint(ends)).all())
     units: NDArray[Any] = tiles.astype("f4" if whole and _is_narrow(tiles.dtype) else "f8")
-    units -= values.low
-    units /= values.high - values.low
+    low, high = ends.T if len(ends) > 1 else ends[0]
+    units -= low
+    units /= high - low
     if tiles.dtype.kind == "f":
         np.nan_to_num(units, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
     clipped = units.clip(0.0, 1.0)
@@ -102,14 +108,15 @@ class Encoder:
         limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
         self._limits = (float(limits.min), float(limits.max))
         own = None if values is None or is_full_range(values) else values
-        self._low = own.low if own else 0.0
-        self._range = own.high - own.low if own else self._limits[1]
+        ranges = own.ranges if own else ((0.0, self._limits[1]),)
+        self._low = self._of_bands([low for low, _ in ranges])
+        self._range = self._of_bands([high - low for low, high in ranges])
 
     def encode(self, block: Tensor) -> Tensor:
         """Scale, round and clip.
 
         Args:
-            block: What the network gave, in units of the range; any shape.
+            block: (C, h, w) as the network gave it, in units of the range.
 
         Returns:
             Numbers that ``storage`` can hold, as floats.
@@ -117,18 +124,28 @@ class Encoder:
         if self.copies:
             return block
         # A tensor of our own: what follows works in place, and tiles are not ours to change.
-        pixels = block.to(self._rounding) * self._range
-        if self._low:
-            pixels += self._low
+        pixels = block.to(self._rounding)
+        pixels = pixels * _beside(self._range, pixels)
+        if not isinstance(self._low, float) or self._low:
+            pixels += _beside(self._low, pixels)
         if self.dtype.kind != "f":
             pixels.round_()
         return pixels.clamp_(*self._limits)
+
+    def _of_bands(self, numbers: Sequence[float]) -> float | Tensor:
+        if len(numbers) == 1:
+            return float(numbers[0])
+        return torch.tensor(numbers, dtype=self._rounding)[:, None, None]
 
     def place(self, device: torch.device) -> torch.device:
         """Return where to blend tiles of a network that runs on ``device``."""
         if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
             return torch.device("cpu")  # Metal has no float64
         return device
+
+
+def _beside(numbers: float | Tensor, block: Tensor) -> float | Tensor:
+    return numbers if isinstance(numbers, float) else numbers.to(block.device)
 
 
 def _is_narrow(dtype: np.dtype[Any]) -> bool:

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 FALLBACK_FORMAT = "png"
 """What an input of a format that cannot be written (GIF) becomes."""
-_OF_PICTURES = frozenset(
+_OF_OTHERS = frozenset(
     {
         ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".hdr", ".tga", ".ico", ".svg", ".pdf",
         ".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw",
+        ".gpkg", ".nc", ".xyz", ".asc", ".grd", ".dem", ".h5", ".hdf", ".mbtiles", ".ecw", ".sid",
+        ".kml", ".kmz", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
     }
 )  # fmt: skip
+"""Suffixes of files that are not written here, so that nobody means a new folder by them."""
+_ON_DISK = "; inputs are files on disk: download or unpack it first"
 RASTER_FORMAT = "tif"
 """What a raster of a format that cannot be written (VRT, JP2, netCDF) becomes."""
 
@@ -53,6 +57,8 @@ class Item:
     source: Path
     target: Path
     format: str
+    walked: bool = False
+    """It was found in a folder, not named itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +179,9 @@ def _require(path: Path) -> None:
     except OSError as error:
         raise UsageError(f"{path}: cannot be looked at ({error.strerror})") from error
     if not there:
-        raise UsageError(f"{path}: no such file or folder")
+        text = str(path)
+        hint = "" if not text.startswith("/vsi") and ":/" not in text else _ON_DISK
+        raise UsageError(f"{path}: no such file or folder{hint}")
 
 
 def _refuse_suffix(output: Path) -> None:
@@ -185,7 +193,7 @@ def _refuse_suffix(output: Path) -> None:
         raise UsageError(
             f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
         )
-    if suffix in READABLE_SUFFIXES or suffix in _OF_PICTURES:
+    if suffix in READABLE_SUFFIXES or suffix in _OF_OTHERS:
         raise UsageError(
             f"{output}: {suffix} is not written here; give {', '.join(FORMATS)}, or a folder"
         )
@@ -215,7 +223,8 @@ def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             if _is_result(picture, path, output, naming):
                 results += 1
                 continue
-            items.append(_item(picture, output / picture.parent.relative_to(path), naming))
+            item = _item(picture, output / picture.parent.relative_to(path), naming)
+            items.append(replace(item, walked=True))
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
     return Plan(items=tuple(items), notes=tuple(notes), closed=tuple(closed))
@@ -230,23 +239,26 @@ def _item(source: Path, folder: Path, naming: Naming) -> Item:
     own = format_of_suffix(source.suffix)
     fmt = naming.format
     if fmt == "auto":
-        fmt = own or (FALLBACK_FORMAT if _is_photograph(source) else RASTER_FORMAT)
+        fmt = own or _fitting(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     return Item(
         source=source, target=folder / f"{source.stem}{naming.suffix}{extension}", format=fmt
     )
 
 
-def _is_photograph(source: Path) -> bool:
-    """By its suffix, or by what it holds where the suffix says nothing."""
+def _fitting(source: Path) -> str:
+    """The format of an output whose input's suffix is none that is written."""
     suffix = source.suffix.lower()
     if suffix in READABLE_SUFFIXES or suffix in RASTER_SUFFIXES:
-        return suffix in READABLE_SUFFIXES
+        return FALLBACK_FORMAT if suffix in READABLE_SUFFIXES else RASTER_FORMAT
     try:
         with source.open("rb") as stream:
-            return format_of_content(stream.read(64)) is not None
+            content = format_of_content(stream.read(64))
     except OSError:
-        return True
+        return FALLBACK_FORMAT
+    if content is None:
+        return RASTER_FORMAT
+    return content if content in FORMATS else FALLBACK_FORMAT
 
 
 def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:

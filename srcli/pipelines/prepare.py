@@ -12,6 +12,7 @@ from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize
 from srcli.inference.edges import make_work
 from srcli.inference.memory import ArraySink, ArraySource
+from srcli.ports.values import are_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def _normalise(prepared: Prepared) -> tuple[Prepared, tuple[str, ...]]:
     warnings = [] if holes is None else ["pixels that are not finite stay so"]
     values = pixels[finite] if holes is not None else pixels
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    if low >= 0.0 and high <= 1.0:
+    if are_units(low, high):
         low, high = 0.0, 1.0
     else:
         warnings.append(f"float values {low:g}..{high:g} are taken as black..white")

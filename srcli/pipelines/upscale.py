@@ -87,7 +87,18 @@ def _upscale(todo: Sequence[Item], options: UpscaleOptions, reporter: Reporter) 
             (rasters if goes_by_rasters(item, options) else photographs).append(item)
         except PictureError as error:
             reporter.fail(item, error)
+    _tell_unmeant(photographs, options, reporter)
     if photographs:
         PhotographRun(pool, tiling, options, reporter).upscale(photographs)
     if rasters:
         RasterRun(pool, tiling, options, reporter).upscale(rasters)
+
+
+def _tell_unmeant(photographs: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
+    names = ", ".join(options.raster.asked_for)
+    if not names or not photographs:
+        return
+    who = "1 photograph is" if len(photographs) == 1 else f"{len(photographs)} photographs are"
+    reporter.progress.message(
+        f"{who} enlarged without {names}, which is for rasters; named one by one they are rasters"
+    )

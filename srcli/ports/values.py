@@ -14,7 +14,26 @@ class Values:
 
     dtype: np.dtype[Any]
     """Of the pixels, going in and coming out."""
-    low: float
-    """What the network sees as 0."""
-    high: float
-    """What the network sees as 1; above ``low``."""
+    low: float | tuple[float, ...]
+    """What the network sees as 0: one number for all bands, or one for each."""
+    high: float | tuple[float, ...]
+    """What the network sees as 1, likewise; above ``low``."""
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """(low, high) of each band, or one pair for all."""
+        lows = self.low if isinstance(self.low, tuple) else (self.low,)
+        highs = self.high if isinstance(self.high, tuple) else (self.high,)
+        return tuple(zip(lows, highs, strict=True))
+
+
+_LEAST_USED = 0.25
+
+
+def are_units(low: float, high: float) -> bool:
+    """Whether floats from ``low`` to ``high`` look as if 0 were black and 1 white.
+
+    They lie between both and use a good part of it, or are 0 all over; fractions of a thousandth
+    are quantities of their own, which a network that sees 0 to 1 would bury under its errors.
+    """
+    return low >= 0 and (high == 0 or _LEAST_USED <= high <= 1)

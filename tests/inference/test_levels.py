@@ -130,3 +130,24 @@ def test_what_needs_float64_is_not_computed_on_metal():
     assert Encoder(np.dtype(np.uint16)).place(metal) == cpu
     assert Encoder(np.dtype(np.float32)).place(metal) == metal
     assert Encoder(np.dtype(np.float32), values_of("float32", 0, 1)).place(metal) == cpu
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])
+def test_each_band_has_its_own_range(dtype):
+    pixels = np.random.default_rng(0).integers(10, 900, (2, 4, 5, 3)).astype(dtype)
+    values = values_of(dtype, (0.0, 50.5, 100.0), (1000.0, 60.5, 5000.0))
+    units, excess = normalise(pixels, values)
+    assert excess is not None
+    assert not excess[..., 0].any()
+    for band, (low, high) in enumerate(values.ranges):
+        alone, over = normalise(pixels[..., band], values_of(dtype, low, high))
+        np.testing.assert_allclose(units[..., band], alone, rtol=0, atol=1e-7)
+        expected = np.zeros_like(alone) if over is None else over
+        np.testing.assert_allclose(excess[..., band], expected, rtol=1e-6, atol=1e-7)
+    whole = (units + excess)[0].transpose(2, 0, 1)
+    np.testing.assert_allclose(
+        decode(dtype, values, whole), pixels[0].transpose(2, 0, 1), rtol=1e-6
+    )
+    assert not is_full_range(values)
+    with pytest.raises(ValueError, match="finite low below high"):
+        check_values(values_of(dtype, (0.0, 5.0), (1.0, 5.0)))

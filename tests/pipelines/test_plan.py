@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.pipelines.plan import Item, Naming, foresee, is_there, make_plan
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def picture(path: Path, size=(6, 5)) -> Path:
@@ -146,6 +143,9 @@ def test_sizes_that_a_format_cannot_hold_are_foreseen(tmp_path):
         ("noext", b"\0\1\2", "noext.tif"),
         ("photo", None, "photo.png"),
         ("photo.dat", None, "photo.png"),
+        ("ortho.dat", b"II*\0", "ortho.tif"),
+        ("photo.jpg_large", b"\xff\xd8\xff\xe0", "photo.jpg"),
+        ("moving", b"GIF89a", "moving.png"),
     ],
 )
 def test_files_of_unknown_suffixes_become_what_suits_their_content(
@@ -190,7 +190,7 @@ def test_a_suffix_cannot_lead_elsewhere(tmp_path, suffix):
         make_plan([source], tmp_path / "out", Naming(suffix=suffix))
 
 
-@pytest.mark.parametrize("name", ["b.gif", "b.HEIC", "b.ppm"])
+@pytest.mark.parametrize("name", ["b.gif", "b.HEIC", "b.ppm", "b.gpkg", "b.ZIP"])
 def test_formats_that_are_not_written_are_no_folders(tmp_path, name):
     source = picture(tmp_path / "a.png")
     with pytest.raises(UsageError, match="is not written here; give png"):
@@ -204,6 +204,12 @@ def test_pictures_that_are_replaced_are_told(tmp_path):
     assert [item.target for item in plan.items] == [source]
     assert any("1 picture is replaced" in note and "once only" in note for note in plan.notes)
     assert make_plan([source], tmp_path / "out", Naming(overwrite=True)).notes == ()
+
+
+@pytest.mark.parametrize("name", ["/vsizip/a.zip/a.tif", "https://example.org/a.tif"])
+def test_what_lies_on_no_disk_is_to_be_fetched_first(tmp_path, name):
+    with pytest.raises(UsageError, match="download or unpack it"):
+        make_plan([Path(name)], tmp_path / "out", Naming())
 
 
 def test_names_that_no_file_can_have_are_told(tmp_path):

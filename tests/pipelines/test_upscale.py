@@ -14,6 +14,7 @@ from srcli.errors import UsageError
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.engines import EngineOptions
 from srcli.pipelines.plan import Naming
+from srcli.pipelines.rasters.options import RasterOptions
 from srcli.pipelines.upscale import upscale_files
 from srcli.pipelines.upscale_options import UpscaleOptions
 from srcli.ports.engine import OutOfMemory
@@ -88,6 +89,18 @@ def test_progress_and_reports_add_up(folder, tmp_path):
     assert summary.megapixels == pytest.approx(4 * (70 * 90 + 50 * 60 + 40 * 30 + 40 * 30) / 1e6)
     with Image.open(tmp_path / "out/b.png") as deep:
         assert deep.mode.startswith("I;16")
+
+
+def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(folder, tmp_path):
+    progress = Recorder()
+    asked = replace(OPTIONS, raster=RasterOptions(nodata=0, overviews=True))
+    summary = upscale_files([folder], tmp_path / "out", asked, progress=progress)
+    assert summary.exit_code == 0
+    plain = upscale_files([folder], tmp_path / "plain", OPTIONS)
+    for one, other in zip(summary.files, plain.files, strict=True):
+        assert one.target.read_bytes() == other.target.read_bytes()
+    (told,) = progress.lines
+    assert told.startswith("4 photographs are enlarged without --nodata, --overviews")
 
 
 @pytest.mark.parametrize("batch", [None, 1, 7])

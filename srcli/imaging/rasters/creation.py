@@ -22,6 +22,7 @@ _WHOLE_UNIT = 16  # sides of tiles are multiples of it
 _KEPT = frozenset({"LZW", "ZSTD", "LZMA", "LERC", "LERC_DEFLATE", "LERC_ZSTD"})
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 _BIG = frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"})
+_ROUNDING = frozenset({"MAX_Z_ERROR", "DISCARD_LSB"})  # unless 0
 _NO = frozenset({"NO", "FALSE", "OFF", "0"})
 # What --co may say of how GDAL itself goes about writing, which means nothing here.
 _MEANINGLESS = frozenset({"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"})
@@ -175,11 +176,12 @@ def copy_options(
     return {**ours, **wanted}
 
 
-def is_lossy(options: OutputOptions) -> bool:
+def is_lossy(options: OutputOptions, dtype: str) -> bool:
     """Whether values may change on their way into the file.
 
     Args:
         options: What the user wants.
+        dtype: Of the output.
     """
     wanted = _upper(options.creation)
     if options.format != "tif":
@@ -187,7 +189,29 @@ def is_lossy(options: OutputOptions) -> bool:
     kind = wanted.get("COMPRESS", "").upper()
     lossless = wanted.get("WEBP_LOSSLESS", "NO") if not options.cog else "NO"
     quality = wanted.get("QUALITY", "")
-    return kind == "JPEG" or (kind == "WEBP" and is_no(lossless) and quality != "100")
+    rounded = _ROUNDING & {name for name, value in wanted.items() if not _is_zero(value)}
+    rounded -= set() if kind.startswith("LERC") else {"MAX_Z_ERROR"}
+    short = dtype.startswith("float") and "NBITS" in wanted
+    return (
+        kind == "JPEG"
+        or (kind == "WEBP" and is_no(lossless) and quality != "100")
+        or (kind == "JXL" and is_no(wanted.get("JXL_LOSSLESS", "YES")))
+        or bool(rounded)
+        or short
+    )
+
+
+def cut_values(options: OutputOptions, dtype: str) -> int | None:
+    """The largest value that is kept where fewer bits than the dtype's are wanted; else None.
+
+    Args:
+        options: What the user wants.
+        dtype: Of the output.
+    """
+    bits = _upper(options.creation).get("NBITS", "")
+    if options.format != "tif" or not dtype.startswith("uint") or not bits.isdecimal():
+        return None
+    return 2 ** int(bits) - 1 if int(bits) < int(dtype.removeprefix("uint")) else None
 
 
 def has_overviews(options: OutputOptions) -> bool:
@@ -208,6 +232,10 @@ def is_no(value: str) -> bool:
         value: As GDAL reads it: ``"NO"``, ``"off"`` ...
     """
     return value.upper() in _NO
+
+
+def _is_zero(value: str) -> bool:
+    return set(value) <= set("0., ")  # DISCARD_LSB names a number for each band
 
 
 def _checked(creation: Mapping[str, str]) -> dict[str, str]:

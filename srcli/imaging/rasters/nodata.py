@@ -40,6 +40,8 @@ def is_nodata(pixels: Array, nodata: float) -> Bools:
 def beside(dtype: np.dtype[Any], nodata: float) -> float:
     """The value next to nodata that no reader takes for it, towards the middle of the dtype.
 
+    From 0 it goes up: values that count something are never below.
+
     Args:
         dtype: Real.
         nodata: A finite value that it holds.
@@ -47,7 +49,7 @@ def beside(dtype: np.dtype[Any], nodata: float) -> float:
     if dtype.kind != "f":
         limits = np.iinfo(dtype)
         middle = (int(limits.min) + int(limits.max)) / 2
-        return nodata + 1 if nodata < middle else nodata - 1
+        return nodata + 1 if nodata < middle or nodata == 0 else nodata - 1
     low, high = _around(dtype, nodata)
     inner, towards = (high, np.inf) if nodata <= 0 else (low, -np.inf)
     return float(np.nextafter(dtype.type(inner), dtype.type(towards)))

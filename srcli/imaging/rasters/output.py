@@ -108,7 +108,12 @@ def make_output(
     fmt = creation.check_format(info.path, options, shape)
     mask = info.mask in ("dataset", "band") and not layout.has_alpha
     nodata = layout.nodata
-    if nodata is not None and not layout.has_alpha and creation.is_lossy(options):
+    if nodata is not None:
+        notes += _shared(info, layout, nodata)
+    largest = creation.cut_values(options, layout.dtype)
+    if largest is not None:
+        notes.append(f"NBITS holds values up to {largest:,}: larger ones are cut")
+    if nodata is not None and not layout.has_alpha and creation.is_lossy(options, layout.dtype):
         notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
         mask, nodata = True, None
     if info.mask == "band" and mask and nodata is None and not layout.dtype.startswith("float"):
@@ -191,6 +196,19 @@ def _bands(info: RasterInfo, layout: Layout) -> tuple[BandInfo, ...]:
     elif layout.has_alpha:
         bands.append(BandInfo(dtype=layout.dtype, interpretation="alpha"))
     return tuple(bands)
+
+
+def _shared(info: RasterInfo, layout: Layout, nodata: float) -> list[str]:
+    """What becomes of bands that had another nodata value than the file will have, or none."""
+    # as text, because NaN differs from itself
+    others = [str(b) for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
+    if not others:
+        return []
+    return [
+        f"one nodata value is kept: {nodata:g} stands for no data in band"
+        f"{'s' * (len(others) > 1)} {','.join(others)} too; values of {nodata:g} there are moved "
+        "to the one beside it"
+    ]
 
 
 def _named(band: BandInfo, interpretation: str) -> BandInfo:

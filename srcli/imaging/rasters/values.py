@@ -1,8 +1,9 @@
-"""Which values of a raster a network sees as black and white: the same ones for the whole file."""
+"""Which values of a raster a network sees as black and white: the same for all of its tiles."""
 
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from srcli.errors import UsageError
 from srcli.imaging.rasters.decoding import Decoder
 from srcli.imaging.rasters.sampling import places
-from srcli.ports.values import Values
+from srcli.ports.values import Values, are_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from srcli.ports.image import Window
 
     Array = NDArray[Any]
+    Ends = tuple[float, float]
 
 MOST_SAMPLES = 2**22
 """Values that are looked at, of all bands together."""
@@ -31,14 +33,19 @@ _FEW_BLOCKS, _MANY_BLOCKS = 256, 2048
 # leaves most of the outliers to it, at little cost in contrast.
 _OUTLIERS = 0.1
 _MARGIN = 0.1
+_EVEN = 1e-6
+"""Width of the range of floats that are all equal, as a part of their value."""
+_SHOWN = 4  # groups of bands whose ranges are told
 
 
 def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> tuple[Values, str]:
     """Choose the values that become 0 and 1 for the network.
 
     ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats that lie there already, and else the range
-    of nearly all valid pixels. It looks at the whole window if that is small, at overviews of
-    large files, at blocks spread over those that have none; the same ones each time.
+    of nearly all valid pixels: of red, green and blue together, of every other band alone, for a
+    height in metres beside an index of -1 to 1 must not rule it. It looks at the whole window if
+    that is small, at overviews of large files, at blocks spread over those that have none; the same
+    ones each time.
 
     Args:
         info: The file.
@@ -61,13 +68,28 @@ def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> 
     low, high = (0.0, 1.0) if dtype.kind == "f" else _limits(dtype)
     if spec == "dtype" or dtype == np.uint8:
         return Values(dtype=dtype, low=low, high=high), ""
-    samples = _samples(info, layout, window)
-    why = "found from the pixels" if samples.size else "no valid pixel was found"
-    if samples.size and (dtype.kind != "f" or samples.min() < 0 or samples.max() > 1):
-        low, high = _range(samples)
-    first, last = _texts(low, high)
-    words = f"values {first} to {last} are black to white ({why}); --range changes that"
-    return Values(dtype=dtype, low=low, high=high), words
+    found = _samples(info, layout, window)
+    why = "found from the pixels" if any(map(len, found)) else "no valid pixel was found"
+    ranges = [_range(samples) if samples.size else (low, high) for samples in found]
+    told = f"({why}); --range changes that"
+    if len(set(ranges)) == 1:
+        (low, high), words = ranges[0], _words(*ranges[0])
+        return Values(dtype=dtype, low=low, high=high), f"values {words} are black to white {told}"
+    bands = [",".join(str(layout.bands[place]) for place in group) for group in layout.groups]
+    texts = [f"{band}: {_words(*ends)}" for band, ends in zip(bands, ranges, strict=True)]
+    more = [f"{len(texts) - _SHOWN} more"] if len(texts) > _SHOWN else []
+    words = f"of bands {'; '.join(texts[:_SHOWN] + more)} are black to white {told}"
+    by_place = dict(chain.from_iterable(map(_each, layout.groups, ranges)))
+    lows, highs = zip(*(by_place[place] for place in range(layout.channels)), strict=True)
+    return Values(dtype=dtype, low=lows, high=highs), f"values {words}"
+
+
+def _each(group: tuple[int, ...], ends: tuple[float, float]) -> list[tuple[int, Ends]]:
+    return [(place, ends) for place in group]
+
+
+def _words(low: float, high: float) -> str:
+    return " to ".join(_texts(low, high))
 
 
 def _texts(low: float, high: float) -> tuple[str, str]:
@@ -100,20 +122,22 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
     return float(limits.min), float(limits.max)
 
 
-def _samples(info: RasterInfo, layout: Layout, window: Window) -> Array:
-    """Valid values of all colour bands."""
+def _samples(info: RasterInfo, layout: Layout, window: Window) -> list[Array]:
+    """Valid values of each group of bands."""
     decoder = Decoder(info, layout)
+    samples: list[Array] = []
     try:
-        samples = np.empty(0, layout.dtype)
         for blocks in (_FEW_BLOCKS, _MANY_BLOCKS):
             most = MOST_SAMPLES // layout.channels
-            found = []
+            found: list[list[Array]] = [[] for _ in layout.groups]
             for place, shape in places(info, window, pixels=most, blocks=blocks):
                 piece = decoder.interpret(*decoder.load(place, shape))
                 valid = np.True_ if piece.valid is None else piece.valid
-                found.append(piece.pixels[np.broadcast_to(valid, piece.pixels.shape)])
-            samples = np.concatenate(found)
-            if samples.size >= _ENOUGH:
+                valid = np.broadcast_to(valid, piece.pixels.shape)
+                for kept, group in zip(found, layout.groups, strict=True):
+                    kept.append(piece.pixels[:, :, group][valid[:, :, group]])
+            samples = [np.concatenate(kept) for kept in found]
+            if min(map(len, samples)) >= _ENOUGH // layout.channels:
                 break
     finally:
         decoder.close()
@@ -123,6 +147,8 @@ def _samples(info: RasterInfo, layout: Layout, window: Window) -> Array:
 def _range(samples: Array) -> tuple[float, float]:
     """The range of nearly all samples, a little wider; never empty, never beyond the samples."""
     whole = samples.dtype.kind != "f"
+    if not whole and are_units(float(samples.min()), float(samples.max())):
+        return 0.0, 1.0
     ends = np.array([samples.min(), samples.max()], np.float64)
     # quarters keep differences of the largest floats finite
     bottom, top = ends.clip(-np.finfo(np.float64).max / 4, np.finfo(np.float64).max / 4)
@@ -133,7 +159,8 @@ def _range(samples: Array) -> tuple[float, float]:
     if not low < high:  # nearly all pixels are equal
         low, high = bottom, top
     if not low < high:  # all are
-        high = low + max(1.0, abs(low))
+        # narrow, so that what the network adds to an even picture is nothing
+        high = low + (1.0 if whole else max(abs(low), 1.0) * _EVEN)
     if whole:
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high)

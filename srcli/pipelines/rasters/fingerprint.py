@@ -40,7 +40,7 @@ def fingerprint(
         "tta": engine.tta,
         "bands": [*job.layout.bands, job.layout.alpha],
         "rgb": [list(group) for group in job.layout.groups],
-        "range": [job.values.low, job.values.high, str(job.values.dtype)],
+        "range": [job.values.ranges, str(job.values.dtype)],
         "nodata": str([band.nodata for band in job.info.bands]),
         "part": [part.left, part.top, part.width, part.height],
         "output": [job.item.format, dict(asked.creation), asked.overviews, asked.cog],

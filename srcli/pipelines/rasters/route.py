@@ -22,6 +22,7 @@ def goes_by_rasters(item: Item, options: UpscaleOptions) -> bool:
 
     That is so for everything with a place on the map and for what photographs cannot be (see
     ``raster_reason``), where options of rasters are given, and for pictures that are too large.
+    Such options mean the TIFFs of a folder, and not the other pictures that lie there, too.
     A picture that EXIF turns is always a photograph: windows on disk cannot be turned.
 
     Args:
@@ -36,6 +37,8 @@ def goes_by_rasters(item: Item, options: UpscaleOptions) -> bool:
     asked = bool(options.raster.asked_for)
     try:
         header = read_header(item.source)
+        if item.walked and (header.format != "tif" or header.orientation != 1):
+            asked = False
     except LargePictureError:
         return True
     except PictureError:

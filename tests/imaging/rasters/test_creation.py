@@ -13,6 +13,7 @@ from srcli.imaging.rasters.creation import (
     Shape,
     check_format,
     copy_options,
+    cut_values,
     has_overviews,
     is_lossy,
     is_no,
@@ -190,10 +191,38 @@ def test_smaller_copies_are_built_where_they_are_wanted(options, wanted):
 
 def test_deflate_and_lzw_keep_values_and_jpeg_does_not():
     kinds = {
-        kind: is_lossy(OutputOptions(creation={"COMPRESS": kind}))
+        kind: is_lossy(OutputOptions(creation={"COMPRESS": kind}), "uint8")
         for kind in ("DEFLATE", "LZW", "JPEG", "WEBP")
     }
     assert kinds == {"DEFLATE": False, "LZW": False, "JPEG": True, "WEBP": True}
+
+
+@pytest.mark.parametrize(
+    ("creation", "dtype", "wanted"),
+    [
+        ({"NBITS": "16"}, "float32", True),
+        ({"NBITS": "12"}, "uint16", False),
+        ({"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": "5"}, "uint8", True),
+        ({"COMPRESS": "LERC", "MAX_Z_ERROR": "0.0"}, "uint8", False),
+        ({"COMPRESS": "DEFLATE", "MAX_Z_ERROR": "5"}, "uint8", False),
+        ({"DISCARD_LSB": "2,2,2"}, "uint8", True),
+        ({"DISCARD_LSB": "0"}, "uint8", False),
+        ({"COMPRESS": "JXL"}, "uint8", False),
+        ({"COMPRESS": "JXL", "JXL_LOSSLESS": "NO"}, "uint8", True),
+    ],
+)
+@pytest.mark.parametrize("cog", [False, True])
+def test_options_that_round_values_are_lossy(creation, dtype, wanted, cog):
+    assert is_lossy(OutputOptions(creation=creation, cog=cog), dtype) is wanted
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype", "largest"),
+    [("4", "uint8", 15), ("12", "uint16", 4095), ("16", "uint16", None), ("12", "int16", None)],
+)
+def test_fewer_bits_cut_values(bits, dtype, largest):
+    assert cut_values(OutputOptions(creation={"nbits": bits}), dtype) == largest
+    assert cut_values(OutputOptions(), dtype) is None
 
 
 def test_one_word_for_all_resampling_of_a_cog_is_heard():

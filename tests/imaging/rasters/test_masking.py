@@ -156,7 +156,7 @@ def test_palettes_with_nodata_get_alpha(save, noise, send):
     path = save(
         "a.tif",
         indices,
-        then=lambda file: file.write_colormap(1, {0: (9, 9, 9, 255)}),
+        then=lambda file: file.write_colormap(1, {0: (9, 8, 7, 255)}),
         photometric="palette",
         nodata=2,
     )

@@ -120,6 +120,32 @@ def test_a_mask_is_kept_in_a_tif_and_is_alpha_in_a_png(save):
     assert plan(path, format="jpg").mask
 
 
+def test_rounded_values_and_nodata_need_a_mask(save):
+    path = save("a.tif", PIXELS.astype(np.float32), nodata=-9999)
+    assert (plan(path).nodata, plan(path).mask) == (-9999, False)
+    rounded = plan(path, creation={"NBITS": "16"})
+    assert (rounded.nodata, rounded.mask) == (None, True)
+    assert any("becomes a mask" in note for note in rounded.notes)
+
+
+def test_fewer_bits_are_told(save):
+    notes = plan(save("a.tif", PIXELS), creation={"NBITS": "4"}).notes
+    assert any("up to 15" in note for note in notes)
+    assert plan(save("a.tif", PIXELS)).notes == ()
+
+
+def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
+    save("a.tif", PIXELS)
+    source = "<SimpleSource><SourceFilename relativeToVRT='1'>a.tif</SourceFilename></SimpleSource>"
+    bands = [("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (0, 0, 7)]
+    path = save_vrt("a.vrt", 40, 30, [*bands, ("Byte", source)])
+    (note,) = [note for note in plan(path).notes if "nodata" in note]
+    assert "bands 3,4 too; values of 0 there" in note
+    assert not any("nodata" in note for note in plan(path, bands=(1, 2)).notes)
+    nan = save("b.tif", PIXELS.astype(np.float32), nodata=np.nan)
+    assert plan(nan).notes == ()
+
+
 def test_a_jpeg_without_its_alpha_says_so(save):
     pixels = np.zeros((30, 40, 4), np.uint8)
     out = plan(save("a.tif", pixels, photometric="RGB", alpha="yes"), format="jpg")

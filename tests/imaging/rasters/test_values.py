@@ -194,3 +194,46 @@ def test_both_ends_are_told_apart(save, low, high, words):
     pixels = np.repeat(np.array([[low], [high]]), 90, axis=1)
     _, told = find(save("a.tif", pixels))
     assert words in told
+
+
+def test_bands_that_go_alone_have_ranges_of_their_own(save):
+    rng = np.random.default_rng(0)
+    height = rng.uniform(30, 2970, (60, 70))
+    index = rng.uniform(-0.98, 0.98, (60, 70))
+    path = save("a.tif", np.stack([height, index], axis=2).astype(np.float32))
+    values, words = find(path)
+    assert values.ranges[0] == pytest.approx((30, 2970), abs=5)
+    assert values.ranges[1] == pytest.approx((-0.98, 0.98), abs=0.01)
+    assert words.startswith("values of bands 1: 3")
+    assert "; 2: -0.9" in words
+    turned, _ = find(path, bands=(2, 1))
+    assert turned.ranges == values.ranges[::-1]
+    assert find(path, "-1,3000")[0].ranges == ((-1, 3000),)
+
+
+def test_colours_share_their_range_beside_others(save):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, [[[300, 800, 500, 9000]]], (60, 70, 4)).astype(np.uint16)
+    values, words = find(save("a.tif", pixels))
+    assert values.ranges[0] == values.ranges[1] == values.ranges[2]
+    assert values.ranges[0][1] == pytest.approx(799, abs=5)
+    assert values.ranges[3][1] == pytest.approx(8990, abs=20)
+    assert "1,2,3: 0 to " in words
+
+
+@pytest.mark.parametrize("most", [2e-4, 0.2])
+def test_small_fractions_have_their_own_range(save, most):
+    pixels = (np.random.default_rng(0).random((40, 50)) * most).astype(np.float32)
+    values, words = find(save("a.tif", pixels))
+    assert values.high == pytest.approx(most, rel=0.01)
+    assert "found from the pixels" in words
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "width"),
+    [("uint16", 30000, 1), ("float32", 2000.0, 2e-3), ("float64", 0, 1)],
+)
+def test_the_range_of_an_even_picture_is_narrow(save, dtype, value, width):
+    values, _ = find(save("a.tif", np.full((30, 20), value, dtype)))
+    assert values.low == value
+    assert values.high - values.low == pytest.approx(width)

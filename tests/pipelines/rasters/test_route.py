@@ -89,6 +89,27 @@ def test_what_is_no_picture_is_left_to_the_way_of_photographs(tmp_path, content)
     assert np.frombuffer(content, np.uint8).size == path.stat().st_size
 
 
+def test_options_of_rasters_leave_the_photographs_of_a_folder_alone(picture, astronaut):
+    asked = replace(OPTIONS, raster=RasterOptions(nodata=0))
+    assert goes_by_rasters(item(picture), asked)
+    assert not goes_by_rasters(replace(item(picture), walked=True), asked)
+    tiff = picture.with_suffix(".tif")
+    Image.fromarray(astronaut).save(tiff)
+    assert goes_by_rasters(replace(item(tiff), walked=True), asked)
+    picture.with_suffix(".pgw").write_text("1\n0\n0\n-1\n0\n0\n")
+    assert goes_by_rasters(replace(item(picture), walked=True), asked)
+
+
+def test_a_turned_photograph_of_a_folder_stays_one(tmp_path, astronaut):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("turned.jpg", "turned.tif"):
+        path = tmp_path / name
+        Image.fromarray(astronaut).save(path, exif=exif)
+        asked = replace(OPTIONS, raster=RasterOptions(overviews=True))
+        assert not goes_by_rasters(replace(item(path), walked=True), asked)
+
+
 def test_what_exif_turns_cannot_have_options_of_rasters(tmp_path, astronaut):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -103,6 +103,24 @@ def test_a_geotiff_keeps_its_place_and_its_nodata(srx_data, tmp_path):
     assert leftovers(report.target.parent) == []
 
 
+def test_a_height_does_not_spoil_the_index_beside_it(part, tmp_path):
+    colours = pixels_of(part(NAIP, 100, 100, 90, 70)).astype(np.float32)
+    height, index = colours[0] * 10, colours[3] / 128 - 1
+    source = tmp_path / "terrain.tif"
+    profile = {"driver": "GTiff", "width": 90, "height": 70, "count": 2, "dtype": "float32"}
+    with rasterio.open(source, "w", crs=32614, transform=Affine.scale(2), **profile) as out:
+        out.write(np.stack([height, index]))
+    options = replace(BICUBIC, model="rrlfn")
+    report = enlarge(source, tmp_path / "out", options)
+    assert report.state == "done", report.error
+    together = pixels_of(report.target)
+    for band, alone in enumerate((height, index), 1):
+        report = enlarge(source, tmp_path / f"out{band}", options, bands=(band,))
+        np.testing.assert_allclose(
+            together[band - 1], pixels_of(report.target)[0], atol=2e-4 * np.ptp(alone)
+        )
+
+
 def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(part, tmp_path):
     colours = part(NAIP, 100, 100, 90, 70)
     source = tmp_path / "scan.tif"
