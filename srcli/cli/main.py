@@ -109,7 +109,9 @@ def after_interrupt(words: Sequence[str]) -> str:
     """
     command = next((word for word in words if word in COMMANDS), "")
     if command == "upscale":
-        return f"; the same command {'begins anew' if '--overwrite' in words else 'goes on'}"
+        # the finished pictures of before look like those that this run has finished
+        anew = "begins photographs anew and " if "--overwrite" in words else ""
+        return f"; the same command {anew}goes on{' with rasters' * bool(anew)}"
     if command == "train" and not {"--show", "--dry-run"} & {*words}:
         with_resume = "" if "--resume" in words else " with --resume"
         return f"; the same command{with_resume} goes on"

@@ -30,6 +30,8 @@ def tell_outlook(inputs: Sequence[Path], output: Path, settings: UpscaleOptions)
         exists = is_there(item) and not settings.naming.overwrite
         what = "skip, exists" if exists else f"{outlook.width}x{outlook.height} {item.format}"
         click.echo(f"{item.source} -> {item.target} ({what})")
+        for remark in outlook.remarks:
+            click.echo(f"  {remark}")
         for warning in outlook.warnings:
             click.echo(f"  warning: {warning}")
         if not exists:

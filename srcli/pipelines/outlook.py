@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import SrxError
+from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.template import make_template
 from srcli.inference.edges import padded_grid
 from srcli.pipelines.engines import EnginePool, choose_tiling
@@ -77,14 +78,13 @@ def _foresee_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Outl
     make_template(item.target, job.output)  # options that GDAL refuses are refused here too
     grid = padded_grid(job.window.height, job.window.width, tiling)
     memory = plan_memory(job, grid, options.scale, options.raster.max_memory)
-    output = job.output
-    size = output.height * output.width * len(output.bands) * np.dtype(output.dtype).itemsize
     return Outlook(
-        height=output.height,
-        width=output.width,
-        bytes=size,
+        height=job.output.height,
+        width=job.output.width,
+        bytes=disk_needed(job.output),
         memory=memory.total - PROGRAM,
         warnings=(*job.notes, *([tight] if tight else [])),
+        remarks=(job.range_found,) if job.range_found else (),
     )
 
 

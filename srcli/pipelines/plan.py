@@ -79,10 +79,12 @@ class Outlook:
     """Of the output, in pixels."""
     width: int
     bytes: int
-    """Size of the output's pixels, not compressed."""
+    """What it takes on disk at most, without compression."""
     memory: int
     """Bytes that it takes while it is worked on, beside the program."""
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    """What was found out and decided, as it is said while it is worked on."""
 
 
 def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:

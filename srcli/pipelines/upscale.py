@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.disk import journal_name
 from srcli.pipelines.engines import EnginePool, choose_tiling
 from srcli.pipelines.photographs import PhotographRun
 from srcli.pipelines.plan import is_there, make_plan
@@ -63,6 +64,11 @@ def upscale_files(
         elif options.naming.overwrite or not is_there(item):
             todo.append(item)
         else:
+            if journal_name(item.target).exists():
+                reporter.progress.warn(
+                    f"{item.target}: an interrupted run with --overwrite has left work beside it; "
+                    "--overwrite goes on with it, --overwrite --no-resume begins anew"
+                )
             reporter.tell(FileReport(source=item.source, target=item.target, state="skipped"))
     try:
         if todo:

@@ -11,7 +11,10 @@ from srcli.cli import main
     ("words", "rest"),
     [
         (["upscale", "a.png", "out"], "; the same command goes on"),
-        (["upscale", "a.png", "out", "--overwrite"], "; the same command begins anew"),
+        (
+            ["upscale", "a.png", "out", "--overwrite"],
+            "; the same command begins photographs anew and goes on with rasters",
+        ),
         (["train", "g-idrn", "--out", "run"], "; the same command with --resume goes on"),
         (["train", "g-idrn", "--out", "run", "--resume"], "; the same command goes on"),
         (["train", "g-idrn", "--dry-run"], ""),

@@ -33,7 +33,11 @@ def test_sizes_come_true(srx_data, tmp_path, astronaut):
     for place, source in enumerate(sources):
         outlook = outlook_of(forecast, place)
         assert (outlook.height, outlook.width) == sizes[source]
-        assert outlook.bytes == outlook.height * outlook.width * 3
+        if place:  # tiles at the edges are as large as all others, and directories need room
+            whole = -(-outlook.height // 512) * -(-outlook.width // 512) * 512**2 * 3
+            assert whole < outlook.bytes < 1.002 * whole + 2**20
+        else:
+            assert outlook.bytes == outlook.height * outlook.width * 3
     again = foresee_files(sources, tmp_path / "out", OPTIONS)
     assert (again.seconds, again.memory) == (0, 0)  # all of it is there
 
@@ -42,7 +46,9 @@ def test_a_part_of_a_raster_counts_as_such(srx_data, tmp_path):
     source = srx_data / "geotiff" / "satellite_rgb_uint16_utm18.tif"
     options = replace(OPTIONS, raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,)))
     outlook = outlook_of(foresee_files([source], tmp_path / "out", options))
-    assert (outlook.height, outlook.width, outlook.bytes) == (80, 60, 80 * 60 * 2)
+    assert (outlook.height, outlook.width) == (80, 60)
+    assert 80 * 60 * 2 < outlook.bytes < 80 * 80 * 2 + 2**20 + 100
+    assert "are black to white" in outlook.remarks[0]
     whole = outlook_of(foresee_files([source], tmp_path / "out", OPTIONS))
     assert whole.memory > outlook.memory
     assert any("--rgb" in warning for warning in whole.warnings)

@@ -94,7 +94,9 @@ def check_format(path: Path, options: OutputOptions, shape: Shape) -> RasterForm
             "take --format tif"
         )
     if options.cog or options.overviews:
-        raise UsageError(f"--cog and --overviews are for --format tif, not {options.format}")
+        raise UsageError(
+            f"{path}: --cog and --overviews are for --format tif, not {options.format}"
+        )
     kinds = ("uint8",) if options.format == "jpg" else ("uint8", "uint16")
     # libpng and libjpeg refuse more
     side = 65_500 if options.format == "jpg" else 1_000_000

@@ -123,6 +123,8 @@ def look(path: Path) -> RasterInfo:
         notes = []
         if dataset.subdatasets:
             notes.append(f"holds {len(dataset.subdatasets)} pictures: only the first is used")
+        if dataset.tags(ns="GEOLOCATION"):
+            notes.append("arrays that tell its place are left out: warp it first, with gdalwarp")
         bands = tuple(_band(dataset, band, notes) for band in dataset.indexes)
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         points, points_crs = dataset.gcps

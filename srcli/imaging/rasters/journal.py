@@ -171,9 +171,14 @@ def difference(old: Mapping[str, object], new: Mapping[str, object]) -> str:
         new: Of this one.
     """
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    words = [f"{key} was {_short(old.get(key))}, is {_short(new.get(key))}" for key in keys]
+    words = [_change(key, _short(old.get(key)), _short(new.get(key))) for key in keys]
     more = len(words) - _SHOWN_KEYS
     return "; ".join(words[:_SHOWN_KEYS] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _change(key: str, old: str, new: str) -> str:
+    # long values, such as all that is known of the input, may differ behind what is shown
+    return f"{key} was {old}, is {new}" if old != new else f"{key} has changed"
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def choose_layout(
     chosen, notes = _colours(info, kept, rgb)
     places = tuple(kept.index(band) for band in chosen)
     names = [info.bands[band - 1].interpretation for band in kept]
-    if rgb is not None:
+    if places and (rgb is not None or (bands is not None and notes)):
+        # a composite that the user put together (4,3,2) is to be shown as it was enlarged
         names = _renamed(names, places)
     return Layout(
         bands=kept,

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.template import Template
 
 
+_PART_BYTES = 2**24
+"""Of a file, read at a time."""
+
+
 @dataclass(kw_only=True, eq=False)
 class Earlier:
     """Where to go on."""
@@ -101,14 +105,23 @@ def remove_all(target: Path) -> None:
 
 
 def _check_blocks(stream: IO[bytes], record: Record) -> bool:
-    """Drop chunks that are in the journal, but not whole in the file; whether there were any."""
-    length, known = stream.seek(0, 2), len(record.chunks)
-    while record.chunks:
-        last = record.chunks[-1]
-        start = record.chunks[-2].end if len(record.chunks) > 1 else container.START
-        if last.end <= length:
-            stream.seek(start)
-            if zlib.crc32(stream.read(last.end - start)) == last.checksum:
-                break
-        record.chunks.pop()
-    return len(record.chunks) < known
+    """Keep the chunks up to the first that is not whole in the file; whether there was one.
+
+    All are read again: that takes far less time than they took, and a disk that lost one of them
+    would be found out by nobody else.
+    """
+    length, start = stream.seek(0, 2), container.START
+    for number, chunk in enumerate(record.chunks):
+        if chunk.end > length or _checksum(stream, start, chunk.end) != chunk.checksum:
+            del record.chunks[number:]
+            return True
+        start = chunk.end
+    return False
+
+
+def _checksum(stream: IO[bytes], start: int, end: int) -> int:
+    stream.seek(start)
+    found = 0
+    for at in range(start, end, _PART_BYTES):
+        found = zlib.crc32(stream.read(min(_PART_BYTES, end - at)), found)
+    return found

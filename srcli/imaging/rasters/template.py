@@ -126,7 +126,9 @@ def _strict(target: Path, output: OutputProfile) -> Iterator[None]:
         logger.removeFilter(listener)
     if listener.complaints:
         page = f"gdal.org/drivers/raster/{'gtiff' if driver == 'GeoTIFF' else driver.lower()}.html"
-        raise UsageError(f"--co: GDAL says: {listener.complaints[0]}; {page} lists what there is")
+        raise UsageError(
+            f"{target}: --co: GDAL says: {listener.complaints[0]}; {page} lists what there is"
+        )
     if failure:
         raise PictureError(f"{target}: GDAL cannot write such a {driver} ({failure}); change --co")
 

@@ -169,8 +169,11 @@ class RasterWriter:
             self._close()
 
     def suspend(self) -> None:
-        """Stop, and keep what is done for a later ``begin``; never fails."""
+        """Stop, and keep what is done for a later ``begin``, if anything is; never fails."""
         try:
+            if not self._earlier.chunks and not self._earlier.in_place:
+                with suppress(OSError):
+                    remove_all(self._target)
             # a chunk that was begun lies behind those that are noted, and is cut off next time
             if not self._stream.closed:
                 with suppress(PictureError), explained(self._target):

@@ -67,8 +67,8 @@ def plan_memory(job: RasterJob, grid: Grid, scale: int, limit: int | None) -> Me
     spare = limit - needed.total
     if spare < 0:
         raise UsageError(
-            f"{job.item.source}: takes about {needed.total / (1 << 30):.1f} GiB, "
-            f"more than --max-memory; allow more, take a part (--srcwin) or a smaller --tile"
+            f"{job.item.source}: takes about {needed.total >> 20:,} MiB, more than --max-memory "
+            f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
         )
     return Memory(
         band=band,

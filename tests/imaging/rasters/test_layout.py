@@ -76,6 +76,17 @@ def test_chosen_bands_keep_the_order_given(info_of):
     assert choose_layout(info, bands=(5, 4)).bands == (4,)
 
 
+def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
+    info = info_of("blue", "green", "red", "undefined")
+    layout = choose_layout(info, bands=(4, 3, 2))
+    assert layout.groups == ((0, 1, 2),)
+    assert layout.interpretations == ("red", "green", "blue")
+    assert "bands 4,3,2 are taken for red, green, blue" in layout.notes[0]
+    further = choose_layout(info, bands=(4, 3, 2, 1))  # has all three colours: they are meant
+    assert further.groups == ((0,), (1, 2, 3))
+    assert further.interpretations == ("undefined", "red", "green", "blue")
+
+
 def test_the_user_names_the_three(info_of):
     info = info_of("red", "green", "blue", "nir", "undefined")
     layout = choose_layout(info, rgb=(4, 1, 2))

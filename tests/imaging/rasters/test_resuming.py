@@ -72,9 +72,10 @@ def test_what_lies_behind_the_last_chunk_is_cut_off(left, begin):
         (lambda data: data[:-1], CHUNK),
         (lambda data: data[:-9] + b"?" + data[-8:], CHUNK),
         (lambda data: data[:20], 0),
+        (lambda data: data[:30] + bytes(9) + data[39:], 0),
         (lambda data: b"", 0),
     ],
-    ids=["short", "changed", "nearly empty", "empty"],
+    ids=["short", "changed", "nearly empty", "changed early", "empty"],
 )
 def test_chunks_that_are_not_whole_are_done_again(left, begin, damage, row):
     part, _ = left
@@ -100,8 +101,9 @@ def test_another_model_starts_over_and_says_so(left, begin):
     writer = begin({**MARK, "model": "b"})
     assert writer.first_row == 0
     assert writer.notes == ("earlier work on out.tif is not continued: model was a, is b",)
-    writer.suspend()
     assert len(left[0].read_bytes()) == 16
+    writer.suspend()
+    assert not any(path.exists() for path in left)  # nothing was done that could go on
 
 
 def test_another_layout_of_the_file_starts_over_and_says_so(left, begin):

@@ -59,7 +59,7 @@ def test_a_limit_shrinks_what_may_shrink_and_else_is_refused(plan):
     assert tight.reading >= SMALLEST <= tight.waiting
     roomy = plan(4000, 1000, limit=1 << 40)
     assert roomy == free
-    with pytest.raises(UsageError, match=r"4000x1000.tif: takes about [0-9.]+ GiB, .*--srcwin"):
+    with pytest.raises(UsageError, match=r"4000x1000.tif: takes about [0-9,]+ MiB, .*--srcwin"):
         plan(4000, 1000, limit=least - 1)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
@@ -34,6 +35,9 @@ class Notes(NoProgress):
         self.messages: list[str] = []
 
     def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def warn(self, text: str) -> None:
         self.messages.append(text)
 
 
@@ -485,11 +489,26 @@ def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monk
         file.write(255 - file.read())
     notes = Notes()
     upscale_files([top], tmp_path / "out", BICUBIC, progress=notes)
-    assert any("input was" in message for message in notes.messages)
+    assert any("input has changed" in message for message in notes.messages)
     enlarge(top, tmp_path / "again")
     np.testing.assert_array_equal(
         pixels_of(tmp_path / "out" / "top.tif"), pixels_of(tmp_path / "again" / "top.tif")
     )
+
+
+def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypatch):
+    source = part(NAIP, 0, 0, 120, 140)
+    assert enlarge(source, tmp_path / "out").state == "done"
+    with monkeypatch.context() as patch:
+        patch.setattr(RasterWriter, "finish", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            enlarge(source, tmp_path / "out", replace(BICUBIC, naming=Naming(overwrite=True)))
+    notes = Notes()
+    (report,) = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes).files
+    assert report.state == "skipped"
+    assert any("has left work beside it; --overwrite goes on" in text for text in notes.messages)
+    assert enlarge(source, tmp_path / "out", replace(BICUBIC, naming=Naming(overwrite=True)))
+    assert leftovers(tmp_path / "out") == []
 
 
 def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
