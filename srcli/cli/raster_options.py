@@ -156,8 +156,8 @@ _OPTIONS = (
         type=Range(),
         default="auto",
         show_default=True,
-        help="Rasters: which values are black and white, in the whole file; auto: found for RGB together "
-        "and for every other band.",
+        help="Rasters: which values are black and white, in the whole file; auto: found for RGB "
+        "together and for every other band.",
     ),
     click.option(
         "--nodata",
