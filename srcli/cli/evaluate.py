@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.options import (
-    check_targets,
     device,
     precision,
     several_models,
@@ -92,7 +91,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "--bootstrap",
     "resamples",
     type=int,
-    default=2000,
+    default=10_000,
     show_default=True,
     help="Resamples for the 95 % intervals of differences; 0 for none.",
 )
@@ -123,8 +122,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.evaluation.run import evaluate
     from srcli.pipelines.evaluation.watching import CropCollector, PictureSaver
 
-    targets = table_targets(given)
-    check_targets({"--html": given["html"]})
+    targets = table_targets(given, **{"--html": given["html"]})
     crops = CropCollector()
     watchers: list[Watcher] = [crops] if given["html"] else []
     if given["save_images"]:
@@ -146,10 +144,10 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
 
         show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
     _write(result, targets)
-    if given["html"]:
+    if targets["--html"]:
         from srcli.pipelines.evaluation.html.page import html_page
 
-        write_text(str(given["html"]), html_page(result, crops.comparisons))
+        write_text(str(targets["--html"]), html_page(result, crops.comparisons))
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
 
 
@@ -159,7 +157,11 @@ def _models(given: dict[str, Any]) -> list[str]:
         raise UsageError(f"--sr {missing[0]}: no such folder")
     if given["sr"] and not given["datasets"]:
         raise UsageError("--sr: give the HR pictures too, by --hr DIR or --data NAME")
-    return [*given["models"], *map(str, given["sr"])] or ["g-idrn"]
+    from srcli.models import MODELS
+
+    # a folder that is called as a model is stays a folder
+    folders = [str(f.resolve() if str(f) in MODELS else f) for f in given["sr"]]
+    return [*given["models"], *folders] or ["g-idrn"]
 
 
 def _options(given: dict[str, Any]) -> EvalOptions:

@@ -124,13 +124,18 @@ def written_tables(command: Command) -> Command:
     return json_output(command)
 
 
-def table_targets(given: Mapping[str, Any]) -> dict[str, str | None]:
+def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict[str, str | None]:
     """Files of ``written_tables`` by option, checked.
 
+    Args:
+        given: All options.
+        others: Further files by option.
+
     Raises:
-        UsageError: If one cannot be written, or two go to standard output.
+        UsageError: If one cannot be written, or two are the same.
     """
     found = {f"--{name}": given[f"{name}_file"] for name in ("json", "csv", "markdown")}
+    found |= {option: None if file is None else str(file) for option, file in others.items()}
     check_targets(found)
     return found
 
@@ -142,14 +147,21 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
         targets: What options such as ``--json`` were given, by option; None where they were not.
 
     Raises:
-        UsageError: If one cannot be written, or two go to standard output.
+        UsageError: If one cannot be written, or two are the same.
     """
     given = {option: str(target) for option, target in targets.items() if target}
     if list(given.values()).count("-") > 1:
         raise UsageError(f"only one of {', '.join(targets)} can go to standard output")
+    takers: dict[Path, str] = {}
     for option, target in given.items():
-        if target != "-" and (reason := _obstacle(Path(target))):
+        if target == "-":
+            continue
+        if reason := _obstacle(Path(target)):
             raise UsageError(f"{option} {target}: cannot be written, {reason}")
+        other = takers.setdefault(Path(os.path.realpath(target)), option)
+        # pipes and devices may take one text after the other
+        if other != option and is_replaceable(Path(target)):
+            raise UsageError(f"{other} and {option} are both {target}; give two files")
 
 
 def _obstacle(file: Path) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from srcli.errors import ModelError
 from srcli.files import write_whole
 from srcli.models import MODELS, build_network, entry_of, find_entry
+from srcli.models.recognising import recognise
 
 FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
@@ -118,6 +119,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo | None]:
 def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
     if "srx_format" not in metadata:
         return None
+    if metadata["srx_format"] != FORMAT:
+        raise ModelError(
+            f"{path}: written by a newer srx (format {metadata['srx_format']}); update srx"
+        )
     known = {"srx_format", "model", "scale", "network"}
     try:
         network = json.loads(metadata["network"])
@@ -212,6 +217,7 @@ def load_model(model: str, scale: int | None = None) -> nn.Module:
     Args:
         model: A name of ``srx models``, or the path of a weights file.
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
+            Checkpoints of other software are recognised by the names and shapes of their tensors.
 
     Returns:
         The network, taking and giving (N, 3, H, W) RGB in [0, 1], or (N, 1, H, W) where its
@@ -221,13 +227,14 @@ def load_model(model: str, scale: int | None = None) -> nn.Module:
         ModelError: If there is no such model, scale or file.
     """
     if model in MODELS:
-        return _load_named(model, scale or 4)
+        return _load_named(model, 4 if scale is None else scale)
     path = Path(model)
     if path.suffix not in {".safetensors", *CHECKPOINT_SUFFIXES}:
         find_entry(model)  # says which names there are, and the nearest
     tensors, info = read_weights(path)
     if info is None:
-        raise ModelError(f"{path}: does not say which network it belongs to")
+        name, own, options = recognise(str(path), tensors, scale)
+        info = WeightsInfo(model=name, scale=own, network=options)
     if scale is not None and scale != info.scale:
         raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
     return _assemble(tensors, info, str(path))

@@ -22,7 +22,7 @@ from srcli.pipelines.bench_results import Bench, Seams
 from srcli.pipelines.bench_seams import measure_seams, read_rgb
 from srcli.pipelines.cost import model_cost
 from srcli.pipelines.engines import EngineOptions, choose_tiling
-from srcli.pipelines.evaluation.contestants import labels
+from srcli.pipelines.evaluation.contestants import labels, once
 from srcli.pipelines.machine import describe_machine, threads
 from srcli.ports.progress import NoProgress, Progress
 
@@ -108,7 +108,7 @@ def bench(
     if not models:
         raise UsageError("nothing to measure: give a model")
     with threads(own.threads):
-        return _Run(list(dict.fromkeys(models)), own, told).execute()
+        return _Run(once(models), own, told).execute()
 
 
 class _Run:

@@ -25,6 +25,7 @@ from srcli.metrics.efficiency import (
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
 from srcli.models.forms import TwoForms
+from srcli.models.recognising import recognise
 from srcli.models.weights import WeightsInfo, load_state, read_weights, weights_path
 from srcli.pipelines.engines import choose_tiling
 from srcli.recipes.table import RECIPES
@@ -201,7 +202,8 @@ def _card(name: str, scale: int) -> Card:
 def _file_card(path: Path, *, check: bool = False) -> tuple[Card, WeightsInfo]:
     tensors, info = read_weights(path)
     if info is None:
-        raise ModelError(f"{path}: does not say which network it belongs to")
+        name, scale, options = recognise(str(path), tensors)
+        info = WeightsInfo(model=name, scale=scale, network=options)
     network = build_network(info.model, scale=info.scale, options=info.network)
     if check:
         load_state(network, tensors, str(path))

@@ -182,6 +182,40 @@ def test_pictures_can_be_kept_and_measured_again_as_another_programs(srx, pictur
     assert others["seconds"] is None
 
 
+def test_luma_of_other_programs_pictures_is_compared_by_the_chain_on_luma(
+    srx, pictures, tmp_path, astronaut
+):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    made = Image.fromarray(astronaut).resize((80, 64)).resize((160, 128))
+    made.save(folder / "a.png")
+    made.resize((120, 128)).save(folder / "b.png")
+    options = ("--sr", folder, "--hr", pictures, "-s", "2", "--metrics", "psnr", "--no-cost")
+    plain, luma = (
+        read(srx("eval", *options, *chain, "--json", "-"))["pictures"][0]["psnr"]
+        for chain in ((), ("--chain", "luma-float"))
+    )
+    assert luma == pytest.approx(plain, abs=0.05)  # Y is rounded there, and not here
+
+
+def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeypatch):
+    shutil.copytree(pictures, tmp_path / "bicubic")
+    monkeypatch.chdir(tmp_path)
+    options = ("--sr", "bicubic", "--hr", pictures, "-s", "2", *QUICK, "--json", "-")
+    (mean,) = read(srx("eval", *options))["means"]
+    assert (mean["model"], mean["ssim"]) == ("bicubic", 1)
+    both = read(srx("eval", "-m", "bicubic", *options))["means"]
+    assert [each["model"] for each in both] == ["bicubic", f"{tmp_path.name}/bicubic"]
+    assert both[0]["ssim"] < 1 == both[1]["ssim"]
+
+
+def test_a_set_by_two_names_is_one_set(srx, pictures, monkeypatch):
+    monkeypatch.chdir(pictures.parent)
+    sets = ("--data", pictures, "--data", f"./{pictures.name}")
+    content = read(srx("eval", "-m", "bicubic", "-s", "2", *sets, *QUICK, "--json", "-"))
+    assert [each["of"] for each in content["means"]] == [2]
+
+
 def test_other_programs_pictures_stand_beside_models(srx, pictures, tmp_path, astronaut):
     folder = tmp_path / "theirs"
     folder.mkdir()
@@ -208,7 +242,13 @@ def test_lr_files_are_used_as_they_are(srx, pictures, tmp_path, astronaut):
     options = ("-m", "bicubic", "-s", "2", *QUICK, "--json", "-")
     made = read(srx("eval", *options, "--data", pictures))
     given = read(srx("eval", *options, "--data", folder))
-    assert "LR read from files for pairs x2" in given["chain"]
+    assert "LR: read from files; chain" in given["chain"]
+    both = read(srx("eval", *options, "--data", folder, "--data", pictures))
+    assert "HR, but read from files for pairs x2" in both["chain"]
+    only = ("--metrics", "psnr", "--kernel", "box")
+    refused = srx("eval", *options, *only, "--data", folder)
+    assert refused.code == 2
+    assert "--kernel box: all LR is read from files" in refused.err
     assert given["pictures"][0]["psnr"] == made["pictures"][0]["psnr"]
     assert given["pictures"][1]["psnr"] < made["pictures"][1]["psnr"] - 5
 

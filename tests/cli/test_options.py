@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 
 import pytest
@@ -39,3 +40,11 @@ def test_folders_and_missing_folders_are_refused(tmp_path):
         check_targets({"--json": tmp_path / "no" / "a.json"})
     with pytest.raises(UsageError, match="only one of --json, --csv"):
         check_targets({"--json": "-", "--csv": "-"})
+
+
+def test_two_texts_for_one_file_are_refused(tmp_path):
+    target, link = tmp_path / "a.json", tmp_path / "b.json"
+    link.symlink_to(target)
+    with pytest.raises(UsageError, match="--json and --html are both"):
+        check_targets({"--json": target, "--csv": tmp_path / "a.csv", "--html": link})
+    check_targets({"--json": os.devnull, "--csv": os.devnull})

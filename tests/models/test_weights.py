@@ -246,3 +246,17 @@ def test_equal_weights_are_equal_files(tmp_path, network):
         assert stored.metadata()["recipe"] == "r"
         for name, value in network.state_dict().items():
             assert torch.equal(stored.get_tensor(name), value)
+
+
+def test_a_format_of_later_is_refused(tmp_path, network):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "a.safetensors"
+    save_file(network.state_dict(), path, {"srx_format": "9", "model": "g-idrn", "scale": "2"})
+    with pytest.raises(ModelError, match=r"a\.safetensors: written by a newer srx \(format 9\)"):
+        read_weights(path)
+
+
+def test_there_is_no_scale_of_zero():
+    with pytest.raises(ModelError, match="no scale 0"):
+        load_model("bicubic", 0)

@@ -46,6 +46,9 @@ class Chain(Protocol):
     def picture(self, output: Array) -> Array:
         """Turn a model's output into uint8."""
 
+    def read(self, sr: Array, *, gray: bool) -> Array:
+        """Turn a uint8 RGB picture that another program made into what is compared."""
+
     def smaller(self, sr: Array, scale: int, kernel: Kernel) -> Array:
         """Make an SR picture small again, in the form that models are given."""
 
@@ -72,6 +75,10 @@ class Rgb8:
     def picture(self, output: Array) -> Array:
         """Leave it as it is: engines give back the dtype they were given."""
         return output
+
+    def read(self, sr: Array, *, gray: bool) -> Array:
+        """Leave it as it is."""
+        return sr
 
     def smaller(self, sr: Array, scale: int, kernel: Kernel) -> Array:
         """Use the kernel of the LR pictures."""
@@ -104,13 +111,17 @@ class LumaFloat:
         """
         if not made:
             raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
-        y = to_dtype(hr @ np.array(GRAY_SHARES) if gray else luma(hr), UINT8)
-        small = resize(y.astype(np.float64), Fraction(1, scale)) / 255
-        return _three(y), _three(small.astype(np.float32))
+        y = self.read(hr, gray=gray)
+        small = resize(y[..., 0].astype(np.float64), Fraction(1, scale)) / 255
+        return y, _three(small.astype(np.float32))
 
     def picture(self, output: Array) -> Array:
         """Clip to the range of Y and round."""
         return to_dtype(np.clip(output.astype(np.float64) * 255, 16, 235), UINT8)
+
+    def read(self, sr: Array, *, gray: bool) -> Array:
+        """Take Y of it, or its gray for Y, rounded."""
+        return _three(to_dtype(sr @ np.array(GRAY_SHARES) if gray else luma(sr), UINT8))
 
     def smaller(self, sr: Array, scale: int, kernel: Kernel) -> Array:
         """MATLAB bicubic without rounding."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from srcli.errors import DataError, UsageError
 from srcli.inference.colour import on_given_luma
 from srcli.inference.tiling import make_grid
-from srcli.models import entry_of
+from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model, network_digest
 from srcli.pipelines.engines import choose_tiling, enlarge_array, make_engine
 from srcli.pipelines.evaluation.pairs import Pair, read_picture
@@ -126,13 +126,17 @@ class FolderContestant:
         label: What tables call them.
         scale: The factor, for messages.
         names: Of the set's pictures.
+        chain: What of them is compared.
 
     Raises:
         DataError: If the folder is missing or empty.
     """
 
-    def __init__(self, folder: Path, label: str, scale: int, names: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, label: str, scale: int, names: Sequence[str], chain: Chain
+    ) -> None:
         self.label = label
+        self._chain = chain
         self.matched = match(names, list_pictures(folder), scale, what="SR")
 
     def identity(self, pair: Pair) -> str:
@@ -151,26 +155,42 @@ class FolderContestant:
         pixels, _ = read_picture(path)
         size, full = pixels.shape[:2], pair.full_size
         if size == pair.hr.shape[:2] or size == full:
-            return pixels[: pair.hr.shape[0], : pair.hr.shape[1]], None
+            own = pixels[: pair.hr.shape[0], : pair.hr.shape[1]]
+            return self._chain.read(own, gray=pair.gray), None
         raise DataError(
             f"{path}: {size[1]}x{size[0]} does not fit its HR picture {pair.name}, "
             f"{full[1]}x{full[0]} (cropped {pair.hr.shape[1]}x{pair.hr.shape[0]})"
         )
 
 
+def once(models: Sequence[str]) -> list[str]:
+    """Each model once, in order; a file or folder by another spelling of its path is the same.
+
+    Args:
+        models: Names of the table, files and folders.
+    """
+    found: dict[object, str] = {}
+    for model in models:
+        path = Path(model)
+        known = model in MODELS or not path.exists()
+        found.setdefault(model if known else path.resolve(), model)
+    return list(found.values())
+
+
 def labels(names: Sequence[str]) -> list[str]:
     """Short names that stay different: files by their stem, with as many folders as it takes.
+
+    Where even those are alike (``ddsr`` and ``ddsr.safetensors``), names stay as they are.
 
     Args:
         names: Model names and paths.
     """
     paths = [Path(name) for name in names]
-    depth = 1
-    while True:
+    for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
         found = [_short(path, depth) for path in paths]
-        if len(set(found)) == len(set(names)) or depth >= max(len(path.parts) for path in paths):
+        if len(set(found)) == len(set(names)):
             return found
-        depth += 1
+    return list(names)
 
 
 def _short(path: Path, depth: int) -> str:

@@ -31,7 +31,7 @@ class EvalOptions:
     metrics: tuple[str, ...] = tuple(METRICS)
     shave: int | None = None
     """Border left out on each side, in HR pixels; None is the scale."""
-    resamples: int = 2000
+    resamples: int = 10_000
     """Of the bootstrap; 0 gives no intervals."""
     tile: int | None = None
     """LR pixels; None runs pictures whole."""
@@ -92,8 +92,17 @@ class EvalOptions:
             return replace(self.engine, precision="fp32")
         return self.engine
 
-    def describe(self) -> str:
-        """Return everything that decides the numbers, in words."""
+    @property
+    def made(self) -> str:
+        """How LR is made, in words."""
+        return f"{self.measure(1).kernel.description} of the mod-cropped HR"
+
+    def describe(self, lr: str = "") -> str:
+        """Return everything that decides the numbers, in words.
+
+        Args:
+            lr: Where LR comes from, if not all of it is made.
+        """
         measure = self.measure(1)
         border = "scale" if self.shave is None else str(self.shave)
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
@@ -101,7 +110,7 @@ class EvalOptions:
             run += ", mean over 8 flips and rotations"
         return (
             f"protocol {measure.protocol.name}: {measure.protocol.description}, border of {border} "
-            f"pixels left out; LR: {measure.kernel.description} of the mod-cropped HR; "
+            f"pixels left out; LR: {lr or self.made}; "
             f"chain {measure.chain.name}: {measure.chain.description}; "
             f"{self.engine_options.precision}, {run}"
         )

@@ -10,12 +10,17 @@ from srcli.errors import DataError, ModelError, UsageError
 from srcli.inference.device import choose_device
 from srcli.models import MODELS
 from srcli.pipelines.evaluation.cache import ScoreCache
-from srcli.pipelines.evaluation.contestants import FolderContestant, NetworkContestant, labels
+from srcli.pipelines.evaluation.contestants import (
+    FolderContestant,
+    NetworkContestant,
+    labels,
+    once,
+)
 from srcli.pipelines.evaluation.costs import cost_of
 from srcli.pipelines.evaluation.options import EvalOptions
 from srcli.pipelines.evaluation.scores import Evaluation, Failure
 from srcli.pipelines.evaluation.set_run import SetRun
-from srcli.pipelines.evaluation.sets import BUILT_IN, PictureSet, find_set
+from srcli.pipelines.evaluation.sets import BUILT_IN, PictureSet, find_folder, find_set
 from srcli.pipelines.evaluation.summary import add_differences, add_published
 from srcli.ports.progress import NoProgress, Progress
 
@@ -61,20 +66,21 @@ def evaluate(
     own = options or EvalOptions()
     if not models:
         raise UsageError("nothing to measure: give models or folders of SR pictures")
-    names = list(dict.fromkeys(models))
+    names = once(models)
     called = dict(zip(names, labels(names), strict=True))
+    told = progress or NoProgress()
     sets = _find_sets(datasets, scales, own)
+    for note in dict.fromkeys(note for _, each in sets for note in each.notes):
+        told.warn(note)
     result = Evaluation(
         scales=tuple(scales),
         models=tuple(called.values()),
         protocol=own.measure(1).protocol,
         metrics=own.metrics,
-        chain=own.describe() + _lr_origins(sets),
+        chain=own.describe(*_lr_origins(sets, own)),
     )
     cache = ScoreCache(own.cache)
-    task = (progress or NoProgress()).task(
-        "pictures", total=sum(each.size for _, each in sets), unit="pictures"
-    )
+    task = told.task("pictures", total=sum(each.size for _, each in sets), unit="pictures")
     papers: set[str] = set()
     pool = ThreadPoolExecutor(WORKERS)
     try:
@@ -82,7 +88,10 @@ def evaluate(
             networks = _networks(called, scale, own, result)
             papers.update(each.network_name for each in networks)
             for each in (found for at, found in sets if at == scale):
-                contestants: list[Contestant] = [*networks, *_folders(called, scale, each, result)]
+                contestants: list[Contestant] = [
+                    *networks,
+                    *_folders(called, scale, each, own, result),
+                ]
                 SetRun(scale, each, contestants, own, result, cache=cache).run(pool, watchers, task)
             if own.costs:
                 result.costs.extend(cost_of(n, own, cache) for n in networks)
@@ -102,7 +111,7 @@ def _find_sets(
 ) -> list[tuple[int, PictureSet]]:
     if options.lr_folder is not None and (len(datasets) > 1 or len(scales) > 1):
         raise UsageError("--lr belongs to one set at one scale; give one --data and one -s")
-    wanted = list(dict.fromkeys(datasets))
+    wanted = list({_place(name): name for name in reversed(datasets)}.values())[::-1]
     found = []
     for scale in scales:
         sets = [find_set(name, scale, lr_folder=options.lr_folder) for name in wanted]
@@ -113,9 +122,24 @@ def _find_sets(
     return found
 
 
-def _lr_origins(sets: Sequence[tuple[int, PictureSet]]) -> str:
+def _place(name: str) -> Path | str:
+    """What a set's name stands for: one folder by two names is one set."""
+    return name if name == BUILT_IN else find_folder(name).resolve()
+
+
+def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> tuple[str, ...]:
+    """Say where LR comes from, unless all of it is made."""
     given = [f"{each.name} x{scale}" for scale, each in sets if each.lr_folder is not None]
-    return f"; LR read from files for {', '.join(given)}" if given else ""
+    if not given:
+        return ()
+    if len(given) < len(sets):
+        return (f"{options.made}, but read from files for {', '.join(given)}",)
+    small = options.measure(1).kernel
+    if "consistency" in options.metrics:
+        return (f"read from files; consistency by {small.description}",)
+    if small.name != "bicubic":
+        raise UsageError(f"--kernel {small.name}: all LR is read from files; leave --kernel")
+    return ("read from files",)
 
 
 def _networks(
@@ -140,15 +164,20 @@ def _networks(
 
 
 def _folders(
-    called: Mapping[str, str], scale: int, pictures: PictureSet, result: Evaluation
+    called: Mapping[str, str],
+    scale: int,
+    pictures: PictureSet,
+    options: EvalOptions,
+    result: Evaluation,
 ) -> list[FolderContestant]:
+    chain, names = options.measure(scale).chain, [item.name for item in pictures.items]
     found = []
     for model, label in called.items():
         if not _is_folder(model):
             continue
         inner = Path(model) / pictures.name
         place = inner if inner.is_dir() else Path(model)
-        each = FolderContestant(place, label, scale, [item.name for item in pictures.items])
+        each = FolderContestant(place, label, scale, names, chain)
         found.append(each)
         result.failures.extend(
             Failure(scale=scale, dataset=pictures.name, picture=name, model=label, reason=reason)

@@ -50,6 +50,8 @@ class PictureSet:
     """LR files without an HR picture, each with the reason in words."""
     lr_folder: Path | None = None
     """Where LR pictures lie; None where they are made."""
+    notes: tuple[str, ...] = ()
+    """What lies beside the set and is not used, in words."""
 
     @property
     def size(self) -> int:
@@ -65,8 +67,9 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     """Find a set: a folder, a name below ``$SRX_DATA/benchmarks``, or ``built-in``.
 
     A folder holds HR pictures; or a folder of HR pictures (``HR``, ``GT``, ``GTmod12``,
-    ``..._HR``) beside one of LR pictures (``LR_bicubic/X4``, ``LRbicx4``, ``LR_x4``, ...); or
-    pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png``.
+    ``..._HR``) beside one of LR pictures (``LR_bicubic/X4``, ``LRbicx4``, ``LR_x4``, ``LR``,
+    ...); or pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png``. Other degradations
+    (``LR_unknown``) are not taken for bicubic; ``notes`` names them.
 
     Args:
         name: What the user gave.
@@ -89,10 +92,10 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
             return found
     hr_folder = _hr_folder(folder)
     pictures = _hr_pictures(hr_folder)
-    lr = _lr_folder(folder, hr_folder, scale) if hr_folder != folder else None
+    lr, notes = _lr_folder(folder, hr_folder, scale) if hr_folder != folder else (None, ())
     if lr is None:
         items = tuple(Item(name=key, hr=path) for key, path in _named(pictures).items())
-        return PictureSet(name=_label(folder), items=items)
+        return PictureSet(name=_label(folder), items=items, notes=notes)
     return _pairs(_label(folder), pictures, lr, scale)
 
 
@@ -173,17 +176,34 @@ def _hr_pictures(folder: Path) -> list[Path]:
         raise DataError(f"{error}; an evaluation set is a folder of HR pictures") from None
 
 
-def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> Path | None:
-    """Find the LR folder of a scale by its name, one or two levels below the set."""
-    prefix = _plain(re.sub(r"(HR|GT|GTmod\d+|original)$", "", hr_folder.name, flags=re.IGNORECASE))
-    pattern = re.compile(f"({re.escape(prefix)})?(lr(bic|bicubic)?)?x{scale}")
-    below = [p for p in folder.iterdir() if p.is_dir() and p != hr_folder]
+def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, tuple[str, ...]]:
+    """Find the LR folder of a scale by its name, one or two levels below the set.
+
+    Returns:
+        The folder; or None, and what is said of folders that may have been meant.
+    """
+    stem = _plain(re.sub(r"(HR|GT|GTmod\d+|original)$", "", hr_folder.name, flags=re.IGNORECASE))
+    prefix = f"({re.escape(stem)})?"
+    below = sorted(p for p in folder.iterdir() if p.is_dir() and p != hr_folder)
     places = below + [deeper for p in below for deeper in p.iterdir() if deeper.is_dir()]
-    found = sorted(p for p in places if pattern.fullmatch(_plain(str(p.relative_to(folder)))))
-    if len(found) > 1:
-        names = ", ".join(str(p.relative_to(folder)) for p in found)
-        raise DataError(f"{folder}: several folders of x{scale} LR pictures ({names}); use --lr")
-    return found[0] if found else None
+    of_scale = re.compile(f"{prefix}(lr(bic|bicubic)?)?x{scale}")
+    of_any = re.compile(f"{prefix}lr(bic|bicubic)?")
+    for pattern, wanted in ((of_scale, places), (of_any, [p for p in below if _pictures(p)])):
+        found = [p for p in wanted if pattern.fullmatch(_plain(str(p.relative_to(folder))))]
+        if len(found) > 1:
+            names = ", ".join(sorted(str(p.relative_to(folder)) for p in found))
+            raise DataError(
+                f"{folder}: several folders of x{scale} LR pictures ({names}); use --lr"
+            )
+        if found:
+            return found[0], ()
+    others = [p.name for p in below if re.match(f"{prefix}lr", _plain(p.name))]
+    if not others:
+        return None, ()
+    return None, (
+        f"{folder}: LR is made from HR by the kernel; pictures in {', '.join(others)} are not used "
+        f"for x{scale}, --lr would take them",
+    )
 
 
 def _plain(name: str) -> str:

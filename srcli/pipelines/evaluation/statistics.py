@@ -15,6 +15,10 @@ SEED = 0
 """Of the resampling, so that a table comes out the same twice."""
 
 
+LEAST_DRAWN = 5
+"""Pictures from which on they are drawn."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Difference:
     """A model minus the first model of the run, over the pictures that both were measured on."""
@@ -37,9 +41,13 @@ class Difference:
 
 
 def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, float]:
-    """95 % percentile interval of the mean of paired differences.
+    """95 % interval of the mean of paired differences.
 
-    Pictures are drawn with replacement ``resamples`` times, from a fixed seed.
+    Pictures are drawn with replacement ``resamples`` times, from a fixed seed. The percentiles lie
+    further out than 2.5 and 97.5, by as much as Student's t interval is wider than the normal one
+    (Hesterberg 2015, the expanded percentile interval): plain ones would hold the true mean in 86 %
+    of the cases with five pictures. Fewer than five cannot be drawn in enough ways, and have
+    Student's t interval.
 
     Args:
         differences: One value a picture, finite.
@@ -50,7 +58,14 @@ def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, f
     """
     if len(differences) < 2 or resamples < 1:
         return math.nan, math.nan
+    from scipy.special import ndtr, stdtrit
+
     values = np.asarray(differences, dtype=np.float64)
+    student = float(stdtrit(len(values) - 1, 0.975))
+    if len(values) < LEAST_DRAWN:
+        half = student * float(values.std(ddof=1)) / math.sqrt(len(values))
+        return float(values.mean()) - half, float(values.mean()) + half
+    tail = float(ndtr(-student * math.sqrt(len(values) / (len(values) - 1))))
     generator = np.random.default_rng(SEED)
     means = np.empty(resamples)
     step = max(1, 2**20 // len(values))  # bounds memory for large sets
@@ -58,7 +73,7 @@ def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, f
         count = min(step, resamples - start)
         picks = generator.integers(0, len(values), size=(count, len(values)))
         means[start : start + count] = values[picks].mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
+    low, high = np.quantile(means, (tail, 1 - tail))
     return float(low), float(high)
 
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_ENDINGS = re.compile(r"([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d", re.IGNORECASE)
+_ENDINGS = re.compile(
+    r"([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d[mdw]?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)

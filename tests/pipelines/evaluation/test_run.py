@@ -14,7 +14,7 @@ from PIL import Image
 from srcli.errors import DataError, UsageError
 from srcli.imaging.resize import resize
 from srcli.pipelines.evaluation.cache import ScoreCache
-from srcli.pipelines.evaluation.contestants import labels
+from srcli.pipelines.evaluation.contestants import labels, once
 from srcli.pipelines.evaluation.options import EvalOptions
 from srcli.pipelines.evaluation.reading_ahead import ReadAhead
 from srcli.pipelines.evaluation.run import evaluate
@@ -136,6 +136,16 @@ def test_labels_are_short_and_stay_different():
     assert labels(["g-idrn", "runs/a/best.safetensors"]) == ["g-idrn", "best"]
     assert labels(["runs/a/best.safetensors", "runs/b/best.safetensors"]) == ["a/best", "b/best"]
     assert labels(["x/best.safetensors", "y/best.pth", "best"]) == ["x/best", "y/best", "best"]
+    assert labels(["ddsr", "ddsr.safetensors"]) == ["ddsr", "ddsr.safetensors"]
+    assert labels([]) == []
+
+
+def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):
+    (tmp_path / "a.pth").write_bytes(b"")
+    (tmp_path / "ddsr").mkdir()
+    monkeypatch.chdir(tmp_path)
+    models = ["ddsr", "a.pth", "./a.pth", str(tmp_path / "a.pth"), "ddsr", "missing.pth"]
+    assert once(models) == ["ddsr", "a.pth", "missing.pth"]
 
 
 def test_what_makes_no_sense_is_refused(folder, tmp_path):

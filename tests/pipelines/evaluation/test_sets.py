@@ -49,7 +49,30 @@ def test_a_scale_without_lr_pictures_has_them_made(tmp_path):
 def test_other_degradations_are_not_taken_for_bicubic(tmp_path):
     put(tmp_path / "HR/a.png")
     put(tmp_path / "LR_unknown/X4/ax4.png")
-    assert find_set(str(tmp_path), 4).lr_folder is None
+    found = find_set(str(tmp_path), 4)
+    assert found.lr_folder is None
+    (note,) = found.notes
+    assert "LR is made from HR" in note
+    assert "LR_unknown are not used for x4, --lr would take them" in note
+    assert find_set(str(tmp_path), 4, lr_folder=tmp_path / "LR_unknown/X4").items[0].lr
+
+
+def test_a_plain_folder_of_lr_is_taken(tmp_path):
+    put(tmp_path / "HR/a.png")
+    put(tmp_path / "LR/a.png")
+    found = find_set(str(tmp_path), 4)
+    assert found.lr_folder == tmp_path / "LR"
+    assert found.notes == ()
+    put(tmp_path / "LR/X4/b.png")
+    assert find_set(str(tmp_path), 4).lr_folder == tmp_path / "LR/X4"
+
+
+def test_a_scale_that_is_missing_among_lr_is_told(tmp_path):
+    put(tmp_path / "HR/a.png")
+    put(tmp_path / "LR/X4/a.png")
+    found = find_set(str(tmp_path), 3)
+    assert found.lr_folder is None
+    assert "LR are not used for x3" in found.notes[0]
 
 
 def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path):

@@ -13,11 +13,19 @@ from srcli.pipelines.evaluation.statistics import Difference, bootstrap, paired
 @pytest.mark.parametrize("count", [5, 14, 100])
 def test_intervals_agree_with_scipy(count):
     from scipy.stats import bootstrap as reference
+    from scipy.stats import norm, t
 
     values = np.random.default_rng(7).gamma(2.0, 0.4, size=count)
     low, high = bootstrap(list(values), resamples=20_000)
+    # as much further out as Student's interval is wider than the normal one
+    ends = t.ppf(0.975, count - 1) * math.sqrt(count / (count - 1))
     other = reference(
-        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(8)
+        (values,),
+        np.mean,
+        n_resamples=20_000,
+        confidence_level=1 - 2 * norm.sf(ends),
+        method="percentile",
+        rng=np.random.default_rng(8),
     ).confidence_interval
     tolerance = 0.05 * (other.high - other.low)  # of two sets of 20 000 draws
     assert low == pytest.approx(other.low, abs=tolerance)
@@ -52,7 +60,18 @@ def test_only_pictures_of_both_are_paired():
     other = {"b": 29.0, "c": 28.0, "d": 50.0, "e": 40.0}
     count, mean, low, high = paired(first, other, resamples=500)
     assert (count, mean) == (2, 1.5)
-    assert (low, high) == (1.0, 2.0)
+    # Student's, for two are too few to draw from: half the distance times tan(0.475 pi)
+    half = 0.5 * math.tan(0.475 * math.pi)
+    assert (low, high) == pytest.approx((1.5 - half, 1.5 + half))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 14])
+def test_intervals_hold_the_true_mean_as_often_as_they_say(count):
+    rng = np.random.default_rng(1)
+    samples = rng.normal(0.0, 1.0, size=(400, count))
+    intervals = [bootstrap(list(values), resamples=1000) for values in samples]
+    held = sum(low <= 0 <= high for low, high in intervals) / len(intervals)
+    assert 0.9 < held < 0.99
 
 
 def test_nothing_in_common_has_no_mean():

@@ -173,8 +173,9 @@ def _method(evaluation: Evaluation) -> Markup:
         terms.append(
             (
                 "Intervals",
-                "95 % percentile bootstrap of the mean of paired differences, pictures drawn with "
-                "replacement (Efron 1979)",
+                "95 % bootstrap of the mean of paired differences, pictures drawn with replacement "
+                "(Efron 1979), percentiles expanded for few pictures (Hesterberg 2015); "
+                "Student's t below five pictures",
             )
         )
     lines = [element("div", element("dt", name), element("dd", text)) for name, text in terms]
