@@ -35,6 +35,9 @@ _OUTLIERS = 0.1
 _MARGIN = 0.1
 _EVEN = 1e-6
 """Width of the range of floats that are all equal, as a part of their value."""
+# What looks like an undeclared nodata value: its share of the samples, and its distance to the
+# nearest other one as a multiple of their range.
+_FREQUENT, _FAR = 0.001, 2.0
 _SHOWN = 4  # groups of bands whose ranges are told
 
 
@@ -71,7 +74,7 @@ def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> 
     found = _samples(info, layout, window)
     why = "found from the pixels" if any(map(len, found)) else "no valid pixel was found"
     ranges = [_range(samples) if samples.size else (low, high) for samples in found]
-    told = f"({why}); --range changes that"
+    told = f"({why}); --range changes that{_stray(found, layout)}"
     if len(set(ranges)) == 1:
         (low, high), words = ranges[0], _words(*ranges[0])
         return Values(dtype=dtype, low=low, high=high), f"values {words} are black to white {told}"
@@ -82,6 +85,26 @@ def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> 
     by_place = dict(chain.from_iterable(map(_each, layout.groups, ranges)))
     lows, highs = zip(*(by_place[place] for place in range(layout.channels)), strict=True)
     return Values(dtype=dtype, low=lows, high=highs), f"values {words}"
+
+
+def _stray(found: list[Array], layout: Layout) -> str:
+    """Ask for a value that looks as if it stood for no data: frequent, and far from all others."""
+    if layout.nodata is not None:
+        return ""
+    for samples in found:
+        for end in (samples.min(), samples.max()) if samples.size else ():
+            others = samples[samples != end]
+            if not others.size or 1 - others.size / samples.size < _FREQUENT:
+                continue
+            nearest, furthest = sorted(abs(float(each) - float(end)) for each in _ends(others))
+            if nearest > _FAR * (furthest - nearest):
+                text = _text(float(end), 9)
+                return f"; {text} occurs often, far from all others: --nodata {text} if it is none"
+    return ""
+
+
+def _ends(samples: Array) -> tuple[float, float]:
+    return float(samples.min()), float(samples.max())
 
 
 def _each(group: tuple[int, ...], ends: tuple[float, float]) -> list[tuple[int, Ends]]:
