@@ -203,14 +203,16 @@ def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over eve
 
 
 def _options(given: dict[str, Any]) -> AblateOptions:
-    from srcli.cli.train import read_names
+    from srcli.cli.train import held_out_names
     from srcli.pipelines.ablation.options import AblateOptions, default_store
 
     if not given["no_train"] and not given["data"]:
         raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
+    named, listed = held_out_names(given["hold_out"])
     return AblateOptions(
         data=given["data"],
-        hold_out=read_names(given["hold_out"]),
+        hold_out=named,
+        hold_out_listed=listed,
         exclude=given["exclude"],
         budget=given["budget"],
         overrides=given["overrides"],

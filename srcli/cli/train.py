@@ -82,7 +82,8 @@ Examples:
     "--hold-out",
     multiple=True,
     metavar="NAME|FILE",
-    help="Photograph to validate on, or a text file of names; 'none' for no validation. "
+    help="Photograph to validate on, which must be there, or a text file of names, of which some "
+    "may be absent; 'none' for no validation. "
     "Default: the fixed list, else 2 % of the photographs.",
 )
 @click.option(
@@ -160,6 +161,7 @@ def command(
 
     from srcli.pipelines.training_options import TrainOptions
 
+    named, listed = held_out_names(hold_out)
     options = TrainOptions(
         recipe=recipe,
         scale=int(scale or 0),
@@ -170,7 +172,8 @@ def command(
         resume=resume,
         init=init,
         overrides=changes,
-        hold_out=read_names(hold_out),
+        hold_out=named,
+        hold_out_listed=listed,
         exclude=exclude,
         validate=validate,
         tensorboard=tensorboard,
@@ -231,20 +234,27 @@ def summary(result: TrainResult) -> str:
     return f"{head}{best}; weights: {result.weights}"
 
 
-def read_names(values: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Names of photographs from ``--hold-out``; None if it was not given, empty for ``none``.
+def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Names of photographs from ``--hold-out``: those given, and those that files list.
+
+    Args:
+        values: Names and files.
+
+    Returns:
+        Names, None if the option was not given and empty for ``none``; then those of files.
 
     Raises:
         UsageError: If a file of names is empty, or ``none`` stands beside names.
         DataError: If it cannot be read.
     """
     if not values:
-        return None
+        return None, ()
     if "none" in values:
         if len(values) > 1:
             raise UsageError("--hold-out none: give it alone")
-        return ()
+        return (), ()
     names: list[str] = []
+    listed: list[str] = []
     for value in values:
         file = Path(value)
         if not file.is_file():
@@ -254,7 +264,7 @@ def read_names(values: tuple[str, ...]) -> tuple[str, ...] | None:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
             raise DataError(f"--hold-out {file}: not a text file of names ({error})") from error
-        names += [line.strip() for line in lines if line.strip()]
-    if not names:
+        listed += [line.strip() for line in lines if line.strip()]
+    if not names and not listed:
         raise UsageError("--hold-out: the file names no photograph")
-    return tuple(names)
+    return tuple(names), tuple(listed)

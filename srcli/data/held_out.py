@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from srcli.data.pictures import PictureRef, photograph_of
@@ -29,6 +30,10 @@ class Split:
     """How the held-out ones were chosen, for people."""
     spare: tuple[str, ...] = ()
     """Photographs that the rule would hold out next, in this order."""
+    excluded: int = 0
+    """Pictures in neither part, by the prefixes of their names."""
+    unmatched: tuple[str, ...] = ()
+    """Prefixes with which no picture's name begins."""
 
 
 def split_held_out(
@@ -62,6 +67,7 @@ def choose_split(
     refs: Sequence[PictureRef],
     names: Sequence[str],
     *,
+    listed: Sequence[str] = (),
     excluded: Iterable[str] = (),
     required: bool = False,
 ) -> Split:
@@ -74,25 +80,58 @@ def choose_split(
     Args:
         refs: All pictures found.
         names: Photographs or pictures to hold out; empty for no validation at all.
+        listed: More of them, from lists that several data sets share: some may be absent.
         excluded: Prefixes of names that are in neither part.
-        required: Whether the names were asked for, so that a miss is an error.
+        required: Whether the names were asked for, so that each that is absent is an error; else
+            they are a list that data sets share, too.
 
     Raises:
-        DataError: If nothing is left to train on, or required names are absent.
+        DataError: If nothing is left to train on, a required name is absent, or all are.
     """
     skip = tuple(excluded)
-    train, held = split_held_out(refs, names, skip)
+    train, held = split_held_out(refs, (*names, *listed), skip)
     if not train:
         raise DataError(
             "no training pictures are left after --hold-out and --exclude; give more with --data"
         )
-    if held:
-        return Split(train=train, held_out=held, reason=f"held out by name: {len(held)}")
-    if not names:
-        return Split(train=train, held_out=[], reason="no validation, as asked")
+    kept = [ref.name for ref in refs if not ref.name.startswith(skip)]
+    there = {*kept, *map(photograph_of, kept)}
     if required:
-        raise DataError(f"none of the pictures to hold out is in the data: {', '.join(names[:5])}")
-    return _by_rule(train)
+        _require_all(names, there, skip)
+    if held:
+        shared = listed if required else names
+        reason = f"held out by name: {len(held)}{_share_of(shared, there)}"
+        split = Split(train=train, held_out=held, reason=reason)
+    elif not (names or listed):
+        split = Split(train=train, held_out=[], reason="no validation, as asked")
+    elif required:
+        shown = ", ".join(listed[:5])
+        raise DataError(f"none of the pictures to hold out is in the data: {shown}")
+    else:
+        split = _by_rule(train)
+    unmatched = tuple(each for each in skip if not any(r.name.startswith(each) for r in refs))
+    return replace(split, excluded=len(refs) - len(kept), unmatched=unmatched)
+
+
+def _require_all(names: Sequence[str], there: set[str], excluded: tuple[str, ...]) -> None:
+    """Refuse a misspelt name: the picture that was meant would be trained on."""
+    absent = [name for name in names if name not in there]
+    if not absent:
+        return
+    name = absent[0]
+    if excluded and name.startswith(excluded):
+        raise DataError(f"--hold-out {name}: --exclude leaves it out; give one of them")
+    near = get_close_matches(name, sorted(there), n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
+    raise DataError(f"--hold-out {name}: not in the data, and no file of names{more}{hint}")
+
+
+def _share_of(shared: Sequence[str], there: set[str]) -> str:
+    if not shared:
+        return ""
+    found = sum(name in there for name in shared)
+    return f" ({found} of {len(shared)} in the list are in the data)"
 
 
 def _by_rule(refs: list[PictureRef]) -> Split:
@@ -125,4 +164,5 @@ def next_by_rule(split: Split) -> Split | None:
         return None
     shown = ", ".join(names if len(names) <= 3 else [*names[:3], "..."])
     reason = f"held out by rule, {len(names)} by name after those that cannot be read: {shown}"
-    return Split(train=train, held_out=held, reason=reason, spare=split.spare[len(names) :])
+    spare = split.spare[len(names) :]
+    return replace(split, train=train, held_out=held, reason=reason, spare=spare)

@@ -37,7 +37,9 @@ class DataOptions:
     paths: tuple[Path, ...]
     """Folders, zips, pictures."""
     hold_out: tuple[str, ...] | None = None
-    """Photographs kept for validation; None for the committed list, empty for no validation."""
+    """Photographs kept for validation, all of which must be there; None for the committed list."""
+    hold_out_listed: tuple[str, ...] = ()
+    """More of them, of which some may be absent; without any of both there is no validation."""
     exclude: tuple[str, ...] = ()
     """Prefixes of names that are not used at all."""
     cache: Path | None = None
@@ -55,6 +57,8 @@ class TrainingSet:
     """How the held-out ones were chosen."""
     skipped: int = 0
     """Pictures that were broken or too small."""
+    excluded: int = 0
+    """Pictures that were left out by name."""
     digest: str = field(init=False)
     """Names the pixels of both parts."""
 
@@ -64,19 +68,28 @@ class TrainingSet:
         self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 
-def find_split(options: DataOptions) -> Split:
+def find_split(options: DataOptions, progress: Progress) -> Split:
     """Find all pictures and divide them; none is read.
 
+    Args:
+        options: What to train on.
+        progress: Told of prefixes that exclude nothing.
+
     Raises:
-        DataError: If a path does not exist, or nothing is left to train on.
+        DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
+            train on.
     """
     names = HELD_OUT if options.hold_out is None else options.hold_out
-    return choose_split(
+    split = choose_split(
         find_pictures(options.paths),
         names,
+        listed=options.hold_out_listed,
         excluded=options.exclude,
         required=options.hold_out is not None,
     )
+    for prefix in split.unmatched:
+        progress.warn(f"--exclude {prefix}: no picture's name begins so")
+    return split
 
 
 def load_training_set(options: DataOptions, scale: int, progress: Progress) -> TrainingSet:
@@ -87,9 +100,10 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
     ones are held out.
 
     Raises:
-        DataError: If a path does not exist, or nothing is left to train on.
+        DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
+            train on.
     """
-    split = find_split(options)
+    split = find_split(options, progress)
     reader = _Reader(scale, options.workers, progress)
     kept = reader.read(split.held_out)
     while not kept and (following := next_by_rule(split)):
@@ -110,6 +124,7 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
         held_out=held_out if held_out.hr else None,
         reason=split.reason,
         skipped=len(reader.problems),
+        excluded=split.excluded,
     )
 
 

@@ -86,6 +86,8 @@ class DryRun:
     held_out: int
     reason: str
     """How the held-out ones were chosen."""
+    excluded: int = 0
+    """Pictures that are left out by name."""
     read: int
     """Pictures that were tried."""
     pixel_bytes: int
@@ -97,11 +99,12 @@ class DryRun:
     def lines(self) -> list[str]:
         """Everything in words."""
         memory = "memory" if self.memory_of == "host" else "GPU memory"
+        excluded = f", {self.excluded} excluded" if self.excluded else ""
         found = [
             f"{self.model} x{self.scale}: {self.parameters:,} parameters",
             f"machine: {self.machine}, {self.precision}",
             f"pictures: {self.pictures} to train on, {self.held_out} to validate on "
-            f"({self.reason}); {self.read} of them read, all take about "
+            f"({self.reason}){excluded}; {self.read} of them read, all take about "
             f"{_size(self.pixel_bytes)} of memory",
         ]
         for number, stage in enumerate(self.stages, start=1):
@@ -143,7 +146,13 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
         begin_from(network, options.init, progress)
     network = placed(network, numerics)
     split = find_split(
-        DataOptions(paths=options.data, hold_out=options.hold_out, exclude=options.exclude)
+        DataOptions(
+            paths=options.data,
+            hold_out=options.hold_out,
+            hold_out_listed=options.hold_out_listed,
+            exclude=options.exclude,
+        ),
+        progress,
     )
     pairs = _some_pairs(split, recipe, options.scale, progress)
     read = len(pairs.hr)
@@ -176,6 +185,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
         pictures=len(split.train),
         held_out=len(split.held_out),
         reason=split.reason,
+        excluded=split.excluded,
         read=read,
         pixel_bytes=pixels * len(split.train) // read,
         memory_of=memory_of(numerics.device),

@@ -139,6 +139,7 @@ class _Job:
         what = DataOptions(
             paths=options.data,
             hold_out=options.hold_out,
+            hold_out_listed=options.hold_out_listed,
             exclude=options.exclude,
             cache=cache_folder(),
         )

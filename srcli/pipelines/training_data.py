@@ -33,11 +33,13 @@ def load_data(
         progress: Told of everything.
 
     Raises:
-        DataError: If a path does not exist, or nothing is left to train on.
+        DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
+            train on.
     """
     data = load_training_set(options, scale, progress)
     held = len(data.held_out.hr) if data.held_out else 0
-    progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on")
+    excluded = f", {data.excluded} excluded" if data.excluded else ""
+    progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on{excluded}")
     progress.message(data.reason)
     if not degradation.is_clean:
         progress.message(

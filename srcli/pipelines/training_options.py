@@ -28,7 +28,9 @@ class TrainOptions:
     init: Path | None = None
     """Weights to begin from, of any scale."""
     hold_out: tuple[str, ...] | None = None
-    """Photographs for validation; None for the committed list, empty for no validation."""
+    """Photographs for validation, all of which must be there; None for the committed list."""
+    hold_out_listed: tuple[str, ...] = ()
+    """More of them, of which some may be absent; without any of both there is no validation."""
     exclude: tuple[str, ...] = ()
     """Prefixes of names that are not used."""
     validate: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.cli.train import read_names, summary
+from srcli.cli.train import held_out_names, summary
 from srcli.errors import LeaderError, UsageError
 from srcli.pipelines.training_options import TrainResult
 from srcli.recipes.files import read_recipe
@@ -129,14 +129,14 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
 def test_names_to_hold_out_come_from_the_command_line_and_from_files(tmp_path):
     file = tmp_path / "names.txt"
     file.write_text("cup\n\n face \n", encoding="utf-8")
-    assert read_names(()) is None
-    assert read_names(("none",)) == ()
-    assert read_names(("suit", str(file))) == ("suit", "cup", "face")
+    assert held_out_names(()) == (None, ())
+    assert held_out_names(("none",)) == ((), ())
+    assert held_out_names(("suit", str(file))) == (("suit",), ("cup", "face"))
     with pytest.raises(UsageError, match="alone"):
-        read_names(("none", "suit"))
+        held_out_names(("none", "suit"))
     file.write_text("\n", encoding="utf-8")
     with pytest.raises(UsageError, match="no photograph"):
-        read_names((str(file),))
+        held_out_names((str(file),))
 
 
 def test_the_last_line_tells_how_it_ended(tmp_path):

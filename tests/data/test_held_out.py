@@ -61,9 +61,33 @@ def test_too_few_pictures_train_without_validation():
 
 
 def test_names_that_were_asked_for_must_be_there():
-    with pytest.raises(DataError, match="none of the pictures to hold out"):
-        choose_split(CROPS, ["x"], required=True)
+    with pytest.raises(DataError, match=r"--hold-out a-2: .*no file of names; did you mean .*a-1"):
+        choose_split(CROPS, ["b-2", "a-2"], required=True)
+    with pytest.raises(DataError, match=r"^--hold-out x: .* \(nor are 2 more\)$"):
+        choose_split(CROPS, ["x", "y", "b-2", "z"], required=True)
+    with pytest.raises(DataError, match="--hold-out kde-3: --exclude leaves it out"):
+        choose_split(CROPS, ["kde-3"], required=True, excluded=["kde-"])
     assert choose_split(CROPS, [], required=True).held_out == []
+
+
+def test_names_of_a_shared_list_may_be_absent_and_those_that_are_there_are_counted():
+    split = choose_split(CROPS, ["c-4"], listed=["a-1", "x", "y"], required=True)
+    assert names(split.held_out) == ["a-1_00", "c-4_00"]
+    assert split.reason == "held out by name: 2 (1 of 3 in the list are in the data)"
+    assert choose_split(CROPS, ["c-4"], required=True).reason == "held out by name: 1"
+    with pytest.raises(DataError, match="none of the pictures to hold out is in the data: x, y"):
+        choose_split(CROPS, [], listed=["x", "y"], required=True)
+
+
+def test_what_is_excluded_is_counted_and_prefixes_of_nothing_are_known():
+    split = choose_split(CROPS, ["c-4"], excluded=["kde-", "plasma-", "a-1_"])
+    assert split.excluded == 3
+    assert split.unmatched == ("plasma-",)
+    assert names(split.train) == ["a-1s_00", "b-2_01", "b-2_00"]
+    by_rule = choose_split(refs("a", "b", "c", "d", "e", "f"), HELD_OUT, excluded=["f", "g"])
+    following = next_by_rule(by_rule)
+    assert following is not None
+    assert (following.excluded, following.unmatched) == (1, ("g",))
 
 
 def test_nothing_to_train_on_is_refused():
@@ -75,6 +99,7 @@ def test_the_committed_list_is_found_by_name():
     split = choose_split([*refs(*(f"{name}_00" for name in HELD_OUT)), *CROPS], HELD_OUT)
     assert len(split.held_out) == 16
     assert len(split.train) == len(CROPS)
+    assert split.reason == "held out by name: 16 (16 of 16 in the list are in the data)"
 
 
 def test_the_next_by_name_are_held_out_where_the_first_cannot_be():

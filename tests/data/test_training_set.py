@@ -88,11 +88,16 @@ def test_what_is_done_with_other_kinds_of_pictures_is_said_once_each(folder, ast
 def test_pictures_can_be_found_and_divided_without_being_read(folder):
     for file in folder.iterdir():
         file.write_bytes(b"not a picture")
-    split = find_split(DataOptions(paths=(folder,), hold_out=("a-1",), exclude=("e-",)))
+    what = DataOptions(
+        paths=(folder,), hold_out=(), hold_out_listed=("a-1", "x-1"), exclude=("e-", "f-")
+    )
+    progress = Warnings()
+    split = find_split(what, progress)
+    assert progress.warnings == ["--exclude f-: no picture's name begins so"]
     assert [ref.name for ref in split.held_out] == ["a-1_00"]
     assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00"]
-    with pytest.raises(DataError, match="none of the pictures to hold out"):
-        find_split(DataOptions(paths=(folder,), hold_out=("nobody",)))
+    with pytest.raises(DataError, match="--hold-out nobody: not in the data"):
+        find_split(DataOptions(paths=(folder,), hold_out=("nobody", "a-1")), NoProgress())
 
 
 def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):

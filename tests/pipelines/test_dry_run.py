@@ -129,6 +129,7 @@ def test_what_is_told_can_be_read():
         pictures=800,
         held_out=16,
         reason="held out by name: 16",
+        excluded=7,
         read=16,
         pixel_bytes=2**31,
         memory_of="host",
@@ -136,7 +137,7 @@ def test_what_is_told_can_be_read():
     )
     text = "\n".join(found.lines())
     assert "g-idrn x4: 579,738 parameters" in text
-    assert "800 to train on, 16 to validate on (held out by name: 16)" in text
+    assert "800 to train on, 16 to validate on (held out by name: 16), 7 excluded;" in text
     assert "16 of them read, all take about 2.0 GiB" in text
     assert "stage 2: batch 8 of 48x48 LR pixels: 250 ms an iteration" in text
     assert "peak memory 3.0 GiB, beside 5 MiB" in text

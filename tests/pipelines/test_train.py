@@ -291,6 +291,12 @@ def test_named_photographs_are_validated_on(options):
     notes = Notes()
     train(replace(options, hold_out=("cup", "face"), budget="2"), notes)
     assert "5 pictures to train on, 2 to validate on" in notes.messages
+    notes, out = Notes(), options.out.with_name("listed")
+    listed = replace(options, hold_out=("cup",), hold_out_listed=("face", "x"), exclude=("sp", "q"))
+    train(replace(listed, out=out, budget="2"), notes)
+    assert "4 pictures to train on, 2 to validate on, 1 excluded" in notes.messages
+    assert "held out by name: 2 (1 of 2 in the list are in the data)" in notes.messages
+    assert "--exclude q: no picture's name begins so" in notes.warnings
 
 
 def test_broken_and_small_pictures_are_left_out_by_name(options, pictures, tmp_path):
@@ -336,7 +342,7 @@ def refusal(options, kind):
         ({"precision": "fp16"}, UsageError, "train in bf16 or fp32"),
         ({"device": "cuda:99"}, UsageError, "this machine has"),
         ({"scale": 5}, ModelError, "has no scale 5"),
-        ({"hold_out": ("nobody",)}, DataError, "none of the pictures to hold out"),
+        ({"hold_out": ("nobody",)}, DataError, "--hold-out nobody: not in the data"),
         ({"exclude": ("",)}, DataError, "no training pictures are left"),
     ],
 )

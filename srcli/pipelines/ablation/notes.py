@@ -106,8 +106,9 @@ def _score_notes(result: AblationResult) -> list[str]:
 def _data(result: AblationResult) -> str:
     own = result.conditions
     held_out = f"{own.held_out} held out for the curves" if own.held_out else "none held out"
+    excluded = f", {own.excluded} excluded" if own.excluded else ""
     names = ", ".join(Path(each).name for each in own.data)  # where they lay tells nobody anything
-    return f"{names}: {own.pictures} pictures, {held_out}; the last weights are measured"
+    return f"{names}: {own.pictures} pictures, {held_out}{excluded}; the last weights are measured"
 
 
 def _sets(result: AblationResult) -> str:

@@ -24,6 +24,8 @@ class AblateOptions:
     """Folders, zips, pictures to train on; not needed where nothing is trained."""
     hold_out: tuple[str, ...] | None = None
     """Photographs for validation, as ``srx train`` takes them."""
+    hold_out_listed: tuple[str, ...] = ()
+    """More of them, of which some may be absent."""
     exclude: tuple[str, ...] = ()
     """Prefixes of names that are not used."""
     budget: str | None = None

@@ -181,6 +181,7 @@ class Planner:
             budget=options.budget,
             data=tuple(str(path) for path in options.data),
             hold_out=options.hold_out,
+            hold_out_listed=options.hold_out_listed,
             exclude=options.exclude,
             validate=(),
             measure=(),

@@ -102,6 +102,8 @@ class Conditions:
     """To train on."""
     held_out: int
     """To validate on."""
+    excluded: int = 0
+    """Left out by name."""
     data_digest: str
     sets: tuple[str, ...]
     """Measured on, as tables call them."""

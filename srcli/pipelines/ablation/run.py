@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.data.training_set import DataOptions, find_split
@@ -88,10 +89,11 @@ def _plan(
     recipes = {
         each.name: checked_recipes(each, options.overrides, options.budget) for each in ablations
     }
-    split = _Data(options)
+    split = _Data(options, progress)
     with threads(options.threads or None):
         machine = str(describe_machine(device))
-    planner = Planner(options, store, device.type)
+    # Prefixes that exclude nothing have been told of: the trainings need not do so, one by one.
+    planner = Planner(replace(options, exclude=split.exclude), store, device.type)
     for ablation in ablations:
         if ablation.protocol not in PROTOCOLS:
             raise UsageError(
@@ -107,6 +109,7 @@ def _plan(
             data=tuple(str(path) for path in options.data),
             pictures=split.pictures,
             held_out=split.held_out,
+            excluded=split.excluded,
             data_digest=split.digest,
             sets=tuple(sets),
             missing=missing,
@@ -122,17 +125,24 @@ def _plan(
 class _Data:
     """The training pictures: how many there are, and their digest."""
 
-    def __init__(self, options: AblateOptions) -> None:
-        self.pictures = self.held_out = 0
+    def __init__(self, options: AblateOptions, progress: Progress) -> None:
+        self.pictures = self.held_out = self.excluded = 0
+        self.exclude = options.exclude
         self.digest = ""
         if not options.train:
             return
         split = find_split(
             DataOptions(
-                paths=options.data, hold_out=options.hold_out, exclude=options.exclude, cache=None
-            )
+                paths=options.data,
+                hold_out=options.hold_out,
+                hold_out_listed=options.hold_out_listed,
+                exclude=options.exclude,
+            ),
+            progress,
         )
         self.pictures, self.held_out = len(split.train), len(split.held_out)
+        self.excluded = split.excluded
+        self.exclude = tuple(each for each in options.exclude if each not in split.unmatched)
         self.digest = data_digest(split)
 
 

@@ -45,6 +45,7 @@ class TrainingUnit:
     budget: str | None
     data: tuple[str, ...]
     hold_out: tuple[str, ...] | None
+    hold_out_listed: tuple[str, ...] = ()
     exclude: tuple[str, ...]
     validate: tuple[str, ...]
     """Sets for the curve, beside the held-out pictures."""

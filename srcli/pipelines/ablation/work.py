@@ -130,6 +130,7 @@ def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[
         budget=unit.budget,
         resume=True,
         hold_out=unit.hold_out,
+        hold_out_listed=unit.hold_out_listed,
         exclude=unit.exclude,
         validate=unit.validate,
         device=unit.device,

@@ -19,6 +19,7 @@ from srcli.pipelines.ablation.fingerprints import (
     training_code,
 )
 from srcli.pipelines.evaluation.sets import find_set
+from srcli.ports.progress import NoProgress
 from srcli.recipes.overrides import apply_overrides
 from srcli.recipes.table import RECIPES
 
@@ -105,7 +106,7 @@ def change(monkeypatch, name):
 
 def test_pictures_and_their_division_decide_the_digest_of_the_data(pictures, tmp_path):
     def digest(folder, **options):
-        return data_digest(find_split(DataOptions(paths=(folder,), **options)))
+        return data_digest(find_split(DataOptions(paths=(folder,), **options), NoProgress()))
 
     first = digest(pictures)
     assert digest(pictures) == first

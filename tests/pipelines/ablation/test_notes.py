@@ -34,6 +34,8 @@ def test_what_was_set_for_all_variants_is_told(written):
 def test_without_held_out_pictures_that_is_said(written):
     own = replace(written, conditions=replace(written.conditions, held_out=0))
     assert "700 pictures, none held out; the last" in dict(conditions(own))["Trained on"]
+    own = replace(own, conditions=replace(own.conditions, excluded=9))
+    assert "none held out, 9 excluded; the last" in dict(conditions(own))["Trained on"]
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,19 @@ def test_no_set_at_hand_takes_the_built_in_pictures(tiny, options, notes):
     assert len(notes.warnings) == 1
 
 
+def test_names_to_hold_out_and_to_exclude_reach_the_trainings(tiny, options, notes):
+    recorder = Recorder(idle=True)
+    names = {"hold_out": ("bbb",), "hold_out_listed": ("ccc", "zzz"), "exclude": ("a", "q")}
+    (result,) = run_ablations([tiny], replace(options, **names), progress=notes, executor=recorder)
+    own = result.conditions
+    assert (own.pictures, own.held_out, own.excluded) == (4, 2, 1)
+    unit = next(each for each in recorder.units if each["kind"] == "training")
+    assert [tuple(unit[each]) for each in names] == [("bbb",), ("ccc", "zzz"), ("a",)]
+    assert notes.warnings == ["--exclude q: no picture's name begins so"]
+    with pytest.raises(DataError, match="--hold-out bb: not in the data"):
+        run_ablations([tiny], replace(options, hold_out=("bb",)), executor=recorder)
+
+
 def test_the_first_set_has_a_curve_with_and_without_pictures_held_out(tiny, options, faces):
     for held_out in (options.hold_out, ()):
         recorder = Recorder(idle=True)
