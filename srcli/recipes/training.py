@@ -35,9 +35,14 @@ class LossTerm:
             raise RecipeError(f"the weight of a loss must be at least 0, got {self.weight}")
 
 
+_ADAMS = ("beta1", "beta2", "epsilon")
+_UNUSED = {"adam": ("momentum",), "adamw": ("momentum",), "muon": ("momentum",), "sgd": _ADAMS}
+"""Settings that a kind of optimiser does not know."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
-    """An optimiser and its settings."""
+    """An optimiser and its settings; those that its kind does not know stay at their defaults."""
 
     kind: Literal["adam", "adamw", "muon", "sgd"] = "adam"
     """``muon`` makes the momentum of kernels orthogonal and is Adam for the rest; it takes two to
@@ -49,7 +54,7 @@ class Optimizer:
     beta2: float = 0.999
     epsilon: float = 1e-8
     momentum: float = 0.9
-    """Of SGD; Muon has 0.95."""
+    """Of SGD alone; Muon's own is 0.95."""
     nesterov: bool = False
     """SGD: take the gradient where the momentum is about to lead."""
     weight_decay: float = 0.0
@@ -70,6 +75,13 @@ class Optimizer:
                 raise RecipeError(f"{name} must be at least 0, got {getattr(self, name)}")
         if self.nesterov and (self.kind != "sgd" or self.momentum == 0):
             raise RecipeError("nesterov needs kind sgd, set before it, and a momentum above 0")
+        for name in _UNUSED[self.kind]:
+            value, default = getattr(self, name), getattr(Optimizer, name)
+            if value != default:
+                raise RecipeError(
+                    f"{name}={value} would change nothing with kind {self.kind}: set a kind that "
+                    f"knows it before it, or {name}={default} before this kind"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.overrides import apply_overrides
-from srcli.recipes.table import ATTENTIVE_GAN, G_IDRN
+from srcli.recipes.table import ATTENTIVE_GAN, G_IDRN, G_IDRN_SHORT
 from srcli.recipes.training import Adversarial, LossTerm
 
 STAGE = G_IDRN.stages[0]
@@ -74,6 +74,16 @@ def test_later_settings_win_and_whole_tables_may_be_given():
     assert found.network == {"channels": 8}
 
 
+def test_an_optimiser_is_changed_kind_first_and_what_it_does_not_know_before():
+    path = "stages.0.optimizer."
+    given = [f"{path}{each}" for each in ("beta2=0.999", "kind=sgd", "momentum=0.5")]
+    assert apply_overrides(G_IDRN_SHORT, given).stages[0].optimizer.momentum == 0.5
+    with pytest.raises(
+        RecipeError, match=r"^beta2=0\.99 would .* beta2=0\.999 before this"
+    ):
+        apply_overrides(G_IDRN_SHORT, given[1:])
+
+
 def test_options_may_hold_lists_of_any_numbers():
     settings = [f"stages.0.losses.0.options.{x}" for x in ("weights=1,0.5", "channels=8,8")]
     options = apply_overrides(G_IDRN, settings).stages[0].losses[0].options
@@ -95,6 +105,7 @@ def test_options_may_hold_lists_of_any_numbers():
         ("stages.0.schedule.kind=cos", "one of step, halving, cosine, constant"),
         ("stages.0.schedule.warmup=2", "fractions in 0..1"),
         ("stages.0.optimizer.beta1=1", r"beta1 must be in \[0, 1\)"),
+        ("stages.0.optimizer.momentum=0.3", "set a kind that knows it before it"),
         ("stages.0.losses=[]", "at least one loss"),
         ("ema_decay.x=1", "single value"),
         ("network.a.b=1", "single value"),

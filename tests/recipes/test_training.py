@@ -35,6 +35,12 @@ from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, S
         lambda: Optimizer(nesterov=True),
         lambda: Optimizer(kind="adamw", nesterov=True),
         lambda: Optimizer(kind="sgd", nesterov=True, momentum=0),
+        lambda: Optimizer(momentum=0.8),
+        lambda: Optimizer(kind="adamw", momentum=0.8),
+        lambda: Optimizer(kind="muon", momentum=0.95),
+        lambda: Optimizer(kind="sgd", beta1=0.8),
+        lambda: Optimizer(kind="sgd", beta2=0.99),
+        lambda: Optimizer(kind="sgd", epsilon=1e-6),
         lambda: Schedule(every=0),
         lambda: Schedule(every=1.5),
         lambda: Schedule(warmup=1.1),
@@ -59,6 +65,17 @@ from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, S
 def test_impossible_values_are_refused(make):
     with pytest.raises(RecipeError):
         make()
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "muon", "sgd"])
+def test_defaults_of_settings_that_a_kind_does_not_know_are_no_settings(kind):
+    plain = Optimizer(kind=kind)
+    assert (plain.momentum, plain.beta1, plain.beta2, plain.epsilon) == (0.9, 0.9, 0.999, 1e-8)
+
+
+def test_a_setting_that_would_change_nothing_is_refused_in_one_line():
+    with pytest.raises(RecipeError, match=r"^momentum=0\.3 would change nothing with kind muon: "):
+        Optimizer(kind="muon", momentum=0.3)
 
 
 def test_recipes_do_not_change():
