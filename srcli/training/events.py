@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from torch.utils.tensorboard import SummaryWriter
 
-NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed"})
-"""Fields of an entry that say where in the training it belongs."""
+NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations"})
+"""Fields of an entry that say where in the training it belongs, and how much it stands for."""
 FLUSH_SECONDS = 10
 """How long an entry may wait before it is written."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """Some iterations in a row."""
+
+    means: dict[str, float]
+    """Of their scalars, by name."""
+    per_second: float
+    iterations: int
 
 
 class Meter:
@@ -38,8 +49,8 @@ class Meter:
         """Seconds since the last report."""
         return time.monotonic() - self._start
 
-    def take(self) -> tuple[dict[str, float], float] | None:
-        """Return means and iterations a second since the last report, if there were any.
+    def take(self) -> Span | None:
+        """Return what was since the last report, if there were any iterations.
 
         Raises:
             InferenceError: If a value was not finite.
@@ -51,12 +62,13 @@ class Meter:
         ).tolist()
         means = dict(zip(self._values, found, strict=True))
         per_second = self._count / max(self.age, 1e-9)
+        span = Span(means=means, per_second=per_second, iterations=self._count)
         self._values.clear()
         self._count = 0
         self._start = time.monotonic()
         if not all(math.isfinite(mean) for mean in found):
             raise InferenceError(DIVERGED)
-        return means, per_second
+        return span
 
 
 DIVERGED = (

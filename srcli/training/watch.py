@@ -49,6 +49,7 @@ class Watch:
         self._task.advance(self._shown)
         self._recent, self._since_log = Meter(), Meter()
         self._now = self._saved = time.monotonic()
+        self._done = 0.0
 
     def iteration(self, values: Mapping[str, Tensor], done: float, stop: bool) -> list[float]:
         """Do what is due after an iteration.
@@ -68,7 +69,8 @@ class Watch:
         position = self.keeper.state.position
         self._recent.add(values)
         self._since_log.add(values)
-        self._report(done)
+        self._done = done
+        self._report()
         if self._validation_is_due(done):
             self.keeper.validate()
         # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
@@ -85,12 +87,14 @@ class Watch:
         return [position.elapsed, float(stop)]
 
     def end(self) -> None:
-        """Validate what the stage has come to.
+        """Log the rest of the stage, and validate what it has come to.
 
         Raises:
             InferenceError: If the training has diverged.
+            OSError: If a file cannot be written.
         """
         self._recent.take()
+        self._log()
         self.keeper.validate()
 
     def close(self) -> None:
@@ -103,21 +107,26 @@ class Watch:
         passed = int(after * LEAST_VALIDATIONS) > int(before * LEAST_VALIDATIONS)
         return passed or position.total % self.keeper.recipe.validate_every == 0
 
-    def _report(self, done: float) -> None:
+    def _report(self) -> None:
         position = self.keeper.state.position
         log = position.step % LOG_STEPS == 0
         if not log and self._recent.age < DESCRIBE_SECONDS:
             return
-        news = self._recent.take()
-        # The log has means over its own spans, whatever was shown between.
-        logged = self._since_log.take() if log else None
-        if news is None:
-            return
-        means, per_second = news
-        shown = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
-        best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
-        self._task.describe(f"{shown}  {per_second:.2f} it/s{best}")
-        if logged is not None:
-            means, per_second = logged
-            rate = rate_at(self.stage, done)
-            self.keeper.write("train", {**means, "rate": rate, "per_second": round(per_second, 3)})
+        if news := self._recent.take():
+            shown = "  ".join(f"{name} {value:.5f}" for name, value in news.means.items())
+            best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
+            self._task.describe(f"{shown}  {news.per_second:.2f} it/s{best}")
+        if log:
+            self._log()
+
+    def _log(self) -> None:
+        """Write the means since the last entry: the log has its own spans, whatever is shown."""
+        if span := self._since_log.take():
+            entry = {
+                **span.means,
+                "rate": rate_at(self.stage, self._done),
+                "per_second": round(span.per_second, 3),
+                # After a resume, and at the end of a stage, they are fewer.
+                "iterations": span.iterations,
+            }
+            self.keeper.write("train", entry)

@@ -479,7 +479,8 @@ def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
     with_set = replace(options, budget="10", validate=(str(folder),))
     notes = Notes()
     result = train(with_set, notes)
-    log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    lines = (options.out / "log.jsonl").read_text().splitlines()
+    log = [entry for entry in map(json.loads, lines) if entry["event"] == "validation"]
     assert {tuple(entry["sets"]) for entry in log} == {("held-out", "others")}
     assert all(entry["psnr"] == entry["sets"]["held-out"] for entry in log)
     assert result.best == max(entry["psnr"] for entry in log) == result.at_best["held-out"]

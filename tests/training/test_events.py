@@ -15,7 +15,7 @@ PLACE = {"stage": 0, "step": 0, "elapsed": 1.0}
 
 
 def train(total, loss):
-    return {"event": "train", "total": total, "loss": loss, "rate": 1e-3, **PLACE}
+    return {"event": "train", "total": total, "loss": loss, "rate": 1e-3, "iterations": 50, **PLACE}
 
 
 def validation(total, **sets):

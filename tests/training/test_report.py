@@ -18,9 +18,9 @@ def test_the_meter_gives_the_mean_since_the_last_report():
         meter.add({"loss": torch.tensor(value), "k_t": torch.tensor(value / 10)})
     news = meter.take()
     assert news is not None
-    means, per_second = news
-    assert means == pytest.approx({"loss": 3.0, "k_t": 0.3})
-    assert per_second > 0
+    assert news.means == pytest.approx({"loss": 3.0, "k_t": 0.3})
+    assert news.per_second > 0
+    assert news.iterations == 3
     assert meter.take() is None
 
 

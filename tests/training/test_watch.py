@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from srcli.errors import InferenceError
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training import watch as module
@@ -87,7 +88,33 @@ def test_the_log_has_the_mean_of_its_span_whatever_was_shown_between(tmp_path, c
     (entry,) = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
     assert entry["loss"] == 3.0
     assert entry["per_second"] == pytest.approx(4 / 6, abs=1e-3)
+    assert entry["iterations"] == 4
     assert [text.split("  ")[0] for text in shown.texts] == ["loss 1.50000", "loss 4.50000"]
+
+
+def test_entries_say_over_how_many_iterations_they_are_and_the_rest_of_a_stage_has_one(
+    tmp_path, clock, monkeypatch
+):
+    monkeypatch.setattr(module, "LOG_STEPS", 4)
+    resumed = Position(step=3, total=13)
+    watch, position, _, _ = watched(tmp_path, Budget(steps=100), position=resumed)
+    for value in (7.0, 1.0, 2.0):
+        clock.now += 0.5
+        iterate(watch, position, value)
+    watch.keeper.validate = lambda: None
+    for _ in range(2):  # what is written once is not written again
+        watch.end()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    found = [(e["total"], e["iterations"], e["loss"]) for e in map(json.loads, lines)]
+    assert found == [(14, 1, 7.0), (16, 2, 1.5)]
+
+
+def test_a_rest_that_is_not_a_number_ends_the_training_too(tmp_path, clock):
+    watch, position, _, _ = watched(tmp_path, Budget(steps=100))
+    iterate(watch, position, float("nan"))
+    with pytest.raises(InferenceError, match="diverged"):
+        watch.end()
+    assert not (tmp_path / "log.jsonl").exists()
 
 
 def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock):

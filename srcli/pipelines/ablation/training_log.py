@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from srcli.training.watch import LOG_STEPS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -18,7 +20,7 @@ class TrainingLog:
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     """By set: iteration and PSNR-Y in dB of every validation."""
     seconds: float | None = None
-    """Median time of an iteration; None where the log has none."""
+    """Median time of an iteration; None where too few were run to tell."""
 
 
 def read_log(file: Path) -> TrainingLog:
@@ -31,7 +33,9 @@ def read_log(file: Path) -> TrainingLog:
     speeds: list[float] = []
     for line in lines:
         entry = _entry(line)
-        if entry.get("event") == "train" and entry.get("per_second"):
+        # Some few iterations, which have no entry or say no number in older logs, tell no speed.
+        whole = entry.get("iterations", LOG_STEPS) >= LOG_STEPS
+        if entry.get("event") == "train" and whole and entry.get("per_second"):
             speeds.append(float(entry["per_second"]))
         if entry.get("event") != "validation":
             continue

@@ -14,7 +14,9 @@ def test_curves_by_set_and_the_median_time(tmp_path):
         {"event": "train", "total": 50, "per_second": 10.0},
         {"event": "validation", "total": 50, "sets": {"held-out": 30.5, "Set5": 31.0}},
         {"event": "train", "total": 100, "per_second": 8.0},
-        {"event": "train", "total": 150, "per_second": 2.0},
+        {"event": "train", "total": 150, "per_second": 2.0, "iterations": 50},
+        {"event": "train", "total": 151, "per_second": 0.1, "iterations": 1},
+        {"event": "train", "total": 152, "per_second": 0.1, "iterations": 1},
         {"event": "validation", "total": 150, "sets": {"held-out": 31.5, "Set5": None}},
     ]
     file = tmp_path / "log.jsonl"
