@@ -56,20 +56,26 @@ def begin_from(network: nn.Module, file: Path, progress: Progress) -> None:
     Args:
         network: In its training form; changed.
         file: Weights of it, or of its other scales.
-        progress: Told how much was taken.
+        progress: Told how much was taken, and where that is no good start.
 
     Raises:
         ModelError: If nothing fits, or the file cannot be read.
     """
     if str(file) in MODELS and not file.is_file():
         raise _no_file(str(file), int(getattr(network, "scale", 0)))
-    tensors = to_scale(network, to_training(network, read_weights(file)[0]))
-    taken, total = warm_start(network, tensors)
+    stored, info = read_weights(file)
+    taken, total = warm_start(network, to_scale(network, to_training(network, stored)))
     if taken == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {taken} of {total} tensors")
     if 2 * taken < total:
         progress.warn(f"--init {file}: most tensors do not fit this network")
+    scale = getattr(network, "scale", None)
+    if info is not None and info.scale != scale and getattr(network, "bound_to_scale", False):
+        progress.warn(
+            f"--init {file}: {info.model} x{info.scale} weights do not suit x{scale} and begin far "
+            "below bicubic quality; without --init, start_from_bicubic=true begins at it"
+        )
 
 
 def _no_file(name: str, scale: int) -> ModelError:

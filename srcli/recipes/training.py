@@ -194,7 +194,8 @@ class TrainRecipe:
     ema_decay: float = 0.999
     """Decay of the averaged weights that are validated and saved; 0 turns averaging off."""
     start_from_bicubic: bool = False
-    """Begin as an interpolation, where the network offers it."""
+    """Begin as an interpolation, where the network offers it; weights of ``--init`` replace what
+    they hold of that."""
     degradation: Degradation = BICUBIC
     """How LR is made from HR; in files a name of ``DEGRADATIONS``, or a table."""
     validate_every: int = 1000

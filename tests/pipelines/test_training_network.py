@@ -9,11 +9,14 @@ import pytest
 import torch
 
 from srcli.errors import ModelError
+from srcli.imaging.colour import luma
+from srcli.imaging.resize import downscale
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.training_network import begin_from, first_network, placed
 from srcli.ports.progress import NoProgress
+from srcli.recipes.table import find_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.numerics import Numerics
 
@@ -72,6 +75,35 @@ def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
     assert notes.warnings == []
     with pytest.raises(ModelError, match="no tensor of this network"):
         begin_from(torch.nn.Linear(1, 1), file, notes)
+
+
+def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
+    recipe = TrainRecipe(model="ddsr", network={"depth": 2, "channels": 4})
+    file = tmp_path / "x2.safetensors"
+    info = WeightsInfo(model="ddsr", scale=2, network=dict(recipe.network), notes={})
+    save_weights(file, first_network(recipe, scale=2, seed=1).state_dict(), info)
+    notes = Notes()
+    begin_from(first_network(recipe, scale=2, seed=2), file, notes)
+    assert notes.warnings == []
+    begin_from(first_network(recipe, scale=4, seed=2), file, notes)
+    (warning,) = notes.warnings
+    assert "ddsr x2 weights do not suit x4 and begin far below bicubic quality" in warning
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 4), (3, 2), (2, 3)])
+def test_a_deconvolution_of_another_scale_is_a_worse_start_than_bicubic(astronaut, before, after):
+    picture = astronaut[32:128, 40:136]
+    wanted = torch.from_numpy(luma(picture))[None, None] / 255
+    lr_image = torch.from_numpy(luma(downscale(picture, after)))[None, None] / 255
+    recipe, found = find_recipe("ddsr-muon"), []
+    for init in (None, weights.weights_path("ddsr", before)):
+        network = first_network(recipe, scale=after, seed=0).eval()
+        if init is not None:
+            begin_from(network, init, NoProgress())
+        with torch.inference_mode():
+            error = network(lr_image.float()) - wanted
+        found.append(float(-10 * error[..., 4:-4, 4:-4].square().mean().log10()))
+    assert found[0] > found[1] + 10  # should this fail, the warning is no longer true
 
 
 def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
