@@ -110,7 +110,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Trainings of every variant, with seeds 0, 1, ...",
+    help="Trainings of every variant, with seeds 0, 1, ...; verdicts take two or more.",
 )
 @click.option(
     "--sets",

@@ -166,6 +166,8 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     assert compared["one"]["psnr"]["mean"] == pytest.approx(difference)
     assert compared["one"]["printed"] == -0.5
     assert compared["two"]["verdict"] == "base"
+    assert compared["one"]["verdict"] == "undecided: one seed"
+    assert compared["one"]["psnr"]["seeds"] == 1
     assert "mine: difference to two" in first.err
 
     assert plain["conditions"]["overrides"] == ["ema_decay=0.5"]

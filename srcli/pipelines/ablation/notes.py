@@ -76,7 +76,8 @@ def _score_notes(result: AblationResult) -> list[str]:
     ]
     if own.seeds == 1:
         found.append(
-            "With one seed the interval is over pictures alone: another training may differ more."
+            "With one seed the interval is over pictures alone and decides nothing: another "
+            "training may differ more. Verdicts take two seeds or more."
         )
     else:
         found.append("±: standard deviation over seeds.")

@@ -32,6 +32,8 @@ class Verdict(StrEnum):
     """It leaves out zero, on the other side."""
     UNDECIDED = "undecided at this budget"
     """It holds zero."""
+    ONE_SEED = "undecided: one seed"
+    """It is over pictures alone: with another seed it may well lie on the other side of zero."""
     BETTER = "better"
     """It leaves out zero, and no difference was printed."""
     WORSE = "worse"
@@ -187,6 +189,8 @@ def verdict(found: PairedDifference | None, printed: float | None) -> Verdict:
     """
     if found is None:
         return Verdict.UNKNOWN
+    if found.seeds == 1:
+        return Verdict.ONE_SEED
     if not (found.low > 0 or found.high < 0):
         return Verdict.UNDECIDED
     above = found.low > 0

@@ -49,6 +49,7 @@ def summary_table(results: Sequence[AblationResult]) -> Table:
             verdict_of(result, each, dataset) for each in result.variants if dataset is not None
         )
         printed = any(_printed(result, each, "psnr") for each in sets_of(result))
+        found[Verdict.UNDECIDED] += found[Verdict.ONE_SEED]
         counts = [str(found[word]) if printed and dataset else NOTHING for word in words]
         own = found[Verdict.BETTER] + found[Verdict.WORSE]
         cells = (str(len(result.variants)), budget_of(result), *counts, str(own))

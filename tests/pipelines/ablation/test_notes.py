@@ -41,7 +41,7 @@ def test_without_held_out_pictures_that_is_said(written):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"seeds": 1}, "With one seed the interval is over pictures alone"),
+        ({"seeds": 1}, "With one seed the interval is over pictures alone and decides nothing"),
         ({"budget": "20m"}, "faster variants were trained for more iterations"),
         ({"processes": 2}, "2 trainings shared the machine"),
         ({"seeds": 2}, "Two seeds tell little of how seeds differ"),

@@ -140,3 +140,5 @@ def test_verdicts_go_by_the_sign_and_the_interval(low, high, printed, expected):
     found = PairedDifference(mean=(low + high) / 2, low=low, high=high, seeds=3, pictures=5)
     assert verdict(found, printed) == expected
     assert verdict(None, printed) == Verdict.UNKNOWN
+    one = replace(found, seeds=1)
+    assert verdict(one, printed) == Verdict.ONE_SEED

@@ -148,6 +148,16 @@ def test_the_summary_counts_verdicts_on_the_first_set(written):
     }
 
 
+def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
+    variants = tuple(replace(each, seeds=each.seeds[:1]) for each in written.variants)
+    single = replace(written, variants=variants, conditions=replace(written.conditions, seeds=1))
+    small = cells(tables.score_table(single), "small", "Set5")
+    assert small["verdict"] == "undecided: one seed"
+    assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
+    row = cells(tables.summary_table([single]), "net/size")
+    assert [row[each] for each in ("confirmed", "refuted", "undecided")] == ["0", "0", "3"]
+
+
 @pytest.mark.parametrize(
     ("budget", "words"), [("5000", "5000 iterations"), ("20m", "20m"), (None, "the recipe's")]
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from srcli.pipelines.ablation.html.table import table_markup
 from srcli.pipelines.ablation.tables import cost_table, score_table
 
@@ -30,6 +32,13 @@ def test_verdicts_have_a_colour_and_stay_words(written, parse):
         ("refuted", "refuted"),
         ("undecided at this budget", "undecided"),
     ]
+
+
+def test_one_seed_has_a_word_of_its_own(written, parse):
+    variants = tuple(replace(each, seeds=each.seeds[:1]) for each in written.variants)
+    tree = parse(table_markup(score_table(replace(written, variants=variants)), "S", "variant"))
+    mark = tree.all("td", "verdict")[0].all("span")[0]
+    assert (mark.text, mark.attributes["class"]) == ("undecided: one seed", "one_seed")
 
 
 def test_a_table_without_groups_and_verdicts(written, parse):
