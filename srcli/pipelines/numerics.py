@@ -41,7 +41,7 @@ def choose_numerics(
     chosen = choose_device(device)
     if chosen.type == "cpu":
         keep_freed_memory()
-    half = precision == "bf16" or (precision == "auto" and _has_bf16(chosen))
+    half = settled(precision, chosen) == "bf16"
     if chosen.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
@@ -52,6 +52,18 @@ def choose_numerics(
         channels_last=half or chosen.type == "cuda",
         compile=compiled,
     )
+
+
+def settled(precision: Precision, device: torch.device) -> Precision:
+    """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32.
+
+    Args:
+        precision: As asked for.
+        device: Where the training runs.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if _has_bf16(device) else "fp32"
 
 
 def device_for(place: Place, name: str) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from srcli.errors import UsageError
 from srcli.pipelines import numerics as module
-from srcli.pipelines.numerics import choose_numerics, device_for
+from srcli.pipelines.numerics import choose_numerics, device_for, settled
 from srcli.training.parallel import Place
 
 
@@ -28,6 +28,15 @@ def test_bf16_may_be_asked_for(monkeypatch):
     monkeypatch.setattr(module, "cpu_has_bf16", lambda: False)
     chosen = choose_numerics("cpu", "bf16")
     assert (chosen.autocast, chosen.channels_last) == (torch.bfloat16, True)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_settled_by_the_machine_and_what_was_asked_for_stays(monkeypatch, native):
+    monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
+    device = torch.device("cpu")
+    assert settled("auto", device) == ("bf16" if native else "fp32")
+    assert settled("bf16", device) == "bf16"
+    assert settled("fp32", device) == "fp32"
 
 
 def test_threads_are_set():

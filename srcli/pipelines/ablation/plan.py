@@ -62,7 +62,7 @@ class Planner:
     """Work out the units of ablations.
 
     Args:
-        options: Of the run.
+        options: Of the run, with a precision that is settled.
         store: Where recipes are put.
         device: ``cpu``, ``cuda`` or ``mps``.
     """

@@ -110,7 +110,7 @@ class Conditions:
     missing: tuple[str, ...]
     """Sets of the paper that were not at hand."""
     precision: str
-    """Of the trainings, as given."""
+    """Of the trainings: ``bf16`` or ``fp32``, whatever ``auto`` is on the machine."""
     device: str
     """``cpu``, ``cuda`` or ``mps``."""
     machine: str

@@ -17,6 +17,7 @@ from srcli.pipelines.ablation.results import Conditions
 from srcli.pipelines.ablation.store import Store
 from srcli.pipelines.evaluation.sets import BUILT_IN, find_set
 from srcli.pipelines.machine import describe_machine, threads
+from srcli.pipelines.numerics import settled
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -92,8 +93,11 @@ def _plan(
     split = _Data(options, progress)
     with threads(options.threads or None):
         machine = str(describe_machine(device))
+    # Machines that share a store may take auto for different formats: what it is here decides.
+    precision = settled(options.precision, device)
     # Prefixes that exclude nothing have been told of: the trainings need not do so, one by one.
-    planner = Planner(replace(options, exclude=split.exclude), store, device.type)
+    own = replace(options, precision=precision, exclude=split.exclude)
+    planner = Planner(own, store, device.type)
     for ablation in ablations:
         if ablation.protocol not in PROTOCOLS:
             raise UsageError(
@@ -113,7 +117,7 @@ def _plan(
             data_digest=split.digest,
             sets=tuple(sets),
             missing=missing,
-            precision=options.precision,
+            precision=precision,
             device=device.type,
             machine=machine,
             processes=options.processes,

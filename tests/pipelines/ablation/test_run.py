@@ -255,6 +255,24 @@ def test_no_set_at_hand_takes_the_built_in_pictures(tiny, options, notes):
     assert len(notes.warnings) == 1
 
 
+def test_automatic_precision_is_what_it_means_on_the_machine(tiny, options, monkeypatch):
+    keys = {}
+    for native in (True, False):
+        monkeypatch.setattr("srcli.pipelines.numerics.cpu_has_bf16", lambda n=native: n)
+        word = "bf16" if native else "fp32"
+        for given in ("auto", word):
+            recorder = Recorder(idle=True)
+            own = replace(options, precision=given)
+            (result,) = run_ablations([tiny], own, executor=recorder)
+            units = [each for each in recorder.units if each["kind"] == "training"]
+            assert result.conditions.precision == word
+            assert {each["precision"] for each in units} == {word}
+            keys[native, given] = [each["key"] for each in units]
+    assert keys[True, "auto"] == keys[True, "bf16"]
+    assert keys[False, "auto"] == keys[False, "fp32"]
+    assert not set(keys[True, "auto"]) & set(keys[False, "auto"])
+
+
 def test_names_to_hold_out_and_to_exclude_reach_the_trainings(tiny, options, notes):
     recorder = Recorder(idle=True)
     names = {"hold_out": ("bbb",), "hold_out_listed": ("ccc", "zzz"), "exclude": ("a", "q")}
