@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -165,19 +164,15 @@ def _mean_square(differences: NDArray[np.float64]) -> tuple[float, float]:
     return whole, whole**2 / spread_of if spread_of > 0 else MOST_FREEDOM
 
 
-@cache
 def student(freedom: float) -> float:
     """Return the 97.5 % quantile of Student's t.
 
     Args:
         freedom: Degrees of freedom, not necessarily whole; taken as at least 1.
     """
-    own = min(max(freedom, 1.0), MOST_FREEDOM)
-    # With t = sqrt(own) tan(angle) the density is a power of the cosine.
-    angles = np.linspace(0, math.pi / 2, 20_001)
-    density = np.cos(angles) ** (own - 1)
-    below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    return math.sqrt(own) * math.tan(float(np.interp(0.95, below / below[-1], angles)))
+    from scipy.special import stdtrit
+
+    return float(stdtrit(min(max(freedom, 1.0), MOST_FREEDOM), 0.975))
 
 
 def verdict(found: PairedDifference | None, printed: float | None) -> Verdict:
