@@ -11,7 +11,7 @@ from srcli.imaging.kernels import KERNELS
 from srcli.inference.colour import on_rgb
 from srcli.pipelines.evaluation.chains import CHAINS
 from srcli.pipelines.evaluation.pairs import read_pair
-from srcli.pipelines.evaluation.sets import find_set
+from srcli.pipelines.evaluation.sets import find_set, place_of
 from srcli.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -54,12 +54,15 @@ def validation_sets(
         PictureError: If a picture cannot be read.
     """
     sets = {} if held_out is None else {HELD_OUT: held_out}
+    places: dict[object, str] = {}
     for given in names:
         name, pairs = _named_set(given, scale, progress, leniently=leniently)
+        place = place_of(given)
+        if place in places:
+            raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
+        places[place] = given
         if name in sets:
             name = given  # two folders HR in different places
-        if name in sets:
-            raise UsageError(f"--validate {given}: given twice")
         if pairs is not None:
             sets[name] = pairs
     return sets
@@ -97,6 +100,8 @@ def _named_set(
         found = find_set(given, scale)
     except DataError as error:
         raise DataError(f"--validate {error}") from error
+    for note in found.notes:
+        progress.warn(f"--validate {note}")
     for _, reason in found.missing:
         progress.warn(f"--validate {given}: left out: {reason}")
     read = _read(found, scale, progress if leniently else None)

@@ -97,7 +97,7 @@ def test_folders_of_one_name_keep_apart_and_one_given_twice_is_refused(folder, t
     sets = validation_sets(None, [str(folder), str(twin)], 2, NoProgress())
     assert list(sets) == ["small", str(twin)]
     with pytest.raises(UsageError, match="given twice"):
-        validation_sets(None, [str(folder)] * 3, 2, NoProgress())
+        validation_sets(None, [str(folder), f"{twin}/../../{folder.name}"], 2, NoProgress())
 
 
 def test_pictures_without_lr_are_left_out_and_told(folder, tmp_path, astronaut):

@@ -20,7 +20,7 @@ from srcli.pipelines.evaluation.costs import cost_of
 from srcli.pipelines.evaluation.options import EvalOptions
 from srcli.pipelines.evaluation.scores import Evaluation, Failure
 from srcli.pipelines.evaluation.set_run import SetRun
-from srcli.pipelines.evaluation.sets import BUILT_IN, PictureSet, find_folder, find_set
+from srcli.pipelines.evaluation.sets import BUILT_IN, PictureSet, find_set, place_of
 from srcli.pipelines.evaluation.summary import add_differences, add_published
 from srcli.ports.progress import NoProgress, Progress
 
@@ -111,7 +111,7 @@ def _find_sets(
 ) -> list[tuple[int, PictureSet]]:
     if options.lr_folder is not None and (len(datasets) > 1 or len(scales) > 1):
         raise UsageError("--lr belongs to one set at one scale; give one --data and one -s")
-    wanted = list({_place(name): name for name in reversed(datasets)}.values())[::-1]
+    wanted = list({place_of(name): name for name in reversed(datasets)}.values())[::-1]
     found = []
     for scale in scales:
         sets = [find_set(name, scale, lr_folder=options.lr_folder) for name in wanted]
@@ -120,11 +120,6 @@ def _find_sets(
             same = short.count(each.name) > 1  # two folders of one name: tell them apart
             found.append((scale, each.renamed(str(Path(name))) if same else each))
     return found
-
-
-def _place(name: str) -> Path | str:
-    """What a set's name stands for: one folder by two names is one set."""
-    return name if name == BUILT_IN else find_folder(name).resolve()
 
 
 def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> tuple[str, ...]:

@@ -125,6 +125,15 @@ def find_folder(name: str) -> Path:
     )
 
 
+def place_of(name: str) -> Path | str:
+    """What a set's name stands for: one folder by two names is one set.
+
+    Raises:
+        DataError: If there is none.
+    """
+    return name if name == BUILT_IN else find_folder(name).resolve()
+
+
 def list_pictures(folder: Path) -> list[Path]:
     """Return the pictures of a folder, sorted.
 
