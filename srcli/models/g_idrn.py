@@ -44,8 +44,6 @@ class GIDRN(nn.Module):
     minimum = 1
     multiple_of = 1
     edge = 4
-    scale_bound = ("direct.",)
-    """The direct path of another scale better begins as bicubic than as what was learnt."""
     pools_globally = True
 
     def __init__(

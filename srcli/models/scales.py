@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
+from torch.nn.functional import interpolate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,22 +19,21 @@ def to_scale(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Ten
     """Spread what other scales have learnt over the sub-pixel positions of this one.
 
     A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel for each
-    position within an enlarged pixel; every position of the new scale begins as the nearest one of
-    the former. Left new, it would read trained features by random weights.
+    position within an enlarged pixel; the positions of the new scale begin as what lies there
+    between those of the former. Left new, it would read trained features by random weights.
 
     Args:
-        network: For its own scale; parts that its ``scale_bound`` names stay new.
+        network: For its own scale.
         tensors: A state of it, or of another scale.
 
     Returns:
         The same, with such tensors in the network's shape.
     """
     scale = int(getattr(network, "scale", 0))
-    bound: tuple[str, ...] = getattr(network, "scale_bound", ())
     found = dict(tensors)
     for key, own in network.state_dict().items():
         former = tensors.get(key)
-        if former is None or former.shape == own.shape or key.startswith(bound):
+        if former is None or former.shape == own.shape:
             continue
         if former.ndim and former.shape[1:] == own.shape[1:]:
             before = _scale_of(former.shape[0], own.shape[0], scale)
@@ -53,7 +52,10 @@ def _scale_of(former: int, own: int, scale: int) -> int | None:
 
 
 def _spread(tensor: Tensor, before: int, after: int) -> Tensor:
-    nearest = ((torch.arange(after) + 0.5) * before / after).long()
+    """Interpolate between the positions (colours x before^2, ...), linearly along each axis."""
     positions: Tensor = tensor.unflatten(0, (-1, before, before))  # type: ignore[no-untyped-call]
-    spread: Tensor = positions[:, nearest][:, :, nearest].flatten(0, 2)
-    return spread.contiguous()
+    grid = positions.movedim((1, 2), (-2, -1))
+    planes = grid.reshape(1, -1, before, before).float()
+    spread = interpolate(planes, size=(after, after), mode="bilinear", align_corners=False)
+    own = spread.reshape(*grid.shape[:-2], after, after).movedim((-2, -1), (1, 2))
+    return own.flatten(0, 2).to(tensor.dtype).contiguous()
