@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WORLD_SUFFIXES = {"png": ".pgw", "jpg": ".jgw"}
+_WORLDS = {
+    ".tif": (".tfw", ".tifw", ".wld"),
+    ".tiff": (".tfw", ".tiffw", ".wld"),
+    ".png": (".pgw", ".wld"),
+    ".jpg": (".jgw", ".wld"),
+}
 
 
 def make_folder(target: Path) -> Path:
@@ -85,6 +91,7 @@ def move_sidecars(folder: Path | None, target: Path) -> None:
     """
     made = [] if folder is None else sorted(folder.iterdir())
     remove_stale(target, keep={file.name for file in made})
+    _tell_old_world(target, {file.name for file in made})
     for file in made:
         place = target.with_name(file.name)
         if file.name == target.name:
@@ -94,6 +101,14 @@ def move_sidecars(folder: Path | None, target: Path) -> None:
             continue
         sync_file(file)
         file.replace(place)
+
+
+def _tell_old_world(target: Path, made: set[str]) -> None:
+    """Tell of a world file of an earlier output, which programs may believe more than this one."""
+    for suffix in _WORLDS.get(target.suffix.lower(), ()):
+        world = target.with_suffix(suffix)
+        if world.is_file() and world.name not in made:
+            log.warning("%s: is not of this %s: remove it", world, target.name)
 
 
 def _is_of_another(place: Path, target: Path, new: bytes) -> bool:

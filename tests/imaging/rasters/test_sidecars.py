@@ -96,3 +96,16 @@ def test_the_coordinate_system_of_another_file_is_left_alone(tmp_path, caplog):
     assert move(b"newer") == b"newer"
     (tmp_path / "a.shp").write_bytes(b"")
     assert move(b"newest") == b"newer"
+
+
+def test_a_world_file_of_an_earlier_output_is_told(tmp_path, caplog):
+    target = tmp_path / "a.tif"
+    (tmp_path / "a.tfw").write_text("old")
+    move_sidecars(None, target)
+    assert "a.tfw: is not of this a.tif: remove it" in caplog.text
+    caplog.clear()
+    folder = make_folder(target)
+    write_sidecars(folder, target, {"*.tfw": b"new"})
+    move_sidecars(folder, target)
+    assert (tmp_path / "a.tfw").read_text() == "new"
+    assert caplog.text == ""
