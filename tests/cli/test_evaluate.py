@@ -209,6 +209,14 @@ def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeyp
     assert both[0]["ssim"] < 1 == both[1]["ssim"]
 
 
+def test_a_page_on_standard_output_stands_there_alone(srx, pictures):
+    result = srx("eval", "-m", "bicubic", "-s", "2", "--data", pictures, *QUICK, "--html", "-")
+    assert result.code == 0
+    assert result.out.lstrip().startswith("<!DOCTYPE html>")
+    assert result.out.rstrip().endswith("</html>")
+    assert "bicubic" in result.err
+
+
 def test_a_set_by_two_names_is_one_set(srx, pictures, monkeypatch):
     monkeypatch.chdir(pictures.parent)
     sets = ("--data", pictures, "--data", f"./{pictures.name}")
