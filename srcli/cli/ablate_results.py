@@ -7,8 +7,7 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from srcli.cli.ablate_table import make_console
-from srcli.cli.tables import make_table
+from srcli.cli.tables import make_console, make_table
 from srcli.cli.text_files import write_json, write_text
 
 if TYPE_CHECKING:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from srcli.cli.tables import make_table
+from srcli.cli.tables import make_console, make_table
 from srcli.recipes.ablation import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from rich.console import Console
     from rich.table import Table
 
     from srcli.recipes.ablation import Ablation, Variant
@@ -63,13 +62,6 @@ def changes_text(changes: Mapping[str, object]) -> str:
         for path, value in changes.items()
     ]
     return ", ".join(parts) or "none"
-
-
-def make_console(*, to_stderr: bool = False) -> Console:
-    """Return a plain console of rich."""
-    from rich.console import Console
-
-    return Console(stderr=to_stderr, highlight=False, markup=False, emoji=False)
 
 
 def _about(ablation: Ablation) -> list[tuple[str, str]]:

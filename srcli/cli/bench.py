@@ -16,7 +16,7 @@ from srcli.cli.options import (
     talk,
     written_tables,
 )
-from srcli.cli.tables import make_table
+from srcli.cli.tables import make_console, make_table
 from srcli.cli.text_files import write_json, write_text
 from srcli.errors import ExitCode
 
@@ -167,11 +167,9 @@ def _write(result: Bench, targets: dict[str, str | None]) -> None:
 
 
 def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:
-    from rich.console import Console as RichConsole
-
     from srcli.pipelines.bench_tables import notes, round_lines, tables
 
-    out = RichConsole(stderr=to_stderr, highlight=False, markup=False)
+    out = make_console(to_stderr=to_stderr)
     for each in tables(result):
         table = make_table(each.title, each.labels, each.numbers)
         for row in each.rows:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.cli.tables import make_table
+from srcli.cli.tables import make_console, make_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
+    from rich.text import Text
 
     from srcli.pipelines.evaluation.scores import Evaluation
     from srcli.pipelines.evaluation.tables import Row, Table
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
 
 def show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
     """Print the tables; with ``verbose`` one line for every picture as well."""
-    from rich.console import Console
-
     from srcli.pipelines.evaluation import tables
 
-    console = Console(stderr=to_stderr, highlight=False)
+    console = make_console(to_stderr=to_stderr)
     for scale in result.scales:
         table = tables.score_table(result, scale)
         _print(console, f"x{scale}", table, ("set", "model"), note=_sources(table.rows))
@@ -41,7 +40,7 @@ def show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
             ("model",),
             note=tables.COST_NOTE,
         )
-    console.print(result.chain, soft_wrap=True, markup=False)
+    console.print(result.chain, soft_wrap=True)
 
 
 def _print(
@@ -57,20 +56,19 @@ def _print(
             columns.add_section()
             last = row.group
         columns.add_row(
-            *_names(row)[-len(labels) :], *_cells(row), style="dim" if row.source else ""
+            *(row.group, row.label)[-len(labels) :], *_cells(row), style="dim" if row.source else ""
         )
     console.print(columns)
 
 
-def _names(row: Row) -> list[str]:
-    from rich.markup import escape
+def _cells(row: Row) -> list[str | Text]:
+    from rich.text import Text
 
-    return [escape(row.group), escape(row.label)]
-
-
-def _cells(row: Row) -> list[str]:
     # A star as well: colour and weight are lost in pipes and to some eyes.
-    return [f"[bold]*{cell}[/]" if i in row.best else cell for i, cell in enumerate(row.cells)]
+    return [
+        Text(f"*{cell}", style="bold") if i in row.best else cell
+        for i, cell in enumerate(row.cells)
+    ]
 
 
 def _sources(rows: Sequence[Row]) -> str:

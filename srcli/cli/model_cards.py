@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from srcli.cli.tables import make_table
+from srcli.cli.tables import make_console, make_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ LEGEND = (
 
 def show_list(entries: Sequence[CatalogueEntry]) -> None:
     """Print a line for every model and scale, and how to make the weights that are not there."""
-    out = _console()
+    out = make_console()
     table = make_table(
         f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}",
         ("model and source", "channel"),
@@ -48,7 +48,7 @@ def show_list(entries: Sequence[CatalogueEntry]) -> None:
 
 def show_cards(entry: CatalogueEntry) -> None:
     """Print all that is known of one model: itself, its figures by scale, its weights."""
-    out = _console()
+    out = make_console()
     what = f"weights of {entry.name} x{entry.cards[0].scale}"
     out.print(f"{entry.file}: {what}" if entry.file else f"{entry.name}: {entry.entry.summary}")
     _print_pairs(out, _about(entry))
@@ -63,12 +63,6 @@ def show_cards(entry: CatalogueEntry) -> None:
         scales = ", ".join(f"x{scale}" for scale in entry.untrained)
         out.print(f"{scales}: no weights yet; to make some:")
         _print_training(out, entry, str(entry.untrained[0]))
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False)
 
 
 def _listed(entry: CatalogueEntry, card: Card) -> tuple[str, ...]:

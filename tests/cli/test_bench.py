@@ -15,7 +15,8 @@ from srcli.pipelines import bench_seams
 QUICK = ("-m", "bicubic", "--size", "32x24", "--rounds", 2)
 
 
-def test_tables_fit_a_narrow_terminal_and_name_the_machine(srx):
+def test_tables_fit_a_narrow_terminal_and_name_the_machine(srx, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     result = srx("bench", *QUICK, "--precision", "fp32", "--compare", "plain", "--threads", 1)
     assert result.code == 0, result.err
     assert max(map(len, result.out.splitlines())) <= 80
