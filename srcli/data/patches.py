@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srcli.data.levels import draw_levels, with_levels
 from srcli.errors import DataError
 from srcli.layers.colour import luma
 
@@ -87,6 +88,7 @@ class PatchSampler:
         patch: int,
         prefer_detail: bool = False,
         shuffle_channels: bool = False,
+        vary_levels: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step.
 
@@ -96,9 +98,11 @@ class PatchSampler:
             patch: Edge P in LR pixels.
             prefer_detail: Of two random places take the one with more gradient energy.
             shuffle_channels: Put R, G and B of every patch into a random order.
+            vary_levels: Share of the patches that get other levels of black and white.
 
         Returns:
-            Floats in [0, 1], laid out as channels_last; C is 3, or 1 for Y.
+            Floats in [0, 1], with varied levels in [-0.1, 1.1], laid out as channels_last; C is
+            3, or 1 for Y.
 
         Raises:
             DataError: If no picture is as large as the patch.
@@ -116,6 +120,7 @@ class PatchSampler:
         orders = np.tile(np.arange(3), (batch, 1))
         if shuffle_channels:
             orders = random.permuted(orders, axis=1)
+        levels = draw_levels(random, batch, vary_levels) if vary_levels else None
         # Everything is drawn for all processes alike; only then each takes its own.
         part, parts = self.share
         own = np.arange(batch * part // parts, batch * (part + 1) // parts)
@@ -124,7 +129,11 @@ class PatchSampler:
         hr = self._hr.cut(places[:, 0], places[:, 1:] * self.scale, turns, patch * self.scale)
         if shuffle_channels:
             lr, hr = _reordered(lr, orders), _reordered(hr, orders)
-        return (luma(lr), luma(hr)) if self.colour == "y" else (lr, hr)
+        if self.colour == "y":
+            lr, hr = luma(lr), luma(hr)
+        if levels is not None:
+            lr, hr = (with_levels(each, levels[own], self.colour) for each in (lr, hr))
+        return lr, hr
 
     def _lr_patches(
         self,

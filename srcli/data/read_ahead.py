@@ -35,7 +35,7 @@ class ReadAhead:
         self._device = device
         self._ahead = ahead
         self._pool = ThreadPoolExecutor(ahead, thread_name_prefix="batch")
-        self._settings: tuple[int, ...] = ()
+        self._settings: tuple[float, ...] = ()
         self._pending: dict[int, Future[tuple[Tensor, Tensor]]] = {}
 
     def batch(
@@ -46,6 +46,7 @@ class ReadAhead:
         patch: int,
         prefer_detail: bool = False,
         shuffle_channels: bool = False,
+        vary_levels: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Return what ``PatchSampler.batch`` returns, on the device.
 
@@ -55,14 +56,16 @@ class ReadAhead:
             patch: Edge P in LR pixels.
             prefer_detail: Of two random places take the one with more gradient energy.
             shuffle_channels: Put R, G and B of every patch into a random order.
+            vary_levels: Share of the patches that get other levels of black and white.
         """
-        settings = (batch, patch, prefer_detail, shuffle_channels)
+        settings = (batch, patch, prefer_detail, shuffle_channels, vary_levels)
         make = partial(
             self.sampler.batch,
             batch=batch,
             patch=patch,
             prefer_detail=prefer_detail,
             shuffle_channels=shuffle_channels,
+            vary_levels=vary_levels,
         )
         wanted = range(step, step + 1 + self._ahead)
         for other in list(self._pending):

@@ -164,6 +164,8 @@ class Stage:
     """Of two random places take the one with more gradient energy."""
     shuffle_channels: bool = False
     """Put R, G and B of every patch into a random order."""
+    vary_levels: float = 0.0
+    """Share of the patches whose black and white come to lie up to 0.1 within or beyond 0 and 1."""
     reset_optimizer: bool = True
     """Begin from the averaged weights with a fresh optimiser; false goes on, weights and optimiser,
     where the stage before ended. The first stage has none to go on from."""
@@ -176,6 +178,8 @@ class Stage:
         """Refuse impossible values."""
         for name in ("steps", "batch", "patch"):
             _above(name, getattr(self, name), 0)
+        if not 0 <= self.vary_levels <= 1:
+            raise RecipeError(f"vary_levels is a share in 0..1, got {self.vary_levels}")
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")
         if self.attention_weight < 0:

@@ -36,8 +36,9 @@ class Sampler(Protocol):
         patch: int,
         prefer_detail: bool = False,
         shuffle_channels: bool = False,
+        vary_levels: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
-        """Return LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1].
+        """Return LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little beyond.
 
         Of several processes each gets its share of the ``batch`` patches.
         """
@@ -195,6 +196,7 @@ class Trainer:
             patch=stage.patch,
             prefer_detail=stage.prefer_detail,
             shuffle_channels=stage.shuffle_channels,
+            vary_levels=stage.vary_levels,
         )
         if self.numerics.channels_last:
             lr_image = lr_image.contiguous(memory_format=torch.channels_last)

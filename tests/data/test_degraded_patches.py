@@ -22,6 +22,7 @@ SETTINGS: dict[str, Any] = {
     "patch": 16,
     "prefer_detail": True,
     "shuffle_channels": True,
+    "vary_levels": 0.5,
 }
 
 

@@ -209,6 +209,7 @@ def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
         "patch": 5,
         "prefer_detail": True,
         "shuffle_channels": True,
+        "vary_levels": 0.5,
     }
     sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
     whole = sampler.batch(3, **settings)

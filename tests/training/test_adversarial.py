@@ -48,7 +48,7 @@ class Batches:
     def __init__(self, spoil=None):
         self.spoil = spoil
 
-    def batch(self, step, *, batch, patch, prefer_detail=False, shuffle_channels=False):
+    def batch(self, step, *, batch, patch, prefer_detail=False, **others):
         random = torch.Generator().manual_seed(step)
         lr_image = torch.rand(batch, 3, patch, patch, generator=random)
         hr_image = torch.rand(batch, 3, 4 * patch, 4 * patch, generator=random)

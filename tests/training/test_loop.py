@@ -55,7 +55,7 @@ class Batches:
         self.spoil = spoil
         self.steps = []
 
-    def batch(self, step, *, batch, patch, prefer_detail=False, shuffle_channels=False):
+    def batch(self, step, *, batch, patch, prefer_detail=False, **others):
         self.steps.append(step)
         random = torch.Generator().manual_seed(step)
         lr_image = torch.rand(batch, 3, patch, patch, generator=random)
@@ -340,14 +340,14 @@ def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
         assert equal(whole.network.state_dict(), rest.network.state_dict())
 
 
-def test_the_stage_says_whether_channels_are_shuffled(tmp_path):
+def test_the_stage_says_what_is_done_to_channels_and_levels(tmp_path):
     seen = []
 
     class Watching(Batches):
         def batch(self, step, **sizes):
-            seen.append(sizes["shuffle_channels"])
+            seen.append((sizes["shuffle_channels"], sizes["vary_levels"]))
             return super().batch(step, **sizes)
 
-    stages = (FIRST, replace(SECOND, shuffle_channels=True))
+    stages = (FIRST, replace(SECOND, shuffle_channels=True, vary_levels=0.5))
     make(tmp_path, recipe=replace(RECIPE, stages=stages), sampler=Watching()).run()
-    assert seen == [False] * 6 + [True] * 4
+    assert seen == [(False, 0)] * 6 + [(True, 0.5)] * 4

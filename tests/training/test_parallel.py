@@ -169,7 +169,7 @@ class Shares:
     def __init__(self, team, spoil=None):
         self.team, self.spoil, self.sizes = team, spoil, []
 
-    def batch(self, step, *, batch, patch, prefer_detail=False, shuffle_channels=False):
+    def batch(self, step, *, batch, patch, prefer_detail=False, **others):
         random = torch.Generator().manual_seed(step)
         lr_image = torch.rand(batch, 3, patch, patch, generator=random)
         hr_image = torch.rand(batch, 3, 2 * patch, 2 * patch, generator=random)

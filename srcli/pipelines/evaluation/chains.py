@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 UINT8 = np.dtype(np.uint8)
+BLACK, WHITE = 16, 235
+"""Levels of Y of black and of white."""
 
 
 class Chain(Protocol):
@@ -43,7 +45,10 @@ class Chain(Protocol):
     ) -> tuple[Array, Array]:
         """Turn uint8 RGB pictures into what is compared (uint8) and what models are given."""
 
-    def picture(self, output: Array) -> Array:
+    def given(self, lr: Array, *, gray: bool) -> Array:
+        """Turn LR into what a model is given, for ``picture`` to turn back."""
+
+    def picture(self, output: Array, *, gray: bool) -> Array:
         """Turn a model's output into uint8."""
 
     def read(self, sr: Array, *, gray: bool) -> Array:
@@ -72,7 +77,11 @@ class Rgb8:
         """Leave HR as it is, and LR too unless it goes through a JPEG."""
         return hr, lr if self.jpeg is None else self.jpeg.decoded(lr)
 
-    def picture(self, output: Array) -> Array:
+    def given(self, lr: Array, *, gray: bool) -> Array:
+        """Leave it as it is."""
+        return lr
+
+    def picture(self, output: Array, *, gray: bool) -> Array:
         """Leave it as it is: engines give back the dtype they were given."""
         return output
 
@@ -94,7 +103,8 @@ class LumaFloat:
     """Y alone, not rounded between shrinking and enlarging: the published rows of bicubic.
 
     uint8 Y, to double, MATLAB bicubic by 1/scale, the model, clipped to 16..235, uint8. Gray
-    pictures are taken as luma. Y stands in all three channels.
+    pictures are taken as luma; their 0..255 reach the model as the Y of a gray picture, 16..235,
+    for that is all that networks on Y ever saw. Y stands in all three channels.
     """
 
     name: str = "luma-float"
@@ -115,9 +125,16 @@ class LumaFloat:
         small = resize(y[..., 0].astype(np.float64), Fraction(1, scale)) / 255
         return y, _three(small.astype(np.float32))
 
-    def picture(self, output: Array) -> Array:
-        """Clip to the range of Y and round."""
-        return to_dtype(np.clip(output.astype(np.float64) * 255, 16, 235), UINT8)
+    def given(self, lr: Array, *, gray: bool) -> Array:
+        """Leave Y as it is; squeeze gray into its range."""
+        return (BLACK / 255 + lr * ((WHITE - BLACK) / 255)).astype(lr.dtype) if gray else lr
+
+    def picture(self, output: Array, *, gray: bool) -> Array:
+        """Undo ``given``, clip to the range of Y and round."""
+        levels = output.astype(np.float64) * 255
+        if gray:
+            levels = (levels - BLACK) * (255 / (WHITE - BLACK))
+        return to_dtype(np.clip(levels, BLACK, WHITE), UINT8)
 
     def read(self, sr: Array, *, gray: bool) -> Array:
         """Take Y of it, or its gray for Y, rounded."""

@@ -107,10 +107,11 @@ class NetworkContestant:
         if self._tile is not None:
             tiling = choose_tiling(self._model, self.network, self._tile)
             grid = make_grid(*pair.lr.shape[:2], tile=tiling.tile, overlap=tiling.overlap)
+        given = self._chain.given(pair.lr, gray=pair.gray)
         start = time.perf_counter()
-        output = enlarge_array(self._engine, pair.lr, grid)
+        output = enlarge_array(self._engine, given, grid)
         seconds = time.perf_counter() - start
-        return self._chain.picture(output), seconds
+        return self._chain.picture(output, gray=pair.gray), seconds
 
     @cached_property
     def _engine(self) -> TorchEngine:

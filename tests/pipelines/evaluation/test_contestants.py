@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.metrics.fidelity import psnr
 from srcli.models.ddsr import DDSR
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.evaluation.contestants import NetworkContestant
@@ -45,3 +46,20 @@ def test_a_bicubic_network_on_y_gives_what_bicubic_gives(weights, tmp_path, astr
     assert apart.max() <= (3 if chain == "rgb8" else 1)
     assert apart.mean() < 0.3
     assert expected.std() > 20
+
+
+def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(srx_data):
+    """Black of a gray picture taken as luma is 0, and networks on Y learnt from 16 to 235."""
+    options = EvalOptions(chain="luma-float")
+    measure = options.measure(2)
+    folder = srx_data / "benchmarks" / "Set14"
+    (file,) = folder.rglob("bridge*")
+    pair = read_pair(
+        Item(name="bridge", hr=file), scale=2, kernel=measure.kernel, chain=measure.chain
+    )
+    assert pair.gray
+    ours, bicubic = (
+        psnr(NetworkContestant(name, name, 2, measure.chain, options).enlarge(pair)[0], pair.hr)
+        for name in ("ddsr", "bicubic")
+    )
+    assert ours > bicubic + 0.5
