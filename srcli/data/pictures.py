@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from srcli.errors import DataError
+from srcli.imaging.opening import LARGEST_AREA, calm, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +39,6 @@ DAMAGE = (
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
-    Image.DecompressionBombError,
 )
 """What reading a damaged or hostile picture may raise."""
 
@@ -163,24 +163,27 @@ def decode(ref: PictureRef, archives: Archives | None = None) -> NDArray[np.uint
 def _decode(ref: PictureRef, archives: Archives | None) -> tuple[NDArray[np.uint8], list[str]]:
     try:
         encoded = archives.read(ref) if archives else ref.read()
-        with Image.open(io.BytesIO(encoded)) as image:
-            rules = _rules(image)
-            return _to_rgb(image), rules
+        with calm():  # photographs of 90 megapixels and more are no attack
+            opened = Image.open(io.BytesIO(encoded))
+        with opened as image:
+            if image.width * image.height > LARGEST_AREA:
+                raise DataError(f"{ref}: {image.width}x{image.height} is too large; cut it")
+            # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
+            deep = any(";16" in str(tile) for tile in image.tile)
+            load(image)
+            return _to_rgb(image), _rules(image, deep=deep)
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
 
 
-def _rules(image: Image.Image) -> list[str]:
-    """Which rules a picture falls under; asked before its pixels are read."""
+def _rules(image: Image.Image, *, deep: bool) -> list[str]:
+    """Which rules a picture falls under; ``deep``: it was stored with 16 bits a colour."""
     found = []
     if image.mode in {"1", "L", "LA"} or image.mode.startswith("I;16"):
         found.append(GRAY)
-    # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
-    if image.mode.startswith("I;16") or any(
-        ";16" in str(tile) for tile in getattr(image, "tile", ())
-    ):
+    if deep or image.mode.startswith("I;16"):
         found.append(DEEP)
     if _is_transparent(image):
         found.append(TRANSPARENT)

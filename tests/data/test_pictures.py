@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import threading
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import imageio.v3 as imageio
@@ -166,6 +168,30 @@ def test_float_pictures_are_refused(tmp_path):
     path = tmp_path / "a.tif"
     Image.new("F", (3, 2), 0.5).save(path)
     with pytest.raises(DataError, match="neither 8 nor 16 bits"):
+        decode(PictureRef(path=path))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.filterwarnings("error")
+def test_large_photographs_are_no_attack(tmp_path, monkeypatch, astronaut, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(astronaut).save(path)
+    for limit in (astronaut[..., 0].size - 1, 100):  # Pillow warns, and refuses twice as much
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        (picture,) = decode_all([PictureRef(path=path)], on_error=never)
+        assert picture.shape == astronaut.shape
+        assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_pictures_that_claim_more_than_memory_holds_are_refused(tmp_path):
+    path = tmp_path / "a.png"
+    header = struct.pack(">2I5B", 1 << 16, 1 << 16, 8, 2, 0, 0, 0)
+    Image.new("RGB", (3, 2)).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:29] = header
+    content[29:33] = struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.png: 65536x65536 is too large; cut it"):
         decode(PictureRef(path=path))
 
 
