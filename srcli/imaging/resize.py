@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+STRIP = 1 << 18
+"""Values that are held in float64 at a time."""
+
 
 def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Keys' cubic convolution kernel with a = -0.5, support [-2, 2]."""
@@ -96,17 +99,33 @@ def resize(
 def _resize_axis(
     image: Array, out_length: int, scale: Fraction, antialias: bool, axis: int
 ) -> Array:
+    # By strips of rows: whole pictures in float64 would take ten times their size.
     indices, weights = taps(image.shape[axis], out_length, scale, antialias)
-    source = image.astype(np.float64, copy=False)
-    if axis == 1:
-        source = source.swapaxes(0, 1)
-    out = np.zeros((out_length, *source.shape[1:]))
-    tail = (1,) * (source.ndim - 1)
+    shape = list(image.shape)
+    shape[axis] = out_length
+    out = np.empty(shape, image.dtype)
+    longest = max(image[0].size, out[0].size)
+    rows = max(STRIP // longest, 1)
+    for top in range(0, shape[0], rows):
+        own = slice(top, top + rows)
+        if axis == 0:
+            values = _weighted(image, indices[own], weights[own])
+        else:
+            turned = np.ascontiguousarray(image[own].swapaxes(0, 1), dtype=np.float64)
+            values = _weighted(turned, indices, weights).swapaxes(0, 1)
+        out[own] = to_dtype(values, image.dtype)
+    return out
+
+
+def _weighted(
+    rows: Array, indices: NDArray[np.int64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sum the rows that ``taps`` names with their weights, in float64."""
+    out = np.zeros((len(indices), *rows.shape[1:]))
+    tail = (1,) * (rows.ndim - 1)
     for k in range(indices.shape[1]):
-        out += source[indices[:, k]] * weights[:, k].reshape(-1, *tail)
-    if axis == 1:
-        out = out.swapaxes(0, 1)
-    return to_dtype(out, image.dtype)
+        out += rows[indices[:, k]] * weights[:, k].reshape(-1, *tail)
+    return out
 
 
 def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import math
 import os
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -209,3 +210,22 @@ def test_mod_crop_cuts_below_and_right():
     assert np.array_equal(mod_crop(picture, 3), picture[:6, :6])
     with pytest.raises(ValueError, match="smaller than the scale"):
         mod_crop(picture, 9)
+
+
+def test_large_pictures_take_little_memory_besides_themselves():
+    """In float64 as a whole, a photograph of 100 megapixels would take 10 GB."""
+    picture = np.random.default_rng(0).integers(0, 256, (1500, 4000, 3), dtype=np.uint8)
+    tracemalloc.start()
+    resize(picture, Fraction(1, 2))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * picture.nbytes
+
+
+def test_strips_meet_as_in_the_whole(monkeypatch, astronaut):
+    for image in (astronaut, astronaut[..., 0], astronaut / 255):
+        for scale in (Fraction(1, 3), 2):
+            whole = resize(image, scale)
+            with monkeypatch.context() as patch:
+                patch.setattr("srcli.imaging.resize.STRIP", 1000)
+                np.testing.assert_array_equal(resize(image, scale), whole)
