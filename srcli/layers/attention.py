@@ -29,8 +29,7 @@ def contrast(features: Tensor) -> Tensor:
     """
     given = None if torch.compiler.is_compiling() else given_moments(features)
     if given is not None:
-        mean, variance = given
-        return ((variance + 1e-6).sqrt() + mean).to(features.dtype)
+        return ((given.variance + 1e-6).sqrt() + given.mean).to(features.dtype)
     out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
     return out
 
@@ -89,6 +88,9 @@ class ContrastChannelAttention(nn.Module):
 class PooledChannelAttention(nn.Module):
     """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
 
+    Of the features, or of the picture that they are a part of, where its statistics are given
+    (``srcli/layers/statistics.py``).
+
     Args:
         channels: Channels in and out.
         reduction: How many times narrower the bottleneck of the gate is.
@@ -114,12 +116,16 @@ class PooledChannelAttention(nn.Module):
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
     def gate(self, x: Tensor) -> Tensor:
-        """Gate (N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        given = None if torch.compiler.is_compiling() else given_moments(x)
         pools: list[Tensor] = []
         if self.average:
-            pools.append(x.mean(dim=(2, 3)))
+            pools.append(x.mean(dim=(2, 3)) if given is None else given.mean[..., 0, 0].to(x.dtype))
         if self.maximum:
-            pools.append(x.amax(dim=(2, 3)))
+            if given is None:
+                pools.append(x.amax(dim=(2, 3)))
+            else:
+                pools.append(given.maximum[..., 0, 0].to(x.dtype))
         joined: Tensor = self.join(torch.stack(pools, dim=1))
         return torch.sigmoid(self.expand(F.relu(self.squeeze(joined.mT[..., None]))))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 MARGIN = 4
 """Outermost pixels of windows that are not measured: padding by zeros spoils features there."""
 
-Moments = tuple[Tensor, Tensor]
-"""Mean and population variance of every channel, (1 or N, C, 1, 1) each, fp32 or wider."""
+
+class Moments(NamedTuple):
+    """What a global pool may ask of every channel, (1 or N, C, 1, 1) each, fp32 or wider."""
+
+    mean: Tensor
+    variance: Tensor
+    """Of the population."""
+    maximum: Tensor
+    """Of a sample, so that the picture's may be larger."""
 
 
 @dataclass(eq=False)
@@ -35,21 +42,21 @@ class Statistics:
     @property
     def finite(self) -> bool:
         """Whether all of them are finite numbers."""
-        return all(bool(each.isfinite().all()) for pair in self.moments for each in pair)
+        return all(bool(each.isfinite().all()) for one in self.moments for each in one)
 
     def rows(self, indices: Sequence[int]) -> Statistics:
         """Return those of some items of the batch; those of one picture are of every item."""
-        if all(len(mean) == 1 for mean, _ in self.moments):
+        if all(len(one.mean) == 1 for one in self.moments):
             return self
         chosen = list(indices)
-        return Statistics([(mean[chosen], variance[chosen]) for mean, variance in self.moments])
+        return Statistics([Moments(*(each[chosen] for each in one)) for one in self.moments])
 
 
 def joined(parts: Sequence[Statistics]) -> Statistics:
     """Put pictures together into a batch: one item each."""
-    pairs = zip(*(part.moments for part in parts), strict=True)
+    pools = zip(*(part.moments for part in parts), strict=True)
     return Statistics(
-        [(torch.cat([m for m, _ in pair]), torch.cat([v for _, v in pair])) for pair in pairs]
+        [Moments(*(torch.cat(each) for each in zip(*pool, strict=True))) for pool in pools]
     )
 
 
@@ -71,7 +78,8 @@ def measuring(into: Statistics) -> Iterator[None]:
         exact = features.float() if features.device.type == "mps" else features.double()
         mean = exact.mean(dim=(0, 2, 3), keepdim=True)
         variance = (exact - mean).square_().mean(dim=(0, 2, 3), keepdim=True)
-        into.moments.append((mean.float(), variance.float()))
+        maximum = exact.amax(dim=(0, 2, 3), keepdim=True)
+        into.moments.append(Moments(mean.float(), variance.float(), maximum.float()))
         return into.moments[-1]
 
     with _provided_by(measure):

@@ -32,6 +32,7 @@ class NestedAttention(nn.Module):
     minimum = 1
     multiple_of = 1
     edge = 4
+    pools_globally = True
 
     def __init__(
         self,

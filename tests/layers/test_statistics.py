@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.layers.attention import ContrastChannelAttention, contrast
+from srcli.layers.attention import ContrastChannelAttention, PooledChannelAttention, contrast
 from srcli.layers.statistics import MARGIN, Statistics, giving, joined, measuring
 
 
@@ -22,10 +22,11 @@ def test_windows_are_measured_as_one_picture(features):
         seen = contrast(features)
     whole = features.permute(1, 0, 2, 3).reshape(1, 6, 32, 12)
     torch.testing.assert_close(seen, contrast(whole), rtol=1e-6, atol=1e-6)
-    ((mean, variance),) = found.moments
+    ((mean, variance, maximum),) = found.moments
     torch.testing.assert_close(mean.double(), whole.mean((2, 3), keepdim=True), rtol=1e-6, atol=0)
     expected = whole.var((2, 3), correction=0, keepdim=True)
     torch.testing.assert_close(variance.double(), expected, rtol=1e-6, atol=0)
+    assert torch.equal(maximum, whole.amax((2, 3), keepdim=True).float())
 
 
 def test_margins_of_windows_are_not_measured():
@@ -34,13 +35,14 @@ def test_margins_of_windows_are_not_measured():
     found = Statistics()
     with measuring(found):
         contrast(windows)
-    ((mean, variance),) = found.moments
-    assert (mean.item(), variance.item()) == (3, 0)
+    ((mean, variance, maximum),) = found.moments
+    assert (mean.item(), variance.item(), maximum.item()) == (3, 0, 3)
 
 
-def test_a_part_is_gated_as_the_whole_was(features):
+@pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])
+def test_a_part_is_gated_as_the_whole_was(features, kind):
     torch.manual_seed(0)
-    first, second = (ContrastChannelAttention(channels=6, reduction=2).double() for _ in "ab")
+    first, second = (kind(channels=6, reduction=2).double() for _ in "ab")
     picture = features[:1]
     found = Statistics()
     with measuring(found):
