@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from srcli.inference.tiling import make_grid
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
@@ -56,9 +55,9 @@ def measure(
     tiling = choose_tiling(name, pool.network, *(given or (None, None)))
     seams, distances, seconds = [], [], 0.0
     for pixels in pictures:
-        seams.append(seam_figure(engine, pixels, tile=tiling.tile, overlap=tiling.overlap))
+        seams.append(seam_figure(engine, pixels, tiling))
         unit = pixels.astype(np.float32) / np.float32(255)
-        grid = make_grid(*pixels.shape[:2], tile=tiling.tile, overlap=tiling.overlap)
+        grid = tiling.grid(*pixels.shape[:2])
         start = time.perf_counter()
         tiled = enlarge_array(engine, unit, grid)
         seconds += time.perf_counter() - start

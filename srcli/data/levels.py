@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from srcli.imaging.colour import Y_BLACK, Y_WHITE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
 BEYOND = 0.1
 """Black comes to within this of 0, white of 1."""
-LEVELS = {"rgb": (0.0, 1.0), "y": (16 / 255, 235 / 255)}
+LEVELS = {"rgb": (0.0, 1.0), "y": (Y_BLACK / 255, Y_WHITE / 255)}
 """Black and white of pictures, by the colour of the network."""
 
 
@@ -45,11 +47,8 @@ def with_levels(patches: Tensor, levels: NDArray[np.float64], colour: str) -> Te
         colour: ``rgb`` or ``y``.
     """
     black, white = LEVELS[colour]
-    wanted = np.where(np.isnan(levels), np.array([black, white]), levels)
-    gains = (wanted[:, 1] - wanted[:, 0]) / (white - black)
-    # Patches that keep their levels are to keep them bit by bit.
-    offsets = np.where(np.isnan(levels[:, 0]), 0.0, wanted[:, 0] - black * gains)
-    gains = np.where(np.isnan(levels[:, 0]), 1.0, gains)
-    shape = (-1, 1, 1, 1)
-    gain, offset = (torch.from_numpy(each).to(patches).reshape(shape) for each in (gains, offsets))
+    gains = (levels[:, 1] - levels[:, 0]) / (white - black)
+    lines = np.stack([gains, levels[:, 0] - black * gains])
+    lines[:, np.isnan(gains)] = [[1.0], [0.0]]  # these patches stay as they are, bit by bit
+    gain, offset = torch.from_numpy(lines).to(patches).view(2, -1, 1, 1, 1).unbind()
     return patches * gain + offset

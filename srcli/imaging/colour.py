@@ -21,7 +21,9 @@ RGB_TO_YCBCR = np.array(
         [112.0, -93.786, -18.214],
     ]
 )
-OFFSET = np.array([16.0, 128.0, 128.0])
+Y_BLACK, Y_WHITE = 16, 235
+"""Y of black and of white, of 255."""
+OFFSET = np.array([Y_BLACK, 128.0, 128.0])
 GRAY_SHARES = (0.299, 0.587, 0.114)
 """Shares of R, G and B in gray, full range (BT.601)."""
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from srcli.inference.blending import ramp
 from srcli.inference.stream import Work
-from srcli.inference.tiling import make_grid
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -128,12 +127,7 @@ def padded_grid(height: int, width: int, tiling: Tiling) -> Grid:
     Raises:
         UsageError: If tile and overlap do not fit each other.
     """
-    return make_grid(
-        height + 2 * tiling.edge,
-        width + 2 * tiling.edge,
-        tile=tiling.tile,
-        overlap=tiling.overlap,
-    )
+    return tiling.grid(height + 2 * tiling.edge, width + 2 * tiling.edge)
 
 
 def row_to_start(grid: Grid, output_row: int, scale: int, edge: int) -> int:

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from srcli.inference.band import TorchBand
 from srcli.inference.colour import on_rgb
 from srcli.inference.levels import Encoder
+from srcli.layers.placement import Placement, placed
 from srcli.layers.statistics import Statistics, giving, measuring
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from srcli.ports.grid import Grid
+    from srcli.ports.grid import Grid, Place
 
 CPU_BATCH_PIXELS = 48 * 1024
 """Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
@@ -44,7 +45,8 @@ class TorchEngine:
     Args:
         network: Takes and gives (N, 3, H, W) RGB in [0, 1], or Y where its ``colour`` is ``y``; has
             ``scale``, ``multiple_of`` and ``minimum``; with ``takes_levels`` it is told of how many
-            levels the pixels were; with ``pools_globally`` its tiles want a calibration.
+            levels the pixels were; with ``pools_globally`` its tiles want a calibration; with a
+            ``map_step`` they are told where they lie.
         device: Where it runs.
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
@@ -102,21 +104,28 @@ class TorchEngine:
                     return found
         return None
 
-    def run(self, tiles: NDArray[Any], calibration: object | None = None) -> list[Tensor | None]:
+    def run(
+        self,
+        tiles: NDArray[Any],
+        calibration: object | None = None,
+        places: Sequence[Place] | None = None,
+    ) -> list[Tensor | None]:
         """Enlarge tiles (N, H, W, C); see ``srcli.ports.engine.Engine.run``.
 
         A calibration is of one image, or holds a row for each tile.
         """
         assert calibration is None or isinstance(calibration, Statistics)
         with signalling_memory(), torch.inference_mode():
-            out = self._enlarge(self._upload(tiles), calibration)
+            where = self._placement(tiles, places)
+            out = self._enlarge(self._upload(tiles), calibration, where)
             finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
             good: list[bool] = finite.tolist()
             if self.half is not None and not all(good):
                 out = out.clone()
                 bad = ~finite
                 own = calibration and calibration.rows(bad.nonzero()[:, 0].tolist())
-                out[bad] = self._enlarge(self._upload(tiles)[bad], own, exact=True)
+                there = where and where.rows(bad)
+                out[bad] = self._enlarge(self._upload(tiles)[bad], own, there, exact=True)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
 
@@ -143,19 +152,37 @@ class TorchEngine:
             x = x / float(np.iinfo(kind).max)
         return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
 
-    def _enlarge(self, x: Tensor, calibration: Statistics | None, *, exact: bool = False) -> Tensor:
-        with giving(calibration):
-            return self._turned(x, exact)
+    def _placement(self, tiles: NDArray[Any], places: Sequence[Place] | None) -> Placement | None:
+        """Places as the network's layers read them; None where every tile is a whole picture."""
+        if places is None or all(each[2:] == tiles.shape[1:3] for each in places):
+            return None
+        return Placement(*torch.tensor(places, device=self.device).unbind(1))
 
-    def _turned(self, x: Tensor, exact: bool) -> Tensor:
+    def _enlarge(
+        self,
+        x: Tensor,
+        calibration: Statistics | None,
+        placement: Placement | None,
+        *,
+        exact: bool = False,
+    ) -> Tensor:
+        with giving(calibration):
+            return self._turned(x, exact, placement)
+
+    def _turned(self, x: Tensor, exact: bool, placement: Placement | None = None) -> Tensor:
         """Enlarge, on average over flips and rotations where that is asked for."""
         if not self.tta:
-            return self._forward(x, exact)
+            with placed(placement):
+                return self._forward(x, exact)
+        height, width = x.shape[2:]
         total = torch.zeros(())
         for turns in range(4):
             for mirrored in (False, True):
                 turned = torch.rot90(x.flip(3) if mirrored else x, turns, (2, 3))
-                back = torch.rot90(self._forward(turned, exact), -turns, (2, 3))
+                where = placement.mirrored(width) if placement and mirrored else placement
+                with placed(where and where.rotated(height, width, turns)):
+                    out = self._forward(turned, exact)
+                back = torch.rot90(out, -turns, (2, 3))
                 total = (back.flip(3) if mirrored else back) + total.to(back.device)
         return total / 8
 

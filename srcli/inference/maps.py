@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.ports.engine import Band, Engine
-    from srcli.ports.grid import Grid
+    from srcli.ports.grid import Grid, Place
 
 
 @runtime_checkable
@@ -97,10 +97,13 @@ class MapsEngine:
         return self.engine.batch_size(height, width)
 
     def run(
-        self, tiles: NDArray[Any], calibration: object | None = None
+        self,
+        tiles: NDArray[Any],
+        calibration: object | None = None,
+        places: Sequence[Place] | None = None,
     ) -> Sequence[object | None]:
         """Return the maps of tiles; see ``srcli.ports.engine.Engine.run``."""
-        return self.engine.run(tiles, calibration)
+        return self.engine.run(tiles, calibration, places)
 
     def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> Band:
         """Return a new band of ``num_maps`` channels, whatever the picture has."""

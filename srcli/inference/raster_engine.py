@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.inference.engine import TorchEngine
-    from srcli.ports.grid import Grid
+    from srcli.ports.grid import Grid, Place
     from srcli.ports.values import Values
 
 
@@ -87,13 +87,17 @@ class RasterEngine:
         return joined(rows) if len(rows) == len(found) else None
 
     def run(
-        self, tiles: NDArray[Any], calibration: object | None = None
+        self,
+        tiles: NDArray[Any],
+        calibration: object | None = None,
+        places: Sequence[Place] | None = None,
     ) -> Sequence[Tensor | None]:
         """Enlarge tiles.
 
         Args:
             tiles: (N, H, W, C) of the raster's dtype, all of its bands.
             calibration: From ``calibrate``, of the raster that the tiles are of.
+            places: Of each in its raster, for networks that ask.
 
         Returns:
             (C, scale H, scale W) a tile, in units of the range, not clipped; None where the network
@@ -106,7 +110,7 @@ class RasterEngine:
             raise ValueError(f"expected tiles of {self.channels} bands of {self.values.dtype}")
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
         assert calibration is None or isinstance(calibration, Statistics)
-        enlarged = self._enlarge(units, calibration)
+        enlarged = self._enlarge(units, calibration, places)
         with signalling_memory(), torch.inference_mode():
             every = len(self.groups)
             parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
@@ -127,10 +131,15 @@ class RasterEngine:
             device=self.engine.device,
         )
 
-    def _enlarge(self, units: NDArray[Any], calibration: Statistics | None) -> list[Tensor | None]:
+    def _enlarge(
+        self,
+        units: NDArray[Any],
+        calibration: Statistics | None,
+        places: Sequence[Place] | None,
+    ) -> list[Tensor | None]:
         """Return all groups of the first tile, then those of the next."""
         if self.groups == ((0, 1, 2),):
-            return self.engine.run(units, calibration)
+            return self.engine.run(units, calibration, places)
         count, height, width = units.shape[:3]
         inputs = units[:, :, :, self._inputs].transpose(0, 3, 1, 2, 4)
         stack = inputs.reshape(count * len(self.groups), height, width, -1)
@@ -138,9 +147,11 @@ class RasterEngine:
         while len(done) < len(stack):
             limit = self._limit or self.engine.batch_size(height, width)
             part = stack[len(done) : len(done) + limit]
-            groups = [i % len(self.groups) for i in range(len(done), len(done) + len(part))]
+            indices = range(len(done), len(done) + len(part))
+            groups = [i % len(self.groups) for i in indices]
+            own = places and [places[i // len(self.groups)] for i in indices]
             try:
-                done += self.engine.run(part, calibration and calibration.rows(groups))
+                done += self.engine.run(part, calibration and calibration.rows(groups), own)
             except OutOfMemory:
                 # Fewer tiles are asked for by the caller; fewer groups of one tile only here.
                 if count > 1 or len(part) == 1:

@@ -198,8 +198,11 @@ class _Batcher:
 
     def _run(self, part: list[_Waiting]) -> list[object]:
         pixels = [item.pixels for item in part if item.pixels is not None]
+        places = None
+        if part[0].work.grid.step > 1:
+            places = [item.work.grid.place(item.row, item.column) for item in part]
         try:
-            tiles = self.engine.run(np.stack(pixels), part[0].work.calibration)
+            tiles = self.engine.run(np.stack(pixels), part[0].work.calibration, places)
         except OutOfMemory:
             if len(part) == 1:
                 return [_too_large(part[0].work, pixels[0])]

@@ -16,6 +16,18 @@ class Tiling:
     overlap: int
     edge: int = 0
     """Repeated around the image while it is enlarged."""
+    step: int = 1
+    """Tiles begin on multiples of it, where the network wants to know where they lie."""
+
+    def grid(self, height: int, width: int, *, offset: int = 0) -> Grid:
+        """Cut an image as ``make_grid`` does; ``height`` and ``width`` are with its edge.
+
+        Raises:
+            UsageError: If tile and overlap do not fit each other.
+        """
+        return make_grid(
+            height, width, tile=self.tile, overlap=self.overlap, offset=offset, step=self.step
+        )
 
     def halved(self) -> Tiling:
         """Return the tiling to try after running out of memory."""
@@ -23,7 +35,9 @@ class Tiling:
         return replace(self, tile=tile, overlap=min(self.overlap, tile // 4))
 
 
-def make_grid(height: int, width: int, *, tile: int, overlap: int, offset: int = 0) -> Grid:
+def make_grid(
+    height: int, width: int, *, tile: int, overlap: int, offset: int = 0, step: int = 1
+) -> Grid:
     """Cut a ``height`` x ``width`` image into tiles.
 
     Args:
@@ -32,6 +46,7 @@ def make_grid(height: int, width: int, *, tile: int, overlap: int, offset: int =
         tile: Longest edge of a tile, input pixels; tiles are as short as their number allows.
         overlap: Pixels that neighbouring tiles share at least, below half the tile.
         offset: Moves the inner tile borders by this many pixels up and left, to measure seams.
+        step: Tiles begin on multiples of it, as far as they are large enough and ``offset`` is one.
 
     Raises:
         UsageError: If tile and overlap do not fit each other.
@@ -42,30 +57,49 @@ def make_grid(height: int, width: int, *, tile: int, overlap: int, offset: int =
         raise UsageError(
             f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}"
         )
-    tile_height = balanced(height, tile=tile, overlap=overlap)
-    tile_width = balanced(width, tile=tile, overlap=overlap)
+    tile_height = balanced(height, tile=tile, overlap=overlap, step=step)
+    tile_width = balanced(width, tile=tile, overlap=overlap, step=step)
     return Grid(
         height=height,
         width=width,
         tile_height=tile_height,
         tile_width=tile_width,
         overlap=overlap,
-        tops=split_axis(height, tile=tile_height, overlap=overlap, offset=offset),
-        lefts=split_axis(width, tile=tile_width, overlap=overlap, offset=offset),
+        tops=split_axis(height, tile=tile_height, overlap=overlap, offset=offset, step=step),
+        lefts=split_axis(width, tile=tile_width, overlap=overlap, offset=offset, step=step),
+        step=step,
     )
 
 
-def balanced(length: int, *, tile: int, overlap: int) -> int:
+def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
     """Shortest tile that covers an axis with as many tiles as ``tile`` needs.
 
     Without it the last tile, shifted inwards, would compute most of its pixels a second time: 300
-    pixels in tiles of 192 are 384 computed, in tiles of 158 they are 316.
+    pixels in tiles of 192 are 384 computed, in tiles of 158 they are 316. With a ``step`` the last
+    tile, which ends with the axis, begins on a multiple of it.
     """
-    count = max(-(-(length - overlap) // (tile - overlap)), 1)
-    return min(-(-(length + (count - 1) * overlap) // count), tile, length)
+    if length <= tile:
+        return length
+    longest = tile - (tile - length) % step
+    if longest <= overlap or _stride(longest, overlap, step) % step:  # too small for that
+        longest, step = tile, 1
+    count = 1 - (length - longest) // -_stride(longest, overlap, step)
+    size = -(-(length + (count - 1) * overlap) // count)
+    size += (length - size) % step
+    while size < longest and (count - 1) * _stride(size, overlap, step) + size < length:
+        size += step
+    return size
 
 
-def split_axis(length: int, *, tile: int, overlap: int, offset: int = 0) -> tuple[int, ...]:
+def _stride(tile: int, overlap: int, step: int) -> int:
+    """Pixels from one tile to the next: a multiple of ``step`` where tiles are large enough."""
+    aligned = (tile - overlap) // step * step
+    return aligned if aligned > overlap else tile - overlap
+
+
+def split_axis(
+    length: int, *, tile: int, overlap: int, offset: int = 0, step: int = 1
+) -> tuple[int, ...]:
     """First pixels of the tiles along one axis, increasing.
 
     Args:
@@ -73,12 +107,14 @@ def split_axis(length: int, *, tile: int, overlap: int, offset: int = 0) -> tupl
         tile: Length of a tile.
         overlap: Pixels shared by neighbours at least.
         offset: Moves all tiles but the first and the last towards the start.
+        step: Tiles begin on multiples of it where the last one, which ends with the axis, can,
+            and where they are large enough.
     """
     if length < 1:
         raise ValueError(f"expected a length of at least 1, got {length}")
     if length <= tile:
         return (0,)
-    stride = tile - overlap
+    stride = _stride(tile, overlap, step if (length - tile) % step == 0 else 1)
     last = length - tile
     inner = range(stride - offset % stride, last, stride)
     return (0, *inner, last)

@@ -44,6 +44,7 @@ class RRLFN(nn.Module):
     minimum = 1
     multiple_of = 1
     edge = 4
+    map_step = EnhancedSpatialAttention.STEP
 
     def __init__(
         self,

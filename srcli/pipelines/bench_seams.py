@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def measure_seams(contender: Contender, picture: Array) -> Seams:
     figures = []
     for overlap in (own.overlap, 0):
         try:
-            figure = seam_figure(contender.engine, picture, tile=own.tile, overlap=overlap)
+            figure = seam_figure(contender.engine, picture, replace(own, overlap=overlap))
         except UsageError as error:
             raise UsageError(f"--seams, {contender.title}: {error} or a smaller --tile") from error
         figures.append(figure)

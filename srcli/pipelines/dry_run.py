@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from srcli.data.pairs import make_pairs
 from srcli.data.pictures import decode_all
-from srcli.data.training_set import SMALLEST, DataOptions, find_split
+from srcli.data.training_set import SMALLEST, find_split
 from srcli.errors import DataError, UsageError
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.memory import memory_of, peak_memory
 from srcli.pipelines.machine import describe_machine
 from srcli.pipelines.numerics import choose_numerics
-from srcli.pipelines.training_data import make_sampler
+from srcli.pipelines.training_data import data_options, make_sampler
 from srcli.pipelines.training_network import begin_from, first_network, placed
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import load_recipe
@@ -145,15 +145,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
     if options.init is not None:
         begin_from(network, options.init, progress)
     network = placed(network, numerics)
-    split = find_split(
-        DataOptions(
-            paths=options.data,
-            hold_out=options.hold_out,
-            hold_out_listed=options.hold_out_listed,
-            exclude=options.exclude,
-        ),
-        progress,
-    )
+    split = find_split(data_options(options), progress)
     pairs = _some_pairs(split, recipe, options.scale, progress)
     read = len(pairs.hr)
     pixels = sum(each.nbytes for each in (*pairs.hr, *pairs.lr))

@@ -109,6 +109,7 @@ def choose_tiling(
         tile=edge,
         overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
         edge=int(getattr(network, "edge", 0)),
+        step=int(getattr(network, "map_step", 1)),
     )
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from srcli.errors import UsageError
 from srcli.inference.blending import joints
-from srcli.inference.tiling import make_grid
 from srcli.pipelines.engines import enlarge_array
 
 if TYPE_CHECKING:
@@ -17,10 +16,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from srcli.inference.tiling import Tiling
     from srcli.ports.engine import Engine
 
 
-def seam_figure(engine: Engine, pixels: NDArray[np.uint8], *, tile: int, overlap: int) -> float:
+def seam_figure(engine: Engine, pixels: NDArray[np.uint8], tiling: Tiling) -> float:
     """Measure the excess of steps across tile borders, in levels of 255.
 
     The picture is enlarged twice, the second time with the tile grid moved by half a tile. Over all
@@ -30,21 +30,20 @@ def seam_figure(engine: Engine, pixels: NDArray[np.uint8], *, tile: int, overlap
     Args:
         engine: Runs the network.
         pixels: (H, W, 3) uint8, at least 4x3 tiles large.
-        tile: Tile edge, input pixels.
-        overlap: Input pixels shared by neighbouring tiles.
+        tiling: How it is cut; no edge is repeated around it.
 
     Raises:
         UsageError: If the picture has fewer tiles.
     """
     height, width = pixels.shape[:2]
-    first = make_grid(height, width, tile=tile, overlap=overlap)
+    first = tiling.grid(height, width)
     if sorted((len(first.tops), len(first.lefts)))[0] < 3 or first.count < 12:
         raise UsageError(
-            f"{width}x{height} has fewer than 4x3 tiles of {tile}; use a larger picture"
+            f"{width}x{height} has fewer than 4x3 tiles of {tiling.tile}; use a larger picture"
         )
     # Tiles are balanced to the picture: their real size says where borders lie.
     half = min(first.tile_height, first.tile_width) // 2
-    moved = make_grid(height, width, tile=tile, overlap=overlap, offset=half)
+    moved = tiling.grid(height, width, offset=half - half % tiling.step)
     unit = pixels.astype(np.float32) / np.float32(255)
     a = enlarge_array(engine, unit, first)
     b = enlarge_array(engine, unit, moved)
@@ -54,8 +53,8 @@ def seam_figure(engine: Engine, pixels: NDArray[np.uint8], *, tile: int, overlap
         (first.lefts, moved.lefts, first.tile_width),
     )
     for axis, (own, other, length) in enumerate(axes):
-        places = _borders(own, length, overlap, engine.scale)
-        for at in sorted(places - _borders(other, length, overlap, engine.scale)):
+        places = _borders(own, length, tiling.overlap, engine.scale)
+        for at in sorted(places - _borders(other, length, tiling.overlap, engine.scale)):
             steps = _steps(a, at, axis) - _steps(b, at, axis)
             differences.append(steps.ravel())
     return float(abs(np.concatenate(differences).mean()) * 255)

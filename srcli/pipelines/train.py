@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.data.pairs import cache_folder
-from srcli.data.training_set import DataOptions
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.numerics import choose_numerics, device_for
-from srcli.pipelines.training_data import load_data, make_sampler, share_out
+from srcli.pipelines.training_data import data_options, load_data, make_sampler, share_out
 from srcli.pipelines.training_network import begin_from, first_network, placed
 from srcli.pipelines.training_options import TrainOptions, TrainResult
 from srcli.pipelines.training_validation import deciding_set, validation_sets, validator
@@ -136,13 +135,7 @@ class _Job:
 
     def _data(self) -> TrainingSet:
         options = self.options
-        what = DataOptions(
-            paths=options.data,
-            hold_out=options.hold_out,
-            hold_out_listed=options.hold_out_listed,
-            exclude=options.exclude,
-            cache=cache_folder(),
-        )
+        what = data_options(options, cache_folder())
         load = partial(load_data, what, options.scale, self.recipe.degradation, self.progress)
         # One process of each machine makes the LR pictures; the others find them in the cache.
         first = self.place.local_rank == 0

@@ -2,23 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from srcli.data.degraded_patches import DegradedSampler
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.read_ahead import ReadAhead
-from srcli.data.training_set import load_training_set
+from srcli.data.training_set import DataOptions, load_training_set
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from srcli.data.pairs import Pairs
-    from srcli.data.training_set import DataOptions, TrainingSet
+    from srcli.data.training_set import TrainingSet
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
     from srcli.training.parallel import Team
+
+
+class Asked(Protocol):
+    """What the options of ``train`` and of ``ablate`` say of pictures; as in ``DataOptions``."""
+
+    @property
+    def data(self) -> tuple[Path, ...]:
+        """Folders, zips, pictures."""
+
+    @property
+    def hold_out(self) -> tuple[str, ...] | None:
+        """Photographs kept for validation; None for the committed list."""
+
+    @property
+    def hold_out_listed(self) -> tuple[str, ...]:
+        """More of them, of which some may be absent."""
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Prefixes of names that are not used at all."""
+
+
+def data_options(asked: Asked, cache: Path | None = None) -> DataOptions:
+    """Return what is asked for, with the folder of LR pictures made before, if any."""
+    return DataOptions(
+        paths=asked.data,
+        hold_out=asked.hold_out,
+        hold_out_listed=asked.hold_out_listed,
+        exclude=asked.exclude,
+        cache=cache,
+    )
 
 
 def load_data(

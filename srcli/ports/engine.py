@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from srcli.ports.grid import Grid
+    from srcli.ports.grid import Grid, Place
 
 
 class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batching, never shown
@@ -62,7 +62,10 @@ class Engine(Protocol):
         """How many tiles of this size to try at once."""
 
     def run(
-        self, tiles: NDArray[Any], calibration: object | None = None
+        self,
+        tiles: NDArray[Any],
+        calibration: object | None = None,
+        places: Sequence[Place] | None = None,
     ) -> Sequence[object | None]:
         """Enlarge tiles.
 
@@ -70,6 +73,7 @@ class Engine(Protocol):
             tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1]; an engine made for
                 other values takes those.
             calibration: Of the image that all of them are of; None takes each tile for a whole one.
+            places: Of each in its image, for networks that ask (see ``Grid.step``); else None.
 
         Returns:
             One handle a tile for ``Band.add``; None where the network gave no finite values.

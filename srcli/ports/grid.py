@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+class Place(NamedTuple):
+    """Where a tile lies in its image, and how large that is, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    """Of the image, as ``width``."""
+    width: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +36,18 @@ class Grid:
     overlap: int
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
+    step: int = 1
+    """Above 1 the engine is told where tiles lie; where they are large enough to allow it, they
+    begin on multiples."""
 
     @property
     def count(self) -> int:
         """Tiles in all."""
         return len(self.tops) * len(self.lefts)
+
+    def place(self, row: int, column: int) -> Place:
+        """Where the tile of a row and a column lies."""
+        return Place(self.tops[row], self.lefts[column], self.height, self.width)
 
     def places(self) -> Iterator[tuple[int, int, Window]]:
         """Yield (row, column, window) of every tile, row by row."""

@@ -38,18 +38,19 @@ def test_the_outer_border_of_the_image_keeps_full_weight():
 
 
 GRIDS = [
-    (length, tile, overlap, offset)
+    (length, tile, overlap, offset, step)
     for tile, overlaps in [(1, [0]), (5, [0, 2]), (9, [0, 1, 4]), (16, [0, 3, 7]), (17, [8])]
     for overlap in overlaps
     for length in range(1, 61)
     for offset in (0, 1, tile // 2, tile - overlap - 1)
+    for step in (1, 6)
 ]
 
 
 @pytest.mark.parametrize("scale", [1, 3, 4])
 def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(scale):
-    for length, tile, overlap, offset in GRIDS:
-        grid = make_grid(1, length, tile=tile, overlap=overlap, offset=offset)
+    for length, tile, overlap, offset, step in GRIDS:
+        grid = make_grid(1, length, tile=tile, overlap=overlap, offset=offset, step=step)
         starts, own = grid.lefts, {"tile": grid.tile_width, "overlap": overlap, "scale": scale}
         total, before = np.zeros(length * scale), (0, 0)
         for index, start in enumerate(starts):
@@ -72,8 +73,8 @@ def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(
 
 def test_only_an_offset_makes_joints_narrower_than_half_the_overlap():
     narrow = set()
-    for length, tile, overlap, offset in GRIDS:
-        grid = make_grid(1, length, tile=tile, overlap=overlap, offset=offset)
+    for length, tile, overlap, offset, step in GRIDS:
+        grid = make_grid(1, length, tile=tile, overlap=overlap, offset=offset, step=step)
         places = joints(grid.lefts, tile=grid.tile_width, overlap=overlap)
         if any(last - first < overlap / 2 for first, last in places):
             narrow.add(offset)

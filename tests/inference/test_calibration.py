@@ -50,7 +50,7 @@ class Counting:
     def batch_size(self, height, width):
         raise AssertionError("not asked for here")
 
-    def run(self, tiles, calibration=None):
+    def run(self, tiles, calibration=None, places=None):
         raise AssertionError("not asked for here")
 
     def band(self, grid, *, channels, dtype):

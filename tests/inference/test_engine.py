@@ -1,16 +1,23 @@
-"""The torch engine: tiled equals whole, precisions, layouts, gray, 16 bit, non-finite values."""
+"""The torch engine: tiled equals whole, precisions, layouts, gray, 16 bit, non-finite values.
+
+Networks that stretch a map over what they see are told where their tiles lie.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.inference.engine import TorchEngine
-from srcli.inference.tiling import make_grid
-from srcli.pipelines.engines import enlarge_array
+from srcli.inference.raster_engine import RasterEngine
+from srcli.inference.tiling import Tiling, make_grid
+from srcli.layers.placement import given_placement, stretch_part
+from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
+from srcli.ports.values import Values
 
 CPU = torch.device("cpu")
 
@@ -148,3 +155,87 @@ def test_the_gpu_gives_what_the_cpu_gives(photo):
     on_cpu = enlarge_array(TorchEngine(Convolutions(), device=CPU), photo)
     on_gpu = enlarge_array(TorchEngine(Convolutions(), device=torch.device("cuda")), photo)
     assert np.abs(on_cpu.astype(int) - on_gpu).max() <= 1
+
+
+STEP = 4
+
+
+def count(sides):
+    return sides // STEP - 1
+
+
+class Stretched(nn.Module):
+    """Gives means of 4x4 pixels, but for the last ones, stretched over what it sees."""
+
+    scale = 1
+    map_step = STEP
+
+    def __init__(self, fragile=False):
+        super().__init__()
+        self.fragile = fragile
+
+    def forward(self, x):
+        if self.fragile and torch.is_autocast_enabled("cpu"):
+            x = x / (x < 1)
+        means = F.avg_pool2d(x, STEP)[:, :, :-1, :-1]
+        size, where = (x.shape[2], x.shape[3]), given_placement()
+        if where is None:
+            return F.interpolate(means, size, mode="bilinear", align_corners=False)
+        return stretch_part(means, size, where, step=STEP, count=count)
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(0).random((200, 240, 3), dtype=np.float32)
+
+
+def placed_grid(step=STEP):
+    return make_grid(200, 240, tile=80, overlap=32, step=step)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_tiles_give_the_whole_picture(noise, tta):
+    engine = TorchEngine(Stretched(), device=CPU, tta=tta)
+    whole = enlarge_array(engine, noise)
+    np.testing.assert_allclose(enlarge_array(engine, noise, placed_grid()), whole, atol=1e-5)
+    alone = enlarge_array(engine, noise, placed_grid(step=1))
+    assert np.abs(alone - whole).mean() > 0.01
+
+
+def test_tiles_that_fail_in_half_precision_keep_their_places(noise):
+    noise[:40, :40] = 1
+    half = TorchEngine(Stretched(fragile=True), device=CPU, half=torch.bfloat16, batch=5)
+    whole = enlarge_array(TorchEngine(Stretched(), device=CPU), noise)
+    np.testing.assert_allclose(enlarge_array(half, noise, placed_grid()), whole, atol=0.01)
+
+
+def test_every_group_of_bands_has_its_tile_s_place():
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 240, 4), dtype=np.uint8)
+    values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
+    for groups in (((0, 1, 2), (3,)), ((3,), (1,), (2,), (0,))):
+        inner = TorchEngine(Stretched(), device=CPU, batch=3)
+        engine = RasterEngine(inner, groups=groups, values=values)
+        whole = enlarge_array(engine, pixels).astype(int)
+        tiled = enlarge_array(engine, pixels, placed_grid()).astype(int)
+        assert np.abs(tiled - whole).max() <= 1  # gray is rounded
+
+
+@pytest.mark.parametrize("options", [{}, {"tta": True}])
+def test_tiles_of_rrlfn_come_out_as_the_whole_picture(options):
+    from skimage import data
+
+    pixels = np.ascontiguousarray(data.coffee()[:200, :250]).astype(np.float32) / np.float32(255)
+    pool = EnginePool("rrlfn", 2, EngineOptions(precision="fp32", **options))
+    engine = pool.engine(8)
+    tiling = choose_tiling("rrlfn", pool.network, 100)
+    assert tiling == Tiling(tile=100, overlap=16, edge=4, step=6)
+    whole = enlarge_array(engine, pixels).clip(0, 1)
+    levels = {
+        each: np.abs(enlarge_array(engine, pixels, cut).clip(0, 1) - whole).mean() * 255
+        for each, cut in {
+            "placed": tiling.grid(200, 250),
+            "alone": make_grid(200, 250, tile=100, overlap=16),
+        }.items()
+    }
+    assert levels["placed"] < 0.05
+    assert levels["alone"] > 2 * levels["placed"]

@@ -20,7 +20,7 @@ from srcli.inference.tiling import Tiling
 from srcli.layers.resize import bicubic_resize
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
-from srcli.pipelines.engines import enlarge_array
+from srcli.pipelines.engines import choose_tiling, enlarge_array
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.values import Values
 
@@ -224,7 +224,7 @@ def test_a_batch_counts_all_groups():
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
     class Small(TorchEngine):
-        def run(self, tiles, calibration=None):
+        def run(self, tiles, calibration=None, places=None):
             if len(tiles) > most:
                 raise OutOfMemory
             return super().run(tiles, calibration)
@@ -238,7 +238,7 @@ def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
 
 def test_a_group_that_never_fits_fails_with_a_hint(naip):
     class Full(TorchEngine):
-        def run(self, tiles, calibration=None):
+        def run(self, tiles, calibration=None, places=None):
             raise OutOfMemory
 
     values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
@@ -263,6 +263,7 @@ def test_one_group_that_is_not_finite_fails_the_tile(naip):
 CASES = [
     pytest.param("g-idrn", "naip", "uint8", (0.0, 255.0), (24, 8), id="g-idrn, RGB and one"),
     pytest.param("g-idrn", "deep", "uint16", (300.0, 900.0), (20, 5), id="g-idrn, 16 bits"),
+    pytest.param("rrlfn", "naip", "uint8", (0.0, 255.0), (36, 8), id="rrlfn, RGB and one"),
     pytest.param("bicubic", "naip", "uint8", (0.0, 255.0), (16, 7), id="bicubic, 8 bits"),
     pytest.param("bicubic", "naip", "int16", (40.0, 100.0), (11, 0), id="bicubic, no overlap"),
     pytest.param("bicubic", "deep", "float32", (300.0, 900.0), (13, 3), id="bicubic, floats"),
@@ -275,7 +276,7 @@ def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, 
     pixels = request.getfixturevalue(picture).astype(dtype)
     groups = ((0, 1, 2), (3,))[: pixels.shape[2] - 2]
     network = load_model(model, 2)
-    tiling = Tiling(tile=cut[0], overlap=cut[1], edge=int(getattr(network, "edge", 0)))
+    tiling = choose_tiling(model, network, *cut)
     height, width = pixels.shape[:2]
     grid = padded_grid(height, width, tiling)
     runs = {}

@@ -37,7 +37,7 @@ class Repeat:
             raise OutOfMemory
         return [windows]
 
-    def run(self, tiles, calibration=None):
+    def run(self, tiles, calibration=None, places=None):
         if len(tiles) > self.most:
             raise OutOfMemory
         self.batches.append(tiles.shape)
@@ -289,7 +289,7 @@ def test_an_image_that_fails_by_rows_leaves_no_thread_and_no_tile_behind(bad):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_threads_end_where_the_engine_is_interrupted(error):
     class Interrupted(Repeat):
-        def run(self, tiles, calibration=None):
+        def run(self, tiles, calibration=None, places=None):
             raise error
 
     work = make_work(40, 61)

@@ -15,8 +15,9 @@ LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)])
 @pytest.mark.parametrize("offset", [0, 5])
-def test_tiles_cover_the_axis_in_order_and_overlap_enough(length, tile, overlap, offset):
-    starts = split_axis(length, tile=tile, overlap=overlap, offset=offset)
+@pytest.mark.parametrize("step", [1, 6])
+def test_tiles_cover_the_axis_in_order_and_overlap_enough(length, tile, overlap, offset, step):
+    starts = split_axis(length, tile=tile, overlap=overlap, offset=offset, step=step)
     size = min(tile, length)
     assert starts[0] == 0
     assert starts[-1] + size == length
@@ -59,6 +60,30 @@ def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overla
     assert len(starts) == len(split_axis(length, tile=tile, overlap=overlap))
     computed = len(starts) * size
     assert computed - length < (len(starts) - 1) * overlap + len(starts)
+
+
+@pytest.mark.parametrize("length", [1, 20, 192, 193, 250, 400, 608, 1001, 4096, 50_003])
+@pytest.mark.parametrize(("tile", "overlap"), [(192, 16), (64, 16), (48, 8), (29, 0)])
+@pytest.mark.parametrize("step", [2, 6, 7])
+def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(length, tile, overlap, step):
+    plain = make_grid(9, length, tile=tile, overlap=overlap)
+    grid = make_grid(9, length, tile=tile, overlap=overlap, step=step)
+    assert all(left % step == 0 for left in grid.lefts)
+    assert grid.lefts[-1] + grid.tile_width == length
+    assert grid.tile_width <= tile
+    for before, after in itertools.pairwise(grid.lefts):
+        assert 0 < after - before <= grid.tile_width - overlap
+    # a tile may lose up to two steps: by its length, and by what it moves on
+    assert len(grid.lefts) <= len(make_grid(9, length, tile=tile - 2 * step, overlap=overlap).lefts)
+    assert len(grid.lefts) >= len(plain.lefts)
+    assert grid.place(0, len(grid.lefts) - 1) == (0, grid.lefts[-1], 9, length)
+
+
+def test_tiles_too_small_for_a_step_lie_as_without():
+    plain = make_grid(50, 70, tile=12, overlap=5)
+    grid = make_grid(50, 70, tile=12, overlap=5, step=6)
+    assert (grid.tops, grid.lefts) == (plain.tops, plain.lefts)
+    assert (grid.tile_height, grid.tile_width) == (plain.tile_height, plain.tile_width)
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (16, -1), (16, 8), (16, 20)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from srcli.data.training_set import DataOptions, find_split
+from srcli.data.training_set import find_split
 from srcli.errors import DataError, UsageError
 from srcli.inference.device import choose_device
 from srcli.metrics.protocol import PROTOCOLS
@@ -18,6 +18,7 @@ from srcli.pipelines.ablation.store import Store
 from srcli.pipelines.evaluation.sets import BUILT_IN, find_set
 from srcli.pipelines.machine import describe_machine, threads
 from srcli.pipelines.numerics import settled
+from srcli.pipelines.training_data import data_options
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -135,15 +136,7 @@ class _Data:
         self.digest = ""
         if not options.train:
             return
-        split = find_split(
-            DataOptions(
-                paths=options.data,
-                hold_out=options.hold_out,
-                hold_out_listed=options.hold_out_listed,
-                exclude=options.exclude,
-            ),
-            progress,
-        )
+        split = find_split(data_options(options), progress)
         self.pictures, self.held_out = len(split.train), len(split.held_out)
         self.excluded = split.excluded
         self.exclude = tuple(each for each in options.exclude if each not in split.unmatched)

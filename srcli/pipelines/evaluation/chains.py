@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.colour import GRAY_SHARES, luma
+from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.degrading import JpegFile
 from srcli.imaging.resize import resize, to_dtype
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 UINT8 = np.dtype(np.uint8)
-BLACK, WHITE = 16, 235
-"""Levels of Y of black and of white."""
 
 
 class Chain(Protocol):
@@ -127,14 +125,14 @@ class LumaFloat:
 
     def given(self, lr: Array, *, gray: bool) -> Array:
         """Leave Y as it is; squeeze gray into its range."""
-        return (BLACK / 255 + lr * ((WHITE - BLACK) / 255)).astype(lr.dtype) if gray else lr
+        return (Y_BLACK / 255 + lr * ((Y_WHITE - Y_BLACK) / 255)).astype(lr.dtype) if gray else lr
 
     def picture(self, output: Array, *, gray: bool) -> Array:
         """Undo ``given``, clip to the range of Y and round."""
         levels = output.astype(np.float64) * 255
         if gray:
-            levels = (levels - BLACK) * (255 / (WHITE - BLACK))
-        return to_dtype(np.clip(levels, BLACK, WHITE), UINT8)
+            levels = (levels - Y_BLACK) * (255 / (Y_WHITE - Y_BLACK))
+        return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
 
     def read(self, sr: Array, *, gray: bool) -> Array:
         """Take Y of it, or its gray for Y, rounded."""

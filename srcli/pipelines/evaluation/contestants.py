@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from srcli.errors import DataError, UsageError
 from srcli.inference.colour import on_given_luma
-from srcli.inference.tiling import make_grid
 from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model, network_digest
 from srcli.pipelines.engines import choose_tiling, enlarge_array, make_engine
@@ -106,7 +105,7 @@ class NetworkContestant:
         grid = None
         if self._tile is not None:
             tiling = choose_tiling(self._model, self.network, self._tile)
-            grid = make_grid(*pair.lr.shape[:2], tile=tiling.tile, overlap=tiling.overlap)
+            grid = tiling.grid(*pair.lr.shape[:2])
         given = self._chain.given(pair.lr, gray=pair.gray)
         start = time.perf_counter()
         output = enlarge_array(self._engine, given, grid)

@@ -1,0 +1,102 @@
+"""Maps of tiles are stretched as their parts of the whole picture's map."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from srcli.layers.placement import Placement, given_placement, placed, stretch_part
+
+STEP = 6
+
+
+def count(sides):
+    return (sides - 9) // STEP
+
+
+def place(*numbers):
+    return Placement(*(torch.tensor(each) for each in zip(*numbers, strict=True)))
+
+
+def same_all_over(tile, whole, margin):
+    """Where the tile's map is the whole's: away from its borders."""
+    inner = (..., slice(margin, -margin), slice(margin, -margin))
+    torch.testing.assert_close(tile[inner], whole[inner], atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(131, 200), (96, 97), (600, 57)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_parts_equal_the_interpolated_whole(height, width, dtype):
+    torch.manual_seed(0)
+    sides = torch.tensor([height, width])
+    whole_map = torch.rand(1, 3, *count(sides).tolist(), dtype=dtype)
+    whole = F.interpolate(whole_map, (height, width), mode="bilinear", align_corners=False)
+    side = 57  # eight values
+    corners = [(0, 0), (36, 0), (height - side, width - side)]
+    places = [(top - top % STEP, left - left % STEP, height, width) for top, left in corners]
+    maps, parts = [], []
+    for top, left, *_ in places:
+        rows, columns = top // STEP, left // STEP
+        maps.append(whole_map[..., rows : rows + 8, columns : columns + 8])
+        parts.append(whole[..., top : top + side, left : left + side])
+    got = stretch_part(torch.cat(maps), (side, side), place(*places), step=STEP, count=count)
+    assert got.dtype == dtype
+    # The whole's values drift by up to two from the pixels that they were made of.
+    same_all_over(got, torch.cat(parts), margin=15)
+    # The first tile ends nowhere above and to its left: there it is right to the edge.
+    torch.testing.assert_close(got[0, :, :42, :42], parts[0][0, :, :42, :42], atol=2e-5, rtol=0)
+
+
+def test_far_to_the_right_places_are_as_exact_as_at_the_start():
+    width = 600_009  # 100,000 values
+    values = count(torch.tensor(width)).item()
+    left, side = 450_000, 57
+    tile_map = torch.arange(8.0).expand(1, 1, 8, 8)
+    got = stretch_part(
+        tile_map, (side, side), place((0, left, side, width)), step=STEP, count=count
+    )
+    exact = [(x + 0.5) * values / width - 0.5 - left / STEP for x in range(left, left + side)]
+    expected = torch.tensor(exact).clamp(0, 7).expand(1, 1, side, side)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+
+
+def test_half_precision_gives_what_full_precision_gives():
+    torch.manual_seed(0)
+    maps = torch.rand(2, 4, 6, 6).bfloat16()
+    where = place((6, 12, 300, 300), (0, 60, 500, 200))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = stretch_part(maps, (45, 40), where, step=STEP, count=count)
+    full = stretch_part(maps.float(), (45, 40), where, step=STEP, count=count)
+    torch.testing.assert_close(got, full.bfloat16(), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_places_follow_what_is_mirrored_and_rotated(turns, mirrored):
+    height, width, tile = 7, 11, (3, 5)
+    picture = torch.arange(height * width).view(height, width)
+    part = picture[2:5, 4:9]
+    where = place((2, 4, height, width))
+    if mirrored:
+        picture, part, where = picture.flip(1), part.flip(1), where.mirrored(tile[1])
+    picture, part = (torch.rot90(each, turns) for each in (picture, part))
+    where = where.rotated(*tile, turns)
+    top, left = int(where.tops), int(where.lefts)
+    assert (int(where.heights), int(where.widths)) == picture.shape
+    assert torch.equal(picture[top : top + part.shape[0], left : left + part.shape[1]], part)
+
+
+def test_a_placement_is_given_within_its_block_alone():
+    where = place((0, 0, 9, 9), (3, 0, 9, 9))
+    assert given_placement() is None
+    with placed(where):
+        assert given_placement() is where
+        with placed(None):
+            assert given_placement() is None
+    assert given_placement() is None
+
+
+def test_some_items_of_a_batch_can_be_chosen():
+    where = place((0, 0, 9, 9), (3, 0, 9, 9))
+    assert where.rows(torch.tensor([False, True])).tops.tolist() == [3]
