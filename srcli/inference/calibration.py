@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from srcli.ports.grid import Grid
     from srcli.ports.image import Source
 
-SIDE = 32
-"""Edge of a window, input pixels."""
-MOST = 48
-"""Windows of an image: as many as fit a batch on the CPU. Many small ones tell more than few."""
+SIDE = 24
+"""Edge of a window, input pixels. Many small ones tell more than few, down to this: their margins
+(``srcli.layers.statistics.MARGIN``) are lost."""
+MOST = 84
+"""Windows of an image: as many as fit a batch on the CPU."""
 SHARE = 0.25
 """Of the pixels of a small image at most."""
 

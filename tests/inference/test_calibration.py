@@ -97,7 +97,7 @@ def test_windows_lie_inside_spread_and_bounded(size):
 
 
 def test_long_images_are_sampled_along_their_length():
-    wide, high = sample(30, 50_000), sample(50_000, 30)
+    wide, high = sample(20, 50_000), sample(50_000, 20)
     assert {w.top for w in wide} == {0}
     assert {w.left for w in high} == {0}
     assert len(wide) == len(high) == MOST
@@ -117,7 +117,7 @@ def test_only_what_is_cut_and_pools_globally_is_calibrated():
 
 @pytest.mark.parametrize(
     ("most", "shown"),
-    [(5, [20, 10, 5]), (2, [20, 10, 5, 3, 2]), (0, [20, 10, 5, 3, 2, 1])],
+    [(5, [36, 18, 9, 5]), (2, [36, 18, 9, 5, 3, 2]), (0, [36, 18, 9, 5, 3, 2, 1])],
 )
 def test_fewer_windows_are_shown_where_memory_is_short(most, shown):
     source = ArraySource(np.zeros((300, 300, 3), np.uint8))
