@@ -175,6 +175,14 @@ ATTENTIVE_GAN_SHORT = replace(
 )
 
 
+ATTENTIVE_GAN_L1 = replace(
+    ATTENTIVE_GAN,
+    stages=(replace(_GENTLE, patch=32),),
+    paper="the paper's generator alone, by L1: a start for the adversarial stage, and the one with "
+    "the higher PSNR",
+)
+
+
 def _by_muon(recipe: TrainRecipe, rate: float) -> TrainRecipe:
     """The same with orthogonal momentum, at the best rate of ``benchmarks/choices.toml``."""
     (stage,) = recipe.stages
@@ -199,6 +207,7 @@ RECIPES: dict[str, TrainRecipe] = {
     "ddsr-muon": _by_muon(DDSR_SHORT, 2e-3),
     "attentive-gan": ATTENTIVE_GAN,
     "attentive-gan-short": ATTENTIVE_GAN_SHORT,
+    "attentive-gan-l1": ATTENTIVE_GAN_L1,
     "nested-attn": NESTED_ATTN,
     "nested-attn-short": NESTED_ATTN_SHORT,
 }

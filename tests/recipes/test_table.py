@@ -90,6 +90,13 @@ def test_short_recipes_end_at_rate_zero_on_the_paper_s_losses(name):
     assert [stage.losses for stage in stages] == [stage.losses for stage in published]
 
 
+def test_the_generator_alone_learns_by_l1_alone():
+    (stage,) = find_recipe("attentive-gan-l1").stages
+    assert [(term.name, term.weight) for term in stage.losses] == [("l1", 1.0)]
+    assert stage.adversarial is None
+    assert rate_at(stage, 1.0) == pytest.approx(0)
+
+
 def test_the_short_recipe_ends_at_rate_zero():
     (stage,) = find_recipe("g-idrn-short").stages
     assert stage.schedule == Schedule(kind="cosine", warmup=0.02)
