@@ -208,6 +208,7 @@ RECIPES: dict[str, TrainRecipe] = {
     "attentive-gan": ATTENTIVE_GAN,
     "attentive-gan-short": ATTENTIVE_GAN_SHORT,
     "attentive-gan-l1": ATTENTIVE_GAN_L1,
+    "attentive-gan-l1-muon": _by_muon(ATTENTIVE_GAN_L1, 2e-3),
     "nested-attn": NESTED_ATTN,
     "nested-attn-short": NESTED_ATTN_SHORT,
 }

@@ -104,11 +104,19 @@ def test_the_short_recipe_ends_at_rate_zero():
     assert find_recipe("g-idrn-short").stages[0].losses == find_recipe("g-idrn").stages[0].losses
 
 
-@pytest.mark.parametrize("name", ["g-idrn-muon", "rrlfn-muon", "ddsr-muon"])
-def test_muon_changes_nothing_but_the_optimiser_and_the_start(name):
+@pytest.mark.parametrize(
+    ("name", "adam"),
+    [
+        ("g-idrn-muon", "g-idrn-short"),
+        ("rrlfn-muon", "rrlfn-short"),
+        ("ddsr-muon", "ddsr-short"),
+        ("attentive-gan-l1-muon", "attentive-gan-l1"),
+    ],
+)
+def test_muon_changes_nothing_but_the_optimiser_and_the_start(name, adam):
     recipe = find_recipe(name)
     (stage,) = recipe.stages
-    (short,) = find_recipe(name.replace("-muon", "-short")).stages
+    (short,) = find_recipe(adam).stages
     assert stage.optimizer.kind == "muon"
     assert stage.optimizer.learning_rate > short.optimizer.learning_rate
     assert replace(stage, optimizer=short.optimizer) == short
