@@ -41,11 +41,16 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     """
     if not engine.calibrates or grid.count == 1:
         return None
-    windows = [source.read(each) for each in sample(source.height, source.width)]
-    valid: list[NDArray[Any]] = [each for each in windows if each is not None]
+    places = sample(source.height, source.width)
+    valid: list[NDArray[Any]] = [
+        pixels for each in places if (pixels := source.read(each)) is not None
+    ]
+    shown = sum(each.height * each.width for each in places)
+    # Around a window without valid pixels there are none either.
+    times = source.height * source.width / shown * len(valid)
     while valid:
         try:
-            return engine.calibrate(np.stack(valid))
+            return engine.calibrate(np.stack(valid), times=times / len(valid))
         except OutOfMemory:
             if len(valid) == 1:
                 break

@@ -92,13 +92,13 @@ class TorchEngine:
         pixels = GPU_BATCH_PIXELS if self.device.type == "cuda" else CPU_BATCH_PIXELS
         return max(1, min(64, pixels // (height * width)))
 
-    def calibrate(self, windows: NDArray[Any]) -> Statistics | None:
+    def calibrate(self, windows: NDArray[Any], *, times: float = 1.0) -> Statistics | None:
         """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
         with signalling_memory(), torch.inference_mode():
             x = self._upload(windows)
             for exact in (False, True):
                 found = Statistics()
-                with measuring(found):
+                with measuring(found, times=times):
                     self._turned(x, exact)
                 if found.finite:
                     return found

@@ -88,9 +88,9 @@ class MapsEngine:
         """As the engine that gives the maps."""
         return self.engine.calibrates
 
-    def calibrate(self, windows: NDArray[Any]) -> object | None:
+    def calibrate(self, windows: NDArray[Any], *, times: float = 1.0) -> object | None:
         """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
-        return self.engine.calibrate(windows)
+        return self.engine.calibrate(windows, times=times)
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once."""

@@ -7,6 +7,7 @@ it again for every tile. Which layers do is theirs to say: they ask :func:`given
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 MARGIN = 4
 """Outermost pixels of windows that are not measured: padding by zeros spoils features there."""
+TAIL = 10
+"""Windows with the highest maxima, by which those of the rest of a picture are judged."""
+MOST_TIMES = 100.0
+"""So many times a sample the picture is taken for at most: beyond, the tail is a guess."""
+GROWTH = 0.5
+"""Share of what an exponential tail would let maxima grow by, that comes nearest to the features of
+whole photographs (``EXPERIMENTS.md``): their tails are lighter."""
 
 
 class Moments(NamedTuple):
@@ -29,7 +37,7 @@ class Moments(NamedTuple):
     variance: Tensor
     """Of the population."""
     maximum: Tensor
-    """Of a sample, so that the picture's may be larger."""
+    """Of a sample: what is to be expected of the picture."""
 
 
 @dataclass(eq=False)
@@ -64,26 +72,50 @@ _PROVIDER: ContextVar[Callable[[Tensor], Moments] | None] = ContextVar("moments"
 
 
 @contextmanager
-def measuring(into: Statistics) -> Iterator[None]:
+def measuring(into: Statistics, *, times: float = 1.0) -> Iterator[None]:
     """Take the batch that goes through a network for windows of one picture.
 
     Every pool then sees the batch as a whole, without the margins of its windows; what it saw is
     appended to ``into``.
+
+    Args:
+        into: What is measured.
+        times: How many times as large the picture is as all windows together, at least 1.
     """
 
     def measure(features: Tensor) -> Moments:
+        area = features.shape[2] * features.shape[3]
         if min(features.shape[2:]) > 2 * MARGIN:
             features = features[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        inner = features.shape[2] * features.shape[3]
         # Wide sums, so that the number of threads decides nothing; MPS has none.
         exact = features.float() if features.device.type == "mps" else features.double()
         mean = exact.mean(dim=(0, 2, 3), keepdim=True)
         variance = (exact - mean).square_().mean(dim=(0, 2, 3), keepdim=True)
-        maximum = exact.amax(dim=(0, 2, 3), keepdim=True)
+        maximum = _expected_maximum(exact.amax(dim=(2, 3), keepdim=True), times * area / inner)
         into.moments.append(Moments(mean.float(), variance.float(), maximum.float()))
         return into.moments[-1]
 
     with _provided_by(measure):
         yield
+
+
+def _expected_maximum(highest: Tensor, times: float) -> Tensor:
+    """Judge by the maxima of windows (N, C, 1, 1) that of a picture so many times as large.
+
+    Were high values to become rarer exponentially (Pickands 1975, with a shape of 0), theirs would
+    be exceeded by ln(times) mean excesses of the highest windows over the next one; they are by
+    ``GROWTH`` of that. The maximum of a small sample alone is some standard deviations short.
+
+    Returns:
+        (1, C, 1, 1).
+    """
+    tail = min(TAIL, len(highest) // 4)
+    if tail == 0 or times <= 1:
+        return highest.amax(dim=0, keepdim=True)
+    ordered = highest.sort(dim=0, descending=True).values
+    excess = (ordered[:tail] - ordered[tail]).mean(dim=0, keepdim=True)
+    return ordered[:1] + GROWTH * excess * math.log(min(times, MOST_TIMES))
 
 
 @contextmanager

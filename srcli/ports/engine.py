@@ -45,11 +45,12 @@ class Engine(Protocol):
     def calibrates(self) -> bool:
         """Whether the network looks at a picture as a whole, so that tiles want a calibration."""
 
-    def calibrate(self, windows: NDArray[Any]) -> object | None:
+    def calibrate(self, windows: NDArray[Any], *, times: float = 1.0) -> object | None:
         """Measure what the network wants to know of a whole image.
 
         Args:
             windows: (N, H, W, C) of the image, as ``run`` takes tiles.
+            times: How many times as large the image is as all of them.
 
         Returns:
             For ``run``; None where no finite values came out.

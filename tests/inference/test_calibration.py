@@ -44,7 +44,7 @@ class Counting:
     calibrates = True
 
     def __init__(self, most=99):
-        self.most, self.shown = most, []
+        self.most, self.shown, self.times = most, [], []
         self.scale = 1
 
     def batch_size(self, height, width):
@@ -56,8 +56,9 @@ class Counting:
     def band(self, grid, *, channels, dtype):
         raise AssertionError("not asked for here")
 
-    def calibrate(self, windows):
+    def calibrate(self, windows, *, times=1.0):
         self.shown.append(len(windows))
+        self.times.append(times)
         if len(windows) > self.most:
             raise OutOfMemory
         return "measured"
@@ -124,6 +125,9 @@ def test_fewer_windows_are_shown_where_memory_is_short(most, shown):
     engine = Counting(most)
     found = calibrate(engine, source, make_grid(300, 300, tile=100, overlap=8))
     assert engine.shown == shown
+    # Fewer windows are a smaller part of the image.
+    area = [times * count for times, count in zip(engine.times, shown, strict=True)]
+    np.testing.assert_allclose(area, 300 * 300 / SIDE**2)
     assert found == ("measured" if most else None)
 
 
@@ -133,6 +137,8 @@ def test_windows_without_valid_pixels_are_left_out():
     engine = Counting()
     calibrate(engine, Holes(pixels), grid)
     assert 0 < engine.shown[0] < len(sample(300, 300))
+    # Each of them stands for as much of the image as if all were valid.
+    assert engine.times == [pytest.approx(300 * 300 / SIDE**2 / len(sample(300, 300)))]
     with pytest.raises(DataError, match="cannot be read"):
         calibrate(engine, Holes(pixels, broken=True), grid)
 

@@ -39,6 +39,34 @@ def test_margins_of_windows_are_not_measured():
     assert (mean.item(), variance.item(), maximum.item()) == (3, 0, 3)
 
 
+@pytest.mark.parametrize("draw", ["normal", "exponential", "uniform"])
+@pytest.mark.parametrize("times", [3, 12, 25])
+def test_the_maximum_of_a_picture_is_expected_from_a_part_of_it(draw, times):
+    random = np.random.default_rng(0)
+    count, side = 80, 16
+    # One channel each trial; the picture is so many times the windows.
+    windows = getattr(random, draw)(size=(count, 64, side, side)).astype(np.float32)
+    rest = [getattr(random, draw)(size=(64, count * side**2)).max(axis=1) for _ in range(times - 1)]
+    whole = np.max([windows.max(axis=(0, 2, 3)), *rest], axis=0)
+    found = Statistics()
+    with measuring(found, times=times):
+        contrast(torch.from_numpy(windows))
+    inner = windows[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN].max(axis=(0, 2, 3))
+    expected = found.moments[0].maximum.flatten().numpy()
+    # Nearer than the windows' own, for light tails and for heavy ones.
+    assert abs((expected - whole).mean()) < 0.6 * (whole - inner).mean() + 0.01
+    assert (expected >= inner).all()
+
+
+def test_a_few_windows_or_all_of_a_picture_give_their_own_maximum(features):
+    for windows, times in ((features[:3], 50), (features, 1)):
+        found = Statistics()
+        with measuring(found, times=times):
+            contrast(windows)
+        own = windows.amax((0, 2, 3)).float()
+        assert torch.equal(found.moments[0].maximum.flatten(), own)
+
+
 @pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])
 def test_a_part_is_gated_as_the_whole_was(features, kind):
     torch.manual_seed(0)
