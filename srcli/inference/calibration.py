@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from srcli.ports.grid import Grid
     from srcli.ports.image import Source
 
-SIDE = 24
+SIDE = 28
 """Edge of a window, input pixels. Many small ones tell more than few, down to this: their margins
 (``srcli.layers.statistics.MARGIN``) are lost."""
 MOST = 84
-"""Windows of an image: as many as fit a batch on the CPU."""
-SHARE = 0.25
+"""Windows of an image; together a third more pixels than a batch of tiles on the CPU."""
+SHARE = 0.33
 """Of the pixels of a small image at most."""
 
 

@@ -69,6 +69,13 @@ MODELS: dict[str, NetworkEntry] = {
         scales=(4,),
         overlap=24,
     ),
+    "attentive-gan-l1": NetworkEntry(
+        target="srcli.models.attentive_gan:AttentiveGenerator",
+        summary="attentive-gan's generator trained by L1 alone: higher PSNR, nothing invented",
+        source="computer-systems journal, ~2020",
+        scales=(4,),
+        overlap=24,
+    ),
     "nested-attn": NetworkEntry(
         target="srcli.models.nested_attn:NestedAttention",
         summary="nested attention residual network, 1.78 M parameters",
