@@ -25,6 +25,7 @@ class Repeat:
     def __init__(self, batch=4, most=99, broken=None, calibrates=False):
         self.calibrates = calibrates
         self.calibrations = []
+        self.places = []
         self.batches = []
         self.tiles = []
         self.batch, self.most, self.broken = batch, most, broken
@@ -42,6 +43,7 @@ class Repeat:
             raise OutOfMemory
         self.batches.append(tiles.shape)
         self.calibrations.append(calibration)
+        self.places.append(places)
         self.tiles.append(tiles.copy())
         return [
             None if tile.max() == self.broken else tile.repeat(SCALE, 0).repeat(SCALE, 1)
@@ -77,7 +79,7 @@ class PasteSink(ArraySink):
         self.pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
 
 
-def make_work(height, width, value=None, name="a.png", tile=8):
+def make_work(height, width, value=None, name="a.png", tile=8, step=1):
     random = np.random.default_rng(height * 1000 + width)
     pixels = random.integers(0, 200, (height, width, 3), dtype=np.uint8)
     if value is not None:
@@ -86,7 +88,7 @@ def make_work(height, width, value=None, name="a.png", tile=8):
         name=name,
         source=ArraySource(pixels),
         sink=PasteSink(height * SCALE, width * SCALE, 3, pixels.dtype),
-        grid=make_grid(height, width, tile=tile, overlap=2),
+        grid=make_grid(height, width, tile=tile, overlap=2, step=step),
     )
 
 
@@ -339,3 +341,17 @@ def test_images_that_are_measured_as_a_whole_share_no_batch():
     assert own[0] is own[3] is None
     assert engine.calibrations == own
     assert own[1] is not own[2]
+
+
+def test_parts_of_images_are_told_where_they_lie_and_share_no_batch_with_whole_images():
+    engine = Repeat(batch=100)
+    sizes = [(8, 8), (8, 20), (20, 8), (8, 8), (8, 8)]
+    done = list(run_stream(engine, [make_work(*size, step=2) for size in sizes]))
+    assert all(map(is_right, done))
+    whole, parts, wholes = engine.places
+    assert whole == [(0, 0, 8, 8)]
+    assert parts == [(0, x, 8, 20) for x in (0, 6, 12)] + [(y, 0, 20, 8) for y in (0, 6, 12)]
+    assert wholes == [(0, 0, 8, 8)] * 2
+    plain = Repeat(batch=100)
+    list(run_stream(plain, [make_work(*size) for size in sizes]))
+    assert plain.places == [None]
