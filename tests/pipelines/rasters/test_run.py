@@ -315,10 +315,10 @@ def test_out_of_memory_starts_over_with_smaller_tiles(part, tmp_path, monkeypatc
     source = part(NAIP, 0, 0, 150, 100)
     run = TorchEngine.run
 
-    def small_only(self, tiles, calibration=None):
+    def small_only(self, tiles, calibration=None, places=None):
         if tiles.shape[1] > 40:
             raise OutOfMemory
-        return run(self, tiles, calibration)
+        return run(self, tiles, calibration, places)
 
     monkeypatch.setattr(TorchEngine, "run", small_only)
     report = enlarge(source, tmp_path / "out")
