@@ -27,7 +27,7 @@ def contrast(features: Tensor) -> Tensor:
     Returns:
         (1 or N, C, 1, 1); population deviation, 1e-6 under the root: flat maps have a gradient.
     """
-    given = None if torch.compiler.is_compiling() else given_moments(features)
+    given = given_moments(features)
     if given is not None:
         return ((given.variance + 1e-6).sqrt() + given.mean).to(features.dtype)
     out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
@@ -117,7 +117,7 @@ class PooledChannelAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        given = None if torch.compiler.is_compiling() else given_moments(x)
+        given = given_moments(x)
         pools: list[Tensor] = []
         if self.average:
             pools.append(x.mean(dim=(2, 3)) if given is None else given.mean[..., 0, 0].to(x.dtype))

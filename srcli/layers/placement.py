@@ -7,18 +7,18 @@ of. Told where the tile lies, the layer stretches it as its part of the picture.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from srcli.layers.context import Context
 from srcli.layers.precision import full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,22 +56,17 @@ class Placement:
         return once.rotated(width, height, turns - 1)
 
 
-_PLACEMENT: ContextVar[Placement | None] = ContextVar("placement", default=None)
+_PLACEMENT: Context[Placement] = Context("placement")
 
 
-@contextmanager
-def placed(placement: Placement | None) -> Iterator[None]:
+def placed(placement: Placement | None) -> AbstractContextManager[None]:
     """Tell the layers of a network where its batch lies; None: every item is a whole picture."""
-    token = _PLACEMENT.set(placement)
-    try:
-        yield
-    finally:
-        _PLACEMENT.reset(token)
+    return _PLACEMENT.saying(placement)
 
 
 def given_placement() -> Placement | None:
     """Return where the batch lies; None where its items are whole pictures."""
-    return _PLACEMENT.get()
+    return _PLACEMENT.said()
 
 
 def stretch_part(

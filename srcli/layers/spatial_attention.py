@@ -48,4 +48,4 @@ class EnhancedSpatialAttention(nn.Module):
 
     def _count(self, sides: Tensor) -> Tensor:
         """Values of the shrunk map along sides of so many pixels."""
-        return (sides.clamp(min=self.MINIMUM) - 9) // self.STEP
+        return (sides.clamp(min=self.MINIMUM) - self.MINIMUM) // self.STEP + 1

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+from srcli.layers.context import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,7 @@ def joined(parts: Sequence[Statistics]) -> Statistics:
     )
 
 
-_PROVIDER: ContextVar[Callable[[Tensor], Moments] | None] = ContextVar("moments", default=None)
+_PROVIDER: Context[Callable[[Tensor], Moments]] = Context("moments")
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def measuring(into: Statistics, *, times: float = 1.0) -> Iterator[None]:
         into.moments.append(Moments(mean.float(), variance.float(), maximum.float()))
         return into.moments[-1]
 
-    with _provided_by(measure):
+    with _PROVIDER.saying(measure):
         yield
 
 
@@ -128,20 +129,11 @@ def giving(statistics: Statistics | None) -> Iterator[None]:
         yield
         return
     moments = iter(statistics.moments)
-    with _provided_by(lambda _: next(moments)):
+    with _PROVIDER.saying(lambda _: next(moments)):
         yield
 
 
 def given_moments(features: Tensor) -> Moments | None:
     """Return the moments that a layer should use for features (N, C, H, W); None for their own."""
-    provider = _PROVIDER.get()
+    provider = _PROVIDER.said()
     return None if provider is None else provider(features)
-
-
-@contextmanager
-def _provided_by(provider: Callable[[Tensor], Moments]) -> Iterator[None]:
-    token = _PROVIDER.set(provider)
-    try:
-        yield
-    finally:
-        _PROVIDER.reset(token)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from srcli.data.degraded_patches import DegradedSampler
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
@@ -17,33 +17,15 @@ if TYPE_CHECKING:
 
     from srcli.data.pairs import Pairs
     from srcli.data.training_set import TrainingSet
+    from srcli.pipelines.ablation.options import AblateOptions
+    from srcli.pipelines.training_options import TrainOptions
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
     from srcli.training.parallel import Team
 
 
-class Asked(Protocol):
-    """What the options of ``train`` and of ``ablate`` say of pictures; as in ``DataOptions``."""
-
-    @property
-    def data(self) -> tuple[Path, ...]:
-        """Folders, zips, pictures."""
-
-    @property
-    def hold_out(self) -> tuple[str, ...] | None:
-        """Photographs kept for validation; None for the committed list."""
-
-    @property
-    def hold_out_listed(self) -> tuple[str, ...]:
-        """More of them, of which some may be absent."""
-
-    @property
-    def exclude(self) -> tuple[str, ...]:
-        """Prefixes of names that are not used at all."""
-
-
-def data_options(asked: Asked, cache: Path | None = None) -> DataOptions:
+def data_options(asked: TrainOptions | AblateOptions, cache: Path | None = None) -> DataOptions:
     """Return what is asked for, with the folder of LR pictures made before, if any."""
     return DataOptions(
         paths=asked.data,

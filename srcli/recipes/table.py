@@ -144,10 +144,12 @@ ATTENTIVE_GAN = TrainRecipe(
     "the generator alone for the first tenth",
 )
 
+_GENERATOR_ALONE = replace(_GENTLE, patch=32)
+
 ATTENTIVE_GAN_SHORT = replace(
     ATTENTIVE_GAN,
     stages=(
-        replace(_GENTLE, steps=3_500, patch=32),
+        replace(_GENERATOR_ALONE, steps=3_500),
         Stage(
             optimizer=Optimizer(learning_rate=1e-4, beta2=0.99, clip_norm=1.0),
             schedule=Schedule(kind="cosine", warmup=0.02),
@@ -177,7 +179,7 @@ ATTENTIVE_GAN_SHORT = replace(
 
 ATTENTIVE_GAN_L1 = replace(
     ATTENTIVE_GAN,
-    stages=(replace(_GENTLE, patch=32),),
+    stages=(_GENERATOR_ALONE,),
     paper="the paper's generator alone, by L1: a start for the adversarial stage, and the one with "
     "the higher PSNR",
 )

@@ -227,7 +227,7 @@ def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
         def run(self, tiles, calibration=None, places=None):
             if len(tiles) > most:
                 raise OutOfMemory
-            return super().run(tiles, calibration)
+            return super().run(tiles, calibration, places)
 
     groups = tuple((band,) for band in range(4))
     values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
