@@ -21,6 +21,7 @@ from srcli.recipes.files import load_recipe, recipe_name
 from srcli.recipes.overrides import apply_overrides
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
 from srcli.training.checkpoint import read_position
+from srcli.training.distillation import teachers_digest
 from srcli.training.events import EventFiles
 from srcli.training.folder import RunFolder, RunRecord, file_digest
 from srcli.training.keeper import Hooks
@@ -112,6 +113,7 @@ class _Job:
             stage_budgets(self.recipe, parse_budget(options.budget))
         for stage in self.recipe.stages:
             share_of(self.team, stage.batch)
+        self.teacher = teachers_digest(self.recipe, options.scale)
         if options.tensorboard is not None and self.leads:
             self.events = EventFiles(options.tensorboard)
 
@@ -174,6 +176,7 @@ class _Job:
             threads=torch.get_num_threads() if numerics.device.type == "cpu" else 0,
             processes=self.team.size,
             best_by=deciding_set(sets),
+            teacher=self.teacher,
         )
         if not resumes:
             self.folder.begin(self.recipe, record)

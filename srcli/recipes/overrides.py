@@ -56,7 +56,19 @@ def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) ->
     if isinstance(value, Mapping):
         # Which names a network or a loss knows is checked when it is built.
         return {**value, name: _replaced(value.get(name), get_args(hint)[1], rest, text, inside)}
+    table = _table_of(hint)
+    if value is None and table is not None:  # its other fields keep their defaults
+        types = field_types(table)
+        if name not in types:
+            raise unknown("field", name, where, types)
+        return convert({name: _replaced(None, types[name], rest, text, inside)}, table, where)
     raise RecipeError(f"{where} is a single value; there is no {inside}")
+
+
+def _table_of(hint: Any) -> Any:  # noqa: ANN401
+    """Return the dataclass that an optional field may hold; None for other fields."""
+    tables = [option for option in get_args(hint) if is_dataclass(option)]
+    return tables[0] if len(tables) == 1 else None
 
 
 def _index(name: str, length: int, where: str) -> int:

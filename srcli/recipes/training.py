@@ -121,6 +121,30 @@ class Adversarial:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """A trained network, the teacher, whose pictures the network is to meet beside the HR ones.
+
+    What HR holds and LR does not tell is noise to a small network; a teacher's pictures are free of
+    it (knowledge distillation, as in FAKD, ICIP 2020, without its terms on features).
+    """
+
+    teacher: str
+    """A name of ``srx models``, taken at the scale of the training, or a weights file."""
+    share: float = 0.5
+    """Share of the losses that compares with the teacher's picture, 0..1; HR has the rest."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        if not 0 <= self.share <= 1:
+            raise RecipeError(f"share is in 0..1, got {self.share}")
+
+    @classmethod
+    def named(cls, teacher: str) -> Distillation:
+        """Return the default settings with a teacher: in recipes its name alone will do."""
+        return cls(teacher=teacher)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """The learning rate over a stage, in fractions of the stage, so that it fits any budget."""
 
@@ -173,6 +197,8 @@ class Stage:
     """Weight of a term that shows attention maps, where the network has them, what to mark."""
     adversarial: Adversarial | None = None
     """Train against a discriminator; None trains by the losses alone."""
+    distillation: Distillation | None = None
+    """Learn from a larger network's pictures, too."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

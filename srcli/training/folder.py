@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FIXED = ("scale", "seed", "data")
+FIXED = ("scale", "seed", "data", "teacher")
 """What a training may not change on the way; the recipe neither."""
 
 
@@ -43,6 +43,8 @@ class RunRecord:
     """That train together; another number rounds sums differently."""
     best_by: str | None = None
     """The set that chooses the best weights, where that is not part of the data."""
+    teacher: str | None = None
+    """Digest of the weights that the recipe's teachers have, if it has any."""
 
 
 class RunFolder:

@@ -1,4 +1,4 @@
-"""Supervised training: the network's output against the HR picture, by weighted losses."""
+"""Supervised training: the network's output against HR, and a teacher's, by weighted losses."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from srcli.errors import RecipeError
 from srcli.losses import WeightedLoss
 from srcli.losses.attention import attention_loss
+from srcli.training.distillation import Teacher
 from srcli.training.optimizers import (
     apply_gradients,
     make_optimizer,
@@ -36,7 +37,8 @@ class SupervisedStep:
 
     Raises:
         RecipeError: If a loss or one of its options does not exist, or maps are to be supervised
-            and the network has none.
+            and the network has none; if the teacher does not suit the network.
+        ModelError: If there is no such teacher.
     """
 
     best_by_psnr = True
@@ -53,6 +55,9 @@ class SupervisedStep:
             if not getattr(training.network, "num_maps", 0):
                 raise RecipeError("attention_weight: this network has no attention maps")
             self._attend = training.network.attend  # type: ignore[assignment]
+        distillation = stage.distillation
+        self._share = distillation.share if distillation else 0.0
+        self._teacher = Teacher(distillation.teacher, training) if distillation else None
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
         """Change the weights by one batch; see ``srcli.training.steps.Step``."""
@@ -72,6 +77,9 @@ class SupervisedStep:
                 sr_image, maps = self._attend(lr_image)
         sr_image = sr_image.float()
         loss: Tensor = self.losses(sr_image, hr_image, lr_image)
+        if self._teacher is not None:
+            taught = self.losses(sr_image, self._teacher(lr_image), lr_image)
+            loss = (1 - self._share) * loss + self._share * taught
         if maps:
             guided = attention_loss(maps, lr_image, hr_image)
             loss = loss + self.stage.attention_weight * guided

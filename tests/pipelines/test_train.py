@@ -435,6 +435,40 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
 
+def test_a_taught_network_meets_its_teacher(options, pictures, small_teacher):
+    """Without HR in the loss it comes nearer to the teacher's pictures, step for step."""
+    teacher = (f"stages.0.distillation={small_teacher}", "stages.0.distillation.share=1")
+    train(replace(options, overrides=(*TINY, *teacher), budget="150"))
+    with Image.open(pictures / "cup.png") as image:
+        lr_image = torch.from_numpy(np.array(image.convert("RGB")).copy()).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        shown, bicubic, own = (
+            load_model(name, 2)(lr_image / 255)
+            for name in (str(small_teacher), "bicubic", str(options.out / "last.safetensors"))
+        )
+    assert (own - shown).abs().mean() < 0.5 * (bicubic - shown).abs().mean()
+
+
+def test_a_taught_training_goes_on_bit_for_bit_and_with_the_same_teacher_only(
+    options, small_teacher, tmp_path
+):
+    taught = replace(options, overrides=(*TINY, f"stages.0.distillation={small_teacher}"))
+    train(replace(taught, out=tmp_path / "at once"))
+    train(taught, stop=stop_after(11))
+    again = replace(taught, resume=True)
+    kept = small_teacher.read_bytes()
+    small_teacher.write_bytes((tmp_path / "at once" / "last.safetensors").read_bytes())
+    assert "its teacher is" in refusal(again, UsageError)
+    small_teacher.write_bytes(kept)
+    train(again)
+    assert same_tensors(options.out / "last.safetensors", tmp_path / "at once" / "last.safetensors")
+    small_teacher.unlink()
+    assert f"{small_teacher}: no such weights file" in refusal(
+        replace(taught, out=tmp_path / "new"), ModelError
+    )
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_network_on_y_learns_y_and_is_validated_as_rgb(options):
     small = ("network.channels=12", "network.depth=4", *TINY[3:])
     options = replace(options, recipe="ddsr-short", overrides=small, budget="60")

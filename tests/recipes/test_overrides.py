@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from srcli.errors import RecipeError
 from srcli.recipes.overrides import apply_overrides
 from srcli.recipes.table import ATTENTIVE_GAN, G_IDRN, G_IDRN_SHORT
-from srcli.recipes.training import Adversarial, LossTerm
+from srcli.recipes.training import Adversarial, Distillation, LossTerm
 
 STAGE = G_IDRN.stages[0]
 
@@ -30,6 +31,43 @@ def test_the_discriminator_of_a_stage_changes_or_goes():
     assert alone.stages[1].adversarial is None
     other = apply_overrides(G_IDRN, ['stages.0.adversarial={"weight": 0}'])
     assert other.stages[0].adversarial == Adversarial(weight=0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["stages.0.distillation=g-idrn"], Distillation(teacher="g-idrn")),
+        (["stages.0.distillation.teacher=5.pth"], Distillation(teacher="5.pth")),
+        (
+            ["stages.0.distillation=g-idrn", "stages.0.distillation.share=1"],
+            Distillation(teacher="g-idrn", share=1.0),
+        ),
+        (["stages.0.distillation=g-idrn", "stages.0.distillation=null"], None),
+    ],
+)
+def test_a_teacher_is_given_by_name_or_by_fields(settings, expected):
+    assert apply_overrides(G_IDRN, settings).stages[0].distillation == expected
+
+
+def test_a_field_of_a_table_that_is_not_there_makes_one():
+    found = apply_overrides(G_IDRN, ["stages.0.adversarial.gamma=0.7"])
+    assert found.stages[0].adversarial == Adversarial(gamma=0.7)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stages.0.distillation.share=1", "stages.0.distillation: missing 'teacher'"),
+        (
+            "stages.0.distillation.teach=x",
+            "no field 'teach' in stages.0.distillation; did",
+        ),
+        ("stages.0.adversarial.gamma=-1", "gamma must be above 0"),
+    ],
+)
+def test_a_table_that_cannot_be_made_is_refused(setting, words):
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        apply_overrides(G_IDRN, [setting])
 
 
 def test_each_named_field_changes_and_nothing_else():

@@ -61,6 +61,8 @@ def training_code(recipe: TrainRecipe) -> str:
         wanted.append("srcli.training.muon")
     if not recipe.degradation.is_clean:
         wanted += DEGRADED
+    if any(stage.distillation is not None for stage in recipe.stages):
+        wanted.append("srcli.training.distillation")
     if any(stage.attention_weight for stage in recipe.stages):
         wanted.append("srcli.losses.attention")
     if any(stage.adversarial is not None for stage in recipe.stages):

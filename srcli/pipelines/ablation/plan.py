@@ -23,6 +23,7 @@ from srcli.pipelines.evaluation.cache import code_digest
 from srcli.recipes.ablations import resolve
 from srcli.recipes.files import plain_recipe
 from srcli.training.budget import parse_budget, stage_budgets
+from srcli.training.distillation import teachers_digest
 from srcli.training.numerics import Numerics
 from srcli.training.steps import Training, make_step
 
@@ -170,6 +171,7 @@ class Planner:
             precision=options.precision,
             device=self._device,
             code=training_code(recipe),
+            teacher=teachers_digest(recipe, ablation.scale),
         )
         return TrainingUnit(
             label=f"{ablation.name}, {variant.name}, seed {seed}",

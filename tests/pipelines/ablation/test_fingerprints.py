@@ -79,12 +79,19 @@ def test_what_other_recipes_use_does_not_count(monkeypatch, name):
     assert training_code(RECIPES["g-idrn"]) == before
 
 
-def test_muon_counts_where_it_trains(monkeypatch):
-    adam = RECIPES["g-idrn"]
-    muon = apply_overrides(adam, ["stages.0.optimizer.kind=muon"])
-    before = training_code(adam), training_code(muon)
-    change(monkeypatch, "muon.py")
-    after = training_code(adam), training_code(muon)
+@pytest.mark.parametrize(
+    ("setting", "file"),
+    [
+        ("stages.0.optimizer.kind=muon", "muon.py"),
+        ("stages.0.distillation=bicubic", "distillation.py"),
+    ],
+)
+def test_muon_and_teachers_count_where_they_train(monkeypatch, setting, file):
+    plain = RECIPES["g-idrn"]
+    other = apply_overrides(plain, [setting])
+    before = training_code(plain), training_code(other)
+    change(monkeypatch, file)
+    after = training_code(plain), training_code(other)
     assert after[0] == before[0]
     assert after[1] != before[1]
 

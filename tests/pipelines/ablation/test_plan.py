@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from srcli.errors import RecipeError
+from srcli.models.weights import read_weights, save_weights
 from srcli.pipelines.ablation.options import AblateOptions
 from srcli.pipelines.ablation.plan import Planner, checked_recipes
 from srcli.pipelines.ablation.store import Store
@@ -76,6 +77,17 @@ def test_what_decides_a_training_changes_its_key(planned, tiny, change):
     assert before.costs.keys() == after.costs.keys()
 
 
+def test_the_weights_of_a_teacher_decide_a_training(planned, tiny, small_teacher):
+    taught = replace(tiny.variants[1], changes={"stages.0.distillation": str(small_teacher)})
+    ablation = replace(tiny, variants=(tiny.variants[0], taught))
+    base, before = planned(ablation).trainings
+    tensors, info = read_weights(small_teacher)
+    assert info is not None
+    save_weights(small_teacher, {k: v * 0.5 for k, v in tensors.items()}, info)
+    assert [key == base for key in planned(ablation).trainings] == [True, False]
+    assert before not in planned(ablation).trainings
+
+
 @pytest.mark.parametrize("change", [{"threads": 3}, {"processes": 2}, {"seeds": 4}])
 def test_what_decides_no_training_leaves_its_key(planned, tiny, change):
     assert planned(tiny).trainings.keys() <= planned(tiny, **change).trainings.keys()
@@ -133,6 +145,7 @@ def test_figures_of_another_shape_are_made_again(planned, tiny, tmp_path, other)
             r"no option 'foo' in loss l2; it takes none",
         ),
         ({"stages.0.attention_weight": 1.0}, r"has no attention maps"),
+        ({"stages.0.distillation": "ddsr"}, r"distillation: ddsr works on Y, the network on RGB"),
     ],
 )
 def test_losses_are_checked_before_anything_trains(tiny, changes, message):
