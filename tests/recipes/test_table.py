@@ -97,6 +97,14 @@ def test_the_generator_alone_learns_by_l1_alone():
     assert rate_at(stage, 1.0) == pytest.approx(0)
 
 
+def test_the_adversarial_stage_can_be_trained_alone():
+    short, alone = find_recipe("attentive-gan-short"), find_recipe("attentive-gan-adversarial")
+    assert alone == replace(
+        short, stages=short.stages[1:], start_from_bicubic=False, paper=alone.paper
+    )
+    assert alone.stages[0].adversarial is not None
+
+
 def test_the_short_recipe_ends_at_rate_zero():
     (stage,) = find_recipe("g-idrn-short").stages
     assert stage.schedule == Schedule(kind="cosine", warmup=0.02)
