@@ -106,6 +106,11 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "-t", "--tile", type=click.IntRange(16), help="Run in tiles of this LR size. [default: whole]"
 )
 @click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations.")
+@click.option(
+    "--back-project",
+    is_flag=True,
+    help="Correct SR until, made smaller by bicubic interpolation, it is LR.",
+)
 @click.option("--no-cost", is_flag=True, help="Leave out MACs and memory.")
 @click.option("--no-cache", is_flag=True, help="Measure everything anew and keep nothing.")
 @written_tables
@@ -183,7 +188,10 @@ def _options(given: dict[str, Any]) -> EvalOptions:
         cache=None if given["no_cache"] else cache_folder() / "eval",
         lr_folder=given["lr"],
         engine=EngineOptions(
-            device=given["device"], precision=given["precision"], tta=given["tta"]
+            device=given["device"],
+            precision=given["precision"],
+            tta=given["tta"],
+            back_project=given["back_project"],
         ),
     )
 

@@ -84,6 +84,12 @@ Outputs that exist are left alone, so that running again resumes; a raster goes 
 @click.option("--overwrite", is_flag=True, help="Write outputs again that exist.")
 @click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations: 8 times slower.")
 @click.option(
+    "--back-project",
+    is_flag=True,
+    help="Correct outputs until, made smaller, they are the inputs again: for measurements, not "
+    "for noisy pictures or JPEGs.",
+)
+@click.option(
     "-j",
     "--workers",
     type=click.IntRange(1, 64),
@@ -190,6 +196,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
             precision=options["precision"],
             batch=options["batch"],
             tta=options["tta"],
+            back_project=options["back_project"],
         ),
     )
 

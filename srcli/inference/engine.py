@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.inference.back_projection import back_projected
 from srcli.inference.band import TorchBand
 from srcli.inference.colour import on_rgb
 from srcli.inference.levels import Encoder
@@ -51,10 +52,11 @@ class TorchEngine:
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
         tta: Average over the 8 flips and rotations.
+        back_project: Correct what comes out until, made smaller, it is what went in.
         plain: fp32 in PyTorch's default layout, for comparisons.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the ways to run a network, by name
         self,
         network: nn.Module,
         *,
@@ -62,11 +64,13 @@ class TorchEngine:
         half: torch.dtype | None = None,
         batch: int | None = None,
         tta: bool = False,
+        back_project: bool = False,
         plain: bool = False,
     ) -> None:
         self.device = device
         self.half = half
         self.tta = tta
+        self.back_project = back_project
         self._batch = batch
         # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
         last = not plain and (half is not None or device.type == "cuda")
@@ -167,7 +171,8 @@ class TorchEngine:
         exact: bool = False,
     ) -> Tensor:
         with giving(calibration):
-            return self._turned(x, exact, placement)
+            out = self._turned(x, exact, placement)
+        return back_projected(out, x) if self.back_project else out
 
     def _turned(self, x: Tensor, exact: bool, placement: Placement | None = None) -> Tensor:
         """Enlarge, on average over flips and rotations where that is asked for."""

@@ -40,6 +40,7 @@ def bicubic_resize(
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
     exact = Fraction(scale).limit_denominator(10_000)
     out = x if x.dtype in (torch.float32, torch.float64) else x.float()
+    factor = exact.denominator if exact.numerator == 1 and antialias and levels is None else 1
     phases = None
     if exact in _DYADIC or (levels is None and exact == 3):
         phases = _phase_taps(int(exact)).tolist()
@@ -50,11 +51,13 @@ def bicubic_resize(
             out = out.double()
         out = out.mul(levels).round()
     for axis in (2, 3):
-        out = (
-            _resize_axis(out, axis, exact, antialias)
-            if phases is None
-            else _enlarge_axis(out, axis, phases)
-        )
+        length = out.shape[axis]
+        if phases is not None:
+            out = _enlarge_axis(out, axis, phases)
+        elif factor > 1 and length % factor == 0 and length >= _reach(factor):
+            out = _shrink_axis(out, axis, factor)
+        else:
+            out = _resize_axis(out, axis, exact, antialias)
         if levels is not None:
             out = out.add(0.5).floor_().clamp_(0, levels)
     return (out / levels if levels is not None else out).to(x.dtype)
@@ -91,6 +94,25 @@ def _enlarge_axis(x: Tensor, axis: int, phases: list[list[float]]) -> Tensor:
             out.add_(padded.narrow(axis, k, length), alpha=weight)
         enlarged.append(out)
     return torch.stack(enlarged, dim=axis + 1).flatten(axis, axis + 1)
+
+
+def _reach(factor: int) -> int:
+    """How far the kernel of shrinking by a factor reads beyond the pixels that become one."""
+    return 3 * factor // 2
+
+
+def _shrink_axis(x: Tensor, axis: int, factor: int) -> Tensor:
+    """Shrink an axis by an integer factor that divides it: whole rows at once for each weight."""
+    length, reach = x.shape[axis], _reach(factor)
+    before = x.narrow(axis, 0, reach).flip(axis)
+    after = x.narrow(axis, length - reach, reach).flip(axis)
+    padded = torch.cat([before, x, after], dim=axis).movedim(axis, 0)
+    weights = cubic((np.arange(-reach, factor + reach) - (factor - 1) / 2) / factor)
+    first, *rest = (weights / weights.sum()).tolist()
+    out: Tensor = padded[:length:factor] * first
+    for k, weight in enumerate(rest, start=1):
+        out.add_(padded[k : k + length : factor], alpha=weight)
+    return out.movedim(0, axis)
 
 
 def bicubic_phases(scale: int) -> Tensor:

@@ -35,6 +35,7 @@ class EngineOptions:
     precision: Precision = "auto"
     batch: int | None = None
     tta: bool = False
+    back_project: bool = False
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
@@ -60,6 +61,7 @@ def make_engine(
         half=None if options.plain else half,
         batch=options.batch,
         tta=options.tta,
+        back_project=options.back_project,
         plain=options.plain,
     )
 

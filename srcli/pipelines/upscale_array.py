@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
-_POOLS: dict[tuple[str, int, str, Precision, bool], EnginePool] = {}
+_POOLS: dict[tuple[str, int, EngineOptions], EnginePool] = {}
 _POOLS_KEPT = 2
 
 
@@ -30,6 +30,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     tile: int | None = None,
     overlap: int | None = None,
     tta: bool = False,
+    back_project: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
 ) -> Picture:
@@ -46,6 +47,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         tile: Tile edge in input pixels; the model's by default.
         overlap: Input pixels shared by neighbouring tiles.
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
+        back_project: Correct the result until, made smaller by bicubic interpolation, it is the
+            picture again; for clean pictures, as noise and JPEG blocks count as the truth, too.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
 
@@ -66,10 +69,15 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         None if overlap is None else _whole("overlap", overlap, "None or a whole number from 0", 0)
     )
 
+    # What ``auto`` means is settled here: it may change while the process lives.
+    options = EngineOptions(
+        device=str(choose_device(device)), precision=precision, tta=tta, back_project=back_project
+    )
+
     def enlarge(array: NDArray[Any]) -> NDArray[Any]:
         photograph, dtype = _photograph(array)
         prepared, _ = prepare(photograph)
-        pool = _pool(model, factor, device, precision, tta)
+        pool = _pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, sink = prepared.work(factor, tiling, "picture")
         run_one(pool.engine(prepared.bits), work)
@@ -94,14 +102,12 @@ def _whole(name: str, value: object, expected: str, least: int | None = None) ->
     return int(number)
 
 
-def _pool(model: str, scale: int, device: str, precision: Precision, tta: bool) -> EnginePool:
-    key = (model, scale, str(choose_device(device)), precision, tta)
+def _pool(model: str, scale: int, options: EngineOptions) -> EnginePool:
+    key = (model, scale, options)
     if key not in _POOLS:
         while len(_POOLS) >= _POOLS_KEPT:
             del _POOLS[next(iter(_POOLS))]
-        _POOLS[key] = EnginePool(
-            model, scale, EngineOptions(device=device, precision=precision, tta=tta)
-        )
+        _POOLS[key] = EnginePool(model, scale, options)
     return _POOLS[key]
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -237,6 +238,25 @@ def test_self_ensemble_changes_the_result_a_little(srx, tmp_path, astronaut):
         np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int) for n in ("plain", "tta")
     )
     assert 0 < np.abs(plain - tta).mean() < 3
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
+def test_a_back_projected_picture_made_smaller_is_the_input(srx, tmp_path, astronaut, mode):
+    picture = Image.fromarray(astronaut[:44, :53])
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
+    else:
+        picture = picture.convert(mode)
+    picture.save(tmp_path / "a.png")
+    given = np.asarray(picture).astype(float)
+    apart = []
+    for extra in ([], ["--back-project"]):
+        out = tmp_path / f"{len(extra)}.png"
+        arguments = ("-m", "attentive-gan", "-s", "4", *extra)
+        assert srx("upscale", tmp_path / "a.png", out, *arguments).code == 0
+        made = np.asarray(Image.open(out)).astype(float)
+        apart.append(np.abs(resize(made, Fraction(1, 4)) - given).mean())
+    assert apart[1] < 0.4 * apart[0]
 
 
 def test_weights_can_be_given_as_a_file(srx, photos, tmp_path):

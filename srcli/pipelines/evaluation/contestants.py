@@ -98,7 +98,8 @@ class NetworkContestant:
         """Weights, number format, device and tiling."""
         own = self._options
         device = self._engine.device.type
-        return f"{self.digest} {own.precision} {device} tta={own.tta} tile={self._tile}"
+        ways = f"tta={own.tta} back={own.back_project} tile={self._tile}"
+        return f"{self.digest} {own.precision} {device} {ways}"
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Run the network."""

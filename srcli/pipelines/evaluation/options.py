@@ -108,6 +108,8 @@ class EvalOptions:
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
         if self.engine.tta:
             run += ", mean over 8 flips and rotations"
+        if self.engine.back_project:
+            run += ", back-projected"
         return (
             f"protocol {measure.protocol.name}: {measure.protocol.description}, border of {border} "
             f"pixels left out; LR: {lr or self.made}; "

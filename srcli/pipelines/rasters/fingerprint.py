@@ -38,6 +38,7 @@ def fingerprint(
         "precision": str(engine.half or "fp32"),
         "device": engine.device.type,
         "tta": engine.tta,
+        "back_project": engine.back_project,
         "bands": [*job.layout.bands, job.layout.alpha],
         "rgb": [list(group) for group in job.layout.groups],
         "range": [job.values.ranges, str(job.values.dtype)],

@@ -113,6 +113,26 @@ def test_averaging_over_flips_is_another_measurement(folder):
     assert "8 flips" in eight.chain
 
 
+def test_back_projection_is_another_measurement(folder):
+    from srcli.pipelines.engines import EngineOptions
+
+    measured = ("psnr", "consistency")
+    results = [
+        evaluate(
+            ["attentive-gan"],
+            [str(folder)],
+            scales=[4],
+            options=EvalOptions(metrics=measured, costs=False, engine=engine),
+        )
+        for engine in (EngineOptions(), EngineOptions(back_project=True))
+    ]
+    plain, corrected = (result.means()[0].values for result in results)
+    assert corrected["consistency"] > plain["consistency"] + 10
+    assert corrected["psnr"] > plain["psnr"]
+    assert "back-projected" in results[1].chain
+    assert "back-projected" not in results[0].chain
+
+
 def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
     pictures = tmp_path / "small"
     pictures.mkdir()

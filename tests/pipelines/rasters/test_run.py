@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from rasterio.transform import Affine
 import srcli
 from srcli.imaging.rasters.blocks import Encoder
 from srcli.imaging.rasters.writing import RasterWriter
+from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.engines import EngineOptions
 from srcli.pipelines.plan import Naming
@@ -87,6 +89,21 @@ def part(srx_data, tmp_path):
         return path
 
     return cut
+
+
+def test_every_band_of_a_back_projected_raster_made_smaller_is_the_input(part, tmp_path):
+    source = part(NAIP, 40, 60, 150, 130)
+    corrected = replace(BICUBIC, engine=EngineOptions(back_project=True))
+    apart = []
+    for name, options in (("plain", BICUBIC), ("corrected", corrected)):
+        report = enlarge(source, tmp_path / name, options)
+        assert report.state == "done", report.error
+        made = np.moveaxis(pixels_of(report.target), 0, 2).astype(float)
+        given = np.moveaxis(pixels_of(source), 0, 2)
+        apart.append(np.abs(resize(made, Fraction(1, 2)) - given).mean(axis=(0, 1)))
+    assert len(apart[0]) == 4
+    assert (apart[1] < 0.45).all()
+    assert (apart[1] < 0.5 * apart[0]).all()
 
 
 def test_a_geotiff_keeps_its_place_and_its_nodata(srx_data, tmp_path):
