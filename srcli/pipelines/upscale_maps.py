@@ -179,7 +179,9 @@ def _maps(
     prepared, _ = prepare(read_photograph(path))
     if prepared.bits not in engines:
         own = copy.deepcopy(plan.network)
-        engine = make_engine(own, plan.options.engine, bits=prepared.bits)
+        # Maps are no pictures: there is nothing that they should become when made smaller.
+        ways = replace(plan.options.engine, back_project=False)
+        engine = make_engine(own, ways, bits=prepared.bits)
         engines[prepared.bits] = MapsEngine(engine, plan.network.num_maps)
     source, tiling = ArraySource(prepared.pixels), plan.tiling
     while True:

@@ -14,7 +14,7 @@ from srcli.errors import ModelError, UsageError
 from srcli.inference.stream import TileTooLargeError
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
-from srcli.pipelines.engines import run_one
+from srcli.pipelines.engines import EngineOptions, run_one
 from srcli.pipelines.plan import Naming
 from srcli.pipelines.rasters.options import RasterOptions
 from srcli.pipelines.upscale_maps import models_with_maps, plan_maps, save_maps
@@ -69,6 +69,17 @@ def test_the_tree_is_kept(photos, tmp_path, options):
     with Image.open(tmp_path / "maps" / "sub" / "two_attention_2.png") as image:
         assert (image.mode, image.size) == ("L", (47, 41))
         assert len(np.unique(np.asarray(image))) > 3
+
+
+def test_maps_are_never_back_projected(photos, tmp_path, options):
+    corrected = replace(options, engine=EngineOptions(back_project=True))
+    for name, given in (("plain", options), ("corrected", corrected)):
+        plan = plan_maps([photos / "one.png"], tmp_path / "out.png", tmp_path / name, given)
+        assert [file.state for file in save_maps(plan).files] == ["done"]
+    plain, same = (
+        (tmp_path / n / "one_attention_2.png").read_bytes() for n in ("plain", "corrected")
+    )
+    assert plain == same
 
 
 def test_finished_maps_are_left_alone_and_missing_ones_made_again(photos, tmp_path, options):
