@@ -14,6 +14,7 @@ from srcli.inference.back_projection import back_projected
 from srcli.inference.band import TorchBand
 from srcli.inference.colour import on_rgb
 from srcli.inference.levels import Encoder
+from srcli.layers.flips import EIGHT, turned, turned_back
 from srcli.layers.placement import Placement, placed
 from srcli.layers.statistics import Statistics, giving, measuring
 from srcli.ports.engine import OutOfMemory
@@ -181,15 +182,12 @@ class TorchEngine:
                 return self._forward(x, exact)
         height, width = x.shape[2:]
         total = torch.zeros(())
-        for turns in range(4):
-            for mirrored in (False, True):
-                turned = torch.rot90(x.flip(3) if mirrored else x, turns, (2, 3))
-                where = placement.mirrored(width) if placement and mirrored else placement
-                with placed(where and where.rotated(height, width, turns)):
-                    out = self._forward(turned, exact)
-                back = torch.rot90(out, -turns, (2, 3))
-                total = (back.flip(3) if mirrored else back) + total.to(back.device)
-        return total / 8
+        for turns, mirrored in EIGHT:
+            where = placement.mirrored(width) if placement and mirrored else placement
+            with placed(where and where.rotated(height, width, turns)):
+                out = self._forward(turned(x, turns, mirrored), exact)
+            total = turned_back(out, turns, mirrored) + total.to(out.device)
+        return total / len(EIGHT)
 
     def _forward(self, x: Tensor, exact: bool) -> Tensor:
         height, width = x.shape[2:]

@@ -132,6 +132,8 @@ class Distillation:
     """A name of ``srx models``, taken at the scale of the training, or a weights file."""
     share: float = 0.5
     """Share of the losses that compares with the teacher's picture, 0..1; HR has the rest."""
+    tta: bool = False
+    """Show the mean over the 8 flips and rotations: better pictures, for 8 times their cost."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

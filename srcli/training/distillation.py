@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.errors import RecipeError
+from srcli.layers.flips import EIGHT, turned, turned_back
 from srcli.models.weights import load_model, network_digest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from srcli.recipes.training import TrainRecipe
+    from srcli.recipes.training import Distillation, TrainRecipe
     from srcli.training.steps import Training
 
 
@@ -20,7 +21,7 @@ class Teacher:
     """Enlarge LR patches by a trained network, which never changes.
 
     Args:
-        name: A model with shipped weights, or a weights file.
+        settings: Which network, and how its pictures are made.
         training: Whose network is taught: scale, colour, device and number format.
 
     Raises:
@@ -28,25 +29,32 @@ class Teacher:
         RecipeError: If it works on another colour space than the network.
     """
 
-    def __init__(self, name: str, training: Training) -> None:
+    def __init__(self, settings: Distillation, training: Training) -> None:
         self.numerics = training.numerics
-        network = load_model(name, int(training.network.scale))  # type: ignore[arg-type]
+        self.ways = EIGHT if settings.tta else EIGHT[:1]
+        network = load_model(settings.teacher, int(training.network.scale))  # type: ignore[arg-type]
         own, other = _colour(training.network), _colour(network)
         if own != other:
             raise RecipeError(
-                f"distillation: {name} works on {other.upper()}, the network on {own.upper()}"
+                f"distillation: {settings.teacher} works on {other.upper()}, "
+                f"the network on {own.upper()}"
             )
-        layout = torch.channels_last if self.numerics.channels_last else torch.contiguous_format
+        last = self.numerics.channels_last
+        self._layout = torch.channels_last if last else torch.contiguous_format
         network.requires_grad_(requires_grad=False).to(self.numerics.device)
-        self.network = network.to(memory_format=layout)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=self._layout)  # type: ignore[call-overload]
 
     @torch.no_grad()
     def __call__(self, lr_image: Tensor) -> Tensor:
         """Return SR (N, C, sP, sP) in fp32, without gradients, for LR (N, C, P, P)."""
         half = self.numerics.autocast
-        with torch.autocast(self.numerics.device.type, dtype=half, enabled=half is not None):
-            sr_image: Tensor = self.network(lr_image)
-        return sr_image.float()
+        shown: list[Tensor] = []
+        for way in self.ways:
+            given = turned(lr_image, *way).contiguous(memory_format=self._layout)
+            with torch.autocast(self.numerics.device.type, dtype=half, enabled=half is not None):
+                sr_image: Tensor = self.network(given)
+            shown.append(turned_back(sr_image.float(), *way))
+        return sum(shown[1:], shown[0]) / len(shown)
 
 
 def teachers_digest(recipe: TrainRecipe, scale: int) -> str | None:

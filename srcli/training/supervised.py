@@ -57,7 +57,7 @@ class SupervisedStep:
             self._attend = training.network.attend  # type: ignore[assignment]
         distillation = stage.distillation
         self._share = distillation.share if distillation else 0.0
-        self._teacher = Teacher(distillation.teacher, training) if distillation else None
+        self._teacher = Teacher(distillation, training) if distillation else None
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
         """Change the weights by one batch; see ``srcli.training.steps.Step``."""

@@ -1,0 +1,25 @@
+"""The eight flips and rotations of a square: of pictures, and back."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+EIGHT = tuple(product(range(4), (False, True)))
+"""Quarter turns, and whether the picture is mirrored before them."""
+
+
+def turned(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Return (N, C, H, W) mirrored left to right if asked for, then turned anticlockwise."""
+    return torch.rot90(x.flip(3) if mirrored else x, turns, (2, 3))
+
+
+def turned_back(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Undo ``turned``; of whatever size."""
+    back = torch.rot90(x, -turns, (2, 3))
+    return back.flip(3) if mirrored else back
