@@ -18,7 +18,7 @@ from srcli.metrics.memory import memory_of, peak_memory
 from srcli.pipelines.machine import describe_machine
 from srcli.pipelines.numerics import choose_numerics
 from srcli.pipelines.training_data import data_options, make_sampler
-from srcli.pipelines.training_network import begin_from, first_network, placed
+from srcli.pipelines.training_network import begin_from, first_network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import load_recipe
 from srcli.recipes.overrides import apply_overrides
@@ -144,7 +144,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
     network = first_network(recipe, scale=options.scale, seed=options.seed)
     if options.init is not None:
         begin_from(network, options.init, progress)
-    network = placed(network, numerics)
+    network = numerics.placed(network)
     split = find_split(data_options(options), progress)
     pairs = _some_pairs(split, recipe, options.scale, progress)
     read = len(pairs.hr)

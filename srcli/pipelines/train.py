@@ -12,7 +12,7 @@ from srcli.data.pairs import cache_folder
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.numerics import choose_numerics, device_for
 from srcli.pipelines.training_data import data_options, load_data, make_sampler, share_out
-from srcli.pipelines.training_network import begin_from, first_network, placed
+from srcli.pipelines.training_network import begin_from, first_network
 from srcli.pipelines.training_options import TrainOptions, TrainResult
 from srcli.pipelines.training_validation import deciding_set, validation_sets, validator
 from srcli.pipelines.training_weights import WeightsWriter
@@ -133,7 +133,7 @@ class _Job:
             raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
         if options.init is not None and not begun:
             begin_from(network, options.init, self.progress)
-        return placed(network, numerics)
+        return numerics.placed(network)
 
     def _data(self) -> TrainingSet:
         options = self.options

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from srcli.ports.progress import Progress
     from srcli.recipes.training import TrainRecipe
-    from srcli.training.numerics import Numerics
 
 
 def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> nn.Module:
@@ -84,10 +83,3 @@ def _no_file(name: str, scale: int) -> ModelError:
     shipped = [file for each in scales if (file := weights_path(name, each)).is_file()]
     where = f"those of {name} are in {shipped[0]}" if shipped else f"srx brings none of {name}"
     return ModelError(f"--init {name}: give a weights file, not the name of a model; {where}")
-
-
-def placed(network: nn.Module, numerics: Numerics) -> nn.Module:
-    """Move a network to the device and into the layout of a training."""
-    layout = torch.channels_last if numerics.channels_last else torch.contiguous_format
-    moved: nn.Module = network.to(numerics.device).to(memory_format=layout)  # type: ignore[call-overload]
-    return moved

@@ -43,11 +43,14 @@ def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) ->
         return convert(read_text(text, hint), hint, where)
     name, rest = parts[0], parts[1:]
     inside = f"{where}.{name}" if where else name
-    if is_dataclass(value) and not isinstance(value, type):
-        types = field_types(type(value))
+    table = _table_of(hint) if value is None else type(value)
+    if is_dataclass(table):
+        types = field_types(table)
         if name not in types:
             raise unknown("field", name, where or ROOT, types)
-        new = _replaced(getattr(value, name), types[name], rest, text, inside)
+        new = _replaced(getattr(value, name, None), types[name], rest, text, inside)
+        if value is None:  # its other fields keep their defaults
+            return convert({name: new}, table, where)
         return replace(value, **{name: new})
     if isinstance(value, tuple):
         index = _index(name, len(value), where)
@@ -56,12 +59,6 @@ def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) ->
     if isinstance(value, Mapping):
         # Which names a network or a loss knows is checked when it is built.
         return {**value, name: _replaced(value.get(name), get_args(hint)[1], rest, text, inside)}
-    table = _table_of(hint)
-    if value is None and table is not None:  # its other fields keep their defaults
-        types = field_types(table)
-        if name not in types:
-            raise unknown("field", name, where, types)
-        return convert({name: _replaced(None, types[name], rest, text, inside)}, table, where)
     raise RecipeError(f"{where} is a single value; there is no {inside}")
 
 

@@ -74,9 +74,7 @@ class AdversarialStep:
             network = build_discriminator(
                 settings.discriminator, size=size, options=settings.options
             )
-        layout = torch.channels_last if self.numerics.channels_last else torch.contiguous_format
-        self.discriminator = network.to(self.numerics.device)
-        self.discriminator.to(memory_format=layout)  # type: ignore[call-overload]
+        self.discriminator = self.numerics.placed(network)
         self.game: Game = GAMES[settings.discriminator](settings).to(self.numerics.device)
         self._check_jitter(size)
         self._second = make_optimizer(self.discriminator, settings.optimizer)
@@ -162,7 +160,6 @@ class AdversarialStep:
         return length // multiple * multiple
 
     def _answer(self, pictures: Tensor) -> Tensor:
-        half = self.numerics.autocast
-        with torch.autocast(self.numerics.device.type, dtype=half, enabled=half is not None):
+        with self.numerics.autocasting():
             answer: Tensor = self.discriminator(pictures)
         return answer.float()

@@ -39,19 +39,15 @@ class Teacher:
                 f"distillation: {settings.teacher} works on {other.upper()}, "
                 f"the network on {own.upper()}"
             )
-        last = self.numerics.channels_last
-        self._layout = torch.channels_last if last else torch.contiguous_format
-        network.requires_grad_(requires_grad=False).to(self.numerics.device)
-        self.network = network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.network = self.numerics.placed(network.requires_grad_(requires_grad=False))
 
     @torch.no_grad()
     def __call__(self, lr_image: Tensor) -> Tensor:
         """Return SR (N, C, sP, sP) in fp32, without gradients, for LR (N, C, P, P)."""
-        half = self.numerics.autocast
         shown: list[Tensor] = []
         for way in self.ways:
-            given = turned(lr_image, *way).contiguous(memory_format=self._layout)
-            with torch.autocast(self.numerics.device.type, dtype=half, enabled=half is not None):
+            given = turned(lr_image, *way).contiguous(memory_format=self.numerics.layout)
+            with self.numerics.autocasting():
                 sr_image: Tensor = self.network(given)
             shown.append(turned_back(sr_image.float(), *way))
         return sum(shown[1:], shown[0]) / len(shown)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from srcli.errors import RecipeError
 from srcli.losses import WeightedLoss
 from srcli.losses.attention import attention_loss
@@ -23,6 +20,8 @@ from srcli.training.schedule import rate_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from torch import Tensor
 
     from srcli.recipes.training import Stage
     from srcli.training.steps import Training
@@ -68,9 +67,8 @@ class SupervisedStep:
 
     def predict(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
         """Return SR (N, 3, sP, sP) in fp32 and its loss, a scalar; both carry gradients."""
-        half = self.numerics.autocast
         maps: list[Tensor] = []
-        with torch.autocast(self.numerics.device.type, dtype=half, enabled=half is not None):
+        with self.numerics.autocasting():
             if self._attend is None:
                 sr_image = self._forward(lr_image)
             else:

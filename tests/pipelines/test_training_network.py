@@ -14,7 +14,7 @@ from srcli.imaging.resize import downscale
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.weights import WeightsInfo, save_weights
-from srcli.pipelines.training_network import begin_from, first_network, placed
+from srcli.pipelines.training_network import begin_from, first_network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.table import find_recipe
 from srcli.recipes.training import TrainRecipe
@@ -120,5 +120,5 @@ def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
 def test_the_layout_is_that_of_the_numerics():
     network = first_network(RECIPE, scale=2, seed=0)
     last = Numerics(device=torch.device("cpu"), channels_last=True)
-    weight = placed(network, last).state_dict()["head.weight"]
+    weight = last.placed(network).state_dict()["head.weight"]
     assert weight.is_contiguous(memory_format=torch.channels_last)

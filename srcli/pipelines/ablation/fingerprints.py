@@ -28,6 +28,7 @@ TRAINING = (
     "srcli.training.budget",
     "srcli.training.ema",
     "srcli.training.loop",
+    "srcli.training.numerics",
     "srcli.training.optimizers",
     "srcli.training.schedule",
     "srcli.training.steps",
