@@ -1,13 +1,14 @@
 """Show a network a sample of a whole image, so that its tiles come out as the image would.
 
-Channel attention takes mean and contrast of what it is given: of a tile, where the network was
-made for pictures. Windows spread over the image tell it what it would have seen.
+Channel attention takes mean, contrast and maximum of what it is given: of a tile, where the network
+was made for pictures. Windows spread over the image tell it what it would have seen, and a few with
+the sharpest edges what the highest of it is.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,20 @@ MOST = 84
 """Windows of an image; together a third more pixels than a batch of tiles on the CPU."""
 SHARE = 0.33
 """Of the pixels of a small image at most."""
+EVENLY = 36
+"""Of them where extremes are sought: enough for means, which decide less there."""
+EXTREMES = 2
+"""Windows that are chosen then for each that is not: maxima want many (``EXPERIMENTS.md``)."""
+LOOKED_AT = 2048
+"""Windows among which these are chosen: all of a picture of 1,260x1,260."""
+
+
+class Extremes(NamedTuple):
+    """The windows of an image in which most stands out, first the one with most."""
+
+    windows: list[NDArray[Any]]
+    times: float
+    """How many times as large the image is as what they were chosen among."""
 
 
 def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
@@ -41,32 +56,38 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     """
     if not engine.calibrates or grid.count == 1:
         return None
-    places = sample(source.height, source.width)
-    valid: list[NDArray[Any]] = [
+    if engine.seeks_extremes:
+        share = SHARE / (1 + EXTREMES)
+        places = sample(source.height, source.width, most=EVENLY, share=share)
+        chosen, times = extremes(source, EXTREMES * len(places))
+    else:
+        places = sample(source.height, source.width)
+        chosen, times = Extremes([], 1.0)
+    spread: list[NDArray[Any]] = [
         pixels for each in places if (pixels := source.read(each)) is not None
     ]
-    shown = sum(each.height * each.width for each in places)
-    # Around a window without valid pixels there are none either.
-    times = source.height * source.width / shown * len(valid)
-    while valid:
+    while spread:
         try:
-            return engine.calibrate(np.stack(valid), times=times / len(valid))
+            windows = np.stack(spread + chosen)
+            return engine.calibrate(windows, extremes=len(chosen), times=times)
         except OutOfMemory:
-            if len(valid) == 1:
+            if len(spread) == 1:
                 break
-            valid = valid[::2]
+            spread, chosen = spread[::2], chosen[: len(chosen) // 2]
     return None
 
 
-def sample(height: int, width: int) -> list[Window]:
+def sample(height: int, width: int, *, most: int = MOST, share: float = SHARE) -> list[Window]:
     """Spread windows evenly over an image, from top to bottom.
 
     Args:
         height: Rows of the image.
         width: Columns of the image.
+        most: Windows at most.
+        share: Of the pixels of the image that they hold at most; one window is given anyway.
     """
     side = min(SIDE, height, width)
-    most = min(MOST, max(int(SHARE * height * width / side**2), 1))
+    most = min(most, max(int(share * height * width / side**2), 1))
     down = min(max(round(math.sqrt(most * height / width)), 1), most, -(-height // side))
     across = min(most // down, -(-width // side))
     return [
@@ -74,6 +95,42 @@ def sample(height: int, width: int) -> list[Window]:
         for top in _centred(height, side, down)
         for left in _centred(width, side, across)
     ]
+
+
+def extremes(source: Source, count: int) -> Extremes:
+    """Choose the windows with the largest step between neighbouring pixels, at most ``count``.
+
+    What a network finds highest lies by sharp edges. Bands count alike, whatever their range is.
+
+    Raises:
+        SrxError: If the image cannot be read.
+    """
+    places = sample(source.height, source.width, most=LOOKED_AT, share=1.0)
+    steps = np.zeros((len(places), source.channels))
+    for i, place in enumerate(places):
+        pixels = source.read(place)
+        if pixels is not None:
+            steps[i] = _largest_step(pixels)
+    usual = steps.mean(axis=0)
+    scores = (steps / np.where(usual > 0, usual, 1)).max(axis=1)
+    best = scores.argsort(kind="stable")[::-1][:count]
+    windows = [
+        pixels for i in best if scores[i] > 0 and (pixels := source.read(places[i])) is not None
+    ]
+    shown = sum(each.height * each.width for each in places)
+    return Extremes(windows, max(source.height * source.width / shown, 1.0))
+
+
+def _largest_step(pixels: NDArray[Any]) -> NDArray[np.float64]:
+    """Largest step of each channel (C,) of pixels (H, W, C); what is not finite makes none."""
+    wide = pixels.astype(np.float64)
+    found = np.zeros(wide.shape[2])
+    for axis in (0, 1):
+        with np.errstate(invalid="ignore"):
+            step = np.abs(np.diff(wide, axis=axis))
+        step[~np.isfinite(step)] = 0
+        found = np.maximum(found, step.max(axis=(0, 1), initial=0))
+    return found
 
 
 def _centred(length: int, side: int, count: int) -> list[int]:

@@ -47,8 +47,8 @@ class TorchEngine:
     Args:
         network: Takes and gives (N, 3, H, W) RGB in [0, 1], or Y where its ``colour`` is ``y``; has
             ``scale``, ``multiple_of`` and ``minimum``; with ``takes_levels`` it is told of how many
-            levels the pixels were; with ``pools_globally`` its tiles want a calibration; with a
-            ``map_step`` they are told where they lie.
+            levels the pixels were; with ``pools_globally`` its tiles want a calibration, with
+            ``pools_maxima`` one of extremes, too; with a ``map_step`` they are told where they lie.
         device: Where it runs.
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
@@ -83,6 +83,7 @@ class TorchEngine:
         self._minimum = int(getattr(network, "minimum", 1))
         self._takes_levels = bool(getattr(network, "takes_levels", False))
         self.calibrates = bool(getattr(network, "pools_globally", False))
+        self.seeks_extremes = bool(getattr(network, "pools_maxima", False))
         self._keywords: dict[str, int | None] = {}
 
     @property
@@ -97,13 +98,15 @@ class TorchEngine:
         pixels = GPU_BATCH_PIXELS if self.device.type == "cuda" else CPU_BATCH_PIXELS
         return max(1, min(64, pixels // (height * width)))
 
-    def calibrate(self, windows: NDArray[Any], *, times: float = 1.0) -> Statistics | None:
+    def calibrate(
+        self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
+    ) -> Statistics | None:
         """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
         with signalling_memory(), torch.inference_mode():
             x = self._upload(windows)
             for exact in (False, True):
                 found = Statistics()
-                with measuring(found, times=times):
+                with measuring(found, extremes=extremes, times=times):
                     self._turned(x, exact)
                 if found.finite:
                     return found

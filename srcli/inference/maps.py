@@ -88,9 +88,16 @@ class MapsEngine:
         """As the engine that gives the maps."""
         return self.engine.calibrates
 
-    def calibrate(self, windows: NDArray[Any], *, times: float = 1.0) -> object | None:
+    @property
+    def seeks_extremes(self) -> bool:
+        """As the engine that gives the maps."""
+        return self.engine.seeks_extremes
+
+    def calibrate(
+        self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
+    ) -> object | None:
         """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
-        return self.engine.calibrate(windows, times=times)
+        return self.engine.calibrate(windows, extremes=extremes, times=times)
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once."""

@@ -77,13 +77,21 @@ class RasterEngine:
         """As the engine that runs the network."""
         return self.engine.calibrates
 
-    def calibrate(self, windows: NDArray[Any], *, times: float = 1.0) -> Statistics | None:
+    @property
+    def seeks_extremes(self) -> bool:
+        """As the engine that runs the network."""
+        return self.engine.seeks_extremes
+
+    def calibrate(
+        self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
+    ) -> Statistics | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
         if self.groups == ((0, 1, 2),):
-            return self.engine.calibrate(units, times=times)
+            return self.engine.calibrate(units, extremes=extremes, times=times)
         found = [
-            self.engine.calibrate(units[:, :, :, group], times=times) for group in self._inputs
+            self.engine.calibrate(units[:, :, :, group], extremes=extremes, times=times)
+            for group in self._inputs
         ]
         rows = [each for each in found if each is not None]
         return joined(rows) if len(rows) == len(found) else None

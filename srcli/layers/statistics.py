@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 MARGIN = 4
-"""Outermost pixels of windows that are not measured: padding by zeros spoils features there."""
+"""Outermost pixels of windows left out of mean and variance: padding by zeros spoils features
+there. A maximum counts them: around a whole picture it often lies there, too."""
 TAIL = 10
 """Windows with the highest maxima, by which those of the rest of a picture are judged."""
 MOST_TIMES = 100.0
 """So many times a sample the picture is taken for at most: beyond, the tail is a guess."""
-GROWTH = 0.5
+GROWTH = 0.25
 """Share of what an exponential tail would let maxima grow by, that comes nearest to the features of
 whole photographs (``EXPERIMENTS.md``): their tails are lighter."""
 
@@ -73,27 +74,29 @@ _PROVIDER: Context[Callable[[Tensor], Moments]] = Context("moments")
 
 
 @contextmanager
-def measuring(into: Statistics, *, times: float = 1.0) -> Iterator[None]:
+def measuring(into: Statistics, *, extremes: int = 0, times: float = 1.0) -> Iterator[None]:
     """Take the batch that goes through a network for windows of one picture.
 
-    Every pool then sees the batch as a whole, without the margins of its windows; what it saw is
-    appended to ``into``.
+    Every pool then sees the batch as a whole; what it saw is appended to ``into``.
 
     Args:
         into: What is measured.
-        times: How many times as large the picture is as all windows together, at least 1.
+        extremes: So many windows at the end of the batch were chosen for what stands out in them:
+            they count for maxima alone.
+        times: How many times as large the picture is as the part of it among which these were
+            chosen, or as all windows together where there are none; at least 1.
     """
 
     def measure(features: Tensor) -> Moments:
-        area = features.shape[2] * features.shape[3]
-        if min(features.shape[2:]) > 2 * MARGIN:
-            features = features[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        inner = features.shape[2] * features.shape[3]
+        highest = features.amax(dim=(2, 3), keepdim=True)
+        spread = features[: len(features) - extremes]
+        if min(spread.shape[2:]) > 2 * MARGIN:
+            spread = spread[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
         # Wide sums, so that the number of threads decides nothing; MPS has none.
-        exact = features.float() if features.device.type == "mps" else features.double()
+        exact = spread.float() if spread.device.type == "mps" else spread.double()
         mean = exact.mean(dim=(0, 2, 3), keepdim=True)
         variance = (exact - mean).square_().mean(dim=(0, 2, 3), keepdim=True)
-        maximum = _expected_maximum(exact.amax(dim=(2, 3), keepdim=True), times * area / inner)
+        maximum = _expected_maximum(highest.to(exact.dtype), times)
         into.moments.append(Moments(mean.float(), variance.float(), maximum.float()))
         return into.moments[-1]
 

@@ -32,7 +32,6 @@ class NestedAttention(nn.Module):
     minimum = 1
     multiple_of = 1
     edge = 4
-    pools_globally = True
 
     def __init__(
         self,
@@ -51,6 +50,8 @@ class NestedAttention(nn.Module):
         if levels < 1 or branches < 1:
             raise ValueError(f"levels={levels} and branches={branches} must be at least 1")
         self.scale = scale
+        self.pools_globally = ca
+        self.pools_maxima = ca and pool != "avg"
 
         def attention() -> nn.Module:
             if not ca:

@@ -45,12 +45,20 @@ class Engine(Protocol):
     def calibrates(self) -> bool:
         """Whether the network looks at a picture as a whole, so that tiles want a calibration."""
 
-    def calibrate(self, windows: NDArray[Any], *, times: float = 1.0) -> object | None:
+    @property
+    def seeks_extremes(self) -> bool:
+        """Whether it looks for maxima, which a few windows tell better that are chosen for them."""
+
+    def calibrate(
+        self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
+    ) -> object | None:
         """Measure what the network wants to know of a whole image.
 
         Args:
             windows: (N, H, W, C) of the image, as ``run`` takes tiles.
-            times: How many times as large the image is as all of them.
+            extremes: So many of them, the last ones, were chosen for what stands out in them; the
+                others are spread evenly.
+            times: How many times as large the image is as what these were chosen among.
 
         Returns:
             For ``run``; None where no finite values came out.

@@ -8,13 +8,23 @@ import torch
 from torch import nn
 
 from srcli.errors import DataError
-from srcli.inference.calibration import MOST, SHARE, SIDE, calibrate, sample
+from srcli.inference.calibration import (
+    EVENLY,
+    EXTREMES,
+    LOOKED_AT,
+    MOST,
+    SHARE,
+    SIDE,
+    calibrate,
+    extremes,
+    sample,
+)
 from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import make_grid
 from srcli.layers.attention import contrast
-from srcli.layers.statistics import MARGIN
+from srcli.layers.statistics import MARGIN, given_moments
 from srcli.pipelines.engines import EngineOptions, EnginePool, enlarge_array
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.values import Values
@@ -38,13 +48,27 @@ class Contrast(nn.Module):
         return contrast(x).expand(x.shape)
 
 
+class Highest(nn.Module):
+    """Gives the maximum of what it sees, everywhere."""
+
+    scale = 1
+    pools_globally = True
+    pools_maxima = True
+
+    def forward(self, x):
+        given = given_moments(x)
+        highest = x.amax(dim=(2, 3), keepdim=True) if given is None else given.maximum
+        return highest.expand(x.shape)
+
+
 class Counting:
-    """An engine that calibrates; remembers how many windows it was shown."""
+    """An engine that calibrates; remembers how many windows it was shown, and of which kind."""
 
     calibrates = True
 
-    def __init__(self, most=99):
-        self.most, self.shown, self.times = most, [], []
+    def __init__(self, most=99, seeks_extremes=False):
+        self.most, self.seeks_extremes = most, seeks_extremes
+        self.shown, self.chosen, self.times = [], [], []
         self.scale = 1
 
     def batch_size(self, height, width):
@@ -56,8 +80,9 @@ class Counting:
     def band(self, grid, *, channels, dtype):
         raise AssertionError("not asked for here")
 
-    def calibrate(self, windows, *, times=1.0):
+    def calibrate(self, windows, *, extremes=0, times=1.0):
         self.shown.append(len(windows))
+        self.chosen.append(extremes)
         self.times.append(times)
         if len(windows) > self.most:
             raise OutOfMemory
@@ -111,7 +136,7 @@ def test_only_what_is_cut_and_pools_globally_is_calibrated():
     assert calibrate(engine, source, whole) is None
     assert engine.shown == []
     assert calibrate(engine, source, cut) == "measured"
-    assert engine.shown == [len(sample(300, 300))]
+    assert (engine.shown, engine.chosen) == ([len(sample(300, 300))], [0])
     engine.calibrates = False
     assert calibrate(engine, source, cut) is None
 
@@ -125,10 +150,31 @@ def test_fewer_windows_are_shown_where_memory_is_short(most, shown):
     engine = Counting(most)
     found = calibrate(engine, source, make_grid(300, 300, tile=100, overlap=8))
     assert engine.shown == shown
-    # Fewer windows are a smaller part of the image.
-    area = [times * count for times, count in zip(engine.times, shown, strict=True)]
-    np.testing.assert_allclose(area, 300 * 300 / SIDE**2)
+    assert set(engine.chosen) == {0}
     assert found == ("measured" if most else None)
+
+
+def test_of_the_extremes_those_with_less_go_first():
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    engine = Counting(4, seeks_extremes=True)
+    spread, chosen = [12, 6, 3, 2, 1], [24, 12, 6, 3, 1]
+    grid = make_grid(300, 300, tile=100, overlap=8)
+    assert calibrate(engine, ArraySource(pixels), grid) == "measured"
+    assert engine.chosen == chosen
+    assert engine.shown == [a + b for a, b in zip(spread, chosen, strict=True)]
+    # However few are shown, they were chosen among as many.
+    assert len(set(engine.times)) == 1
+
+
+@pytest.mark.parametrize("size", [(300, 300), (700, 900), (2_000, 1_000)])
+def test_extremes_are_most_of_what_is_shown_and_cost_little(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    engine = Counting(999, seeks_extremes=True)
+    calibrate(engine, ArraySource(pixels), make_grid(*size, tile=100, overlap=8))
+    (shown,), (chosen,) = engine.shown, engine.chosen
+    assert shown <= EVENLY * (1 + EXTREMES)
+    assert chosen == EXTREMES * (shown - chosen)
+    assert shown * SIDE**2 <= SHARE * size[0] * size[1]
 
 
 def test_windows_without_valid_pixels_are_left_out():
@@ -137,10 +183,71 @@ def test_windows_without_valid_pixels_are_left_out():
     engine = Counting()
     calibrate(engine, Holes(pixels), grid)
     assert 0 < engine.shown[0] < len(sample(300, 300))
-    # Each of them stands for as much of the image as if all were valid.
-    assert engine.times == [pytest.approx(300 * 300 / SIDE**2 / len(sample(300, 300)))]
     with pytest.raises(DataError, match="cannot be read"):
         calibrate(engine, Holes(pixels, broken=True), grid)
+
+
+def test_extremes_are_the_windows_with_the_largest_steps():
+    pixels = np.full((400, 600, 4), 7, np.float32)
+    pixels[:, :, 3] *= 1e-4  # a band of another range counts as much
+    dots = [(5, 9, 0, 60), (111, 590, 1, 50), (396, 3, 2, 40), (260, 300, 3, 35e-4)]
+    for top, left, band, step in dots:
+        pixels[top, left, band] += step
+    pixels[200:203, 200:203] = np.nan
+    pixels[300, 100] = np.inf
+    found, times = extremes(ArraySource(pixels), 24)
+    assert times == pytest.approx(1, abs=0.05)
+    heights = [np.where(np.isfinite(each), each, 0).max(axis=(0, 1)) for each in found]
+    seen = {band for each in heights for _, _, band, step in dots if each[band] > step}
+    assert seen == {0, 1, 2, 3}
+    assert len(found) == len(dots)  # what is flat is not shown twice
+    assert extremes(ArraySource(np.zeros((100, 100, 3), np.uint8)), 24).windows == []
+
+
+def test_integers_wrap_round_nowhere():
+    pixels = np.full((100, 100, 3), 200, np.uint8)
+    pixels[90, 90] = 10
+    pixels[10, 10] = 250
+    (first, second), _ = extremes(ArraySource(pixels), 2)
+    assert (first.min(), second.max()) == (10, 250)
+
+
+def test_of_a_large_image_a_part_is_looked_at():
+    class Large:
+        height, width, channels, dtype = 9_000, 40_000, 1, np.dtype(np.uint8)
+        reads = 0
+
+        def read(self, window):
+            self.reads += 1
+            random = np.random.default_rng(window.top * self.width + window.left)
+            return random.integers(0, 256, (window.height, window.width, 1), np.uint8)
+
+    image = Large()
+    found, times = extremes(image, 24)
+    looked_at = image.reads - len(found)
+    assert len(found) == 24
+    assert 0.9 * LOOKED_AT < looked_at <= LOOKED_AT
+    assert times == pytest.approx(9_000 * 40_000 / (looked_at * SIDE**2))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (29, 31)])
+def test_extremes_of_the_smallest_images(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    found, times = extremes(ArraySource(pixels), 24)
+    assert len(found) <= 1
+    assert times >= 1
+
+
+def test_every_tile_gets_the_maximum_of_the_whole():
+    pixels = np.random.default_rng(0).random((500, 520, 3), dtype=np.float32) * 0.5
+    pixels[3, 3] = (0.9, 0.8, 0.7)
+    engine = TorchEngine(Highest(), device=CPU)
+    grid = make_grid(500, 520, tile=128, overlap=8)
+    out = enlarge_array(engine, pixels, grid)
+    expected = np.array([0.9, 0.8, 0.7], np.float32)
+    np.testing.assert_allclose(out, np.broadcast_to(expected, out.shape), rtol=0.01)
+    engine.seeks_extremes = False
+    assert enlarge_array(engine, pixels, grid).max() < 0.6  # the even spread misses it
 
 
 @pytest.mark.parametrize("tta", [False, True])

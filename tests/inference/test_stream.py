@@ -24,6 +24,7 @@ class Repeat:
 
     def __init__(self, batch=4, most=99, broken=None, calibrates=False):
         self.calibrates = calibrates
+        self.seeks_extremes = False
         self.calibrations = []
         self.places = []
         self.batches = []
@@ -33,7 +34,7 @@ class Repeat:
     def batch_size(self, height, width):
         return self.batch
 
-    def calibrate(self, windows, *, times=1.0):
+    def calibrate(self, windows, *, extremes=0, times=1.0):
         if len(windows) > self.most:
             raise OutOfMemory
         return [windows]

@@ -39,6 +39,28 @@ def test_margins_of_windows_are_not_measured():
     assert (mean.item(), variance.item(), maximum.item()) == (3, 0, 3)
 
 
+def test_windows_chosen_for_what_stands_out_count_for_maxima_alone(features):
+    found, spread = Statistics(), Statistics()
+    with measuring(found, extremes=1):
+        contrast(torch.cat([features, features[:1] + 100]))
+    with measuring(spread):
+        contrast(features)
+    assert torch.equal(found.moments[0].mean, spread.moments[0].mean)
+    assert torch.equal(found.moments[0].variance, spread.moments[0].variance)
+    highest = features[0].amax((1, 2)) + 100
+    torch.testing.assert_close(found.moments[0].maximum.flatten().double(), highest)
+
+
+def test_a_maximum_may_lie_in_the_margin_of_a_window():
+    windows = torch.zeros(2, 1, 20, 24)
+    windows[1, 0, 0, 5] = 4
+    found = Statistics()
+    with measuring(found):
+        contrast(windows)
+    ((mean, variance, maximum),) = found.moments
+    assert (mean.item(), variance.item(), maximum.item()) == (0, 0, 4)
+
+
 @pytest.mark.parametrize("draw", ["normal", "exponential", "uniform"])
 @pytest.mark.parametrize("times", [3, 12, 25])
 def test_the_maximum_of_a_picture_is_expected_from_a_part_of_it(draw, times):
