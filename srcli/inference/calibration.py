@@ -7,6 +7,7 @@ the sharpest edges what the highest of it is.
 
 from __future__ import annotations
 
+import heapq
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -56,16 +57,16 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     """
     if not engine.calibrates or grid.count == 1:
         return None
-    if engine.seeks_extremes:
-        share = SHARE / (1 + EXTREMES)
-        places = sample(source.height, source.width, most=EVENLY, share=share)
-        chosen, times = extremes(source, EXTREMES * len(places))
-    else:
-        places = sample(source.height, source.width)
-        chosen, times = Extremes([], 1.0)
+    height, width = source.height, source.width
+    share = SHARE / (1 + EXTREMES) if engine.seeks_extremes else SHARE
+    places = sample(height, width, most=EVENLY if engine.seeks_extremes else MOST, share=share)
     spread: list[NDArray[Any]] = [
         pixels for each in places if (pixels := source.read(each)) is not None
     ]
+    chosen, times = Extremes([], 1.0)
+    if engine.seeks_extremes and spread:
+        usual = np.mean([_largest_step(each) for each in spread], axis=0)
+        chosen, times = extremes(source, EXTREMES * len(places), usual)
     while spread:
         try:
             windows = np.stack(spread + chosen)
@@ -97,26 +98,34 @@ def sample(height: int, width: int, *, most: int = MOST, share: float = SHARE) -
     ]
 
 
-def extremes(source: Source, count: int) -> Extremes:
+def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> Extremes:
     """Choose the windows with the largest step between neighbouring pixels, at most ``count``.
 
-    What a network finds highest lies by sharp edges. Bands count alike, whatever their range is.
+    What a network finds highest lies by sharp edges. Windows are read once, from top to bottom, as
+    rasters like it.
+
+    Args:
+        source: The image.
+        count: Windows at most; those without any step are left out.
+        usual: Step of each channel (C,) that counts as 1, so that bands count alike, whatever
+            their range is; where it is 0, steps count as they are.
 
     Raises:
         SrxError: If the image cannot be read.
     """
     places = sample(source.height, source.width, most=LOOKED_AT, share=1.0)
-    steps = np.zeros((len(places), source.channels))
+    unit = np.where(usual > 0, usual, 1)
+    best: list[tuple[float, int, NDArray[Any]]] = []  # a heap; no two have the same second item
     for i, place in enumerate(places):
         pixels = source.read(place)
-        if pixels is not None:
-            steps[i] = _largest_step(pixels)
-    usual = steps.mean(axis=0)
-    scores = (steps / np.where(usual > 0, usual, 1)).max(axis=1)
-    best = scores.argsort(kind="stable")[::-1][:count]
-    windows = [
-        pixels for i in best if scores[i] > 0 and (pixels := source.read(places[i])) is not None
-    ]
+        if pixels is None:
+            continue
+        score = float((_largest_step(pixels) / unit).max())
+        if score > 0 and len(best) < count:
+            heapq.heappush(best, (score, -i, pixels.copy()))
+        elif score > 0 and score > best[0][0]:
+            heapq.heapreplace(best, (score, -i, pixels.copy()))
+    windows = [pixels for _, _, pixels in sorted(best, key=lambda one: one[:2], reverse=True)]
     shown = sum(each.height * each.width for each in places)
     return Extremes(windows, max(source.height * source.width / shown, 1.0))
 
