@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Required, TypedDict
 
 import numpy as np
 import torch
@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 CELL = 8
 """Edge, in LR pixels, of the cells in which detail is measured."""
+
+
+class PatchSettings(TypedDict, total=False):
+    """What a batch is made by, beside its step: arguments of ``PatchSampler.batch``."""
+
+    batch: Required[int]
+    patch: Required[int]
+    prefer_detail: bool
+    shuffle_channels: bool
+    vary_levels: float
 
 
 class PatchSampler:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from srcli.data.patches import PatchSampler
+    from srcli.data.patches import PatchSampler, PatchSettings
 
 AHEAD = 4
 """Batches that are made beforehand, each in a thread of its own."""
@@ -35,38 +35,17 @@ class ReadAhead:
         self._device = device
         self._ahead = ahead
         self._pool = ThreadPoolExecutor(ahead, thread_name_prefix="batch")
-        self._settings: tuple[float, ...] = ()
+        self._settings: PatchSettings | None = None
         self._pending: dict[int, Future[tuple[Tensor, Tensor]]] = {}
 
-    def batch(
-        self,
-        step: int,
-        *,
-        batch: int,
-        patch: int,
-        prefer_detail: bool = False,
-        shuffle_channels: bool = False,
-        vary_levels: float = 0.0,
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, **settings: Unpack[PatchSettings]) -> tuple[Tensor, Tensor]:
         """Return what ``PatchSampler.batch`` returns, on the device.
 
         Args:
             step: Number of the iteration.
-            batch: Patches N.
-            patch: Edge P in LR pixels.
-            prefer_detail: Of two random places take the one with more gradient energy.
-            shuffle_channels: Put R, G and B of every patch into a random order.
-            vary_levels: Share of the patches that get other levels of black and white.
+            settings: As ``PatchSampler.batch`` takes them.
         """
-        settings = (batch, patch, prefer_detail, shuffle_channels, vary_levels)
-        make = partial(
-            self.sampler.batch,
-            batch=batch,
-            patch=patch,
-            prefer_detail=prefer_detail,
-            shuffle_channels=shuffle_channels,
-            vary_levels=vary_levels,
-        )
+        make = partial(self.sampler.batch, **settings)
         wanted = range(step, step + 1 + self._ahead)
         for other in list(self._pending):
             if other not in wanted or settings != self._settings:

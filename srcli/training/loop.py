@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Unpack
 
 import torch
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from srcli.data.patches import PatchSettings
     from srcli.recipes.training import Stage, TrainRecipe
     from srcli.training.numerics import Numerics
 
@@ -28,16 +29,7 @@ if TYPE_CHECKING:
 class Sampler(Protocol):
     """Gives the batch of an iteration; the same one for the same step."""
 
-    def batch(
-        self,
-        step: int,
-        *,
-        batch: int,
-        patch: int,
-        prefer_detail: bool = False,
-        shuffle_channels: bool = False,
-        vary_levels: float = 0.0,
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, **settings: Unpack[PatchSettings]) -> tuple[Tensor, Tensor]:
         """Return LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little beyond.
 
         Of several processes each gets its share of the ``batch`` patches.
