@@ -1,8 +1,8 @@
 """Show a network a sample of a whole image, so that its tiles come out as the image would.
 
 Channel attention takes mean, contrast and maximum of what it is given: of a tile, where the network
-was made for pictures. Windows spread over the image tell it what it would have seen, and a few with
-the sharpest edges what the highest of it is.
+was made for pictures. Windows spread over the image tell it what it would have seen, and those with
+the sharpest edges how high it gets.
 """
 
 from __future__ import annotations
