@@ -58,8 +58,8 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     if not engine.calibrates or grid.count == 1:
         return None
     height, width = source.height, source.width
-    share = SHARE / (1 + EXTREMES) if engine.seeks_extremes else SHARE
-    places = sample(height, width, most=EVENLY if engine.seeks_extremes else MOST, share=share)
+    most, share = (EVENLY, SHARE / (1 + EXTREMES)) if engine.seeks_extremes else (MOST, SHARE)
+    places = sample(height, width, most=most, share=share)
     spread: list[NDArray[Any]] = [
         pixels for each in places if (pixels := source.read(each)) is not None
     ]

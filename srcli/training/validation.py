@@ -43,11 +43,9 @@ class Validation:
     @torch.inference_mode()
     def _enlarge(self, network: nn.Module, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         numerics = self.numerics
-        layout = torch.channels_last if numerics.channels_last else torch.contiguous_format
         pixels = torch.from_numpy(picture.copy()).to(numerics.device).permute(2, 0, 1)[None]
-        x = pixels.float().div(255.0).contiguous(memory_format=layout)
-        half = numerics.autocast
-        with torch.autocast(numerics.device.type, dtype=half, enabled=half is not None):
+        x = pixels.float().div(255.0).contiguous(memory_format=numerics.layout)
+        with numerics.autocasting():
             out: Tensor = network(x)
         levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
         result: NDArray[np.uint8] = levels.permute(1, 2, 0).cpu().numpy()
