@@ -87,7 +87,7 @@ def _about(entry: CatalogueEntry) -> list[tuple[str, str]]:
     kind, defaults = entry.constructor
     tiling = entry.tiling
     cut = f"{tiling.tile}x{tiling.tile} input pixels, neighbours share {tiling.overlap}"
-    edge = f"; {tiling.edge} pixels repeated around the picture" if tiling.edge else ""
+    edge = f"; {tiling.edge} pixels mirrored around the picture" if tiling.edge else ""
     return [
         ("source", entry.entry.source),
         ("channel", entry.channel),

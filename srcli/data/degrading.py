@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.imaging.degrading import MCU, Chain, GaussianBlur, JpegFile, SensorNoise
+from srcli.imaging.mirroring import mirrored
 from srcli.recipes.degradation import Blur, Degradation, Noise, find_degradation
 
 if TYPE_CHECKING:
@@ -154,11 +155,5 @@ def _region(
     if min(top, left) >= 0 and bottom <= picture.shape[0] and right <= picture.shape[1]:
         return picture[top:bottom, left:right]
     # "take" gathers pixels of three bytes several times faster than indexing does.
-    lines = picture.take(_mirrored(rows, picture.shape[0]), axis=0)
-    return lines.take(_mirrored(columns, picture.shape[1]), axis=1)
-
-
-def _mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Positions along an axis that is continued by its mirror image, the edge pixel repeated."""
-    turned: NDArray[np.int64] = np.mod(positions, 2 * length)
-    return np.where(turned < length, turned, 2 * length - 1 - turned)
+    lines = picture.take(mirrored(rows, picture.shape[0]), axis=0)
+    return lines.take(mirrored(columns, picture.shape[1]), axis=1)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.imaging.mirroring import mirrored
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -55,8 +57,7 @@ def taps(
     positions = first[:, None] + np.arange(count)[None, :]
     weights = stretch * cubic(stretch * (centre[:, None] - positions))
     weights /= weights.sum(axis=1, keepdims=True)
-    mirror = np.concatenate([np.arange(length), np.arange(length - 1, -1, -1)])
-    indices = mirror[np.mod(positions.astype(np.int64) - 1, 2 * length)]
+    indices = mirrored(positions.astype(np.int64) - 1, length)
     used = np.any(weights != 0, axis=0)
     indices, weights = indices[:, used], weights[:, used]
     indices.setflags(write=False)

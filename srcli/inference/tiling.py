@@ -15,7 +15,7 @@ class Tiling:
     tile: int
     overlap: int
     edge: int = 0
-    """Repeated around the image while it is enlarged."""
+    """Mirrored around the image while it is enlarged."""
     step: int = 1
     """Tiles begin on multiples of it, where the network wants to know where they lie."""
 

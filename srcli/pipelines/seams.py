@@ -30,7 +30,7 @@ def seam_figure(engine: Engine, pixels: NDArray[np.uint8], tiling: Tiling) -> fl
     Args:
         engine: Runs the network.
         pixels: (H, W, 3) uint8, at least 4x3 tiles large.
-        tiling: How it is cut; no edge is repeated around it.
+        tiling: How it is cut; no edge is mirrored around it.
 
     Raises:
         UsageError: If the picture has fewer tiles.

@@ -336,8 +336,8 @@ def test_attention_maps_are_what_the_network_sees(srx, photos, tmp_path, attenti
     assert srx("upscale", photos / "one.png", tmp_path / "big.png", *options).code == 0
     with Image.open(photos / "one.png") as image:
         pixels = np.asarray(image).astype(np.float32) / 255
-    # The outermost pixels are repeated around a picture, as the network asks for.
-    padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="edge")
+    # The picture is mirrored around itself, as the network asks for.
+    padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="symmetric")
     with torch.no_grad():
         network: Any = load_model(str(attentive))
         _, expected = network.attend(torch.from_numpy(padded).permute(2, 0, 1)[None])

@@ -1,4 +1,4 @@
-"""Repeated pixels around an image: read as one picture, cut off again exactly."""
+"""Mirrored pixels around an image: read as one picture, cut off again exactly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from srcli.ports.image import Window
 def test_windows_are_those_of_the_padded_picture(height, width, edge):
     pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
     source = PaddedSource(ArraySource(pixels), edge)
-    whole = np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), mode="edge")
+    whole = np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), mode="symmetric")
     assert (source.height, source.width) == whole.shape[:2]
     for top in range(whole.shape[0]):
         for left in range(whole.shape[1]):
@@ -67,7 +67,7 @@ def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     assert bool((sink.pixels == 200).all()) is clean
 
 
-def test_where_no_pixel_is_valid_none_is_repeated():
+def test_where_no_pixel_is_valid_none_is_mirrored():
     class Half(ArraySource):
         def read(self, window):
             return None if window.top + window.height <= 3 else super().read(window)

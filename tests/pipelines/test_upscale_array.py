@@ -140,3 +140,22 @@ def test_tensors_and_lists_are_refused_with_what_to_give():
         srcli.upscale(torch.zeros(3, 8, 8), model="bicubic")  # type: ignore[type-var]
     with pytest.raises(UsageError, match=r"a PIL image or a numpy array .* got list"):
         srcli.upscale([[0.5]], model="bicubic")  # type: ignore[type-var]
+
+
+def test_what_lies_beyond_a_picture_is_missed_little_at_its_edges(astronaut):
+    """Beside a crop surrounded by its outermost pixels, as other programs surround it."""
+    options: dict[str, Any] = {"model": "g-idrn", "scale": 2, "precision": "fp32"}
+    whole = srcli.upscale(astronaut, **options).astype(float)
+    mirrored, repeated = [], []
+    for top, left in [(20, 40), (50, 80), (70, 20)]:
+        crop = astronaut[top : top + 50, left : left + 60]
+        wanted = whole[2 * top : 2 * top + 100, 2 * left : 2 * left + 120]
+        got = srcli.upscale(crop, **options)
+        around = np.pad(crop, ((4, 4), (4, 4), (0, 0)), mode="edge")
+        padded = srcli.upscale(around, **options)[8:-8, 8:-8]
+        assert got.shape == padded.shape == wanted.shape
+        frame = np.ones(wanted.shape, bool)
+        frame[4:-4, 4:-4] = False
+        mirrored.append(np.abs(got - wanted)[frame].mean())
+        repeated.append(np.abs(padded - wanted)[frame].mean())
+    assert np.mean(mirrored) < 0.8 * np.mean(repeated), (mirrored, repeated)
