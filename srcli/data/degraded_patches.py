@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srcli.data.atlas import HostAtlas, turned
 from srcli.data.degrading import degraded_patch, draw
 from srcli.data.patches import PatchSampler
 
@@ -29,7 +30,7 @@ class DegradedSampler(PatchSampler):
         pairs: HR pictures with their bicubic LR, which shows where detail is.
         degradation: What is drawn from.
         seed: Seed of the whole training.
-        release: Empty the lists of ``pairs`` on the way, so that no picture is held twice.
+        release: Empty the lists of ``pairs``, so that no picture is held twice.
         colour: ``rgb``, or ``y`` for one channel.
 
     Raises:
@@ -58,30 +59,13 @@ class DegradedSampler(PatchSampler):
         turns: NDArray[np.int64],
         patch: int,
     ) -> Tensor:
-        made = []
+        assert isinstance(self._hr, HostAtlas)
+        pictures, made = self._hr.pictures, []
         drawn = zip(numbers.tolist(), places.tolist(), turns.tolist(), strict=True)
         for index, (which, y, x), turn in drawn:
             # The last word tells it from (seed, step), which draws the places.
             random = np.random.default_rng((self.seed, step, index, 1))
             chain = draw(self.degradation, self.scale, random)
-            made.append(
-                turned(degraded_patch(self._picture(which), (y, x), patch, chain, random), turn)
-            )
+            made.append(turned(degraded_patch(pictures[which], (y, x), patch, chain, random), turn))
         pixels = torch.from_numpy(np.stack(made))
         return pixels.permute(0, 3, 1, 2).float().div_(255.0)
-
-    def _picture(self, which: int) -> NDArray[np.uint8]:
-        """HR picture (H, W, 3): a view of the buffer that holds all."""
-        height, width = (int(side) * self.scale for side in self.shapes[which])
-        start = int(self._hr.starts[which])
-        pixels: NDArray[np.uint8] = self._hr.pixels[start : start + height * width].numpy()
-        return pixels.reshape(height, width, 3)
-
-
-def turned(patch: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
-    """Flip and rotate a patch (P, P, 3) as ``PatchSampler`` does: bits 1, 2 flip, 4 transposes."""
-    if turn & 1:
-        patch = patch[::-1]
-    if turn & 2:
-        patch = patch[:, ::-1]
-    return patch.swapaxes(0, 1) if turn & 4 else patch

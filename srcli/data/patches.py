@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srcli.data.atlas import DeviceAtlas, HostAtlas
 from srcli.data.levels import draw_levels, with_levels
 from srcli.errors import DataError
 from srcli.layers.colour import luma
@@ -15,6 +16,7 @@ from srcli.layers.colour import luma
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from srcli.data.atlas import Atlas
     from srcli.data.pairs import Pairs
 
 CELL = 8
@@ -34,17 +36,17 @@ class PatchSettings(TypedDict, total=False):
 class PatchSampler:
     """Draw batches of aligned LR and HR patches; batch ``step`` depends on the seed and step only.
 
-    All pixels lie in one uint8 buffer on ``device``; a batch is one gather, whose indices already
-    contain the flips and rotations (D8 augmentation).
+    Patches are flipped and turned in one of eight ways (D8 augmentation).
 
     For a network on Y the patches are Y of the RGB pixels, not rounded: LR is then what the network
     is given when it enlarges a picture.
 
     Args:
         pairs: HR and LR pictures.
-        device: Where the pictures live and the batches are made.
+        device: Where the pictures live and the batches are made; all are copied to a GPU, none is
+            in main memory.
         seed: Seed of the whole training.
-        release: Empty the lists of ``pairs`` on the way, so that no picture is held twice.
+        release: Empty the lists of ``pairs``, so that no picture is held twice.
         colour: ``rgb``, or ``y`` for one channel.
 
     Attributes:
@@ -73,8 +75,8 @@ class PatchSampler:
         self.share = (0, 1)
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
         self._detail = [detail_integral(image) for image in pairs.lr]
-        self._lr = _Atlas(pairs.lr, device, release)
-        self._hr = _Atlas(pairs.hr, device, release)
+        self._lr = _atlas(pairs.lr, device, release)
+        self._hr = _atlas(pairs.hr, device, release)
 
     def usable(self, patch: int) -> int:
         """Return how many pictures are at least as large as a patch of ``patch`` LR pixels.
@@ -202,48 +204,10 @@ def detail_integral(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return table
 
 
-class _Atlas:
-    """Pictures in one flat uint8 buffer, cut by a single gather a batch."""
-
-    def __init__(
-        self, images: list[NDArray[np.uint8]], device: torch.device, release: bool
-    ) -> None:
-        sizes = np.array([image.shape[0] * image.shape[1] for image in images], dtype=np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        self.widths = np.array([image.shape[1] for image in images], dtype=np.int64)
-        pixels = torch.empty((int(sizes.sum()), 3), dtype=torch.uint8)
-        flat = pixels.numpy()
-        for i, (start, size) in enumerate(zip(self.starts, sizes, strict=True)):
-            flat[start : start + size] = images[i].reshape(-1, 3)
-            if release:
-                images[i] = np.empty((0, 0, 3), np.uint8)
-        if release:
-            images.clear()
-        self.pixels = pixels.to(device)
-
-    def cut(
-        self,
-        which: NDArray[np.int64],
-        corner: NDArray[np.int64],
-        turns: NDArray[np.int64],
-        edge: int,
-    ) -> Tensor:
-        """Return square patches (N, 3, edge, edge) in [0, 1], flipped and rotated by ``turns``."""
-        width = self.widths[which]
-        first = self.starts[which] + corner[:, 0] * width + corner[:, 1]
-        down, across = width.copy(), np.ones_like(width)
-        for bit, stride in ((1, down), (2, across)):  # flips: start at the far end, walk backwards
-            flip = (turns & bit) > 0
-            first = np.where(flip, first + (edge - 1) * stride, first)
-            stride[flip] *= -1
-        swap = (turns & 4) > 0  # transposition: swap the strides of the two axes
-        down, across = np.where(swap, across, down), np.where(swap, down, across)
-        device = self.pixels.device
-        steps = torch.arange(edge, device=device)
-        base, rows, columns = (
-            torch.from_numpy(values).to(device)[:, None, None] for values in (first, down, across)
-        )
-        index = base + rows * steps[None, :, None] + columns * steps[None, None, :]
-        chosen = self.pixels.index_select(0, index.reshape(-1))
-        patches = chosen.reshape(len(which), edge, edge, 3).permute(0, 3, 1, 2)
-        return patches.float().div_(255.0)
+def _atlas(pictures: list[NDArray[np.uint8]], device: torch.device, release: bool) -> Atlas:
+    if device.type != "cpu":
+        return DeviceAtlas(pictures, device, release=release)
+    atlas = HostAtlas(pictures)
+    if release:
+        pictures.clear()
+    return atlas

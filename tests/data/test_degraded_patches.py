@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.data.degraded_patches import DegradedSampler, turned
+from srcli.data.atlas import turned
+from srcli.data.degraded_patches import DegradedSampler
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.errors import DataError

@@ -1,0 +1,127 @@
+"""Square patches cut out of many pictures: flipped, turned, as tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+
+
+class Atlas(Protocol):
+    """Pictures that patches are cut out of."""
+
+    def cut(
+        self,
+        which: NDArray[np.int64],
+        corner: NDArray[np.int64],
+        turns: NDArray[np.int64],
+        edge: int,
+    ) -> Tensor:
+        """Return square patches, laid out as channels_last.
+
+        Args:
+            which: (N,) numbers of pictures.
+            corner: (N, 2) rows and columns of their first pixels.
+            turns: (N,) from 0 to 7, as ``turned`` takes them.
+            edge: Of the patches, pixels.
+
+        Returns:
+            (N, 3, edge, edge) floats in [0, 1].
+        """
+
+
+class HostAtlas:
+    """Pictures where they are in main memory, or mapped into it from a file; none is copied.
+
+    Args:
+        pictures: (H, W, 3) uint8 each.
+    """
+
+    def __init__(self, pictures: Sequence[Picture]) -> None:
+        self.pictures = list(pictures)
+
+    def cut(
+        self,
+        which: NDArray[np.int64],
+        corner: NDArray[np.int64],
+        turns: NDArray[np.int64],
+        edge: int,
+    ) -> Tensor:
+        """Cut patches as ``Atlas.cut`` says."""
+        patches = np.empty((len(which), edge, edge, 3), np.uint8)
+        drawn = zip(which.tolist(), corner.tolist(), turns.tolist(), strict=True)
+        for patch, (number, (top, left), turn) in zip(patches, drawn, strict=True):
+            there = self.pictures[number][top : top + edge, left : left + edge]
+            patch[...] = turned(there, turn)
+        return torch.from_numpy(patches).permute(0, 3, 1, 2).float().div_(255.0)
+
+
+class DeviceAtlas:
+    """Pictures in one flat buffer on a device: a batch is one gather, whose indices hold the turns.
+
+    Args:
+        pictures: (H, W, 3) uint8 each.
+        device: Where they are copied to, one by one.
+        release: Empty the list on the way, so that no picture is held twice.
+    """
+
+    def __init__(
+        self, pictures: list[Picture], device: torch.device, *, release: bool = False
+    ) -> None:
+        sizes = np.array([picture.shape[0] * picture.shape[1] for picture in pictures], np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        self.widths = np.array([picture.shape[1] for picture in pictures], np.int64)
+        self.pixels = torch.empty((int(sizes.sum()), 3), dtype=torch.uint8, device=device)
+        for i, (start, size) in enumerate(zip(self.starts, sizes, strict=True)):
+            # A copy that may be written to, as torch wants it.
+            flat = torch.from_numpy(np.array(pictures[i].reshape(-1, 3)))
+            self.pixels[start : start + size] = flat.to(device)
+            if release:
+                pictures[i] = np.empty((0, 0, 3), np.uint8)
+        if release:
+            pictures.clear()
+
+    def cut(
+        self,
+        which: NDArray[np.int64],
+        corner: NDArray[np.int64],
+        turns: NDArray[np.int64],
+        edge: int,
+    ) -> Tensor:
+        """Cut patches as ``Atlas.cut`` says."""
+        width = self.widths[which]
+        first = self.starts[which] + corner[:, 0] * width + corner[:, 1]
+        down, across = width.copy(), np.ones_like(width)
+        for bit, stride in ((1, down), (2, across)):  # flips: start at the far end, walk backwards
+            flip = (turns & bit) > 0
+            first = np.where(flip, first + (edge - 1) * stride, first)
+            stride[flip] *= -1
+        swap = (turns & 4) > 0  # transposition: swap the strides of the two axes
+        down, across = np.where(swap, across, down), np.where(swap, down, across)
+        device = self.pixels.device
+        steps = torch.arange(edge, device=device)
+        base, rows, columns = (
+            torch.from_numpy(values).to(device)[:, None, None] for values in (first, down, across)
+        )
+        index = base + rows * steps[None, :, None] + columns * steps[None, None, :]
+        chosen = self.pixels.index_select(0, index.reshape(-1))
+        patches = chosen.reshape(len(which), edge, edge, 3).permute(0, 3, 1, 2)
+        return patches.float().div_(255.0)
+
+
+def turned(patch: Picture, turn: int) -> Picture:
+    """Flip and turn a patch (P, P, 3) in one of eight ways: bits 1, 2 flip, 4 transposes."""
+    if turn & 1:
+        patch = patch[::-1]
+    if turn & 2:
+        patch = patch[:, ::-1]
+    return patch.swapaxes(0, 1) if turn & 4 else patch
