@@ -17,7 +17,10 @@ from srcli.files import replacing
 from srcli.imaging.resize import downscale, mod_crop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    Picture = NDArray[np.uint8]
+    Keep = Callable[[Picture], Picture]
 
 CACHE_VERSION = 1
 
@@ -42,7 +45,12 @@ def cache_folder() -> Path:
 
 
 def make_pairs(
-    images: Sequence[NDArray[np.uint8]], scale: int, *, cache: Path | None = None, workers: int = 2
+    images: Sequence[Picture],
+    scale: int,
+    *,
+    cache: Path | None = None,
+    workers: int = 2,
+    keep: Keep = lambda picture: picture,
 ) -> Pairs:
     """Crop HR pictures to multiples of ``scale`` and make, or read from the cache, their LR.
 
@@ -51,6 +59,7 @@ def make_pairs(
         scale: The super-resolution factor.
         cache: Folder of cached LR pictures; None for no cache.
         workers: Threads.
+        keep: Gives what is held instead of an LR picture.
 
     Raises:
         ValueError: If a picture is smaller than ``scale``.
@@ -58,41 +67,36 @@ def make_pairs(
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
     name = digest(hr)
     if cache is None:
-        return Pairs(scale=scale, hr=hr, lr=_downscale_all(hr, scale, workers), digest=name)
+        return Pairs(scale=scale, hr=hr, lr=_downscale_all(hr, scale, workers, keep), digest=name)
     file = cache / f"lr-x{scale}-v{CACHE_VERSION}-{name[:24]}.npz"
-    lr = _read(file, hr, scale)
+    lr = _read(file, hr, scale, keep)
     if lr is None:
-        lr = _downscale_all(hr, scale, workers)
+        lr = _downscale_all(hr, scale, workers, keep)
         _write(file, lr)
     return Pairs(scale=scale, hr=hr, lr=lr, digest=name)
 
 
-def _downscale_all(
-    hr: Sequence[NDArray[np.uint8]], scale: int, workers: int
-) -> list[NDArray[np.uint8]]:
+def _downscale_all(hr: Sequence[Picture], scale: int, workers: int, keep: Keep) -> list[Picture]:
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(lambda image: downscale(image, scale), hr))
+        return [keep(small) for small in pool.map(lambda image: downscale(image, scale), hr)]
 
 
-def _read(
-    file: Path, hr: Sequence[NDArray[np.uint8]], scale: int
-) -> list[NDArray[np.uint8]] | None:
+def _read(file: Path, hr: Sequence[Picture], scale: int, keep: Keep) -> list[Picture] | None:
+    lr = []
     try:
         with file.open("rb") as stream, np.load(stream) as stored:
-            lr = [stored[f"{i:06d}"] for i in range(len(hr))]
+            for i, large in enumerate(hr):
+                small = stored[f"{i:06d}"]
+                wanted = (large.shape[0] // scale, large.shape[1] // scale, 3)
+                if small.dtype != np.uint8 or small.shape != wanted:
+                    return None
+                lr.append(keep(small))
     except (*DAMAGE, KeyError):
         return None  # missing or damaged: it is only a cache, and is made again
-    for small, large in zip(lr, hr, strict=True):
-        if small.dtype != np.uint8 or small.shape != (
-            large.shape[0] // scale,
-            large.shape[1] // scale,
-            3,
-        ):
-            return None
     return lr
 
 
-def _write(file: Path, lr: Sequence[NDArray[np.uint8]]) -> None:
+def _write(file: Path, lr: Sequence[Picture]) -> None:
     arrays: dict[str, Any] = {f"{i:06d}": image for i, image in enumerate(lr)}
     with suppress(OSError):  # a full or read-only disk costs the cache, not the training
         file.parent.mkdir(parents=True, exist_ok=True)

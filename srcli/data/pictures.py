@@ -9,8 +9,10 @@ import struct
 import threading
 import zipfile
 import zlib
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +213,7 @@ def decode_all(
     *,
     workers: int = 4,
     smallest: int = 1,
+    keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda picture: picture,
     on_error: Callable[[DataError], None],
     on_rule: Callable[[str], None] = lambda rule: None,
 ) -> list[NDArray[np.uint8]]:
@@ -220,19 +223,23 @@ def decode_all(
         refs: Where the pictures lie.
         workers: Threads.
         smallest: Pixels that both sides must have.
+        keep: Gives what is returned instead of a picture; only a few are decoded ahead of it.
         on_error: Told, in order, of every picture that is left out.
         on_rule: Told of each of ``GRAY``, ``DEEP`` and ``TRANSPARENT`` that a picture falls under.
     """
     pictures: list[NDArray[np.uint8]] = []
     with Archives() as archives, ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(_decode, ref, archives) for ref in refs]
-        for ref, task in zip(refs, tasks, strict=True):
+        ahead = iter(refs)
+        tasks = deque(pool.submit(_decode, ref, archives) for ref in islice(ahead, 4 * workers))
+        for ref in refs:
+            task = tasks.popleft()
+            tasks.extend(pool.submit(_decode, ref, archives) for ref in islice(ahead, 1))
             try:
                 picture, rules = task.result()
                 height, width = picture.shape[:2]
                 if min(height, width) < smallest:
                     raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
-                pictures.append(picture)
+                pictures.append(keep(picture))
                 for rule in rules:
                     on_rule(rule)
             except DataError as error:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.data.held_out import choose_split, next_by_rule
 from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.pictures import decode_all, find_pictures
+from srcli.data.store import PictureStore, in_words
 from srcli.errors import DataError
+from srcli.imaging.resize import mod_crop
 from srcli.recipes.held_out import HELD_OUT
 
 if TYPE_CHECKING:
@@ -43,7 +46,9 @@ class DataOptions:
     exclude: tuple[str, ...] = ()
     """Prefixes of names that are not used at all."""
     cache: Path | None = None
-    """Folder of LR pictures made before."""
+    """Folder of LR pictures made before, and of files of what does not fit into memory."""
+    memory: int | None = None
+    """Bytes of decoded pictures in memory; None for all of them."""
     workers: int = 2
 
 
@@ -104,21 +109,27 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
             train on.
     """
     split = find_split(options, progress)
-    reader = _Reader(scale, options.workers, progress)
+    store = PictureStore(options.memory, options.cache, warn=progress.warn)
+    reader = _Reader(scale, options.workers, store, progress)
     kept = reader.read(split.held_out)
     while not kept and (following := next_by_rule(split)):
         split = following
         kept = reader.read(split.held_out)
-    train = make_pairs(
-        reader.read(split.train), scale, cache=options.cache, workers=options.workers
-    )
+    pair = partial(make_pairs, cache=options.cache, workers=options.workers, keep=store.keep)
+    train = pair(reader.read(split.train), scale)
     if not train.hr:
         raise DataError(
             f"none of the {len(split.train)} training pictures can be used; "
             f"the first problem: {reader.problems[0]}"
         )
-    held_out = make_pairs(kept, scale, cache=options.cache, workers=options.workers)
+    held_out = pair(kept, scale)
     reader.sum_up()
+    if store.in_files:
+        all_bytes = in_words(store.in_files + store.in_memory)
+        progress.message(
+            f"{in_words(store.in_files)} of {all_bytes} of pictures lie in files in "
+            f"{options.cache} until the end, to leave memory free"
+        )
     return TrainingSet(
         train=train,
         held_out=held_out if held_out.hr else None,
@@ -131,11 +142,12 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
 class _Reader:
     """Decodes pictures and notes those that cannot be used, or not as they are."""
 
-    def __init__(self, scale: int, workers: int, progress: Progress) -> None:
+    def __init__(self, scale: int, workers: int, store: PictureStore, progress: Progress) -> None:
         self.problems: list[str] = []
         self._rules: Counter[str] = Counter()
         self._scale = scale
         self._workers = workers
+        self._store = store
         self._progress = progress
 
     def read(self, refs: Sequence[PictureRef]) -> list[NDArray[np.uint8]]:
@@ -144,6 +156,7 @@ class _Reader:
             refs,
             workers=self._workers,
             smallest=SMALLEST * self._scale,
+            keep=lambda picture: self._store.keep(mod_crop(picture, self._scale)),
             on_error=lambda error: self._leave_out(str(error)),
             on_rule=lambda rule: self._rules.update([rule]),
         )

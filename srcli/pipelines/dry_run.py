@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from srcli.data.pairs import make_pairs
 from srcli.data.pictures import decode_all
+from srcli.data.store import in_words
 from srcli.data.training_set import SMALLEST, find_split
 from srcli.errors import DataError, UsageError
 from srcli.metrics.efficiency import count_parameters
@@ -92,6 +93,8 @@ class DryRun:
     """Pictures that were tried."""
     pixel_bytes: int
     """Memory that all pictures would take, as far as those that were read tell."""
+    room: int | None = None
+    """Bytes of pictures that stay in main memory; None for all of them."""
     memory_of: str
     """``host`` or ``device``: whose memory is counted."""
     stages: tuple[StageTrial, ...]
@@ -105,14 +108,14 @@ class DryRun:
             f"machine: {self.machine}, {self.precision}",
             f"pictures: {self.pictures} to train on, {self.held_out} to validate on "
             f"({self.reason}){excluded}; {self.read} of them read, all take about "
-            f"{_size(self.pixel_bytes)} of memory",
+            f"{in_words(self.pixel_bytes)}{self._place_of_pictures()}",
         ]
         for number, stage in enumerate(self.stages, start=1):
-            peak = "unknown" if stage.peak_bytes is None else _size(stage.peak_bytes)
+            peak = "unknown" if stage.peak_bytes is None else in_words(stage.peak_bytes)
             found.append(
                 f"stage {number}: batch {stage.batch} of {stage.patch}x{stage.patch} LR pixels: "
                 f"{_duration(stage.seconds)} an iteration; peak {memory} {peak}, beside "
-                f"{_size(stage.held_bytes)} of weights, averages and optimiser"
+                f"{in_words(stage.held_bytes)} of weights, averages and optimiser"
             )
         iterations = sum(stage.iterations for stage in self.stages)
         hours = sum(stage.hours for stage in self.stages)
@@ -121,6 +124,11 @@ class DryRun:
             *found,
             f"budget: {given} in {_duration(3600 * hours)}, validation and checkpoints not counted",
         ]
+
+    def _place_of_pictures(self) -> str:
+        if self.room is None or self.pixel_bytes <= self.room:
+            return " of memory"
+        return f", {in_words(self.room)} of them in memory and the others in files meanwhile"
 
 
 def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
@@ -145,7 +153,8 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
     if options.init is not None:
         begin_from(network, options.init, progress)
     network = numerics.placed(network)
-    split = find_split(data_options(options), progress)
+    what = data_options(options)
+    split = find_split(what, progress)
     pairs = _some_pairs(split, recipe, options.scale, progress)
     read = len(pairs.hr)
     pixels = sum(each.nbytes for each in (*pairs.hr, *pairs.lr))
@@ -180,6 +189,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
         excluded=split.excluded,
         read=read,
         pixel_bytes=pixels * len(split.train) // read,
+        room=what.memory,
         memory_of=memory_of(numerics.device),
         stages=tuple(_try_stage(trainer, number) for number in range(len(recipe.stages))),
     )
@@ -241,12 +251,6 @@ def _iterate(trainer: Trainer, stage: Stage) -> None:
     values = trainer.train_on_batch(stage, 0.5)
     float(values["loss"])  # waits for the device
     trainer.position.total += 1
-
-
-def _size(count: int) -> str:
-    if count < 2**30:
-        return f"{count / 2**20:,.0f} MiB"
-    return f"{count / 2**30:,.1f} GiB"
 
 
 def _duration(seconds: float) -> str:

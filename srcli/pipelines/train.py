@@ -137,7 +137,7 @@ class _Job:
 
     def _data(self) -> TrainingSet:
         options = self.options
-        what = data_options(options, cache_folder())
+        what = data_options(options, cache_folder(), processes=self.place.size)
         load = partial(load_data, what, options.scale, self.recipe.degradation, self.progress)
         # One process of each machine makes the LR pictures; the others find them in the cache.
         first = self.place.local_rank == 0

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from srcli.data.degraded_patches import DegradedSampler
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.read_ahead import ReadAhead
+from srcli.data.store import in_words
 from srcli.data.training_set import DataOptions, load_training_set
+from srcli.pipelines.free_memory import free_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import torch
 
     from srcli.data.pairs import Pairs
     from srcli.data.training_set import TrainingSet
@@ -25,14 +27,24 @@ if TYPE_CHECKING:
     from srcli.training.parallel import Team
 
 
-def data_options(asked: TrainOptions | AblateOptions, cache: Path | None = None) -> DataOptions:
-    """Return what is asked for, with the folder of LR pictures made before, if any."""
+def data_options(
+    asked: TrainOptions | AblateOptions, cache: Path | None = None, *, processes: int = 1
+) -> DataOptions:
+    """Return what is asked for; the pictures may take half of the memory that is free now.
+
+    Args:
+        asked: What to train on.
+        cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
+        processes: That load them, each for itself.
+    """
+    free = free_memory()
     return DataOptions(
         paths=asked.data,
         hold_out=asked.hold_out,
         hold_out_listed=asked.hold_out_listed,
         exclude=asked.exclude,
         cache=cache,
+        memory=None if free is None else free // 2 // processes,
     )
 
 
@@ -77,8 +89,10 @@ def make_sampler(
 ) -> PatchSampler | ReadAhead:
     """Return the source of batches; it takes the pictures out of ``pairs``.
 
-    Bicubic LR is cut where the pictures lie, on the device. Degraded LR is made on the processor:
-    for training there in the iteration itself (a few percent of it), for a GPU ahead of time.
+    Bicubic LR is cut on the device, where the pictures lie. If they would take over half of a GPU's
+    memory they stay in the main memory, and batches are made there ahead of time. So they are where
+    LR is degraded, which the processor does; for training on the processor in the iteration itself
+    (a few percent of it).
 
     Args:
         pairs: Pictures to train on.
@@ -86,24 +100,41 @@ def make_sampler(
         device: Where the batches are wanted.
         seed: Seed of the training.
         colour: ``rgb``, or ``y`` for one channel.
-        progress: Told of pictures that are too small for a patch.
+        progress: Told of pictures that are too small for a patch, or too many for the GPU.
 
     Raises:
         DataError: If no picture is as large as a patch.
     """
-    if recipe.degradation.is_clean:
-        plain = PatchSampler(pairs, device=device, seed=seed, release=True, colour=colour)
-        _check_patches(plain, recipe, progress)
-        return plain
-    degraded = DegradedSampler(pairs, recipe.degradation, seed=seed, release=True, colour=colour)
-    _check_patches(degraded, recipe, progress)
-    return degraded if device.type == "cpu" else ReadAhead(degraded, device)
+    sampler: PatchSampler
+    if not recipe.degradation.is_clean:
+        home = torch.device("cpu")
+        sampler = DegradedSampler(pairs, recipe.degradation, seed=seed, release=True, colour=colour)
+    else:
+        home = _home(pairs, device, progress)
+        sampler = PatchSampler(pairs, device=home, seed=seed, release=True, colour=colour)
+    _check_patches(sampler, recipe, progress)
+    return sampler if home == device else ReadAhead(sampler, device)
 
 
 def share_out(sampler: PatchSampler | ReadAhead, team: Team) -> None:
     """Let a sampler make only the share of this process of every batch."""
     source = sampler.sampler if isinstance(sampler, ReadAhead) else sampler
     source.share = (team.rank, team.size)
+
+
+def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.device:
+    """Where the pictures are to lie: on the device, if they leave room for the training."""
+    if device.type != "cuda":
+        return device
+    size = sum(picture.nbytes for picture in (*pairs.hr, *pairs.lr))
+    free, _ = torch.cuda.mem_get_info(device)
+    if size <= free // 2:
+        return device
+    progress.message(
+        f"{in_words(size)} of pictures stay in main memory: over half of the GPU's free "
+        f"{in_words(free)}"
+    )
+    return torch.device("cpu")
 
 
 def _check_patches(sampler: PatchSampler, recipe: TrainRecipe, progress: Progress) -> None:

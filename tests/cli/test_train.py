@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from PIL import Image
 
 from srcli.cli.train import held_out_names, summary
 from srcli.errors import LeaderError, UsageError
+from srcli.pipelines import training_data
 from srcli.pipelines.training_options import TrainResult
 from srcli.recipes.files import read_recipe
 from srcli.recipes.table import RECIPES
@@ -254,3 +256,22 @@ def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, 
         monkeypatch.setenv(name, value)
     run = srx("train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run")
     assert (run.code, run.out, run.err) == (1, "", "")
+
+
+def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
+    srx, pictures, tmp_path, monkeypatch
+):
+    def weights(run):
+        result = srx(
+            "train", "ddsr-short", "--data", pictures, "--out", run, *TINY[6:], "--budget", "4"
+        )
+        assert result.code == 0, result.err
+        return result.err.replace("\n", " "), (run / "last.safetensors").read_bytes()
+
+    said, expected = weights(tmp_path / "plain")
+    assert "lie in files" not in said
+    monkeypatch.setattr(training_data, "free_memory", lambda: 60_000)
+    said, got = weights(tmp_path / "tight")
+    assert re.search(r"of pictures lie in files in \S*cache until the end", said)
+    assert got == expected
+    assert not list((tmp_path / "cache").glob("srx-pictures-*"))

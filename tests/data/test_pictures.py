@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import threading
+import time
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.data import pictures as module
 from srcli.data.pictures import (
     DEEP,
     GRAY,
@@ -250,3 +252,28 @@ def test_the_digest_follows_pixels_shapes_and_order():
     a, b = np.zeros((2, 3, 3), np.uint8), np.ones((2, 3, 3), np.uint8)
     assert digest([a, b]) == digest([a.copy(), b.copy()])
     assert len({digest(x) for x in ([a, b], [b, a], [a], [a.reshape(3, 2, 3), b])}) == 4
+
+
+def test_only_a_few_pictures_are_decoded_ahead_of_what_is_kept(tmp_path, astronaut, monkeypatch):
+    for i in range(40):
+        Image.fromarray(astronaut[i : i + 8, :9]).save(tmp_path / f"{i:02d}.png")
+    decoded: list[PictureRef] = []
+    lead: list[int] = []
+    original = module._decode
+
+    def counting(ref, archives):
+        decoded.append(ref)
+        return original(ref, archives)
+
+    def keep(picture):
+        time.sleep(0.002)
+        lead.append(len(decoded) - len(lead))
+        return picture[:4]
+
+    monkeypatch.setattr(module, "_decode", counting)
+    refs = find_pictures([tmp_path])
+    kept = decode_all(refs, workers=2, keep=keep, on_error=lambda error: pytest.fail(str(error)))
+    assert [len(each) for each in kept] == [4] * 40
+    for i, each in enumerate(kept):
+        np.testing.assert_array_equal(each, astronaut[i : i + 4, :9])
+    assert max(lead) <= 9

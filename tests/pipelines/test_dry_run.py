@@ -138,10 +138,12 @@ def test_what_is_told_can_be_read():
     text = "\n".join(found.lines())
     assert "g-idrn x4: 579,738 parameters" in text
     assert "800 to train on, 16 to validate on (held out by name: 16), 7 excluded;" in text
-    assert "16 of them read, all take about 2.0 GiB" in text
+    assert "16 of them read, all take about 2.0 GiB of memory" in text
     assert "stage 2: batch 8 of 48x48 LR pixels: 250 ms an iteration" in text
     assert "peak memory 3.0 GiB, beside 5 MiB" in text
     assert "budget: 72,000 iterations in 5.0 h" in text
+    tight = "\n".join(replace(found, room=2**29).lines())
+    assert "all take about 2.0 GiB, 512 MiB of them in memory and the others in files" in tight
 
 
 def test_where_few_pictures_are_large_enough_all_are_looked_at(options, astronaut):

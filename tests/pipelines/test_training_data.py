@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,9 @@ from srcli.data.read_ahead import ReadAhead
 from srcli.data.training_set import DataOptions
 from srcli.errors import DataError
 from srcli.imaging.resize import downscale
-from srcli.pipelines.training_data import load_data, make_sampler
+from srcli.pipelines import training_data
+from srcli.pipelines.training_data import data_options, load_data, make_sampler
+from srcli.pipelines.training_options import TrainOptions
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import AERIAL, BICUBIC, PHOTO
 from srcli.recipes.training import Stage, TrainRecipe
@@ -89,3 +92,53 @@ def test_clean_batches_come_from_the_device_as_ever(options):
     data = load_data(options, 2, BICUBIC, Notes())
     with pytest.raises(DataError, match="use a smaller patch"):
         make_sampler(data.train, large, device=CPU, seed=0, colour="rgb", progress=Notes())
+
+
+def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_data, "free_memory", lambda: 100_000)
+    asked = TrainOptions(
+        recipe="g-idrn", scale=2, out=tmp_path, data=options.paths, hold_out=("b",)
+    )
+    plain, notes = Notes(), Notes()
+    tight = load_data(data_options(asked, tmp_path / "cache"), 2, BICUBIC, notes)
+    whole = load_data(options, 2, BICUBIC, plain)
+    assert notes.messages[-1] == plain.messages[-1]
+    found = re.search(r"^(\d+) MiB of (\d+) MiB of pictures lie in files in", notes.messages[0])
+    assert found, notes.messages
+    assert tight.digest == whole.digest
+    batches = [
+        make_sampler(data.train, RECIPE, device=CPU, seed=0, colour="rgb", progress=Notes()).batch(
+            0, batch=9, patch=16
+        )
+        for data in (tight, whole)
+    ]
+    for a, b in zip(*batches, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_several_processes_share_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_data, "free_memory", lambda: 9000)
+    asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=(tmp_path,))
+    assert data_options(asked).memory == 4500
+    assert data_options(asked, processes=3).memory == 1500
+    monkeypatch.setattr(training_data, "free_memory", lambda: None)
+    assert data_options(asked).memory is None
+
+
+@pytest.mark.parametrize(("free", "kind"), [(10**5, ReadAhead), (10**9, None)])
+def test_pictures_too_many_for_a_gpu_stay_in_main_memory(options, monkeypatch, free, kind):
+    data, notes = load_data(options, 2, BICUBIC, Notes()), Notes()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**10))
+    homes = []
+
+    def sampler(pairs, device, **others):
+        homes.append(device.type)
+        return PatchSampler(pairs, device=CPU, **others)
+
+    monkeypatch.setattr(training_data, "PatchSampler", sampler)
+    made = make_sampler(
+        data.train, RECIPE, device=torch.device("cuda"), seed=0, colour="rgb", progress=notes
+    )
+    assert type(made) is (kind or PatchSampler)
+    assert homes == ["cpu" if kind else "cuda"]
+    assert any("stay in main memory" in text for text in notes.messages) is bool(kind)

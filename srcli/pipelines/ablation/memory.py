@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import re
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +11,7 @@ import torch
 from srcli.metrics.memory import memory_of, peak_memory
 from srcli.pipelines.ablation.results import Memory
 from srcli.pipelines.cost import fitting_size
+from srcli.pipelines.free_memory import address_space, free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +76,7 @@ def _limited(device: torch.device) -> Iterator[None]:
     Linux hands out more than there is and then kills a process of its choice; with a limit the
     allocation fails instead, and can be told. Other systems, and GPUs, need none.
     """
-    free, held = free_memory(), _address_space()
+    free, held = free_memory(), address_space()
     if device.type != "cpu" or free is None or held is None:
         yield
         return
@@ -91,28 +90,3 @@ def _limited(device: torch.device) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (before, hard))
-
-
-def free_memory() -> int | None:
-    """Bytes that processes can still take, by the kernel and the group's limit; None if unknown."""
-    free = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB", 1024)
-    group = Path("/sys/fs/cgroup")
-    limit = _number(group / "memory.max", r"(\d+)")  # the word "max" where there is none
-    used = _number(group / "memory.current", r"(\d+)")
-    if limit is None or used is None:
-        return free
-    cache = _number(group / "memory.stat", r"inactive_file (\d+)") or 0
-    left = max(limit - used + cache, 0)
-    return left if free is None else min(free, left)
-
-
-def _address_space() -> int | None:
-    return _number(Path("/proc/self/status"), r"VmSize:\s+(\d+) kB", 1024)
-
-
-def _number(file: Path, pattern: str, unit: int = 1) -> int | None:
-    try:
-        found = re.search(pattern, file.read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return int(found[1]) * unit if found else None

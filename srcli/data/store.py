@@ -1,0 +1,126 @@
+"""Decoded pictures in main memory as far as there is room, the others in files mapped into it.
+
+What is read from such a file takes memory only as long as nothing else needs it, so that a data set
+of any size can be trained on.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Picture = NDArray[np.uint8]
+
+SMALLEST = 2**26
+"""Bytes of the first file."""
+LARGEST = 2**31
+"""Every file is twice as large as the one before, up to this; or as large as its picture."""
+_ZEROS = bytes(2**20)
+
+
+class PictureStore:
+    """Takes decoded pictures in, one by one.
+
+    The files have no names, or lose them with the process: however that ends, none is left behind.
+
+    Args:
+        limit: Bytes of pictures in main memory; None for all of them.
+        folder: Where the files lie; made if need be.
+        smallest: Bytes of the first file.
+        warn: Told once if no file can be written; all further pictures stay in main memory.
+    """
+
+    def __init__(
+        self,
+        limit: int | None = None,
+        folder: Path | None = None,
+        *,
+        smallest: int = SMALLEST,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.in_memory = 0
+        """Bytes of pictures."""
+        self.in_files = 0
+        """Bytes of pictures."""
+        self._limit = limit
+        self._folder = folder
+        self._next = smallest  # bytes of the next file
+        self._warn = warn
+        self._free = np.empty(0, np.uint8)  # what is left of the last one
+
+    def keep(self, picture: Picture) -> Picture:
+        """Take a picture (H, W, 3) in; return what to use instead of it.
+
+        Returns:
+            A contiguous array of the same pixels.
+        """
+        size = picture.nbytes
+        if self._limit is not None and self.in_memory + size > self._limit:
+            kept = self._in_files(picture)
+            if kept is not None:
+                self.in_files += size
+                return kept
+            self._limit = None
+        self.in_memory += size
+        return np.ascontiguousarray(picture)
+
+    def _in_files(self, picture: Picture) -> Picture | None:
+        if self._folder is None:
+            return None
+        if len(self._free) < picture.nbytes:
+            try:
+                self._free = _mapped(self._folder, max(self._next, picture.nbytes))
+            except OSError as error:
+                self._warn(
+                    f"{self._folder}: no room for decoded pictures "
+                    f"({error.strerror or error}); all stay in memory: if that is too small, "
+                    "set SRX_CACHE to a folder with room"
+                )
+                return None
+            self._next = min(2 * self._next, LARGEST)
+        there, self._free = self._free[: picture.nbytes], self._free[picture.nbytes :]
+        kept = there.reshape(picture.shape)
+        kept[...] = picture
+        kept.flags.writeable = False
+        return kept
+
+
+def _mapped(folder: Path, size: int) -> NDArray[np.uint8]:
+    """Map a new file, all of whose bytes have their place on the disk; the map alone keeps it.
+
+    Raises:
+        OSError: If it cannot be made or there is no room.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder, prefix="srx-pictures-") as stream:
+        _reserve(stream, size)
+        return np.frombuffer(mmap.mmap(stream.fileno(), size), np.uint8)
+
+
+def _reserve(stream: IO[bytes], size: int) -> None:
+    """Give a file its bytes now: a full disk would end the process once the map is written to.
+
+    Raises:
+        OSError: If there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(stream.fileno(), 0, size)
+        return
+    for done in range(0, size, len(_ZEROS)):
+        stream.write(_ZEROS[: size - done])
+    stream.flush()
+
+
+def in_words(count: int) -> str:
+    """Return a number of bytes for the eye: ``170 MiB``, ``2.6 GiB``."""
+    return f"{count / 2**20:,.0f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"
