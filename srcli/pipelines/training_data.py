@@ -13,6 +13,7 @@ from srcli.data.read_ahead import ReadAhead
 from srcli.data.store import in_words
 from srcli.data.training_set import DataOptions, load_training_set
 from srcli.pipelines.free_memory import free_memory
+from srcli.pipelines.machine import processors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def data_options(
     asked: TrainOptions | AblateOptions, cache: Path | None = None, *, processes: int = 1
 ) -> DataOptions:
-    """Return what is asked for; the pictures may take half of the memory that is free now.
+    """Return what is asked for; pictures are decoded by all processors into half the free memory.
 
     Args:
         asked: What to train on.
@@ -45,6 +46,7 @@ def data_options(
         exclude=asked.exclude,
         cache=cache,
         memory=None if free is None else free // 2 // processes,
+        workers=max(1, processors() // processes),
     )
 
 

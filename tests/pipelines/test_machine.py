@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
-from srcli.pipelines.machine import Machine, describe_machine, threads
+from srcli.pipelines.machine import Machine, describe_machine, processors, threads
 
 
 def test_a_machine_says_what_figures_hold_for():
@@ -37,3 +39,13 @@ def test_threads_come_back_after_a_failure():
     assert torch.get_num_threads() == before
     with threads(None):
         assert torch.get_num_threads() == before
+
+
+def test_only_processors_that_may_be_used_count(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 5, 7}, raising=False)
+    assert processors() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert processors() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert processors() == 1

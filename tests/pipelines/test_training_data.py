@@ -116,13 +116,15 @@ def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path,
         assert torch.equal(a, b)
 
 
-def test_several_processes_share_the_memory(tmp_path, monkeypatch):
+def test_several_processes_share_memory_and_processors(tmp_path, monkeypatch):
     monkeypatch.setattr(training_data, "free_memory", lambda: 9000)
     asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=(tmp_path,))
     assert data_options(asked).memory == 4500
     assert data_options(asked, processes=3).memory == 1500
     monkeypatch.setattr(training_data, "free_memory", lambda: None)
     assert data_options(asked).memory is None
+    monkeypatch.setattr(training_data, "processors", lambda: 8)
+    assert [data_options(asked, processes=n).workers for n in (1, 3, 9)] == [8, 2, 1]
 
 
 @pytest.mark.parametrize(("free", "kind"), [(10**5, ReadAhead), (10**9, None)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from srcli.inference.device import choose_device
 from srcli.pipelines.ablation.process_executor import ProcessExecutor
 from srcli.pipelines.ablation.relay import UnitProgress
+from srcli.pipelines.machine import processors
 from srcli.ports.executor import Ended, Executor, Plain, Work
 
 if TYPE_CHECKING:
@@ -58,13 +58,8 @@ def places(device: str, processes: int, threads: int) -> list[Plain]:
         UsageError: If the machine does not have the device.
     """
     chosen = choose_device(device)
-    own = threads or max(1, _processors() // processes)
+    own = threads or max(1, processors() // processes)
     names = [str(chosen)]
     if str(chosen) == "cuda":
         names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     return [{"device": names[i % len(names)], "threads": own} for i in range(processes)]
-
-
-def _processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
