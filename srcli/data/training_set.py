@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,14 +114,13 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
     while not kept and (following := next_by_rule(split)):
         split = following
         kept = reader.read(split.held_out)
-    pair = partial(make_pairs, cache=options.cache, workers=options.workers, keep=store.keep)
-    train = pair(reader.read(split.train), scale)
+    train = reader.pair(reader.read(split.train), options.cache)
     if not train.hr:
         raise DataError(
             f"none of the {len(split.train)} training pictures can be used; "
             f"the first problem: {reader.problems[0]}"
         )
-    held_out = pair(kept, scale)
+    held_out = reader.pair(kept, options.cache)
     reader.sum_up()
     if store.in_files:
         all_bytes = in_words(store.in_files + store.in_memory)
@@ -140,7 +138,7 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
 
 
 class _Reader:
-    """Decodes pictures and notes those that cannot be used, or not as they are."""
+    """Decodes and pairs pictures; notes those that cannot be used, or not as they are."""
 
     def __init__(self, scale: int, workers: int, store: PictureStore, progress: Progress) -> None:
         self.problems: list[str] = []
@@ -152,14 +150,40 @@ class _Reader:
 
     def read(self, refs: Sequence[PictureRef]) -> list[NDArray[np.uint8]]:
         """Decode what can be decoded and is large enough."""
-        return decode_all(
-            refs,
-            workers=self._workers,
-            smallest=SMALLEST * self._scale,
-            keep=lambda picture: self._store.keep(mod_crop(picture, self._scale)),
-            on_error=lambda error: self._leave_out(str(error)),
-            on_rule=lambda rule: self._rules.update([rule]),
-        )
+        task = self._progress.task("reading", total=len(refs), unit="pictures")
+
+        def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            task.advance()
+            return self._store.keep(mod_crop(picture, self._scale))
+
+        def leave_out(error: DataError) -> None:
+            task.advance()
+            self._leave_out(str(error))
+
+        try:
+            return decode_all(
+                refs,
+                workers=self._workers,
+                smallest=SMALLEST * self._scale,
+                keep=keep,
+                on_error=leave_out,
+                on_rule=lambda rule: self._rules.update([rule]),
+            )
+        finally:
+            task.close()
+
+    def pair(self, images: Sequence[NDArray[np.uint8]], cache: Path | None) -> Pairs:
+        """Make the LR pictures, or read them from the cache."""
+        task = self._progress.task("LR", total=len(images), unit="pictures")
+
+        def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+            task.advance()
+            return self._store.keep(picture)
+
+        try:
+            return make_pairs(images, self._scale, cache=cache, workers=self._workers, keep=keep)
+        finally:
+            task.close()
 
     def sum_up(self) -> None:
         """Say how many were left out, and what was done with others."""

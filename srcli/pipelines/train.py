@@ -90,7 +90,8 @@ class _Job:
         data = self._data()
         sets = together(partial(self._sets, data))
         budget = lead(partial(self._record, data, sets, numerics, resumes=resumes))
-        hooks = together(partial(self._hooks, network, data, validator(sets, numerics), stop))
+        validate = validator(sets, numerics, self.progress)
+        hooks = together(partial(self._hooks, network, data, validate, stop))
         trainer = together(partial(self._trainer, network, data, budget, numerics, hooks))
         try:
             return self._train(trainer)

@@ -69,15 +69,16 @@ def validation_sets(
 
 
 def validator(
-    sets: Mapping[str, Pairs], numerics: Numerics
+    sets: Mapping[str, Pairs], numerics: Numerics, progress: Progress | None = None
 ) -> Callable[[nn.Module], dict[str, float]] | None:
     """Return what gives the mean PSNR-Y of a network, in dB, on each set; None without sets.
 
     Args:
         sets: From ``validation_sets``.
         numerics: As in training.
+        progress: Told of every picture.
     """
-    measures = {name: Validation(pairs, numerics) for name, pairs in sets.items()}
+    measures = {name: Validation(pairs, numerics, progress) for name, pairs in sets.items()}
 
     def validate(network: nn.Module) -> dict[str, float]:
         enlarge = on_rgb(network)

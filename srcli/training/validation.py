@@ -9,12 +9,14 @@ import torch
 
 from srcli.metrics.fidelity import psnr
 from srcli.metrics.protocol import PROTOCOLS
+from srcli.ports.progress import NoProgress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from srcli.data.pairs import Pairs
+    from srcli.ports.progress import Progress
     from srcli.training.numerics import Numerics
 
 
@@ -24,20 +26,27 @@ class Validation:
     Args:
         pairs: Held-out pictures.
         numerics: As in training.
+        progress: Told of every picture.
     """
 
-    def __init__(self, pairs: Pairs, numerics: Numerics) -> None:
+    def __init__(self, pairs: Pairs, numerics: Numerics, progress: Progress | None = None) -> None:
         self.pairs = pairs
         self.numerics = numerics
+        self.progress = progress or NoProgress()
 
     def __call__(self, network: nn.Module) -> float:
         """Enlarge every LR picture whole and compare it with its HR picture."""
         protocol, scale = PROTOCOLS["y"], self.pairs.scale
         values: list[float] = []
-        for lr_image, hr_image in zip(self.pairs.lr, self.pairs.hr, strict=True):
-            sr_image = self._enlarge(network, lr_image)
-            a, b = protocol.planes(sr_image, scale), protocol.planes(hr_image, scale)
-            values.append(psnr(a, b))
+        task = self.progress.task("validation", total=len(self.pairs.hr), unit="pictures")
+        try:
+            for lr_image, hr_image in zip(self.pairs.lr, self.pairs.hr, strict=True):
+                sr_image = self._enlarge(network, lr_image)
+                a, b = protocol.planes(sr_image, scale), protocol.planes(hr_image, scale)
+                values.append(psnr(a, b))
+                task.advance()
+        finally:
+            task.close()
         return float(np.mean(values))
 
     @torch.inference_mode()

@@ -8,7 +8,7 @@ from PIL import Image
 
 from srcli.data.training_set import DataOptions, find_split, load_training_set
 from srcli.errors import DataError
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import NoProgress, NoTask
 
 
 class Warnings(NoProgress):
@@ -122,3 +122,36 @@ def test_pictures_held_out_by_name_that_are_broken_do_not(folder):
     data = load_training_set(DataOptions(paths=(folder,), hold_out=("a-1",)), 2, NoProgress())
     assert data.held_out is None
     assert len(data.train.hr) == 4
+
+
+class Counting(NoProgress):
+    """Remembers tasks: what they are, of how many, how many were done, whether they ended."""
+
+    def __init__(self):
+        self.tasks: list[Counted] = []
+
+    def task(self, label, *, total=None, unit=""):
+        self.tasks.append(Counted(label, total))
+        return self.tasks[-1]
+
+
+class Counted(NoTask):
+    def __init__(self, label, total):
+        self.label, self.total, self.done, self.closed = label, total, 0, False
+
+    def advance(self, amount=1.0):
+        self.done += amount
+
+    def close(self):
+        self.closed = True
+
+
+def test_every_picture_that_is_read_is_told_of_also_a_broken_one(folder, tmp_path):
+    (folder / "b-2_01.png").write_bytes(b"broken")
+    for cached in (False, True):
+        progress = Counting()
+        options = DataOptions(paths=(folder,), cache=tmp_path / "cache")
+        load_training_set(options, 2, progress)
+        found = [(task.label, task.total, task.done) for task in progress.tasks]
+        assert found == [("reading", 1, 1), ("reading", 5, 5), ("LR", 4, 4), ("LR", 1, 1)], cached
+        assert all(task.closed for task in progress.tasks)

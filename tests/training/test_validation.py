@@ -9,6 +9,7 @@ from srcli.data.pairs import make_pairs
 from srcli.imaging.resize import resize
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.models import build_network
+from srcli.ports.progress import NoProgress, NoTask
 from srcli.training.numerics import Numerics
 from srcli.training.validation import Validation
 
@@ -24,6 +25,27 @@ def test_bicubic_scores_what_the_protocol_says(astronaut):
         sr_image = np.clip(np.round(floats), 0, 255).astype(np.uint8)
         expected.append(PROTOCOLS["y"].score(sr_image, hr_image, 2)[0])
     assert abs(found - np.mean(expected)) < 0.005
+
+
+def test_every_picture_is_told_of(astronaut):
+    told: list[object] = []
+
+    class Telling(NoProgress):
+        def task(self, label, *, total=None, unit=""):
+            told.append((label, total, unit))
+            return Task()
+
+    class Task(NoTask):
+        def advance(self, amount=1.0):
+            told.append(amount)
+
+        def close(self):
+            told.append("closed")
+
+    pairs = make_pairs([astronaut, astronaut[:67, :50]], 2)
+    numerics = Numerics(device=torch.device("cpu"))
+    Validation(pairs, numerics, Telling())(build_network("bicubic", scale=2))
+    assert told == [("validation", 2, "pictures"), 1.0, 1.0, "closed"]
 
 
 def test_half_precision_and_layout_are_those_of_training(astronaut):
