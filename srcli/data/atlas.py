@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,29 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Picture = NDArray[np.uint8]
-
-
-class Atlas(Protocol):
-    """Pictures that patches are cut out of."""
-
-    def cut(
-        self,
-        which: NDArray[np.int64],
-        corner: NDArray[np.int64],
-        turns: NDArray[np.int64],
-        edge: int,
-    ) -> Tensor:
-        """Return square patches, laid out as channels_last.
-
-        Args:
-            which: (N,) numbers of pictures.
-            corner: (N, 2) rows and columns of their first pixels.
-            turns: (N,) from 0 to 7, as ``turned`` takes them.
-            edge: Of the patches, pixels.
-
-        Returns:
-            (N, 3, edge, edge) floats in [0, 1].
-        """
 
 
 class HostAtlas:
@@ -56,7 +33,17 @@ class HostAtlas:
         turns: NDArray[np.int64],
         edge: int,
     ) -> Tensor:
-        """Cut patches as ``Atlas.cut`` says."""
+        """Return square patches, laid out as channels_last.
+
+        Args:
+            which: (N,) numbers of pictures.
+            corner: (N, 2) rows and columns of their first pixels.
+            turns: (N,) from 0 to 7, as ``turned`` takes them.
+            edge: Of the patches, pixels.
+
+        Returns:
+            (N, 3, edge, edge) floats in [0, 1].
+        """
         patches = np.empty((len(which), edge, edge, 3), np.uint8)
         drawn = zip(which.tolist(), corner.tolist(), turns.tolist(), strict=True)
         for patch, (number, (top, left), turn) in zip(patches, drawn, strict=True):
@@ -97,7 +84,7 @@ class DeviceAtlas:
         turns: NDArray[np.int64],
         edge: int,
     ) -> Tensor:
-        """Cut patches as ``Atlas.cut`` says."""
+        """Return the patches that ``HostAtlas.cut`` does, on the device."""
         width = self.widths[which]
         first = self.starts[which] + corner[:, 0] * width + corner[:, 1]
         down, across = width.copy(), np.ones_like(width)

@@ -16,7 +16,6 @@ from srcli.layers.colour import luma
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from srcli.data.atlas import Atlas
     from srcli.data.pairs import Pairs
 
 CELL = 8
@@ -204,7 +203,9 @@ def detail_integral(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     return table
 
 
-def _atlas(pictures: list[NDArray[np.uint8]], device: torch.device, release: bool) -> Atlas:
+def _atlas(
+    pictures: list[NDArray[np.uint8]], device: torch.device, release: bool
+) -> HostAtlas | DeviceAtlas:
     if device.type != "cpu":
         return DeviceAtlas(pictures, device, release=release)
     atlas = HostAtlas(pictures)

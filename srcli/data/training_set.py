@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,17 +151,16 @@ class _Reader:
 
     def read(self, refs: Sequence[PictureRef]) -> list[NDArray[np.uint8]]:
         """Decode what can be decoded and is large enough."""
-        task = self._progress.task("reading", total=len(refs), unit="pictures")
+        with closing(self._progress.task("reading", total=len(refs), unit="pictures")) as task:
 
-        def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            task.advance()
-            return self._store.keep(mod_crop(picture, self._scale))
+            def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+                task.advance()
+                return self._store.keep(mod_crop(picture, self._scale))
 
-        def leave_out(error: DataError) -> None:
-            task.advance()
-            self._leave_out(str(error))
+            def leave_out(error: DataError) -> None:
+                task.advance()
+                self._leave_out(str(error))
 
-        try:
             return decode_all(
                 refs,
                 workers=self._workers,
@@ -169,21 +169,16 @@ class _Reader:
                 on_error=leave_out,
                 on_rule=lambda rule: self._rules.update([rule]),
             )
-        finally:
-            task.close()
 
     def pair(self, images: Sequence[NDArray[np.uint8]], cache: Path | None) -> Pairs:
         """Make the LR pictures, or read them from the cache."""
-        task = self._progress.task("LR", total=len(images), unit="pictures")
+        with closing(self._progress.task("LR", total=len(images), unit="pictures")) as task:
 
-        def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-            task.advance()
-            return self._store.keep(picture)
+            def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+                task.advance()
+                return self._store.keep(picture)
 
-        try:
             return make_pairs(images, self._scale, cache=cache, workers=self._workers, keep=keep)
-        finally:
-            task.close()
 
     def sum_up(self) -> None:
         """Say how many were left out, and what was done with others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,15 +39,13 @@ class Validation:
         """Enlarge every LR picture whole and compare it with its HR picture."""
         protocol, scale = PROTOCOLS["y"], self.pairs.scale
         values: list[float] = []
-        task = self.progress.task("validation", total=len(self.pairs.hr), unit="pictures")
-        try:
+        count = len(self.pairs.hr)
+        with closing(self.progress.task("validation", total=count, unit="pictures")) as task:
             for lr_image, hr_image in zip(self.pairs.lr, self.pairs.hr, strict=True):
                 sr_image = self._enlarge(network, lr_image)
                 a, b = protocol.planes(sr_image, scale), protocol.planes(hr_image, scale)
                 values.append(psnr(a, b))
                 task.advance()
-        finally:
-            task.close()
         return float(np.mean(values))
 
     @torch.inference_mode()
