@@ -34,7 +34,7 @@ EVENLY = 36
 EXTREMES = 2
 """Windows that are chosen then for each that is not: maxima want many (``EXPERIMENTS.md``)."""
 LOOKED_AT = 2048
-"""Windows among which these are chosen: all of a picture of 1,260x1,260."""
+"""Windows among which these are chosen, or valid ones sought: all of a picture of 1,260x1,260."""
 
 
 class Extremes(NamedTuple):
@@ -49,8 +49,8 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     """Measure an image for ``Engine.run``.
 
     Returns:
-        None where the network does not care, where one tile holds the image, and where no window
-        has a valid pixel.
+        None where the network does not care, where one tile holds the image, and where none of
+        ``LOOKED_AT`` windows has a valid pixel.
 
     Raises:
         SrxError: If the image cannot be read.
@@ -60,9 +60,11 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     height, width = source.height, source.width
     most, share = (EVENLY, SHARE / (1 + EXTREMES)) if engine.seeks_extremes else (MOST, SHARE)
     places = sample(height, width, most=most, share=share)
-    spread: list[NDArray[Any]] = [
-        pixels for each in places if (pixels := source.read(each)) is not None
-    ]
+    spread = _valid(source, places)
+    if 2 * len(spread) < len(places):
+        # A flight along a road, a turned swath: look closer, there is little between nodata.
+        closer = sample(height, width, most=max(LOOKED_AT, len(places)), share=1.0)
+        spread = max(spread, _some(_valid(source, closer), len(places)), key=len)
     chosen, times = Extremes([], 1.0)
     if engine.seeks_extremes and spread:
         usual = np.mean([_largest_step(each) for each in spread], axis=0)
@@ -128,6 +130,17 @@ def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> Extremes
     windows = [pixels for _, _, pixels in sorted(best, key=lambda one: one[:2], reverse=True)]
     shown = sum(each.height * each.width for each in places)
     return Extremes(windows, max(source.height * source.width / shown, 1.0))
+
+
+def _valid(source: Source, places: list[Window]) -> list[NDArray[Any]]:
+    """Read those windows that hold a valid pixel."""
+    return [pixels for each in places if (pixels := source.read(each)) is not None]
+
+
+def _some(windows: list[NDArray[Any]], most: int) -> list[NDArray[Any]]:
+    """Take at most so many of them, evenly."""
+    count = min(most, len(windows))
+    return [windows[(2 * i + 1) * len(windows) // (2 * count)] for i in range(count)]
 
 
 def _largest_step(pixels: NDArray[Any]) -> NDArray[np.float64]:

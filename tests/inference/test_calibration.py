@@ -187,6 +187,37 @@ def test_windows_without_valid_pixels_are_left_out():
         calibrate(engine, Holes(pixels, broken=True), grid)
 
 
+class Road(ArraySource):
+    """Holds data along one line of pixels alone."""
+
+    def read(self, window):
+        across = abs(window.left + window.width / 2 - (self.at + window.top / 50))
+        return super().read(window) if across < window.width / 2 else None
+
+    def __init__(self, pixels, at):
+        super().__init__(pixels)
+        self.at = at
+
+
+@pytest.mark.parametrize("seeks_extremes", [False, True])
+@pytest.mark.parametrize("at", [0, 1_000, 1_030, 1_060])
+def test_a_narrow_strip_of_data_is_found_and_shown_as_often_as_a_whole_image(at, seeks_extremes):
+    pixels = np.random.default_rng(0).integers(0, 256, (2_100, 2_000, 1), np.uint8)
+    source = Road(pixels, at)
+    grid = make_grid(2_100, 2_000, tile=200, overlap=8)
+    engine = Counting(seeks_extremes=seeks_extremes)
+    assert calibrate(engine, source, grid) == "measured"
+    shown = engine.shown[0] - engine.chosen[0]
+    places = sample(2_100, 2_000, most=EVENLY if seeks_extremes else MOST)
+    even = sum(source.read(each) is not None for each in places)
+    assert even <= 10
+    closer = sample(2_100, 2_000, most=LOOKED_AT, share=1.0)
+    along = sum(source.read(each) is not None for each in closer)
+    assert along > 20
+    assert shown == min(along, len(places))
+    assert engine.chosen == [min(along, EXTREMES * len(places)) if seeks_extremes else 0]
+
+
 def test_extremes_are_the_windows_with_the_largest_steps():
     pixels = np.full((400, 600, 4), 7, np.float32)
     pixels[:, :, 3] *= 1e-4  # a band of another range counts as much
