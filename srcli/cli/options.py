@@ -15,6 +15,8 @@ from srcli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from srcli.imaging.fitting import Box
+
     Command = Callable[..., Any]
 
 SCALES = click.Choice(["2", "3", "4"])
@@ -41,6 +43,23 @@ class AutoInt(click.ParamType[int | None]):
         if number < self.minimum:
             self.fail(f"{value!r} is not 'auto' or a whole number from {self.minimum}", param, ctx)
         return number
+
+
+class Fit(click.ParamType["Box"]):
+    """Bounds of a picture such as ``3840x2160``, ``3840x`` or ``x2160``."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Box:
+        """Return the bounds."""
+        from srcli.imaging.fitting import parse_box
+
+        try:
+            return parse_box(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def talk(command: Command) -> Command:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, AutoInt, machine, talk
+from srcli.cli.options import SCALES, AutoInt, Fit, machine, talk
 from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
 
@@ -25,6 +25,7 @@ Examples:
   srx upscale photo.jpg larger.png              one picture, 4 times larger
   srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
+  srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale photos/ out/ --dry-run            what would be done
   srx upscale a.jpg out/ -m attentive-gan --save-attention maps/
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
@@ -47,6 +48,12 @@ Outputs that exist are left alone, so that running again resumes; a raster goes 
     help="A name of 'srx models', or a weights file.",
 )
 @click.option("-s", "--scale", type=SCALES, default="4", show_default=True, help="Enlargement.")
+@click.option(
+    "--fit",
+    type=Fit(),
+    help="Photographs: make results smaller again where they are larger, such as 3840x2160, or "
+    "3840x (the width alone), or x2160.",
+)
 @click.option(
     "-t",
     "--tile",
@@ -184,6 +191,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
         overlap=options["overlap"],
         workers=options["workers"],
         quality=options["quality"],
+        fit=options["fit"],
         naming=Naming(
             format=options["fmt"].lower().lstrip("."),
             suffix=options["suffix"],

@@ -67,17 +67,18 @@ def taps(
 
 def resize(
     image: Array,
-    scale: float | Fraction,
+    scale: float | Fraction | None = None,
     *,
     size: tuple[int, int] | None = None,
     antialias: bool = True,
 ) -> Array:
-    """Resize a picture as MATLAB's ``imresize(image, scale, 'bicubic')`` does.
+    """Resize a picture as MATLAB's ``imresize(image, scale or size, 'bicubic')`` does.
 
     Args:
         image: (H, W) or (H, W, C), any real dtype. Integers keep their dtype and are rounded and
             clipped after each pass; floats are computed in float64 and keep their dtype.
-        scale: Output pixels per input pixel, above 0. Give a ``Fraction`` for 1/3.
+        scale: Output pixels per input pixel, above 0. Give a ``Fraction`` for 1/3. By default each
+            axis has its own, as ``size`` says.
         size: Output (height, width); by default ``ceil(scale * size)``.
         antialias: Widen the kernel when shrinking.
 
@@ -85,16 +86,25 @@ def resize(
         The resized picture with the input's dtype and number of dimensions.
 
     Raises:
-        ValueError: If the scale is not positive or the picture is empty or has no two axes.
+        ValueError: If there is neither scale nor size or one of them is not positive, or the
+            picture is empty or has no two axes.
     """
-    exact = Fraction(scale).limit_denominator(10_000)
-    if exact <= 0:
-        raise ValueError(f"expected a scale above 0, got {scale}")
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"expected a picture (H, W) or (H, W, C), got shape {image.shape}")
-    height, width = size or (math.ceil(image.shape[0] * exact), math.ceil(image.shape[1] * exact))
-    rows = _resize_axis(image, height, exact, antialias, axis=0)
-    return _resize_axis(rows, width, exact, antialias, axis=1)
+    length, breadth = image.shape[:2]
+    if scale is not None:
+        exact = Fraction(scale).limit_denominator(10_000)
+        down = across = exact
+        height, width = size or (math.ceil(length * exact), math.ceil(breadth * exact))
+    elif size is not None:
+        height, width = size
+        down, across = Fraction(height, length), Fraction(width, breadth)
+    else:
+        raise ValueError("expected a scale or a size")
+    if min(down, across) <= 0:
+        raise ValueError(f"expected a scale above 0, got {scale or size}")
+    rows = _resize_axis(image, height, down, antialias, axis=0)
+    return _resize_axis(rows, width, across, antialias, axis=1)
 
 
 def _resize_axis(

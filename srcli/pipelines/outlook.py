@@ -13,7 +13,8 @@ from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.template import make_template
 from srcli.inference.edges import padded_grid
 from srcli.pipelines.engines import EnginePool, choose_tiling
-from srcli.pipelines.plan import Item, Outlook, foresee, is_there, make_plan
+from srcli.pipelines.item_outlook import Outlook, foresee
+from srcli.pipelines.plan import Item, is_there, make_plan
 from srcli.pipelines.rasters.job import RasterJob, check_disk, open_job
 from srcli.pipelines.rasters.memory import PROGRAM, plan_memory
 from srcli.pipelines.rasters.route import goes_by_rasters
@@ -57,7 +58,9 @@ def foresee_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions)
         try:
             raster = goes_by_rasters(item, options)
             outlook = (
-                _foresee_raster(item, options, tiling) if raster else foresee(item, options.scale)
+                _foresee_raster(item, options, tiling)
+                if raster
+                else foresee(item, options.scale, options.fit)
             )
         except SrxError as error:
             found.append((item, str(error)))
@@ -67,7 +70,7 @@ def foresee_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions)
             continue
         # Besides the picture in the network, each worker may hold one that is read or written.
         memory = max(memory, outlook.memory * (1 if raster else 1 + options.workers))
-        pixels += outlook.height * outlook.width
+        pixels += outlook.made
     seconds = pixels * _seconds_per_pixel(pool, tiling) if pixels else 0.0
     return Forecast(items=tuple(found), memory=memory, seconds=seconds)
 
@@ -82,6 +85,7 @@ def _foresee_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Outl
         height=job.output.height,
         width=job.output.width,
         bytes=disk_needed(job.output),
+        made=job.output.height * job.output.width,
         memory=memory.total - PROGRAM,
         warnings=(*job.notes, *([tight] if tight else [])),
         remarks=(job.range_found,) if job.range_found else (),

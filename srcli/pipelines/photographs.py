@@ -70,7 +70,9 @@ class PhotographRun:
         rest = iter(todo)
         while True:
             while len(waiting) <= self.options.workers and (item := next(rest, None)):
-                waiting.append((item, readers.submit(load, item, self.options.scale)))
+                waiting.append(
+                    (item, readers.submit(load, item, self.options.scale, self.options.fit))
+                )
             if not waiting:
                 return
             item, future = waiting.popleft()
@@ -97,6 +99,7 @@ class PhotographRun:
             prepared=prepared,
             work=work,
             sink=sink,
+            box=self.options.fit,
             warnings=warnings,
             started=time.monotonic(),
         )

@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, UsageError
+from srcli.errors import UsageError
 from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
     format_of_content,
     format_of_suffix,
 )
-from srcli.imaging.photograph import probe
 from srcli.imaging.rasters.signs import RASTER_SUFFIXES
-from srcli.imaging.writing import check_writable
 from srcli.pipelines.finding import SUFFIXES, real_path, same_file, walk_pictures
 
 if TYPE_CHECKING:
@@ -71,22 +69,6 @@ class Plan:
     """Folders that could not be looked into, and why."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outlook:
-    """What one item will need and lose; from its header."""
-
-    height: int
-    """Of the output, in pixels."""
-    width: int
-    bytes: int
-    """What it takes on disk at most, without compression."""
-    memory: int
-    """Bytes that it takes while it is worked on, beside the program."""
-    warnings: tuple[str, ...]
-    remarks: tuple[str, ...] = ()
-    """What was found out and decided, as it is said while it is worked on."""
-
-
 def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     """Pair every input picture with its output file.
 
@@ -129,29 +111,6 @@ def is_folder(output: Path) -> bool:
 def is_there(item: Item) -> bool:
     """Whether an output exists; what cannot be looked at is tried, and says why it fails."""
     return os.path.exists(item.target)  # noqa: PTH110 - pathlib raises for names too long
-
-
-def foresee(item: Item, scale: int) -> Outlook:
-    """Read an item's header: its output size, and what will be lost.
-
-    Raises:
-        PictureError: If the input is no picture, or the output's format cannot hold the result.
-    """
-    header = probe(item.source)
-    height, width = header.height * scale, header.width * scale
-    try:
-        warnings = check_writable(
-            item.format,
-            height=height,
-            width=width,
-            channels=header.channels,
-            has_alpha=header.has_alpha,
-            bits=header.bits,
-        )
-    except PictureError as error:
-        raise PictureError(f"{item.source}: {error}") from error
-    size = height * width * (header.channels + header.has_alpha) * header.bits // 8
-    return Outlook(height=height, width=width, bytes=size, memory=size, warnings=warnings)
 
 
 def _single(source: Path, output: Path, naming: Naming) -> Item:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.fitting import Box, shrink, shrink_mask
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize
 from srcli.inference.edges import make_work
@@ -63,20 +64,26 @@ def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
     return prepared, warnings
 
 
-def finish(prepared: Prepared, enlarged: Array, scale: int) -> Photograph:
+def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box | None = None) -> Photograph:
     """Put alpha, metadata and the file's own values back onto an enlarged picture.
 
     Args:
         prepared: What ``prepare`` gave.
         enlarged: (sH, sW, C) from the engine, in the dtype of ``prepared.pixels``.
         scale: The factor.
+        box: Make the picture smaller again, to fit.
     """
+    size = (box or Box()).fitted(*enlarged.shape[:2])
+    enlarged = shrink(enlarged, size)
     if prepared.value_range is not None:
         low, high = prepared.value_range
         enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(np.float32)
     if prepared.holes is not None:
-        enlarged[prepared.holes.repeat(scale, axis=0).repeat(scale, axis=1)] = np.nan
-    alpha = None if prepared.alpha is None else enlarge_alpha(prepared.alpha, scale)
+        holes = prepared.holes.repeat(scale, axis=0).repeat(scale, axis=1)
+        enlarged[shrink_mask(holes, size)] = np.nan
+    alpha = None
+    if prepared.alpha is not None:
+        alpha = shrink(enlarge_alpha(prepared.alpha, scale), size)
     return Photograph(pixels=enlarged, alpha=alpha, metadata=prepared.metadata)
 
 

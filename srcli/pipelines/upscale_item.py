@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
+from srcli.imaging.fitting import Box
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.webp import is_lossless
 from srcli.imaging.writing import LOSSLESS, lost_metadata, write_photograph
 from srcli.inference.memory import ArraySink
 from srcli.inference.stream import Work
-from srcli.pipelines.plan import Item, foresee
+from srcli.pipelines.item_outlook import foresee
+from srcli.pipelines.plan import Item
 from srcli.pipelines.prepare import Prepared, finish, prepare
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Job:
     prepared: Prepared
     work: Work
     sink: ArraySink
+    box: Box | None
     warnings: tuple[str, ...]
     started: float
 
@@ -34,16 +37,16 @@ class Job:
     def size(self) -> tuple[int, int]:
         """Of the output, (height, width)."""
         height, width = self.sink.pixels.shape[:2]
-        return height, width
+        return self.box.fitted(height, width) if self.box else (height, width)
 
 
-def load(item: Item, scale: int) -> tuple[Prepared, tuple[str, ...]]:
+def load(item: Item, scale: int, box: Box | None) -> tuple[Prepared, tuple[str, ...]]:
     """Read an input and make it ready for the network; returns it with warnings.
 
     Raises:
         PictureError: If it cannot be read, or its result could not be written.
     """
-    outlook = foresee(item, scale)
+    outlook = foresee(item, scale, box)
     with enough_memory(item):
         photograph = read_photograph(item.source)
         prepared, warnings = prepare(photograph)
@@ -60,7 +63,7 @@ def save(job: Job, scale: int, quality: int | None) -> None:
     if quality is None and job.item.format == "webp" and is_lossless(job.item.source):
         quality = LOSSLESS
     with enough_memory(job.item):
-        picture = finish(job.prepared, job.sink.pixels, scale)
+        picture = finish(job.prepared, job.sink.pixels, scale, job.box)
         make_folder(job.item)
         write_photograph(job.item.target, picture, fmt=job.item.format, quality=quality)
 

@@ -50,6 +50,54 @@ def test_a_folder_of_pictures_with_the_flagship(srx, photos, tmp_path):
         assert gray.mode == "L"
 
 
+def test_results_are_made_smaller_to_fit(srx, photos, srx_data, tmp_path, astronaut):
+    clear = np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
+    clear[:64, :, 3] = 0
+    Image.fromarray(clear).save(photos / "clear.png", dpi=(300, 300))
+    out = tmp_path / "out"
+    asked = ("upscale", photos, out, "-m", "bicubic", "-s", "3", "--fit", "300x200")
+    foreseen = srx(*asked, "--dry-run")
+    assert foreseen.code == 0, foreseen.err
+    report = tmp_path / "report.jsonl"
+    result = srx(*asked, "--report", report)
+    assert result.code == 0, result.err
+    lines = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+    told = {line["target"].split("/")[-1]: (line["width"], line["height"]) for line in lines}
+    assert len(told) == 4
+    for source in photos.iterdir():
+        width, height = size_of(source)
+        share = min(1, 300 / (3 * width), 200 / (3 * height))
+        expected = (round(3 * width * share), round(3 * height * share))
+        assert size_of(out / source.name) == expected == told[source.name]
+        assert f"{source.name} ({expected[0]}x{expected[1]} " in foreseen.out
+    with Image.open(out / "clear.png") as image:
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+        alpha = np.asarray(image)[:, :, 3]
+    edge = round(64 * len(alpha) / len(astronaut))
+    assert (alpha[: edge - 3] == 0).all()
+    assert (alpha[edge + 3 :] == 255).all()
+    again = srx("upscale", photos / "one.png", tmp_path / "whole.png", "-m", "bicubic", "-s", "3")
+    assert again.code == 0
+    with Image.open(tmp_path / "whole.png") as whole, Image.open(out / "one.png") as fitted:
+        pillows = np.asarray(whole.resize(fitted.size, Image.Resampling.BICUBIC), np.float32)
+        assert np.abs(np.asarray(fitted, np.float32) - pillows)[4:-4, 4:-4].mean() < 0.5
+
+    (photos / "map.tif").write_bytes(
+        (srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif").read_bytes()
+    )
+    mixed = srx(*asked)
+    assert mixed.code == 1
+    assert "4 skipped" in mixed.out
+    assert "map.tif: is a raster (" in mixed.err
+    for wrong in ("300", "0x5", "x"):
+        refused = srx("upscale", photos, out, "--fit", wrong)
+        assert refused.code == 2
+        assert "3840x2160" in refused.err
+    both = srx("upscale", photos, out, "--fit", "9x", "--cog")
+    assert both.code == 2
+    assert "--cog" in both.err
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_every_scale_is_sharper_and_closer_than_bicubic(srx, tmp_path, astronaut, scale):
     from fractions import Fraction

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from srcli.pipelines.item_outlook import Outlook
 from srcli.pipelines.outlook import foresee_files
-from srcli.pipelines.plan import Outlook
 from srcli.pipelines.rasters.options import RasterOptions
 from srcli.pipelines.upscale import upscale_files
 from srcli.pipelines.upscale_options import UpscaleOptions

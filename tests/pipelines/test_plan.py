@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.errors import PictureError, UsageError
-from srcli.pipelines.plan import Item, Naming, foresee, is_there, make_plan
+from srcli.errors import UsageError
+from srcli.pipelines.plan import Item, Naming, is_there, make_plan
 
 
 def picture(path: Path, size=(6, 5)) -> Path:
@@ -125,14 +125,6 @@ def test_an_unknown_format_lists_the_known(tmp_path):
     picture(tmp_path / "a.png")
     with pytest.raises(UsageError, match="png, jpg"):
         make_plan([tmp_path / "a.png"], tmp_path / "out", Naming(format="heic"))
-
-
-def test_sizes_that_a_format_cannot_hold_are_foreseen(tmp_path):
-    source = picture(tmp_path / "wide.png", size=(5000, 2))
-    item = Item(source=source, target=tmp_path / "wide.webp", format="webp")
-    assert foresee(item, 3).width == 15000
-    with pytest.raises(PictureError, match=r"wide\.png.*16.?383"):
-        foresee(item, 4)
 
 
 @pytest.mark.parametrize(

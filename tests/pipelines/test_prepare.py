@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from srcli.imaging.fitting import Box
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.pipelines.prepare import enlarge_alpha, finish, prepare
 
@@ -57,3 +58,22 @@ def test_alpha_never_leaves_its_range_and_stays_constant_where_it_is():
     assert big.shape == (27, 27)
     assert (big.min(), big.max()) == (0, 200)
     assert (enlarge_alpha(np.full((2, 3), 65535, np.uint16), 2) == 65535).all()
+
+
+def test_what_is_to_fit_is_made_smaller_with_its_alpha_and_its_holes():
+    values = np.full((10, 12, 1), 30.0, np.float32)
+    values[:, 6:] = 70
+    values[2, 3] = np.nan
+    alpha = np.ones((10, 12), np.float32)
+    alpha[5:] = 0
+    prepared, _ = prepare(photograph(values, alpha))
+    enlarged = prepared.pixels.repeat(4, 0).repeat(4, 1)
+    done = finish(prepared, enlarged, 4, Box(width=24))
+    assert done.pixels.shape == (20, 24, 1)
+    assert np.argwhere(np.isnan(done.pixels[:, :, 0])).tolist() == [[4, 6], [4, 7], [5, 6], [5, 7]]
+    assert np.nanmin(done.pixels) == pytest.approx(30, abs=1e-3)
+    assert np.nanmax(done.pixels) == pytest.approx(70, abs=1e-3)
+    assert done.alpha is not None
+    assert done.alpha.shape == (20, 24)
+    assert (done.alpha[:8] == 1).all()
+    assert (done.alpha[12:] == 0).all()

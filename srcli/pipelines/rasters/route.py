@@ -30,10 +30,26 @@ def goes_by_rasters(item: Item, options: UpscaleOptions) -> bool:
         options: Scale, and what was asked for.
 
     Raises:
-        PictureError: If options of rasters are given for a photograph that EXIF turns.
+        PictureError: If options of rasters are given for a photograph that EXIF turns, or a size
+            for what is read by windows.
     """
-    if raster_reason(item.source) is not None:
-        return True
+    reason = raster_reason(item.source)
+    if options.fit is None:
+        return reason is not None or _by_windows(item, options)
+    if reason is not None:
+        raise PictureError(
+            f"{item.source}: is a raster ({reason}), and --fit is for photographs; leave it away"
+        )
+    if _by_windows(item, options):
+        raise PictureError(
+            f"{item.source}: is too large for --fit when enlarged by {options.scale} "
+            f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); take a smaller --scale"
+        )
+    return False
+
+
+def _by_windows(item: Item, options: UpscaleOptions) -> bool:
+    """Whether what is no raster by itself is read by windows all the same."""
     asked = bool(options.raster.asked_for)
     try:
         header = read_header(item.source)

@@ -9,7 +9,8 @@ import pytest
 import rasterio
 from PIL import Image
 
-from srcli.errors import PictureError
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.fitting import Box
 from srcli.pipelines.plan import Item
 from srcli.pipelines.rasters import route
 from srcli.pipelines.rasters.options import RasterOptions
@@ -118,3 +119,16 @@ def test_what_exif_turns_cannot_have_options_of_rasters(tmp_path, astronaut):
     asked = replace(OPTIONS, raster=RasterOptions(overviews=True))
     with pytest.raises(PictureError, match=r"turned\.jpg: EXIF turns this photograph"):
         goes_by_rasters(item(path), asked)
+
+
+def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkeypatch):
+    fitting = replace(OPTIONS, fit=Box(width=100))
+    assert not goes_by_rasters(item(picture), fitting)
+    placed = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
+    with pytest.raises(PictureError, match=r"landsat.*is a raster \(.+\), and --fit"):
+        goes_by_rasters(item(placed), fitting)
+    monkeypatch.setattr(route, "LARGEST_PHOTOGRAPH", 1000)
+    with pytest.raises(PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"):
+        goes_by_rasters(item(picture), fitting)
+    with pytest.raises(UsageError, match="--fit is for photographs and --srcwin for rasters"):
+        replace(fitting, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
