@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES
 """Lower-case suffixes that are picked up."""
+OTHER_PICTURES = frozenset(
+    {
+        ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".hdr", ".tga", ".pcx",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf",
+        ".rw2", ".raf", ".pef", ".srw",
+    }
+)  # fmt: skip
+"""Lower-case suffixes of pictures that are not: whoever upscales a folder may think they were."""
 
 
 @dataclass(kw_only=True)
@@ -24,6 +32,8 @@ class Found:
 
     pictures: list[Path] = field(default_factory=list)
     """Sorted."""
+    others: list[Path] = field(default_factory=list)
+    """Pictures of other formats, which are left alone."""
     linked: list[Path] = field(default_factory=list)
     """Links to folders, which are not followed: they may lead in circles."""
     closed: list[tuple[Path, str]] = field(default_factory=list)
@@ -54,7 +64,8 @@ def walk_pictures(folder: Path, output: Path, *, recursive: bool) -> Found:
         if recursive:
             found.linked += [here / sub for sub in shown if (here / sub).is_symlink()]
         subfolders[:] = shown if recursive else []
-        found.pictures += _pictures(here, files, inside)
+        found.pictures += _files(here, files, SUFFIXES, inside)
+        found.others += _files(here, files, OTHER_PICTURES, inside)
     found.pictures.sort()
     found.linked.sort()
     return found
@@ -70,12 +81,14 @@ def same_file(first: Path, second: Path) -> bool:
     return real_path(first) == real_path(second)
 
 
-def _pictures(folder: Path, names: Iterable[str], inside: Path | None) -> list[Path]:
+def _files(
+    folder: Path, names: Iterable[str], suffixes: frozenset[str], inside: Path | None
+) -> list[Path]:
     paths = [folder / name for name in names if not name.startswith(".")]
     return [
         path
         for path in paths
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in suffixes
         and _is_regular(path)
         and not (inside is not None and real_path(path).is_relative_to(inside))
     ]

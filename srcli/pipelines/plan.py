@@ -15,7 +15,7 @@ from srcli.imaging.formats import (
     format_of_suffix,
 )
 from srcli.imaging.rasters.signs import RASTER_SUFFIXES
-from srcli.pipelines.finding import SUFFIXES, real_path, same_file, walk_pictures
+from srcli.pipelines.finding import OTHER_PICTURES, SUFFIXES, real_path, same_file, walk_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +24,9 @@ FALLBACK_FORMAT = "png"
 """What an input of a format that cannot be written (GIF) becomes."""
 _OF_OTHERS = frozenset(
     {
-        ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".hdr", ".tga", ".ico", ".svg", ".pdf",
-        ".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw",
-        ".gpkg", ".nc", ".xyz", ".asc", ".grd", ".dem", ".h5", ".hdf", ".mbtiles", ".ecw", ".sid",
-        ".kml", ".kmz", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
+        *OTHER_PICTURES, ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc", ".grd", ".dem",
+        ".h5", ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip", ".tar", ".gz", ".npy",
+        ".txt", ".csv", ".json",
     }
 )  # fmt: skip
 """Suffixes of files that are not written here, so that nobody means a new folder by them."""
@@ -95,7 +94,7 @@ def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             )
         plan = _many(inputs, output, naming)
     if not plan.items:
-        raise UsageError(_nothing(inputs, naming, plan.closed))
+        raise UsageError(_nothing(inputs, naming, plan))
     # the same file named twice is one file
     items = tuple({(real_path(one.source), one.target): one for one in plan.items}.values())
     _refuse_collisions(items, naming)
@@ -172,6 +171,7 @@ def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     items: list[Item] = []
     notes: list[str] = []
     closed: list[tuple[Path, str]] = []
+    others: list[Path] = []
     results = 0
     for path in inputs:
         if not path.is_dir():
@@ -179,6 +179,7 @@ def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             continue
         found = walk_pictures(path, output, recursive=naming.recursive)
         closed += found.closed
+        others += found.others
         notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
         for picture in found.pictures:
             if _is_result(picture, path, output, naming):
@@ -188,7 +189,15 @@ def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             items.append(replace(item, walked=True))
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
+    if others:
+        notes.append(_left_out(others))
     return Plan(items=tuple(items), notes=tuple(notes), closed=tuple(closed))
+
+
+def _left_out(others: Sequence[Path]) -> str:
+    suffixes = ", ".join(sorted({path.suffix.lower() for path in others}))
+    who = "1 picture is" if len(others) == 1 else f"{len(others)} pictures are"
+    return f"{who} left out, of formats that srx does not read ({suffixes}): convert them first"
 
 
 def _is_result(picture: Path, folder: Path, output: Path, naming: Naming) -> bool:
@@ -240,10 +249,11 @@ def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
         writers[target] = item.source
 
 
-def _nothing(inputs: Sequence[Path], naming: Naming, closed: Sequence[tuple[Path, str]]) -> str:
-    if closed:
-        return f"{closed[0][0]}: {closed[0][1]}"
+def _nothing(inputs: Sequence[Path], naming: Naming, plan: Plan) -> str:
+    if plan.closed:
+        folder, reason = plan.closed[0]
+        return f"{folder}: {reason}"
     where = ", ".join(map(str, inputs))
     hint = "" if naming.recursive else "; -r looks into subfolders"
     known = " ".join(sorted(SUFFIXES))
-    return f"{where}: no pictures found ({known}){hint}"
+    return "; ".join((f"{where}: no pictures found ({known}){hint}", *plan.notes))

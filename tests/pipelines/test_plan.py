@@ -115,6 +115,20 @@ def test_folders_with_a_pictures_name_are_no_pictures(tmp_path):
     assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
 
 
+def test_pictures_that_cannot_be_read_are_told_of(tmp_path):
+    picture(tmp_path / "in/a.png")
+    for name in ("IMG_1.HEIC", "IMG_2.HEIC", "b.dng"):
+        (tmp_path / "in" / name).write_bytes(b"no matter")
+    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming())
+    assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
+    assert len(plan.notes) == 1
+    assert plan.notes[0].startswith("3 pictures are left out")
+    assert "(.dng, .heic): convert" in plan.notes[0]
+    (tmp_path / "in/a.png").unlink()
+    with pytest.raises(UsageError, match=r"no pictures found.*3 pictures are left out.*\.heic"):
+        make_plan([tmp_path / "in"], tmp_path / "out", Naming())
+
+
 def test_a_folder_cannot_become_a_file(tmp_path):
     picture(tmp_path / "in/a.png")
     with pytest.raises(UsageError, match="need a folder as output"):
