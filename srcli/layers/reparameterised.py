@@ -13,11 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
+_EDGES = (
+    ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
+    ((1.0, 2.0, 1.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -1.0)),
+    ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),
+)
+"""The filters of Sobel, across and down, and of Laplace."""
+_EDGE_UNIT = 4.0
+"""What these filters are divided by."""
+_EDGE_START = 0.3
+"""Share of the usual initial weights with which their branches begin."""
+
+
 class Kernel(NamedTuple):
     """The numbers of a convolution whose output has the size of its input."""
 
     weight: Tensor
-    """(C_out, C_in, k, k) with odd k."""
+    """(C_out, C_in / groups, k, k) with odd k."""
     bias: Tensor
     """(C_out,)."""
 
@@ -65,25 +77,47 @@ class ReparameterisedConv(nn.Module):
 
     Args:
         channels: Channels in and out.
+        groups: Groups of channels, in all branches alike.
         pointwise: A 1x1 convolution beside the 3x3 one.
         identity: The input itself beside them.
+        edges: 1x1 convolutions beside them, each before a fixed filter that finds edges: Sobel's
+            across and down, and Laplace's (edge-oriented convolution block, Zhang et al. 2021).
         bn: Batch normalisation at the end of every branch; their convolutions then have no bias.
     """
 
+    masks: Tensor | None
+
     def __init__(
-        self, *, channels: int, pointwise: bool = True, identity: bool = False, bn: bool = False
+        self,
+        *,
+        channels: int,
+        groups: int = 1,
+        pointwise: bool = True,
+        identity: bool = False,
+        edges: bool = False,
+        bn: bool = False,
     ) -> None:
         super().__init__()
 
         def norm(wanted: bool) -> nn.BatchNorm2d | None:
             return nn.BatchNorm2d(channels) if wanted and bn else None
 
+        def point(bias: bool) -> nn.Conv2d:
+            return nn.Conv2d(channels, channels, 1, groups=groups, bias=bias)
+
         self.identity = identity
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=not bn)
-        self.point = nn.Conv2d(channels, channels, 1, bias=not bn) if pointwise else None
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=not bn)
+        self.point = point(not bn) if pointwise else None
         self.conv_norm = norm(True)
         self.point_norm = norm(pointwise)
         self.identity_norm = norm(identity)
+        self.edges = nn.ModuleList(point(False) for _ in _EDGES if edges)
+        self.edge_norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in _EDGES if edges and bn)
+        masks = torch.tensor(_EDGES) / _EDGE_UNIT if edges else None
+        self.register_buffer("masks", masks, persistent=False)
+        with torch.no_grad():
+            for weight in self.edges.parameters():
+                weight.mul_(_EDGE_START)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -91,10 +125,14 @@ class ReparameterisedConv(nn.Module):
             # One convolution with the folded kernel, in training too: the same sum and the same
             # gradients, for the price of the 3x3 branch alone.
             weight, bias = self.kernel()
-            return F.conv2d(x, weight, bias, padding=1)
+            return F.conv2d(x, weight, bias, padding=1, groups=self.conv.groups)
         total: Tensor | None = None
-        for conv, norm in self._branches():
-            out: Tensor = x if conv is None else conv(x)
+        for kernel, norm in self._branches():
+            out = x
+            if kernel is not None:
+                rim = kernel.weight.shape[-1] // 2
+                groups = self.conv.groups
+                out = F.conv2d(x, kernel.weight, kernel.bias, padding=rim, groups=groups)
             out = out if norm is None else norm(out)
             total = out if total is None else total + out
         assert total is not None
@@ -103,8 +141,8 @@ class ReparameterisedConv(nn.Module):
     def kernel(self) -> Kernel:
         """Return the 3x3 kernel that all branches come to in evaluation mode."""
         kernels = []
-        for conv, norm in self._branches():
-            own = self._identity() if conv is None else _kernel_of(conv)
+        for kernel, norm in self._branches():
+            own = self._identity() if kernel is None else kernel
             kernels.append(own if norm is None else absorb(own, norm))
         return fold(kernels)
 
@@ -112,7 +150,9 @@ class ReparameterisedConv(nn.Module):
     def deploy(self) -> ReparameterisedConv:
         """Return the deployed form, a new module."""
         with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
-            plain = ReparameterisedConv(channels=self.conv.out_channels, pointwise=False)
+            plain = ReparameterisedConv(
+                channels=self.conv.out_channels, groups=self.conv.groups, pointwise=False
+            )
         # Folded in float64, so that nothing but the last rounding differs.
         weight, bias = (part.to(self.conv.weight) for part in copy.deepcopy(self).double().kernel())
         plain.load_state_dict({"conv.weight": weight, "conv.bias": bias}, assign=True)
@@ -125,13 +165,13 @@ class ReparameterisedConv(nn.Module):
         Extra convolutions are zero; what an identity branch adds is taken from the 3x3 one.
         """
         twin = copy.deepcopy(self)
-        for conv, norm in twin._branches():
-            if conv is not None:
-                conv.weight.zero_()
-                if conv.bias is not None:
-                    conv.bias.zero_()
-            if norm is not None:
-                norm.reset_parameters()
+        for module in twin.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.zero_()
+                if module.bias is not None:
+                    module.bias.zero_()
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
         rest = twin.kernel()
         stretch = 1.0 if twin.conv_norm is None else (1.0 + twin.conv_norm.eps) ** 0.5
         bias = twin.conv.bias if twin.conv_norm is None else twin.conv_norm.bias
@@ -140,19 +180,28 @@ class ReparameterisedConv(nn.Module):
         bias.copy_(kernel.bias - rest.bias)
         return twin.state_dict()
 
-    def _branches(self) -> Iterator[tuple[nn.Conv2d | None, nn.BatchNorm2d | None]]:
-        """Give convolution (none for the identity) and normalisation of every branch."""
-        yield self.conv, self.conv_norm
+    def _branches(self) -> Iterator[tuple[Kernel | None, nn.BatchNorm2d | None]]:
+        """Give kernel (none for the identity) and normalisation of every branch."""
+        yield _kernel_of(self.conv), self.conv_norm
         if self.point is not None:
-            yield self.point, self.point_norm
+            yield _kernel_of(self.point), self.point_norm
         if self.identity:
             yield None, self.identity_norm
+        if self.masks is None:
+            return
+        for i, (edge, mask) in enumerate(zip(self.edges, self.masks, strict=True)):
+            assert isinstance(edge, nn.Conv2d)
+            weight, bias = _kernel_of(edge)
+            norm = self.edge_norms[i] if self.edge_norms else None
+            assert norm is None or isinstance(norm, nn.BatchNorm2d)
+            yield Kernel(weight * mask, bias), norm
 
     def _identity(self) -> Kernel:
         weight = self.conv.weight
-        channels = weight.shape[0]
-        eye = torch.eye(channels, dtype=weight.dtype, device=weight.device)
-        return Kernel(eye.view(channels, channels, 1, 1), weight.new_zeros(channels))
+        channels, width = weight.shape[:2]
+        eye = torch.eye(width, dtype=weight.dtype, device=weight.device)
+        eyes = eye.repeat(channels // width, 1)
+        return Kernel(eyes.view(channels, width, 1, 1), weight.new_zeros(channels))
 
 
 def _kernel_of(conv: nn.Conv2d) -> Kernel:
@@ -160,13 +209,19 @@ def _kernel_of(conv: nn.Conv2d) -> Kernel:
     return Kernel(conv.weight, bias)
 
 
-def deploy_units(network: nn.Module) -> nn.Module:
-    """Return a copy of a network, in evaluation mode, with all its units in their deployed form."""
+def deploy_units(network: nn.Module, *, bare: bool = False) -> nn.Module:
+    """Return a copy of a network, in evaluation mode, with all its units in their deployed form.
+
+    Args:
+        network: It is left as it is.
+        bare: Put their 3x3 convolutions into their places, so that names of weights lack ``conv``.
+    """
     plain = copy.deepcopy(network).eval()
     for module in list(plain.modules()):
         for name, child in module.named_children():
             if isinstance(child, ReparameterisedConv):
-                setattr(module, name, child.deploy())
+                unit = child.deploy()
+                setattr(module, name, unit.conv if bare else unit)
     return plain
 
 
@@ -175,8 +230,8 @@ def unfold_units(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str,
 
     Args:
         network: In training form; it is left as it is.
-        tensors: State of the deployed form, whole or in part. What is in training form already
-            stays as it is.
+        tensors: State of the deployed form, bare or not, whole or in part. What is in training form
+            already stays as it is.
 
     Returns:
         The tensors with, for every unit of the network, those that its branches need.
@@ -185,10 +240,12 @@ def unfold_units(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str,
     for name, unit in network.named_modules():
         if not isinstance(unit, ReparameterisedConv):
             continue
-        own = {f"{name}.{key}" for key in unit.state_dict()}
-        weight, bias = f"{name}.conv.weight", f"{name}.conv.bias"
-        if own <= found.keys() or not {weight, bias} <= found.keys():
+        if found.keys() >= {f"{name}.{key}" for key in unit.state_dict()}:
             continue
-        state = unit.unfolded(Kernel(found.pop(weight), found.pop(bias)))
-        found |= {f"{name}.{key}": value for key, value in state.items()}
+        for stem in (f"{name}.conv", name):
+            if {f"{stem}.weight", f"{stem}.bias"} <= found.keys():
+                kernel = Kernel(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
+                state = unit.unfolded(kernel)
+                found |= {f"{name}.{key}": value for key, value in state.items()}
+                break
     return found

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import ContrastChannelAttention
+from srcli.layers.reparameterised import ReparameterisedConv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,16 +57,28 @@ class GroupDistillationBlock(nn.Module):
         channels: Channels in and out.
         group_width: Channels in a group of the 3x3 convolutions.
         slope: Negative slope of the leaky ReLU.
+        edge_branches: Train the 3x3 convolutions with branches for edges, which fold into them.
     """
 
-    def __init__(self, *, channels: int, group_width: int = 8, slope: float = 0.05) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        group_width: int = 8,
+        slope: float = 0.05,
+        edge_branches: bool = False,
+    ) -> None:
         super().__init__()
         groups = channels // group_width
         self.slope = slope
         self.pointwise = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(3))
-        self.grouped = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=1, groups=groups) for _ in range(4)
-        )
+
+        def grouped() -> nn.Module:
+            if edge_branches:
+                return ReparameterisedConv(channels=channels, groups=groups, edges=True)
+            return nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
+
+        self.grouped = nn.ModuleList(grouped() for _ in range(4))
         self.fuse = nn.Conv2d(4 * channels, channels, 1)
         self.attention = ContrastChannelAttention(channels=channels, reduction=4)
         self.share = nn.Parameter(torch.ones(()))

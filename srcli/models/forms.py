@@ -33,13 +33,16 @@ def to_deployed(
         options: Those it was built with.
 
     Returns:
-        Those of the deployed form, where it has one; else what was given.
+        Those of the deployed form, where it has another; else what was given.
     """
     if not isinstance(network, TwoForms):
         return dict(tensors), dict(options)
     twin = copy.deepcopy(network)
     twin.load_state_dict(tensors)
-    return twin.deploy().state_dict(), {**options, "deployed": True}
+    deployed = twin.deploy().state_dict()
+    if deployed.keys() == tensors.keys():  # it was built without branches
+        return dict(tensors), dict(options)
+    return deployed, {**options, "deployed": True}
 
 
 def to_training(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,12 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal
 from srcli.layers.precision import full_precision
+from srcli.layers.reparameterised import deploy_units, unfold_units
 from srcli.layers.residual import DenseShortcut, FeatureDistillationBlock, GroupDistillationBlock
 from srcli.layers.resize import bicubic_phases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class GIDRN(nn.Module):
@@ -38,6 +42,9 @@ class GIDRN(nn.Module):
         anrb: Asymmetric non-local residual block before the upsampling.
         anrb_bins: Its pooled grids; empty for none.
         slope: Negative slope of the leaky ReLUs.
+        edge_branches: Train the 3x3 convolutions of the G-IDBs with branches for edges beside them,
+            which fold into them: no cost when deployed, better short trainings (EXPERIMENTS.md).
+        deployed: The deployed form, whatever branches it was folded from.
     """
 
     colour = "rgb"
@@ -64,6 +71,8 @@ class GIDRN(nn.Module):
         anrb: bool = True,
         anrb_bins: tuple[int, ...] = (1, 3, 6, 8),
         slope: float = 0.05,
+        edge_branches: bool = False,
+        deployed: bool = False,
     ) -> None:
         super().__init__()
         if block == "g-idb" and channels % group_width:
@@ -77,7 +86,12 @@ class GIDRN(nn.Module):
         def make() -> nn.Module:
             if block == "rfdb":
                 return FeatureDistillationBlock(channels=channels, slope=slope)
-            return GroupDistillationBlock(channels=channels, group_width=group_width, slope=slope)
+            return GroupDistillationBlock(
+                channels=channels,
+                group_width=group_width,
+                slope=slope,
+                edge_branches=edge_branches and not deployed,
+            )
 
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.body: nn.Module
@@ -124,6 +138,23 @@ class GIDRN(nn.Module):
                 image: Tensor = self.direct(x.float())
                 out = out.float() + image
         return F.pixel_shuffle(out, self.scale)
+
+    def deploy(self) -> GIDRN:
+        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        plain = deploy_units(self, bare=True)
+        assert isinstance(plain, GIDRN)
+        return plain
+
+    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn a deployed form's state into one of this network, its extra branches at zero.
+
+        Args:
+            tensors: Of this or another scale; what the branches have already stays as it is.
+
+        Returns:
+            A state whose outputs are those of the deployed form.
+        """
+        return unfold_units(self, tensors)
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:

@@ -61,11 +61,13 @@ def _networks() -> Iterator[tuple[str, int, dict[str, Any], Mapping[str, Tensor]
         for scale in entry.scales:
             with torch.device("meta"):
                 network: nn.Module = build_network(name, scale=scale)
-                yield name, scale, {}, network.state_dict()
+                state = network.state_dict()
+                yield name, scale, {}, state
                 if isinstance(network, TwoForms):
                     options = {"deployed": True}
-                    deployed = build_network(name, scale=scale, options=options)
-                    yield name, scale, options, deployed.state_dict()
+                    plain = build_network(name, scale=scale, options=options).state_dict()
+                    if _shapes(plain) != _shapes(state):
+                        yield name, scale, options, plain
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

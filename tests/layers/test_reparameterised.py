@@ -19,8 +19,30 @@ from srcli.layers.reparameterised import (
 )
 
 EVERY = [
-    dict(zip(("pointwise", "identity", "bn"), choice, strict=True))
-    for choice in itertools.product([False, True], repeat=3)
+    dict(zip(("pointwise", "identity", "edges", "bn", "groups"), choice, strict=True))
+    for choice in itertools.product(*[[False, True]] * 4, [1, 3])
+]
+
+
+def _filtered(*rows):
+    """A filter as it is written down, on every channel of a picture continued by zeros."""
+
+    def apply(x):
+        padded = F.pad(x, (1, 1, 1, 1))
+        height, width = x.shape[2:]
+        return sum(
+            factor / 4 * padded[:, :, i : i + height, j : j + width]
+            for i, row in enumerate(rows)
+            for j, factor in enumerate(row)
+        )
+
+    return apply
+
+
+FILTERS = [
+    _filtered((1, 0, -1), (2, 0, -2), (1, 0, -1)),
+    _filtered((1, 2, 1), (0, 0, 0), (-1, -2, -1)),
+    _filtered((0, 1, 0), (1, -4, 1), (0, 1, 0)),
 ]
 
 
@@ -43,11 +65,15 @@ def branches(unit, x):
     def normed(y, norm):
         return y if norm is None else norm(y)
 
-    total = normed(F.conv2d(x, unit.conv.weight, unit.conv.bias, padding=1), unit.conv_norm)
+    total = normed(unit.conv(x), unit.conv_norm)
     if unit.point is not None:
-        total = total + normed(F.conv2d(x, unit.point.weight, unit.point.bias), unit.point_norm)
+        total = total + normed(unit.point(x), unit.point_norm)
     if unit.identity:
         total = total + normed(x, unit.identity_norm)
+    if unit.edges:
+        for i, (edge, filtered) in enumerate(zip(unit.edges, FILTERS, strict=True)):
+            norm = unit.edge_norms[i] if unit.edge_norms else None
+            total = total + normed(filtered(edge(x)), norm)
     return total
 
 
@@ -99,12 +125,13 @@ def test_the_deployed_form_gives_the_same_and_is_plain(options):
     assert expected.std() > 0.1
     assert plain.state_dict().keys() == {"conv.weight", "conv.bias"}
     assert all(torch.equal(value, kept[key]) for key, value in unit.state_dict().items())
-    assert str(plain) == str(ReparameterisedConv(channels=6, pointwise=False))
+    bare = ReparameterisedConv(channels=6, pointwise=False, groups=options["groups"])
+    assert str(plain) == str(bare)
 
 
-@pytest.mark.parametrize("identity", [False, True])
-def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(identity):
-    unit = make(identity=identity).train()
+@pytest.mark.parametrize("options", [each for each in EVERY if not each["bn"]], ids=str)
+def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(options):
+    unit = make(**options).train()
     x = torch.rand(2, 6, 8, 5)
     goal = torch.rand(2, 6, 8, 5)
     parameters = dict(unit.named_parameters())
@@ -119,15 +146,15 @@ def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(identit
 @pytest.mark.parametrize("options", EVERY, ids=str)
 def test_a_kernel_is_taken_apart_again_with_extra_convolutions_at_zero(options):
     unit = make(**options)
-    wanted = make(pointwise=False)
+    wanted = make(pointwise=False, groups=options["groups"])
     kept = {key: value.clone() for key, value in unit.state_dict().items()}
     state = unit.unfolded(wanted.kernel())
     assert all(torch.equal(value, kept[key]) for key, value in unit.state_dict().items())
     unit.load_state_dict(state)
     x = torch.rand(2, 6, 8, 5) * 2 - 1
     torch.testing.assert_close(unit(x), wanted(x), atol=1e-5, rtol=0)
-    if unit.point is not None:
-        assert not unit.point.weight.any()
+    for extra in (unit.point, *unit.edges):
+        assert extra is None or not extra.weight.any()
 
 
 def test_networks_are_folded_and_unfolded_unit_by_unit():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from srcli.models import build_network
@@ -47,11 +48,44 @@ def test_stored_weights_of_another_scale_become_training_weights():
     assert torch.equal(found["up.weight"], stored["up.weight"])
 
 
-def test_other_networks_have_one_form():
-    network = build_network("g-idrn", scale=2, options={"num_blocks": 3})
-    assert not isinstance(network, TwoForms)
+@pytest.mark.parametrize(
+    ("name", "options", "two"),
+    [
+        ("ddsr", {"depth": 3}, False),
+        ("g-idrn", {"num_blocks": 3}, True),
+        ("rrlfn", SMALL | {"pointwise_branch": False}, True),
+    ],
+)
+def test_networks_without_branches_have_one_form(name, options, two):
+    network = build_network(name, scale=2, options=options)
+    assert isinstance(network, TwoForms) == two
     state = network.state_dict()
-    tensors, options = to_deployed(network, state, {"num_blocks": 3})
+    tensors, stored = to_deployed(network, state, options)
     assert same(tensors, state)
-    assert options == {"num_blocks": 3}
+    assert stored == options
     assert same(to_training(network, state), state)
+
+
+def test_g_idrn_is_stored_as_if_it_had_never_had_branches():
+    torch.manual_seed(0)
+    options = {"num_blocks": 3, "edge_branches": True}
+    network = build_network("g-idrn", scale=2, options=options).eval()
+    plain = build_network("g-idrn", scale=2, options={"num_blocks": 3}).eval()
+    tensors, stored = to_deployed(network, network.state_dict(), options)
+    assert stored == options | {"deployed": True}
+    assert tensors.keys() == plain.state_dict().keys()
+    assert (
+        len(network.state_dict()) == len(tensors) + 3 * 4 * 5
+    )  # blocks, convolutions, tensors of branches
+    x = torch.rand(1, 3, 17, 16)
+    plain.load_state_dict(tensors)
+    again = build_network("g-idrn", scale=2, options=stored).eval()
+    again.load_state_dict(tensors)
+    twin = build_network("g-idrn", scale=2, options=options).eval()
+    twin.load_state_dict(to_training(twin, tensors))
+    with torch.no_grad():
+        expected = network(x)
+        assert expected.std() > 0.01
+        for other in (plain, again, twin):
+            torch.testing.assert_close(other(x), expected, atol=1e-5, rtol=0)
+    assert not twin.state_dict()["body.blocks.0.blocks.0.grouped.0.edges.2.weight"].any()
