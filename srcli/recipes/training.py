@@ -158,16 +158,22 @@ class Schedule:
     every: float = 0.2
     """``halving``: so does the rate after every such fraction."""
     gamma: float = 0.5
+    hold: float = 0.0
+    """``cosine``: the rate stays at its peak until this fraction, and falls from there."""
     floor: float = 0.0
     """``cosine``: share of the peak that is left at the end."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for value in (self.warmup, self.floor, *self.milestones):
+        for value in (self.warmup, self.hold, self.floor, *self.milestones):
             if not 0 <= value <= 1:
                 raise RecipeError(
-                    f"warmup, floor and milestones are fractions in 0..1, got {value}"
+                    f"warmup, hold, floor and milestones are fractions in 0..1, got {value}"
                 )
+        if self.hold and self.kind != "cosine":
+            raise RecipeError(
+                f"hold={self.hold} would change nothing with kind {self.kind}: set hold=0 before it"
+            )
         _above("gamma", self.gamma, 0)
         if not 0 < self.every <= 1:
             raise RecipeError(f"every must be a fraction in 0..1, above 0, got {self.every}")

@@ -26,7 +26,10 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
     if schedule.kind == "halving":
         # 0.6 / 0.2 is just below 3: a milestone must not be missed by a rounding error.
         return schedule.gamma ** math.floor(progress / schedule.every + 1e-9)
-    rest = (progress - schedule.warmup) / max(1.0 - schedule.warmup, 1e-9)
+    peak_ends = max(schedule.warmup, schedule.hold)
+    if progress < peak_ends:
+        return 1.0
+    rest = (progress - peak_ends) / max(1.0 - peak_ends, 1e-9)
     return schedule.floor + (1.0 - schedule.floor) * 0.5 * (1.0 + math.cos(math.pi * rest))
 
 

@@ -47,6 +47,8 @@ from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, S
         lambda: Schedule(warmup=1.1),
         lambda: Schedule(milestones=(0.5, -0.5)),
         lambda: Schedule(floor=2),
+        lambda: Schedule(kind="cosine", hold=1.1),
+        lambda: Schedule(kind="halving", hold=0.5),
         lambda: Schedule(gamma=0),
         lambda: TrainRecipe(model="m", ema_decay=1.0),
         lambda: TrainRecipe(model="m", stages=()),

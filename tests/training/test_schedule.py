@@ -35,6 +35,14 @@ def test_cosine_rises_in_the_warm_up_and_falls_to_its_floor():
     assert factors == pytest.approx([0, 0.5, 1, 0.1 + 0.9 * 0.5, 0.1])
 
 
+def test_cosine_may_stay_at_its_peak_first():
+    schedule = Schedule(kind="cosine", warmup=0.1, hold=0.6, floor=0.2)
+    factors = [rate_factor(schedule, p) for p in (0.05, 0.1, 0.35, 0.6, 0.8, 1.0)]
+    assert factors == pytest.approx([0.5, 1, 1, 1, 0.2 + 0.8 * 0.5, 0.2])
+    assert rate_factor(Schedule(kind="cosine", warmup=0.5, hold=0.2), 0.75) == pytest.approx(0.5)
+    assert rate_factor(Schedule(kind="cosine", hold=1.0), 1.0) == pytest.approx(1)
+
+
 def test_constant_stays_and_progress_is_clipped():
     assert rate_factor(Schedule(kind="constant"), 0.7) == 1
     assert rate_factor(Schedule(kind="cosine"), 1.7) == pytest.approx(0)
