@@ -43,7 +43,8 @@ class GIDRN(nn.Module):
         anrb_bins: Its pooled grids; empty for none.
         slope: Negative slope of the leaky ReLUs.
         edge_branches: Train the 3x3 convolutions of the G-IDBs with branches for edges beside them,
-            which fold into them: no cost when deployed, better short trainings (EXPERIMENTS.md).
+            which fold into them: no cost when deployed, and no gain that could be measured
+            (EXPERIMENTS.md).
         deployed: The deployed form, whatever branches it was folded from.
     """
 
