@@ -60,11 +60,11 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     height, width = source.height, source.width
     most, share = (EVENLY, SHARE / (1 + EXTREMES)) if engine.seeks_extremes else (MOST, SHARE)
     places = sample(height, width, most=most, share=share)
-    spread = _valid(source, places)
+    spread = _valid(source, places, len(places))
     if 2 * len(spread) < len(places):
         # A flight along a road, a turned swath: look closer, there is little between nodata.
         closer = sample(height, width, most=max(LOOKED_AT, len(places)), share=1.0)
-        spread = max(spread, _some(_valid(source, closer), len(places)), key=len)
+        spread = max(spread, _valid(source, closer, len(places)), key=len)
     chosen, times = Extremes([], 1.0)
     if engine.seeks_extremes and spread:
         usual = np.mean([_largest_step(each) for each in spread], axis=0)
@@ -132,15 +132,21 @@ def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> Extremes
     return Extremes(windows, max(source.height * source.width / shown, 1.0))
 
 
-def _valid(source: Source, places: list[Window]) -> list[NDArray[Any]]:
-    """Read those windows that hold a valid pixel."""
-    return [pixels for each in places if (pixels := source.read(each)) is not None]
-
-
-def _some(windows: list[NDArray[Any]], most: int) -> list[NDArray[Any]]:
-    """Take at most so many of them, evenly."""
-    count = min(most, len(windows))
-    return [windows[(2 * i + 1) * len(windows) // (2 * count)] for i in range(count)]
+def _valid(source: Source, places: list[Window], most: int) -> list[NDArray[Any]]:
+    """Read windows that hold a valid pixel: all of them, or so many spread evenly over them."""
+    found: list[NDArray[Any]] = []
+    seen, every = 0, 1
+    for each in places:
+        pixels = source.read(each)
+        if pixels is None:
+            continue
+        if seen % every == 0:
+            found.append(pixels)
+        seen += 1
+        if len(found) > 2 * most:  # no more are ever held, however many are looked at
+            found, every = found[::2], 2 * every
+    count = min(most, len(found))
+    return [found[(2 * i + 1) * len(found) // (2 * count)] for i in range(count)]
 
 
 def _largest_step(pixels: NDArray[Any]) -> NDArray[np.float64]:

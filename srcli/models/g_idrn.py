@@ -78,6 +78,8 @@ class GIDRN(nn.Module):
         super().__init__()
         if block == "g-idb" and channels % group_width:
             raise ValueError(f"channels={channels} does not divide by group_width={group_width}")
+        if edge_branches and block != "g-idb":
+            raise ValueError(f"edge_branches are of block=g-idb; block={block} has none")
         if dense_shortcut and num_blocks % num_groups:
             raise ValueError(f"num_blocks={num_blocks} does not divide by num_groups={num_groups}")
         self.scale = scale

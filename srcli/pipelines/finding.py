@@ -18,12 +18,12 @@ SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES
 """Lower-case suffixes that are picked up."""
 OTHER_PICTURES = frozenset(
     {
-        ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".hdr", ".tga", ".pcx",
-        ".ppm", ".pgm", ".pbm", ".pnm", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf",
-        ".rw2", ".raf", ".pef", ".srw",
+        ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm",
+        ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
     }
 )  # fmt: skip
-"""Lower-case suffixes of pictures that are not: whoever upscales a folder may think they were."""
+"""Lower-case suffixes of pictures that are not: whoever upscales a folder may think they were.
+``.hdr`` and ``.raw`` are parts of rasters more often."""
 
 
 @dataclass(kw_only=True)

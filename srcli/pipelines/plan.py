@@ -24,9 +24,9 @@ FALLBACK_FORMAT = "png"
 """What an input of a format that cannot be written (GIF) becomes."""
 _OF_OTHERS = frozenset(
     {
-        *OTHER_PICTURES, ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc", ".grd", ".dem",
-        ".h5", ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip", ".tar", ".gz", ".npy",
-        ".txt", ".csv", ".json",
+        *OTHER_PICTURES, ".hdr", ".raw", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc",
+        ".grd", ".dem", ".h5", ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip", ".tar",
+        ".gz", ".npy", ".txt", ".csv", ".json",
     }
 )  # fmt: skip
 """Suffixes of files that are not written here, so that nobody means a new folder by them."""

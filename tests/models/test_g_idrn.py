@@ -215,8 +215,12 @@ def test_half_precision_keeps_the_image_path_exact():
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"channels": 20}, "group_width"), ({"num_blocks": 5}, "num_groups")],
+    [
+        ({"channels": 20}, "group_width"),
+        ({"num_blocks": 5}, "num_groups"),
+        ({"block": "rfdb", "edge_branches": True}, "edge_branches"),
+    ],
 )
-def test_sizes_that_do_not_divide_are_refused(options, words):
+def test_what_does_not_fit_together_is_refused(options, words):
     with pytest.raises(ValueError, match=words):
         GIDRN(**options)
