@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _EDGES = (
     ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
@@ -209,7 +211,29 @@ def _kernel_of(conv: nn.Conv2d) -> Kernel:
     return Kernel(conv.weight, bias)
 
 
-def deploy_units(network: nn.Module, *, bare: bool = False) -> nn.Module:
+class TrainedWithBranches(nn.Module):
+    """A network whose 3x3 convolutions may have further branches in training."""
+
+    bare_units = False
+    """In the deployed form plain convolutions stand in the places of units."""
+
+    def deploy(self) -> Self:
+        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        return deploy_units(self, bare=self.bare_units)
+
+    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn a deployed form's state into one of this network, its extra branches at zero.
+
+        Args:
+            tensors: Of this or another scale; what the branches have already stays as it is.
+
+        Returns:
+            A state whose outputs in evaluation mode are those of the deployed form.
+        """
+        return unfold_units(self, tensors)
+
+
+def deploy_units(network: Network, *, bare: bool = False) -> Network:
     """Return a copy of a network, in evaluation mode, with all its units in their deployed form.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +10,12 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal
 from srcli.layers.precision import full_precision
-from srcli.layers.reparameterised import deploy_units, unfold_units
+from srcli.layers.reparameterised import TrainedWithBranches
 from srcli.layers.residual import DenseShortcut, FeatureDistillationBlock, GroupDistillationBlock
 from srcli.layers.resize import bicubic_phases
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-
-class GIDRN(nn.Module):
+class GIDRN(TrainedWithBranches):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's final model.
 
     With ``dense_shortcut`` the blocks stand in groups (3 groups of 3 by default), joined inside and
@@ -53,6 +50,7 @@ class GIDRN(nn.Module):
     multiple_of = 1
     edge = 4
     pools_globally = True
+    bare_units = True
 
     def __init__(
         self,
@@ -141,23 +139,6 @@ class GIDRN(nn.Module):
                 image: Tensor = self.direct(x.float())
                 out = out.float() + image
         return F.pixel_shuffle(out, self.scale)
-
-    def deploy(self) -> GIDRN:
-        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
-        plain = deploy_units(self, bare=True)
-        assert isinstance(plain, GIDRN)
-        return plain
-
-    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn a deployed form's state into one of this network, its extra branches at zero.
-
-        Args:
-            tensors: Of this or another scale; what the branches have already stays as it is.
-
-        Returns:
-            A state whose outputs are those of the deployed form.
-        """
-        return unfold_units(self, tensors)
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:

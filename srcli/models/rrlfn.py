@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,18 +10,15 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.precision import full_precision
-from srcli.layers.reparameterised import ReparameterisedConv, deploy_units, unfold_units
+from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import bicubic_phases
 from srcli.layers.spatial_attention import EnhancedSpatialAttention
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 """Shifts (rows, columns) by which the bicubic start copies the picture."""
 
 
-class RRLFN(nn.Module):
+class RRLFN(TrainedWithBranches):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's network in training form.
 
     The deployed form has one 3x3 kernel where the training form adds branches: RLFN-S (Kong et al.
@@ -106,23 +103,6 @@ class RRLFN(nn.Module):
             out: Tensor = self.up(head + deep)
         out = F.pixel_shuffle(out, self.scale)
         return out[:, :, : height * self.scale, : width * self.scale]
-
-    def deploy(self) -> RRLFN:
-        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
-        plain = deploy_units(self)
-        assert isinstance(plain, RRLFN)
-        return plain
-
-    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn a deployed form's state into one of this network, its extra branches at zero.
-
-        Args:
-            tensors: Of this or another scale; what the branches have already stays as it is.
-
-        Returns:
-            A state whose outputs in evaluation mode are those of the deployed form.
-        """
-        return unfold_units(self, tensors)
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:

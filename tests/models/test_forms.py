@@ -74,9 +74,8 @@ def test_g_idrn_is_stored_as_if_it_had_never_had_branches():
     tensors, stored = to_deployed(network, network.state_dict(), options)
     assert stored == options | {"deployed": True}
     assert tensors.keys() == plain.state_dict().keys()
-    assert (
-        len(network.state_dict()) == len(tensors) + 3 * 4 * 5
-    )  # blocks, convolutions, tensors of branches
+    branches = 3 * 4 * 5  # blocks, convolutions, tensors of branches
+    assert len(network.state_dict()) == len(tensors) + branches
     x = torch.rand(1, 3, 17, 16)
     plain.load_state_dict(tensors)
     again = build_network("g-idrn", scale=2, options=stored).eval()
