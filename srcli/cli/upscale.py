@@ -180,6 +180,7 @@ def split_paths(
 
 
 def _settings(options: dict[str, Any]) -> UpscaleOptions:
+    from srcli.imaging.fitting import UNBOUNDED
     from srcli.pipelines.engines import EngineOptions
     from srcli.pipelines.plan import Naming
     from srcli.pipelines.upscale_options import UpscaleOptions
@@ -191,7 +192,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
         overlap=options["overlap"],
         workers=options["workers"],
         quality=options["quality"],
-        fit=options["fit"],
+        fit=options["fit"] or UNBOUNDED,
         naming=Naming(
             format=options["fmt"].lower().lstrip("."),
             suffix=options["suffix"],

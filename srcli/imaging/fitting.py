@@ -38,6 +38,10 @@ class Box:
         return max(round(height * share), 1), max(round(width * share), 1)
 
 
+UNBOUNDED = Box()
+"""Everything fits."""
+
+
 def parse_box(text: str) -> Box:
     """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``.
 

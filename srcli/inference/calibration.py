@@ -63,7 +63,7 @@ def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
     spread = _valid(source, places, len(places))
     if 2 * len(spread) < len(places):
         # A flight along a road, a turned swath: look closer, there is little between nodata.
-        closer = sample(height, width, most=max(LOOKED_AT, len(places)), share=1.0)
+        closer = sample(height, width, most=LOOKED_AT, share=1.0)
         spread = max(spread, _valid(source, closer, len(places)), key=len)
     chosen, times = Extremes([], 1.0)
     if engine.seeks_extremes and spread:

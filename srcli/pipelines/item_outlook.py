@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.imaging.fitting import Box
+from srcli.imaging.fitting import UNBOUNDED, Box
 from srcli.imaging.photograph import probe
 from srcli.imaging.writing import check_writable
 
@@ -33,7 +33,7 @@ class Outlook:
     """What was found out and decided, as it is said while it is worked on."""
 
 
-def foresee(item: Item, scale: int, box: Box | None = None) -> Outlook:
+def foresee(item: Item, scale: int, box: Box = UNBOUNDED) -> Outlook:
     """Read an item's header: its output size, and what will be lost.
 
     Args:
@@ -46,7 +46,7 @@ def foresee(item: Item, scale: int, box: Box | None = None) -> Outlook:
     """
     header = probe(item.source)
     large = header.height * scale, header.width * scale
-    height, width = (box or Box()).fitted(*large)
+    height, width = box.fitted(*large)
     try:
         warnings = check_writable(
             item.format,

@@ -163,8 +163,8 @@ def _in_place(items: Sequence[Item]) -> tuple[str, ...]:
     count = sum(same_file(item.source, item.target) for item in items)
     if not count:
         return ()
-    who = "1 picture is" if count == 1 else f"{count} pictures are"
-    return (f"{who} replaced by an enlargement: run this once only, also if it is interrupted",)
+    note = "replaced by an enlargement: run this once only, also if it is interrupted"
+    return (f"{_pictures_are(count)} {note}",)
 
 
 def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
@@ -196,8 +196,14 @@ def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
 
 def _left_out(others: Sequence[Path]) -> str:
     suffixes = ", ".join(sorted({path.suffix.lower() for path in others}))
-    who = "1 picture is" if len(others) == 1 else f"{len(others)} pictures are"
-    return f"{who} left out, of formats that srx does not read ({suffixes}): convert them first"
+    return (
+        f"{_pictures_are(len(others))} left out, of formats that srx does not read ({suffixes}): "
+        "convert them first"
+    )
+
+
+def _pictures_are(count: int) -> str:
+    return "1 picture is" if count == 1 else f"{count} pictures are"
 
 
 def _is_result(picture: Path, folder: Path, output: Path, naming: Naming) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent
-from srcli.imaging.fitting import Box, shrink, shrink_mask
+from srcli.imaging.fitting import UNBOUNDED, Box, shrink, shrink_mask
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize
 from srcli.inference.edges import make_work
@@ -64,7 +64,7 @@ def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
     return prepared, warnings
 
 
-def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box | None = None) -> Photograph:
+def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box = UNBOUNDED) -> Photograph:
     """Put alpha, metadata and the file's own values back onto an enlarged picture.
 
     Args:
@@ -73,7 +73,7 @@ def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box | None = No
         scale: The factor.
         box: Make the picture smaller again, to fit.
     """
-    size = (box or Box()).fitted(*enlarged.shape[:2])
+    size = box.fitted(*enlarged.shape[:2])
     enlarged = shrink(enlarged, size)
     if prepared.value_range is not None:
         low, high = prepared.value_range

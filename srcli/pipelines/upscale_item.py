@@ -29,7 +29,7 @@ class Job:
     prepared: Prepared
     work: Work
     sink: ArraySink
-    box: Box | None
+    box: Box
     warnings: tuple[str, ...]
     started: float
 
@@ -37,10 +37,10 @@ class Job:
     def size(self) -> tuple[int, int]:
         """Of the output, (height, width)."""
         height, width = self.sink.pixels.shape[:2]
-        return self.box.fitted(height, width) if self.box else (height, width)
+        return self.box.fitted(height, width)
 
 
-def load(item: Item, scale: int, box: Box | None) -> tuple[Prepared, tuple[str, ...]]:
+def load(item: Item, scale: int, box: Box) -> tuple[Prepared, tuple[str, ...]]:
     """Read an input and make it ready for the network; returns it with warnings.
 
     Raises:

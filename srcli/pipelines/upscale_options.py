@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from srcli.errors import UsageError
-from srcli.imaging.fitting import Box
+from srcli.imaging.fitting import UNBOUNDED, Box
 from srcli.pipelines.engines import EngineOptions
 from srcli.pipelines.plan import Naming
 from srcli.pipelines.rasters.options import RasterOptions
@@ -23,7 +23,7 @@ class UpscaleOptions:
     workers: int = 2
     """Reading and writing threads."""
     quality: int | None = None
-    fit: Box | None = None
+    fit: Box = UNBOUNDED
     """Of photographs: make results smaller to fit."""
     naming: Naming = field(default_factory=Naming)
     raster: RasterOptions = field(default_factory=RasterOptions)
@@ -31,7 +31,7 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Refuse what photographs and rasters cannot have in common."""
-        if self.fit is not None and self.raster.asked_for:
+        if self.fit != UNBOUNDED and self.raster.asked_for:
             raise UsageError(
                 f"--fit is for photographs and {self.raster.asked_for[0]} for rasters; "
                 "enlarge them one after the other"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from srcli.errors import LargePictureError, PictureError
+from srcli.imaging.fitting import UNBOUNDED
 from srcli.imaging.headers import read_header
 from srcli.imaging.rasters.signs import raster_reason
 
@@ -34,7 +35,7 @@ def goes_by_rasters(item: Item, options: UpscaleOptions) -> bool:
             for what is read by windows.
     """
     reason = raster_reason(item.source)
-    if options.fit is None:
+    if options.fit == UNBOUNDED:
         return reason is not None or _by_windows(item, options)
     if reason is not None:
         raise PictureError(
