@@ -14,9 +14,9 @@ import statistics
 import time
 
 from srcli.inference.device import choose_device
-from srcli.pipelines.evaluation.options import EvalOptions
-from srcli.pipelines.evaluation.run import evaluate
-from srcli.pipelines.machine import describe_machine
+from srcli.metrics.machine import describe_machine
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 
 
 def main() -> None:

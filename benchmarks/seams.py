@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
-from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
-from srcli.pipelines.seams import seam_figure
+from srcli.pipelines.bench.seams import seam_figure
 
 Array = NDArray[np.uint8]
 AERIAL = ("town_roofs", "forest_road", "fields_lakes")

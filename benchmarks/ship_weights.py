@@ -26,11 +26,11 @@ from srcli.models.weights import (
     weights_dir,
     weights_path,
 )
-from srcli.pipelines.evaluation.options import EvalOptions
-from srcli.pipelines.evaluation.run import evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 
 if TYPE_CHECKING:
-    from srcli.pipelines.evaluation.scores import Evaluation
+    from srcli.evaluation.scores import Evaluation
 
 HARMLESS_DB = 0.005
 Y_ALONE = ", Y alone"

@@ -30,10 +30,10 @@ from torch.utils.data import DataLoader, Dataset
 from srcli.data.training_set import DataOptions, load_training_set
 from srcli.imaging.resize import downscale
 from srcli.losses import WeightedLoss
-from srcli.pipelines.machine import describe_machine
-from srcli.pipelines.numerics import choose_numerics
-from srcli.pipelines.training_data import make_sampler
-from srcli.pipelines.training_network import first_network, placed
+from srcli.metrics.machine import describe_machine
+from srcli.pipelines.train.data import make_sampler
+from srcli.pipelines.train.network import first_network, placed
+from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress
 from srcli.recipes.table import G_IDRN
 from srcli.training.keeper import Hooks

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from srcli.models.weights import load_model as load_model
-    from srcli.pipelines.upscale_array import upscale as upscale
+    from srcli.pipelines.upscale.array import upscale as upscale
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "upscale"]
 
 _EXPORTS = {
     "load_model": "srcli.models.weights",
-    "upscale": "srcli.pipelines.upscale_array",
+    "upscale": "srcli.pipelines.upscale.array",
 }
 
 

@@ -15,6 +15,8 @@ from srcli.cli.main import run
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 
+pytest_plugins = ["tests.fixtures.evaluations", "tests.fixtures.pages"]
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _two_threads():

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.evaluation.sets import find_set
 from srcli.imaging.resize import downscale
-from srcli.pipelines.evaluation.sets import find_set
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -80,7 +80,7 @@ def test_training_and_inference_import_without_rasterio():
         "import sys\n"
         "sys.modules['rasterio'] = None\n"
         "import srcli.training.loop, srcli.inference.engine, srcli.cli.main, srcli.cli.train\n"
-        "import srcli.cli.upscale, srcli.pipelines.train, srcli.pipelines.upscale\n"
+        "import srcli.cli.upscale, srcli.pipelines.train.run, srcli.pipelines.upscale.run\n"
         "print('fine')\n"
     )
     done = subprocess.run(

@@ -24,8 +24,8 @@ from srcli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from srcli.pipelines.ablation.options import AblateOptions
-    from srcli.pipelines.ablation.results import AblationResult
+    from srcli.pipelines.ablate.options import AblateOptions
+    from srcli.pipelines.ablate.results import AblationResult
 
 
 @click.group(epilog=EXAMPLES)
@@ -64,7 +64,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
     """
-    from srcli.pipelines.ablation.selection import select_checked
+    from srcli.pipelines.ablate.selection import select_checked
     from srcli.recipes.ablations import ABLATIONS
 
     check_targets({"--json": json_file})
@@ -153,8 +153,8 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     TOML file.
     """
     from srcli.cli.stopping import StopSignals
-    from srcli.pipelines.ablation.run import run_ablations
-    from srcli.pipelines.ablation.selection import select_checked
+    from srcli.pipelines.ablate.run import run_ablations
+    from srcli.pipelines.ablate.selection import select_checked
 
     targets = report_targets(given)
     ablations = select_checked(given["names"])
@@ -190,7 +190,7 @@ def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over eve
     NAMEs and FILEs choose among the ablations that were run, as in 'srx ablate run'; nothing is
     run now.
     """
-    from srcli.pipelines.ablation.selection import select_stored
+    from srcli.pipelines.ablate.selection import select_stored
 
     targets = report_targets(given)
     results = _results(given["store"], None)
@@ -204,7 +204,7 @@ def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over eve
 
 def _options(given: dict[str, Any]) -> AblateOptions:
     from srcli.cli.train import held_out_names
-    from srcli.pipelines.ablation.options import AblateOptions, default_store
+    from srcli.pipelines.ablate.options import AblateOptions, default_store
 
     if not given["no_train"] and not given["data"]:
         raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
@@ -228,8 +228,8 @@ def _options(given: dict[str, Any]) -> AblateOptions:
 
 
 def _results(store: Path | None, names: Collection[str] | None) -> list[AblationResult]:
-    from srcli.pipelines.ablation.options import default_store
-    from srcli.pipelines.ablation.store import load_results
+    from srcli.pipelines.ablate.options import default_store
+    from srcli.pipelines.ablate.store import load_results
 
     return load_results(store or default_store(), names, warn=Console().warn)
 

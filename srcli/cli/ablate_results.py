@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from srcli.pipelines.ablation.results import AblationResult
-    from srcli.pipelines.evaluation.tables import Table
+    from srcli.pipelines.ablate.results import AblationResult
+    from srcli.pipelines.evaluate.tables import Table
     from srcli.recipes.ablation import Ablation
 
 DIFFERENCES = ("to base dB", "printed to base", "verdict")
@@ -25,8 +25,8 @@ DIFFERENCES = ("to base dB", "printed to base", "verdict")
 
 def show_results(results: Sequence[AblationResult], *, to_stderr: bool = False) -> None:
     """Print the tables of every result, how they came about, and what failed."""
-    from srcli.pipelines.ablation import tables
-    from srcli.pipelines.ablation.notes import conditions, notes
+    from srcli.pipelines.ablate import tables
+    from srcli.pipelines.ablate.notes import conditions, notes
 
     out = make_console(to_stderr=to_stderr)
     for result, name in zip(results, tables.titles(results), strict=True):
@@ -59,11 +59,11 @@ def write_results(results: Sequence[AblationResult], targets: Mapping[str, str |
         text = json.dumps([plain_result(each) for each in results], indent=2, allow_nan=False)
         write_json(target, text)
     if target := targets["--markdown"]:
-        from srcli.pipelines.ablation.markdown import write_markdown
+        from srcli.pipelines.ablate.markdown import write_markdown
 
         write_text(target, write_markdown(results))
     if target := targets["--html"]:
-        from srcli.pipelines.ablation.html.page import write_html
+        from srcli.pipelines.ablate.page import write_html
 
         write_text(target, write_html(results))
 
@@ -91,8 +91,8 @@ def plain_result(result: AblationResult) -> dict[str, Any]:
 
     Values that are not finite become None.
     """
-    from srcli.pipelines.ablation.statistics import difference
-    from srcli.pipelines.ablation.tables import printed_difference, sets_of, verdict_of
+    from srcli.pipelines.ablate.statistics import difference
+    from srcli.pipelines.ablate.tables import printed_difference, sets_of, verdict_of
 
     comparisons = []
     for dataset in sets_of(result):

@@ -21,8 +21,8 @@ from srcli.cli.text_files import write_json, write_text
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:
-    from srcli.pipelines.bench import BenchOptions
-    from srcli.pipelines.bench_results import Bench
+    from srcli.pipelines.bench.results import Bench
+    from srcli.pipelines.bench.run import BenchOptions
 
 EXAMPLES = """
 \b
@@ -123,7 +123,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
     from srcli.cli.console import Console
-    from srcli.pipelines.bench import bench
+    from srcli.pipelines.bench.run import bench
 
     targets = table_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
@@ -135,8 +135,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
 
 def _settings(options: dict[str, Any]) -> BenchOptions:
-    from srcli.pipelines.bench import BenchOptions
-    from srcli.pipelines.engines import EngineOptions
+    from srcli.inference.engines import EngineOptions
+    from srcli.pipelines.bench.run import BenchOptions
 
     return BenchOptions(
         scales=tuple(int(scale) for scale in options["scales"]),
@@ -156,7 +156,7 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
 def _write(result: Bench, targets: dict[str, str | None]) -> None:
     import json
 
-    from srcli.pipelines.bench_tables import csv_text, markdown
+    from srcli.pipelines.bench.tables import csv_text, markdown
 
     if target := targets["--json"]:
         write_json(target, json.dumps(result.as_json(), indent=2, allow_nan=False))
@@ -167,7 +167,7 @@ def _write(result: Bench, targets: dict[str, str | None]) -> None:
 
 
 def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:
-    from srcli.pipelines.bench_tables import notes, round_lines, tables
+    from srcli.pipelines.bench.tables import notes, round_lines, tables
 
     out = make_console(to_stderr=to_stderr)
     for each in tables(result):

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from srcli.pipelines.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluation.tables import Row, Table
+    from srcli.evaluation.scores import Evaluation
+    from srcli.pipelines.evaluate.tables import Row, Table
 
 
 def show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
     """Print the tables; with ``verbose`` one line for every picture as well."""
-    from srcli.pipelines.evaluation import tables
+    from srcli.pipelines.evaluate import tables
 
     console = make_console(to_stderr=to_stderr)
     for scale in result.scales:
@@ -79,8 +79,8 @@ def _sources(rows: Sequence[Row]) -> str:
 
 def _differences(result: Evaluation, scale: int) -> Table:
     """Return a line a metric: intervals of all metrics side by side would not fit."""
-    from srcli.pipelines.evaluation.scores import METRICS
-    from srcli.pipelines.evaluation.tables import NOTHING, Row, Table, interval, number
+    from srcli.evaluation.scores import METRICS
+    from srcli.pipelines.evaluate.tables import NOTHING, Row, Table, interval, number
 
     rows = [
         Row(

@@ -21,9 +21,9 @@ from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from srcli.cli.console import Console
-    from srcli.pipelines.evaluation.options import EvalOptions
-    from srcli.pipelines.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluation.watching import Watcher
+    from srcli.evaluation.scores import Evaluation
+    from srcli.pipelines.evaluate.crops import Watcher
+    from srcli.pipelines.evaluate.options import EvalOptions
 
 EXAMPLES = """
 \b
@@ -124,8 +124,8 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
-    from srcli.pipelines.evaluation.run import evaluate
-    from srcli.pipelines.evaluation.watching import CropCollector, PictureSaver
+    from srcli.pipelines.evaluate.crops import CropCollector, PictureSaver
+    from srcli.pipelines.evaluate.run import evaluate
 
     targets = table_targets(given, **{"--html": given["html"]})
     crops = CropCollector()
@@ -150,7 +150,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
     _write(result, targets)
     if targets["--html"]:
-        from srcli.pipelines.evaluation.html.page import html_page
+        from srcli.pipelines.evaluate.page import html_page
 
         write_text(str(targets["--html"]), html_page(result, crops.comparisons))
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
@@ -171,8 +171,8 @@ def _models(given: dict[str, Any]) -> list[str]:
 
 def _options(given: dict[str, Any]) -> EvalOptions:
     from srcli.data.pairs import cache_folder
-    from srcli.pipelines.engines import EngineOptions
-    from srcli.pipelines.evaluation.options import EvalOptions
+    from srcli.inference.engines import EngineOptions
+    from srcli.pipelines.evaluate.options import EvalOptions
 
     return EvalOptions(
         protocol=given["protocol"],
@@ -210,8 +210,8 @@ def _report(console: Console, result: Evaluation) -> None:
 def _write(result: Evaluation, targets: dict[str, str | None]) -> None:
     import json
 
-    from srcli.pipelines.evaluation.markdown import markdown
-    from srcli.pipelines.evaluation.spreadsheet import csv_text
+    from srcli.report.csv import csv_text
+    from srcli.report.markdown import markdown
 
     if target := targets["--json"]:
         write_json(target, json.dumps(result.as_json(), indent=2, allow_nan=False))

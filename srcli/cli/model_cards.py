@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from srcli.pipelines.catalogue import Card, CatalogueEntry
+    from srcli.pipelines.models.catalogue import Card, CatalogueEntry
 
 NOTHING = "–"
 """Stands where there is no figure."""
@@ -117,7 +117,7 @@ def _costs(cards: Sequence[Card]) -> Iterable[tuple[str, list[str]]]:
 
 
 def _measured(entry: CatalogueEntry) -> Iterable[tuple[str, list[str]]]:
-    from srcli.pipelines.evaluation.scores import METRICS
+    from srcli.evaluation.scores import METRICS
 
     cards = entry.cards
     keys = [(name, key) for card in cards for name, row in card.measured.items() for key in row]

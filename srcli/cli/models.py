@@ -12,7 +12,7 @@ from srcli.cli.text_files import is_replaceable, write_json
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from srcli.pipelines.catalogue import CatalogueEntry
+    from srcli.pipelines.models.catalogue import CatalogueEntry
 
 EXAMPLES = """
 \b
@@ -40,7 +40,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
     """
     import json
 
-    from srcli.pipelines.catalogue import catalogue
+    from srcli.pipelines.models.catalogue import catalogue
 
     if picture and name is None:
         raise UsageError("--picture: name the model, as in 'srx models g-idrn --picture card.png'")
@@ -67,8 +67,8 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
 def _write_picture(target: str, name: str, entry: CatalogueEntry, *, to_stderr: bool) -> None:
     from srcli.imaging.photograph import Metadata, Photograph
     from srcli.imaging.writing import write_photograph
-    from srcli.pipelines.card_picture import make_card_picture
-    from srcli.pipelines.engines import EngineOptions
+    from srcli.inference.engines import EngineOptions
+    from srcli.pipelines.models.card_picture import make_card_picture
 
     if not entry.scales:
         raise UsageError(f"--picture: there are no weights of {name} yet")

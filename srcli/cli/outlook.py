@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from srcli.pipelines.upscale_options import UpscaleOptions
+    from srcli.pipelines.upscale.options import UpscaleOptions
 
 
 def tell_outlook(inputs: Sequence[Path], output: Path, settings: UpscaleOptions) -> int:
     """Print what ``upscale_files`` would do, and return the exit code."""
     from srcli.errors import ExitCode
-    from srcli.pipelines.outlook import foresee_files
-    from srcli.pipelines.plan import is_there
+    from srcli.pipelines.upscale.outlook import foresee_files
+    from srcli.pipelines.upscale.plan import is_there
 
     forecast = foresee_files(inputs, output, settings)
     problems = 0

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from srcli.pipelines.rasters.options import RasterOptions
+    from srcli.pipelines.upscale.rasters.options import RasterOptions
 
     Command = Callable[..., Any]
 
@@ -200,7 +200,7 @@ _OPTIONS = (
 def raster_settings(given: dict[str, Any]) -> RasterOptions:
     """What ``raster_options`` were given."""
     from srcli.errors import UsageError
-    from srcli.pipelines.rasters.options import RasterOptions
+    from srcli.pipelines.upscale.rasters.options import RasterOptions
 
     if given["srcwin"] and given["bounds"]:
         raise UsageError("--srcwin and --bounds both name a part; give one of them")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from srcli.inference.device import Precision
-    from srcli.pipelines.training_options import TrainOptions, TrainResult
+    from srcli.pipelines.train.options import TrainOptions, TrainResult
 
 
 @click.command(
@@ -159,7 +159,7 @@ def command(
     if missing:
         raise UsageError(f"srx train needs {', '.join(missing)}; see srx train --help")
 
-    from srcli.pipelines.training_options import TrainOptions
+    from srcli.pipelines.train.options import TrainOptions
 
     named, listed = held_out_names(hold_out)
     options = TrainOptions(
@@ -194,7 +194,7 @@ def recipe_text(recipe: str, changes: Iterable[str]) -> str:
 
 
 def _dry_run(options: TrainOptions, console: Console) -> int:
-    from srcli.pipelines.dry_run import dry_run
+    from srcli.pipelines.train.estimate import dry_run
 
     for line in dry_run(options, console).lines():
         click.echo(line)
@@ -202,7 +202,7 @@ def _dry_run(options: TrainOptions, console: Console) -> int:
 
 
 def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
-    from srcli.pipelines.train import train
+    from srcli.pipelines.train.run import train
     from srcli.training.parallel import find_place
 
     follows = find_place().rank > 0  # of several processes the first alone talks

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from srcli.cli.console import Console
-    from srcli.pipelines.report import FileReport, Summary
-    from srcli.pipelines.upscale_maps import MapsPlan
-    from srcli.pipelines.upscale_options import UpscaleOptions
+    from srcli.pipelines.upscale.maps import MapsPlan
+    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.report import FileReport, Summary
 
 EXAMPLES = """
 \b
@@ -129,7 +129,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     from srcli.cli.console import Console
     from srcli.cli.outlook import tell_outlook
     from srcli.cli.report import report_lines
-    from srcli.pipelines.upscale import upscale_files
+    from srcli.pipelines.upscale.run import upscale_files
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     settings = _settings(options)
@@ -181,9 +181,9 @@ def split_paths(
 
 def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.imaging.fitting import UNBOUNDED
-    from srcli.pipelines.engines import EngineOptions
-    from srcli.pipelines.plan import Naming
-    from srcli.pipelines.upscale_options import UpscaleOptions
+    from srcli.inference.engines import EngineOptions
+    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.plan import Naming
 
     return UpscaleOptions(
         model=options["model"],
@@ -215,7 +215,7 @@ def _plan_maps(
 ) -> MapsPlan | None:
     if folder is None:
         return None
-    from srcli.pipelines.upscale_maps import plan_maps
+    from srcli.pipelines.upscale.maps import plan_maps
 
     return plan_maps(inputs, output, folder, settings)
 
@@ -223,14 +223,14 @@ def _plan_maps(
 def _save_maps(
     maps: MapsPlan, pictures: Summary, console: Console, tell: Callable[[FileReport], None]
 ) -> Summary:
-    from srcli.pipelines.upscale_maps import save_maps
+    from srcli.pipelines.upscale.maps import save_maps
 
     failed = {file.source for file in pictures.files if file.state == "failed"}
     return save_maps(maps, without=failed, progress=console, on_file=tell)
 
 
 def _exit_code(summaries: Iterable[Summary]) -> int:
-    from srcli.pipelines.report import Summary
+    from srcli.pipelines.upscale.report import Summary
 
     return int(Summary(files=[file for each in summaries for file in each.files]).exit_code)
 

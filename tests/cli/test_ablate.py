@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.pipelines.ablation import run as runs
+from srcli.pipelines.ablate import run as runs
 from srcli.recipes.ablations import ABLATIONS
 
 MINE = """

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from srcli.models.weights import weights_path
-from srcli.pipelines import bench_seams
+from srcli.pipelines.bench import bench_seams
 
 QUICK = ("-m", "bicubic", "--size", "32x24", "--rounds", 2)
 

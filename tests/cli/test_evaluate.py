@@ -86,7 +86,7 @@ def test_rgb_is_below_luma(srx, srx_data):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_shipped_flagship_is_what_its_card_says(srx, srx_data, scale):
-    from srcli.pipelines.catalogue import catalogue
+    from srcli.pipelines.models.catalogue import catalogue
 
     (entry,) = catalogue("g-idrn")
     (card,) = [c for c in entry.cards if c.scale == scale]
@@ -370,7 +370,7 @@ def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
 
 
 def test_adding_a_model_runs_that_model_only(srx, pictures, monkeypatch):
-    from srcli.pipelines.evaluation import contestants
+    from srcli.evaluation import candidates as contestants
 
     ran = []
     real = contestants.NetworkContestant.enlarge

@@ -11,10 +11,10 @@ import tomllib
 import pytest
 from PIL import Image
 
+from srcli.evaluation import sets
 from srcli.models import MODELS, build_network
 from srcli.models.weights import WeightsInfo, save_weights, shipped_scales, weights_path
-from srcli.pipelines import catalogue
-from srcli.pipelines.evaluation import sets
+from srcli.pipelines.models import catalogue
 from srcli.recipes.table import RECIPES
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}

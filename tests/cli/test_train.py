@@ -17,8 +17,8 @@ from PIL import Image
 
 from srcli.cli.train import held_out_names, summary
 from srcli.errors import LeaderError, UsageError
-from srcli.pipelines import training_data
-from srcli.pipelines.training_options import TrainResult
+from srcli.pipelines.train import data as training_data
+from srcli.pipelines.train.options import TrainResult
 from srcli.recipes.files import read_recipe
 from srcli.recipes.table import RECIPES
 
@@ -246,7 +246,7 @@ def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, 
         assert progress.quiet
         raise LeaderError("told by the first")
 
-    monkeypatch.setattr("srcli.pipelines.train.train", failing)
+    monkeypatch.setattr("srcli.pipelines.train.run.train", failing)
     for name, value in {
         "RANK": "1",
         "WORLD_SIZE": "2",

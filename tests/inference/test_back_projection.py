@@ -13,8 +13,8 @@ from torch import nn
 from srcli.imaging.resize import resize
 from srcli.inference.back_projection import back_projected
 from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import make_grid
-from srcli.pipelines.engines import enlarge_array
 
 CPU = torch.device("cpu")
 

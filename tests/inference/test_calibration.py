@@ -20,12 +20,12 @@ from srcli.inference.calibration import (
     sample,
 )
 from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import EngineOptions, EnginePool, enlarge_array
 from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import make_grid
 from srcli.layers.attention import contrast
 from srcli.layers.statistics import MARGIN, given_moments
-from srcli.pipelines.engines import EngineOptions, EnginePool, enlarge_array
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.values import Values
 

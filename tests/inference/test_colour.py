@@ -11,9 +11,9 @@ from srcli.imaging.colour import luma, rgb_to_ycbcr, ycbcr_to_rgb
 from srcli.imaging.resize import resize
 from srcli.inference.colour import OnGivenLuma, OnLuma, on_given_luma, on_rgb
 from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import make_grid
 from srcli.models import build_network
-from srcli.pipelines.engines import enlarge_array
 
 CPU = torch.device("cpu")
 

@@ -13,10 +13,10 @@ from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import Tiling, make_grid
 from srcli.layers.placement import given_placement, stretch_part
-from srcli.pipelines.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
 from srcli.ports.values import Values
 
 CPU = torch.device("cpu")

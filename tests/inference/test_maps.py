@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import run_one
 from srcli.inference.maps import MapsEngine, MapsNetwork, count_maps
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import Work
@@ -15,7 +16,6 @@ from srcli.inference.tiling import make_grid
 from srcli.layers.colour import luma
 from srcli.models import build_network
 from srcli.models.attentive_gan import AttentiveGenerator
-from srcli.pipelines.engines import run_one
 
 CPU = torch.device("cpu")
 

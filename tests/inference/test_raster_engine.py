@@ -13,6 +13,7 @@ from srcli.imaging.resize import resize
 from srcli.inference import raster_engine as module
 from srcli.inference.edges import make_work, padded_grid, row_to_start
 from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError, run_stream
@@ -20,7 +21,6 @@ from srcli.inference.tiling import Tiling
 from srcli.layers.resize import bicubic_resize
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
-from srcli.pipelines.engines import choose_tiling, enlarge_array
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.values import Values
 

@@ -17,7 +17,7 @@ from srcli.errors import RecipeError
 from srcli.imaging.resize import resize
 from srcli.models import build_network
 from srcli.models.forms import TwoForms
-from srcli.pipelines.training_network import first_network
+from srcli.pipelines.train.network import first_network
 from srcli.recipes.ablations import (
     ABLATIONS,
     check_ablation,

@@ -1,0 +1,1 @@
+"""What several commands measure by: sets of pictures, pairs, candidates, scores, statistics."""

@@ -1,0 +1,78 @@
+"""What a model costs at one size: parameters, work, and the memory of one forward pass."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+
+from srcli.evaluation.scores import ModelCost
+from srcli.metrics.efficiency import CHALLENGE_SIZE, HD_SIZE, count_macs, count_parameters
+from srcli.metrics.memory import memory_of, peak_memory
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CPU = torch.device("cpu")
+
+
+def model_cost(
+    network: nn.Module,
+    *,
+    model: str,
+    scale: int,
+    size: tuple[int, int] = CHALLENGE_SIZE,
+    device: torch.device = CPU,
+) -> ModelCost:
+    """Count a network's parameters and work, and measure the memory of one forward pass.
+
+    The memory is that of a whole picture in fp32 and PyTorch's default layout, without gradients,
+    beside weights and input. The network itself is left as it is.
+
+    Args:
+        network: From ``load_model``; a network on Y (``colour``) gets one channel.
+        model: The label of the result.
+        scale: The factor.
+        size: LR (height, width); counted and measured at the next size that the network takes.
+        device: Where memory is measured.
+
+    Returns:
+        The cost; its memory is None where the device keeps no account, or has too little.
+    """
+    work = count_macs(network, *fitting_size(network, size))
+    hd = count_macs(network, *fitting_size(network, (HD_SIZE[0] // scale, HD_SIZE[1] // scale)))
+    return ModelCost(
+        scale=scale,
+        model=model,
+        size=size,
+        parameters=count_parameters(network),
+        conv_macs=work.conv_macs,
+        challenge_flops=work.conv_macs + work.activations,
+        hd_conv_macs=hd.conv_macs,
+        peak_memory=forward_memory(network, size, device),
+        memory_of=memory_of(device),
+    )
+
+
+def forward_memory(network: nn.Module, size: tuple[int, int], device: torch.device) -> int | None:
+    """Bytes that one forward pass allocates at most; see :func:`model_cost`."""
+    twin = copy.deepcopy(network).float().eval()
+    twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
+    lr_image = torch.zeros(1, channels, *fitting_size(network, size), device=device)
+    try:
+        with torch.inference_mode():
+            peak = peak_memory(lambda: twin(lr_image), device)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        return None
+    return None if peak is None else peak.bytes
+
+
+def fitting_size(network: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the size that an engine pads ``size`` to for this network."""
+    multiple = int(getattr(network, "multiple_of", 1))
+    least = int(getattr(network, "minimum", 1))
+    height, width = (-(-max(length, least) // multiple) * multiple for length in size)
+    return height, width

@@ -1,0 +1,212 @@
+"""What an evaluation found: scores of pictures, their means, costs, failures. Plain values only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from srcli.evaluation.statistics import Difference
+from srcli.metrics.protocol import Protocol
+from srcli.recipes.published import PublishedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One measure of fidelity; more is better for all of them."""
+
+    name: str
+    heading: str
+    digits: int
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "psnr": Metric(
+        name="psnr", heading="PSNR dB", digits=3, meaning="peak signal-to-noise ratio, peak 255"
+    ),
+    "ssim": Metric(
+        name="ssim", heading="SSIM", digits=4, meaning="structural similarity (Wang et al. 2004)"
+    ),
+    "ifc": Metric(
+        name="ifc",
+        heading="IFC",
+        digits=3,
+        meaning="information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)",
+    ),
+    "consistency": Metric(
+        name="consistency",
+        heading="cons. dB",
+        digits=2,
+        meaning="PSNR between the LR picture and the SR picture made small again",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureScore:
+    """One picture under one model."""
+
+    scale: int
+    dataset: str
+    picture: str
+    model: str
+    values: dict[str, float]
+    """A value for every metric that was asked for; ``inf`` for equal pictures."""
+    seconds: float | None
+    """Time of the network alone; None for pictures that another program made."""
+    stored: bool = False
+    """Measured by a former run, its time too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanScore:
+    """One model over the pictures of a set."""
+
+    scale: int
+    dataset: str
+    model: str
+    pictures: int
+    """Pictures that were measured."""
+    of: int
+    """Pictures that the set holds."""
+    values: dict[str, float]
+    medians: dict[str, float]
+    seconds: float | None
+    """Median time of the network alone, a picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A picture that could not be measured."""
+
+    scale: int
+    dataset: str
+    picture: str
+    model: str | None
+    """None where it failed for every model."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCost:
+    """What a model costs at a stated LR size."""
+
+    scale: int
+    model: str
+    size: tuple[int, int]
+    """LR (height, width) of ``conv_macs``, ``challenge_flops`` and ``peak_memory``."""
+    parameters: int
+    conv_macs: int
+    challenge_flops: int
+    hd_conv_macs: int
+    """For an SR of 1280x720."""
+    peak_memory: int | None
+    """Bytes that PyTorch held at most in one forward pass; None where it was not measured."""
+    memory_of: str
+    """``host`` or ``device``."""
+
+
+@dataclass(kw_only=True)
+class Evaluation:
+    """All scores of a run, with the protocol that they were measured by."""
+
+    scales: tuple[int, ...]
+    models: tuple[str, ...]
+    """Labels; the first is what the others are compared with."""
+    protocol: Protocol
+    metrics: tuple[str, ...]
+    chain: str
+    """Everything that decides the numbers, in words."""
+    sizes: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Pictures that each (scale, set) holds, in the order of measuring."""
+    scores: list[PictureScore] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    costs: list[ModelCost] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+    published: list[PublishedRow] = field(default_factory=list)
+
+    def of(self, scale: int, dataset: str, model: str | None = None) -> list[PictureScore]:
+        """Scores of one set at one scale."""
+        return [
+            s
+            for s in self.scores
+            if (s.scale, s.dataset) == (scale, dataset) and model in (None, s.model)
+        ]
+
+    def means(self, scale: int | None = None, dataset: str | None = None) -> list[MeanScore]:
+        """Means by scale, set and model, in the order of measuring."""
+        found = []
+        for (each_scale, each_set), size in self.sizes.items():
+            if scale not in (None, each_scale) or dataset not in (None, each_set):
+                continue
+            for model in self.models:
+                group = self.of(each_scale, each_set, model)
+                if group:
+                    found.append(_mean(group, size))
+        return found
+
+    def best(self, scale: int, dataset: str) -> dict[str, set[str]]:
+        """For every metric the models whose mean prints as the best of a set.
+
+        Only means over all pictures of the set compete; nothing is best among fewer than two.
+        """
+        rows = [m for m in self.means(scale, dataset) if m.pictures == m.of]
+        if len(rows) < 2:
+            return {name: set() for name in self.metrics}
+        found = {}
+        for name in self.metrics:
+            printed = {m.model: round(m.values[name], METRICS[name].digits) for m in rows}
+            top = max(printed.values())
+            found[name] = {model for model, value in printed.items() if value == top}
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values; infinities and what is not there become None."""
+        return {
+            "scales": list(self.scales),
+            "models": list(self.models),
+            "protocol": asdict(self.protocol),
+            "chain": self.chain,
+            "metrics": {name: METRICS[name].meaning for name in self.metrics},
+            "means": [_flat(asdict(mean)) for mean in self.means()],
+            "differences": [_finite(asdict(each)) for each in self.differences],
+            "costs": [asdict(cost) for cost in self.costs],
+            "published": [_finite(asdict(row)) for row in self.published],
+            "pictures": [_flat(asdict(score)) for score in self.scores],
+            "failures": [asdict(failure) for failure in self.failures],
+        }
+
+
+def _mean(group: Sequence[PictureScore], size: int) -> MeanScore:
+    first = group[0]
+    seconds = [s.seconds for s in group if s.seconds is not None]
+    columns = {name: [s.values[name] for s in group] for name in first.values}
+    return MeanScore(
+        scale=first.scale,
+        dataset=first.dataset,
+        model=first.model,
+        pictures=len(group),
+        of=size,
+        values={name: fmean(column) for name, column in columns.items()},
+        medians={name: median(column) for name, column in columns.items()},
+        seconds=median(seconds) if seconds else None,
+    )
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    values = row.pop("values")
+    flat: dict[str, Any] = _finite({**row, **values})
+    return flat
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

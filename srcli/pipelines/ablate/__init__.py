@@ -1,0 +1,1 @@
+"""The command ablate: variants of a recipe trained alike and compared."""

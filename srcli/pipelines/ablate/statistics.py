@@ -1,0 +1,194 @@
+"""Differences of variants to their base over seeds and pictures, and what they say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from srcli.pipelines.ablate.results import AblationResult, SetScores
+
+MOST_FREEDOM = 10_000.0
+"""Beyond so many degrees of freedom Student's t is normal."""
+
+
+class Verdict(StrEnum):
+    """What the interval of a difference says of what a paper printed."""
+
+    BASE = "base"
+    CONFIRMED = "confirmed"
+    """It leaves out zero, on the side that the paper printed."""
+    REFUTED = "refuted"
+    """It leaves out zero, on the other side."""
+    UNDECIDED = "undecided at this budget"
+    """It holds zero."""
+    ONE_SEED = "undecided: one seed"
+    """It is over pictures alone: with another seed it may well lie on the other side of zero."""
+    BETTER = "better"
+    """It leaves out zero, and no difference was printed."""
+    WORSE = "worse"
+    FAILED = "failed"
+    UNKNOWN = "–"
+    """It has not been measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """The mean of a set over the trainings of one variant."""
+
+    mean: float
+    """Over seeds, of the mean over pictures."""
+    deviation: float
+    """Standard deviation over seeds; NaN with one."""
+    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """A variant minus the base, over the seeds and pictures that both have."""
+
+    mean: float
+    low: float
+    """Lower end of the 95 % interval of the mean; NaN where there is none."""
+    high: float
+    seeds: int
+    pictures: int
+
+
+def spread(scores: Mapping[int, SetScores], metric: str) -> Spread | None:
+    """Return mean and deviation over seeds; None without any."""
+    means = [each.mean(metric) for each in scores.values()]
+    if not means:
+        return None
+    deviation = stdev(means) if len(means) > 1 else math.nan
+    return Spread(mean=fmean(means), deviation=deviation, seeds=len(means))
+
+
+def difference(
+    result: AblationResult, name: str, dataset: str, metric: str = "psnr"
+) -> PairedDifference | None:
+    """Compare a variant with the base on a set.
+
+    Args:
+        result: With both.
+        name: The variant.
+        dataset: The set.
+        metric: ``psnr`` or ``ssim``.
+
+    Returns:
+        The difference; None where they share no training and picture.
+    """
+    base, other = result.base.measured(dataset), result.of(name).measured(dataset)
+    seeds = [seed for seed in base if seed in other]
+    if not seeds:
+        return None
+    pictures = _common(base, other, seeds, metric)
+    if not pictures:
+        return None
+    values = np.array(
+        [
+            [other[seed].pictures[p][metric] - base[seed].pictures[p][metric] for p in pictures]
+            for seed in seeds
+        ]
+    )
+    low, high = crossed_interval(values)
+    return PairedDifference(
+        mean=float(values.mean()), low=low, high=high, seeds=len(seeds), pictures=len(pictures)
+    )
+
+
+def _common(
+    base: Mapping[int, SetScores], other: Mapping[int, SetScores], seeds: list[int], metric: str
+) -> list[str]:
+    """Pictures that every one of the trainings was measured on, with finite values."""
+    tables = [each[seed].pictures for seed in seeds for each in (base, other)]
+    return [
+        picture
+        for picture in tables[0]
+        if all(picture in t and math.isfinite(t[picture][metric]) for t in tables)
+    ]
+
+
+def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of the mean of differences that seeds and pictures both decide.
+
+    The mean of another training differs, and so does that of another picture; the differences of
+    one training, or of one picture, belong together. Their variances are taken apart as in a
+    two-way table of random effects, and the interval is Student's with the degrees of freedom of
+    Satterthwaite (1946); a percentile bootstrap over three seeds or five pictures is too short.
+    With one seed it is the paired t interval over pictures, and says nothing of other trainings.
+
+    Args:
+        differences: (seeds, pictures), finite.
+
+    Returns:
+        Lower and upper end; NaN with one seed and one picture.
+    """
+    seeds, pictures = differences.shape
+    if seeds * pictures < 2:
+        return math.nan, math.nan
+    mean = float(differences.mean())
+    if min(seeds, pictures) == 1:
+        square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
+    else:
+        square, freedom = _mean_square(differences)
+    half = student(freedom) * math.sqrt(square / (seeds * pictures))
+    return mean - half, mean + half
+
+
+def _mean_square(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean square that the variance of the mean goes by, and its degrees of freedom."""
+    seeds, pictures = differences.shape
+    mean = differences.mean()
+    by_seed = differences.mean(axis=1, keepdims=True) - mean
+    by_picture = differences.mean(axis=0, keepdims=True) - mean
+    rest = differences - mean - by_seed - by_picture
+    squares = [
+        (pictures * float((by_seed**2).sum()), seeds - 1),
+        (seeds * float((by_picture**2).sum()), pictures - 1),
+        (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
+    ]
+    of_seeds, of_pictures, left = (total / freedom for total, freedom in squares)
+    # Never below either effect alone: chance can make the rest larger than both.
+    whole = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
+    spread_of = sum((total / freedom) ** 2 / freedom for total, freedom in squares)
+    return whole, whole**2 / spread_of if spread_of > 0 else MOST_FREEDOM
+
+
+def student(freedom: float) -> float:
+    """Return the 97.5 % quantile of Student's t.
+
+    Args:
+        freedom: Degrees of freedom, not necessarily whole; taken as at least 1.
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(min(max(freedom, 1.0), MOST_FREEDOM), 0.975))
+
+
+def verdict(found: PairedDifference | None, printed: float | None) -> Verdict:
+    """Say what a difference tells.
+
+    Args:
+        found: With its interval.
+        printed: The paper's difference; None where it printed none. 0 has no sign to confirm.
+    """
+    if found is None:
+        return Verdict.UNKNOWN
+    if found.seeds == 1:
+        return Verdict.ONE_SEED
+    if not (found.low > 0 or found.high < 0):
+        return Verdict.UNDECIDED
+    above = found.low > 0
+    if not printed:
+        return Verdict.BETTER if above else Verdict.WORSE
+    return Verdict.CONFIRMED if above == (printed > 0) else Verdict.REFUTED

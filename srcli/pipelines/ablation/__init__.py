@@ -1,1 +1,0 @@
-"""Running ablations: every variant trained alike, measured alike, and compared with its base."""

@@ -1,1 +1,0 @@
-"""The report page of ablations: one HTML file that needs nothing else."""

@@ -1,0 +1,1 @@
+"""The command bench: speed, memory and size of models."""

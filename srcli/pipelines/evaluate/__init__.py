@@ -1,0 +1,1 @@
+"""The command eval: models measured on sets of pictures."""

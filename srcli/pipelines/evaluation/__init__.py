@@ -1,1 +1,0 @@
-"""``srx eval``: sets of pictures in, scores under a named protocol out."""

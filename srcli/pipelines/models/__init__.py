@@ -1,0 +1,1 @@
+"""The command models: the models that can be used here."""

@@ -1,0 +1,228 @@
+"""The models at hand, with their cards: their costs, their training, what was measured."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from srcli.errors import ModelError
+from srcli.inference.engines import choose_tiling
+from srcli.inference.tiling import Tiling
+from srcli.metrics.efficiency import (
+    CHALLENGE_SIZE,
+    Counts,
+    Efficiency,
+    count_macs,
+    count_parameters,
+    measure_efficiency,
+)
+from srcli.models import MODELS, NetworkEntry, build_network, find_entry
+from srcli.models.forms import TwoForms
+from srcli.models.recognising import recognise
+from srcli.models.weights import WeightsInfo, load_state, read_weights, weights_path
+from srcli.recipes.table import RECIPES
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Card:
+    """One model at one scale; figures are counted when they are asked for."""
+
+    scale: int
+    network: nn.Module
+    """As it runs: in its deployed form where it has two; the values of its weights mean nothing."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of its constructor that differ from the defaults."""
+    file: Path | None = None
+    """Its weights; None where there are none, or none are needed."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What the weights file says of itself, such as recipe and iterations."""
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """The card file; empty where there is none."""
+
+    @cached_property
+    def parameters(self) -> int:
+        """Learnable numbers, biases included."""
+        return count_parameters(self.network)
+
+    @cached_property
+    def work(self) -> Counts:
+        """Work at an LR input of 256x256."""
+        return count_macs(self.network, *CHALLENGE_SIZE)
+
+    @cached_property
+    def efficiency(self) -> Efficiency:
+        """All counts; takes twice as long as ``work``."""
+        return measure_efficiency(self.network)
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """Of the weights file as it is, in hex."""
+        return None if self.file is None else hashlib.sha256(self.file.read_bytes()).hexdigest()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the card file tells of other weights than these."""
+        return bool(self.content) and self.content["sha256"] != self.sha256
+
+    @property
+    def measured(self) -> dict[str, dict[str, float]]:
+        """Figures of these weights by set, such as ``{"Set5": {"psnr": 31.64, "ssim": 0.887}}``."""
+        found = {} if self.stale else self.content.get("measured", {})
+        return dict(found.get("sets", {}))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return {
+            **self.content,
+            "scale": self.scale,
+            "file": None if self.file is None else str(self.file),
+            "sha256": self.sha256,
+            "stale": self.stale,
+            "options": dict(self.options),
+            "notes": dict(self.notes),
+            "efficiency": asdict(self.efficiency),
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CatalogueEntry:
+    """One model of the table, or a weights file of one."""
+
+    name: str
+    """Of the table."""
+    cards: tuple[Card, ...]
+    """One for every scale, with weights or without."""
+    tiling: Tiling
+    """How pictures are cut for it, unless the user says otherwise."""
+    file: Path | None = None
+    """Set where it is no model of the table, but a weights file of one."""
+
+    @property
+    def entry(self) -> NetworkEntry:
+        """Its line of the table."""
+        return MODELS[self.name]
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Those that can be used as installed."""
+        return tuple(c.scale for c in self.cards if c.file is not None or not self.entry.trained)
+
+    @property
+    def untrained(self) -> tuple[int, ...]:
+        """Scales without weights that need some."""
+        return tuple(card.scale for card in self.cards if card.scale not in self.scales)
+
+    @property
+    def channel(self) -> str:
+        """``RGB``, or ``Y`` for a network that sees the luma only."""
+        return str(getattr(self.cards[0].network, "colour", "rgb")).upper()
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """Names of the recipes that train it."""
+        own = self.entry.target
+        return tuple(n for n, recipe in RECIPES.items() if find_entry(recipe.model).target == own)
+
+    @property
+    def constructor(self) -> tuple[str, dict[str, Any]]:
+        """Name of the network's class, and its options: the defaults, or those of the file."""
+        kind = type(self.cards[0].network)
+        given = inspect.signature(kind).parameters.values()
+        own = self.cards[0].options if self.file else {}
+        options = {p.name: p.default for p in given if p.name != "scale"} | dict(own)
+        return kind.__name__, options
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        kind, options = self.constructor
+        return {
+            "name": self.name,
+            "summary": self.entry.summary,
+            "source": self.entry.source,
+            "channel": self.channel,
+            "scales": list(self.scales),
+            "untrained": list(self.untrained),
+            "tile": self.tiling.tile,
+            "overlap": self.tiling.overlap,
+            "edge": self.tiling.edge,
+            "recipes": list(self.recipes),
+            "network": {"class": kind, "options": options},
+            "cards": [card.as_json() for card in self.cards],
+        }
+
+
+def catalogue(name: str | None = None) -> list[CatalogueEntry]:
+    """Describe all models, or one.
+
+    Args:
+        name: A name of the table, or the path of a weights file.
+
+    Raises:
+        ModelError: If there is no such model; if the file cannot be read, does not name its
+            network or does not fit it.
+    """
+    if name is None:
+        return [_entry(each) for each in MODELS]
+    # No model's name has a dot in it.
+    if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
+        return [_file_entry(Path(name))]
+    return [_entry(name)]
+
+
+def _entry(name: str) -> CatalogueEntry:
+    scales = find_entry(name).scales
+    cards = tuple(_card(name, scale) for scale in scales)
+    return CatalogueEntry(name=name, cards=cards, tiling=choose_tiling(name, cards[0].network))
+
+
+def _file_entry(path: Path) -> CatalogueEntry:
+    card, info = _file_card(path, check=True)
+    tiling = choose_tiling(str(path), card.network)
+    return CatalogueEntry(name=info.model, cards=(card,), tiling=tiling, file=path)
+
+
+def _card(name: str, scale: int) -> Card:
+    path = weights_path(name, scale)
+    if find_entry(name).trained and path.is_file():
+        return _file_card(path)[0]
+    network = build_network(name, scale=scale)
+    if isinstance(network, TwoForms):
+        network = network.deploy()
+    return Card(scale=scale, network=network)
+
+
+def _file_card(path: Path, *, check: bool = False) -> tuple[Card, WeightsInfo]:
+    tensors, info = read_weights(path)
+    if info is None:
+        name, scale, options = recognise(str(path), tensors)
+        info = WeightsInfo(model=name, scale=scale, network=options)
+    network = build_network(info.model, scale=info.scale, options=info.network)
+    if check:
+        load_state(network, tensors, str(path))
+    card = Card(
+        scale=info.scale,
+        network=network,
+        options=info.network,
+        file=path,
+        notes=info.notes,
+        content=_read_card(path.with_suffix(".toml")),
+    )
+    return card, info
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path}: this card cannot be read ({error})") from error
+    return content if "sha256" in content else {}  # beside weights may lie other things

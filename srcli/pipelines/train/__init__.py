@@ -1,0 +1,1 @@
+"""The command train: a network from a recipe."""

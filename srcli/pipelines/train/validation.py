@@ -1,0 +1,133 @@
+"""The sets of pictures that a training is validated on, by name; the first decides what is best."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from srcli.data.pairs import Pairs
+from srcli.errors import DataError, PictureError, UsageError
+from srcli.evaluation.chains import CHAINS
+from srcli.evaluation.pairs import read_pair
+from srcli.evaluation.sets import find_set, place_of
+from srcli.imaging.kernels import KERNELS
+from srcli.inference.colour import on_rgb
+from srcli.training.validation import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from torch import nn
+
+    from srcli.evaluation.pairs import Pair
+    from srcli.evaluation.sets import PictureSet
+    from srcli.ports.progress import Progress
+    from srcli.training.numerics import Numerics
+
+HELD_OUT = "held-out"
+"""Name of the pictures that were kept back from the training data."""
+
+
+def validation_sets(
+    held_out: Pairs | None,
+    names: Sequence[str],
+    scale: int,
+    progress: Progress,
+    *,
+    leniently: bool = False,
+) -> dict[str, Pairs]:
+    """Return all sets to validate on: the held-out pictures first, then those that are named.
+
+    Named sets are read as ``srx eval`` reads them: LR is what the set brings, else MATLAB bicubic
+    of HR, whatever the training's degradation.
+
+    Args:
+        held_out: Pictures kept back from the training data, if there are any.
+        names: Folders, or names of sets below ``$SRX_DATA/benchmarks``.
+        scale: The super-resolution factor.
+        progress: Told of pictures that are left out.
+        leniently: Leave out what is of no use, be it a whole set; else that is an error.
+
+    Raises:
+        UsageError: If a set is named twice.
+        DataError: If there is no such set, or a picture of it is of no use.
+        PictureError: If a picture cannot be read.
+    """
+    sets = {} if held_out is None else {HELD_OUT: held_out}
+    places: dict[object, str] = {}
+    for given in names:
+        name, pairs = _named_set(given, scale, progress, leniently=leniently)
+        place = place_of(given)
+        if place in places:
+            raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
+        places[place] = given
+        if name in sets:
+            name = given  # two folders HR in different places
+        if pairs is not None:
+            sets[name] = pairs
+    return sets
+
+
+def validator(
+    sets: Mapping[str, Pairs], numerics: Numerics, progress: Progress | None = None
+) -> Callable[[nn.Module], dict[str, float]] | None:
+    """Return what gives the mean PSNR-Y of a network, in dB, on each set; None without sets.
+
+    Args:
+        sets: From ``validation_sets``.
+        numerics: As in training.
+        progress: Told of every picture.
+    """
+    measures = {name: Validation(pairs, numerics, progress) for name, pairs in sets.items()}
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        enlarge = on_rgb(network)
+        return {name: measure(enlarge) for name, measure in measures.items()}
+
+    return validate if measures else None
+
+
+def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
+    """Name the set that decides which weights are the best, where it is not part of the data."""
+    for name, pairs in sets.items():
+        return None if name == HELD_OUT else f"{name} ({pairs.digest[:8]})"
+    return None
+
+
+def _named_set(
+    given: str, scale: int, progress: Progress, *, leniently: bool
+) -> tuple[str, Pairs | None]:
+    try:
+        found = find_set(given, scale)
+    except DataError as error:
+        raise DataError(f"--validate {error}") from error
+    for note in found.notes:
+        progress.warn(f"--validate {note}")
+    for _, reason in found.missing:
+        progress.warn(f"--validate {given}: left out: {reason}")
+    read = _read(found, scale, progress if leniently else None)
+    if not read and leniently:
+        progress.warn(f"--validate {given}: left out: no picture of it can be read")
+        return found.name, None
+    if not read:
+        raise DataError(f"--validate {given}: no picture has a partner in LR")
+    digest = hashlib.sha256("/".join(pair.digest for pair in read).encode()).hexdigest()
+    pairs = Pairs(
+        scale=scale, hr=[pair.hr for pair in read], lr=[pair.lr for pair in read], digest=digest
+    )
+    progress.message(f"{len(read)} pictures of {found.name} to validate on")
+    return found.name, pairs
+
+
+def _read(found: PictureSet, scale: int, lenient: Progress | None) -> list[Pair]:
+    """Read a set; who is lenient is told of pictures that are of no use."""
+    kernel, chain = KERNELS["bicubic"], CHAINS["rgb8"]
+    read = []
+    for item in found.items:
+        try:
+            read.append(read_pair(item, scale=scale, kernel=kernel, chain=chain))
+        except (DataError, PictureError) as error:
+            if lenient is None:
+                raise
+            lenient.warn(f"validation on {found.name}: left out: {error}")
+    return read

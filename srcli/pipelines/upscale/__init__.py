@@ -1,0 +1,1 @@
+"""The command upscale: photographs and rasters made larger."""

@@ -1,0 +1,117 @@
+"""Means, what counts as best, and plain values for JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from srcli.evaluation.scores import Evaluation, PictureScore
+from srcli.evaluation.statistics import Difference
+from srcli.metrics.protocol import PROTOCOLS
+
+
+def make(values, *, of=2, metrics=("psnr",)):
+    """Evaluation of one set from PSNRs by model, a list for its pictures."""
+    result = Evaluation(
+        scales=(4,),
+        models=tuple(values),
+        protocol=PROTOCOLS["y"],
+        metrics=metrics,
+        chain="chain",
+        sizes={(4, "Set5"): of},
+    )
+    for model, column in values.items():
+        result.scores += [
+            PictureScore(
+                scale=4,
+                dataset="Set5",
+                picture=f"p{i}",
+                model=model,
+                values=dict.fromkeys(metrics, value),
+                seconds=1.0 + i,
+            )
+            for i, value in enumerate(column)
+        ]
+    return result
+
+
+def test_means_say_over_how_many_pictures_of_how_many():
+    result = make({"a": [30.0, 32.0, 40.0], "b": [31.0]}, of=3)
+    first, second = result.means()
+    assert (first.model, first.pictures, first.of) == ("a", 3, 3)
+    assert (second.model, second.pictures, second.of) == ("b", 1, 3)
+    assert first.values["psnr"] == pytest.approx(34.0)
+    assert first.medians["psnr"] == 32.0
+    assert first.seconds == 2.0
+
+
+def test_means_keep_scales_and_sets_apart():
+    result = make({"a": [30.0, 32.0]})
+    result.sizes[2, "Set5"] = 1
+    result.sizes[4, "Set14"] = 1
+    other = result.scores[0]
+    result.scores += [
+        replace(other, scale=2, values={"psnr": 50.0}),
+        replace(other, dataset="Set14", values={"psnr": 20.0}),
+    ]
+    found = {(m.scale, m.dataset): m.values["psnr"] for m in result.means()}
+    assert found == {(4, "Set5"): 31.0, (2, "Set5"): 50.0, (4, "Set14"): 20.0}
+    assert [m.values["psnr"] for m in result.means(dataset="Set14")] == [20.0]
+
+
+def test_best_is_the_highest_mean():
+    assert make({"a": [30.0, 30.0], "b": [31.0, 31.0]}).best(4, "Set5") == {"psnr": {"b"}}
+
+
+def test_best_are_all_that_print_alike():
+    result = make({"a": [30.0, 30.0004], "b": [30.0001, 30.0001], "c": [29.9, 30.0]})
+    assert result.best(4, "Set5") == {"psnr": {"a", "b"}}
+
+
+def test_a_mean_over_fewer_pictures_does_not_compete():
+    result = make({"a": [30.0, 30.0], "b": [45.0], "c": [29.0, 29.0]})
+    assert result.best(4, "Set5") == {"psnr": {"a"}}
+    assert make({"a": [30.0, 30.0], "b": [45.0]}).best(4, "Set5") == {"psnr": set()}
+
+
+def test_one_model_is_not_the_best():
+    assert make({"a": [30.0, 30.0]}).best(4, "Set5") == {"psnr": set()}
+
+
+def test_equal_pictures_are_infinitely_good():
+    result = make({"a": [math.inf, 30.0], "b": [40.0, 40.0]})
+    assert result.means()[0].values["psnr"] == math.inf
+    assert result.best(4, "Set5") == {"psnr": {"a"}}
+
+
+def test_json_holds_everything_and_no_infinities(written):
+    written = replace(written, scores=[*written.scores], differences=[*written.differences])
+    odd = written.scores[0]
+    written.scores.append(replace(odd, picture="equal", values={"psnr": math.inf, "ssim": 1.0}))
+    written.differences.append(
+        Difference(
+            scale=4,
+            dataset="Photos",
+            model=written.models[1],
+            against="bicubic",
+            metric="psnr",
+            pictures=1,
+            mean=0.5,
+            low=math.nan,
+            high=math.nan,
+        )
+    )
+    text = json.dumps(written.as_json(), allow_nan=False)
+    found = json.loads(text)
+    assert found["models"] == list(written.models)
+    assert found["chain"] == written.chain
+    assert found["protocol"]["name"] == "y"
+    assert len(found["pictures"]) == len(written.scores)
+    assert found["pictures"][0]["psnr"] == odd.values["psnr"]
+    assert found["pictures"][-1]["psnr"] is None
+    assert found["differences"][-1]["low"] is None
+    assert len(found["failures"]) == len(found["published"]) - 1 == 2
+    assert [mean["pictures"] for mean in found["means"]] == [3, 2, 2, 1, 1]

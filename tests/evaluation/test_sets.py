@@ -1,0 +1,158 @@
+"""Sets as people keep them on disk: HR alone, HR beside LR, pairs by suffix, names."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.errors import DataError
+from srcli.evaluation.sets import BUILT_IN, find_set
+
+
+def put(path, size=8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((size, size, 3), np.uint8)).save(path)
+
+
+LAYOUTS = {
+    "EDSR's benchmark sets": ("HR/baby.png", "LR_bicubic/X4/babyx4.png"),
+    "BasicSR's": ("GTmod12/baby.png", "LRbicx4/baby.png"),
+    "DIV2K's": ("DIV2K_valid_HR/0801.png", "DIV2K_valid_LR_bicubic/X4/0801x4.png"),
+    "plain": ("HR/a.png", "LR/x4/a.png"),
+    "plainer": ("GT/a.png", "LR_x4/a.png"),
+    "by scale": ("original/a.png", "x4/a.png"),
+}
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_lr_pictures_are_found_where_the_field_keeps_them(tmp_path, layout):
+    for file in LAYOUTS[layout]:
+        put(tmp_path / "MySet" / file)
+    found = find_set(str(tmp_path / "MySet"), 4)
+    (item,) = found.items
+    assert found.name == "MySet"
+    assert item.hr == tmp_path / "MySet" / LAYOUTS[layout][0]
+    assert item.lr == tmp_path / "MySet" / LAYOUTS[layout][1]
+    assert found.size == 1
+
+
+def test_a_scale_without_lr_pictures_has_them_made(tmp_path):
+    put(tmp_path / "HR/a.png")
+    put(tmp_path / "LR_bicubic/X4/ax4.png")
+    (item,) = find_set(str(tmp_path), 2).items
+    assert item.lr is None
+
+
+def test_other_degradations_are_not_taken_for_bicubic(tmp_path):
+    put(tmp_path / "HR/a.png")
+    put(tmp_path / "LR_unknown/X4/ax4.png")
+    found = find_set(str(tmp_path), 4)
+    assert found.lr_folder is None
+    (note,) = found.notes
+    assert "LR is made from HR" in note
+    assert "LR_unknown are not used for x4, --lr would take them" in note
+    assert find_set(str(tmp_path), 4, lr_folder=tmp_path / "LR_unknown/X4").items[0].lr
+
+
+def test_a_plain_folder_of_lr_is_taken(tmp_path):
+    put(tmp_path / "HR/a.png")
+    put(tmp_path / "LR/a.png")
+    found = find_set(str(tmp_path), 4)
+    assert found.lr_folder == tmp_path / "LR"
+    assert found.notes == ()
+    put(tmp_path / "LR/X4/b.png")
+    assert find_set(str(tmp_path), 4).lr_folder == tmp_path / "LR/X4"
+
+
+def test_a_scale_that_is_missing_among_lr_is_told(tmp_path):
+    put(tmp_path / "HR/a.png")
+    put(tmp_path / "LR/X4/a.png")
+    found = find_set(str(tmp_path), 3)
+    assert found.lr_folder is None
+    assert "LR are not used for x3" in found.notes[0]
+
+
+def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path):
+    folder = tmp_path / "Urban" / "image_SRF_4"
+    for name in ("img_001_SRF_4_HR.png", "img_001_SRF_4_LR.png", "img_002_SRF_4_HR.png"):
+        put(folder / name)
+    found = find_set(str(tmp_path / "Urban"), 4)
+    assert [item.name for item in found.items] == ["img_001"]
+    assert found.size == 2
+    ((name, reason),) = found.missing
+    assert name == "img_002"
+    assert "img_002_SRF_4_LR.png" in reason
+
+
+def test_what_has_no_partner_is_named_on_both_sides(tmp_path):
+    for file in ("HR/a.png", "HR/b.png", "LR_bicubic/X2/ax2.png", "LR_bicubic/X2/cx2.png"):
+        put(tmp_path / file)
+    found = find_set(str(tmp_path), 2)
+    assert [item.name for item in found.items] == ["a"]
+    assert [name for name, _ in found.missing] == ["b"]
+    assert [name for name, _ in found.orphans] == ["cx2.png"]
+    assert found.size == 2
+
+
+def test_lr_pictures_may_lie_anywhere(tmp_path):
+    put(tmp_path / "here/a.png")
+    put(tmp_path / "there/a_x3.png")
+    (item,) = find_set(str(tmp_path / "here"), 3, lr_folder=tmp_path / "there").items
+    assert item.lr == tmp_path / "there/a_x3.png"
+
+
+def test_pictures_of_one_stem_keep_their_whole_names(tmp_path):
+    for file in ("a.png", "a.jpg", "b.png"):
+        put(tmp_path / file)
+    assert [i.name for i in find_set(str(tmp_path), 2).items] == ["a.jpg", "a.png", "b"]
+
+
+def test_hidden_files_are_no_pictures(tmp_path):
+    put(tmp_path / "a.png")
+    shutil.copy(tmp_path / "a.png", tmp_path / "._a.png")
+    assert len(find_set(str(tmp_path), 2).items) == 1
+
+
+def test_a_name_is_looked_up_among_the_benchmarks(tmp_path, monkeypatch):
+    put(tmp_path / "benchmarks/Urban100/a.png")
+    monkeypatch.setenv("SRX_DATA", str(tmp_path))
+    assert find_set("urban100", 2).name == "Urban100"
+    with pytest.raises(DataError, match=r"there are: Urban100; .* \$SRX_DATA/benchmarks/B100"):
+        find_set("B100", 2)
+
+
+def test_a_missing_set_without_srx_data_says_what_to_do(monkeypatch):
+    monkeypatch.delenv("SRX_DATA", raising=False)
+    with pytest.raises(DataError, match="SRX_DATA is not set"):
+        find_set("Set5", 2)
+
+
+def test_ambiguous_folders_are_refused_by_name(tmp_path):
+    put(tmp_path / "HR/a.png")
+    put(tmp_path / "GT/a.png")
+    with pytest.raises(DataError, match=r"several folders of HR pictures \(GT, HR\)"):
+        find_set(str(tmp_path), 2)
+    shutil.rmtree(tmp_path / "GT")
+    put(tmp_path / "LR_x2/a.png")
+    put(tmp_path / "LR_bicubic/X2/a.png")
+    with pytest.raises(DataError, match=r"several folders of x2 LR pictures .* --lr"):
+        find_set(str(tmp_path), 2)
+
+
+def test_a_file_and_an_empty_folder_are_refused(tmp_path):
+    put(tmp_path / "a.png")
+    with pytest.raises(DataError, match="takes the folder"):
+        find_set(str(tmp_path / "a.png"), 2)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no pictures"):
+        find_set(str(tmp_path / "empty"), 2)
+
+
+def test_the_built_in_set_is_real_photographs():
+    import skimage.data
+
+    for item in find_set(BUILT_IN, 2).items:
+        assert getattr(skimage.data, item.name)().std() > 20

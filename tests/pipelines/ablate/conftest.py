@@ -1,0 +1,264 @@
+"""A tiny ablation with pictures to train on, results as if run, and a reader of HTML."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.data.patches import PatchSampler
+from srcli.pipelines.ablate.options import AblateOptions
+from srcli.pipelines.ablate.results import (
+    AblationResult,
+    Conditions,
+    Cost,
+    Memory,
+    SeedResult,
+    SetScores,
+    VariantResult,
+)
+from srcli.pipelines.ablate.run import run_ablations
+from srcli.recipes.ablation import Ablation, Variant
+
+HOSTILE = '<script>alert("1")</script>|*_x_*&amp;\' onload=x'
+TINY = {
+    "network.channels": 8,
+    "network.num_blocks": 1,
+    "network.num_groups": 1,
+    "stages.0.batch": 2,
+    "stages.0.patch": 12,
+}
+
+
+class Notes:
+    """Progress that remembers what was said and what ran."""
+
+    def __init__(self):
+        self.messages, self.warnings, self.tasks, self.closed = [], [], [], []
+
+    def task(self, label, *, total=None, unit=""):
+        self.tasks.append((label, total, unit))
+        return Noted(self, label)
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+class Noted:
+    """One task of ``Notes``: how far it came."""
+
+    def __init__(self, notes, label):
+        self.notes, self.label, self.done, self.texts = notes, label, 0.0, []
+
+    def advance(self, amount=1.0):
+        self.done += amount
+
+    def grow(self, amount):
+        self.texts.append(f"grown by {amount}")
+
+    def describe(self, text):
+        self.texts.append(text)
+
+    def close(self):
+        self.notes.closed.append((self.label, self.done, self.texts))
+
+
+@pytest.fixture
+def notes():
+    """A new ``Notes``."""
+    return Notes()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """Seven crops of photographs to train on."""
+    from skimage import data
+
+    coffee = data.coffee()
+    return _crops(tmp_path_factory.mktemp("pictures"), coffee, 7, size=48)
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """Three crops of another photograph to measure on, in a folder ``Faces``."""
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("sets") / "Faces"
+    folder.mkdir()
+    return _crops(folder, data.astronaut(), 3, size=40)
+
+
+def _crops(folder, image, count, *, size):
+    for i in range(count):
+        top, left = 20 + 37 * i, 100 + 41 * i
+        crop = np.ascontiguousarray(image[top : top + size, left : left + size])
+        Image.fromarray(crop).save(folder / f"{'abcdefg'[i] * 3}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(faces):
+    """Three variants of a tiny network, of which the last diverges."""
+    return Ablation(
+        name="tiny/parts",
+        question="Does the tiny network need its non-local block?",
+        recipe="g-idrn-short",
+        scale=2,
+        base="with",
+        sets=(str(faces), "nowhere"),
+        source="a paper, Table 7",
+        changes=TINY,
+        variants=(
+            Variant(name="with", sentence="as it is", published={"Faces.psnr": 30.1}),
+            Variant(
+                name="without",
+                sentence="without the block",
+                changes={"network.anrb": False},
+                published={"Faces.psnr": 30.2},
+            ),
+            Variant(
+                name="too fast",
+                sentence="a rate that diverges",
+                changes={
+                    "stages.0.optimizer.learning_rate": 1e9,
+                    "stages.0.optimizer.clip_norm": 0.0,
+                },
+            ),
+        ),
+        memory_sizes=((24, 32),),
+    )
+
+
+@pytest.fixture
+def options(pictures, tmp_path):
+    """Six iterations on one thread of the processor."""
+    return ablate_options(pictures, tmp_path / "store")
+
+
+def ablate_options(pictures, store, **changes):
+    plain = AblateOptions(
+        data=(pictures,), budget="6", device="cpu", precision="fp32", threads=1, store=store
+    )
+    return replace(plain, **changes)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A run that was really made, with two seeds."""
+
+    options: AblateOptions
+    result: AblationResult
+    notes: Notes
+    batches: list[list[bytes]]
+    """Digests of the batches of each training, in the order of the trainings."""
+
+
+@pytest.fixture(scope="session")
+def ran(pictures, tiny, tmp_path_factory):
+    """The tiny ablation, trained with seed 0 and then with seed 1 as well."""
+    own = ablate_options(pictures, tmp_path_factory.mktemp("ran") / "store")
+    heard = Notes()
+    samplers: dict[int, tuple[PatchSampler, list[bytes]]] = {}
+    draw = PatchSampler.batch
+
+    def watched(self, step, **sizes):
+        found = draw(self, step, **sizes)
+        digest = hashlib.sha256(found[1].contiguous().numpy().tobytes()).digest()
+        samplers.setdefault(id(self), (self, []))[1].append(digest)  # held: ids are not reused
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PatchSampler, "batch", watched)
+        run_ablations([tiny], own)
+        own = replace(own, seeds=2)
+        (result,) = run_ablations([tiny], own, progress=heard)
+    return Ran(own, result, heard, [batches for _, batches in samplers.values()])
+
+
+PRINTED = {
+    "small": {"parameters": 12.3, "Set5.psnr": 30.19, "B100.psnr": 27.1, "memory.64x48": 21},
+    "middle": {"Set5.psnr": 30.62, "Set5.ssim": 0.8511},
+    "large": {"Set5.psnr": 30.7, "memory.64x48": 4096},
+    "other": {"Set5.psnr": 30.5},
+}
+OFFSETS = {"small": -0.5, "middle": 0.0, "large": -0.2, "other": 0.001}
+
+
+@pytest.fixture
+def written():
+    """Four variants on two sets with three seeds, one training failed; names no format likes."""
+    variants = tuple(
+        Variant(name=name, sentence=f"{name} {HOSTILE}", published=PRINTED[name], note="a | note")
+        for name in PRINTED
+    )
+    ablation = Ablation(
+        name="net/size",
+        question=f"How large {HOSTILE}?",
+        recipe="nested-attn-short",
+        scale=4,
+        base="middle",
+        variants=variants,
+        sets=("Set5", "BSD100"),
+        source="Nobody | et al., Table <2>",
+        memory_sizes=((64, 48),),
+        memory_gradients=True,
+        note="one <b>sentence</b>",
+    )
+    conditions = Conditions(
+        trained=True,
+        budget="5000",
+        seeds=3,
+        data=("/somewhere/photos.zip",),
+        pictures=700,
+        held_out=16,
+        data_digest="0123",
+        sets=("Set5", "BSD100"),
+        missing=("Manga109",),
+        precision="bf16",
+        device="cpu",
+        machine="cpu (a processor), 2 threads, torch 2",
+        processes=2,
+    )
+    results = tuple(
+        VariantResult(
+            variant=variant,
+            cost=_cost(i),
+            seeds=tuple(_seed(i, variant.name, seed) for seed in range(3)),
+        )
+        for i, variant in enumerate(variants)
+    )
+    return AblationResult(ablation=ablation, conditions=conditions, variants=results)
+
+
+def _cost(index):
+    peak = None if index == 2 else (20 + index) << 20
+    reason = "out of memory" if peak is None else ""
+    return Cost(
+        parameters=12_345 * (index + 1),
+        macs=10**9 * (index + 1),
+        memory=(Memory(size=(64, 48), peak=peak, of="host", reason=reason),),
+    )
+
+
+def _seed(index, name, seed):
+    if name == "other" and seed == 2:
+        return SeedResult(seed=seed, failure="the training <has> diverged")
+    generator = np.random.default_rng(seed)
+    scores = {}
+    for dataset, count in (("Set5", 5), ("BSD100", 9)):
+        level = 30 + generator.normal(0, 0.02)
+        spread = np.random.default_rng(7).normal(0, 2, count)
+        noise = np.random.default_rng([seed, index]).normal(0, 0.02, count)
+        values = level + OFFSETS[name] + spread + noise
+        pictures = {f"p{i}": {"psnr": float(v), "ssim": 0.85} for i, v in enumerate(values)}
+        scores[dataset] = SetScores(pictures=pictures, seconds=0.25)
+    curve = tuple((at, 29.0 + OFFSETS[name] + at / 5000) for at in range(1000, 5001, 1000))
+    return SeedResult(
+        seed=seed, iterations=5000, seconds=0.125, curves={"Set5": curve}, scores=scores
+    )

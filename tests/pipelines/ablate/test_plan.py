@@ -1,0 +1,177 @@
+"""Every variant of the table becomes units whose keys know all that decides them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from srcli.errors import RecipeError
+from srcli.evaluation.sets import find_set
+from srcli.models.weights import read_weights, save_weights
+from srcli.pipelines.ablate.options import AblateOptions
+from srcli.pipelines.ablate.plan import Planner, checked_recipes
+from srcli.pipelines.ablate.store import Store
+from srcli.recipes.ablations import ABLATIONS
+
+COST = {"parameters": 1, "macs": 1, "memory": []}
+TRAINED: dict[str, Any] = {
+    "iterations": 1,
+    "seconds": None,
+    "curves": {},
+    "weights": "last.safetensors",
+}
+SCORES = {"pictures": {"cat": {"psnr": 30.0, "ssim": 0.9}}, "seconds": None}
+
+
+@pytest.fixture
+def planned(written, faces, tmp_path):
+    """Plan an ablation and return the planner's plan."""
+
+    def plan(ablation, *, conditions=None, sets=("Faces",), **changes):
+        options = replace(
+            AblateOptions(data=(faces,), store=tmp_path / "store", device="cpu"), **changes
+        )
+        own = replace(
+            written.conditions, seeds=options.seeds, trained=options.train, **(conditions or {})
+        )
+        found = {name: (str(faces), find_set(str(faces), ablation.scale)) for name in sets}
+        planner = Planner(options, Store(options.store), "cpu")
+        planner.add(ablation, checked_recipes(ablation), own, found)
+        return planner.plan
+
+    return plan
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ABLATIONS))
+def test_every_ablation_of_the_table_can_be_planned(planned, name):
+    plan = planned(ABLATIONS[name])
+    assert len(plan.trainings) == len(ABLATIONS[name].variants)
+    assert {unit.scale for unit in plan.trainings.values()} == {ABLATIONS[name].scale}
+
+
+def test_costs_come_first_then_seed_after_seed(planned, tiny, tmp_path):
+    units = planned(tiny, seeds=2).missing(Store(tmp_path / "store"))
+    assert [(unit.kind, getattr(unit, "seed", None)) for unit in units] == [
+        ("cost", None),
+        ("cost", None),
+        *[("training", 0)] * 3,
+        *[("training", 1)] * 3,
+    ]
+    assert units[2].label == "tiny/parts, with, seed 0"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budget": "70"},
+        {"precision": "bf16"},
+        {"conditions": {"data_digest": "other"}},
+    ],
+)
+def test_what_decides_a_training_changes_its_key(planned, tiny, change):
+    before, after = planned(tiny), planned(tiny, **change)
+    assert not before.trainings.keys() & after.trainings.keys()
+    assert before.costs.keys() == after.costs.keys()
+
+
+def test_the_weights_of_a_teacher_decide_a_training(planned, tiny, small_teacher):
+    taught = replace(tiny.variants[1], changes={"stages.0.distillation": str(small_teacher)})
+    ablation = replace(tiny, variants=(tiny.variants[0], taught))
+    base, before = planned(ablation).trainings
+    tensors, info = read_weights(small_teacher)
+    assert info is not None
+    save_weights(small_teacher, {k: v * 0.5 for k, v in tensors.items()}, info)
+    assert [key == base for key in planned(ablation).trainings] == [True, False]
+    assert before not in planned(ablation).trainings
+
+
+@pytest.mark.parametrize("change", [{"threads": 3}, {"processes": 2}, {"seeds": 4}])
+def test_what_decides_no_training_leaves_its_key(planned, tiny, change):
+    assert planned(tiny).trainings.keys() <= planned(tiny, **change).trainings.keys()
+
+
+def test_words_about_a_variant_leave_its_key(planned, tiny):
+    other = replace(
+        tiny,
+        name="another/name",
+        source="elsewhere",
+        variants=tuple(replace(v, sentence="other", published={}) for v in tiny.variants),
+    )
+    assert planned(tiny).trainings.keys() == planned(other).trainings.keys()
+
+
+def test_more_sets_measure_and_do_not_train_again(planned, tiny, tmp_path):
+    store = Store(tmp_path / "store")
+    plan = planned(tiny)
+    for key, unit in plan.trainings.items():
+        store.put(key, TRAINED)
+        for each in unit.measure:
+            store.put(each.key, SCORES)
+    for key in plan.costs:
+        store.put(key, COST)
+    assert plan.missing(store) == []
+    rgb = planned(replace(tiny, protocol="rgb"))
+    missing = rgb.missing(store)
+    assert [unit.key for unit in missing] == list(plan.trainings)
+    assert [[each.protocol for each in unit.measure] for unit in missing] == [["rgb"]] * 3
+
+
+@pytest.mark.parametrize("other", [{"x": 1}, {"failure": "broken"}, {"pictures": {"cat": {}}}])
+def test_figures_of_another_shape_are_made_again(planned, tiny, tmp_path, other):
+    store = Store(tmp_path / "store")
+    plan = planned(tiny)
+    for key in plan.costs:
+        store.put(key, other)
+    first, second, third = plan.trainings.values()
+    for unit, training, scores in ((first, other, SCORES), (second, TRAINED, other)):
+        store.put(unit.key, training)
+        store.put(unit.measure[0].key, scores)
+    store.put(third.key, TRAINED)
+    store.put(third.measure[0].key, SCORES)
+    missing = plan.missing(store)
+    assert [unit.key for unit in missing] == [*plan.costs, first.key, second.key]
+    assert [len(unit.measure) for unit in missing[-2:]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stages.0.losses.0.name": "l9"}, r"no loss 'l9' in the recipe; did you mean 'l"),
+        (
+            {"stages.0.losses.0.name": "l2", "stages.0.losses.0.options.foo": 1},
+            r"no option 'foo' in loss l2; it takes none",
+        ),
+        ({"stages.0.attention_weight": 1.0}, r"has no attention maps"),
+        ({"stages.0.distillation": "ddsr"}, r"distillation: ddsr works on Y, the network on RGB"),
+    ],
+)
+def test_losses_are_checked_before_anything_trains(tiny, changes, message):
+    wrong = replace(tiny.variants[1], changes=changes)
+    ablation = replace(tiny, variants=(tiny.variants[0], wrong))
+    with pytest.raises(RecipeError, match=rf"^tiny/parts, variant 'without': .*{message}"):
+        checked_recipes(ablation)
+
+
+def test_a_budget_below_the_number_of_stages_is_refused_at_once(tiny):
+    more = replace(tiny.variants[1], changes={"stages.1.batch": 3})
+    ablation = replace(tiny, variants=(tiny.variants[0], more))
+    assert [len(each.stages) for each in checked_recipes(ablation, budget="2")] == [1, 2]
+    with pytest.raises(RecipeError, match=r"variant 'without': budget 1: fewer iterations than"):
+        checked_recipes(ablation, budget="1")
+
+
+@pytest.mark.parametrize("changes", [{"network.anrb": True}, {"paper": "another"}])
+def test_a_variant_that_spells_out_what_is_done_anyway_is_refused(tiny, changes):
+    same = replace(tiny.variants[1], changes=changes)
+    ablation = replace(tiny, variants=(replace(tiny.variants[0], changes={}), same))
+    with pytest.raises(RecipeError, match=r"^tiny/parts: variants 'with' and 'without' are the sa"):
+        checked_recipes(ablation)
+
+
+def test_without_training_there_are_costs_alone(planned, tiny):
+    plan = planned(tiny, train=False)
+    assert plan.trainings == {}
+    assert [keys.seeds for keys in plan.records[0].keys] == [()] * 3

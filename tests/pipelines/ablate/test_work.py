@@ -1,0 +1,201 @@
+"""One unit at a time: what fails for its own reasons is a figure, what is broken comes out."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from srcli.errors import DataError, InferenceError
+from srcli.pipelines.ablate import work
+from srcli.pipelines.ablate.store import Store
+from srcli.pipelines.ablate.units import Measuring, TrainingUnit
+from srcli.pipelines.ablate.work import run_unit
+from srcli.recipes.ablations import resolve
+from srcli.training.claims import claim
+from srcli.training.report import DIVERGED
+
+
+@pytest.fixture
+def unit(tmp_path, pictures):
+    """A training of nothing in particular."""
+    return TrainingUnit(
+        label="a",
+        key="training",
+        store=str(tmp_path),
+        recipe="g-idrn-short",
+        scale=2,
+        seed=0,
+        budget="2",
+        data=(str(pictures),),
+        hold_out=None,
+        exclude=(),
+        validate=(),
+        measure=(Measuring(key="scores", dataset="Faces", protocol="y"),),
+        device="cpu",
+        precision="fp32",
+        threads=1,
+    )
+
+
+@pytest.fixture
+def small(unit, tiny, faces):
+    """A training of a tiny network, and its scores."""
+    file = Store(Path(unit.store)).put_recipe(resolve(tiny, tiny.variants[0]))
+    measure = (Measuring(key="scores", dataset=str(faces), protocol="y"),)
+    return replace(unit, recipe=str(file), budget="3", hold_out=(), measure=measure)
+
+
+def run(unit, notes, stop=lambda: False):
+    return run_unit(asdict(unit), notes, stop)["ended"]
+
+
+def trained(store, key="training"):
+    """Make a store look as if a training had ended."""
+    store.put(key, {"iterations": 2, "seconds": None, "curves": {}, "weights": "last.safetensors"})
+    store.training(key).mkdir(parents=True)
+    (store.training(key) / "last.safetensors").touch()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (InferenceError(DIVERGED), "the training has diverged: the loss or a weight is not a"),
+        (DataError("photos: no such file or folder"), "photos: no such file or folder"),
+        (MemoryError(), "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to"), "out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out of memory"),
+    ],
+)
+def test_a_failure_is_a_figure(unit, notes, monkeypatch, error, reason):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(work, "train", fail)
+    assert run(unit, notes) == "failed"
+    found = Store(Path(unit.store)).get("training")
+    assert found["failure"].startswith(reason)
+    assert "--set" not in found["failure"]
+
+
+def test_a_bug_comes_out(unit, notes, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(work, "train", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run(unit, notes)
+    assert Store(Path(unit.store)).get("training") == {}
+
+
+def test_a_set_that_cannot_be_measured_keeps_the_training(unit, notes, tmp_path):
+    store = Store(tmp_path)
+    trained(store)
+    gone = replace(unit, measure=(Measuring(key="scores", dataset="nowhere", protocol="y"),))
+    assert run(gone, notes) == "failed"
+    assert "nowhere" in store.get("scores")["failure"]
+    assert store.has("training")
+
+
+def test_nothing_is_measured_once_stopped(unit, notes, tmp_path):
+    store = Store(tmp_path)
+    trained(store)
+    assert run(unit, notes, stop=lambda: True) == "stopped"
+    assert store.get("scores") == {}
+
+
+def test_threads_are_given_back(unit, notes, monkeypatch):
+    before = torch.get_num_threads()
+    seen = []
+
+    def fail(*_):
+        seen.append(torch.get_num_threads())
+        raise DataError("enough")
+
+    monkeypatch.setattr(work, "train", fail)
+    run(replace(unit, threads=before + 1), notes)
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+
+
+def stopped_after(count):
+    asked = iter(range(1000))
+    return lambda: next(asked) >= count - 1
+
+
+def folder_of(unit):
+    return Store(Path(unit.store)).training(unit.key)
+
+
+def test_a_checkpoint_for_another_set_is_dropped_and_trained_anew(small, notes, faces):
+    assert run(replace(small, validate=(str(faces),)), notes, stopped_after(1)) == "stopped"
+    assert (folder_of(small) / "state.safetensors").is_file()
+    assert run(small, notes) == "done"
+    (line,) = notes.warnings
+    assert "best weights are those for Faces" in line
+    assert line.endswith("; the training starts over")
+    assert "\n" not in line
+    assert Store(Path(small.store)).has("scores")
+
+
+@pytest.mark.parametrize("name", ["state.safetensors", "run.json"])
+def test_a_damaged_checkpoint_is_dropped_and_trained_anew(small, notes, name):
+    assert run(small, notes, stopped_after(1)) == "stopped"
+    file = folder_of(small) / name
+    file.write_bytes(file.read_bytes()[:20])
+    assert run(small, notes) == "done"
+    (line,) = notes.warnings
+    assert f"{file}: cannot be re" in line
+    assert Store(Path(small.store)).get("training")["iterations"] == 3
+
+
+def test_no_other_error_costs_a_checkpoint(small, notes, tmp_path):
+    assert run(small, notes, stopped_after(1)) == "stopped"
+    assert run(replace(small, data=(str(tmp_path / "gone"),)), notes) == "failed"
+    assert (folder_of(small) / "state.safetensors").is_file()
+
+
+def test_lost_weights_are_trained_again(small, notes):
+    store = Store(Path(small.store))
+    assert run_unit(asdict(small), notes, lambda: False) == {"ended": "done", "did": "trained"}
+    first = store.get("scores")["pictures"]
+    more = replace(small, measure=(replace(small.measure[0], key="more"),))
+    (folder_of(small) / "last.safetensors").unlink()
+    assert run(more, notes, stopped_after(1)) == "stopped"
+    assert not store.has("training")  # what is there is a part of it
+    assert run_unit(asdict(more), notes, lambda: False) == {"ended": "done", "did": "trained"}
+    assert store.get("more")["pictures"] == first
+    again = replace(small, measure=(replace(small.measure[0], key="rgb", protocol="rgb"),))
+    assert run_unit(asdict(again), notes, lambda: False) == {"ended": "done", "did": "measured"}
+
+
+def test_pictures_that_cannot_be_read_are_kept_in_the_figure(small, notes, faces, tmp_path):
+    copy = tmp_path / "val2"
+    shutil.copytree(faces, copy)
+    (copy / "bbb.png").write_bytes(b"nothing")
+    measure = (replace(small.measure[0], dataset=str(copy)),)
+    own = replace(small, measure=measure, validate=(str(copy),))
+    assert run(own, notes) == "done"
+    figure = Store(Path(small.store)).get("scores")
+    assert (sorted(figure["pictures"]), figure["of"]) == (["aaa", "ccc"], 3)
+    assert figure["left_out"] == ["bbb"]
+    assert sum("bbb" in text for text in notes.warnings) == 2  # for the curve, and the score
+    curves = Store(Path(small.store)).get("training")["curves"]
+    assert list(curves) == ["val2"]
+
+
+def test_what_another_process_is_at_is_left_to_it(small, notes):
+    store = Store(Path(small.store))
+    with claim(store.claim_file(small.key)):
+        assert run(small, notes) == "busy"
+    assert not folder_of(small).exists()
+
+
+def test_what_another_process_has_done_by_now_is_not_done_again(unit, notes, tmp_path):
+    store = Store(tmp_path)
+    trained(store)
+    store.put("scores", {"pictures": {"cat": {"psnr": 30.0, "ssim": 0.9}}, "seconds": None})
+    assert run_unit(asdict(unit), notes, lambda: False) == {"ended": "done"}

@@ -1,0 +1,147 @@
+"""The rounds of a benchmark: who runs when, and that the same is run that users get."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from srcli.inference import device as device_module
+from srcli.inference.engines import EngineOptions, choose_tiling
+from srcli.models.weights import load_model
+from srcli.pipelines.bench.cases import (
+    MOST_ROUNDS,
+    Case,
+    make_contenders,
+    race,
+    results,
+    rounds_within,
+    runs_planned,
+)
+from srcli.pipelines.bench.run import real_picture
+from srcli.pipelines.upscale.array import upscale
+from srcli.ports.progress import NoTask
+
+
+class Runner:
+    """Writes down when it runs; the contender of a case has a title, no more."""
+
+    def __init__(self, name, log):
+        self.contender = self
+        self.title = name
+        self.log = log
+
+    def warm_up(self):
+        self.log.append(f"warm {self.title}")
+
+    def clock(self):
+        self.log.append(self.title)
+
+
+def runners(names, log) -> Any:
+    """Runners in place of cases."""
+    return [Runner(name, log) for name in names]
+
+
+class Counting(NoTask):
+    """Counts what was done and what was planned."""
+
+    def __init__(self, planned):
+        self.done = 0
+        self.planned = planned
+
+    def advance(self, amount=1.0):
+        self.done += amount
+
+    def grow(self, amount):
+        self.planned += amount
+
+
+def contenders(model, scale, precisions=("auto",), *, plain=False, tile=None):
+    """Everything that runs of one model on the CPU."""
+    network = load_model(model, scale)
+    return list(
+        make_contenders(
+            network,
+            EngineOptions(device="cpu"),
+            precisions,
+            plain=plain,
+            tiling=choose_tiling(model, network, tile),
+            model=model,
+        )
+    )
+
+
+def test_cases_take_turns_and_every_second_round_goes_backwards():
+    log: list[str] = []
+    task = Counting(runs_planned(3, 3))
+    race(runners("abc", log), rounds=3, seconds=0, task=task)
+    assert log == ["warm a", "warm b", "warm c", *"abc", *"cba", *"abc"]
+    assert task.done == task.planned == 12
+
+
+def test_without_a_number_rounds_fill_the_time():
+    log: list[str] = []
+    task = Counting(runs_planned(2, None))
+    race(runners("ab", log), rounds=None, seconds=3600, task=task)
+    assert len(log) == 2 * (1 + MOST_ROUNDS)
+    assert task.done == task.planned == len(log)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "each", "rounds"), [(5, 0.3, 16), (5, 4, 3), (0, 1, 3), (5, 0, 100), (1e9, 1, 100)]
+)
+def test_rounds_within_a_time(seconds, each, rounds):
+    assert rounds_within(seconds, each) == rounds
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
+    monkeypatch.setattr(device_module, "cpu_has_bf16", lambda: native)
+    found = contenders("bicubic", 2, ("auto", "fp32", "bf16", "fp32"))
+    assert [each.precision for each in found] == (["bf16", "fp32"] if native else ["fp32", "bf16"])
+    (only, plain) = contenders("bicubic", 2, plain=True)
+    assert (only.precision, only.plain) == ("bf16" if native else "fp32", False)
+    assert (plain.precision, plain.plain, plain.engine.half) == ("fp32", True, None)
+    assert plain.engine.batch_size(8, 8) == 1
+    assert plain.title == "bicubic x2 plain"
+
+
+def test_what_is_timed_is_what_users_get():
+    (each,) = contenders("g-idrn", 4, tile=32)
+    picture = real_picture(30, 44)
+    work = Case(contender=each, picture=picture).work()
+    assert work.grid.count > 1
+    case = Case(contender=each, picture=picture)
+    case.work = lambda: work  # type: ignore[method-assign]
+    case.run()
+    expected = upscale(picture, "g-idrn", 4, tile=32, device="cpu")
+    np.testing.assert_array_equal(work.sink.sink.pixels, expected)  # type: ignore[attr-defined]
+
+
+def test_engines_of_one_network_do_not_share_weights():
+    fp32, bf16 = contenders("g-idrn", 2, ("fp32", "bf16"))
+    a, b = (each.engine.network.get_parameter("head.weight") for each in (fp32, bf16))
+    assert a.data_ptr() != b.data_ptr()
+    assert a.is_contiguous()
+    assert b.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_results_compare_with_the_plain_run_of_the_same_model():
+    cases = [
+        Case(contender=each, picture=real_picture(24, 32))
+        for each in contenders("bicubic", 3, ("fp32",), plain=True, tile=16)
+    ]
+    race(cases, rounds=2, seconds=0, task=NoTask())
+    srx, plain = results(cases)
+    assert (srx.plain, plain.plain) == (False, True)
+    assert plain.times_plain is None
+    assert srx.times_plain == pytest.approx(plain.median / srx.median)
+    assert srx.size == (24, 32)
+    assert (srx.tiles, srx.batch, plain.batch) == (6, 6, 1)  # 2 rows of 3
+    assert 0 < srx.fastest <= srx.median <= srx.slowest
+    assert srx.sr_megapixels_per_second == pytest.approx(24 * 32 * 9 / 1e6 / srx.median)
+    assert srx.peak_memory is not None
+    assert srx.peak_memory >= 72 * 96 * 3 * 4 / 3  # a band of the SR picture in fp32

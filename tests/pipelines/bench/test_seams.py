@@ -1,0 +1,65 @@
+"""The seam figure: invisible at the defaults, large without overlap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from srcli.errors import UsageError
+from srcli.inference.engines import EngineOptions, choose_tiling, make_engine
+from srcli.inference.tiling import Tiling
+from srcli.models.weights import load_model
+from srcli.pipelines.bench.seams import seam_figure
+
+
+@pytest.fixture(scope="module")
+def large():
+    from skimage.data import coffee
+
+    return np.ascontiguousarray(coffee()[:, :600])
+
+
+@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "auto"])
+def test_seams_of_the_flagship_are_below_two_hundredths_of_a_level(large, precision):
+    engine = make_engine(load_model("g-idrn", 2), EngineOptions(precision=precision))
+    tiling = choose_tiling("g-idrn", engine.network)
+    picture = large[:, :580]  # 3 x 4 tiles at the defaults
+    with_overlap = seam_figure(engine, picture, tiling)
+    assert with_overlap < 0.02
+    if precision == "auto":
+        assert seam_figure(engine, picture, replace(tiling, overlap=0)) > 2 * with_overlap
+
+
+class Stamp:
+    """An engine that leaves a mark on the first row of every tile but the uppermost."""
+
+    scale = 2
+
+    def __init__(self, real):
+        self._real = real
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def run(self, tiles, calibration=None, places=None):
+        marked = tiles.copy()
+        marked[:, :1] += 0.25
+        return self._real.run(marked)
+
+
+def test_the_figure_looks_where_tiles_of_a_balanced_grid_really_meet(large):
+    # 600x400 in tiles of 192 is 4x3 tiles of 150x134: no border lies at a multiple of 192
+    real = make_engine(load_model("bicubic", 2), EngineOptions())
+    clean = seam_figure(real, large, Tiling(tile=192, overlap=0))
+    marked = seam_figure(Stamp(real), large, Tiling(tile=192, overlap=0))
+    # a quarter of the range at 2 of the 5 inner borders, whose lengths are 600 and 400
+    assert clean < 3
+    assert marked > 15
+
+
+def test_a_picture_with_too_few_tiles_is_refused(large):
+    engine = make_engine(load_model("bicubic", 2), EngineOptions())
+    with pytest.raises(UsageError, match="4x3 tiles"):
+        seam_figure(engine, large[:100, :100], Tiling(tile=64, overlap=8))

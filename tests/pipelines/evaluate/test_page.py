@@ -1,0 +1,368 @@
+"""The HTML page: complete, escaped, self-contained, and the same twice; in a browser, readable."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import srcli
+from srcli.pipelines.evaluate.page import html_page
+
+
+@pytest.fixture(scope="module")
+def page(written, crops):
+    return html_page(written, crops)
+
+
+@pytest.fixture(scope="module")
+def tree(page, parse):
+    return parse(page)
+
+
+def section(tree, name):
+    """The part of the page with an id."""
+    (found,) = [node for node in tree.all() if node.attributes.get("id") == name]
+    return found
+
+
+def rows_of(table):
+    """Cells of a table's rows by the text of their heading."""
+    found: dict[str, list[object]] = {}
+    for row in table.all("tr"):
+        cells = [node for node in row.inside if node.tag in ("th", "td")]
+        found.setdefault(cells[0].text, []).append(cells[1:])
+    return found
+
+
+def decode(image):
+    """Pixels of an ``img``."""
+    kind, _, data = image.attributes["src"].partition(";base64,")
+    assert kind in ("data:image/png", "data:image/jpeg")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
+
+
+def test_the_same_evaluation_gives_the_same_page(written, crops, page):
+    assert html_page(written, crops) == page
+    assert html_page(written, crops[:1]) != page
+
+
+def test_nothing_is_loaded_from_elsewhere(page, tree):
+    assert not re.search(r"https?:|@import|url\(", page)
+    links = [n.attributes[k] for n in tree.all() for k in ("src", "href") if k in n.attributes]
+    assert len(links) > 20
+    assert all(link.startswith(("data:image/", "#")) for link in links)
+    assert not [node.tag for node in tree.all() if node.tag in ("link", "iframe", "object", "base")]
+
+
+def test_the_policy_lets_its_own_script_run_and_no_other(tree):
+    (script,) = tree.all("script")
+    digest = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
+    (policy,) = [
+        node.attributes["content"]
+        for node in tree.all("meta")
+        if node.attributes.get("http-equiv") == "Content-Security-Policy"
+    ]
+    assert "default-src 'none'" in policy
+    assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_names_stay_text(written, tree):
+    text = tree.text
+    for name in (*written.models, *dict.fromkeys(s.picture for s in written.scores)):
+        assert name in text
+    for name in [name for _, name in written.sizes] + [f.reason for f in written.failures]:
+        assert name in text
+    assert len(tree.all("script")) == 1
+    assert not [k for node in tree.all() for k in node.attributes if k.startswith("on")]
+
+
+def test_links_lead_somewhere_and_ids_are_unique(tree):
+    ids = [node.attributes["id"] for node in tree.all() if "id" in node.attributes]
+    assert len(ids) == len(set(ids))
+    targets = {n.attributes["href"][1:] for n in tree.all("a")}
+    assert targets <= set(ids)
+    assert {"scores-x4", "crop-0", "crop-1", "crop-2"} <= targets
+
+
+def test_headings_pictures_and_tables_can_be_heard(tree):
+    levels = [int(n.tag[1]) for n in tree.all() if re.fullmatch("h[1-6]", n.tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert all(node.attributes.get("alt") for node in tree.all("img"))
+    assert {n.attributes.get("scope") for n in tree.all("th")} == {"col", "row", "rowgroup"}
+    for node in tree.all("svg"):
+        assert node.attributes.get("aria-label") or node.attributes.get("aria-hidden") == "true"
+    assert tree.all("html")[0].attributes["lang"] == "en"
+
+
+def test_crops_are_the_very_pixels(crops, tree):
+    cards = tree.all("article")
+    assert len(cards) == len(crops)
+    for card, crop in zip(cards, crops, strict=True):
+        (figures,) = card.all("div", "crops")
+        found = [decode(image) for image in figures.all("img")]
+        wanted = [crop.hr, crop.lr, *crop.sr.values()]
+        assert len(found) == len(wanted)
+        for pixels, expected in zip(found, wanted, strict=True):
+            assert np.array_equal(pixels, expected)
+        (overview,) = card.all("span", "overview")[0].all("img")
+        assert decode(overview).shape == crop.overview.shape
+
+
+def test_crops_of_all_kinds_are_shown_at_one_size(crops, tree):
+    sizes = {
+        (img.attributes["width"], img.attributes["height"])
+        for img in tree.all("article")[0].all("div", "crops")[0].all("img")
+    }
+    height, width = crops[0].window[2:]
+    assert sizes == {(str(2 * width), str(2 * height))}
+
+
+def test_the_overview_outlines_the_crop(crops, tree):
+    for card, crop in zip(tree.all("article"), crops, strict=True):
+        outline = card.all("rect", "outline")[0].attributes
+        rows, columns = crop.size
+        expected = (
+            crop.window[1] / columns,
+            crop.window[0] / rows,
+            crop.window[3] / columns,
+            crop.window[2] / rows,
+        )
+        found = [float(outline[k].rstrip("%")) / 100 for k in ("x", "y", "width", "height")]
+        assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_crops_carry_the_psnr_and_the_best_is_marked(crops, tree):
+    for card, crop in zip(tree.all("article"), crops, strict=True):
+        best = max(crop.psnr, key=crop.psnr.__getitem__)
+        for figure in card.all("figure")[2:]:
+            name = figure.all("b")[0].text
+            if name not in crop.sr:
+                assert "not measured" in figure.text
+                continue
+            assert f"{crop.psnr[name]:.3f} dB" in figure.text
+            assert bool(figure.all("em")) == (name == best)
+
+
+def test_scores_say_n_of_n_and_mark_the_best(written, tree):
+    (table,) = section(tree, "scores-x4").all("table")
+    rows = rows_of(table)
+    for mean in written.means():
+        texts = [[cell.text for cell in cells] for cells in rows[mean.model]]
+        expected = [
+            f"{mean.pictures} of {mean.of}",
+            f"{mean.values['psnr']:.3f}",
+            f"{mean.values['ssim']:.4f}",
+        ]
+        assert expected in [text[:3] for text in texts]
+    marked = [node.text for node in table.all("strong")]
+    wanted = [
+        f"{mean.values[name]:.{digits}f}"
+        for mean in written.means()
+        for name, digits in (("psnr", 3), ("ssim", 4))
+        if mean.model in written.best(mean.scale, mean.dataset)[name]
+    ]
+    assert marked == wanted
+    assert len(marked) == 4
+
+
+def test_published_rows_are_told_apart(tree):
+    rows = section(tree, "scores-x4").all("tr", "printed")
+    assert len(rows) == 2
+    assert "28.20" in rows[0].text
+    assert "Nobody | et al., Table <2>" in rows[0].text
+    assert "ELSEWHERE" not in tree.text
+    (scatter,) = tree.all("svg", "scatter")
+    assert len(scatter.all("g", "printed")) == 1
+    assert len(scatter.all("circle")) == 3
+    assert len(scatter.all("line", "level")) == 1
+
+
+def test_every_difference_has_a_dot(written, tree):
+    part = section(tree, "differences-x4")
+    assert len(part.all("circle")) == len(written.differences) == 6
+    assert len(part.all("line", "interval")) == 4  # one picture gives no interval
+    assert {head.text.rpartition(", ")[2] for head in part.all("tr", "group")} == {
+        "2 pictures",
+        "1 picture",
+    }
+    first = written.differences[0]
+    assert f"{first.mean:+.3f} [{first.low:+.3f}, {first.high:+.3f}]" in part.text
+
+
+def test_every_picture_has_bars_and_values(written, tree):
+    tables = section(tree, "pictures-x4").all("table")
+    bars = [len(svg.all("rect")) for table in tables for svg in table.all("svg", "bars")]
+    assert bars == [2, 2, 1]
+    (cells,) = rows_of(tables[0])["coffee"]
+    values = {s.model: s.values["psnr"] for s in written.scores if s.picture == "coffee"}
+    first, *others = written.models
+    assert [title.text for title in cells[0].all("title")] == [
+        f"{model}: {values[model] - values[first]:+.3f}" for model in others
+    ]
+    assert [cell.text for cell in cells[1:]] == [f"{values[m]:.3f}" for m in written.models]
+
+
+def test_costs_failures_protocol_and_version_are_told(written, tree):
+    costs = rows_of(section(tree, "costs-x4").all("table")[0])
+    assert costs[written.models[1]][0][0].text == "579.7 K"
+    (failures,) = tree.all("section", "failures")
+    assert len(failures.all("li")) == 2
+    method = section(tree, "method").text
+    assert written.chain in method
+    assert written.protocol.description in method
+    assert tree.all("footer")[0].text == f"Made by srx {srcli.__version__}."
+
+
+def test_one_model_alone(written, crops, parse):
+    model = written.models[0]
+    alone = replace(
+        written,
+        models=(model,),
+        scores=[s for s in written.scores if s.model == model],
+        costs=[c for c in written.costs if c.model == model],
+        differences=[],
+        failures=[],
+        published=[],
+    )
+    own = [replace(c, sr={model: c.sr[model]}, psnr={model: c.psnr[model]}) for c in crops]
+    tree = parse(html_page(alone, own, title="Only <one>"))
+    assert tree.all("title")[0].text == tree.all("h1")[0].text == "Only <one>"
+    assert not [n for n in tree.all() if n.attributes.get("id") == "differences-x4"]
+    assert tree.all("strong") == tree.all("em") == tree.all("section", "failures") == []
+    assert [len(svg.all("rect")) for svg in tree.all("svg", "bars")] == [1, 1, 1]
+
+
+def test_without_crops_or_psnr_the_rest_stands(written, parse):
+    bare = replace(
+        written,
+        metrics=("ssim",),
+        differences=[d for d in written.differences if d.metric == "ssim"],
+        sizes={**written.sizes, (4, "never reached"): 9},
+    )
+    tree = parse(html_page(bare, []))
+    assert tree.all("article") == []
+    assert "SSIM of every picture" in tree.text
+    assert "0 of 9" in tree.text
+
+
+def contrast(one, other):
+    """WCAG 2.2 contrast of two colours ``#rrggbb``."""
+
+    def light(colour):
+        levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, bright = sorted((light(one), light(other)))
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def test_colours_can_be_told_apart_in_both_schemes(tree):
+    style = tree.all("style")[0].text
+    light, dark = (
+        dict(re.findall(r"--(\w+):\s*(#\w{6})", block))
+        for block in re.findall(r":root\s*{(.*?)}", style, re.DOTALL)
+    )
+    assert light.keys() == dark.keys()
+    for scheme in (light, dark):
+        for text in ("ink", "quiet", "accent", "warn"):
+            assert contrast(scheme[text], scheme["page"]) >= 4.5
+            assert contrast(scheme[text], scheme["panel"]) >= 4.5
+        for text in ("ink", "accent"):
+            assert contrast(scheme[text], scheme["tint"]) >= 4.5
+        for i in range(8):
+            assert contrast(scheme[f"c{i}"], scheme["panel"]) >= 3.0
+
+
+PROBE = """
+  const press = (key) => whole.querySelector("dialog").dispatchEvent(
+    new inner.KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+  Object.assign(result, {
+    images: [...whole.images].map((i) => i.complete && i.naturalWidth > 0),
+    crops: [...whole.querySelectorAll(".crops img")].slice(0, 2).map(place),
+    hint: [...whole.querySelectorAll(".hint")].some((h) => !h.hidden),
+    shown: [],
+  });
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_browser_shows_it_without_complaint(browse, page, crops, width, dark):
+    found, shot, complaints = browse(page, PROBE, width=width, dark=dark)
+    assert complaints == []
+    assert (found["width"], found["dark"]) == (width, dark)
+    assert found["overflow"] == 0
+    assert len(found["images"]) == sum(3 + len(crop.sr) for crop in crops) + 1  # and the viewer's
+    assert found["images"].count(False) == 1  # the viewer is empty until it opens
+    assert [name for name in found["requests"] if not name.startswith("data:")] == []
+    assert shot.shape == (900, width, 3)
+    assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 50
+    assert (shot[2, 2].mean() < 60) == dark
+
+
+@pytest.mark.browser
+def test_pixels_are_shown_as_they_are(browse, page, crops):
+    height = 4000
+    found, shot, _ = browse(page, PROBE, width=1280, height=height)
+    for (left, top), pixels in zip(found["crops"], (crops[0].hr, crops[0].lr), strict=True):
+        zoom = 240 // pixels.shape[1]
+        expected = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        x, y = round(left), round(top)
+        assert y + expected.shape[0] < height
+        area = shot[y : y + expected.shape[0], x : x + expected.shape[1]]
+        assert np.array_equal(area, expected)
+
+
+@pytest.mark.browser
+def test_keys_flip_between_crops_at_one_place(browse, page):
+    script = """
+      const crops = [...whole.querySelectorAll(".crops")[1].querySelectorAll("img")];
+      const view = whole.querySelector("dialog"), big = view.querySelector("img");
+      const note = () => result.shown.push(
+        [view.open, crops.findIndex((c) => c.src === big.src), big.width, ...place(big)]);
+      note(); crops[3].click(); note();
+      for (const key of ["ArrowRight", "ArrowRight", "h", "ArrowLeft"]) { press(key); note(); }
+      view.querySelector("[aria-label=close]").click(); note();
+    """
+    found, _, complaints = browse(page, PROBE + script)
+    assert complaints == []
+    assert found["hint"]
+    before, *during, after = found["shown"]
+    assert (before[0], after[0]) == (False, False)
+    assert [state[:2] for state in during] == [[True, i] for i in (3, 4, 0, 0, 4)]
+    assert len({tuple(state[2:]) for state in during}) == 1
+    assert during[0][2] % 120 == 0
+
+
+@pytest.mark.browser
+def test_the_browser_would_notice(browse):
+    broken = (
+        "<!DOCTYPE html><body><img src='http://nowhere.example/a.png'>"
+        "<p style='width:3000px'>wide</p><script>console.error('wrong')</script>"
+    )
+    found, _, complaints = browse(broken, PROBE)
+    assert found["images"] == [False]
+    assert found["overflow"] > 1000
+    assert [name for name in found["requests"] if "nowhere.example" in name]
+    assert any("wrong" in line for line in complaints)
+
+
+@pytest.mark.browser
+def test_a_name_that_slipped_through_would_not_run(browse, page):
+    slipped = page.replace("<main>", "<main><script>console.error('ran')</script>")
+    _, _, complaints = browse(slipped, PROBE)
+    assert slipped != page
+    assert complaints
+    assert all("Content Security Policy" in line for line in complaints)

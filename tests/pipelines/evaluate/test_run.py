@@ -1,0 +1,189 @@
+"""Evaluation from Python: options, watchers, labels, what is counted and what is not."""
+
+from __future__ import annotations
+
+import io
+import json
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.errors import DataError, UsageError
+from srcli.evaluation.candidates import labels, once
+from srcli.imaging.resize import resize
+from srcli.pipelines.evaluate.cache import ScoreCache
+from srcli.pipelines.evaluate.crops import CropCollector
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.reading_ahead import ReadAhead
+from srcli.pipelines.evaluate.run import evaluate
+
+QUICK = EvalOptions(metrics=("psnr",), costs=False)
+
+
+@pytest.fixture
+def folder(tmp_path, astronaut):
+    place = tmp_path / "set"
+    place.mkdir()
+    Image.fromarray(astronaut).save(place / "a.png")
+    Image.fromarray(astronaut[..., 0]).save(place / "grau-höhe.png")
+    return place
+
+
+def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
+    other = tmp_path / "elsewhere" / "set"
+    other.mkdir(parents=True)
+    Image.fromarray(astronaut[:100]).save(other / "a.png")
+    result = evaluate(["bicubic"], [str(folder), str(other)], scales=[2], options=QUICK)
+    assert [(mean.dataset, mean.pictures) for mean in result.means()] == [
+        (str(folder), 2),
+        (str(other), 1),
+    ]
+
+
+def test_watchers_are_shown_pictures_whose_scores_are_stored(folder, tmp_path):
+    options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
+    evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
+    crops = CropCollector()
+    again = evaluate(["bicubic"], [str(folder)], scales=[2], options=options, watchers=[crops])
+    assert [each.picture for each in crops.comparisons] == ["a", "grau-höhe"]
+    first = crops.comparisons[0]
+    assert first.sr["bicubic"].shape == first.hr.shape == (120, 120, 3)
+    assert first.lr.shape == (60, 60, 3)
+    assert first.psnr["bicubic"] == again.scores[0].values["psnr"]
+
+
+def test_a_damaged_cache_is_measured_again(folder, tmp_path):
+    options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
+    first = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
+    files = list((tmp_path / "cache").rglob("*.json"))
+    assert len(files) == 2
+    for file in files:
+        file.write_text("{")
+    again = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
+    assert [s.values for s in again.scores] == [s.values for s in first.scores]
+    assert json.loads(files[0].read_text())["values"]
+
+
+def test_a_cache_that_cannot_be_written_costs_nothing_else(tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = ScoreCache(tmp_path / "file" / "below")
+    cache.put("abc", {"values": {}})
+    assert cache.get("abc") == {}
+
+
+def test_a_changed_picture_is_measured_again(folder, tmp_path, astronaut):
+    options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
+    before = evaluate(["bicubic"], [str(folder)], scales=[2], options=options).scores[0]
+    Image.fromarray(255 - astronaut // 2).save(folder / "a.png")
+    after = evaluate(["bicubic"], [str(folder)], scales=[2], options=options).scores[0]
+    assert after.values["psnr"] > before.values["psnr"] + 5  # half the contrast
+
+
+def test_gray_pictures_count_by_their_protocol(folder):
+    values = {}
+    for name in ("y", "y-classic", "rgb"):
+        options = EvalOptions(metrics=("psnr",), costs=False, protocol=name)
+        scores = evaluate(["bicubic"], [str(folder)], scales=[2], options=options).scores
+        values[name] = scores[1].values["psnr"]
+    # as R = G = B a gray picture's Y spans 219 of 255 levels: 1.32 dB
+    assert values["y"] - values["rgb"] == pytest.approx(20 * np.log10(255 / 219), abs=0.01)
+    assert values["y-classic"] == pytest.approx(values["rgb"], abs=1e-9)
+
+
+def test_tiles_come_close_to_the_whole_picture(folder):
+    tiled = EvalOptions(metrics=("psnr",), costs=False, tile=32)
+    whole = evaluate(["g-idrn"], [str(folder)], scales=[2], options=QUICK)
+    parts = evaluate(["g-idrn"], [str(folder)], scales=[2], options=tiled)
+    assert "tiles of 32" in parts.chain
+    a, b = (result.means()[0].values["psnr"] for result in (whole, parts))
+    assert a != b
+    assert a == pytest.approx(b, abs=0.1)
+
+
+def test_averaging_over_flips_is_another_measurement(folder):
+    from srcli.inference.engines import EngineOptions
+
+    flipped = EvalOptions(metrics=("psnr",), costs=False, engine=EngineOptions(tta=True))
+    one = evaluate(["g-idrn"], [str(folder)], scales=[2], options=QUICK)
+    eight = evaluate(["g-idrn"], [str(folder)], scales=[2], options=flipped)
+    assert eight.means()[0].values["psnr"] > one.means()[0].values["psnr"]
+    assert "8 flips" in eight.chain
+
+
+def test_back_projection_is_another_measurement(folder):
+    from srcli.inference.engines import EngineOptions
+
+    measured = ("psnr", "consistency")
+    results = [
+        evaluate(
+            ["attentive-gan"],
+            [str(folder)],
+            scales=[4],
+            options=EvalOptions(metrics=measured, costs=False, engine=engine),
+        )
+        for engine in (EngineOptions(), EngineOptions(back_project=True))
+    ]
+    plain, corrected = (result.means()[0].values for result in results)
+    assert corrected["consistency"] > plain["consistency"] + 10
+    assert corrected["psnr"] > plain["psnr"]
+    assert "back-projected" in results[1].chain
+    assert "back-projected" not in results[0].chain
+
+
+def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
+    pictures = tmp_path / "small"
+    pictures.mkdir()
+    for name, hr in (("a", astronaut), ("grau-höhe", astronaut[..., 0])):
+        wide = hr if hr.ndim == 3 else hr[..., None].repeat(3, 2)
+        stream = io.BytesIO()
+        Image.fromarray(resize(wide, Fraction(1, 2))).save(stream, "JPEG", quality=30)
+        with Image.open(stream) as small:
+            small.save(pictures / f"{name}.png")
+    ready = EvalOptions(metrics=("psnr",), costs=False, lr_folder=pictures)
+    expected = evaluate(["bicubic"], [str(folder)], scales=[2], options=ready)
+    options = EvalOptions(metrics=("psnr",), costs=False, jpeg=30)
+    found = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
+    assert [s.values for s in found.scores] == [s.values for s in expected.scores]
+    assert "chain jpeg30: uint8 RGB in and out, LR from a JPEG of quality 30" in found.chain
+    clean = evaluate(["bicubic"], [str(folder)], scales=[2], options=QUICK)
+    assert clean.means()[0].values["psnr"] > found.means()[0].values["psnr"] + 0.5
+
+
+def test_labels_are_short_and_stay_different():
+    assert labels(["g-idrn", "runs/a/best.safetensors"]) == ["g-idrn", "best"]
+    assert labels(["runs/a/best.safetensors", "runs/b/best.safetensors"]) == ["a/best", "b/best"]
+    assert labels(["x/best.safetensors", "y/best.pth", "best"]) == ["x/best", "y/best", "best"]
+    assert labels(["ddsr", "ddsr.safetensors"]) == ["ddsr", "ddsr.safetensors"]
+    assert labels([]) == []
+
+
+def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):
+    (tmp_path / "a.pth").write_bytes(b"")
+    (tmp_path / "ddsr").mkdir()
+    monkeypatch.chdir(tmp_path)
+    models = ["ddsr", "a.pth", "./a.pth", str(tmp_path / "a.pth"), "ddsr", "missing.pth"]
+    assert once(models) == ["ddsr", "a.pth", "missing.pth"]
+
+
+def test_what_makes_no_sense_is_refused(folder, tmp_path):
+    with pytest.raises(UsageError, match="nothing to measure"):
+        evaluate([], [str(folder)])
+    options = EvalOptions(lr_folder=tmp_path)
+    with pytest.raises(UsageError, match="one set at one scale"):
+        evaluate(["bicubic"], [str(folder)], scales=[2, 4], options=options)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no pictures"):
+        evaluate(["bicubic"], [str(tmp_path / "empty")])
+
+
+def test_reading_ahead_keeps_the_order():
+    with ThreadPoolExecutor(2) as pool:
+        ahead = ReadAhead(range(9), lambda n: n * n, pool, 3)
+        seen = []
+        for item, future in ahead:
+            ahead.ahead()
+            seen.append((item, future.result()))
+    assert seen == [(n, n * n) for n in range(9)]

@@ -1,0 +1,146 @@
+"""What a training is given: plain and degraded pictures, and what is said of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srcli.data.degraded_patches import DegradedSampler
+from srcli.data.degrading import degrade_pairs
+from srcli.data.patches import PatchSampler
+from srcli.data.read_ahead import ReadAhead
+from srcli.data.training_set import DataOptions
+from srcli.errors import DataError
+from srcli.imaging.resize import downscale
+from srcli.pipelines.train import data as training_data
+from srcli.pipelines.train.data import data_options, load_data, make_sampler
+from srcli.pipelines.train.options import TrainOptions
+from srcli.ports.progress import NoProgress
+from srcli.recipes.degradation import AERIAL, BICUBIC, PHOTO
+from srcli.recipes.training import Stage, TrainRecipe
+
+CPU = torch.device("cpu")
+RECIPE = TrainRecipe(model="g-idrn", stages=(Stage(patch=16, batch=2), Stage(patch=24, batch=2)))
+
+
+class Notes(NoProgress):
+    """Progress that remembers what was said."""
+
+    def __init__(self):
+        self.messages, self.warnings = [], []
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def options(tmp_path, astronaut):
+    for name, picture in [("a", astronaut), ("b", astronaut[:64]), ("c", astronaut[:40, :50])]:
+        Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / f"{name}.png")
+    return DataOptions(paths=(tmp_path,), hold_out=("b",))
+
+
+def test_bicubic_training_is_told_nothing_new(options, astronaut):
+    notes = Notes()
+    data = load_data(options, 2, BICUBIC, notes)
+    assert notes.messages == ["2 pictures to train on, 1 to validate on", "held out by name: 1"]
+    assert data.held_out is not None
+    assert np.array_equal(data.held_out.lr[0], downscale(astronaut[:64], 2))
+
+
+def test_held_out_pictures_are_degraded_once_and_for_all(options):
+    notes = Notes()
+    plain, made = load_data(options, 2, BICUBIC, Notes()), load_data(options, 2, AERIAL, notes)
+    assert "LR by degradation aerial" in notes.messages[-1]
+    assert "validation once (seed 20)" in notes.messages[-1]
+    assert plain.held_out is not None
+    assert made.held_out is not None
+    expected = degrade_pairs(plain.held_out, AERIAL)
+    assert np.array_equal(made.held_out.lr[0], expected.lr[0])
+    assert np.array_equal(made.held_out.hr[0], plain.held_out.hr[0])
+    assert made.digest == plain.digest  # the HR pixels are the data, the recipe says the rest
+
+
+@pytest.mark.parametrize(("device", "kind"), [("cpu", DegradedSampler), ("meta", ReadAhead)])
+def test_degraded_batches_are_read_ahead_for_another_device(options, device, kind):
+    recipe = replace(RECIPE, degradation=PHOTO)
+    data, notes = load_data(options, 2, PHOTO, Notes()), Notes()
+    made = make_sampler(
+        data.train, recipe, device=torch.device(device), seed=0, colour="rgb", progress=notes
+    )
+    assert type(made) is kind
+    lr, hr = made.batch(0, batch=2, patch=16)
+    assert (lr.device.type, hr.device.type) == (device, device)
+    assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
+    assert "smaller than a patch of 24x24" in notes.warnings[0]
+
+
+def test_clean_batches_come_from_the_device_as_ever(options):
+    data = load_data(options, 2, BICUBIC, Notes())
+    made = make_sampler(data.train, RECIPE, device=CPU, seed=0, colour="y", progress=Notes())
+    assert type(made) is PatchSampler
+    assert made.batch(0, batch=2, patch=16)[0].shape == (2, 1, 16, 16)
+    large = replace(RECIPE, stages=(Stage(patch=500),))
+    data = load_data(options, 2, BICUBIC, Notes())
+    with pytest.raises(DataError, match="use a smaller patch"):
+        make_sampler(data.train, large, device=CPU, seed=0, colour="rgb", progress=Notes())
+
+
+def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path, monkeypatch):
+    monkeypatch.setattr(training_data, "free_memory", lambda: 100_000)
+    asked = TrainOptions(
+        recipe="g-idrn", scale=2, out=tmp_path, data=options.paths, hold_out=("b",)
+    )
+    plain, notes = Notes(), Notes()
+    tight = load_data(data_options(asked, tmp_path / "cache"), 2, BICUBIC, notes)
+    whole = load_data(options, 2, BICUBIC, plain)
+    assert notes.messages[-1] == plain.messages[-1]
+    found = re.search(r"^(\d+) MiB of (\d+) MiB of pictures lie in files in", notes.messages[0])
+    assert found, notes.messages
+    assert tight.digest == whole.digest
+    batches = [
+        make_sampler(data.train, RECIPE, device=CPU, seed=0, colour="rgb", progress=Notes()).batch(
+            0, batch=9, patch=16
+        )
+        for data in (tight, whole)
+    ]
+    for a, b in zip(*batches, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_several_processes_share_memory_and_processors(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_data, "free_memory", lambda: 9000)
+    asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=(tmp_path,))
+    assert data_options(asked).memory == 4500
+    assert data_options(asked, processes=3).memory == 1500
+    monkeypatch.setattr(training_data, "free_memory", lambda: None)
+    assert data_options(asked).memory is None
+    monkeypatch.setattr(training_data, "processors", lambda: 8)
+    assert [data_options(asked, processes=n).workers for n in (1, 3, 9)] == [8, 2, 1]
+
+
+@pytest.mark.parametrize(("free", "kind"), [(10**5, ReadAhead), (10**9, None)])
+def test_pictures_too_many_for_a_gpu_stay_in_main_memory(options, monkeypatch, free, kind):
+    data, notes = load_data(options, 2, BICUBIC, Notes()), Notes()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**10))
+    homes = []
+
+    def sampler(pairs, device, **others):
+        homes.append(device.type)
+        return PatchSampler(pairs, device=CPU, **others)
+
+    monkeypatch.setattr(training_data, "PatchSampler", sampler)
+    made = make_sampler(
+        data.train, RECIPE, device=torch.device("cuda"), seed=0, colour="rgb", progress=notes
+    )
+    assert type(made) is (kind or PatchSampler)
+    assert homes == ["cpu" if kind else "cuda"]
+    assert any("stay in main memory" in text for text in notes.messages) is bool(kind)

@@ -1,0 +1,124 @@
+"""The network that a training begins with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from srcli.errors import ModelError
+from srcli.imaging.colour import luma
+from srcli.imaging.resize import downscale
+from srcli.layers.resize import bicubic_resize
+from srcli.models import weights
+from srcli.models.weights import WeightsInfo, save_weights
+from srcli.pipelines.train.network import begin_from, first_network
+from srcli.ports.progress import NoProgress
+from srcli.recipes.table import find_recipe
+from srcli.recipes.training import TrainRecipe
+from srcli.training.numerics import Numerics
+
+RECIPE = TrainRecipe(model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1})
+
+
+class Notes(NoProgress):
+    """Progress that remembers what was said."""
+
+    def __init__(self):
+        self.messages, self.warnings = [], []
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def test_the_seed_decides_and_other_random_numbers_stay():
+    before = torch.get_rng_state()
+    one, same, other = (first_network(RECIPE, scale=2, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(one.state_dict()["head.weight"], same.state_dict()["head.weight"])
+    assert not torch.equal(one.state_dict()["head.weight"], other.state_dict()["head.weight"])
+
+
+def test_a_network_may_begin_as_an_interpolation(astronaut):
+    picture = torch.from_numpy(astronaut[:32, :32].copy()).permute(2, 0, 1)[None] / 255
+    wanted, errors = bicubic_resize(picture, 2), []
+    for begins in (False, True):
+        recipe = replace(RECIPE, start_from_bicubic=begins)
+        network = first_network(recipe, scale=2, seed=0).eval()
+        with torch.inference_mode():
+            errors.append(float((network(picture) - wanted)[..., 8:-8, 8:-8].abs().mean()))
+    assert errors[1] < errors[0] / 3
+
+
+def test_what_cannot_be_trained_is_refused(monkeypatch):
+    with pytest.raises(ModelError, match="nothing to train"):
+        first_network(TrainRecipe(model="bicubic"), scale=2, seed=0)
+    monkeypatch.delattr("srcli.models.g_idrn.GIDRN.start_from_bicubic")
+    with pytest.raises(ModelError, match="cannot start as bicubic"):
+        first_network(replace(RECIPE, start_from_bicubic=True), scale=2, seed=0)
+
+
+def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
+    smaller = first_network(RECIPE, scale=2, seed=1)
+    file = tmp_path / "x2.safetensors"
+    info = WeightsInfo(model="g-idrn", scale=2, network=dict(RECIPE.network), notes={})
+    save_weights(file, smaller.state_dict(), info)
+    larger, notes = first_network(RECIPE, scale=4, seed=2), Notes()
+    begin_from(larger, file, notes)
+    assert torch.equal(larger.state_dict()["head.weight"], smaller.state_dict()["head.weight"])
+    assert notes.messages[0].startswith(f"began from {file}: ")
+    assert notes.warnings == []
+    with pytest.raises(ModelError, match="no tensor of this network"):
+        begin_from(torch.nn.Linear(1, 1), file, notes)
+
+
+def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
+    recipe = TrainRecipe(model="ddsr", network={"depth": 2, "channels": 4})
+    file = tmp_path / "x2.safetensors"
+    info = WeightsInfo(model="ddsr", scale=2, network=dict(recipe.network), notes={})
+    save_weights(file, first_network(recipe, scale=2, seed=1).state_dict(), info)
+    notes = Notes()
+    begin_from(first_network(recipe, scale=2, seed=2), file, notes)
+    assert notes.warnings == []
+    begin_from(first_network(recipe, scale=4, seed=2), file, notes)
+    (warning,) = notes.warnings
+    assert "ddsr x2 weights do not suit x4 and begin far below bicubic quality" in warning
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 4), (3, 2), (2, 3)])
+def test_a_deconvolution_of_another_scale_is_a_worse_start_than_bicubic(astronaut, before, after):
+    picture = astronaut[32:128, 40:136]
+    wanted = torch.from_numpy(luma(picture))[None, None] / 255
+    lr_image = torch.from_numpy(luma(downscale(picture, after)))[None, None] / 255
+    recipe, found = find_recipe("ddsr-muon"), []
+    for init in (None, weights.weights_path("ddsr", before)):
+        network = first_network(recipe, scale=after, seed=0).eval()
+        if init is not None:
+            begin_from(network, init, NoProgress())
+        with torch.inference_mode():
+            error = network(lr_image.float()) - wanted
+        found.append(float(-10 * error[..., 4:-4, 4:-4].square().mean().log10()))
+    assert found[0] > found[1] + 10  # should this fail, the warning is no longer true
+
+
+def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
+    network = first_network(RECIPE, scale=4, seed=0)
+    monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
+    with pytest.raises(ModelError, match=r"--init ddsr: give a weights file, .* none of ddsr$"):
+        begin_from(network, Path("ddsr"), NoProgress())
+    for scale in (2, 4):
+        (tmp_path / f"ddsr-x{scale}.safetensors").touch()
+        with pytest.raises(ModelError, match=rf"those of ddsr are in .*ddsr-x{scale}\."):
+            begin_from(network, Path("ddsr"), NoProgress())
+
+
+def test_the_layout_is_that_of_the_numerics():
+    network = first_network(RECIPE, scale=2, seed=0)
+    last = Numerics(device=torch.device("cpu"), channels_last=True)
+    weight = last.placed(network).state_dict()["head.weight"]
+    assert weight.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,654 @@
+"""Whole trainings of a tiny network: they learn; a killed one goes on as if nothing happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from srcli.errors import DataError, InferenceError, ModelError, RecipeError, SrxError, UsageError
+from srcli.models.weights import load_model, read_weights
+from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.run import train
+from srcli.training.checkpoint import read_position
+
+TINY = (
+    "network.channels=16",
+    "network.num_blocks=2",
+    "network.num_groups=1",
+    "stages.0.batch=2",
+    "stages.0.patch=16",
+)
+
+
+class Notes:
+    """Progress that remembers what was said."""
+
+    def __init__(self):
+        self.messages, self.warnings, self.described = [], [], []
+
+    def task(self, label, *, total=None, unit=""):
+        return self
+
+    def advance(self, amount=1.0):
+        pass
+
+    def describe(self, text):
+        self.described.append(text)
+
+    def close(self):
+        pass
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Seven photographs' crops of 96x96 as files."""
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("pictures")
+    coffee, astronaut = data.coffee(), data.astronaut()
+    for name, image, top, left in [
+        ("cup", coffee, 100, 180),
+        ("spoon", coffee, 250, 350),
+        ("table", coffee, 20, 40),
+        ("face", astronaut, 60, 180),
+        ("rocket", astronaut, 200, 400),
+        ("suit", astronaut, 350, 150),
+        ("badge", astronaut, 330, 250),
+    ]:
+        Image.fromarray(image[top : top + 96, left : left + 96]).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def options(pictures, tmp_path, monkeypatch):
+    """A training of 30 iterations, one thread, fp32."""
+    monkeypatch.setenv("SRX_CACHE", str(tmp_path / "cache"))
+    threads = torch.get_num_threads()
+    yield TrainOptions(
+        recipe="g-idrn-short",
+        scale=2,
+        data=(pictures,),
+        out=tmp_path / "run",
+        overrides=TINY,
+        budget="30",
+        precision="fp32",
+        device="cpu",
+        threads=1,
+    )
+    torch.set_num_threads(threads)
+
+
+def stop_after(count):
+    """Say stop at the ``count``-th question."""
+    asked = iter(range(1, 10**6))
+    return lambda: next(asked) >= count
+
+
+def same_tensors(a, b):
+    """Whether two weights files hold the same numbers to the last bit."""
+    left, right = load_file(a), load_file(b)
+    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+
+
+def test_a_training_improves_and_its_weights_can_be_loaded(options):
+    notes = Notes()
+    result = train(replace(options, budget="200"), notes)
+    log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    scores = [entry["psnr"] for entry in log if entry["event"] == "validation"]
+    assert len(scores) == 5
+    rate = "stages.0.optimizer.learning_rate=1e-12"
+    idle = replace(options, out=options.out.with_name("idle"), overrides=(*TINY, rate), budget="1")
+    untrained = train(idle).best
+    assert untrained is not None
+    assert scores[-1] > untrained + 0.5
+    assert result.finished
+    assert result.iterations == 200
+    assert result.best == max(scores)
+    network = load_model(str(options.out / "best.safetensors"))
+    assert network(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
+    _, info = read_weights(options.out / "last.safetensors")
+    assert info is not None
+    assert (info.model, info.scale, info.network["channels"]) == ("g-idrn", 2, 16)
+    assert info.notes["recipe"] == "g-idrn-short"
+    assert info.notes["iterations"] == "200"
+    assert any("held out by rule" in text for text in notes.messages)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options, pictures):
+    options = replace(options, budget="60")
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    killed = options.out.with_name("killed")
+    command = [sys.executable, "-m", "srcli", "train", "g-idrn-short", "-s", "2"]
+    command += ["--data", str(pictures), "--out", str(killed), "--budget", "60", *settings]
+    command += ["--checkpoint-every", "0.001s", "--precision", "fp32", "--threads", "1"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, "--device", "cpu"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (killed / "state.safetensors").is_file():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    position = read_position(killed / "state.safetensors")
+    assert 0 < position.total < 60
+
+    resumed = train(replace(options, out=killed, resume=True))
+    whole = train(options)
+    assert resumed.new_iterations == 60 - position.total
+    assert resumed.best == whole.best
+    assert same_tensors(killed / "best.safetensors", options.out / "best.safetensors")
+    assert same_tensors(killed / "last.safetensors", options.out / "last.safetensors")
+    assert same_tensors(killed / "state.safetensors", options.out / "state.safetensors")
+    logs = [
+        [
+            (entry["event"], entry["total"], entry.get("psnr"))
+            for entry in map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+        ]
+        for folder in (killed, options.out)
+    ]
+    assert logs[0] == logs[1]
+
+
+def test_half_precision_resumes_bit_for_bit_too(options):
+    options = replace(options, precision="bf16", budget="12")
+    whole, halves = options, replace(options, out=options.out.with_name("halves"))
+    train(whole)
+    stopped = train(halves, stop=stop_after(5))
+    assert not stopped.finished
+    assert stopped.iterations == 5
+    train(replace(halves, resume=True))
+    assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
+
+
+def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
+    monkeypatch.setattr("srcli.training.watch.LOG_STEPS", 1)
+    aerial = (*TINY, "degradation=aerial")
+    whole = replace(options, budget="12", overrides=aerial)
+    halves = replace(whole, out=options.out.with_name("halves"))
+    clean = replace(whole, out=options.out.with_name("clean"), overrides=TINY)
+    notes = Notes()
+    train(whole, notes)
+    assert any("LR by degradation aerial" in text for text in notes.messages)
+    assert train(halves, stop=stop_after(5)).iterations == 5
+    message = refusal(replace(halves, overrides=TINY, resume=True), UsageError)
+    assert "degradation.before" in message
+    train(replace(halves, resume=True))
+    train(clean)
+    assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
+    logs = [
+        [
+            (entry["total"], entry.get("loss", 0.0), entry.get("psnr"))
+            for entry in map(json.loads, (run.out / "log.jsonl").read_text().splitlines())
+        ]
+        for run in (whole, halves, clean)
+    ]
+    assert logs[0] == logs[1]
+    validations = [
+        entry
+        for run in (whole, clean)
+        for entry in map(json.loads, (run.out / "log.jsonl").read_text().splitlines())
+        if entry["event"] == "validation"
+    ]
+    named = [entry.get("degradation") for entry in validations]
+    assert set(named[: named.index(None)]) == {"aerial"}  # what these PSNRs are measured on
+    assert set(named[named.index(None) :]) == {None}
+    losses, _, easier = (sum(loss for _, loss, _ in log) for log in logs)
+    assert losses > 1.05 * easier > 0
+    _, info = read_weights(whole.out / "last.safetensors")
+    assert info is not None
+    assert info.notes["degradation"] == "aerial"
+
+
+def test_a_finished_run_stays_as_it_is(options):
+    train(options)
+    before = (options.out / "best.safetensors").read_bytes()
+    again = train(replace(options, resume=True))
+    assert again.finished
+    assert again.new_iterations == 0
+    assert (options.out / "best.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_is_not_stretched(options):
+    train(options)
+    before = (options.out / "run.json").read_bytes()
+    message = refusal(replace(options, budget="40", resume=True), UsageError)
+    assert f"the training in {options.out} is finished" in message
+    assert f"--init {options.out / 'last.safetensors'} --out NEW" in message
+    assert (options.out / "run.json").read_bytes() == before
+    assert train(replace(options, budget=None, resume=True)).new_iterations == 0
+
+
+def test_resume_takes_the_stored_budget_and_stretches_to_another(options):
+    train(options, stop=stop_after(10))
+    notes = Notes()
+    result = train(replace(options, budget=None, resume=True), notes, stop_after(5))
+    assert result.iterations == 15
+    assert notes.warnings == []
+    longer = train(replace(options, budget="40", resume=True), notes)
+    assert longer.iterations == 40
+    assert any("budget was 30 and is 40" in text for text in notes.warnings)
+
+
+def test_resume_with_nothing_there_begins(options):
+    notes = Notes()
+    assert train(replace(options, budget="3", resume=True), notes).iterations == 3
+    assert any("nothing to resume" in text for text in notes.messages)
+
+
+def test_another_scale_begins_from_the_body_of_the_first(options):
+    train(replace(options, budget="10"))
+    best = options.out / "best.safetensors"
+    notes = Notes()
+    larger = replace(options, scale=4, init=best, out=options.out.with_name("x4"), budget="1")
+    train(replace(larger, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9")), notes)
+    taken = [text for text in notes.messages if text.startswith("began from")]
+    assert len(taken) == 1
+    x2, x4 = load_file(best), load_file(larger.out / "last.safetensors")
+    torch.testing.assert_close(x4["head.weight"], x2["head.weight"], atol=1e-6, rtol=0)
+    assert x4["up.weight"].shape[0] == 48
+
+
+def test_without_validation_the_last_weights_are_the_best(options):
+    result = train(replace(options, hold_out=(), budget="3"))
+    assert result.best is None
+    assert same_tensors(options.out / "best.safetensors", options.out / "last.safetensors")
+
+
+def test_the_seed_decides_the_patches(options):
+    train(replace(options, budget="1"))
+    init = options.out / "last.safetensors"
+    runs = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        runs.append(replace(options, out=options.out.with_name(name), init=init, seed=seed))
+        train(replace(runs[-1], budget="1", overrides=(*TINY, "stages.0.schedule.warmup=0")))
+    states = [run.out / "state.safetensors" for run in runs]
+    assert same_tensors(states[0], states[1])
+    assert not same_tensors(states[0], states[2])
+
+
+def test_named_photographs_are_validated_on(options):
+    notes = Notes()
+    train(replace(options, hold_out=("cup", "face"), budget="2"), notes)
+    assert "5 pictures to train on, 2 to validate on" in notes.messages
+    notes, out = Notes(), options.out.with_name("listed")
+    listed = replace(options, hold_out=("cup",), hold_out_listed=("face", "x"), exclude=("sp", "q"))
+    train(replace(listed, out=out, budget="2"), notes)
+    assert "4 pictures to train on, 2 to validate on, 1 excluded" in notes.messages
+    assert "held out by name: 2 (1 of 2 in the list are in the data)" in notes.messages
+    assert "--exclude q: no picture's name begins so" in notes.warnings
+
+
+def test_broken_and_small_pictures_are_left_out_by_name(options, pictures, tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("cup", "face", "suit"):
+        (folder / f"{name}.png").write_bytes((pictures / f"{name}.png").read_bytes())
+    (folder / "broken.png").write_bytes((pictures / "spoon.png").read_bytes()[:500])
+    Image.fromarray(np.zeros((9, 40, 3), np.uint8)).save(folder / "thin.png")
+    notes = Notes()
+    assert train(replace(options, data=(folder,), hold_out=(), budget="2"), notes).finished
+    assert len(notes.warnings) == 2
+    assert "broken.png" in notes.warnings[0]
+    assert "thin.png" in notes.warnings[1]
+
+
+def refusal(options, kind):
+    """The one line with which a training is refused."""
+    with pytest.raises(SrxError) as caught:
+        train(options)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ({"recipe": "g-idm"}, RecipeError, "no recipe 'g-idm'"),
+        ({"overrides": ("stages.0.bach=8",)}, RecipeError, "did you mean 'batch'?"),
+        ({"overrides": ("network.chanels=8",)}, ModelError, "did you mean 'channels'?"),
+        ({"overrides": ("network.channels=wide",)}, ModelError, "must be a whole number"),
+        ({"overrides": ("network.block=resnet",)}, ModelError, "one of g-idb, rfdb"),
+        ({"overrides": ("network.channels=20",)}, ModelError, "does not divide"),
+        ({"overrides": ("model=bicubic",)}, ModelError, "nothing to train"),
+        ({"overrides": ("stages.0.losses.0.name=l7",)}, RecipeError, "no loss 'l7'"),
+        ({"overrides": ("stages.0.losses.1.options.sigm=1",)}, RecipeError, "mean 'sigma'?"),
+        ({"overrides": ("degradation=foto",)}, RecipeError, "did you mean 'photo'?"),
+        ({"overrides": ("degradation.befor=[]",)}, RecipeError, "did you mean 'before'?"),
+        ({"overrides": (*TINY, "stages.0.patch=200")}, DataError, "use a smaller patch"),
+        ({"budget": "soon"}, RecipeError, "budget 'soon'"),
+        ({"checkpoint_every": "50"}, RecipeError, "has no unit"),
+        ({"precision": "fp16"}, UsageError, "train in bf16 or fp32"),
+        ({"device": "cuda:99"}, UsageError, "this machine has"),
+        ({"scale": 5}, ModelError, "has no scale 5"),
+        ({"hold_out": ("nobody",)}, DataError, "--hold-out nobody: not in the data"),
+        ({"exclude": ("",)}, DataError, "no training pictures are left"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(options, change, kind, words):
+    assert words in refusal(replace(options, **change), kind)
+    assert not (options.out / "state.safetensors").exists()
+
+
+def test_useless_data_are_refused_in_one_line(options, tmp_path):
+    assert "no such file" in refusal(replace(options, data=(tmp_path / "x",)), DataError)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no pictures in" in refusal(replace(options, data=(empty,)), DataError)
+    archive = tmp_path / "damaged.zip"
+    archive.write_bytes(b"PK\x03\x04 not really")
+    assert "not a readable zip" in refusal(replace(options, data=(archive,)), DataError)
+    (empty / "a.png").write_bytes(b"nothing")
+    assert "the first problem" in refusal(replace(options, data=(empty,)), DataError)
+
+
+def test_a_used_folder_is_refused_and_another_training_not_resumed(options, pictures):
+    train(options, stop=stop_after(3))
+    assert "already holds a training" in refusal(options, UsageError)
+    again = replace(options, resume=True)
+    changed = (*TINY, "ema_decay=0.5")
+    assert "ema_decay is 0.999 there, 0.5 now" in refusal(
+        replace(again, overrides=changed), UsageError
+    )
+    assert "seed is 0" in refusal(replace(again, seed=1), UsageError)
+    assert "scale is 2" in refusal(replace(again, scale=3), UsageError)
+    fewer = (pictures / "cup.png", pictures / "face.png")
+    assert "data is" in refusal(replace(again, data=fewer), UsageError)
+    assert "other weights" in refusal(
+        replace(again, init=options.out / "last.safetensors"), UsageError
+    )
+    (options.out / "state.safetensors").write_bytes(b"damaged")
+    assert "cannot be resumed" in refusal(again, DataError)
+
+
+def test_an_output_that_cannot_be_written_is_refused(options, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert "is a file" in refusal(replace(options, out=file), UsageError)
+    assert "cannot be written" in refusal(replace(options, out=file / "run"), DataError)
+
+
+def test_a_disk_that_fills_up_ends_the_training_in_one_line(options, monkeypatch):
+    def full(*arguments, **names):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("srcli.training.checkpoint.write_whole", full)
+    message = refusal(options, DataError)
+    assert "No space left on device" in message
+    assert "--resume" in message
+
+
+def test_a_diverging_training_says_what_to_change(options):
+    wild = (*TINY, "stages.0.optimizer.learning_rate=1e30", "stages.0.schedule.warmup=0")
+    assert "lower rate" in refusal(replace(options, overrides=wild), InferenceError)
+    assert not (options.out / "state.safetensors").exists()
+
+
+RRLFN = ("network.channels=12", "network.num_blocks=1", "network.esa_channels=4", *TINY[3:])
+
+
+def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_form(options):
+    options = replace(options, recipe="rrlfn-short", overrides=RRLFN)
+    train(options)
+    best = options.out / "best.safetensors"
+    _, info = read_weights(best)
+    assert info is not None
+    assert info.network["deployed"]
+    assert not any("point" in name for name in load_file(best))
+    assert any("point" in name for name in load_file(options.out / "state.safetensors"))
+    assert load_model(str(best))(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
+
+    notes = Notes()
+    still = (*RRLFN, "stages.0.optimizer.learning_rate=1e-12")
+    second = replace(
+        options, init=best, out=options.out.with_name("second"), overrides=still, budget="1"
+    )
+    train(second, notes)
+    assert notes.warnings == []
+    state = load_file(second.out / "state.safetensors")
+    points = [v for k, v in state.items() if k.startswith("network.") and "point.weight" in k]
+    assert len(points) == 3
+    assert max(float(value.abs().max()) for value in points) < 1e-6
+    before, after = load_file(best), load_file(second.out / "last.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
+def test_a_taught_network_meets_its_teacher(options, pictures, small_teacher):
+    """Without HR in the loss it comes nearer to the teacher's pictures, step for step."""
+    teacher = (f"stages.0.distillation={small_teacher}", "stages.0.distillation.share=1")
+    train(replace(options, overrides=(*TINY, *teacher), budget="150"))
+    with Image.open(pictures / "cup.png") as image:
+        lr_image = torch.from_numpy(np.array(image.convert("RGB")).copy()).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        shown, bicubic, own = (
+            load_model(name, 2)(lr_image / 255)
+            for name in (str(small_teacher), "bicubic", str(options.out / "last.safetensors"))
+        )
+    assert (own - shown).abs().mean() < 0.5 * (bicubic - shown).abs().mean()
+
+
+def test_a_taught_training_goes_on_bit_for_bit_and_with_the_same_teacher_only(
+    options, small_teacher, tmp_path
+):
+    taught = replace(options, overrides=(*TINY, f"stages.0.distillation={small_teacher}"))
+    train(replace(taught, out=tmp_path / "at once"))
+    train(taught, stop=stop_after(11))
+    again = replace(taught, resume=True)
+    kept = small_teacher.read_bytes()
+    small_teacher.write_bytes((tmp_path / "at once" / "last.safetensors").read_bytes())
+    assert "its teacher is" in refusal(again, UsageError)
+    small_teacher.write_bytes(kept)
+    train(again)
+    assert same_tensors(options.out / "last.safetensors", tmp_path / "at once" / "last.safetensors")
+    small_teacher.unlink()
+    assert f"{small_teacher}: no such weights file" in refusal(
+        replace(taught, out=tmp_path / "new"), ModelError
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_on_y_learns_y_and_is_validated_as_rgb(options):
+    small = ("network.channels=12", "network.depth=4", *TINY[3:])
+    options = replace(options, recipe="ddsr-short", overrides=small, budget="60")
+    result = train(options)
+    idle = (*small, "stages.0.optimizer.learning_rate=1e-12")
+    untrained = train(
+        replace(options, overrides=idle, budget="1", out=options.out.with_name("idle"))
+    ).best
+    assert result.best is not None
+    assert untrained is not None
+    assert result.best > untrained + 5
+    network = load_model(str(result.weights))
+    assert network(torch.rand(1, 1, 5, 7)).shape == (1, 1, 10, 14)
+
+
+def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(options):
+    leap = (
+        "stages.0.schedule.kind=step",
+        "stages.0.schedule.milestones=[0.5]",
+        "stages.0.schedule.gamma=1e30",
+    )
+    wild = replace(options, overrides=(*TINY, *leap))
+    message = refusal(wild, InferenceError)
+    assert "what was saved before is kept" in message
+    kept = read_position(wild.out / "state.safetensors")
+    assert 0 < kept.total == kept.best_total <= 15
+    best = wild.out / "best.safetensors"
+    before = read_weights(best)[1]
+    assert before is not None
+    tame = replace(options, out=options.out.with_name("tame"), init=best, budget="2")
+    score = train(replace(tame, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9"))).best
+    assert score == pytest.approx(float(before.notes["validation_psnr_y"]), abs=0.01)
+
+
+def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
+    options, pictures, tmp_path
+):
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for name in ("cup", "face"):
+        (folder / f"{name}.png").write_bytes((pictures / f"{name}.png").read_bytes())
+    with_set = replace(options, budget="10", validate=(str(folder),))
+    notes = Notes()
+    result = train(with_set, notes)
+    lines = (options.out / "log.jsonl").read_text().splitlines()
+    log = [entry for entry in map(json.loads, lines) if entry["event"] == "validation"]
+    assert {tuple(entry["sets"]) for entry in log} == {("held-out", "others")}
+    assert all(entry["psnr"] == entry["sets"]["held-out"] for entry in log)
+    assert result.best == max(entry["psnr"] for entry in log) == result.at_best["held-out"]
+    assert any("others" in text and "iteration" in text for text in notes.messages)
+    # What is validated on besides changes nothing.
+    plain = replace(options, budget="10", out=options.out.with_name("plain"))
+    assert train(plain).best == result.best
+    assert same_tensors(plain.out / "best.safetensors", options.out / "best.safetensors")
+
+
+def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pictures):
+    alone = replace(options, budget="6", hold_out=(), validate=(str(pictures),))
+    result = train(alone, stop=stop_after(3))
+    assert list(result.at_best) == [pictures.name]
+    again = replace(alone, resume=True)
+    assert "--validate" in refusal(replace(again, validate=()), UsageError)
+    assert train(again).finished
+
+
+def test_the_log_goes_to_tensorboard_too_and_a_resumed_run_adds_to_it(options, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    watched = replace(options, budget="100", tensorboard=tmp_path / "events")
+    train(watched, stop=stop_after(70))
+    train(replace(watched, resume=True))
+    found = EventAccumulator(str(tmp_path / "events"))
+    found.Reload()
+    log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    for event, key in (("train", "loss"), ("validation", "psnr")):
+        tag = "validation/held-out" if event == "validation" else f"{event}/{key}"
+        logged = [(e["total"], pytest.approx(e[key])) for e in log if e["event"] == event]
+        assert [(e.step, e.value) for e in found.Scalars(tag)] == logged
+
+
+def test_a_place_for_tensorboard_is_refused_before_anything_is_read(options, tmp_path):
+    file = tmp_path / "bad.jpg"
+    file.touch()
+    wrong = replace(options, tensorboard=file, data=(tmp_path / "missing",))
+    assert f"--tensorboard {file}: is a file; give a folder" in refusal(wrong, UsageError)
+    assert not options.out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
+def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
+    said = []
+
+    def start_another():
+        for resume in (False, True):
+            second = replace(options, seed=2, resume=resume, data=(options.out / "missing",))
+            said.append(refusal(second, UsageError))
+        return False
+
+    train(options, stop=lambda: bool(said) or start_another())
+    wanted = f"--out {options.out}: another training writes there; "
+    assert said == [f"{wanted}wait for it, or give another --out"] * 2
+    assert train(replace(options, resume=True)).finished  # free again; the first went on unharmed
+
+
+def test_the_lock_of_a_killed_training_keeps_nobody_out(options):
+    options.out.mkdir()
+    (options.out / ".lock").touch()
+    assert train(options).finished
+
+
+PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
+
+
+def in_two_processes(options, *more, wait=True):
+    """Run the command line under torchrun, two processes that talk by gloo."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "srcli", "train", options.recipe, "-s", str(options.scale)]
+    command += ["--data", str(options.data[0]), "--out", str(options.out), "--threads", "1"]
+    command += ["--precision", "fp32", "--device", "cpu", "--budget", str(options.budget), *more]
+    command += [part for setting in options.overrides for part in ("--set", setting)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    if not wait:
+        return process
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said
+
+
+def curve(folder):
+    """Iteration and loss or PSNR of every entry of the log."""
+    entries = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_with_the_whole_batch(options):
+    one = replace(options, overrides=PARALLEL, budget="100")
+    train(one)
+    two = replace(one, out=one.out.with_name("two"))
+    code, said = in_two_processes(two)
+    assert code == 0, said
+    assert said.count("trained 100 iterations") == 1  # the first process alone talks
+    assert json.loads((two.out / "run.json").read_text())["processes"] == 2
+    mine, theirs = curve(one.out), curve(two.out)
+    assert len(mine) == 7
+    for a, b in zip(mine, theirs, strict=True):
+        assert a[:2] == b[:2]
+        assert a[2] == pytest.approx(b[2], rel=1e-3)
+    left, right = (load_file(run.out / "best.safetensors") for run in (one, two))
+    for name, value in left.items():
+        torch.testing.assert_close(right[name], value, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_two_stopped_processes_go_on_bit_for_bit(options):
+    whole = replace(options, overrides=PARALLEL, budget="60")
+    stopped = replace(whole, out=whole.out.with_name("stopped"))
+    code, said = in_two_processes(whole)
+    assert code == 0, said
+    process = in_two_processes(stopped, "--checkpoint-every", "0.001s", wait=False)
+    deadline = time.monotonic() + 120
+    while not (stopped.out / "state.safetensors").is_file():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.terminate()  # torchrun passes it on; the training ends in order
+    _, said = process.communicate(timeout=120)
+    assert "go on with --resume" in said
+    assert 0 < read_position(stopped.out / "state.safetensors").total < 60
+    code, said = in_two_processes(stopped, "--resume")
+    assert code == 0, said
+    assert said.count("resumed at iteration") == 1
+    assert same_tensors(stopped.out / "state.safetensors", whole.out / "state.safetensors")
+
+
+@pytest.mark.slow
+def test_what_two_processes_cannot_do_is_one_line(options):
+    code, said = in_two_processes(replace(options, overrides=(*TINY, "stages.0.batch=3")))
+    assert code != 0
+    lines = [line for line in said.splitlines() if line.startswith("srx:")]
+    assert len(lines) == 1
+    assert "a batch of 3 cannot be divided among 2 processes" in lines[0]

@@ -1,0 +1,136 @@
+"""Sets that a training is validated on: as the evaluation reads and scores them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+
+from srcli.data.pairs import make_pairs
+from srcli.errors import DataError, PictureError, UsageError
+from srcli.imaging.resize import downscale
+from srcli.models import build_network
+from srcli.models.weights import WeightsInfo, load_model, save_weights
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
+from srcli.ports.progress import NoProgress
+from srcli.training.numerics import Numerics
+
+FP32 = Numerics(device=torch.device("cpu"))
+
+
+class Notes(NoProgress):
+    """Progress that remembers what was said."""
+
+    def __init__(self):
+        self.messages, self.warnings = [], []
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+@pytest.fixture
+def folder(tmp_path, astronaut):
+    """Three crops, one of them gray, of sizes that scales do not divide."""
+    path = tmp_path / "small"
+    path.mkdir()
+    crops = {"a": astronaut[:49, :50], "b": astronaut[20:75, 40:101]}
+    for name, crop in crops.items():
+        Image.fromarray(crop).save(path / f"{name}.png")
+    Image.fromarray(astronaut[60:110, 90:140]).convert("L").save(path / "gray.png")
+    return path
+
+
+@pytest.mark.parametrize("model", ["g-idrn", "ddsr"])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
+    small = {"channels": 16, "num_blocks": 1, "num_groups": 1}
+    options = {"depth": 2} if model == "ddsr" else small
+    torch.manual_seed(0)
+    network = build_network(model, scale=scale, options=options)
+    file = tmp_path / "w.safetensors"
+    save_weights(
+        file,
+        network.state_dict(),
+        WeightsInfo(model=model, scale=scale, network=options, notes={}),
+    )
+    validate = validator(validation_sets(None, [str(folder)], scale, NoProgress()), FP32)
+    assert validate is not None
+    found = validate(load_model(str(file)))
+    how = EvalOptions(metrics=("psnr",), costs=False, resamples=0)
+    (mean,) = evaluate([str(file)], [str(folder)], scales=[scale], options=how).means()
+    assert found == {"small": pytest.approx(mean.values["psnr"], abs=1e-3)}
+
+
+def test_benchmarks_go_by_their_names(srx_data):
+    notes = Notes()
+    sets = validation_sets(None, ["Set5"], 3, notes)
+    assert [len(sets["Set5"].lr), len(sets["Set5"].hr)] == [5, 5]
+    assert sets["Set5"].lr[0].shape[0] * 3 == sets["Set5"].hr[0].shape[0]
+    assert notes.messages == ["5 pictures of Set5 to validate on"]
+
+
+def test_the_held_out_pictures_come_first_and_decide(folder, astronaut):
+    held_out = make_pairs([astronaut], 2)
+    sets = validation_sets(held_out, [str(folder)], 2, NoProgress())
+    assert list(sets) == ["held-out", "small"]
+    assert sets["held-out"] is held_out
+    assert deciding_set(sets) is None
+    alone = validation_sets(None, [str(folder)], 2, NoProgress())
+    name = deciding_set(alone)
+    assert name is not None
+    assert name.startswith("small (")
+    (folder / "gray.png").unlink()
+    assert deciding_set(validation_sets(None, [str(folder)], 2, NoProgress())) != name
+    assert validator({}, FP32) is None
+    assert deciding_set({}) is None
+
+
+def test_folders_of_one_name_keep_apart_and_one_given_twice_is_refused(folder, tmp_path):
+    twin = tmp_path / "other" / "small"
+    twin.mkdir(parents=True)
+    (twin / "a.png").write_bytes((folder / "a.png").read_bytes())
+    sets = validation_sets(None, [str(folder), str(twin)], 2, NoProgress())
+    assert list(sets) == ["small", str(twin)]
+    with pytest.raises(UsageError, match="given twice"):
+        validation_sets(None, [str(folder), f"{twin}/../../{folder.name}"], 2, NoProgress())
+
+
+def test_pictures_without_lr_are_left_out_and_told(folder, tmp_path, astronaut):
+    base = tmp_path / "set"
+    (base / "LR_bicubic" / "X2").mkdir(parents=True)
+    folder.rename(base / "HR")
+    small = downscale(astronaut[:48, :50], 2)
+    Image.fromarray(small).save(base / "LR_bicubic" / "X2" / "ax2.png")
+    notes = Notes()
+    (pairs,) = validation_sets(None, [str(base)], 2, notes).values()
+    assert len(pairs.lr) == 1
+    assert (pairs.lr[0] == small).all()
+    assert len(notes.warnings) == 2
+    assert "left out" in notes.warnings[0]
+
+
+def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
+    with pytest.raises(DataError, match=r"--validate .*nowhere: no such folder"):
+        validation_sets(None, ["nowhere"], 2, NoProgress())
+    (folder / "b.png").write_bytes(b"nothing")
+    with pytest.raises((DataError, PictureError), match=r"b\.png"):
+        validation_sets(None, [str(folder)], 2, NoProgress())
+
+
+def test_who_is_lenient_goes_on_without_what_cannot_be_read(folder):
+    (folder / "b.png").write_bytes(b"nothing")
+    notes = Notes()
+    sets = validation_sets(None, [str(folder)], 2, notes, leniently=True)
+    assert len(sets["small"].hr) == 2
+    (line,) = notes.warnings
+    assert "left out" in line
+    assert "b.png" in line
+    for name in ("a.png", "gray.png"):
+        (folder / name).write_bytes(b"nothing")
+    assert validation_sets(None, [str(folder)], 2, notes, leniently=True) == {}
+    assert "no picture of it can be read" in notes.warnings[-1]

@@ -1,0 +1,88 @@
+"""Memory of rasters is foreseen by width, bounded where asked, refused where it cannot be."""
+
+from __future__ import annotations
+
+import pytest
+import rasterio
+
+from srcli.errors import PictureError, UsageError
+from srcli.inference.edges import padded_grid
+from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.rasters.job import check_disk, open_job
+from srcli.pipelines.upscale.rasters.memory import (
+    PROGRAM,
+    READ_AHEAD,
+    SMALLEST,
+    WAITING,
+    plan_memory,
+)
+
+OPTIONS = UpscaleOptions(model="bicubic", scale=4)
+TILING = Tiling(tile=192, overlap=16)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Plan the memory of an empty raster of some size."""
+
+    def run(width: int, height: int, limit: int | None = None, **profile: object):
+        path = tmp_path / f"{width}x{height}.tif"
+        settings = {"driver": "GTiff", "width": width, "height": height, "count": 3} | profile
+        settings = {"dtype": "uint8", "crs": "EPSG:32632", "nodata": 0} | settings
+        transform = rasterio.Affine(2, 0, 0, 0, -2, 0)
+        with rasterio.open(path, "w", sparse_ok=True, tiled=True, transform=transform, **settings):
+            pass
+        job = open_job(Item(source=path, target=tmp_path / "out.tif", format="tif"), OPTIONS)
+        grid = padded_grid(job.window.height, job.window.width, TILING)
+        return plan_memory(job, grid, OPTIONS.scale, limit)
+
+    return run
+
+
+def test_the_height_does_not_count_and_the_width_does(plan):
+    low, high, wide = plan(4000, 4000), plan(4000, 16000), plan(8000, 4000)
+    assert abs(high.total - low.total) < 0.02 * low.total  # tiles are balanced to the height
+    assert wide.band == pytest.approx(2 * low.band, rel=0.05)
+    assert (low.reading, low.waiting) == (READ_AHEAD, WAITING)
+
+
+def test_a_strip_of_50000_columns_stays_below_1_5_gb(plan):
+    assert plan(50_000, 400).total < 1.5e9
+
+
+def test_wider_values_take_more(plan):
+    assert plan(3000, 1000, dtype="uint16").band > 1.8 * plan(3000, 1000).band
+
+
+def test_a_limit_shrinks_what_may_shrink_and_else_is_refused(plan):
+    free = plan(4000, 1000)
+    least = PROGRAM + free.band + free.blocks + 2 * SMALLEST
+    tight = plan(4000, 1000, limit=least + 3)
+    assert tight.total <= least + 3
+    assert tight.band == free.band
+    assert tight.reading >= SMALLEST <= tight.waiting
+    roomy = plan(4000, 1000, limit=1 << 40)
+    assert roomy == free
+    with pytest.raises(UsageError, match=r"4000x1000.tif: takes about [0-9,]+ MiB, .*--srcwin"):
+        plan(4000, 1000, limit=least - 1)
+
+
+def test_disk_that_cannot_hold_the_result_is_refused(plan, monkeypatch, tmp_path):
+    plan(2000, 1000)
+    path = tmp_path / "2000x1000.tif"
+    job = open_job(Item(source=path, target=tmp_path / "new" / "out.tif", format="tif"), OPTIONS)
+
+    class Disk:
+        free = 0
+
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: Disk)
+    size = 8000 * 4000 * 3
+    for free, found in ((10 * size, None), (size // 2, "and 0.0 GB are free")):
+        Disk.free = free
+        told = check_disk(job)
+        assert (told or "").endswith(f"in {tmp_path}") == (found is not None)
+    Disk.free = size // 10
+    with pytest.raises(PictureError, match="make room, take another folder or a part"):
+        check_disk(job)

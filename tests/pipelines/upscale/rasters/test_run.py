@@ -1,0 +1,540 @@
+"""Rasters come out enlarged with everything that belongs to them, whatever happens on the way."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp
+from rasterio.transform import Affine
+
+import srcli
+from srcli.imaging.rasters.blocks import Encoder
+from srcli.imaging.rasters.writing import RasterWriter
+from srcli.imaging.resize import resize
+from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import EngineOptions
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Naming
+from srcli.pipelines.upscale.rasters.options import RasterOptions
+from srcli.pipelines.upscale.run import upscale_files
+from srcli.ports.engine import OutOfMemory
+from srcli.ports.progress import NoProgress
+
+
+class Notes(NoProgress):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    def warn(self, text: str) -> None:
+        self.messages.append(text)
+
+
+BICUBIC = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
+BLOCKS = {"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"}
+LANDSAT = "landsat_rgb_uint8_nodata_utm18.tif"
+NAIP = "naip_rgbn_uint8_utm14.tif"
+SATELLITE = "satellite_rgb_uint16_utm18.tif"
+
+
+def enlarge(source, target, options=BICUBIC, **raster):
+    """Run one raster; returns its report."""
+    given = replace(options, raster=replace(options.raster, **raster))
+    (report,) = upscale_files([source], target, given).files
+    return report
+
+
+def pixels_of(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read()
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@pytest.fixture
+def part(srx_data, tmp_path):
+    """Cut a window out of a real GeoTIFF."""
+
+    def cut(name: str, col: int, row: int, width: int, height: int, **changes: object):
+        with rasterio.open(srx_data / "geotiff" / name) as dataset:
+            window = rasterio.windows.Window(col, row, width, height)
+            profile = dataset.profile | {
+                "width": width,
+                "height": height,
+                "transform": dataset.window_transform(window),
+                "tiled": True,
+                "blockxsize": 64,
+                "blockysize": 64,
+                "photometric": "MINISBLACK" if dataset.count == 4 else "RGB",
+                "alpha": "UNSPECIFIED",  # GDAL takes a fourth band for alpha else
+            }
+            path = tmp_path / f"part_{name}"
+            with rasterio.open(path, "w", **(profile | changes)) as out:
+                out.write(dataset.read(window=window))
+        return path
+
+    return cut
+
+
+def test_every_band_of_a_back_projected_raster_made_smaller_is_the_input(part, tmp_path):
+    source = part(NAIP, 40, 60, 150, 130)
+    corrected = replace(BICUBIC, engine=EngineOptions(back_project=True))
+    apart = []
+    for name, options in (("plain", BICUBIC), ("corrected", corrected)):
+        report = enlarge(source, tmp_path / name, options)
+        assert report.state == "done", report.error
+        made = np.moveaxis(pixels_of(report.target), 0, 2).astype(float)
+        given = np.moveaxis(pixels_of(source), 0, 2)
+        apart.append(np.abs(resize(made, Fraction(1, 2)) - given).mean(axis=(0, 1)))
+    assert len(apart[0]) == 4
+    assert (apart[1] < 0.45).all()
+    assert (apart[1] < 0.5 * apart[0]).all()
+
+
+def test_a_geotiff_keeps_its_place_and_its_nodata(srx_data, tmp_path):
+    source = srx_data / "geotiff" / LANDSAT
+    report = enlarge(source, tmp_path / "out")
+    assert report.state == "done", report.error
+    with rasterio.open(source) as before, rasterio.open(report.target) as after:
+        assert (after.width, after.height) == (2 * before.width, 2 * before.height)
+        assert after.crs == before.crs
+        assert after.transform.almost_equals(before.transform @ Affine.scale(0.5), 1e-9)
+        assert np.allclose(after.bounds, before.bounds, rtol=0, atol=1e-6)
+        assert after.nodata == before.nodata == 0
+        assert after.colorinterp == before.colorinterp
+        mask = before.read_masks().repeat(2, axis=1).repeat(2, axis=2)
+        assert np.array_equal(after.read_masks(), mask)
+        assert after.profile["tiled"]
+        assert after.compression is not None
+    assert leftovers(report.target.parent) == []
+
+
+def test_a_height_does_not_spoil_the_index_beside_it(part, tmp_path):
+    colours = pixels_of(part(NAIP, 100, 100, 90, 70)).astype(np.float32)
+    height, index = colours[0] * 10, colours[3] / 128 - 1
+    source = tmp_path / "terrain.tif"
+    profile = {"driver": "GTiff", "width": 90, "height": 70, "count": 2, "dtype": "float32"}
+    with rasterio.open(source, "w", crs=32614, transform=Affine.scale(2), **profile) as out:
+        out.write(np.stack([height, index]))
+    options = replace(BICUBIC, model="rrlfn")
+    report = enlarge(source, tmp_path / "out", options)
+    assert report.state == "done", report.error
+    together = pixels_of(report.target)
+    for band, alone in enumerate((height, index), 1):
+        report = enlarge(source, tmp_path / f"out{band}", options, bands=(band,))
+        np.testing.assert_allclose(
+            together[band - 1], pixels_of(report.target)[0], atol=2e-4 * np.ptp(alone)
+        )
+
+
+def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(part, tmp_path):
+    colours = part(NAIP, 100, 100, 90, 70)
+    source = tmp_path / "scan.tif"
+    gray = pixels_of(colours)[:1]
+    with rasterio.open(colours) as dataset:
+        profile = dataset.profile | {"count": 1, "photometric": "MINISWHITE"}
+    with rasterio.open(source, "w", **profile) as out:
+        out.write(gray)
+    report = enlarge(source, tmp_path / "out")
+    assert report.state == "done", report.error
+    with rasterio.open(report.target) as after:
+        assert after.tags(ns="IMAGE_STRUCTURE")["MINISWHITE"] == "YES"
+        expected = srcli.upscale(gray[0], "bicubic", 2, tile=64)
+        assert np.array_equal(after.read(1), expected)
+
+
+def test_pixels_equal_those_of_the_picture_in_memory(part, tmp_path):
+    source = part(NAIP, 100, 100, 150, 130)
+    report = enlarge(source, tmp_path / "out", rgb=(1, 2, 3))
+    picture = pixels_of(source).transpose(1, 2, 0)
+    expected = srcli.upscale(np.ascontiguousarray(picture[:, :, :3]), "bicubic", 2, tile=64)
+    infrared = srcli.upscale(picture[:, :, 3], "bicubic", 2, tile=64)
+    found = pixels_of(report.target)
+    assert np.abs(found[:3].transpose(1, 2, 0).astype(int) - expected).max() <= 1
+    assert np.abs(found[3].astype(int) - infrared).max() <= 1
+
+
+def test_a_band_order_is_kept_and_a_wrong_one_refused(part, tmp_path):
+    source = part(NAIP, 100, 100, 70, 70)
+    whole = pixels_of(enlarge(source, tmp_path / "a").target)
+    report = enlarge(source, tmp_path / "b", bands=(4, 2))
+    assert np.abs(pixels_of(report.target).astype(int) - whole[[3, 1]]).max() <= 1
+    assert "5" in enlarge(source, tmp_path / "c", bands=(5,)).error
+    assert not (tmp_path / "c" / source.name).exists()
+
+
+def test_a_part_is_enlarged_in_its_place(part, tmp_path):
+    source = part(SATELLITE, 300, 300, 160, 160)
+    report = enlarge(source, tmp_path / "out", srcwin=(16, 32, 64, 48), values="dtype")
+    with rasterio.open(source) as before, rasterio.open(report.target) as after:
+        window = rasterio.windows.Window(16, 32, 64, 48)
+        assert (after.width, after.height) == (128, 96)
+        assert np.allclose(after.bounds, before.window_bounds(window), rtol=0, atol=1e-6)
+        bounds = tuple(before.window_bounds(window))
+    again = enlarge(source, tmp_path / "again", bounds=bounds, values="dtype")
+    assert np.array_equal(pixels_of(again.target), pixels_of(report.target))
+    far = enlarge(source, tmp_path / "far", srcwin=(500, 0, 10, 10))
+    assert far.state == "failed"
+    assert source.name in far.error
+
+
+def test_16_bit_values_keep_their_levels(part, tmp_path):
+    source = part(SATELLITE, 350, 350, 96, 96)
+    report = enlarge(source, tmp_path / "out")
+    before, after = pixels_of(source), pixels_of(report.target)
+    assert after.dtype == np.uint16
+    small = after.reshape(3, 96, 2, 96, 2).mean(axis=(2, 4))
+    valid = before > 0
+    assert np.abs(small - before)[valid].mean() < 0.02 * before[valid].mean()
+    wide = enlarge(source, tmp_path / "wide", values="dtype")
+    differences = np.abs(pixels_of(wide.target).astype(int) - after)
+    assert differences.max() <= 2  # bicubic is linear: the range must not matter
+
+
+def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
+    values = astronaut[:80, :90].mean(axis=2).astype(np.float32) * 10 - 500
+    values[20:40, 30:50] = np.nan
+    source = tmp_path / "heights.tif"
+    profile = {
+        "driver": "GTiff",
+        "width": 90,
+        "height": 80,
+        "count": 1,
+        "dtype": "float32",
+        "nodata": np.nan,
+        "crs": "EPSG:32632",
+        "transform": Affine(0.5, 0.1, 5e5, 0.1, -0.5, 5e6),
+    }
+    with rasterio.open(source, "w", **profile) as dataset:
+        dataset.write(values, 1)
+    report = enlarge(source, tmp_path / "out")
+    (found,) = pixels_of(report.target)
+    holes = np.isnan(values).repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(np.isnan(found), holes)
+    low, high = np.nanmin(values), np.nanmax(values)
+    around = found[36:84, 56:104]
+    assert np.nanmin(around) > low - 0.2 * (high - low)
+    assert np.nanmax(around) < high + 0.2 * (high - low)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch, stop):
+    source = part(SATELLITE, 200, 200, 256, 256)
+    monkeypatch.setattr("srcli.imaging.rasters.blocks._CHUNK_ROWS", 64)
+    monkeypatch.setattr("srcli.imaging.rasters.writing._SECONDS_BETWEEN_SYNCS", 0)
+    whole = enlarge(source, tmp_path / "whole", creation=BLOCKS)
+    encode, left = Encoder.encode, [5]
+
+    def interrupted(self, *rows):
+        left[0] -= 1
+        if not left[0]:
+            raise stop
+        return encode(self, *rows)
+
+    monkeypatch.setattr(Encoder, "encode", interrupted)
+    out = tmp_path / "out"
+    if stop is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            enlarge(source, out, creation=BLOCKS)
+    else:
+        assert "the disk is full" in enlarge(source, out, creation=BLOCKS).error
+    monkeypatch.setattr(Encoder, "encode", encode)
+    assert not (out / source.name).exists()
+    assert leftovers(out) != []
+    notes = Notes()
+    given = replace(BICUBIC, raster=RasterOptions(creation=BLOCKS))
+    (report,) = upscale_files([source], out, given, progress=notes).files
+    assert report.tiles < whole.tiles
+    assert any("goes on where an earlier run stopped, at 50%" in text for text in notes.messages)
+    assert np.array_equal(pixels_of(report.target), pixels_of(whole.target))
+    assert leftovers(out) == []
+
+
+def test_other_options_start_over_and_say_why(part, tmp_path, monkeypatch):
+    source = part(NAIP, 0, 0, 128, 128)
+    finish = RasterWriter.finish
+    monkeypatch.setattr(RasterWriter, "finish", _interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        enlarge(source, tmp_path / "out", creation=BLOCKS)
+    monkeypatch.setattr(RasterWriter, "finish", finish)
+    notes = Notes()
+    given = replace(BICUBIC, tile=32, raster=RasterOptions(creation=BLOCKS))
+    (report,) = upscale_files([source], tmp_path / "out", given, progress=notes).files
+    assert report.state == "done"
+    assert any("tile" in text for text in notes.messages)
+
+
+def _interrupt(writer):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_gives_the_same_file(srx_data, tmp_path):
+    source = srx_data / "geotiff" / NAIP
+    words = ["upscale", str(source), "-s", "2", "-m", "g-idrn", "-t", "64", "--rgb", "1,2,3"]
+    words += [
+        "--srcwin",
+        "0",
+        "0",
+        "256",
+        "600",
+        "--co",
+        "BLOCKXSIZE=64",
+        "--co",
+        "BLOCKYSIZE=64",
+    ]
+    words += ["--precision", "fp32", "--quiet"]
+    command = [sys.executable, "-m", "srcli", *words]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, timeout=120)
+    killed = tmp_path / "killed"
+    running = subprocess.Popen([*command, str(killed)])
+    journal = None
+    for _ in range(1200):
+        found = list(killed.glob(".*journal*")) if killed.is_dir() else []
+        journal = found[0] if found else None
+        if journal is not None and journal.read_bytes().count(b"\n") >= 3:
+            break
+        time.sleep(0.05)
+    running.send_signal(signal.SIGKILL)
+    assert running.wait(30) == -signal.SIGKILL
+    assert journal is not None
+    assert not (killed / NAIP).exists()
+    before = journal.read_bytes().count(b"\n")
+    assert before >= 3
+    done = subprocess.run(
+        [*[word for word in command if word != "--quiet"], "-v", str(killed)],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    assert "goes on" in done.stderr + done.stdout
+    assert np.array_equal(pixels_of(killed / NAIP), pixels_of(tmp_path / "whole" / NAIP))
+    assert leftovers(killed) == []
+
+
+def test_out_of_memory_starts_over_with_smaller_tiles(part, tmp_path, monkeypatch):
+    source = part(NAIP, 0, 0, 150, 100)
+    run = TorchEngine.run
+
+    def small_only(self, tiles, calibration=None, places=None):
+        if tiles.shape[1] > 40:
+            raise OutOfMemory
+        return run(self, tiles, calibration, places)
+
+    monkeypatch.setattr(TorchEngine, "run", small_only)
+    report = enlarge(source, tmp_path / "out")
+    assert report.state == "done", report.error
+    monkeypatch.undo()
+    whole = pixels_of(enlarge(source, tmp_path / "whole").target)
+    assert np.abs(pixels_of(report.target).astype(int) - whole).max() <= 1
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
+    source = tmp_path / "a.png"
+    from PIL import Image
+
+    Image.fromarray(astronaut).save(source)
+    source.with_suffix(".pgw").write_text("0.5\n0\n0\n-0.5\n1000.25\n2000.75\n")
+    report = enlarge(source, tmp_path / "out")
+    assert report.target.suffix == ".png"
+    with rasterio.open(report.target) as dataset:
+        assert dataset.transform.almost_equals(Affine(0.25, 0, 1000, 0, -0.25, 2001), 1e-9)
+    world = [float(line) for line in report.target.with_suffix(".pgw").read_text().split()]
+    assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
+
+
+def test_a_raster_becomes_a_jpeg_with_a_world_file(part, tmp_path):
+    source = part(NAIP, 0, 0, 100, 90)
+    options = replace(BICUBIC, naming=Naming(format="jpg"))
+    report = enlarge(source, tmp_path / "out", options, bands=(1, 2, 3))
+    assert report.state == "done", report.error
+    assert report.target.suffix == ".jpg"
+    with rasterio.open(source) as before, rasterio.open(report.target) as after:
+        assert np.allclose(after.bounds, before.bounds, rtol=0, atol=1e-6)
+    report = enlarge(source, tmp_path / "four", options)
+    assert "take --format tif" in report.error  # no fourth band is dropped in silence
+
+
+def test_a_cog_with_overviews(part, tmp_path):
+    report = enlarge(part(LANDSAT, 300, 300, 300, 300), tmp_path / "out", cog=True)
+    with rasterio.open(report.target) as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.overviews(1) != []
+    report = enlarge(part(LANDSAT, 300, 300, 300, 300), tmp_path / "plain", overviews=True)
+    with rasterio.open(report.target) as dataset:
+        assert dataset.overviews(1) != []
+
+
+def test_huge_photographs_go_by_windows(tmp_path, astronaut, monkeypatch):
+    from PIL import Image
+
+    source = tmp_path / "huge.png"
+    Image.fromarray(astronaut).save(source)
+    usual = enlarge(source, tmp_path / "usual")
+    monkeypatch.setattr("srcli.pipelines.upscale.route.LARGEST_PHOTOGRAPH", 1000)
+    report = enlarge(source, tmp_path / "out")
+    assert report.state == "done", report.error
+    a = np.asarray(Image.open(usual.target)).astype(int)
+    b = np.asarray(Image.open(report.target))
+    assert np.abs(a - b).max() <= 1
+
+
+def test_too_little_memory_or_disk_is_said_before_work(part, tmp_path, monkeypatch):
+    source = part(NAIP, 0, 0, 100, 90)
+    report = enlarge(source, tmp_path / "out", max_memory=1 << 20)
+    assert report.state == "failed"
+    assert "--max-memory" in report.error
+    monkeypatch.setattr("shutil.disk_usage", lambda path: _Disk())
+    report = enlarge(source, tmp_path / "out")
+    assert "GB are free" in report.error
+    assert not any((tmp_path / "out").glob("*.tif"))
+
+
+class _Disk:
+    free = 1000
+
+
+def test_a_truncated_raster_fails_and_the_others_go_on(part, tmp_path):
+    good = part(NAIP, 0, 0, 100, 90)
+    bad = tmp_path / "bad.tif"
+    bad.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    summary = upscale_files([bad, good], tmp_path / "out", BICUBIC)
+    states = {report.source: report.state for report in summary.files}
+    assert states == {bad: "failed", good: "done"}
+    assert not (tmp_path / "out" / "bad.tif").exists()
+
+
+def test_all_precisions_of_a_real_network_agree(part, tmp_path):
+    source = part(NAIP, 200, 200, 80, 80)
+    found = []
+    for precision in ("fp32", "bf16"):
+        engine = EngineOptions(precision=precision)
+        options = UpscaleOptions(model="g-idrn", scale=2, engine=engine)
+        found.append(
+            pixels_of(enlarge(source, tmp_path / precision, options, rgb=(1, 2, 3)).target)
+        )
+    assert np.abs(found[0].astype(int) - found[1]).mean() < 0.5
+
+
+def test_nodata_can_be_given_and_taken_away(part, tmp_path):
+    source = part(LANDSAT, 0, 0, 120, 120)
+    report = enlarge(source, tmp_path / "none", nodata="none")
+    with rasterio.open(report.target) as dataset:
+        assert dataset.nodata is None
+        assert dataset.read_masks().min() == 255
+    report = enlarge(part(NAIP, 0, 0, 64, 64), tmp_path / "given", nodata=7.0)
+    with rasterio.open(report.target) as dataset:
+        assert dataset.nodata == 7
+    assert "has uint8 values" in enlarge(source, tmp_path / "wrong", nodata=-9999.0).error
+
+
+def test_an_alpha_band_stays_one(tmp_path, astronaut):
+    alpha = np.full(astronaut.shape[:2], 255, np.uint8)
+    alpha[:30, :40] = 0
+    source = tmp_path / "a.tif"
+    profile = {
+        "driver": "GTiff",
+        "width": astronaut.shape[1],
+        "height": astronaut.shape[0],
+        "count": 4,
+        "dtype": "uint8",
+        "crs": "EPSG:3857",
+        "transform": Affine(2, 0, 0, 0, -2, 0),
+        "photometric": "RGB",
+        "alpha": "YES",
+    }
+    with rasterio.open(source, "w", **profile) as dataset:
+        dataset.write(np.concatenate([astronaut.transpose(2, 0, 1), alpha[None]]))
+    report = enlarge(source, tmp_path / "out")
+    with rasterio.open(report.target) as dataset:
+        assert dataset.colorinterp[3] == ColorInterp.alpha
+        assert np.array_equal(dataset.read(4), alpha.repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_raster_options_are_not_lost_on_plain_pictures(tmp_path, astronaut):
+    from PIL import Image
+
+    source = tmp_path / "a.png"
+    Image.fromarray(astronaut).save(source)
+    report = enlarge(source, tmp_path / "out", srcwin=(10, 20, 30, 40))
+    assert report.state == "done", report.error
+    with Image.open(report.target) as picture:
+        assert picture.size == (60, 80)
+    assert RasterOptions(srcwin=(0, 0, 1, 1)).asked_for == ["--srcwin"]
+
+
+def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
+    source = part(NAIP, 0, 0, 60, 50)
+    before = source.read_bytes()
+    mosaic = source.with_suffix(".vrt")
+    rasterio.shutil.copy(source, mosaic, driver="VRT")
+    over = replace(BICUBIC, naming=Naming(overwrite=True))
+    report = enlarge(mosaic, tmp_path, over)
+    assert report.state == "failed"
+    assert f"{source} is a part of it and would be overwritten" in report.error
+    assert source.read_bytes() == before
+    assert enlarge(mosaic, tmp_path, replace(BICUBIC, naming=Naming(suffix="_x2"))).state == "done"
+
+
+def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monkeypatch):
+    source = part(NAIP, 0, 0, 120, 140)
+    middle, top = tmp_path / "middle.vrt", tmp_path / "top.vrt"
+    rasterio.shutil.copy(source, middle, driver="VRT")
+    rasterio.shutil.copy(middle, top, driver="VRT")
+    with monkeypatch.context() as patch:
+        patch.setattr(RasterWriter, "finish", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            enlarge(top, tmp_path / "out")
+    with rasterio.open(source, "r+") as file:
+        file.write(255 - file.read())
+    notes = Notes()
+    upscale_files([top], tmp_path / "out", BICUBIC, progress=notes)
+    assert any("input has changed" in message for message in notes.messages)
+    enlarge(top, tmp_path / "again")
+    np.testing.assert_array_equal(
+        pixels_of(tmp_path / "out" / "top.tif"), pixels_of(tmp_path / "again" / "top.tif")
+    )
+
+
+def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypatch):
+    source = part(NAIP, 0, 0, 120, 140)
+    assert enlarge(source, tmp_path / "out").state == "done"
+    with monkeypatch.context() as patch:
+        patch.setattr(RasterWriter, "finish", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            enlarge(source, tmp_path / "out", replace(BICUBIC, naming=Naming(overwrite=True)))
+    notes = Notes()
+    (report,) = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes).files
+    assert report.state == "skipped"
+    assert any("has left work beside it; --overwrite goes on" in text for text in notes.messages)
+    assert enlarge(source, tmp_path / "out", replace(BICUBIC, naming=Naming(overwrite=True)))
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
+    source = part(LANDSAT, 360, 0, 120, 100)
+    with rasterio.open(source) as file:
+        holes = file.dataset_mask() == 0
+    assert 0 < holes.sum() < holes.size
+    for name, creation in (("a.jpg", {}), ("a.tif", {"COMPRESS": "JPEG"})):
+        assert enlarge(source, tmp_path / name, creation=creation).state == "done"
+        with rasterio.open(tmp_path / name) as file:
+            mask = file.dataset_mask() == 0
+        np.testing.assert_array_equal(mask, holes.repeat(2, axis=0).repeat(2, axis=1))
