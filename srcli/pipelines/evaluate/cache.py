@@ -1,20 +1,17 @@
-"""Keep what was measured, by content: pictures, weights, code and protocol decide the name."""
+"""Keep what was measured, by content: pictures, weights, protocol and version decide the name."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srcli.evaluation import EVALUATION_VERSION
 from srcli.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-ROOMS = ("imaging", "inference", "layers", "metrics", "models", "ports", "pipelines/evaluation")
-"""Code that decides what is measured; a change there makes every stored figure stale."""
+    from pathlib import Path
 
 
 class ScoreCache:
@@ -54,20 +51,13 @@ class ScoreCache:
 
 
 def key_of(**parts: object) -> str:
-    """Name a measurement by everything that decides it, and by the code that makes it."""
+    """Name a measurement by everything that decides it, and by the version of what measures."""
     text = json.dumps({**parts, "code": code_digest()}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=1)
 def code_digest() -> str:
-    """Digest of the sources of all rooms that measure, and of torch's version."""
+    """Return the versions of evaluation and of torch, as part of keys."""
     import torch
 
-    package = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256(torch.__version__.encode())
-    for room in ROOMS:
-        for file in sorted((package / room).rglob("*.py")):
-            digest.update(file.relative_to(package).as_posix().encode())
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return f"{EVALUATION_VERSION} {torch.__version__}"

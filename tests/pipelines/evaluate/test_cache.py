@@ -1,0 +1,104 @@
+"""Stored scores stay valid: the numbers of fixed cases change only with EVALUATION_VERSION."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+
+from srcli.evaluation import EVALUATION_VERSION
+from srcli.evaluation.cost import model_cost
+from srcli.inference.engines import EngineOptions
+from srcli.models import build_network
+from srcli.models.weights import WeightsInfo, save_weights
+from srcli.pipelines.evaluate import cache
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
+
+VERSION = 1
+"""The EVALUATION_VERSION that the numbers below were measured with."""
+TOLERANCE = {"psnr": 2e-4, "ssim": 1e-5, "ifc": 2e-4, "consistency": 2e-4}
+"""Another processor rounds a few pixels differently; bfloat16 in a network is further off."""
+TTA, BACK = EngineOptions(device="cpu", tta=True), EngineOptions(device="cpu", back_project=True)
+CASES = [
+    ("bicubic", {}, (27.172685, 0.766624, 1.888037, 38.071924)),
+    ("bicubic", {"protocol": "y-classic"}, (26.509429, 0.757357, 1.883887, 37.378471)),
+    ("bicubic", {"protocol": "rgb"}, (25.714442, 0.744154, 1.888037, 36.656980)),
+    ("bicubic", {"chain": "luma-float"}, (26.492029, 0.757163, 1.885656, 36.836623)),
+    ("bicubic", {"jpeg": 75}, (26.213000, 0.710355, 1.382012, 38.099334)),
+    ("bicubic", {"shave": 9}, (26.964151, 0.758969, 1.799412, 38.071924)),
+    ("bicubic", {"kernel": "bicubic-pillow"}, (27.171257, 0.766675, 1.884682, 38.023355)),
+    ("bicubic", {"kernel": "lanczos"}, (27.401884, 0.772727, 2.016345, 39.010829)),
+    ("bicubic", {"kernel": "box"}, (27.201138, 0.773936, 1.876743, 38.102550)),
+    ("bicubic", {"kernel": "blur-down"}, (26.206740, 0.745739, 1.518591, 33.827426)),
+    ("g-idrn", {}, (6.728215, 0.067452, 0.074276, 6.937258)),
+    ("g-idrn", {"tile": 24}, (6.728078, 0.067467, 0.074242, 6.937061)),
+    ("rrlfn", {}, (6.035748, 0.122513, 0.107287, 6.010400)),
+    ("rrlfn", {"engine": TTA}, (5.669752, 0.103067, 0.136295, 5.644539)),
+    ("ddsr", {}, (6.411340, 0.092592, 0.500179, 6.424263)),
+    ("ddsr", {"chain": "luma-float"}, (5.910943, 0.081224, 0.715647, 5.916141)),
+    ("attentive-gan", {"engine": BACK}, (27.310984, 0.741969, 2.097460, 43.943277)),
+    ("nested-attn", {}, (23.465461, 0.689976, 1.880266, 26.088526)),
+]
+
+
+COSTS = {
+    "g-idrn": (579_738, 422_540_064, 424_033_218, 31_688_778_528),
+    "rrlfn": (512_544, 340_738_560, 341_402_112, 25_593_463_296),
+    "ddsr": (630_145, 7_708_262_400, 7_722_418_176, 578_119_680_000),
+    "attentive-gan": (1_046_385, 2_376_400_896, 2_378_219_520, 178_230_067_200),
+    "nested-attn": (1_777_395, 1_714_976_768, 1_715_763_264, 128_622_196_736),
+}
+"""Parameters, multiply-accumulates and FLOPs at 32x24 LR, multiply-accumulates at 1280x720 SR."""
+CHANGED = "behaviour changed: bump EVALUATION_VERSION and store the new numbers"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, astronaut):
+    """A folder with a set of one colour and one gray photograph."""
+    folder = tmp_path_factory.mktemp("version")
+    (folder / "set").mkdir()
+    Image.fromarray(astronaut).save(folder / "set" / "colour.png")
+    Image.fromarray(astronaut[::-1, :, 1]).save(folder / "set" / "gray.png")
+    return folder
+
+
+def with_fixed_weights(model, folder):
+    """Weights file whose values depend on no random generator and no names."""
+    network = build_network(model, scale=4, options={})
+    state = network.state_dict()
+    for tensor in state.values():
+        wave = torch.cos(torch.arange(tensor.numel(), dtype=torch.float64))
+        size = (tensor.numel() / len(tensor)) ** -0.5 if tensor.dim() > 1 else 0.1
+        tensor.copy_((wave * size).reshape(tensor.shape))
+    file = folder / f"{model}.safetensors"
+    save_weights(file, state, WeightsInfo(model=model, scale=4, network={}))
+    return str(file)
+
+
+@pytest.mark.parametrize(("model", "given", "stored"), CASES)
+def test_what_is_measured_changes_with_the_version_only(place, model, given, stored):
+    name = model if model == "bicubic" else with_fixed_weights(model, place)
+    own = {"engine": EngineOptions(device="cpu"), "costs": False, "resamples": 0, **given}
+    result = evaluate([name], [str(place / "set")], scales=[4], options=EvalOptions(**own))
+    (mean,) = result.means()
+    assert VERSION == EVALUATION_VERSION, "store the new numbers here, and their version"
+    for metric, expected in zip(TOLERANCE, stored, strict=True):
+        assert mean.values[metric] == pytest.approx(expected, abs=TOLERANCE[metric]), (
+            f"{CHANGED}: {[round(value, 6) for value in mean.values.values()]}"
+        )
+
+
+@pytest.mark.parametrize(("model", "stored"), COSTS.items())
+def test_costs_change_with_the_version_only(model, stored):
+    network = build_network(model, scale=4, options={})
+    cost = model_cost(network, model=model, scale=4, size=(24, 32))
+    counts = (cost.parameters, cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs)
+    assert counts == stored, CHANGED
+
+
+def test_keys_change_with_the_version_and_with_every_part(monkeypatch):
+    keys = {cache.key_of(what="score", shave=4), cache.key_of(what="score", shave=2)}
+    monkeypatch.setattr(cache, "EVALUATION_VERSION", EVALUATION_VERSION + 1)
+    keys |= {cache.key_of(what="score", shave=4), cache.key_of(what="score", shave=2)}
+    assert len(keys) == 4
