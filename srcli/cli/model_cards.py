@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from srcli.pipelines.models.catalogue import Card, CatalogueEntry
+    from srcli.pipelines.models.cards import ModelCard, ModelInfo
 
 NOTHING = "–"
 """Stands where there is no figure."""
@@ -24,7 +24,7 @@ LEGEND = (
 )
 
 
-def show_list(entries: Sequence[CatalogueEntry]) -> None:
+def show_list(entries: Sequence[ModelInfo]) -> None:
     """Print a line for every model and scale, and how to make the weights that are not there."""
     out = make_console()
     table = make_table(
@@ -46,7 +46,7 @@ def show_list(entries: Sequence[CatalogueEntry]) -> None:
         _print_training(out, missing[0], "SCALE")
 
 
-def show_cards(entry: CatalogueEntry) -> None:
+def show_cards(entry: ModelInfo) -> None:
     """Print all that is known of one model: itself, its figures by scale, its weights."""
     out = make_console()
     what = f"weights of {entry.name} x{entry.cards[0].scale}"
@@ -65,7 +65,7 @@ def show_cards(entry: CatalogueEntry) -> None:
         _print_training(out, entry, str(entry.untrained[0]))
 
 
-def _listed(entry: CatalogueEntry, card: Card) -> tuple[str, ...]:
+def _listed(entry: ModelInfo, card: ModelCard) -> tuple[str, ...]:
     psnr = card.measured.get(LISTED_SET, {}).get("psnr")
     shown = NOTHING if psnr is None else f"{psnr:.2f}"
     return (
@@ -76,14 +76,14 @@ def _listed(entry: CatalogueEntry, card: Card) -> tuple[str, ...]:
     )
 
 
-def _print_training(out: Console, entry: CatalogueEntry, scale: str) -> None:
+def _print_training(out: Console, entry: ModelInfo, scale: str) -> None:
     # Fine-tuned weights have no recipe of their own name: their network's.
     recipe = entry.name if entry.name in entry.recipes else entry.recipes[0]
     out.print(f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN", soft_wrap=True)
     out.print(f"  srx upscale PHOTO OUT -m RUN/best.safetensors -s {scale}", soft_wrap=True)
 
 
-def _about(entry: CatalogueEntry) -> list[tuple[str, str]]:
+def _about(entry: ModelInfo) -> list[tuple[str, str]]:
     kind, defaults = entry.constructor
     tiling = entry.tiling
     cut = f"{tiling.tile}x{tiling.tile} input pixels, neighbours share {tiling.overlap}"
@@ -97,7 +97,7 @@ def _about(entry: CatalogueEntry) -> list[tuple[str, str]]:
     ]
 
 
-def _figures(entry: CatalogueEntry) -> Table:
+def _figures(entry: ModelInfo) -> Table:
     scales = [f"x{card.scale}" for card in entry.cards]
     table = make_table("Figures of the form that runs", ("",), scales)
     for label, cells in (*_costs(entry.cards), *_measured(entry)):
@@ -105,7 +105,7 @@ def _figures(entry: CatalogueEntry) -> Table:
     return table
 
 
-def _costs(cards: Sequence[Card]) -> Iterable[tuple[str, list[str]]]:
+def _costs(cards: Sequence[ModelCard]) -> Iterable[tuple[str, list[str]]]:
     costs = [card.efficiency for card in cards]
     yield "parameters", [f"{cost.parameters:,}" for cost in costs]
     for label, counts in (
@@ -116,7 +116,7 @@ def _costs(cards: Sequence[Card]) -> Iterable[tuple[str, list[str]]]:
         yield label, [f"{count / 1e9:.3f}" for count in counts]
 
 
-def _measured(entry: CatalogueEntry) -> Iterable[tuple[str, list[str]]]:
+def _measured(entry: ModelInfo) -> Iterable[tuple[str, list[str]]]:
     from srcli.evaluation.scores import METRICS
 
     cards = entry.cards
@@ -130,7 +130,7 @@ def _measured(entry: CatalogueEntry) -> Iterable[tuple[str, list[str]]]:
         yield "weights", ["untrained" if c.scale in entry.untrained else "yes" for c in cards]
 
 
-def _weights(card: Card) -> list[tuple[str, str]]:
+def _weights(card: ModelCard) -> list[tuple[str, str]]:
     assert card.file is not None
     content, megabytes = card.content, card.file.stat().st_size / 1e6
     pairs = [("file", f"{card.file} ({megabytes:.2f} MB)"), ("sha256", str(card.sha256))]

@@ -12,7 +12,7 @@ from srcli.cli.text_files import is_replaceable, write_json
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from srcli.pipelines.models.catalogue import CatalogueEntry
+    from srcli.pipelines.models.cards import ModelInfo
 
 EXAMPLES = """
 \b
@@ -40,7 +40,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
     """
     import json
 
-    from srcli.pipelines.models.catalogue import catalogue
+    from srcli.pipelines.models.cards import list_models
 
     if picture and name is None:
         raise UsageError("--picture: name the model, as in 'srx models g-idrn --picture card.png'")
@@ -49,7 +49,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
     check_targets({"--json": json_file, "--picture": picture})
     if picture and not is_replaceable(Path(picture)):
         raise UsageError(f"--picture {picture}: is a pipe or a device; give the name of a file")
-    entries = catalogue(name)
+    entries = list_models(name)
     if json_file:
         write_json(json_file, json.dumps([entry.as_json() for entry in entries], indent=2))
     if picture and name:
@@ -64,7 +64,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
         show_cards(entry)
 
 
-def _write_picture(target: str, name: str, entry: CatalogueEntry, *, to_stderr: bool) -> None:
+def _write_picture(target: str, name: str, entry: ModelInfo, *, to_stderr: bool) -> None:
     from srcli.imaging.photograph import Metadata, Photograph
     from srcli.imaging.writing import write_photograph
     from srcli.inference.engines import EngineOptions

@@ -97,7 +97,7 @@ def as_json(file: FileReport) -> dict[str, object]:
 def _check(path: Path) -> None:
     """Refuse files that hold something else, or will: opening them takes away what they hold."""
     from srcli.imaging.formats import READABLE_SUFFIXES
-    from srcli.imaging.rasters.signs import RASTER_SUFFIXES
+    from srcli.imaging.rasters.detection import RASTER_SUFFIXES
 
     # Every output has such a name, and nearly every input; the others are told by what they hold.
     if path.suffix.lower() in READABLE_SUFFIXES | RASTER_SUFFIXES:

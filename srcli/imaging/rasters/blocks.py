@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.rasters.template import STRIP_TAGS, TILE_TAGS, Template, read_directories
+from srcli.imaging.rasters.template import STRIP_TAGS, TILE_TAGS, TiffTemplate, read_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ _ELSEWHERE = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class BlockGrid:
     """The blocks of a file, and the chunks (whole rows of blocks) in which they are written."""
 
     height: int
@@ -86,7 +86,7 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Table:
+class BlockTable:
     """Where the blocks of one directory lie, or of a part of it."""
 
     offsets: Numbers
@@ -96,25 +96,25 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
+class EncodedBlocks:
     """Compressed blocks of some columns of a chunk."""
 
     column: int
     """Of the first block, in blocks."""
     data: bytes
     """All blocks one behind the other."""
-    tables: list[Table]
+    tables: list[BlockTable]
     """For each directory."""
 
 
-def make_grid(output: OutputProfile, template: Template) -> Grid:
+def make_block_grid(output: OutputProfile, template: TiffTemplate) -> BlockGrid:
     """Divide a file into blocks and chunks.
 
     Args:
         output: What it is to hold.
         template: Its directories.
     """
-    return Grid(
+    return BlockGrid(
         height=output.height,
         width=output.width,
         block_height=template.block_height,
@@ -124,7 +124,7 @@ def make_grid(output: OutputProfile, template: Template) -> Grid:
     )
 
 
-def memory_needed(output: OutputProfile, threads: int) -> int:
+def writer_memory(output: OutputProfile, threads: int) -> int:
     """Bytes that the rows of a chunk take until they are written, in the worst case.
 
     Args:
@@ -147,10 +147,12 @@ def _chunk_blocks(row: int, block_height: int) -> int:
     return -(-max(min(_CHUNK_ROWS, _CHUNK_BYTES // row), 1) // block_height)
 
 
-class Encoder:
+class BlockEncoder:
     """Compresses the chunks of one file, in several threads."""
 
-    def __init__(self, output: OutputProfile, template: Template, grid: Grid, threads: int) -> None:
+    def __init__(
+        self, output: OutputProfile, template: TiffTemplate, grid: BlockGrid, threads: int
+    ) -> None:
         self.grid = grid
         self.threads = threads
         self.tags = TILE_TAGS if template.tiled else STRIP_TAGS
@@ -169,7 +171,7 @@ class Encoder:
         """Let the threads go."""
         self.pool.shutdown()
 
-    def encode(self, pixels: Array, mask: Array | None) -> Iterator[Part]:
+    def encode(self, pixels: Array, mask: Array | None) -> Iterator[EncodedBlocks]:
         """Compress a chunk.
 
         Args:
@@ -179,7 +181,7 @@ class Encoder:
         Yields:
             Parts from left to right, few of them being in memory at a time.
         """
-        waiting: deque[Future[Part]] = deque()
+        waiting: deque[Future[EncodedBlocks]] = deque()
         step = self._columns(pixels)
         for column in range(0, self.grid.across, step):
             left = column * self.grid.block_width
@@ -196,7 +198,7 @@ class Encoder:
         size = min(_PART_BYTES, -(-pixels.nbytes // self.threads))
         return max(size // max(pixels.nbytes // self.grid.across, 1), 1)
 
-    def _part(self, column: int, pixels: Array, mask: Array | None) -> Part:
+    def _part(self, column: int, pixels: Array, mask: Array | None) -> EncodedBlocks:
         import rasterio
         from rasterio.io import MemoryFile
         from rasterio.transform import Affine
@@ -212,7 +214,7 @@ class Encoder:
                     dataset.write_mask(np.ascontiguousarray(mask))
             return self._collected(column, memory.getbuffer(), height, width)
 
-    def _collected(self, column: int, data: memoryview, height: int, width: int) -> Part:
+    def _collected(self, column: int, data: memoryview, height: int, width: int) -> EncodedBlocks:
         layout, found = read_directories(data)
         rows = -(-height // self.grid.block_height)
         columns = -(-width // self.grid.block_width)
@@ -220,16 +222,16 @@ class Encoder:
         tables, end = [], 0
         for entries, planes in zip(found, self.grid.planes, strict=True):
             by_tag = {entry.tag: entry for entry in entries}
-            old, sizes = (integers(by_tag[tag], layout) for tag in self.tags)
+            old, sizes = (entry_integers(by_tag[tag], layout) for tag in self.tags)
             pieces += [bytes(data[o : o + n]) for o, n in zip(old, sizes, strict=True)]
             offsets = end + np.cumsum(sizes) - sizes
             end += int(sizes.sum())
             shape = (planes, rows, columns)
-            tables.append(Table(offsets=offsets.reshape(shape), sizes=sizes.reshape(shape)))
-        return Part(column=column, data=b"".join(pieces), tables=tables)
+            tables.append(BlockTable(offsets=offsets.reshape(shape), sizes=sizes.reshape(shape)))
+        return EncodedBlocks(column=column, data=b"".join(pieces), tables=tables)
 
 
-def integers(entry: Entry, layout: Layout) -> Numbers:
+def entry_integers(entry: Entry, layout: Layout) -> Numbers:
     """The numbers of a directory's entry, also if there are very many.
 
     Args:

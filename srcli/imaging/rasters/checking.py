@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.opening import calm
-from srcli.imaging.rasters.blocks import integers
+from srcli.imaging.rasters.blocks import entry_integers
 from srcli.imaging.rasters.copying import has_shape
-from srcli.imaging.rasters.creation import is_no
+from srcli.imaging.rasters.creation import is_false
 from srcli.imaging.rasters.template import STRIP_TAGS, TILE_TAGS, read_directories
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check_result(path: Path, target: Path, output: OutputProfile) -> None:
     """
     if output.format == "tif":
         sparse = {**output.creation, **output.copying}.get("SPARSE_OK", "NO")
-        if not _blocks_are_there(path, may_be_empty=not is_no(sparse)):
+        if not _blocks_are_there(path, may_be_empty=not is_false(sparse)):
             raise PictureError(_words(target))
     levels = _check_size(path, target, output)
     if not output.cog and levels < len(output.overviews):
@@ -55,8 +55,8 @@ def _blocks_are_there(path: Path, *, may_be_empty: bool) -> bool:
             places, lengths = TILE_TAGS if TILE_TAGS[0] in tags else STRIP_TAGS
             if places not in tags or lengths not in tags:
                 return False
-            sizes = integers(tags[lengths], layout)
-            ends = integers(tags[places], layout) + sizes
+            sizes = entry_integers(tags[lengths], layout)
+            ends = entry_integers(tags[places], layout) + sizes
             if ends.max() > len(data) or (sizes.min() == 0 and not may_be_empty):
                 return False
     return True

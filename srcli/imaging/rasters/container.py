@@ -21,8 +21,8 @@ from srcli.imaging.rasters.template import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.imaging.rasters.blocks import Grid, Table
-    from srcli.imaging.rasters.template import Template
+    from srcli.imaging.rasters.blocks import BlockGrid, BlockTable
+    from srcli.imaging.rasters.template import TiffTemplate
 
 START = 16
 """Bytes before the first block: the header, be it that of a classic TIFF or of a BigTIFF."""
@@ -33,7 +33,7 @@ _LONG, _LONG8 = 4, 16
 _ROOM_FOR_OVERVIEWS = 2
 
 
-def open_start(stream: IO[bytes]) -> None:
+def write_placeholder(stream: IO[bytes]) -> None:
     """Put an empty file's header down: no directory yet, so no program takes it for a picture.
 
     Args:
@@ -43,7 +43,7 @@ def open_start(stream: IO[bytes]) -> None:
     stream.write(bytes(START))
 
 
-def needs_big(option: str, end: int, *, overviews: bool) -> bool:
+def needs_bigtiff(option: str, end: int, *, overviews: bool) -> bool:
     """Whether a file has to be a BigTIFF.
 
     Args:
@@ -56,8 +56,13 @@ def needs_big(option: str, end: int, *, overviews: bool) -> bool:
     return end * (_ROOM_FOR_OVERVIEWS if overviews else 1) > LARGEST_CLASSIC
 
 
-def close_file(
-    stream: IO[bytes], template: Template, grid: Grid, tables: Sequence[Table], *, big: bool
+def write_directories(
+    stream: IO[bytes],
+    template: TiffTemplate,
+    grid: BlockGrid,
+    tables: Sequence[BlockTable],
+    *,
+    big: bool,
 ) -> None:
     """Write the directories behind the blocks, then the header that makes a picture of it all.
 
@@ -90,7 +95,9 @@ def close_file(
     stream.flush()
 
 
-def _structure(template: Template, grid: Grid, table: Table, layout: Layout) -> list[Entry]:
+def _structure(
+    template: TiffTemplate, grid: BlockGrid, table: BlockTable, layout: Layout
+) -> list[Entry]:
     offsets, sizes = TILE_TAGS if template.tiled else STRIP_TAGS
     entries = [
         _entry(WIDTH, _LONG, layout, grid.width),

@@ -46,7 +46,7 @@ class OutputOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
+class OutputShape:
     """What the choice of creation options depends on."""
 
     height: int
@@ -68,7 +68,7 @@ class Shape:
         return np.dtype(self.dtype).itemsize
 
 
-def check_format(path: Path, options: OutputOptions, shape: Shape) -> RasterFormat:
+def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> RasterFormat:
     """Refuse formats that cannot hold a raster.
 
     Args:
@@ -112,8 +112,8 @@ def check_format(path: Path, options: OutputOptions, shape: Shape) -> RasterForm
     return "jpg" if options.format == "jpg" else "png"
 
 
-def rows_options(
-    shape: Shape, options: OutputOptions, compression: str | None, icc: bytes | None
+def geotiff_options(
+    shape: OutputShape, options: OutputOptions, compression: str | None, icc: bytes | None
 ) -> dict[str, str]:
     """Options of the GeoTIFF that is written row by row.
 
@@ -147,7 +147,7 @@ def rows_options(
 
 
 def copy_options(
-    shape: Shape, options: OutputOptions, compression: str | None, icc: bytes | None
+    shape: OutputShape, options: OutputOptions, compression: str | None, icc: bytes | None
 ) -> dict[str, str]:
     """Options of the copy into the last form; none where the GeoTIFF is it.
 
@@ -196,14 +196,14 @@ def is_lossy(options: OutputOptions, dtype: str) -> bool:
     short = dtype.startswith("float") and "NBITS" in wanted
     return (
         kind == "JPEG"
-        or (kind == "WEBP" and is_no(lossless) and quality != "100")
-        or (kind == "JXL" and is_no(wanted.get("JXL_LOSSLESS", "YES")))
+        or (kind == "WEBP" and is_false(lossless) and quality != "100")
+        or (kind == "JXL" and is_false(wanted.get("JXL_LOSSLESS", "YES")))
         or bool(rounded)
         or short
     )
 
 
-def cut_values(options: OutputOptions, dtype: str) -> int | None:
+def nbits_limit(options: OutputOptions, dtype: str) -> int | None:
     """The largest value that is kept where fewer bits than the dtype's are wanted; else None.
 
     Args:
@@ -216,7 +216,7 @@ def cut_values(options: OutputOptions, dtype: str) -> int | None:
     return 2 ** int(bits) - 1 if int(bits) < int(dtype.removeprefix("uint")) else None
 
 
-def has_overviews(options: OutputOptions) -> bool:
+def wants_overviews(options: OutputOptions) -> bool:
     """Whether smaller copies are to be built.
 
     Args:
@@ -227,7 +227,7 @@ def has_overviews(options: OutputOptions) -> bool:
     return options.overviews
 
 
-def is_no(value: str) -> bool:
+def is_false(value: str) -> bool:
     """Whether a creation option says no.
 
     Args:
@@ -262,10 +262,10 @@ def _lossless(compression: str | None) -> str:
     return compression if compression in _KEPT else "DEFLATE"
 
 
-def _blocks(shape: Shape, wanted: Mapping[str, str]) -> dict[str, str]:
+def _blocks(shape: OutputShape, wanted: Mapping[str, str]) -> dict[str, str]:
     """The size of blocks: tiles of 512, smaller where a row of them would not fit into memory."""
     row = shape.width * shape.bands * shape.itemsize
-    if is_no(wanted.get("TILED", "YES")):
+    if is_false(wanted.get("TILED", "YES")):
         height = _LARGEST_STRIP // row // _WHOLE_UNIT * _WHOLE_UNIT
         return {"TILED": "NO", "BLOCKYSIZE": str(max(height, _WHOLE_UNIT))}
     side = 512 if row * 512 <= _LARGEST_ROW else 256

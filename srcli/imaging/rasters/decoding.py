@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.rasters.nodata import known
-from srcli.imaging.rasters.opening import gdal, open_raster
+from srcli.imaging.rasters.nodata import find_valid
+from srcli.imaging.rasters.opening import open_raster, reading_errors
 
 if TYPE_CHECKING:
+    from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.layout import Layout
     from srcli.ports.image import Window
 
     Array = NDArray[Any]
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class DecodedWindow:
     """What one window of a raster means."""
 
     pixels: NDArray[Any]
@@ -32,19 +32,19 @@ class Piece:
     """(h, w), or None if the layout has no alpha."""
 
 
-class Decoder:
+class RasterDecoder:
     """One open handle on a raster, for one thread at a time.
 
     Args:
         info: The file.
         layout: Which bands to read.
-        marks_only: Leave out what only the pixels need: ``Piece.pixels`` may be empty then.
+        marks_only: Leave out what only the pixels need: ``DecodedWindow.pixels`` may be empty then.
 
     Raises:
         PictureError: If the file cannot be opened.
     """
 
-    def __init__(self, info: RasterInfo, layout: Layout, *, marks_only: bool = False) -> None:
+    def __init__(self, info: RasterInfo, layout: BandLayout, *, marks_only: bool = False) -> None:
         self.info = info
         self.layout = layout
         masked = info.mask in ("dataset", "band")
@@ -84,7 +84,7 @@ class Decoder:
         values = np.empty((height, width, len(self._read)), self._dtype)
         # GDAL 3.10 makes masks of nodata wrong where they are not written densely
         masks = np.empty((len(self._masked), height, width), np.uint8)
-        with gdal(self.info.path, f"rows {window.top} to {bottom} cannot be read"):
+        with reading_errors(self.info.path, f"rows {window.top} to {bottom} cannot be read"):
             if self._read:
                 # written where it belongs, without a copy that has the bands apart
                 self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
@@ -92,7 +92,7 @@ class Decoder:
                 self._dataset.read_masks(self._masked, window=place, out=masks)
         return values, np.moveaxis(masks > 0, 0, 2)
 
-    def interpret(self, values: Array, masks: Array) -> Piece:
+    def interpret(self, values: Array, masks: Array) -> DecodedWindow:
         """Say what stored values mean.
 
         Args:
@@ -108,14 +108,14 @@ class Decoder:
         else:
             pixels = values[:, :, : len(self._bands)]
             alpha = values[:, :, -1] if self.layout.alpha is not None else None
-            valid = known(pixels, self._nodata) if self._bands else None
+            valid = find_valid(pixels, self._nodata) if self._bands else None
         valid = _both(valid, masks if self._masked else None)
         valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
-        return Piece(pixels=pixels, valid=valid, alpha=alpha)
+        return DecodedWindow(pixels=pixels, valid=valid, alpha=alpha)
 
     def close(self) -> None:
         """Let go of the file."""
-        with gdal(self.info.path, "it cannot be closed"):
+        with reading_errors(self.info.path, "it cannot be closed"):
             self._dataset.close()
 
     def _by_value(self) -> bool:

@@ -22,7 +22,7 @@ if sys.platform != "win32":
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 
 
-def part_name(target: Path) -> Path:
+def part_path(target: Path) -> Path:
     """The hidden name of an output as long as it is written.
 
     Args:
@@ -31,7 +31,7 @@ def part_name(target: Path) -> Path:
     return hidden_name(target, ".part")
 
 
-def journal_name(target: Path) -> Path:
+def journal_path(target: Path) -> Path:
     """The hidden name of an output's journal.
 
     Args:
@@ -40,7 +40,7 @@ def journal_name(target: Path) -> Path:
     return hidden_name(target, ".journal")
 
 
-def open_alone(path: Path, target: Path) -> IO[bytes]:
+def open_exclusive(path: Path, target: Path) -> IO[bytes]:
     """Open a file to read and write it, made if missing, and keep other processes from doing so.
 
     The claim ends with the process, however that ends.
@@ -100,7 +100,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def explained(target: Path) -> Iterator[None]:
+def writing_errors(target: Path) -> Iterator[None]:
     """Turn what system and GDAL say of a failed write into one line for the user.
 
     Args:

@@ -13,14 +13,14 @@ from typing import IO, TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.imaging.opening import calm
 from srcli.imaging.rasters import container, sidecars
-from srcli.imaging.rasters.blocks import Grid, Table
+from srcli.imaging.rasters.blocks import BlockGrid, BlockTable
 from srcli.imaging.rasters.checking import check_result
 from srcli.imaging.rasters.copying import copy_file
-from srcli.imaging.rasters.disk import part_name, sync, sync_file, sync_folder
-from srcli.imaging.rasters.journal import Stamp
+from srcli.imaging.rasters.disk import part_path, sync, sync_file, sync_folder
+from srcli.imaging.rasters.journal import FileStamp
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.rasters.template import Template
+from srcli.imaging.rasters.template import TiffTemplate
 
 if TYPE_CHECKING:
     from rasterio.enums import Resampling
@@ -32,22 +32,22 @@ _SHARE_OF_OVERVIEWS = 0.4  # a third of the pixels, a little harder to compress
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Finishing:
+class FinishJob:
     """A raster whose blocks are all in its file."""
 
     target: Path
     output: OutputProfile
-    template: Template
-    grid: Grid
+    template: TiffTemplate
+    grid: BlockGrid
     stream: IO[bytes]
     """The file, under its hidden name."""
     end: int
     """Bytes up to the end of the last block."""
-    tables: Sequence[Table]
+    tables: Sequence[BlockTable]
     """For each directory, where all blocks lie."""
 
 
-def stamp_of(path: Path) -> Stamp | None:
+def file_stamp(path: Path) -> FileStamp | None:
     """What tells a finished file from any other; None if there is no such file.
 
     Args:
@@ -57,10 +57,10 @@ def stamp_of(path: Path) -> Stamp | None:
         found = path.stat()
     except FileNotFoundError:
         return None
-    return Stamp(size=found.st_size, time=found.st_mtime_ns)
+    return FileStamp(size=found.st_size, time=found.st_mtime_ns)
 
 
-def finish_file(job: Finishing, journal: Journal) -> None:
+def finish_file(job: FinishJob, journal: Journal) -> None:
     """Complete a file and give it its final name; starting again after being stopped is safe.
 
     Args:
@@ -75,7 +75,7 @@ def finish_file(job: Finishing, journal: Journal) -> None:
         done, folder = _complete(job)
         check_result(done, job.target, job.output)
         sync_file(done)
-        stamp = stamp_of(done)
+        stamp = file_stamp(done)
         assert stamp is not None
         journal.set_ready(stamp)
         sidecars.move_sidecars(folder, job.target)
@@ -91,17 +91,17 @@ def finish_file(job: Finishing, journal: Journal) -> None:
     sync_folder(job.target.parent)
 
 
-def _complete(job: Finishing) -> tuple[Path, Path | None]:
+def _complete(job: FinishJob) -> tuple[Path, Path | None]:
     """Make the file in its last form, still under a hidden name, and a folder of its sidecars."""
-    part = part_name(job.target)
+    part = part_path(job.target)
     # nothing but blocks: an earlier attempt may have gone further
     job.stream.truncate(job.end)
-    big = container.needs_big(
+    big = container.needs_bigtiff(
         job.output.creation.get("BIGTIFF", "IF_SAFER"),
         job.end,
         overviews=bool(job.output.overviews),
     )
-    container.close_file(job.stream, job.template, job.grid, job.tables, big=big)
+    container.write_directories(job.stream, job.template, job.grid, job.tables, big=big)
     sync(job.stream)
     if job.output.overviews:
         _build_overviews(part, job)
@@ -113,11 +113,11 @@ def _complete(job: Finishing) -> tuple[Path, Path | None]:
         return part, folder
     done = folder / job.target.name
     _copy(part, done, job)
-    sidecars.write_sidecars(folder, job.target, sidecars.place_on_map(job.output))
+    sidecars.write_sidecars(folder, job.target, sidecars.georeference_sidecars(job.output))
     return done, folder
 
 
-def _build_overviews(part: Path, job: Finishing) -> None:
+def _build_overviews(part: Path, job: FinishJob) -> None:
     import rasterio
 
     output = job.output
@@ -152,7 +152,7 @@ def _resampling(output: OutputProfile) -> Resampling:
     return Resampling.__members__.get(name, Resampling.average)
 
 
-def _copy(part: Path, done: Path, job: Finishing) -> None:
+def _copy(part: Path, done: Path, job: FinishJob) -> None:
     beside = part.with_name(part.name + ".aux.xml")
     try:
         if ".aux.xml" in job.template.sidecars:

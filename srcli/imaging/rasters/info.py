@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.mosaics import all_files
-from srcli.imaging.rasters.opening import gdal, open_placed
+from srcli.imaging.rasters.mosaics import dataset_files
+from srcli.imaging.rasters.opening import open_with_georeference, reading_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from affine import Affine  # noqa: TC004 - see above
@@ -108,7 +108,7 @@ class RasterInfo:
     """What will not be used, in words for the user."""
 
 
-def look(path: Path) -> RasterInfo:
+def read_info(path: Path) -> RasterInfo:
     """Read all that a raster file says of itself; no pixel is decoded.
 
     Args:
@@ -117,8 +117,8 @@ def look(path: Path) -> RasterInfo:
     Raises:
         PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
     """
-    dataset, placed = open_placed(path)
-    with dataset, gdal(path, "its header cannot be read"):
+    dataset, placed = open_with_georeference(path)
+    with dataset, reading_errors(path, "its header cannot be read"):
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
@@ -132,7 +132,7 @@ def look(path: Path) -> RasterInfo:
         block_height, block_width = dataset.block_shapes[0]
         return RasterInfo(
             path=path,
-            files=all_files(dataset.files),
+            files=dataset_files(dataset.files),
             driver=dataset.driver,
             height=dataset.height,
             width=dataset.width,
@@ -159,7 +159,7 @@ def look(path: Path) -> RasterInfo:
         )
 
 
-def nodata_of(dtype: str, value: float | None) -> float | None:
+def cast_nodata(dtype: str, value: float | None) -> float | None:
     """A nodata value as the dtype holds it; None where it cannot occur in such a band.
 
     Args:
@@ -199,7 +199,7 @@ def _check(path: Path, dataset: DatasetReader) -> None:
 def _band(dataset: DatasetReader, band: int, notes: list[str]) -> BandInfo:
     place = band - 1
     dtype, stated = dataset.dtypes[place], dataset.nodatavals[place]
-    nodata = nodata_of(dtype, stated)
+    nodata = cast_nodata(dtype, stated)
     if nodata is None and stated is not None:
         notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: left out")
     return BandInfo(

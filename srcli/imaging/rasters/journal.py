@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.rasters.blocks import Grid, Table
+from srcli.imaging.rasters.blocks import BlockGrid, BlockTable
 from srcli.imaging.rasters.disk import sync
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ class Chunk:
     """Length of the file after it."""
     checksum: int
     """CRC-32 of its bytes."""
-    tables: list[Table]
+    tables: list[BlockTable]
     """For each directory, places in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stamp:
+class FileStamp:
     """What tells a finished file from any other."""
 
     size: int
@@ -41,14 +41,14 @@ class Stamp:
 
 
 @dataclass(kw_only=True)
-class Record:
+class JournalRecord:
     """What a journal says."""
 
     fingerprint: dict[str, object]
     """What the work depends on."""
     chunks: list[Chunk] = field(default_factory=list)
     """From the first on, without gaps."""
-    ready: Stamp | None = None
+    ready: FileStamp | None = None
     """The finished file, about to get its final name."""
     lengths: list[int] = field(default_factory=list)
     """Bytes of the journal up to the end of its head and of each chunk."""
@@ -71,12 +71,12 @@ class Journal:
             fingerprint: What the work depends on; plain values.
         """
         journal = cls(path.open("wb"))
-        journal._put({"srx": VERSION, "fingerprint": plain(fingerprint)})
+        journal._put({"srx": VERSION, "fingerprint": json_values(fingerprint)})
         journal.sync()
         return journal
 
     @classmethod
-    def resume(cls, path: Path, record: Record) -> Journal:
+    def resume(cls, path: Path, record: JournalRecord) -> Journal:
         """Go on with a journal, cut off behind what counts.
 
         Args:
@@ -103,7 +103,7 @@ class Journal:
         line = {"chunk": number, "end": chunk.end, "checksum": chunk.checksum, "tables": tables}
         self._put(line)
 
-    def set_ready(self, stamp: Stamp) -> None:
+    def set_ready(self, stamp: FileStamp) -> None:
         """Note that the finished file is about to get its final name, and wait for the disk.
 
         Args:
@@ -124,7 +124,7 @@ class Journal:
         self.stream.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
 
 
-def read_journal(path: Path, grid: Grid) -> Record | None:
+def read_journal(path: Path, grid: BlockGrid) -> JournalRecord | None:
     """Read a journal up to where it is torn.
 
     Args:
@@ -138,13 +138,13 @@ def read_journal(path: Path, grid: Grid) -> Record | None:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return None
-    record: Record | None = None
+    record: JournalRecord | None = None
     for line in lines[:-1]:  # behind the last line break there is nothing, or a torn line
         value = _parsed(line)
         if record is None:
             if value.get("srx") != VERSION or not isinstance(value.get("fingerprint"), dict):
                 return None
-            record = Record(fingerprint=value["fingerprint"])
+            record = JournalRecord(fingerprint=value["fingerprint"])
         elif not _take(record, value, grid):
             break
         record.whole += len(line) + 1
@@ -153,7 +153,7 @@ def read_journal(path: Path, grid: Grid) -> Record | None:
     return record
 
 
-def plain(fingerprint: Mapping[str, object]) -> dict[str, object]:
+def json_values(fingerprint: Mapping[str, object]) -> dict[str, object]:
     """A fingerprint as it comes back from a journal, where tuples are lists.
 
     Args:
@@ -163,7 +163,7 @@ def plain(fingerprint: Mapping[str, object]) -> dict[str, object]:
     return loaded
 
 
-def difference(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+def describe_changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
     """Say in words what differs between two fingerprints; nothing if they are the same.
 
     Args:
@@ -189,20 +189,20 @@ def _parsed(line: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _take(record: Record, value: dict[str, Any], grid: Grid) -> bool:
+def _take(record: JournalRecord, value: dict[str, Any], grid: BlockGrid) -> bool:
     """Add what a line says to the record, unless it is damaged."""
     number = len(record.chunks)
     try:
         if "ready" in value:
             # more than once if a run was stopped between this line and the final name
             size, time = value["ready"]
-            stamp = Stamp(size=int(size), time=int(time))
+            stamp = FileStamp(size=int(size), time=int(time))
             record.ready = stamp if number == grid.chunks else None
             return record.ready is not None
         if value["chunk"] != number or number == grid.chunks:
             return bool(value["chunk"] < number)  # noted before
         tables = [
-            Table(
+            BlockTable(
                 offsets=np.array(one["offsets"], dtype=np.int64).reshape(shape),
                 sizes=np.array(one["sizes"], dtype=np.int64).reshape(shape),
             )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from srcli.imaging.rasters.nodata import beside, is_nodata
+from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ _PART_BYTES = 2**25
 """Of the rows that are worked on at once; their copies stay small beside the rows themselves."""
 
 
-class RasterRows(Protocol):
+class RowWriter(Protocol):
     """Takes the finished rows of a raster from top to bottom."""
 
     def write(
@@ -51,7 +51,7 @@ class MaskedSink:
     """
 
     def __init__(
-        self, writer: RasterRows, source: RasterSource, scale: int, *, needs_mask: bool = False
+        self, writer: RowWriter, source: RasterSource, scale: int, *, needs_mask: bool = False
     ) -> None:
         self.writer = writer
         self.source = source
@@ -108,7 +108,7 @@ class MaskedSink:
             equal = is_nodata(rows, self._nodata)
             if equal.any():
                 out = rows.copy()
-                out[equal] = beside(rows.dtype, self._nodata)
+                out[equal] = nearest_other_value(rows.dtype, self._nodata)
         if valid is not None:
             out = rows.copy() if out is rows else out
             np.copyto(out, self._empty, where=~valid)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def all_files(named: Iterable[str]) -> tuple[str, ...]:
+def dataset_files(named: Iterable[str]) -> tuple[str, ...]:
     """Follow mosaics to what they draw on; GDAL names only the first level.
 
     Args:

@@ -37,7 +37,7 @@ def is_nodata(pixels: Array, nodata: float) -> Bools:
     return np.asarray((pixels >= low) & (pixels <= high))
 
 
-def beside(dtype: np.dtype[Any], nodata: float) -> float:
+def nearest_other_value(dtype: np.dtype[Any], nodata: float) -> float:
     """The value next to nodata that no reader takes for it, towards the middle of the dtype.
 
     From 0 it goes up: values that count something are never below.
@@ -55,7 +55,7 @@ def beside(dtype: np.dtype[Any], nodata: float) -> float:
     return float(np.nextafter(dtype.type(inner), dtype.type(towards)))
 
 
-def known(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
+def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
     """Which values are there at all: neither nodata nor, of floats, NaN or infinite.
 
     Args:

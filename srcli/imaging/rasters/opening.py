@@ -31,10 +31,10 @@ def open_raster(path: Path) -> DatasetReader:
     Raises:
         PictureError: If the file is missing, or GDAL cannot open it, or rasterio is not there.
     """
-    return open_placed(path)[0]
+    return open_with_georeference(path)[0]
 
 
-def open_placed(path: Path) -> tuple[DatasetReader, bool]:
+def open_with_georeference(path: Path) -> tuple[DatasetReader, bool]:
     """Open a raster as ``open_raster`` does, and say whether it states its place.
 
     A transform that is the identity and none at all look alike in rasterio's handle (and for some
@@ -52,7 +52,7 @@ def open_placed(path: Path) -> tuple[DatasetReader, bool]:
     """
     with decoding(path), path.open("rb"):
         pass  # what the system has to say of a missing or forbidden file is clearer than GDAL's
-    with gdal(path, "GDAL cannot open it"):
+    with reading_errors(path, "GDAL cannot open it"):
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning
 
@@ -64,7 +64,7 @@ def open_placed(path: Path) -> tuple[DatasetReader, bool]:
 
 
 @contextmanager
-def gdal(path: Path, failure: str) -> Iterator[None]:
+def reading_errors(path: Path, failure: str) -> Iterator[None]:
     """Run calls to GDAL on one file.
 
     Args:

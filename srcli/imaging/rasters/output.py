@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from srcli.imaging.rasters import creation, georeference
-from srcli.imaging.rasters.creation import OutputOptions, RasterFormat, Shape
+from srcli.imaging.rasters.creation import OutputOptions, OutputShape, RasterFormat
 from srcli.imaging.rasters.info import BandInfo
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from rasterio.crs import CRS  # noqa: TC004 - see above
     from rasterio.rpc import RPC  # noqa: TC004 - see above
 
+    from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.layout import Layout
     from srcli.ports.image import Window
 
 __all__ = ["OutputOptions", "OutputProfile", "disk_needed", "make_output"]
@@ -72,7 +72,7 @@ class OutputProfile:
 
 def make_output(
     info: RasterInfo,
-    layout: Layout,
+    layout: BandLayout,
     window: Window,
     scale: int,
     options: OutputOptions | None = None,
@@ -96,7 +96,7 @@ def make_output(
     options = options or OutputOptions()
     notes: list[str] = []
     names = layout.interpretations
-    shape = Shape(
+    shape = OutputShape(
         height=window.height * scale,
         width=window.width * scale,
         bands=layout.channels + layout.has_alpha,
@@ -110,7 +110,7 @@ def make_output(
     nodata = layout.nodata
     if nodata is not None:
         notes += _shared(info, layout, nodata)
-    largest = creation.cut_values(options, layout.dtype)
+    largest = creation.nbits_limit(options, layout.dtype)
     if largest is not None:
         notes.append(f"NBITS holds values up to {largest:,}: larger ones are cut")
     if nodata is not None and not layout.has_alpha and creation.is_lossy(options, layout.dtype):
@@ -154,8 +154,8 @@ def make_output(
         gcps_crs=info.gcps_crs if gcps else None,
         rpcs=georeference.scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
         tags=info.tags,
-        overviews=_factors(shape) if creation.has_overviews(options) else (),
-        creation=creation.rows_options(shape, options, info.compression, icc),
+        overviews=_factors(shape) if creation.wants_overviews(options) else (),
+        creation=creation.geotiff_options(shape, options, info.compression, icc),
         copying=creation.copy_options(shape, options, info.compression, icc),
         notes=tuple(notes),
     )
@@ -184,7 +184,7 @@ def _rounded_up(size: int, block: str) -> int:
     return -(-size // int(block)) * int(block)
 
 
-def _bands(info: RasterInfo, layout: Layout) -> tuple[BandInfo, ...]:
+def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
     colours = [
         # what is said of the band of a palette is said of its numbers, not of colours
         BandInfo(dtype=layout.dtype) if layout.palette else info.bands[band - 1]
@@ -198,7 +198,7 @@ def _bands(info: RasterInfo, layout: Layout) -> tuple[BandInfo, ...]:
     return tuple(bands)
 
 
-def _shared(info: RasterInfo, layout: Layout, nodata: float) -> list[str]:
+def _shared(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
     """What becomes of bands that had another nodata value than the file will have, or none."""
     # as text, because NaN differs from itself
     others = [str(b) for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
@@ -226,7 +226,7 @@ def _profile(info: RasterInfo, names: tuple[str, ...], notes: list[str]) -> byte
     return None
 
 
-def _factors(shape: Shape) -> tuple[int, ...]:
+def _factors(shape: OutputShape) -> tuple[int, ...]:
     """Halves, quarters ... until the smallest copy fits on a small screen."""
     factors, factor = [], 1
     while max(shape.height, shape.width) > factor * _SMALLEST_OVERVIEW:

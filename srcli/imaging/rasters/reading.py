@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.rasters.decoding import Decoder
+from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.imaging.rasters.filling import fill_nearest
 from srcli.imaging.rasters.row_cache import Layers, RowCache
 from srcli.ports.image import Window
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.layout import Layout
 
     Array = NDArray[Any]
     Bools = NDArray[np.bool_]
@@ -51,7 +51,7 @@ class RasterSource:
     """
 
     def __init__(
-        self, info: RasterInfo, layout: Layout, window: Window, *, limit_bytes: int = 2**28
+        self, info: RasterInfo, layout: BandLayout, window: Window, *, limit_bytes: int = 2**28
     ) -> None:
         self.info = info
         self.layout = layout
@@ -60,7 +60,7 @@ class RasterSource:
         self.width = window.width
         self.channels = layout.channels
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
-        self._pixels = Decoder(info, layout)
+        self._pixels = RasterDecoder(info, layout)
         self._marks = self._pixels if self._pixels.all_valid else self._second_handle()
         bands = len(layout.bands) + (layout.alpha is not None)
         stored = np.dtype(info.bands[layout.bands[0] - 1].dtype).itemsize * bands + bands
@@ -148,9 +148,9 @@ class RasterSource:
     ) -> None:
         self.close()
 
-    def _second_handle(self) -> Decoder:
+    def _second_handle(self) -> RasterDecoder:
         try:
-            return Decoder(self.info, self.layout, marks_only=True)
+            return RasterDecoder(self.info, self.layout, marks_only=True)
         except BaseException:
             self._pixels.close()
             raise

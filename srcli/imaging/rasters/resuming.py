@@ -7,16 +7,23 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from srcli.imaging.rasters import container, sidecars
-from srcli.imaging.rasters.disk import journal_name, part_name
-from srcli.imaging.rasters.finishing import stamp_of
-from srcli.imaging.rasters.journal import Chunk, Journal, Record, difference, plain, read_journal
+from srcli.imaging.rasters.disk import journal_path, part_path
+from srcli.imaging.rasters.finishing import file_stamp
+from srcli.imaging.rasters.journal import (
+    Chunk,
+    Journal,
+    JournalRecord,
+    describe_changes,
+    json_values,
+    read_journal,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from srcli.imaging.rasters.blocks import Grid
-    from srcli.imaging.rasters.template import Template
+    from srcli.imaging.rasters.blocks import BlockGrid
+    from srcli.imaging.rasters.template import TiffTemplate
 
 
 _PART_BYTES = 2**24
@@ -24,7 +31,7 @@ _PART_BYTES = 2**24
 
 
 @dataclass(kw_only=True, eq=False)
-class Earlier:
+class ResumePoint:
     """Where to go on."""
 
     journal: Journal
@@ -41,15 +48,15 @@ class Earlier:
         return self.chunks[-1].end if self.chunks else container.START
 
 
-def pick_up(
+def find_resume_point(
     target: Path,
     stream: IO[bytes],
-    template: Template,
-    grid: Grid,
+    template: TiffTemplate,
+    grid: BlockGrid,
     fingerprint: Mapping[str, object],
     *,
     resume: bool,
-) -> Earlier:
+) -> ResumePoint:
     """Find out where to go on, and cut the file off there.
 
     Args:
@@ -60,51 +67,53 @@ def pick_up(
         fingerprint: What the pixels depend on.
         resume: Go on with earlier work if it fits.
     """
-    path = journal_name(target)
-    whole = {**plain(fingerprint), "layout of the file": f"{template.digest:08x}"}
+    path = journal_path(target)
+    whole = {**json_values(fingerprint), "layout of the file": f"{template.digest:08x}"}
     record = read_journal(path, grid) if resume else None
     notes: tuple[str, ...] = ()
-    if record is not None and (change := difference(record.fingerprint, whole)):
+    if record is not None and (change := describe_changes(record.fingerprint, whole)):
         notes = (f"earlier work on {target.name} is not continued: {change}",)
         record = None
     if record is None:
         sidecars.remove_folder(target)
-        earlier = Earlier(journal=Journal.start(path, whole), notes=notes)
+        earlier = ResumePoint(journal=Journal.start(path, whole), notes=notes)
     else:
         earlier = _continued(target, stream, grid, record)
     if not earlier.in_place:
         stream.truncate(earlier.end)
         if not earlier.chunks:
-            container.open_start(stream)
+            container.write_placeholder(stream)
     stream.seek(0, 2)
     return earlier
 
 
-def _continued(target: Path, stream: IO[bytes], grid: Grid, record: Record) -> Earlier:
-    in_place = record.ready is not None and record.ready == stamp_of(target)
+def _continued(
+    target: Path, stream: IO[bytes], grid: BlockGrid, record: JournalRecord
+) -> ResumePoint:
+    in_place = record.ready is not None and record.ready == file_stamp(target)
     notes: tuple[str, ...] = ()
     if not in_place:
         record.ready = None
         if _check_blocks(stream, record):
             rows = len(record.chunks) * grid.chunk_height
             notes = (f"earlier work on {target.name} is damaged: continued from row {rows}",)
-    journal = Journal.resume(journal_name(target), record)
-    return Earlier(journal=journal, chunks=record.chunks, in_place=in_place, notes=notes)
+    journal = Journal.resume(journal_path(target), record)
+    return ResumePoint(journal=journal, chunks=record.chunks, in_place=in_place, notes=notes)
 
 
-def remove_all(target: Path) -> None:
+def remove_partial_files(target: Path) -> None:
     """Remove all that was not finished.
 
     Args:
         target: The output's final name.
     """
     sidecars.remove_folder(target)
-    part = part_name(target)
-    for path in (part.with_name(part.name + ".aux.xml"), part, journal_name(target)):
+    part = part_path(target)
+    for path in (part.with_name(part.name + ".aux.xml"), part, journal_path(target)):
         path.unlink(missing_ok=True)
 
 
-def _check_blocks(stream: IO[bytes], record: Record) -> bool:
+def _check_blocks(stream: IO[bytes], record: JournalRecord) -> bool:
     """Keep the chunks up to the first that is not whole in the file; whether there was one.
 
     All are read again: that takes far less time than they took, and a disk that lost one of them

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     Place = tuple[Window, tuple[int, int]]
 
 
-def places(info: RasterInfo, window: Window, *, pixels: int, blocks: int) -> Iterator[Place]:
+def sample_windows(
+    info: RasterInfo, window: Window, *, pixels: int, blocks: int
+) -> Iterator[Place]:
     """Choose windows of a raster to look at, the same ones each time.
 
     A window that is small enough is taken whole; of a larger one an overview, unless its pixels

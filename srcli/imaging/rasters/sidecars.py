@@ -62,7 +62,7 @@ def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) ->
         (folder / name).write_bytes(data)
 
 
-def place_on_map(output: OutputProfile) -> dict[str, bytes]:
+def georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
     """World file and coordinate system for pictures that cannot hold them; see ``write_sidecars``.
 
     Args:

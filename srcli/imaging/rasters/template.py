@@ -18,7 +18,7 @@ from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start
 from srcli.imaging.opening import calm
 from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.copying import check_copy, try_copy
-from srcli.imaging.rasters.describing import describe
+from srcli.imaging.rasters.metadata import set_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ _COMPLAINTS = ("creation option", "value not recognised")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Template:
+class TiffTemplate:
     """The directories of a file, without the offsets and sizes of blocks."""
 
     order: str
@@ -60,7 +60,7 @@ class Template:
         return zlib.crc32(repr((self.order, self.directories, self.planes)).encode())
 
 
-def make_template(target: Path, output: OutputProfile) -> Template:
+def make_template(target: Path, output: OutputProfile) -> TiffTemplate:
     """Let GDAL write the smallest file that has the output's tags, and read them from it.
 
     Args:
@@ -171,7 +171,7 @@ def _write(path: Path, output: OutputProfile) -> None:
             **options,
         ) as dataset,
     ):
-        describe(dataset, output)
+        set_metadata(dataset, output)
         # some options turn out to be impossible only when there is something to write
         dataset.write(np.zeros((len(output.bands), height, width), dtype=output.dtype))
         if output.mask:
@@ -184,7 +184,7 @@ def _beside(name: str) -> str:
 
 def _parsed(
     data: bytes, target: Path, output: OutputProfile, sidecars: Mapping[str, bytes]
-) -> Template:
+) -> TiffTemplate:
     layout, found = read_directories(data)
     tables = [{entry.tag: entry for entry in entries} for entries in found]
     if len(found) != 1 + output.mask:
@@ -193,7 +193,7 @@ def _parsed(
     tiled = TILE_TAGS[0] in main
     dropped = {WIDTH, HEIGHT, ROWS_PER_STRIP, TILE_WIDTH, TILE_HEIGHT, *STRIP_TAGS, *TILE_TAGS}
     rows = main[TILE_HEIGHT if tiled else ROWS_PER_STRIP]
-    return Template(
+    return TiffTemplate(
         order=layout.order,
         directories=tuple(
             tuple(entry for entry in entries if entry.tag not in dropped) for entries in found

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.rasters.decoding import Decoder
-from srcli.imaging.rasters.sampling import places
+from srcli.imaging.rasters.decoding import RasterDecoder
+from srcli.imaging.rasters.sampling import sample_windows
 from srcli.ports.values import Values, are_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.layout import Layout
     from srcli.ports.image import Window
 
     Array = NDArray[Any]
@@ -41,7 +41,9 @@ _FREQUENT, _FAR = 0.001, 2.0
 _SHOWN = 4  # groups of bands whose ranges are told
 
 
-def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> tuple[Values, str]:
+def choose_value_range(
+    info: RasterInfo, layout: BandLayout, window: Window, spec: str
+) -> tuple[Values, str]:
     """Choose the values that become 0 and 1 for the network.
 
     ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats that lie there already, and else the range
@@ -87,7 +89,7 @@ def find_values(info: RasterInfo, layout: Layout, window: Window, spec: str) -> 
     return Values(dtype=dtype, low=lows, high=highs), f"values {words}"
 
 
-def _stray(found: list[Array], layout: Layout) -> str:
+def _stray(found: list[Array], layout: BandLayout) -> str:
     """Ask for a value that looks as if it stood for no data: frequent, and far from all others."""
     if layout.nodata is not None:
         return ""
@@ -145,15 +147,15 @@ def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
     return float(limits.min), float(limits.max)
 
 
-def _samples(info: RasterInfo, layout: Layout, window: Window) -> list[Array]:
+def _samples(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
     """Valid values of each group of bands."""
-    decoder = Decoder(info, layout)
+    decoder = RasterDecoder(info, layout)
     samples: list[Array] = []
     try:
         for blocks in (_FEW_BLOCKS, _MANY_BLOCKS):
             most = MOST_SAMPLES // layout.channels
             found: list[list[Array]] = [[] for _ in layout.groups]
-            for place, shape in places(info, window, pixels=most, blocks=blocks):
+            for place, shape in sample_windows(info, window, pixels=most, blocks=blocks):
                 piece = decoder.interpret(*decoder.load(place, shape))
                 valid = np.True_ if piece.valid is None else piece.valid
                 valid = np.broadcast_to(valid, piece.pixels.shape)

@@ -12,12 +12,12 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import container
-from srcli.imaging.rasters.blocks import Encoder, Grid, Table, make_grid
-from srcli.imaging.rasters.disk import explained, open_alone, part_name, sync
-from srcli.imaging.rasters.finishing import Finishing, finish_file
+from srcli.imaging.rasters.blocks import BlockEncoder, BlockGrid, BlockTable, make_block_grid
+from srcli.imaging.rasters.disk import open_exclusive, part_path, sync, writing_errors
+from srcli.imaging.rasters.finishing import FinishJob, finish_file
 from srcli.imaging.rasters.journal import Chunk
-from srcli.imaging.rasters.resuming import Earlier, pick_up, remove_all
-from srcli.imaging.rasters.template import Template, make_template
+from srcli.imaging.rasters.resuming import ResumePoint, find_resume_point, remove_partial_files
+from srcli.imaging.rasters.template import TiffTemplate, make_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,9 +50,9 @@ class RasterWriter:
         target: Path,
         output: OutputProfile,
         stream: IO[bytes],
-        template: Template,
-        grid: Grid,
-        earlier: Earlier,
+        template: TiffTemplate,
+        grid: BlockGrid,
+        earlier: ResumePoint,
     ) -> None:
         self.first_row = min(len(earlier.chunks) * grid.chunk_height, output.height)
         self.notes = earlier.notes
@@ -62,7 +62,7 @@ class RasterWriter:
         self._template = template
         self._grid = grid
         self._earlier = earlier
-        self._encoder = Encoder(output, template, grid, threads_of(output))
+        self._encoder = BlockEncoder(output, template, grid, compression_threads(output))
         self._next_row = self.first_row
         self._noted = len(earlier.chunks)
         self._synced_at = time.monotonic()
@@ -94,14 +94,16 @@ class RasterWriter:
             UsageError: If GDAL does not know a creation option.
             PictureError: If it cannot be written here, or another process is writing it.
         """
-        with explained(target):
+        with writing_errors(target):
             if target.is_dir():
                 raise IsADirectoryError
             template = make_template(target, output)
-            grid = make_grid(output, template)
-            stream = open_alone(part_name(target), target)
+            grid = make_block_grid(output, template)
+            stream = open_exclusive(part_path(target), target)
             try:
-                earlier = pick_up(target, stream, template, grid, fingerprint, resume=resume)
+                earlier = find_resume_point(
+                    target, stream, template, grid, fingerprint, resume=resume
+                )
                 return cls(target, output, stream, template, grid, earlier)
             except BaseException:
                 stream.close()
@@ -159,12 +161,12 @@ class RasterWriter:
         if self._failed or self._next_row < self._output.height:
             raise ValueError(f"row {self._next_row} of {self._output.height} is missing")
         try:
-            with explained(self._target):
+            with writing_errors(self._target):
                 if not self._earlier.in_place:
                     self._sync()
                     finish_file(self._finishing(), self._earlier.journal)
                 self._close()
-                remove_all(self._target)
+                remove_partial_files(self._target)
         finally:
             self._close()
 
@@ -173,10 +175,10 @@ class RasterWriter:
         try:
             if not self._earlier.chunks and not self._earlier.in_place:
                 with suppress(OSError):
-                    remove_all(self._target)
+                    remove_partial_files(self._target)
             # a chunk that was begun lies behind those that are noted, and is cut off next time
             if not self._stream.closed:
-                with suppress(PictureError), explained(self._target):
+                with suppress(PictureError), writing_errors(self._target):
                     self._sync()
         finally:
             self._close()
@@ -188,8 +190,8 @@ class RasterWriter:
             PictureError: If the leftovers cannot be removed.
         """
         self._close()
-        with explained(self._target):
-            remove_all(self._target)
+        with writing_errors(self._target):
+            remove_partial_files(self._target)
 
     def _alpha(self, alpha: Array | None, mask: Array | None, given: slice) -> Array | float:
         if alpha is not None:
@@ -204,7 +206,7 @@ class RasterWriter:
         tables = [_empty(shape) for shape in self._grid.shapes(number)]
         checksum = 0
         try:
-            with explained(self._target):
+            with writing_errors(self._target):
                 for part in self._encoder.encode(self._rows[:rows], valid):
                     at = self._stream.tell()
                     self._stream.write(part.data)
@@ -240,16 +242,16 @@ class RasterWriter:
         self._noted = len(chunks)
         self._synced_at = time.monotonic()
 
-    def _finishing(self) -> Finishing:
+    def _finishing(self) -> FinishJob:
         chunks = self._earlier.chunks
         tables = [
-            Table(
+            BlockTable(
                 offsets=np.concatenate([chunk.tables[place].offsets for chunk in chunks], axis=1),
                 sizes=np.concatenate([chunk.tables[place].sizes for chunk in chunks], axis=1),
             )
             for place in range(len(self._grid.planes))
         ]
-        return Finishing(
+        return FinishJob(
             target=self._target,
             output=self._output,
             template=self._template,
@@ -267,11 +269,13 @@ class RasterWriter:
             self._earlier.journal.close()
 
 
-def _empty(shape: tuple[int, int, int]) -> Table:
-    return Table(offsets=np.zeros(shape, dtype=np.int64), sizes=np.zeros(shape, dtype=np.int64))
+def _empty(shape: tuple[int, int, int]) -> BlockTable:
+    return BlockTable(
+        offsets=np.zeros(shape, dtype=np.int64), sizes=np.zeros(shape, dtype=np.int64)
+    )
 
 
-def threads_of(output: OutputProfile) -> int:
+def compression_threads(output: OutputProfile) -> int:
     """How many threads compress blocks: as --co NUM_THREADS says, else a few.
 
     Args:

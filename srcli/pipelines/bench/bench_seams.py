@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.pipelines.bench.cases import Contender
+    from srcli.pipelines.bench.cases import PreparedModel
 
     Array = NDArray[Any]
 
 
-def measure_seams(contender: Contender, picture: Array) -> Seams:
-    """Measure the seam figure with the contender's overlap and without.
+def measure_seams(model: PreparedModel, picture: Array) -> Seams:
+    """Measure the seam figure with the model's overlap and without.
 
     Args:
-        contender: Model and tiling.
+        model: Model and tiling.
         picture: (H, W, 3) uint8, at least 4x3 tiles large.
 
     Raises:
         UsageError: If the picture is smaller, or there is no overlap to compare with.
     """
-    own = contender.tiling
+    own = model.tiling
     if own.overlap == 0:
         raise UsageError("--seams compares with an overlap of 0; give another --overlap")
     figures = []
     for overlap in (own.overlap, 0):
         try:
-            figure = seam_figure(contender.engine, picture, replace(own, overlap=overlap))
+            figure = seam_figure(model.engine, picture, replace(own, overlap=overlap))
         except UsageError as error:
-            raise UsageError(f"--seams, {contender.title}: {error} or a smaller --tile") from error
+            raise UsageError(f"--seams, {model.title}: {error} or a smaller --tile") from error
         figures.append(figure)
     return Seams(
-        scale=contender.scale,
-        model=contender.model,
-        precision=contender.precision,
+        scale=model.scale,
+        model=model.model,
+        precision=model.precision,
         tile=own.tile,
         overlap=own.overlap,
         figure=figures[0],

@@ -41,7 +41,7 @@ _NAMES: dict[torch.dtype | None, Precision] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contender:
+class PreparedModel:
     """A model at one scale in one number format, ready to run."""
 
     model: str
@@ -61,10 +61,10 @@ class Contender:
 
 
 @dataclass(kw_only=True)
-class Case:
+class BenchCase:
     """A contender on one picture, (H, W, 3) uint8."""
 
-    contender: Contender
+    contender: PreparedModel
     picture: NDArray[Any]
     peak: int | None = None
     """Bytes; measured by ``warm_up``."""
@@ -106,7 +106,7 @@ class Case:
         self.seconds.append(time.perf_counter() - start)
 
 
-def make_contenders(
+def prepare_models(
     network: nn.Module,
     options: EngineOptions,
     precisions: Sequence[Precision],
@@ -114,7 +114,7 @@ def make_contenders(
     plain: bool,
     tiling: Tiling,
     model: str,
-) -> Iterator[Contender]:
+) -> Iterator[PreparedModel]:
     """Make engines of one network, one a number format, and one that runs plainly.
 
     Args:
@@ -135,7 +135,7 @@ def make_contenders(
         kinds.append(replace(options, precision="fp32", plain=True, batch=1))
     for kind in kinds:
         # A copy each: engines lay weights out differently and would undo each other's layout.
-        yield Contender(
+        yield PreparedModel(
             model=model,
             scale=int(network.scale),  # type: ignore[arg-type]
             precision=kind.precision,
@@ -145,7 +145,9 @@ def make_contenders(
         )
 
 
-def race(cases: Sequence[Case], *, rounds: int | None, seconds: float, task: Task) -> None:
+def time_rounds(
+    cases: Sequence[BenchCase], *, rounds: int | None, seconds: float, task: Task
+) -> None:
     """Run cases in turn, round by round, every second round backwards.
 
     So a machine that gets slower or faster meanwhile treats them alike.
@@ -179,11 +181,11 @@ def rounds_within(seconds: float, each: float) -> int:
 
 
 def runs_planned(cases: int, rounds: int | None) -> int:
-    """Return how many runs ``race`` makes at least, warm-up included."""
+    """Return how many runs ``time_rounds`` makes at least, warm-up included."""
     return cases * (1 + (rounds or FEWEST_ROUNDS))
 
 
-def results(cases: Sequence[Case]) -> Iterator[Speed]:
+def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
     """Turn the rounds of cases of one picture size and scale into results."""
     plain = {case.contender.model: median(case.seconds) for case in cases if case.contender.plain}
     for case in cases:

@@ -17,11 +17,11 @@ from srcli.metrics.machine import describe_machine, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench.bench_seams import measure_seams, read_rgb
 from srcli.pipelines.bench.cases import (
-    Case,
-    make_contenders,
-    race,
-    results,
+    BenchCase,
+    make_speeds,
+    prepare_models,
     runs_planned,
+    time_rounds,
 )
 from srcli.pipelines.bench.results import Bench, Seams
 from srcli.ports.progress import NoProgress, Progress
@@ -126,7 +126,7 @@ class _Run:
         self.contenders = [
             contender
             for (_, label), network in self.networks.items()
-            for contender in make_contenders(
+            for contender in prepare_models(
                 network,
                 options.engine,
                 options.precisions,
@@ -151,24 +151,24 @@ class _Run:
         planned = sum(runs_planned(len(cases), own.rounds) for cases in groups)
         task = self.progress.task("timing", total=planned, unit="pictures")
         for cases in groups:
-            race(cases, rounds=own.rounds, seconds=own.seconds, task=task)
+            time_rounds(cases, rounds=own.rounds, seconds=own.seconds, task=task)
         task.close()
         return Bench(
             machine=describe_machine(self.device),
             how=HOW + (PLAIN if own.compare_plain else ""),
             costs=tuple(costs),
-            speeds=tuple(speed for cases in groups for speed in results(cases)),
+            speeds=tuple(speed for cases in groups for speed in make_speeds(cases)),
             seams=seams,
             seams_picture=_caption(own.seams_picture, picture),
         )
 
-    def _groups(self) -> Iterator[list[Case]]:
+    def _groups(self) -> Iterator[list[BenchCase]]:
         """Cases that run in turn: those of one scale and size."""
         for scale in dict.fromkeys(self.options.scales):
             for height, width in dict.fromkeys(self.options.sizes):
                 picture = real_picture(height, width)
                 cases = [
-                    Case(contender=each, picture=picture)
+                    BenchCase(contender=each, picture=picture)
                     for each in self.contenders
                     if each.scale == scale
                 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.imaging.formats import READABLE_SUFFIXES
-from srcli.imaging.rasters.signs import RASTER_SUFFIXES
+from srcli.imaging.rasters.detection import RASTER_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import LargePictureError, PictureError
 from srcli.imaging.fitting import UNBOUNDED
 from srcli.imaging.headers import read_header
-from srcli.imaging.rasters.signs import raster_reason
+from srcli.imaging.rasters.detection import raster_reason
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.disk import journal_name
+from srcli.imaging.rasters.disk import journal_path
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.pipelines.upscale.item import make_folder
 from srcli.pipelines.upscale.photographs import PhotographRun
@@ -64,7 +64,7 @@ def upscale_files(
         elif options.naming.overwrite or not is_there(item):
             todo.append(item)
         else:
-            if journal_name(item.target).exists():
+            if journal_path(item.target).exists():
                 reporter.progress.warn(
                     f"{item.target}: an interrupted run with --overwrite has left work beside it; "
                     "--overwrite goes on with it, --overwrite --no-resume begins anew"

@@ -11,9 +11,9 @@ import rasterio
 
 from srcli.imaging.ifd import numbers
 from srcli.imaging.rasters import blocks
-from srcli.imaging.rasters.blocks import Encoder, Grid, make_grid, memory_needed
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.blocks import BlockEncoder, BlockGrid, make_block_grid, writer_memory
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.template import make_template, read_directories
 from srcli.ports.image import Window
@@ -22,12 +22,12 @@ SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
 
 
 def open_encoder(path, threads=2, **creation):
-    info = look(path)
+    info = read_info(path)
     whole = Window(top=0, left=0, height=info.height, width=info.width)
     out = make_output(info, choose_layout(info), whole, 1, OutputOptions(creation=creation))
     template = make_template(Path("out.tif"), out)
-    grid = make_grid(out, template)
-    return out, grid, Encoder(out, template, grid, threads)
+    grid = make_block_grid(out, template)
+    return out, grid, BlockEncoder(out, template, grid, threads)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def open_encoder(path, threads=2, **creation):
     [(1, 1, 1, 1), (256, 1, 256, 16), (257, 2, 1, 17), (700, 3, 188, 44)],
 )
 def test_chunks_are_whole_rows_of_blocks(height, chunks, last, down):
-    grid = Grid(
+    grid = BlockGrid(
         height=height, width=100, block_height=16, block_width=32, planes=(3, 1), chunk_blocks=16
     )
     assert (grid.chunks, grid.rows_of(chunks - 1), grid.down) == (chunks, last, down)
@@ -143,7 +143,7 @@ def test_memory_depends_on_the_width_and_not_on_the_height(save):
     out, _, encoder = open_encoder(save("a.tif", np.zeros((600, 50, 3), np.uint16)))
     encoder.close()
     needed = [
-        memory_needed(replace(out, width=width, height=height), 2)
+        writer_memory(replace(out, width=width, height=height), 2)
         for width, height in ((20_000, 9000), (20_000, 900_000), (40_000, 9000))
     ]
     row_of_blocks = 512 * 20_000 * 6

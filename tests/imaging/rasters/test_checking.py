@@ -8,9 +8,9 @@ from rasterio.enums import Resampling
 from skimage.data import astronaut
 
 from srcli.errors import PictureError
+from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.checking import check_result
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.ports.image import Window
 
@@ -26,7 +26,7 @@ def path(save):
 
 
 def check(path, height=300, **options):
-    info = look(path)
+    info = read_info(path)
     whole = Window(top=0, left=0, height=height, width=300)
     out = make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
     check_result(path, path.with_name("out.tif"), out)

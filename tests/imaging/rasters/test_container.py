@@ -10,17 +10,17 @@ import pytest
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
 
-from srcli.imaging.rasters.blocks import Grid, Table
+from srcli.imaging.rasters.blocks import BlockGrid, BlockTable
 from srcli.imaging.rasters.container import (
     LARGEST_CLASSIC,
     START,
-    close_file,
-    needs_big,
-    open_start,
+    needs_bigtiff,
+    write_directories,
+    write_placeholder,
 )
-from srcli.imaging.rasters.template import Template, read_directories
+from srcli.imaging.rasters.template import TiffTemplate, read_directories
 
-GRID = Grid(height=2, width=3, block_height=2, block_width=3, planes=(1,), chunk_blocks=1)
+GRID = BlockGrid(height=2, width=3, block_height=2, block_width=3, planes=(1,), chunk_blocks=1)
 PIXELS = bytes(range(1, 7))
 
 
@@ -34,7 +34,7 @@ def made(order):
             file.write(np.zeros((1, 2, 3), np.uint8))
         _, found = read_directories(memory.getbuffer())
     kept = tuple(entry for entry in found[0] if entry.tag not in (256, 257, 273, 278, 279))
-    return Template(
+    return TiffTemplate(
         order=order, directories=(kept,), tiled=False, block_height=2, block_width=3,
         planes=(1,), sidecars={},
     )  # fmt: skip
@@ -44,11 +44,11 @@ def made(order):
 @pytest.mark.parametrize("big", [False, True])
 def test_gdal_reads_the_file(order, big):
     stream = io.BytesIO()
-    open_start(stream)
+    write_placeholder(stream)
     assert stream.getvalue() == bytes(START)  # nothing that a program could take for a picture
     stream.write(PIXELS)
-    table = Table(offsets=np.array([[[START]]]), sizes=np.array([[[6]]]))
-    close_file(stream, made(order), GRID, [table], big=big)
+    table = BlockTable(offsets=np.array([[[START]]]), sizes=np.array([[[6]]]))
+    write_directories(stream, made(order), GRID, [table], big=big)
     first = stream.getvalue()
     assert struct.unpack(order + "H", first[2:4])[0] == (43 if big else 42)
     with MemoryFile(first) as memory, memory.open() as file:
@@ -56,7 +56,7 @@ def test_gdal_reads_the_file(order, big):
         assert file.transform == Affine.scale(2, 3)
 
     stream.truncate(START + len(PIXELS))  # as after a crash
-    close_file(stream, made(order), GRID, [table], big=big)
+    write_directories(stream, made(order), GRID, [table], big=big)
     assert stream.getvalue() == first
 
 
@@ -71,4 +71,4 @@ def test_gdal_reads_the_file(order, big):
     ],
 )
 def test_big_only_where_needed_or_wanted(option, end, overviews, big):
-    assert needs_big(option, end, overviews=overviews) is big
+    assert needs_bigtiff(option, end, overviews=overviews) is big

@@ -8,9 +8,9 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from srcli.errors import PictureError
+from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.copying import check_copy, copy_file, try_copy
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.ports.image import Window
 
@@ -20,7 +20,7 @@ def rgba(file):
 
 
 def plan(path, **options):
-    info = look(path)
+    info = read_info(path)
     whole = Window(top=0, left=0, height=info.height, width=info.width)
     return make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
 

@@ -10,21 +10,21 @@ import pytest
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.creation import (
     OutputOptions,
-    Shape,
+    OutputShape,
     check_format,
     copy_options,
-    cut_values,
-    has_overviews,
+    geotiff_options,
+    is_false,
     is_lossy,
-    is_no,
-    rows_options,
+    nbits_limit,
+    wants_overviews,
 )
 
-RGB = Shape(height=4000, width=6000, bands=3, dtype="uint8", rgb=True, alpha=False)
+RGB = OutputShape(height=4000, width=6000, bands=3, dtype="uint8", rgb=True, alpha=False)
 
 
 def rows(shape=RGB, compression=None, icc=None, **creation):
-    return rows_options(shape, OutputOptions(creation=creation), compression, icc)
+    return geotiff_options(shape, OutputOptions(creation=creation), compression, icc)
 
 
 def test_a_photograph_gets_tiles_deflate_and_differences():
@@ -127,9 +127,11 @@ def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
 
 
 def test_what_is_soon_thrown_away_is_written_quickly_whatever_the_user_wants_of_the_copy():
-    options = rows_options(RGB, OutputOptions(cog=True, creation={"COMPRESS": "JPEG"}), None, None)
+    options = geotiff_options(
+        RGB, OutputOptions(cog=True, creation={"COMPRESS": "JPEG"}), None, None
+    )
     assert (options["COMPRESS"], options["ZLEVEL"]) == ("DEFLATE", "1")
-    assert rows_options(RGB, OutputOptions(format="png"), None, None)["TILED"] == "NO"
+    assert geotiff_options(RGB, OutputOptions(format="png"), None, None)["TILED"] == "NO"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_other_formats_are_refused_with_what_to_do():
 
 @pytest.mark.parametrize(("word", "no"), [("NO", True), ("off", True), ("0", True), ("YES", False)])
 def test_gdals_words_for_no(word, no):
-    assert is_no(word) is no
+    assert is_false(word) is no
 
 
 @pytest.mark.parametrize(
@@ -186,7 +188,7 @@ def test_gdals_words_for_no(word, no):
     ],
 )
 def test_smaller_copies_are_built_where_they_are_wanted(options, wanted):
-    assert has_overviews(OutputOptions(**options)) == wanted
+    assert wants_overviews(OutputOptions(**options)) == wanted
 
 
 def test_deflate_and_lzw_keep_values_and_jpeg_does_not():
@@ -221,8 +223,8 @@ def test_options_that_round_values_are_lossy(creation, dtype, wanted, cog):
     [("4", "uint8", 15), ("12", "uint16", 4095), ("16", "uint16", None), ("12", "int16", None)],
 )
 def test_fewer_bits_cut_values(bits, dtype, largest):
-    assert cut_values(OutputOptions(creation={"nbits": bits}), dtype) == largest
-    assert cut_values(OutputOptions(), dtype) is None
+    assert nbits_limit(OutputOptions(creation={"nbits": bits}), dtype) == largest
+    assert nbits_limit(OutputOptions(), dtype) is None
 
 
 def test_one_word_for_all_resampling_of_a_cog_is_heard():

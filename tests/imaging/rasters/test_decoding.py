@@ -5,9 +5,9 @@ import pytest
 import rasterio
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.decoding import Decoder
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.decoding import RasterDecoder
+from srcli.imaging.rasters.info import read_info
 from srcli.ports.image import Window
 
 WINDOW = Window(top=5, left=3, height=17, width=11)
@@ -23,8 +23,8 @@ def piece_of():
     """What the decoder says of ``WINDOW``: ``piece_of(path, bands=None, marks_only=False)``."""
 
     def decode(path, *, bands=None, marks_only=False):
-        info = look(path)
-        decoder = Decoder(info, choose_layout(info, bands=bands), marks_only=marks_only)
+        info = read_info(path)
+        decoder = RasterDecoder(info, choose_layout(info, bands=bands), marks_only=marks_only)
         try:
             return decoder.interpret(*decoder.load(WINDOW))
         finally:
@@ -127,7 +127,7 @@ def test_bands_with_masks_and_values_of_their_own(save, save_vrt, noise, piece_o
     first = f"<NoDataValue>2</NoDataValue>{SOURCE.format('a.tif', 1)}"
     second = f"{SOURCE.format('a.tif', 2)}<MaskBand>{mask}</MaskBand>"
     path = save_vrt("a.vrt", 20, 30, [("Byte", first), ("Byte", second)])
-    assert look(path).mask == "band"
+    assert read_info(path).mask == "band"
     inner = pixels[ROWS, COLUMNS]
     wanted = np.stack([inner[:, :, 0] != 2, inner[:, :, 2] > 0], axis=2)
     for marks_only in (False, True):
@@ -196,8 +196,8 @@ def test_transparent_entries_of_a_palette(save, save_vrt, noise, piece_of):
 
 def test_thinned_out_reading(save, noise):
     pixels = noise((30, 20, 2))
-    info = look(save("a.tif", pixels, nodata=7))
-    decoder = Decoder(info, choose_layout(info))
+    info = read_info(save("a.tif", pixels, nodata=7))
+    decoder = RasterDecoder(info, choose_layout(info))
     values, _ = decoder.load(Window(top=0, left=0, height=30, width=20), (10, 5))
     decoder.close()
     assert values.shape == (10, 5, 2)
@@ -215,8 +215,8 @@ def test_thinned_out_reading(save, noise):
     ],
 )
 def test_what_needs_no_second_look(save, noise, dtype, profile, certain):
-    info = look(save("a.tif", noise((6, 7, 2), dtype), **profile))
-    decoder = Decoder(info, choose_layout(info))
+    info = read_info(save("a.tif", noise((6, 7, 2), dtype), **profile))
+    decoder = RasterDecoder(info, choose_layout(info))
     assert decoder.all_valid is certain
     decoder.close()
 
@@ -224,9 +224,9 @@ def test_what_needs_no_second_look(save, noise, dtype, profile, certain):
 def test_damage_names_file_and_rows(save, noise):
     path = save("a.tif", noise((30, 20)))
     path.write_bytes(path.read_bytes()[:500])
-    info = look(path) if path.stat().st_size > 499 else None
+    info = read_info(path) if path.stat().st_size > 499 else None
     assert info is not None
-    decoder = Decoder(info, choose_layout(info))
+    decoder = RasterDecoder(info, choose_layout(info))
     with pytest.raises(PictureError, match=r"a\.tif: rows 5 to 22 cannot be read \(.*copy"):
         decoder.load(WINDOW)
     decoder.close()

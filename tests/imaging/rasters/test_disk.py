@@ -12,30 +12,30 @@ from rasterio.errors import RasterioIOError
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.disk import (
-    explained,
-    journal_name,
-    open_alone,
-    part_name,
+    journal_path,
+    open_exclusive,
+    part_path,
     sync,
     sync_file,
     sync_folder,
+    writing_errors,
 )
 
 
 def test_names_are_hidden_and_always_the_same(tmp_path):
     target = tmp_path / "a.tif"
-    assert part_name(target) == tmp_path / ".a.tif.part"
-    assert journal_name(target) == tmp_path / ".a.tif.journal"
+    assert part_path(target) == tmp_path / ".a.tif.part"
+    assert journal_path(target) == tmp_path / ".a.tif.journal"
 
 
 def test_two_writers_are_told_apart(tmp_path):
     path, target = tmp_path / ".a.part", tmp_path / "a"
-    with open_alone(path, target) as stream:
+    with open_exclusive(path, target) as stream:
         stream.write(b"mine")
         with pytest.raises(PictureError, match=r"a: another srx is writing this file") as error:
-            open_alone(path, target)
+            open_exclusive(path, target)
         assert "\n" not in str(error.value)
-    with open_alone(path, target) as stream:
+    with open_exclusive(path, target) as stream:
         assert stream.read() == b"mine"
 
 
@@ -43,8 +43,8 @@ def test_a_killed_process_blocks_nobody(tmp_path):
     path = tmp_path / ".a.part"
     code = (
         "import os, sys\nfrom pathlib import Path\n"
-        "from srcli.imaging.rasters.disk import open_alone\n"
-        "stream = open_alone(Path(sys.argv[1]), Path('a'))\n"
+        "from srcli.imaging.rasters.disk import open_exclusive\n"
+        "stream = open_exclusive(Path(sys.argv[1]), Path('a'))\n"
         "print('open', flush=True)\nsys.stdin.read()\n"
     )
     with subprocess.Popen(
@@ -53,10 +53,10 @@ def test_a_killed_process_blocks_nobody(tmp_path):
         assert other.stdout is not None
         assert other.stdout.readline() == b"open\n"
         with pytest.raises(PictureError, match="another srx"):
-            open_alone(path, tmp_path / "a")
+            open_exclusive(path, tmp_path / "a")
         other.kill()
         other.wait()
-        open_alone(path, tmp_path / "a").close()
+        open_exclusive(path, tmp_path / "a").close()
 
 
 def test_a_file_that_was_renamed_in_between_is_not_taken_for_the_part(tmp_path, monkeypatch):
@@ -73,7 +73,7 @@ def test_a_file_that_was_renamed_in_between_is_not_taken_for_the_part(tmp_path, 
         return number
 
     monkeypatch.setattr(os, "open", renames)
-    with open_alone(path, target) as stream:
+    with open_exclusive(path, target) as stream:
         stream.write(b"new")
     assert target.read_bytes() == b"finished"
     assert path.read_bytes() == b"new"
@@ -93,14 +93,14 @@ def test_a_file_that_was_renamed_in_between_is_not_taken_for_the_part(tmp_path, 
     ],
 )
 def test_failures_are_one_line_that_names_the_file(tmp_path, error, words):
-    with pytest.raises(PictureError, match=words) as caught, explained(tmp_path / "a.tif"):
+    with pytest.raises(PictureError, match=words) as caught, writing_errors(tmp_path / "a.tif"):
         raise error
     assert str(caught.value).startswith(f"{tmp_path / 'a.tif'}: ")
     assert "\n" not in str(caught.value)
 
 
 def test_an_error_in_words_stays_as_it_is(tmp_path):
-    with pytest.raises(PictureError, match=r"^mine$"), explained(tmp_path):
+    with pytest.raises(PictureError, match=r"^mine$"), writing_errors(tmp_path):
         raise PictureError("mine")
 
 

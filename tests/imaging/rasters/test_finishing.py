@@ -18,10 +18,10 @@ from skimage.data import astronaut as load_astronaut
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import finishing
-from srcli.imaging.rasters.finishing import stamp_of
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.journal import Stamp
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.finishing import file_stamp
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.journal import FileStamp
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
@@ -30,7 +30,7 @@ PHOTO = load_astronaut()  # 512 x 512 RGB
 
 
 def begin(source, target, **options):
-    info = look(source)
+    info = read_info(source)
     whole = Window(top=0, left=0, height=info.height, width=info.width)
     out = make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
     return RasterWriter.begin(target, out, {"input": str(source)})
@@ -253,7 +253,7 @@ def test_overviews_are_not_begun_without_room(save, tmp_path, monkeypatch):
     writer = begin(source, tmp_path / "out.tif", overviews=True)
     assert writer.first_row == 512
     writer.finish()
-    assert look(tmp_path / "out.tif").overviews == (2,)
+    assert read_info(tmp_path / "out.tif").overviews == (2,)
 
 
 def test_nothing_gets_the_final_name_that_gdal_cannot_read(save, tmp_path, monkeypatch):
@@ -283,9 +283,9 @@ def test_alpha_stays_alpha_through_all(save, tmp_path):
 
 def test_a_stamp_is_of_the_file_not_of_its_name(tmp_path):
     path = tmp_path / "a"
-    assert stamp_of(path) is None
+    assert file_stamp(path) is None
     path.write_bytes(b"abc")
-    stamp = stamp_of(path)
-    assert stamp == Stamp(size=3, time=path.stat().st_mtime_ns)
+    stamp = file_stamp(path)
+    assert stamp == FileStamp(size=3, time=path.stat().st_mtime_ns)
     path.replace(tmp_path / "b")
-    assert stamp_of(tmp_path / "b") == stamp
+    assert file_stamp(tmp_path / "b") == stamp

@@ -12,7 +12,7 @@ from rasterio.transform import Affine
 from scipy.io import netcdf_file
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.info import look, nodata_of
+from srcli.imaging.rasters.info import cast_nodata, read_info
 
 SOURCE = (
     '<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
@@ -30,7 +30,7 @@ SOURCE = (
 )
 def test_real_files_are_told_as_rasterio_tells_them(srx_data, name, size, bands, block, overviews):
     path = srx_data / "geotiff" / f"{name}.tif"
-    info = look(path)
+    info = read_info(path)
     assert (info.height, info.width, len(info.bands)) == (*size, bands)
     assert (info.block_height, info.block_width) == block
     assert info.overviews == overviews
@@ -58,7 +58,7 @@ def test_what_bands_say_is_kept_and_statistics_are_not(save, noise):
         )
         file.update_tags(ns="mine", a="b")
 
-    info = look(save("a.tif", noise((9, 7, 2), np.int16), then=describe, nodata=-32768))
+    info = read_info(save("a.tif", noise((9, 7, 2), np.int16), then=describe, nodata=-32768))
     first, second = info.bands
     assert (first.description, first.unit, first.scale, first.offset) == ("height", "m", 0.1, 5.0)
     assert (second.description, second.unit, second.scale, second.offset) == (None, None, 1.0, 0.0)
@@ -77,13 +77,13 @@ def test_what_bands_say_is_kept_and_statistics_are_not(save, noise):
     ],
 )
 def test_transforms_of_all_kinds(save, noise, transform):
-    info = look(save("a.tif", noise((5, 6)), transform=transform))
+    info = read_info(save("a.tif", noise((5, 6)), transform=transform))
     assert info.transform.almost_equals(transform)
     assert info.has_transform
 
 
 def test_a_file_without_a_place_gives_no_warning(save, noise):
-    info = look(save("a.tif", noise((5, 6)), crs=None, transform=None))
+    info = read_info(save("a.tif", noise((5, 6)), crs=None, transform=None))
     assert not info.has_transform
     assert info.transform == Affine.identity()
     assert (info.crs, info.gcps, info.gcps_crs, info.rpcs) == (None, (), None, None)
@@ -93,16 +93,16 @@ def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     picture = save("a.tif", noise((5, 6)), crs=None, transform=None)
     source = SOURCE.format(name=picture.name, band=1)
     place = "<GeoTransform>0,1,0,0,0,1</GeoTransform>"
-    stated = look(save_vrt("a.vrt", 6, 5, [("Byte", source)], place))
+    stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", source)], place))
     assert stated.has_transform
     assert stated.transform == Affine.identity()
-    assert not look(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
+    assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
 
 
 def test_formats_that_have_no_place_have_none(tmp_path):
     path = tmp_path / "a.pgm"  # rasterio gives such files a transform of any numbers
     path.write_bytes(b"P5\n4 3\n255\n" + bytes(12))
-    info = look(path)
+    info = read_info(path)
     assert not info.has_transform
     assert info.transform == Affine.identity()
 
@@ -112,7 +112,7 @@ def test_tags_of_bands_in_namespaces(save, noise):
         file.update_tags(2, ns="IMAGERY", CENTRAL_WAVELENGTH_UM="0.56")
         file.update_tags(1, WAVELENGTH="0.49")
 
-    first, second = look(save("a.tif", noise((5, 6, 2)), then=describe)).bands
+    first, second = read_info(save("a.tif", noise((5, 6, 2)), then=describe)).bands
     assert (first.tags, first.domains) == ({"WAVELENGTH": "0.49"}, {})
     assert second.domains == {"IMAGERY": {"CENTRAL_WAVELENGTH_UM": "0.56"}}
 
@@ -123,7 +123,7 @@ def test_control_points(save, noise):
         for r, c in [(0, 0), (0, 6), (5, 0), (5, 6)]
     ]
     there = (points, rasterio.CRS.from_epsg(4326))
-    info = look(
+    info = read_info(
         save(
             "a.tif",
             noise((5, 6)),
@@ -154,7 +154,7 @@ def test_sensor_models(save, noise):
         transform=None,
         then=lambda file: setattr(file, "rpcs", rpcs),
     )
-    info = look(path)
+    info = read_info(path)
     assert info.rpcs is not None
     assert (info.rpcs.line_off, info.rpcs.samp_scale) == (5.0, 10.0)
     assert "RPC" not in info.tags
@@ -172,7 +172,9 @@ def test_every_kind_of_mask_is_told(save, save_vrt, noise):
     source = SOURCE.format(name="internal.tif", band=1)
     mask = f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
     band = save_vrt("band.vrt", 20, 30, [("Byte", source + mask), ("Byte", source)])
-    found = {path.name: look(path).mask for path in (internal, beside, alpha, both, values, band)}
+    found = {
+        path.name: read_info(path).mask for path in (internal, beside, alpha, both, values, band)
+    }
     assert found == {
         "internal.tif": "dataset",
         "beside.tif": "dataset",
@@ -181,22 +183,24 @@ def test_every_kind_of_mask_is_told(save, save_vrt, noise):
         "values.tif": "dataset",
         "band.vrt": "band",
     }
-    assert look(save("none.tif", rgb)).mask == "none"
-    assert "NODATA_VALUES" not in look(values).tags.get("", {})
+    assert read_info(save("none.tif", rgb)).mask == "none"
+    assert "NODATA_VALUES" not in read_info(values).tags.get("", {})
 
 
 def test_palettes(save):
     def colour(file):
         file.write_colormap(1, {0: (1, 2, 3, 255), 7: (255, 0, 9, 255)})
 
-    info = look(save("a.tif", np.full((4, 5), 7, np.uint8), then=colour, photometric="palette"))
+    info = read_info(
+        save("a.tif", np.full((4, 5), 7, np.uint8), then=colour, photometric="palette")
+    )
     assert info.palette is not None
     assert (info.palette[0], info.palette[7]) == ((1, 2, 3, 255), (255, 0, 9, 255))
     assert info.bands[0].interpretation == "palette"
 
 
 def test_compression_layout_and_profile(tmp_path, save, noise):
-    planar = look(
+    planar = read_info(
         save(
             "a.tif",
             noise((64, 64, 3)),
@@ -209,19 +213,19 @@ def test_compression_layout_and_profile(tmp_path, save, noise):
     )
     assert (planar.compression, planar.interleave) == ("LZW", "band")
     assert (planar.block_height, planar.block_width) == (16, 32)
-    plain = look(save("b.tif", noise((64, 64, 3))))
+    plain = read_info(save("b.tif", noise((64, 64, 3))))
     assert (plain.compression, plain.icc) == (None, None)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(noise((8, 8, 3))).save(tmp_path / "c.jpg", icc_profile=profile)
-    jpeg = look(tmp_path / "c.jpg")
+    jpeg = read_info(tmp_path / "c.jpg")
     assert (jpeg.compression, jpeg.icc) == ("JPEG", profile)
     with rasterio.open(
         save("d.tif", noise((8, 8, 3)), photometric="ycbcr", compress="jpeg")
     ) as file:
         assert "YCbCr" in file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"]
-    assert look(tmp_path / "d.tif").compression == "JPEG"
+    assert read_info(tmp_path / "d.tif").compression == "JPEG"
     text = base64.b64encode(profile).decode()
-    assert look(save("e.tif", noise((8, 8, 3)), source_icc_profile=text)).icc == profile
+    assert read_info(save("e.tif", noise((8, 8, 3)), source_icc_profile=text)).icc == profile
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "uint64", "int64", "complex_int16"])
@@ -235,14 +239,14 @@ def test_kinds_of_numbers_that_are_not_read(save_vrt, save, noise, dtype):
     }
     path = save_vrt("a.vrt", 5, 4, [(names[dtype], SOURCE.format(name="a.tif", band=1))])
     with pytest.raises(PictureError, match=rf"a\.vrt: .*{dtype}.*convert"):
-        look(path)
+        read_info(path)
 
 
 def test_bands_of_several_kinds_are_told(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
     source = SOURCE.format(name="a.tif", band=1)
     path = save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)])
-    assert [band.dtype for band in look(path).bands] == ["uint8", "float32"]
+    assert [band.dtype for band in read_info(path).bands] == ["uint8", "float32"]
 
 
 def test_several_rasters_in_a_file_are_named(tmp_path):
@@ -253,13 +257,13 @@ def test_several_rasters_in_a_file_are_named(tmp_path):
         for name in ("heat", "rain"):
             file.createVariable(name, np.float32, ("y", "x"))[:] = 1
     with pytest.raises(PictureError, match=r"several\.nc: holds 2 rasters \(heat, rain\)"):
-        look(path)
+        read_info(path)
 
 
 def test_further_pages_are_told(tmp_path, noise):
     pages = [Image.fromarray(noise((6, 7), seed=seed)) for seed in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    assert look(tmp_path / "a.tif").notes == ("holds 3 pictures: only the first is used",)
+    assert read_info(tmp_path / "a.tif").notes == ("holds 3 pictures: only the first is used",)
 
 
 @pytest.mark.parametrize(
@@ -271,14 +275,14 @@ def test_files_that_cannot_be_opened(tmp_path, content, words):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(PictureError) as caught:
-        look(path)
+        read_info(path)
     assert str(caught.value).startswith(f"{path}: {words}")
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_is_no_raster(tmp_path):
     with pytest.raises(PictureError, match="is a folder"):
-        look(tmp_path)
+        read_info(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -298,11 +302,11 @@ def test_a_folder_is_no_raster(tmp_path):
     ],
 )
 def test_nodata_as_the_dtype_holds_it(dtype, stated, held):
-    assert nodata_of(dtype, stated) == held
+    assert cast_nodata(dtype, stated) == held
 
 
 def test_nodata_that_is_not_a_number_stays():
-    found = nodata_of("float32", float("nan"))
+    found = cast_nodata("float32", float("nan"))
     assert found is not None
     assert np.isnan(found)
 
@@ -310,6 +314,6 @@ def test_nodata_that_is_not_a_number_stays():
 def test_nodata_that_cannot_occur_is_told(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
     source = "<NoDataValue>1.5</NoDataValue>" + SOURCE.format(name="a.tif", band=1)
-    info = look(save_vrt("a.vrt", 5, 4, [("Byte", source)]))
+    info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source)]))
     assert info.bands[0].nodata is None
     assert info.notes == ("band 1: nodata value 1.5 cannot occur in uint8: left out",)

@@ -7,25 +7,27 @@ import json
 import numpy as np
 import pytest
 
-from srcli.imaging.rasters.blocks import Grid, Table
+from srcli.imaging.rasters.blocks import BlockGrid, BlockTable
 from srcli.imaging.rasters.journal import (
     Chunk,
+    FileStamp,
     Journal,
-    Record,
-    Stamp,
-    difference,
-    plain,
+    JournalRecord,
+    describe_changes,
+    json_values,
     read_journal,
 )
 
-GRID = Grid(height=70, width=50, block_height=16, block_width=32, planes=(3, 1), chunk_blocks=2)
+GRID = BlockGrid(
+    height=70, width=50, block_height=16, block_width=32, planes=(3, 1), chunk_blocks=2
+)
 MARK = {"model": "g-idrn", "scale": 4, "part": (0, 0, 50, 70)}
 
 
 def chunk(number):
     rng = np.random.default_rng(number)
     tables = [
-        Table(offsets=rng.integers(0, 2**40, shape), sizes=rng.integers(0, 2**31, shape))
+        BlockTable(offsets=rng.integers(0, 2**40, shape), sizes=rng.integers(0, 2**31, shape))
         for shape in GRID.shapes(number)
     ]
     return Chunk(end=1000 * (number + 1), checksum=number, tables=tables)
@@ -39,12 +41,12 @@ def path(tmp_path):
     for number in range(3):
         journal.add(number, chunk(number))
     journal.sync()
-    journal.set_ready(Stamp(size=5, time=2**60 + 1))
+    journal.set_ready(FileStamp(size=5, time=2**60 + 1))
     journal.close()
     return path
 
 
-def read(path) -> Record:
+def read(path) -> JournalRecord:
     record = read_journal(path, GRID)
     assert record is not None
     return record
@@ -52,14 +54,14 @@ def read(path) -> Record:
 
 def test_it_is_read_back_as_written(path):
     record = read(path)
-    assert record.fingerprint == plain(MARK)
+    assert record.fingerprint == json_values(MARK)
     assert [one.end for one in record.chunks] == [1000, 2000, 3000]
     assert [one.checksum for one in record.chunks] == [0, 1, 2]
     for number, one in enumerate(record.chunks):
         for found, wanted in zip(one.tables, chunk(number).tables, strict=True):
             np.testing.assert_array_equal(found.offsets, wanted.offsets)
             np.testing.assert_array_equal(found.sizes, wanted.sizes)
-    assert record.ready == Stamp(size=5, time=2**60 + 1)
+    assert record.ready == FileStamp(size=5, time=2**60 + 1)
 
 
 def test_no_journal_is_none(tmp_path):
@@ -117,7 +119,7 @@ def test_going_on_cuts_off_what_does_not_count(path):
     record.chunks.pop()  # its bytes were not whole
     journal = Journal.resume(path, record)
     journal.add(2, chunk(2))
-    journal.set_ready(Stamp(size=5, time=2**60 + 1))
+    journal.set_ready(FileStamp(size=5, time=2**60 + 1))
     journal.close()
     assert path.read_bytes() == whole
 
@@ -140,16 +142,16 @@ def test_what_is_ready_stays_so(path):
 
 def test_the_last_word_on_what_is_ready_counts(path):
     journal = Journal.resume(path, read(path))
-    journal.set_ready(Stamp(size=6, time=7))
+    journal.set_ready(FileStamp(size=6, time=7))
     journal.close()
-    assert read(path).ready == Stamp(size=6, time=7)
+    assert read(path).ready == FileStamp(size=6, time=7)
 
 
 def test_differences_in_words():
-    old, new = plain(MARK), plain({**MARK, "scale": 2, "tile": "x" * 99})
-    assert difference(old, old) == ""
-    words = difference(old, new)
+    old, new = json_values(MARK), json_values({**MARK, "scale": 2, "tile": "x" * 99})
+    assert describe_changes(old, old) == ""
+    words = describe_changes(old, new)
     assert words.startswith("scale was 4, is 2; tile was not set, is xxx")
     assert len(words) < 100
     many = {str(number): number for number in range(5)}
-    assert difference(many, {}).endswith("2 was 2, is not set; and 2 more")
+    assert describe_changes(many, {}).endswith("2 was 2, is not set; and 2 more")

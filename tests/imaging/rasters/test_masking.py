@@ -5,10 +5,10 @@ import pytest
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import masking
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.masking import MaskedSink
-from srcli.imaging.rasters.nodata import beside
+from srcli.imaging.rasters.nodata import nearest_other_value
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.windows import choose_window
 from srcli.imaging.resize import resize
@@ -46,7 +46,7 @@ def send():
     """Send an enlarged image through the sink: ``send(path, image, scale=, rows=, srcwin=)``."""
 
     def run(path, image=None, *, scale=2, rows=7, srcwin=None, bands=None):
-        info, writer = look(path), Rows()
+        info, writer = read_info(path), Rows()
         window, _ = choose_window(info, srcwin=srcwin)
         with RasterSource(info, choose_layout(info, bands=bands), window) as source:
             sink = MaskedSink(writer, source, scale)
@@ -93,7 +93,7 @@ def test_values_that_happen_to_be_nodata_move_aside(save, send, dtype, nodata):
     hole = larger(pixels == pixels[2, 3], 2)
     assert (out[hole] == np.dtype(dtype).type(nodata)).all()
     np.testing.assert_array_equal(out[::2][~hole[::2]], 50)
-    moved = np.dtype(dtype).type(beside(np.dtype(dtype), nodata))
+    moved = np.dtype(dtype).type(nearest_other_value(np.dtype(dtype), nodata))
     np.testing.assert_array_equal(out[1::2][~hole[1::2]], moved)
     assert moved != np.dtype(dtype).type(nodata)
 
@@ -208,7 +208,7 @@ def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
     hole |= np.add.outer(np.arange(128), np.arange(160)) < 40
     dirty = np.where(hole[:, :, None], nodata, clean).astype(np.uint16)
     path = save("a.tif", dirty, nodata=nodata)
-    info = look(path)
+    info = read_info(path)
     window, _ = choose_window(info)
     with RasterSource(info, choose_layout(info), window) as source:
         filled = source.read(Window(top=0, left=0, height=128, width=160))

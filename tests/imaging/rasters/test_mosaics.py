@@ -7,8 +7,8 @@ import os
 import numpy as np
 import pytest
 
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.mosaics import all_files
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.mosaics import dataset_files
 
 SOURCE = (
     '<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'
@@ -29,17 +29,17 @@ def names(files):
 
 
 def test_a_mosaic_of_a_mosaic_names_the_picture(mosaic):
-    assert names(look(mosaic).files) == ["top.vrt", "mid.vrt", "leaf.tif"]
+    assert names(read_info(mosaic).files) == ["top.vrt", "mid.vrt", "leaf.tif"]
 
 
 def test_a_circle_ends(tmp_path, save_vrt):
     first = save_vrt("a.vrt", 5, 4, [("Byte", SOURCE.format(name="b.vrt"))])
     second = save_vrt("b.vrt", 5, 4, [("Byte", SOURCE.format(name="a.vrt"))])
-    assert names(all_files([str(first), str(second)])) == ["a.vrt", "b.vrt"]
+    assert names(dataset_files([str(first), str(second)])) == ["a.vrt", "b.vrt"]
 
 
 def test_what_is_gone_or_damaged_is_named_all_the_same(tmp_path):
     (tmp_path / "bad.vrt").write_text("<VRTDataset")
     named = [str(tmp_path / "a.vrt"), str(tmp_path / "bad.vrt"), "/vsicurl/x/none.vrt"]
-    assert all_files(named) == tuple(named)
-    assert all_files([]) == ()
+    assert dataset_files(named) == tuple(named)
+    assert dataset_files([]) == ()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from srcli.imaging.rasters.nodata import beside, is_nodata, known
+from srcli.imaging.rasters.nodata import find_valid, is_nodata, nearest_other_value
 
 FLOATS = [-9999.0, 0.0, 5.0, 1e20, -3.4028234663852886e38]
 
@@ -36,7 +36,7 @@ def test_the_value_beside_is_valid_for_gdal_too(save, dtype, nodata):
     if np.isnan(nodata):
         assert is_nodata(np.array([np.nan, 1], dtype), nodata).tolist() == [True, False]
         return
-    moved = np.array([[beside(np.dtype(dtype), nodata), nodata]], dtype)
+    moved = np.array([[nearest_other_value(np.dtype(dtype), nodata), nodata]], dtype)
     assert not is_nodata(moved, nodata)[0, 0]
     assert moved[0, 0] == pytest.approx(nodata, rel=1e-6, abs=1e-30)
     with rasterio.open(save("a.tif", moved, nodata=nodata)) as file:
@@ -53,20 +53,20 @@ def test_the_value_beside_is_valid_for_gdal_too(save, dtype, nodata):
     ],
 )  # fmt: skip
 def test_whole_numbers_move_one_step_inwards(dtype, nodata, value):
-    assert beside(np.dtype(dtype), nodata) == value
+    assert nearest_other_value(np.dtype(dtype), nodata) == value
     assert is_nodata(np.array([nodata, value], dtype), nodata).tolist() == [True, False]
 
 
 def test_bands_are_known_each_by_its_own_value():
     pixels = np.array([[[1, 2, 3], [2, 1, 3]]], np.int16)
-    assert known(pixels, (None, None, None)) is None
-    assert known(pixels, (9, 9, 9)) is None
+    assert find_valid(pixels, (None, None, None)) is None
+    assert find_valid(pixels, (9, 9, 9)) is None
     for nodata, wanted in [
         ((1, 1, 1), [[[False, True, True], [True, False, True]]]),
         ((1, 2, None), [[[False, False, True], [True, True, True]]]),
         ((None, None, 3), [[[True, True, False], [True, True, False]]]),
     ]:
-        found = known(pixels, nodata)
+        found = find_valid(pixels, nodata)
         assert found is not None
         assert found.tolist() == wanted
 
@@ -78,7 +78,7 @@ def test_floats_without_a_number_are_never_known():
         (-9999.0, [True, False, False, False, False]),
         (float("nan"), [True, False, False, False, True]),
     ]:
-        found = known(pixels, (nodata,))
+        found = find_valid(pixels, (nodata,))
         assert found is not None
         assert found[0, :, 0].tolist() == wanted
 

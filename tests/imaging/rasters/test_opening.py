@@ -10,7 +10,7 @@ from rasterio.env import get_gdal_config
 from rasterio.errors import RasterioIOError
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal, open_raster
+from srcli.imaging.rasters.opening import BLOCK_CACHE, open_raster, reading_errors
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a?b.tif", "a#b.tif", "zip:a!b.tif", "ü ö%20.tif"])
@@ -31,7 +31,7 @@ def test_handles_are_not_shared(save, noise):
 
 
 def test_the_block_cache_is_bounded(tmp_path):
-    with gdal(tmp_path, "nothing"):
+    with reading_errors(tmp_path, "nothing"):
         assert get_gdal_config("GDAL_CACHEMAX") == BLOCK_CACHE
 
 
@@ -46,7 +46,10 @@ def test_the_block_cache_is_bounded(tmp_path):
     ],
 )
 def test_failures_are_told_in_one_line(tmp_path, error, words):
-    with pytest.raises(PictureError, match=words) as caught, gdal(tmp_path / "a.tif", "no luck"):
+    with (
+        pytest.raises(PictureError, match=words) as caught,
+        reading_errors(tmp_path / "a.tif", "no luck"),
+    ):
         raise error
     if not isinstance(error, PictureError):
         assert str(caught.value).startswith(f"{tmp_path / 'a.tif'}: no luck (")
@@ -57,12 +60,12 @@ def test_what_gdal_says_is_told(save, noise):
     path = save("a.tif", noise((60, 70)))
     path.write_bytes(path.read_bytes()[:2000])
     with open_raster(path) as file, pytest.raises(PictureError, match="a.tif.*scanline|Block"):  # noqa: SIM117, RUF043
-        with gdal(path, "rows cannot be read"):
+        with reading_errors(path, "rows cannot be read"):
             file.read()
 
 
 def test_mistakes_in_the_program_are_not_hidden(tmp_path):
-    with pytest.raises(KeyError), gdal(tmp_path, "no luck"):
+    with pytest.raises(KeyError), reading_errors(tmp_path, "no luck"):
         raise KeyError("a bug")
 
 
@@ -81,9 +84,10 @@ def test_without_rasterio_it_is_asked_for(save, noise):
         "import sys, pathlib\n"
         "sys.modules['rasterio'] = None\n"
         "from srcli.errors import PictureError\n"
-        "from srcli.imaging.rasters import info, layout, masking, reading, signs, values, windows\n"
+        "from srcli.imaging.rasters import bands, detection, info\n"
+        "from srcli.imaging.rasters import masking, reading, values, windows\n"
         "try:\n"
-        f"    info.look(pathlib.Path({str(path)!r}))\n"
+        f"    info.read_info(pathlib.Path({str(path)!r}))\n"
         "except PictureError as error:\n"
         "    print(error)\n"
     )
@@ -96,7 +100,7 @@ def test_without_rasterio_it_is_asked_for(save, noise):
 def test_nothing_is_printed_by_gdal(tmp_path, capfd, save, noise):
     path = save("a.tif", noise((60, 70)), compress="deflate")
     path.write_bytes(path.read_bytes()[:2000])
-    with open_raster(path) as file, pytest.raises(PictureError), gdal(path, "no luck"):
+    with open_raster(path) as file, pytest.raises(PictureError), reading_errors(path, "no luck"):
         file.read()
     assert capfd.readouterr() == ("", "")
     assert rasterio.__gdal_version__

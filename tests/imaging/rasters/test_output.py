@@ -13,8 +13,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, disk_needed, make_output
 from srcli.ports.image import Window
 
@@ -23,7 +23,7 @@ PIXELS = np.zeros((30, 40, 3), np.uint8)
 
 
 def plan(path, scale=2, bands=None, **options):
-    info = look(path)
+    info = read_info(path)
     window = Window(top=4, left=6, height=20, width=30)
     layout = choose_layout(info, bands=bands)
     return make_output(info, layout, window, scale, OutputOptions(**options))
@@ -198,7 +198,7 @@ def test_a_file_without_compression_takes_no_more_disk_than_said(save, tmp_path,
 def test_a_transform_counts_for_more_than_control_points(save):
     from dataclasses import replace
 
-    info = look(save("a.tif", PIXELS))
+    info = read_info(save("a.tif", PIXELS))
     point = GroundControlPoint(row=0, col=0, x=0, y=0)
     info = replace(info, gcps=(point,), transform=Affine.scale(2, 3))
     out = make_output(info, choose_layout(info), Window(top=0, left=0, height=3, width=4), 2)

@@ -8,10 +8,10 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import reading
-from srcli.imaging.rasters.decoding import Decoder
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.imaging.rasters.filling import fill_nearest
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.windows import choose_window
 from srcli.ports.image import Window
@@ -23,7 +23,7 @@ SOURCE = (
 
 
 def source_of(path, *, bands=None, srcwin=None, **options):
-    info = look(path)
+    info = read_info(path)
     window, _ = choose_window(info, srcwin=srcwin)
     return RasterSource(info, choose_layout(info, bands=bands), window, **options)
 
@@ -130,12 +130,12 @@ def test_each_block_is_read_once_for_all_tiles(save, noise, monkeypatch, profile
     path = save("a.tif", pixels, nodata=0, **profile)
     rows = []
 
-    class Counting(Decoder):
+    class Counting(RasterDecoder):
         def load(self, window, shape=None):
             rows.append((window.top, window.height, window.width))
             return super().load(window, shape)
 
-    monkeypatch.setattr(reading, "Decoder", Counting)
+    monkeypatch.setattr(reading, "RasterDecoder", Counting)
     with source_of(path, srcwin=(5, 10, 270, 280)) as source:
         for window in tiles(source):
             source.read(window)
@@ -155,12 +155,12 @@ def test_blocks_that_do_not_fit_are_read_tile_by_tile(save, noise, monkeypatch):
     path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=64, blockysize=64)
     loads = []
 
-    class Counting(Decoder):
+    class Counting(RasterDecoder):
         def load(self, window, shape=None):
             loads.append((window.width, window.height))
             return super().load(window, shape)
 
-    monkeypatch.setattr(reading, "Decoder", Counting)
+    monkeypatch.setattr(reading, "RasterDecoder", Counting)
     with source_of(path, limit_bytes=20_000) as source:
         for window in tiles(source):
             source.read(window)
@@ -178,12 +178,12 @@ def test_rows_as_wide_as_the_file_are_always_kept(save, noise, monkeypatch, heig
     path = save("a.tif", pixels, blockysize=height, compress="deflate")
     loads = []
 
-    class Counting(Decoder):
+    class Counting(RasterDecoder):
         def load(self, window, shape=None):
             loads.append((window.width, window.height))
             return super().load(window, shape)
 
-    monkeypatch.setattr(reading, "Decoder", Counting)
+    monkeypatch.setattr(reading, "RasterDecoder", Counting)
     with source_of(path, limit_bytes=20_000) as source:
         for window in tiles(source):
             np.testing.assert_array_equal(source.read(window), cut(pixels, window))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from srcli.imaging.rasters import writing
-from srcli.imaging.rasters.disk import journal_name, part_name
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.disk import journal_path, part_path
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
-from srcli.imaging.rasters.resuming import remove_all
+from srcli.imaging.rasters.resuming import remove_partial_files
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
 
@@ -26,7 +26,7 @@ def pixels(noise):
 def begin(save, pixels, tmp_path, monkeypatch):
     """Start or go on with a file of five chunks: ``begin(mark, resume=True, predictor=...)``."""
     monkeypatch.setattr(writing, "_SECONDS_BETWEEN_SYNCS", 0.0)
-    info = look(save("in.tif", pixels))
+    info = read_info(save("in.tif", pixels))
     begun = []
 
     def start(mark=MARK, *, resume=True, predictor="2"):
@@ -47,7 +47,7 @@ def left(begin, pixels, tmp_path):
     writer = begin()
     writer.write(0, pixels[:700])
     writer.suspend()
-    return part_name(tmp_path / "out.tif"), journal_name(tmp_path / "out.tif")
+    return part_path(tmp_path / "out.tif"), journal_path(tmp_path / "out.tif")
 
 
 def test_it_goes_on_behind_the_last_chunk(left, begin):
@@ -118,6 +118,6 @@ def test_starting_over_on_purpose_says_nothing(left, begin):
 
 
 def test_removing_everything(left, tmp_path):
-    remove_all(tmp_path / "out.tif")
-    remove_all(tmp_path / "out.tif")
+    remove_partial_files(tmp_path / "out.tif")
+    remove_partial_files(tmp_path / "out.tif")
     assert {path.name for path in tmp_path.iterdir()} == {"in.tif"}

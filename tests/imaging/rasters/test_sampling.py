@@ -5,7 +5,7 @@ import pytest
 from rasterio.transform import Affine
 
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
-from srcli.imaging.rasters.sampling import places
+from srcli.imaging.rasters.sampling import sample_windows
 from srcli.ports.image import Window
 
 
@@ -32,13 +32,13 @@ def whole(info):
 def test_small_windows_are_read_as_they_are(tmp_path):
     info = make_info(tmp_path, 1000, 900, (256, 256), overviews=(2, 4))
     window = Window(top=7, left=9, height=100, width=100)
-    assert list(places(info, window, pixels=10_000, blocks=9)) == [(window, (100, 100))]
+    assert list(sample_windows(info, window, pixels=10_000, blocks=9)) == [(window, (100, 100))]
 
 
 @pytest.mark.parametrize(("pixels", "factor"), [(250_000, 2), (70_000, 4), (20_000, 8)])
 def test_the_finest_overview_that_fits_is_taken(tmp_path, pixels, factor):
     info = make_info(tmp_path, 1000, 900, (256, 256), overviews=(2, 4, 8))
-    ((window, shape),) = places(info, whole(info), pixels=pixels, blocks=9)
+    ((window, shape),) = sample_windows(info, whole(info), pixels=pixels, blocks=9)
     assert (window, shape) == (whole(info), (1000 // factor, 900 // factor))
 
 
@@ -47,7 +47,7 @@ def test_the_finest_overview_that_fits_is_taken(tmp_path, pixels, factor):
 )
 def test_blocks_are_taken_without_a_fitting_overview(tmp_path, overviews, mask):
     info = make_info(tmp_path, 10_000, 9_000, (256, 256), overviews, mask)
-    assert len(list(places(info, whole(info), pixels=50_000, blocks=9))) == 9
+    assert len(list(sample_windows(info, whole(info), pixels=50_000, blocks=9))) == 9
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_blocks_are_taken_without_a_fitting_overview(tmp_path, overviews, mask):
 @pytest.mark.parametrize("blocks", [256, 7, 1])
 def test_blocks_are_spread_evenly_within_bounds(tmp_path, size, block, blocks):
     info = make_info(tmp_path, size[0], size[1], block)
-    found = list(places(info, whole(info), pixels=1_000_000, blocks=blocks))
-    assert found == list(places(info, whole(info), pixels=1_000_000, blocks=blocks))
+    found = list(sample_windows(info, whole(info), pixels=1_000_000, blocks=blocks))
+    assert found == list(sample_windows(info, whole(info), pixels=1_000_000, blocks=blocks))
     assert 1 <= len(found) <= blocks
     assert sum(height * width for _, (height, width) in found) <= 1_000_000
     assert len({(window.top, window.left) for window, _ in found}) == len(found)
@@ -84,7 +84,7 @@ def test_blocks_are_spread_evenly_within_bounds(tmp_path, size, block, blocks):
 def test_only_the_window_is_sampled(tmp_path):
     info = make_info(tmp_path, 10_000, 10_000, (512, 512))
     inside = Window(top=700, left=1300, height=5000, width=4000)
-    for window, _ in places(info, inside, pixels=10_000, blocks=64):
+    for window, _ in sample_windows(info, inside, pixels=10_000, blocks=64):
         assert window.top >= 700
         assert window.left >= 1300
         assert window.top + window.height <= 5700

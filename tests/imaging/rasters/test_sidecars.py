@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import rasterio
 
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.sidecars import (
+    georeference_sidecars,
     make_folder,
     move_sidecars,
-    place_on_map,
     remove_folder,
     write_sidecars,
 )
@@ -22,14 +22,14 @@ PIXELS = np.zeros((4, 5, 1), np.uint8)
 
 
 def plan(path, fmt):
-    info = look(path)
+    info = read_info(path)
     whole = Window(top=0, left=0, height=4, width=5)
     return make_output(info, choose_layout(info), whole, 2, OutputOptions(format=fmt))
 
 
 @pytest.mark.parametrize(("fmt", "suffix"), [("png", "pgw"), ("jpg", "jgw")])
 def test_the_place_on_the_map(save, fmt, suffix):
-    found = place_on_map(plan(save("a.tif", PIXELS), fmt))
+    found = georeference_sidecars(plan(save("a.tif", PIXELS), fmt))
     assert set(found) == {f"*.{suffix}", "*.prj"}
     numbers = [float(line) for line in found[f"*.{suffix}"].split()]
     assert numbers == [0.25, 0, 0, -0.25, 600_000.125, 5_099_999.875]  # of the first centre
@@ -37,9 +37,9 @@ def test_the_place_on_the_map(save, fmt, suffix):
 
 
 def test_no_place_no_files(save):
-    assert place_on_map(plan(save("a.tif", PIXELS, transform=None, crs=None), "png")) == {}
-    assert place_on_map(plan(save("b.tif", PIXELS), "tif")) == {}
-    only_world = place_on_map(plan(save("c.tif", PIXELS, crs=None), "png"))
+    assert georeference_sidecars(plan(save("a.tif", PIXELS, transform=None, crs=None), "png")) == {}
+    assert georeference_sidecars(plan(save("b.tif", PIXELS), "tif")) == {}
+    only_world = georeference_sidecars(plan(save("c.tif", PIXELS, crs=None), "png"))
     assert list(only_world) == ["*.pgw"]
 
 

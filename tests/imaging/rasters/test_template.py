@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.template import TILE_TAGS, make_template, read_directories
 from srcli.ports.image import Window
@@ -24,7 +24,7 @@ def plan(save):
     """A template: ``plan(pixels, scale=1, creation=..., mask=...)``."""
 
     def make(pixels=PIXELS, scale=1, *, then=None, profile=None, **options):
-        info = look(save("in.tif", pixels, then=then, **(profile or {})))
+        info = read_info(save("in.tif", pixels, then=then, **(profile or {})))
         whole = Window(top=0, left=0, height=info.height, width=info.width)
         out = make_output(info, choose_layout(info), whole, scale, OutputOptions(**options))
         return make_template(TARGET, out)

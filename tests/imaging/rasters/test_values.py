@@ -6,18 +6,18 @@ import rasterio
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters import values as module
-from srcli.imaging.rasters.decoding import Decoder
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
-from srcli.imaging.rasters.values import find_values
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.decoding import RasterDecoder
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.values import choose_value_range
 from srcli.imaging.rasters.windows import choose_window
 
 
 def find(path, spec="auto", srcwin=None, bands=None):
-    info = look(path)
+    info = read_info(path)
     layout = choose_layout(info, bands=bands)
     window, _ = choose_window(info, srcwin=srcwin)
-    return find_values(info, layout, window, spec)
+    return choose_value_range(info, layout, window, spec)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +159,14 @@ def test_large_files_are_sampled(save, monkeypatch, way):
     whole = find(path)[0]
     read = []
 
-    class Counting(Decoder):
+    class Counting(RasterDecoder):
         def load(self, window, shape=None):
             values, masks = super().load(window, shape)
             read.append(values.shape[0] * values.shape[1])
             return values, masks
 
     monkeypatch.setattr(module, "MOST_SAMPLES", 60_000)
-    monkeypatch.setattr(module, "Decoder", Counting)
+    monkeypatch.setattr(module, "RasterDecoder", Counting)
     sampled, again = find(path)[0], find(path)[0]
     assert sampled == again
     assert sum(read) // 2 <= 20_000

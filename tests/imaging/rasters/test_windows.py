@@ -10,7 +10,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import look
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.windows import choose_window
 from srcli.ports.image import Window
 
@@ -18,7 +18,7 @@ from srcli.ports.image import Window
 @pytest.fixture
 def info(save):
     """A north-up file of 40x30 pixels of 2 m, upper left corner at 100, 500."""
-    return look(save("a.tif", np.ones((30, 40)), transform=Affine(2, 0, 100, 0, -2, 500)))
+    return read_info(save("a.tif", np.ones((30, 40)), transform=Affine(2, 0, 100, 0, -2, 500)))
 
 
 def test_everything_by_default(info):
@@ -86,7 +86,7 @@ def test_bounds_within_one_pixel_are_that_pixel(info):
     ],
 )
 def test_bounds_enclose_however_the_raster_is_turned(save, transform):
-    info = look(save("a.tif", np.ones((30, 40)), transform=transform))
+    info = read_info(save("a.tif", np.ones((30, 40)), transform=transform))
     centres = np.stack(np.meshgrid(np.arange(40) + 0.5, np.arange(30) + 0.5), axis=-1)
     x = transform.a * centres[..., 0] + transform.b * centres[..., 1] + transform.c
     y = transform.d * centres[..., 0] + transform.e * centres[..., 1] + transform.f

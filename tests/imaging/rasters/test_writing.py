@@ -20,10 +20,10 @@ from rasterio.rpc import RPC
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import container, writing
-from srcli.imaging.rasters.disk import journal_name
-from srcli.imaging.rasters.info import look
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.disk import journal_path
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.journal import Journal
-from srcli.imaging.rasters.layout import choose_layout
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
@@ -36,7 +36,7 @@ SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
 
 
 def plan(path, **options):
-    info = look(path)
+    info = read_info(path)
     whole = Window(top=0, left=0, height=info.height, width=info.width)
     return make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
 
@@ -199,7 +199,7 @@ def test_control_points_are_in_the_output(save, tmp_path, noise, point, options)
         file.update_tags(AREA_OR_POINT=point)
 
     source = save("in.tif", noise((40, 50, 1)), transform=None, crs=None, then=place)
-    points = look(source).gcps
+    points = read_info(source).gcps
     out = plan(source, **options)
     writer = RasterWriter.begin(tmp_path / "out.tif", out, {})
     writer.write(0, noise((40, 50, 1)))
@@ -270,7 +270,7 @@ def test_an_existing_file_stays_until_the_new_one_is_complete(save, tmp_path, no
     writer = RasterWriter.begin(target, out, {})
     writer.write(0, pixels)
     writer.finish()
-    assert look(target).width == 20
+    assert read_info(target).width == 20
 
 
 def test_two_writers_of_one_file(save, tmp_path, noise):
@@ -360,7 +360,7 @@ def test_stopped_while_the_journal_is_written_it_notes_all_once_more(
         writer.write(300, pixels[300:600])
     monkeypatch.undo()
     writer.suspend()
-    journal = journal_name(tmp_path / "out.tif").read_text().splitlines()
+    journal = journal_path(tmp_path / "out.tif").read_text().splitlines()
     assert [json.loads(line)["chunk"] for line in journal[1:]] == [0, 1, 0, 1]
     writer = RasterWriter.begin(tmp_path / "out.tif", out, {})
     assert (writer.first_row, writer.notes) == (512, ())
@@ -393,8 +393,8 @@ from pathlib import Path
 import numpy as np
 import rasterio, rasterio.shutil
 from srcli.imaging.rasters import finishing, writing
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
@@ -405,7 +405,7 @@ writing._SECONDS_BETWEEN_SYNCS = 0.0
 target = folder / ("out." + options.get("format", "tif"))
 
 def attempt(pause):
-    info = look(folder / "in.tif")
+    info = read_info(folder / "in.tif")
     whole = Window(top=0, left=0, height=info.height, width=info.width)
     out = make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
     writer = RasterWriter.begin(target, out, {"input": "in.tif"})
@@ -458,7 +458,7 @@ def count_down(steps):
     guard(Path, "mkdir")
     guard(rasterio.shutil, "copy")
     guard(finishing, "_build_overviews")
-    guard(finishing.container, "close_file")
+    guard(finishing.container, "write_directories")
 
 kills = 0
 if mode.startswith("every"):

@@ -13,12 +13,12 @@ from srcli.inference.engines import EngineOptions, choose_tiling
 from srcli.models.weights import load_model
 from srcli.pipelines.bench.cases import (
     MOST_ROUNDS,
-    Case,
-    make_contenders,
-    race,
-    results,
+    BenchCase,
+    make_speeds,
+    prepare_models,
     rounds_within,
     runs_planned,
+    time_rounds,
 )
 from srcli.pipelines.bench.run import real_picture
 from srcli.pipelines.upscale.array import upscale
@@ -63,7 +63,7 @@ def contenders(model, scale, precisions=("auto",), *, plain=False, tile=None):
     """Everything that runs of one model on the CPU."""
     network = load_model(model, scale)
     return list(
-        make_contenders(
+        prepare_models(
             network,
             EngineOptions(device="cpu"),
             precisions,
@@ -77,7 +77,7 @@ def contenders(model, scale, precisions=("auto",), *, plain=False, tile=None):
 def test_cases_take_turns_and_every_second_round_goes_backwards():
     log: list[str] = []
     task = Counting(runs_planned(3, 3))
-    race(runners("abc", log), rounds=3, seconds=0, task=task)
+    time_rounds(runners("abc", log), rounds=3, seconds=0, task=task)
     assert log == ["warm a", "warm b", "warm c", *"abc", *"cba", *"abc"]
     assert task.done == task.planned == 12
 
@@ -85,7 +85,7 @@ def test_cases_take_turns_and_every_second_round_goes_backwards():
 def test_without_a_number_rounds_fill_the_time():
     log: list[str] = []
     task = Counting(runs_planned(2, None))
-    race(runners("ab", log), rounds=None, seconds=3600, task=task)
+    time_rounds(runners("ab", log), rounds=None, seconds=3600, task=task)
     assert len(log) == 2 * (1 + MOST_ROUNDS)
     assert task.done == task.planned == len(log)
 
@@ -112,9 +112,9 @@ def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
 def test_what_is_timed_is_what_users_get():
     (each,) = contenders("g-idrn", 4, tile=32)
     picture = real_picture(30, 44)
-    work = Case(contender=each, picture=picture).work()
+    work = BenchCase(contender=each, picture=picture).work()
     assert work.grid.count > 1
-    case = Case(contender=each, picture=picture)
+    case = BenchCase(contender=each, picture=picture)
     case.work = lambda: work  # type: ignore[method-assign]
     case.run()
     expected = upscale(picture, "g-idrn", 4, tile=32, device="cpu")
@@ -131,11 +131,11 @@ def test_engines_of_one_network_do_not_share_weights():
 
 def test_results_compare_with_the_plain_run_of_the_same_model():
     cases = [
-        Case(contender=each, picture=real_picture(24, 32))
+        BenchCase(contender=each, picture=real_picture(24, 32))
         for each in contenders("bicubic", 3, ("fp32",), plain=True, tile=16)
     ]
-    race(cases, rounds=2, seconds=0, task=NoTask())
-    srx, plain = results(cases)
+    time_rounds(cases, rounds=2, seconds=0, task=NoTask())
+    srx, plain = make_speeds(cases)
     assert (srx.plain, plain.plain) == (False, True)
     assert plain.times_plain is None
     assert srx.times_plain == pytest.approx(plain.median / srx.median)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import RasterInfo, look, nodata_of
-from srcli.imaging.rasters.layout import Layout, choose_layout
+from srcli.imaging.rasters.bands import BandLayout, choose_layout
+from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.output import OutputOptions, OutputProfile, disk_needed, make_output
-from srcli.imaging.rasters.values import find_values
+from srcli.imaging.rasters.values import choose_value_range
 from srcli.imaging.rasters.windows import choose_window
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import Window
@@ -31,7 +31,7 @@ class RasterJob:
 
     item: Item
     info: RasterInfo
-    layout: Layout
+    layout: BandLayout
     window: Window
     values: Values
     output: OutputProfile
@@ -58,11 +58,11 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         UsageError: If the options do not fit it.
     """
     asked = options.raster
-    info = _with_nodata(look(item.source), asked)
+    info = _with_nodata(read_info(item.source), asked)
     _refuse_own_part(item, info)
     layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
-    values, told = find_values(info, layout, window, asked.values)
+    values, told = choose_value_range(info, layout, window, asked.values)
     wanted = OutputOptions(
         format=item.format,
         creation=_with_quality(asked, item, options.quality),
@@ -135,7 +135,7 @@ def _with_nodata(info: RasterInfo, asked: RasterOptions) -> RasterInfo:
     mask = info.mask
     if mask != "alpha":  # a value that the user names counts for more than a mask
         mask = "none" if value is None and mask == "nodata" else mask if value is None else "nodata"
-    bands = tuple(replace(band, nodata=nodata_of(band.dtype, value)) for band in info.bands)
+    bands = tuple(replace(band, nodata=cast_nodata(band.dtype, value)) for band in info.bands)
     for band in bands:
         if value is not None and band.nodata is None:
             raise UsageError(f"--nodata {value:g}: {info.path} has {band.dtype} values")

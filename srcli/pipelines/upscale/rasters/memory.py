@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.rasters.blocks import memory_needed
-from srcli.imaging.rasters.writing import threads_of
+from srcli.imaging.rasters.blocks import writer_memory
+from srcli.imaging.rasters.writing import compression_threads
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.rasters.job import RasterJob
@@ -60,7 +60,7 @@ def plan_memory(job: RasterJob, grid: Grid, scale: int, limit: int | None) -> Me
     row = grid.width * scale * channels
     ramps = (grid.overlap // 2 + 1) * scale
     band = row * (grid.tile_height * scale * size + ramps * 4)
-    blocks = memory_needed(job.output, threads_of(job.output))
+    blocks = writer_memory(job.output, compression_threads(job.output))
     needed = Memory(band=band, blocks=blocks, reading=SMALLEST, waiting=SMALLEST)
     if limit is None:
         return Memory(band=band, blocks=blocks, reading=READ_AHEAD, waiting=WAITING)

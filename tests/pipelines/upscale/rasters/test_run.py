@@ -17,7 +17,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 import srcli
-from srcli.imaging.rasters.blocks import Encoder
+from srcli.imaging.rasters.blocks import BlockEncoder
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine
@@ -238,7 +238,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch
     monkeypatch.setattr("srcli.imaging.rasters.blocks._CHUNK_ROWS", 64)
     monkeypatch.setattr("srcli.imaging.rasters.writing._SECONDS_BETWEEN_SYNCS", 0)
     whole = enlarge(source, tmp_path / "whole", creation=BLOCKS)
-    encode, left = Encoder.encode, [5]
+    encode, left = BlockEncoder.encode, [5]
 
     def interrupted(self, *rows):
         left[0] -= 1
@@ -246,14 +246,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch
             raise stop
         return encode(self, *rows)
 
-    monkeypatch.setattr(Encoder, "encode", interrupted)
+    monkeypatch.setattr(BlockEncoder, "encode", interrupted)
     out = tmp_path / "out"
     if stop is KeyboardInterrupt:
         with pytest.raises(KeyboardInterrupt):
             enlarge(source, out, creation=BLOCKS)
     else:
         assert "the disk is full" in enlarge(source, out, creation=BLOCKS).error
-    monkeypatch.setattr(Encoder, "encode", encode)
+    monkeypatch.setattr(BlockEncoder, "encode", encode)
     assert not (out / source.name).exists()
     assert leftovers(out) != []
     notes = Notes()

@@ -16,8 +16,8 @@ from srcli.models.weights import (
     shipped_scales,
     weights_path,
 )
-from srcli.pipelines.models import catalogue as module
-from srcli.pipelines.models.catalogue import catalogue
+from srcli.pipelines.models import cards as module
+from srcli.pipelines.models.cards import list_models
 from srcli.recipes.table import RECIPES
 
 SHIPPED = [
@@ -33,7 +33,7 @@ def test_the_flagship_ships_at_every_scale():
 @pytest.mark.parametrize(("name", "scale"), SHIPPED)
 def test_cards_belong_to_their_weights(name, scale):
     path = weights_path(name, scale)
-    (card,) = [c for c in catalogue(name)[0].cards if c.scale == scale]
+    (card,) = [c for c in list_models(name)[0].cards if c.scale == scale]
     assert card.file == path
     assert card.content["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() == card.sha256
     assert not card.stale
@@ -51,7 +51,7 @@ def test_cards_belong_to_their_weights(name, scale):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(name):
-    (entry,) = catalogue(name)
+    (entry,) = list_models(name)
     assert tuple(card.scale for card in entry.cards) == MODELS[name].scales
     assert entry.scales == shipped_scales(name)
     assert sorted(entry.scales + entry.untrained) == list(MODELS[name].scales)
@@ -66,7 +66,7 @@ def test_weights_given_as_a_file_are_cut_as_their_network_is(tmp_path):
     network = build_network("attentive-gan", scale=4, options={"channels": 4})
     info = WeightsInfo(model="attentive-gan", scale=4, network={"channels": 4}, notes={})
     save_weights(tmp_path / "mine.safetensors", network.state_dict(), info)
-    (entry,) = catalogue(str(tmp_path / "mine.safetensors"))
+    (entry,) = list_models(str(tmp_path / "mine.safetensors"))
     assert entry.tiling.overlap == MODELS["attentive-gan"].overlap == 24
 
 
@@ -82,19 +82,19 @@ def own_weights(tmp_path, monkeypatch):
 
 
 def test_untrained_networks_are_counted_in_the_form_that_runs(own_weights):
-    (entry,) = catalogue("rrlfn")
+    (entry,) = list_models("rrlfn")
     assert entry.scales == ()
     assert entry.untrained == (2, 3, 4)
     assert [card.parameters for card in entry.cards] == [454_620, 461_115, 470_208]
     assert all(card.file is None and card.sha256 is None for card in entry.cards)
-    assert catalogue("bicubic")[0].untrained == ()
+    assert list_models("bicubic")[0].untrained == ()
 
 
 def test_shipped_weights_are_described_with_their_own_options(own_weights):
     network = build_network("g-idrn", scale=3, options=SMALL)
     info = WeightsInfo(model="g-idrn", scale=3, network=SMALL)
     save_weights(own_weights("g-idrn", 3), network.state_dict(), info)
-    (entry,) = catalogue("g-idrn")
+    (entry,) = list_models("g-idrn")
     assert (entry.scales, entry.untrained) == ((3,), (2, 4))
     card = entry.cards[1]
     assert card.parameters == sum(p.numel() for p in network.parameters())
@@ -107,15 +107,15 @@ def test_a_weights_file_is_described_by_what_it_says(tmp_path):
     network = build_network("g-idrn", scale=2, options=SMALL)
     info = WeightsInfo(model="g-idrn", scale=2, network=SMALL, notes={"iterations": "7"})
     save_weights(file, network.state_dict(), info)
-    (entry,) = catalogue(str(file))
+    (entry,) = list_models(str(file))
     assert (entry.name, entry.file, entry.scales) == ("g-idrn", file, (2,))
     assert entry.constructor[1]["channels"] == 16
     assert entry.cards[0].notes == {"iterations": "7"}
     (tmp_path / "best.toml").write_text("steps = 3\n")  # no card
-    assert catalogue(str(file))[0].cards[0].content == {}
+    assert list_models(str(file))[0].cards[0].content == {}
     (tmp_path / "best.toml").write_text("not toml")
     with pytest.raises(ModelError, match=r"best\.toml: this card cannot be read"):
-        catalogue(str(file))
+        list_models(str(file))
 
 
 def test_a_weights_file_that_does_not_fit_or_says_nothing_is_refused(tmp_path):
@@ -123,9 +123,9 @@ def test_a_weights_file_that_does_not_fit_or_says_nothing_is_refused(tmp_path):
     network = build_network("g-idrn", scale=2, options=SMALL)
     save_weights(file, network.state_dict(), WeightsInfo(model="g-idrn", scale=2))
     with pytest.raises(ModelError, match="does not fit the network"):
-        catalogue(str(file))
+        list_models(str(file))
     from safetensors.torch import save_file
 
     save_file(network.state_dict(), file)
     with pytest.raises(ModelError, match="does not say which network"):
-        catalogue(str(file))
+        list_models(str(file))

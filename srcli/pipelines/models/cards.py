@@ -32,7 +32,7 @@ from srcli.recipes.table import RECIPES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Card:
+class ModelCard:
     """One model at one scale; figures are counted when they are asked for."""
 
     scale: int
@@ -93,12 +93,12 @@ class Card:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CatalogueEntry:
+class ModelInfo:
     """One model of the table, or a weights file of one."""
 
     name: str
     """Of the table."""
-    cards: tuple[Card, ...]
+    cards: tuple[ModelCard, ...]
     """One for every scale, with weights or without."""
     tiling: Tiling
     """How pictures are cut for it, unless the user says otherwise."""
@@ -159,7 +159,7 @@ class CatalogueEntry:
         }
 
 
-def catalogue(name: str | None = None) -> list[CatalogueEntry]:
+def list_models(name: str | None = None) -> list[ModelInfo]:
     """Describe all models, or one.
 
     Args:
@@ -177,29 +177,29 @@ def catalogue(name: str | None = None) -> list[CatalogueEntry]:
     return [_entry(name)]
 
 
-def _entry(name: str) -> CatalogueEntry:
+def _entry(name: str) -> ModelInfo:
     scales = find_entry(name).scales
     cards = tuple(_card(name, scale) for scale in scales)
-    return CatalogueEntry(name=name, cards=cards, tiling=choose_tiling(name, cards[0].network))
+    return ModelInfo(name=name, cards=cards, tiling=choose_tiling(name, cards[0].network))
 
 
-def _file_entry(path: Path) -> CatalogueEntry:
+def _file_entry(path: Path) -> ModelInfo:
     card, info = _file_card(path, check=True)
     tiling = choose_tiling(str(path), card.network)
-    return CatalogueEntry(name=info.model, cards=(card,), tiling=tiling, file=path)
+    return ModelInfo(name=info.model, cards=(card,), tiling=tiling, file=path)
 
 
-def _card(name: str, scale: int) -> Card:
+def _card(name: str, scale: int) -> ModelCard:
     path = weights_path(name, scale)
     if find_entry(name).trained and path.is_file():
         return _file_card(path)[0]
     network = build_network(name, scale=scale)
     if isinstance(network, TwoForms):
         network = network.deploy()
-    return Card(scale=scale, network=network)
+    return ModelCard(scale=scale, network=network)
 
 
-def _file_card(path: Path, *, check: bool = False) -> tuple[Card, WeightsInfo]:
+def _file_card(path: Path, *, check: bool = False) -> tuple[ModelCard, WeightsInfo]:
     tensors, info = read_weights(path)
     if info is None:
         name, scale, options = recognise(str(path), tensors)
@@ -207,7 +207,7 @@ def _file_card(path: Path, *, check: bool = False) -> tuple[Card, WeightsInfo]:
     network = build_network(info.model, scale=info.scale, options=info.network)
     if check:
         load_state(network, tensors, str(path))
-    card = Card(
+    card = ModelCard(
         scale=info.scale,
         network=network,
         options=info.network,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _RESERVED = frozenset({"bidx", "ns"})
 
 
-def describe(dataset: DatasetWriter, output: OutputProfile) -> None:
+def set_metadata(dataset: DatasetWriter, output: OutputProfile) -> None:
     """Set all that does not stand in the options of a new GeoTIFF.
 
     Args:

@@ -5,8 +5,8 @@ import pytest
 from rasterio.enums import ColorInterp
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.info import read_info
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def info_of(save):
             file.colorinterp = [ColorInterp[one] for one in names]
 
         pixels = np.ones((4, 5, len(names)), dtype)
-        return look(save("a.tif", pixels, then=name, photometric="minisblack", **profile))
+        return read_info(save("a.tif", pixels, then=name, photometric="minisblack", **profile))
 
     return make
 
@@ -130,7 +130,7 @@ def test_palettes_become_rgb(save, colours, nodata, alpha):
         photometric="palette",
         nodata=nodata,
     )
-    layout = choose_layout(look(path))
+    layout = choose_layout(read_info(path))
     assert layout.palette
     assert (layout.bands, layout.groups, layout.channels) == ((1,), ((0, 1, 2),), 3)
     assert layout.interpretations == ("red", "green", "blue")
@@ -140,7 +140,7 @@ def test_palettes_become_rgb(save, colours, nodata, alpha):
 
 def test_a_palette_of_grays_becomes_one_band(save):
     pixels = np.zeros((4, 5), np.uint8)
-    layout = choose_layout(look(save("a.tif", pixels, nbits=1, photometric="MINISWHITE")))
+    layout = choose_layout(read_info(save("a.tif", pixels, nbits=1, photometric="MINISWHITE")))
     assert layout.palette
     assert (layout.groups, layout.channels, layout.interpretations) == (((0,),), 1, ("gray",))
     assert not layout.has_alpha
@@ -150,7 +150,7 @@ def test_a_palette_of_grays_becomes_one_band(save):
 def test_bands_of_several_kinds_are_refused_together_and_taken_apart(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
     source = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'
-    info = look(save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)]))
+    info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)]))
     with pytest.raises(PictureError, match=r"float32, uint8.*--bidx"):
         choose_layout(info)
     assert choose_layout(info, bands=(2,)).dtype == "float32"
@@ -160,7 +160,7 @@ def test_nodata_of_the_output_is_that_of_the_bands_chosen(save, save_vrt, noise)
     save("a.tif", noise((4, 5)))
     source = '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename></SimpleSource>'
     bands = [("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (7, 9)]
-    info = look(save_vrt("a.vrt", 5, 4, [("Byte", source), *bands]))
+    info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source), *bands]))
     assert [band.nodata for band in info.bands] == [None, 7.0, 9.0]
     assert choose_layout(info).nodata == 7
     assert choose_layout(info, bands=(3, 2)).nodata == 9

@@ -17,7 +17,7 @@ _HOW_TO_CHANGE = "--rgb names others"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class BandLayout:
     """The bands of the output and where they come from."""
 
     bands: tuple[int, ...]
@@ -56,7 +56,7 @@ class Layout:
 
 def choose_layout(
     info: RasterInfo, *, bands: Sequence[int] | None = None, rgb: Sequence[int] | None = None
-) -> Layout:
+) -> BandLayout:
     """Choose bands and say which belong together.
 
     Args:
@@ -90,7 +90,7 @@ def choose_layout(
     if places and (rgb is not None or (bands is not None and notes)):
         # a composite that the user put together (4,3,2) is to be shown as it was enlarged
         names = _renamed(names, places)
-    return Layout(
+    return BandLayout(
         bands=kept,
         groups=_groups(places, len(kept)),
         alpha=alpha,
@@ -101,13 +101,13 @@ def choose_layout(
     )
 
 
-def _expanded(info: RasterInfo) -> Layout:
+def _expanded(info: RasterInfo) -> BandLayout:
     assert info.palette is not None
     nodata = info.bands[0].nodata
     clear = nodata is not None or any(colour[3] < 255 for colour in info.palette.values())
     # scanned plans of one bit are such: three equal bands would be three times the work and file
     gray = all(red == green == blue for red, green, blue, _ in info.palette.values())
-    return Layout(
+    return BandLayout(
         bands=(1,),
         groups=((0,),) if gray else ((0, 1, 2),),
         palette=True,

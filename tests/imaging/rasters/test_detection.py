@@ -11,9 +11,9 @@ from PIL import Image
 
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
 from srcli.imaging.photograph import Metadata, Photograph, probe
-from srcli.imaging.rasters import signs
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.signs import RASTER_SUFFIXES, raster_reason
+from srcli.imaging.rasters import detection
+from srcli.imaging.rasters.detection import RASTER_SUFFIXES, raster_reason
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.writing import write_photograph
 
 NOWHERE = {"crs": None, "transform": None}
@@ -78,7 +78,7 @@ def test_tiffs_by_their_tags(save, noise, shape, dtype, profile, words):
     else:
         assert reason is not None
         assert words in reason
-        assert look(path).height == 6
+        assert read_info(path).height == 6
 
 
 def test_tags_of_gdal_are_a_sign(save, noise):
@@ -100,7 +100,7 @@ def test_a_world_file_beside_a_picture(tmp_path, name, form):
     path.with_suffix(f".{world}").write_text(WORLD)
     assert raster_reason(path) == f"a place on the map (a.{world})"
     if name != "WEBP" and form != "upper":
-        assert look(path).transform.a == 2
+        assert read_info(path).transform.a == 2
 
 
 def test_a_description_beside_a_picture(tmp_path):
@@ -113,7 +113,7 @@ def test_a_description_beside_a_picture(tmp_path):
     assert raster_reason(path) is None
     beside.write_text("<PAMDataset><GeoTransform>100,2,0,500,0,-2</GeoTransform></PAMDataset>")
     assert raster_reason(path) == "a place on the map (a.png.aux.xml)"
-    assert look(path).transform.c == 100
+    assert read_info(path).transform.c == 100
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_sizes_beyond_photographs(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((40, 50), np.uint8))
     assert raster_reason(path) is None
-    monkeypatch.setattr(signs, "LARGEST_AREA", 1999)
+    monkeypatch.setattr(detection, "LARGEST_AREA", 1999)
     assert raster_reason(path) == "more pixels than a photograph"
 
 
@@ -158,7 +158,7 @@ def test_ordinary_photographs_need_no_rasterio(tmp_path):
         Image.new("RGB", (7, 6)).save(tmp_path / name)
     code = (
         "import sys, pathlib\n"
-        "from srcli.imaging.rasters.signs import raster_reason\n"
+        "from srcli.imaging.rasters.detection import raster_reason\n"
         f"found = [raster_reason(path) for path in pathlib.Path({str(tmp_path)!r}).iterdir()]\n"
         "print(found, 'rasterio' in sys.modules, 'scipy' in sys.modules)\n"
     )

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from srcli.imaging.rasters.describing import describe
-from srcli.imaging.rasters.info import look
-from srcli.imaging.rasters.layout import choose_layout
+from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.metadata import set_metadata
 from srcli.imaging.rasters.output import make_output
 from srcli.ports.image import Window
 
@@ -18,13 +18,13 @@ PIXELS = np.zeros((4, 5, 1), np.uint8)
 
 @pytest.fixture
 def again(save):
-    """What a file says to which ``describe`` has passed on all of another: ``again(then=...)``."""
+    """Info of a file that ``set_metadata`` gave everything of another: ``again(then=...)``."""
 
     def make(**profile):
-        info = look(save("a.tif", PIXELS, **profile))
+        info = read_info(save("a.tif", PIXELS, **profile))
         whole = Window(top=0, left=0, height=4, width=5)
         out = make_output(info, choose_layout(info), whole, 1)
-        return look(save("b.tif", PIXELS, then=lambda file: describe(file, out)))
+        return read_info(save("b.tif", PIXELS, then=lambda file: set_metadata(file, out)))
 
     return make
 
@@ -41,10 +41,10 @@ def test_whole_documents_stay_whole(again, namespace):
 
 
 def test_tags_that_rasterio_cannot_set_do_no_harm(save):
-    info = look(save("a.tif", PIXELS))
+    info = read_info(save("a.tif", PIXELS))
     info = replace(info, tags={"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}})
     out = make_output(info, choose_layout(info), Window(top=0, left=0, height=4, width=5), 1)
-    found = look(save("b.tif", PIXELS, then=lambda file: describe(file, out))).tags
+    found = read_info(save("b.tif", PIXELS, then=lambda file: set_metadata(file, out))).tags
     assert found == {"": {"A": "b", "AREA_OR_POINT": "Area"}}
 
 
