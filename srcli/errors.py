@@ -19,12 +19,22 @@ class ExitCode(IntEnum):
 
 
 class SrxError(Exception):
-    """Base of all errors with a message meant for the user; anything else is a bug."""
+    """Base of all errors with a message meant for the user; anything else is a bug.
+
+    Args:
+        reason: The cause.
+        advice: The remedy, for messages whose reason is also shown alone; the message is both,
+            with a semicolon between them.
+    """
 
     exit_code = ExitCode.USAGE
     of_checkpoint = False
     """Whether a checkpoint is the cause, damaged or of another training; without it one can start
     over."""
+
+    def __init__(self, reason: str = "", *, advice: str = "") -> None:
+        super().__init__(f"{reason}; {advice}" if advice else reason)
+        self.reason = reason
 
 
 class UsageError(SrxError):

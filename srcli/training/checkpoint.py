@@ -140,7 +140,8 @@ def read_position(path: Path) -> Position:
 def _unusable(path: Path, error: Exception) -> DataError:
     reason = str(error).partition("\n")[0]
     found = DataError(
-        f"{path}: cannot be resumed ({reason}); use another --out, or delete it to start over"
+        f"{path}: cannot be resumed ({reason})",
+        advice="use another --out, or delete it to start over",
     )
     found.of_checkpoint = True
     return found

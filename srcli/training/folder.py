@@ -205,14 +205,14 @@ class RunFolder:
 
     def _other(self, reason: str) -> SrxError:
         error = UsageError(
-            f"--resume: {self.path} holds another training; {reason}; repeat its options, "
-            "or give another --out"
+            f"--resume: {self.path} holds another training; {reason}",
+            advice="repeat its options, or give another --out",
         )
         error.of_checkpoint = True
         return error
 
     def _damaged(self, file: Path, reason: str) -> SrxError:
-        error = DataError(f"{file}: {reason}; use another --out")
+        error = DataError(f"{file}: {reason}", advice="use another --out")
         error.of_checkpoint = True
         return error
 

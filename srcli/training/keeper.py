@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from srcli.errors import InferenceError
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.checkpoint import Position
-from srcli.training.report import DIVERGED, LogFile
+from srcli.training.report import LogFile, diverged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,4 +136,4 @@ class Keeper:
         held = [*self.state.network.parameters(), *self.state.step.state().values()]
         sums = [value.sum() for value in held]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
-            raise InferenceError(DIVERGED)
+            raise diverged()

@@ -67,16 +67,19 @@ class Meter:
         self._count = 0
         self._start = time.monotonic()
         if not all(math.isfinite(mean) for mean in found):
-            raise InferenceError(DIVERGED)
+            raise diverged()
         return span
 
 
-DIVERGED = (
-    "the training has diverged: the loss or a weight is not a finite number; what was saved before "
-    "is kept. Train in another --out, from the best weights (--init .../best.safetensors) or anew, "
-    "with a lower rate (--set stages.0.optimizer.learning_rate=...), with clipping (--set "
-    "stages.0.optimizer.clip_norm=1) or in --precision fp32"
-)
+def diverged() -> InferenceError:
+    """Return the error of a training whose loss or weights are no longer finite."""
+    return InferenceError(
+        "the training has diverged: the loss or a weight is not a finite number",
+        advice="what was saved before is kept. Train in another --out, from the best weights "
+        "(--init .../best.safetensors) or anew, with a lower rate (--set "
+        "stages.0.optimizer.learning_rate=...), with clipping (--set stages.0.optimizer.clip_norm=1"
+        ") or in --precision fp32",
+    )
 
 
 class LogFile:

@@ -93,8 +93,7 @@ def _attempt(store: Store, key: str, call: Callable[[], str]) -> str:
     try:
         return call()
     except InferenceError as error:
-        # What follows is advice for the options of a single training.
-        reason = str(error).partition("; ")[0]
+        reason = error.reason  # its advice is about the options of a single training
     except SrxError as error:
         reason = str(error)
     except (MemoryError, RuntimeError) as error:
@@ -144,7 +143,7 @@ def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[
         if not error.of_checkpoint:
             raise
         # What was once measured, or a crash, decides no weight: the unit must not stay stuck.
-        progress.warn(f"{str(error).rpartition('; ')[0]}; the training starts over")
+        progress.warn(f"{error.reason}; the training starts over")
         store.drop_training(unit.key)
         result = train(options, progress, stop)
     if not result.finished:

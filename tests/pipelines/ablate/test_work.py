@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.errors import DataError, InferenceError
+from srcli.errors import DataError
 from srcli.pipelines.ablate import work
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import Measuring, TrainingUnit
 from srcli.pipelines.ablate.work import run_unit
 from srcli.recipes.ablations import resolve
 from srcli.training.claims import claim
-from srcli.training.report import DIVERGED
+from srcli.training.report import diverged
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def trained(store, key="training"):
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (InferenceError(DIVERGED), "the training has diverged: the loss or a weight is not a"),
+        (diverged(), "the training has diverged: the loss or a weight is not a"),
         (DataError("photos: no such file or folder"), "photos: no such file or folder"),
         (MemoryError(), "out of memory"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to"), "out of memory"),
