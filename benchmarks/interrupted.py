@@ -64,7 +64,7 @@ def main() -> None:
                 told = child.communicate()[0].decode()
                 kills += 1
                 print(f"kill {kills}: {journal_rows(killed)} lines in the journal", flush=True)
-            resumed += "goes on where an earlier run stopped" in told
+            resumed += "continues an earlier run" in told
             if child.returncode == 0:
                 compare(folder / "whole" / source.name, killed)
                 finished += 1

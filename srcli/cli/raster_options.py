@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from srcli.pipelines.upscale.rasters.options import RasterOptions
+    from srcli.pipelines.upscale.options import RasterOptions
 
     Command = Callable[..., Any]
 
@@ -100,7 +100,7 @@ class Nodata(click.ParamType["float | str"]):
             self.fail(f"{value!r} is neither a number nor 'none'", param, ctx)
 
 
-class Memory(click.ParamType[int]):
+class MemorySize(click.ParamType[int]):
     """An amount of memory such as ``2G`` or ``800M``."""
 
     name = "SIZE"
@@ -188,7 +188,9 @@ _OPTIONS = (
     ),
     click.option("--overviews", is_flag=True, help="Rasters: add overviews (pyramids)."),
     click.option("--cog", is_flag=True, help="Rasters: write a cloud-optimised GeoTIFF."),
-    click.option("--max-memory", type=Memory(), help="Rasters: use no more memory, such as 2G."),
+    click.option(
+        "--max-memory", type=MemorySize(), help="Rasters: use no more memory, such as 2G."
+    ),
     click.option(
         "--no-resume",
         is_flag=True,
@@ -200,7 +202,7 @@ _OPTIONS = (
 def raster_settings(given: dict[str, Any]) -> RasterOptions:
     """What ``raster_options`` were given."""
     from srcli.errors import UsageError
-    from srcli.pipelines.upscale.rasters.options import RasterOptions
+    from srcli.pipelines.upscale.options import RasterOptions
 
     if given["srcwin"] and given["bounds"]:
         raise UsageError("--srcwin and --bounds both name a part; give one of them")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from srcli.pipelines.upscale.report import FileReport
+    from srcli.pipelines.upscale.reporter import FileReport
 
 
 @contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from srcli.cli.console import Console
     from srcli.pipelines.upscale.maps import MapsPlan
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.report import FileReport, Summary
+    from srcli.pipelines.upscale.reporter import FileReport, Summary
 
 EXAMPLES = """
 \b
@@ -127,7 +127,6 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     argument, is a folder, or a file name when there is one picture.
     """
     from srcli.cli.console import Console
-    from srcli.cli.outlook import tell_outlook
     from srcli.cli.report import report_lines
     from srcli.pipelines.upscale.run import upscale_files
 
@@ -137,7 +136,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     if options["dry_run"]:
         if maps:
             click.echo(f"attention maps of {len(maps.items)} pictures -> {options['attention']}")
-        return tell_outlook(inputs, output, settings)
+        return print_estimate(inputs, output, settings)
     with (
         Console(quiet=options["quiet"], verbose=options["verbose"]) as console,
         report_lines(options["report"]) as write,
@@ -182,8 +181,7 @@ def split_paths(
 def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.imaging.fitting import UNBOUNDED
     from srcli.inference.engines import EngineOptions
-    from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.plan import Naming
+    from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
     return UpscaleOptions(
         model=options["model"],
@@ -230,7 +228,7 @@ def _save_maps(
 
 
 def _exit_code(summaries: Iterable[Summary]) -> int:
-    from srcli.pipelines.upscale.report import Summary
+    from srcli.pipelines.upscale.reporter import Summary
 
     return int(Summary(files=[file for each in summaries for file in each.files]).exit_code)
 
@@ -244,6 +242,44 @@ def _tell(console: Console, file: FileReport) -> None:
             console.detail(f"  {line}")
     else:
         console.detail(f"{file.target}: exists, skipped")
+
+
+def print_estimate(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> int:
+    """Print what ``upscale_files`` would do, and return the exit code."""
+    from srcli.errors import ExitCode
+    from srcli.pipelines.upscale.estimate import estimate_files
+
+    run = estimate_files(inputs, output, options)
+    problems = pixels = disk = 0
+    for item, estimate in run.items:
+        if isinstance(estimate, str):
+            problems += 1
+            click.echo(f"would fail: {estimate}")
+            continue
+        skipped = item.exists and not options.naming.overwrite
+        size = f"{estimate.width}x{estimate.height} {item.format}"
+        click.echo(f"{item.source} -> {item.target} ({'skip, exists' if skipped else size})")
+        for remark in estimate.remarks:
+            click.echo(f"  {remark}")
+        for warning in estimate.warnings:
+            click.echo(f"  warning: {warning}")
+        if not skipped:
+            pixels += estimate.height * estimate.width
+            disk += estimate.bytes
+    click.echo(
+        f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
+        f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures, "
+        f"about {_duration(run.seconds)} for the network; nothing was done"
+    )
+    return int(ExitCode.PARTIAL if problems else ExitCode.OK)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in the unit that fits."""
+    for limit, size, unit in ((100, 1, "s"), (6000, 60, "min"), (36 * 3600, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.1f} days"
 
 
 def _closing(summary: Summary) -> str:

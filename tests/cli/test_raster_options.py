@@ -11,7 +11,7 @@ from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.rasters.options import RasterOptions
+    from srcli.pipelines.upscale.options import RasterOptions
 
 
 def parse(*words: str) -> RasterOptions:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from srcli.cli.report import report_lines
 from srcli.errors import UsageError
-from srcli.pipelines.upscale.report import FileReport
+from srcli.pipelines.upscale.reporter import FileReport
 
 
 def done(name: str) -> FileReport:

@@ -495,3 +495,23 @@ def test_wrong_raster_options_leave_one_line_and_nothing_else(
     assert len(lines) == 1
     assert message in lines[0]
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_dry_run_shows_names_that_are_not_utf8_escaped(tmp_path, astronaut):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture = folder / os.fsdecode(b"caf\xe9.png")
+    try:
+        picture.touch()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    Image.fromarray(astronaut[:16, :16]).save(picture, "PNG")
+    done = subprocess.run(
+        [sys.executable, "-m", "srcli", "upscale", folder, tmp_path / "out", "--dry-run"],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"caf\udce9.png" in done.stdout

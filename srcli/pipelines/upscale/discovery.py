@@ -1,4 +1,4 @@
-"""Pictures in folders: which files a walk picks up, and which folders it could not look into."""
+"""Find the pictures of a folder."""
 
 from __future__ import annotations
 
@@ -6,57 +6,53 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.rasters.detection import RASTER_SUFFIXES
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES
-"""Lower-case suffixes that are picked up."""
+"""Lower-case suffixes of the files that are upscaled."""
 OTHER_PICTURES = frozenset(
     {
         ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm",
         ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
     }
 )  # fmt: skip
-"""Lower-case suffixes of pictures that are not: whoever upscales a folder may think they were.
+"""Lower-case suffixes of pictures that srx does not read, so that the user is told of them.
 ``.hdr`` and ``.raw`` are parts of rasters more often."""
 
 
 @dataclass(kw_only=True)
-class Found:
-    """What a walk over a folder came to."""
+class FolderContents:
+    """Files and folders found below a folder."""
 
     pictures: list[Path] = field(default_factory=list)
     """Sorted."""
     others: list[Path] = field(default_factory=list)
-    """Pictures of other formats, which are left alone."""
+    """Pictures of formats that srx does not read."""
     linked: list[Path] = field(default_factory=list)
-    """Links to folders, which are not followed: they may lead in circles."""
-    closed: list[tuple[Path, str]] = field(default_factory=list)
-    """Folders that cannot be looked into, and why."""
+    """Links to folders; they are not followed, as they may lead in circles."""
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    """Folders that cannot be listed, each with the reason."""
 
 
-def walk_pictures(folder: Path, output: Path, *, recursive: bool) -> Found:
-    """Look for pictures in a folder.
+def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderContents:
+    """Find the pictures of a folder.
 
-    Left out are hidden files and folders, whatever is no regular file, and the output folder where
-    it lies inside: it holds results, not inputs.
+    Hidden files and folders, special files (pipes, devices) and everything inside the output
+    folder are left out.
 
     Args:
-        folder: Where to look.
-        output: Where results go.
-        recursive: Look into its subfolders as well.
+        folder: The folder to search.
+        output: The output; a folder below ``folder`` holds results, not inputs.
+        recursive: Search subfolders as well.
     """
-    found = Found()
+    found = FolderContents()
     inside = None if same_file(output, folder) else real_path(output)
 
     def note(error: OSError) -> None:
         place = Path(error.filename or folder)
-        found.closed.append((place, f"cannot be looked into ({error.strerror})"))
+        found.unreadable.append((place, f"cannot be looked into ({error.strerror})"))
 
     for name, subfolders, files in os.walk(folder, onerror=note):
         here = Path(name)
@@ -64,39 +60,30 @@ def walk_pictures(folder: Path, output: Path, *, recursive: bool) -> Found:
         if recursive:
             found.linked += [here / sub for sub in shown if (here / sub).is_symlink()]
         subfolders[:] = shown if recursive else []
-        found.pictures += _files(here, files, SUFFIXES, inside)
-        found.others += _files(here, files, OTHER_PICTURES, inside)
+        for path in (here / file for file in files if not file.startswith(".")):
+            suffix = path.suffix.lower()
+            if suffix not in SUFFIXES | OTHER_PICTURES or not _is_regular(path):
+                continue
+            if inside is None or not real_path(path).is_relative_to(inside):
+                (found.pictures if suffix in SUFFIXES else found.others).append(path)
     found.pictures.sort()
     found.linked.sort()
     return found
 
 
 def real_path(path: Path) -> Path:
-    """The path without links; a link that leads in a circle stays as it is."""
+    """Return the path without links; a link that leads in a circle stays as it is."""
     return Path(os.path.realpath(path))
 
 
 def same_file(first: Path, second: Path) -> bool:
-    """Whether two paths mean the same place."""
+    """Return True if two paths name the same file or folder."""
     return real_path(first) == real_path(second)
 
 
-def _files(
-    folder: Path, names: Iterable[str], suffixes: frozenset[str], inside: Path | None
-) -> list[Path]:
-    paths = [folder / name for name in names if not name.startswith(".")]
-    return [
-        path
-        for path in paths
-        if path.suffix.lower() in suffixes
-        and _is_regular(path)
-        and not (inside is not None and real_path(path).is_relative_to(inside))
-    ]
-
-
 def _is_regular(path: Path) -> bool:
-    """Whether a file can be read to its end; waiting on a pipe would hang."""
+    """Return False for pipes and devices: reading one would wait for ever."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except OSError:
-        return True  # the one who reads it says what is wrong
+        return True  # reading it gives the reason

@@ -1,72 +1,154 @@
-"""What enlarging one file will need and lose, told by its header."""
+"""Estimate the sizes, memory, time and failures of a run without doing it."""
 
 from __future__ import annotations
 
-import math
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError
+import numpy as np
+
+from srcli.errors import SrxError
 from srcli.imaging.fitting import UNBOUNDED, Box
-from srcli.imaging.photograph import probe
-from srcli.imaging.writing import check_writable
+from srcli.imaging.rasters.output import disk_needed
+from srcli.imaging.rasters.template import make_template
+from srcli.inference.edges import padded_grid
+from srcli.inference.engines import EnginePool, choose_tiling
+from srcli.pipelines.upscale.photographs import check_output
+from srcli.pipelines.upscale.plan import Item, make_plan
+from srcli.pipelines.upscale.rasters.job import open_job
+from srcli.pipelines.upscale.rasters.memory import check_disk, plan_memory
+from srcli.pipelines.upscale.route import is_raster
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.plan import Item
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from srcli.inference.tiling import Tiling
+    from srcli.pipelines.upscale.options import UpscaleOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
-    """What one item will need and lose; from its header."""
+class Estimate:
+    """Size, cost and losses of one result, from the header of its input."""
 
     height: int
     """Of the output, in pixels."""
     width: int
     bytes: int
-    """What it takes on disk at most, without compression."""
-    made: int
-    """Pixels that the network makes, which may be more than the output has."""
+    """On disk at most, without compression."""
+    sr_pixels: int
+    """Pixels that the network makes; with ``--fit`` more than the output has."""
     memory: int
-    """Bytes that it takes while it is worked on, beside the program."""
+    """Bytes held while it is upscaled, beside the program."""
     warnings: tuple[str, ...]
     remarks: tuple[str, ...] = ()
-    """What was found out and decided, as it is said while it is worked on."""
+    """Choices made for the user, such as the values taken as black and white."""
 
 
-def foresee(item: Item, scale: int, box: Box = UNBOUNDED) -> Outlook:
-    """Read an item's header: its output size, and what will be lost.
+@dataclass(frozen=True, kw_only=True)
+class RunEstimate:
+    """Estimates of all files of a run."""
+
+    items: tuple[tuple[Item, Estimate | str], ...]
+    """Each input with its estimate, or the error with which it would fail."""
+    memory: int
+    """Bytes for pictures at the worst moment, beside the program."""
+    seconds: float
+    """Time of the network on this machine for outputs that do not exist yet, by one timed batch."""
+
+
+def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> RunEstimate:
+    """Estimate a run of ``upscale_files``.
+
+    Raises:
+        UsageError: If inputs or outputs do not fit each other.
+        ModelError: If the model or its scale does not exist.
+    """
+    plan = make_plan(inputs, output, options.naming)
+    pool = EnginePool(options.model, options.scale, options.engine)
+    tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
+    found: list[tuple[Item, Estimate | str]] = [
+        (Item(source=folder, target=output, format=""), f"{folder}: {reason}")
+        for folder, reason in plan.unreadable_folders
+    ]
+    memory, pixels = 0, 0
+    for item in plan.items:
+        try:
+            raster = is_raster(item, options)
+            estimate = (
+                estimate_raster(item, options, tiling)
+                if raster
+                else estimate_photograph(item, options.scale, options.fit)
+            )
+        except SrxError as error:
+            found.append((item, str(error)))
+            continue
+        found.append((item, estimate))
+        if options.naming.overwrite or not item.exists:
+            # each worker may hold a photograph that is read or written, beside the one upscaled
+            memory = max(memory, estimate.memory * (1 if raster else 1 + options.workers))
+            pixels += estimate.sr_pixels
+    seconds = pixels * _seconds_per_pixel(pool, tiling) if pixels else 0.0
+    return RunEstimate(items=tuple(found), memory=memory, seconds=seconds)
+
+
+def estimate_photograph(item: Item, scale: int, fit: Box = UNBOUNDED) -> Estimate:
+    """Estimate one photograph.
 
     Args:
-        item: The input.
+        item: The input and its output.
         scale: The factor.
-        box: What the output is made smaller to fit.
+        fit: Bounds of the output.
 
     Raises:
         PictureError: If the input is no picture, or the output's format cannot hold the result.
     """
-    header = probe(item.source)
-    large = header.height * scale, header.width * scale
-    height, width = box.fitted(*large)
-    try:
-        warnings = check_writable(
-            item.format,
-            height=height,
-            width=width,
-            channels=header.channels,
-            has_alpha=header.has_alpha,
-            bits=header.bits,
-        )
-    except PictureError as error:
-        raise PictureError(f"{item.source}: {error}") from error
-    if height < header.height or width < header.width:
-        own = f"{header.width}x{header.height}"
-        warnings = (*warnings, f"becomes {width}x{height}, smaller than the input is ({own})")
-    depth, made = (header.channels + header.has_alpha) * header.bits // 8, math.prod(large)
-    return Outlook(
+    header, (height, width), warnings = check_output(item, scale, fit)
+    depth = (header.channels + header.has_alpha) * header.bits // 8
+    sr_pixels = header.height * header.width * scale**2
+    return Estimate(
         height=height,
         width=width,
         bytes=height * width * depth,
-        made=made,
-        memory=made * depth,
+        sr_pixels=sr_pixels,
+        memory=sr_pixels * depth,
         warnings=warnings,
     )
+
+
+def estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Estimate:
+    """Estimate one raster.
+
+    Raises:
+        PictureError: If it cannot be read, or its result could not be written.
+        UsageError: If the options do not fit it.
+    """
+    job = open_job(item, options)
+    tight = check_disk(job)
+    make_template(item.target, job.output)  # options that GDAL refuses are refused here too
+    grid = padded_grid(job.window.height, job.window.width, tiling)
+    memory = plan_memory(job, grid, options.scale, options.raster.max_memory)
+    return Estimate(
+        height=job.output.height,
+        width=job.output.width,
+        bytes=disk_needed(job.output),
+        sr_pixels=job.output.height * job.output.width,
+        memory=memory.pictures,
+        warnings=(*job.notes, *tight),
+        remarks=(job.range_found,) if job.range_found else (),
+    )
+
+
+def _seconds_per_pixel(pool: EnginePool, tiling: Tiling) -> float:
+    """Time the second batch of 8-bit RGB tiles and divide by the output pixels that it gives."""
+    engine = pool.engine(8)
+    count = engine.batch_size(tiling.tile, tiling.tile)
+    tiles = np.zeros((count, tiling.tile, tiling.tile, 3), np.uint8)
+    engine.run(tiles)
+    start = time.perf_counter()
+    handles = engine.run(tiles)
+    seconds = time.perf_counter() - start
+    assert len(handles) == count  # the engine waits for results to see whether they are finite
+    kept = (tiling.tile - tiling.overlap) * engine.scale
+    return seconds / (count * kept * kept)

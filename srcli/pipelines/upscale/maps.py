@@ -22,12 +22,11 @@ from srcli.inference.stream import TileTooLargeError
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model
-from srcli.pipelines.upscale.item import enough_memory, make_folder
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import SMALLEST_TILE
+from srcli.pipelines.upscale.photographs import SMALLEST_TILE, name_memory_errors
 from srcli.pipelines.upscale.plan import Item, is_folder, make_plan
 from srcli.pipelines.upscale.prepare import prepare
-from srcli.pipelines.upscale.report import FileReport, Summary
+from srcli.pipelines.upscale.reporter import FileReport, Summary
 from srcli.ports.progress import NoProgress
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.pipelines.upscale.plan import Naming
+    from srcli.pipelines.upscale.options import Naming
     from srcli.ports.progress import Progress, Task
 
 
@@ -158,9 +157,9 @@ def _save(
     # What reading, memory and folders need to know of a picture is known of any of its maps.
     first = Item(source=item.source, target=item.targets[0], format="png")
     try:
-        with enough_memory(first):
+        with name_memory_errors(first):
             maps, count = _maps(item.source, plan, engines, tiles)
-            make_folder(first)
+            first.make_folder()
             for number, target in enumerate(item.targets):
                 pixels = np.ascontiguousarray(maps[:, :, number : number + 1])
                 gray = Photograph(pixels=pixels, alpha=None, metadata=Metadata())

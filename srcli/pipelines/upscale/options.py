@@ -1,38 +1,94 @@
-"""Everything that ``srx upscale`` can be told, apart from the files."""
+"""Options of ``srx upscale`` apart from the files: model, tiling, naming, machine, rasters."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from srcli.errors import UsageError
 from srcli.imaging.fitting import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale.plan import Naming
-from srcli.pipelines.upscale.rasters.options import RasterOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """Names and formats of outputs."""
+
+    format: str = "auto"
+    """``auto`` keeps the input's format, else a key of ``FORMATS``."""
+    suffix: str = ""
+    """Appended to the stem of every output."""
+    recursive: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterOptions:
+    """Bands, values, window and output of rasters, in the words of GDAL and rasterio."""
+
+    bands: tuple[int, ...] | None = None
+    """Bands to upscale, from 1, in the output's order; None is all of them."""
+    rgb: tuple[int, int, int] | None = None
+    """Bands that go through the network together; None takes those that the file calls so."""
+    values: str = "auto"
+    """Values taken as black and white: ``auto``, ``dtype`` or ``LO,HI``."""
+    nodata: float | Literal["file", "none"] = "file"
+    """The nodata value; ``none`` treats all values as data."""
+    srcwin: tuple[int, int, int, int] | None = None
+    """Window to upscale: column, row, width, height in input pixels."""
+    bounds: tuple[float, float, float, float] | None = None
+    """Window to upscale: left, bottom, right, top in the file's coordinates."""
+    creation: Mapping[str, str] = field(default_factory=dict)
+    """Creation options of the GDAL driver."""
+    overviews: bool = False
+    cog: bool = False
+    max_memory: int | None = None
+    """Bytes; None sets no limit."""
+    resume: bool = True
+    """Continue an interrupted run."""
+
+    @property
+    def asked_for(self) -> list[str]:
+        """Names of the given options that have a meaning for rasters only."""
+        given = {
+            "--bidx": self.bands is not None,
+            "--rgb": self.rgb is not None,
+            "--range": self.values != "auto",
+            "--nodata": self.nodata != "file",
+            "--srcwin": self.srcwin is not None,
+            "--bounds": self.bounds is not None,
+            "--co": bool(self.creation),
+            "--overviews": self.overviews,
+            "--cog": self.cog,
+        }
+        return [name for name, there in given.items() if there]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpscaleOptions:
-    """Model, scale, tiling, naming, machine; what only rasters have stands apart."""
+    """All options of ``srx upscale`` apart from inputs and output."""
 
     model: str = "g-idrn"
     scale: int = 4
     tile: int | None = None
     """Input pixels; None takes the model's."""
     overlap: int | None = None
+    """Input pixels; None takes the model's."""
     workers: int = 2
     """Reading and writing threads."""
     quality: int | None = None
+    """1 to 100, for lossy formats; None takes the format's default."""
     fit: Box = UNBOUNDED
-    """Of photographs: make results smaller to fit."""
+    """Photographs that become larger than this are resized to fit into it."""
     naming: Naming = field(default_factory=Naming)
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     def __post_init__(self) -> None:
-        """Refuse what photographs and rasters cannot have in common."""
+        """Refuse ``fit`` together with options of rasters."""
         if self.fit != UNBOUNDED and self.raster.asked_for:
             raise UsageError(
                 f"--fit is for photographs and {self.raster.asked_for[0]} for rasters; "
-                "enlarge them one after the other"
+                "upscale them in two runs"
             )

@@ -1,18 +1,26 @@
-"""Photographs through a network: read ahead, batched across pictures, written behind."""
+"""Upscale photographs in memory: read ahead, batch tiles across pictures, write behind."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
+from srcli.imaging.fitting import UNBOUNDED, Box
+from srcli.imaging.photograph import Probe, probe
+from srcli.imaging.reading import read_photograph
+from srcli.imaging.webp import is_lossless
+from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
+from srcli.inference.memory import ArraySink
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
-from srcli.pipelines.upscale.item import Job, enough_memory, load, save
-from srcli.pipelines.upscale.prepare import Prepared
-from srcli.pipelines.upscale.report import FileReport
+from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
+from srcli.pipelines.upscale.reporter import FileReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,23 +29,32 @@ if TYPE_CHECKING:
     from srcli.inference.engines import EnginePool
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.plan import Item
     from srcli.pipelines.upscale.reporter import Reporter
 
 SMALLEST_TILE = 32
-"""Where halving the tile after running out of memory ends."""
+"""Tiles are not halved below this size after running out of memory."""
 
-_Loaded = tuple["Item", Prepared, tuple[str, ...]]
+
+@dataclass(kw_only=True, eq=False)
+class PhotographJob:
+    """One photograph between reading and writing."""
+
+    item: Item
+    prepared: Prepared
+    warnings: tuple[str, ...]
+    work: Work = field(init=False)
+    sink: ArraySink = field(init=False)
+    started: float = field(init=False)
 
 
 class PhotographRun:
-    """Enlarge pictures that fit into memory.
+    """Upscales pictures that fit into memory.
 
     Args:
         pool: Engines of the model.
-        tiling: How pictures are cut.
+        tiling: Tile size and overlap.
         options: Scale, quality, threads.
-        reporter: Told of every file.
+        reporter: Records every file.
     """
 
     def __init__(
@@ -48,89 +65,98 @@ class PhotographRun:
         self.options = options
         self.reporter = reporter
         self.writers: ThreadPoolExecutor
-        self.writes: deque[tuple[Job, Future[None]]] = deque()
+        self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
 
-    def upscale(self, todo: Sequence[Item]) -> None:
-        """Enlarge all of them; one that fails is reported and leaves the others alone."""
+    def upscale(self, items: Sequence[Item]) -> None:
+        """Upscale all items; one that fails is reported and leaves the others alone."""
         readers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="read")
         self.writers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="write")
         try:
-            loaded = self._read_ahead(todo, readers)
-            # Neighbours of one depth share an engine, and batches.
-            for bits, group in groupby(loaded, key=lambda entry: entry[1].bits):
-                self._run_jobs(self.pool.engine(bits), self._jobs(group))
+            # neighbours of one depth share an engine, and batches
+            jobs = self._read_ahead(items, readers)
+            for bits, group in groupby(jobs, key=lambda job: job.prepared.bits):
+                self._run_jobs(self.pool.engine(bits), group)
             self._collect(0)
         finally:
-            # After an interruption, what is being written is finished: it is complete already.
+            # after an interruption the pictures that are being written are finished
             readers.shutdown(wait=True, cancel_futures=True)
             self.writers.shutdown(wait=True)
 
-    def _read_ahead(self, todo: Sequence[Item], readers: ThreadPoolExecutor) -> Iterator[_Loaded]:
-        waiting: deque[tuple[Item, Future[tuple[Prepared, tuple[str, ...]]]]] = deque()
-        rest = iter(todo)
+    def _read_ahead(
+        self, items: Sequence[Item], readers: ThreadPoolExecutor
+    ) -> Iterator[PhotographJob]:
+        waiting: deque[tuple[Item, Future[PhotographJob]]] = deque()
+        rest = iter(items)
         while True:
             while len(waiting) <= self.options.workers and (item := next(rest, None)):
-                waiting.append(
-                    (item, readers.submit(load, item, self.options.scale, self.options.fit))
-                )
+                waiting.append((item, readers.submit(self._load, item)))
             if not waiting:
                 return
             item, future = waiting.popleft()
             try:
-                prepared, warnings = future.result()
+                job = future.result()
             except SrxError as error:
                 self.reporter.fail(item, error)
             else:
-                yield item, prepared, warnings
+                yield job
 
-    def _jobs(self, loaded: Iterable[_Loaded]) -> Iterator[Job]:
-        for item, prepared, warnings in loaded:
+    def _load(self, item: Item) -> PhotographJob:
+        _, _, unwritable = check_output(item, self.options.scale, self.options.fit)
+        with name_memory_errors(item):
+            photograph = read_photograph(item.source)
+            prepared, warnings = prepare(photograph)
+        lost = lost_metadata(item.format, photograph.metadata)
+        warnings = (*photograph.warnings, *unwritable, *lost, *warnings)
+        return PhotographJob(item=item, prepared=prepared, warnings=warnings)
+
+    def _start(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
+        """Cut pictures into tiles and reserve memory for their outputs."""
+        for job in jobs:
             try:
-                yield self._job(item, prepared, warnings)
+                with name_memory_errors(job.item):
+                    job.work, job.sink = job.prepared.work(
+                        self.options.scale, self.tiling, str(job.item.source)
+                    )
             except PictureError as error:
-                self.reporter.fail(item, error)
+                self.reporter.fail(job.item, error)
+                continue
+            job.started = time.monotonic()
+            self.reporter.tiles.grow(job.work.grid.count)
+            yield job
 
-    def _job(self, item: Item, prepared: Prepared, warnings: tuple[str, ...]) -> Job:
-        with enough_memory(item):
-            work, sink = prepared.work(self.options.scale, self.tiling, str(item.source))
-        self.reporter.tiles.grow(work.grid.count)
-        return Job(
-            item=item,
-            prepared=prepared,
-            work=work,
-            sink=sink,
-            box=self.options.fit,
-            warnings=warnings,
-            started=time.monotonic(),
-        )
-
-    def _run_jobs(self, engine: TorchEngine, jobs: Iterator[Job]) -> None:
-        running: dict[int, Job] = {}
+    def _run_jobs(self, engine: TorchEngine, jobs: Iterable[PhotographJob]) -> None:
+        running: dict[Work, PhotographJob] = {}
 
         def works() -> Iterator[Work]:
-            for job in jobs:
-                running[id(job.work)] = job
+            for job in self._start(jobs):
+                running[job.work] = job
                 yield job.work
 
-        again: list[Job] = []
-        scale = self.options.scale
+        again: list[PhotographJob] = []
         for work in run_stream(engine, works(), task=self.reporter.tiles):
-            job = running.pop(id(work))
+            job = running.pop(work)
             if isinstance(work.error, TileTooLargeError) and self.tiling.tile >= 2 * SMALLEST_TILE:
                 again.append(job)
             elif work.error is not None:
                 self.reporter.fail(job.item, work.error, job.started)
             else:
-                self.writes.append(
-                    (job, self.writers.submit(save, job, scale, self.options.quality))
-                )
+                self.writes.append((job, self.writers.submit(self._save, job)))
                 self._collect(self.options.workers)
         if again:
             self.tiling = self.tiling.halved()
             self.reporter.progress.warn(
                 f"out of memory: going on with tiles of {self.tiling.tile} pixels"
             )
-            self._run_jobs(engine, self._jobs((j.item, j.prepared, j.warnings) for j in again))
+            self._run_jobs(engine, again)
+
+    def _save(self, job: PhotographJob) -> None:
+        item, quality = job.item, self.options.quality
+        if quality is None and item.format == "webp" and is_lossless(item.source):
+            quality = LOSSLESS
+        with name_memory_errors(item):
+            picture = finish(job.prepared, job.sink.pixels, self.options.scale, self.options.fit)
+            item.make_folder()
+            write_photograph(item.target, picture, fmt=item.format, quality=quality)
 
     def _collect(self, allowed: int) -> None:
         """Report finished writes; wait while more than ``allowed`` are under way."""
@@ -141,13 +167,62 @@ class PhotographRun:
             except SrxError as error:
                 self.reporter.fail(job.item, error, job.started)
                 continue
-            report = FileReport(
-                source=job.item.source,
-                target=job.item.target,
-                state="done",
-                seconds=time.monotonic() - job.started,
-                tiles=job.work.grid.count,
-                size=job.size,
-                warnings=job.warnings,
+            height, width = job.sink.pixels.shape[:2]
+            self.reporter.add(
+                FileReport(
+                    source=job.item.source,
+                    target=job.item.target,
+                    state="done",
+                    seconds=time.monotonic() - job.started,
+                    tiles=job.work.grid.count,
+                    size=self.options.fit.fitted(height, width),
+                    warnings=job.warnings,
+                )
             )
-            self.reporter.tell(report)
+
+
+def check_output(
+    item: Item, scale: int, fit: Box = UNBOUNDED
+) -> tuple[Probe, tuple[int, int], tuple[str, ...]]:
+    """Check by an input's header that its result can be written.
+
+    Args:
+        item: The input and its output.
+        scale: The factor.
+        fit: Bounds of the output.
+
+    Returns:
+        The input's header, the output's (height, width), and warnings of what will be lost.
+
+    Raises:
+        PictureError: If the input is no picture, or the output's format cannot hold the result.
+    """
+    header = probe(item.source)
+    height, width = fit.fitted(header.height * scale, header.width * scale)
+    try:
+        warnings = check_writable(
+            item.format,
+            height=height,
+            width=width,
+            channels=header.channels,
+            has_alpha=header.has_alpha,
+            bits=header.bits,
+        )
+    except PictureError as error:
+        raise PictureError(f"{item.source}: {error}") from error
+    if height < header.height or width < header.width:
+        own = f"{header.width}x{header.height}"
+        warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")
+    return header, (height, width), warnings
+
+
+@contextmanager
+def name_memory_errors(item: Item) -> Iterator[None]:
+    """Turn running out of memory into an error that names the picture."""
+    try:
+        yield
+    except MemoryError as error:
+        raise PictureError(
+            f"{item.source}: does not fit into memory when enlarged; crop it, or use a smaller "
+            "scale"
+        ) from error

@@ -1,4 +1,4 @@
-"""What `upscale` will do: inputs found, outputs named, collisions refused; nothing is decoded."""
+"""Pair inputs with outputs and refuse collisions before any work; no pixel is decoded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import UsageError
+from srcli.errors import PictureError, UsageError
 from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
@@ -18,60 +18,69 @@ from srcli.imaging.rasters.detection import RASTER_SUFFIXES
 from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
     SUFFIXES,
+    find_pictures,
     real_path,
     same_file,
-    walk_pictures,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from srcli.pipelines.upscale.options import Naming
+
 FALLBACK_FORMAT = "png"
-"""What an input of a format that cannot be written (GIF) becomes."""
-_OF_OTHERS = frozenset(
+"""Output format for photographs of a format that cannot be written (GIF)."""
+RASTER_FORMAT = "tif"
+"""Output format for rasters of a format that cannot be written (VRT, JP2, netCDF)."""
+_NOT_WRITTEN = frozenset(
     {
         *OTHER_PICTURES, ".hdr", ".raw", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc",
         ".grd", ".dem", ".h5", ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip", ".tar",
         ".gz", ".npy", ".txt", ".csv", ".json",
     }
 )  # fmt: skip
-"""Suffixes of files that are not written here, so that nobody means a new folder by them."""
-_ON_DISK = "; inputs are files on disk: download or unpack it first"
-RASTER_FORMAT = "tif"
-"""What a raster of a format that cannot be written (VRT, JP2, netCDF) becomes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Naming:
-    """How outputs are named and written."""
-
-    format: str = "auto"
-    """``auto`` keeps the input's format, else a key of ``FORMATS``."""
-    suffix: str = ""
-    """Appended to the stem of every output."""
-    recursive: bool = False
-    overwrite: bool = False
+"""Suffixes of other files; an output named so is a mistake and not a new folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One input and where its result goes."""
+    """One input and its output."""
 
     source: Path
     target: Path
     format: str
-    walked: bool = False
-    """It was found in a folder, not named itself."""
+    """Of the output, a key of ``FORMATS``."""
+    from_folder: bool = False
+    """The input was found in a folder, not named itself."""
+
+    @property
+    def exists(self) -> bool:
+        """True if the output exists; False if its name is too long to exist."""
+        return os.path.exists(self.target)  # noqa: PTH110 - pathlib raises for names too long
+
+    def make_folder(self) -> None:
+        """Make the folder of the output.
+
+        Raises:
+            PictureError: If that is impossible.
+        """
+        folder = self.target.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(
+                f"{folder}: this folder cannot be made ({error.strerror}); give another output"
+            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All inputs in order, and what the user should know before work starts."""
+    """All inputs in order, with what the user should know before work starts."""
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
-    closed: tuple[tuple[Path, str], ...] = ()
-    """Folders that could not be looked into, and why."""
+    unreadable_folders: tuple[tuple[Path, str], ...] = ()
+    """Folders that cannot be listed, each with the reason."""
 
 
 def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
@@ -86,49 +95,40 @@ def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
         UsageError: If an input is missing, nothing is found, an input would be overwritten, or two
             inputs would write one output.
     """
-    naming = _checked(naming)
+    naming = _check_naming(naming)
     for path in inputs:
-        _require(path)
-    _refuse_suffix(output)
-    single = len(inputs) == 1 and not inputs[0].is_dir()
-    if single and not is_folder(output):
-        plan = Plan(items=(_single(inputs[0], output, naming),))
+        _check_input(path)
+    _check_output(output)
+    if len(inputs) == 1 and not inputs[0].is_dir() and not is_folder(output):
+        plan = Plan(items=(_name_file(inputs[0], output, naming),))
     else:
         if not is_folder(output) or output.is_file():
             raise UsageError(
                 f"{output}: is a file; folders and several inputs need a folder as output"
             )
-        plan = _many(inputs, output, naming)
+        plan = _plan_folder(inputs, output, naming)
     if not plan.items:
-        raise UsageError(_nothing(inputs, naming, plan))
+        raise UsageError(_nothing_found(inputs, naming, plan))
     # the same file named twice is one file
     items = tuple({(real_path(one.source), one.target): one for one in plan.items}.values())
     _refuse_collisions(items, naming)
-    return replace(plan, items=items, notes=(*plan.notes, *_in_place(items)))
+    notes = plan.notes
+    if replaced := sum(same_file(item.source, item.target) for item in items):
+        notes += (
+            f"{_count(replaced)} replaced by the enlargement: run this once only, not again after "
+            "an interruption",
+        )
+    return replace(plan, items=items, notes=notes)
 
 
 def is_folder(output: Path) -> bool:
-    """Whether an output means a folder: it is one, or has no picture's extension."""
+    """Return True if an output is a folder, or has no picture's extension and will become one."""
     # os.path instead of pathlib: a name that is too long is no folder, and no error yet
     return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
 
 
-def is_there(item: Item) -> bool:
-    """Whether an output exists; what cannot be looked at is tried, and says why it fails."""
-    return os.path.exists(item.target)  # noqa: PTH110 - pathlib raises for names too long
-
-
-def _single(source: Path, output: Path, naming: Naming) -> Item:
-    fmt = format_of_suffix(output.suffix)
-    assert fmt is not None
-    if naming.format not in ("auto", fmt):
-        raise UsageError(f"{output}: its extension contradicts --format {naming.format}")
-    target = output.with_name(f"{output.stem}{naming.suffix}{output.suffix}")
-    return Item(source=source, target=target, format=fmt)
-
-
-def _checked(naming: Naming) -> Naming:
-    """The same with the format's own name: jpeg is jpg."""
+def _check_naming(naming: Naming) -> Naming:
+    """Return the options with the format's own name: jpeg is jpg."""
     if any(sign in naming.suffix for sign in ("/", os.sep, "\0")):
         raise UsageError(f"--suffix {naming.suffix}: is a part of a name, without folders")
     if naming.format == "auto":
@@ -139,100 +139,101 @@ def _checked(naming: Naming) -> Naming:
     return replace(naming, format=known)
 
 
-def _require(path: Path) -> None:
+def _check_input(path: Path) -> None:
     try:
         there = path.exists()
     except OSError as error:
         raise UsageError(f"{path}: cannot be looked at ({error.strerror})") from error
     if not there:
         text = str(path)
-        hint = "" if not text.startswith("/vsi") and ":/" not in text else _ON_DISK
+        remote = text.startswith("/vsi") or ":/" in text
+        hint = "; inputs are files on disk: download or unpack it first" if remote else ""
         raise UsageError(f"{path}: no such file or folder{hint}")
 
 
-def _refuse_suffix(output: Path) -> None:
-    """Refuse pictures that are not written here: their names are not those of new folders."""
+def _check_output(output: Path) -> None:
+    """Refuse names of files that srx does not write."""
     suffix = output.suffix.lower()
-    if format_of_suffix(suffix) is not None or os.path.isdir(output):  # noqa: PTH112 - as above
-        return
-    if suffix in RASTER_SUFFIXES:
-        raise UsageError(
-            f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
-        )
-    if suffix in READABLE_SUFFIXES or suffix in _OF_OTHERS:
-        raise UsageError(
-            f"{output}: {suffix} is not written here; give {', '.join(FORMATS)}, or a folder"
-        )
+    if is_folder(output) and not os.path.isdir(output):  # noqa: PTH112 - as above
+        if suffix in RASTER_SUFFIXES:
+            raise UsageError(
+                f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
+            )
+        if suffix in READABLE_SUFFIXES | _NOT_WRITTEN:
+            raise UsageError(
+                f"{output}: {suffix} is not written here; give {', '.join(FORMATS)}, or a folder"
+            )
 
 
-def _in_place(items: Sequence[Item]) -> tuple[str, ...]:
-    count = sum(same_file(item.source, item.target) for item in items)
-    if not count:
-        return ()
-    note = "replaced by an enlargement: run this once only, also if it is interrupted"
-    return (f"{_pictures_are(count)} {note}",)
-
-
-def _many(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
+def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     items: list[Item] = []
     notes: list[str] = []
-    closed: list[tuple[Path, str]] = []
+    unreadable: list[tuple[Path, str]] = []
     others: list[Path] = []
     results = 0
     for path in inputs:
         if not path.is_dir():
-            items.append(_item(path, output, naming))
+            items.append(_name_in_folder(path, output, naming))
             continue
-        found = walk_pictures(path, output, recursive=naming.recursive)
-        closed += found.closed
+        found = find_pictures(path, output, recursive=naming.recursive)
+        unreadable += found.unreadable
         others += found.others
         notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
         for picture in found.pictures:
-            if _is_result(picture, path, output, naming):
+            folder = output / picture.parent.relative_to(path)
+            if _is_result(picture, folder, naming):
                 results += 1
-                continue
-            item = _item(picture, output / picture.parent.relative_to(path), naming)
-            items.append(replace(item, walked=True))
+            else:
+                item = _name_in_folder(picture, folder, naming)
+                items.append(replace(item, from_folder=True))
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
     if others:
-        notes.append(_left_out(others))
-    return Plan(items=tuple(items), notes=tuple(notes), closed=tuple(closed))
+        suffixes = ", ".join(sorted({path.suffix.lower() for path in others}))
+        notes.append(
+            f"{_count(len(others))} left out, of formats that srx does not read ({suffixes}): "
+            "convert them first"
+        )
+    return Plan(items=tuple(items), notes=tuple(notes), unreadable_folders=tuple(unreadable))
 
 
-def _left_out(others: Sequence[Path]) -> str:
-    suffixes = ", ".join(sorted({path.suffix.lower() for path in others}))
-    return (
-        f"{_pictures_are(len(others))} left out, of formats that srx does not read ({suffixes}): "
-        "convert them first"
-    )
+def _count(pictures: int) -> str:
+    return "1 picture is" if pictures == 1 else f"{pictures} pictures are"
 
 
-def _pictures_are(count: int) -> str:
-    return "1 picture is" if count == 1 else f"{count} pictures are"
+def _is_result(picture: Path, folder: Path, naming: Naming) -> bool:
+    """Return True for a picture that an earlier run wrote beside its input."""
+    suffixed = bool(naming.suffix) and picture.stem.endswith(naming.suffix)
+    return suffixed and same_file(folder, picture.parent)
 
 
-def _is_result(picture: Path, folder: Path, output: Path, naming: Naming) -> bool:
-    same = same_file(output / picture.parent.relative_to(folder), picture.parent)
-    return same and bool(naming.suffix) and picture.stem.endswith(naming.suffix)
+def _name_file(source: Path, output: Path, naming: Naming) -> Item:
+    fmt = format_of_suffix(output.suffix)
+    assert fmt is not None
+    if naming.format not in ("auto", fmt):
+        raise UsageError(f"{output}: its extension contradicts --format {naming.format}")
+    target = output.with_name(f"{output.stem}{naming.suffix}{output.suffix}")
+    return Item(source=source, target=target, format=fmt)
 
 
-def _item(source: Path, folder: Path, naming: Naming) -> Item:
+def _name_in_folder(source: Path, folder: Path, naming: Naming) -> Item:
     own = format_of_suffix(source.suffix)
     fmt = naming.format
     if fmt == "auto":
-        fmt = own or _fitting(source)
+        fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     return Item(
         source=source, target=folder / f"{source.stem}{naming.suffix}{extension}", format=fmt
     )
 
 
-def _fitting(source: Path) -> str:
-    """The format of an output whose input's suffix is none that is written."""
+def _choose_format(source: Path) -> str:
+    """Return the output format for an input whose suffix is not one of ``FORMATS``."""
     suffix = source.suffix.lower()
-    if suffix in READABLE_SUFFIXES or suffix in RASTER_SUFFIXES:
-        return FALLBACK_FORMAT if suffix in READABLE_SUFFIXES else RASTER_FORMAT
+    if suffix in READABLE_SUFFIXES:
+        return FALLBACK_FORMAT
+    if suffix in RASTER_SUFFIXES:
+        return RASTER_FORMAT
     try:
         with source.open("rb") as stream:
             content = format_of_content(stream.read(64))
@@ -261,9 +262,9 @@ def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
         writers[target] = item.source
 
 
-def _nothing(inputs: Sequence[Path], naming: Naming, plan: Plan) -> str:
-    if plan.closed:
-        folder, reason = plan.closed[0]
+def _nothing_found(inputs: Sequence[Path], naming: Naming, plan: Plan) -> str:
+    if plan.unreadable_folders:
+        folder, reason = plan.unreadable_folders[0]
         return f"{folder}: {reason}"
     where = ", ".join(map(str, inputs))
     hint = "" if naming.recursive else "; -r looks into subfolders"

@@ -1,11 +1,13 @@
-"""Tells of the files of a run: progress for people, reports for programs, a summary."""
+"""Results of the files of a run: one report a file, a summary, and the progress display."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
-from srcli.pipelines.upscale.report import FileReport, Summary
+from srcli.errors import ExitCode
 from srcli.ports.progress import NoTask
 
 if TYPE_CHECKING:
@@ -15,13 +17,57 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.plan import Item
     from srcli.ports.progress import Progress, Task
 
+State = Literal["done", "skipped", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """Result of one input."""
+
+    source: Path
+    target: Path
+    state: State
+    seconds: float = 0.0
+    tiles: int = 0
+    size: tuple[int, int] | None = None
+    """Output (height, width)."""
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    details: tuple[str, ...] = ()
+    """Lines for --verbose."""
+
+
+@dataclass(kw_only=True)
+class Summary:
+    """Results of all files of a run."""
+
+    files: list[FileReport] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def count(self, state: State) -> int:
+        """Return the number of files in this state."""
+        return sum(file.state == state for file in self.files)
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of output pixels written."""
+        return sum(f.size[0] * f.size[1] for f in self.files if f.size and f.state == "done") / 1e6
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 if no file failed, 1 if some did, 2 if all did."""
+        failed = self.count("failed")
+        if not failed:
+            return ExitCode.OK
+        return ExitCode.PARTIAL if failed < len(self.files) else ExitCode.USAGE
+
 
 class Reporter:
-    """Collects reports and shows how far a run is.
+    """Collects the reports of a run and drives its progress display.
 
     Args:
-        progress: Told of files, tiles and warnings.
-        on_file: Called with every report, as soon as it is known.
+        progress: Shows files, tiles and warnings.
+        on_file: Called with each report as soon as it is known.
     """
 
     def __init__(
@@ -35,19 +81,19 @@ class Reporter:
         self._started = time.monotonic()
 
     def open(self, files: int) -> None:
-        """Begin to show progress over so many files."""
+        """Start the progress display for this number of files."""
         self._files = self.progress.task("files", total=files, unit="files")
         self.tiles = self.progress.task("tiles", unit="tiles")
 
     def close(self) -> Summary:
-        """End the display and return what became of everything."""
+        """End the progress display and return the summary."""
         self.tiles.close()
         self._files.close()
         self.summary.seconds = time.monotonic() - self._started
         return self.summary
 
-    def tell(self, report: FileReport) -> None:
-        """Take the report of a file."""
+    def add(self, report: FileReport) -> None:
+        """Record the report of a file and show its warnings."""
         self.summary.files.append(report)
         if report.state != "skipped":
             self._files.advance(1)
@@ -58,21 +104,20 @@ class Reporter:
         if self._on_file is not None:
             self._on_file(report)
 
-    def fail(self, item: Item, error: SrxError, started: float | None = None) -> None:
-        """Report that an item failed.
+    def fail(self, item: Item, error: SrxError | str, started: float | None = None) -> None:
+        """Record that an item failed.
 
         Args:
-            item: What failed.
-            error: Why.
-            started: When its work began, by ``time.monotonic``.
+            item: The input and its output.
+            error: The reason.
+            started: Start of its work by ``time.monotonic``; None if it never began.
         """
-        seconds = 0.0 if started is None else time.monotonic() - started
-        self.tell(
+        self.add(
             FileReport(
                 source=item.source,
                 target=item.target,
                 state="failed",
-                seconds=seconds,
+                seconds=0.0 if started is None else time.monotonic() - started,
                 error=str(error),
             )
         )

@@ -1,4 +1,4 @@
-"""Which files go the way of rasters, by windows on disk, and which are photographs in memory."""
+"""Tell photographs, which are held in memory, from rasters, which are read by windows."""
 
 from __future__ import annotations
 
@@ -14,58 +14,57 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.plan import Item
 
 LARGEST_PHOTOGRAPH = 400_000_000
-"""Output pixels; what is larger is not held in memory. One number, so that results do not depend
-on the machine."""
+"""Output pixels; larger pictures are read by windows. One number, so that results do not depend on
+the machine."""
 
 
-def goes_by_rasters(item: Item, options: UpscaleOptions) -> bool:
-    """Whether an input is read by windows.
+def is_raster(item: Item, options: UpscaleOptions) -> bool:
+    """Return True if an input is read by windows, False if it is a photograph.
 
-    That is so for everything with a place on the map and for what photographs cannot be (see
-    ``raster_reason``), where options of rasters are given, and for pictures that are too large.
-    Such options mean the TIFFs of a folder, and not the other pictures that lie there, too.
-    A picture that EXIF turns is always a photograph: windows on disk cannot be turned.
+    Read by windows are georeferenced files and others that photographs cannot be (see
+    ``raster_reason``), inputs with raster options, and pictures too large for memory. Of the
+    pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
+    always a photograph, as windows on disk cannot be rotated.
 
     Args:
         item: The input.
-        options: Scale, and what was asked for.
+        options: Scale, ``--fit`` and raster options.
 
     Raises:
-        PictureError: If options of rasters are given for a photograph that EXIF turns, or a size
-            for what is read by windows.
+        PictureError: If raster options are given for a photograph rotated by EXIF, or ``--fit``
+            for a file that is read by windows.
     """
     reason = raster_reason(item.source)
     if options.fit == UNBOUNDED:
         return reason is not None or _by_windows(item, options)
     if reason is not None:
         raise PictureError(
-            f"{item.source}: is a raster ({reason}), and --fit is for photographs; leave it away"
+            f"{item.source}: is a raster ({reason}), and --fit is for photographs; drop --fit"
         )
     if _by_windows(item, options):
         raise PictureError(
             f"{item.source}: is too large for --fit when enlarged by {options.scale} "
-            f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); take a smaller --scale"
+            f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
         )
     return False
 
 
 def _by_windows(item: Item, options: UpscaleOptions) -> bool:
-    """Whether what is no raster by itself is read by windows all the same."""
+    """Return True if raster options or its size make an ordinary picture a raster."""
     asked = bool(options.raster.asked_for)
     try:
         header = read_header(item.source)
-        if item.walked and (header.format != "tif" or header.orientation != 1):
-            asked = False
     except LargePictureError:
         return True
     except PictureError:
-        return asked  # the way of photographs says why
-    if asked and header.orientation != 1:
+        return asked  # reading it fails with the reason
+    turned = header.orientation != 1
+    if item.from_folder:
+        asked = asked and header.format == "tif" and not turned
+    if asked and turned:
         raise PictureError(
-            f"{item.source}: EXIF turns this photograph, and options of rasters cannot follow; "
-            "leave them away, or turn it first"
+            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
+            "drop them, or rotate the pixels first"
         )
-    if asked:
-        return True
     pixels = header.height * header.width * options.scale**2
-    return pixels > LARGEST_PHOTOGRAPH and header.orientation == 1 and header.format != "gif"
+    return asked or (pixels > LARGEST_PHOTOGRAPH and not turned and header.format != "gif")

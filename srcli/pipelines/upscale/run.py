@@ -1,4 +1,4 @@
-"""Upscale files and folders: plan, send every file its way, report."""
+"""Upscale files and folders: plan, tell photographs from rasters, run both, report."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.disk import journal_path
 from srcli.inference.engines import EnginePool, choose_tiling
-from srcli.pipelines.upscale.item import make_folder
 from srcli.pipelines.upscale.photographs import PhotographRun
-from srcli.pipelines.upscale.plan import is_there, make_plan
+from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.rasters.run import RasterRun
-from srcli.pipelines.upscale.report import FileReport, Summary
-from srcli.pipelines.upscale.reporter import Reporter
-from srcli.pipelines.upscale.route import goes_by_rasters
+from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
+from srcli.pipelines.upscale.route import is_raster
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.plan import Item
 
 
 def upscale_files(
@@ -39,7 +36,7 @@ def upscale_files(
         inputs: Pictures and folders.
         output: A folder, or a file name for one picture.
         options: Model, scale, naming, tiling.
-        progress: Told of files, tiles and warnings.
+        progress: Shows files, tiles and warnings.
         on_file: Called with the report of every file, as soon as it is known.
 
     Returns:
@@ -53,58 +50,59 @@ def upscale_files(
     reporter = Reporter(progress or NoProgress(), on_file)
     for note in plan.notes:
         reporter.progress.message(note)
-    for folder, reason in plan.closed:
-        reporter.tell(
-            FileReport(source=folder, target=output, state="failed", error=f"{folder}: {reason}")
-        )
-    todo = []
-    for item in plan.items:
-        if os.path.isdir(item.target):  # noqa: PTH112 - a name that is too long fails later
-            reporter.fail(item, PictureError(f"{item.target}: is a folder; take another name"))
-        elif options.naming.overwrite or not is_there(item):
-            todo.append(item)
-        else:
-            if journal_path(item.target).exists():
-                reporter.progress.warn(
-                    f"{item.target}: an interrupted run with --overwrite has left work beside it; "
-                    "--overwrite goes on with it, --overwrite --no-resume begins anew"
-                )
-            reporter.tell(FileReport(source=item.source, target=item.target, state="skipped"))
+    for folder, reason in plan.unreadable_folders:
+        reporter.fail(Item(source=folder, target=output, format=""), f"{folder}: {reason}")
+    items = [item for item in plan.items if _is_open(item, options, reporter)]
     try:
-        if todo:
-            _upscale(todo, options, reporter)
+        if items:
+            _upscale(items, options, reporter)
     finally:
         summary = reporter.close()
     return summary
 
 
-def _upscale(todo: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
+def _is_open(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
+    """Return True if an output is to be written; report it otherwise."""
+    if os.path.isdir(item.target):  # noqa: PTH112 - a name that is too long fails later
+        reporter.fail(item, f"{item.target}: is a folder; take another name")
+        return False
+    if options.naming.overwrite or not item.exists:
+        return True
+    if journal_path(item.target).exists():
+        reporter.progress.warn(
+            f"{item.target}: an interrupted run with --overwrite has left work beside it; "
+            "--overwrite goes on with it, --overwrite --no-resume starts over"
+        )
+    reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
+    return False
+
+
+def _upscale(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
     try:
-        make_folder(todo[0])
+        items[0].make_folder()
     except PictureError as error:  # told before minutes are spent on what cannot be written
         raise UsageError(str(error)) from error
     pool = EnginePool(options.model, options.scale, options.engine)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
-    reporter.open(len(todo))
+    reporter.open(len(items))
     rasters: list[Item] = []
     photographs: list[Item] = []
-    for item in todo:
+    for item in items:
         try:
-            (rasters if goes_by_rasters(item, options) else photographs).append(item)
+            (rasters if is_raster(item, options) else photographs).append(item)
         except PictureError as error:
             reporter.fail(item, error)
-    _tell_unmeant(photographs, options, reporter)
     if photographs:
+        _warn_ignored_raster_options(len(photographs), options, reporter)
         PhotographRun(pool, tiling, options, reporter).upscale(photographs)
     if rasters:
         RasterRun(pool, tiling, options, reporter).upscale(rasters)
 
 
-def _tell_unmeant(photographs: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
-    names = ", ".join(options.raster.asked_for)
-    if not names or not photographs:
-        return
-    who = "1 photograph is" if len(photographs) == 1 else f"{len(photographs)} photographs are"
-    reporter.progress.message(
-        f"{who} enlarged without {names}, which is for rasters; named one by one they are rasters"
-    )
+def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: Reporter) -> None:
+    if names := ", ".join(options.raster.asked_for):
+        who = "1 photograph is" if count == 1 else f"{count} photographs are"
+        reporter.progress.message(
+            f"{who} upscaled without {names}, which apply to rasters; a photograph that is named "
+            "itself is upscaled as a raster"
+        )

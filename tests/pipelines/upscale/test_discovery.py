@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srcli.pipelines.upscale.discovery import real_path, same_file, walk_pictures
+from srcli.pipelines.upscale.discovery import find_pictures, real_path, same_file
 
 
 @pytest.fixture
@@ -30,17 +30,17 @@ def names(found, folder):
 
 def test_pictures_and_rasters_by_their_suffix(tree, tmp_path):
     folder = tree("b.PNG", "a.vrt", "notes.txt", ".hidden.png", "sub/c.jpg", ".git/d.png")
-    flat = walk_pictures(folder, tmp_path / "out", recursive=False)
+    flat = find_pictures(folder, tmp_path / "out", recursive=False)
     assert names(flat, folder) == ["a.vrt", "b.PNG"]
-    deep = walk_pictures(folder, tmp_path / "out", recursive=True)
+    deep = find_pictures(folder, tmp_path / "out", recursive=True)
     assert names(deep, folder) == ["a.vrt", "b.PNG", "sub/c.jpg"]
-    assert (deep.linked, deep.closed) == ([], [])
+    assert (deep.linked, deep.unreadable) == ([], [])
 
 
 def test_results_inside_are_left_out(tree):
     folder = tree("a.png", "out/a.png", "out/deeper/b.png")
-    assert names(walk_pictures(folder, folder / "out", recursive=True), folder) == ["a.png"]
-    same = walk_pictures(folder, folder, recursive=True)
+    assert names(find_pictures(folder, folder / "out", recursive=True), folder) == ["a.png"]
+    same = find_pictures(folder, folder, recursive=True)
     assert names(same, folder) == ["a.png", "out/a.png", "out/deeper/b.png"]
 
 
@@ -48,7 +48,7 @@ def test_what_is_no_file_is_left_out(tree, tmp_path):
     folder = tree("a.png")
     (folder / "b.png").mkdir()
     os.mkfifo(folder / "c.png")  # reading it would wait for ever
-    assert names(walk_pictures(folder, tmp_path / "out", recursive=True), folder) == ["a.png"]
+    assert names(find_pictures(folder, tmp_path / "out", recursive=True), folder) == ["a.png"]
 
 
 def test_links_to_folders_are_told_and_circles_end(tree, tmp_path):
@@ -56,19 +56,19 @@ def test_links_to_folders_are_told_and_circles_end(tree, tmp_path):
     (folder / "link").symlink_to(folder / "sub")
     (folder / "sub" / "up").symlink_to(folder)
     (folder / "loop.png").symlink_to("loop.png")
-    found = walk_pictures(folder, tmp_path / "out", recursive=True)
+    found = find_pictures(folder, tmp_path / "out", recursive=True)
     assert names(found, folder) == ["a.png", "loop.png", "sub/b.png"]
     assert found.linked == [folder / "link", folder / "sub" / "up"]
     assert real_path(folder / "loop.png").name == "loop.png"
-    assert walk_pictures(folder, tmp_path / "out", recursive=False).linked == []
+    assert find_pictures(folder, tmp_path / "out", recursive=False).linked == []
 
 
 def test_pictures_of_other_formats_are_left_alone_and_told(tree, tmp_path):
     folder = tree("a.png", "IMG.HEIC", "sub/b.dng", "notes.txt", ".hidden.heic", "out/c.jxl")
-    deep = walk_pictures(folder, folder / "out", recursive=True)
+    deep = find_pictures(folder, folder / "out", recursive=True)
     assert names(deep, folder) == ["a.png"]
     assert sorted(deep.others) == [folder / "IMG.HEIC", folder / "sub" / "b.dng"]
-    assert walk_pictures(folder, folder / "out", recursive=False).others == [folder / "IMG.HEIC"]
+    assert find_pictures(folder, folder / "out", recursive=False).others == [folder / "IMG.HEIC"]
 
 
 def test_a_folder_that_cannot_be_looked_into_is_told(tree, tmp_path, monkeypatch):
@@ -81,9 +81,9 @@ def test_a_folder_that_cannot_be_looked_into_is_told(tree, tmp_path, monkeypatch
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    found = walk_pictures(folder, tmp_path / "out", recursive=True)
+    found = find_pictures(folder, tmp_path / "out", recursive=True)
     assert names(found, folder) == ["a.png"]
-    assert found.closed == [(folder / "sub", "cannot be looked into (Permission denied)")]
+    assert found.unreadable == [(folder / "sub", "cannot be looked into (Permission denied)")]
 
 
 def test_places_are_the_same_however_they_are_spelled(tmp_path):

@@ -16,9 +16,7 @@ from srcli.inference.stream import TileTooLargeError
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.upscale.maps import models_with_maps, plan_maps, save_maps
-from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.plan import Naming
-from srcli.pipelines.upscale.rasters.options import RasterOptions
+from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.pipelines.upscale.plan import Item, Naming, is_there, make_plan
+from srcli.pipelines.upscale.options import Naming
+from srcli.pipelines.upscale.plan import Item, make_plan
 
 
 def picture(path: Path, size=(6, 5)) -> Path:
@@ -223,7 +224,7 @@ def test_names_that_no_file_can_have_are_told(tmp_path):
         make_plan([tmp_path / ("n" * 300 + ".png")], tmp_path / "out", Naming())
     source = picture(tmp_path / "a.png")
     (item,) = make_plan([source], tmp_path / ("n" * 300 + ".png"), Naming()).items
-    assert not is_there(item)
+    assert not item.exists
 
 
 def test_links_and_closed_folders_are_told(tmp_path, monkeypatch):
@@ -241,6 +242,8 @@ def test_links_and_closed_folders_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", guarded)
     plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming(recursive=True))
     assert plan.notes == (f"{tmp_path / 'in' / 'link'}: a link to a folder, not followed",)
-    assert plan.closed == ((tmp_path / "in/sub", "cannot be looked into (Permission denied)"),)
+    assert plan.unreadable_folders == (
+        (tmp_path / "in/sub", "cannot be looked into (Permission denied)"),
+    )
     with pytest.raises(UsageError, match="sub: cannot be looked into"):
         make_plan([tmp_path / "in" / "sub"], tmp_path / "out", Naming(recursive=True))

@@ -13,15 +13,13 @@ from PIL import Image
 from srcli.errors import UsageError
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.plan import Naming
-from srcli.pipelines.upscale.rasters.options import RasterOptions
+from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.progress import NoProgress, NoTask
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.report import FileReport
+    from srcli.pipelines.upscale.reporter import FileReport
 
 
 class Recorder(NoProgress):
@@ -100,7 +98,7 @@ def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(folder, tmp_
     for one, other in zip(summary.files, plain.files, strict=True):
         assert one.target.read_bytes() == other.target.read_bytes()
     (told,) = progress.lines
-    assert told.startswith("4 photographs are enlarged without --nodata, --overviews")
+    assert told.startswith("4 photographs are upscaled without --nodata, --overviews")
 
 
 @pytest.mark.parametrize("batch", [None, 1, 7])

@@ -1,14 +1,16 @@
-"""How much memory a raster takes on its way, and whether that is allowed."""
+"""Memory and disk space that a raster needs, checked before its run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.errors import UsageError
+from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.blocks import writer_memory
+from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.writing import compression_threads
 
 if TYPE_CHECKING:
@@ -22,57 +24,94 @@ WAITING = 64 << 20
 READ_AHEAD = 128 << 20
 """Bytes of input rows that may be held, by default."""
 SMALLEST = 8 << 20
-"""What either is lowered to where memory is short."""
+"""Least value of both under ``--max-memory``."""
+LEAST_COMPRESSED = 0.4
+"""Share of the uncompressed size that must be free on disk; photographs rarely shrink so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class RasterMemory:
     """Bytes by purpose."""
 
     band: int
     """One row of tiles in the output's values, and the ramps between tiles in float32."""
     blocks: int
-    """The output's blocks that are being filled and compressed."""
-    reading: int
-    """Limit for rows of the input that are held."""
-    waiting: int
+    """Blocks of the output that are being filled and compressed."""
+    reading: int = READ_AHEAD
+    """Limit for the rows of the input that are held."""
+    waiting: int = WAITING
     """Limit for finished rows that wait to be written."""
+
+    @property
+    def pictures(self) -> int:
+        """Everything beside the program itself."""
+        return self.band + self.blocks + self.reading + self.waiting
 
     @property
     def total(self) -> int:
         """Everything, with the program itself."""
-        return PROGRAM + self.band + self.blocks + self.reading + self.waiting
+        return PROGRAM + self.pictures
 
 
-def plan_memory(job: RasterJob, grid: Grid, scale: int, limit: int | None) -> Memory:
-    """Bound what a raster takes; the width counts, the height does not.
+def plan_memory(job: RasterJob, grid: Grid, scale: int, limit: int | None) -> RasterMemory:
+    """Work out the memory that a raster needs; its width counts, its height does not.
 
     Args:
         job: The raster.
-        grid: How it is cut.
+        grid: Its tiles.
         scale: Output pixels per input pixel.
         limit: Bytes allowed; None for any amount.
 
     Raises:
-        UsageError: If it cannot be done within the limit.
+        UsageError: If the limit is too low.
     """
     channels, size = job.layout.channels, np.dtype(job.layout.dtype).itemsize
     row = grid.width * scale * channels
     ramps = (grid.overlap // 2 + 1) * scale
-    band = row * (grid.tile_height * scale * size + ramps * 4)
-    blocks = writer_memory(job.output, compression_threads(job.output))
-    needed = Memory(band=band, blocks=blocks, reading=SMALLEST, waiting=SMALLEST)
+    wanted = RasterMemory(
+        band=row * (grid.tile_height * scale * size + ramps * 4),
+        blocks=writer_memory(job.output, compression_threads(job.output)),
+    )
     if limit is None:
-        return Memory(band=band, blocks=blocks, reading=READ_AHEAD, waiting=WAITING)
-    spare = limit - needed.total
+        return wanted
+    least = replace(wanted, reading=SMALLEST, waiting=SMALLEST).total
+    spare = limit - least
     if spare < 0:
         raise UsageError(
-            f"{job.item.source}: takes about {needed.total >> 20:,} MiB, more than --max-memory "
+            f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "
             f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
         )
-    return Memory(
-        band=band,
-        blocks=blocks,
+    return replace(
+        wanted,
         reading=min(READ_AHEAD, SMALLEST + spare * 2 // 3),
         waiting=min(WAITING, SMALLEST + spare // 3),
     )
+
+
+def check_disk(job: RasterJob) -> tuple[str, ...]:
+    """Compare the size of the output with the free disk space.
+
+    Returns:
+        A warning where the output may not fit, else nothing.
+
+    Raises:
+        PictureError: If it cannot fit.
+    """
+    needed = disk_needed(job.output)
+    folder = job.item.target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    room = f"{_size(free)} are free in {folder}"
+    if free < LEAST_COMPRESSED * needed:
+        raise PictureError(
+            f"{job.item.source}: its enlargement takes {_size(needed)} before compression "
+            f"and {room}; make room, take another folder or a part (--srcwin)"
+        )
+    if free < needed:
+        return (f"the output takes up to {_size(needed)} before compression, and {room}",)
+    return ()
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e9:.2g} GB"

@@ -10,12 +10,13 @@ from srcli.inference.edges import padded_grid
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.rasters.job import check_disk, open_job
+from srcli.pipelines.upscale.rasters.job import open_job
 from srcli.pipelines.upscale.rasters.memory import (
     PROGRAM,
     READ_AHEAD,
     SMALLEST,
     WAITING,
+    check_disk,
     plan_memory,
 )
 
@@ -82,7 +83,7 @@ def test_disk_that_cannot_hold_the_result_is_refused(plan, monkeypatch, tmp_path
     for free, found in ((10 * size, None), (size // 2, "and 0.0 GB are free")):
         Disk.free = free
         told = check_disk(job)
-        assert (told or "").endswith(f"in {tmp_path}") == (found is not None)
+        assert "".join(told).endswith(f"in {tmp_path}") == (found is not None)
     Disk.free = size // 10
     with pytest.raises(PictureError, match="make room, take another folder or a part"):
         check_disk(job)

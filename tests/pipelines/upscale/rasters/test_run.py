@@ -22,9 +22,7 @@ from srcli.imaging.rasters.writing import RasterWriter
 from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.plan import Naming
-from srcli.pipelines.upscale.rasters.options import RasterOptions
+from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.progress import NoProgress
@@ -260,7 +258,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch
     given = replace(BICUBIC, raster=RasterOptions(creation=BLOCKS))
     (report,) = upscale_files([source], out, given, progress=notes).files
     assert report.tiles < whole.tiles
-    assert any("goes on where an earlier run stopped, at 50%" in text for text in notes.messages)
+    assert any("continues an earlier run that stopped at 50%" in text for text in notes.messages)
     assert np.array_equal(pixels_of(report.target), pixels_of(whole.target))
     assert leftovers(out) == []
 
