@@ -72,7 +72,7 @@ class NetworkContestant:
         self.scale = scale
         self.network = load_model(model, scale)
         learns = next(self.network.parameters(), None) is not None
-        if not chain.takes_any_model and learns and getattr(self.network, "colour", "rgb") != "y":
+        if not chain.takes_any_model and learns and self.network.colour != "y":
             raise UsageError(
                 f"--chain {chain.name} feeds Y alone, and {label} takes RGB; "
                 "it is for bicubic and for networks on Y"

@@ -12,13 +12,13 @@ from srcli.metrics.efficiency import CHALLENGE_SIZE, HD_SIZE, count_macs, count_
 from srcli.metrics.memory import memory_of, peak_memory
 
 if TYPE_CHECKING:
-    from torch import nn
+    from srcli.layers.network import Network
 
 CPU = torch.device("cpu")
 
 
 def model_cost(
-    network: nn.Module,
+    network: Network,
     *,
     model: str,
     scale: int,
@@ -55,12 +55,11 @@ def model_cost(
     )
 
 
-def forward_memory(network: nn.Module, size: tuple[int, int], device: torch.device) -> int | None:
+def forward_memory(network: Network, size: tuple[int, int], device: torch.device) -> int | None:
     """Bytes that one forward pass allocates at most; see :func:`model_cost`."""
     twin = copy.deepcopy(network).float().eval()
     twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
-    lr_image = torch.zeros(1, channels, *fitting_size(network, size), device=device)
+    lr_image = torch.zeros(1, twin.input_channels, *fitting_size(network, size), device=device)
     try:
         with torch.inference_mode():
             peak = peak_memory(lambda: twin(lr_image), device)
@@ -70,9 +69,6 @@ def forward_memory(network: nn.Module, size: tuple[int, int], device: torch.devi
     return None if peak is None else peak.bytes
 
 
-def fitting_size(network: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+def fitting_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
     """Return the size that an engine pads ``size`` to for this network."""
-    multiple = int(getattr(network, "multiple_of", 1))
-    least = int(getattr(network, "minimum", 1))
-    height, width = (-(-max(length, least) // multiple) * multiple for length in size)
-    return height, width
+    return network.padded(size[0]), network.padded(size[1])

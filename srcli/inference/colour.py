@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
 
 from srcli.layers.colour import rgb_to_ycbcr, ycbcr_to_rgb
+from srcli.layers.network import Network
 from srcli.layers.precision import full_precision
 from srcli.layers.resize import bicubic_resize
 
@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class OnLuma(nn.Module):
+class _OnY(Network):
+    """A network on RGB around one on Y, for pictures of the same sizes."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = network.scale
+        self.multiple_of = network.multiple_of
+        self.minimum = network.minimum
+
+
+class OnLuma(_OnY):
     """Enlarge RGB by a network that takes and gives Y.
 
     Y is not rounded on the way. Cb and Cr are enlarged by MATLAB-compatible bicubic interpolation
@@ -26,11 +37,6 @@ class OnLuma(nn.Module):
     Args:
         network: Takes and gives (N, 1, H, W), Y / 255; has ``scale``.
     """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.scale = int(network.scale)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W) in fp32, not clipped."""
@@ -43,21 +49,12 @@ class OnLuma(nn.Module):
             return ycbcr_to_rgb(torch.cat([y.float(), chroma], dim=1))
 
 
-class OnGivenLuma(nn.Module):
+class OnGivenLuma(_OnY):
     """Enlarge pictures that hold Y in each of their channels by a network that takes and gives Y.
 
     Args:
         network: See ``OnLuma``.
     """
-
-    colour = "rgb"
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.scale = int(network.scale)  # type: ignore[arg-type]
-        self.multiple_of = int(getattr(network, "multiple_of", 1))
-        self.minimum = int(getattr(network, "minimum", 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W), all channels alike, to (N, 3, scale H, scale W), not clipped."""
@@ -65,11 +62,11 @@ class OnGivenLuma(nn.Module):
         return y.expand(-1, 3, -1, -1)
 
 
-def on_rgb(network: nn.Module) -> nn.Module:
+def on_rgb(network: Network) -> Network:
     """Return a network that takes and gives RGB: itself, or wrapped where its ``colour`` is y."""
-    return OnLuma(network) if getattr(network, "colour", "rgb") == "y" else network
+    return OnLuma(network) if network.colour == "y" else network
 
 
-def on_given_luma(network: nn.Module) -> nn.Module:
+def on_given_luma(network: Network) -> Network:
     """Return a network for pictures that hold Y in each channel: itself, or wrapped as above."""
-    return OnGivenLuma(network) if getattr(network, "colour", "rgb") == "y" else network
+    return OnGivenLuma(network) if network.colour == "y" else network

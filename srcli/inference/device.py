@@ -62,5 +62,5 @@ def half_type(device: torch.device, precision: Precision, *, bits: int = 8) -> t
 
 def cpu_has_bf16() -> bool:
     """Whether the processor multiplies bf16 natively (AVX512-BF16 or AMX)."""
-    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(check()) if check is not None else False
+    known = hasattr(torch.cpu, "_is_avx512_bf16_supported")  # not in every version of PyTorch
+    return known and torch.cpu._is_avx512_bf16_supported()

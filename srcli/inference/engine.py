@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from srcli.inference.back_projection import back_projected
 from srcli.inference.band import TorchBand
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from srcli.layers.network import Network
     from srcli.ports.grid import Grid, Place
 
 CPU_BATCH_PIXELS = 48 * 1024
@@ -45,10 +46,7 @@ class TorchEngine:
     """Run a network on tiles; implements ``srcli.ports.engine.Engine``.
 
     Args:
-        network: Takes and gives (N, 3, H, W) RGB in [0, 1], or Y where its ``colour`` is ``y``; has
-            ``scale``, ``multiple_of`` and ``minimum``; with ``takes_levels`` it is told of how many
-            levels the pixels were; with ``pools_globally`` its tiles want a calibration, with
-            ``pools_maxima`` one of extremes, too; with a ``map_step`` they are told where they lie.
+        network: From ``load_model``.
         device: Where it runs.
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
@@ -59,7 +57,7 @@ class TorchEngine:
 
     def __init__(  # noqa: PLR0913 - the ways to run a network, by name
         self,
-        network: nn.Module,
+        network: Network,
         *,
         device: torch.device,
         half: torch.dtype | None = None,
@@ -79,17 +77,14 @@ class TorchEngine:
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._on_rgb = on_rgb(self.network)
-        self._multiple = int(getattr(network, "multiple_of", 1))
-        self._minimum = int(getattr(network, "minimum", 1))
-        self._takes_levels = bool(getattr(network, "takes_levels", False))
-        self.calibrates = bool(getattr(network, "pools_globally", False))
-        self.seeks_extremes = bool(getattr(network, "pools_maxima", False))
+        self.calibrates = network.pools_globally
+        self.seeks_extremes = network.pools_maxima
         self._keywords: dict[str, int | None] = {}
 
     @property
     def scale(self) -> int:
         """Output pixels per input pixel."""
-        return int(getattr(self.network, "scale"))  # noqa: B009 - Module's attributes are untyped
+        return self.network.scale
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once."""
@@ -147,7 +142,7 @@ class TorchEngine:
     def _upload(self, tiles: NDArray[Any]) -> Tensor:
         kind = tiles.dtype
         levels = np.iinfo(kind).max if kind.kind == "u" else None
-        self._keywords = {"levels": levels} if self._takes_levels else {}
+        self._keywords = {"levels": levels} if self.network.takes_levels else {}
         if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = tiles.astype(np.int32)
         x = (
@@ -194,13 +189,10 @@ class TorchEngine:
 
     def _forward(self, x: Tensor, exact: bool) -> Tensor:
         height, width = x.shape[2:]
-        padded = F.pad(x, (0, self._padding(width), 0, self._padding(height)), mode="replicate")
+        down, right = (self.network.padded(side) - side for side in (height, width))
+        padded = F.pad(x, (0, right, 0, down), mode="replicate")
         half = None if exact else self.half
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             laid_out = padded.contiguous(memory_format=self._layout)
             out: Tensor = self._on_rgb(laid_out, **self._keywords)
         return out[:, :, : height * self.scale, : width * self.scale].float()
-
-    def _padding(self, length: int) -> int:
-        wanted = max(length, self._minimum)
-        return -(-wanted // self._multiple) * self._multiple - length

@@ -17,8 +17,8 @@ from srcli.models.weights import load_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
+    from srcli.layers.network import Network
     from srcli.ports.engine import Engine
     from srcli.ports.grid import Grid
     from srcli.ports.progress import Task
@@ -41,7 +41,7 @@ class EngineOptions:
 
 
 def make_engine(
-    network: nn.Module, options: EngineOptions, *, bits: int = 8, whole_pictures: bool = False
+    network: Network, options: EngineOptions, *, bits: int = 8, whole_pictures: bool = False
 ) -> TorchEngine:
     """Put a network on a device.
 
@@ -92,7 +92,7 @@ class EnginePool:
 
 
 def choose_tiling(
-    model: str, network: nn.Module, tile: int | None = None, overlap: int | None = None
+    model: str, network: Network, tile: int | None = None, overlap: int | None = None
 ) -> Tiling:
     """Tiling of a model: its own defaults, or what the user asked for.
 
@@ -110,8 +110,8 @@ def choose_tiling(
     return Tiling(
         tile=edge,
         overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
-        edge=int(getattr(network, "edge", 0)),
-        step=int(getattr(network, "map_step", 1)),
+        edge=network.edge,
+        step=network.tile_step,
     )
 
 

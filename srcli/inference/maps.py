@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from srcli.layers.colour import luma
+from srcli.layers.network import Network
 from srcli.layers.precision import full_precision
 
 if TYPE_CHECKING:
@@ -20,23 +21,12 @@ if TYPE_CHECKING:
     from srcli.ports.grid import Grid, Place
 
 
-@runtime_checkable
-class Attentive(Protocol):
-    """What a network with attention maps offers."""
-
-    num_maps: int
-    """How many it makes of a picture; may be 0."""
-
-    def attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return SR and the maps of (N, C, H, W), each (N, 1, H, W) in [0, 1]."""
-
-
-def count_maps(network: nn.Module) -> int:
+def count_maps(network: Network) -> int:
     """Return how many attention maps a network makes of a picture; 0 for most."""
-    return int(network.num_maps) if isinstance(network, Attentive) else 0
+    return network.num_maps
 
 
-class MapsNetwork(nn.Module):
+class MapsNetwork(Network):
     """Give the attention maps of a network instead of its picture, as a network of scale 1.
 
     Args:
@@ -46,19 +36,18 @@ class MapsNetwork(nn.Module):
     scale = 1
     colour = "rgb"
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         if not count_maps(network):
             raise ValueError(f"expected a network with maps, got {type(network).__name__}")
         self.network = network
         self.num_maps = count_maps(network)
-        self.minimum = int(getattr(network, "minimum", 1))
-        self.multiple_of = int(getattr(network, "multiple_of", 1))
-        self._takes_luma = getattr(network, "colour", "rgb") == "y"
+        self.minimum = network.minimum
+        self.multiple_of = network.multiple_of
+        self._takes_luma = network.colour == "y"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the maps (N, num_maps, H, W) of RGB (N, 3, H, W), both in [0, 1]."""
-        assert isinstance(self.network, Attentive)
         if self._takes_luma:
             with full_precision(x.device):
                 x = luma(x.float())

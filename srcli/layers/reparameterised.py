@@ -9,11 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.layers.network import Network
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-Network = TypeVar("Network", bound=nn.Module)
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 _EDGES = (
     ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
@@ -211,7 +213,7 @@ def _kernel_of(conv: nn.Conv2d) -> Kernel:
     return Kernel(conv.weight, bias)
 
 
-class TrainedWithBranches(nn.Module):
+class TrainedWithBranches(Network):
     """A network whose 3x3 convolutions may have further branches in training."""
 
     bare_units = False
@@ -233,7 +235,7 @@ class TrainedWithBranches(nn.Module):
         return unfold_units(self, tensors)
 
 
-def deploy_units(network: Network, *, bare: bool = False) -> Network:
+def deploy_units(network: AnyModule, *, bare: bool = False) -> AnyModule:
     """Return a copy of a network, in evaluation mode, with all its units in their deployed form.
 
     Args:

@@ -23,10 +23,14 @@ LOSSES: dict[str, str] = {
 }
 
 
+class LossOnInput(nn.Module):
+    """Base class of losses that compare SR and HR with the network's input too."""
+
+
 class WeightedLoss(nn.Module):
     """A weighted sum of named losses.
 
-    A loss with ``takes_lr`` is told LR as well.
+    A :class:`LossOnInput` gets LR as well.
 
     Args:
         terms: Names, weights and options.
@@ -72,7 +76,7 @@ class WeightedLoss(nn.Module):
 
     def _value(self, term: nn.Module, sr: Tensor, hr: Tensor, lr: Tensor | None) -> Tensor:
         pictures = [sr, hr]
-        if getattr(term, "takes_lr", False):
+        if isinstance(term, LossOnInput):
             if lr is None:
                 raise ValueError(f"{type(term).__name__} needs LR")
             pictures.append(lr)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.resize import bicubic_resize
+from srcli.losses import LossOnInput
 
 
 class RandomFeatures(nn.Module):
@@ -39,7 +40,7 @@ class RandomFeatures(nn.Module):
         return first, F.conv2d(torch.tanh(first), self.second, padding=1)
 
 
-class ContrastiveLoss(nn.Module):
+class ContrastiveLoss(LossOnInput):
     """Sum over both feature maps of d(SR, HR) / (d(SR, bicubic) + eps), d the mean of |a - b|.
 
     The paper gives the form of the loss and of the features; RLFN (Kong et al. 2022) has the
@@ -52,8 +53,6 @@ class ContrastiveLoss(nn.Module):
         epsilon: Keeps the ratios finite.
         seed: Of the feature network.
     """
-
-    takes_lr = True
 
     def __init__(
         self,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from srcli.layers.network import Network
+
 CHALLENGE_SIZE = (256, 256)
 """LR height and width of the efficient-SR challenges."""
 HD_SIZE = (720, 1280)
@@ -49,7 +51,7 @@ def count_parameters(network: nn.Module) -> int:
     return sum(value.numel() for value in network.parameters())
 
 
-def count_macs(network: nn.Module, height: int, width: int) -> Counts:
+def count_macs(network: Network, height: int, width: int) -> Counts:
     """Count the work of one LR picture; runs on the meta device, so nothing is computed.
 
     Pooling, interpolation, softmax, matrix products and additions count nothing.
@@ -60,15 +62,14 @@ def count_macs(network: nn.Module, height: int, width: int) -> Counts:
         width: LR columns.
     """
     twin = copy.deepcopy(network).to("meta").eval()
-    channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
     with torch.no_grad(), _Counter() as counter:
-        twin(torch.empty(1, channels, height, width, device="meta"))
+        twin(torch.empty(1, network.input_channels, height, width, device="meta"))
     return Counts(conv_macs=counter.conv_macs, activations=counter.activations)
 
 
-def measure_efficiency(network: nn.Module) -> Efficiency:
-    """Count parameters and work of a network that has a ``scale``."""
-    scale = int(network.scale)  # type: ignore[arg-type]
+def measure_efficiency(network: Network) -> Efficiency:
+    """Count parameters and work of a network."""
+    scale = network.scale
     challenge = count_macs(network, *CHALLENGE_SIZE)
     hd = count_macs(network, HD_SIZE[0] // scale, HD_SIZE[1] // scale)
     return Efficiency(
@@ -96,7 +97,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:  # noqa: ANN401 - torch's own signature
         """Count an operator and run it."""
         out = func(*args, **(kwargs or {}))
-        name = getattr(func, "overloadpacket", None)
+        name = func.overloadpacket if isinstance(func, torch._ops.OpOverload) else None
         if name is torch.ops.aten.convolution:
             self.conv_macs += _convolution_macs(args[0], args[1], out, transposed=bool(args[6]))
         elif name in _RELUS:

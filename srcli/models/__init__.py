@@ -14,7 +14,7 @@ from srcli.recipes.fields import check_options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from srcli.layers.network import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +105,14 @@ def find_entry(name: str) -> NetworkEntry:
     return MODELS[name]
 
 
-def entry_of(network: nn.Module) -> tuple[str, NetworkEntry] | None:
+def entry_of(network: Network) -> tuple[str, NetworkEntry] | None:
     """Return name and entry of a network by its class, or None for one that is not in the table."""
     kind = type(network)
     target = f"{kind.__module__}:{kind.__qualname__}"
     return next((pair for pair in MODELS.items() if pair[1].target == target), None)
 
 
-def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = None) -> nn.Module:
+def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = None) -> Network:
     """Build an untrained network.
 
     Args:
@@ -135,7 +135,7 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     if "scale" in checked:
         raise ModelError(f"model {name}: the scale is no option of the network; give it by --scale")
     try:
-        network: nn.Module = constructor(scale=scale, **checked)
+        network: Network = constructor(scale=scale, **checked)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"model {name}: {error}") from error
     return network

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.dense import ResidualDenseBlock, ResidualPlainBlock
+from srcli.layers.network import Network
 from srcli.layers.recurrent import ConvGRU
 from srcli.layers.resize import BicubicSkip, bicubic_phases
 
 
-class AttentiveGenerator(nn.Module):
+class AttentiveGenerator(Network):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the published model, which is x4 only.
 
     Args:
@@ -30,9 +31,6 @@ class AttentiveGenerator(nn.Module):
             makes the whole picture itself.
     """
 
-    colour = "rgb"
-    minimum = 1
-    multiple_of = 1
     edge = 4
 
     def __init__(
@@ -91,8 +89,7 @@ class AttentiveGenerator(nn.Module):
             SR (N, 3, scale H, scale W), not clipped, and A_1 .. A_T, each (N, 1, H, W) in [0, 1],
             larger where there is more to do.
         """
-        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
-            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        self.check_input(x)
         features: Tensor = self.shallow(F.relu(self.head(x)))
         mapped, maps = features, self._maps(features)
         if maps:

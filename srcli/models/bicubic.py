@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
+from srcli.layers.network import Network
 from srcli.layers.precision import full_precision
 from srcli.layers.resize import bicubic_resize
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class Bicubic(nn.Module):
+
+class Bicubic(Network):
     """MATLAB-compatible bicubic enlargement.
 
     Args:
         scale: 2, 3 or 4.
     """
 
-    colour = "rgb"
-    minimum = 1
-    multiple_of = 1
     takes_levels = True
 
     def __init__(self, *, scale: int = 4) -> None:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic
+from srcli.layers.network import Network
 from srcli.layers.precision import full_precision
 
 
-class DDSR(nn.Module):
+class DDSR(Network):
     """Enlarge Y / 255 by ``scale``; the defaults are the paper's final model, DDSR-18.
 
     A transposed convolution makes F1 at full size; ``depth - 1`` layers of 3x3 convolution and
@@ -32,8 +33,6 @@ class DDSR(nn.Module):
     """
 
     colour = "y"
-    minimum = 1
-    multiple_of = 1
     edge = 4
     bound_to_scale = True
     """Its deconvolution leaves a pattern of zeros and values that is another one at every scale,
@@ -72,8 +71,7 @@ class DDSR(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 1, H, W), Y / 255, to (N, 1, scale H, scale W), not clipped."""
-        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 1):
-            raise ValueError(f"expected (N, 1, H, W), got {tuple(x.shape)}")
+        self.check_input(x)
         # What carries the picture past the mapping is kept exact: half precision would cost it
         # 8-bit steps.
         with full_precision(x.device):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.errors import RecipeError
+from srcli.layers.network import Network
 from srcli.recipes.fields import check_options, unknown
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ WIDTHS = (64, 64, 128, 128, 256, 256, 256)
 STRIDES = (1, 2, 1, 2, 1, 2, 1)
 
 
-class AutoEncoder(nn.Module):
+class AutoEncoder(Network):
     """Rebuild a picture through a narrow middle; the reading that fits the paper's equations.
 
     Args:
@@ -48,7 +48,10 @@ class AutoEncoder(nn.Module):
             )
         self.multiple_of = prod(strides)
         self.slope = slope
-        self._check(size, size)
+        if size % self.multiple_of:
+            raise ValueError(
+                f"expected pictures with sides that divide by {self.multiple_of}, got {size}x{size}"
+            )
         self.encoder = _convolutions(widths, strides)
         inputs = (widths[-1], *decoder)
         self.decoder = nn.ModuleList(
@@ -59,8 +62,7 @@ class AutoEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rebuild (N, 3, H, W), both sides a multiple of ``multiple_of``; the same shape."""
-        _expect_pictures(x)
-        self._check(*x.shape[2:])
+        self.check_input(x)
         for convolution in self.encoder:
             x = F.leaky_relu(convolution(x), self.slope)
         for convolution in self.decoder:
@@ -68,15 +70,8 @@ class AutoEncoder(nn.Module):
         out: Tensor = self.last(x)
         return out
 
-    def _check(self, height: int, width: int) -> None:
-        if height % self.multiple_of or width % self.multiple_of:
-            raise ValueError(
-                f"expected pictures with sides that divide by {self.multiple_of}, "
-                f"got {height}x{width}"
-            )
 
-
-class Classifier(nn.Module):
+class Classifier(Network):
     """Tell real pictures from made ones: convolutions, then two fully connected layers.
 
     The paper's last sigmoid belongs to its loss and is taken there, on logits, where it is exact.
@@ -110,7 +105,7 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 1) of (N, 3, size, size) being real."""
-        _expect_pictures(x)
+        self.check_input(x)
         if x.shape[2:] != (self.size, self.size):
             raise ValueError(
                 f"expected pictures of {self.size}x{self.size}, got {x.shape[2]}x{x.shape[3]}"
@@ -122,10 +117,10 @@ class Classifier(nn.Module):
         return out
 
 
-DISCRIMINATORS: dict[str, type[nn.Module]] = {"ae": AutoEncoder, "fc": Classifier}
+DISCRIMINATORS: dict[str, type[AutoEncoder | Classifier]] = {"ae": AutoEncoder, "fc": Classifier}
 
 
-def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> nn.Module:
+def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
     """Build an untrained discriminator.
 
     Args:
@@ -156,8 +151,3 @@ def _convolutions(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.Modul
         nn.Conv2d(before, after, 3, stride=stride, padding=1)
         for before, after, stride in zip((3, *widths), widths, strides, strict=False)
     )
-
-
-def _expect_pictures(x: Tensor) -> None:
-    if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
-        raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")

@@ -45,9 +45,6 @@ class GIDRN(TrainedWithBranches):
         deployed: The deployed form, whatever branches it was folded from.
     """
 
-    colour = "rgb"
-    minimum = 1
-    multiple_of = 1
     edge = 4
     pools_globally = True
     bare_units = True
@@ -124,8 +121,7 @@ class GIDRN(TrainedWithBranches):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
-        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
-            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        self.check_input(x)
         head: Tensor = self.head(x)
         features: Tensor = self.body(head)
         if self.smooth is not None:

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import PooledChannelAttention
+from srcli.layers.network import Network
 from srcli.layers.resize import BicubicSkip
 
 
-class NestedAttention(nn.Module):
+class NestedAttention(Network):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the model as it was published.
 
     Args:
@@ -28,9 +29,6 @@ class NestedAttention(nn.Module):
             under a 1x1 convolution, or added up.
     """
 
-    colour = "rgb"
-    minimum = 1
-    multiple_of = 1
     edge = 4
 
     def __init__(
@@ -79,8 +77,7 @@ class NestedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
-        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
-            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        self.check_input(x)
         out: Tensor = self.last(self.up(self.body(self.head(x))))
         # The image path carries the picture itself and stays in fp32, whatever the rest does.
         summed: Tensor = self.skip(out, x)

@@ -8,12 +8,11 @@ import torch
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network
-from srcli.models.forms import TwoForms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 def recognise(
@@ -60,14 +59,11 @@ def _networks() -> Iterator[tuple[str, int, dict[str, Any], Mapping[str, Tensor]
         known.add(entry.target)
         for scale in entry.scales:
             with torch.device("meta"):
-                network: nn.Module = build_network(name, scale=scale)
-                state = network.state_dict()
-                yield name, scale, {}, state
-                if isinstance(network, TwoForms):
-                    options = {"deployed": True}
-                    plain = build_network(name, scale=scale, options=options).state_dict()
-                    if _shapes(plain) != _shapes(state):
-                        yield name, scale, options, plain
+                network = build_network(name, scale=scale)
+                state, deployed = network.state_dict(), network.deploy().state_dict()
+            yield name, scale, {}, state
+            if _shapes(deployed) != _shapes(state):
+                yield name, scale, {"deployed": True}, deployed
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

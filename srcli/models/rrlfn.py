@@ -37,11 +37,8 @@ class RRLFN(TrainedWithBranches):
         deployed: The deployed form, whatever branches it was folded from.
     """
 
-    colour = "rgb"
-    minimum = 1
-    multiple_of = 1
     edge = 4
-    map_step = EnhancedSpatialAttention.STEP
+    tile_step = EnhancedSpatialAttention.STEP
 
     def __init__(
         self,
@@ -88,8 +85,7 @@ class RRLFN(TrainedWithBranches):
 
         Pictures too small for the attention are continued by their outermost pixels, and cut.
         """
-        if not torch.compiler.is_compiling() and (x.ndim != 4 or x.shape[1] != 3):
-            raise ValueError(f"expected (N, 3, H, W), got {tuple(x.shape)}")
+        self.check_input(x)
         height, width = x.shape[2:]
         down, right = (max(EnhancedSpatialAttention.MINIMUM - side, 0) for side in (height, width))
         if down or right:

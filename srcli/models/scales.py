@@ -10,12 +10,14 @@ from torch.nn.functional import interpolate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from srcli.layers.network import Network
 
 SCALES = (2, 3, 4)
 
 
-def to_scale(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def to_scale(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Spread what other scales have learnt over the sub-pixel positions of this one.
 
     A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel for each
@@ -29,7 +31,7 @@ def to_scale(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Ten
     Returns:
         The same, with such tensors in the network's shape.
     """
-    scale = int(getattr(network, "scale", 0))
+    scale = network.scale
     found = dict(tensors)
     for key, own in network.state_dict().items():
         former = tensors.get(key)

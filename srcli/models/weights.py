@@ -8,17 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from srcli.errors import ModelError
 from srcli.files import write_whole
 from srcli.models import MODELS, build_network, entry_of, find_entry
 from srcli.models.recognising import recognise
+
+if TYPE_CHECKING:
+    from srcli.layers.network import Network
 
 FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
@@ -166,7 +169,7 @@ def _strip(key: str) -> str:
     return key
 
 
-def load_state(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
+def load_state(network: Network, tensors: Mapping[str, Tensor], origin: str) -> None:
     """Copy tensors into a network, all of them and nothing else.
 
     Raises:
@@ -183,7 +186,7 @@ def load_state(network: nn.Module, tensors: Mapping[str, Tensor], origin: str) -
     network.load_state_dict({key: tensors[key].to(own[key].dtype) for key in own})
 
 
-def warm_start(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     """Copy every tensor whose name and shape agree: all but the head, from another scale.
 
     Returns:
@@ -199,11 +202,11 @@ def warm_start(network: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[int, 
     return len(fitting), len(own)
 
 
-def network_digest(network: nn.Module) -> str:
+def network_digest(network: Network) -> str:
     """Digest of a network of the table: its name, scale, settings and weights, in hex."""
     named = entry_of(network)
     assert named is not None, "loaded by the table, or by a file that names its network"
-    digest = hashlib.sha256(f"{named[0]} x{int(network.scale)}".encode())  # type: ignore[arg-type]
+    digest = hashlib.sha256(f"{named[0]} x{network.scale}".encode())
     digest.update(str(network).encode())
     for name, value in network.state_dict().items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -211,7 +214,7 @@ def network_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def load_model(model: str, scale: int | None = None) -> nn.Module:
+def load_model(model: str, scale: int | None = None) -> Network:
     """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
 
     Args:
@@ -240,7 +243,7 @@ def load_model(model: str, scale: int | None = None) -> nn.Module:
     return _assemble(tensors, info, str(path))
 
 
-def _load_named(name: str, scale: int) -> nn.Module:
+def _load_named(name: str, scale: int) -> Network:
     entry = find_entry(name)
     if not entry.trained or scale not in entry.scales:
         return build_network(name, scale=scale).eval()
@@ -254,7 +257,7 @@ def _load_named(name: str, scale: int) -> nn.Module:
     return _assemble(tensors, info, str(path))
 
 
-def _assemble(tensors: Mapping[str, Tensor], info: WeightsInfo, origin: str) -> nn.Module:
+def _assemble(tensors: Mapping[str, Tensor], info: WeightsInfo, origin: str) -> Network:
     network = build_network(info.model, scale=info.scale, options=info.network)
     load_state(network, tensors, origin)
     return network.eval()

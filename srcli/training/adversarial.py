@@ -68,7 +68,7 @@ class AdversarialStep:
         self.settings = settings
         self.numerics = training.numerics
         self.supervised = SupervisedStep(stage, training)
-        size = stage.patch * int(training.network.scale)  # type: ignore[arg-type]
+        size = stage.patch * training.network.scale
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed)
             network = build_discriminator(
@@ -156,7 +156,7 @@ class AdversarialStep:
             raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
 
     def _side(self, length: int) -> int:
-        multiple = int(getattr(self.discriminator, "multiple_of", 1))
+        multiple = self.discriminator.multiple_of
         return length // multiple * multiple
 
     def _answer(self, pictures: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 
 from srcli.errors import DataError
 from srcli.files import write_whole
+from srcli.layers.network import Network
 from srcli.training.ema import Ema
 from srcli.training.optimizers import part
 from srcli.training.steps import Step
@@ -47,7 +47,7 @@ class Position:
 class State:
     """Everything that changes while a training runs."""
 
-    network: nn.Module
+    network: Network
     ema: Ema
     steps: list[Step]
     """One for each stage."""
@@ -83,7 +83,7 @@ class State:
 
 
 def save_state(
-    path: Path, *, position: Position, network: nn.Module, ema: dict[str, Tensor], step: Step
+    path: Path, *, position: Position, network: Network, ema: dict[str, Tensor], step: Step
 ) -> None:
     """Write the whole state; a crash leaves the former file as it was.
 
@@ -98,7 +98,7 @@ def save_state(
     write_whole(path, save(stored, metadata={"position": json.dumps(asdict(position))}))
 
 
-def load_state(path: Path, *, network: nn.Module, ema: dict[str, Tensor], step: Step) -> Position:
+def load_state(path: Path, *, network: Network, ema: dict[str, Tensor], step: Step) -> Position:
     """Put a saved state back into network, averages and step.
 
     Args:

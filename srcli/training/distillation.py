@@ -11,7 +11,7 @@ from srcli.layers.flips import EIGHT, turned, turned_back
 from srcli.models.weights import load_model, network_digest
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from srcli.recipes.training import Distillation, TrainRecipe
     from srcli.training.steps import Training
@@ -32,8 +32,8 @@ class Teacher:
     def __init__(self, settings: Distillation, training: Training) -> None:
         self.numerics = training.numerics
         self.ways = EIGHT if settings.tta else EIGHT[:1]
-        network = load_model(settings.teacher, int(training.network.scale))  # type: ignore[arg-type]
-        own, other = _colour(training.network), _colour(network)
+        network = load_model(settings.teacher, training.network.scale)
+        own, other = training.network.colour, network.colour
         if own != other:
             raise RecipeError(
                 f"distillation: {settings.teacher} works on {other.upper()}, "
@@ -61,7 +61,3 @@ def teachers_digest(recipe: TrainRecipe, scale: int) -> str | None:
     """
     names = [stage.distillation.teacher for stage in recipe.stages if stage.distillation]
     return " ".join(network_digest(load_model(name, scale))[:32] for name in names) or None
-
-
-def _colour(network: nn.Module) -> str:
-    return str(getattr(network, "colour", "rgb"))

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.checkpoint import Position
 from srcli.training.report import LogFile, diverged
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Hooks:
     """What the caller adds to a training."""
 
-    validate: Callable[[nn.Module], Mapping[str, float]] | None = None
+    validate: Callable[[Network], Mapping[str, float]] | None = None
     """PSNR in dB of a network by the name of each set of pictures, run with the averaged weights;
     the first set decides which weights are the best."""
     save_best: Callable[[dict[str, Tensor], Position], None] | None = None

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from srcli.data.patches import PatchSettings
+    from srcli.layers.network import Network
     from srcli.recipes.training import Stage, TrainRecipe
     from srcli.training.numerics import Numerics
 
@@ -58,7 +59,7 @@ class Trainer:
     def __init__(  # noqa: PLR0913 - the parts of a training, each replaceable in a test
         self,
         *,
-        network: nn.Module,
+        network: Network,
         recipe: TrainRecipe,
         sampler: Sampler,
         budget: Budget | None,

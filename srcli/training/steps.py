@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from srcli.layers.network import Network
 from srcli.training.adversarial import AdversarialStep
 from srcli.training.numerics import Numerics
 from srcli.training.parallel import ALONE, Team
@@ -60,7 +61,7 @@ class Step(Protocol):
 class Training:
     """What all stages of a training share."""
 
-    network: nn.Module
+    network: Network
     forward: Callable[[Tensor], Tensor]
     """The network, or its compiled form."""
     numerics: Numerics

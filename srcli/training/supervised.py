@@ -51,9 +51,9 @@ class SupervisedStep:
         self._forward = training.forward
         self._attend: Callable[[Tensor], tuple[Tensor, list[Tensor]]] | None = None
         if stage.attention_weight:
-            if not getattr(training.network, "num_maps", 0):
+            if not training.network.num_maps:
                 raise RecipeError("attention_weight: this network has no attention maps")
-            self._attend = training.network.attend  # type: ignore[assignment]
+            self._attend = training.network.attend
         distillation = stage.distillation
         self._share = distillation.share if distillation else 0.0
         self._teacher = Teacher(distillation, training) if distillation else None

@@ -8,11 +8,12 @@ from torch import nn
 
 from srcli.evaluation.cost import fitting_size, forward_memory, model_cost
 from srcli.inference.engines import EngineOptions, make_engine
+from srcli.layers.network import Network
 from srcli.metrics.efficiency import count_macs
 from srcli.models.weights import load_model
 
 
-class Picky(nn.Module):
+class Picky(Network):
     """Takes Y alone, at least 8 pixels, in multiples of 6; remembers what it was given."""
 
     colour = "y"

@@ -8,13 +8,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from srcli.imaging.resize import resize
 from srcli.inference.back_projection import back_projected
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import make_grid
+from srcli.layers.network import Network
 
 CPU = torch.device("cpu")
 
@@ -63,7 +63,7 @@ def test_tiny_pictures_are_corrected_too(size, scale):
     torch.testing.assert_close(back_projected(wrong, lr_image), torch.full_like(wrong, 0.25))
 
 
-class Dark(nn.Module):
+class Dark(Network):
     """Pixels repeated, and darker than they should be."""
 
     scale = 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from srcli.errors import DataError
 from srcli.inference.calibration import (
@@ -25,6 +24,7 @@ from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import make_grid
 from srcli.layers.attention import contrast
+from srcli.layers.network import Network
 from srcli.layers.statistics import MARGIN, given_moments
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.values import Values
@@ -32,7 +32,7 @@ from srcli.ports.values import Values
 CPU = torch.device("cpu")
 
 
-class Contrast(nn.Module):
+class Contrast(Network):
     """Gives the contrast of what it sees, everywhere; not finite at 1 in half precision."""
 
     scale = 1
@@ -48,7 +48,7 @@ class Contrast(nn.Module):
         return contrast(x).expand(x.shape)
 
 
-class Highest(nn.Module):
+class Highest(Network):
     """Gives the maximum of what it sees, everywhere."""
 
     scale = 1

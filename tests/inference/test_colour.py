@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from srcli.imaging.colour import luma, rgb_to_ycbcr, ycbcr_to_rgb
 from srcli.imaging.resize import resize
@@ -13,12 +12,13 @@ from srcli.inference.colour import OnGivenLuma, OnLuma, on_given_luma, on_rgb
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import make_grid
+from srcli.layers.network import Network
 from srcli.models import build_network
 
 CPU = torch.device("cpu")
 
 
-class Nearest(nn.Module):
+class Nearest(Network):
     """Repeats pixels of Y and makes them a little brighter; remembers what it was given."""
 
     colour = "y"
@@ -69,7 +69,7 @@ def test_sixteen_bits_are_finer_than_eight(photo):
 def test_bicubic_on_y_is_bicubic_on_rgb(photo):
     plain = build_network("bicubic", scale=3)
 
-    class OnY(nn.Module):
+    class OnY(Network):
         colour = "y"
         scale = 3
 
@@ -105,7 +105,7 @@ def test_in_half_precision_only_the_network_is_coarse(photo):
 def test_a_network_in_half_precision_stays_near_full_precision(photo):
     torch.manual_seed(0)
     network = build_network("ddsr", scale=2, options={"depth": 4, "channels": 12})
-    network.start_from_bicubic()  # type: ignore[operator]
+    network.start_from_bicubic()
     whole = enlarge_array(TorchEngine(network, device=CPU), photo)
     half = enlarge_array(TorchEngine(network, device=CPU, half=torch.bfloat16), photo)
     assert np.abs(whole.astype(int) - half).mean() < 0.5

@@ -18,6 +18,7 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import run_stream
 from srcli.inference.tiling import Tiling
+from srcli.layers.network import Network
 from srcli.ports.image import Window
 
 
@@ -45,7 +46,7 @@ def test_rows_are_cropped_however_they_come(step):
     np.testing.assert_array_equal(target.pixels, whole[3:11, 3:9])
 
 
-class Darkening(nn.Module):
+class Darkening(Network):
     """One zero-padded averaging convolution, then pixel repetition: darkens the frame."""
 
     scale = 2

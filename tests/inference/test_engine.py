@@ -16,13 +16,14 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import Tiling, make_grid
+from srcli.layers.network import Network
 from srcli.layers.placement import given_placement, stretch_part
 from srcli.ports.values import Values
 
 CPU = torch.device("cpu")
 
 
-class Convolutions(nn.Module):
+class Convolutions(Network):
     """Nine random 3x3 convolutions after a nearest-neighbour enlargement's first step."""
 
     def __init__(self, scale=2):
@@ -111,7 +112,7 @@ def test_sizes_that_a_network_cannot_take_are_padded(photo):
 
 
 def test_self_ensemble_is_the_mean_over_flips_and_rotations():
-    class Shift(nn.Module):
+    class Shift(Network):
         scale = 1
 
         def forward(self, x):
@@ -125,7 +126,7 @@ def test_self_ensemble_is_the_mean_over_flips_and_rotations():
         np.testing.assert_allclose(out[y, x], 0.25)
 
 
-class Fragile(nn.Module):
+class Fragile(Network):
     """Overflows in half precision only, or always."""
 
     scale = 1
@@ -164,7 +165,7 @@ def count(sides):
     return sides // STEP - 1
 
 
-class Stretched(nn.Module):
+class Stretched(Network):
     """Gives means of 4x4 pixels, but for the last ones, stretched over what it sees."""
 
     scale = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import run_one
@@ -14,6 +13,7 @@ from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import Work
 from srcli.inference.tiling import make_grid
 from srcli.layers.colour import luma
+from srcli.layers.network import Network
 from srcli.models import build_network
 from srcli.models.attentive_gan import AttentiveGenerator
 
@@ -100,7 +100,7 @@ def test_self_ensemble_turns_the_maps_back(photo):
 
 
 def test_networks_on_y_see_y(photo):
-    class OnY(nn.Module):
+    class OnY(Network):
         colour = "y"
         scale = 2
         num_maps = 1

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
@@ -18,6 +17,7 @@ from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
 
 
-class Turn(nn.Module):
+class Turn(Network):
     """Repeats pixels, turns R, G, B into B, R, G; keeps what it saw."""
 
     scale = 2

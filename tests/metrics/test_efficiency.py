@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from srcli.layers.network import Network
 from srcli.metrics.efficiency import count_macs, count_parameters, measure_efficiency
 from srcli.models import build_network
 
@@ -21,7 +22,7 @@ RFDN = {
 }
 
 
-class Small(nn.Module):
+class Small(Network):
     """One of each counted operator, called as modules and as functions."""
 
     def __init__(self):
@@ -90,7 +91,7 @@ def test_interpolation_costs_nothing_here():
 
 
 def test_networks_on_luma_get_one_channel():
-    class Luma(nn.Module):
+    class Luma(Network):
         colour = "y"
 
         def __init__(self):

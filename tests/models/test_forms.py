@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from srcli.models import build_network
-from srcli.models.forms import TwoForms, to_deployed, to_training
+from srcli.models.forms import to_deployed
 
 SMALL = {"channels": 8, "num_blocks": 1, "esa_channels": 4}
 
@@ -42,28 +42,27 @@ def test_what_is_stored_is_the_deployed_form_of_the_given_state():
 def test_stored_weights_of_another_scale_become_training_weights():
     stored = build(2, deployed=True).state_dict()
     network = build(4, identity_branch=True)
-    found = to_training(network, stored)
+    found = network.training_state(stored)
     assert found.keys() == network.state_dict().keys()
     assert not found["body.0.refine.0.point.weight"].any()
     assert torch.equal(found["up.weight"], stored["up.weight"])
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "two"),
+    ("name", "options"),
     [
-        ("ddsr", {"depth": 3}, False),
-        ("g-idrn", {"num_blocks": 3}, True),
-        ("rrlfn", SMALL | {"pointwise_branch": False}, True),
+        ("ddsr", {"depth": 3}),
+        ("g-idrn", {"num_blocks": 3}),
+        ("rrlfn", SMALL | {"pointwise_branch": False}),
     ],
 )
-def test_networks_without_branches_have_one_form(name, options, two):
+def test_networks_without_branches_have_one_form(name, options):
     network = build_network(name, scale=2, options=options)
-    assert isinstance(network, TwoForms) == two
     state = network.state_dict()
     tensors, stored = to_deployed(network, state, options)
     assert same(tensors, state)
     assert stored == options
-    assert same(to_training(network, state), state)
+    assert same(network.training_state(state), state)
 
 
 def test_g_idrn_is_stored_as_if_it_had_never_had_branches():
@@ -81,7 +80,7 @@ def test_g_idrn_is_stored_as_if_it_had_never_had_branches():
     again = build_network("g-idrn", scale=2, options=stored).eval()
     again.load_state_dict(tensors)
     twin = build_network("g-idrn", scale=2, options=options).eval()
-    twin.load_state_dict(to_training(twin, tensors))
+    twin.load_state_dict(twin.training_state(tensors))
     with torch.no_grad():
         expected = network(x)
         assert expected.std() > 0.01

@@ -9,7 +9,6 @@ import torch
 
 from srcli.layers.resize import bicubic_resize
 from srcli.models import build_network
-from srcli.models.forms import to_training
 from srcli.models.scales import to_scale
 from srcli.models.weights import read_weights, warm_start, weights_path
 
@@ -26,9 +25,9 @@ def test_shipped_weights_begin_another_scale_above_bicubic_start(astronaut, name
     pixels = torch.from_numpy(astronaut[:96, :96].copy()).permute(2, 0, 1)[None].float() / 255
     torch.manual_seed(0)
     network = build_network(name, scale=scale, options={})
-    network.start_from_bicubic()  # type: ignore[operator]
+    network.start_from_bicubic()
     new = psnr(network, pixels, scale)
-    tensors = to_training(network, read_weights(weights_path(name, former))[0])
+    tensors = network.training_state(read_weights(weights_path(name, former))[0])
     warm_start(network, to_scale(network, tensors))
     assert psnr(network, pixels, scale) > new + 0.5
 

@@ -16,7 +16,6 @@ import torch
 from srcli.errors import RecipeError
 from srcli.imaging.resize import resize
 from srcli.models import build_network
-from srcli.models.forms import TwoForms
 from srcli.pipelines.train.network import first_network
 from srcli.recipes.ablations import (
     ABLATIONS,
@@ -204,10 +203,7 @@ def test_what_the_papers_say_of_their_variants(name, variant, key, difference):
 def test_every_variant_builds_with_the_published_number_of_parameters(ablation, variant):
     recipe = resolve(ablation, variant)
     with torch.device("meta"):
-        network = build_network(recipe.model, scale=ablation.scale, options=recipe.network)
-        if isinstance(network, TwoForms):
-            options = {**recipe.network, "deployed": True}
-            network = build_network(recipe.model, scale=ablation.scale, options=options)
+        network = build_network(recipe.model, scale=ablation.scale, options=recipe.network).deploy()
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count == COUNTS.get((ablation.name, variant.name), count)
     printed = variant.published.get("parameters")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from srcli import upscale
 from srcli.errors import ModelError, RecipeError
+from srcli.layers.network import Network
 from srcli.models.weights import load_model
 from srcli.recipes.training import Adversarial, Distillation, LossTerm, Stage, TrainRecipe
 from srcli.training.distillation import Teacher, teachers_digest
@@ -23,7 +24,7 @@ HALF = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_la
 TOLERANCE = {CPU: 1e-3, HALF: 0.02}
 
 
-class Gain(nn.Module):
+class Gain(Network):
     """Twice the size, times one number."""
 
     scale = 2

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from srcli.errors import InferenceError
+from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.checkpoint import Position, State
@@ -21,8 +22,12 @@ from srcli.training.steps import Training, make_step
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
 
 
+class Point(nn.Conv2d, Network):
+    """A convolution as a network."""
+
+
 def state():
-    network = nn.Conv2d(3, 3, 1)
+    network = Point(3, 3, 1)
     training = Training(
         network=network, forward=network, numerics=Numerics(device=torch.device("cpu"))
     )

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from srcli.errors import DataError, InferenceError, RecipeError
+from srcli.layers.network import Network
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.budget import Budget
 from srcli.training.checkpoint import read_position
@@ -35,7 +36,7 @@ SECOND = replace(
 RECIPE = TrainRecipe(model="none", stages=(FIRST, SECOND), ema_decay=0.9, validate_every=3)
 
 
-class Net(nn.Module):
+class Net(Network):
     """Two convolutions of shapes whose layout matters."""
 
     def __init__(self):

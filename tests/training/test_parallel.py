@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from srcli.errors import DataError, InferenceError, LeaderError, RecipeError, SrxError, UsageError
+from srcli.layers.network import Network
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.budget import Budget
 from srcli.training.keeper import Hooks
@@ -148,7 +149,7 @@ class Meeting(threading.Barrier):
         self.boxes = [None] * parties
 
 
-class Net(nn.Module):
+class Net(Network):
     """Two convolutions, enlarging by two."""
 
     def __init__(self, seed=1):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from srcli.layers.network import Network
 from srcli.recipes.training import Adversarial, Stage
 from srcli.training.adversarial import AdversarialStep
 from srcli.training.numerics import Numerics
@@ -13,7 +14,7 @@ from srcli.training.steps import Training, make_step
 from srcli.training.supervised import SupervisedStep
 
 
-class Net(nn.Module):
+class Net(Network):
     """Something with weights and a scale."""
 
     scale = 2

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from srcli.errors import RecipeError
+from srcli.layers.network import Network
 from srcli.losses.attention import attention_loss
 from srcli.losses.contrastive import ContrastiveLoss
 from srcli.models.attentive_gan import AttentiveGenerator
@@ -25,7 +26,7 @@ STAGE = Stage(
 CPU = Numerics(device=torch.device("cpu"))
 
 
-class Gain(nn.Module):
+class Gain(Network):
     """Twice the size, times one number."""
 
     scale = 2

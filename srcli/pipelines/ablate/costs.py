@@ -11,7 +11,6 @@ from srcli.evaluation.cost import fitting_size
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
 from srcli.models import build_network
-from srcli.models.forms import TwoForms
 from srcli.pipelines.ablate.memory import forward_peak
 from srcli.recipes.files import read_recipe
 
@@ -41,9 +40,7 @@ def measure_cost(
     own = read_recipe(recipe)
     where = choose_device(device)
     with torch.random.fork_rng(devices=[]):
-        network = build_network(own.model, scale=scale, options=own.network)
-    if isinstance(network, TwoForms):
-        network = network.deploy()
+        network = build_network(own.model, scale=scale, options=own.network).deploy()
     counts = count_macs(network, *fitting_size(network, CHALLENGE_SIZE))
     peaks = [forward_peak(network, size, where, gradients=gradients) for size in sizes]
     return {

@@ -16,7 +16,7 @@ from srcli.pipelines.ablate.results import Memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
+    from srcli.layers.network import Network
 
 SPARE = 256 << 20
 """Bytes of the free memory that are left to others."""
@@ -24,7 +24,7 @@ TOO_LITTLE = "out of memory"
 
 
 def forward_peak(
-    network: nn.Module, size: tuple[int, int], device: torch.device, *, gradients: bool
+    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool
 ) -> Memory:
     """Measure what one forward pass allocates at most, beside weights and input, in fp32.
 
@@ -40,8 +40,7 @@ def forward_peak(
     """
     twin = copy.deepcopy(network).float().eval()
     twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    channels = 1 if getattr(network, "colour", "rgb") == "y" else 3
-    lr_image = torch.zeros(1, channels, *fitting_size(network, size), device=device)
+    lr_image = torch.zeros(1, twin.input_channels, *fitting_size(network, size), device=device)
 
     def forward() -> torch.Tensor:
         with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):

@@ -26,9 +26,8 @@ from srcli.pipelines.bench.results import Speed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from torch import nn
-
     from srcli.inference.stream import Work
+    from srcli.layers.network import Network
     from srcli.ports.progress import Task
 
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
@@ -107,7 +106,7 @@ class BenchCase:
 
 
 def prepare_models(
-    network: nn.Module,
+    network: Network,
     options: EngineOptions,
     precisions: Sequence[Precision],
     *,
@@ -137,7 +136,7 @@ def prepare_models(
         # A copy each: engines lay weights out differently and would undo each other's layout.
         yield PreparedModel(
             model=model,
-            scale=int(network.scale),  # type: ignore[arg-type]
+            scale=network.scale,
             precision=kind.precision,
             plain=kind.plain,
             engine=make_engine(copy.deepcopy(network), kind),

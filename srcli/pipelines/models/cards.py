@@ -11,11 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from srcli.errors import ModelError
 from srcli.inference.engines import choose_tiling
 from srcli.inference.tiling import Tiling
+from srcli.layers.network import Network
 from srcli.metrics.efficiency import (
     CHALLENGE_SIZE,
     Counts,
@@ -25,7 +24,6 @@ from srcli.metrics.efficiency import (
     measure_efficiency,
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
-from srcli.models.forms import TwoForms
 from srcli.models.recognising import recognise
 from srcli.models.weights import WeightsInfo, load_state, read_weights, weights_path
 from srcli.recipes.table import RECIPES
@@ -36,7 +34,7 @@ class ModelCard:
     """One model at one scale; figures are counted when they are asked for."""
 
     scale: int
-    network: nn.Module
+    network: Network
     """As it runs: in its deployed form where it has two; the values of its weights mean nothing."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of its constructor that differ from the defaults."""
@@ -123,7 +121,7 @@ class ModelInfo:
     @property
     def channel(self) -> str:
         """``RGB``, or ``Y`` for a network that sees the luma only."""
-        return str(getattr(self.cards[0].network, "colour", "rgb")).upper()
+        return self.cards[0].network.colour.upper()
 
     @property
     def recipes(self) -> tuple[str, ...]:
@@ -193,10 +191,7 @@ def _card(name: str, scale: int) -> ModelCard:
     path = weights_path(name, scale)
     if find_entry(name).trained and path.is_file():
         return _file_card(path)[0]
-    network = build_network(name, scale=scale)
-    if isinstance(network, TwoForms):
-        network = network.deploy()
-    return ModelCard(scale=scale, network=network)
+    return ModelCard(scale=scale, network=build_network(name, scale=scale).deploy())
 
 
 def _file_card(path: Path, *, check: bool = False) -> tuple[ModelCard, WeightsInfo]:

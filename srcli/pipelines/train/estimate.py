@@ -163,7 +163,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
         recipe,
         device=numerics.device,
         seed=options.seed,
-        colour=str(getattr(network, "colour", "rgb")),
+        colour=network.colour,
         progress=NoProgress(),  # which pictures are too small is told of all or of none
     )
     trainer = Trainer(

@@ -8,21 +8,18 @@ import torch
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry
-from srcli.models.forms import to_training
 from srcli.models.scales import to_scale
 from srcli.models.weights import read_weights, warm_start, weights_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from torch import nn
-
+    from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.recipes.training import TrainRecipe
 
 
-def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> nn.Module:
+def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
     """Build the network of a recipe; the same for the same seed.
 
     Args:
@@ -40,16 +37,16 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> nn.Module:
         if not any(True for _ in network.parameters()):
             raise ModelError(f"model {recipe.model} has nothing to train")
         if recipe.start_from_bicubic:
-            start: Callable[[], None] | None = getattr(network, "start_from_bicubic", None)
-            if start is None:
+            try:
+                network.start_from_bicubic()
+            except NotImplementedError as error:
                 raise ModelError(
                     f"model {recipe.model} cannot start as bicubic; --set start_from_bicubic=false"
-                )
-            start()
+                ) from error
     return network
 
 
-def begin_from(network: nn.Module, file: Path, progress: Progress) -> None:
+def begin_from(network: Network, file: Path, progress: Progress) -> None:
     """Take over what fits from a weights file.
 
     Args:
@@ -61,16 +58,16 @@ def begin_from(network: nn.Module, file: Path, progress: Progress) -> None:
         ModelError: If nothing fits, or the file cannot be read.
     """
     if str(file) in MODELS and not file.is_file():
-        raise _no_file(str(file), int(getattr(network, "scale", 0)))
+        raise _no_file(str(file), network.scale)
     stored, info = read_weights(file)
-    taken, total = warm_start(network, to_scale(network, to_training(network, stored)))
+    taken, total = warm_start(network, to_scale(network, network.training_state(stored)))
     if taken == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {taken} of {total} tensors")
     if 2 * taken < total:
         progress.warn(f"--init {file}: most tensors do not fit this network")
-    scale = getattr(network, "scale", None)
-    if info is not None and info.scale != scale and getattr(network, "bound_to_scale", False):
+    scale = network.scale
+    if info is not None and info.scale != scale and network.bound_to_scale:
         progress.warn(
             f"--init {file}: {info.model} x{info.scale} weights do not suit x{scale} and begin far "
             "below bicubic quality; without --init, start_from_bicubic=true begins at it"

@@ -31,10 +31,9 @@ from srcli.training.parallel import Place, Team, find_place, joined, share_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from torch import nn
-
     from srcli.data.pairs import Pairs
     from srcli.data.training_set import TrainingSet
+    from srcli.layers.network import Network
     from srcli.training.numerics import Numerics
 
 
@@ -127,7 +126,7 @@ class _Job:
             threads=options.threads,
         )
 
-    def _network(self, numerics: Numerics, *, begun: bool) -> nn.Module:
+    def _network(self, numerics: Numerics, *, begun: bool) -> Network:
         options = self.options
         network = first_network(self.recipe, scale=options.scale, seed=options.seed)
         if options.scale not in (2, 3, 4):
@@ -190,9 +189,9 @@ class _Job:
 
     def _hooks(
         self,
-        network: nn.Module,
+        network: Network,
         data: TrainingSet,
-        validate: Callable[[nn.Module], dict[str, float]] | None,
+        validate: Callable[[Network], dict[str, float]] | None,
         stop: Callable[[], bool],
     ) -> Hooks:
         options = self.options
@@ -213,7 +212,7 @@ class _Job:
 
     def _trainer(
         self,
-        network: nn.Module,
+        network: Network,
         data: TrainingSet,
         budget: str | None,
         numerics: Numerics,
@@ -225,7 +224,7 @@ class _Job:
             self.recipe,
             device=numerics.device,
             seed=options.seed,
-            colour=str(getattr(network, "colour", "rgb")),
+            colour=network.colour,
             progress=self.progress,
         )
         share_out(sampler, self.team)

@@ -17,10 +17,9 @@ from srcli.training.validation import Validation
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from torch import nn
-
     from srcli.evaluation.pairs import Pair
     from srcli.evaluation.sets import PictureSet
+    from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.training.numerics import Numerics
 
@@ -70,7 +69,7 @@ def validation_sets(
 
 def validator(
     sets: Mapping[str, Pairs], numerics: Numerics, progress: Progress | None = None
-) -> Callable[[nn.Module], dict[str, float]] | None:
+) -> Callable[[Network], dict[str, float]] | None:
     """Return what gives the mean PSNR-Y of a network, in dB, on each set; None without sets.
 
     Args:
@@ -80,7 +79,7 @@ def validator(
     """
     measures = {name: Validation(pairs, numerics, progress) for name, pairs in sets.items()}
 
-    def validate(network: nn.Module) -> dict[str, float]:
+    def validate(network: Network) -> dict[str, float]:
         enlarge = on_rgb(network)
         return {name: measure(enlarge) for name, measure in measures.items()}
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from srcli.layers.network import Network
     from srcli.recipes.training import TrainRecipe
     from srcli.training.checkpoint import Position
 
@@ -32,7 +33,7 @@ class WeightsWriter:
     """
 
     def __init__(
-        self, network: nn.Module, recipe: TrainRecipe, *, scale: int, notes: Mapping[str, str]
+        self, network: Network, recipe: TrainRecipe, *, scale: int, notes: Mapping[str, str]
     ) -> None:
         self.network = network
         self.recipe = recipe

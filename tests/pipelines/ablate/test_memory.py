@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from srcli.layers.network import Network
 from srcli.pipelines.ablate import memory
 from srcli.pipelines.ablate.memory import forward_peak, out_of_memory
 
@@ -16,7 +17,7 @@ LAYERS, CHANNELS, SIZE = 6, 16, (40, 50)
 MAP = CHANNELS * SIZE[0] * SIZE[1] * 4
 
 
-class Chain(nn.Module):
+class Chain(Network):
     """Additions that each make one map of ``MAP`` bytes, and keep it for the gradient."""
 
     colour = "y"
@@ -52,7 +53,7 @@ def test_a_gpu_has_an_account_of_its_own():
     assert plain.of == "device"
 
 
-class Huge(nn.Module):
+class Huge(Network):
     """Wants four tebibytes."""
 
     def forward(self, x):
@@ -71,7 +72,7 @@ def test_no_more_is_taken_than_is_free(monkeypatch):
     before = resource.getrlimit(resource.RLIMIT_AS)
     monkeypatch.setattr(memory, "free_memory", lambda: memory.SPARE + (8 << 20))
 
-    class Wide(nn.Module):
+    class Wide(Network):
         def forward(self, x):
             # 1 GiB, which the machine has; too large for what the process keeps of freed memory
             return torch.empty(256 << 20)
@@ -91,7 +92,7 @@ def test_only_memory_counts_as_memory():
 
 
 def test_other_errors_come_out():
-    class Broken(nn.Module):
+    class Broken(Network):
         def forward(self, x):
             return x @ torch.ones(3, 3)
 

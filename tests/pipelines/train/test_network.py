@@ -74,7 +74,7 @@ def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
     assert notes.messages[0].startswith(f"began from {file}: ")
     assert notes.warnings == []
     with pytest.raises(ModelError, match="no tensor of this network"):
-        begin_from(torch.nn.Linear(1, 1), file, notes)
+        begin_from(first_network(TrainRecipe(model="ddsr"), scale=4, seed=0), file, notes)
 
 
 def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):

@@ -1,0 +1,110 @@
+"""The base class of all networks: what a network needs and gives, as typed attributes."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Literal, Self
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+
+class Network(nn.Module):
+    """A network that enlarges pictures (N, C, H, W) in [0, 1], with C = ``input_channels``.
+
+    A subclass sets the attributes in which it differs, on the class or in its constructor.
+    """
+
+    scale: int = 1
+    """Output pixels per input pixel, along each side."""
+    colour: Literal["rgb", "y"] = "rgb"
+    """Takes and gives RGB, or Y / 255 of limited-range BT.601 (16/255 to 235/255)."""
+    multiple_of: int = 1
+    """Both sides of an input must divide by it."""
+    minimum: int = 1
+    """Shortest side of an input, in pixels."""
+    edge: int = 0
+    """Mirrored pixels wanted around a picture while it is enlarged, to keep padding away."""
+    pools_globally: bool = False
+    """Has layers that pool over the whole input: its tiles want a calibration on their picture."""
+    pools_maxima: bool = False
+    """Some of these pools take maxima, which are calibrated on the windows with sharp edges too."""
+    tile_step: int = 1
+    """Above 1 it has maps with one value for so many pixels that are stretched over the picture:
+    tiles should begin on multiples of it, and be told where they lie."""
+    takes_levels: bool = False
+    """``forward`` takes ``levels`` too: 255 or 65535 where pixels were read from integers."""
+    bound_to_scale: bool = False
+    """Its weights for one scale are no start for another."""
+    num_maps: int = 0
+    """Attention maps that ``attend`` gives."""
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of input and output: 3 for RGB, 1 for Y."""
+        return 1 if self.colour == "y" else 3
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse a tensor of another rank, number of channels or size; free in compiled networks.
+
+        Raises:
+            ValueError: If ``x`` is not (N, ``input_channels``, H, W) with sides that fit.
+        """
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return
+        if x.ndim != 4 or x.shape[1] != self.input_channels:
+            raise ValueError(f"expected (N, {self.input_channels}, H, W), got {tuple(x.shape)}")
+        height, width = x.shape[2:]
+        if height % self.multiple_of or width % self.multiple_of:
+            raise ValueError(
+                f"expected pictures with sides that divide by {self.multiple_of}, "
+                f"got {height}x{width}"
+            )
+        if min(height, width) < self.minimum:
+            raise ValueError(
+                f"expected pictures of at least {self.minimum} pixels a side, got {height}x{width}"
+            )
+
+    def padded(self, length: int) -> int:
+        """Return the shortest side that the network takes and that holds ``length`` pixels."""
+        return -(-max(length, self.minimum) // self.multiple_of) * self.multiple_of
+
+    def attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Enlarge, and give the attention maps as well.
+
+        Args:
+            x: See ``forward``.
+
+        Returns:
+            SR, and ``num_maps`` maps (N, 1, H, W) in [0, 1].
+        """
+        return self(x), []
+
+    def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
+        """Make the untrained network a bicubic enlargement, plus a little of its deep path.
+
+        Args:
+            deep_gain: Factor on the initial weights of the deep path.
+
+        Raises:
+            NotImplementedError: If the network has no such start.
+            ModelError: If it is too small for it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no bicubic start")
+
+    def deploy(self) -> Self:
+        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        return copy.deepcopy(self).eval()
+
+    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn a deployed form's state into one of this network with the same outputs.
+
+        Args:
+            tensors: Of this or another scale; what is in training form already stays as it is.
+        """
+        return dict(tensors)
