@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from srcli.evaluation.sets import find_set
 from srcli.imaging.resize import downscale
+from srcli.models.attentive_gan import AttentiveGenerator
+from srcli.models.weights import WeightsInfo, load_model, save_weights
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -53,3 +56,45 @@ def test_degraded_pictures_are_a_set_that_eval_reads(run, tmp_path, astronaut, c
 def test_pictures_that_are_not_there_are_told_in_one_line(run, tmp_path):
     with pytest.raises(SystemExit, match="no such file"):
         run("degrade_pictures.py", tmp_path / "out", tmp_path / "none")
+
+
+@pytest.fixture(scope="module")
+def attentive(tmp_path_factory) -> Path:
+    """Weights of a small network with two attention maps that are far from flat."""
+    torch.manual_seed(3)
+    options = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "mapping_depth": 1}
+    network = AttentiveGenerator(channels=12, steps=2, num_rdb=1, growth=4, mapping_depth=1)
+    assert network.attention is not None
+    with torch.no_grad():
+        network.attention.last.weight.mul_(60)
+    file: Path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    info = WeightsInfo(model="attentive-gan", scale=4, network=options)
+    save_weights(file, network.state_dict(), info)
+    return file
+
+
+def test_attention_maps_are_what_the_network_sees(run, tmp_path, astronaut, attentive, capsys):
+    picture = tmp_path / "one.png"
+    Image.fromarray(astronaut).save(picture)
+    run("save_attention.py", tmp_path / "maps", picture, "--model", attentive)
+    assert capsys.readouterr().out == f"{picture}: 2 maps\n"
+    pixels = astronaut.astype(np.float32) / 255
+    # The picture is mirrored around itself, as the network asks for.
+    padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="symmetric")
+    with torch.no_grad():
+        network = load_model(str(attentive))
+        _, expected = network.attend(torch.from_numpy(padded).permute(2, 0, 1)[None])
+    assert len(list((tmp_path / "maps").iterdir())) == len(expected) == 2
+    for number, wanted in enumerate(expected):
+        with Image.open(tmp_path / "maps" / f"one_attention_{number + 1}.png") as image:
+            assert image.mode == "L"
+            got = np.asarray(image) / 255
+        assert got.std() > 0.01
+        np.testing.assert_allclose(got, wanted[0, 0, 4:-4, 4:-4].numpy(), atol=0.6 / 255)
+
+
+def test_models_without_attention_maps_are_refused_before_work(run, tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / "one.png")
+    with pytest.raises(SystemExit, match="bicubic has no attention maps"):
+        run("save_attention.py", tmp_path / "maps", tmp_path / "one.png", "--model", "bicubic")
+    assert not (tmp_path / "maps").exists()

@@ -12,10 +12,9 @@ from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from srcli.cli.console import Console
-    from srcli.pipelines.upscale.maps import MapsPlan
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Summary
 
@@ -27,7 +26,6 @@ Examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale photos/ out/ --dry-run            what would be done
-  srx upscale a.jpg out/ -m attentive-gan --save-attention maps/
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds "485900 5205600 486400 5206100" --rgb 1,2,3
 
@@ -104,13 +102,6 @@ Outputs that exist are left alone, so that running again resumes; a raster goes 
     show_default=True,
     help="Reading and writing threads.",
 )
-@click.option(
-    "--save-attention",
-    "attention",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Save the attention maps of networks that have them, such as attentive-gan, as pictures.",
-)
 @raster_options
 @click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
 @click.option(
@@ -132,10 +123,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     settings = _settings(options)
-    maps = _plan_maps(inputs, output, options["attention"], settings)
     if options["dry_run"]:
-        if maps:
-            click.echo(f"attention maps of {len(maps.items)} pictures -> {options['attention']}")
         return print_estimate(inputs, output, settings)
     with (
         Console(quiet=options["quiet"], verbose=options["verbose"]) as console,
@@ -146,13 +134,10 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
             write(file)
             _tell(console, file)
 
-        done = {"": upscale_files(inputs, output, settings, progress=console, on_file=tell)}
-        if maps:
-            done["attention maps: "] = _save_maps(maps, done[""], console, tell)
+        summary = upscale_files(inputs, output, settings, progress=console, on_file=tell)
     if not options["quiet"]:
-        for what, summary in done.items():
-            click.echo(what + _closing(summary))
-    return _exit_code(done.values())
+        click.echo(_closing(summary))
+    return int(summary.exit_code)
 
 
 def split_paths(
@@ -206,31 +191,6 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
             back_project=options["back_project"],
         ),
     )
-
-
-def _plan_maps(
-    inputs: Sequence[Path], output: Path, folder: Path | None, settings: UpscaleOptions
-) -> MapsPlan | None:
-    if folder is None:
-        return None
-    from srcli.pipelines.upscale.maps import plan_maps
-
-    return plan_maps(inputs, output, folder, settings)
-
-
-def _save_maps(
-    maps: MapsPlan, pictures: Summary, console: Console, tell: Callable[[FileReport], None]
-) -> Summary:
-    from srcli.pipelines.upscale.maps import save_maps
-
-    failed = {file.source for file in pictures.files if file.state == "failed"}
-    return save_maps(maps, without=failed, progress=console, on_file=tell)
-
-
-def _exit_code(summaries: Iterable[Summary]) -> int:
-    from srcli.pipelines.upscale.reporter import Summary
-
-    return int(Summary(files=[file for each in summaries for file in each.files]).exit_code)
 
 
 def _tell(console: Console, file: FileReport) -> None:

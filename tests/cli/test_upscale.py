@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -327,97 +327,6 @@ def test_a_full_target_fails_clearly_and_leaves_nothing(srx, photos, tmp_path):
     assert result.code == 2
     assert "one.png" in result.err
     assert [p.name for p in out.iterdir()] == ["one.png"]
-
-
-@pytest.fixture(scope="module")
-def attentive(tmp_path_factory) -> Path:
-    """Weights of a small network with two attention maps that are far from flat."""
-    import torch
-
-    from srcli.models.attentive_gan import AttentiveGenerator
-    from srcli.models.weights import WeightsInfo, save_weights
-
-    torch.manual_seed(3)
-    options = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "mapping_depth": 1}
-    network = AttentiveGenerator(channels=12, steps=2, num_rdb=1, growth=4, mapping_depth=1)
-    assert network.attention is not None
-    with torch.no_grad():
-        network.attention.last.weight.mul_(60)
-    file: Path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    info = WeightsInfo(model="attentive-gan", scale=4, network=options)
-    save_weights(file, network.state_dict(), info)
-    return file
-
-
-def test_attention_maps_are_saved_beside_unchanged_pictures(srx, photos, tmp_path, attentive):
-    (photos / "sub").mkdir()
-    deep = np.asarray(Image.open(photos / "gray.png")).astype(np.uint16) * 257
-    Image.fromarray(deep).save(photos / "sub" / "deep.png")
-    Image.open(photos / "one.png").convert("RGBA").save(photos / "clear.png")
-    plain, out, maps = tmp_path / "plain", tmp_path / "out", tmp_path / "maps"
-    options = ("-m", attentive, "-r", "--precision", "fp32")
-    assert srx("upscale", photos, plain, *options).code == 0
-    result = srx("upscale", photos, out, *options, "--save-attention", maps)
-    assert result.code == 0, result.err
-    assert "attention maps: 5 done" in result.out
-    files = {str(p.relative_to(out)) for p in out.rglob("*.*")}
-    assert files == {str(p.relative_to(photos)) for p in photos.rglob("*.*")}
-    for name in files:
-        assert (out / name).read_bytes() == (plain / name).read_bytes()
-        place = maps / name
-        for number in (1, 2):
-            with Image.open(place.with_name(f"{place.stem}_attention_{number}.png")) as image:
-                assert image.mode == "L"
-                assert image.size == size_of(photos / name)
-    assert len(list(maps.rglob("*.*"))) == 2 * len(files)
-    again = srx("upscale", photos, out, *options, "--save-attention", maps)
-    assert "attention maps: 0 done, 5 skipped" in again.out
-    assert again.code == 0
-
-
-def test_attention_maps_are_what_the_network_sees(srx, photos, tmp_path, attentive):
-    import torch
-
-    from srcli.models.weights import load_model
-
-    options = ("-m", attentive, "--precision", "fp32", "--save-attention", tmp_path / "maps")
-    assert srx("upscale", photos / "one.png", tmp_path / "big.png", *options).code == 0
-    with Image.open(photos / "one.png") as image:
-        pixels = np.asarray(image).astype(np.float32) / 255
-    # The picture is mirrored around itself, as the network asks for.
-    padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), mode="symmetric")
-    with torch.no_grad():
-        network: Any = load_model(str(attentive))
-        _, expected = network.attend(torch.from_numpy(padded).permute(2, 0, 1)[None])
-    for number, wanted in enumerate(expected):
-        with Image.open(tmp_path / "maps" / f"one_attention_{number + 1}.png") as image:
-            got = np.asarray(image) / 255
-        assert got.std() > 0.01
-        np.testing.assert_allclose(got, wanted[0, 0, 4:-4, 4:-4].numpy(), atol=0.6 / 255)
-
-
-def test_attention_maps_of_bad_pictures_are_told_once(srx, photos, tmp_path, attentive):
-    (photos / "broken.png").write_bytes((photos / "one.png").read_bytes()[:2000])
-    report = tmp_path / "report.jsonl"
-    options = ("-m", attentive, "--save-attention", tmp_path / "maps", "--report", report)
-    result = srx("upscale", photos, tmp_path / "out", *options)
-    assert result.code == 1
-    assert result.err.count("broken.png") == 1
-    assert "attention maps: 3 done" in result.out
-    lines = [json.loads(line) for line in report.read_text().splitlines()]
-    assert [line["state"] for line in lines].count("done") == 6
-    assert sum("_attention_1.png" in line["target"] for line in lines) == 3
-
-
-def test_models_without_attention_maps_are_refused_before_work(srx, photos, tmp_path):
-    options = ("-m", "bicubic", "--save-attention", tmp_path / "maps")
-    for extra in ((), ("--dry-run",)):
-        result = srx("upscale", photos, tmp_path / "out", *options, *extra)
-        assert result.code == 2
-        assert result.err.count("\n") == 1
-        assert "bicubic has no attention maps; these have: attentive-gan" in result.err
-    assert not (tmp_path / "out").exists()
-    assert not (tmp_path / "maps").exists()
 
 
 def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(tmp_path):
