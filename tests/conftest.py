@@ -15,7 +15,7 @@ from srcli.cli.main import run
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 
-pytest_plugins = ["tests.fixtures.evaluations", "tests.fixtures.pages"]
+pytest_plugins = ["tests.fixtures.evaluations", "tests.fixtures.pages", "tests.fixtures.progress"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,130 +1,131 @@
-"""Progress over a pipe: a worker's tasks and warnings as plain events, and replayed elsewhere."""
+"""Progress of units of work: labelled, and sent from a worker process to its parent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
-
-from srcli.ports.executor import Plain
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from srcli.ports.progress import Progress, Task
 
-Send = Callable[[Plain], None]
+Event = tuple[Any, ...]
+"""Name of a method, number of the task or none, and the arguments."""
 
 
 class UnitProgress:
-    """Progress of one unit among many: its tasks carry its name, its small talk is left out.
+    """Progress of one unit among many: its tasks carry its label, its messages are left out.
 
     Args:
-        progress: Told of the tasks and warnings.
-        label: Of the unit.
-        said: Warnings that were given already; all units read the same pictures.
+        progress: Receives tasks and warnings.
+        label: Label of the unit.
+        warned: Warnings that were given already; all units read the same pictures.
     """
 
-    def __init__(self, progress: Progress, label: str, said: set[str]) -> None:
+    def __init__(self, progress: Progress, label: str, warned: set[str]) -> None:
         self._progress = progress
         self._label = label
-        self._said = said
+        self._warned = warned
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Start a task under the name of the unit."""
+        """Start a task under the label of the unit."""
         return self._progress.task(f"{self._label}: {label}", total=total, unit=unit)
 
     def message(self, text: str) -> None:
-        """Ignore: what one training says of itself would be said for every one."""
+        """Ignore messages, which every unit would repeat."""
 
     def warn(self, text: str) -> None:
-        """Warn once, whichever unit comes first."""
-        if text not in self._said:
-            self._said.add(text)
+        """Pass a warning on once, whichever unit gives it first."""
+        if text not in self._warned:
+            self._warned.add(text)
             self._progress.warn(f"{self._label}: {text}")
 
 
-class SendingProgress:
-    """Send everything as events; a worker's side of the pipe.
+class RelayedProgress:
+    """Progress of a worker, sent to the parent as events; nothing is sent to a dead one.
 
     Args:
-        send: Takes an event.
+        send: Sends an event.
     """
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._ids = count()
+    def __init__(self, send: Callable[[Event], None]) -> None:
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self._unlocked_send = send
+
+    def send(self, *event: Any) -> None:  # noqa: ANN401 - arguments of any method
+        """Send an event; threads take turns."""
+        with self._lock, suppress(OSError):
+            self._unlocked_send(event)
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Send that a task begins."""
-        own = next(self._ids)
-        self._send({"event": "task", "id": own, "label": label, "total": total, "unit": unit})
-        return _SendingTask(self._send, own)
+        """Start a task in the parent."""
+        number = next(self._numbers)
+        self.send("task", number, label, total, unit)
+        return _RelayedTask(self, number)
 
     def message(self, text: str) -> None:
         """Send a message."""
-        self._send({"event": "message", "text": text})
+        self.send("message", text)
 
     def warn(self, text: str) -> None:
         """Send a warning."""
-        self._send({"event": "warn", "text": text})
+        self.send("warn", text)
 
 
-class _SendingTask:
-    def __init__(self, send: Send, own: int) -> None:
-        self._send = send
-        self._id = own
+class _RelayedTask:
+    def __init__(self, progress: RelayedProgress, number: int) -> None:
+        self._progress = progress
+        self._number = number
 
     def advance(self, amount: float = 1.0) -> None:
-        self._send({"event": "advance", "id": self._id, "amount": amount})
+        self._progress.send("advance", self._number, amount)
 
     def grow(self, amount: float) -> None:
-        self._send({"event": "grow", "id": self._id, "amount": amount})
+        self._progress.send("grow", self._number, amount)
 
     def describe(self, text: str) -> None:
-        self._send({"event": "describe", "id": self._id, "text": text})
+        self._progress.send("describe", self._number, text)
 
     def close(self) -> None:
-        self._send({"event": "close", "id": self._id})
+        self._progress.send("close", self._number)
 
 
 class Replay:
-    """Tell a progress what events say; the other side of the pipe.
+    """Calls the methods of a progress as the events of a worker say.
 
     Args:
-        progress: Told of everything.
+        progress: The progress in the parent.
     """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[int, Task] = {}
 
-    def event(self, event: Plain) -> None:
-        """Take one event; an unknown one is ignored."""
-        kind = event["event"]
-        if kind == "task":
-            self._tasks[event["id"]] = self._progress.task(
-                event["label"], total=event["total"], unit=event["unit"]
-            )
-        elif kind == "message":
-            self._progress.message(event["text"])
-        elif kind == "warn":
-            self._progress.warn(event["text"])
-        elif event.get("id") in self._tasks:
-            self._of_task(kind, event)
+    def take(self, event: Event) -> None:
+        """Call the method that an event names."""
+        match event:
+            case ("task", number, label, total, unit):
+                self._tasks[number] = self._progress.task(label, total=total, unit=unit)
+            case ("message", text):
+                self._progress.message(text)
+            case ("warn", text):
+                self._progress.warn(text)
+            case ("advance", number, amount):
+                self._tasks[number].advance(amount)
+            case ("grow", number, amount):
+                self._tasks[number].grow(amount)
+            case ("describe", number, text):
+                self._tasks[number].describe(text)
+            case ("close", number):
+                self._tasks.pop(number).close()
+            case _:
+                raise ValueError(f"no such event: {event}")
 
     def close(self) -> None:
         """Close the tasks that a dead worker left open."""
-        for task in self._tasks.values():
-            task.close()
-        self._tasks.clear()
-
-    def _of_task(self, kind: str, event: Plain) -> None:
-        task = self._tasks[event["id"]]
-        if kind == "advance":
-            task.advance(event["amount"])
-        elif kind == "grow":
-            task.grow(event["amount"])
-        elif kind == "describe":
-            task.describe(event["text"])
-        elif kind == "close":
-            task.close()
-            del self._tasks[event["id"]]
+        while self._tasks:
+            self._tasks.popitem()[1].close()

@@ -1,4 +1,4 @@
-"""Where units of work run: this process, several ones, other machines; a unit is plain data."""
+"""Executor: runs units of work in this process, in several processes or on other machines."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, Protocol
 
 from srcli.ports.progress import Progress
 
-Plain = Mapping[str, Any]
-"""What JSON can hold: a unit of work, or what came of it."""
+JsonDict = Mapping[str, Any]
+"""Names and values that JSON can hold: a unit of work, or its result."""
 
-Work = Callable[[Plain, Progress, Callable[[], bool]], Plain]
-"""A function of a module, so that its name finds it in another process. It is given a unit, whom to
-tell of its progress, and what to ask whether to stop; it returns what came of the unit."""
+Work = Callable[[JsonDict, Progress, Callable[[], bool]], JsonDict]
+"""A function of a module, which another process can import: it takes a unit, the progress to report
+to and a function that tells whether to stop, and returns the result of the unit."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How one unit ended."""
+class UnitResult:
+    """The result of one unit, or the reason why there is none."""
 
     index: int
-    """Its place among the units."""
-    result: Plain | None
-    """What the work returned; None where its process died."""
-    crash: str = ""
-    """What is known of the death of the process."""
+    """Place of the unit in the sequence that was run."""
+    result: JsonDict | None
+    """The value that the work returned; None if its process failed."""
+    failure: str = ""
+    """Why the process failed; empty if it did not."""
 
 
 class Executor(Protocol):
@@ -34,19 +34,19 @@ class Executor(Protocol):
     def run(
         self,
         work: Work,
-        units: Sequence[Plain],
+        units: Sequence[JsonDict],
         *,
         progress: Progress,
         stop: Callable[[], bool],
-    ) -> Iterator[Ended]:
-        """Run all units; give each as it ends, in any order.
+    ) -> Iterator[UnitResult]:
+        """Run all units and yield each result when it is there, in any order.
 
-        A unit that dies takes none of the others with it. Once ``stop`` says so, no further unit
-        begins, and those that run are told to stop; they come out, too.
+        A unit whose process fails does not affect the others. Once ``stop`` returns true, no
+        further unit begins and running ones are asked to stop; their results are yielded, too.
 
         Args:
-            work: What to do with a unit.
+            work: The function that does a unit.
             units: Plain data, each with a text ``label`` for people.
-            progress: Told of what runs.
-            stop: Asked often.
+            progress: Receives the progress of all units.
+            stop: Called often; true ends the run.
         """

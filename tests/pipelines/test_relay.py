@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
-from srcli.pipelines.relay import Replay, SendingProgress, UnitProgress
+from srcli.pipelines.relay import Event, RelayedProgress, Replay, UnitProgress
 
 
-def test_everything_arrives_through_json(notes):
-    lines = []
-    sender = SendingProgress(lambda event: lines.append(json.dumps(event)))
+def test_everything_arrives_on_the_other_side(notes):
+    events: list[Event] = []
+    sender = RelayedProgress(events.append)
     first = sender.task("stage 1", total=10.0, unit="it")
     second = sender.task("pictures")
     first.advance(2)
@@ -20,8 +18,8 @@ def test_everything_arrives_through_json(notes):
     sender.message("hello")
     sender.warn("careful")
     replay = Replay(notes)
-    for line in lines:
-        replay.event(json.loads(line))
+    for event in events:
+        replay.take(event)
     assert notes.tasks == [("stage 1", 10.0, "it"), ("pictures", None, "")]
     assert notes.closed == [("stage 1", 5.5, [])]
     assert (notes.messages, notes.warnings) == (["hello"], ["careful"])
@@ -29,11 +27,13 @@ def test_everything_arrives_through_json(notes):
     assert notes.closed[1:] == [("pictures", 0.0, ["cat", "grown by 4"])]
 
 
-def test_events_of_tasks_that_are_closed_or_unknown_are_ignored(notes):
-    replay = Replay(notes)
-    replay.event({"event": "advance", "id": 7, "amount": 1})
-    replay.event({"event": "from the future"})
-    assert notes.closed == notes.messages == []
+def test_a_dead_parent_stops_no_work():
+    def send(event):
+        raise BrokenPipeError
+
+    task = RelayedProgress(send).task("stage 1")
+    task.advance(1)
+    task.close()
 
 
 def test_units_carry_their_names_and_warn_once(notes):

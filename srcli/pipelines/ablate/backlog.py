@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from srcli.pipelines.ablate.plan import Plan
     from srcli.pipelines.ablate.store import Store
-    from srcli.ports.executor import Ended, Executor
+    from srcli.ports.executor import Executor, UnitResult
     from srcli.ports.progress import Progress, Task
 
     Unit = CostUnit | TrainingUnit
@@ -107,10 +107,10 @@ class _Backlog:
                 verb = "trains" if isinstance(unit, TrainingUnit) else "measures"
                 self._progress.message(f"{unit.label}: another process {verb} it; waiting for that")
 
-    def _report(self, unit: Unit, ended: Ended) -> None:
+    def _report(self, unit: Unit, ended: UnitResult) -> None:
         store = self._store
         if ended.result is None:
-            store.put(self._crashed(unit), {"failure": ended.crash})
+            store.put(self._crashed(unit), {"failure": ended.failure})
         measured = unit.measure if isinstance(unit, TrainingUnit) else ()
         for key in (unit.key, *(each.key for each in measured)):
             if reason := failure_of(store.get(key)):

@@ -70,7 +70,13 @@ def run_ablations(
     try:
         for record in plan.records:  # at once, so that what ends is found whatever happens
             store.put_run(record)
-        work_off(plan, store, executor or make_executor(options), own, stop)
+        work_off(
+            plan,
+            store,
+            executor or make_executor(options.device, options.processes, options.threads),
+            own,
+            stop,
+        )
     finally:
         for record in plan.records:  # by now it may have more results than a former run
             store.put_run(record)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.pipelines.ablate.units import Measuring
-    from srcli.ports.executor import Plain
+    from srcli.ports.executor import JsonDict
     from srcli.ports.progress import Progress
 
 METRICS = ("psnr", "ssim")
@@ -35,7 +35,7 @@ DONE, STOPPED, FAILED, BUSY = "done", "stopped", "failed", "busy"
 TRAINED, MEASURED = "trained", "measured"
 
 
-def run_unit(plain: Plain, progress: Progress, stop: Callable[[], bool]) -> Plain:
+def run_unit(plain: JsonDict, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     """Do a unit and put its figures into the store.
 
     What fails for a reason of its own (a diverged training, too little memory, a picture) is kept
@@ -64,7 +64,7 @@ def run_unit(plain: Plain, progress: Progress, stop: Callable[[], bool]) -> Plai
 
 def _training(
     unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]
-) -> Plain:
+) -> JsonDict:
     did, failed = "", False
     weights = store.weights(unit.key)
     if weights is None:

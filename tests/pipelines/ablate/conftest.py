@@ -22,6 +22,7 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.pipelines.ablate.run import run_ablations
 from srcli.recipes.ablation import Ablation, Variant
+from tests.fixtures.progress import Notes
 
 HOSTILE = '<script>alert("1")</script>|*_x_*&amp;\' onload=x'
 TINY = {
@@ -31,48 +32,6 @@ TINY = {
     "stages.0.batch": 2,
     "stages.0.patch": 12,
 }
-
-
-class Notes:
-    """Progress that remembers what was said and what ran."""
-
-    def __init__(self):
-        self.messages, self.warnings, self.tasks, self.closed = [], [], [], []
-
-    def task(self, label, *, total=None, unit=""):
-        self.tasks.append((label, total, unit))
-        return Noted(self, label)
-
-    def message(self, text):
-        self.messages.append(text)
-
-    def warn(self, text):
-        self.warnings.append(text)
-
-
-class Noted:
-    """One task of ``Notes``: how far it came."""
-
-    def __init__(self, notes, label):
-        self.notes, self.label, self.done, self.texts = notes, label, 0.0, []
-
-    def advance(self, amount=1.0):
-        self.done += amount
-
-    def grow(self, amount):
-        self.texts.append(f"grown by {amount}")
-
-    def describe(self, text):
-        self.texts.append(text)
-
-    def close(self):
-        self.notes.closed.append((self.label, self.done, self.texts))
-
-
-@pytest.fixture
-def notes():
-    """A new ``Notes``."""
-    return Notes()
 
 
 @pytest.fixture(scope="session")

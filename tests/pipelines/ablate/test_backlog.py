@@ -12,7 +12,7 @@ from srcli.pipelines.ablate.backlog import work_off
 from srcli.pipelines.ablate.plan import Plan
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import CostUnit, Measuring, TrainingUnit
-from srcli.ports.executor import Ended
+from srcli.ports.executor import UnitResult
 from srcli.training.claims import claim
 
 COST = {"parameters": 1, "macs": 1, "memory": []}
@@ -37,7 +37,7 @@ class Fake:
                     self.done.append(unit["key"])
                     self.store.put(unit["key"], COST)
                 known: dict[str, Any] = self.results.get(unit["key"], {"ended": "done"})
-                yield Ended(index=index, result=known if own else {"ended": "busy"})
+                yield UnitResult(index=index, result=known if own else {"ended": "busy"})
 
 
 def costs(*keys):

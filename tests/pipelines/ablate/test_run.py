@@ -15,14 +15,14 @@ from srcli.pipelines.ablate.run import run_ablations
 from srcli.pipelines.ablate.store import load_results
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.executors import HereExecutor
+from srcli.pipelines.executors import SerialExecutor
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
-from srcli.ports.executor import Ended
+from srcli.ports.executor import UnitResult
 from srcli.recipes.files import load_recipe
 
 
-class Recorder(HereExecutor):
+class Recorder(SerialExecutor):
     """Notes the units; does them, unless told not to."""
 
     def __init__(self, *, idle=False):
@@ -188,7 +188,7 @@ def test_a_dead_process_is_a_row_that_says_so(tiny, options, notes):
     class Dying(Recorder):
         def run(self, work, units, *, progress, stop):
             for i in range(len(units)):
-                yield Ended(index=i, result=None, crash="its process was killed")
+                yield UnitResult(index=i, result=None, failure="its process was killed")
 
     (result,) = run_ablations([tiny], options, progress=notes, executor=Dying())
     assert [each.cost_failure for each in result.variants] == ["its process was killed"] * 3
@@ -205,7 +205,7 @@ def test_a_process_that_dies_while_measuring_keeps_its_training(ran, tiny, tmp_p
         def run(self, work, units, *, progress, stop):
             self.units += units
             for i in range(len(units)):
-                yield Ended(index=i, result=None, crash="died")
+                yield UnitResult(index=i, result=None, failure="died")
 
     dying = Dying()
     wider = replace(ran.options, seeds=1, sets=(str(faces), str(other)))
