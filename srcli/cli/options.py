@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,51 +15,62 @@ from srcli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from srcli.imaging.fitting import Box
-
     Command = Callable[..., Any]
 
 SCALES = click.Choice(["2", "3", "4"])
 
 
-class AutoInt(click.ParamType[int | None]):
-    """A whole number above a bound, or ``auto`` (None)."""
-
-    name = "auto|N"
-
-    def __init__(self, minimum: int) -> None:
-        self.minimum = minimum
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | None:
-        """Return None for ``auto``, else the number."""
-        if value is None or value == "auto":
-            return None
-        try:
-            number = int(str(value))
-        except ValueError:
-            number = self.minimum - 1
-        if number < self.minimum:
-            self.fail(f"{value!r} is not 'auto' or a whole number from {self.minimum}", param, ctx)
-        return number
+T = TypeVar("T")
 
 
-class Fit(click.ParamType["Box"]):
-    """Bounds of a picture such as ``3840x2160``, ``3840x`` or ``x2160``."""
+class ParsedType(click.ParamType[T]):
+    """A click parameter type made from a function.
 
-    name = "WxH"
+    Args:
+        metavar: Shown in the help, such as ``KEY=VALUE``.
+        parse: Reads the text; a ``ValueError`` becomes the usage error.
+    """
+
+    def __init__(self, metavar: str, parse: Callable[[str], T]) -> None:
+        self.name = self.metavar = metavar
+        self.parse = parse
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return the metavar as it is, not in upper case."""
+        return self.metavar
 
     def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Box:
-        """Return the bounds."""
-        from srcli.imaging.fitting import parse_box
-
+        self, value: str | T, param: click.Parameter | None, ctx: click.Context | None
+    ) -> T:
+        """Return the parsed value."""
+        if not isinstance(value, str):  # converted already
+            return value
         try:
-            return parse_box(str(value))
+            return self.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def auto_or_int(minimum: int) -> ParsedType[int | None]:
+    """Return the type of ``auto`` (None) or a whole number from ``minimum``."""
+
+    def parse(text: str) -> int | None:
+        if text == "auto":
+            return None
+        try:
+            number = int(text)
+        except ValueError:
+            number = minimum - 1
+        if number < minimum:
+            raise ValueError(f"{text!r} is not 'auto' or a whole number from {minimum}")
+        return number
+
+    return ParsedType("auto|N", parse)
+
+
+def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return the options of these names."""
+    return {name: given[name] for name in names}
 
 
 def talk(command: Command) -> Command:

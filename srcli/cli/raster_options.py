@@ -1,4 +1,4 @@
-"""Options of ``srx upscale`` for rasters: their words, and what they mean."""
+"""Options of ``srx upscale`` for rasters, in the words of GDAL and rasterio."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from srcli.cli.options import ParsedType, pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,204 +20,160 @@ if TYPE_CHECKING:
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-class Bands(click.ParamType[tuple[int, ...]]):
-    """Numbers of bands, such as ``4,3,2``.
-
-    Args:
-        count: How many there must be; None for any number.
-    """
-
-    name = "BANDS"
-
-    def __init__(self, count: int | None = None) -> None:
-        self.count = count
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Return the numbers."""
-        parts = re.split(r"[,\s]+", str(value).strip())
-        numbers = tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)
-        if min(numbers) < 1 or len(set(numbers)) < len(numbers):
-            self.fail(f"{value!r} is no list of different bands from 1, such as 4,3,2", param, ctx)
-        if self.count not in (None, len(numbers)):
-            self.fail(f"{value!r}: give {self.count} bands, such as 1,2,3", param, ctx)
-        return numbers
+def parse_bands(text: str) -> tuple[int, ...]:
+    """Read band numbers such as ``4,3,2``."""
+    parts = re.split(r"[,\s]+", text.strip())
+    numbers = tuple(int(part) if part.isascii() and part.isdigit() else 0 for part in parts)
+    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise ValueError(f"{text!r} is no list of different bands from 1, such as 4,3,2")
+    return numbers
 
 
-class Bounds(click.ParamType[tuple[float, ...]]):
-    """Four coordinates in one word: left, bottom, right, top."""
-
-    name = "BOUNDS"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Return the four numbers."""
-        parts = re.split(r"[,\s]+", str(value).strip(" []()"))
-        try:
-            numbers = tuple(float(part) for part in parts)
-        except ValueError:
-            numbers = ()
-        if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
-            self.fail(f'{value!r} is not "left bottom right top"', param, ctx)
-        return numbers
+def parse_rgb(text: str) -> tuple[int, ...]:
+    """Read three band numbers."""
+    numbers = parse_bands(text)
+    if len(numbers) != 3:
+        raise ValueError(f"{text!r}: give 3 bands, such as 1,2,3")
+    return numbers
 
 
-class Range(click.ParamType[str]):
-    """``auto``, ``dtype`` or two numbers."""
-
-    name = "auto|LO,HI|dtype"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """Return the word, or the numbers as ``LO,HI``."""
-        text = str(value).strip()
-        if text in ("auto", "dtype"):
-            return text
-        try:
-            low, high = (float(part) for part in text.split(","))
-        except ValueError:
-            low = high = math.nan
-        if not (low < high and math.isfinite(high - low)):
-            self.fail(f"{value!r} is not auto, dtype or LO,HI with LO below HI", param, ctx)
-        return f"{low!r},{high!r}"
+def parse_bounds(text: str) -> tuple[float, ...]:
+    """Read four coordinates in one word: left, bottom, right, top."""
+    numbers = tuple(map(_number, re.split(r"[,\s]+", text.strip(" []()"))))
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f'{text!r} is not "left bottom right top"')
+    return numbers
 
 
-class Nodata(click.ParamType["float | str"]):
-    """A number (also ``nan``), or ``none``."""
-
-    name = "VALUE|none"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | str:
-        """Return the number, or the word."""
-        if str(value) in ("none", "file"):
-            return str(value)
-        try:
-            return float(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor 'none'", param, ctx)
+def parse_range(text: str) -> str:
+    """Read ``auto``, ``dtype`` or two numbers; return the word or ``LO,HI``."""
+    word = text.strip()
+    if word in ("auto", "dtype"):
+        return word
+    numbers = [_number(part) for part in word.split(",")]
+    low, high = numbers if len(numbers) == 2 else (math.nan, math.nan)
+    if not (low < high and math.isfinite(high - low)):
+        raise ValueError(f"{text!r} is not auto, dtype or LO,HI with LO below HI")
+    return f"{low!r},{high!r}"
 
 
-class MemorySize(click.ParamType[int]):
-    """An amount of memory such as ``2G`` or ``800M``."""
-
-    name = "SIZE"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Return bytes."""
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]?)(?:i?B)?", str(value).strip(), re.I)
-        size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
-        if size <= 0:
-            self.fail(f"{value!r} is no amount of memory, such as 2G or 800M", param, ctx)
-        return size
+def parse_nodata(text: str) -> float | str:
+    """Read a number (also ``nan``), ``none`` or ``file``."""
+    if text in ("none", "file"):
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a number nor 'none'") from None
 
 
-class Creation(click.ParamType[tuple[str, str]]):
-    """A creation option, ``KEY=VALUE``."""
+def parse_memory(text: str) -> int:
+    """Read an amount of memory such as ``2G`` or ``800M``; return bytes."""
+    found = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([KMGT]?)(?:i?B)?", text.strip(), re.I)
+    size = int(float(found[1]) * UNITS[found[2].upper()]) if found else 0
+    if size <= 0:
+        raise ValueError(f"{text!r} is no amount of memory, such as 2G or 800M")
+    return size
 
-    name = "KEY=VALUE"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Return key and value."""
-        if isinstance(value, tuple):
-            return value
-        key, sign, text = str(value).partition("=")
-        if not sign or not key.strip() or not text.strip():
-            self.fail(f"{value!r} is not KEY=VALUE, such as COMPRESS=ZSTD", param, ctx)
-        return key.strip().upper(), text.strip()
+def parse_creation(text: str) -> tuple[str, str]:
+    """Read a creation option, ``KEY=VALUE``."""
+    key, _, value = (part.strip() for part in text.partition("="))
+    if not key or not value:
+        raise ValueError(f"{text!r} is not KEY=VALUE, such as COMPRESS=ZSTD")
+    return key.upper(), value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def raster_options(command: Command) -> Command:
-    """Add the options that rasters have beside those of every picture."""
+    """Add the options that only rasters have."""
     for decorate in reversed(_OPTIONS):
         command = decorate(command)
     return command
 
 
 _OPTIONS = (
-    click.option("--bidx", type=Bands(), help="Rasters: bands to enlarge, in this order."),
+    click.option(
+        "--bidx",
+        type=ParsedType("BANDS", parse_bands),
+        help="Rasters: bands to upscale, in this order.",
+    ),
     click.option(
         "--rgb",
-        type=Bands(3),
-        metavar="R,G,B",
-        help="Rasters: bands that are red, green and blue, where the file does not say.",
+        type=ParsedType("R,G,B", parse_rgb),
+        help="Rasters: the red, green and blue bands, if the file does not name them.",
     ),
     click.option(
         "--range",
         "values",
-        type=Range(),
+        type=ParsedType("auto|LO,HI|dtype", parse_range),
         default="auto",
         show_default=True,
-        help="Rasters: which values are black and white, in the whole file; auto: found for RGB "
-        "together and for every other band.",
+        help="Rasters: values taken as black and white, for the whole file; auto: found once for "
+        "RGB and once for every other band.",
     ),
     click.option(
         "--nodata",
-        type=Nodata(),
+        type=ParsedType("VALUE|none", parse_nodata),
         default="file",
         show_default=True,
-        help="Rasters: the value that means no data.",
+        help="Rasters: the nodata value.",
     ),
     click.option(
         "--srcwin",
         type=int,
         nargs=4,
         metavar="COL ROW W H",
-        help="Rasters: enlarge this part, in input pixels.",
+        help="Rasters: upscale this window only, in input pixels.",
     ),
     click.option(
         "--bounds",
-        type=Bounds(),
-        metavar='"L B R T"',
-        help="Rasters: enlarge this part, in the file's coordinates.",
+        type=ParsedType('"L B R T"', parse_bounds),
+        help="Rasters: upscale this window only, in the file's coordinates.",
     ),
     click.option(
         "--co",
         "creation",
-        type=Creation(),
+        type=ParsedType("KEY=VALUE", parse_creation),
         multiple=True,
-        help="Rasters: creation option of GDAL, such as COMPRESS=ZSTD; may be repeated.",
+        help="Rasters: creation option of the GDAL driver, such as COMPRESS=ZSTD; repeatable.",
     ),
     click.option("--overviews", is_flag=True, help="Rasters: add overviews (pyramids)."),
     click.option("--cog", is_flag=True, help="Rasters: write a cloud-optimised GeoTIFF."),
     click.option(
-        "--max-memory", type=MemorySize(), help="Rasters: use no more memory, such as 2G."
+        "--max-memory",
+        type=ParsedType("SIZE", parse_memory),
+        help="Rasters: use at most this much memory, such as 2G.",
     ),
     click.option(
         "--no-resume",
         is_flag=True,
-        help="Rasters: start over what an interrupted run has left half done.",
+        help="Rasters: start over instead of continuing an interrupted run.",
     ),
 )
 
 
 def raster_settings(given: dict[str, Any]) -> RasterOptions:
-    """What ``raster_options`` were given."""
+    """Return the values of ``raster_options``.
+
+    Raises:
+        UsageError: If ``--srcwin`` and ``--bounds`` are both given.
+    """
     from srcli.errors import UsageError
     from srcli.pipelines.upscale.options import RasterOptions
 
     if given["srcwin"] and given["bounds"]:
-        raise UsageError("--srcwin and --bounds both name a part; give one of them")
+        raise UsageError("--srcwin and --bounds both name a window; give one of them")
     return RasterOptions(
         bands=given["bidx"],
-        rgb=given["rgb"],
-        values=given["values"],
-        nodata=given["nodata"],
-        srcwin=given["srcwin"],
-        bounds=given["bounds"],
         creation=dict(given["creation"]),
-        overviews=given["overviews"],
-        cog=given["cog"],
-        max_memory=given["max_memory"],
         resume=not given["no_resume"],
+        **pick(given, "rgb", "values", "nodata", "srcwin", "bounds"),
+        **pick(given, "overviews", "cog", "max_memory"),
     )

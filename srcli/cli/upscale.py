@@ -1,4 +1,4 @@
-"""``srx upscale``: options to a plan, progress to the terminal, a closing summary."""
+"""The command ``srx upscale``: upscale pictures, folders and rasters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, AutoInt, Fit, machine, talk
+from srcli.cli.options import SCALES, ParsedType, auto_or_int, machine, pick, talk
 from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srcli.cli.console import Console
+    from srcli.imaging.fitting import Box
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Summary
 
@@ -25,12 +26,19 @@ Examples:
   srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
-  srx upscale photos/ out/ --dry-run            what would be done
+  srx upscale photos/ out/ --dry-run            sizes, disk, memory and time needed
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds "485900 5205600 486400 5206100" --rgb 1,2,3
 
-Outputs that exist are left alone, so that running again resumes; a raster goes on inside.
+Outputs that exist are skipped, so that running again resumes; a raster resumes where it stopped.
 """
+
+
+def parse_fit(text: str) -> Box:
+    """Read bounds such as ``3840x2160``, ``3840x`` or ``x2160``."""
+    from srcli.imaging.fitting import parse_box
+
+    return parse_box(text)
 
 
 @click.command(epilog=EXAMPLES)
@@ -45,54 +53,54 @@ Outputs that exist are left alone, so that running again resumes; a raster goes 
     show_default=True,
     help="A name of 'srx models', or a weights file.",
 )
-@click.option("-s", "--scale", type=SCALES, default="4", show_default=True, help="Enlargement.")
+@click.option("-s", "--scale", type=SCALES, default="4", show_default=True, help="Scale factor.")
 @click.option(
     "--fit",
-    type=Fit(),
-    help="Photographs: make results smaller again where they are larger, such as 3840x2160, or "
-    "3840x (the width alone), or x2160.",
+    type=ParsedType("WxH", parse_fit),
+    help="Photographs: shrink results to fit into these bounds, such as 3840x2160, 3840x (width "
+    "alone) or x2160.",
 )
 @click.option(
     "-t",
     "--tile",
-    type=AutoInt(16),
+    type=auto_or_int(16),
     default="auto",
     show_default=True,
-    help="Tile edge, input pixels.",
+    help="Tile size in input pixels.",
 )
 @click.option(
     "--overlap",
-    type=AutoInt(0),
+    type=auto_or_int(0),
     default="auto",
     show_default=True,
-    help="Strip shared by neighbouring tiles, input pixels.",
+    help="Overlap of neighbouring tiles in input pixels.",
 )
 @click.option(
     "-b",
     "--batch",
-    type=AutoInt(1),
+    type=auto_or_int(1),
     default="auto",
     show_default=True,
     help="Tiles per forward pass.",
 )
-@click.option("-r", "--recursive", is_flag=True, help="Walk subfolders and mirror the tree.")
+@click.option("-r", "--recursive", is_flag=True, help="Include subfolders and mirror them.")
 @click.option(
     "-f",
     "--format",
     "fmt",
     default="auto",
     show_default=True,
-    help="auto (as the input), png, jpg, webp, avif, bmp, tif.",
+    help="Output format: auto (that of the input), png, jpg, webp, avif, bmp, tif.",
 )
-@click.option("--quality", type=click.IntRange(1, 100), help="Of jpg (default 95), webp and avif.")
-@click.option("--suffix", default="", help="Appended to the name of every output, such as _x4.")
-@click.option("--overwrite", is_flag=True, help="Write outputs again that exist.")
-@click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations: 8 times slower.")
+@click.option("--quality", type=click.IntRange(1, 100), help="For jpg (default 95), webp and avif.")
+@click.option("--suffix", default="", help="Append this to output names, such as _x4.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--tta", is_flag=True, help="Average over 8 flips and rotations; 8 times slower.")
 @click.option(
     "--back-project",
     is_flag=True,
-    help="Correct outputs until, made smaller, they are the inputs again: for measurements, not "
-    "for noisy pictures or JPEGs.",
+    help="Correct outputs so that downscaling gives the inputs again; for measurements, not for "
+    "noisy pictures or JPEGs.",
 )
 @click.option(
     "-j",
@@ -100,10 +108,10 @@ Outputs that exist are left alone, so that running again resumes; a raster goes 
     type=click.IntRange(1, 64),
     default=2,
     show_default=True,
-    help="Reading and writing threads.",
+    help="Threads for reading and writing files.",
 )
 @raster_options
-@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -112,9 +120,9 @@ Outputs that exist are left alone, so that running again resumes; a raster goes 
 @machine
 @talk
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Make pictures and rasters larger with a trained network.
+    """Upscale pictures and rasters with a trained network.
 
-    IN are pictures, rasters (GeoTIFF, VRT, JP2, whatever GDAL reads) and folders; OUT, the last
+    IN are pictures, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads) and folders; OUT, the last
     argument, is a folder, or a file name when there is one picture.
     """
     from srcli.cli.console import Console
@@ -169,26 +177,16 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
     return UpscaleOptions(
-        model=options["model"],
+        **pick(options, "model", "tile", "overlap", "workers", "quality"),
         scale=int(options["scale"]),
-        tile=options["tile"],
-        overlap=options["overlap"],
-        workers=options["workers"],
-        quality=options["quality"],
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(
             format=options["fmt"].lower().lstrip("."),
-            suffix=options["suffix"],
-            recursive=options["recursive"],
-            overwrite=options["overwrite"],
+            **pick(options, "suffix", "recursive", "overwrite"),
         ),
         raster=raster_settings(options),
         engine=EngineOptions(
-            device=options["device"],
-            precision=options["precision"],
-            batch=options["batch"],
-            tta=options["tta"],
-            back_project=options["back_project"],
+            **pick(options, "device", "precision", "batch", "tta", "back_project")
         ),
     )
 
