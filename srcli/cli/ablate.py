@@ -17,7 +17,7 @@ from srcli.cli.ablate_options import (
     written_report,
 )
 from srcli.cli.console import Console
-from srcli.cli.options import check_targets, device, json_output, precision, talk
+from srcli.cli.options import check_targets, device, json_output, precision, verbosity
 from srcli.cli.text_files import write_json
 from srcli.errors import ExitCode, UsageError
 
@@ -145,7 +145,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
 @written_report
 @device
 @precision("Number format of the trainings; quality is always measured in fp32.")
-@talk
+@verbosity
 def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train and measure all variants alike, and print what changed.
 

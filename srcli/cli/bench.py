@@ -12,9 +12,9 @@ from srcli.cli.options import (
     device,
     several_models,
     several_scales,
+    table_files,
     table_targets,
-    talk,
-    written_tables,
+    verbosity,
 )
 from srcli.cli.tables import make_console, make_table
 from srcli.cli.text_files import write_json, write_text
@@ -111,12 +111,12 @@ class Size(click.ParamType[tuple[int, int]]):
     type=click.IntRange(min=0),
     help="Strip shared by neighbouring tiles, input pixels; default: the model's.",
 )
-@written_tables
+@table_files
 @device
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of PyTorch; default: its choice."
 )
-@talk
+@verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure speed, memory and work of models, side by side.
 

@@ -12,9 +12,9 @@ from srcli.cli.options import (
     precision,
     several_models,
     several_scales,
+    table_files,
     table_targets,
-    talk,
-    written_tables,
+    verbosity,
 )
 from srcli.cli.text_files import write_json, write_text
 from srcli.errors import ExitCode, UsageError
@@ -113,14 +113,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--no-cost", is_flag=True, help="Leave out MACs and memory.")
 @click.option("--no-cache", is_flag=True, help="Measure everything anew and keep nothing.")
-@written_tables
+@table_files
 @click.option(
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
 )
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @device
 @precision("Number format of the network; auto is fp32: hundredths of a decibel matter here.")
-@talk
+@verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Measure models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console

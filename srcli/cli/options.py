@@ -73,34 +73,19 @@ def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: given[name] for name in names}
 
 
-def talk(command: Command) -> Command:
-    """Add ``--verbose`` and ``--quiet``."""
-    command = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")(command)
-    return click.option("-v", "--verbose", is_flag=True, help="Say more of what is done.")(command)
+def combine(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that adds several options, shown in this order."""
 
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
 
-def machine(command: Command) -> Command:
-    """Add ``--device`` and ``--precision``."""
-    command = precision(
-        "Number format of the network; auto takes half precision for 8-bit pictures where the "
-        "machine computes it natively."
-    )(command)
-    return device(command)
-
-
-def device(command: Command) -> Command:
-    """Add ``--device``."""
-    return click.option(
-        "--device",
-        default="auto",
-        show_default=True,
-        metavar="auto|cpu|cuda|cuda:N|mps",
-        help="Where to compute.",
-    )(command)
+    return decorate
 
 
 def precision(text: str) -> Callable[[Command], Command]:
-    """Return what adds ``--precision`` with a help text of its own."""
+    """Return the option ``--precision`` with its help text."""
     return click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
@@ -110,52 +95,63 @@ def precision(text: str) -> Callable[[Command], Command]:
     )
 
 
-def json_output(command: Command) -> Command:
-    """Add ``--json``."""
-    return click.option(
-        "--json",
-        "json_file",
+device = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|cuda:N|mps",
+    help="Device to compute on.",
+)
+device_and_precision = combine(
+    device,
+    precision(
+        "Number format of the network; auto takes half precision for 8-bit pictures where the "
+        "machine computes it natively."
+    ),
+)
+verbosity = combine(
+    click.option("-v", "--verbose", is_flag=True, help="Show details."),
+    click.option("-q", "--quiet", is_flag=True, help="Show errors only."),
+)
+json_output = click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    help="Write the result as JSON; '-' is standard output, then all else goes to stderr.",
+)
+several_models = click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    help="A name of 'srx models' or a weights file; repeat to compare. [default: g-idrn]",
+)
+several_scales = click.option(
+    "-s",
+    "--scale",
+    "scales",
+    type=SCALES,
+    multiple=True,
+    default=("4",),
+    show_default=True,
+    help="Scale factor; repeat for several.",
+)
+table_files = combine(
+    json_output,
+    click.option(
+        "--csv", "csv_file", metavar="FILE", help="Write a row for every value; '-' is stdout."
+    ),
+    click.option(
+        "--markdown",
+        "markdown_file",
         metavar="FILE",
-        help="Write the result as JSON; '-' is standard output, then all else goes to stderr.",
-    )(command)
-
-
-def several_models(command: Command) -> Command:
-    """Add ``--model``, to be repeated; nothing given stands for the flagship."""
-    return click.option(
-        "-m",
-        "--model",
-        "models",
-        multiple=True,
-        help="A name of 'srx models' or a weights file; repeat to compare. [default: g-idrn]",
-    )(command)
-
-
-def several_scales(command: Command) -> Command:
-    """Add ``--scale``, to be repeated."""
-    return click.option(
-        "-s",
-        "--scale",
-        "scales",
-        type=SCALES,
-        multiple=True,
-        default=("4",),
-        show_default=True,
-        help="Enlargement; repeat for several.",
-    )(command)
-
-
-def written_tables(command: Command) -> Command:
-    """Add ``--json``, ``--csv`` and ``--markdown``."""
-    for name, what in (("markdown", "the tables as Markdown"), ("csv", "a row for every value")):
-        command = click.option(
-            f"--{name}", f"{name}_file", metavar="FILE", help=f"Write {what}; '-' is stdout."
-        )(command)
-    return json_output(command)
+        help="Write the tables as Markdown; '-' is stdout.",
+    ),
+)
 
 
 def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict[str, str | None]:
-    """Files of ``written_tables`` by option, checked.
+    """Return the files of ``table_files`` by option, after ``check_targets``.
 
     Args:
         given: All options.
@@ -171,10 +167,10 @@ def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict
 
 
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:
-    """Refuse files that cannot be written before anything is computed.
+    """Refuse output files that cannot be written, before anything is computed.
 
     Args:
-        targets: What options such as ``--json`` were given, by option; None where they were not.
+        targets: Files by option, such as ``--json``; None for options that were not given.
 
     Raises:
         UsageError: If one cannot be written, or two are the same.
@@ -182,32 +178,32 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
     given = {option: str(target) for option, target in targets.items() if target}
     if list(given.values()).count("-") > 1:
         raise UsageError(f"only one of {', '.join(targets)} can go to standard output")
-    takers: dict[Path, str] = {}
+    owners: dict[Path, str] = {}
     for option, target in given.items():
         if target == "-":
             continue
         if reason := _obstacle(Path(target)):
             raise UsageError(f"{option} {target}: cannot be written, {reason}")
-        other = takers.setdefault(Path(os.path.realpath(target)), option)
+        other = owners.setdefault(Path(os.path.realpath(target)), option)
         # pipes and devices may take one text after the other
         if other != option and is_replaceable(Path(target)):
             raise UsageError(f"{other} and {option} are both {target}; give two files")
 
 
 def _obstacle(file: Path) -> str:
-    """Say why a file could not be written; empty if it could."""
+    """Return the reason for which a file cannot be written; empty if it can."""
     from tempfile import TemporaryFile
 
     try:
         if file.is_dir():
             return "is a folder"
         if not is_replaceable(file):
-            # Opening a pipe would wait for its reader, or end what it reads: only ask.
+            # not opened: that would wait for the reader of a pipe, or end its input
             return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
         folder = real_place(file).parent
         if not folder.is_dir():
             return f"there is no folder {folder}"
-        # Files are written whole, as new ones beside the name that they get in the end.
+        # files are written whole, under another name in the same folder
         with TemporaryFile(dir=folder):
             return ""
     except OSError as error:

@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import ParsedType, pick
+from srcli.cli.options import ParsedType, combine, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from srcli.pipelines.upscale.options import RasterOptions
-
-    Command = Callable[..., Any]
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -91,14 +87,7 @@ def _number(text: str) -> float:
         return math.nan
 
 
-def raster_options(command: Command) -> Command:
-    """Add the options that only rasters have."""
-    for decorate in reversed(_OPTIONS):
-        command = decorate(command)
-    return command
-
-
-_OPTIONS = (
+raster_options = combine(
     click.option(
         "--bidx",
         type=ParsedType("BANDS", parse_bands),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srcli.cli.console import Console
-from srcli.cli.options import SCALES, machine, talk
+from srcli.cli.options import SCALES, device_and_precision, verbosity
 from srcli.cli.stopping import StopSignals
 from srcli.errors import DataError, ExitCode, LeaderError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
@@ -113,8 +113,8 @@ Examples:
 )
 @click.option("--compile", is_flag=True, help="Compile the network (GPU: slow start, then faster).")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor.")
-@machine
-@talk
+@device_and_precision
+@verbosity
 def command(
     recipe: str,
     scale: str | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, ParsedType, auto_or_int, machine, pick, talk
+from srcli.cli.options import SCALES, ParsedType, auto_or_int, device_and_precision, pick, verbosity
 from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
 
@@ -117,8 +117,8 @@ def parse_fit(text: str) -> Box:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a JSON line for every file.",
 )
-@machine
-@talk
+@device_and_precision
+@verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.
 
