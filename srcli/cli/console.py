@@ -1,4 +1,4 @@
-"""Show progress: bars on a terminal, a line every few seconds elsewhere, all of it on stderr."""
+"""Progress and messages on stderr: bars on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import rich.progress
 
 LINE_SECONDS = 5.0
-"""Time between two lines of progress where there is no terminal."""
+"""Interval between progress lines without a terminal."""
 RESUMED_SECONDS = 0.05
-"""Progress within this time of a start was made by a former run."""
+"""Progress within this time of the start was made by an earlier run."""
 
 
 class Console:
-    """A ``Progress`` for people; use as a context manager.
+    """A ``Progress`` that writes to stderr; use as a context manager.
 
     Args:
         quiet: Show errors only.
-        verbose: Show detail messages too.
+        verbose: Show details too.
     """
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
@@ -36,7 +36,7 @@ class Console:
         self._bars: rich.progress.Progress | None = None
 
     def __enter__(self) -> Self:
-        """Start drawing if there is a terminal."""
+        """Start the progress bars if stderr is a terminal."""
         if not self.quiet and sys.stderr.isatty():
             self._bars = _make_bars()
             self._bars.start()
@@ -48,13 +48,13 @@ class Console:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop drawing."""
+        """Stop the progress bars."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Start a bar, or lines."""
+        """Start a progress bar, or progress lines."""
         if self.quiet:
             return NoTask()
         if self._bars is not None:
@@ -62,12 +62,12 @@ class Console:
         return _LineTask(label, total, unit)
 
     def message(self, text: str) -> None:
-        """Show a line unless quiet."""
+        """Show a message unless quiet."""
         if not self.quiet:
             self._line(text)
 
     def detail(self, text: str) -> None:
-        """Show a line if verbose."""
+        """Show a detail if verbose."""
         if self.verbose:
             self._line(text)
 
@@ -136,7 +136,7 @@ class _LineTask:
         self._done += amount
         now = time.monotonic()
         if now - self._start < RESUMED_SECONDS:
-            self._before = self._done  # what was done before, or takes no time, tells no speed
+            self._before = self._done  # done before this run: no measure of its speed
         if now - self._shown >= LINE_SECONDS:
             self._shown = now
             self._show(now)
@@ -148,7 +148,7 @@ class _LineTask:
         self._text = text
 
     def close(self) -> None:
-        """Nothing is left on the screen to take away."""
+        """Do nothing: lines stay on the screen."""
 
     def _show(self, now: float) -> None:
         parts = [f"{self._label}: {self._done:.0f}"]

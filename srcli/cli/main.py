@@ -1,4 +1,4 @@
-"""The entry point: the only place that turns errors into text and exit codes."""
+"""Entry point of ``srx``: find the command, turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from types import FrameType
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "upscale": ("srcli.cli.upscale:command", "Make pictures and folders of pictures larger."),
-    "eval": ("srcli.cli.evaluate:command", "Measure models on benchmark pictures."),
+    "upscale": ("srcli.cli.upscale:command", "Upscale pictures, folders and rasters."),
+    "eval": ("srcli.cli.evaluate:command", "Evaluate models on benchmark sets."),
     "train": ("srcli.cli.train:command", "Train a network from a recipe."),
-    "ablate": ("srcli.cli.ablate:command", "Train variants of a recipe alike, and compare them."),
-    "bench": ("srcli.cli.bench:command", "Measure speed, memory and work of models."),
-    "models": ("srcli.cli.models:command", "List the models that can be used here."),
+    "ablate": ("srcli.cli.ablate:command", "Train and compare variants of a recipe."),
+    "bench": ("srcli.cli.bench:command", "Measure speed, memory and MACs of models."),
+    "models": ("srcli.cli.models:command", "List the available models."),
 }
 
 
 class LazyGroup(click.Group):
-    """Commands are imported when they run, so that ``srx --help`` answers at once."""
+    """A group whose commands are imported when they run, so that ``srx --help`` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, in the order of the table."""
@@ -46,14 +46,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or name the nearest one."""
+        """Find the command, or suggest the nearest one."""
         near = difflib.get_close_matches(args[0], COMMANDS, n=1)
         if args[0] not in COMMANDS and near:
             ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the table of commands without importing them."""
+        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, "-V", "--version", prog_name="srx")
 def group() -> None:
-    """Super-resolution: make photographs and rasters two, three or four times sharper."""
+    """Super-resolution: upscale photographs and rasters two, three or four times."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,24 +99,23 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def after_interrupt(words: Sequence[str]) -> str:
-    """Say what the same command does after an interruption.
+    """Return a hint on what running the same command again does.
 
     Args:
         words: The command and its arguments.
 
     Returns:
-        The end of a line; empty for commands that keep nothing.
+        The rest of the message; empty for commands that keep nothing.
     """
     command = next((word for word in words if word in COMMANDS), "")
     if command == "upscale":
-        # the finished pictures of before look like those that this run has finished
-        anew = "begins photographs anew and " if "--overwrite" in words else ""
-        return f"; the same command {anew}goes on{' with rasters' * bool(anew)}"
+        if "--overwrite" in words:  # old outputs cannot be told from those of this run
+            return "; the same command starts photographs over and continues rasters"
+        return "; the same command continues"
     if command == "train" and not {"--show", "--dry-run"} & {*words}:
-        with_resume = "" if "--resume" in words else " with --resume"
-        return f"; the same command{with_resume} goes on"
+        return f"; the same command{'' if '--resume' in words else ' with --resume'} continues"
     if command in ("eval", "ablate"):
-        return "; the same command does what is missing"
+        return "; the same command does the rest"
     return ""
 
 

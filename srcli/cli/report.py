@@ -1,4 +1,4 @@
-"""JSON lines about every file of a run."""
+"""Write a JSON line for every file of a run (``--report``)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
-    """Yield a function that writes one line a file, at once; without a path it does nothing.
+    """Yield a function that writes one line per file at once; without a path it does nothing.
 
-    Where a line cannot be written any more, that is said once, and the run goes on.
+    If writing fails later, one warning is printed and the run goes on.
 
     Raises:
         UsageError: If the file cannot be written, has the name of a picture, or holds anything but
-            a former report.
+            an earlier report.
     """
     if path is None:
         yield lambda file: None
@@ -55,19 +55,19 @@ def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
     try:
         yield write
     finally:
-        with suppress(OSError):  # what could not be written is tried once more, and was told
+        with suppress(OSError):  # writes the rest once more; that failure was told already
             stream.close()
 
 
 def line_of(file: FileReport) -> str:
-    r"""Return a report as a line of JSON that UTF-8 can hold, whatever bytes the names are of.
+    r"""Return a report as a line of JSON.
 
     Args:
-        file: What became of a file.
+        file: Result of a file.
 
     Returns:
-        Text as it is; bytes of names that are not UTF-8 as ``\udcXX``, which ``json.loads`` and
-        ``os.fsencode`` turn into the same name again.
+        A line that UTF-8 can encode. Bytes of file names that are not UTF-8 stand as ``\udcXX``,
+        which ``json.loads`` and ``os.fsencode`` turn into the same name again.
     """
     plain = as_json(file)
     line = json.dumps(plain, ensure_ascii=False)
@@ -80,7 +80,7 @@ def line_of(file: FileReport) -> str:
 
 
 def as_json(file: FileReport) -> dict[str, object]:
-    """Return a report as plain values."""
+    """Return a report as values for JSON."""
     return {
         "source": str(file.source),
         "target": str(file.target),
@@ -95,11 +95,11 @@ def as_json(file: FileReport) -> dict[str, object]:
 
 
 def _check(path: Path) -> None:
-    """Refuse files that hold something else, or will: opening them takes away what they hold."""
+    """Refuse names of pictures and files that are no report, as opening the report empties it."""
     from srcli.imaging.formats import READABLE_SUFFIXES
     from srcli.imaging.rasters.detection import RASTER_SUFFIXES
 
-    # Every output has such a name, and nearly every input; the others are told by what they hold.
+    # all outputs and nearly all inputs have such a suffix; others are recognised by content
     if path.suffix.lower() in READABLE_SUFFIXES | RASTER_SUFFIXES:
         raise UsageError(
             f"--report {path}: is the name of a picture; give another, such as report.jsonl"

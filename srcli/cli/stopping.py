@@ -1,4 +1,4 @@
-"""Signals that ask a long command for an orderly end."""
+"""Stop a long command in order after Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM ask for an orderly end; a second one aborts.
+    """A context manager that turns Ctrl-C and SIGTERM into a request to stop.
 
-    Use as a context manager; call it to learn whether to stop. A signal that comes before it was
-    ever called aborts, too: nobody would hear the question yet.
+    Call it to ask for the request. A second signal aborts, and so does one that arrives before the
+    first call, when nothing would react to the request yet.
 
     Args:
-        silent: Say nothing when a signal comes.
+        silent: Print nothing when a signal arrives.
     """
 
     def __init__(self, *, silent: bool = False) -> None:
@@ -27,18 +27,18 @@ class StopSignals:
         self._former: dict[int, Any] = {}
 
     def __call__(self) -> bool:
-        """Whether a signal has come."""
+        """Return True after a signal."""
         self._asked = True
         return self._stop
 
     def __enter__(self) -> Self:
-        """Take the signals over."""
+        """Install the signal handlers."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._former[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give them back."""
+        """Restore the former handlers."""
         for number, handler in self._former.items():
             signal.signal(number, handler)
 
@@ -48,5 +48,5 @@ class StopSignals:
         self._stop = True
         if self._silent:
             return
-        # Written directly: the interrupted code may be inside the buffered stream.
+        # written directly: the interrupted code may be using the buffered stream
         os.write(2, b"\nsrx: stopping after this iteration; once more aborts\n")

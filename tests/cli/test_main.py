@@ -10,16 +10,16 @@ from srcli.cli import main
 @pytest.mark.parametrize(
     ("words", "rest"),
     [
-        (["upscale", "a.png", "out"], "; the same command goes on"),
+        (["upscale", "a.png", "out"], "; the same command continues"),
         (
             ["upscale", "a.png", "out", "--overwrite"],
-            "; the same command begins photographs anew and goes on with rasters",
+            "; the same command starts photographs over and continues rasters",
         ),
-        (["train", "g-idrn", "--out", "run"], "; the same command with --resume goes on"),
-        (["train", "g-idrn", "--out", "run", "--resume"], "; the same command goes on"),
+        (["train", "g-idrn", "--out", "run"], "; the same command with --resume continues"),
+        (["train", "g-idrn", "--out", "run", "--resume"], "; the same command continues"),
         (["train", "g-idrn", "--dry-run"], ""),
-        (["eval", "-m", "g-idrn"], "; the same command does what is missing"),
-        (["ablate", "run", "mine.json"], "; the same command does what is missing"),
+        (["eval", "-m", "g-idrn"], "; the same command does the rest"),
+        (["ablate", "run", "mine.json"], "; the same command does the rest"),
         (["bench"], ""),
         (["models"], ""),
     ],
