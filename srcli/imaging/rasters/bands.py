@@ -1,4 +1,4 @@
-"""Which bands of a raster are enlarged, in which order, and which of them go through together."""
+"""Choose the bands of a raster to enlarge, their order, and the three that go through as RGB."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.info import RasterInfo
 
 _COLOURS = ("red", "green", "blue")
-_HOW_TO_CHANGE = "--rgb names others"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BandLayout:
-    """The bands of the output and where they come from."""
+    """Bands of the output and their sources in the file."""
 
     bands: tuple[int, ...]
     """Colour bands, numbered from 1 as in the file, in the order of the output; without alpha. Of
-    a palette: ``(1,)``, which becomes three, or one where all its colours are gray."""
+    a palette: ``(1,)``, which becomes three bands, or one if all its colours are gray."""
     groups: tuple[tuple[int, ...], ...]
-    """Places among the output's colour bands, from 0: three go through the network together as R,
-    G and B, one goes alone. Each place occurs once."""
+    """Indices of the output's colour bands, from 0: groups of three go through the network as R, G
+    and B, others alone. Each index occurs once."""
     alpha: int | None = None
-    """Band of the file, from 1."""
+    """Alpha band of the file, from 1."""
     palette: bool = False
-    """Band 1 is turned into R, G and B, or gray (uint8), through its colour table."""
+    """Band 1 is turned into R, G and B, or gray (uint8), by its colour table."""
     interpretations: tuple[str, ...]
-    """Of the output's colour bands."""
+    """GDAL's colour interpretations of the output's colour bands."""
     notes: tuple[str, ...] = ()
-    """What was decided, in words for the user."""
+    """Messages for the user on the choice."""
     dtype: str
     """Of the output, and of the pixels that are read."""
     nodata: float | None = None
-    """What invalid pixels of the output are set to, in all bands; None where something else marks
-    them (NaN, a mask, alpha)."""
+    """Value of invalid pixels of the output, in all bands; None if they are marked otherwise (NaN,
+    a mask, alpha)."""
     palette_alpha: bool = False
-    """The colour table has transparent entries, or an entry stands for nodata: the output gets an
-    alpha band, which the file has not."""
+    """The output gets an alpha band that the file lacks, because the colour table has transparent
+    entries or one for nodata."""
 
     @property
     def channels(self) -> int:
-        """Colour bands of the output."""
+        """Number of colour bands of the output."""
         return len(self.interpretations)
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the output has an alpha band, after the colour bands."""
+        """True if the output has an alpha band, after the colour bands."""
         return self.alpha is not None or self.palette_alpha
 
 
 def choose_layout(
     info: RasterInfo, *, bands: Sequence[int] | None = None, rgb: Sequence[int] | None = None
 ) -> BandLayout:
-    """Choose bands and say which belong together.
+    """Choose the bands of the output and group those that are R, G and B.
 
     Args:
         info: The file.
-        bands: Bands to keep, from 1, in the wanted order; None keeps all. Alpha is kept if it is
-            among them.
+        bands: Bands to keep, from 1, in the order of the output; None keeps all. Alpha is kept if
+            it is among them.
         rgb: The three bands, numbered as in the file, that are R, G and B; None takes those that
-            the file calls so, else the first three of a file of three or four bands, else none.
+            the file interprets so, else the first three of a file of three or four bands, else
+            none.
 
     Raises:
         UsageError: If the numbers are no bands, occur twice, or contradict each other.
-        PictureError: If the file has not all of these bands, or they hold values of several kinds.
+        PictureError: If the file lacks one of these bands, or they differ in dtype.
     """
     wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
     _check_numbers(info, "--bidx", wanted)
@@ -77,18 +77,18 @@ def choose_layout(
         if len(rgb) != 3 or not set(rgb) <= set(wanted):
             raise UsageError(f"--rgb {_list(rgb)}: give three different bands that are kept")
     if info.palette is not None and wanted == (1,):
-        return _expanded(info)
+        return _palette_layout(info)
     alpha = next((band for band in wanted if info.bands[band - 1].interpretation == "alpha"), None)
     kept = tuple(band for band in wanted if band != alpha)
     if not kept:
         raise PictureError(f"{info.path}: only an alpha band is left; choose more bands by --bidx")
     if rgb is not None and alpha in rgb:
         raise UsageError(f"--rgb {_list(rgb)}: band {alpha} is alpha; give three colour bands")
-    chosen, notes = _colours(info, kept, rgb)
+    chosen, notes = _choose_rgb(info, kept, rgb)
     places = tuple(kept.index(band) for band in chosen)
     names = [info.bands[band - 1].interpretation for band in kept]
     if places and (rgb is not None or (bands is not None and notes)):
-        # a composite that the user put together (4,3,2) is to be shown as it was enlarged
+        # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
         names = _renamed(names, places)
     return BandLayout(
         bands=kept,
@@ -101,11 +101,11 @@ def choose_layout(
     )
 
 
-def _expanded(info: RasterInfo) -> BandLayout:
+def _palette_layout(info: RasterInfo) -> BandLayout:
     assert info.palette is not None
     nodata = info.bands[0].nodata
     clear = nodata is not None or any(colour[3] < 255 for colour in info.palette.values())
-    # scanned plans of one bit are such: three equal bands would be three times the work and file
+    # as in scanned plans of one bit: three equal bands would triple the work and the file
     gray = all(red == green == blue for red, green, blue, _ in info.palette.values())
     return BandLayout(
         bands=(1,),
@@ -118,10 +118,10 @@ def _expanded(info: RasterInfo) -> BandLayout:
     )
 
 
-def _colours(
+def _choose_rgb(
     info: RasterInfo, kept: tuple[int, ...], rgb: Sequence[int] | None
 ) -> tuple[tuple[int, ...], list[str]]:
-    """Bands that go together as R, G and B, none or three, and what to say of that."""
+    """Return the bands that are R, G and B, none or three, and notes for the user."""
     if rgb is not None:
         return tuple(rgb), []
     names = [info.bands[band - 1].interpretation for band in kept]
@@ -129,14 +129,14 @@ def _colours(
         return tuple(kept[names.index(colour)] for colour in _COLOURS), []
     if len(kept) in (3, 4):
         first = kept[:3]
-        return first, [f"bands {_list(first)} are taken for red, green, blue; {_HOW_TO_CHANGE}"]
+        return first, [f"bands {_list(first)} are taken for red, green, blue; --rgb names others"]
     if len(kept) > 4:
         return (), [f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"]
     return (), []
 
 
 def _groups(colours: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
-    """The three colours where the first of them stands, all others alone, in order."""
+    """Group the three colours at the place of the first one, all other bands alone, in order."""
     groups: list[tuple[int, ...]] = []
     for place in range(count):
         if place not in colours:
@@ -147,7 +147,7 @@ def _groups(colours: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]
 
 
 def _renamed(names: list[str], places: tuple[int, ...]) -> list[str]:
-    """Call the bands red, green and blue that the user called so, and no others."""
+    """Interpret the chosen bands as red, green and blue, and no others."""
     names = ["undefined" if name in _COLOURS else name for name in names]
     for place, colour in zip(places, _COLOURS, strict=True):
         names[place] = colour

@@ -1,4 +1,4 @@
-"""Rows of pixels turned into the compressed blocks of a TIFF file, by GDAL, in memory."""
+"""Compress rows of pixels into blocks of a TIFF file, in memory, by GDAL."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Numbers = NDArray[np.int64]
 
-# Uncompressed bytes that one thread works on, and rows of a chunk at least.
+# Uncompressed bytes that one thread compresses at a time; bounds of a chunk.
 _PART_BYTES = 2**22
 _CHUNK_ROWS = 256
 _CHUNK_BYTES = 2**26
 
 _DTYPES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
-# Options that make files beside the picture, or that only its tags depend on.
-_ELSEWHERE = frozenset(
+# Options that create sidecar files or affect tags only.
+_IRRELEVANT = frozenset(
     {"TFW", "RPB", "RPCTXT", "WORLDFILE", "BIGTIFF", "PROFILE", "SOURCE_ICC_PROFILE", "NUM_THREADS"}
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockGrid:
-    """The blocks of a file, and the chunks (whole rows of blocks) in which they are written."""
+    """Arrangement of a file's blocks, and of the chunks (full rows of blocks) written at once."""
 
     height: int
     width: int
     block_height: int
     block_width: int
     planes: tuple[int, ...]
-    """For each directory: in how many sets of blocks its bands lie."""
+    """For each directory: number of separate sets of blocks (1 if bands are interleaved)."""
     chunk_blocks: int
     """Rows of blocks in a chunk."""
 
     @property
     def across(self) -> int:
-        """Blocks side by side."""
+        """Number of columns of blocks."""
         return -(-self.width // self.block_width)
 
     @property
     def down(self) -> int:
-        """Rows of blocks."""
+        """Number of rows of blocks."""
         return -(-self.height // self.block_height)
 
     @property
@@ -64,35 +64,27 @@ class BlockGrid:
 
     @property
     def chunks(self) -> int:
-        """How many there are."""
+        """Number of chunks."""
         return -(-self.height // self.chunk_height)
 
     def rows_of(self, chunk: int) -> int:
-        """Pixel rows of one chunk.
-
-        Args:
-            chunk: From 0.
-        """
+        """Pixel rows of one chunk, numbered from 0."""
         return min(self.chunk_height, self.height - chunk * self.chunk_height)
 
     def shapes(self, chunk: int) -> list[tuple[int, int, int]]:
-        """For each directory: (planes, rows, columns) of the blocks of one chunk.
-
-        Args:
-            chunk: From 0.
-        """
+        """For each directory: (planes, rows, columns) of the blocks of one chunk."""
         rows = -(-self.rows_of(chunk) // self.block_height)
         return [(planes, rows, self.across) for planes in self.planes]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BlockTable:
-    """Where the blocks of one directory lie, or of a part of it."""
+    """Offsets and sizes in bytes of the blocks of one directory, or of a part of it."""
 
     offsets: Numbers
-    """(planes, rows, columns), bytes from the start of what holds them."""
+    """(planes, rows, columns), from the start of the file or buffer."""
     sizes: Numbers
-    """Alike; 0 for blocks without bytes, which stand for nothing but nodata or zeros."""
+    """Same shape; 0 for omitted blocks, which are all nodata or zero."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,20 +92,15 @@ class EncodedBlocks:
     """Compressed blocks of some columns of a chunk."""
 
     column: int
-    """Of the first block, in blocks."""
+    """Column of the first block, counted in blocks."""
     data: bytes
-    """All blocks one behind the other."""
+    """All blocks, concatenated."""
     tables: list[BlockTable]
-    """For each directory."""
+    """One for each directory; offsets in ``data``."""
 
 
 def make_block_grid(output: OutputProfile, template: TiffTemplate) -> BlockGrid:
-    """Divide a file into blocks and chunks.
-
-    Args:
-        output: What it is to hold.
-        template: Its directories.
-    """
+    """Divide an output with the template's directories into blocks and chunks."""
     return BlockGrid(
         height=output.height,
         width=output.width,
@@ -125,17 +112,17 @@ def make_block_grid(output: OutputProfile, template: TiffTemplate) -> BlockGrid:
 
 
 def writer_memory(output: OutputProfile, threads: int) -> int:
-    """Bytes that the rows of a chunk take until they are written, in the worst case.
+    """Estimate the most bytes that a chunk takes until it is written.
 
     Args:
-        output: What is to be written.
-        threads: That compress.
+        output: The raster to write.
+        threads: Number of threads that compress.
     """
     row = _row_bytes(output)
     block_height = int(output.creation.get("BLOCKYSIZE", "512"))
     rows = min(_chunk_blocks(row, block_height) * block_height, output.height)
     held = rows * (row + output.width * output.mask)
-    # a copy by bands, GDAL's blocks, the file in memory and what is taken from it
+    # the copy by bands, GDAL's blocks, the file in memory and the blocks taken from it
     return held + 4 * (threads + 1) * min(_PART_BYTES, held)
 
 
@@ -148,7 +135,7 @@ def _chunk_blocks(row: int, block_height: int) -> int:
 
 
 class BlockEncoder:
-    """Compresses the chunks of one file, in several threads."""
+    """Compresses the chunks of one file in several threads."""
 
     def __init__(
         self, output: OutputProfile, template: TiffTemplate, grid: BlockGrid, threads: int
@@ -157,7 +144,7 @@ class BlockEncoder:
         self.threads = threads
         self.tags = TILE_TAGS if template.tiled else STRIP_TAGS
         self.profile: dict[str, Any] = {
-            key: value for key, value in output.creation.items() if key not in _ELSEWHERE
+            key: value for key, value in output.creation.items() if key not in _IRRELEVANT
         }
         self.profile |= {
             "driver": "GTiff",
@@ -168,7 +155,7 @@ class BlockEncoder:
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="srx-blocks")
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Stop the threads."""
         self.pool.shutdown()
 
     def encode(self, pixels: Array, mask: Array | None) -> Iterator[EncodedBlocks]:
@@ -179,7 +166,7 @@ class BlockEncoder:
             mask: (rows, W) bool, True where valid; None if the file has none.
 
         Yields:
-            Parts from left to right, few of them being in memory at a time.
+            Blocks from left to right; only a few are in memory at a time.
         """
         waiting: deque[Future[EncodedBlocks]] = deque()
         step = self._columns(pixels)
@@ -194,7 +181,7 @@ class BlockEncoder:
             yield waiting.popleft().result()
 
     def _columns(self, pixels: Array) -> int:
-        """Columns of blocks that one thread takes at a time."""
+        """Columns of blocks that one thread compresses at a time."""
         size = min(_PART_BYTES, -(-pixels.nbytes // self.threads))
         return max(size // max(pixels.nbytes // self.grid.across, 1), 1)
 
@@ -205,7 +192,7 @@ class BlockEncoder:
 
         height, width = pixels.shape[:2]
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
-            # without any transform rasterio would warn
+            # rasterio warns of files without a transform
             with memory.open(
                 height=height, width=width, transform=Affine.scale(2.0, 3.0), **self.profile
             ) as dataset:
@@ -232,10 +219,5 @@ class BlockEncoder:
 
 
 def entry_integers(entry: Entry, layout: Layout) -> Numbers:
-    """The numbers of a directory's entry, also if there are very many.
-
-    Args:
-        entry: Of whole numbers.
-        layout: How its file is packed.
-    """
+    """Return the integers of a directory's entry as an array, fast for many."""
     return np.frombuffer(entry.value, dtype=layout.order + _DTYPES[entry.kind]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""A TIFF file whose blocks come first and whose directories are put behind them in the end."""
+"""Write the header and directories of a TIFF file behind its blocks."""
 
 from __future__ import annotations
 
@@ -25,31 +25,27 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.template import TiffTemplate
 
 START = 16
-"""Bytes before the first block: the header, be it that of a classic TIFF or of a BigTIFF."""
+"""Bytes before the first block: the header of a classic TIFF or a BigTIFF."""
 LARGEST_CLASSIC = 2**32 - 2**26
-"""Bytes of blocks that a classic TIFF holds, with room for its directories."""
+"""Most bytes of blocks in a classic TIFF, with room for its directories."""
 
 _LONG, _LONG8 = 4, 16
 _ROOM_FOR_OVERVIEWS = 2
 
 
 def write_placeholder(stream: IO[bytes]) -> None:
-    """Put an empty file's header down: no directory yet, so no program takes it for a picture.
-
-    Args:
-        stream: Any position; left behind the header.
-    """
+    """Reserve the header with zeros, so that no program takes the unfinished file for a TIFF."""
     stream.seek(0)
     stream.write(bytes(START))
 
 
 def needs_bigtiff(option: str, end: int, *, overviews: bool) -> bool:
-    """Whether a file has to be a BigTIFF.
+    """Tell if a file has to be a BigTIFF.
 
     Args:
         option: The creation option BIGTIFF.
         end: Bytes up to the end of the last block.
-        overviews: Smaller copies will be added.
+        overviews: Overviews will be added.
     """
     if option.upper() in ("YES", "NO"):
         return option.upper() == "YES"
@@ -64,15 +60,13 @@ def write_directories(
     *,
     big: bool,
 ) -> None:
-    """Write the directories behind the blocks, then the header that makes a picture of it all.
-
-    Writing them again gives the same file, so that being stopped half-way does no harm.
+    """Write the directories behind the blocks, then the header; doing it twice is safe.
 
     Args:
         stream: The file; it ends with the last block.
         template: The directories.
         grid: The blocks.
-        tables: For each directory, where its blocks lie in the file.
+        tables: For each directory, offsets and sizes of its blocks in the file.
         big: Make it a BigTIFF.
     """
     layout = Layout(template.order, big=big)

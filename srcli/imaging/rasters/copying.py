@@ -1,4 +1,4 @@
-"""Copies of a finished GeoTIFF into its last form (COG, PNG, JPEG) by GDAL's drivers."""
+"""Copy a finished GeoTIFF into its final format (COG, PNG, JPEG) by GDAL's drivers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 
 def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
-    """Copy a GeoTIFF, with whatever stands beside it.
-
-    Args:
-        source: The GeoTIFF.
-        done: The copy.
-        output: Format and creation options.
-    """
+    """Copy a GeoTIFF and its sidecars to the format and options of an output."""
     import rasterio
     import rasterio.shutil
 
@@ -36,10 +30,10 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
 
 
 def try_copy(source: Path, target: Path, output: OutputProfile) -> None:
-    """Find out now, not after hours of work, whether the copy's options are right.
+    """Try the copy's options on a small file before hours of work.
 
     Args:
-        source: A small GeoTIFF like the one to come.
+        source: A small GeoTIFF with the output's properties.
         target: The output's name, for messages.
         output: What it is to hold.
 
@@ -53,11 +47,11 @@ def try_copy(source: Path, target: Path, output: OutputProfile) -> None:
 
 
 def check_copy(source: Path, copy: Path, target: Path, output: OutputProfile) -> None:
-    """See that GDAL has not made something else of a file.
+    """Check that GDAL has kept size and bands in a copy.
 
     Args:
         source: The GeoTIFF.
-        copy: What became of it, or itself.
+        copy: Its copy, or the GeoTIFF itself.
         target: The output's name, for messages.
         output: What it is to hold.
 
@@ -78,15 +72,9 @@ def check_copy(source: Path, copy: Path, target: Path, output: OutputProfile) ->
 
 
 def has_shape(dataset: DatasetReader, output: OutputProfile, *, height: int, width: int) -> bool:
-    """Whether a file is of the right size and has the right bands.
+    """Tell if a file has the given size and the bands of an output.
 
-    A COG with JPEG compression has a mask instead of the alpha band: GDAL turns one into the other.
-
-    Args:
-        dataset: Open.
-        output: What it is to hold.
-        height: Its pixels.
-        width: Its pixels.
+    GDAL turns the alpha band of a COG with JPEG compression into a mask.
     """
     count = dataset.count
     if output.cog and output.alpha and count == output.channels:

@@ -1,4 +1,4 @@
-"""GDAL's creation options of an output: our defaults, what the input had, what the user wants."""
+"""Choose GDAL's creation options of an output from the input, the user's --co and defaults."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ if TYPE_CHECKING:
 
 RasterFormat = Literal["tif", "png", "jpg"]
 
-# A row of blocks is held in memory; larger than this, blocks are made smaller.
+# A row of blocks is held in memory; beyond this many bytes smaller blocks are taken.
 _LARGEST_ROW = 2**26
 _LARGEST_STRIP = 2**18
-_WHOLE_UNIT = 16  # sides of tiles are multiples of it
+_BLOCK_MULTIPLE = 16
 
-# Lossless, better than DEFLATE or about as good, so that it is kept.
+# Lossless, and as good as DEFLATE or better: kept from the input.
 _KEPT = frozenset({"LZW", "ZSTD", "LZMA", "LERC", "LERC_DEFLATE", "LERC_ZSTD"})
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 _BIG = frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"})
 _ROUNDING = frozenset({"MAX_Z_ERROR", "DISCARD_LSB"})  # unless 0
-_NO = frozenset({"NO", "FALSE", "OFF", "0"})
-# What --co may say of how GDAL itself goes about writing, which means nothing here.
-_MEANINGLESS = frozenset({"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"})
+_FALSE = frozenset({"NO", "FALSE", "OFF", "0"})
+# Options of GDAL's own way of writing, without effect here.
+_UNSUPPORTED = frozenset({"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"})
 
 DRIVERS: Mapping[RasterFormat, str] = {"tif": "COG", "png": "PNG", "jpg": "JPEG"}
-"""GDAL's drivers that copy a finished GeoTIFF into its last form."""
+"""GDAL's drivers that copy a finished GeoTIFF into its final format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputOptions:
-    """What the user can say of an output."""
+    """The user's options for the output format."""
 
     creation: Mapping[str, str] = field(default_factory=dict)
-    """GDAL's creation options (--co), which win over ours."""
+    """GDAL's creation options (--co), which override the defaults."""
     overviews: bool = False
-    """Build smaller copies inside the file."""
+    """Build overviews inside the file."""
     cog: bool = False
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
@@ -47,18 +47,18 @@ class OutputOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputShape:
-    """What the choice of creation options depends on."""
+    """Properties of the output that creation options depend on."""
 
     height: int
     width: int
     bands: int
-    """With alpha."""
+    """Including alpha."""
     dtype: str
     rgb: bool
-    """The first three bands are red, green and blue, and there are no others but alpha."""
+    """The bands are red, green, blue, in this order, and possibly alpha."""
     alpha: bool
     inverted: bool = False
-    """The only band holds white as its least value."""
+    """The lowest value of the only band is white."""
 
     @property
     def itemsize(self) -> int:
@@ -69,21 +69,21 @@ class OutputShape:
 
 
 def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> RasterFormat:
-    """Refuse formats that cannot hold a raster.
+    """Return the output format, refusing those that cannot hold the raster.
 
     Args:
         path: The input, for messages.
-        options: What is wanted.
-        shape: What is to be written.
+        options: The user's.
+        shape: The output.
 
     Raises:
         UsageError: If the options contradict each other.
-        PictureError: If the format cannot hold it.
+        PictureError: If the format cannot hold the output.
     """
     if shape.inverted and (options.format != "tif" or options.cog):
         name = "COG" if options.format == "tif" else options.format
         raise PictureError(
-            f"{path}: its least value is white (MINISWHITE), which {name} cannot say; take "
+            f"{path}: its lowest value is white (MINISWHITE), which {name} cannot store; take "
             "--format tif, without --cog"
         )
     if options.format == "tif":
@@ -98,7 +98,7 @@ def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> Rast
             f"{path}: --cog and --overviews are for --format tif, not {options.format}"
         )
     kinds = ("uint8",) if options.format == "jpg" else ("uint8", "uint16")
-    # libpng and libjpeg refuse more
+    # limits of libjpeg and libpng
     side = 65_500 if options.format == "jpg" else 1_000_000
     problem = ""
     if shape.dtype not in kinds:
@@ -115,19 +115,19 @@ def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> Rast
 def geotiff_options(
     shape: OutputShape, options: OutputOptions, compression: str | None, icc: bytes | None
 ) -> dict[str, str]:
-    """Options of the GeoTIFF that is written row by row.
+    """Choose the creation options of the GeoTIFF that is written row by row.
 
     Args:
-        shape: What is to be written.
-        options: The user's; they count only if this GeoTIFF is the last form.
+        shape: The output.
+        options: The user's; they apply only if this GeoTIFF is the final format.
         compression: Of the input.
         icc: Colour profile to embed.
 
     Raises:
-        UsageError: If an option is of no use here.
+        UsageError: If an option is not supported here.
     """
     if options.format != "tif" or options.cog:
-        # soon thrown away: quick to write, and in strips where it is read line by line
+        # temporary: fast to write, and in strips if it is read line by line
         wanted = {"COMPRESS": "DEFLATE", "ZLEVEL": "1"}
         if options.format != "tif":
             wanted |= {"TILED": "NO", "BLOCKYSIZE": "32"}
@@ -137,22 +137,21 @@ def geotiff_options(
     rgb = "RGB" if shape.rgb else "MINISWHITE" if shape.inverted else "MINISBLACK"
     if kind == "JPEG" and shape.rgb and not shape.alpha and shape.dtype == "uint8":
         planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
-        rgb = "RGB" if planar else "YCBCR"  # colours at half the resolution: far smaller
+        rgb = "RGB" if planar else "YCBCR"  # chroma at half the resolution: much smaller
     ours = {"COMPRESS": kind, "INTERLEAVE": "PIXEL", "PHOTOMETRIC": rgb, "BIGTIFF": "IF_SAFER"}
     if kind in _PREDICTED and "NBITS" not in wanted:
         ours["PREDICTOR"] = "3" if shape.dtype.startswith("float") else "2"
     if icc is not None:
-        ours["SOURCE_ICC_PROFILE"] = _text(icc)
-    return {**ours, **_blocks(shape, wanted), **wanted}
+        ours["SOURCE_ICC_PROFILE"] = _base64(icc)
+    return {**ours, **_block_size(shape, wanted), **wanted}
 
 
 def copy_options(
-    shape: OutputShape, options: OutputOptions, compression: str | None, icc: bytes | None
+    options: OutputOptions, compression: str | None, icc: bytes | None
 ) -> dict[str, str]:
-    """Options of the copy into the last form; none where the GeoTIFF is it.
+    """Choose the creation options of the copy into the final format; none without a copy.
 
     Args:
-        shape: What is to be written.
         options: The user's.
         compression: Of the input.
         icc: Colour profile to embed.
@@ -170,19 +169,19 @@ def copy_options(
             ours["OVERVIEW_RESAMPLING"] = "AVERAGE"
         if kind in _PREDICTED:
             ours["PREDICTOR"] = "YES"
-        icc = None  # taken over from the GeoTIFF
+        icc = None  # copied from the GeoTIFF
     else:
         return {}
     if icc is not None:
-        ours["SOURCE_ICC_PROFILE"] = _text(icc)
+        ours["SOURCE_ICC_PROFILE"] = _base64(icc)
     return {**ours, **wanted}
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
-    """Whether values may change on their way into the file.
+    """Tell if the compression may change values.
 
     Args:
-        options: What the user wants.
+        options: The user's.
         dtype: Of the output.
     """
     wanted = _upper(options.creation)
@@ -190,13 +189,12 @@ def is_lossy(options: OutputOptions, dtype: str) -> bool:
         return options.format == "jpg"
     kind = wanted.get("COMPRESS", "").upper()
     lossless = wanted.get("WEBP_LOSSLESS", "NO") if not options.cog else "NO"
-    quality = wanted.get("QUALITY", "")
     rounded = _ROUNDING & {name for name, value in wanted.items() if not _is_zero(value)}
     rounded -= set() if kind.startswith("LERC") else {"MAX_Z_ERROR"}
     short = dtype.startswith("float") and "NBITS" in wanted
     return (
         kind == "JPEG"
-        or (kind == "WEBP" and is_false(lossless) and quality != "100")
+        or (kind == "WEBP" and is_false(lossless) and wanted.get("QUALITY") != "100")
         or (kind == "JXL" and is_false(wanted.get("JXL_LOSSLESS", "YES")))
         or bool(rounded)
         or short
@@ -204,12 +202,7 @@ def is_lossy(options: OutputOptions, dtype: str) -> bool:
 
 
 def nbits_limit(options: OutputOptions, dtype: str) -> int | None:
-    """The largest value that is kept where fewer bits than the dtype's are wanted; else None.
-
-    Args:
-        options: What the user wants.
-        dtype: Of the output.
-    """
+    """Return the largest value that NBITS can hold; None if it is not below the dtype's."""
     bits = _upper(options.creation).get("NBITS", "")
     if options.format != "tif" or not dtype.startswith("uint") or not bits.isdecimal():
         return None
@@ -217,32 +210,24 @@ def nbits_limit(options: OutputOptions, dtype: str) -> int | None:
 
 
 def wants_overviews(options: OutputOptions) -> bool:
-    """Whether smaller copies are to be built.
-
-    Args:
-        options: What the user wants.
-    """
+    """Tell if overviews are to be built."""
     if options.cog:
         return _upper(options.creation).get("OVERVIEWS", "AUTO").upper() != "NONE"
     return options.overviews
 
 
 def is_false(value: str) -> bool:
-    """Whether a creation option says no.
-
-    Args:
-        value: As GDAL reads it: ``"NO"``, ``"off"`` ...
-    """
-    return value.upper() in _NO
+    """Tell if GDAL reads the value of an option as false: ``"NO"``, ``"off"`` ..."""
+    return value.upper() in _FALSE
 
 
 def _is_zero(value: str) -> bool:
-    return set(value) <= set("0., ")  # DISCARD_LSB names a number for each band
+    return set(value) <= set("0., ")  # DISCARD_LSB has a number for each band
 
 
 def _checked(creation: Mapping[str, str]) -> dict[str, str]:
     wanted = _upper(creation)
-    useless = sorted(_MEANINGLESS & set(wanted))
+    useless = sorted(_UNSUPPORTED & set(wanted))
     if useless:
         raise UsageError(f"--co {useless[0]}={wanted[useless[0]]}: has no meaning here")
     if wanted.get("BIGTIFF", "YES").upper() not in _BIG:
@@ -262,19 +247,19 @@ def _lossless(compression: str | None) -> str:
     return compression if compression in _KEPT else "DEFLATE"
 
 
-def _blocks(shape: OutputShape, wanted: Mapping[str, str]) -> dict[str, str]:
-    """The size of blocks: tiles of 512, smaller where a row of them would not fit into memory."""
+def _block_size(shape: OutputShape, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Choose tiles of 512, smaller if a row of them would take too much memory."""
     row = shape.width * shape.bands * shape.itemsize
     if is_false(wanted.get("TILED", "YES")):
-        height = _LARGEST_STRIP // row // _WHOLE_UNIT * _WHOLE_UNIT
-        return {"TILED": "NO", "BLOCKYSIZE": str(max(height, _WHOLE_UNIT))}
+        height = _LARGEST_STRIP // row // _BLOCK_MULTIPLE * _BLOCK_MULTIPLE
+        return {"TILED": "NO", "BLOCKYSIZE": str(max(height, _BLOCK_MULTIPLE))}
     side = 512 if row * 512 <= _LARGEST_ROW else 256
-    longest = -(-max(shape.height, shape.width) // _WHOLE_UNIT) * _WHOLE_UNIT
+    longest = -(-max(shape.height, shape.width) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
     text = str(min(side, longest))
     return {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
 
 
-def _text(icc: bytes) -> str:
+def _base64(icc: bytes) -> str:
     import base64
 
     return base64.b64encode(icc).decode("ascii")

@@ -1,4 +1,4 @@
-"""Decode windows of a raster: the bands wanted, which of their pixels are valid, and alpha."""
+"""Decode windows of a raster: selected bands, valid pixels and alpha."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedWindow:
-    """What one window of a raster means."""
+    """Pixels of one window of a raster."""
 
     pixels: NDArray[Any]
-    """(h, w, C) colour bands, in the layout's order and dtype; anything where not valid."""
+    """(h, w, C) colour bands, in the layout's order and dtype; arbitrary where not valid."""
     valid: NDArray[np.bool_] | None
-    """(h, w, C) or (h, w, 1); None if everything is."""
+    """(h, w, C) or (h, w, 1); None if all pixels are valid."""
     alpha: NDArray[Any] | None
     """(h, w), or None if the layout has no alpha."""
 
@@ -37,8 +37,9 @@ class RasterDecoder:
 
     Args:
         info: The file.
-        layout: Which bands to read.
-        marks_only: Leave out what only the pixels need: ``DecodedWindow.pixels`` may be empty then.
+        layout: Bands to read.
+        marks_only: Read only what validity and alpha depend on; ``DecodedWindow.pixels`` may be
+            empty then.
 
     Raises:
         PictureError: If the file cannot be opened.
@@ -49,28 +50,29 @@ class RasterDecoder:
         self.layout = layout
         masked = info.mask in ("dataset", "band")
         self._nodata = tuple(None if masked else info.bands[b - 1].nodata for b in layout.bands)
-        by_value = layout.palette or layout.dtype.startswith("float") or _any_stated(self._nodata)
+        self._dtype = np.dtype(info.bands[layout.bands[0] - 1].dtype)
+        self._by_value = self._dtype.kind == "f" or any(one is not None for one in self._nodata)
+        by_value = layout.palette or self._by_value
         self._bands = layout.bands if by_value or not marks_only else ()
         self._read = [*self._bands, *([layout.alpha] if layout.alpha is not None else [])]
         self._masked = list(layout.bands) if info.mask == "band" else list(layout.bands[:1])
         self._masked = self._masked if masked else []
         self._palette = _lookup(info) if layout.palette else None
-        self._dtype = np.dtype(info.bands[layout.bands[0] - 1].dtype)
         self._dataset = open_raster(info.path)
 
     @property
     def all_valid(self) -> bool:
-        """Whether every pixel of the file is valid for certain, and there is no alpha."""
-        return not self._masked and not self.layout.has_alpha and not self._by_value()
+        """True if no pixel of the file can be invalid, and there is no alpha."""
+        return not self._masked and not self.layout.has_alpha and not self._by_value
 
     def load(
         self, window: Window, shape: tuple[int, int] | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Read a window as it is stored.
+        """Read the stored values and masks of a window.
 
         Args:
-            window: In the file's pixels, inside the file.
-            shape: (height, width) to thin it out to, by nearest neighbour; None keeps all pixels.
+            window: In pixels of the file, inside it.
+            shape: (height, width) to subsample it to, by nearest neighbour; None keeps all pixels.
 
         Returns:
             (h, w, bands) values, alpha last, and (h, w, masks) bool; either may have no layer.
@@ -82,22 +84,22 @@ class RasterDecoder:
         bottom, right = window.top + window.height, window.left + window.width
         place = ((window.top, bottom), (window.left, right))
         values = np.empty((height, width, len(self._read)), self._dtype)
-        # GDAL 3.10 makes masks of nodata wrong where they are not written densely
+        # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
         masks = np.empty((len(self._masked), height, width), np.uint8)
         with reading_errors(self.info.path, f"rows {window.top} to {bottom} cannot be read"):
             if self._read:
-                # written where it belongs, without a copy that has the bands apart
+                # decoded into place, without a second copy by bands
                 self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
             if self._masked:
                 self._dataset.read_masks(self._masked, window=place, out=masks)
         return values, np.moveaxis(masks > 0, 0, 2)
 
     def interpret(self, values: Array, masks: Array) -> DecodedWindow:
-        """Say what stored values mean.
+        """Turn stored values and masks into pixels, validity and alpha.
 
         Args:
-            values: (h, w, bands), as ``load`` gives them.
-            masks: (h, w, masks) bool, likewise.
+            values: (h, w, bands), from ``load``.
+            masks: (h, w, masks) bool, from ``load``.
         """
         alpha: Array | None
         if self._palette is not None:
@@ -114,17 +116,9 @@ class RasterDecoder:
         return DecodedWindow(pixels=pixels, valid=valid, alpha=alpha)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with reading_errors(self.info.path, "it cannot be closed"):
             self._dataset.close()
-
-    def _by_value(self) -> bool:
-        return self._dtype.kind == "f" or _any_stated(self._nodata)
-
-
-def _any_stated(nodata: tuple[float | None, ...]) -> bool:
-    """Whether any band has a nodata value."""
-    return any(value is not None for value in nodata)
 
 
 def _both(one: Bools | None, other: Bools | None) -> Bools | None:
@@ -134,7 +128,7 @@ def _both(one: Bools | None, other: Bools | None) -> Bools | None:
 
 
 def _lookup(info: RasterInfo) -> NDArray[np.uint8]:
-    """Colours (values of band 1, 4); values without a colour are transparent black."""
+    """Table (values of band 1, 4) of RGBA colours; values without one are transparent black."""
     table = np.zeros((int(np.iinfo(info.bands[0].dtype).max) + 1, 4), np.uint8)
     for value, colour in (info.palette or {}).items():
         if 0 <= value < len(table):

@@ -1,4 +1,4 @@
-"""Tell rasters from photographs: by their tags, the files beside them, or who can read them."""
+"""Tell rasters from photographs by their tags, the files beside them, or their formats."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ RASTER_SUFFIXES = frozenset(
         ".sdat", ".bag", ".gti",
     }
 )  # fmt: skip
-"""Lower-case suffixes that a walk over a folder picks up besides those of photographs; only those
-that seldom stand for anything else. Files named one by one may have any."""
+"""Lower-case suffixes of rasters that a search of a folder finds besides those of photographs; only
+unambiguous ones. Files given by name may have any."""
 
-# Formats of photographs that GDAL reads too, with the files beside them that say where they lie.
-_PLACED = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
-_PLACES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform", b'domain="RPC"')
-# Other files beside a picture: what follows its name without suffix, a word that such a file
-# holds, and what it is.
+# Formats of photographs that GDAL georeferences by files beside them, and such parts of .aux.xml.
+_WITH_SIDECARS = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
+_GEOREFERENCES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform", b'domain="RPC"')
+# Other files beside a picture: the end of their name after its stem, a word in them, their meaning.
 _COMPANIONS = (
     ("_RPC.TXT", b"LINE_OFF", "a sensor model"),
     ("_rpc.txt", b"LINE_OFF", "a sensor model"),
@@ -40,7 +39,7 @@ _COMPANIONS = (
     (".TAB", b"!table", "a place on the map"),
 )
 
-_SIGNS = {
+_TAGS = {
     33550: "a place on the map (GeoTIFF)",
     33922: "a place on the map (GeoTIFF)",
     34264: "a place on the map (GeoTIFF)",
@@ -51,21 +50,18 @@ _SIGNS = {
 }
 _KIND, _WIDTH, _HEIGHT, _BITS, _SAMPLES, _FORMAT = 254, 256, 257, 258, 277, 339
 _IS_MASK = 4  # a bit of _KIND
-_MOST_PAGES = 32  # a mask stands among the smaller copies of the first picture, not behind others
+_MOST_PAGES = 32  # a mask comes among the overviews of the first picture, not behind others
 
 
 def raster_reason(path: Path) -> str | None:
-    """Say why a file should be read as a raster and not as a photograph.
+    """Return the reason to read a file as a raster and not as a photograph.
 
-    Headers and names of files beside it decide; of formats that are no photograph's, GDAL is asked
-    whether it opens the file.
-
-    Args:
-        path: The file.
+    Headers and files beside it decide; formats other than those of photographs are rasters if GDAL
+    opens them.
 
     Returns:
-        What it has that photographs have not, in words; None if it is a photograph, or nothing
-        that can be read at all.
+        The property that photographs lack, for the user; None for photographs and unreadable
+        files.
     """
     try:
         with path.open("rb") as stream:
@@ -74,11 +70,11 @@ def raster_reason(path: Path) -> str | None:
             reason = _tiff_reason(path, stream) if name == "tif" else None
     except OSError:
         return None
-    if reason is None and name in _PLACED:
-        return _beside(path)
+    if reason is None and name in _WITH_SIDECARS:
+        return _sidecar_reason(path)
     if name is not None:
         return reason
-    return _opened(path) if head else None
+    return _gdal_reason(path) if head else None
 
 
 def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
@@ -90,9 +86,9 @@ def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
         layout, first = read_start(read(0, 16))
         entries, following = read_directory(read, first, layout)
     except ValueError:
-        return None  # damaged: the way of photographs tells of it
+        return None  # damaged: reading it as a photograph reports it
     tags = {entry.tag: entry for entry in entries}
-    for tag, reason in _SIGNS.items():
+    for tag, reason in _TAGS.items():
         if tag in tags:
             return reason
     samples, bits, kind = (_first(tags, tag, layout) for tag in (_SAMPLES, _BITS, _FORMAT))
@@ -112,7 +108,7 @@ def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
 
 
 def _has_mask(read: Callable[[int, int], bytes], at: int, layout: Layout) -> bool:
-    """Whether one of the further pages says which pixels of the first are valid."""
+    """Tell if one of the further pages is a mask of the first."""
     try:
         for _ in range(_MOST_PAGES):
             if not at:
@@ -129,13 +125,13 @@ def _first(tags: dict[int, Entry], tag: int, layout: Layout) -> int:
     return int(numbers(tags[tag], layout)[0]) if tag in tags else 1
 
 
-def _beside(path: Path) -> str | None:
-    """What a file beside a picture says of its place on the map."""
+def _sidecar_reason(path: Path) -> str | None:
+    """Find a file beside a picture that georeferences or masks it."""
     ending = path.suffix.lower().removeprefix(".")
     worlds = ["wld"] if not ending else ["wld", f"{ending[0]}{ending[-1]}w", f"{ending}w"]
     for world in worlds:
         for suffix in (f".{world}", f".{world.upper()}"):
-            if _is_world(path.with_suffix(suffix)):
+            if _is_world_file(path.with_suffix(suffix)):
                 return f"a place on the map ({path.with_suffix(suffix).name})"
     for tail, word, what in _COMPANIONS:
         companion = path.with_name(path.stem + tail)
@@ -146,13 +142,13 @@ def _beside(path: Path) -> str | None:
         return f"a mask of valid pixels ({mask.name})"
     extra = path.with_name(f"{path.name}.aux.xml")
     text = _beginning(extra)
-    if any(one in text for one in _PLACES):
+    if any(one in text for one in _GEOREFERENCES):
         return f"a place on the map ({extra.name})"
     return f"a nodata value ({extra.name})" if b"<NoDataValue" in text else None
 
 
 def _beginning(path: Path) -> bytes:
-    """Of a small file; nothing if there is none."""
+    """Read the first bytes of a file; none if it is missing."""
     try:
         with path.open("rb") as stream:
             return stream.read(2**20)
@@ -160,8 +156,8 @@ def _beginning(path: Path) -> bytes:
         return b""
 
 
-def _is_world(path: Path) -> bool:
-    """Whether a file is a world file: six numbers, one a line."""
+def _is_world_file(path: Path) -> bool:
+    """Tell if a file is a world file: six numbers, one a line."""
     try:
         with path.open("rb") as stream:
             words = stream.read(1024).split()
@@ -170,13 +166,13 @@ def _is_world(path: Path) -> bool:
         return False
 
 
-def _opened(path: Path) -> str | None:
+def _gdal_reason(path: Path) -> str | None:
     from srcli.imaging.rasters.opening import open_raster
 
     try:
         dataset = open_raster(path)
     except PictureError:
-        # GDAL's reason is better than that it is no photograph
+        # GDAL's error explains more than that it is no photograph
         return "a suffix of rasters" if path.suffix.lower() in RASTER_SUFFIXES else None
     with dataset:
         return f"a format of GDAL ({dataset.driver})"

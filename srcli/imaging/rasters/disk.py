@@ -1,4 +1,4 @@
-"""Files on their way: hidden names, one writer at a time, certainty that bytes are on the disk."""
+"""Unfinished output files: hidden names, exclusive access, flushing to disk, error messages."""
 
 from __future__ import annotations
 
@@ -18,79 +18,59 @@ if TYPE_CHECKING:
 if sys.platform != "win32":
     import fcntl
 
-# File systems that do not know locks.
+# Errors of file systems without locks.
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 
 
 def part_path(target: Path) -> Path:
-    """The hidden name of an output as long as it is written.
-
-    Args:
-        target: Its final name.
-    """
+    """Return the hidden name of an output until it is finished."""
     return hidden_name(target, ".part")
 
 
 def journal_path(target: Path) -> Path:
-    """The hidden name of an output's journal.
-
-    Args:
-        target: Its final name.
-    """
+    """Return the hidden name of an output's journal."""
     return hidden_name(target, ".journal")
 
 
 def open_exclusive(path: Path, target: Path) -> IO[bytes]:
-    """Open a file to read and write it, made if missing, and keep other processes from doing so.
+    """Open a file for reading and writing, created if missing, and lock it.
 
-    The claim ends with the process, however that ends.
+    The lock ends with the process, also when it is killed.
 
     Args:
         path: The file; it may be renamed while it is open.
-        target: What it becomes, for messages.
+        target: Its final name, for messages.
 
     Raises:
-        PictureError: If another process has it open.
+        PictureError: If another process has locked it.
     """
     while True:
         stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
-            _claim(stream, target)
-            if _still_there(stream, path):
+            _lock(stream, target)
+            if _has_name(stream, path):
                 return stream
         except BaseException:
             stream.close()
             raise
-        # another process has finished it in between, so that it has another name by now
+        # another process has finished and renamed it in between
         stream.close()
 
 
 def sync(stream: IO[bytes]) -> None:
-    """Wait until all that was written to a file is on the disk.
-
-    Args:
-        stream: The file.
-    """
+    """Flush an open file and wait until it is on the disk."""
     stream.flush()
     os.fsync(stream.fileno())
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file that others have written is on the disk.
-
-    Args:
-        path: The file.
-    """
+    """Wait until a closed file is on the disk."""
     with path.open("r+b") as stream:
         os.fsync(stream.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until new names in a folder are on the disk, where the system can do that.
-
-    Args:
-        folder: The folder.
-    """
+    """Wait until new names in a folder are on the disk, where the system supports it."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:
@@ -101,10 +81,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def writing_errors(target: Path) -> Iterator[None]:
-    """Turn what system and GDAL say of a failed write into one line for the user.
+    """Turn errors of the system and GDAL while writing into one line for the user.
 
     Args:
-        target: The output.
+        target: The output, for messages.
 
     Raises:
         PictureError: If writing fails.
@@ -115,10 +95,10 @@ def writing_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RasterioError, CPLE_BaseError, SystemError) as error:
-        raise PictureError(_why(target, error)) from error
+        raise PictureError(_reason(target, error)) from error
 
 
-def _why(target: Path, error: BaseException) -> str:
+def _reason(target: Path, error: BaseException) -> str:
     if known := known_reason(target, error, full=", what is done is kept"):
         return known
     text = " ".join(str(error.__cause__ or error).split())
@@ -128,9 +108,9 @@ def _why(target: Path, error: BaseException) -> str:
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
-def _claim(stream: IO[bytes], target: Path) -> None:
+def _lock(stream: IO[bytes], target: Path) -> None:
     if sys.platform == "win32":
-        return  # there, two writers are not told apart
+        return  # no protection against a second writer there
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -142,7 +122,7 @@ def _claim(stream: IO[bytes], target: Path) -> None:
             raise
 
 
-def _still_there(stream: IO[bytes], path: Path) -> bool:
+def _has_name(stream: IO[bytes], path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,7 +1,8 @@
-"""From all blocks of a raster to the finished file: directories, smaller copies, its last form."""
+"""Complete a raster whose blocks are written: directories, overviews, final format, final name."""
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 from collections.abc import Sequence
@@ -13,14 +14,14 @@ from typing import IO, TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.imaging.opening import calm
 from srcli.imaging.rasters import container, sidecars
-from srcli.imaging.rasters.blocks import BlockGrid, BlockTable
-from srcli.imaging.rasters.checking import check_result
-from srcli.imaging.rasters.copying import copy_file
+from srcli.imaging.rasters.blocks import BlockGrid, BlockTable, entry_integers
+from srcli.imaging.rasters.copying import copy_file, has_shape
+from srcli.imaging.rasters.creation import is_false
 from srcli.imaging.rasters.disk import part_path, sync, sync_file, sync_folder
 from srcli.imaging.rasters.journal import FileStamp
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.rasters.template import TiffTemplate
+from srcli.imaging.rasters.template import STRIP_TAGS, TILE_TAGS, TiffTemplate, read_directories
 
 if TYPE_CHECKING:
     from rasterio.enums import Resampling
@@ -28,12 +29,12 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.journal import Journal
 
 _OVERVIEW_BLOCK = 256
-_SHARE_OF_OVERVIEWS = 0.4  # a third of the pixels, a little harder to compress
+_OVERVIEW_SIZE = 0.4  # a third of the pixels, slightly harder to compress
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FinishJob:
-    """A raster whose blocks are all in its file."""
+    """A raster whose blocks are all written, but nothing else."""
 
     target: Path
     output: OutputProfile
@@ -44,15 +45,11 @@ class FinishJob:
     end: int
     """Bytes up to the end of the last block."""
     tables: Sequence[BlockTable]
-    """For each directory, where all blocks lie."""
+    """For each directory, positions of all blocks."""
 
 
 def file_stamp(path: Path) -> FileStamp | None:
-    """What tells a finished file from any other; None if there is no such file.
-
-    Args:
-        path: The file.
-    """
+    """Return size and modification time, which identify a finished file; None if it is missing."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -61,14 +58,14 @@ def file_stamp(path: Path) -> FileStamp | None:
 
 
 def finish_file(job: FinishJob, journal: Journal) -> None:
-    """Complete a file and give it its final name; starting again after being stopped is safe.
+    """Complete a file and give it its final name; running it again after an interruption is safe.
 
     Args:
-        job: What is there.
-        journal: Told before the file gets its name.
+        job: The raster.
+        journal: Records the file's stamp before the file gets its name.
 
     Raises:
-        OSError: If the disk does not take it.
+        OSError: If the disk fails.
         PictureError: If the result cannot be read.
     """
     try:
@@ -80,7 +77,7 @@ def finish_file(job: FinishJob, journal: Journal) -> None:
         journal.set_ready(stamp)
         sidecars.move_sidecars(folder, job.target)
     except BaseException:
-        # what will be made again only takes room meanwhile
+        # these will be made again and only take room meanwhile
         sidecars.remove_folder(job.target)
         with suppress(OSError, ValueError):
             job.stream.truncate(job.end)
@@ -91,10 +88,69 @@ def finish_file(job: FinishJob, journal: Journal) -> None:
     sync_folder(job.target.parent)
 
 
+def check_result(path: Path, target: Path, output: OutputProfile) -> None:
+    """Check that a finished file is complete: GDAL may report success although the disk is full.
+
+    Args:
+        path: The file, under its temporary name.
+        target: Its final name, for messages.
+        output: What it is to hold.
+
+    Raises:
+        PictureError: If something is missing.
+        OSError: If GDAL cannot read it.
+    """
+    complete = True
+    if output.format == "tif":
+        sparse = {**output.creation, **output.copying}.get("SPARSE_OK", "NO")
+        complete = _has_all_blocks(path, may_be_empty=not is_false(sparse))
+    if complete:
+        overviews = _count_overviews(path, target, output)
+        complete = output.cog or overviews >= len(output.overviews)
+    if not complete:
+        raise PictureError(
+            f"{target}: was not written whole; is there room on the disk? Then run again"
+        )
+
+
+def _has_all_blocks(path: Path, *, may_be_empty: bool) -> bool:
+    """Tell if all blocks that the directories list lie within the file."""
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            layout, found = read_directories(data)
+        except ValueError:  # truncated
+            return False
+        for entries in found:
+            tags = {entry.tag: entry for entry in entries}
+            places, lengths = TILE_TAGS if TILE_TAGS[0] in tags else STRIP_TAGS
+            if places not in tags or lengths not in tags:
+                return False
+            sizes = entry_integers(tags[lengths], layout)
+            ends = entry_integers(tags[places], layout) + sizes
+            if ends.max() > len(data) or (sizes.min() == 0 and not may_be_empty):
+                return False
+    return True
+
+
+def _count_overviews(path: Path, target: Path, output: OutputProfile) -> int:
+    """Check height, width and bands, read the last pixel; returns the number of overviews."""
+    import rasterio
+    from rasterio.windows import Window
+
+    with calm():
+        dataset = rasterio.open(path)
+    with dataset:
+        if not has_shape(dataset, output, height=output.height, width=output.width):
+            size = (dataset.height, dataset.width, dataset.count)
+            raise PictureError(f"{target}: came out wrong ({size}); write it as --format tif")
+        dataset.read(1, window=Window(output.width - 1, output.height - 1, 1, 1))
+        return len(dataset.overviews(1))
+
+
 def _complete(job: FinishJob) -> tuple[Path, Path | None]:
-    """Make the file in its last form, still under a hidden name, and a folder of its sidecars."""
+    """Make the file in its final format under a hidden name, and a folder of its sidecars."""
     part = part_path(job.target)
-    # nothing but blocks: an earlier attempt may have gone further
+    # keep blocks only: an earlier attempt may have written more
     job.stream.truncate(job.end)
     big = container.needs_bigtiff(
         job.output.creation.get("BIGTIFF", "IF_SAFER"),
@@ -121,11 +177,11 @@ def _build_overviews(part: Path, job: FinishJob) -> None:
     import rasterio
 
     output = job.output
-    # GDAL does not always notice that the disk is full
-    needed, free = int(job.end * _SHARE_OF_OVERVIEWS), shutil.disk_usage(part.parent).free
+    # GDAL does not always notice a full disk
+    needed, free = int(job.end * _OVERVIEW_SIZE), shutil.disk_usage(part.parent).free
     if free < needed:
         raise PictureError(
-            f"{job.target}: {free / 1e9:.1f} GB of the disk are free, smaller copies take "
+            f"{job.target}: {free / 1e9:.1f} GB of the disk are free, overviews take "
             f"{needed / 1e9:.1f}; make room and run again, what is done is kept"
         )
     settings = {
@@ -143,7 +199,7 @@ def _build_overviews(part: Path, job: FinishJob) -> None:
 
 
 def _resampling(output: OutputProfile) -> Resampling:
-    """How smaller copies are made: as the options of a COG say, else by averages."""
+    """Resampling of overviews: by the options of a COG, else averages."""
     from rasterio.enums import Resampling
 
     said = (output.copying.get(key) for key in ("OVERVIEW_RESAMPLING", "RESAMPLING"))

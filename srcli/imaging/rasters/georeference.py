@@ -1,4 +1,4 @@
-"""Where pixels of an enlarged raster lie: transforms, control points, sensor models, corners."""
+"""Georeference of an enlarged raster: transform, control points, RPCs, world file."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
 
 
 def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
-    """The transform of a window that is enlarged; its upper left corner stays where it is.
+    """Return the transform of an enlarged window; its upper left corner stays in place.
 
     Args:
-        transform: Of the whole raster, from (column, row) of a pixel's corner to coordinates;
-            rotated, south-up or with oblong pixels as it may be.
-        window: The part that is enlarged, in pixels of the raster.
-        scale: Pixels of the result for each pixel, along each side.
+        transform: Of the entire raster, from (column, row) of a pixel's corner to coordinates; it
+            may be rotated, south-up or have oblong pixels.
+        window: The enlarged part, in pixels of the raster.
+        scale: Pixels of the result per pixel, along each side.
 
     Returns:
         From (column, row) of the enlarged window to the same coordinates.
     """
-    x, y = _place(transform, window.left, window.top)
+    x, y = _coordinates(transform, window.left, window.top)
     return type(transform)(
         transform.a / scale,
         transform.b / scale,
@@ -40,15 +40,15 @@ def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
 def scaled_points(
     points: Sequence[GroundControlPoint], window: Window, scale: float
 ) -> tuple[GroundControlPoint, ...]:
-    """Ground control points of a window that is enlarged.
+    """Return the ground control points of an enlarged window.
 
     Like GDAL's, they count from the corner of the first pixel, not from its centre. Points outside
-    the window stay: they are as good as the others for finding where the rest lies.
+    the window are kept: they locate the others as well.
 
     Args:
-        points: Of the whole raster.
-        window: The part that is enlarged, in pixels of the raster.
-        scale: Pixels of the result for each pixel, along each side.
+        points: Of the entire raster.
+        window: The enlarged part, in pixels of the raster.
+        scale: Pixels of the result per pixel, along each side.
     """
     from rasterio.control import GroundControlPoint
 
@@ -67,12 +67,12 @@ def scaled_points(
 
 
 def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
-    """The sensor model (rational polynomials) of a window that is enlarged.
+    """Return the rational polynomial coefficients (sensor model) of an enlarged window.
 
     Args:
-        rpcs: Of the whole raster.
-        window: The part that is enlarged, in pixels of the raster.
-        scale: Pixels of the result for each pixel, along each side.
+        rpcs: Of the entire raster.
+        window: The enlarged part, in pixels of the raster.
+        scale: Pixels of the result per pixel, along each side.
     """
     from rasterio.rpc import RPC
 
@@ -85,7 +85,7 @@ def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
 
 
 def corners(transform: Affine, height: int, width: int) -> tuple[tuple[float, float], ...]:
-    """Coordinates (x, y) of a raster's outer corners, clockwise from the upper left one.
+    """Return coordinates (x, y) of a raster's outer corners, clockwise from the upper left one.
 
     Args:
         transform: From (column, row) of a pixel's corner to coordinates.
@@ -93,23 +93,23 @@ def corners(transform: Affine, height: int, width: int) -> tuple[tuple[float, fl
         width: Pixels.
     """
     places = ((0, 0), (width, 0), (width, height), (0, height))
-    return tuple(_place(transform, column, row) for column, row in places)
+    return tuple(_coordinates(transform, column, row) for column, row in places)
 
 
 def world_file(transform: Affine) -> str:
-    """The text of a world file, the place on the map beside pictures that cannot hold it.
+    """Return the text of a world file, which georeferences a picture beside it.
 
     Args:
-        transform: From (column, row) of a pixel's corner to coordinates; world files name the
+        transform: From (column, row) of a pixel's corner to coordinates; world files give the
             centre of the first pixel.
     """
-    x, y = _place(transform, 0.5, 0.5)
+    x, y = _coordinates(transform, 0.5, 0.5)
     values = (transform.a, transform.d, transform.b, transform.e, x, y)
-    # seventeen digits, so that the same numbers are read back
+    # repr has enough digits to read the same numbers back
     return "".join(f"{value!r}\n" for value in map(float, values))
 
 
-def _place(transform: Affine, column: float, row: float) -> tuple[float, float]:
+def _coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
     return (
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
@@ -117,5 +117,5 @@ def _place(transform: Affine, column: float, row: float) -> tuple[float, float]:
 
 
 def _from_centre(offset: float, start: int, scale: float) -> float:
-    """Shift and scale a place that counts from the centre of the first pixel, as RPCs do."""
+    """Shift and scale a position that counts from the centre of the first pixel, as in RPCs."""
     return (offset + 0.5 - start) * scale - 0.5

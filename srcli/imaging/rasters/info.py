@@ -1,4 +1,4 @@
-"""What a raster file holds, apart from its pixels: bands, place on the map, tags, masks, blocks."""
+"""Metadata of a raster file: size, bands, georeference, tags, masks, block structure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.mosaics import dataset_files
-from srcli.imaging.rasters.opening import open_with_georeference, reading_errors
+from srcli.imaging.rasters.opening import dataset_files, open_with_georeference, reading_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from affine import Affine  # noqa: TC004 - see above
@@ -23,24 +22,24 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from rasterio.rpc import RPC  # noqa: TC004 - see above
 
 MaskKind = Literal["none", "nodata", "dataset", "alpha", "band"]
-"""What says which pixels are valid: nothing, a value, a mask for all bands, an alpha band, or a
-mask for each band. NaN in floats is invalid besides."""
+"""How a file marks valid pixels: not at all, by a nodata value, by one mask for all bands, by an
+alpha band, or by a mask for each band. NaN in floats is always invalid."""
 
-# Namespaces of tags that say how the old file was built, or that are kept elsewhere.
+# Tag namespaces that describe the structure of the file, or are kept in fields of their own.
 _STRUCTURE = frozenset(
     {
         "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "COLOR_PROFILE", "RPC",
         "GEOLOCATION", "xml:gml.root-instance",
     }
 )  # fmt: skip
-_STALE = (
+_OUTDATED = (  # once the pixels change
     "STATISTICS_",
     "OVR_",
     "TIFFTAG_MINSAMPLEVALUE",
     "TIFFTAG_MAXSAMPLEVALUE",
     "NODATA_VALUES",
 )
-_READ = frozenset(
+_SUPPORTED_DTYPES = frozenset(
     {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"}
 )
 
@@ -52,28 +51,27 @@ class BandInfo:
     dtype: str
     """numpy's name: ``"uint16"``."""
     nodata: float | None = None
-    """The value that stands for "nothing here"; None where there is none that the dtype holds."""
+    """The value of pixels without data; None without one that the dtype can hold."""
     interpretation: str = "undefined"
-    """GDAL's word in lower case: gray, red, green, blue, alpha, palette, nir, undefined ..."""
+    """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir, undefined ..."""
     description: str | None = None
     unit: str | None = None
     scale: float = 1.0
-    """What a value is multiplied with to give the quantity it stands for; for readers, not here."""
+    """Factor from values to the quantity that they stand for; kept, never applied."""
     offset: float = 0.0
     tags: Mapping[str, str] = field(default_factory=dict)
     """Without statistics, which are wrong once pixels change."""
     domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Tags of other namespaces than the default one: ``"IMAGERY"`` holds wavelengths."""
+    """Tags of namespaces other than the default one: ``"IMAGERY"`` holds wavelengths."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RasterInfo:
-    """One raster file."""
+    """Metadata of one raster file."""
 
     path: Path
     files: tuple[str, ...] = ()
-    """Names of all files that it is made of: itself, what a mosaic (or a mosaic of mosaics) draws
-    on, masks beside it."""
+    """Names of all files it consists of: itself, sources of (nested) mosaics, masks beside it."""
     driver: str
     """GDAL's name of the format: ``"GTiff"``."""
     height: int
@@ -81,54 +79,51 @@ class RasterInfo:
     bands: tuple[BandInfo, ...]
     crs: CRS | None = None
     transform: Affine
-    """From (column, row) of a pixel's corner to coordinates; the identity if there is none."""
+    """From (column, row) of a pixel's corner to coordinates; the identity without one."""
     has_transform: bool
-    """The file states a transform, which may be the identity."""
+    """The file has a transform, which may be the identity."""
     gcps: tuple[GroundControlPoint, ...] = ()
     gcps_crs: CRS | None = None
     rpcs: RPC | None = None
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By namespace, ``""`` for the default one; nothing of the old file's structure."""
+    """By namespace, ``""`` for the default one; none that describe the file's structure."""
     palette: Mapping[int, tuple[int, int, int, int]] | None = None
     """Colours (R, G, B, A) of band 1's values."""
     inverted: bool = False
-    """The only band holds white as its least value (TIFF's MINISWHITE)."""
+    """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: MaskKind = "none"
     block_height: int
     block_width: int
     interleave: str = "band"
     """``"pixel"`` or ``"band"`` (``"line"`` of raw formats)."""
     compression: str | None = None
-    """GDAL's word for creation options, upper case: ``"DEFLATE"``; None if not compressed."""
+    """Value of GDAL's creation option: ``"DEFLATE"``; None if not compressed."""
     overviews: tuple[int, ...] = ()
-    """Factors by which the smaller copies within the file (or beside it) are smaller."""
+    """Decimation factors of the overviews within the file or beside it."""
     icc: bytes | None = None
     """Colour profile."""
     notes: tuple[str, ...] = ()
-    """What will not be used, in words for the user."""
+    """Messages for the user on parts of the file that are ignored."""
 
 
 def read_info(path: Path) -> RasterInfo:
-    """Read all that a raster file says of itself; no pixel is decoded.
-
-    Args:
-        path: Any file that GDAL opens.
+    """Read the metadata of any file that GDAL opens, without decoding pixels.
 
     Raises:
         PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
     """
-    dataset, placed = open_with_georeference(path)
+    dataset, georeferenced = open_with_georeference(path)
     with dataset, reading_errors(path, "its header cannot be read"):
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
             notes.append(f"holds {len(dataset.subdatasets)} pictures: only the first is used")
         if dataset.tags(ns="GEOLOCATION"):
-            notes.append("arrays that tell its place are left out: warp it first, with gdalwarp")
+            notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         bands = tuple(_band(dataset, band, notes) for band in dataset.indexes)
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         points, points_crs = dataset.gcps
-        transform = dataset.transform if placed else type(dataset.transform).identity()
+        transform = dataset.transform if georeferenced else type(dataset.transform).identity()
         block_height, block_width = dataset.block_shapes[0]
         return RasterInfo(
             path=path,
@@ -139,8 +134,8 @@ def read_info(path: Path) -> RasterInfo:
             bands=bands,
             crs=dataset.crs or None,
             transform=transform,
-            # beside control points or a sensor model, the identity stands for none
-            has_transform=placed
+            # beside control points or RPCs, the identity means no transform
+            has_transform=georeferenced
             and not (transform.is_identity and (points or dataset.rpcs is not None)),
             gcps=tuple(points),
             gcps_crs=points_crs or None,
@@ -160,12 +155,7 @@ def read_info(path: Path) -> RasterInfo:
 
 
 def cast_nodata(dtype: str, value: float | None) -> float | None:
-    """A nodata value as the dtype holds it; None where it cannot occur in such a band.
-
-    Args:
-        dtype: Of the band.
-        value: As the file states it.
-    """
+    """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
     kind = np.dtype(dtype)
     if value is None or kind.kind == "f":
         if value is None or not np.isfinite(value):
@@ -188,7 +178,7 @@ def _check(path: Path, dataset: DatasetReader) -> None:
             f"{path}: holds {len(names)} rasters ({', '.join(names[:5])}{more}); save the one "
             "that you mean as a GeoTIFF first, with gdal_translate"
         )
-    unknown = sorted(set(dataset.dtypes) - _READ)
+    unknown = sorted(set(dataset.dtypes) - _SUPPORTED_DTYPES)
     if unknown:
         raise PictureError(
             f"{path}: holds values that srx does not read ({', '.join(unknown)}); convert them "
@@ -197,38 +187,38 @@ def _check(path: Path, dataset: DatasetReader) -> None:
 
 
 def _band(dataset: DatasetReader, band: int, notes: list[str]) -> BandInfo:
-    place = band - 1
-    dtype, stated = dataset.dtypes[place], dataset.nodatavals[place]
+    index = band - 1
+    dtype, stated = dataset.dtypes[index], dataset.nodatavals[index]
     nodata = cast_nodata(dtype, stated)
     if nodata is None and stated is not None:
         notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: left out")
     return BandInfo(
         dtype=dtype,
         nodata=nodata,
-        interpretation=dataset.colorinterp[place].name,
-        description=dataset.descriptions[place] or None,
-        unit=dataset.units[place] or None,
-        scale=float(dataset.scales[place]),
-        offset=float(dataset.offsets[place]),
-        tags=_fresh(dataset.tags(band)),
+        interpretation=dataset.colorinterp[index].name,
+        description=dataset.descriptions[index] or None,
+        unit=dataset.units[index] or None,
+        scale=float(dataset.scales[index]),
+        offset=float(dataset.offsets[index]),
+        tags=_current(dataset.tags(band)),
         domains=_domains(dataset, band),
     )
 
 
 def _tags(dataset: DatasetReader) -> dict[str, dict[str, str]]:
-    found = {"": _fresh(dataset.tags()), **_domains(dataset, 0)}
+    found = {"": _current(dataset.tags()), **_domains(dataset, 0)}
     return {name: tags for name, tags in found.items() if tags}
 
 
 def _domains(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     """Tags by namespace, without the default one; of the file if ``band`` is 0."""
     names = [name for name in dataset.tag_namespaces(band) if name and name not in _STRUCTURE]
-    found = {name: _fresh(dataset.tags(band, ns=name)) for name in names}
+    found = {name: _current(dataset.tags(band, ns=name)) for name in names}
     return {name: tags for name, tags in found.items() if tags}
 
 
-def _fresh(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if not key.startswith(_STALE)}
+def _current(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if not key.startswith(_OUTDATED)}
 
 
 def _palette(
@@ -238,7 +228,7 @@ def _palette(
         return None
     try:
         return dict(dataset.colormap(1))
-    except ValueError:  # called a palette, without having one
+    except ValueError:  # interpreted as a palette, but without a colour table
         return None
 
 
@@ -251,12 +241,12 @@ def _mask(dataset: DatasetReader) -> MaskKind:
 
 
 def _mask_kind(flags: set[str]) -> MaskKind:
-    """What GDAL's flags of one band mean; no flag at all is a mask of that band alone."""
+    """Kind of mask by GDAL's flags of one band; no flag at all means a mask of that band alone."""
     if "all_valid" in flags:
         return "none"
     if "alpha" in flags:
         return "alpha"
-    # nodata of the whole dataset (NODATA_VALUES) is a set of values that only GDAL's mask knows
+    # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
     if "per_dataset" in flags:
         return "dataset"
     return "nodata" if "nodata" in flags else "band"

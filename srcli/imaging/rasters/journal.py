@@ -1,4 +1,4 @@
-"""What of an output is safely on the disk, so that a stopped run can be continued."""
+"""Journal of the chunks of an output that are on the disk, so that a run can be continued."""
 
 from __future__ import annotations
 
@@ -28,48 +28,43 @@ class Chunk:
     checksum: int
     """CRC-32 of its bytes."""
     tables: list[BlockTable]
-    """For each directory, places in the file."""
+    """For each directory; offsets in the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileStamp:
-    """What tells a finished file from any other."""
+    """Size and modification time, which identify a finished file."""
 
     size: int
     time: int
-    """Of the last change, in nanoseconds."""
+    """Nanoseconds."""
 
 
 @dataclass(kw_only=True)
 class JournalRecord:
-    """What a journal says."""
+    """Contents of a journal."""
 
     fingerprint: dict[str, object]
-    """What the work depends on."""
+    """Everything that the pixels depend on."""
     chunks: list[Chunk] = field(default_factory=list)
     """From the first on, without gaps."""
     ready: FileStamp | None = None
     """The finished file, about to get its final name."""
     lengths: list[int] = field(default_factory=list)
-    """Bytes of the journal up to the end of its head and of each chunk."""
+    """Bytes of the journal up to the end of its first line and of each chunk."""
     whole: int = 0
-    """Bytes of the journal that can be read; anything beyond is torn."""
+    """Bytes of the journal that can be read; anything beyond is incomplete."""
 
 
 class Journal:
-    """A journal that is being written."""
+    """A journal open for writing."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
 
     @classmethod
     def start(cls, path: Path, fingerprint: Mapping[str, object]) -> Journal:
-        """Begin a journal; an earlier one is lost.
-
-        Args:
-            path: Its name.
-            fingerprint: What the work depends on; plain values.
-        """
+        """Begin a journal with a fingerprint of plain values, replacing an earlier one."""
         journal = cls(path.open("wb"))
         journal._put({"srx": VERSION, "fingerprint": json_values(fingerprint)})
         journal.sync()
@@ -77,12 +72,7 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path, record: JournalRecord) -> Journal:
-        """Go on with a journal, cut off behind what counts.
-
-        Args:
-            path: Its name.
-            record: What it says, without chunks that are not to be used.
-        """
+        """Continue a journal, truncated behind the chunks of a record."""
         stream = path.open("r+b")
         length = record.whole if record.ready else record.lengths[len(record.chunks)]
         stream.truncate(length)
@@ -90,11 +80,11 @@ class Journal:
         return cls(stream)
 
     def add(self, number: int, chunk: Chunk) -> None:
-        """Note a chunk whose bytes are on the disk; call ``sync`` afterwards.
+        """Record a chunk whose bytes are on the disk; call ``sync`` afterwards.
 
         Args:
-            number: Of the chunk, from 0; noting one twice does no harm.
-            chunk: What is known of it.
+            number: Of the chunk, from 0; it may be recorded twice.
+            chunk: The chunk.
         """
         tables = [
             {"offsets": table.offsets.ravel().tolist(), "sizes": table.sizes.ravel().tolist()}
@@ -104,16 +94,12 @@ class Journal:
         self._put(line)
 
     def set_ready(self, stamp: FileStamp) -> None:
-        """Note that the finished file is about to get its final name, and wait for the disk.
-
-        Args:
-            stamp: Of that file.
-        """
+        """Record that the finished file is about to get its final name, and wait for the disk."""
         self._put({"ready": [stamp.size, stamp.time]})
         self.sync()
 
     def sync(self) -> None:
-        """Wait until all of it is on the disk."""
+        """Wait until the journal is on the disk."""
         sync(self.stream)
 
     def close(self) -> None:
@@ -125,21 +111,21 @@ class Journal:
 
 
 def read_journal(path: Path, grid: BlockGrid) -> JournalRecord | None:
-    """Read a journal up to where it is torn.
+    """Read the intact part of a journal.
 
     Args:
         path: Its name.
         grid: The blocks of the file.
 
     Returns:
-        What it says; None if there is none, or not even its first line is whole.
+        Its contents; None if the journal or its first line is missing or incomplete.
     """
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return None
     record: JournalRecord | None = None
-    for line in lines[:-1]:  # behind the last line break there is nothing, or a torn line
+    for line in lines[:-1]:  # after the last line break there is nothing, or an incomplete line
         value = _parsed(line)
         if record is None:
             if value.get("srx") != VERSION or not isinstance(value.get("fingerprint"), dict):
@@ -154,22 +140,13 @@ def read_journal(path: Path, grid: BlockGrid) -> JournalRecord | None:
 
 
 def json_values(fingerprint: Mapping[str, object]) -> dict[str, object]:
-    """A fingerprint as it comes back from a journal, where tuples are lists.
-
-    Args:
-        fingerprint: Plain values, nested as they may be; others become text.
-    """
+    """Convert a fingerprint to the values that JSON gives back: tuples to lists, others to text."""
     loaded: dict[str, object] = json.loads(json.dumps(dict(fingerprint), default=str))
     return loaded
 
 
 def describe_changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
-    """Say in words what differs between two fingerprints; nothing if they are the same.
-
-    Args:
-        old: Of the earlier work.
-        new: Of this one.
-    """
+    """Describe the differences of two fingerprints for the user; empty if they are equal."""
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     words = [_change(key, _short(old.get(key)), _short(new.get(key))) for key in keys]
     more = len(words) - _SHOWN_KEYS
@@ -177,7 +154,7 @@ def describe_changes(old: Mapping[str, object], new: Mapping[str, object]) -> st
 
 
 def _change(key: str, old: str, new: str) -> str:
-    # long values, such as all that is known of the input, may differ behind what is shown
+    # long values, such as the input's metadata, may differ beyond the characters shown
     return f"{key} was {old}, is {new}" if old != new else f"{key} has changed"
 
 
@@ -190,7 +167,7 @@ def _parsed(line: bytes) -> dict[str, Any]:
 
 
 def _take(record: JournalRecord, value: dict[str, Any], grid: BlockGrid) -> bool:
-    """Add what a line says to the record, unless it is damaged."""
+    """Add a line of the journal to the record; returns False if it is damaged."""
     number = len(record.chunks)
     try:
         if "ready" in value:

@@ -1,4 +1,4 @@
-"""Put back what marks empty pixels, enlarged, on the way from the network to the writer."""
+"""Mark the empty pixels of an enlarged raster as in the input: nodata, mask, alpha."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 _PART_BYTES = 2**25
-"""Of the rows that are worked on at once; their copies stay small beside the rows themselves."""
+"""Bytes of the rows masked at once, so that their copies stay small."""
 
 
 class RowWriter(Protocol):
-    """Takes the finished rows of a raster from top to bottom."""
+    """Writer of the finished rows of a raster, from top to bottom."""
 
     def write(
         self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
@@ -32,22 +32,22 @@ class RowWriter(Protocol):
             top: First output row.
             pixels: (h, W, C).
             alpha: (h, W) of the same dtype.
-            mask: (h, W); False where nothing is.
+            mask: (h, W); False where empty.
         """
 
 
 class MaskedSink:
     """Marks the pixels of an enlarged raster that the input marks as empty.
 
-    Empty pixels become nodata (without such a value: NaN in floats, else 0); pixels with a value
-    that the network happened to make equal to nodata move to the value beside it. Mask and alpha
-    are enlarged by nearest neighbour. The mask is handed on if the file has one.
+    Empty pixels become nodata (without such a value: NaN in floats, else 0); valid pixels that the
+    network happened to make equal to nodata move to the next value. Mask and alpha are enlarged by
+    nearest neighbour. The mask is passed on if the file has one.
 
     Args:
-        writer: Takes rows, in parts that may be smaller than those that come.
-        source: What was enlarged.
+        writer: Receives the rows, possibly in smaller parts.
+        source: The input.
         scale: Output pixels per input pixel, along each side.
-        needs_mask: Where the input has only nodata, hand on a mask all the same.
+        needs_mask: Pass on a mask also if the input has only nodata.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class MaskedSink:
         self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
 
     def write(self, top: int, rows: Array) -> None:
-        """Mark rows and hand them on.
+        """Mark rows and pass them on.
 
         Args:
             top: First output row.
-            rows: (h, W, C) of the source's dtype, W times ``scale``; left as they are.
+            rows: (h, W, C) of the source's dtype, W times ``scale``; not modified.
 
         Raises:
-            PictureError: If the input cannot be read any more, or the output not be written.
+            PictureError: If the input cannot be read any more, or the output cannot be written.
         """
-        # whole input rows at a time, so that none is asked for twice
+        # multiples of input rows, so that none is read twice
         step = max(_PART_BYTES // max(rows[:1].nbytes * self.scale, 1), 1) * self.scale
         first, bottom = top, top + rows.shape[0]
         while first < bottom:
@@ -93,12 +93,12 @@ class MaskedSink:
         if self.has_mask:
             there = np.ones(rows.shape[:2], np.bool_) if valid is None else valid.any(axis=2)
             mask = np.asarray(there)
-            # a file that has both gets alpha only
+            # a file with both gets alpha only
             alpha = None if alpha is None else np.where(mask, alpha, 0).astype(alpha.dtype)
         self.writer.write(top, self._marked(rows, valid), alpha=alpha, mask=mask)
 
     def _enlarged(self, layer: Array, top: int, height: int) -> Array:
-        """Output rows of a layer (rows, W, ...) whose first row holds output row ``top``."""
+        """Enlarge a layer (rows, W, ...) whose first row contains output row ``top``."""
         layer = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
         return layer.repeat(self.scale, axis=1)
 

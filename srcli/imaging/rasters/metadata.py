@@ -1,4 +1,4 @@
-"""Words, tags, control points and sensor models of an output, put into a GeoTIFF by GDAL."""
+"""Write band descriptions, tags, control points and RPCs into a GeoTIFF."""
 
 from __future__ import annotations
 
@@ -15,21 +15,16 @@ if TYPE_CHECKING:
 
     from srcli.imaging.rasters.output import OutputProfile
 
-# Words that the call which sets tags takes for itself.
+# Keys that collide with the arguments of rasterio's update_tags.
 _RESERVED = frozenset({"bidx", "ns"})
 
 
 def set_metadata(dataset: DatasetWriter, output: OutputProfile) -> None:
-    """Set all that does not stand in the options of a new GeoTIFF.
-
-    Args:
-        dataset: Open, without pixels yet.
-        output: What it is to hold.
-    """
+    """Set all metadata of a new GeoTIFF that are not arguments of rasterio.open."""
     from rasterio.enums import ColorInterp
 
     known = ColorInterp.__members__
-    # a band of a palette is gray once it is enlarged: there is no colour table any more
+    # an enlarged palette band is gray: its colour table is not kept
     names = ["gray" if b.interpretation == "palette" else b.interpretation for b in output.bands]
     dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
     for namespace, tags in output.tags.items():
@@ -54,18 +49,18 @@ def set_metadata(dataset: DatasetWriter, output: OutputProfile) -> None:
 
 def _settable(tags: Mapping[str, str], namespace: str) -> dict[str, str]:
     if set(tags) == {namespace}:
-        # a whole document; rasterio reads it under the name of its namespace, but writes what it
-        # is given as "key=value"
+        # a complete document, such as XML: rasterio reads it under the name of its namespace, but
+        # writes "key=value"
         key, sign, value = tags[namespace].partition("=")
         return {key: value} if sign else {}
     return {key: value for key, value in tags.items() if key not in _RESERVED}
 
 
 def _control_points(output: OutputProfile) -> list[GroundControlPoint]:
-    """Control points as they must be set so that GDAL reads the right ones from the output."""
+    """Shift control points so that GDAL reads the right ones from the output."""
     if output.tags.get("", {}).get("AREA_OR_POINT") != "Point":
         return list(output.gcps)
-    shift = _shift_by_gdal()
+    shift = _shift_of_gdal()
     whole = Window(top=0, left=0, height=output.height, width=output.width)
     points = scaled_points(output.gcps, whole, 1)
     for point in points:
@@ -74,11 +69,11 @@ def _control_points(output: OutputProfile) -> list[GroundControlPoint]:
     return list(points)
 
 
-def _shift_by_gdal() -> float:
-    """How far control points have moved once they are read again, in pixels.
+def _shift_of_gdal() -> float:
+    """Measure by how many pixels GDAL moves control points from writing to reading.
 
-    Where pixels are points, GDAL 3.10 moves control points by half a pixel to the lower right when
-    it writes a GeoTIFF, and once more when it reads it.
+    With AREA_OR_POINT=Point GDAL 3.10 moves them by half a pixel to the lower right when it writes
+    a GeoTIFF, and once more when it reads it.
     """
     from rasterio.control import GroundControlPoint
     from rasterio.io import MemoryFile

@@ -1,4 +1,4 @@
-"""What an enlarged raster is to hold besides its pixels, worked out from the input."""
+"""Derive the profile of an enlarged raster (bands, georeference, options) from the input."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SMALLEST_OVERVIEW = 256
 
 @dataclass(frozen=True, kw_only=True)
 class OutputProfile:
-    """An output raster without its pixels."""
+    """Metadata and creation options of an output raster."""
 
     format: RasterFormat
     cog: bool = False
@@ -37,7 +37,7 @@ class OutputProfile:
     dtype: str
     """numpy's name."""
     bands: tuple[BandInfo, ...]
-    """Of the output, alpha last; only words and tags count, dtype and nodata stand below."""
+    """Of the output, alpha last; their dtype and nodata are ignored in favour of those here."""
     alpha: bool = False
     """The last band is alpha."""
     mask: bool = False
@@ -51,22 +51,22 @@ class OutputProfile:
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
     overviews: tuple[int, ...] = ()
-    """Factors of the smaller copies to build."""
+    """Decimation factors of the overviews to build."""
     creation: Mapping[str, str]
-    """GDAL's options of the GeoTIFF that is written row by row."""
+    """GDAL's creation options of the GeoTIFF that is written row by row."""
     copying: Mapping[str, str] = field(default_factory=dict)
-    """GDAL's options of the copy into the last form (COG, PNG, JPEG)."""
+    """GDAL's creation options of the copy into the final format (COG, PNG, JPEG)."""
     notes: tuple[str, ...] = ()
-    """What will not be kept, in words for the user."""
+    """Messages for the user on what is not kept."""
 
     @property
     def channels(self) -> int:
-        """Colour bands."""
+        """Number of colour bands."""
         return len(self.bands) - self.alpha
 
     @property
     def copied(self) -> bool:
-        """Whether the GeoTIFF written row by row is copied into another form in the end."""
+        """True if the GeoTIFF written row by row is copied into another format in the end."""
         return self.cog or self.format != "tif"
 
 
@@ -77,17 +77,17 @@ def make_output(
     scale: int,
     options: OutputOptions | None = None,
 ) -> OutputProfile:
-    """Work out what the enlarged raster is to hold.
+    """Derive the profile of the enlarged raster.
 
-    Kept are the place on the map, tags, names, units, scales and meanings of bands, nodata, mask,
-    alpha and the colour profile; statistics are not, they would be wrong.
+    Georeference, tags, names, units, scales and interpretations of bands, nodata, mask, alpha and
+    the colour profile are kept; statistics, which would be wrong, are not.
 
     Args:
         info: The input.
-        layout: Its bands that are enlarged.
-        window: Its part that is enlarged.
-        scale: Pixels of the output for each pixel, along each side.
-        options: What the user wants.
+        layout: Its bands to enlarge.
+        window: Its part to enlarge.
+        scale: Pixels of the output per pixel, along each side.
+        options: The user's.
 
     Raises:
         UsageError: If the options contradict each other.
@@ -109,7 +109,7 @@ def make_output(
     mask = info.mask in ("dataset", "band") and not layout.has_alpha
     nodata = layout.nodata
     if nodata is not None:
-        notes += _shared(info, layout, nodata)
+        notes += _nodata_notes(info, layout, nodata)
     largest = creation.nbits_limit(options, layout.dtype)
     if largest is not None:
         notes.append(f"NBITS holds values up to {largest:,}: larger ones are cut")
@@ -120,12 +120,9 @@ def make_output(
         notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
     bands, alpha = _bands(info, layout), layout.has_alpha
     if fmt == "png" and mask:
-        # a mask would go into a file of its own that few programs know
-        bands, alpha, mask = (
-            (*bands, BandInfo(dtype=layout.dtype, interpretation="alpha")),
-            True,
-            False,
-        )
+        # a mask would go into a file of its own that few programs read
+        bands = (*bands, BandInfo(dtype=layout.dtype, interpretation="alpha"))
+        alpha, mask = True, False
     elif fmt == "jpg" and alpha:
         notes.append("jpg has no transparency: the alpha band is left out")
         bands, alpha = bands[:-1], False
@@ -154,29 +151,25 @@ def make_output(
         gcps_crs=info.gcps_crs if gcps else None,
         rpcs=georeference.scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
         tags=info.tags,
-        overviews=_factors(shape) if creation.wants_overviews(options) else (),
+        overviews=_overview_factors(shape) if creation.wants_overviews(options) else (),
         creation=creation.geotiff_options(shape, options, info.compression, icc),
-        copying=creation.copy_options(shape, options, info.compression, icc),
+        copying=creation.copy_options(options, info.compression, icc),
         notes=tuple(notes),
     )
 
 
 def disk_needed(output: OutputProfile) -> int:
-    """Bytes that writing an output takes at most, temporary files included, compression aside.
-
-    Args:
-        output: What is to be written.
-    """
+    """Estimate the bytes on disk, temporary files included, without compression."""
     import numpy as np
 
-    # tiles at the lower and right edge are as large as all others
+    # blocks at the lower and right edge are full-sized
     height = _rounded_up(output.height, output.creation.get("BLOCKYSIZE", "1"))
     width = _rounded_up(output.width, output.creation.get("BLOCKXSIZE", "1"))
     pixels = height * width * len(output.bands) * np.dtype(output.dtype).itemsize
     pixels += height * width // 8 * output.mask
-    total = pixels + pixels // 1000  # blocks that do not pack grow a little
+    total = pixels + pixels // 1000  # incompressible blocks grow slightly
     if output.overviews:
-        total += total * 7 // 20  # a third, and a little for edges
+        total += total * 7 // 20  # a third, plus edges
     return total * (2 if output.copied else 1) + 2**20
 
 
@@ -186,21 +179,24 @@ def _rounded_up(size: int, block: str) -> int:
 
 def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
     colours = [
-        # what is said of the band of a palette is said of its numbers, not of colours
+        # metadata of a palette's band describe its indices, not colours
         BandInfo(dtype=layout.dtype) if layout.palette else info.bands[band - 1]
         for band in (layout.bands * layout.channels if layout.palette else layout.bands)
     ]
-    bands = [_named(band, name) for band, name in zip(colours, layout.interpretations, strict=True)]
+    bands = [
+        replace(band, interpretation=name)
+        for band, name in zip(colours, layout.interpretations, strict=True)
+    ]
     if layout.alpha is not None:
-        bands.append(_named(info.bands[layout.alpha - 1], "alpha"))
+        bands.append(replace(info.bands[layout.alpha - 1], interpretation="alpha"))
     elif layout.has_alpha:
         bands.append(BandInfo(dtype=layout.dtype, interpretation="alpha"))
     return tuple(bands)
 
 
-def _shared(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
-    """What becomes of bands that had another nodata value than the file will have, or none."""
-    # as text, because NaN differs from itself
+def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
+    """Explain the change of bands whose nodata value differs from the output's."""
+    # compared as text, because NaN differs from itself
     others = [str(b) for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
     if not others:
         return []
@@ -211,12 +207,8 @@ def _shared(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
     ]
 
 
-def _named(band: BandInfo, interpretation: str) -> BandInfo:
-    return replace(band, interpretation=interpretation)
-
-
 def _profile(info: RasterInfo, names: tuple[str, ...], notes: list[str]) -> bytes | None:
-    """The colour profile, if it is for as many colours as the output has."""
+    """Return the colour profile if it fits the output's colours."""
     if info.icc is None:
         return None
     kind = {b"RGB ": _COLOURS, b"GRAY": ("gray",)}.get(info.icc[16:20])
@@ -226,8 +218,8 @@ def _profile(info: RasterInfo, names: tuple[str, ...], notes: list[str]) -> byte
     return None
 
 
-def _factors(shape: OutputShape) -> tuple[int, ...]:
-    """Halves, quarters ... until the smallest copy fits on a small screen."""
+def _overview_factors(shape: OutputShape) -> tuple[int, ...]:
+    """Powers of two until the smallest overview is at most 256 pixels long."""
     factors, factor = [], 1
     while max(shape.height, shape.width) > factor * _SMALLEST_OVERVIEW:
         factor *= 2

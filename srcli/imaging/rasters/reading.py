@@ -1,4 +1,4 @@
-"""A window of a raster on disk as a source of tiles: read once, holes filled, memory bounded."""
+"""Read tiles from a window of a raster: blocks decoded once, holes filled, bounded memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.rasters.decoding import RasterDecoder
-from srcli.imaging.rasters.filling import fill_nearest
+from srcli.imaging.rasters.nodata import fill_nearest
 from srcli.imaging.rasters.row_cache import Layers, RowCache
 from srcli.ports.image import Window
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
 
 _LEAST_ROWS = 64
-"""Of a strip: calls for single rows would cost more than the decoding."""
+"""Least height of a strip: reading single rows would cost more than decoding them."""
 _LEAST_MARKED = 512
-"""The same for marks, which are small, and asked for by few rows at a time."""
+"""Least height of a strip of marks (validity, alpha), which are small and read by few rows."""
 _PART_PIXELS = 2**23
-"""How many pixels are decoded at a time where only their marks are kept."""
+"""Pixels decoded at a time where only their marks are kept."""
 
 
 class RasterSource:
-    """The selected window of a raster; its pixels never depend on what was read before.
+    """The selected window of a raster; its pixels never depend on earlier reads.
 
     One thread may call ``read`` while another calls ``valid`` and ``alpha``: each side has its own
     handle on the file.
 
     Args:
         info: The file.
-        layout: Which bands.
+        layout: Bands to read.
         window: The part of the file to enlarge, inside it.
-        limit_bytes: What may be kept of decoded rows. Less than two rows of blocks have makes
-            reading slower. A file whose blocks are as wide as itself takes what one row of tiles
-            has, and marks of 1024 rows (a bit for each band) are always kept.
+        limit_bytes: Bound on the decoded rows kept; less than two rows of blocks makes reading
+            slower. A file whose blocks are as wide as itself takes one row of tiles, and marks of
+            1024 rows (a bit for each band) are always kept.
 
     Raises:
         PictureError: If the file cannot be opened.
@@ -68,13 +68,13 @@ class RasterSource:
         wide = info.block_width >= info.width
         pixel_rows = self._strip(stored, limit_bytes * 3 // 4, _LEAST_ROWS if wide else 2**31)
         mark_rows = self._strip(marked, limit_bytes // 4, _LEAST_MARKED)
-        # Without the cache each tile would decode whole rows of a file whose blocks are as wide.
+        # Without the cache each tile would decode complete rows of a file with such blocks.
         most = 2**31 if wide else limit_bytes * 3 // 4 // (pixel_rows * self.width * stored)
         self._pixel_rows = self._cache(self._load_pixels, pixel_rows, most)
         self._mark_rows = self._cache(self._load_marks, mark_rows, 2**31)
 
     def read(self, window: Window) -> Array | None:
-        """Return the pixels of a window, those without a value filled from the nearest ones in it.
+        """Return the pixels of a window, invalid ones filled from the nearest valid ones in it.
 
         Args:
             window: Inside the selected one, in pixels from its upper left corner.
@@ -88,20 +88,20 @@ class RasterSource:
         values, masks = self._pixel_rows.read(window)
         piece = self._pixels.interpret(values, masks)
         if piece.valid is None:
-            return piece.pixels.copy()  # what is held must not change
+            return piece.pixels.copy()  # the cached array must not change
         if not piece.valid.any():
             return None
         return fill_nearest(piece.pixels, piece.valid)
 
     def valid(self, top: int, height: int) -> Bools | None:
-        """Say which pixels of some rows have a value.
+        """Mark the valid pixels of some rows.
 
         Args:
             top: First row of the selected window.
             height: Rows.
 
         Returns:
-            (height, W, channels); None if all have one.
+            (height, W, channels) bool; None if all are valid.
 
         Raises:
             PictureError: If the file is damaged there.
@@ -131,7 +131,7 @@ class RasterSource:
         return alpha
 
     def close(self) -> None:
-        """Let go of the file; nothing can be read afterwards."""
+        """Close the file."""
         self._pixel_rows.clear()
         self._mark_rows.clear()
         self._pixels.close()
@@ -159,7 +159,7 @@ class RasterSource:
         return self._mark_rows.read(Window(top=top, left=0, height=height, width=self.width))
 
     def _strip(self, pixel_bytes: int, limit_bytes: int, least: int) -> int:
-        """Rows of a strip: whole blocks, or parts of them if two such strips are too large."""
+        """Rows of a strip: full blocks, or parts of them if two such strips are too large."""
         block = self.info.block_height
         rows = block * -(-_LEAST_ROWS // block)
         return min(rows, max(limit_bytes // (2 * self.width * pixel_bytes), least))
@@ -174,7 +174,7 @@ class RasterSource:
         return self._pixels.load(self._in_file(window))
 
     def _load_marks(self, window: Window) -> Layers:
-        """What is left of a strip once its pixels are forgotten, some blocks at a time."""
+        """Read validity and alpha of a strip, decoding some blocks at a time."""
         blocks = _PART_PIXELS // (window.height * self.info.block_width)
         step = self.info.block_width * max(blocks, 1)
         lefts = range(-(self.window.left % step), self.width, step)
@@ -188,7 +188,7 @@ class RasterSource:
         valid = np.broadcast_to(
             np.True_ if piece.valid is None else piece.valid, (place.height, width, self.channels)
         )
-        packed = np.packbits(valid, axis=2)  # a bit for each band: a mask is kept for many rows
+        packed = np.packbits(valid, axis=2)  # a bit for each band, because many rows are kept
         if piece.alpha is None:
             return (packed,)
         return packed, piece.alpha[:, :, None].copy()

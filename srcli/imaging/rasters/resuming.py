@@ -1,4 +1,4 @@
-"""What an earlier run has left of an output, and whether it can be continued."""
+"""Find the point at which an interrupted output can be continued."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.template import TiffTemplate
 
 
-_PART_BYTES = 2**24
-"""Of a file, read at a time."""
+_READ_BYTES = 2**24
+"""Bytes read at a time for a checksum."""
 
 
 @dataclass(kw_only=True, eq=False)
 class ResumePoint:
-    """Where to go on."""
+    """State of an unfinished output."""
 
     journal: Journal
     chunks: list[Chunk] = field(default_factory=list)
-    """Those that are whole in the file; the writer adds to them."""
+    """Complete chunks of the file; the writer appends to them."""
     in_place: bool = False
-    """The finished file has its final name already; only leftovers have to go."""
+    """The finished file has its final name already; only temporary files remain to be removed."""
     notes: tuple[str, ...] = ()
-    """Why earlier work is not used, in words for the user."""
+    """Messages for the user on earlier work that is not used."""
 
     @property
     def end(self) -> int:
-        """Length of the file up to the last whole chunk."""
+        """Length of the file up to the last complete chunk."""
         return self.chunks[-1].end if self.chunks else container.START
 
 
@@ -57,15 +57,15 @@ def find_resume_point(
     *,
     resume: bool,
 ) -> ResumePoint:
-    """Find out where to go on, and cut the file off there.
+    """Find the last usable chunk of an interrupted output, and truncate the file behind it.
 
     Args:
         target: The output's final name.
-        stream: Its file so far, maybe empty; left at its end.
+        stream: The unfinished file, possibly empty; left at its end.
         template: Its directories.
         grid: Its blocks.
-        fingerprint: What the pixels depend on.
-        resume: Go on with earlier work if it fits.
+        fingerprint: Everything that the pixels depend on.
+        resume: Continue earlier work with the same fingerprint.
     """
     path = journal_path(target)
     whole = {**json_values(fingerprint), "layout of the file": f"{template.digest:08x}"}
@@ -102,11 +102,7 @@ def _continued(
 
 
 def remove_partial_files(target: Path) -> None:
-    """Remove all that was not finished.
-
-    Args:
-        target: The output's final name.
-    """
+    """Remove all temporary files of an output."""
     sidecars.remove_folder(target)
     part = part_path(target)
     for path in (part.with_name(part.name + ".aux.xml"), part, journal_path(target)):
@@ -114,10 +110,10 @@ def remove_partial_files(target: Path) -> None:
 
 
 def _check_blocks(stream: IO[bytes], record: JournalRecord) -> bool:
-    """Keep the chunks up to the first that is not whole in the file; whether there was one.
+    """Drop the chunks from the first damaged one on; returns True if there was one.
 
-    All are read again: that takes far less time than they took, and a disk that lost one of them
-    would be found out by nobody else.
+    All are read again, which is much faster than computing them; nothing else would notice one
+    that the disk has lost.
     """
     length, start = stream.seek(0, 2), container.START
     for number, chunk in enumerate(record.chunks):
@@ -131,6 +127,6 @@ def _check_blocks(stream: IO[bytes], record: JournalRecord) -> bool:
 def _checksum(stream: IO[bytes], start: int, end: int) -> int:
     stream.seek(start)
     found = 0
-    for at in range(start, end, _PART_BYTES):
-        found = zlib.crc32(stream.read(min(_PART_BYTES, end - at)), found)
+    for at in range(start, end, _READ_BYTES):
+        found = zlib.crc32(stream.read(min(_READ_BYTES, end - at)), found)
     return found

@@ -1,4 +1,4 @@
-"""Keep the rows of a raster that are being worked on, so that each block is decoded about once."""
+"""Cache the rows of a raster that are in use, so that each block is decoded about once."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Layers = tuple[NDArray[Any], ...]
 
 
 class RowCache:
-    """Windows of an image, cut from strips of its whole width.
+    """Windows of an image, cut from cached strips of its full width.
 
     A grid of tiles is read row by row, and each row of tiles crosses all blocks of some rows of
-    blocks. Strips that a window has left above it are dropped, and those below it too: what a
-    window holds never depends on the windows before.
+    blocks. Strips that a window does not touch are dropped: the pixels of a window never depend on
+    earlier ones.
 
     Args:
-        load: Reads a window: some arrays (h, w, layers), always as many.
+        load: Reads a window: a fixed number of arrays (h, w, layers).
         width: Of the image.
         height: Of the image.
         strip: Rows of a strip.
         shift: Rows by which the first strip is shorter, less than ``strip``.
-        most: Strips that may be held at once; a window that needs more is loaded by itself.
+        most: Most strips to keep; a window that needs more is loaded directly.
     """
 
     def __init__(
@@ -51,10 +51,10 @@ class RowCache:
         self._held: dict[int, Layers] = {}
 
     def read(self, window: Window) -> Layers:
-        """Return the arrays of a window inside the image; some may be views of what is held.
+        """Return the arrays of a window inside the image; they may be views of cached ones.
 
         Raises:
-            PictureError: As ``load`` does.
+            PictureError: If ``load`` raises it.
         """
         bottom = window.top + window.height
         first = (window.top + self._shift) // self._strip
@@ -74,7 +74,7 @@ class RowCache:
         return tuple(np.concatenate(layers) for layers in zip(*parts, strict=True))
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop all strips."""
         self._held.clear()
 
     def _place(self, number: int) -> Window:

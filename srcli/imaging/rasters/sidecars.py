@@ -1,4 +1,4 @@
-"""Small files beside an output: place on the map and whatever the picture itself cannot hold."""
+"""Sidecar files of an output: world file, .prj, .aux.xml."""
 
 from __future__ import annotations
 
@@ -28,11 +28,7 @@ _WORLDS = {
 
 
 def make_folder(target: Path) -> Path:
-    """Make an empty hidden folder beside an output, for files that will stand beside it.
-
-    Args:
-        target: The output.
-    """
+    """Make an empty hidden folder beside an output, for its sidecars until it is finished."""
     remove_folder(target)
     folder = hidden_name(target, ".parts")
     folder.mkdir()
@@ -40,22 +36,17 @@ def make_folder(target: Path) -> Path:
 
 
 def remove_folder(target: Path) -> None:
-    """Remove the hidden folder of an output, if there is one.
-
-    Args:
-        target: The output.
-    """
+    """Remove the hidden folder of an output, if there is one."""
     shutil.rmtree(hidden_name(target, ".parts"), ignore_errors=True)
 
 
 def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) -> None:
-    """Write small files under the names that they will have.
+    """Write sidecars under their final names into a folder.
 
     Args:
-        folder: Where to.
+        folder: The folder.
         target: The output.
-        sidecars: As ``Template.sidecars``: what follows the output's name, or ``"*"`` and what
-            follows its name without suffix; contents.
+        sidecars: Contents by what is appended to the output's name, or after ``"*"`` to its stem.
     """
     for key, data in sidecars.items():
         name = target.stem + key[1:] if key.startswith("*") else target.name + key
@@ -63,11 +54,7 @@ def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) ->
 
 
 def georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
-    """World file and coordinate system for pictures that cannot hold them; see ``write_sidecars``.
-
-    Args:
-        output: What was written.
-    """
+    """Make the world file and .prj of a PNG or JPEG, by keys of ``write_sidecars``."""
     if output.format not in _WORLD_SUFFIXES or output.transform is None:
         return {}
     found = {"*" + _WORLD_SUFFIXES[output.format]: world_file(output.transform).encode("ascii")}
@@ -77,42 +64,42 @@ def georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
         try:
             text = output.crs.to_wkt(version="WKT1_ESRI")
         except CRSError:
-            return found  # a system that this form cannot express; it stands in .aux.xml
+            return found  # not expressible in Esri's WKT; .aux.xml has it
         found["*.prj"] = text.encode("utf-8")
     return found
 
 
 def move_sidecars(folder: Path | None, target: Path) -> None:
-    """Give small files their final names, and remove those of an earlier file of that name.
+    """Move sidecars beside the output, and remove those of an earlier file of its name.
 
     Args:
-        folder: Where they are; None if there are none.
+        folder: Contains them; None if there are none.
         target: The output.
     """
     made = [] if folder is None else sorted(folder.iterdir())
     remove_stale(target, keep={file.name for file in made})
-    _tell_old_world(target, {file.name for file in made})
+    _warn_old_world_file(target, {file.name for file in made})
     for file in made:
         place = target.with_name(file.name)
         if file.name == target.name:
             continue
-        if file.suffix == ".prj" and _is_of_another(place, target, file.read_bytes()):
+        if file.suffix == ".prj" and _is_foreign(place, target, file.read_bytes()):
             log.warning("%s: is left as it is, other files may rely on it", place)
             continue
         sync_file(file)
         file.replace(place)
 
 
-def _tell_old_world(target: Path, made: set[str]) -> None:
-    """Tell of a world file of an earlier output, which programs may believe more than this one."""
+def _warn_old_world_file(target: Path, made: set[str]) -> None:
+    """Warn of a world file of an earlier output, which other programs may prefer."""
     for suffix in _WORLDS.get(target.suffix.lower(), ()):
         world = target.with_suffix(suffix)
         if world.is_file() and world.name not in made:
             log.warning("%s: is not of this %s: remove it", world, target.name)
 
 
-def _is_of_another(place: Path, target: Path, new: bytes) -> bool:
-    """Whether a coordinate system that stands there already is that of a shapefile, say."""
+def _is_foreign(place: Path, target: Path, new: bytes) -> bool:
+    """Tell if an existing .prj belongs to another file, such as a shapefile."""
     if not place.exists() or place.read_bytes() == new:
         return False
     return not target.exists() or target.with_suffix(".shp").exists()

@@ -1,4 +1,4 @@
-"""All of an output's TIFF directories, made by GDAL before there are any pixels."""
+"""Let GDAL make the TIFF directories of an output before there are any pixels."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ STRIP_TAGS, TILE_TAGS = (273, 279), (324, 325)
 
 _NAME = "template.tif"
 _SEPARATE = 2
-# What GDAL says of wrong creation options: it warns, and goes on without them.
+# Parts of GDAL's warnings of wrong creation options, which it then ignores.
 _COMPLAINTS = ("creation option", "value not recognised")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TiffTemplate:
-    """The directories of a file, without the offsets and sizes of blocks."""
+    """TIFF directories of a file, without offsets and sizes of blocks."""
 
     order: str
     """Byte order, ``"<"`` or ``">"``."""
     directories: tuple[tuple[Entry, ...], ...]
-    """The picture, then its mask if it has one."""
+    """Of the picture, then of its mask if it has one."""
     tiled: bool
     block_height: int
     block_width: int
     planes: tuple[int, ...]
-    """For each directory: in how many sets of blocks its bands lie."""
+    """For each directory: number of separate sets of blocks (1 if bands are interleaved)."""
     sidecars: Mapping[str, bytes]
-    """Files that belong beside the output: what follows its name, or ``"*"`` and what follows its
-    name without suffix; contents."""
+    """Contents of files beside the output by what is appended to its name, or after ``"*"`` to its
+    stem."""
 
     @property
     def digest(self) -> int:
-        """Changes with all that stands in the directories."""
+        """Checksum of the directories."""
         return zlib.crc32(repr((self.order, self.directories, self.planes)).encode())
 
 
 def make_template(target: Path, output: OutputProfile) -> TiffTemplate:
-    """Let GDAL write the smallest file that has the output's tags, and read them from it.
+    """Let GDAL write a small file with the output's tags, and read its directories.
 
     Args:
         target: The output's name, for messages.
@@ -89,11 +89,7 @@ def make_template(target: Path, output: OutputProfile) -> TiffTemplate:
 
 
 def read_directories(data: memoryview | mmap | bytes) -> tuple[Layout, list[list[Entry]]]:
-    """Read all directories of a TIFF file.
-
-    Args:
-        data: The file.
-    """
+    """Parse all directories of a TIFF file."""
 
     def read(at: int, length: int) -> bytes:
         return bytes(data[at : at + length])
@@ -108,7 +104,7 @@ def read_directories(data: memoryview | mmap | bytes) -> tuple[Layout, list[list
 
 @contextmanager
 def _strict(target: Path, output: OutputProfile) -> Iterator[None]:
-    """Run GDAL with creation options; what it merely warns of becomes an error."""
+    """Run GDAL with creation options, and turn its warnings into errors."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
@@ -134,7 +130,7 @@ def _strict(target: Path, output: OutputProfile) -> Iterator[None]:
 
 
 class _Listener(logging.Filter):
-    """Keeps what GDAL says of creation options, and keeps it off the screen."""
+    """Collects GDAL's warnings of creation options and hides them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +168,7 @@ def _write(path: Path, output: OutputProfile) -> None:
         ) as dataset,
     ):
         set_metadata(dataset, output)
-        # some options turn out to be impossible only when there is something to write
+        # GDAL notices some impossible options only when pixels are written
         dataset.write(np.zeros((len(output.bands), height, width), dtype=output.dtype))
         if output.mask:
             dataset.write_mask(np.ones((height, width), dtype=bool))

@@ -1,66 +1,65 @@
-"""Which values of a raster a network sees as black and white: the same for all of its tiles."""
+"""Choose which values of a raster become 0 and 1 for the network, from a sample of its pixels."""
 
 from __future__ import annotations
 
 import math
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import UsageError
 from srcli.imaging.rasters.decoding import RasterDecoder
-from srcli.imaging.rasters.sampling import sample_windows
+from srcli.ports.image import Window
 from srcli.ports.values import Values, are_units
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.ports.image import Window
 
     Array = NDArray[Any]
-    Ends = tuple[float, float]
+    Sample = tuple[Window, tuple[int, int]]
 
 MOST_SAMPLES = 2**22
-"""Values that are looked at, of all bands together."""
+"""Sampled values, all bands together."""
 _ENOUGH = 10_000
-_LONGEST_WHOLE = 1e12  # whole numbers below it are written out
+_LARGEST_WRITTEN_OUT = 1e12
 _FEW_BLOCKS, _MANY_BLOCKS = 256, 2048
-# Percent of the values that are taken for outliers, on each side, and the part of the range that
-# is added on each side. Values outside are kept, but the network does not work on them; a margin
+# Percent of the values taken as outliers on each side, and the margin added on each side as a
+# fraction of the range. Values outside are kept, but the network does not work on them; a margin
 # leaves most of the outliers to it, at little cost in contrast.
 _OUTLIERS = 0.1
 _MARGIN = 0.1
-_EVEN = 1e-6
-"""Width of the range of floats that are all equal, as a part of their value."""
-# What looks like an undeclared nodata value: its share of the samples, and its distance to the
-# nearest other one as a multiple of their range.
+_CONSTANT = 1e-6
+"""Width of the range of a constant float raster, as a fraction of its value."""
+# An undeclared nodata value is suspected from this fraction of the samples, and from this distance
+# to the nearest other value, as a multiple of the others' range.
 _FREQUENT, _FAR = 0.001, 2.0
-_SHOWN = 4  # groups of bands whose ranges are told
+_MOST_SHOWN = 4  # groups of bands whose ranges are printed
 
 
 def choose_value_range(
     info: RasterInfo, layout: BandLayout, window: Window, spec: str
 ) -> tuple[Values, str]:
-    """Choose the values that become 0 and 1 for the network.
+    """Choose the values that become 0 and 1 for the network, the same for all tiles.
 
-    ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats that lie there already, and else the range
-    of nearly all valid pixels: of red, green and blue together, of every other band alone, for a
-    height in metres beside an index of -1 to 1 must not rule it. It looks at the whole window if
-    that is small, at overviews of large files, at blocks spread over those that have none; the same
-    ones each time.
+    ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats in this range, otherwise the range of
+    nearly all valid pixels: of red, green and blue together and of every other band alone, so that
+    heights in metres do not swamp an index of -1 to 1. It samples small windows completely, large
+    files by an overview or by blocks spread over them, the same on every run.
 
     Args:
         info: The file.
-        layout: Which bands.
-        window: The part that is enlarged.
-        spec: ``auto``; ``dtype`` for all that the dtype holds (0 to 1 for floats); or two numbers,
-            ``LO,HI``.
+        layout: Bands to enlarge.
+        window: The part to enlarge.
+        spec: ``auto``; ``dtype`` for the full range of the dtype (0 to 1 for floats); or two
+            numbers, ``LO,HI``.
 
     Returns:
-        The values, and what to tell the user of them; empty if nothing was decided.
+        The values, and a note for the user; empty if the range was not found from pixels.
 
     Raises:
         UsageError: If ``spec`` is none of these.
@@ -68,87 +67,86 @@ def choose_value_range(
     """
     dtype = np.dtype(layout.dtype)
     if spec not in ("auto", "dtype"):
-        low, high = _two_numbers(spec)
+        low, high = _parse_range(spec)
         return Values(dtype=dtype, low=low, high=high), ""
     low, high = (0.0, 1.0) if dtype.kind == "f" else _limits(dtype)
     if spec == "dtype" or dtype == np.uint8:
         return Values(dtype=dtype, low=low, high=high), ""
-    found = _samples(info, layout, window)
-    why = "found from the pixels" if any(map(len, found)) else "no valid pixel was found"
-    ranges = [_range(samples) if samples.size else (low, high) for samples in found]
-    told = f"({why}); --range changes that{_stray(found, layout)}"
+    samples = _sample_groups(info, layout, window)
+    why = "found from the pixels" if any(map(len, samples)) else "no valid pixel was found"
+    ranges = [_robust_range(group) if group.size else (low, high) for group in samples]
+    advice = f"({why}); --range changes that{_suggest_nodata(samples, layout)}"
     if len(set(ranges)) == 1:
-        (low, high), words = ranges[0], _words(*ranges[0])
-        return Values(dtype=dtype, low=low, high=high), f"values {words} are black to white {told}"
+        low, high = ranges[0]
+        note = f"values {_range_text(low, high)} are black to white {advice}"
+        return Values(dtype=dtype, low=low, high=high), note
     bands = [",".join(str(layout.bands[place]) for place in group) for group in layout.groups]
-    texts = [f"{band}: {_words(*ends)}" for band, ends in zip(bands, ranges, strict=True)]
-    more = [f"{len(texts) - _SHOWN} more"] if len(texts) > _SHOWN else []
-    words = f"of bands {'; '.join(texts[:_SHOWN] + more)} are black to white {told}"
-    by_place = dict(chain.from_iterable(map(_each, layout.groups, ranges)))
+    texts = [f"{band}: {_range_text(*ends)}" for band, ends in zip(bands, ranges, strict=True)]
+    more = [f"{len(texts) - _MOST_SHOWN} more"] if len(texts) > _MOST_SHOWN else []
+    note = f"values of bands {'; '.join(texts[:_MOST_SHOWN] + more)} are black to white {advice}"
+    by_place = {
+        place: ends for group, ends in zip(layout.groups, ranges, strict=True) for place in group
+    }
     lows, highs = zip(*(by_place[place] for place in range(layout.channels)), strict=True)
-    return Values(dtype=dtype, low=lows, high=highs), f"values {words}"
+    return Values(dtype=dtype, low=lows, high=highs), note
 
 
-def _stray(found: list[Array], layout: BandLayout) -> str:
-    """Ask for a value that looks as if it stood for no data: frequent, and far from all others."""
-    if layout.nodata is not None:
-        return ""
-    for samples in found:
-        for end in (samples.min(), samples.max()) if samples.size else ():
-            others = samples[samples != end]
-            if not others.size or 1 - others.size / samples.size < _FREQUENT:
-                continue
-            nearest, furthest = sorted(abs(float(each) - float(end)) for each in _ends(others))
-            if nearest > _FAR * (furthest - nearest):
-                text = _text(float(end), 9)
-                return f"; {text} occurs often, far from all others: --nodata {text} if it is none"
-    return ""
+def sample_windows(
+    info: RasterInfo, window: Window, *, pixels: int, blocks: int
+) -> Iterator[Sample]:
+    """Choose windows to sample a raster by, the same on every run.
+
+    A small window is read completely; a large one from an overview, unless a mask (which may have
+    no overviews) marks its pixels; otherwise from blocks spread evenly over it, subsampled.
+
+    Args:
+        info: The file.
+        window: The part to sample.
+        pixels: Most pixels to read.
+        blocks: Most blocks to decode.
+
+    Yields:
+        Windows of the file, and the (height, width) to subsample each to.
+    """
+    if window.height * window.width <= pixels:
+        yield window, (window.height, window.width)
+        return
+    for factor in sorted(info.overviews):
+        height, width = max(window.height // factor, 1), max(window.width // factor, 1)
+        if height * width <= pixels and info.mask not in ("dataset", "band"):
+            yield window, (height, width)
+            return
+    yield from _spread_blocks(info, window, pixels, blocks)
 
 
-def _ends(samples: Array) -> tuple[float, float]:
-    return float(samples.min()), float(samples.max())
+def _spread_blocks(info: RasterInfo, window: Window, pixels: int, blocks: int) -> Iterator[Sample]:
+    bottom, right = window.top + window.height, window.left + window.width
+    rows = range(window.top // info.block_height, -(-bottom // info.block_height))
+    columns = range(window.left // info.block_width, -(-right // info.block_width))
+    # the numbers along both sides are in proportion to their lengths
+    across = round(math.sqrt(blocks * len(columns) / len(rows)))
+    across = min(max(across, 1), len(columns), blocks)
+    down = min(blocks // across, len(rows))
+    each = max(pixels // (across * down), 1)
+    for row in _evenly_spaced(rows, down):
+        for column in _evenly_spaced(columns, across):
+            top = max(row * info.block_height, window.top)
+            left = max(column * info.block_width, window.left)
+            height = min((row + 1) * info.block_height, bottom) - top
+            width = min((column + 1) * info.block_width, right) - left
+            thin = min(math.sqrt(each / (height * width)), 1.0)
+            kept = min(max(int(height * thin), 1), height)
+            shape = kept, min(max(each // kept, 1), width)
+            yield Window(top=top, left=left, height=height, width=width), shape
 
 
-def _each(group: tuple[int, ...], ends: tuple[float, float]) -> list[tuple[int, Ends]]:
-    return [(place, ends) for place in group]
+def _evenly_spaced(numbers: range, count: int) -> list[int]:
+    """Return ``count`` of the numbers, evenly spaced, half a step away from both ends."""
+    return [numbers[(2 * place + 1) * len(numbers) // (2 * count)] for place in range(count)]
 
 
-def _words(low: float, high: float) -> str:
-    return " to ".join(_texts(low, high))
-
-
-def _texts(low: float, high: float) -> tuple[str, str]:
-    """Both numbers with as many digits as tell them apart, and their distance to a hundredth."""
-    texts = repr(low), repr(high)
-    for digits in range(6, 17):
-        texts = _text(low, digits), _text(high, digits)
-        if abs(float(texts[1]) - float(texts[0]) - (high - low)) <= 0.01 * (high - low):
-            break
-    return texts
-
-
-def _text(value: float, digits: int) -> str:
-    whole = value == int(value) and abs(value) < _LONGEST_WHOLE
-    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
-
-
-def _two_numbers(spec: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in spec.split(","))
-    except ValueError:
-        low, high = 0.0, 0.0
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UsageError(f"--range {spec}: give auto, dtype, or two numbers LO,HI with LO < HI")
-    return low, high
-
-
-def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    limits = np.iinfo(dtype)
-    return float(limits.min), float(limits.max)
-
-
-def _samples(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
-    """Valid values of each group of bands."""
+def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
+    """Read valid values of each group of bands."""
     decoder = RasterDecoder(info, layout)
     samples: list[Array] = []
     try:
@@ -169,13 +167,13 @@ def _samples(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array
     return samples
 
 
-def _range(samples: Array) -> tuple[float, float]:
-    """The range of nearly all samples, a little wider; never empty, never beyond the samples."""
+def _robust_range(samples: Array) -> tuple[float, float]:
+    """Range of nearly all samples, slightly widened; never empty, never beyond the samples."""
     whole = samples.dtype.kind != "f"
     if not whole and are_units(float(samples.min()), float(samples.max())):
         return 0.0, 1.0
     ends = np.array([samples.min(), samples.max()], np.float64)
-    # quarters keep differences of the largest floats finite
+    # a quarter of the largest float keeps differences finite
     bottom, top = ends.clip(-np.finfo(np.float64).max / 4, np.finfo(np.float64).max / 4)
     low, high = np.percentile(samples.astype(np.float64, copy=False), [_OUTLIERS, 100 - _OUTLIERS])
     low, high = max(low, bottom), min(high, top)
@@ -184,8 +182,55 @@ def _range(samples: Array) -> tuple[float, float]:
     if not low < high:  # nearly all pixels are equal
         low, high = bottom, top
     if not low < high:  # all are
-        # narrow, so that what the network adds to an even picture is nothing
-        high = low + (1.0 if whole else max(abs(low), 1.0) * _EVEN)
+        # narrow, so that whatever the network adds to a constant picture vanishes
+        high = low + (1.0 if whole else max(abs(low), 1.0) * _CONSTANT)
     if whole:
         low, high = math.floor(low), math.ceil(high)
     return float(low), float(high)
+
+
+def _suggest_nodata(groups: list[Array], layout: BandLayout) -> str:
+    """Advise --nodata for a value that looks like it: frequent, and far from all others."""
+    if layout.nodata is not None:
+        return ""
+    for samples in groups:
+        for end in (samples.min(), samples.max()) if samples.size else ():
+            others = samples[samples != end]
+            if not others.size or 1 - others.size / samples.size < _FREQUENT:
+                continue
+            ends = float(others.min()), float(others.max())
+            nearest, furthest = sorted(abs(each - float(end)) for each in ends)
+            if nearest > _FAR * (furthest - nearest):
+                text = _number_text(float(end), 9)
+                return f"; {text} occurs often, far from all others: --nodata {text} if it is none"
+    return ""
+
+
+def _parse_range(spec: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in spec.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"--range {spec}: give auto, dtype, or two numbers LO,HI with LO < HI")
+    return low, high
+
+
+def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
+    limits = np.iinfo(dtype)
+    return float(limits.min), float(limits.max)
+
+
+def _range_text(low: float, high: float) -> str:
+    """Format both numbers with enough digits to show their distance to 1 %."""
+    texts = repr(low), repr(high)
+    for digits in range(6, 17):
+        texts = _number_text(low, digits), _number_text(high, digits)
+        if abs(float(texts[1]) - float(texts[0]) - (high - low)) <= 0.01 * (high - low):
+            break
+    return " to ".join(texts)
+
+
+def _number_text(value: float, digits: int) -> str:
+    whole = value == int(value) and abs(value) < _LARGEST_WRITTEN_OUT
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"

@@ -1,4 +1,4 @@
-"""Which part of a raster is enlarged: given in pixels, or in coordinates on the map."""
+"""Choose the part of a raster to enlarge, given in pixels or in map coordinates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.info import RasterInfo
 
 _SLACK = 1e-4
-"""Pixels by which coordinates may miss a pixel's edge; they are rounded where they are printed."""
+"""Pixels by which bounds may miss a pixel's edge, because printed coordinates are rounded."""
 
 
 def choose_window(
@@ -24,20 +24,20 @@ def choose_window(
     srcwin: Sequence[int] | None = None,
     bounds: Sequence[float] | None = None,
 ) -> tuple[Window, tuple[str, ...]]:
-    """Find the part of a file that was asked for.
+    """Turn --srcwin or --bounds into a window of a file, the entire file if neither is given.
 
     Args:
         info: The file.
         srcwin: (column, row, width, height) in pixels from its upper left corner.
         bounds: (left, bottom, right, top) in its coordinate system; all pixels that they touch
-            are taken, also where the raster is turned.
+            are taken, also of rotated rasters.
 
     Returns:
-        The window, inside the file, and notes for the user. The whole file if neither is given.
+        The window, clipped to the file, and notes for the user.
 
     Raises:
         UsageError: If both are given, or the numbers are no rectangle.
-        PictureError: If the rectangle lies outside the file, or the file has no place on the map.
+        PictureError: If the rectangle lies outside the file, or the file has no transform.
     """
     if srcwin is not None and bounds is not None:
         raise UsageError("--srcwin and --bounds: give only one of them")
@@ -65,13 +65,13 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float]) -> tuple[int, int, int
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
     if not info.has_transform or info.transform.is_degenerate:
-        what = "ground control points only" if info.gcps else "no place on the map"
-        raise PictureError(f"{info.path}: has {what}, so --bounds cannot be found; use --srcwin")
+        found = "ground control points only" if info.gcps else "no place on the map"
+        raise PictureError(f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin")
     left, bottom, right, top = bounds
-    there = ~info.transform
+    inverse = ~info.transform
     places = [(x, y) for x in (left, right) for y in (bottom, top)]
-    columns = [there.a * x + there.b * y + there.c for x, y in places]
-    rows = [there.d * x + there.e * y + there.f for x, y in places]
+    columns = [inverse.a * x + inverse.b * y + inverse.c for x, y in places]
+    rows = [inverse.d * x + inverse.e * y + inverse.f for x, y in places]
     first = math.floor(min(columns) + _SLACK), math.floor(min(rows) + _SLACK)
     last = math.ceil(max(columns) - _SLACK), math.ceil(max(rows) - _SLACK)
     return *first, max(last[0], first[0] + 1), max(last[1], first[1] + 1)
@@ -94,7 +94,7 @@ def _clipped(
 
 
 def _extent(info: RasterInfo) -> str:
-    """How large a file is, and where on the map."""
+    """Describe a file's size and its bounds on the map."""
     size = f"has {info.width}x{info.height} pixels"
     if not info.has_transform:
         return size

@@ -1,4 +1,4 @@
-"""Write a raster row by row so that a run which was stopped, even killed, can be continued."""
+"""Write a raster row by row so that an interrupted or killed run can be continued."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _MOST_THREADS = 8
-# Waiting for the disk takes a while; losing a second of work does not matter.
+# Waiting for the disk is slow; losing a second of work does not matter.
 _SECONDS_BETWEEN_SYNCS = 1.0
 _OPAQUE_FLOAT = 1.0
 
 
 class RasterWriter:
-    """One output raster; beside it, hidden, lie the file so far and a journal of what is in it.
+    """Writer of one output raster, through a hidden file and its journal beside it.
 
-    Of its pixels, only one row of blocks is in memory.
+    Only one row of blocks is in memory.
 
     Attributes:
-        first_row: First output row that is still wanted; 0 for a new file.
-        notes: Why earlier work is not used, in words for the user.
+        first_row: First output row that is missing; 0 for a new file.
+        notes: Messages for the user on earlier work that is not used.
     """
 
     def __init__(
@@ -52,19 +52,19 @@ class RasterWriter:
         stream: IO[bytes],
         template: TiffTemplate,
         grid: BlockGrid,
-        earlier: ResumePoint,
+        resume_point: ResumePoint,
     ) -> None:
-        self.first_row = min(len(earlier.chunks) * grid.chunk_height, output.height)
-        self.notes = earlier.notes
+        self.first_row = min(len(resume_point.chunks) * grid.chunk_height, output.height)
+        self.notes = resume_point.notes
         self._target = target
         self._output = output
         self._stream = stream
         self._template = template
         self._grid = grid
-        self._earlier = earlier
+        self._resume_point = resume_point
         self._encoder = BlockEncoder(output, template, grid, compression_threads(output))
         self._next_row = self.first_row
-        self._noted = len(earlier.chunks)
+        self._noted = len(resume_point.chunks)
         self._synced_at = time.monotonic()
         self._failed = False
         shape = (min(grid.chunk_height, grid.height), grid.width)
@@ -80,15 +80,15 @@ class RasterWriter:
         *,
         resume: bool = True,
     ) -> RasterWriter:
-        """Start an output, or go on with what an earlier run has left.
+        """Start an output, or continue that of an interrupted run.
 
         Args:
             target: The final name. The folder must exist; an existing file is replaced once the
                 new one is complete.
             output: What the file is to hold.
-            fingerprint: All that the pixels depend on (input, model, options): plain values by
-                name, which occur in messages. Earlier work with another one is not continued.
-            resume: Go on with earlier work if there is any.
+            fingerprint: Everything that the pixels depend on (input, model, options): plain values
+                by names for messages. Earlier work with another one is not continued.
+            resume: Continue earlier work if there is any.
 
         Raises:
             UsageError: If GDAL does not know a creation option.
@@ -101,10 +101,10 @@ class RasterWriter:
             grid = make_block_grid(output, template)
             stream = open_exclusive(part_path(target), target)
             try:
-                earlier = find_resume_point(
+                resume_point = find_resume_point(
                     target, stream, template, grid, fingerprint, resume=resume
                 )
-                return cls(target, output, stream, template, grid, earlier)
+                return cls(target, output, stream, template, grid, resume_point)
             except BaseException:
                 stream.close()
                 raise
@@ -117,17 +117,17 @@ class RasterWriter:
         alpha: Array | None = None,
         mask: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Take finished rows, from top to bottom; those that are in the file already are dropped.
+        """Write finished rows, from top to bottom, skipping those that are in the file already.
 
         Args:
-            top: Output row at which they begin.
+            top: Output row of the first one.
             pixels: (h, W, C) of the output's dtype.
             alpha: (h, W) of the same dtype; opaque if None and the output has alpha.
-            mask: (h, W), True where valid; all valid if None. Becomes alpha where the output has
-                no mask but alpha, and none is given.
+            mask: (h, W), True where valid; all valid if None. Becomes alpha if the output has
+                alpha but no mask, and none is given.
 
         Raises:
-            PictureError: If the disk does not take them; what is done is kept.
+            PictureError: If the disk fails; finished rows are kept.
             ValueError: If rows are missing before them.
         """
         if top > self._next_row:
@@ -150,33 +150,33 @@ class RasterWriter:
                 self._write_chunk(chunk, rows)
 
     def finish(self) -> None:
-        """Make the picture complete and give it its final name.
+        """Complete the file and give it its final name.
 
-        A run that is stopped in here is continued by ``begin`` and ``finish``.
+        After an interruption in here, ``begin`` and ``finish`` continue.
 
         Raises:
-            PictureError: If the disk does not take it; what is done is kept.
+            PictureError: If the disk fails; finished rows are kept.
             ValueError: If rows are missing.
         """
         if self._failed or self._next_row < self._output.height:
             raise ValueError(f"row {self._next_row} of {self._output.height} is missing")
         try:
             with writing_errors(self._target):
-                if not self._earlier.in_place:
+                if not self._resume_point.in_place:
                     self._sync()
-                    finish_file(self._finishing(), self._earlier.journal)
+                    finish_file(self._finishing(), self._resume_point.journal)
                 self._close()
                 remove_partial_files(self._target)
         finally:
             self._close()
 
     def suspend(self) -> None:
-        """Stop, and keep what is done for a later ``begin``, if anything is; never fails."""
+        """Stop, and keep finished chunks for a later ``begin``; never fails."""
         try:
-            if not self._earlier.chunks and not self._earlier.in_place:
+            if not self._resume_point.chunks and not self._resume_point.in_place:
                 with suppress(OSError):
                     remove_partial_files(self._target)
-            # a chunk that was begun lies behind those that are noted, and is cut off next time
+            # an unfinished chunk lies behind the recorded ones, and is cut off by the next run
             if not self._stream.closed:
                 with suppress(PictureError), writing_errors(self._target):
                     self._sync()
@@ -184,10 +184,10 @@ class RasterWriter:
             self._close()
 
     def discard(self) -> None:
-        """Stop, and leave nothing behind.
+        """Stop, and remove all temporary files.
 
         Raises:
-            PictureError: If the leftovers cannot be removed.
+            PictureError: If they cannot be removed.
         """
         self._close()
         with writing_errors(self._target):
@@ -201,7 +201,7 @@ class RasterWriter:
         return opaque if mask is None else np.where(mask[given], opaque, 0)
 
     def _write_chunk(self, number: int, rows: int) -> None:
-        """Compress a row of blocks that is complete and append it to the file."""
+        """Compress a complete chunk and append it to the file."""
         valid = None if self._valid is None else self._valid[:rows]
         tables = [_empty(shape) for shape in self._grid.shapes(number)]
         checksum = 0
@@ -218,7 +218,7 @@ class RasterWriter:
                 end = self._stream.tell()
                 self._check_size(end)
                 chunk = Chunk(end=end, checksum=checksum, tables=tables)
-                self._earlier.chunks.append(chunk)
+                self._resume_point.chunks.append(chunk)
                 if time.monotonic() - self._synced_at >= _SECONDS_BETWEEN_SYNCS:
                     self._sync()
         except BaseException:
@@ -229,21 +229,21 @@ class RasterWriter:
         option = self._output.creation.get("BIGTIFF", "")
         if option.upper() == "NO" and end > container.LARGEST_CLASSIC:
             raise PictureError(
-                f"{self._target}: does not fit into a TIFF of 4 GiB; leave --co BIGTIFF=NO out"
+                f"{self._target}: does not fit into a TIFF of 4 GiB; drop --co BIGTIFF=NO"
             )
 
     def _sync(self) -> None:
-        """First the blocks, then the journal that tells of them."""
+        """Flush the blocks, then the journal that lists them."""
         sync(self._stream)
-        chunks = self._earlier.chunks
+        chunks = self._resume_point.chunks
         for number in range(self._noted, len(chunks)):
-            self._earlier.journal.add(number, chunks[number])
-        self._earlier.journal.sync()
+            self._resume_point.journal.add(number, chunks[number])
+        self._resume_point.journal.sync()
         self._noted = len(chunks)
         self._synced_at = time.monotonic()
 
     def _finishing(self) -> FinishJob:
-        chunks = self._earlier.chunks
+        chunks = self._resume_point.chunks
         tables = [
             BlockTable(
                 offsets=np.concatenate([chunk.tables[place].offsets for chunk in chunks], axis=1),
@@ -257,7 +257,7 @@ class RasterWriter:
             template=self._template,
             grid=self._grid,
             stream=self._stream,
-            end=self._earlier.end,
+            end=self._resume_point.end,
             tables=tables,
         )
 
@@ -266,7 +266,7 @@ class RasterWriter:
         with suppress(OSError):
             self._stream.close()
         with suppress(OSError):
-            self._earlier.journal.close()
+            self._resume_point.journal.close()
 
 
 def _empty(shape: tuple[int, int, int]) -> BlockTable:
@@ -276,11 +276,7 @@ def _empty(shape: tuple[int, int, int]) -> BlockTable:
 
 
 def compression_threads(output: OutputProfile) -> int:
-    """How many threads compress blocks: as --co NUM_THREADS says, else a few.
-
-    Args:
-        output: What is to be written.
-    """
+    """Return the number of threads that compress blocks: --co NUM_THREADS, else at most 8."""
     wanted = output.creation.get("NUM_THREADS", "")
     if wanted.isdecimal() and int(wanted):
         return int(wanted)

@@ -109,20 +109,20 @@ def test_options_that_mean_nothing_here_are_refused(creation):
 
 
 @pytest.mark.parametrize(
-    ("options", "shape", "wanted"),
+    ("options", "wanted"),
     [
-        (OutputOptions(), RGB, {}),
-        (OutputOptions(format="png"), RGB, {}),
-        (OutputOptions(format="jpg"), RGB, {"QUALITY": "95"}),
-        (OutputOptions(format="jpg", creation={"quality": "80"}), RGB, {"QUALITY": "80"}),
+        (OutputOptions(), {}),
+        (OutputOptions(format="png"), {}),
+        (OutputOptions(format="jpg"), {"QUALITY": "95"}),
+        (OutputOptions(format="jpg", creation={"quality": "80"}), {"QUALITY": "80"}),
     ],
 )
-def test_copies_get_the_users_options(options, shape, wanted):
-    assert copy_options(shape, options, None, None) == wanted
+def test_copies_get_the_users_options(options, wanted):
+    assert copy_options(options, None, None) == wanted
 
 
 def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
-    options = copy_options(RGB, OutputOptions(cog=True, creation={"LEVEL": "9"}), "ZSTD", None)
+    options = copy_options(OutputOptions(cog=True, creation={"LEVEL": "9"}), "ZSTD", None)
     assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("ZSTD", "YES", "9")
 
 
@@ -229,7 +229,5 @@ def test_fewer_bits_cut_values(bits, dtype, largest):
 
 def test_one_word_for_all_resampling_of_a_cog_is_heard():
     options = OutputOptions(cog=True, creation={"RESAMPLING": "NEAREST"})
-    assert "OVERVIEW_RESAMPLING" not in copy_options(RGB, options, None, None)
-    assert (
-        copy_options(RGB, OutputOptions(cog=True), None, None)["OVERVIEW_RESAMPLING"] == "AVERAGE"
-    )
+    assert "OVERVIEW_RESAMPLING" not in copy_options(options, None, None)
+    assert copy_options(OutputOptions(cog=True), None, None)["OVERVIEW_RESAMPLING"] == "AVERAGE"

@@ -14,19 +14,19 @@ from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
-from skimage.data import astronaut as load_astronaut
+from skimage.data import astronaut
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import finishing
 from srcli.imaging.rasters.bands import choose_layout
-from srcli.imaging.rasters.finishing import file_stamp
+from srcli.imaging.rasters.finishing import check_result, file_stamp
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.journal import FileStamp
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
 
-PHOTO = load_astronaut()  # 512 x 512 RGB
+PHOTO = astronaut()  # 512 x 512 RGB
 
 
 def begin(source, target, **options):
@@ -289,3 +289,52 @@ def test_a_stamp_is_of_the_file_not_of_its_name(tmp_path):
     assert stamp == FileStamp(size=3, time=path.stat().st_mtime_ns)
     path.replace(tmp_path / "b")
     assert file_stamp(tmp_path / "b") == stamp
+
+
+@pytest.fixture
+def path(save):
+    """A photograph of 300 x 300 with overviews."""
+
+    def add(file):
+        file.build_overviews([2], Resampling.average)
+
+    return save("a.tif", astronaut()[:300, :300, :1], compress="deflate", tiled=True, then=add)
+
+
+def check(path, height=300, **options):
+    info = read_info(path)
+    whole = Window(top=0, left=0, height=height, width=300)
+    out = make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
+    check_result(path, path.with_name("out.tif"), out)
+    return out
+
+
+def test_a_whole_file_passes(path):
+    assert check(path, overviews=True).overviews == (2,)
+    assert check(path).overviews == ()
+
+
+def test_a_file_that_ends_early_does_not(path):
+    data = path.read_bytes()
+    for cut in (1, 700, 5000, 20_000):
+        path.write_bytes(data[:-cut])
+        with pytest.raises(PictureError, match=r"out.tif: was not written whole.* room"):
+            check(path)
+
+
+def test_missing_copies_do_not(save, noise):
+    path = save("b.tif", noise((300, 300, 1)))
+    with pytest.raises(PictureError, match="not written whole"):
+        check(path, overviews=True)
+
+
+def test_blocks_without_bytes_pass_only_where_they_are_wanted(save):
+    path = save("b.tif", np.zeros((300, 300, 1), np.uint8), SPARSE_OK=True)
+    check(path, creation={"SPARSE_OK": "TRUE"})
+    with pytest.raises(PictureError, match="not written whole"):
+        check(path)
+
+
+def test_another_size_does_not(path):
+    with pytest.raises(PictureError, match=r"came out wrong \(\(300, 300, 1\)\)"):
+        check(path, height=299)

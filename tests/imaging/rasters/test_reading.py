@@ -10,8 +10,8 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import reading
 from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.decoding import RasterDecoder
-from srcli.imaging.rasters.filling import fill_nearest
 from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.nodata import fill_nearest
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.windows import choose_window
 from srcli.ports.image import Window

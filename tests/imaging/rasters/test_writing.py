@@ -375,7 +375,7 @@ def test_a_file_too_large_for_a_classic_tiff(save, tmp_path, noise, monkeypatch)
     source = save("in.tif", pixels)
     monkeypatch.setattr(container, "LARGEST_CLASSIC", 80_000)
     writer = RasterWriter.begin(tmp_path / "no.tif", plan(source, creation={"BIGTIFF": "NO"}), {})
-    with pytest.raises(PictureError, match=r"4 GiB; leave --co BIGTIFF=NO out"):
+    with pytest.raises(PictureError, match=r"4 GiB; drop --co BIGTIFF=NO"):
         write(writer, pixels)
     writer.discard()
     writer = RasterWriter.begin(tmp_path / "big.tif", plan(source), {})
