@@ -1,4 +1,4 @@
-"""Score one SR picture against its HR picture, on every metric asked for."""
+"""Score one SR picture against its HR picture by every metric asked for."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import DataError
 from srcli.evaluation.chains import Chain
 from srcli.imaging.kernels import Kernel
-from srcli.metrics import ifc
-from srcli.metrics.fidelity import psnr, ssim
-from srcli.metrics.protocol import Protocol
+from srcli.metrics import fidelity, ifc
+from srcli.metrics.protocol import EvaluationProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,68 +21,58 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-SSIM_WINDOW = 11
-
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
-    """How pictures are scored, whatever made them."""
+class ScoreSettings:
+    """Everything that decides scores at one scale, apart from the pictures."""
 
-    protocol: Protocol
+    protocol: EvaluationProtocol
     chain: Chain
     kernel: Kernel
     scale: int
     shave: int
-    """Pixels left out on each side."""
+    """Border left out on each side, in pixels."""
     metrics: tuple[str, ...]
 
-    @property
-    def least(self) -> int:
-        """Shortest side of an HR picture that can be measured, in pixels."""
-        needs = [1]
-        if "ssim" in self.metrics:
-            needs.append(SSIM_WINDOW)
-        if "ifc" in self.metrics:
-            needs.append(ifc.MINIMUM)
-        return max(needs) + 2 * self.shave
+    def require_size(self, pair: Pair, where: str) -> None:
+        """Refuse a picture that is too small for a metric.
 
-    def check(self, pair: Pair, where: str) -> None:
-        """Refuse a picture that is too small.
+        Args:
+            pair: The picture.
+            where: Its name in messages.
 
         Raises:
             DataError: With the size that is needed.
         """
+        needs = {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
+        least = max(needs.get(name, 1) for name in self.metrics) + 2 * self.shave
         height, width = pair.hr.shape[:2]
-        if min(height, width) < self.least:
+        if min(height, width) < least:
+            remedy = "; --metrics psnr,ssim need less" if "ifc" in self.metrics else ""
             raise DataError(
                 f"{where}: {width}x{height} is too small to be measured; {', '.join(self.metrics)} "
-                f"with a border of {self.shave} left out need {self.least}x{self.least} pixels"
-                + (
-                    "; --metrics psnr,ssim need less"
-                    if self.least > SSIM_WINDOW + 2 * self.shave
-                    else ""
-                )
+                f"with a border of {self.shave} left out need {least}x{least} pixels{remedy}"
             )
 
 
 class Reference:
-    """One HR picture made ready, for all models that are scored against it.
+    """One HR picture, prepared for scoring what all candidates made of its LR.
 
     Args:
         pair: HR and LR.
-        measure: How to score.
+        settings: Protocol, chain and border.
     """
 
-    def __init__(self, pair: Pair, measure: Measure) -> None:
-        self.pair = pair
-        self.measure = measure
+    def __init__(self, pair: Pair, settings: ScoreSettings) -> None:
+        self._pair = pair
+        self._settings = settings
 
     def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
-        """Score (H, W, 3) uint8 of the HR picture's size."""
+        """Return the wanted metrics of (H, W, 3) uint8 of the HR picture's size."""
         planes = self._planes(sr) if {"psnr", "ssim"} & set(metrics) else sr
         measures: dict[str, Callable[[], float]] = {
-            "psnr": lambda: psnr(planes, self._hr),
-            "ssim": lambda: ssim(planes, self._hr),
+            "psnr": lambda: fidelity.psnr(planes, self._hr),
+            "ssim": lambda: fidelity.ssim(planes, self._hr),
             "ifc": lambda: self._ifc_reference.score(self._luma(sr)),
             "consistency": lambda: self._consistency(sr),
         }
@@ -91,27 +80,24 @@ class Reference:
 
     @cached_property
     def _hr(self) -> Array:
-        return self._planes(self.pair.hr)
+        return self._planes(self._pair.hr)
 
     @cached_property
     def _ifc_reference(self) -> ifc.IfcReference:
-        on_luma = self.measure.protocol.channel != "rgb"
-        return ifc.IfcReference(self._hr if on_luma else self._luma(self.pair.hr))
+        on_luma = self._settings.protocol.channel != "rgb"
+        return ifc.IfcReference(self._hr if on_luma else self._luma(self._pair.hr))
 
-    def _planes(self, picture: Array) -> Array:
-        own = self.measure
-        return own.protocol.planes(picture, own.shave, gray=self.pair.gray)
+    def _planes(self, picture: Array, shave: int | None = None) -> Array:
+        shave = self._settings.shave if shave is None else shave
+        return self._settings.protocol.planes(picture, shave, gray=self._pair.gray)
 
     def _luma(self, picture: Array) -> Array:
-        own = self.measure
-        return own.protocol.luma_plane(picture, own.shave, gray=self.pair.gray)
+        own = self._settings
+        return own.protocol.luma_plane(picture, own.shave, gray=self._pair.gray)
 
     def _consistency(self, sr: Array) -> float:
-        own, lr = self.measure, self.pair.lr
-        small = own.chain.smaller(sr, own.scale, own.kernel)
+        own, lr = self._settings, self._pair.lr
+        small = own.chain.downscale(sr, own.scale, own.kernel)
         if lr.dtype.kind == "f":
-            return psnr(own.chain.levels(small), own.chain.levels(lr))
-        return psnr(
-            own.protocol.planes(small, 0, gray=self.pair.gray),
-            own.protocol.planes(lr, 0, gray=self.pair.gray),
-        )
+            return fidelity.psnr(own.chain.to_levels(small), own.chain.to_levels(lr))
+        return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))

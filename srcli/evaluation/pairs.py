@@ -1,4 +1,4 @@
-"""Read one picture of a set as HR and LR arrays that fit each other."""
+"""Read one picture of a set as HR and LR arrays whose sizes differ by the scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.evaluation.chains import Chain
-    from srcli.evaluation.sets import Item
+    from srcli.evaluation.sets import SetPicture
     from srcli.imaging.kernels import Kernel
 
     Array = NDArray[Any]
@@ -32,39 +32,45 @@ class Pair:
     hr: Array
     """(H, W, 3) uint8, gray as R = G = B; both sides are ``scale`` times those of LR."""
     lr: Array
-    """(H / scale, W / scale, 3), what models are given: uint8, or float32 in [0, 1]."""
+    """(H / scale, W / scale, 3), the models' input: uint8, or float32 in [0, 1]."""
     gray: bool
-    """The HR file has one channel."""
+    """Whether the HR file has one channel."""
     full_size: tuple[int, int]
     """(height, width) of the HR file, before it was cropped."""
     digest: str
     """Of everything above: names the picture in caches."""
 
 
-def read_pair(item: Item, *, scale: int, kernel: Kernel, chain: Chain) -> Pair:
-    """Read a picture; LR is made, or read where the set has it.
+def read_pair(picture: SetPicture, *, scale: int, kernel: Kernel, chain: Chain) -> Pair:
+    """Read a picture; its LR is made from HR, or read where the set has it.
+
+    Args:
+        picture: The files.
+        scale: The factor.
+        kernel: Makes LR where there is no file.
+        chain: Conversion of both.
 
     Raises:
         DataError: If it is not an opaque 8-bit picture, or HR and LR do not fit each other.
         PictureError: If a file cannot be read.
     """
-    original, gray = _read_hr(item)
-    full_size = original.shape[:2]
-    if min(full_size) < scale:
-        raise DataError(f"{item.where}: {full_size[1]}x{full_size[0]} is smaller than the scale")
+    original, gray = _read_hr(picture)
+    height, width = original.shape[:2]
+    if min(height, width) < scale:
+        raise DataError(f"{picture.where}: {width}x{height} is smaller than the scale")
     hr = mod_crop(original, scale)
-    if item.lr is None:
+    if picture.lr is None:
         lr = kernel.shrink(hr, scale)
     else:
-        lr, _ = read_picture(item.lr)
-        hr = _fitting(hr, lr, scale, item)
-    hr, lr = chain.pair(hr, lr, gray=gray, scale=scale, made=item.lr is None)
+        lr, _ = read_picture(picture.lr)
+        hr = _crop_to(lr, hr, scale, picture)
+    hr, lr = chain.prepare(hr, lr, gray=gray, scale=scale, lr_from_file=picture.lr is not None)
     return Pair(
-        name=item.name,
+        name=picture.name,
         hr=hr,
         lr=lr,
         gray=gray,
-        full_size=(full_size[0], full_size[1]),
+        full_size=(height, width),
         digest=_digest(hr, lr, gray=gray),
     )
 
@@ -87,24 +93,24 @@ def read_picture(path: Path) -> tuple[Array, bool]:
     return (pixels.repeat(3, axis=2) if gray else pixels), gray
 
 
-def _read_hr(item: Item) -> tuple[Array, bool]:
-    if item.hr is not None:
-        return read_picture(item.hr)
+def _read_hr(picture: SetPicture) -> tuple[Array, bool]:
+    if picture.hr is not None:
+        return read_picture(picture.hr)
     import skimage.data
 
-    pixels: Array = getattr(skimage.data, item.name)()
+    pixels: Array = getattr(skimage.data, picture.name)()
     gray = pixels.ndim == 2
     return (pixels[..., None].repeat(3, axis=2) if gray else pixels[..., :3]), gray
 
 
-def _fitting(hr: Array, lr: Array, scale: int, item: Item) -> Array:
-    """Crop HR to scale times LR where they differ by less than one LR pixel of another crop."""
+def _crop_to(lr: Array, hr: Array, scale: int, picture: SetPicture) -> Array:
+    """Crop HR to scale times LR; refuse it where that leaves out 12 pixels or more."""
     height, width = lr.shape[0] * scale, lr.shape[1] * scale
     # Sets cropped to a multiple of 12 serve all scales: up to 11 pixels may be left out.
     if not (0 <= hr.shape[0] - height < 12 and 0 <= hr.shape[1] - width < 12):
         raise DataError(
-            f"{item.lr}: {lr.shape[1]}x{lr.shape[0]} is not 1/{scale} of the HR picture "
-            f"{item.where} with {hr.shape[1]}x{hr.shape[0]}"
+            f"{picture.lr}: {lr.shape[1]}x{lr.shape[0]} is not 1/{scale} of the HR picture "
+            f"{picture.where} with {hr.shape[1]}x{hr.shape[0]}"
         )
     return hr[:height, :width]
 

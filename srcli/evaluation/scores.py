@@ -1,4 +1,4 @@
-"""What an evaluation found: scores of pictures, their means, costs, failures. Plain values only."""
+"""Results of an evaluation as plain values: scores of pictures, their means, costs, failures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from srcli.evaluation.statistics import Difference
-from srcli.metrics.protocol import Protocol
+from srcli.evaluation.statistics import Difference, paired_mean
+from srcli.metrics.protocol import EvaluationProtocol
 from srcli.recipes.published import PublishedRow
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One measure of fidelity; more is better for all of them."""
+    """A measure of fidelity; more is better for all of them."""
 
     name: str
     heading: str
@@ -49,23 +49,23 @@ METRICS: dict[str, Metric] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PictureScore:
-    """One picture under one model."""
+    """Scores of one picture enlarged by one model."""
 
     scale: int
     dataset: str
     picture: str
     model: str
     values: dict[str, float]
-    """A value for every metric that was asked for; ``inf`` for equal pictures."""
+    """By metric; ``inf`` for equal pictures."""
     seconds: float | None
     """Time of the network alone; None for pictures that another program made."""
     stored: bool = False
-    """Measured by a former run, its time too."""
+    """Values and time were measured by a former run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeanScore:
-    """One model over the pictures of a set."""
+    """Mean and median scores of one model over the pictures of a set."""
 
     scale: int
     dataset: str
@@ -77,7 +77,7 @@ class MeanScore:
     values: dict[str, float]
     medians: dict[str, float]
     seconds: float | None
-    """Median time of the network alone, a picture."""
+    """Median time of the network alone for a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCost:
-    """What a model costs at a stated LR size."""
+    """Parameters, work and memory of a model at a stated LR size."""
 
     scale: int
     model: str
@@ -106,19 +106,19 @@ class ModelCost:
     hd_conv_macs: int
     """For an SR of 1280x720."""
     peak_memory: int | None
-    """Bytes that PyTorch held at most in one forward pass; None where it was not measured."""
+    """Bytes that PyTorch allocated at most in one forward pass; None where it was not measured."""
     memory_of: str
     """``host`` or ``device``."""
 
 
 @dataclass(kw_only=True)
 class Evaluation:
-    """All scores of a run, with the protocol that they were measured by."""
+    """All scores of a run, with the protocol of the measurement."""
 
     scales: tuple[int, ...]
     models: tuple[str, ...]
-    """Labels; the first is what the others are compared with."""
-    protocol: Protocol
+    """Labels; the others are compared with the first."""
+    protocol: EvaluationProtocol
     metrics: tuple[str, ...]
     chain: str
     """Everything that decides the numbers, in words."""
@@ -131,7 +131,7 @@ class Evaluation:
     published: list[PublishedRow] = field(default_factory=list)
 
     def of(self, scale: int, dataset: str, model: str | None = None) -> list[PictureScore]:
-        """Scores of one set at one scale."""
+        """Return the scores of one set at one scale, of all models or one."""
         return [
             s
             for s in self.scores
@@ -139,7 +139,7 @@ class Evaluation:
         ]
 
     def means(self, scale: int | None = None, dataset: str | None = None) -> list[MeanScore]:
-        """Means by scale, set and model, in the order of measuring."""
+        """Return means by scale, set and model, in the order of measuring."""
         found = []
         for (each_scale, each_set), size in self.sizes.items():
             if scale not in (None, each_scale) or dataset not in (None, each_set):
@@ -151,7 +151,7 @@ class Evaluation:
         return found
 
     def best(self, scale: int, dataset: str) -> dict[str, set[str]]:
-        """For every metric the models whose mean prints as the best of a set.
+        """Return for every metric the models whose mean prints as the best of a set.
 
         Only means over all pictures of the set compete; nothing is best among fewer than two.
         """
@@ -165,8 +165,38 @@ class Evaluation:
             found[name] = {model for model, value in printed.items() if value == top}
         return found
 
+    def add_differences(self, *, resamples: int) -> None:
+        """Compare every model with the first, picture by picture.
+
+        Args:
+            resamples: Of the bootstrap; 0 gives no intervals.
+        """
+        against = self.models[0]
+        for scale, dataset in self.sizes:
+            for model in self.models[1:]:
+                for metric in self.metrics:
+                    first, other = (
+                        {score.picture: score.values[metric] for score in self.of(scale, dataset, m)}
+                        for m in (against, model)
+                    )
+                    pictures, mean, low, high = paired_mean(first, other, resamples=resamples)
+                    if pictures:
+                        self.differences.append(
+                            Difference(
+                                scale=scale,
+                                dataset=dataset,
+                                model=model,
+                                against=against,
+                                metric=metric,
+                                pictures=pictures,
+                                mean=mean,
+                                low=low,
+                                high=high,
+                            )
+                        )
+
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values; infinities and what is not there become None."""
+        """Return everything as plain values; infinities and missing values become None."""
         return {
             "scales": list(self.scales),
             "models": list(self.models),

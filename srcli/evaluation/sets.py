@@ -1,32 +1,32 @@
-"""Find the pictures of an evaluation set: HR alone, or HR and LR in the field's folder habits."""
+"""Find the pictures of evaluation sets: HR files, with LR or SR files matched to them by name."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from srcli.errors import DataError
-from srcli.evaluation.stems import match
 from srcli.imaging.formats import READABLE_SUFFIXES
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 BUILT_IN = "built-in"
 BUILT_IN_PICTURES = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 """Photographs that come with scikit-image's wheel; nothing is downloaded."""
+_HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
+_ENDING = re.compile(
+    r"(([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d[mdw]?)\Z", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class SetPicture:
     """One picture of a set."""
 
     name: str
-    """What tables and other programs' files call it."""
+    """Its name in tables and in other programs' file names."""
     hr: Path | None
     """None for a built-in picture, which ``name`` names."""
     lr: Path | None = None
@@ -43,24 +43,28 @@ class PictureSet:
     """A set at one scale."""
 
     name: str
-    items: tuple[Item, ...]
+    items: tuple[SetPicture, ...]
     missing: tuple[tuple[str, str], ...] = ()
     """HR pictures without a partner, each with the reason in words."""
     orphans: tuple[tuple[str, str], ...] = ()
     """LR files without an HR picture, each with the reason in words."""
     lr_folder: Path | None = None
-    """Where LR pictures lie; None where they are made."""
+    """Folder of the LR pictures; None where they are made."""
     notes: tuple[str, ...] = ()
-    """What lies beside the set and is not used, in words."""
+    """Messages about folders beside the set that are not used."""
 
     @property
     def size(self) -> int:
         """HR pictures of the set, those without a partner included."""
         return len(self.items) + len(self.missing)
 
-    def renamed(self, name: str) -> PictureSet:
-        """Return the same set under another name."""
-        return replace(self, name=name)
+
+class Match(NamedTuple):
+    """Files by picture; pictures without one file and files without a picture, with the reason."""
+
+    files: dict[str, Path]
+    missing: dict[str, str]
+    orphans: dict[str, str]
 
 
 def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> PictureSet:
@@ -72,39 +76,113 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     (``LR_unknown``) are not taken for bicubic; ``notes`` names them.
 
     Args:
-        name: What the user gave.
-        scale: The factor, which picks the LR folder.
+        name: As the user gave it.
+        scale: The factor, which selects the LR folder.
         lr_folder: LR pictures, if the user names them.
 
     Raises:
         DataError: If there is no such set, or it holds no pictures.
     """
     if name == BUILT_IN:
-        return PictureSet(
-            name=BUILT_IN, items=tuple(Item(name=each, hr=None) for each in BUILT_IN_PICTURES)
-        )
-    folder = find_folder(name)
+        pictures = tuple(SetPicture(name=each, hr=None) for each in BUILT_IN_PICTURES)
+        return PictureSet(name=BUILT_IN, items=pictures)
+    folder = _find_folder(name)
+    label = _label(folder)
     if lr_folder is not None:
-        return _pairs(_label(folder), _hr_pictures(folder), lr_folder, scale)
+        return _paired_set(label, _hr_pictures(folder), lr_folder, scale)
     for place in (folder / f"image_SRF_{scale}", folder):
-        found = _suffixed(place, _label(folder), scale)
-        if found is not None:
+        if found := _suffixed_set(place, label, scale):
             return found
     hr_folder = _hr_folder(folder)
-    pictures = _hr_pictures(hr_folder)
+    hr_pictures = _hr_pictures(hr_folder)
     lr, notes = _lr_folder(folder, hr_folder, scale) if hr_folder != folder else (None, ())
-    if lr is None:
-        items = tuple(Item(name=key, hr=path) for key, path in _named(pictures).items())
-        return PictureSet(name=_label(folder), items=items, notes=notes)
-    return _pairs(_label(folder), pictures, lr, scale)
+    if lr is not None:
+        return _paired_set(label, hr_pictures, lr, scale)
+    items = tuple(SetPicture(name=key, hr=path) for key, path in _by_name(hr_pictures).items())
+    return PictureSet(name=label, items=items, notes=notes)
 
 
-def find_folder(name: str) -> Path:
-    """Return the folder of a set: a path, or a name below ``$SRX_DATA/benchmarks``.
+def resolve_set_name(name: str) -> Path | str:
+    """Return one value for all names of a set: its resolved folder, or ``built-in``.
 
     Raises:
-        DataError: If there is none.
+        DataError: If there is no such set.
     """
+    return name if name == BUILT_IN else _find_folder(name).resolve()
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, sorted, without hidden files such as those of macOS.
+
+    Raises:
+        DataError: If the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    if not (found := _pictures(folder)):
+        raise DataError(f"{folder}: holds no pictures")
+    return found
+
+
+def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -> Match:
+    """Match the files of one folder to the pictures of a set by their names.
+
+    A file belongs to the picture whose name is its stem, with or without endings such as ``x4``,
+    ``_SRF_4_LR`` or ``_SR``; else to the picture with the longest name that its stem begins with,
+    followed by anything but a letter or digit (``baby_model-x.png`` to ``baby``).
+
+    Args:
+        names: Of the set's pictures.
+        files: The files to match.
+        scale: Only shown in messages.
+        kind: ``LR`` or ``SR``, for messages.
+    """
+    found: dict[str, list[Path]] = {name: [] for name in names}
+    matched, missing, orphans = {}, {}, {}
+    for path in files:
+        if owner := _owner(path.stem, names):
+            found[owner].append(path)
+        else:
+            orphans[path.name] = f"{path}: no HR picture of that name"
+    folder = files[0].parent if files else ""
+    for name, paths in found.items():
+        exact = [path for path in paths if path.stem == name]
+        if len(paths) == 1 or len(exact) == 1:
+            matched[name] = (exact or paths)[0]
+        elif paths:
+            several = ", ".join(sorted(path.name for path in paths))
+            missing[name] = f"{name}: several {kind} pictures ({several}) in {folder}"
+        else:
+            expected = f"{name}.png or {name}x{scale}.png"
+            missing[name] = f"{name}: no {kind} picture in {folder}; expected {expected}"
+    return Match(matched, missing, orphans)
+
+
+def base_names(stem: str) -> list[str]:
+    """Return a file's stem, then the stem without one, two, ... of the field's endings.
+
+    ``img_x4_SR`` gives ``img_x4_SR``, ``img_x4`` and ``img``.
+    """
+    names = [stem]
+    while (found := _ENDING.search(names[-1])) and found.start():
+        names.append(names[-1][: found.start()])
+    return names
+
+
+def _owner(stem: str, names: list[str]) -> str | None:
+    known = {name.casefold(): name for name in names}
+    for base in base_names(stem):
+        if base.casefold() in known:
+            return known[base.casefold()]
+    begun = [
+        name
+        for folded, name in known.items()
+        if stem.casefold().startswith(folded) and not stem[len(name) : len(name) + 1].isalnum()
+    ]
+    return max(begun, key=len, default=None)
+
+
+def _find_folder(name: str) -> Path:
     path = Path(name)
     if path.is_dir():
         return path
@@ -112,150 +190,110 @@ def find_folder(name: str) -> Path:
         raise DataError(f"{name}: a file; --data takes the folder that holds the pictures")
     base = os.environ.get("SRX_DATA")
     benchmarks = Path(base) / "benchmarks" if base else None
-    found = benchmarks.iterdir() if benchmarks is not None and benchmarks.is_dir() else ()
-    at_hand = sorted(each for each in found if each.is_dir())
-    for each in at_hand:
+    known = _folders(benchmarks) if benchmarks is not None and benchmarks.is_dir() else []
+    for each in known:
         if each.name.casefold() == name.casefold():
             return each
     where = str(benchmarks) if benchmarks else "a folder of sets (SRX_DATA is not set)"
-    there = f"; there are: {', '.join(p.name for p in at_hand)}" if at_hand else ""
+    there = f"; there are: {', '.join(p.name for p in known)}" if known else ""
     raise DataError(
         f"{name}: no such folder, and no set of that name in {where}{there}; give a folder of HR "
         f"pictures, or put the set into $SRX_DATA/benchmarks/{Path(name).name}"
     )
 
 
-def place_of(name: str) -> Path | str:
-    """What a set's name stands for: one folder by two names is one set.
-
-    Raises:
-        DataError: If there is none.
-    """
-    return name if name == BUILT_IN else find_folder(name).resolve()
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder, sorted.
-
-    Raises:
-        DataError: If the folder is missing or holds none.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
-    found = _pictures(folder)
-    if not found:
-        raise DataError(f"{folder}: holds no pictures")
-    return found
+def _folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
 def _pictures(folder: Path) -> list[Path]:
-    """Return what a walk picks up; hidden files, such as those of macOS, are none of it."""
-    if not folder.is_dir():
-        return []
     return sorted(
         path
-        for path in folder.iterdir()
+        for path in (folder.iterdir() if folder.is_dir() else ())
         if path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".")
     )
 
 
 def _label(folder: Path) -> str:
     folder = folder.resolve()
-    return folder.parent.name if _is_hr_name(folder.name) else folder.name
-
-
-def _is_hr_name(name: str) -> bool:
-    return re.fullmatch(r"(.*[_-])?(HR|GT|GTmod\d+|original)", name, re.IGNORECASE) is not None
+    return folder.parent.name if _HR_FOLDER.fullmatch(folder.name) else folder.name
 
 
 def _hr_folder(folder: Path) -> Path:
     if _pictures(folder):
         return folder
-    found = sorted(p for p in folder.iterdir() if p.is_dir() and _is_hr_name(p.name))
+    found = [path for path in _folders(folder) if _HR_FOLDER.fullmatch(path.name)]
+    return _only(found, folder, "HR", "give one by --data") or folder
+
+
+def _only(found: list[Path], folder: Path, kind: str, remedy: str) -> Path | None:
     if len(found) > 1:
-        names = ", ".join(p.name for p in found)
-        raise DataError(f"{folder}: several folders of HR pictures ({names}); give one by --data")
-    return found[0] if found else folder
+        names = ", ".join(sorted(str(path.relative_to(folder)) for path in found))
+        raise DataError(f"{folder}: several folders of {kind} pictures ({names}); {remedy}")
+    return found[0] if found else None
 
 
 def _hr_pictures(folder: Path) -> list[Path]:
     try:
-        return list_pictures(_hr_folder(folder) if folder.is_dir() else folder)
+        return list_pictures(_hr_folder(folder))
     except DataError as error:
         raise DataError(f"{error}; an evaluation set is a folder of HR pictures") from None
 
 
 def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, tuple[str, ...]]:
-    """Find the LR folder of a scale by its name, one or two levels below the set.
-
-    Returns:
-        The folder; or None, and what is said of folders that may have been meant.
-    """
-    stem = _plain(re.sub(r"(HR|GT|GTmod\d+|original)$", "", hr_folder.name, flags=re.IGNORECASE))
-    prefix = f"({re.escape(stem)})?"
-    below = sorted(p for p in folder.iterdir() if p.is_dir() and p != hr_folder)
-    places = below + [deeper for p in below for deeper in p.iterdir() if deeper.is_dir()]
-    of_scale = re.compile(f"{prefix}(lr(bic|bicubic)?)?x{scale}")
-    of_any = re.compile(f"{prefix}lr(bic|bicubic)?")
-    for pattern, wanted in ((of_scale, places), (of_any, [p for p in below if _pictures(p)])):
-        found = [p for p in wanted if pattern.fullmatch(_plain(str(p.relative_to(folder))))]
-        if len(found) > 1:
-            names = ", ".join(sorted(str(p.relative_to(folder)) for p in found))
-            raise DataError(
-                f"{folder}: several folders of x{scale} LR pictures ({names}); use --lr"
-            )
-        if found:
-            return found[0], ()
-    others = [p.name for p in below if re.match(f"{prefix}lr", _plain(p.name))]
-    if not others:
-        return None, ()
-    return None, (
-        f"{folder}: LR is made from HR by the kernel; pictures in {', '.join(others)} are not used "
-        f"for x{scale}, --lr would take them",
+    """Find the LR folder of a scale one or two levels below the set, or note similar folders."""
+    stem = _HR_FOLDER.fullmatch(hr_folder.name)
+    prefix = f"({_plain(stem[1] or '') if stem else ''})?"
+    below = [path for path in _folders(folder) if path != hr_folder]
+    places = below + [deeper for path in below for deeper in _folders(path)]
+    of_any_scale = f"{prefix}lr(bic|bicubic)?"
+    of_scale = f"{prefix}(lr(bic|bicubic)?)?x{scale}"
+    for pattern, wanted in ((of_scale, places), (of_any_scale, filter(_pictures, below))):
+        found = [p for p in wanted if re.fullmatch(pattern, _plain(str(p.relative_to(folder))))]
+        if lr_folder := _only(found, folder, f"x{scale} LR", "use --lr"):
+            return lr_folder, ()
+    others = ", ".join(p.name for p in below if re.match(f"{prefix}lr", _plain(p.name)))
+    note = (
+        f"{folder}: LR is made from HR by the kernel; pictures in {others} are not used "
+        f"for x{scale}, --lr would take them"
     )
+    return None, (note,) if others else ()
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _suffixed(folder: Path, name: str, scale: int) -> PictureSet | None:
-    """Pairs whose names end in ``_SRF_<scale>_HR`` and ``_LR``, as SelfExSR's sets have them."""
+def _suffixed_set(folder: Path, name: str, scale: int) -> PictureSet | None:
+    """Return pairs whose names end in ``_SRF_<scale>_HR`` and ``_LR``, as in SelfExSR's sets."""
     ending = re.compile(rf"(.+)_SRF_{scale}_HR", re.IGNORECASE)
     by_name = {path.name.casefold(): path for path in _pictures(folder)}
     items, missing = [], []
     for path in by_name.values():
-        found = ending.fullmatch(path.stem)
-        if found is None:
-            continue
-        partner = f"{path.stem[:-2]}LR{path.suffix}"
-        if partner.casefold() in by_name:
-            lr = by_name[partner.casefold()]
-            items.append(Item(name=found.group(1), hr=path, lr=lr))
-        else:
-            missing.append((found.group(1), f"{path}: no {partner} beside it"))
+        if found := ending.fullmatch(path.stem):
+            partner = f"{path.stem[:-2]}LR{path.suffix}"
+            if lr := by_name.get(partner.casefold()):
+                items.append(SetPicture(name=found[1], hr=path, lr=lr))
+            else:
+                missing.append((found[1], f"{path}: no {partner} beside it"))
     if not items and not missing:
         return None
     return PictureSet(name=name, items=tuple(items), missing=tuple(missing), lr_folder=folder)
 
 
-def _named(pictures: Sequence[Path]) -> dict[str, Path]:
+def _by_name(pictures: list[Path]) -> dict[str, Path]:
     """Name pictures by their stems, or by their whole names where a stem occurs twice."""
     count = Counter(path.stem for path in pictures)
     return {path.stem if count[path.stem] == 1 else path.name: path for path in pictures}
 
 
-def _pairs(name: str, pictures: Sequence[Path], lr_folder: Path, scale: int) -> PictureSet:
-    hr = _named(pictures)
-    found = match(list(hr), list_pictures(lr_folder), scale, what="LR")
+def _paired_set(name: str, pictures: list[Path], lr_folder: Path, scale: int) -> PictureSet:
+    hr = _by_name(pictures)
+    lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
     return PictureSet(
         name=name,
-        items=tuple(
-            Item(name=key, hr=path, lr=found.files[key])
-            for key, path in hr.items()
-            if key in found.files
-        ),
-        missing=tuple(found.missing.items()),
-        orphans=tuple(found.orphans.items()),
+        items=tuple(SetPicture(name=key, hr=hr[key], lr=path) for key, path in lr.files.items()),
+        missing=tuple(lr.missing.items()),
+        orphans=tuple(lr.orphans.items()),
         lr_folder=lr_folder,
     )

@@ -12,16 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SEED = 0
-"""Of the resampling, so that a table comes out the same twice."""
-
-
+"""Of the resampling, so that two runs print the same table."""
 LEAST_DRAWN = 5
-"""Pictures from which on they are drawn."""
+"""Least number of pictures for resampling."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A model minus the first model of the run, over the pictures that both were measured on."""
+    """Mean difference of a model to the first one, over the pictures measured with both."""
 
     scale: int
     dataset: str
@@ -36,22 +34,22 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
+        """True if the interval leaves out zero."""
         return self.low > 0 or self.high < 0
 
 
 def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences.
+    """Return the 95 % confidence interval of the mean of paired differences.
 
     Pictures are drawn with replacement ``resamples`` times, from a fixed seed. The percentiles lie
     further out than 2.5 and 97.5, by as much as Student's t interval is wider than the normal one
     (Hesterberg 2015, the expanded percentile interval): plain ones would hold the true mean in 86 %
-    of the cases with five pictures. Fewer than five cannot be drawn in enough ways, and have
-    Student's t interval.
+    of the cases with five pictures. Below five pictures it is Student's t interval, because there
+    are too few ways to draw them.
 
     Args:
-        differences: One value a picture, finite.
-        resamples: Number of draws; 0 asks for no interval.
+        differences: One value for each picture, finite.
+        resamples: Number of draws; 0 for no interval.
 
     Returns:
         Lower and upper end; NaN with fewer than two pictures or no resamples.
@@ -77,10 +75,10 @@ def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, f
     return float(low), float(high)
 
 
-def paired(
+def paired_mean(
     first: Mapping[str, float], other: Mapping[str, float], *, resamples: int
 ) -> tuple[int, float, float, float]:
-    """Mean of other - first over the pictures of both, with its 95 % interval.
+    """Return the mean of other - first over the pictures of both, with its 95 % interval.
 
     Args:
         first: Value by picture.
