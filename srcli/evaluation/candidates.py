@@ -1,4 +1,4 @@
-"""Candidates of an evaluation: networks that run here, and folders of SR pictures made elsewhere."""
+"""Candidates of an evaluation: networks that run here, and folders of SR pictures from others."""
 
 from __future__ import annotations
 

@@ -176,7 +176,10 @@ class Evaluation:
             for model in self.models[1:]:
                 for metric in self.metrics:
                     first, other = (
-                        {score.picture: score.values[metric] for score in self.of(scale, dataset, m)}
+                        {
+                            score.picture: score.values[metric]
+                            for score in self.of(scale, dataset, m)
+                        }
                         for m in (against, model)
                     )
                     pictures, mean, low, high = paired_mean(first, other, resamples=resamples)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class EvaluationProtocol:
     """How two 8-bit pictures are compared."""
 
     name: str
@@ -75,20 +75,24 @@ def _shaved(picture: Array, shave: int) -> Array:
     return picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
 
 
-PROTOCOLS: dict[str, Protocol] = {
-    "y": Protocol(name="y", description="BT.601 Y not rounded, gray as R=G=B", channel="y"),
-    "y-classic": Protocol(
+PROTOCOLS: dict[str, EvaluationProtocol] = {
+    "y": EvaluationProtocol(
+        name="y", description="BT.601 Y not rounded, gray as R=G=B", channel="y"
+    ),
+    "y-classic": EvaluationProtocol(
         name="y-classic",
         description="BT.601 Y rounded, gray taken as luma (tables of 2014-2017)",
         channel="y",
         round_luma=True,
         gray_as_luma=True,
     ),
-    "rgb": Protocol(name="rgb", description="MSE and SSIM over R, G and B", channel="rgb"),
+    "rgb": EvaluationProtocol(
+        name="rgb", description="MSE and SSIM over R, G and B", channel="rgb"
+    ),
 }
 """Tables since about 2018 print ``y``."""
 
-LUMA_FLOAT = Protocol(
+LUMA_FLOAT = EvaluationProtocol(
     name="luma-float",
     description="rounded BT.601 Y alone, gray taken as luma",
     channel="luma",

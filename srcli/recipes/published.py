@@ -1,4 +1,4 @@
-"""Figures that papers printed, with their source: the rows that ours are shown beside."""
+"""Results printed in papers, with their source, to show beside measured ones."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class PublishedRow:
 
     scale: int
     dataset: str
-    """As the paper calls it, or as it was asked for."""
+    """Name in the paper, or the name it was asked for by."""
     method: str
-    """As the paper calls it; our name where it has none."""
+    """Name in the paper; ours where it has none."""
     model: str | None
-    """The name among our models that this row is of, if it is one of them."""
+    """Name among our models, if it is one of them."""
     values: dict[str, float]
     """By metric: ``psnr`` always, ``ssim`` and ``ifc`` where they are printed."""
     parameters: float | None
@@ -38,9 +38,9 @@ class PublishedRow:
     source: str
     """Paper and table."""
     protocol: str = ""
-    """How it was measured, as far as the paper tells: rows of two protocols do not compare."""
+    """Protocol of the measurement as far as the paper tells; do not compare across protocols."""
     note: str = ""
-    """Why a figure is doubtful; empty for most."""
+    """Reason to doubt a figure; empty for most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +106,8 @@ def published_rows(
         models: Names of our models, to get their own rows only; None for all methods.
 
     Returns:
-        The rows, their set called ``dataset`` so that they join with what was measured on it;
-        none for a set that no paper here used. One method may stand there several times, from
-        several sources.
+        The rows, with ``dataset`` as their set's name so that they join with measured ones; none
+        for a set that no paper here used. A method may occur several times, from several sources.
     """
     wanted = _set_key(dataset)
     found = [
@@ -119,6 +118,27 @@ def published_rows(
         and (models is None or row.model in models)
     ]
     return sorted(found, key=lambda row: row.values["psnr"])
+
+
+def rows_beside(scale: int, dataset: str, models: Collection[str] | None) -> list[PublishedRow]:
+    """Return the printed rows to show beside measured ones.
+
+    Args:
+        scale: The factor.
+        dataset: As :func:`published_rows` takes it.
+        models: Names of our models that were measured, for rows of these alone, without repeated
+            rows and without rows of bicubic from papers of other models; None for all methods.
+    """
+    rows = published_rows(scale, dataset, models=models)
+    if models is None:
+        return rows
+    with_model = {row.source for row in load_published() if row.model not in (None, "bicubic")}
+    ours = {row.source for row in rows if row.model != "bicubic"}
+    kept: dict[tuple[object, ...], PublishedRow] = {}
+    for row in rows:
+        if row.model != "bicubic" or row.source in ours or row.source not in with_model:
+            kept.setdefault((row.model, *sorted(row.values.items())), row)
+    return list(kept.values())
 
 
 def parse_published(text: str) -> tuple[PublishedRow, ...]:

@@ -370,16 +370,16 @@ def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
 
 
 def test_adding_a_model_runs_that_model_only(srx, pictures, monkeypatch):
-    from srcli.evaluation import candidates as contestants
+    from srcli.evaluation import candidates
 
     ran = []
-    real = contestants.NetworkContestant.enlarge
+    real = candidates.NetworkCandidate.enlarge
 
     def counted(self, pair):
         ran.append((self.label, pair.name))
         return real(self, pair)
 
-    monkeypatch.setattr(contestants.NetworkContestant, "enlarge", counted)
+    monkeypatch.setattr(candidates.NetworkCandidate, "enlarge", counted)
     options = ("-s", "2", "--data", pictures, *QUICK, "--json", "-")
     first = read(srx("eval", "-m", "bicubic", *options))
     assert ran == [("bicubic", "a"), ("bicubic", "b")]

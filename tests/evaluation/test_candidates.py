@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.evaluation.candidates import NetworkContestant
+from srcli.evaluation.candidates import NetworkCandidate
 from srcli.evaluation.pairs import read_pair
-from srcli.evaluation.sets import Item
+from srcli.evaluation.sets import SetPicture
 from srcli.metrics.fidelity import psnr
 from srcli.models.ddsr import DDSR
 from srcli.models.weights import WeightsInfo, save_weights
@@ -32,12 +32,14 @@ def test_a_bicubic_network_on_y_gives_what_bicubic_gives(weights, tmp_path, astr
     hr_file = tmp_path / "hr.png"
     Image.fromarray(astronaut).save(hr_file)
     options = EvalOptions(chain=chain)
-    measure = options.measure(2)
+    settings = options.settings(2)
     pair = read_pair(
-        Item(name="hr", hr=hr_file), scale=2, kernel=measure.kernel, chain=measure.chain
+        SetPicture(name="hr", hr=hr_file), scale=2, kernel=settings.kernel, chain=settings.chain
     )
     found, expected = (
-        NetworkContestant(str(model), "x", 2, measure.chain, options).enlarge(pair)[0]
+        NetworkCandidate(str(model), "x", 2, settings.chain, options.engine_options).enlarge(pair)[
+            0
+        ]
         for model in (weights, "bicubic")
     )
     inside = slice(8, -8), slice(8, -8)
@@ -51,15 +53,20 @@ def test_a_bicubic_network_on_y_gives_what_bicubic_gives(weights, tmp_path, astr
 def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(srx_data):
     """Black of a gray picture taken as luma is 0, and networks on Y learnt from 16 to 235."""
     options = EvalOptions(chain="luma-float")
-    measure = options.measure(2)
+    settings = options.settings(2)
     folder = srx_data / "benchmarks" / "Set14"
     (file,) = folder.rglob("bridge*")
     pair = read_pair(
-        Item(name="bridge", hr=file), scale=2, kernel=measure.kernel, chain=measure.chain
+        SetPicture(name="bridge", hr=file), scale=2, kernel=settings.kernel, chain=settings.chain
     )
     assert pair.gray
     ours, bicubic = (
-        psnr(NetworkContestant(name, name, 2, measure.chain, options).enlarge(pair)[0], pair.hr)
+        psnr(
+            NetworkCandidate(name, name, 2, settings.chain, options.engine_options).enlarge(pair)[
+                0
+            ],
+            pair.hr,
+        )
         for name in ("ddsr", "bicubic")
     )
     assert ours > bicubic + 0.5

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from srcli.evaluation.statistics import Difference, bootstrap, paired
+from srcli.evaluation.statistics import Difference, bootstrap, paired_mean
 
 
 @pytest.mark.parametrize("count", [5, 14, 100])
@@ -52,13 +52,13 @@ def test_no_interval_without_two_pictures_or_draws(values, resamples):
 
 def test_a_model_does_not_differ_from_itself():
     values = {"a": 30.123456, "b": 27.1, "c": 33.3}
-    assert paired(values, dict(values), resamples=500) == (3, 0.0, 0.0, 0.0)
+    assert paired_mean(values, dict(values), resamples=500) == (3, 0.0, 0.0, 0.0)
 
 
 def test_only_pictures_of_both_are_paired():
     first = {"a": 30.0, "b": 28.0, "c": 26.0, "e": math.inf}
     other = {"b": 29.0, "c": 28.0, "d": 50.0, "e": 40.0}
-    count, mean, low, high = paired(first, other, resamples=500)
+    count, mean, low, high = paired_mean(first, other, resamples=500)
     assert (count, mean) == (2, 1.5)
     # Student's, for two are too few to draw from: half the distance times tan(0.475 pi)
     half = 0.5 * math.tan(0.475 * math.pi)
@@ -75,7 +75,7 @@ def test_intervals_hold_the_true_mean_as_often_as_they_say(count):
 
 
 def test_nothing_in_common_has_no_mean():
-    count, *rest = paired({"a": 1.0}, {"b": 2.0}, resamples=10)
+    count, *rest = paired_mean({"a": 1.0}, {"b": 2.0}, resamples=10)
     assert count == 0
     assert all(math.isnan(value) for value in rest)
 

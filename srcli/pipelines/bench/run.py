@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.evaluation.candidates import labels, once
+from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.evaluation.cost import model_cost
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, choose_tiling
@@ -108,7 +108,7 @@ def bench(
     if not models:
         raise UsageError("nothing to measure: give a model")
     with threads(own.threads):
-        return _Run(once(models), own, told).execute()
+        return _Run(unique_models(models), own, told).execute()
 
 
 class _Run:
@@ -116,7 +116,7 @@ class _Run:
         self.options = options
         self.progress = progress
         self.device = choose_device(options.engine.device)
-        called = dict(zip(models, labels(models), strict=True))
+        called = dict(zip(models, short_labels(models), strict=True))
         self.networks = {
             (scale, called[model]): load_model(model, scale)
             for scale in dict.fromkeys(options.scales)

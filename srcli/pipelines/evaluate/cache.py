@@ -1,31 +1,39 @@
-"""Keep what was measured, by content: pictures, weights, protocol and version decide the name."""
+"""Stored scores and costs; pictures, weights, protocol and version decide the name of each."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from srcli.evaluation import EVALUATION_VERSION
+from srcli.evaluation.cost import model_cost
+from srcli.evaluation.scores import ModelCost
 from srcli.files import write_whole
+from srcli.metrics.efficiency import CHALLENGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import torch
+
+    from srcli.evaluation.candidates import NetworkCandidate
+
 
 class ScoreCache:
-    """Small JSON files in a folder; what cannot be read or written is measured again.
+    """A folder of small JSON files; what cannot be read or written is measured again.
 
     Args:
-        folder: Where they lie; None keeps nothing.
+        folder: Place of the files; None stores nothing.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
     def get(self, key: str) -> dict[str, Any]:
-        """Return what is stored under a key; empty if there is nothing."""
+        """Return the content stored under a key; empty if there is none."""
         if self._folder is None:
             return {}
         try:
@@ -35,7 +43,7 @@ class ScoreCache:
         return content if isinstance(content, dict) else {}
 
     def put(self, key: str, content: Mapping[str, Any]) -> None:
-        """Store something; a full or read-only disk costs the cache, not the evaluation."""
+        """Store content; a full or read-only disk costs the cache, not the evaluation."""
         if self._folder is None:
             return
         file = self._file(self._folder, key)
@@ -50,8 +58,21 @@ class ScoreCache:
         return folder / key[:2] / f"{key}.json"
 
 
+def cost_of(candidate: NetworkCandidate, device: torch.device, cache: ScoreCache) -> ModelCost:
+    """Return parameters, MACs and peak memory of a model at 256x256 LR, from the cache if there."""
+    size = CHALLENGE_SIZE
+    key = key_of(what="cost", network=candidate.digest, size=size, device=str(device))
+    if stored := cache.get(key):
+        return ModelCost(**{**stored, "size": size, "model": candidate.label})
+    cost = model_cost(
+        candidate.network, model=candidate.label, scale=candidate.scale, size=size, device=device
+    )
+    cache.put(key, asdict(cost))
+    return cost
+
+
 def key_of(**parts: object) -> str:
-    """Name a measurement by everything that decides it, and by the version of what measures."""
+    """Name a measurement by everything that decides it, and by the version of evaluation."""
     text = json.dumps({**parts, "code": code_digest()}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.pipelines.evaluate.comparison import Comparison
+    from srcli.pipelines.evaluate.crops import Comparison
 
     Array = NDArray[Any]
 

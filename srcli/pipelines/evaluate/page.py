@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from srcli.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluate.comparison import Comparison
+    from srcli.pipelines.evaluate.crops import Comparison
 
 TITLE = "Super-resolution side by side"
 

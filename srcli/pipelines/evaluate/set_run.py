@@ -1,4 +1,4 @@
-"""One set at one scale: every picture through every model, scored in threads, never timed so."""
+"""Score one set at one scale: every picture by every model, with the scoring in threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srcli.evaluation.pairs import Pair, read_pair
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.inference.device import choose_device
 from srcli.pipelines.evaluate.cache import key_of
-from srcli.pipelines.evaluate.crops import Seen
+from srcli.pipelines.evaluate.crops import EnlargedPicture
 from srcli.pipelines.evaluate.reading_ahead import ReadAhead
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.evaluation.candidates import Contestant
-    from srcli.evaluation.sets import Item, PictureSet
+    from srcli.evaluation.candidates import Candidate
+    from srcli.evaluation.sets import PictureSet, SetPicture
     from srcli.pipelines.evaluate.cache import ScoreCache
     from srcli.pipelines.evaluate.crops import Watcher
     from srcli.pipelines.evaluate.options import EvalOptions
@@ -32,49 +32,40 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 GPU_DEPTH = 4
-"""Pictures whose scores may be outstanding while a GPU goes on."""
+"""Pictures that may wait for their scores while a GPU enlarges the next."""
 
 
 @dataclass(kw_only=True)
-class _Entry:
-    """What is known of one picture under one model."""
+class _PendingScore:
+    """Scores of one picture and candidate: from the cache, and those still being computed."""
 
     key: str
     values: dict[str, float]
     seconds: float | None
     sr: Array | None = None
-    scoring: list[Future[dict[str, float]]] = field(default_factory=list)
-
-
-@dataclass(kw_only=True)
-class _Job:
-    """One picture whose scores may still be on their way."""
-
-    pair: Pair
-    entries: dict[str, _Entry]
-    """By model; a model that failed has none."""
+    futures: list[Future[dict[str, float]]] = field(default_factory=list)
 
 
 class SetRun:
-    """Work through one set.
+    """Scores one set.
 
     On a CPU, scoring and reading wait while a network runs and the network waits for them, so that
-    its time is its own; on a GPU they overlap.
+    nothing else slows it while it is timed; on a GPU they overlap.
 
     Args:
         scale: The factor.
         pictures: The set.
-        contestants: What is compared.
-        options: How.
-        result: Scores and failures go here.
-        cache: Of former scores.
+        candidates: Models and folders.
+        options: Protocol, chain, metrics, device.
+        result: Receives scores and failures.
+        cache: Stored scores.
     """
 
     def __init__(
         self,
         scale: int,
         pictures: PictureSet,
-        contestants: Sequence[Contestant],
+        candidates: Sequence[Candidate],
         options: EvalOptions,
         result: Evaluation,
         *,
@@ -82,8 +73,8 @@ class SetRun:
     ) -> None:
         self._scale = scale
         self._set = pictures
-        self._contestants = contestants
-        self._measure = options.measure(scale)
+        self._candidates = candidates
+        self._settings = options.settings(scale)
         self._result = result
         self._cache = cache
         on_cpu = choose_device(options.engine.device).type == "cpu"
@@ -96,122 +87,118 @@ class SetRun:
             self._fail(name, None, reason)
         task.advance(len(self._set.missing))
         ahead = ReadAhead(self._set.items, self._read, pool, max(1, self._depth))
-        pending: deque[_Job] = deque()
-        for item, reading in ahead:
-            task.describe(f"{self._set.name}/{item.name} x{self._scale}")
+        pending: deque[tuple[Pair, dict[str, _PendingScore]]] = deque()
+        for picture, reading in ahead:
+            task.describe(f"{self._set.name}/{picture.name} x{self._scale}")
             try:
                 pair = reading.result()
             except SrxError as error:
-                self._fail(item.name, None, str(error))
+                self._fail(picture.name, None, str(error))
                 task.advance(1)
                 continue
-            pending.append(self._start(pair, pool, ahead, sr_wanted=bool(watchers)))
+            pending.append((pair, self._start(pair, pool, sr_wanted=bool(watchers))))
+            ahead.ahead()
             while len(pending) > self._depth:
-                self._finish(pending.popleft(), watchers)
+                self._finish(*pending.popleft(), watchers)
                 task.advance(1)
-        for job in pending:
-            self._finish(job, watchers)
+        for scored in pending:
+            self._finish(*scored, watchers)
             task.advance(1)
 
-    def _read(self, item: Item) -> Pair:
-        measure = self._measure
-        pair = read_pair(item, scale=self._scale, kernel=measure.kernel, chain=measure.chain)
-        measure.check(pair, item.where)
+    def _read(self, picture: SetPicture) -> Pair:
+        own = self._settings
+        pair = read_pair(picture, scale=self._scale, kernel=own.kernel, chain=own.chain)
+        own.require_size(pair, picture.where)
         return pair
 
-    def _start(
-        self, pair: Pair, pool: Executor, ahead: ReadAhead[Item, Pair], *, sr_wanted: bool
-    ) -> _Job:
-        reference = Reference(pair, self._measure)
-        job = _Job(pair=pair, entries={})
-        for contestant in self._contestants:
-            entry = self._stored(pair, contestant)
-            missing = [name for name in self._measure.metrics if name not in entry.values]
+    def _start(self, pair: Pair, pool: Executor, *, sr_wanted: bool) -> dict[str, _PendingScore]:
+        """Enlarge a picture by every candidate and start scoring; by label, without failed ones."""
+        reference = Reference(pair, self._settings)
+        scores: dict[str, _PendingScore] = {}
+        for candidate in self._candidates:
+            score = self._stored(pair, candidate)
+            missing = [name for name in self._settings.metrics if name not in score.values]
             if missing or sr_wanted:
                 if self._depth == 0:
-                    wait([f for each in job.entries.values() for f in each.scoring])
+                    wait([future for each in scores.values() for future in each.futures])
                 try:
-                    entry.sr, seconds = contestant.enlarge(pair)
+                    score.sr, seconds = candidate.enlarge(pair)
                 except SrxError as error:
-                    self._fail(pair.name, contestant.label, str(error))
+                    self._fail(pair.name, candidate.label, str(error))
                     continue
-                entry.seconds = seconds if missing else entry.seconds
-                for part in _shares(missing):
-                    entry.scoring.append(pool.submit(reference.score, entry.sr, part))
-            job.entries[contestant.label] = entry
-        ahead.ahead()
-        return job
+                score.seconds = seconds if missing else score.seconds
+                # IFC takes about as long as all the others: one thread each.
+                for part in (
+                    [m for m in missing if m == "ifc"],
+                    [m for m in missing if m != "ifc"],
+                ):
+                    if part:
+                        score.futures.append(pool.submit(reference.score, score.sr, part))
+            scores[candidate.label] = score
+        return scores
 
-    def _stored(self, pair: Pair, contestant: Contestant) -> _Entry:
-        measure = self._measure
+    def _stored(self, pair: Pair, candidate: Candidate) -> _PendingScore:
+        own = self._settings
         key = key_of(
             what="score",
             picture=pair.digest,
-            by=contestant.identity(pair),
+            by=candidate.identity(pair),
             scale=self._scale,
-            protocol=measure.protocol.name,
-            chain=measure.chain.name,
-            kernel=measure.kernel.name,
-            shave=measure.shave,
+            protocol=own.protocol.name,
+            chain=own.chain.name,
+            kernel=own.kernel.name,
+            shave=own.shave,
         )
         stored = self._cache.get(key)
         values = stored.get("values", {})
-        return _Entry(
+        return _PendingScore(
             key=key,
-            values={name: values[name] for name in measure.metrics if name in values},
+            values={name: values[name] for name in own.metrics if name in values},
             seconds=stored.get("seconds"),
         )
 
-    def _finish(self, job: _Job, watchers: Sequence[Watcher]) -> None:
-        for label, entry in job.entries.items():
-            if entry.scoring:
-                for future in entry.scoring:
-                    entry.values.update(future.result())
-                self._cache.put(entry.key, {"values": entry.values, "seconds": entry.seconds})
+    def _finish(
+        self, pair: Pair, scores: dict[str, _PendingScore], watchers: Sequence[Watcher]
+    ) -> None:
+        for label, score in scores.items():
+            if score.futures:
+                for future in score.futures:
+                    score.values.update(future.result())
+                self._cache.put(score.key, {"values": score.values, "seconds": score.seconds})
             self._result.scores.append(
                 PictureScore(
                     scale=self._scale,
                     dataset=self._set.name,
-                    picture=job.pair.name,
+                    picture=pair.name,
                     model=label,
-                    values={name: entry.values[name] for name in self._measure.metrics},
-                    seconds=entry.seconds,
-                    stored=not entry.scoring,
+                    values={name: score.values[name] for name in self._settings.metrics},
+                    seconds=score.seconds,
+                    stored=not score.futures,
                 )
             )
-        shown = {label: e.sr for label, e in job.entries.items() if e.sr is not None}
-        if not shown:
+        sr = {label: score.sr for label, score in scores.items() if score.sr is not None}
+        if not sr:
             return
-        seen = Seen(
+        enlarged = EnlargedPicture(
             scale=self._scale,
             dataset=self._set.name,
-            pair=job.pair,
-            chain=self._measure.chain,
-            sr=shown,
-            psnr={label: job.entries[label].values.get("psnr", float("nan")) for label in shown},
+            pair=pair,
+            chain=self._settings.chain,
+            sr=sr,
+            psnr={label: scores[label].values.get("psnr", float("nan")) for label in sr},
         )
         for watcher in watchers:
             try:
-                watcher.see(seen)
+                watcher.on_picture(enlarged)
             except SrxError as error:
-                self._fail(job.pair.name, None, str(error))
+                self._fail(pair.name, None, str(error))
 
     def _fail(self, picture: str, model: str | None, reason: str) -> None:
-        self._result.failures.append(
-            Failure(
-                scale=self._scale,
-                dataset=self._set.name,
-                picture=picture,
-                model=model,
-                reason=reason,
-            )
+        failure = Failure(
+            scale=self._scale,
+            dataset=self._set.name,
+            picture=picture,
+            model=model,
+            reason=reason,
         )
-
-
-def _shares(metrics: Sequence[str]) -> list[list[str]]:
-    """Split the metrics into two parts of about the same work, for two threads."""
-    return [
-        part
-        for part in ([m for m in metrics if m == "ifc"], [m for m in metrics if m != "ifc"])
-        if part
-    ]
+        self._result.failures.append(failure)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.inference.engines import EngineOptions
-    from srcli.pipelines.evaluate.comparison import Comparison
+    from srcli.pipelines.evaluate.crops import Comparison
     from srcli.ports.progress import Progress
 
     Array = NDArray[Any]

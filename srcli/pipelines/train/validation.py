@@ -9,7 +9,7 @@ from srcli.data.pairs import Pairs
 from srcli.errors import DataError, PictureError, UsageError
 from srcli.evaluation.chains import CHAINS
 from srcli.evaluation.pairs import read_pair
-from srcli.evaluation.sets import find_set, place_of
+from srcli.evaluation.sets import find_set, resolve_set_name
 from srcli.imaging.kernels import KERNELS
 from srcli.inference.colour import on_rgb
 from srcli.training.validation import Validation
@@ -56,7 +56,7 @@ def validation_sets(
     places: dict[object, str] = {}
     for given in names:
         name, pairs = _named_set(given, scale, progress, leniently=leniently)
-        place = place_of(given)
+        place = resolve_set_name(given)
         if place in places:
             raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
         places[place] = given

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.candidates import labels, once
+from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.imaging.resize import resize
 from srcli.pipelines.evaluate.cache import ScoreCache
 from srcli.pipelines.evaluate.crops import CropCollector
@@ -153,11 +153,18 @@ def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
 
 
 def test_labels_are_short_and_stay_different():
-    assert labels(["g-idrn", "runs/a/best.safetensors"]) == ["g-idrn", "best"]
-    assert labels(["runs/a/best.safetensors", "runs/b/best.safetensors"]) == ["a/best", "b/best"]
-    assert labels(["x/best.safetensors", "y/best.pth", "best"]) == ["x/best", "y/best", "best"]
-    assert labels(["ddsr", "ddsr.safetensors"]) == ["ddsr", "ddsr.safetensors"]
-    assert labels([]) == []
+    assert short_labels(["g-idrn", "runs/a/best.safetensors"]) == ["g-idrn", "best"]
+    assert short_labels(["runs/a/best.safetensors", "runs/b/best.safetensors"]) == [
+        "a/best",
+        "b/best",
+    ]
+    assert short_labels(["x/best.safetensors", "y/best.pth", "best"]) == [
+        "x/best",
+        "y/best",
+        "best",
+    ]
+    assert short_labels(["ddsr", "ddsr.safetensors"]) == ["ddsr", "ddsr.safetensors"]
+    assert short_labels([]) == []
 
 
 def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):
@@ -165,7 +172,7 @@ def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):
     (tmp_path / "ddsr").mkdir()
     monkeypatch.chdir(tmp_path)
     models = ["ddsr", "a.pth", "./a.pth", str(tmp_path / "a.pth"), "ddsr", "missing.pth"]
-    assert once(models) == ["ddsr", "a.pth", "missing.pth"]
+    assert unique_models(models) == ["ddsr", "a.pth", "missing.pth"]
 
 
 def test_what_makes_no_sense_is_refused(folder, tmp_path):

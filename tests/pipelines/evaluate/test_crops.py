@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from srcli.evaluation.chains import CHAINS
+from srcli.evaluation.pairs import Pair
 from srcli.imaging.resize import mod_crop, resize
-from srcli.pipelines.evaluate.comparison import CROP, compare, cut
+from srcli.pipelines.evaluate.crops import CROP, CropCollector, EnlargedPicture, find_window
 
 
 def shifted(picture, rows, columns):
@@ -32,7 +34,7 @@ def small(hr, scale):
 def test_the_window_covers_a_planted_difference(photograph, scale):
     hr = mod_crop(photograph, scale)
     other = shifted(hr, slice(171, 251), slice(43, 143))
-    top, left, high, wide = compare(hr, small(hr, scale), {"a": hr, "b": other}, scale=scale)
+    top, left, high, wide = find_window(hr, {"a": hr, "b": other}, scale=scale)
     assert (high, wide) == (CROP, CROP)
     assert top <= 171
     assert top + high >= 251
@@ -43,21 +45,21 @@ def test_the_window_covers_a_planted_difference(photograph, scale):
 
 def test_one_model_is_compared_with_hr(photograph):
     other = shifted(photograph, slice(0, 60), slice(330, 400))
-    top, left, high, wide = compare(photograph, small(photograph, 4), {"a": other}, scale=4)
+    top, left, high, wide = find_window(photograph, {"a": other}, scale=4)
     assert (top, left, high, wide) == (0, 280, 120, 120)
 
 
 def test_models_that_agree_are_compared_with_hr(photograph):
     other = shifted(photograph, slice(200, 300), slice(300, 400))
     sr = {"a": other, "b": other.copy(), "c": other.copy()}
-    top, left, high, wide = compare(photograph, small(photograph, 4), sr, scale=4)
+    top, left, high, wide = find_window(photograph, sr, scale=4)
     assert (top, left, high, wide) == (180, 280, 120, 120)
 
 
 def test_what_is_wrong_in_every_model_alike_does_not_count(photograph):
     wrong = shifted(photograph, slice(0, 100), slice(0, 100))
     other = shifted(wrong, slice(220, 300), slice(300, 380))
-    top, left, *_ = compare(photograph, small(photograph, 4), {"a": wrong, "b": other}, scale=4)
+    top, left, *_ = find_window(photograph, {"a": wrong, "b": other}, scale=4)
     assert top > 100
     assert left > 100
 
@@ -65,13 +67,13 @@ def test_what_is_wrong_in_every_model_alike_does_not_count(photograph):
 @pytest.mark.parametrize(("scale", "expected"), [(2, (34, 70)), (3, (33, 69)), (4, (32, 68))])
 def test_small_pictures_give_all_they_have(photograph, scale, expected):
     hr = mod_crop(photograph[100:135, 100:171], scale)
-    window = compare(hr, small(hr, scale), {"a": hr, "b": 255 - hr}, scale=scale)
+    window = find_window(hr, {"a": hr, "b": 255 - hr}, scale=scale)
     assert window == (0, 0, *expected)
 
 
 def test_a_crop_that_the_scale_does_not_divide_is_made_smaller(photograph):
     hr = mod_crop(photograph, 3)
-    window = compare(hr, small(hr, 3), {"a": hr, "b": 255 - hr}, scale=3, crop=50)
+    window = find_window(hr, {"a": hr, "b": 255 - hr}, scale=3, edge=50)
     assert window[2:] == (48, 48)
     assert all(each % 3 == 0 for each in window)
 
@@ -81,10 +83,19 @@ def test_crops_are_of_one_place(photograph, scale):
     hr = mod_crop(photograph, scale)
     lr = small(hr, scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
-    (top, left, high, wide), hr_crop, lr_crop, sr_crops = cut(hr, lr, sr, scale=scale)
-    assert np.array_equal(hr_crop, hr[top : top + high, left : left + wide])
-    assert np.array_equal(sr_crops["b"], sr["b"][top : top + high, left : left + wide])
-    assert lr_crop.shape == (high // scale, wide // scale, 3)
-    assert np.array_equal(lr_crop[0, 0], lr[top // scale, left // scale])
-    assert not np.shares_memory(hr_crop, hr)
-    assert list(sr_crops) == ["a", "b"]
+    pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2], digest="")
+    crops = CropCollector()
+    crops.on_picture(
+        EnlargedPicture(
+            scale=scale, dataset="set", pair=pair, chain=CHAINS["rgb8"], sr=sr, psnr={"a": 30.0}
+        )
+    )
+    (found,) = crops.comparisons
+    top, left, high, wide = found.window
+    assert np.array_equal(found.hr, hr[top : top + high, left : left + wide])
+    assert np.array_equal(found.sr["b"], sr["b"][top : top + high, left : left + wide])
+    assert found.lr.shape == (high // scale, wide // scale, 3)
+    assert np.array_equal(found.lr[0, 0], lr[top // scale, left // scale])
+    assert not np.shares_memory(found.hr, hr)
+    assert list(found.sr) == ["a", "b"]
+    assert max(found.overview.shape) == 160
