@@ -1,7 +1,8 @@
-"""``srcli.upscale``: one picture in memory, numpy or PIL in, the same kind out."""
+"""``srcli.upscale``: upscale one picture in memory, a numpy array or a PIL image."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
-_POOLS: dict[tuple[str, int, EngineOptions], EnginePool] = {}
-_POOLS_KEPT = 2
 
 
 def upscale(  # noqa: PLR0913 - the options of the command, by name
@@ -34,31 +33,31 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     device: str = "auto",
     precision: Precision = "auto",
 ) -> Picture:
-    """Make a picture ``scale`` times larger.
+    """Upscale a picture.
 
     Args:
         picture: (H, W), or (H, W, C) with 1 gray, 2 gray + alpha, 3 RGB or 4 RGBA channels; uint8,
             uint16, or float in [0, 1], in any byte order. Or a PIL image: modes 1, L, P, RGB and
             their like become L or RGB, with alpha where they have transparency of any form; modes
             of 16 bits, and I with values from 0 to 65535, become I;16 (a transparent value of
-            16 bits is refused, as PIL has no mode for the result); CMYK and others become RGB.
+            16 bits is an error, as PIL has no mode for the result); CMYK and others become RGB.
         model: A name of ``srx models``, or a weights file.
         scale: 2, 3 or 4.
-        tile: Tile edge in input pixels; the model's by default.
-        overlap: Input pixels shared by neighbouring tiles.
+        tile: Tile size in input pixels; the model's by default.
+        overlap: Overlap of neighbouring tiles in input pixels; the model's by default.
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
-        back_project: Correct the result until, made smaller by bicubic interpolation, it is the
-            picture again; for clean pictures, as noise and JPEG blocks count as the truth, too.
+        back_project: Correct the result so that bicubic downscaling gives the picture again; for
+            clean pictures only, as noise and JPEG blocks are kept as well.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
 
     Returns:
         The same kind, number of dimensions and dtype, both sides ``scale`` times as long. A PIL
-        image has the ``dpi`` of ``picture`` in its ``info``, and the ``icc_profile`` if it is still
-        of the same kind of colours (gray, RGB); EXIF and all else is left behind.
+        image keeps the ``dpi`` of ``picture`` in its ``info``, and the ``icc_profile`` if that fits
+        the colours of the result (gray, RGB); EXIF and everything else is dropped.
 
     Raises:
-        UsageError: If the picture's shape, type or values, or an option, are none of these.
+        UsageError: If the picture's shape, type or values, or an option, are not as above.
         ModelError: If the model or its scale does not exist.
     """
     if precision not in get_args(Precision):
@@ -68,27 +67,35 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     shared = (
         None if overlap is None else _whole("overlap", overlap, "None or a whole number from 0", 0)
     )
-
-    # What ``auto`` means is settled here: it may change while the process lives.
+    # ``auto`` is resolved here, as its meaning may change while the process lives
     options = EngineOptions(
         device=str(choose_device(device)), precision=precision, tta=tta, back_project=back_project
     )
 
     def enlarge(array: NDArray[Any]) -> NDArray[Any]:
-        photograph, dtype = _photograph(array)
-        prepared, _ = prepare(photograph)
+        prepared, _ = prepare(_as_photograph(array))
         pool = _pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, sink = prepared.work(factor, tiling, "picture")
         run_one(pool.engine(prepared.bits), work)
         done = finish(prepared, sink.pixels, factor)
         parts = [done.pixels] if done.alpha is None else [done.pixels, done.alpha[:, :, None]]
-        joined = np.concatenate(parts, axis=2).astype(dtype, copy=False)
+        joined = np.concatenate(parts, axis=2).astype(array.dtype, copy=False)
         return joined[:, :, 0] if array.ndim == 2 else joined
 
     if isinstance(picture, Image.Image):
         return image_of(enlarge(array_of(picture)), picture)
+    _check_type(picture)
     return enlarge(picture)
+
+
+def _check_type(picture: object) -> None:
+    if isinstance(picture, np.ndarray):
+        return
+    given = type(picture).__name__
+    if type(picture).__module__.partition(".")[0] == "torch":
+        given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for one of (C, H, W)"
+    raise UsageError(f"expected a PIL image or a numpy array (H, W) or (H, W, C), got {given}")
 
 
 def _whole(name: str, value: object, expected: str, least: int | None = None) -> int:
@@ -102,23 +109,18 @@ def _whole(name: str, value: object, expected: str, least: int | None = None) ->
     return int(number)
 
 
+@lru_cache(maxsize=2)
 def _pool(model: str, scale: int, options: EngineOptions) -> EnginePool:
-    key = (model, scale, options)
-    if key not in _POOLS:
-        while len(_POOLS) >= _POOLS_KEPT:
-            del _POOLS[next(iter(_POOLS))]
-        _POOLS[key] = EnginePool(model, scale, options)
-    return _POOLS[key]
+    return EnginePool(model, scale, options)
 
 
-def _photograph(picture: NDArray[Any]) -> tuple[Photograph, np.dtype[Any]]:
-    if not isinstance(picture, np.ndarray):
-        raise UsageError(_no_array(picture))
+def _as_photograph(picture: NDArray[Any]) -> Photograph:
+    """Split an array into colours and alpha, in a dtype that the engine takes."""
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise UsageError(
             f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
         )
-    array = picture[:, :, None] if picture.ndim == 2 else picture
+    array = np.atleast_3d(picture)
     if array.shape[2] > 4:
         raise UsageError(f"expected 1 to 4 channels last, got shape {picture.shape}")
     native = array.dtype.newbyteorder("=")
@@ -128,26 +130,14 @@ def _photograph(picture: NDArray[Any]) -> tuple[Photograph, np.dtype[Any]]:
         _check_floats(array)
         native = np.dtype(np.float32)
     array = array.astype(native, copy=False)
-    colours = array.shape[2] - (array.shape[2] % 2 == 0)
-    alpha = array[:, :, -1] if array.shape[2] in (2, 4) else None
-    pixels = np.ascontiguousarray(array[:, :, :colours])
-    return Photograph(pixels=pixels, alpha=alpha, metadata=Metadata()), picture.dtype
-
-
-def _no_array(picture: object) -> str:
-    """Say what to give instead of something that is neither an image nor an array."""
-    kind = type(picture)
-    expected = "expected a PIL image or a numpy array (H, W) or (H, W, C)"
-    if kind.__module__.partition(".")[0] == "torch":
-        return (
-            f"{expected}, got a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() of one "
-            "that is (C, H, W)"
-        )
-    return f"{expected}, got {kind.__name__}"
+    has_alpha = array.shape[2] % 2 == 0
+    pixels = np.ascontiguousarray(array[:, :, :-1] if has_alpha else array)
+    alpha = array[:, :, -1] if has_alpha else None
+    return Photograph(pixels=pixels, alpha=alpha, metadata=Metadata())
 
 
 def _check_floats(array: NDArray[Any]) -> None:
-    """Refuse values that float32, or the range between them, cannot hold."""
+    """Refuse values beyond float32, and ranges of values that float32 cannot hold."""
     finite = np.isfinite(array)
     low = float(array.min(where=finite, initial=np.inf))
     high = float(array.max(where=finite, initial=-np.inf))

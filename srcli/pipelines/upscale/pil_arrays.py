@@ -1,4 +1,4 @@
-"""PIL images as arrays that can be enlarged, and back: every mode, transparency, the profile."""
+"""Convert PIL images of every mode to arrays that can be upscaled, and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _DEEP = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
 _GRAY = frozenset({"1", "L", "LA", "La", "F"}) | _DEEP
 _RGB = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX"})
-# Modes that have alpha already, in a form that the network cannot take.
+# modes with alpha in a form that networks do not take
 _ALPHA = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
 _PLAIN = frozenset({"L", "LA", "RGB", "RGBA", "F"})
 
@@ -46,12 +46,12 @@ def array_of(image: Image.Image) -> NDArray[Any]:
 
 
 def image_of(array: NDArray[Any], source: Image.Image) -> Image.Image:
-    """Return an image of enlarged pixels.
+    """Return upscaled pixels as an image.
 
     Args:
-        array: What became of ``array_of(source)``.
-        source: The image before; its resolution is kept, and its colour profile where the colours
-            are of the same kind.
+        array: ``array_of(source)``, upscaled.
+        source: The original; its resolution is kept, and its colour profile if that fits the
+            colours of the result.
     """
     image = Image.fromarray(array)
     if source.info.get("dpi"):

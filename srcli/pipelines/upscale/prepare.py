@@ -1,4 +1,4 @@
-"""Between photographs and networks: transparent colours, float ranges, alpha apart."""
+"""Prepare photographs for a network and restore them: transparency, float ranges, alpha."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Prepared:
     alpha: Array | None
     metadata: Metadata
     value_range: tuple[float, float] | None = None
-    """Of float pictures: what 0 and 1 mean in the file's own values."""
+    """The file's values of 0 and 1, for float pictures."""
     holes: Array | None = None
-    """(H, W) bool: where a float picture had no finite values."""
+    """(H, W) bool, True for pixels of float pictures that are not finite."""
 
     @property
     def bits(self) -> int:
@@ -43,7 +43,7 @@ class Prepared:
         return int(self.pixels.dtype.itemsize * 8)
 
     def work(self, scale: int, tiling: Tiling, name: str) -> tuple[Work, ArraySink]:
-        """Return the picture as work for the engine, and where the result will be."""
+        """Return the picture as work for the engine, and the sink that takes its result."""
         height, width, channels = self.pixels.shape
         sink = ArraySink(height * scale, width * scale, channels, self.pixels.dtype)
         work = make_work(ArraySource(self.pixels), sink, name=name, scale=scale, tiling=tiling)
@@ -51,7 +51,7 @@ class Prepared:
 
 
 def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
-    """Make a photograph ready for a network; returns it with warnings."""
+    """Prepare a photograph for a network; return it with warnings."""
     prepared = Prepared(
         pixels=photograph.pixels, alpha=photograph.alpha, metadata=photograph.metadata
     )
@@ -65,13 +65,13 @@ def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
 
 
 def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box = UNBOUNDED) -> Photograph:
-    """Put alpha, metadata and the file's own values back onto an enlarged picture.
+    """Return an upscaled picture with alpha, metadata and the file's range of values.
 
     Args:
-        prepared: What ``prepare`` gave.
+        prepared: The picture before, from ``prepare``.
         enlarged: (sH, sW, C) from the engine, in the dtype of ``prepared.pixels``.
         scale: The factor.
-        box: Make the picture smaller again, to fit.
+        box: Bounds of the result.
     """
     size = box.fitted(*enlarged.shape[:2])
     enlarged = shrink(enlarged, size)
@@ -88,16 +88,16 @@ def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box = UNBOUNDED
 
 
 def enlarge_alpha(alpha: Array, scale: int) -> Array:
-    """Enlarge an alpha channel (H, W) by bicubic interpolation, kept inside its range."""
+    """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
     if not alpha.size or alpha.min() == alpha.max():
         return np.full((alpha.shape[0] * scale, alpha.shape[1] * scale), alpha.flat[0], alpha.dtype)
     enlarged = resize(alpha, scale)
-    # Bicubic overshoots: what was opaque or clear all around must stay exactly so.
+    # bicubic overshoots: opaque and clear areas must stay exactly so
     return np.clip(enlarged, alpha.min(), alpha.max())
 
 
 def _normalise(prepared: Prepared) -> tuple[Prepared, tuple[str, ...]]:
-    """Map a float picture to [0, 1]; what is not finite becomes a hole."""
+    """Map a float picture to [0, 1] and mark pixels that are not finite as holes."""
     pixels = prepared.pixels
     finite = np.isfinite(pixels)
     holes: Array | None = None if finite.all() else np.any(~finite, axis=2)
