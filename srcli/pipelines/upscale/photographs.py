@@ -16,20 +16,19 @@ from srcli.imaging.photograph import Probe, probe
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.webp import is_lossless
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
+from srcli.inference.engines import EnginePool
 from srcli.inference.memory import ArraySink
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
+from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
-from srcli.pipelines.upscale.reporter import FileReport
+from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from srcli.inference.engine import TorchEngine
-    from srcli.inference.engines import EnginePool
-    from srcli.inference.tiling import Tiling
-    from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.reporter import Reporter
 
 SMALLEST_TILE = 32
 """Tiles are not halved below this size after running out of memory."""
@@ -47,25 +46,17 @@ class PhotographJob:
     started: float = field(init=False)
 
 
+@dataclass(eq=False)
 class PhotographRun:
-    """Upscales pictures that fit into memory.
+    """Upscales pictures that fit into memory."""
 
-    Args:
-        pool: Engines of the model.
-        tiling: Tile size and overlap.
-        options: Scale, quality, threads.
-        reporter: Records every file.
-    """
-
-    def __init__(
-        self, pool: EnginePool, tiling: Tiling, options: UpscaleOptions, reporter: Reporter
-    ) -> None:
-        self.pool = pool
-        self.tiling = tiling
-        self.options = options
-        self.reporter = reporter
-        self.writers: ThreadPoolExecutor
-        self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
+    pool: EnginePool
+    tiling: Tiling
+    """Tiles are halved after running out of memory."""
+    options: UpscaleOptions
+    reporter: Reporter
+    writers: ThreadPoolExecutor = field(init=False)
+    writes: deque[tuple[PhotographJob, Future[None]]] = field(init=False, default_factory=deque)
 
     def upscale(self, items: Sequence[Item]) -> None:
         """Upscale all items; one that fails is reported and leaves the others alone."""

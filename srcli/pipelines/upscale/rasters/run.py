@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
@@ -10,43 +11,32 @@ from srcli.imaging.rasters.masking import MaskedSink
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.inference.edges import make_work, padded_grid, row_to_start
-from srcli.inference.engines import run_one
+from srcli.inference.engines import EnginePool, run_one
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError
+from srcli.inference.tiling import Tiling
 from srcli.inference.write_behind import WriteBehind
+from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import SMALLEST_TILE
 from srcli.pipelines.upscale.rasters.job import RasterJob, fingerprint, open_job
 from srcli.pipelines.upscale.rasters.memory import check_disk, plan_memory
-from srcli.pipelines.upscale.reporter import FileReport
+from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.inference.engines import EnginePool
     from srcli.inference.stream import Work
-    from srcli.inference.tiling import Tiling
-    from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.plan import Item
-    from srcli.pipelines.upscale.reporter import Reporter
 
 
+@dataclass(frozen=True)
 class RasterRun:
-    """Upscales rasters of any size.
+    """Upscales rasters of any size."""
 
-    Args:
-        pool: Engines of the model.
-        tiling: Tile size and overlap.
-        options: Scale, bands, values, memory.
-        reporter: Records every file.
-    """
-
-    def __init__(
-        self, pool: EnginePool, tiling: Tiling, options: UpscaleOptions, reporter: Reporter
-    ) -> None:
-        self.pool = pool
-        self.tiling = tiling
-        self.options = options
-        self.reporter = reporter
+    pool: EnginePool
+    tiling: Tiling
+    options: UpscaleOptions
+    reporter: Reporter
 
     def upscale(self, items: Sequence[Item]) -> None:
         """Upscale all items; one that fails is reported and leaves the others alone."""
