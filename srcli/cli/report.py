@@ -69,19 +69,7 @@ def line_of(file: FileReport) -> str:
         A line that UTF-8 can encode. Bytes of file names that are not UTF-8 stand as ``\udcXX``,
         which ``json.loads`` and ``os.fsencode`` turn into the same name again.
     """
-    plain = as_json(file)
-    line = json.dumps(plain, ensure_ascii=False)
-    if not line.isascii():
-        try:
-            line.encode()
-        except UnicodeEncodeError:
-            line = json.dumps(plain)
-    return line + "\n"
-
-
-def as_json(file: FileReport) -> dict[str, object]:
-    """Return a report as values for JSON."""
-    return {
+    plain = {
         "source": str(file.source),
         "target": str(file.target),
         "state": file.state,
@@ -92,6 +80,12 @@ def as_json(file: FileReport) -> dict[str, object]:
         "warnings": list(file.warnings),
         "error": file.error or None,
     }
+    line = json.dumps(plain, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        line = json.dumps(plain)
+    return line + "\n"
 
 
 def _check(path: Path) -> None:

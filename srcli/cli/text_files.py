@@ -1,4 +1,4 @@
-"""Write the text of a result: whole or not at all to files, straight to pipes and devices."""
+"""Write result texts: atomically to files, directly to pipes, devices and standard output."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def write_json(target: str, text: str) -> None:
 def write_text(target: str, text: str) -> None:
     """Write text to a file, or for '-' to standard output.
 
-    A new or regular file is written whole or not at all; pipes and devices get the text as they
-    are. What UTF-8 cannot hold, such as bytes of a file's name, is escaped.
+    A new or regular file is written whole or not at all; pipes and devices are written to directly.
+    Characters that UTF-8 cannot encode, such as odd bytes of a file's name, are escaped.
 
     Args:
         target: Name of the file.
-        text: What it will hold.
+        text: Its content.
 
     Raises:
         UsageError: If the file cannot be written.
@@ -52,17 +52,17 @@ def write_text(target: str, text: str) -> None:
         else:
             _pour(file, data)
     except BrokenPipeError:
-        # Its reader has what it wanted, as 'head' has: no failure of this command.
+        # the reader needs no more, as 'head' does: no failure of this command
         click.echo(f"warning: {target}: closed by its reader before the end", err=True)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
 def is_replaceable(file: Path) -> bool:
-    """Whether a name is free or that of a regular file, so that a new file may take its place.
+    """Return True if a name is free or a regular file, so that a new file may take its place.
 
     Args:
-        file: The name; pipes, devices and what this process prints to are not replaceable.
+        file: The name; False for pipes, devices and the files of standard output and error.
 
     Raises:
         OSError: If the name cannot be looked up.
@@ -75,7 +75,7 @@ def is_replaceable(file: Path) -> bool:
 
 
 def real_place(file: Path) -> Path:
-    """Where the file of a name is, or will be: links stay and their target is written.
+    """Return the target of a link, else the name itself, so that links are kept.
 
     Args:
         file: The name.
@@ -87,16 +87,16 @@ def real_place(file: Path) -> Path:
 
 
 def escape_names() -> None:
-    r"""Make standard output show what it cannot encode as ``\udcff`` rather than end the command.
+    r"""Make standard output escape characters that it cannot encode, such as ``\udcff``.
 
-    A file's name may hold any bytes, and to look at it is no reason to fail.
+    File names may hold any bytes, and printing one must not end the command.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _standard(found: os.stat_result) -> int | None:
-    """Return the number of the standard stream that prints to this very file."""
+    """Return the number of the standard stream that writes to this file."""
     for number in _STANDARD:
         with suppress(OSError):  # a closed one
             if os.path.samestat(os.fstat(number), found):
@@ -117,7 +117,7 @@ def _pour(file: Path, data: bytes) -> None:
         with file.open("wb") as stream:
             stream.write(data)
         return
-    # Through the stream's own place in the file: what was printed stays, and more may follow.
+    # at the stream's own position: earlier output stays, and more may follow
     (sys.stdout if number == 1 else sys.stderr).flush()
     with os.fdopen(os.dup(number), "wb") as stream:
         stream.write(data)

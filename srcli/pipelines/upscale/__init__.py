@@ -1,1 +1,1 @@
-"""The command upscale: photographs and rasters made larger."""
+"""The command ``srx upscale``: photographs and rasters."""
