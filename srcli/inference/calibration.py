@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SIDE = 28
 """Edge of a window, input pixels. Many small ones tell more than few, down to this: their margins
-(``srcli.layers.statistics.MARGIN``) are lost."""
+(``srcli.layers.pooling.MARGIN``) are lost."""
 MOST = 84
 """Windows of an image; together a third more pixels than a batch of tiles on the CPU."""
 SHARE = 0.33

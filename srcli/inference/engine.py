@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +17,8 @@ from srcli.inference.band import TorchBand
 from srcli.inference.colour import on_rgb
 from srcli.inference.levels import Encoder
 from srcli.layers.flips import EIGHT, turned, turned_back
-from srcli.layers.placement import Placement, placed
-from srcli.layers.statistics import Statistics, giving, measuring
+from srcli.layers.placement import mirror_places, place_tiles, rotate_places
+from srcli.layers.pooling import Calibration, Sample, record_calibration, use_calibration
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
@@ -74,12 +76,14 @@ class TorchEngine:
         # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
         last = not plain and (half is not None or device.type == "cuda")
         self._layout = torch.channels_last if last else torch.contiguous_format
+        self._passes = range(len(EIGHT) if tta else 1)
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._on_rgb = on_rgb(self.network)
         self.calibrates = network.pools_globally
         self.seeks_extremes = network.pools_maxima
-        self._keywords: dict[str, int | None] = {}
+        # What the network's modules hold is of one batch: threads that share an engine take turns.
+        self._lock = Lock()
 
     @property
     def scale(self) -> int:
@@ -95,14 +99,18 @@ class TorchEngine:
 
     def calibrate(
         self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
-    ) -> Statistics | None:
+    ) -> Calibration | None:
         """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
-        with signalling_memory(), torch.inference_mode():
-            x = self._upload(windows)
+        sample = Sample(extremes=extremes, times=times)
+        with self._lock, signalling_memory(), torch.inference_mode():
+            batch = self._upload(windows)
             for exact in (False, True):
-                found = Statistics()
-                with measuring(found, extremes=extremes, times=times):
-                    self._turned(x, exact)
+                passes = []
+                for number in self._passes:
+                    with record_calibration(self.network, sample) as values:
+                        self._pass(batch, number, exact=exact)
+                    passes.append(values)
+                found = Calibration(tuple(passes))
                 if found.finite:
                     return found
         return None
@@ -117,18 +125,15 @@ class TorchEngine:
 
         A calibration is of one image, or holds a row for each tile.
         """
-        assert calibration is None or isinstance(calibration, Statistics)
-        with signalling_memory(), torch.inference_mode():
-            where = self._placement(tiles, places)
-            out = self._enlarge(self._upload(tiles), calibration, where)
+        assert calibration is None or isinstance(calibration, Calibration)
+        with self._lock, signalling_memory(), torch.inference_mode():
+            batch = self._upload(tiles, calibration, places)
+            out = self._enlarge(batch)
             finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
             good: list[bool] = finite.tolist()
             if self.half is not None and not all(good):
                 out = out.clone()
-                bad = ~finite
-                own = calibration and calibration.rows(bad.nonzero()[:, 0].tolist())
-                there = where and where.rows(bad)
-                out[bad] = self._enlarge(self._upload(tiles)[bad], own, there, exact=True)
+                out[~finite] = self._enlarge(batch.rows(~finite), exact=True)
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
 
@@ -139,10 +144,14 @@ class TorchEngine:
             grid, scale=self.scale, channels=channels, encoder=encoder, device=self.device
         )
 
-    def _upload(self, tiles: NDArray[Any]) -> Tensor:
+    def _upload(
+        self,
+        tiles: NDArray[Any],
+        calibration: Calibration | None = None,
+        places: Sequence[Place] | None = None,
+    ) -> _Batch:
         kind = tiles.dtype
         levels = np.iinfo(kind).max if kind.kind == "u" else None
-        self._keywords = {"levels": levels} if self.network.takes_levels else {}
         if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = tiles.astype(np.int32)
         x = (
@@ -153,46 +162,63 @@ class TorchEngine:
         )
         if kind in (np.uint8, np.uint16):
             x = x / float(np.iinfo(kind).max)
-        return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+        where = None
+        if places is not None and any(each[2:] != tiles.shape[1:3] for each in places):
+            where = torch.tensor(places, device=self.device)
+        pixels = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+        return _Batch(pixels=pixels, levels=levels, calibration=calibration, places=where)
 
-    def _placement(self, tiles: NDArray[Any], places: Sequence[Place] | None) -> Placement | None:
-        """Places as the network's layers read them; None where every tile is a whole picture."""
-        if places is None or all(each[2:] == tiles.shape[1:3] for each in places):
-            return None
-        return Placement(*torch.tensor(places, device=self.device).unbind(1))
-
-    def _enlarge(
-        self,
-        x: Tensor,
-        calibration: Statistics | None,
-        placement: Placement | None,
-        *,
-        exact: bool = False,
-    ) -> Tensor:
-        with giving(calibration):
-            out = self._turned(x, exact, placement)
-        return back_projected(out, x) if self.back_project else out
-
-    def _turned(self, x: Tensor, exact: bool, placement: Placement | None = None) -> Tensor:
+    def _enlarge(self, batch: _Batch, *, exact: bool = False) -> Tensor:
         """Enlarge, on average over flips and rotations where that is asked for."""
-        if not self.tta:
-            with placed(placement):
-                return self._forward(x, exact)
-        height, width = x.shape[2:]
-        total = torch.zeros(())
-        for turns, mirrored in EIGHT:
-            where = placement.mirrored(width) if placement and mirrored else placement
-            with placed(where and where.rotated(height, width, turns)):
-                out = self._forward(turned(x, turns, mirrored), exact)
-            total = turned_back(out, turns, mirrored) + total.to(out.device)
-        return total / len(EIGHT)
+        out = self._pass(batch, 0, exact=exact)
+        for number in self._passes[1:]:
+            out = out + self._pass(batch, number, exact=exact)
+        if self.tta:
+            out = out / len(self._passes)
+        return back_projected(out, batch.pixels) if self.back_project else out
 
-    def _forward(self, x: Tensor, exact: bool) -> Tensor:
+    def _pass(self, batch: _Batch, number: int, *, exact: bool) -> Tensor:
+        """Enlarge a batch once, flipped and rotated, and turn the result back."""
+        turns, mirrored = EIGHT[number]
+        height, width = batch.pixels.shape[2:]
+        places = batch.places
+        if places is not None:
+            places = mirror_places(places, width) if mirrored else places
+            places = rotate_places(places, height, width, turns)
+        values = None if batch.calibration is None else batch.calibration.passes[number]
+        with use_calibration(self.network, values), place_tiles(self.network, places):
+            out = self._forward(turned(batch.pixels, turns, mirrored), batch.levels, exact=exact)
+        return turned_back(out, turns, mirrored)
+
+    def _forward(self, x: Tensor, levels: int | None, *, exact: bool) -> Tensor:
         height, width = x.shape[2:]
         down, right = (self.network.padded(side) - side for side in (height, width))
         padded = F.pad(x, (0, right, 0, down), mode="replicate")
         half = None if exact else self.half
+        keywords = {"levels": levels} if self.network.takes_levels else {}
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             laid_out = padded.contiguous(memory_format=self._layout)
-            out: Tensor = self._on_rgb(laid_out, **self._keywords)
+            out: Tensor = self._on_rgb(laid_out, **keywords)
         return out[:, :, : height * self.scale, : width * self.scale].float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """Tiles on the device, with what is known of their pictures."""
+
+    pixels: Tensor
+    """(N, 3, H, W) in [0, 1]."""
+    levels: int | None
+    """Largest value of the integers that the pixels were read from; None for floats."""
+    calibration: Calibration | None
+    places: Tensor | None
+    """(N, 4), see ``srcli.layers.placement``; None where every tile is a whole picture."""
+
+    def rows(self, chosen: Tensor) -> _Batch:
+        """Return some of the tiles: a boolean (N,)."""
+        return _Batch(
+            pixels=self.pixels[chosen],
+            levels=self.levels,
+            calibration=self.calibration and self.calibration.rows(chosen.nonzero()[:, 0].tolist()),
+            places=None if self.places is None else self.places[chosen],
+        )

@@ -11,8 +11,8 @@ from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import TorchBand
 from srcli.inference.engine import signalling_memory
 from srcli.inference.levels import Encoder, check_values, is_full_range, normalise
+from srcli.layers.pooling import Calibration
 from srcli.layers.resize import bicubic_resize
-from srcli.layers.statistics import Statistics, joined
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class RasterEngine:
 
     def calibrate(
         self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
-    ) -> Statistics | None:
+    ) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
         if self.groups == ((0, 1, 2),):
@@ -94,7 +94,7 @@ class RasterEngine:
             for group in self._inputs
         ]
         rows = [each for each in found if each is not None]
-        return joined(rows) if len(rows) == len(found) else None
+        return Calibration.join(rows) if len(rows) == len(found) else None
 
     def run(
         self,
@@ -119,7 +119,7 @@ class RasterEngine:
         if tiles.dtype != self.values.dtype or tiles.shape[3] != self.channels:
             raise ValueError(f"expected tiles of {self.channels} bands of {self.values.dtype}")
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
-        assert calibration is None or isinstance(calibration, Statistics)
+        assert calibration is None or isinstance(calibration, Calibration)
         enlarged = self._enlarge(units, calibration, places)
         with signalling_memory(), torch.inference_mode():
             every = len(self.groups)
@@ -144,7 +144,7 @@ class RasterEngine:
     def _enlarge(
         self,
         units: NDArray[Any],
-        calibration: Statistics | None,
+        calibration: Calibration | None,
         places: Sequence[Place] | None,
     ) -> list[Tensor | None]:
         """Return all groups of the first tile, then those of the next."""

@@ -1,66 +1,16 @@
-"""Attention blocks: channel attention from contrast or pools, asymmetric non-local block."""
+"""Attention blocks: of channels by global pools, of places by shrunk maps, and non-local."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.layers.placement import StretchedMap
+from srcli.layers.pooling import GlobalPool
 from srcli.layers.precision import full_precision
-from srcli.layers.statistics import given_moments
-
-if TYPE_CHECKING:
-    from torch.autograd.function import FunctionCtx
-
-
-def contrast(features: Tensor) -> Tensor:
-    """Standard deviation plus mean of every channel (IMDN, Hui et al. 2019).
-
-    Of the features, or of the picture that they are a part of, where its statistics are given
-    (``srcli/layers/statistics.py``).
-
-    Args:
-        features: (N, C, H, W).
-
-    Returns:
-        (1 or N, C, 1, 1); population deviation, 1e-6 under the root: flat maps have a gradient.
-    """
-    given = given_moments(features)
-    if given is not None:
-        return ((given.variance + 1e-6).sqrt() + given.mean).to(features.dtype)
-    out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
-    return out
-
-
-class _Contrast(torch.autograd.Function):
-    """``contrast`` with its gradient in one pass over the features.
-
-    Left to autograd, deviation and mean keep several fp32 copies of the map and walk them a dozen
-    times backwards: 7 ms instead of 1.4 for (8, 72, 48, 48) on one core.
-    """
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, features: Tensor) -> Tensor:
-        # At least fp32: the variance of nearly flat maps vanishes in half precision.
-        exact = features.to(torch.promote_types(features.dtype, torch.float32))
-        mean = exact.mean(dim=(2, 3), keepdim=True)
-        # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
-        variance = (exact - mean).square_().mean(dim=(2, 3), keepdim=True)
-        deviation = (variance + 1e-6).sqrt()
-        ctx.save_for_backward(features, mean, deviation)
-        return (deviation + mean).to(features.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
-        # d mean / dx = 1 / HW; d deviation / dx = (x - mean) / (HW deviation)
-        features, mean, deviation = ctx.saved_tensors
-        each = gradient.to(mean.dtype) / (features.shape[2] * features.shape[3])
-        slope = each / deviation
-        constant = each - slope * mean
-        kind = features.dtype
-        return torch.addcmul(constant.to(kind), features, slope.to(kind))
 
 
 class ContrastChannelAttention(nn.Module):
@@ -73,12 +23,13 @@ class ContrastChannelAttention(nn.Module):
 
     def __init__(self, *, channels: int, reduction: int = 4) -> None:
         super().__init__()
+        self.pool = GlobalPool("contrast")
         self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
     def gate(self, x: Tensor) -> Tensor:
-        """Gate (N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        return torch.sigmoid(self.expand(F.relu(self.squeeze(contrast(x)))))
+        """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        return torch.sigmoid(self.expand(F.relu(self.squeeze(self.pool(x)))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""
@@ -87,9 +38,6 @@ class ContrastChannelAttention(nn.Module):
 
 class PooledChannelAttention(nn.Module):
     """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
-
-    Of the features, or of the picture that they are a part of, where its statistics are given
-    (``srcli/layers/statistics.py``).
 
     Args:
         channels: Channels in and out.
@@ -109,29 +57,56 @@ class PooledChannelAttention(nn.Module):
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"expected an odd kernel, got {kernel}")
-        self.average = pool in ("avg", "both")
-        self.maximum = pool in ("max", "both")
-        self.join = nn.Conv1d(self.average + self.maximum, 1, kernel, padding=kernel // 2)
+        self.average = GlobalPool("mean") if pool != "max" else None
+        self.maximum = GlobalPool("maximum") if pool != "avg" else None
+        self.join = nn.Conv1d(2 if pool == "both" else 1, 1, kernel, padding=kernel // 2)
         self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
     def gate(self, x: Tensor) -> Tensor:
         """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        given = given_moments(x)
-        pools: list[Tensor] = []
-        if self.average:
-            pools.append(x.mean(dim=(2, 3)) if given is None else given.mean[..., 0, 0].to(x.dtype))
-        if self.maximum:
-            if given is None:
-                pools.append(x.amax(dim=(2, 3)))
-            else:
-                pools.append(given.maximum[..., 0, 0].to(x.dtype))
+        pools = [each(x)[..., 0, 0] for each in (self.average, self.maximum) if each is not None]
         joined: Tensor = self.join(torch.stack(pools, dim=1))
         return torch.sigmoid(self.expand(F.relu(self.squeeze(joined.mT[..., None]))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""
         return x * self.gate(x)
+
+
+class EnhancedSpatialAttention(nn.Module):
+    """ESA (RFANet, Liu et al. 2020) in RLFN's reduced form (Kong et al. 2022).
+
+    Every value is gated by what a strongly shrunk map sees around its place: a strided
+    convolution, a 7x7 maximum with stride 3 and a 3x3 convolution, resized bilinearly. Tiles whose
+    places are held (``srcli.layers.placement``) are resized as parts of their pictures.
+
+    Args:
+        channels: Channels in and out.
+        width: Channels inside.
+    """
+
+    MINIMUM = 15
+    """Shortest side of an input: below it the maximum has nothing to take."""
+    STEP = 6
+    """Pixels from one value of the shrunk map to the next."""
+
+    def __init__(self, *, channels: int, width: int = 16) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, width, 1)
+        self.stride = nn.Conv2d(width, width, 3, stride=2)
+        self.pooled = nn.Conv2d(width, width, 3, padding=1)
+        self.direct = nn.Conv2d(width, width, 1)
+        self.expand = nn.Conv2d(width, channels, 1)
+        self.stretch = StretchedMap(step=self.STEP, minimum=self.MINIMUM)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gate (N, C, H, W), both sides at least ``MINIMUM``."""
+        narrow: Tensor = self.squeeze(x)
+        around = self.pooled(F.max_pool2d(self.stride(narrow), kernel_size=7, stride=3))
+        around = self.stretch(around, (x.shape[2], x.shape[3]))
+        gate = torch.sigmoid(self.expand(self.direct(narrow) + around))
+        return x * gate
 
 
 class AsymmetricNonLocal(nn.Module):

@@ -16,10 +16,11 @@ EIGHT = tuple(product(range(4), (False, True)))
 
 def turned(x: Tensor, turns: int, mirrored: bool) -> Tensor:
     """Return (N, C, H, W) mirrored left to right if asked for, then turned anticlockwise."""
-    return torch.rot90(x.flip(3) if mirrored else x, turns, (2, 3))
+    x = x.flip(3) if mirrored else x
+    return torch.rot90(x, turns, (2, 3)) if turns else x
 
 
 def turned_back(x: Tensor, turns: int, mirrored: bool) -> Tensor:
     """Undo ``turned``; of whatever size."""
-    back = torch.rot90(x, -turns, (2, 3))
+    back = torch.rot90(x, -turns, (2, 3)) if turns else x
     return back.flip(3) if mirrored else back

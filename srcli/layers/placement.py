@@ -1,81 +1,92 @@
-"""Where tiles lie in their pictures, for layers that stretch a map over the whole picture.
+"""Maps that are stretched over a whole picture, in networks that see a tile of it.
 
-Such a layer makes one value of every so many pixels and resizes them to the size of its input, by
-a factor that depends on that size: a tile would be stretched otherwise than the picture that it is
-of. Told where the tile lies, the layer stretches it as its part of the picture.
+A layer that makes one value of every so many pixels and resizes them to the size of its input does
+so by a factor that depends on that size: a tile would be stretched otherwise than the picture that
+it is of. While it holds where the tile lies, ``StretchedMap`` stretches it as its part of the
+picture. Places are (N, 4) integers in pixels: top and left of each tile of a batch, height and
+width of its picture.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from srcli.layers.context import Context
 from srcli.layers.precision import full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
 
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """Where the items of a batch lie: (N,) integers each, in pixels."""
+class StretchedMap(nn.Module):
+    """Resize maps with one value for every ``step`` pixels to the size that they were made of.
 
-    tops: Tensor
-    lefts: Tensor
-    heights: Tensor
-    """Of the whole pictures, as ``widths``."""
-    widths: Tensor
+    Args:
+        step: Pixels from one value to the next.
+        minimum: Pixels that the first value needs.
+    """
 
-    def rows(self, chosen: Tensor) -> Placement:
-        """Return those of some items: a boolean (N,)."""
-        parts = (self.tops, self.lefts, self.heights, self.widths)
-        return Placement(*(each[chosen] for each in parts))
+    places: Tensor | None
 
-    def mirrored(self, width: int) -> Placement:
-        """Where tiles of this width lie once picture and tiles are mirrored from left to right."""
-        lefts = self.widths - self.lefts - width
-        return Placement(self.tops, lefts, self.heights, self.widths)
+    def __init__(self, *, step: int, minimum: int) -> None:
+        super().__init__()
+        self.step = step
+        self.minimum = minimum
+        self.register_buffer("places", None, persistent=False)
 
-    def rotated(self, height: int, width: int, turns: int) -> Placement:
-        """Where tiles lie once all are rotated by quarters, anticlockwise, as by ``torch.rot90``.
-
-        Args:
-            height: Of the tiles, before.
-            width: Of the tiles, before.
-            turns: How many quarters, at least 0.
-        """
-        if turns == 0:
-            return self
-        tops = self.widths - self.lefts - width
-        once = Placement(tops, self.tops, self.widths, self.heights)
-        return once.rotated(width, height, turns - 1)
+    def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resize (N, C, h, w) bilinearly to (N, C, *size)."""
+        if self.places is None:
+            return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+        return stretch_part(maps, size, self.places, step=self.step, minimum=self.minimum)
 
 
-_PLACEMENT: Context[Placement] = Context("placement")
+@contextmanager
+def place_tiles(network: nn.Module, places: Tensor | None) -> Iterator[None]:
+    """Let the stretched maps of a network hold where its batch lies, until the block ends.
+
+    Args:
+        network: Any.
+        places: (N, 4) integers; None says that every item is a whole picture.
+    """
+    modules = [each for each in network.modules() if isinstance(each, StretchedMap)]
+    try:
+        for each in modules:
+            each.places = places
+        yield
+    finally:
+        for each in modules:
+            each.places = None
 
 
-def placed(placement: Placement | None) -> AbstractContextManager[None]:
-    """Tell the layers of a network where its batch lies; None: every item is a whole picture."""
-    return _PLACEMENT.saying(placement)
+def mirror_places(places: Tensor, width: int) -> Tensor:
+    """Return where tiles of this width lie once pictures are mirrored from left to right."""
+    top, left, rows, columns = places.unbind(1)
+    return torch.stack((top, columns - left - width, rows, columns), dim=1)
 
 
-def given_placement() -> Placement | None:
-    """Return where the batch lies; None where its items are whole pictures."""
-    return _PLACEMENT.said()
+def rotate_places(places: Tensor, height: int, width: int, turns: int) -> Tensor:
+    """Return where tiles lie once all is rotated by quarters, anticlockwise, as by ``torch.rot90``.
+
+    Args:
+        places: (N, 4).
+        height: Of the tiles, before.
+        width: Of the tiles, before.
+        turns: How many quarters, at least 0.
+    """
+    for _ in range(turns):
+        top, left, rows, columns = places.unbind(1)
+        places = torch.stack((columns - left - width, top, columns, rows), dim=1)
+        height, width = width, height
+    return places
 
 
 def stretch_part(
-    maps: Tensor,
-    size: tuple[int, int],
-    placement: Placement,
-    *,
-    step: int,
-    count: Callable[[Tensor], Tensor],
+    maps: Tensor, size: tuple[int, int], places: Tensor, *, step: int, minimum: int
 ) -> Tensor:
     """Resize maps of tiles as bilinear resizing of the whole pictures' maps would.
 
@@ -86,20 +97,18 @@ def stretch_part(
     Args:
         maps: (N, C, h, w), one value for every ``step`` pixels of the tiles.
         size: (H, W) of the tiles.
-        placement: Where they lie.
+        places: Where they lie, (N, 4).
         step: Pixels from one value to the next.
-        count: Values along an axis of so many pixels; element by element.
+        minimum: Pixels that the first value needs.
 
     Returns:
         (N, C, H, W) of the dtype of ``maps``.
     """
-    axes = (
-        (placement.tops, placement.heights, size[0], maps.shape[2]),
-        (placement.lefts, placement.widths, size[1], maps.shape[3]),
-    )
     rows, columns = (
-        _weights(starts, wholes, length, values, step=step, count=count)
-        for starts, wholes, length, values in axes
+        _weights(
+            places[:, axis], places[:, 2 + axis], size[axis], maps.shape[2 + axis], step, minimum
+        )
+        for axis in (0, 1)
     )
     tiles, channels, height = maps.shape[:3]
     # Channels last, where both steps are plain matrix products.
@@ -110,20 +119,14 @@ def stretch_part(
 
 
 def _weights(
-    starts: Tensor,
-    wholes: Tensor,
-    length: int,
-    values: int,
-    *,
-    step: int,
-    count: Callable[[Tensor], Tensor],
+    starts: Tensor, wholes: Tensor, length: int, values: int, step: int, minimum: int
 ) -> Tensor:
     """Share of each of a tile's ``values`` in each of its ``length`` pixels: (N, length, values).
 
     Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
     """
     kind = torch.float32 if starts.device.type == "mps" else torch.float64
-    in_whole = count(wholes).view(-1, 1).to(kind)
+    in_whole = ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
     starts, wholes = starts.view(-1, 1).to(kind), wholes.view(-1, 1).to(kind)
     pixels = torch.arange(length, device=starts.device, dtype=kind) + 0.5
     places = (pixels + starts) * (in_whole / wholes) - 0.5

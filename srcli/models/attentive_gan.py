@@ -8,9 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.dense import ResidualDenseBlock, ResidualPlainBlock
 from srcli.layers.network import Network
-from srcli.layers.recurrent import ConvGRU
 from srcli.layers.resize import BicubicSkip, bicubic_phases
 
 
@@ -199,3 +197,79 @@ class AttentionStep(nn.Module):
         x = F.relu(self.first(torch.cat([features, before], dim=1)))
         state = self.unit(self.blocks(x), state)
         return torch.sigmoid(self.last(state)), state
+
+
+class ConvGRU(nn.Module):
+    """Gated recurrent unit whose products with weights are 3x3 convolutions (Ballas et al. 2016).
+
+    ``z, r = sigmoid(W_z [h, x]), sigmoid(W_r [h, x])``; ``c = tanh(W [r h, x])``;
+    ``h' = (1 - z) h + z c``, the products with z and r element by element.
+
+    Args:
+        channels: Channels of input and state.
+    """
+
+    def __init__(self, *, channels: int) -> None:
+        super().__init__()
+        # W_z and W_r read the same maps: one convolution for both.
+        self.gates = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
+        self.candidate = nn.Conv2d(2 * channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return the new state.
+
+        Args:
+            x: (N, C, H, W).
+            state: h, of the same shape; None for zeros.
+        """
+        h = torch.zeros_like(x) if state is None else state
+        update, reset = torch.sigmoid(self.gates(torch.cat([h, x], dim=1))).chunk(2, dim=1)
+        candidate = torch.tanh(self.candidate(torch.cat([reset * h, x], dim=1)))
+        return torch.lerp(h, candidate, update)
+
+
+class ResidualDenseBlock(nn.Module):
+    """RDB of RDN (Zhang et al. 2018): each convolution sees all before it; no normalisation.
+
+    Args:
+        channels: Channels in and out.
+        growth: Channels that each convolution adds.
+        depth: Number of 3x3 convolutions; a 1x1 fuses what they give.
+    """
+
+    def __init__(self, *, channels: int, growth: int = 32, depth: int = 4) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(channels + i * growth, growth, 3, padding=1) for i in range(depth)
+        )
+        self.fuse = nn.Conv2d(channels + depth * growth, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        seen = x
+        for convolution in self.convolutions:
+            seen = torch.cat([seen, F.relu(convolution(seen))], dim=1)
+        out: Tensor = self.fuse(seen)
+        return out + x
+
+
+class ResidualPlainBlock(nn.Module):
+    """Convolutions 3x3 + ReLU in a row, and the input added: an RDB without its dense wiring.
+
+    Args:
+        channels: Channels in, out and between.
+        depth: Number of convolutions.
+    """
+
+    def __init__(self, *, channels: int, depth: int = 4) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(depth)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        out = x
+        for convolution in self.convolutions:
+            out = F.relu(convolution(out))
+        return out + x

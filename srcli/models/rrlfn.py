@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.errors import ModelError
+from srcli.layers.attention import EnhancedSpatialAttention
 from srcli.layers.precision import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import bicubic_phases
-from srcli.layers.spatial_attention import EnhancedSpatialAttention
 
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 """Shifts (rows, columns) by which the bicubic start copies the picture."""

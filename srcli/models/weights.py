@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -207,7 +208,9 @@ def network_digest(network: Network) -> str:
     named = entry_of(network)
     assert named is not None, "loaded by the table, or by a file that names its network"
     digest = hashlib.sha256(f"{named[0]} x{network.scale}".encode())
-    digest.update(str(network).encode())
+    # Modules that hold something of a picture are no settings of a network.
+    settings = re.sub(r"\n *\(\w+\): (GlobalPool|StretchedMap)\(\)", "", str(network))
+    digest.update(settings.encode())
     for name, value in network.state_dict().items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())

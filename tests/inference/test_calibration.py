@@ -23,9 +23,8 @@ from srcli.inference.engines import EngineOptions, EnginePool, enlarge_array
 from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import make_grid
-from srcli.layers.attention import contrast
 from srcli.layers.network import Network
-from srcli.layers.statistics import MARGIN, given_moments
+from srcli.layers.pooling import MARGIN, GlobalPool
 from srcli.ports.engine import OutOfMemory
 from srcli.ports.values import Values
 
@@ -41,11 +40,12 @@ class Contrast(Network):
     def __init__(self, fragile=False):
         super().__init__()
         self.fragile = fragile
+        self.pool = GlobalPool("contrast")
 
     def forward(self, x):
         if self.fragile and torch.is_autocast_enabled("cpu"):
             x = x / (x < 1)
-        return contrast(x).expand(x.shape)
+        return self.pool(x).expand(x.shape)
 
 
 class Highest(Network):
@@ -55,10 +55,12 @@ class Highest(Network):
     pools_globally = True
     pools_maxima = True
 
+    def __init__(self):
+        super().__init__()
+        self.pool = GlobalPool("maximum")
+
     def forward(self, x):
-        given = given_moments(x)
-        highest = x.amax(dim=(2, 3), keepdim=True) if given is None else given.maximum
-        return highest.expand(x.shape)
+        return self.pool(x).expand(x.shape)
 
 
 class Counting:

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from srcli.layers.attention import (
     AsymmetricNonLocal,
     ContrastChannelAttention,
+    EnhancedSpatialAttention,
     PooledChannelAttention,
     attend,
-    contrast,
 )
-
-
-def test_contrast_is_deviation_plus_mean():
-    x = torch.tensor([[1.0, 3.0], [5.0, 7.0]])[None, None]
-    # mean 4, population variance 5
-    assert float(contrast(x)) == pytest.approx(4 + (5 + 1e-6) ** 0.5)
-
-
-def test_contrast_of_a_flat_map_has_a_finite_gradient():
-    x = torch.full((1, 1, 4, 4), 0.25, requires_grad=True)
-    contrast(x).sum().backward()
-    assert x.grad is not None
-    assert torch.isfinite(x.grad).all()
-
-
-def test_contrast_is_computed_in_full_precision():
-    x = (100 + 0.01 * torch.rand(1, 1, 32, 32)).to(torch.bfloat16)
-    assert contrast(x).dtype == torch.bfloat16
-    flat = torch.full((1, 1, 8, 8), 100.0)
-    assert float(contrast(flat)) == pytest.approx(100.001, abs=1e-4)
+from srcli.layers.pooling import contrast
 
 
 def test_channel_attention_scales_each_channel_by_its_gate():
@@ -157,20 +139,27 @@ def test_attention_by_hand():
     torch.testing.assert_close(attend(query, key, value), torch.tensor([[[6.0, 7.0]]]))
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 1), (1, 1, 7, 1)])
-def test_the_gradient_of_contrast_is_the_one_autograd_finds(shape):
-    generator = torch.Generator().manual_seed(3)
-    features = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(contrast, (features,))
+def test_spatial_attention_is_the_formula_and_has_the_derived_parameters():
+    torch.manual_seed(0)
+    layer = EnhancedSpatialAttention(channels=48, width=16)
+    # RRLFN 2025: a = 1x1 of x, b = strided 3x3 of a, pooled, 3x3, resized; gate of b + 1x1 of a.
+    assert sum(p.numel() for p in layer.parameters()) == 6_512
+    w = layer.state_dict()
+    x = torch.rand(2, 48, 31, 24)
+    a = torch.einsum("oi,nihw->nohw", w["squeeze.weight"][..., 0, 0], x)
+    a = a + w["squeeze.bias"].view(-1, 1, 1)
+    b = F.conv2d(a, w["stride.weight"], w["stride.bias"], stride=2)
+    b = b.unfold(2, 7, 3).unfold(3, 7, 3).amax(dim=(4, 5))
+    b = F.conv2d(F.pad(b, (1, 1, 1, 1)), w["pooled.weight"], w["pooled.bias"])
+    b = F.interpolate(b, (31, 24), mode="bilinear", align_corners=False)
+    gate = F.conv2d(b + F.conv2d(a, w["direct.weight"], w["direct.bias"]), w["expand.weight"])
+    expected = x / (1 + torch.exp(-gate - w["expand.bias"].view(-1, 1, 1)))
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=0)
 
 
-def test_contrast_learns_in_half_precision():
-    generator = torch.Generator().manual_seed(3)
-    exact = torch.randn((2, 4, 9, 8), generator=generator, requires_grad=True)
-    half = exact.detach().bfloat16().requires_grad_()
-    contrast(exact).sum().backward()
-    contrast(half).sum().backward()
-    assert half.grad is not None
-    assert exact.grad is not None
-    assert half.grad.dtype == torch.bfloat16
-    torch.testing.assert_close(half.grad.float(), exact.grad, atol=2e-3, rtol=2e-2)
+def test_the_smallest_input_of_spatial_attention_is_the_one_it_names():
+    layer = EnhancedSpatialAttention(channels=4, width=2)
+    least = EnhancedSpatialAttention.MINIMUM
+    assert layer(torch.rand(1, 4, least, least)).shape == (1, 4, least, least)
+    with pytest.raises(RuntimeError):
+        layer(torch.rand(1, 4, least, least - 1))

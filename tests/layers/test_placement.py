@@ -6,9 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srcli.layers.placement import Placement, given_placement, placed, stretch_part
+from srcli.layers.placement import (
+    StretchedMap,
+    mirror_places,
+    place_tiles,
+    rotate_places,
+    stretch_part,
+)
 
-STEP = 6
+STEP, MINIMUM = 6, 15
 
 
 def count(sides):
@@ -16,7 +22,7 @@ def count(sides):
 
 
 def place(*numbers):
-    return Placement(*(torch.tensor(each) for each in zip(*numbers, strict=True)))
+    return torch.tensor(numbers)
 
 
 def same_all_over(tile, whole, margin):
@@ -40,7 +46,7 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype):
         rows, columns = top // STEP, left // STEP
         maps.append(whole_map[..., rows : rows + 8, columns : columns + 8])
         parts.append(whole[..., top : top + side, left : left + side])
-    got = stretch_part(torch.cat(maps), (side, side), place(*places), step=STEP, count=count)
+    got = stretch_part(torch.cat(maps), (side, side), place(*places), step=STEP, minimum=MINIMUM)
     assert got.dtype == dtype
     # The whole's values drift by up to two from the pixels that they were made of.
     same_all_over(got, torch.cat(parts), margin=15)
@@ -54,7 +60,7 @@ def test_far_to_the_right_places_are_as_exact_as_at_the_start():
     left, side = 450_000, 57
     tile_map = torch.arange(8.0).expand(1, 1, 8, 8)
     got = stretch_part(
-        tile_map, (side, side), place((0, left, side, width)), step=STEP, count=count
+        tile_map, (side, side), place((0, left, side, width)), step=STEP, minimum=MINIMUM
     )
     exact = [(x + 0.5) * values / width - 0.5 - left / STEP for x in range(left, left + side)]
     expected = torch.tensor(exact).clamp(0, 7).expand(1, 1, side, side)
@@ -66,8 +72,8 @@ def test_half_precision_gives_what_full_precision_gives():
     maps = torch.rand(2, 4, 6, 6).bfloat16()
     where = place((6, 12, 300, 300), (0, 60, 500, 200))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = stretch_part(maps, (45, 40), where, step=STEP, count=count)
-    full = stretch_part(maps.float(), (45, 40), where, step=STEP, count=count)
+        got = stretch_part(maps, (45, 40), where, step=STEP, minimum=MINIMUM)
+    full = stretch_part(maps.float(), (45, 40), where, step=STEP, minimum=MINIMUM)
     torch.testing.assert_close(got, full.bfloat16(), atol=0, rtol=0)
 
 
@@ -79,24 +85,28 @@ def test_places_follow_what_is_mirrored_and_rotated(turns, mirrored):
     part = picture[2:5, 4:9]
     where = place((2, 4, height, width))
     if mirrored:
-        picture, part, where = picture.flip(1), part.flip(1), where.mirrored(tile[1])
+        picture, part, where = picture.flip(1), part.flip(1), mirror_places(where, tile[1])
     picture, part = (torch.rot90(each, turns) for each in (picture, part))
-    where = where.rotated(*tile, turns)
-    top, left = int(where.tops), int(where.lefts)
-    assert (int(where.heights), int(where.widths)) == picture.shape
+    where = rotate_places(where, *tile, turns)
+    ((top, left, *size),) = where.tolist()
+    assert size == list(picture.shape)
     assert torch.equal(picture[top : top + part.shape[0], left : left + part.shape[1]], part)
 
 
-def test_a_placement_is_given_within_its_block_alone():
-    where = place((0, 0, 9, 9), (3, 0, 9, 9))
-    assert given_placement() is None
-    with placed(where):
-        assert given_placement() is where
-        with placed(None):
-            assert given_placement() is None
-    assert given_placement() is None
-
-
-def test_some_items_of_a_batch_can_be_chosen():
-    where = place((0, 0, 9, 9), (3, 0, 9, 9))
-    assert where.rows(torch.tensor([False, True])).tops.tolist() == [3]
+def test_a_placement_is_held_within_its_block_alone():
+    where = place((0, 0, 27, 27), (0, 0, 40, 27))
+    network = torch.nn.ModuleList([StretchedMap(step=STEP, minimum=MINIMUM)])
+    (stretch,) = network
+    assert isinstance(stretch, StretchedMap)
+    maps = torch.rand(2, 1, 3, 3)
+    own = stretch(maps, (27, 27))
+    with place_tiles(network, where):
+        held = stretch(maps, (27, 27))
+        assert not network.state_dict()
+    torch.testing.assert_close(held[0], own[0])  # this tile is a whole picture
+    assert not torch.allclose(held[1], own[1], atol=0.01)
+    with place_tiles(network, None):
+        assert torch.equal(stretch(maps, (27, 27)), own)
+    with pytest.raises(ValueError, match="stop"), place_tiles(network, where):
+        raise ValueError("stop")
+    assert torch.equal(stretch(maps, (27, 27)), own)

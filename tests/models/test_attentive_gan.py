@@ -7,7 +7,12 @@ import torch
 
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_macs, count_parameters
-from srcli.models.attentive_gan import AttentiveGenerator
+from srcli.models.attentive_gan import (
+    AttentiveGenerator,
+    ConvGRU,
+    ResidualDenseBlock,
+    ResidualPlainBlock,
+)
 from srcli.models.weights import WeightsInfo, load_model, save_weights
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
@@ -177,3 +182,73 @@ def test_known_weights_give_known_values():
     marks = torch.stack([each[0, 0, (2, 4), (3, 0)] for each in maps])
     expected = torch.tensor([[0.498997, 0.498227], [0.499106, 0.498140]])
     torch.testing.assert_close(marks, expected, atol=1e-5, rtol=0)
+
+
+def test_a_dense_block_feeds_every_convolution_with_all_before():
+    torch.manual_seed(0)
+    block = ResidualDenseBlock(channels=4, growth=3, depth=2)
+    x = torch.randn(2, 4, 5, 6)
+    first, second = block.convolutions
+    a = torch.relu(first(x))
+    b = torch.relu(second(torch.cat([x, a], dim=1)))
+    torch.testing.assert_close(block(x), block.fuse(torch.cat([x, a, b], dim=1)) + x)
+
+
+def test_a_dense_block_has_the_derived_parameters():
+    assert sum(p.numel() for p in ResidualDenseBlock(channels=64).parameters()) == 141_504
+
+
+def test_a_plain_block_is_a_row_of_convolutions_and_the_input():
+    torch.manual_seed(0)
+    block = ResidualPlainBlock(channels=4, depth=3)
+    x = torch.randn(2, 4, 5, 6)
+    expected = x
+    for convolution in block.convolutions:
+        expected = torch.relu(convolution(expected))
+    torch.testing.assert_close(block(x), expected + x)
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_a_plain_block_is_about_as_large_as_a_dense_one(depth):
+    plain = sum(p.numel() for p in ResidualPlainBlock(channels=64, depth=depth).parameters())
+    assert plain == depth * (64 * 64 * 9 + 64)
+    assert depth < 4 or abs(plain / 141_504 - 1) < 0.05
+
+
+def test_the_unit_follows_its_equations():
+    torch.manual_seed(0)
+    unit = ConvGRU(channels=3)
+    x, h = torch.randn(2, 3, 5, 4), torch.randn(2, 3, 5, 4)
+    both = torch.cat([h, x], dim=1)
+
+    def gate(rows):
+        assert unit.gates.bias is not None
+        weight, bias = unit.gates.weight[rows], unit.gates.bias[rows]
+        return torch.sigmoid(torch.nn.functional.conv2d(both, weight, bias, padding=1))
+
+    z, r = gate(slice(0, 3)), gate(slice(3, 6))
+    candidate = torch.tanh(unit.candidate(torch.cat([r * h, x], dim=1)))
+    torch.testing.assert_close(unit(x, h), (1 - z) * h + z * candidate)
+
+
+def test_the_first_state_is_zero():
+    torch.manual_seed(0)
+    unit = ConvGRU(channels=3)
+    x = torch.randn(1, 3, 2, 7)
+    assert torch.equal(unit(x), unit(x, torch.zeros_like(x)))
+
+
+def test_it_keeps_or_takes_as_its_gates_say():
+    unit = ConvGRU(channels=2)
+    x, h = torch.randn(1, 2, 3, 3), torch.randn(1, 2, 3, 3)
+    assert unit.gates.bias is not None
+    with torch.no_grad():
+        unit.gates.weight.zero_()
+        unit.gates.bias.fill_(-40.0)
+        torch.testing.assert_close(unit(x, h), h)
+        unit.gates.bias[:2] = 40.0  # z = 1, r = 0: the state is forgotten
+        torch.testing.assert_close(unit(x, h), unit(x, h + 5))
+
+
+def test_it_has_the_derived_parameters():
+    assert sum(p.numel() for p in ConvGRU(channels=64).parameters()) == 3 * 73_792

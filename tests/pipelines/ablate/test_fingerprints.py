@@ -48,7 +48,7 @@ def test_code_counts(old, new):
 
 def test_a_network_is_its_module_and_the_layers_it_is_built_from():
     names = {file.name for file in network_files("attentive-gan")}
-    assert {"attentive_gan.py", "dense.py", "recurrent.py", "resize.py"} <= names
+    assert {"attentive_gan.py", "network.py", "resize.py"} <= names
     assert not {"g_idrn.py", "attention.py", "reparameterised.py"} & names
     assert network_code("ddsr") != network_code("rrlfn")
 

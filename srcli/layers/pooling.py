@@ -1,0 +1,237 @@
+"""Global pools that hold the statistics of a whole picture while its tiles go through a network.
+
+A network that pools globally sees other statistics in a tile than in the picture. Its pools record
+them on a sample of the picture (``record_calibration``) and hold them for every tile
+(``use_calibration``), each by the name of its module, as observers of quantisation do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch.autograd.function import FunctionCtx
+
+MARGIN = 4
+"""Outermost pixels of windows left out of mean and variance: padding by zeros spoils features
+there. A maximum counts them: around a whole picture it often lies there, too."""
+TAIL = 10
+"""Windows with the highest maxima, by which those of the rest of a picture are judged."""
+MOST_TIMES = 100.0
+"""So many times a sample the picture is taken for at most: beyond, the tail is a guess."""
+GROWTH = 0.25
+"""Share of what an exponential tail would let maxima grow by, that comes nearest to the features of
+whole photographs (``EXPERIMENTS.md``): their tails are lighter."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """How a batch of windows stands for the picture that they were cut from."""
+
+    extremes: int = 0
+    """So many windows at the end of the batch were chosen for what stands out in them: they count
+    for maxima alone."""
+    times: float = 1.0
+    """How many times as large the picture is as the part of it among which these were chosen, or
+    as all windows together where there are none; at least 1."""
+
+
+class GlobalPool(nn.Module):
+    """Pool every channel over its whole input, or give what it holds of a larger picture.
+
+    Args:
+        kind: ``mean``, ``maximum``, or ``contrast``: see :func:`contrast`.
+    """
+
+    held: Tensor | None
+
+    def __init__(self, kind: Literal["mean", "maximum", "contrast"]) -> None:
+        super().__init__()
+        self.kind = kind
+        self.sample: Sample | None = None
+        """Set while calibration is recorded."""
+        self.register_buffer("held", None, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool (N, C, H, W) to (N, C, 1, 1); what is held has one row for each item or for all."""
+        if self.sample is not None:
+            self.held = self._record(x, self.sample)
+        if self.held is not None:
+            return self.held.to(x.dtype)
+        if self.kind == "mean":
+            return x.mean(dim=(2, 3), keepdim=True)
+        if self.kind == "maximum":
+            return x.amax(dim=(2, 3), keepdim=True)
+        return contrast(x)
+
+    def _record(self, x: Tensor, sample: Sample) -> Tensor:
+        """Pool windows of one picture as a whole: (1, C, 1, 1) in fp32."""
+        # Wide sums, so that the number of threads decides nothing; MPS has none.
+        wide = torch.float32 if x.device.type == "mps" else torch.float64
+        if self.kind == "maximum":
+            highest = x.amax(dim=(2, 3), keepdim=True).to(wide)
+            return expected_maximum(highest, sample.times).float()
+        spread = x[: len(x) - sample.extremes]
+        if min(spread.shape[2:]) > 2 * MARGIN:
+            spread = spread[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        exact = spread.to(wide)
+        mean = exact.mean(dim=(0, 2, 3), keepdim=True)
+        if self.kind == "mean":
+            return mean.float()
+        variance = (exact - mean).square_().mean(dim=(0, 2, 3), keepdim=True)
+        return (variance.float() + 1e-6).sqrt() + mean.float()
+
+
+def expected_maximum(highest: Tensor, times: float) -> Tensor:
+    """Judge by the maxima of windows (N, C, 1, 1) that of a picture so many times as large.
+
+    Were high values to become rarer exponentially (Pickands 1975, with a shape of 0), theirs would
+    be exceeded by ln(times) mean excesses of the highest windows over the next one; they are by
+    ``GROWTH`` of that. The maximum of a small sample alone is some standard deviations short.
+
+    Returns:
+        (1, C, 1, 1).
+    """
+    tail = min(TAIL, len(highest) // 4)
+    if tail == 0 or times <= 1:
+        return highest.amax(dim=0, keepdim=True)
+    ordered = highest.sort(dim=0, descending=True).values
+    excess = (ordered[:tail] - ordered[tail]).mean(dim=0, keepdim=True)
+    return ordered[:1] + GROWTH * excess * math.log(min(times, MOST_TIMES))
+
+
+def contrast(features: Tensor) -> Tensor:
+    """Standard deviation plus mean of every channel (IMDN, Hui et al. 2019).
+
+    Args:
+        features: (N, C, H, W).
+
+    Returns:
+        (N, C, 1, 1); population deviation, 1e-6 under the root: flat maps have a gradient.
+    """
+    out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _Contrast(torch.autograd.Function):
+    """``contrast`` with its gradient in one pass over the features.
+
+    Left to autograd, deviation and mean keep several fp32 copies of the map and walk them a dozen
+    times backwards: 7 ms instead of 1.4 for (8, 72, 48, 48) on one core.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, features: Tensor) -> Tensor:
+        # At least fp32: the variance of nearly flat maps vanishes in half precision.
+        exact = features.to(torch.promote_types(features.dtype, torch.float32))
+        mean = exact.mean(dim=(2, 3), keepdim=True)
+        # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
+        variance = (exact - mean).square_().mean(dim=(2, 3), keepdim=True)
+        deviation = (variance + 1e-6).sqrt()
+        ctx.save_for_backward(features, mean, deviation)
+        return (deviation + mean).to(features.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        # d mean / dx = 1 / HW; d deviation / dx = (x - mean) / (HW deviation)
+        features, mean, deviation = ctx.saved_tensors
+        each = gradient.to(mean.dtype) / (features.shape[2] * features.shape[3])
+        slope = each / deviation
+        constant = each - slope * mean
+        kind = features.dtype
+        return torch.addcmul(constant.to(kind), features, slope.to(kind))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The values that a network's global pools hold for one picture, or each item of a batch."""
+
+    passes: tuple[Mapping[str, Tensor], ...]
+    """(1 or N, C, 1, 1) by the name of the pool, for each pass that one picture takes through the
+    network: 8 in a self-ensemble, else 1."""
+
+    @property
+    def finite(self) -> bool:
+        """True if all of them are finite numbers."""
+        return all(bool(value.isfinite().all()) for one in self.passes for value in one.values())
+
+    def rows(self, indices: Sequence[int]) -> Calibration:
+        """Return those of some items of the batch; those of one picture are of every item."""
+        if all(len(value) == 1 for one in self.passes for value in one.values()):
+            return self
+        chosen = list(indices)
+        return Calibration(
+            tuple({name: value[chosen] for name, value in one.items()} for one in self.passes)
+        )
+
+    @staticmethod
+    def join(parts: Sequence[Calibration]) -> Calibration:
+        """Put pictures together into a batch: one item each."""
+        together = zip(*(part.passes for part in parts), strict=True)
+        return Calibration(
+            tuple(
+                {name: torch.cat([each[name] for each in one]) for name in one[0]}
+                for one in together
+            )
+        )
+
+
+def global_pools(network: nn.Module) -> dict[str, GlobalPool]:
+    """Return the global pools of a network by the names of their modules."""
+    return {name: each for name, each in network.named_modules() if isinstance(each, GlobalPool)}
+
+
+@contextmanager
+def record_calibration(
+    network: nn.Module, sample: Sample | None = None
+) -> Iterator[dict[str, Tensor]]:
+    """Take the batch that goes through a network for windows of one picture.
+
+    Every pool then sees the batch as a whole. When the block ends, the dictionary that it was
+    given holds what they saw.
+
+    Args:
+        network: Called once within the block.
+        sample: How the windows stand for their picture.
+    """
+    pools = global_pools(network)
+    found: dict[str, Tensor] = {}
+    for pool in pools.values():
+        pool.sample = sample or Sample()
+    try:
+        yield found
+        found |= {name: pool.held for name, pool in pools.items() if pool.held is not None}
+    finally:
+        for pool in pools.values():
+            pool.sample = pool.held = None
+
+
+@contextmanager
+def use_calibration(network: nn.Module, values: Mapping[str, Tensor] | None) -> Iterator[None]:
+    """Let the pools of a network hold what was recorded, until the block ends.
+
+    Args:
+        network: As it was recorded.
+        values: From ``record_calibration``; None leaves the pools to see for themselves.
+
+    Raises:
+        KeyError: If the values are of another network.
+    """
+    pools = global_pools(network) if values is not None else {}
+    try:
+        for name, pool in pools.items():
+            assert values is not None
+            pool.held = values[name]
+        yield
+    finally:
+        for pool in pools.values():
+            pool.held = None

@@ -1,0 +1,244 @@
+"""Global pools: contrast, and the statistics of a whole picture held for a part of it."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from srcli.layers.attention import ContrastChannelAttention, PooledChannelAttention
+from srcli.layers.pooling import (
+    MARGIN,
+    Calibration,
+    GlobalPool,
+    Sample,
+    contrast,
+    record_calibration,
+    use_calibration,
+)
+from srcli.models import build_network
+
+
+class Every(nn.Module):
+    """All kinds of pools beside each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean, self.maximum = GlobalPool("mean"), GlobalPool("maximum")
+        self.contrast = GlobalPool("contrast")
+
+    def forward(self, x):
+        return {"mean": self.mean(x), "maximum": self.maximum(x), "contrast": self.contrast(x)}
+
+
+def record(windows, network=None, **sample):
+    """What the pools of a network see in windows, by name."""
+    network = network or Every()
+    with record_calibration(network, Sample(**sample)) as found:
+        network(windows)
+    return found
+
+
+@pytest.fixture
+def features():
+    """Four maps of six channels, in double precision, too small to have margins."""
+    return torch.from_numpy(np.random.default_rng(0).normal(3, 2, (4, 6, 8, 12)))
+
+
+def test_contrast_is_deviation_plus_mean():
+    x = torch.tensor([[1.0, 3.0], [5.0, 7.0]])[None, None]
+    # mean 4, population variance 5
+    assert float(contrast(x)) == pytest.approx(4 + (5 + 1e-6) ** 0.5)
+
+
+def test_contrast_of_a_flat_map_has_a_finite_gradient():
+    x = torch.full((1, 1, 4, 4), 0.25, requires_grad=True)
+    contrast(x).sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_contrast_is_computed_in_full_precision():
+    x = (100 + 0.01 * torch.rand(1, 1, 32, 32)).to(torch.bfloat16)
+    assert contrast(x).dtype == torch.bfloat16
+    flat = torch.full((1, 1, 8, 8), 100.0)
+    assert float(contrast(flat)) == pytest.approx(100.001, abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 1), (1, 1, 7, 1)])
+def test_the_gradient_of_contrast_is_the_one_autograd_finds(shape):
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(contrast, (features,))
+
+
+def test_contrast_learns_in_half_precision():
+    generator = torch.Generator().manual_seed(3)
+    exact = torch.randn((2, 4, 9, 8), generator=generator, requires_grad=True)
+    half = exact.detach().bfloat16().requires_grad_()
+    contrast(exact).sum().backward()
+    contrast(half).sum().backward()
+    assert half.grad is not None
+    assert exact.grad is not None
+    assert half.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(half.grad.float(), exact.grad, atol=2e-3, rtol=2e-2)
+
+
+def test_windows_are_measured_as_one_picture(features):
+    network = Every()
+    with record_calibration(network) as found:
+        seen = network(features)
+        assert not found  # filled when the block ends
+    whole = network(features.permute(1, 0, 2, 3).reshape(1, 6, 32, 12))
+    assert set(found) == {"mean", "maximum", "contrast"}
+    for name, value in found.items():
+        torch.testing.assert_close(seen[name], whole[name], rtol=1e-6, atol=1e-6)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value.double(), whole[name], rtol=1e-6, atol=0)
+    assert torch.equal(found["maximum"], whole["maximum"].float())
+
+
+def test_margins_of_windows_are_not_measured():
+    windows = torch.zeros(2, 1, 20, 24)
+    windows[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN] = 3
+    found = record(windows)
+    assert (found["mean"].item(), found["maximum"].item()) == (3, 3)
+    assert found["contrast"].item() == pytest.approx(3 + 1e-3)  # no variance
+
+
+def test_windows_chosen_for_what_stands_out_count_for_maxima_alone(features):
+    found = record(torch.cat([features, features[:1] + 100]), extremes=1)
+    spread = record(features)
+    assert torch.equal(found["mean"], spread["mean"])
+    assert torch.equal(found["contrast"], spread["contrast"])
+    highest = features[0].amax((1, 2)) + 100
+    torch.testing.assert_close(found["maximum"].flatten().double(), highest)
+
+
+def test_a_maximum_may_lie_in_the_margin_of_a_window():
+    windows = torch.zeros(2, 1, 20, 24)
+    windows[1, 0, 0, 5] = 4
+    found = record(windows)
+    assert (found["mean"].item(), found["maximum"].item()) == (0, 4)
+    assert found["contrast"].item() == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("draw", ["normal", "exponential", "uniform"])
+@pytest.mark.parametrize("times", [3, 12, 25])
+def test_the_maximum_of_a_picture_is_expected_from_a_part_of_it(draw, times):
+    random = np.random.default_rng(0)
+    count, side = 80, 16
+    # One channel each trial; the picture is so many times the windows.
+    windows = getattr(random, draw)(size=(count, 64, side, side)).astype(np.float32)
+    rest = [getattr(random, draw)(size=(64, count * side**2)).max(axis=1) for _ in range(times - 1)]
+    whole = np.max([windows.max(axis=(0, 2, 3)), *rest], axis=0)
+    expected = record(torch.from_numpy(windows), times=times)["maximum"].flatten().numpy()
+    inner = windows[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN].max(axis=(0, 2, 3))
+    # Nearer than the windows' own, for light tails and for heavy ones.
+    assert abs((expected - whole).mean()) < 0.6 * (whole - inner).mean() + 0.01
+    assert (expected >= inner).all()
+
+
+def test_a_few_windows_or_all_of_a_picture_give_their_own_maximum(features):
+    for windows, times in ((features[:3], 50), (features, 1)):
+        own = windows.amax((0, 2, 3)).float()
+        assert torch.equal(record(windows, times=times)["maximum"].flatten(), own)
+
+
+@pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])
+def test_a_part_is_gated_as_the_whole_was(features, kind):
+    torch.manual_seed(0)
+    network = nn.Sequential(*(kind(channels=6, reduction=2) for _ in "ab")).double()
+    picture = features[:1]
+    with record_calibration(network) as found:
+        whole = network(picture)
+    part = picture[:, :, :5, :4]
+    with use_calibration(network, found):
+        same = network(part)
+    torch.testing.assert_close(same, whole[:, :, :5, :4])
+    assert not torch.allclose(network(part), same)
+
+
+def test_the_order_of_calls_decides_nothing(features):
+    pools = nn.ModuleDict({"first": GlobalPool("mean"), "second": GlobalPool("mean")})
+    with record_calibration(pools) as found:
+        pools["first"](features[:1]), pools["second"](features[1:2])
+    with use_calibration(pools, found):
+        held = [pools[name](features[2:]) for name in ("second", "first")]
+    expected = [features[1:2].mean((2, 3), keepdim=True), features[:1].mean((2, 3), keepdim=True)]
+    torch.testing.assert_close(held, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_nothing_is_held_outside_and_none_holds_nothing(features):
+    network = Every()
+    own = network(features)
+    record(features[:2], network)
+    with use_calibration(network, None):
+        torch.testing.assert_close(network(features), own)
+    torch.testing.assert_close(network(features), own)
+
+
+def test_an_error_ends_the_holding(features):
+    network = Every()
+    own, found = network(features), record(features[:1], network)
+    with pytest.raises(ValueError, match="stop"), use_calibration(network, found):
+        raise ValueError("stop")
+    torch.testing.assert_close(network(features), own)
+    with pytest.raises(ValueError, match="stop"), record_calibration(network):
+        raise ValueError("stop")
+    torch.testing.assert_close(network(features), own)
+    del found["contrast"]
+    with pytest.raises(KeyError), use_calibration(network, found):
+        pass
+    torch.testing.assert_close(network(features), own)
+
+
+def test_what_is_held_is_no_part_of_a_state(features):
+    network = Every()
+    with use_calibration(network, record(features, network)):
+        assert not network.state_dict()
+        twin, held = copy.deepcopy(network), network(features)
+    torch.testing.assert_close(twin(features[:1] * 2), held)
+    assert twin.state_dict() == {}
+
+
+def test_pictures_of_a_batch_keep_their_own(features):
+    network = Every()
+    parts = [Calibration((record(each[None], network),)) for each in features]
+    joined = Calibration.join(parts)
+    with use_calibration(network, joined.passes[0]):
+        together = network(features)
+    torch.testing.assert_close(together, network(features), rtol=1e-6, atol=1e-6)
+    with use_calibration(network, joined.rows([2, 0]).passes[0]):
+        two = network(features[[2, 0]])
+    torch.testing.assert_close(two, network(features[[2, 0]]), rtol=1e-6, atol=1e-6)
+    assert parts[0].rows([0, 1, 5]) is parts[0]  # one picture is of every item
+
+
+def test_values_that_are_not_finite_are_told(features):
+    assert Calibration(()).finite
+    assert Calibration((record(features),)).finite
+    features[1, 2, 3, 4] = float("inf")
+    assert not Calibration((record(features[:1]), record(features))).finite
+
+
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("rrlfn", {"channels": 4, "num_blocks": 1, "esa_channels": 2}),
+        ("g-idrn", {"channels": 8, "group_width": 4, "num_blocks": 2, "num_groups": 1}),
+        ("nested-attn", {"channels": 4, "reduction": 2, "levels": 2, "branches": 1}),
+    ],
+)
+def test_networks_with_pools_and_stretched_maps_are_compiled_in_one_piece(name, options):
+    network = build_network(name, scale=2, options=options).eval()
+    x = torch.rand(1, 3, 24, 24)
+    with torch.no_grad():
+        compiled = torch.compile(network, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), network(x))
+        with use_calibration(network, record(x * 2, network)):
+            torch.testing.assert_close(compiled(x), network(x))
