@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -333,3 +335,14 @@ def test_tiles_of_the_flagship_come_out_as_the_whole_picture():
     alone = np.abs(enlarge_array(engine, pixels, grid).clip(0, 1) - whole).mean() * 255
     assert calibrated < 0.1
     assert alone > 3 * calibrated
+
+
+def test_threads_that_share_an_engine_do_not_mix_their_pictures():
+    random = np.random.default_rng(0)
+    pictures = [random.random((96, 100, 3), dtype=np.float32) * (i + 1) / 8 for i in range(8)]
+    engine = TorchEngine(Contrast(), device=CPU, batch=2)
+    grid = make_grid(96, 100, tile=40, overlap=8)
+    expected = [enlarge_array(engine, each, grid) for each in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda each: enlarge_array(engine, each, grid), pictures))
+    np.testing.assert_array_equal(found, expected)
