@@ -1,4 +1,4 @@
-"""``srx bench``: models in, tables of speed, memory and work out."""
+"""``srx bench``: measure speed, memory and work of models."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Examples:
   srx bench -m g-idrn --size 512x512 --compare plain --rounds 5
   srx bench -m g-idrn -s 2 --seams photo.jpg --json - --quiet
 
-Nothing else should run meanwhile; the spread of the rounds tells whether it did. Exit code 1 says
-that a seam figure cannot be trusted.
+Nothing else should run meanwhile; a wide spread of the rounds shows that something did. Exit code 1
+means that a seam figure cannot be trusted.
 """
 LONGEST_SIDE = 8192
 
 
 class Size(click.ParamType[tuple[int, int]]):
-    """WIDTHxHEIGHT in pixels, to (height, width)."""
+    """Parameter type for WIDTHxHEIGHT in pixels, as (height, width)."""
 
     name = "WIDTHxHEIGHT"
 
@@ -78,7 +78,7 @@ class Size(click.ParamType[tuple[int, int]]):
     multiple=True,
     default=("auto",),
     show_default=True,
-    help="Number format of the network; auto is what 'srx upscale' takes for 8-bit pictures. "
+    help="Number format of the network; auto is the choice of 'srx upscale' for 8-bit pictures. "
     "Repeat to compare.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="Rounds; default: as --seconds allows.")
@@ -98,7 +98,7 @@ class Size(click.ParamType[tuple[int, int]]):
     "--seams",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PICTURE",
-    help="Measure on this picture, of at least 4x3 tiles, how far seams can be seen.",
+    help="Measure the visibility of seams on this picture of at least 4x3 tiles.",
 )
 @click.option(
     "-t",

@@ -1,4 +1,4 @@
-"""The terminal's view of the catalogue: a list of all models, the cards of one."""
+"""Print the list of models, or the cards of one, on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.models.cards import ModelCard, ModelInfo
 
 NOTHING = "–"
-"""Stands where there is no figure."""
+"""Shown for a missing figure."""
 LISTED_SET = "Set5"
 LEGEND = (
     "Parameters and convolution MACs of the form that runs. PSNR is that of the shipped weights' "
@@ -25,7 +25,7 @@ LEGEND = (
 
 
 def show_list(entries: Sequence[ModelInfo]) -> None:
-    """Print a line for every model and scale, and how to make the weights that are not there."""
+    """Print a line for every model and scale, and commands that train missing weights."""
     out = make_console()
     table = make_table(
         f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}",
@@ -42,15 +42,15 @@ def show_list(entries: Sequence[ModelInfo]) -> None:
     out.print(LEGEND)
     missing = [entry for entry in entries if entry.untrained]
     if missing:
-        out.print("Weights that are not there are made by, for example:")
+        out.print("To train missing weights, for example:")
         _print_training(out, missing[0], "SCALE")
 
 
 def show_cards(entry: ModelInfo) -> None:
-    """Print all that is known of one model: itself, its figures by scale, its weights."""
+    """Print one model: its network, figures by scale, and weights."""
     out = make_console()
-    what = f"weights of {entry.name} x{entry.cards[0].scale}"
-    out.print(f"{entry.file}: {what}" if entry.file else f"{entry.name}: {entry.entry.summary}")
+    weights = f"weights of {entry.name} x{entry.cards[0].scale}"
+    out.print(f"{entry.file}: {weights}" if entry.file else f"{entry.name}: {entry.entry.summary}")
     _print_pairs(out, _about(entry))
     out.print()
     out.print(_figures(entry))
@@ -61,7 +61,7 @@ def show_cards(entry: ModelInfo) -> None:
             out.print()
     if entry.untrained:
         scales = ", ".join(f"x{scale}" for scale in entry.untrained)
-        out.print(f"{scales}: no weights yet; to make some:")
+        out.print(f"{scales}: no weights yet; to train some:")
         _print_training(out, entry, str(entry.untrained[0]))
 
 
@@ -139,7 +139,7 @@ def _weights(card: ModelCard) -> list[tuple[str, str]]:
     if card.notes and not content:
         pairs.append(("notes", _arguments(dict(sorted(card.notes.items())))))
     if card.stale:
-        return [*pairs, ("card", "tells of other weights, with another sha256")]
+        return [*pairs, ("card", "describes other weights, with another sha256")]
     pairs += [(key, str(content[key])) for key in ("dtype", "licence") if key in content]
     pairs += [(key, str(value)) for key, value in content.get("training", {}).items()]
     measured = content.get("measured", {})

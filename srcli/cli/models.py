@@ -1,4 +1,4 @@
-"""``srx models``: what can be used here, with the measured card of each."""
+"""``srx models``: list the available models, or show the cards of one."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EXAMPLES = """
 \b
 Examples:
   srx models                                 all, with their costs and PSNR
-  srx models g-idrn                          how it was trained and measured
-  srx models runs/mine/best.safetensors      what a weights file says
+  srx models g-idrn                          its training and measured figures
+  srx models runs/mine/best.safetensors      metadata of a weights file
   srx models g-idrn --json -
-  srx models g-idrn --picture card.png       what it makes of a photograph, beside bicubic
+  srx models g-idrn --picture card.png       its results on a photograph, beside bicubic
 """
 
 
@@ -45,7 +45,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
     if picture and name is None:
         raise UsageError("--picture: name the model, as in 'srx models g-idrn --picture card.png'")
     if picture and not picture.lower().endswith(".png"):
-        raise UsageError(f"--picture {picture}: is written as PNG; give a name that ends in .png")
+        raise UsageError(f"--picture {picture}: give a name that ends in .png")
     check_targets({"--json": json_file, "--picture": picture})
     if picture and not is_replaceable(Path(picture)):
         raise UsageError(f"--picture {picture}: is a pipe or a device; give the name of a file")

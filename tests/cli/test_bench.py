@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from srcli.models.weights import weights_path
-from srcli.pipelines.bench import bench_seams
+from srcli.pipelines.bench import seams as seams_module
 
 QUICK = ("-m", "bicubic", "--size", "32x24", "--rounds", 2)
 
@@ -105,7 +105,7 @@ def test_a_weights_file_of_another_scale_says_so(srx):
 def test_seams_that_cannot_be_trusted_are_told_and_end_with_code_1(srx, tmp_path, monkeypatch):
     picture = tmp_path / "flat.png"
     Image.new("RGB", (64, 48), "gray").save(picture)
-    monkeypatch.setattr(bench_seams, "seam_figure", lambda *_, **__: 0.5)
+    monkeypatch.setattr(seams_module, "seam_figure", lambda *_, **__: 0.5)
     result = srx("bench", *QUICK, "--precision", "fp32", "--seams", picture)
     assert result.code == 1
     assert "seams on flat.png, 64x48" in result.out

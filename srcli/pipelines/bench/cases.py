@@ -1,4 +1,4 @@
-"""Models made ready to run, and the rounds in which they run in turn on one picture."""
+"""Prepare models for a benchmark, and time them in turn on one picture, round by round."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Task
 
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
-"""Bounds of the rounds that fit into the time."""
+"""Bounds of the number of rounds chosen by time."""
 _NAMES: dict[torch.dtype | None, Precision] = {
     None: "fp32",
     torch.bfloat16: "bf16",
@@ -43,11 +43,10 @@ _NAMES: dict[torch.dtype | None, Precision] = {
 class PreparedModel:
     """A model at one scale in one number format, ready to run."""
 
-    model: str
-    """Its label."""
+    label: str
     scale: int
     precision: Precision
-    """As it runs, never ``auto``."""
+    """Actual number format, never ``auto``."""
     plain: bool
     """fp32 in PyTorch's default layout, tile after tile."""
     engine: TorchEngine
@@ -55,18 +54,18 @@ class PreparedModel:
 
     @property
     def title(self) -> str:
-        """What progress says of it."""
-        return f"{self.model} x{self.scale} {'plain' if self.plain else self.precision}"
+        """Label, scale and number format, for progress and messages."""
+        return f"{self.label} x{self.scale} {'plain' if self.plain else self.precision}"
 
 
 @dataclass(kw_only=True)
 class BenchCase:
-    """A contender on one picture, (H, W, 3) uint8."""
+    """Timings of one model on one picture, (H, W, 3) uint8."""
 
-    contender: PreparedModel
+    model: PreparedModel
     picture: NDArray[Any]
     peak: int | None = None
-    """Bytes; measured by ``warm_up``."""
+    """Peak memory in bytes; measured by ``warm_up``."""
     seconds: list[float] = field(default_factory=list)
     """Of the rounds so far."""
 
@@ -76,28 +75,27 @@ class BenchCase:
         Raises:
             UsageError: If tile and overlap do not fit each other.
         """
-        own = self.contender
-        height, width = (length * own.scale for length in self.picture.shape[:2])
+        height, width = (length * self.model.scale for length in self.picture.shape[:2])
         return make_work(
             ArraySource(self.picture),
             ArraySink(height, width, 3, self.picture.dtype),
             name="picture",
-            scale=own.scale,
-            tiling=own.tiling,
+            scale=self.model.scale,
+            tiling=self.model.tiling,
         )
 
     def run(self) -> None:
         """Enlarge the picture."""
-        run_one(self.contender.engine, self.work())
+        run_one(self.model.engine, self.work())
 
     def warm_up(self) -> None:
-        """Run without a clock, and measure memory."""
-        peak = peak_memory(self.run, self.contender.engine.device)
+        """Run once without timing, and measure memory."""
+        peak = peak_memory(self.run, self.model.engine.device)
         self.peak = None if peak is None else peak.bytes
 
-    def clock(self) -> None:
-        """Run one round."""
-        device = self.contender.engine.device
+    def time_round(self) -> None:
+        """Run once and record the seconds."""
+        device = self.model.engine.device
         _synchronize(device)
         start = time.perf_counter()
         self.run()
@@ -112,17 +110,17 @@ def prepare_models(
     *,
     plain: bool,
     tiling: Tiling,
-    model: str,
+    label: str,
 ) -> Iterator[PreparedModel]:
-    """Make engines of one network, one a number format, and one that runs plainly.
+    """Make an engine of a network for each number format, and optionally a plain one.
 
     Args:
         network: From ``load_model``; it is copied.
         options: Device, batch, averaging.
-        precisions: What is asked for; those that come to the same on this device run once.
-        plain: Whether to add the plain one.
+        precisions: Requested number formats; those that are the same on this device run once.
+        plain: Add an engine in fp32, PyTorch's default layout, one tile at a time.
         tiling: Of the model.
-        model: Its label.
+        label: Of the model.
 
     Raises:
         UsageError: If the device lacks a number format.
@@ -133,12 +131,12 @@ def prepare_models(
     if plain:
         kinds.append(replace(options, precision="fp32", plain=True, batch=1))
     for kind in kinds:
-        # A copy each: engines lay weights out differently and would undo each other's layout.
         yield PreparedModel(
-            model=model,
+            label=label,
             scale=network.scale,
             precision=kind.precision,
             plain=kind.plain,
+            # A copy for each: engines change the memory layout of the weights.
             engine=make_engine(copy.deepcopy(network), kind),
             tiling=tiling,
         )
@@ -149,16 +147,16 @@ def time_rounds(
 ) -> None:
     """Run cases in turn, round by round, every second round backwards.
 
-    So a machine that gets slower or faster meanwhile treats them alike.
+    So a machine that becomes slower or faster meanwhile treats them alike.
 
     Args:
         cases: Of one picture size and scale.
-        rounds: How many; None takes as many as fit into ``seconds``.
+        rounds: Number of rounds; None takes as many as fit into ``seconds``.
         seconds: For all cases together.
-        task: Told of every run.
+        task: Advanced by every run.
     """
     for case in cases:
-        task.describe(case.contender.title)
+        task.describe(case.model.title)
         case.warm_up()
         task.advance(1)
     planned = rounds or FEWEST_ROUNDS
@@ -166,7 +164,7 @@ def time_rounds(
     while done < planned:
         start = time.perf_counter()
         for case in cases if done % 2 == 0 else reversed(cases):
-            case.clock()
+            case.time_round()
             task.advance(1)
         done += 1
         if done == 1 and rounds is None:
@@ -175,38 +173,38 @@ def time_rounds(
 
 
 def rounds_within(seconds: float, each: float) -> int:
-    """Return how many rounds of ``each`` seconds fit, within ``FEWEST_`` and ``MOST_ROUNDS``."""
+    """Return the number of rounds of ``each`` seconds that fit, from 3 to 100."""
     return max(FEWEST_ROUNDS, math.floor(min(seconds / max(each, 1e-9), MOST_ROUNDS)))
 
 
 def runs_planned(cases: int, rounds: int | None) -> int:
-    """Return how many runs ``time_rounds`` makes at least, warm-up included."""
+    """Return the least number of runs in ``time_rounds``, warm-up included."""
     return cases * (1 + (rounds or FEWEST_ROUNDS))
 
 
 def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
-    """Turn the rounds of cases of one picture size and scale into results."""
-    plain = {case.contender.model: median(case.seconds) for case in cases if case.contender.plain}
+    """Summarise the rounds of cases of one picture size and scale."""
+    plain = {case.model.label: median(case.seconds) for case in cases if case.model.plain}
     for case in cases:
-        own = case.contender
+        model = case.model
         grid = case.work().grid
         size = (case.picture.shape[0], case.picture.shape[1])
-        network = own.engine.network
-        compared = own.model in plain and not own.plain
+        network = model.engine.network
+        compared = model.label in plain and not model.plain
         yield Speed(
-            scale=own.scale,
-            model=own.model,
-            precision=own.precision,
-            plain=own.plain,
+            scale=model.scale,
+            model=model.label,
+            precision=model.precision,
+            plain=model.plain,
             size=size,
             tiles=grid.count,
             tile=(grid.tile_height, grid.tile_width),
             overlap=grid.overlap,
-            batch=min(grid.count, own.engine.batch_size(grid.tile_height, grid.tile_width)),
+            batch=min(grid.count, model.engine.batch_size(grid.tile_height, grid.tile_width)),
             conv_macs=count_macs(network, *fitting_size(network, size)).conv_macs,
             seconds=tuple(case.seconds),
             peak_memory=case.peak,
-            times_plain=plain[own.model] / median(case.seconds) if compared else None,
+            times_plain=plain[model.label] / median(case.seconds) if compared else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""What a benchmark found: speeds, costs and seams, as plain values."""
+"""Results of a benchmark: speeds, costs and seams."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from srcli.evaluation.scores import ModelCost
 from srcli.metrics.machine import Machine
 
 TRUST = 2.0
-"""Without overlap the seam figure must be at least this many times the one with overlap."""
+"""Least ratio of the seam figure without overlap to the one with overlap."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """One model in one number format on one picture."""
+    """Speed of one model in one number format on one picture."""
 
     scale: int
     model: str
     precision: str
-    """``fp32``, ``bf16`` or ``fp16``: as it ran."""
+    """``fp32``, ``bf16`` or ``fp16``."""
     plain: bool
-    """fp32 in PyTorch's default layout, tile after tile: what the others are compared with."""
+    """The reference run: fp32 in PyTorch's default layout, tile after tile."""
     size: tuple[int, int]
     """LR (height, width) of the picture."""
     tiles: int
@@ -36,13 +36,13 @@ class Speed:
     seconds: tuple[float, ...]
     """Of every round, in order: one picture from memory to memory."""
     peak_memory: int | None
-    """Bytes that PyTorch held at most beside the weights; None where it keeps no account."""
+    """Most bytes that PyTorch held beside the weights; None if it cannot be measured."""
     times_plain: float | None = None
-    """How many times as fast as the plain run of the same model; None without one."""
+    """Speed as a multiple of the plain run of the same model; None without one."""
 
     @property
     def median(self) -> float:
-        """Seconds of one picture."""
+        """Median seconds of one picture."""
         return median(self.seconds)
 
     @property
@@ -57,16 +57,16 @@ class Speed:
 
     @property
     def sr_megapixels_per_second(self) -> float:
-        """SR pixels a second by the median, in millions."""
+        """Millions of SR pixels per second, by the median."""
         return self.size[0] * self.size[1] * self.scale**2 / 1e6 / self.median
 
     @property
     def format(self) -> str:
-        """Number format, or that it is the plain run."""
+        """Number format, or ``plain``."""
         return "plain" if self.plain else self.precision
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values, with what follows from the rounds."""
+        """Return all fields and figures derived from them as JSON values."""
         return {
             **asdict(self),
             "rounds": len(self.seconds),
@@ -89,34 +89,34 @@ class Seams:
     overlap: int
     figure: float
     without_overlap: float
-    """The figure with an overlap of 0, where seams must show."""
+    """The figure with an overlap of 0, which must be visible."""
 
     @property
     def trusted(self) -> bool:
-        """Whether the measurement sees seams where they are bound to be; else it is broken."""
+        """True if the measurement detects the seams without overlap; else it is broken."""
         return 0 < self.without_overlap >= TRUST * self.figure
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return all fields as JSON values."""
         return {**asdict(self), "trusted": self.trusted}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """All figures of a run."""
+    """All figures of a benchmark."""
 
     machine: Machine
     how: str
-    """How times and memory were measured, in words."""
+    """Description of the method of measuring."""
     costs: tuple[ModelCost, ...]
     """Of every model at every scale."""
     speeds: tuple[Speed, ...]
     seams: tuple[Seams, ...]
     seams_picture: str | None
-    """File that the seams were measured on, with its size."""
+    """Name and size of the picture that seams were measured on."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return all figures as JSON values."""
         return {
             "machine": asdict(self.machine),
             "how": self.how,

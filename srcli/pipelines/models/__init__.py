@@ -1,1 +1,1 @@
-"""The command models: the models that can be used here."""
+"""The command models: list the available models and their cards."""

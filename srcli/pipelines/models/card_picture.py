@@ -1,7 +1,7 @@
-"""The picture of a card: one place as LR, by bicubic, by the model, and as HR, a row for a scale.
+"""Make the picture of a model's card: crops of LR, bicubic, the model and HR, a row per scale.
 
-Of the photographs that come with scikit-image it takes the one whose gain over bicubic is the
-middle one, and there the place where the two differ most.
+Of scikit-image's photographs it takes the one with the median gain over bicubic, and there the
+region where the two differ most.
 """
 
 from __future__ import annotations
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 
 BASELINE = "bicubic"
 ZOOM = 2
-"""Pixels of the picture for one of HR."""
+"""Pixels of the picture per pixel of HR."""
 GAP = 8
+"""White pixels between crops."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CardPicture:
-    """The picture, and what is to be seen on it."""
+    """Crops side by side, with captions."""
 
     pixels: Array
     """(H, W, 3) uint8."""
     rows: tuple[str, ...]
-    """What each row shows, from left to right."""
+    """Caption of each row: its crops from left to right."""
 
 
 def make_card_picture(
@@ -51,16 +52,16 @@ def make_card_picture(
 
     Args:
         model: A name or a weights file.
-        scales: A row for each.
-        engine: How to run it.
-        progress: Told of everything.
+        scales: Factors, a row for each.
+        engine: Device, precision and batch.
+        progress: Passed to the evaluation.
 
     Raises:
         SrxError: If the model cannot be run.
     """
     models = list(dict.fromkeys((BASELINE, model)))
     options = EvalOptions(metrics=("psnr",), resamples=0, costs=False, engine=engine)
-    rows, words = [], []
+    rows, captions = [], []
     for scale in scales:
         crops = CropCollector()
         found = evaluate(
@@ -74,10 +75,12 @@ def make_card_picture(
         for failure in found.failures:
             raise InferenceError(failure.reason)
         chosen = sorted(crops.comparisons, key=_gain)[len(crops.comparisons) // 2]
-        rows.append(_row(chosen))
+        lr = _zoomed(chosen.lr, ZOOM * scale)
+        others = [_zoomed(each, ZOOM) for each in (*chosen.sr.values(), chosen.hr)]
+        rows.append(_joined([lr, *others], axis=1))
         shown = ", ".join(f"{name} ({psnr:.2f} dB)" for name, psnr in chosen.psnr.items())
-        words.append(f"x{scale}, {chosen.picture}: LR, {shown}, HR")
-    return CardPicture(pixels=_stacked(rows), rows=tuple(words))
+        captions.append(f"x{scale}, {chosen.picture}: LR, {shown}, HR")
+    return CardPicture(pixels=_joined(rows, axis=0), rows=tuple(captions))
 
 
 def _gain(comparison: Comparison) -> float:
@@ -85,16 +88,10 @@ def _gain(comparison: Comparison) -> float:
     return psnr[-1] - psnr[0]
 
 
-def _row(comparison: Comparison) -> Array:
-    lr = _zoomed(comparison.lr, ZOOM * comparison.scale)
-    others = [_zoomed(each, ZOOM) for each in (*comparison.sr.values(), comparison.hr)]
-    gap = np.full((lr.shape[0], GAP, 3), 255, np.uint8)
-    return np.concatenate([part for each in (lr, *others) for part in (gap, each)][1:], axis=1)
-
-
-def _stacked(rows: Sequence[Array]) -> Array:
-    gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
-    return np.concatenate([part for each in rows for part in (gap, each)][1:], axis=0)
+def _joined(parts: Sequence[Array], *, axis: int) -> Array:
+    """Join pictures along an axis, with gaps between them."""
+    gap = np.full_like(parts[0].take(range(GAP), axis), 255)
+    return np.concatenate([each for part in parts for each in (gap, part)][1:], axis)
 
 
 def _zoomed(pixels: Array, factor: int) -> Array:

@@ -1,4 +1,4 @@
-"""The models at hand, with their cards: their costs, their training, what was measured."""
+"""List the models, with the card of each at every scale: costs, training, measured figures."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ from srcli.recipes.table import RECIPES
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelCard:
-    """One model at one scale; figures are counted when they are asked for."""
+    """One model at one scale; counts are computed on first use."""
 
     scale: int
     network: Network
-    """As it runs: in its deployed form where it has two; the values of its weights mean nothing."""
+    """In its deployed form, with arbitrary weights."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of its constructor that differ from the defaults."""
     file: Path | None = None
-    """Its weights; None where there are none, or none are needed."""
+    """Its weights; None if there are none, or none are needed."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What the weights file says of itself, such as recipe and iterations."""
+    """Metadata of the weights file, such as recipe and iterations."""
     content: Mapping[str, Any] = field(default_factory=dict)
-    """The card file; empty where there is none."""
+    """Contents of the card file; empty without one."""
 
     @cached_property
     def parameters(self) -> int:
-        """Learnable numbers, biases included."""
+        """Number of learnable parameters, biases included."""
         return count_parameters(self.network)
 
     @cached_property
     def work(self) -> Counts:
-        """Work at an LR input of 256x256."""
+        """MACs and activations for an LR input of 256x256."""
         return count_macs(self.network, *CHALLENGE_SIZE)
 
     @cached_property
@@ -62,22 +62,22 @@ class ModelCard:
 
     @cached_property
     def sha256(self) -> str | None:
-        """Of the weights file as it is, in hex."""
+        """SHA-256 of the weights file, in hex."""
         return None if self.file is None else hashlib.sha256(self.file.read_bytes()).hexdigest()
 
     @property
     def stale(self) -> bool:
-        """Whether the card file tells of other weights than these."""
+        """True if the card file describes other weights than these."""
         return bool(self.content) and self.content["sha256"] != self.sha256
 
     @property
     def measured(self) -> dict[str, dict[str, float]]:
-        """Figures of these weights by set, such as ``{"Set5": {"psnr": 31.64, "ssim": 0.887}}``."""
+        """Metrics of these weights by set, such as ``{"Set5": {"psnr": 31.64, "ssim": 0.887}}``."""
         found = {} if self.stale else self.content.get("measured", {})
         return dict(found.get("sets", {}))
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return the card file and all counts as JSON values."""
         return {
             **self.content,
             "scale": self.scale,
@@ -92,35 +92,35 @@ class ModelCard:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelInfo:
-    """One model of the table, or a weights file of one."""
+    """One model of the table of names, or a weights file of one."""
 
     name: str
-    """Of the table."""
+    """In the table."""
     cards: tuple[ModelCard, ...]
     """One for every scale, with weights or without."""
     tiling: Tiling
-    """How pictures are cut for it, unless the user says otherwise."""
+    """Its default tile size and overlap."""
     file: Path | None = None
-    """Set where it is no model of the table, but a weights file of one."""
+    """The weights file; None for a model of the table."""
 
     @property
     def entry(self) -> NetworkEntry:
-        """Its line of the table."""
+        """Its entry in the table."""
         return MODELS[self.name]
 
     @property
     def scales(self) -> tuple[int, ...]:
-        """Those that can be used as installed."""
+        """Scales that can be used as installed."""
         return tuple(c.scale for c in self.cards if c.file is not None or not self.entry.trained)
 
     @property
     def untrained(self) -> tuple[int, ...]:
-        """Scales without weights that need some."""
+        """Scales whose weights are missing."""
         return tuple(card.scale for card in self.cards if card.scale not in self.scales)
 
     @property
     def channel(self) -> str:
-        """``RGB``, or ``Y`` for a network that sees the luma only."""
+        """``RGB``, or ``Y`` for a network on luma only."""
         return self.cards[0].network.colour.upper()
 
     @property
@@ -139,7 +139,7 @@ class ModelInfo:
         return kind.__name__, options
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values."""
+        """Return the model and its cards as JSON values."""
         kind, options = self.constructor
         return {
             "name": self.name,
@@ -158,7 +158,7 @@ class ModelInfo:
 
 
 def list_models(name: str | None = None) -> list[ModelInfo]:
-    """Describe all models, or one.
+    """List all models, or one.
 
     Args:
         name: A name of the table, or the path of a weights file.
@@ -168,23 +168,15 @@ def list_models(name: str | None = None) -> list[ModelInfo]:
             network or does not fit it.
     """
     if name is None:
-        return [_entry(each) for each in MODELS]
+        return [model for each in MODELS for model in list_models(each)]
     # No model's name has a dot in it.
     if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
-        return [_file_entry(Path(name))]
-    return [_entry(name)]
-
-
-def _entry(name: str) -> ModelInfo:
-    scales = find_entry(name).scales
-    cards = tuple(_card(name, scale) for scale in scales)
-    return ModelInfo(name=name, cards=cards, tiling=choose_tiling(name, cards[0].network))
-
-
-def _file_entry(path: Path) -> ModelInfo:
-    card, info = _file_card(path, check=True)
-    tiling = choose_tiling(str(path), card.network)
-    return ModelInfo(name=info.model, cards=(card,), tiling=tiling, file=path)
+        path = Path(name)
+        card, info = _file_card(path, check=True)
+        tiling = choose_tiling(str(path), card.network)
+        return [ModelInfo(name=info.model, cards=(card,), tiling=tiling, file=path)]
+    cards = tuple(_card(name, scale) for scale in find_entry(name).scales)
+    return [ModelInfo(name=name, cards=cards, tiling=choose_tiling(name, cards[0].network))]
 
 
 def _card(name: str, scale: int) -> ModelCard:
@@ -220,4 +212,4 @@ def _read_card(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{path}: this card cannot be read ({error})") from error
-    return content if "sha256" in content else {}  # beside weights may lie other things
+    return content if "sha256" in content else {}  # some other TOML file beside the weights

@@ -26,17 +26,17 @@ from srcli.ports.progress import NoTask
 
 
 class Runner:
-    """Writes down when it runs; the contender of a case has a title, no more."""
+    """Records when it runs; the model of a case has only a title."""
 
     def __init__(self, name, log):
-        self.contender = self
+        self.model = self
         self.title = name
         self.log = log
 
     def warm_up(self):
         self.log.append(f"warm {self.title}")
 
-    def clock(self):
+    def time_round(self):
         self.log.append(self.title)
 
 
@@ -59,7 +59,7 @@ class Counting(NoTask):
         self.planned += amount
 
 
-def contenders(model, scale, precisions=("auto",), *, plain=False, tile=None):
+def prepared(model, scale, precisions=("auto",), *, plain=False, tile=None):
     """Everything that runs of one model on the CPU."""
     network = load_model(model, scale)
     return list(
@@ -69,7 +69,7 @@ def contenders(model, scale, precisions=("auto",), *, plain=False, tile=None):
             precisions,
             plain=plain,
             tiling=choose_tiling(model, network, tile),
-            model=model,
+            label=model,
         )
     )
 
@@ -100,9 +100,9 @@ def test_rounds_within_a_time(seconds, each, rounds):
 @pytest.mark.parametrize("native", [True, False])
 def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
     monkeypatch.setattr(device_module, "cpu_has_bf16", lambda: native)
-    found = contenders("bicubic", 2, ("auto", "fp32", "bf16", "fp32"))
+    found = prepared("bicubic", 2, ("auto", "fp32", "bf16", "fp32"))
     assert [each.precision for each in found] == (["bf16", "fp32"] if native else ["fp32", "bf16"])
-    (only, plain) = contenders("bicubic", 2, plain=True)
+    (only, plain) = prepared("bicubic", 2, plain=True)
     assert (only.precision, only.plain) == ("bf16" if native else "fp32", False)
     assert (plain.precision, plain.plain, plain.engine.half) == ("fp32", True, None)
     assert plain.engine.batch_size(8, 8) == 1
@@ -110,11 +110,11 @@ def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
 
 
 def test_what_is_timed_is_what_users_get():
-    (each,) = contenders("g-idrn", 4, tile=32)
+    (each,) = prepared("g-idrn", 4, tile=32)
     picture = real_picture(30, 44)
-    work = BenchCase(contender=each, picture=picture).work()
+    work = BenchCase(model=each, picture=picture).work()
     assert work.grid.count > 1
-    case = BenchCase(contender=each, picture=picture)
+    case = BenchCase(model=each, picture=picture)
     case.work = lambda: work  # type: ignore[method-assign]
     case.run()
     expected = upscale(picture, "g-idrn", 4, tile=32, device="cpu")
@@ -122,7 +122,7 @@ def test_what_is_timed_is_what_users_get():
 
 
 def test_engines_of_one_network_do_not_share_weights():
-    fp32, bf16 = contenders("g-idrn", 2, ("fp32", "bf16"))
+    fp32, bf16 = prepared("g-idrn", 2, ("fp32", "bf16"))
     a, b = (each.engine.network.get_parameter("head.weight") for each in (fp32, bf16))
     assert a.data_ptr() != b.data_ptr()
     assert a.is_contiguous()
@@ -131,8 +131,8 @@ def test_engines_of_one_network_do_not_share_weights():
 
 def test_results_compare_with_the_plain_run_of_the_same_model():
     cases = [
-        BenchCase(contender=each, picture=real_picture(24, 32))
-        for each in contenders("bicubic", 3, ("fp32",), plain=True, tile=16)
+        BenchCase(model=each, picture=real_picture(24, 32))
+        for each in prepared("bicubic", 3, ("fp32",), plain=True, tile=16)
     ]
     time_rounds(cases, rounds=2, seconds=0, task=NoTask())
     srx, plain = make_speeds(cases)

@@ -14,7 +14,7 @@ from srcli.evaluation import cost as cost_module
 from srcli.inference.engines import EngineOptions
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
-from srcli.pipelines.bench import bench_seams
+from srcli.pipelines.bench import seams as seams_module
 from srcli.pipelines.bench.run import BenchOptions, bench, real_picture
 from srcli.ports.progress import NoProgress
 
@@ -119,7 +119,7 @@ def test_seams_that_do_not_show_without_overlap_mean_a_broken_measurement(
 ):
     told = Warnings()
     answers = list(figures)
-    monkeypatch.setattr(bench_seams, "seam_figure", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr(seams_module, "seam_figure", lambda *_, **__: answers.pop(0))
     options = BenchOptions(sizes=((8, 8),), rounds=1, precisions=("fp32",), seams_picture=coffee)
     (seams,) = bench(["bicubic"], options, progress=told).seams
     assert seams.trusted is trusted
@@ -138,12 +138,12 @@ def test_pictures_that_cannot_show_seams_are_refused(tmp_path):
     deep = tmp_path / "deep.png"
     Image.fromarray(np.full((64, 64), 40000, np.uint16)).save(deep)
     with pytest.raises(DataError, match="8-bit"):
-        bench_seams.read_rgb(deep)
+        seams_module.read_rgb(deep)
     with pytest.raises(DataError, match=r"missing\.png"):
-        bench_seams.read_rgb(tmp_path / "missing.png")
+        seams_module.read_rgb(tmp_path / "missing.png")
     gray = tmp_path / "gray.png"
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(gray)
-    assert bench_seams.read_rgb(gray).shape == (8, 8, 3)
+    assert seams_module.read_rgb(gray).shape == (8, 8, 3)
 
 
 def test_real_pictures_of_any_size():
