@@ -1,4 +1,4 @@
-"""``srx eval``: models and sets in, tables, files and a report page out."""
+"""``srx eval``: evaluate models on sets of pictures; print and write tables and a report page."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from srcli.cli.options import (
     device,
+    pick,
     precision,
     several_models,
     several_scales,
@@ -20,9 +21,8 @@ from srcli.cli.text_files import write_json, write_text
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from srcli.cli.console import Console
     from srcli.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluate.crops import Watcher
+    from srcli.pipelines.evaluate.crops import CropCollector, Watcher
     from srcli.pipelines.evaluate.options import EvalOptions
 
 EXAMPLES = """
@@ -31,14 +31,14 @@ Examples:
   srx eval -m g-idrn -s 4                                  on built-in photographs
   srx eval -m g-idrn -m bicubic -s 2 -s 4 --data Set5 --data Set14 --published
   srx eval -m g-idrn -m runs/mine/best.safetensors --data hr/ --html report.html
-  srx eval -m g-idrn -s 4 --data Set14 --jpeg 75           on LR with the traces of a JPEG
-  srx eval --sr other_program_x4/ --hr hr/ -s 4            pictures others made
+  srx eval -m g-idrn -s 4 --data Set14 --jpeg 75           LR with JPEG artefacts
+  srx eval --sr other_program_x4/ --hr hr/ -s 4            SR pictures of another program
   srx eval -m bicubic -s 4 --data Set5 --chain luma-float  as published bicubic rows
 
 \b
-A set is a folder of HR pictures (LR is made), HR/ beside LR_bicubic/X4/ as DIV2K, EDSR and
-BasicSR have it, image_SRF_4/ as SelfExSR has it, or the name of a folder in
-$SRX_DATA/benchmarks. Scores are kept by content, so that adding a model runs that model only.
+A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K,
+EDSR and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
+Scores are stored by content, so that adding a model runs that model only.
 """
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -54,28 +54,28 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "datasets",
     multiple=True,
     metavar="NAME|DIR",
-    help="A set; repeat for several. Without it: photographs that come with scikit-image.",
+    help="Set of pictures; repeat for several. [default: photographs of scikit-image]",
 )
-@click.option("--lr", type=FOLDER, help="LR pictures of the set, where --data has none of its own.")
+@click.option("--lr", type=FOLDER, help="LR pictures of the set, if --data has none of its own.")
 @click.option(
     "--sr",
     multiple=True,
     type=FOLDER,
-    help="SR pictures that another program made of the set; repeat to compare.",
+    help="SR pictures of the set made by another program; repeat to compare.",
 )
 @click.option(
-    "--metrics", default="psnr,ssim,ifc,consistency", show_default=True, help="What to measure."
+    "--metrics", default="psnr,ssim,ifc,consistency", show_default=True, help="Metrics to compute."
 )
 @click.option(
     "--protocol",
-    help="How pictures are compared: y (default; tables since 2018), y-classic (2014-2017) or rgb.",
+    help="Protocol of comparison: y (default; tables since 2018), y-classic (2014-2017) or rgb.",
 )
-@click.option("--shave", type=int, help="Border left out, HR pixels. [default: the scale]")
+@click.option("--shave", type=int, help="Border left out, in HR pixels. [default: the scale]")
 @click.option(
     "--kernel",
     default="bicubic",
     show_default=True,
-    help="How LR is made: bicubic (MATLAB's), bicubic-pillow, lanczos, box or blur-down.",
+    help="Downscaling of HR to LR: bicubic (MATLAB's), bicubic-pillow, lanczos, box or blur-down.",
 )
 @click.option(
     "--jpeg", type=int, metavar="QUALITY", help="Save LR as a JPEG of this quality (4:2:0) first."
@@ -84,7 +84,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "--chain",
     default="rgb8",
     show_default=True,
-    help="rgb8: uint8 RGB pictures, as users have them. luma-float: Y that is not rounded, the "
+    help="rgb8: uint8 RGB pictures, as users have them. luma-float: Y without rounding, the "
     "chain of published bicubic rows.",
 )
 @click.option(
@@ -100,7 +100,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     is_flag=False,
     flag_value="models",
     type=click.Choice(["models", "all"]),
-    help="Show what papers printed for these sets: of the models measured, or of all methods.",
+    help="Show results printed in papers for these sets, of the measured models or all methods.",
 )
 @click.option(
     "-t", "--tile", type=click.IntRange(16), help="Run in tiles of this LR size. [default: whole]"
@@ -109,10 +109,10 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--back-project",
     is_flag=True,
-    help="Correct SR until, made smaller by bicubic interpolation, it is LR.",
+    help="Correct SR so that downscaling it by bicubic interpolation gives LR.",
 )
 @click.option("--no-cost", is_flag=True, help="Leave out MACs and memory.")
-@click.option("--no-cache", is_flag=True, help="Measure everything anew and keep nothing.")
+@click.option("--no-cache", is_flag=True, help="Neither use nor store scores.")
 @table_files
 @click.option(
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
@@ -122,7 +122,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @precision("Number format of the network; auto is fp32: hundredths of a decibel matter here.")
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Measure models on sets of pictures, under a protocol that is printed with every table."""
+    """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
     from srcli.pipelines.evaluate.crops import CropCollector, PictureSaver
     from srcli.pipelines.evaluate.run import evaluate
@@ -141,18 +141,20 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             watchers=watchers,
             progress=console,
         )
-        _report(console, result)
+        if stored := sum(score.stored for score in result.scores):
+            console.message(
+                f"{stored} of {len(result.scores)} scores are from former runs, with their times "
+                "(--no-cache measures anew)"
+            )
+        for reason in dict.fromkeys(failure.reason for failure in result.failures):
+            console.error(reason)
         if given["published"] and not result.published:
             console.message("--published: no paper's figures for these sets and scales are known")
     if not given["quiet"]:
         from srcli.cli.eval_table import show
 
         show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
-    _write(result, targets)
-    if targets["--html"]:
-        from srcli.pipelines.evaluate.page import html_page
-
-        write_text(str(targets["--html"]), html_page(result, crops.comparisons))
+    _write(result, crops, targets)
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
 
 
@@ -164,7 +166,7 @@ def _models(given: dict[str, Any]) -> list[str]:
         raise UsageError("--sr: give the HR pictures too, by --hr DIR or --data NAME")
     from srcli.models import MODELS
 
-    # a folder that is called as a model is stays a folder
+    # a folder with the name of a model stays a folder
     folders = [str(f.resolve() if str(f) in MODELS else f) for f in given["sr"]]
     return [*given["models"], *folders] or ["g-idrn"]
 
@@ -174,40 +176,18 @@ def _options(given: dict[str, Any]) -> EvalOptions:
     from srcli.inference.engines import EngineOptions
     from srcli.pipelines.evaluate.options import EvalOptions
 
+    names = "protocol", "chain", "kernel", "jpeg", "shave", "resamples", "tile", "published"
     return EvalOptions(
-        protocol=given["protocol"],
-        chain=given["chain"],
-        kernel=given["kernel"],
-        jpeg=given["jpeg"],
+        **pick(given, *names),
         metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
-        shave=given["shave"],
-        resamples=given["resamples"],
-        tile=given["tile"],
         costs=not given["no_cost"],
-        published=given["published"],
         cache=None if given["no_cache"] else cache_folder() / "eval",
         lr_folder=given["lr"],
-        engine=EngineOptions(
-            device=given["device"],
-            precision=given["precision"],
-            tta=given["tta"],
-            back_project=given["back_project"],
-        ),
+        engine=EngineOptions(**pick(given, "device", "precision", "tta", "back_project")),
     )
 
 
-def _report(console: Console, result: Evaluation) -> None:
-    stored = sum(score.stored for score in result.scores)
-    if stored:
-        console.message(
-            f"{stored} of {len(result.scores)} scores are from former runs, with their times "
-            "(--no-cache measures anew)"
-        )
-    for reason in dict.fromkeys(failure.reason for failure in result.failures):
-        console.error(reason)
-
-
-def _write(result: Evaluation, targets: dict[str, str | None]) -> None:
+def _write(result: Evaluation, crops: CropCollector, targets: dict[str, str | None]) -> None:
     import json
 
     from srcli.report.csv import csv_text
@@ -219,3 +199,7 @@ def _write(result: Evaluation, targets: dict[str, str | None]) -> None:
         write_text(target, csv_text(result))
     if target := targets["--markdown"]:
         write_text(target, markdown(result))
+    if target := targets["--html"]:
+        from srcli.pipelines.evaluate.page import html_page
+
+        write_text(target, html_page(result, crops.comparisons))

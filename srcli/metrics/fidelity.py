@@ -1,4 +1,4 @@
-"""PSNR and SSIM on arrays, as MATLAB scripts of the SR literature compute them."""
+"""PSNR and SSIM of arrays, computed as by the MATLAB scripts of the SR literature."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ WINDOW = 11
 """Edge of SSIM's window in pixels."""
 _BELL = np.exp(-(np.arange(WINDOW // 2 + 1) ** 2) / (2 * 1.5**2))
 GAUSSIAN: Floats = _BELL / (2 * _BELL.sum() - _BELL[0])
-"""Its weights along one axis, from the centre outwards; the other side mirrors them."""
+"""The window's weights along one axis, from the centre outwards; the other side mirrors them."""
 STRIP_SAMPLES = 32_768
-"""SSIM is computed in strips of about so many samples, which stay in a core's cache."""
+"""Samples of the strips in which SSIM is computed, few enough for a core's cache."""
 
 
 def psnr(a: Array, b: Array, peak: float = 255.0) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal pictures.
+    """Return the PSNR in dB over all pixels and channels; infinite for equal pictures.
 
     Args:
         a: (H, W) or (H, W, C), any real dtype, in 0..peak.
         b: Same shape.
         peak: The largest possible value.
     """
-    _same(a, b)
+    _require_one_shape(a, b)
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return math.inf if error == 0 else 10 * math.log10(peak * peak / error)
 
 
 def ssim(a: Array, b: Array, peak: float = 255.0) -> float:
-    """Structural similarity as in Wang's ``ssim_index`` (Wang et al. 2004).
+    """Return the structural similarity of Wang's ``ssim_index`` (Wang et al. 2004).
 
     11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, valid area only, no downsampling;
     the mean over channels.
@@ -49,7 +49,7 @@ def ssim(a: Array, b: Array, peak: float = 255.0) -> float:
     Raises:
         ValueError: If the shapes differ or a side is below 11 pixels.
     """
-    _same(a, b)
+    _require_one_shape(a, b)
     if min(a.shape[:2]) < WINDOW:
         raise ValueError(f"SSIM needs 11x11 pixels, got {a.shape[1]}x{a.shape[0]}")
     rows = max(1, STRIP_SAMPLES // a[0].size)
@@ -63,12 +63,12 @@ def ssim(a: Array, b: Array, peak: float = 255.0) -> float:
 
 
 def _similarity(x: Floats, y: Floats, peak: float) -> Floats:
-    """Similarity of all windows of 11x11 pixels that lie within the pictures."""
+    """Return the similarity of every window of 11x11 pixels inside the pictures."""
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     mean_x, mean_y = _window(x), _window(y)
     product = mean_x * mean_y
     squares = mean_x**2 + mean_y**2
-    # Both variances are wanted only as their sum, so one window does for both.
+    # Only the sum of both variances is needed, so one window serves both.
     variances = _window(x * x + y * y) - squares
     covariance = _window(x * y) - product
     numerator = (2 * product + c1) * (2 * covariance + c2)
@@ -76,7 +76,7 @@ def _similarity(x: Floats, y: Floats, peak: float) -> Floats:
 
 
 def _window(values: Floats) -> Floats:
-    """Gaussian means over windows that lie within ``values``, (H, W) or (H, W, C)."""
+    """Return Gaussian means over the windows inside ``values``, (H, W) or (H, W, C)."""
     return _smooth_rows(_smooth_rows(values).swapaxes(0, 1)).swapaxes(0, 1)
 
 
@@ -92,7 +92,7 @@ def _smooth_rows(values: Floats) -> Floats:
     return total
 
 
-def _same(a: Array, b: Array) -> None:
+def _require_one_shape(a: Array, b: Array) -> None:
     if a.shape != b.shape:
         raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
     if a.size == 0:

@@ -2,9 +2,9 @@
 
 "An information fidelity criterion for image quality assessment using natural scene statistics",
 IEEE Transactions on Image Processing 14(12), 2005, in the vector form of the authors' release:
-sub-bands of a steerable pyramid, each a Gaussian scale mixture of 3x3 blocks, seen through a
-channel that weakens them and adds noise. The criterion is the information that the distorted
-picture still holds of the original, in bits a pixel; more is better and there is no upper bound.
+sub-bands of a steerable pyramid, each modelled as a Gaussian scale mixture of 3x3 blocks that pass
+a channel with gain and additive noise. The criterion is the mutual information of the distorted
+picture and the original, in bits per pixel; more is better and there is no upper bound.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
 
 LEVELS = 4
 BLOCK = 3
-"""Blocks of 3x3 coefficients are the vectors of the scale mixture."""
+"""Edge of the blocks of coefficients that are the vectors of the scale mixture."""
 MINIMUM = SUPPORT * 2 ** (LEVELS - 1)
-"""The least height and width, 72: a level must not be smaller than the pyramid's 9x9 filter."""
+"""Smallest height and width, 72: no level may be smaller than the pyramid's 9x9 filter."""
 FLAT = 1e-15
-"""Windows with less energy than that say nothing: no regression is possible."""
+"""Energy below which a window is ignored, because no regression is possible."""
 NOISE = 1e-10
-"""Added to the variance of the channel's noise, so that the value of equal pictures is finite."""
+"""Added to the variance of the channel's noise, so that equal pictures have a finite value."""
 RANK = 1e-12
-"""Eigenvalues below this share of the largest are rounding errors of 0."""
+"""Eigenvalues below this fraction of the largest are rounding errors of 0."""
 
 
 def ifc(sr: Array, hr: Array) -> float:
-    """Information fidelity criterion of a picture, in bits a pixel.
+    """Return the information fidelity criterion of a picture, in bits per pixel.
 
     Args:
-        sr: The picture to judge, (H, W) luma in 0..255, any real dtype, without the border that
-            is to be left out; both sides at least ``MINIMUM``.
+        sr: The picture to judge, (H, W) luma in 0..255, any real dtype, already cropped by the
+            border that is left out; both sides at least ``MINIMUM``.
         hr: The original, same shape.
 
     Returns:
-        0 or more; about 2 for bicubic at x4 and 6 at x2. Depends on rounding: compare values only
-        where both pictures were quantised the same way.
+        0 or more; about 2 for bicubic at x4 and 6 at x2. It depends on rounding: compare values
+        only of pictures that were quantised the same way.
 
     Raises:
         ValueError: If the shapes differ, a side is too small, or a value is not finite.
@@ -53,9 +53,9 @@ def ifc(sr: Array, hr: Array) -> float:
 
 
 class IfcReference:
-    """An original with what ``ifc`` needs of it, computed once for many pictures.
+    """An original, prepared once for computing ``ifc`` of many pictures.
 
-    Never changes once it is made, so threads may share it. It keeps about 30 bytes a pixel.
+    It is immutable, so threads may share it, and takes about 30 bytes per pixel.
 
     Args:
         hr: The original, (H, W) luma in 0..255, any real dtype, both sides at least ``MINIMUM``.
@@ -84,7 +84,7 @@ class IfcReference:
 
 
 class _ReferenceBand:
-    """A sub-band of the original: scale mixture, and moments in every window."""
+    """A sub-band of the original: its scale mixture, and its moments in every window."""
 
     def __init__(self, values: Floats, window: int) -> None:
         self._values = values
@@ -92,21 +92,21 @@ class _ReferenceBand:
         self._mean = _window_sums(values, window) / window**2
         self._energy = _centred(_window_sums(values**2, window), self._mean, window)
         variances, directions = np.linalg.eigh(block_covariance(values))
-        kept = variances > RANK * variances[-1]  # none of a flat band
+        kept = variances > RANK * variances[-1]  # a flat band keeps none
         self._variances = variances[kept]
         border = BLOCK * _border_blocks(window)
         blocks = _split_blocks(values[border : len(values) - border, border:-border])
         whitened = (directions[:, kept] / np.sqrt(self._variances)).T @ blocks
-        # The mixture's multiplier of every block, as most likely: its energy against the band's.
+        # Maximum-likelihood multiplier of every block: its energy relative to the band's.
         self._scale = (whitened**2).sum(axis=0).reshape(self._mean.shape) / BLOCK**2
 
     def information(self, distorted: Floats) -> float:
-        """Bits that a distorted sub-band holds of this one, over all blocks and eigenvalues."""
+        """Return the bits a distorted sub-band shares with this one, over all blocks."""
         window = self._window
         mean = _window_sums(distorted, window) / window**2
         energy = _centred(_window_sums(distorted**2, window), mean, window)
         shared = _window_sums(distorted * self._values, window) - window**2 * mean * self._mean
-        # The regression distorted = gain * original + noise; a negative gain holds nothing.
+        # Regression distorted = gain * original + noise; a negative gain shares nothing.
         used = (self._energy >= FLAT) & (energy >= FLAT) & (shared > 0)
         gain = np.where(used, shared / (self._energy + FLAT), 0.0)
         noise = np.maximum(energy - gain * shared, 0.0) / window**2
@@ -115,7 +115,7 @@ class _ReferenceBand:
 
 
 def block_covariance(values: Floats) -> Floats:
-    """Covariance of the 3x3 blocks of a sub-band, overlapping ones included.
+    """Return the covariance of the 3x3 blocks of a sub-band, overlapping ones included.
 
     Args:
         values: (H, W), both sides at least 3.
@@ -129,7 +129,7 @@ def block_covariance(values: Floats) -> Floats:
     for down in range(BLOCK):
         for i, left in enumerate(views):
             for j, right in enumerate(views):
-                # Products of whole rows once; blocks' rows differ by which of the sums they take.
+                # Products of whole rows are summed once; each row of a block takes some of them.
                 sums = np.vecdot(left[: len(left) - down], right[down:])
                 for row in range(BLOCK - down):
                     moment = sums[row : row + height].sum()
@@ -141,7 +141,7 @@ def block_covariance(values: Floats) -> Floats:
 
 
 def _bands(picture: Array) -> list[tuple[Floats, int]]:
-    """Sub-bands cut to whole blocks, each with its window: 17 on the finest level, then 9, 5, 3."""
+    """Return sub-bands cropped to whole blocks with their windows: 17, 9, 5, 3 from the finest."""
     if picture.ndim != 2 or min(picture.shape) < MINIMUM:
         raise ValueError(
             f"IFC needs (H, W) of at least {MINIMUM}x{MINIMUM}, got shape {picture.shape}"
@@ -157,14 +157,14 @@ def _bands(picture: Array) -> list[tuple[Floats, int]]:
 
 
 def _border_blocks(window: int) -> int:
-    """Blocks left out on each side, so that no window reaches over the border."""
+    """Return the blocks left out on each side, so that no window crosses the border."""
     return -(-(window // 2) // BLOCK)
 
 
 def _window_sums(values: Floats, window: int) -> Floats:
-    """Sums over square windows centred on the blocks that are not left out.
+    """Return sums over square windows centred on the blocks that are not left out.
 
-    Added up directly: differences of running sums would be too inexact in flat areas.
+    They are added directly: differences of running sums would be too inexact in flat areas.
     """
     return _row_sums(_row_sums(values, window).T, window).T
 
@@ -184,7 +184,7 @@ def _centred(sums: Floats, mean: Floats, window: int) -> Floats:
 
 
 def _split_blocks(values: Floats) -> Floats:
-    """(9, N) of the non-overlapping 3x3 blocks, coefficients and blocks in reading order."""
+    """Return the non-overlapping 3x3 blocks as (9, N), both in reading order."""
     rows, columns = values.shape[0] // BLOCK, values.shape[1] // BLOCK
     split = values.reshape(rows, BLOCK, columns, BLOCK)
     return split.transpose(1, 3, 0, 2).reshape(BLOCK**2, -1)

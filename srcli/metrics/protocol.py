@@ -1,4 +1,4 @@
-"""Named evaluation protocols: channel, rounding, gray pictures, and what they reproduce."""
+"""Named evaluation protocols: the channel that is compared, its rounding, and gray pictures."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationProtocol:
-    """How two 8-bit pictures are compared."""
+    """Rules for comparing two 8-bit pictures."""
 
     name: str
     description: str
     channel: str
-    """``y``, ``rgb``, or ``luma``: the pictures hold Y in all their channels."""
+    """``y``, ``rgb``, or ``luma`` for pictures that hold Y in all channels."""
     round_luma: bool = False
     """Round Y to 8 bits before comparing."""
     gray_as_luma: bool = False
     """Compare gray pictures by their own values, not as R = G = B by a Y of 16..235."""
 
     def planes(self, picture: Array, shave: int, *, gray: bool = False) -> Array:
-        """Return what is compared of a picture, without its border.
+        """Return the compared channels of a picture, without its border.
 
         Args:
             picture: (H, W, 3) uint8.
             shave: Pixels left out on each side.
-            gray: The original has one channel.
+            gray: True if the HR file has one channel.
 
         Returns:
             (H, W) or, under ``rgb``, (H, W, 3), in 0..255.
@@ -48,7 +48,7 @@ class EvaluationProtocol:
         return area if self.channel == "rgb" else self._luma(area, gray)
 
     def luma_plane(self, picture: Array, shave: int, *, gray: bool = False) -> Array:
-        """Return Y of a picture in 0..255, (H, W), also where the protocol compares R, G and B.
+        """Return Y of a picture in 0..255, (H, W), even if the protocol compares R, G and B.
 
         Raises:
             ValueError: As :meth:`planes`.
@@ -56,7 +56,7 @@ class EvaluationProtocol:
         return self._luma(_shaved(picture, shave), gray)
 
     def score(self, sr: Array, hr: Array, shave: int, *, gray: bool = False) -> tuple[float, float]:
-        """PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
+        """Return PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
         a, b = self.planes(sr, shave, gray=gray), self.planes(hr, shave, gray=gray)
         return psnr(a, b), ssim(a, b)
 
@@ -90,11 +90,11 @@ PROTOCOLS: dict[str, EvaluationProtocol] = {
         name="rgb", description="MSE and SSIM over R, G and B", channel="rgb"
     ),
 }
-"""Tables since about 2018 print ``y``."""
+"""By name; tables since about 2018 print ``y``."""
 
 LUMA_FLOAT = EvaluationProtocol(
     name="luma-float",
     description="rounded BT.601 Y alone, gray taken as luma",
     channel="luma",
 )
-"""Of the chain by which published rows of bicubic were computed; see the evaluation's chains."""
+"""Protocol of the chain that published rows of bicubic were computed with."""

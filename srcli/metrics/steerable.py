@@ -4,9 +4,9 @@ The pyramid is Simoncelli and Freeman's (ICIP 1995) with the ``sp5`` filters tha
 published in matlabPyrTools and pyrtools, designed as in Karasaridis and Simoncelli (ICASSP 1996).
 Of six orientations only the first and the fourth are built, because no other is used here.
 
-All filters are even or odd about both of their axes. Each is therefore held as one quadrant and
-applied to sums and differences of samples that lie opposite one another, which is several times
-faster than the whole filter and makes odd filters give exactly 0 where a picture is flat.
+All filters are even or odd about both of their axes. Each is therefore stored as one quadrant and
+applied to sums and differences of opposite samples, which is several times faster than the whole
+filter and makes odd filters give exactly 0 where a picture is flat.
 """
 
 from __future__ import annotations
@@ -24,19 +24,18 @@ if TYPE_CHECKING:
 
 SUPPORT = 9
 """Rows and columns of the largest filter; every level must be at least that large."""
-
 STRIP_SAMPLES = 32_768
-"""Rows are filtered in strips of about so many samples, which stay in a core's cache."""
+"""Samples of the strips of rows that are filtered, few enough for a core's cache."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter given by one quadrant; it is correlated with a picture, not convolved."""
+    """A filter stored as one quadrant; it is correlated with a picture, not convolved."""
 
     quadrant: Floats
     """(R + 1, R + 1): weights at 0..R samples below and right of the centre."""
     odd_axis: int | None = None
-    """The axis along which the other half has the opposite sign: 0 rows, 1 columns, None neither.
+    """Axis along which the other half has the opposite sign: 0 rows, 1 columns, None neither.
     The quadrant is 0 on the centre line across that axis."""
 
 
@@ -49,7 +48,7 @@ LOW_FIRST = Filter(
         ]
     )
 )
-"""``lo0filt``: what the finest level is taken from."""
+"""``lo0filt``: low-pass for the finest level."""
 
 LOW_NEXT = Filter(
     2
@@ -63,7 +62,7 @@ LOW_NEXT = Filter(
         ]
     )
 )
-"""``lofilt``: from one level to the next, every second sample being kept."""
+"""``lofilt``: low-pass from one level to the next, which keeps every second sample."""
 
 ACROSS_COLUMNS = Filter(
     np.array(
@@ -76,10 +75,10 @@ ACROSS_COLUMNS = Filter(
     ),
     odd_axis=1,
 )
-"""First column of ``bfilts``: answers to vertical edges."""
+"""First column of ``bfilts``: responds to vertical edges."""
 
 ACROSS_ROWS = Filter(-ACROSS_COLUMNS.quadrant.T, odd_axis=0)
-"""Fourth column of ``bfilts``: answers to horizontal edges."""
+"""Fourth column of ``bfilts``: responds to horizontal edges."""
 
 
 def edge_bands(picture: Array, levels: int = 4) -> list[tuple[Floats, Floats]]:
@@ -92,9 +91,8 @@ def edge_bands(picture: Array, levels: int = 4) -> list[tuple[Floats, Floats]]:
         levels: Levels of the pyramid, 1 or more.
 
     Returns:
-        For every level, finest first, what the filters ``ACROSS_COLUMNS`` and ``ACROSS_ROWS``
-        give. Level k, counted from 0, has the size of the picture divided by ``2 ** k``, rounded
-        up.
+        For every level, finest first, the responses to ``ACROSS_COLUMNS`` and ``ACROSS_ROWS``.
+        Level k, counted from 0, has the size of the picture divided by ``2 ** k``, rounded up.
 
     Raises:
         ValueError: If the picture has no two axes or is too small.
@@ -120,7 +118,7 @@ def correlate(picture: Floats, kernel: Filter, step: int = 1) -> Floats:
     Args:
         picture: (H, W).
         kernel: The filter.
-        step: Only every ``step``-th row and column is computed, from the first on.
+        step: Compute only every ``step``-th row and column, from the first on.
 
     Returns:
         (ceil(H / step), ceil(W / step)).
@@ -139,7 +137,7 @@ def correlate(picture: Floats, kernel: Filter, step: int = 1) -> Floats:
 
 
 def _correlate_strip(source: Floats, kernel: Filter, step: int, out: Floats) -> None:
-    """Write to ``out`` what the filter gives wherever it lies within ``source``."""
+    """Write to ``out`` the response wherever the filter lies within ``source``."""
     weights, reach = kernel.quadrant, len(kernel.quadrant) - 1
     first_row, first_column = int(kernel.odd_axis == 0), int(kernel.odd_axis == 1)
     rows = [
@@ -157,7 +155,7 @@ def _correlate_strip(source: Floats, kernel: Filter, step: int, out: Floats) -> 
 
 
 def _fold(values: Floats, distance: int, reach: int, step: int, *, is_odd: bool) -> Floats:
-    """Sum, or difference where ``is_odd``, of the rows ``distance`` after and before a centre row.
+    """Return the sum, or difference if odd, of rows ``distance`` after and before a centre row.
 
     Centre rows are every ``step``-th one that has ``reach`` rows on both sides.
     """

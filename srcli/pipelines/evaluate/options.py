@@ -71,13 +71,13 @@ class EvalOptions:
             (self.resamples < 0, f"--bootstrap must be at least 0, got {self.resamples}"),
             (
                 luma and self.protocol is not None,
-                "--chain luma-float has a protocol of its own; leave --protocol",
+                "--chain luma-float has a protocol of its own; drop --protocol",
             ),
             (
                 luma and self.kernel != "bicubic",
-                "--chain luma-float makes LR by bicubic; leave --kernel",
+                "--chain luma-float makes LR by bicubic; drop --kernel",
             ),
-            (luma and self.jpeg is not None, "--chain luma-float rounds no LR; leave --jpeg"),
+            (luma and self.jpeg is not None, "--chain luma-float rounds no LR; drop --jpeg"),
         ):
             if wrong:
                 raise UsageError(message)

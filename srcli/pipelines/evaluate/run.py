@@ -137,7 +137,7 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
     if "consistency" in options.metrics:
         return f"read from files; consistency by {kernel.description}"
     if kernel.name != "bicubic":
-        raise UsageError(f"--kernel {kernel.name}: all LR is read from files; leave --kernel")
+        raise UsageError(f"--kernel {kernel.name}: all LR is read from files; drop --kernel")
     return "read from files"
 
 
