@@ -1,7 +1,7 @@
-"""What measuring costs beside the network: a whole `srx eval` against the network's own time.
+"""Time of a whole `srx eval` relative to the network alone.
 
-Reading pictures, making LR, the network, PSNR, SSIM, IFC and consistency of every picture, with
-nothing stored from former runs; the start of Python is not in it. The rounds' median counts.
+It includes reading pictures, making LR, the network, PSNR, SSIM, IFC and consistency of every
+picture, without stored scores; it excludes the start of Python. The result is the rounds' median.
 
 Usage: python benchmarks/evaluation.py [--model g-idrn] [--scale 4] [--data Set14] [--rounds 3]
 """

@@ -1,12 +1,12 @@
-"""Texture of models: the mean luma gradient of what they make, and how far it keeps to a grid.
+"""Texture of SR pictures by model: their mean luma gradient, and how far it follows a grid.
 
 Usage: python benchmarks/texture.py -m g-idrn -m attentive-gan -m runs/l1.safetensors [-s 4]
            [--data Set5 --data Set14]
 
 Networks trained for PSNR are smoother than photographs. Gradient: the mean of |difference of
-neighbours| in BT.601 luma, down and across, in levels of 255; that of HR stands beside. Grid: how
-unevenly these differences lie over the SCALE positions within an LR pixel (standard deviation of
-their means over the mean): 0 for texture that knows of no grid. PSNR is that of `srx eval`.
+neighbours| in BT.601 luma, down and across, in levels of 255, beside that of HR. Grid: unevenness
+of these differences over the SCALE positions within an LR pixel (standard deviation of their means
+over the mean); 0 for texture without a grid. PSNR is that of `srx eval`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a model costs at one size: parameters, work, and the memory of one forward pass."""
+"""Cost of a model at one size: parameters, work, and the memory of one forward pass."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def model_cost(
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
     The memory is that of a whole picture in fp32 and PyTorch's default layout, without gradients,
-    beside weights and input. The network itself is left as it is.
+    weights and input. The network itself is not changed.
 
     Args:
         network: From ``load_model``; a network on Y (``colour``) gets one channel.
         model: The label of the result.
         scale: The factor.
-        size: LR (height, width); counted and measured at the next size that the network takes.
-        device: Where memory is measured.
+        size: LR (height, width), padded to the next size that the network takes.
+        device: Memory is measured on it.
 
     Returns:
-        The cost; its memory is None where the device keeps no account, or has too little.
+        The cost; its memory is None if the device keeps no account, or has too little.
     """
     work = count_macs(network, *fitting_size(network, size))
     hd = count_macs(network, *fitting_size(network, (HD_SIZE[0] // scale, HD_SIZE[1] // scale)))
@@ -56,7 +56,7 @@ def model_cost(
 
 
 def forward_memory(network: Network, size: tuple[int, int], device: torch.device) -> int | None:
-    """Bytes that one forward pass allocates at most; see :func:`model_cost`."""
+    """Return the most bytes that one forward pass allocates; see :func:`model_cost`."""
     twin = copy.deepcopy(network).float().eval()
     twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     lr_image = torch.zeros(1, twin.input_channels, *fitting_size(network, size), device=device)

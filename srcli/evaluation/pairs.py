@@ -76,7 +76,7 @@ def read_pair(picture: SetPicture, *, scale: int, kernel: Kernel, chain: Chain) 
 
 
 def read_picture(path: Path) -> tuple[Array, bool]:
-    """Read an opaque 8-bit picture as (H, W, 3), and whether it is gray.
+    """Read an opaque 8-bit picture as (H, W, 3); the second value is True for a gray file.
 
     Raises:
         DataError: If it has more bits, or is transparent anywhere.

@@ -34,7 +34,7 @@ class PublishedRow:
     values: dict[str, float]
     """By metric: ``psnr`` always, ``ssim`` and ``ifc`` where they are printed."""
     parameters: float | None
-    """In thousands, as printed."""
+    """Thousands of parameters, as printed."""
     source: str
     """Paper and table."""
     protocol: str = ""
@@ -45,7 +45,7 @@ class PublishedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class _Line:
-    """A method in a table of the file."""
+    """A method of a table in the file."""
 
     method: str
     values: tuple[tuple[float, ...], ...]
@@ -56,7 +56,7 @@ class _Line:
 
 @dataclass(frozen=True, kw_only=True)
 class _Note:
-    """A remark on a method: on some sets, or on all of its row."""
+    """A remark on a method, for some sets or its whole row."""
 
     method: str
     text: str
@@ -65,7 +65,7 @@ class _Note:
 
 @dataclass(frozen=True, kw_only=True)
 class _Table:
-    """A table of the file; a line may name another source than the table's."""
+    """A table in the file; a line may name another source than the table's."""
 
     protocol: str
     scale: int
@@ -103,7 +103,7 @@ def published_rows(
         scale: The factor.
         dataset: A name such as ``Set5`` or ``B100``, in any case; ``BSD100`` and ``BSDS100`` are
             the same set.
-        models: Names of our models, to get their own rows only; None for all methods.
+        models: Names of our models, for their own rows only; None for all methods.
 
     Returns:
         The rows, with ``dataset`` as their set's name so that they join with measured ones; none
@@ -142,7 +142,7 @@ def rows_beside(scale: int, dataset: str, models: Collection[str] | None) -> lis
 
 
 def parse_published(text: str) -> tuple[PublishedRow, ...]:
-    """Read tables in the form of ``published.toml``, whose first lines describe it.
+    """Parse tables in the format described at the top of ``published.toml``.
 
     Args:
         text: TOML.
