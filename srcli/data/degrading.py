@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.imaging.degrading import MCU, Chain, GaussianBlur, JpegFile, SensorNoise
-from srcli.imaging.mirroring import mirrored
+from srcli.imaging.resize import mirrored
 from srcli.recipes.degradation import Blur, Degradation, Noise, find_degradation
 
 if TYPE_CHECKING:

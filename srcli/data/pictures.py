@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from srcli.errors import DataError
-from srcli.imaging.opening import LARGEST_AREA, calm, load
+from srcli.imaging.photograph import LARGEST_AREA
+from srcli.imaging.pillow import load, quiet_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -165,7 +166,7 @@ def decode(ref: PictureRef, archives: Archives | None = None) -> NDArray[np.uint
 def _decode(ref: PictureRef, archives: Archives | None) -> tuple[NDArray[np.uint8], list[str]]:
     try:
         encoded = archives.read(ref) if archives else ref.read()
-        with calm():  # photographs of 90 megapixels and more are no attack
+        with quiet_pillow():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
             if image.width * image.height > LARGEST_AREA:

@@ -1,13 +1,21 @@
-"""Image file directories, the tag tables of TIFF and EXIF, to and from bytes."""
+"""Image file directories, the tag tables of TIFF and EXIF, to and from bytes.
+
+Values stay the bytes of the file. Pillow's directories guess types anew and move the strips of the
+file that they are written to, tifffile writes no directories of EXIF, libvips no EXIF in TIFF.
+"""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+Read = Callable[[int, int], bytes]
+"""Gives bytes of a structure: (offset, length)."""
 
 # Bytes of one value of each TIFF type, and how struct spells one number of it.
 _TYPES = {
@@ -92,9 +100,7 @@ def write_start(layout: Layout, first: int) -> bytes:
     return mark + struct.pack(layout.order + "HI", 42, first)
 
 
-def read_directory(
-    read: Callable[[int, int], bytes], at: int, layout: Layout
-) -> tuple[list[Entry], int]:
+def read_directory(read: Read, at: int, layout: Layout) -> tuple[list[Entry], int]:
     """Read one directory.
 
     Args:
@@ -167,7 +173,22 @@ def numbers(entry: Entry, layout: Layout) -> list[float]:
     return [a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True)]
 
 
-def _exactly(read: Callable[[int, int], bytes], at: int, length: int) -> bytes:
+def repacked(entry: Entry, old: Layout, new: Layout) -> Entry:
+    """The same entry with its value in the byte order of another structure.
+
+    Args:
+        entry: Of any type.
+        old: The layout of the structure that it stands in.
+        new: That of the other structure.
+    """
+    if old.order == new.order:
+        return entry
+    size = _TYPES[entry.kind][0] // (2 if entry.kind in _RATIONAL else 1)
+    places = range(0, len(entry.value), size)
+    return replace(entry, value=b"".join(entry.value[i : i + size][::-1] for i in places))
+
+
+def _exactly(read: Read, at: int, length: int) -> bytes:
     data = read(at, length)
     if len(data) != length:
         raise ValueError("a tag directory is cut short")

@@ -1,54 +1,25 @@
-"""Open picture files by their content, without Pillow's global limit and without stray warnings."""
+"""Open a picture file: one look at its header gives all that planning and reading need."""
 
 from __future__ import annotations
 
 import errno
 import struct
-import threading
-import warnings
 import zlib
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    JpegImagePlugin,
-    MpoImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
-
-from srcli.errors import LargePictureError, PictureError
+from srcli.errors import PictureError
+from srcli.imaging import exif, pillow, png, tiff
 from srcli.imaging.formats import FORMATS, format_of_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LARGEST_AREA = 2**30
-"""Pixels; a file that claims more is refused (a few bytes can claim a picture of terabytes)."""
+    from srcli.imaging.photograph import Picture
 
-# The classes are called directly, because Image.open applies Pillow's process-wide pixel limit and
-# tries every format there is.
-_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
-    "png": PngImagePlugin.PngImageFile,
-    "jpg": JpegImagePlugin.JpegImageFile,
-    "mpo": MpoImagePlugin.MpoImageFile,
-    "webp": WebPImagePlugin.WebPImageFile,
-    "bmp": BmpImagePlugin.BmpImageFile,
-    "tif": TiffImagePlugin.TiffImageFile,
-    "gif": GifImagePlugin.GifImageFile,
-}
-if "avif" in FORMATS:
-    from PIL import AvifImagePlugin
-
-    _PLUGINS["avif"] = AvifImagePlugin.AvifImageFile
-
-# What Pillow, tifffile and rasterio raise on files that are damaged or made to harm.
+# What Pillow and rasterio raise on files that are damaged or made to harm.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -63,29 +34,63 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
-_LOCK = threading.RLock()
 
 
-@contextmanager
-def calm() -> Iterator[list[str]]:
-    """Run library calls with their warnings collected and Pillow's pixel limit lifted.
+def open_picture(path: Path) -> Picture:
+    """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
-    Both are global to the process, so threads take turns here: keep the block short.
+    Args:
+        path: The file; its format is told from its content.
 
-    Yields:
-        A list that holds the texts of the warnings once the block is left.
+    Returns:
+        Format, upright size, layout, metadata, and why it is a raster if it is one.
+
+    Raises:
+        PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
     """
-    messages: list[str] = []
-    with _LOCK, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            yield messages
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-        messages += [
-            " ".join(str(one.message).split()) for one in caught if one.category is UserWarning
-        ]
+    from srcli.imaging.rasters.detection import companion_reason, open_by_gdal
+
+    with decoding(path), path.open("rb") as stream:
+        head = stream.read(64)
+        if format_of_content(head) is not None or not head:
+            picture = read_header(path, stream)
+            return replace(picture, raster=picture.raster or companion_reason(picture))
+    found = open_by_gdal(path)
+    if found is None:
+        raise _not_a_picture(path)
+    return found
+
+
+def read_header(path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header of an open picture of one of ``FORMATS``, or GIF.
+
+    Args:
+        path: The file.
+        stream: The same.
+
+    Returns:
+        The picture, upright; files beside it are not looked at.
+
+    Raises:
+        PictureError: If it is empty or in another format.
+    """
+    stream.seek(0)
+    head = stream.read(64)
+    stream.seek(0)
+    name = format_of_content(head)
+    if not head:
+        raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
+    if name is None:
+        raise _not_a_picture(path)
+    if name == "png":
+        picture = png.read_header(path, stream)
+    elif name == "tif":
+        picture = tiff.read_header(path, stream)
+    else:
+        picture = pillow.read_header(name, path, stream)
+    if min(picture.height, picture.width) < 1:
+        raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
+    return picture if picture.refusal else _upright(picture)
 
 
 @contextmanager
@@ -117,72 +122,33 @@ def decoding(path: Path) -> Iterator[None]:
         ) from error
 
 
-def sniff(path: Path, stream: IO[bytes]) -> str:
-    """Name of a file's format by its first bytes; the stream is put back to its start.
-
-    Args:
-        path: For messages.
-        stream: The open file.
-
-    Raises:
-        PictureError: If the file is empty or in no format that srx reads.
-    """
-    head = stream.read(64)
-    stream.seek(0)
-    name = format_of_content(head)
-    if name is None:
-        if not head:
-            raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
-        names = ", ".join(sorted({*FORMATS, "gif"}))
-        raise PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
-    return name
+def _not_a_picture(path: Path) -> PictureError:
+    names = ", ".join(sorted({*FORMATS, "gif"}))
+    return PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
 
 
-def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[str]]:
-    """Open a file with Pillow's reader of one format; nothing is decoded yet.
-
-    Args:
-        name: The format, ``"mpo"`` for the frames of a multi-picture JPEG.
-        stream: The file from its start; it must stay open while the image is used.
-
-    Returns:
-        The image and the texts of Pillow's warnings.
-    """
-    with calm() as messages:
-        image = _PLUGINS[name](stream)
-    return image, messages
-
-
-def load(image: ImageFile.ImageFile) -> list[str]:
-    """Decode an image completely.
-
-    Returns:
-        The texts of Pillow's warnings.
-
-    Raises:
-        OSError: If the data end early or are damaged.
-    """
-    limit = Image.MAX_IMAGE_PIXELS
-    if image.format != "TIFF" and (limit is None or image.width * image.height <= limit):
-        image.load()
-        return []
-    # Only here Pillow checks its limit once more, and reads tags that may make it warn.
-    with calm() as messages:
-        image.load()
-    return messages
-
-
-def check_area(path: Path, height: int, width: int) -> None:
-    """Refuse sizes that cannot be held in memory.
-
-    Raises:
-        PictureError: If the picture is empty.
-        LargePictureError: If it has over ``LARGEST_AREA`` pixels.
-    """
-    if min(height, width) < 1:
-        raise PictureError(f"{path}: a picture of {width}x{height} pixels is empty")
-    if height * width > LARGEST_AREA:
-        raise LargePictureError(
-            f"{path}: a picture of {width}x{height} pixels cannot be read as a photograph; "
-            "cut it, or convert it to a GeoTIFF"
-        )
+def _upright(picture: Picture) -> Picture:
+    """Return the picture as it is once its orientation is applied, with metadata that fit it."""
+    notes, metadata = list(picture.warnings), picture.metadata
+    orientation = picture.orientation
+    if not 1 <= orientation <= 8:
+        orientation = exif.orientation(metadata.exif, metadata.xmp)
+    if picture.frames > 1:
+        notes.append(f"holds {picture.frames} pictures: only the first is used")
+    if metadata.exif is not None:
+        try:
+            metadata = replace(metadata, exif=exif.upright_exif(metadata.exif))
+        except ValueError:
+            metadata = replace(metadata, exif=None)
+            notes.append("damaged EXIF left out")
+    if metadata.xmp is not None:
+        metadata = replace(metadata, xmp=exif.upright_xmp(metadata.xmp))
+    height, width = picture.height, picture.width
+    return replace(
+        picture,
+        height=width if orientation > 4 else height,
+        width=height if orientation > 4 else width,
+        orientation=orientation,
+        metadata=metadata,
+        warnings=tuple(dict.fromkeys(notes)),
+    )

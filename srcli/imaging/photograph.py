@@ -1,21 +1,20 @@
-"""A photograph in memory, and a quick look at what a file holds."""
+"""Values for pictures: a file's header, a photograph in memory, and the metadata of both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from numpy.typing import NDArray
 
-from srcli.imaging import headers
-
-if TYPE_CHECKING:
-    from pathlib import Path
+LARGEST_AREA = 2**30
+"""Pixels; a larger photograph is refused (a few bytes can claim a picture of terabytes)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a file says about its pixels, each part as the bytes that formats embed."""
+    """Descriptions of a picture's pixels, each part as the bytes that formats embed."""
 
     icc: bytes | None = None
     """Colour profile; it always fits the number of colour channels."""
@@ -28,8 +27,43 @@ class Metadata:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture file by its header, as ``open_picture`` gives it; no pixel was decoded."""
+
+    path: Path
+    format: str
+    """A key of ``FORMATS`` or ``"gif"``, by the file's content and not its name; ``""`` for the
+    formats that only GDAL reads."""
+    height: int
+    """Pixels, after the EXIF orientation."""
+    width: int
+    """Pixels, after the EXIF orientation."""
+    channels: int
+    """Colour channels as ``read_photograph`` gives them, 1 or 3; of rasters the bands."""
+    bits: int
+    """Of a value as ``read_photograph`` gives it: 8, 16 or 32 (floating point)."""
+    has_alpha: bool = False
+    premultiplied: bool = False
+    """The file holds colours multiplied by alpha."""
+    frames: int = 1
+    """Pictures in the file; only the first is read."""
+    orientation: int = 1
+    """1 to 8 as EXIF numbers them: how the stored pixels are turned upright."""
+    lossless: bool = True
+    """False where the pixels are stored with losses, as far as that is known without decoding."""
+    metadata: Metadata = Metadata()
+    """With the colour profile of the stored pixels, which may be of another kind (CMYK)."""
+    raster: str | None = None
+    """Why it should be read as a raster, in words; None for photographs."""
+    refusal: str | None = None
+    """Why it cannot be read as a photograph, in words for the user."""
+    warnings: tuple[str, ...] = ()
+    """Losses of reading it as a photograph, in words for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Photograph:
-    """Pixels the right way up, with what belongs to them."""
+    """Pixels the right way up, with their metadata."""
 
     pixels: NDArray[Any]
     """(H, W, C), C = 1 (gray) or 3 (RGB); uint8, uint16 or float32 (in the file's own values)."""
@@ -38,50 +72,4 @@ class Photograph:
     floats) is opaque."""
     metadata: Metadata
     warnings: tuple[str, ...] = ()
-    """What of the file is not in here, in words for the user."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Probe:
-    """What a file holds, by its header alone."""
-
-    format: str
-    """A key of ``FORMATS`` or ``"gif"``, by the file's content and not its name."""
-    height: int
-    """Pixels, after the EXIF orientation."""
-    width: int
-    """Pixels, after the EXIF orientation."""
-    channels: int
-    """Colour channels as ``read_photograph`` gives them: 1 or 3."""
-    has_alpha: bool
-    bits: int
-    """8, 16 or 32 (floating point)."""
-    frames: int
-    """Pictures in the file, of which only the first is read."""
-
-
-def probe(path: Path) -> Probe:
-    """Look at a file's header; no pixel is decoded.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Format, size after orientation, layout and number of frames.
-
-    Raises:
-        PictureError: If there is no such file, or it is not a picture that srx reads.
-    """
-    header = headers.read_header(path)
-    height, width = header.height, header.width
-    if header.orientation > 4:
-        height, width = width, height
-    return Probe(
-        format=header.format,
-        height=height,
-        width=width,
-        channels=header.channels,
-        has_alpha=header.has_alpha,
-        bits=header.bits,
-        frames=header.frames,
-    )
+    """Losses of reading the file, in words for the user."""

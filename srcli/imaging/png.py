@@ -1,4 +1,8 @@
-"""Read PNG files chunk by chunk: layout and metadata."""
+"""PNG files: header and metadata by their chunks, pixels by libvips.
+
+Chunks are walked here because libraries do not name those that are damaged or not kept, Pillow
+refuses pictures for damaged metadata and does not see metadata behind the pixels before decoding.
+"""
 
 from __future__ import annotations
 
@@ -6,168 +10,213 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from srcli.imaging.header import Header
+from srcli.imaging import vips
+from srcli.imaging.exif import PREFIX
+from srcli.imaging.photograph import Metadata, Picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
-XMP_KEYWORD = b"XML:com.adobe.xmp"
-INCHES_PER_METRE = 0.0254
-GRAY, RGB, PALETTE, GRAY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6  # colour types
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_XMP_KEYWORD = b"XML:com.adobe.xmp"
+_INCHES_PER_METRE = 0.0254
+_MOST_PER_METRE = 2**31 - 1
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette, with alpha
+_ALPHA = frozenset({4, 6})
+_BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**26  # bytes that a compressed chunk of metadata may unpack to
 _SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 # keywords that programs write by themselves and nobody misses
-_DULL = frozenset({b"Software", b"date:create", b"date:modify", b"date:timestamp"})
+_UNIMPORTANT = frozenset({b"Software", b"date:create", b"date:modify", b"date:timestamp"})
 
 
 @dataclass
-class PngFile:
-    """The chunks of a PNG file."""
+class _Chunks:
+    """All chunks of a file but its pixels, by type, and remarks about them."""
 
-    width: int
-    height: int
-    depth: int
-    colour: int
-    interlaced: int
-    chunks: dict[bytes, list[bytes]] = field(default_factory=dict)
-    """All but the pixel data, by type."""
-    data: list[bytes] = field(default_factory=list)
-    """Compressed pixel data of the first (default) picture, if asked for."""
+    content: dict[bytes, list[bytes]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def first(self, kind: bytes) -> bytes | None:
         """Content of the first chunk of a type."""
-        return next(iter(self.chunks.get(kind, ())), None)
+        return next(iter(self.content.get(kind, ())), None)
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    """One chunk as it stands in the file."""
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+def read_header(path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header and the metadata of a PNG file.
+
+    Args:
+        path: The file.
+        stream: The same, from its start.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    chunks = _Chunks()
+    stream.seek(len(_SIGNATURE))
+    for kind, content, sound in _walk(stream):
+        if sound:
+            chunks.content.setdefault(kind, []).append(content)
+        else:
+            chunks.notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
+    width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", chunks.first(b"IHDR") or b"")
+    metadata = Metadata(
+        icc=_profile(chunks),
+        exif=chunks.first(b"eXIf"),
+        xmp=_read_texts(chunks),
+        dpi=_resolution(chunks),
+    )
+    _note_colours(chunks, has_profile=metadata.icc is not None)
+    frames: int = struct.unpack(">I", (chunks.first(b"acTL") or bytes(4))[:4])[0]
+    return Picture(
+        path=path,
+        format="png",
+        height=height,
+        width=width,
+        channels=1 if colour in (0, 4) else 3,
+        has_alpha=colour in _ALPHA or b"tRNS" in chunks.content,
+        bits=16 if depth == 16 else 8,
+        frames=max(frames, 1),
+        orientation=0,
+        metadata=metadata,
+        warnings=tuple(chunks.notes),
     )
 
 
-def read_chunks(stream: IO[bytes], *, with_data: bool) -> PngFile:
-    """Walk through all chunks and check them.
+def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
+    """Decode a PNG file that ``read_header`` accepts.
 
     Args:
         stream: The file from its start.
-        with_data: Keep the pixel data, too; otherwise they are skipped unread.
+
+    Returns:
+        Pixels (H, W, C), uint8 or uint16, and alpha (H, W) or None.
+
+    Raises:
+        ValueError: If pixel data are damaged or missing.
+    """
+    data = stream.read()
+    width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
+    if len(data) * _BEST_DEFLATE_RATIO < height * width * depth * _SAMPLES.get(colour, 4) // 8:
+        raise ValueError("it holds too little data for its size")
+    values = vips.decode_png(data)
+    if values.shape[2] in (1, 3):
+        return values, None
+    return values[:, :, :-1].copy(), values[:, :, -1].copy()
+
+
+def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
+    """Write one picture.
+
+    Args:
+        stream: An empty file.
+        values: (H, W, C), uint8 or uint16, C = 1 to 4 with alpha last.
+        metadata: Metadata to embed.
+
+    Raises:
+        OSError: If the stream does not take it.
+    """
+    chunks = b""
+    if metadata.icc is not None:
+        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.dpi is not None:
+        across, down = (
+            min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi
+        )
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+    if metadata.exif is not None:
+        chunks += _chunk(b"eXIf", metadata.exif.removeprefix(PREFIX))
+    if metadata.xmp is not None:
+        chunks += _chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp)
+    vips.encode_png(stream, values, chunks)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def _walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Type, content and soundness of all chunks but pixel data, which are skipped unread.
 
     Raises:
         ValueError: If the file ends early or a necessary chunk is damaged.
     """
-    if stream.read(8) != SIGNATURE:
-        raise ValueError("no PNG signature")
-    chunks = _chunks(stream, with_data=with_data)
-    kind, content, _ = next(chunks)
-    if kind != b"IHDR" or len(content) != 13:
+    if stream.read(8) != b"\0\0\0\x0dIHDR":
         raise ValueError("the first chunk is no header")
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", content)
-    png = PngFile(width, height, depth, colour, interlaced)
-    for kind, content, sound in chunks:
-        if kind == b"IDAT":
-            png.data.append(content)
-        elif sound:
-            png.chunks.setdefault(kind, []).append(content)
-        else:
-            png.notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
-    return png
-
-
-def _chunks(stream: IO[bytes], *, with_data: bool) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Type, content and soundness of the chunks before the end mark."""
+    stream.seek(-8, io.SEEK_CUR)
     while True:
         head = stream.read(8)
         if len(head) < 8:
             raise ValueError("the file ends before its end mark")
         length, kind = struct.unpack(">I4s", head)
-        if kind == b"fdAT" or (kind == b"IDAT" and not with_data):
+        if kind == b"IEND":
+            return
+        if kind in (b"IDAT", b"fdAT"):
             stream.seek(length + 4, io.SEEK_CUR)
             continue
         content = stream.read(length)
-        sound = stream.read(4) == struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
-        if kind == b"IEND":
-            return
-        # a lower-case first letter marks what a reader may leave out
+        sound = stream.read(4) == struct.pack(">I", zlib.crc32(kind + content))
+        # a lower-case first letter marks chunks that a reader may leave out
         if not sound and (kind[:1].isupper() or len(content) < length):
             raise ValueError(f"chunk {kind.decode('latin-1')} is damaged")
         yield kind, content, sound
 
 
-def read_header(stream: IO[bytes]) -> Header:
-    """Read the header and the metadata of a PNG file.
-
-    Args:
-        stream: The file from its start.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
-    return _header(read_chunks(stream, with_data=False))
+def _resolution(chunks: _Chunks) -> tuple[float, float] | None:
+    density = chunks.first(b"pHYs")
+    if density is None or len(density) != 9 or density[8] != 1:
+        return None
+    across, down = struct.unpack(">II", density[:8])
+    return across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
 
 
-def _header(png: PngFile) -> Header:
-    frames = struct.unpack(">I", (png.first(b"acTL") or bytes(4))[:4])[0]
-    header = Header(
-        format="png",
-        height=png.height,
-        width=png.width,
-        channels=1 if png.colour in (GRAY, GRAY_ALPHA) else 3,
-        has_alpha=png.colour in (GRAY_ALPHA, RGB_ALPHA) or b"tRNS" in png.chunks,
-        bits=16 if png.depth == 16 else 8,
-        frames=max(frames, 1),
-        exif=png.first(b"eXIf"),
-        notes=png.notes,
-    )
-    density = png.first(b"pHYs")
-    if density is not None and len(density) == 9 and density[8] == 1:
-        across, down = struct.unpack(">II", density[:8])
-        header.dpi = (across * INCHES_PER_METRE, down * INCHES_PER_METRE)
-    profile = png.first(b"iCCP")
+def _profile(chunks: _Chunks) -> bytes | None:
+    profile = chunks.first(b"iCCP")
     if profile is not None:
         try:
-            header.icc = _inflate(profile.split(b"\0", 1)[1][1:])
+            return _inflate(profile.split(b"\0", 1)[1][1:])
         except (IndexError, zlib.error, ValueError):
-            png.notes.append("damaged colour profile left out")
-    _read_texts(png, header)
-    _note_colour(png, has_profile=header.icc is not None)
-    return header
+            chunks.notes.append("damaged colour profile left out")
+    return None
 
 
-def _read_texts(png: PngFile, header: Header) -> None:
-    left_out = []
+def _read_texts(chunks: _Chunks) -> bytes | None:
+    """Return the XMP packet; note other texts as left out."""
+    xmp, left_out = None, set()
     for kind in (b"iTXt", b"tEXt", b"zTXt"):
-        for content in png.chunks.get(kind, ()):
+        for content in chunks.content.get(kind, ()):
             keyword, _, rest = content.partition(b"\0")
-            if keyword == XMP_KEYWORD and kind == b"iTXt" and len(rest) > 2:
+            if keyword == _XMP_KEYWORD and kind == b"iTXt" and len(rest) > 2:
                 packet = rest[2:].split(b"\0", 2)[-1]
-                header.xmp = _inflate(packet) if rest[0] else packet
-            elif keyword not in _DULL:
-                left_out.append(keyword.decode("latin-1"))
+                xmp = _inflate(packet) if rest[0] else packet
+            elif keyword not in _UNIMPORTANT:
+                left_out.add(keyword.decode("latin-1"))
     if left_out:
-        png.notes.append(f"text entries left out: {', '.join(sorted(set(left_out)))[:100]}")
+        chunks.notes.append(f"text entries left out: {', '.join(sorted(left_out))[:100]}")
+    return xmp
 
 
-def _note_colour(png: PngFile, *, has_profile: bool) -> None:
-    """Say so where colours are described in a way that a photograph does not carry."""
-    if has_profile or b"sRGB" in png.chunks:
+def _note_colours(chunks: _Chunks, *, has_profile: bool) -> None:
+    """Note descriptions of colours that differ from sRGB and are no profile."""
+    if has_profile or b"sRGB" in chunks.content:
         return
-    gamma, primaries = png.first(b"gAMA"), png.first(b"cHRM")
-    odd = b"cICP" in png.chunks
+    gamma, primaries = chunks.first(b"gAMA"), chunks.first(b"cHRM")
+    odd = b"cICP" in chunks.content
     if gamma is not None and len(gamma) == 4:
         odd |= abs(struct.unpack(">I", gamma)[0] - 45455) > 500
     if primaries is not None and len(primaries) == 32:
         stated = struct.unpack(">8I", primaries)
         odd |= any(abs(a - b) > 200 for a, b in zip(stated, _SRGB_PRIMARIES, strict=True))
     if odd:
-        png.notes.append("a colour description other than an ICC profile is left out")
+        chunks.notes.append("a colour description other than an ICC profile is left out")
 
 
 def _inflate(content: bytes) -> bytes:

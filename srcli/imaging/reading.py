@@ -2,52 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging import exif, generic, png_pixels, tiff
-from srcli.imaging.headers import header_of
-from srcli.imaging.opening import decoding
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.errors import LargePictureError, PictureError
+from srcli.imaging import pillow, png, tiff
+from srcli.imaging.opening import decoding, read_header
+from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from srcli.imaging.header import Header
-
     Array = NDArray[Any]
 
 
-def read_photograph(path: Path) -> Photograph:
+def read_photograph(source: Path | Picture) -> Photograph:
     """Read a picture file completely.
 
     Args:
-        path: The file; its format is told from its content.
+        source: The file, or what ``open_picture`` gave of it.
 
     Returns:
         Pixels turned upright, metadata that fit them, and warnings of what the file holds beyond.
 
     Raises:
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a photograph.
+        LargePictureError: If it has over ``LARGEST_AREA`` pixels.
     """
+    path = source.path if isinstance(source, Picture) else source
     with decoding(path), path.open("rb") as stream:
-        header = header_of(path, stream)
+        picture = source if isinstance(source, Picture) else read_header(path, stream)
+        _check(picture)
         stream.seek(0)
-        orientation = header.orientation
-        if isinstance(header, tiff.TiffHeader):
-            pixels, alpha, orientation = tiff.read_pixels(path, stream, header)
-        elif header.format == "png":
-            pixels, alpha = png_pixels.read_pixels(stream)
+        orientation, icc = picture.orientation, picture.metadata.icc
+        if picture.format == "tif":
+            pixels, alpha, orientation = tiff.read_pixels(picture, stream)
+        elif picture.format == "png":
+            pixels, alpha = png.read_pixels(stream)
         else:
-            pixels, alpha = generic.read_pixels(header.format, stream, header.icc)
+            pixels, alpha = pillow.read_pixels(picture.format, stream, icc)
+    metadata, warnings = picture.metadata, picture.warnings
+    if icc is not None and not pillow.profile_fits(icc, picture.channels):
+        metadata = replace(metadata, icc=None)
+        if not any("converted to RGB" in note for note in warnings):
+            warnings = (*warnings, "colour profile of another kind of picture left out")
     return Photograph(
         pixels=upright(pixels, orientation),
         alpha=None if alpha is None else upright(alpha, orientation),
-        metadata=_metadata(header),
-        warnings=tuple(dict.fromkeys(header.notes)),
+        metadata=metadata,
+        warnings=warnings,
     )
 
 
@@ -67,21 +74,11 @@ def upright(image: Array, orientation: int) -> Array:
     return np.ascontiguousarray(image)
 
 
-def _metadata(header: Header) -> Metadata:
-    block, profile = header.exif, header.icc
-    if block is not None:
-        try:
-            block = exif.upright_exif(block)
-        except ValueError:
-            block = None
-            header.notes.append("damaged EXIF left out")
-    if profile is not None and not generic.fits(profile, header.channels):
-        profile = None
-        if not any("converted to RGB" in note for note in header.notes):
-            header.notes.append("colour profile of another kind of picture left out")
-    return Metadata(
-        icc=profile,
-        exif=block,
-        xmp=None if header.xmp is None else exif.upright_xmp(header.xmp),
-        dpi=header.dpi,
-    )
+def _check(picture: Picture) -> None:
+    if picture.refusal is not None:
+        raise PictureError(picture.refusal)
+    if picture.height * picture.width > LARGEST_AREA:
+        raise LargePictureError(
+            f"{picture.path}: a picture of {picture.width}x{picture.height} pixels cannot be read "
+            "as a photograph; cut it, or convert it to a GeoTIFF"
+        )

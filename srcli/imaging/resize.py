@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.mirroring import mirrored
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,6 +22,22 @@ if TYPE_CHECKING:
 
 STRIP = 1 << 18
 """Values that are held in float64 at a time."""
+
+
+def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Map positions beyond the ends of an axis to the samples that they mirror.
+
+    The outermost sample is repeated, as by numpy's ``symmetric``.
+
+    Args:
+        positions: From 0 to ``length`` - 1 on the axis itself; below and above beyond its ends.
+        length: Samples of the axis, at least 1; mirrored as often as it takes.
+
+    Returns:
+        Positions from 0 to ``length`` - 1, of the shape of ``positions``.
+    """
+    turned: NDArray[np.int64] = np.mod(positions, 2 * length)
+    return np.where(turned < length, turned, 2 * length - 1 - turned)
 
 
 def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,24 +1,39 @@
-"""Read TIFF files: layout and metadata here, pixels with Pillow or, beyond 8 bits, with GDAL."""
+"""TIFF files: header and metadata by their tags, pixels by Pillow, GDAL and libvips.
+
+Pillow decodes 8 bits in all colours and compressions, GDAL more bits (Pillow keeps 8 of 16-bit
+colour, the wheels of libvips know no ZSTD and then give wrong pixels, tifffile alone no LZW);
+libvips encodes. None of them writes EXIF beside 16-bit colour, so that tags are packed here.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import struct
+from dataclasses import replace
+from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import exif, generic
-from srcli.imaging.header import Header
-from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start
-from srcli.imaging.opening import calm, open_image
+from srcli.imaging import exif, pillow, vips
+from srcli.imaging.ifd import (
+    Entry,
+    Layout,
+    numbers,
+    read_directory,
+    read_start,
+    repacked,
+    write_start,
+)
+from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from srcli.imaging.ifd import Read
 
     Array = NDArray[Any]
 
@@ -26,16 +41,25 @@ if TYPE_CHECKING:
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
-DESCRIPTIVE = frozenset(
+_INCH = 2
+_PREMULTIPLIED = 1  # a value of ExtraSamples
+# Tags that describe the photograph (title, camera, author ...), not how it is stored.
+_DESCRIPTIVE = frozenset(
     {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095}
 )
-"""Tags that tell about the photograph (title, camera, author ...), not about how it is stored."""
 # Pixel sizes, and a pointer to a further directory.
 _NOT_CARRIED = frozenset({0xA002, 0xA003, 0xA005})
-
-_WHITE_IS_ZERO = 0
-_PREMULTIPLIED = 1  # a value of ExtraSamples
-_REDUCED_OR_MASK = 5  # bits of NewSubfileType
+_RASTER_TAGS = {
+    33550: "a place on the map (GeoTIFF)",
+    33922: "a place on the map (GeoTIFF)",
+    34264: "a place on the map (GeoTIFF)",
+    34735: "a coordinate system (GeoTIFF)",
+    50844: "a sensor model (RPC)",
+    42112: "GDAL's tags",
+    42113: "a nodata value",
+}
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_MOST_PAGES_TO_A_MASK = 32  # it stands among the overviews of the first picture
 # Photometric interpretation: a word for it and its number of colours.
 _MODELS = {
     0: ("gray", 1),
@@ -50,29 +74,20 @@ _MODELS = {
 _DEPTHS = {(1, bits): 8 for bits in range(1, 9)} | {
     (1, 16): 16, (3, 16): 32, (3, 32): 32, (3, 64): 32,
 }  # fmt: skip
+_LARGEST_CLASSIC = 2**32 - 2**26  # bytes
 
 
-@dataclass(kw_only=True)
-class TiffHeader(Header):
-    """A TIFF file's header with what decoding it needs."""
-
-    model: str
-    """The word of ``_MODELS``."""
-    white_is_zero: bool
-    premultiplied: bool
-    by_gdal: bool
-    """Over 8 bits, of which Pillow would keep 8."""
-
-
-def read_header(path: Path, stream: IO[bytes]) -> TiffHeader:
+def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the layout and the metadata of a TIFF file's first page.
 
     Args:
-        path: For messages.
-        stream: The file.
+        path: The file.
+        stream: The same.
+
+    Returns:
+        The picture; with a ``refusal`` if its layout is not that of a photograph.
 
     Raises:
-        PictureError: If the layout is not that of a photograph.
         ValueError: If the file is damaged.
     """
 
@@ -84,53 +99,118 @@ def read_header(path: Path, stream: IO[bytes]) -> TiffHeader:
     entries, following = read_directory(read, first, layout)
     tags = {entry.tag: entry for entry in entries}
     values = {tag: numbers(entry, layout) for tag, entry in tags.items() if entry.count <= 64}
-    header = _layout(path, {tag: [int(v) for v in value] for tag, value in values.items()})
-    header.frames += _further_pages(read, following, layout)
-    header.icc = tags[_ICC].value if _ICC in tags else None
-    header.xmp = tags[_XMP].value if _XMP in tags else None
-    header.dpi = _dpi(values)
-    header.exif = _exif(read, tags, layout)
-    if _IPTC in tags:
-        header.notes.append("IPTC captions left out")
-    if _GEO_KEYS in tags:
-        header.notes.append("position on the map (GeoTIFF) left out")
-    stream.seek(0)
-    return header
+    pages = _further_pages(read, following, layout)
+    picture = Picture(
+        path=path,
+        format="tif",
+        height=int(values.get(_HEIGHT, [0])[0]),
+        width=int(values.get(_WIDTH, [0])[0]),
+        channels=int(values.get(_SAMPLES, [1])[0]),
+        bits=int(values.get(_BITS, [1])[0]),
+        frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
+        orientation=int(values.get(exif.ORIENTATION, [0])[0]),
+    )
+    raster = next((reason for tag, reason in _RASTER_TAGS.items() if tag in tags), None)
+    if raster is None and any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]):
+        raster = "a mask of valid pixels"
+    if raster is None and values.get(_SAMPLE_FORMAT, [1])[0] == 3 and picture.bits == 64:
+        raster = "64-bit floats"
+    if raster is None and picture.height * picture.width > LARGEST_AREA:
+        raster = "more pixels than a photograph"
+    try:
+        picture = _as_photograph(picture, {tag: list(map(int, v)) for tag, v in values.items()})
+    except PictureError as error:
+        bands = f"{picture.channels} band(s) of {picture.bits} bits"
+        raster = raster or f"{bands}, of a kind that photographs have not"
+        return replace(picture, raster=raster, refusal=str(error))
+    lost = {_IPTC: "IPTC captions", _GEO_KEYS: "position on the map (GeoTIFF)"}
+    notes = tuple(f"{what} left out" for tag, what in lost.items() if tag in tags)
+    metadata = Metadata(
+        icc=tags[_ICC].value if _ICC in tags else None,
+        exif=_exif(read, tags, layout),
+        xmp=tags[_XMP].value if _XMP in tags else None,
+        dpi=_resolution(values),
+    )
+    return replace(picture, metadata=metadata, raster=raster, warnings=(*picture.warnings, *notes))
 
 
-def read_pixels(
-    path: Path, stream: IO[bytes], header: TiffHeader
-) -> tuple[Array, Array | None, int]:
-    """Decode the pixels of a TIFF file.
+def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
+    """Decode a TIFF file.
 
     Args:
-        path: The file.
-        stream: The same file, opened.
-        header: What ``read_header`` gave.
+        picture: Its header, without a ``refusal``.
+        stream: The file.
 
     Returns:
         Pixels (H, W, C), alpha (H, W) or None, and the orientation that is still to be applied.
 
     Raises:
-        PictureError: If rasterio is needed and missing.
+        PictureError: If Pillow does not know the layout, or rasterio is needed and missing.
         OSError: If the data are damaged or end early.
     """
-    if header.by_gdal:
-        return *_deep_pixels(path, header), header.orientation
+    if picture.bits > 8:
+        return *_deep_pixels(picture), picture.orientation
     try:
-        image, _ = open_image("tif", stream)
-    except SyntaxError:
+        image, _ = pillow.open_image("tif", stream)
+    except SyntaxError as error:
         raise PictureError(
-            f"{path}: a TIFF of a layout that is not known ({header.model}); convert it to RGB"
+            f"{picture.path}: a TIFF of a layout that is not known ({error}); convert it to RGB"
         ) from None
-    pixels, alpha = generic.pixels_of(image, header.icc)
+    pixels, alpha = pillow.pixels_of(image, picture.metadata.icc)
     # Pillow turns TIFF pictures upright by itself, and only TIFF
-    return pixels, alpha if header.has_alpha else None, 1
+    return pixels, alpha if picture.has_alpha else None, 1
 
 
-def _layout(path: Path, values: dict[int, list[int]]) -> TiffHeader:
-    samples, bits = values.get(_SAMPLES, [1])[0], values.get(_BITS, [1])
-    formats, extra = values.get(_SAMPLE_FORMAT, [1]), values.get(_EXTRA, [])
+def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
+    """Write one picture; BigTIFF where 4 GB may not do.
+
+    Args:
+        stream: An empty file that can be sought in and read.
+        values: (H, W, C), uint8, uint16 or float32, C = 1 to 4 with alpha last.
+        metadata: Metadata to embed.
+
+    Raises:
+        OSError: If the stream does not take it.
+    """
+
+    def read(at: int, length: int) -> bytes:
+        stream.seek(at)
+        return stream.read(length)
+
+    vips.encode_tiff(stream, values, big=values.nbytes > _LARGEST_CLASSIC)
+    layout, first = read_start(read(0, 16))
+    structure, _ = read_directory(read, first, layout)
+    entries = [tag for tag in structure if tag.tag not in (_X_RESOLUTION, _Y_RESOLUTION, _UNIT)]
+    parts: dict[int, list[Entry]] = {}
+    if metadata.exif is not None:
+        main, parts, own = exif.directories(metadata.exif)
+        entries += [repacked(tag, own, layout) for tag in main if tag.tag in _DESCRIPTIVE]
+        parts = {k: [repacked(tag, own, layout) for tag in part] for k, part in parts.items()}
+    if metadata.dpi is not None:
+        for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), metadata.dpi, strict=True):
+            part = Fraction(min(value, 1e6)).limit_denominator(4000)
+            ratio = struct.pack(layout.order + "II", part.numerator, part.denominator)
+            entries.append(Entry(tag, 5, 1, ratio))
+        entries.append(Entry(_UNIT, 3, 1, struct.pack(layout.order + "H", _INCH)))
+    if metadata.xmp:
+        entries.append(Entry(_XMP, 1, len(metadata.xmp), metadata.xmp))
+    if metadata.icc:
+        entries.append(Entry(_ICC, 7, len(metadata.icc), metadata.icc))
+    end = stream.seek(0, os.SEEK_END)
+    start = end + end % 2
+    stream.write(bytes(start - end) + exif.pack(entries, parts, start, layout))
+    stream.seek(0)
+    stream.write(write_start(layout, start))
+
+
+def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
+    """Return the picture with channels, depth and losses as ``read_pixels`` gives them.
+
+    Raises:
+        PictureError: If the layout is not that of a photograph.
+    """
+    path, samples = picture.path, picture.channels
+    bits, formats = values.get(_BITS, [1]), values.get(_SAMPLE_FORMAT, [1])
     photometric = values.get(_MODEL, [-1])[0]
     model, colours = _MODELS.get(photometric, ("", 0))
     # format 4 is "undefined", which is taken as a whole number
@@ -149,44 +229,41 @@ def _layout(path: Path, values: dict[int, list[int]]) -> TiffHeader:
         )
     if depth > 8 and model not in ("gray", "RGB", "CMYK"):
         raise PictureError(f"{path}: this TIFF has {model} colours in over 8 bits {advice}")
-    header = TiffHeader(
-        format="tif",
-        height=values.get(_HEIGHT, [0])[0],
-        width=values.get(_WIDTH, [0])[0],
-        channels=1 if model == "gray" else 3,
-        has_alpha=spare == 1 and model in ("gray", "RGB", "palette") and extra != [0],
-        bits=8 if model == "CMYK" else depth,
-        orientation=values.get(exif.ORIENTATION, [0])[0],
-        model=model,
-        white_is_zero=photometric == _WHITE_IS_ZERO,
-        premultiplied=extra[:1] == [_PREMULTIPLIED],
-        by_gdal=depth > 8 and model != "CMYK",
-    )
-    if spare and not header.has_alpha:
-        header.notes.append("a band of unknown meaning is left out")
+    has_alpha = spare == 1 and model in ("gray", "RGB", "palette")
+    has_alpha = has_alpha and values.get(_EXTRA, []) != [0]
+    notes = []
+    if spare and not has_alpha:
+        notes.append("a band of unknown meaning is left out")
     if model in ("CMYK", "LAB"):
-        header.notes.append(f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}")
+        notes.append(f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}")
     if bits[0] == 64:
-        header.notes.append("64-bit floats rounded to 32 bits")
-    return header
+        notes.append("64-bit floats rounded to 32 bits")
+    return replace(
+        picture,
+        channels=1 if model == "gray" else 3,
+        has_alpha=has_alpha,
+        premultiplied=values.get(_EXTRA, [])[:1] == [_PREMULTIPLIED],
+        bits=8 if model == "CMYK" else depth,
+        warnings=tuple(notes),
+    )
 
 
-def _further_pages(read: Callable[[int, int], bytes], at: int, layout: Layout) -> int:
-    """Number of further pages that are pictures of their own, not overviews or masks."""
+def _further_pages(read: Read, at: int, layout: Layout) -> list[int]:
+    """NewSubfileType of the pages after the first; pages from a damaged one on are left out."""
     seen: set[int] = set()
-    pages = 0
+    kinds = []
     while at and at not in seen:
         seen.add(at)
         try:
             entries, at = read_directory(read, at, layout)
         except ValueError:
             break
-        kinds = [int(numbers(entry, layout)[0]) for entry in entries if entry.tag == _KIND]
-        pages += not (kinds and kinds[0] & _REDUCED_OR_MASK)
-    return pages
+        found = [numbers(entry, layout)[0] for entry in entries if entry.tag == _KIND]
+        kinds.append(int(found[0]) if found else 0)
+    return kinds
 
 
-def _dpi(values: dict[int, list[float]]) -> tuple[float, float] | None:
+def _resolution(values: dict[int, list[float]]) -> tuple[float, float] | None:
     per_inch = {2: 1.0, 3: 2.54}.get(int(values.get(_UNIT, [2])[0]))
     across, down = values.get(_X_RESOLUTION, [0.0])[0], values.get(_Y_RESOLUTION, [0.0])[0]
     if per_inch is None or across <= 0 or down <= 0:
@@ -194,47 +271,48 @@ def _dpi(values: dict[int, list[float]]) -> tuple[float, float] | None:
     return across * per_inch, down * per_inch
 
 
-def _exif(
-    read: Callable[[int, int], bytes], tags: dict[int, Entry], layout: Layout
-) -> bytes | None:
-    main = [entry for tag, entry in tags.items() if tag in DESCRIPTIVE]
+def _exif(read: Read, tags: dict[int, Entry], layout: Layout) -> bytes | None:
+    main = [entry for tag, entry in tags.items() if tag in _DESCRIPTIVE]
     parts: dict[int, list[Entry]] = {}
-    for tag in (exif.EXIF_IFD, exif.GPS_IFD):
-        if tag in tags:
-            entries, _ = read_directory(read, int(numbers(tags[tag], layout)[0]), layout)
-            parts[tag] = [one for one in entries if one.tag not in _NOT_CARRIED and one.kind < 16]
+    for tag in {exif.EXIF_IFD, exif.GPS_IFD} & tags.keys():
+        entries, _ = read_directory(read, int(numbers(tags[tag], layout)[0]), layout)
+        parts[tag] = [one for one in entries if one.tag not in _NOT_CARRIED and one.kind < 16]
     if not main and not any(parts.values()):
         return None
-    return exif.build(main, parts, layout.order)
+    own = Layout(layout.order)
+    return exif.PREFIX + write_start(own, 8) + exif.pack(main, parts, 8, own)
 
 
-def _deep_pixels(path: Path, header: TiffHeader) -> tuple[Array, Array | None]:
+def _deep_pixels(picture: Picture) -> tuple[Array, Array | None]:
+    """Decode over 8 bits with GDAL, which neither inverts gray nor divides by alpha."""
+    path = picture.path
     try:
         import rasterio
     except ImportError:
         raise PictureError(
-            f"{path}: reading a TIFF of {header.bits} bits needs rasterio; "
+            f"{path}: reading a TIFF of {picture.bits} bits needs rasterio; "
             "install it, or convert the file to PNG"
         ) from None
     # no look at files that happen to lie beside this one
     options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
     with rasterio.Env(**options):
-        with calm():  # a photograph has no position on the map, of which rasterio warns
+        with pillow.quiet_pillow():  # a photograph has no position, of which rasterio warns
             source = rasterio.open(os.fspath(path.absolute()), driver="GTiff")
         with source:
-            bands = source.read(list(range(1, header.channels + header.has_alpha + 1)))
-    if bands.shape[1:] != (header.height, header.width):
-        raise ValueError("its size is stated twice, differently")
+            bands = source.read(list(range(1, picture.channels + picture.has_alpha + 1)))
+            inverted = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     values: Array = np.ascontiguousarray(np.moveaxis(bands, 0, 2))
     if values.dtype.kind == "f":
         values = values.astype(np.float32, copy=False)
-    pixels = values[:, :, : header.channels]
-    alpha = values[:, :, -1].copy() if header.has_alpha else None
-    if header.white_is_zero and values.dtype == np.uint16:
+    pixels = values[:, :, : picture.channels]
+    if inverted and values.dtype == np.uint16:
         pixels = np.uint16(65535) - pixels
-    if alpha is not None:
-        pixels = _unmultiplied(pixels, alpha) if header.premultiplied else pixels.copy()
-    return pixels, alpha
+    if not picture.has_alpha:
+        return pixels, None
+    alpha = values[:, :, -1].copy()
+    if picture.premultiplied:
+        return _unmultiplied(pixels, alpha), alpha
+    return pixels.copy(), alpha
 
 
 def _unmultiplied(pixels: Array, alpha: Array) -> Array:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.files import replacing
-from srcli.imaging import generic, png_writing, tiff_writing
+from srcli.imaging import pillow, png, tiff
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
 from srcli.imaging.targets import hidden_name, known_reason, remove_stale
@@ -160,7 +160,7 @@ def write_photograph(
 def _write_synced(
     part: Path, values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
-    with _Plain(part, "wb") as stream:
+    with _Plain(part, "w+b") as stream:
         _encode(stream, values, metadata, known, quality)
         stream.sync()
 
@@ -191,8 +191,8 @@ def _fitted(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
         if not known.alpha:
             pixels, alpha = _on_white(pixels, alpha), None
     if pixels.shape[2] == 1 and not known.gray:
-        if metadata.icc is not None and generic.fits(metadata.icc, 1):
-            pixels = generic.gray_to_srgb(pixels, metadata.icc)
+        if metadata.icc is not None and pillow.profile_fits(metadata.icc, 1):
+            pixels = pillow.gray_to_srgb(pixels, metadata.icc)
             metadata = replace(metadata, icc=None)
         else:
             pixels = np.repeat(pixels, 3, axis=2)
@@ -219,7 +219,7 @@ def _on_white(pixels: Array, alpha: Array) -> Array:
 def _kept(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:
     """What of the metadata the file takes; what it does not is logged."""
     channels = 1 if values.shape[2] < 3 else 3
-    if metadata.icc is not None and not generic.fits(metadata.icc, channels):
+    if metadata.icc is not None and not pillow.profile_fits(metadata.icc, channels):
         log.warning("%s: the colour profile is for another kind of picture: left out", path)
         metadata = replace(metadata, icc=None)
     if known.name == "jpg":
@@ -235,10 +235,10 @@ def _encode(
     stream: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
     if known.name == "png":
-        png_writing.write(stream, values, metadata)
+        png.write(stream, values, metadata)
         return
     if known.name == "tif":
-        tiff_writing.write(stream, values, metadata)
+        tiff.write(stream, values, metadata)
         return
     options: dict[str, Any] = {
         {"icc": "icc_profile"}.get(part, part): block

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.mirroring import mirrored
+from srcli.imaging.resize import mirrored
 from srcli.inference.blending import ramp
 from srcli.inference.stream import Work
 from srcli.ports.image import Window

@@ -29,8 +29,8 @@ from srcli.data.pictures import (
     photograph_of,
 )
 from srcli.errors import DataError
-from srcli.imaging import png_writing
 from srcli.imaging.photograph import Metadata
+from srcli.imaging.png import write as write_png
 
 
 def png(picture):
@@ -122,7 +122,7 @@ def deep(path, channels):
         imageio.imwrite(path, levels.squeeze())
     else:
         with path.open("wb") as stream:
-            png_writing.write(stream, levels, Metadata())
+            write_png(stream, levels, Metadata())
     return levels
 
 

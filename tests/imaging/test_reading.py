@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -16,8 +17,9 @@ import tifffile
 from PIL import Image, ImageCms, ImageDraw, ImageOps, PngImagePlugin
 
 from srcli.errors import PictureError
-from srcli.imaging.opening import calm
-from srcli.imaging.photograph import Metadata, Photograph, probe
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.reading import read_photograph, upright
 from srcli.imaging.writing import write_photograph
 
@@ -155,7 +157,7 @@ def test_palettes_with_transparency(tmp_path):
     assert one.alpha[0].tolist() == [255, 255, 0, 255]
     assert many.alpha is not None
     assert many.alpha[0].tolist() == [0, 100, 200, 255]
-    assert probe(tmp_path / "one.png").has_alpha
+    assert open_picture(tmp_path / "one.png").has_alpha
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
@@ -325,9 +327,12 @@ def test_float_tiff_keeps_its_values_and_nan(tmp_path):
 def test_other_tiff_layouts_are_refused_with_a_reason(tmp_path, values, photometric):
     path = tmp_path / "odd.tif"
     tifffile.imwrite(path, values, photometric=photometric, planarconfig="contig", metadata=None)
-    for reader in (probe, read_photograph):
-        with pytest.raises(PictureError, match=r"odd\.tif: this TIFF has .*convert it"):
-            reader(path)
+    refused = r"odd\.tif: this TIFF has .*convert it"
+    with pytest.raises(PictureError, match=refused):
+        read_photograph(path)
+    picture = open_picture(path)
+    assert re.search(refused, picture.refusal or "")
+    assert "of a kind that photographs have not" in (picture.raster or "")
 
 
 def test_a_band_of_unknown_meaning_is_left_out_and_said(tmp_path):
@@ -433,7 +438,7 @@ def test_orientation_in_xmp_is_reset_and_used_where_exif_is_silent(tmp_path, nam
     photograph = read_photograph(path)
     assert photograph.metadata.xmp == packet.replace(b"6", b"1")
     assert photograph.pixels.shape == (9, 4, 3)
-    assert (probe(path).height, probe(path).width) == (9, 4)
+    assert (open_picture(path).height, open_picture(path).width) == (9, 4)
     exif = Image.Exif()
     exif[0x0112] = 1
     if name != "TIFF":
@@ -527,7 +532,7 @@ def test_cmyk_without_a_profile_is_converted_as_pillow_does(tmp_path, name):
     photograph = read_photograph(tmp_path / "a")
     assert np.abs(photograph.pixels.astype(int) - np.asarray(image.convert("RGB"))).max() <= 12
     assert "CMYK converted to RGB" in photograph.warnings
-    assert probe(tmp_path / "a").channels == 3
+    assert open_picture(tmp_path / "a").channels == 3
 
 
 def test_cmyk_jpeg_with_adobes_inverted_values(tmp_path):
@@ -678,7 +683,7 @@ def test_large_pictures_pass_pillows_limit_and_leave_it_alone(tmp_path):
     limit = Image.MAX_IMAGE_PIXELS
     assert limit is not None
     Image.new("1", (16_000, 12_000)).save(tmp_path / "a.tif", compression="group4")
-    assert probe(tmp_path / "a.tif").width == 16_000
+    assert open_picture(tmp_path / "a.tif").width == 16_000
     assert read_photograph(tmp_path / "a.tif").pixels.shape == (12_000, 16_000, 1)
     assert limit == Image.MAX_IMAGE_PIXELS
 
@@ -719,7 +724,7 @@ def test_threads_take_turns_where_global_state_is_changed(tmp_path):
         done.set()
 
     thread = threading.Thread(target=work)
-    with calm():
+    with quiet_pillow():
         thread.start()
         assert not done.wait(0.2)
     thread.join(timeout=20)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.colour import luma, rgb_to_ycbcr
-from srcli.imaging.resize import cubic, downscale, mod_crop, resize, taps, to_dtype
+from srcli.imaging.resize import cubic, downscale, mirrored, mod_crop, resize, taps, to_dtype
 from srcli.metrics.fidelity import psnr, ssim
 
 # Bicubic rows of the benchmark's README: PSNR and SSIM of the chain that gives the published
@@ -229,3 +229,16 @@ def test_strips_meet_as_in_the_whole(monkeypatch, astronaut):
             with monkeypatch.context() as patch:
                 patch.setattr("srcli.imaging.resize.STRIP", 1000)
                 np.testing.assert_array_equal(resize(image, scale), whole)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 17])
+@pytest.mark.parametrize("beyond", [0, 1, 4, 40])
+def test_positions_are_those_of_symmetric_padding(length, beyond):
+    positions = np.arange(-beyond, length + beyond)
+    expected = np.pad(np.arange(length), beyond, mode="symmetric")
+    np.testing.assert_array_equal(mirrored(positions, length), expected)
+
+
+def test_the_shape_is_kept():
+    positions = np.array([[-1, 0], [4, 5]])
+    np.testing.assert_array_equal(mirrored(positions, 5), [[0, 0], [4, 4]])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.imaging.opening import calm
+from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 
@@ -60,7 +60,7 @@ def check_copy(source: Path, copy: Path, target: Path, output: OutputProfile) ->
     """
     import rasterio
 
-    with calm():
+    with quiet_pillow():
         first, second = rasterio.open(source), rasterio.open(copy)
     with first, second:
         if not has_shape(second, output, height=first.height, width=first.width):

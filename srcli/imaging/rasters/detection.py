@@ -1,20 +1,17 @@
-"""Tell rasters from photographs by their tags, the files beside them, or their formats."""
+"""Tell rasters from photographs by the files beside them or their formats."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from srcli.errors import PictureError
-from srcli.imaging import tiff
-from srcli.imaging.formats import format_of_content
-from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start
-from srcli.imaging.opening import LARGEST_AREA
+from srcli.imaging.photograph import Picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-    from typing import IO
 
 RASTER_SUFFIXES = frozenset(
     {
@@ -39,90 +36,43 @@ _COMPANIONS = (
     (".TAB", b"!table", "a place on the map"),
 )
 
-_TAGS = {
-    33550: "a place on the map (GeoTIFF)",
-    33922: "a place on the map (GeoTIFF)",
-    34264: "a place on the map (GeoTIFF)",
-    34735: "a coordinate system (GeoTIFF)",
-    50844: "a sensor model (RPC)",
-    42112: "GDAL's tags",
-    42113: "a nodata value",
-}
-_KIND, _WIDTH, _HEIGHT, _BITS, _SAMPLES, _FORMAT = 254, 256, 257, 258, 277, 339
-_IS_MASK = 4  # a bit of _KIND
-_MOST_PAGES = 32  # a mask comes among the overviews of the first picture, not behind others
 
+def companion_reason(picture: Picture) -> str | None:
+    """Return the reason to read a picture as a raster that a file beside it gives.
 
-def raster_reason(path: Path) -> str | None:
-    """Return the reason to read a file as a raster and not as a photograph.
-
-    Headers and files beside it decide; formats other than those of photographs are rasters if GDAL
-    opens them.
+    Args:
+        picture: Of a format of photographs.
 
     Returns:
-        The property that photographs lack, for the user; None for photographs and unreadable
-        files.
+        The property that photographs lack, for the user; None without such a file.
     """
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(64)
-            name = format_of_content(head)
-            reason = _tiff_reason(path, stream) if name == "tif" else None
-    except OSError:
-        return None
-    if reason is None and name in _WITH_SIDECARS:
-        return _sidecar_reason(path)
-    if name is not None:
-        return reason
-    return _gdal_reason(path) if head else None
+    return _sidecar_reason(picture.path) if picture.format in _WITH_SIDECARS else None
 
 
-def _tiff_reason(path: Path, stream: IO[bytes]) -> str | None:
-    def read(at: int, length: int) -> bytes:
-        stream.seek(at)
-        return stream.read(length)
+def open_by_gdal(path: Path) -> Picture | None:
+    """Open a file that is in no format of photographs as a raster.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The raster; None if GDAL does not open it and its suffix is not one of rasters.
+    """
+    from srcli.imaging.rasters.opening import open_raster
 
     try:
-        layout, first = read_start(read(0, 16))
-        entries, following = read_directory(read, first, layout)
-    except ValueError:
-        return None  # damaged: reading it as a photograph reports it
-    tags = {entry.tag: entry for entry in entries}
-    for tag, reason in _TAGS.items():
-        if tag in tags:
-            return reason
-    samples, bits, kind = (_first(tags, tag, layout) for tag in (_SAMPLES, _BITS, _FORMAT))
-    if _has_mask(read, following, layout):
-        return "a mask of valid pixels"
-    if kind == 3 and bits == 64:
-        return "64-bit floats"
-    if _first(tags, _WIDTH, layout) * _first(tags, _HEIGHT, layout) > LARGEST_AREA:
-        return "more pixels than a photograph"
-    try:
-        tiff.read_header(path, stream)
+        with open_raster(path) as dataset:
+            reason, size = f"a format of GDAL ({dataset.driver})", dataset.shape
+            bands, bits = dataset.count, np.dtype(dataset.dtypes[0]).itemsize * 8
     except PictureError:
-        return f"{samples} band(s) of {bits} bits, of a kind that photographs have not"
-    except ValueError:
-        return None
-    return None
-
-
-def _has_mask(read: Callable[[int, int], bytes], at: int, layout: Layout) -> bool:
-    """Tell if one of the further pages is a mask of the first."""
-    try:
-        for _ in range(_MOST_PAGES):
-            if not at:
-                return False
-            entries, at = read_directory(read, at, layout)
-            if _first({entry.tag: entry for entry in entries}, _KIND, layout) & _IS_MASK:
-                return True
-    except ValueError:  # further pages of a photograph may be damaged
-        pass
-    return False
-
-
-def _first(tags: dict[int, Entry], tag: int, layout: Layout) -> int:
-    return int(numbers(tags[tag], layout)[0]) if tag in tags else 1
+        if path.suffix.lower() not in RASTER_SUFFIXES:
+            return None
+        # GDAL's error explains more than that it is no photograph
+        reason, size, bands, bits = "a suffix of rasters", (0, 0), 0, 0
+    height, width = size
+    return Picture(
+        path=path, format="", height=height, width=width, channels=bands, bits=bits, raster=reason
+    )
 
 
 def _sidecar_reason(path: Path) -> str | None:
@@ -164,15 +114,3 @@ def _is_world_file(path: Path) -> bool:
         return len([float(word) for word in words[:6]]) == 6
     except (OSError, ValueError):
         return False
-
-
-def _gdal_reason(path: Path) -> str | None:
-    from srcli.imaging.rasters.opening import open_raster
-
-    try:
-        dataset = open_raster(path)
-    except PictureError:
-        # GDAL's error explains more than that it is no photograph
-        return "a suffix of rasters" if path.suffix.lower() in RASTER_SUFFIXES else None
-    with dataset:
-        return f"a format of GDAL ({dataset.driver})"

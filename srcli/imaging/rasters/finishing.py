@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.imaging.opening import calm
+from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters import container, sidecars
 from srcli.imaging.rasters.blocks import BlockGrid, BlockTable, entry_integers
 from srcli.imaging.rasters.copying import copy_file, has_shape
@@ -137,7 +137,7 @@ def _count_overviews(path: Path, target: Path, output: OutputProfile) -> int:
     import rasterio
     from rasterio.windows import Window
 
-    with calm():
+    with quiet_pillow():
         dataset = rasterio.open(path)
     with dataset:
         if not has_shape(dataset, output, height=output.height, width=output.width):
@@ -192,7 +192,7 @@ def _build_overviews(part: Path, job: FinishJob) -> None:
     if "JPEG_QUALITY" in output.creation:
         settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
     with rasterio.Env(**settings):
-        with calm():
+        with quiet_pillow():
             dataset = rasterio.open(part, "r+")
         with dataset:
             dataset.build_overviews(list(output.overviews), _resampling(output))

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.imaging.opening import calm, decoding
+from srcli.imaging.opening import decoding
+from srcli.imaging.pillow import quiet_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,7 @@ def open_with_georeference(path: Path) -> tuple[DatasetReader, bool]:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning
 
-        with calm(), warnings.catch_warnings(record=True) as caught:
+        with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             # A Path, unlike a string, is never interpreted as a URL.
             dataset = rasterio.open(path.absolute(), sharing=False)

@@ -15,7 +15,7 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start
-from srcli.imaging.opening import calm
+from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.copying import check_copy, try_copy
 from srcli.imaging.rasters.metadata import set_metadata
@@ -114,7 +114,7 @@ def _strict(target: Path, output: OutputProfile) -> Iterator[None]:
     logger.addFilter(listener)
     failure = ""
     try:
-        with calm():
+        with quiet_pillow():
             yield
     except (RasterioError, CPLE_BaseError, ValueError) as error:
         failure = " ".join(str(error.__cause__ or error).split()).replace(_NAME + ": ", "")

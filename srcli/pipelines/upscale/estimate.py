@@ -18,12 +18,13 @@ from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.rasters.job import open_job
 from srcli.pipelines.upscale.rasters.memory import check_disk, plan_memory
-from srcli.pipelines.upscale.route import is_raster
+from srcli.pipelines.upscale.route import open_photograph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from srcli.imaging.photograph import Picture
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
 
@@ -75,11 +76,11 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     memory, pixels = 0, 0
     for item in plan.items:
         try:
-            raster = is_raster(item, options)
+            picture = open_photograph(item, options)
             estimate = (
                 estimate_raster(item, options, tiling)
-                if raster
-                else estimate_photograph(item, options.scale, options.fit)
+                if picture is None
+                else estimate_photograph(item, picture, options.scale, options.fit)
             )
         except SrxError as error:
             found.append((item, str(error)))
@@ -87,26 +88,27 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         found.append((item, estimate))
         if options.naming.overwrite or not item.exists:
             # each worker may hold a photograph that is read or written, beside the one upscaled
-            memory = max(memory, estimate.memory * (1 if raster else 1 + options.workers))
+            memory = max(memory, estimate.memory * (1 if picture is None else 1 + options.workers))
             pixels += estimate.sr_pixels
     seconds = pixels * _seconds_per_pixel(pool, tiling) if pixels else 0.0
     return RunEstimate(items=tuple(found), memory=memory, seconds=seconds)
 
 
-def estimate_photograph(item: Item, scale: int, fit: Box = UNBOUNDED) -> Estimate:
+def estimate_photograph(item: Item, picture: Picture, scale: int, fit: Box = UNBOUNDED) -> Estimate:
     """Estimate one photograph.
 
     Args:
         item: The input and its output.
+        picture: The input, opened.
         scale: The factor.
         fit: Bounds of the output.
 
     Raises:
-        PictureError: If the input is no picture, or the output's format cannot hold the result.
+        PictureError: If the output's format cannot hold the result.
     """
-    header, (height, width), warnings = check_output(item, scale, fit)
-    depth = (header.channels + header.has_alpha) * header.bits // 8
-    sr_pixels = header.height * header.width * scale**2
+    (height, width), warnings = check_output(item, picture, scale, fit)
+    depth = (picture.channels + picture.has_alpha) * picture.bits // 8
+    sr_pixels = picture.height * picture.width * scale**2
     return Estimate(
         height=height,
         width=width,

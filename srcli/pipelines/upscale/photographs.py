@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
 from srcli.imaging.fitting import UNBOUNDED, Box
-from srcli.imaging.photograph import Probe, probe
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.webp import is_lossless
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
 from srcli.inference.engines import EnginePool
 from srcli.inference.memory import ArraySink
@@ -26,8 +24,9 @@ from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
+    from srcli.imaging.photograph import Picture
     from srcli.inference.engine import TorchEngine
 
 SMALLEST_TILE = 32
@@ -39,6 +38,8 @@ class PhotographJob:
     """One photograph between reading and writing."""
 
     item: Item
+    lossless: bool
+    """The input is stored without losses."""
     prepared: Prepared
     warnings: tuple[str, ...]
     work: Work = field(init=False)
@@ -58,8 +59,12 @@ class PhotographRun:
     writers: ThreadPoolExecutor = field(init=False)
     writes: deque[tuple[PhotographJob, Future[None]]] = field(init=False, default_factory=deque)
 
-    def upscale(self, items: Sequence[Item]) -> None:
-        """Upscale all items; one that fails is reported and leaves the others alone."""
+    def upscale(self, items: Iterable[tuple[Item, Picture]]) -> None:
+        """Upscale all items; one that fails is reported and leaves the others alone.
+
+        Args:
+            items: Inputs, opened; they are taken from here as they are needed.
+        """
         readers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="read")
         self.writers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="write")
         try:
@@ -74,13 +79,13 @@ class PhotographRun:
             self.writers.shutdown(wait=True)
 
     def _read_ahead(
-        self, items: Sequence[Item], readers: ThreadPoolExecutor
+        self, items: Iterable[tuple[Item, Picture]], readers: ThreadPoolExecutor
     ) -> Iterator[PhotographJob]:
         waiting: deque[tuple[Item, Future[PhotographJob]]] = deque()
         rest = iter(items)
         while True:
-            while len(waiting) <= self.options.workers and (item := next(rest, None)):
-                waiting.append((item, readers.submit(self._load, item)))
+            while len(waiting) <= self.options.workers and (opened := next(rest, None)):
+                waiting.append((opened[0], readers.submit(self._load, *opened)))
             if not waiting:
                 return
             item, future = waiting.popleft()
@@ -91,14 +96,16 @@ class PhotographRun:
             else:
                 yield job
 
-    def _load(self, item: Item) -> PhotographJob:
-        _, _, unwritable = check_output(item, self.options.scale, self.options.fit)
+    def _load(self, item: Item, picture: Picture) -> PhotographJob:
+        _, unwritable = check_output(item, picture, self.options.scale, self.options.fit)
         with name_memory_errors(item):
-            photograph = read_photograph(item.source)
+            photograph = read_photograph(picture)
             prepared, warnings = prepare(photograph)
         lost = lost_metadata(item.format, photograph.metadata)
         warnings = (*photograph.warnings, *unwritable, *lost, *warnings)
-        return PhotographJob(item=item, prepared=prepared, warnings=warnings)
+        return PhotographJob(
+            item=item, lossless=picture.lossless, prepared=prepared, warnings=warnings
+        )
 
     def _start(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
         """Cut pictures into tiles and reserve memory for their outputs."""
@@ -142,7 +149,7 @@ class PhotographRun:
 
     def _save(self, job: PhotographJob) -> None:
         item, quality = job.item, self.options.quality
-        if quality is None and item.format == "webp" and is_lossless(item.source):
+        if quality is None and item.format == "webp" and job.lossless:
             quality = LOSSLESS
         with name_memory_errors(item):
             picture = finish(job.prepared, job.sink.pixels, self.options.scale, self.options.fit)
@@ -173,38 +180,38 @@ class PhotographRun:
 
 
 def check_output(
-    item: Item, scale: int, fit: Box = UNBOUNDED
-) -> tuple[Probe, tuple[int, int], tuple[str, ...]]:
+    item: Item, picture: Picture, scale: int, fit: Box = UNBOUNDED
+) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Check by an input's header that its result can be written.
 
     Args:
         item: The input and its output.
+        picture: The input, opened.
         scale: The factor.
         fit: Bounds of the output.
 
     Returns:
-        The input's header, the output's (height, width), and warnings of what will be lost.
+        The output's (height, width), and warnings of what will be lost.
 
     Raises:
-        PictureError: If the input is no picture, or the output's format cannot hold the result.
+        PictureError: If the output's format cannot hold the result.
     """
-    header = probe(item.source)
-    height, width = fit.fitted(header.height * scale, header.width * scale)
+    height, width = fit.fitted(picture.height * scale, picture.width * scale)
     try:
         warnings = check_writable(
             item.format,
             height=height,
             width=width,
-            channels=header.channels,
-            has_alpha=header.has_alpha,
-            bits=header.bits,
+            channels=picture.channels,
+            has_alpha=picture.has_alpha,
+            bits=picture.bits,
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    if height < header.height or width < header.width:
-        own = f"{header.width}x{header.height}"
+    if height < picture.height or width < picture.width:
+        own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")
-    return header, (height, width), warnings
+    return (height, width), warnings
 
 
 @contextmanager

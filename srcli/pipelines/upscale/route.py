@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.errors import LargePictureError, PictureError
+from srcli.errors import PictureError
 from srcli.imaging.fitting import UNBOUNDED
-from srcli.imaging.headers import read_header
-from srcli.imaging.rasters.detection import raster_reason
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photograph import LARGEST_AREA
 
 if TYPE_CHECKING:
+    from srcli.imaging.photograph import Picture
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.plan import Item
 
@@ -18,11 +19,11 @@ LARGEST_PHOTOGRAPH = 400_000_000
 the machine."""
 
 
-def is_raster(item: Item, options: UpscaleOptions) -> bool:
-    """Return True if an input is read by windows, False if it is a photograph.
+def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
+    """Open an input that is a photograph.
 
     Read by windows are georeferenced files and others that photographs cannot be (see
-    ``raster_reason``), inputs with raster options, and pictures too large for memory. Of the
+    ``Picture.raster``), inputs with raster options, and pictures too large for memory. Of the
     pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
     always a photograph, as windows on disk cannot be rotated.
 
@@ -30,41 +31,46 @@ def is_raster(item: Item, options: UpscaleOptions) -> bool:
         item: The input.
         options: Scale, ``--fit`` and raster options.
 
+    Returns:
+        The photograph; None if it is read by windows.
+
     Raises:
-        PictureError: If raster options are given for a photograph rotated by EXIF, or ``--fit``
-            for a file that is read by windows.
+        PictureError: If it cannot be opened; if raster options are given for a photograph rotated
+            by EXIF, or ``--fit`` for a file that is read by windows.
     """
-    reason = raster_reason(item.source)
-    if options.fit == UNBOUNDED:
-        return reason is not None or _by_windows(item, options)
-    if reason is not None:
-        raise PictureError(
-            f"{item.source}: is a raster ({reason}), and --fit is for photographs; drop --fit"
-        )
-    if _by_windows(item, options):
-        raise PictureError(
-            f"{item.source}: is too large for --fit when enlarged by {options.scale} "
-            f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
-        )
-    return False
-
-
-def _by_windows(item: Item, options: UpscaleOptions) -> bool:
-    """Return True if raster options or its size make an ordinary picture a raster."""
     asked = bool(options.raster.asked_for)
     try:
-        header = read_header(item.source)
-    except LargePictureError:
-        return True
+        picture = open_picture(item.source)
     except PictureError:
-        return asked  # reading it fails with the reason
-    turned = header.orientation != 1
+        if asked and options.fit == UNBOUNDED:
+            return None  # reading it fails with the reason
+        raise
+    by_windows = picture.raster is not None or _by_windows(item, picture, options)
+    if options.fit == UNBOUNDED or not by_windows:
+        return None if by_windows else picture
+    if picture.raster is not None:
+        raise PictureError(
+            f"{item.source}: is a raster ({picture.raster}), and --fit is for photographs; "
+            "drop --fit"
+        )
+    raise PictureError(
+        f"{item.source}: is too large for --fit when enlarged by {options.scale} "
+        f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
+    )
+
+
+def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
+    """Return True if raster options or its size make an ordinary picture a raster."""
+    pixels = picture.height * picture.width
+    if pixels > LARGEST_AREA:
+        return True
+    asked, turned = bool(options.raster.asked_for), picture.orientation != 1
     if item.from_folder:
-        asked = asked and header.format == "tif" and not turned
+        asked = asked and picture.format == "tif" and not turned
     if asked and turned:
         raise PictureError(
             f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
             "drop them, or rotate the pixels first"
         )
-    pixels = header.height * header.width * options.scale**2
-    return asked or (pixels > LARGEST_PHOTOGRAPH and not turned and header.format != "gif")
+    large = pixels * options.scale**2 > LARGEST_PHOTOGRAPH
+    return asked or (large and not turned and picture.format != "gif")

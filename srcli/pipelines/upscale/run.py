@@ -12,13 +12,14 @@ from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.rasters.run import RasterRun
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
-from srcli.pipelines.upscale.route import is_raster
+from srcli.pipelines.upscale.route import open_photograph
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from srcli.imaging.photograph import Picture
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 
@@ -86,21 +87,31 @@ def _upscale(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     reporter.open(len(items))
     rasters: list[Item] = []
-    photographs: list[Item] = []
-    for item in items:
-        try:
-            (rasters if is_raster(item, options) else photographs).append(item)
-        except PictureError as error:
-            reporter.fail(item, error)
-    if photographs:
-        _warn_ignored_raster_options(len(photographs), options, reporter)
-        PhotographRun(pool, tiling, options, reporter).upscale(photographs)
+
+    def photographs() -> Iterator[tuple[Item, Picture]]:
+        for item in items:
+            try:
+                picture = open_photograph(item, options)
+            except PictureError as error:
+                reporter.fail(item, error)
+                continue
+            if picture is None:
+                rasters.append(item)
+            else:
+                yield item, picture
+
+    opened: Iterable[tuple[Item, Picture]] = photographs()
+    if options.raster.asked_for:
+        opened = list(opened)
+        _warn_ignored_raster_options(len(opened), options, reporter)
+    PhotographRun(pool, tiling, options, reporter).upscale(opened)
     if rasters:
         RasterRun(pool, tiling, options, reporter).upscale(rasters)
 
 
 def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: Reporter) -> None:
-    if names := ", ".join(options.raster.asked_for):
+    if count:
+        names = ", ".join(options.raster.asked_for)
         who = "1 photograph is" if count == 1 else f"{count} photographs are"
         reporter.progress.message(
             f"{who} upscaled without {names}, which apply to rasters; a photograph that is named "

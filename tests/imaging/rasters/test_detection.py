@@ -9,15 +9,21 @@ import rasterio
 import tifffile
 from PIL import Image
 
+from srcli.errors import PictureError
+from srcli.imaging import tiff
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
-from srcli.imaging.photograph import Metadata, Photograph, probe
-from srcli.imaging.rasters import detection
-from srcli.imaging.rasters.detection import RASTER_SUFFIXES, raster_reason
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.rasters.detection import RASTER_SUFFIXES
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.writing import write_photograph
 
 NOWHERE = {"crs": None, "transform": None}
 WORLD = "2\n0\n0\n-2\n100\n500\n"
+
+
+def raster_reason(path):
+    return open_picture(path).raster
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -74,7 +80,7 @@ def test_tiffs_by_their_tags(save, noise, shape, dtype, profile, words):
     reason = raster_reason(path)
     if words is None:
         assert reason is None
-        assert probe(path).format == "tif"
+        assert open_picture(path).format == "tif"
     else:
         assert reason is not None
         assert words in reason
@@ -140,16 +146,16 @@ def test_mosaics_and_grids_of_text(save, save_vrt, tmp_path, noise):
 def test_what_cannot_be_read_is_left_to_the_way_of_photographs(tmp_path, content):
     path = tmp_path / "a.tif"
     path.write_bytes(content)
-    assert raster_reason(path) is None
-    assert raster_reason(tmp_path / "missing.tif") is None
-    assert raster_reason(tmp_path) is None
+    for bad in (path, tmp_path / "missing.tif", tmp_path):
+        with pytest.raises(PictureError, match=bad.name):
+            open_picture(bad)
 
 
 def test_sizes_beyond_photographs(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((40, 50), np.uint8))
     assert raster_reason(path) is None
-    monkeypatch.setattr(detection, "LARGEST_AREA", 1999)
+    monkeypatch.setattr(tiff, "LARGEST_AREA", 1999)
     assert raster_reason(path) == "more pixels than a photograph"
 
 
@@ -158,8 +164,9 @@ def test_ordinary_photographs_need_no_rasterio(tmp_path):
         Image.new("RGB", (7, 6)).save(tmp_path / name)
     code = (
         "import sys, pathlib\n"
-        "from srcli.imaging.rasters.detection import raster_reason\n"
-        f"found = [raster_reason(path) for path in pathlib.Path({str(tmp_path)!r}).iterdir()]\n"
+        "from srcli.imaging.opening import open_picture\n"
+        f"paths = pathlib.Path({str(tmp_path)!r}).iterdir()\n"
+        "found = [open_picture(path).raster for path in paths]\n"
         "print(found, 'rasterio' in sys.modules, 'scipy' in sys.modules)\n"
     )
     done = subprocess.run(
@@ -229,7 +236,8 @@ def test_a_damaged_raster_is_left_to_gdal_which_knows_why(tmp_path):
     assert raster_reason(path) is not None
     other = tmp_path / "a.xyz"
     other.write_text("words")
-    assert raster_reason(other) is None
+    with pytest.raises(PictureError, match="not a picture"):
+        open_picture(other)
 
 
 def test_the_longest_names_are_photographs_too(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import rasterio
 from PIL import Image
@@ -14,9 +13,13 @@ from srcli.imaging.fitting import Box
 from srcli.pipelines.upscale import route
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.route import is_raster
+from srcli.pipelines.upscale.route import open_photograph
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2)
+
+
+def is_raster(item, options):
+    return open_photograph(item, options) is None
 
 
 def item(path):
@@ -85,8 +88,10 @@ def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
 def test_what_is_no_picture_is_left_to_the_way_of_photographs(tmp_path, content):
     path = tmp_path / "a.tif"
     path.write_bytes(content)
-    assert not is_raster(item(path), OPTIONS)
-    assert np.frombuffer(content, np.uint8).size == path.stat().st_size
+    with pytest.raises(PictureError, match=r"a\.tif: "):
+        open_photograph(item(path), OPTIONS)
+    asked = replace(OPTIONS, raster=RasterOptions(nodata=0))
+    assert is_raster(item(path), asked)  # GDAL says the reason
 
 
 def test_options_of_rasters_leave_the_photographs_of_a_folder_alone(picture, astronaut):

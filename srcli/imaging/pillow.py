@@ -1,0 +1,291 @@
+"""Headers and pixels of files that Pillow reads as they are: any of its modes to gray or RGB.
+
+It is called without its process-wide limit on pixels and without its stray warnings.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from srcli.imaging.formats import FORMATS
+from srcli.imaging.photograph import Metadata, Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+# The classes are called directly, because Image.open applies Pillow's process-wide pixel limit and
+# tries every format there is.
+_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "jpg": JpegImagePlugin.JpegImageFile,
+    "mpo": MpoImagePlugin.MpoImageFile,
+    "webp": WebPImagePlugin.WebPImageFile,
+    "bmp": BmpImagePlugin.BmpImageFile,
+    "tif": TiffImagePlugin.TiffImageFile,
+    "gif": GifImagePlugin.GifImageFile,
+}
+if "avif" in FORMATS:
+    from PIL import AvifImagePlugin
+
+    _PLUGINS["avif"] = AvifImagePlugin.AvifImageFile
+
+_LOCK = threading.RLock()
+_GRAY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "F"})
+_ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
+# Modes that differ only in how they are stored, and what they are turned into.
+_PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
+_DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
+_IPTC = 0x0404  # Photoshop's resource number for captions
+_LOSSY = frozenset({"jpg", "avif"})
+_MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[list[str]]:
+    """Run library calls with their warnings collected and Pillow's pixel limit lifted.
+
+    Both are global to the process, so threads take turns here: keep the block short.
+
+    Yields:
+        A list that holds the texts of the warnings once the block is left.
+    """
+    messages: list[str] = []
+    with _LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield messages
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        messages += [
+            " ".join(str(one.message).split()) for one in caught if one.category is UserWarning
+        ]
+
+
+def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[str]]:
+    """Open a file with Pillow's reader of one format; nothing is decoded yet.
+
+    Args:
+        name: The format, ``"mpo"`` for the frames of a multi-picture JPEG.
+        stream: The file from its start; it must stay open while the image is used.
+
+    Returns:
+        The image and the texts of Pillow's warnings.
+    """
+    with quiet_pillow() as messages:
+        image = _PLUGINS[name](stream)
+    return image, messages
+
+
+def load(image: ImageFile.ImageFile) -> None:
+    """Decode an image completely.
+
+    Raises:
+        OSError: If the data end early or are damaged.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if image.format != "TIFF" and (limit is None or image.width * image.height <= limit):
+        image.load()
+        return
+    # Only here Pillow checks its limit once more, and reads tags that may make it warn.
+    with quiet_pillow():
+        image.load()
+
+
+def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header and the metadata of a JPEG, WebP, AVIF, BMP or GIF file.
+
+    Args:
+        name: Its format.
+        path: The file.
+        stream: The same, from its start.
+
+    Raises:
+        OSError: If the file is damaged; SyntaxError and ValueError as well.
+    """
+    image, notes = open_image(name, stream)
+    info = image.info
+    dpi = info.get("dpi")
+    if image.mode in _DESCRIBED:
+        notes.append(f"{image.mode} converted to RGB")
+    if _IPTC in (info.get("photoshop") or {}):
+        notes.append("IPTC captions left out")
+    if info.get("comment") and name == "jpg":
+        notes.append("comment left out")
+    if name == "avif" and _is_deep_avif(stream):
+        notes.append("over 8 bits: rounded to 8, as Pillow reads AVIF")
+    return Picture(
+        path=path,
+        format=name,
+        height=image.height,
+        width=image.width,
+        channels=1 if image.mode in _GRAY_MODES else 3,
+        has_alpha=image.mode in _ALPHA_MODES or "transparency" in info,
+        bits=8,
+        frames=_frames(image, stream),
+        orientation=0,
+        lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,
+        metadata=Metadata(
+            icc=info.get("icc_profile") or None,
+            exif=info.get("exif") or None,
+            xmp=info.get("xmp") or None,
+            dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        ),
+        warnings=tuple(notes),
+    )
+
+
+def read_pixels(name: str, stream: IO[bytes], icc: bytes | None) -> tuple[Array, Array | None]:
+    """Decode the pixels of a JPEG, WebP, AVIF, BMP or GIF file.
+
+    Args:
+        name: Its format.
+        stream: The file from its start.
+        icc: Its colour profile.
+
+    Returns:
+        Pixels (H, W, C) in uint8 and alpha (H, W) or None.
+
+    Raises:
+        OSError: If the data are damaged or end early.
+    """
+    image, _ = open_image(name, stream)
+    return pixels_of(image, icc)
+
+
+def pixels_of(image: ImageFile.ImageFile, icc: bytes | None = None) -> tuple[Array, Array | None]:
+    """Decode an image of any mode.
+
+    Args:
+        image: Opened by Pillow.
+        icc: Its colour profile, needed for modes other than gray and RGB.
+
+    Returns:
+        Pixels (H, W, C) with C 1 or 3, and alpha (H, W) or None.
+
+    Raises:
+        OSError: If the data are damaged or end early.
+        ValueError: If the mode has no colours that are known.
+    """
+    load(image)
+    plain: Image.Image = image
+    if image.mode in _DESCRIBED:
+        plain = _to_srgb(image, icc)
+    elif "transparency" in image.info:
+        if image.mode == "1":
+            plain = image.convert("L")
+        plain = plain.convert("LA" if plain.mode == "L" else "RGBA")
+    elif image.mode in _PLAIN:
+        plain = image.convert(_PLAIN[image.mode])
+    if plain.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise ValueError(f"pixels of kind {plain.mode} are not known")
+    values = np.array(plain)
+    if values.ndim == 2:
+        return values[:, :, None], None
+    if values.shape[2] == 3:
+        return values, None
+    return values[:, :, :-1].copy(), values[:, :, -1].copy()
+
+
+def profile_fits(icc: bytes, channels: int) -> bool:
+    """Return True if a colour profile describes pictures of that many channels, 1 or 3."""
+    return icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels]
+
+
+def gray_to_srgb(pixels: Array, icc: bytes) -> Array:
+    """Convert gray pixels from their profile to sRGB.
+
+    Args:
+        pixels: (H, W, 1) uint8.
+        icc: A profile for gray.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    return np.array(_to_srgb(Image.fromarray(pixels[:, :, 0]), icc))
+
+
+def is_lossless_webp(stream: IO[bytes]) -> bool:
+    """Return True if the (first) picture of a WebP file is stored without loss.
+
+    Pillow does not tell.
+
+    Args:
+        stream: The file; anything else is no such file.
+    """
+    stream.seek(0)
+    head = stream.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"WEBP":
+        return False
+    for _ in range(_MOST_CHUNKS):
+        kind, length = stream.read(4), int.from_bytes(stream.read(4), "little")
+        if kind in (b"VP8L", b"VP8 ") or len(kind) < 4:
+            return kind == b"VP8L"
+        # the chunks of a frame lie inside it; others are skipped, padded to even lengths
+        stream.seek(16 if kind == b"ANMF" else length + length % 2, io.SEEK_CUR)
+    return False
+
+
+def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """Convert through the profile, or as Pillow does without; Lab needs no profile."""
+    space = {"CMYK": b"CMYK", "L": b"GRAY"}.get(image.mode)
+    source: Any = None
+    if image.mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    elif icc is not None and space == icc[16:20]:
+        source = io.BytesIO(icc)
+    if source is not None:
+        try:
+            converted = ImageCms.profileToProfile(
+                image,
+                source,
+                ImageCms.createProfile("sRGB"),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+        except ImageCms.PyCMSError:
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _frames(image: ImageFile.ImageFile, stream: IO[bytes]) -> int:
+    if "mp" in image.info:
+        stream.seek(0)
+        try:
+            image, _ = open_image("mpo", stream)
+        except (OSError, ValueError, SyntaxError, LookupError, TypeError):
+            return 1  # a broken list of further pictures does not spoil the first
+    with quiet_pillow():
+        return int(getattr(image, "n_frames", 1))
+
+
+def _is_deep_avif(stream: IO[bytes]) -> bool:
+    """Return True if the AV1 configuration near the file's start says 10 or 12 bits."""
+    stream.seek(0)
+    head = stream.read(65536)
+    found = head.find(b"av1C")
+    return 0 <= found < len(head) - 6 and bool(head[found + 6] & 0x40)
