@@ -1,29 +1,25 @@
-"""TIFF files: header and metadata by their tags, pixels by Pillow, GDAL and libvips.
+"""Read TIFF files: header and metadata by their tags, pixels by Pillow and GDAL.
 
 Pillow decodes 8 bits in all colours and compressions, GDAL more bits (Pillow keeps 8 of 16-bit
-colour, the wheels of libvips know no ZSTD and then give wrong pixels, tifffile alone no LZW);
-libvips encodes. None of them writes EXIF beside 16-bit colour, so that tags are packed here.
+colour, the wheels of libvips know no ZSTD and then give wrong pixels, tifffile alone no LZW).
 """
 
 from __future__ import annotations
 
 import os
-import struct
 from dataclasses import replace
-from fractions import Fraction
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import exif, pillow, vips
+from srcli.imaging import exif, pillow
 from srcli.imaging.ifd import (
     Entry,
     Layout,
     numbers,
     read_directory,
     read_start,
-    repacked,
     write_start,
 )
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
@@ -41,12 +37,11 @@ if TYPE_CHECKING:
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
-_INCH = 2
 _PREMULTIPLIED = 1  # a value of ExtraSamples
-# Tags that describe the photograph (title, camera, author ...), not how it is stored.
-_DESCRIPTIVE = frozenset(
+DESCRIPTIVE = frozenset(
     {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095}
 )
+"""Tags that describe the photograph (title, camera, author ...), not how it is stored."""
 # Pixel sizes, and a pointer to a further directory.
 _NOT_CARRIED = frozenset({0xA002, 0xA003, 0xA005})
 _RASTER_TAGS = {
@@ -74,7 +69,6 @@ _MODELS = {
 _DEPTHS = {(1, bits): 8 for bits in range(1, 9)} | {
     (1, 16): 16, (3, 16): 32, (3, 32): 32, (3, 64): 32,
 }  # fmt: skip
-_LARGEST_CLASSIC = 2**32 - 2**26  # bytes
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
@@ -161,48 +155,6 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     return pixels, alpha if picture.has_alpha else None, 1
 
 
-def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
-    """Write one picture; BigTIFF where 4 GB may not do.
-
-    Args:
-        stream: An empty file that can be sought in and read.
-        values: (H, W, C), uint8, uint16 or float32, C = 1 to 4 with alpha last.
-        metadata: Metadata to embed.
-
-    Raises:
-        OSError: If the stream does not take it.
-    """
-
-    def read(at: int, length: int) -> bytes:
-        stream.seek(at)
-        return stream.read(length)
-
-    vips.encode_tiff(stream, values, big=values.nbytes > _LARGEST_CLASSIC)
-    layout, first = read_start(read(0, 16))
-    structure, _ = read_directory(read, first, layout)
-    entries = [tag for tag in structure if tag.tag not in (_X_RESOLUTION, _Y_RESOLUTION, _UNIT)]
-    parts: dict[int, list[Entry]] = {}
-    if metadata.exif is not None:
-        main, parts, own = exif.directories(metadata.exif)
-        entries += [repacked(tag, own, layout) for tag in main if tag.tag in _DESCRIPTIVE]
-        parts = {k: [repacked(tag, own, layout) for tag in part] for k, part in parts.items()}
-    if metadata.dpi is not None:
-        for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), metadata.dpi, strict=True):
-            part = Fraction(min(value, 1e6)).limit_denominator(4000)
-            ratio = struct.pack(layout.order + "II", part.numerator, part.denominator)
-            entries.append(Entry(tag, 5, 1, ratio))
-        entries.append(Entry(_UNIT, 3, 1, struct.pack(layout.order + "H", _INCH)))
-    if metadata.xmp:
-        entries.append(Entry(_XMP, 1, len(metadata.xmp), metadata.xmp))
-    if metadata.icc:
-        entries.append(Entry(_ICC, 7, len(metadata.icc), metadata.icc))
-    end = stream.seek(0, os.SEEK_END)
-    start = end + end % 2
-    stream.write(bytes(start - end) + exif.pack(entries, parts, start, layout))
-    stream.seek(0)
-    stream.write(write_start(layout, start))
-
-
 def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
     """Return the picture with channels, depth and losses as ``read_pixels`` gives them.
 
@@ -272,7 +224,7 @@ def _resolution(values: dict[int, list[float]]) -> tuple[float, float] | None:
 
 
 def _exif(read: Read, tags: dict[int, Entry], layout: Layout) -> bytes | None:
-    main = [entry for tag, entry in tags.items() if tag in _DESCRIPTIVE]
+    main = [entry for tag, entry in tags.items() if tag in DESCRIPTIVE]
     parts: dict[int, list[Entry]] = {}
     for tag in {exif.EXIF_IFD, exif.GPS_IFD} & tags.keys():
         entries, _ = read_directory(read, int(numbers(tags[tag], layout)[0]), layout)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.files import replacing
-from srcli.imaging import pillow, png, tiff
+from srcli.imaging import pillow, png, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
 from srcli.imaging.targets import hidden_name, known_reason, remove_stale
@@ -238,7 +238,7 @@ def _encode(
         png.write(stream, values, metadata)
         return
     if known.name == "tif":
-        tiff.write(stream, values, metadata)
+        tiff_writing.write(stream, values, metadata)
         return
     options: dict[str, Any] = {
         {"icc": "icc_profile"}.get(part, part): block
