@@ -11,7 +11,6 @@ import click
 from srcli.ports.progress import NoTask, Task
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     import rich.progress
@@ -42,12 +41,7 @@ class Console:
             self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop the progress bars."""
         if self._bars is not None:
             self._bars.stop()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Command = Callable[..., Any]
+    Option = Callable[[Command], Command]
 
 SCALES = click.Choice(["2", "3", "4"])
 
@@ -51,8 +52,8 @@ class ParsedType(click.ParamType[T]):
             self.fail(str(error), param, ctx)
 
 
-def auto_or_int(minimum: int) -> ParsedType[int | None]:
-    """Return the type of ``auto`` (None) or a whole number from ``minimum``."""
+def auto_or_int(*names: str, minimum: int, text: str) -> Option:
+    """Return an option that takes ``auto`` (None) or a whole number from ``minimum``."""
 
     def parse(text: str) -> int | None:
         if text == "auto":
@@ -65,7 +66,8 @@ def auto_or_int(minimum: int) -> ParsedType[int | None]:
             raise ValueError(f"{text!r} is not 'auto' or a whole number from {minimum}")
         return number
 
-    return ParsedType("auto|N", parse)
+    kind = ParsedType("auto|N", parse)
+    return click.option(*names, type=kind, default="auto", show_default=True, help=text)
 
 
 def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: given[name] for name in names}
 
 
-def combine(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def combine(*options: Option) -> Option:
     """Return a decorator that adds several options, shown in this order."""
 
     def decorate(command: Command) -> Command:
@@ -84,7 +86,7 @@ def combine(*options: Callable[[Command], Command]) -> Callable[[Command], Comma
     return decorate
 
 
-def precision(text: str) -> Callable[[Command], Command]:
+def precision(text: str) -> Option:
     """Return the option ``--precision`` with its help text."""
     return click.option(
         "--precision",

@@ -60,29 +60,9 @@ def parse_fit(text: str) -> Box:
     help="Photographs: shrink results to fit into these bounds, such as 3840x2160, 3840x (width "
     "alone) or x2160.",
 )
-@click.option(
-    "-t",
-    "--tile",
-    type=auto_or_int(16),
-    default="auto",
-    show_default=True,
-    help="Tile size in input pixels.",
-)
-@click.option(
-    "--overlap",
-    type=auto_or_int(0),
-    default="auto",
-    show_default=True,
-    help="Overlap of neighbouring tiles in input pixels.",
-)
-@click.option(
-    "-b",
-    "--batch",
-    type=auto_or_int(1),
-    default="auto",
-    show_default=True,
-    help="Tiles per forward pass.",
-)
+@auto_or_int("-t", "--tile", minimum=16, text="Tile size in input pixels.")
+@auto_or_int("--overlap", minimum=0, text="Overlap of neighbouring tiles in input pixels.")
+@auto_or_int("-b", "--batch", minimum=1, text="Tiles per forward pass.")
 @click.option("-r", "--recursive", is_flag=True, help="Include subfolders and mirror them.")
 @click.option(
     "-f",
