@@ -68,7 +68,7 @@ def _write_picture(target: str, name: str, entry: ModelInfo, *, to_stderr: bool)
     from srcli.imaging.photograph import Metadata, Photograph
     from srcli.imaging.writing import write_photograph
     from srcli.inference.engines import EngineOptions
-    from srcli.pipelines.models.card_picture import make_card_picture
+    from srcli.pipelines.evaluate.card_picture import make_card_picture
 
     if not entry.scales:
         raise UsageError(f"--picture: there are no weights of {name} yet")

@@ -8,8 +8,8 @@ import pytest
 from srcli.errors import ModelError
 from srcli.evaluation import sets
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.models import card_picture
-from srcli.pipelines.models.card_picture import GAP, ZOOM, make_card_picture
+from srcli.pipelines.evaluate import card_picture
+from srcli.pipelines.evaluate.card_picture import GAP, ZOOM, make_card_picture
 
 CELL = 120 * ZOOM
 
