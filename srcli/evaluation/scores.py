@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, field
 from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.evaluation.statistics import Difference, paired_mean
 from srcli.metrics.protocol import EvaluationProtocol
@@ -15,34 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A measure of fidelity; more is better for all of them."""
+class Metric(NamedTuple):
+    """A measure of fidelity as tables show it; more is better for all of them."""
 
-    name: str
     heading: str
     digits: int
     meaning: str
 
 
-METRICS: dict[str, Metric] = {
-    "psnr": Metric(
-        name="psnr", heading="PSNR dB", digits=3, meaning="peak signal-to-noise ratio, peak 255"
-    ),
-    "ssim": Metric(
-        name="ssim", heading="SSIM", digits=4, meaning="structural similarity (Wang et al. 2004)"
-    ),
+METRICS = {
+    "psnr": Metric("PSNR dB", 3, "peak signal-to-noise ratio, peak 255"),
+    "ssim": Metric("SSIM", 4, "structural similarity (Wang et al. 2004)"),
     "ifc": Metric(
-        name="ifc",
-        heading="IFC",
-        digits=3,
-        meaning="information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)",
+        "IFC", 3, "information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)"
     ),
     "consistency": Metric(
-        name="consistency",
-        heading="cons. dB",
-        digits=2,
-        meaning="PSNR between the LR picture and the SR picture made small again",
+        "cons. dB", 2, "PSNR between the LR picture and the SR picture made small again"
     ),
 }
 
@@ -182,8 +170,8 @@ class Evaluation:
                         }
                         for m in (against, model)
                     )
-                    pictures, mean, low, high = paired_mean(first, other, resamples=resamples)
-                    if pictures:
+                    found = paired_mean(first, other, resamples=resamples)
+                    if found.pictures:
                         self.differences.append(
                             Difference(
                                 scale=scale,
@@ -191,10 +179,7 @@ class Evaluation:
                                 model=model,
                                 against=against,
                                 metric=metric,
-                                pictures=pictures,
-                                mean=mean,
-                                low=low,
-                                high=high,
+                                **found._asdict(),
                             )
                         )
 

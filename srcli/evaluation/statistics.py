@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,15 @@ SEED = 0
 """Of the resampling, so that two runs print the same table."""
 LEAST_DRAWN = 5
 """Least number of pictures for resampling."""
+
+
+class PairedMean(NamedTuple):
+    """Mean of paired differences with the ends of its 95 % interval; NaN where there is none."""
+
+    pictures: int
+    mean: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +38,7 @@ class Difference:
     pictures: int
     mean: float
     low: float
-    """Lower end of the 95 % interval of the mean; NaN where there is none."""
+    """Lower end of the 95 % confidence interval of the mean; NaN where there is none."""
     high: float
 
     @property
@@ -77,7 +86,7 @@ def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, f
 
 def paired_mean(
     first: Mapping[str, float], other: Mapping[str, float], *, resamples: int
-) -> tuple[int, float, float, float]:
+) -> PairedMean:
     """Return the mean of other - first over the pictures of both, with its 95 % interval.
 
     Args:
@@ -86,15 +95,14 @@ def paired_mean(
         resamples: As of :func:`bootstrap`.
 
     Returns:
-        Number of pictures, mean, lower end, upper end; the mean is NaN without a common picture.
+        The mean over the pictures with finite values in both; NaN without such a picture.
     """
-    common = [name for name in first if name in other]
     finite = [
         other[name] - first[name]
-        for name in common
-        if math.isfinite(other[name]) and math.isfinite(first[name])
+        for name in first
+        if name in other and math.isfinite(other[name]) and math.isfinite(first[name])
     ]
     if not finite:
-        return 0, math.nan, math.nan, math.nan
-    low, high = bootstrap(finite, resamples=resamples)
-    return len(finite), math.fsum(finite) / len(finite), low, high
+        return PairedMean(0, math.nan, math.nan, math.nan)
+    mean = math.fsum(finite) / len(finite)
+    return PairedMean(len(finite), mean, *bootstrap(finite, resamples=resamples))
