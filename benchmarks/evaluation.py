@@ -1,7 +1,8 @@
-"""Time of a whole `srx eval` relative to the network alone.
+"""Compare the time of a complete `srx eval` with that of its network alone.
 
-It includes reading pictures, making LR, the network, PSNR, SSIM, IFC and consistency of every
-picture, without stored scores; it excludes the start of Python. The result is the rounds' median.
+The evaluation reads pictures, makes LR, runs the network, and computes PSNR, SSIM, IFC and
+consistency of every picture, without stored scores; starting Python is not included. Reported is
+the median of the rounds.
 
 Usage: python benchmarks/evaluation.py [--model g-idrn] [--scale 4] [--data Set14] [--rounds 3]
 """

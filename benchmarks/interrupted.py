@@ -1,11 +1,11 @@
-"""Kill `srx upscale` at random moments until it is done, and compare with a run left alone.
+"""Kill `srx upscale` at random moments until it is done, and compare with an undisturbed run.
 
 Usage: python benchmarks/interrupted.py [--kills 20] [--size 1500x3000] [-m rrlfn] [-s 2]
            [--seed 1]
 
 The scene is made by examples/make_scene.py. Every run gets SIGKILL after a random time, and the
-same command goes on; a run that gets through is compared, and the next begins anew. Pixels, masks
-and tags must be equal, and nothing may be left behind.
+same command continues; a completed run is compared, and the next one starts over. Pixels, masks and
+tags must be equal, and no temporary files may remain.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def main() -> None:
         command = [sys.executable, "-m", "srcli", "upscale", str(source), *words]
         started = time.monotonic()
         subprocess.run([*command, str(folder / "whole")], check=True, capture_output=True)
-        alone = time.monotonic() - started
+        undisturbed = time.monotonic() - started
         killed = folder / "killed"
         resumed = kills = finished = 0
         while kills < arguments.kills or not finished:
-            # most of a run's time is spent on starting: aim behind that
-            limit = alone * moments.uniform(0.1, 0.5) if kills < arguments.kills else None
+            # starting takes much of a run's time: kill after that
+            limit = undisturbed * moments.uniform(0.1, 0.5) if kills < arguments.kills else None
             child = subprocess.Popen(
                 [*command, str(killed)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
             )
@@ -69,7 +69,7 @@ def main() -> None:
                 compare(folder / "whole" / source.name, killed)
                 finished += 1
                 shutil.rmtree(killed)
-    print(f"{kills} kills, resumed {resumed} times, finished {finished} times: always equal")
+    print(f"{kills} kills, resumed {resumed} times, finished {finished} times: results are equal")
 
 
 def compare(whole: Path, killed: Path) -> None:

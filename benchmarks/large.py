@@ -1,10 +1,10 @@
-"""Rasters of growing height: peak memory, time and waiting of ``srx upscale``, as a table.
+"""Measure peak memory, time and waiting of ``srx upscale`` on rasters of growing height.
 
 Usage: python benchmarks/large.py [--width 20000] [--heights 2500,5000,10000,20000] [--keep FOLDER]
            [--markdown benchmarks/large.md]
 
-Scenes are made by examples/make_scene.py. Every run is a process of its own, whose peak memory the
-system reports. A strip of 50,000 columns and a network over a window follow.
+Scenes are made by examples/make_scene.py. Every run is a separate process, whose peak memory the
+system reports. A strip of 50,000 columns and a network on a window follow.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def table(runs: list[Run]) -> str:
 
 
 def write_table(file: Path, text: str) -> None:
-    """Replace the first table of a Markdown file; what is written around it stays."""
+    """Replace the first table of a Markdown file and keep the text around it."""
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     begin = next((i for i, line in enumerate(lines) if line.startswith("|")), len(lines))
     end = begin
@@ -106,8 +106,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=20_000)
     parser.add_argument("--heights", default="2500,5000,10000,20000")
-    parser.add_argument("--strip", default="50000x1000", help="none for no strip")
-    parser.add_argument("--keep", type=Path, help="folder for scenes, kept for the next time")
+    parser.add_argument("--strip", default="50000x1000", help="size, or none")
+    parser.add_argument("--keep", type=Path, help="folder in which scenes are kept for later runs")
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

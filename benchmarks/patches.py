@@ -1,4 +1,4 @@
-"""How long a batch of training patches takes on the CPU; a batch of 16 should stay below 10 ms.
+"""Time batches of training patches on the CPU; a batch of 16 should stay below 10 ms.
 
 Usage: python benchmarks/patches.py [pictures.zip ...]   (without a zip: random pictures)
 """

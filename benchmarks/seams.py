@@ -1,13 +1,13 @@
-"""Tile and overlap: traces of the tile grid, distance from the whole picture, and time, as a table.
+"""Measure seams, distance from the untiled result, and time by tile size and overlap.
 
 Usage: python benchmarks/seams.py [-m g-idrn -m rrlfn ...] [-s 4] [--tiles 192:16,192:32,128:16]
            [--pictures SRX_DATA/aerial_test/town_roofs.png] [--side 640] [--not-calibrated]
            [--markdown FILE]
 
 The pictures are taken as low-resolution input. "seam" is the seam figure, "distance" the mean of
-|by tiles - whole|, both in levels of 255; "default" stands for the model's own tile and overlap.
-Networks with global pooling see other statistics in a tile than in the whole picture; windows of
-the picture, shown to them first, make up for that, unless --not-calibrated is given.
+|tiled - untiled|, both in levels of 255; "default" stands for the model's own tile and overlap.
+Networks with global pooling see different statistics in a tile than in the whole picture; a
+calibration on windows of the picture compensates for that, unless --not-calibrated is given.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--pictures", nargs="*", type=Path)
     parser.add_argument("--side", type=int, default=640, help="pictures are cut to this square")
     parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--not-calibrated", action="store_true", help="tiles see themselves alone")
+    parser.add_argument("--not-calibrated", action="store_true", help="pool each tile on its own")
     arguments = parser.parse_args()
     folder = Path(os.environ.get("SRX_DATA", "data")) / "aerial_test"
     paths = arguments.pictures or [folder / f"{name}.png" for name in AERIAL]

@@ -1,12 +1,12 @@
-"""Turn a trained run into shipped weights: float16 if harmless, measured, with a card beside it.
+"""Turn the weights of a training into shipped ones: in float16 if harmless, with a measured card.
 
 Usage: python benchmarks/ship_weights.py RUN/best.safetensors --data Set5 --data Set14 \
            --machine "2 CPU cores" --hours 0.9 --start "bicubic start" [--name g-idrn]
 
 --jpeg 75 measures on LR that was saved as a JPEG as well, for weights trained on such pictures.
 --mix OTHER --share 0.6 takes 0.6 of RUN and 0.4 of OTHER, tensor by tensor.
-The loss by float16 is measured on the sets; above 0.005 dB anywhere, float32 is kept. Weights that
-are worse than the shipped ones on the first set are refused without --force.
+The loss by float16 is measured on the sets; above 0.005 dB on any of them, float32 is kept. Weights
+that are worse than the shipped ones on the first set are refused without --force.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {mean.dataset: mean.values for mean in evaluation.means()}
 
 
-def parsed() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("weights", type=Path)
     parser.add_argument("--name", default="g-idrn")
     parser.add_argument("--data", action="append", help="sets; default: Set5 and Set14")
-    parser.add_argument("--machine", required=True, help="what it was trained on, in words")
+    parser.add_argument("--machine", required=True, help="description of the training machine")
     parser.add_argument("--hours", type=float, required=True, help="of this training")
     parser.add_argument("--start", default="bicubic start")
     parser.add_argument(
@@ -64,7 +64,7 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--jpeg", type=int, help="measure on LR saved at this quality as well")
-    parser.add_argument("--mix", type=Path, help="weights to mix in, such as those it began from")
+    parser.add_argument("--mix", type=Path, help="weights to mix in, such as the initial ones")
     parser.add_argument("--share", type=float, default=1.0, help="of WEIGHTS in the mixture")
     arguments = parser.parse_args()
     arguments.data = arguments.data or ["Set5", "Set14"]
@@ -72,7 +72,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    arguments = parsed()
+    arguments = parse_arguments()
     tensors, info = read_weights(arguments.weights)
     assert info is not None, "not one of srx's own weights files"
     scale = info.scale
@@ -118,16 +118,16 @@ def main() -> None:
 
 
 def measure_luma(file: Path, info: WeightsInfo, sets: list[str]) -> dict[str, dict[str, float]]:
-    """Figures of a network on Y as papers of its time measured: rounded Y in, rounded Y out."""
+    """Measure a network on Y as older papers did: rounded Y in, rounded Y out."""
     network = build_network(info.model, scale=info.scale, options=info.network)
-    if getattr(network, "colour", "rgb") != "y":
+    if network.colour != "y":
         return {}
     found = table(measure(file, info.scale, sets, "luma-float"))
     return {name + Y_ALONE: values for name, values in found.items()}
 
 
 def measure_jpeg(file: Path, scale: int, arguments: argparse.Namespace) -> dict[str, dict]:
-    """Figures on LR that was saved as a JPEG first, if asked for."""
+    """Measure on LR saved as JPEG first, if --jpeg is given."""
     if not arguments.jpeg:
         return {}
     found = table(measure(file, scale, arguments.data, jpeg=arguments.jpeg))
@@ -135,7 +135,7 @@ def measure_jpeg(file: Path, scale: int, arguments: argparse.Namespace) -> dict[
 
 
 def remarks(arguments: argparse.Namespace, rows: dict[str, dict]) -> list[str]:
-    """Lines of a card that say how figures of other chains were measured."""
+    """Lines of a card on the chains of further figures."""
     lines = []
     if any(name.endswith(Y_ALONE) for name in rows):
         lines.append('y_alone = "the same with --chain luma-float"')
@@ -147,7 +147,7 @@ def remarks(arguments: argparse.Namespace, rows: dict[str, dict]) -> list[str]:
 def describe(
     target: Path, info: WeightsInfo, arguments: argparse.Namespace, *, half: bool, chain: str
 ) -> list[str]:
-    """Lines of a card up to its figures; the shared part of the command stands for all of them."""
+    """Lines of a card up to its figures, with the part of the command that they share."""
     sets = " ".join(f"--data {Path(name).name}" for name in arguments.data)
     return [
         f'model = "{info.model}"',

@@ -1,12 +1,12 @@
-"""Texture of SR pictures by model: their mean luma gradient, and how far it follows a grid.
+"""Measure the texture of models' results: mean luma gradient, and its dependence on the LR grid.
 
 Usage: python benchmarks/texture.py -m g-idrn -m attentive-gan -m runs/l1.safetensors [-s 4]
            [--data Set5 --data Set14]
 
 Networks trained for PSNR are smoother than photographs. Gradient: the mean of |difference of
-neighbours| in BT.601 luma, down and across, in levels of 255, beside that of HR. Grid: unevenness
-of these differences over the SCALE positions within an LR pixel (standard deviation of their means
-over the mean); 0 for texture without a grid. PSNR is that of `srx eval`.
+neighbours| in BT.601 luma, down and across, in levels of 255, beside that of HR. Grid: the
+variation of these differences over the SCALE positions within an LR pixel (standard deviation of
+their means over the mean): 0 for texture independent of the grid. PSNR is that of `srx eval`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def grid(picture: Picture, scale: int) -> float:
 
 
 def differences(picture: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """|Difference of neighbours|, down and across, each along its first axis."""
+    """Absolute differences of neighbours, down and across, each along its first axis."""
     y = luma(picture).astype(np.float64)
     return np.abs(np.diff(y, axis=0)), np.abs(np.diff(y, axis=1)).T
 

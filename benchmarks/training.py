@@ -1,10 +1,10 @@
-"""Iterations a second of `srx train` beside the plain loop that most trainers have.
+"""Compare the iterations per second of `srx train` with those of a plain training loop.
 
 Plain: a PyTorch DataLoader over PNG files, both pictures of a pair decoded for every patch, random
-crop, flips and rotation, fp32, default layout, Adam as PyTorch makes it. Ours: the trainer as
-`srx train g-idrn` runs it on this machine, with its averaged weights and its log. Same network,
-same losses, same pictures, on the same two cores, in turn; the median of the rounds counts. What we
-ask of the memory allocator serves both: they share a process.
+crop, flips and rotation, fp32, default layout, PyTorch's Adam. Ours: the trainer as `srx train
+g-idrn` runs it on this machine, with averaged weights and log. Both have the same network, losses
+and pictures and run on the same two cores in turn; reported is the median of the rounds. They share
+a process, and thereby srx's settings of the memory allocator.
 
 Usage: python benchmarks/training.py [--scale 4] [--batch 16] [--patch 48] [--workers 2]
            [--rounds 5] [--iterations 10]
@@ -41,12 +41,12 @@ from srcli.training.loop import Trainer
 
 CORES = 2
 EDGE = 480
-"""Of the pictures, as trainers cut DIV2K before they begin; whole files would cost them more."""
+"""Edge of the pictures, like the crops of DIV2K that trainers prepare; full files take longer."""
 PHOTOGRAPHS = (data.astronaut, data.chelsea, data.coffee, data.rocket)
 
 
 def write_pictures(folder: Path, scale: int, count: int) -> None:
-    """Write HR pictures and their LR pictures, crops of real photographs continued by mirrors."""
+    """Write HR and LR pictures: crops of photographs extended by mirroring."""
     random = np.random.default_rng(0)
     for name in ("hr", "lr"):
         (folder / name).mkdir()
@@ -89,7 +89,7 @@ class Files(Dataset):
 
 
 class Plain:
-    """The loop of a tutorial."""
+    """Training loop as in tutorials."""
 
     def __init__(self, recipe, arguments, folder: Path) -> None:
         stage = recipe.stages[0]
@@ -120,7 +120,7 @@ class Plain:
 
 
 class Ours:
-    """`srx train`, stopped after so many iterations and gone on with."""
+    """The trainer of `srx train`, stopped after some iterations and continued."""
 
     def __init__(self, recipe, arguments, folder: Path) -> None:
         numerics = choose_numerics("cpu", "auto", threads=CORES)
@@ -154,7 +154,7 @@ class Ours:
         return self._asked % self._iterations == 0
 
     def batch(self, step: int, **settings):
-        """Be the sampler, with a watch."""
+        """Time the sampler's batch."""
         start = time.perf_counter()
         found = self._sampler.batch(step, **settings)
         self.data_seconds += time.perf_counter() - start

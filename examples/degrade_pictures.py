@@ -1,7 +1,7 @@
 """Make a test set of degraded pictures: HR/, and LR_<name>/X<scale>/ for every degradation.
 
-Pictures are files and folders of one's own, else photographs of scikit-image. How a network does
-under a degradation then shows with
+Pictures are the given files and folders, else photographs of scikit-image. Measure a network under
+a degradation with
 
     srx eval -m g-idrn -m bicubic -s 4 --hr OUT/HR --lr OUT/LR_photo/X4
 
@@ -64,7 +64,7 @@ def main() -> None:
         hr = mod_crop(picture, scale)
         Image.fromarray(hr).save(arguments.out / "HR" / f"{name}.png")
         for degradation, folder in folders.items():
-            # Every picture its own draw; the same again whenever the script is run.
+            # a seed per picture: different degradations, the same on every run
             lr = degrade(hr, scale, degradation, seed=1000 * arguments.seed + i)
             Image.fromarray(lr).save(folder / f"{name}x{scale}.png")
     print(f"{len(found)} pictures; measure with:")

@@ -1,4 +1,4 @@
-"""Write scikit-image's photographs, which come with its wheel, into a folder: something to upscale.
+"""Write small copies of scikit-image's photographs into a folder, to try srx on.
 
 Usage: python examples/make_pictures.py FOLDER [--size 128]
 """

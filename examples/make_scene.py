@@ -1,8 +1,8 @@
-"""Write a made-up georeferenced aerial picture of any size, for 0.2 m a pixel, in flat memory.
+"""Write a synthetic georeferenced aerial picture of any size, 0.2 m per pixel, in constant memory.
 
-A place looks the same whichever window shows it. The land is a bent Voronoi diagram with roads for
+A place looks the same in every window. The land is a distorted Voronoi diagram with roads for
 borders; houses, trees and cars are small relief models, lit by one sun that also casts shadows.
-The folder scene/ draws it.
+The package scene/ draws it.
 
 Usage: python examples/make_scene.py OUT.tif --size 5000x4000 [--dtype uint16] [--bands 4]
        [--seed 1] [--nodata-edges] [--crs EPSG:32632] [--pixel 0.2] [--blocks 512]
@@ -18,14 +18,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scene.noise import TILE
-from scene.picture import covered, render
+from scene.picture import coverage, render
+from scene.tiles import TILE
 
 from srcli.imaging.writing import temporary_name
 
 
 def write(path: Path, size: tuple[int, int], options: argparse.Namespace) -> None:
-    """Write a scene block by block, under another name until it is whole."""
+    """Write a scene block by block, under a temporary name until it is complete."""
     import rasterio
     from rasterio import Affine
     from rasterio.windows import Window
@@ -49,7 +49,7 @@ def write(path: Path, size: tuple[int, int], options: argparse.Namespace) -> Non
             for y in range(0, size[1], stride):
                 for x in range(0, size[0], stride):
                     window = x, y, min(stride, size[0] - x), min(stride, size[1] - y)
-                    inside = covered(size, window) if options.nodata_edges else np.True_
+                    inside = coverage(size, window) if options.nodata_edges else np.True_
                     if inside.any():
                         pixels = render(options.seed, window, options.bands, options.dtype)
                         out.write(pixels.transpose(2, 0, 1) * inside, window=Window(*window))
@@ -58,8 +58,8 @@ def write(path: Path, size: tuple[int, int], options: argparse.Namespace) -> Non
         part.unlink(missing_ok=True)
 
 
-def parsed() -> argparse.Namespace:
-    """The command line, its size as two numbers and its CRS understood."""
+def parse_arguments() -> argparse.Namespace:
+    """Parse the command line, with the size as two numbers and the CRS as an object."""
     from rasterio.crs import CRS
 
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -69,7 +69,7 @@ def parsed() -> argparse.Namespace:
     add("--dtype", choices=("uint8", "uint16"), default="uint8", help="uint16 holds 11 bits")
     add("--bands", type=int, choices=(3, 4), default=3, help="4: near infrared as well")
     add("--seed", type=int, default=0)
-    add("--nodata-edges", action="store_true", help="data in a turned rectangle, 0 around it")
+    add("--nodata-edges", action="store_true", help="data in a rotated rectangle, 0 around it")
     add("--crs", default="EPSG:32632")
     add("--pixel", type=float, default=0.2, help="size in the georeference, metres")
     add("--blocks", type=int, choices=(128, 256, 512, 1024), default=512)
@@ -87,7 +87,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> None:
-    options, started = parsed(), time.perf_counter()
+    options, started = parse_arguments(), time.perf_counter()
     try:
         write(options.out, options.size, options)
     except OSError as error:

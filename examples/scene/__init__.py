@@ -1,1 +1,1 @@
-"""A made-up land, seen from the air, that looks the same through every window."""
+"""A synthetic land, seen from the air, that looks the same in every window."""

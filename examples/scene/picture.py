@@ -1,4 +1,4 @@
-"""A window of the land as pixels of a type, and which of them a turned picture has."""
+"""Render a window of the land, and the nodata mask of a rotated picture."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scene.noise import TILE
-from scene.tiles import Tiles
+from scene.tiles import TILE, Tiles
 
 if TYPE_CHECKING:
     from scene.arrays import Array, Mask, Pixels, Window
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 @lru_cache(2)
 def tiles_of(seed: int, bands: int) -> Tiles:
-    """The tiles of a seed, which remember what they drew last."""
+    """Return the tiles of a seed, with their caches."""
     return Tiles(seed, bands)
 
 
@@ -26,7 +25,7 @@ def render(seed: int, window: Window, bands: int = 3, dtype: str = "uint8") -> P
 
     Args:
         seed: 0 or more.
-        window: Left, top, width and height in pixels; the land has no end, not even on the left.
+        window: Left, top, width and height in pixels; the land is infinite on all sides.
         bands: 3 for red, green and blue, 4 with near infrared.
         dtype: ``uint8`` (1 to 255), ``uint16`` (11 bits with an offset) or ``float32``.
 
@@ -46,7 +45,7 @@ def render(seed: int, window: Window, bands: int = 3, dtype: str = "uint8") -> P
 
 
 def encoded(values: Array, dtype: str) -> Array:
-    """Reflectances as numbers of a type; none is 0, which stands for no data."""
+    """Convert reflectances to values of a type, never 0, which is nodata."""
     if dtype == "float32":
         return values
     scale, offset, most = {"uint8": (255, 0.5, 255), "uint16": (1500, 180.5, 2047)}[dtype]
@@ -54,15 +53,15 @@ def encoded(values: Array, dtype: str) -> Array:
     return numbers.clip(1, most)
 
 
-def covered(size: tuple[int, int], window: Window) -> Mask:
-    """Where a picture has data: in the turned rectangle that touches all four edges.
+def coverage(size: tuple[int, int], window: Window) -> Mask:
+    """Mask the data of a picture: a rotated rectangle that touches all four edges.
 
     Args:
         size: Width and height of the picture, pixels.
-        window: The part that is asked for.
+        window: The part to return.
 
     Returns:
-        Whether each pixel has data, (H, W).
+        True for data, (H, W).
     """
     angle = min(math.radians(7), math.atan(0.4 * min(size) / max(size)))
     cos, sin = math.cos(angle), math.sin(angle)
