@@ -32,7 +32,7 @@ from srcli.imaging.resize import downscale
 from srcli.losses import WeightedLoss
 from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import make_sampler
-from srcli.pipelines.train.network import first_network, placed
+from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress
 from srcli.recipes.table import G_IDRN
@@ -124,7 +124,7 @@ class Ours:
 
     def __init__(self, recipe, arguments, folder: Path) -> None:
         numerics = choose_numerics("cpu", "auto", threads=CORES)
-        network = placed(first_network(recipe, scale=arguments.scale, seed=0), numerics)
+        network = numerics.placed(first_network(recipe, scale=arguments.scale, seed=0))
         start = time.perf_counter()
         options = DataOptions(paths=(folder / "hr",), hold_out=())
         pairs = load_training_set(options, arguments.scale, NoProgress()).train
