@@ -36,7 +36,7 @@ from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress
 from srcli.recipes.table import G_IDRN
-from srcli.training.keeper import Hooks
+from srcli.training.checkpoint_manager import Hooks
 from srcli.training.loop import Trainer
 
 CORES = 2

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process returns to the shell."""
+    """Exit codes of the command line."""
 
     OK = 0
     """All inputs were done."""
@@ -28,9 +28,6 @@ class SrxError(Exception):
     """
 
     exit_code = ExitCode.USAGE
-    of_checkpoint = False
-    """Whether a checkpoint is the cause, damaged or of another training; without it one can start
-    over."""
 
     def __init__(self, reason: str = "", *, advice: str = "") -> None:
         super().__init__(f"{reason}; {advice}" if advice else reason)
@@ -53,6 +50,10 @@ class DataError(SrxError):
     """A data set that is missing, empty or does not fit its use."""
 
 
+class CheckpointError(DataError):
+    """A checkpoint that is damaged or belongs to another training."""
+
+
 class PictureError(SrxError):
     """One picture that cannot be read or written; the others go on."""
 
@@ -69,7 +70,7 @@ class InferenceError(SrxError):
     exit_code = ExitCode.PARTIAL
 
 
-class LeaderError(SrxError):
-    """One of several processes that work together has failed; the first of them says why."""
+class PeerError(SrxError):
+    """Another process of a distributed training has failed; rank 0 shows the reason."""
 
     exit_code = ExitCode.PARTIAL

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from srcli.files import replacing, write_whole
+from srcli import files
+from srcli.errors import DataError
+from srcli.files import lock_file, replacing, write_whole
 
 
 def test_a_file_appears_whole_under_any_name(tmp_path):
@@ -51,3 +57,63 @@ def test_the_former_file_stays_until_the_new_one_is_complete(tmp_path):
         assert part.name.startswith(".")
     assert file.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [file]
+
+
+needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")
+
+
+@needs_locks
+def test_one_at_a_time(tmp_path):
+    file = tmp_path / "claims" / "key.lock"
+    with lock_file(file) as first:
+        assert first
+        with lock_file(file) as second:
+            assert not second
+        with lock_file(file.with_name("other.lock")) as other:
+            assert other
+    with lock_file(file) as again:
+        assert again
+
+
+@needs_locks
+def test_a_killed_process_leaves_nothing_that_matters(tmp_path):
+    file = tmp_path / "key.lock"
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from srcli.files import lock_file\n"
+        "with lock_file(Path(sys.argv[1])) as own:\n"
+        "    print(own, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        with lock_file(file) as own:
+            assert not own
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with lock_file(file) as own:
+            assert own
+
+
+def test_a_store_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "claims").touch()
+    with (
+        pytest.raises(DataError, match=r"key\.lock: cannot be written"),
+        lock_file(tmp_path / "claims" / "key.lock"),
+    ):
+        pass
+
+
+@needs_locks
+def test_a_file_that_was_removed_is_nobodys(tmp_path, monkeypatch):
+    file = tmp_path / "key.lock"
+    lock = files.lock_stream
+
+    def late(stream):
+        file.unlink()  # by its former holder, between opening and locking
+        return lock(stream)
+
+    monkeypatch.setattr(files, "lock_stream", late)
+    with lock_file(file) as own:
+        assert not own

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srcli.ports.progress import NoTask, Task
+from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
     from typing import Self
@@ -151,16 +152,7 @@ class _LineTask:
         parts.append(self._unit)
         if self._total and self._done > self._before:
             left = (now - self._start) * (self._total - self._done) / (self._done - self._before)
-            parts.append(f"({_duration(left)} left)")
+            parts.append(f"({format_duration(left)} left)")
         if self._text:
             parts.append(self._text)
         click.echo(" ".join(parts), err=True)
-
-
-def _duration(seconds: float) -> str:
-    whole = max(round(seconds), 0)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -11,7 +11,7 @@ import click
 from srcli.cli.console import Console
 from srcli.cli.options import SCALES, device_and_precision, verbosity
 from srcli.cli.stopping import StopSignals
-from srcli.errors import DataError, ExitCode, LeaderError, UsageError
+from srcli.errors import DataError, ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import load_recipe, plain_recipe
 from srcli.recipes.overrides import apply_overrides
@@ -203,9 +203,9 @@ def _dry_run(options: TrainOptions, console: Console) -> int:
 
 def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
     from srcli.pipelines.train.run import train
-    from srcli.training.parallel import find_place
+    from srcli.training.parallel import find_team
 
-    follows = find_place().rank > 0  # of several processes the first alone talks
+    follows = find_team().rank > 0  # of several processes the first alone talks
     try:
         with (
             StopSignals(silent=follows) as stop,
@@ -213,7 +213,7 @@ def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
         ):
             result = train(options, console, stop)
             console.message(summary(result))
-    except LeaderError as error:
+    except PeerError as error:
         return int(error.exit_code)
     return int(ExitCode.OK if result.finished else ExitCode.INTERRUPTED)
 

@@ -10,6 +10,7 @@ import click
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, device_and_precision, pick, verbosity
 from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
+from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -207,17 +208,9 @@ def print_estimate(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     click.echo(
         f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
         f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures, "
-        f"about {_duration(run.seconds)} for the network; nothing was done"
+        f"about {format_duration(run.seconds)} for the network; nothing was done"
     )
     return int(ExitCode.PARTIAL if problems else ExitCode.OK)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in the unit that fits."""
-    for limit, size, unit in ((100, 1, "s"), (6000, 60, "min"), (36 * 3600, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86400:.1f} days"
 
 
 def _closing(summary: Summary) -> str:

@@ -9,10 +9,8 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from srcli.errors import DataError
 from srcli.imaging.photograph import LARGEST_AREA
 from srcli.imaging.pillow import load, quiet_pillow
+from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -229,14 +228,15 @@ def decode_all(
         on_rule: Told of each of ``GRAY``, ``DEEP`` and ``TRANSPARENT`` that a picture falls under.
     """
     pictures: list[NDArray[np.uint8]] = []
-    with Archives() as archives, ThreadPoolExecutor(workers) as pool:
-        ahead = iter(refs)
-        tasks = deque(pool.submit(_decode, ref, archives) for ref in islice(ahead, 4 * workers))
-        for ref in refs:
-            task = tasks.popleft()
-            tasks.extend(pool.submit(_decode, ref, archives) for ref in islice(ahead, 1))
+    with (
+        Archives() as archives,
+        ReadAhead(
+            partial(_decode, archives=archives), refs, ahead=4 * workers, workers=workers
+        ) as decoded,
+    ):
+        for ref, decoding in decoded:
             try:
-                picture, rules = task.result()
+                picture, rules = decoding.result()
                 height, width = picture.shape[:2]
                 if min(height, width) < smallest:
                     raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")

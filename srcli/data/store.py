@@ -119,8 +119,3 @@ def _reserve(stream: IO[bytes], size: int) -> None:
     for done in range(0, size, len(_ZEROS)):
         stream.write(_ZEROS[: size - done])
     stream.flush()
-
-
-def in_words(count: int) -> str:
-    """Return a number of bytes for the eye: ``170 MiB``, ``2.6 GiB``."""
-    return f"{count / 2**20:,.0f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from srcli.data.held_out import choose_split, next_by_rule
 from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.pictures import decode_all, find_pictures
-from srcli.data.store import PictureStore, in_words
+from srcli.data.store import PictureStore
 from srcli.errors import DataError
 from srcli.imaging.resize import mod_crop
+from srcli.quantities import format_bytes
 from srcli.recipes.held_out import HELD_OUT
 
 if TYPE_CHECKING:
@@ -124,9 +125,9 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
     held_out = reader.pair(kept, options.cache)
     reader.sum_up()
     if store.in_files:
-        all_bytes = in_words(store.in_files + store.in_memory)
+        all_bytes = format_bytes(store.in_files + store.in_memory)
         progress.message(
-            f"{in_words(store.in_files)} of {all_bytes} of pictures lie in files in "
+            f"{format_bytes(store.in_files)} of {all_bytes} of pictures lie in files in "
             f"{options.cache} until the end, to leave memory free"
         )
     return TrainingSet(

@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError
 from srcli.inference.calibration import calibrate
-from srcli.inference.read_ahead import ReadAhead
 from srcli.ports.engine import Band, Engine, OutOfMemory
 from srcli.ports.grid import Grid
 from srcli.ports.image import Sink, Source
 from srcli.ports.progress import NoTask, Task
+from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from srcli.ports.image import Window
+
+    TileReader = ReadAhead[tuple[int, int, Window], NDArray[Any] | None]
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
@@ -155,13 +159,13 @@ class _Batcher:
                 work.band = None
                 yield from _report(work)
 
-    def _reader(self, work: Work) -> ReadAhead:
+    def _reader(self, work: Work) -> TileReader:
         grid = work.grid
         ahead = 0
         if work.by_rows:
             ahead = BATCHES_AHEAD * self.engine.batch_size(grid.tile_height, grid.tile_width)
         places = (place for place in grid.places() if place[0] >= work.first_row)
-        return ReadAhead(work.source, places, ahead=ahead)
+        return ReadAhead(lambda tile: work.source.read(tile[2]), places, ahead=ahead)
 
     def _take(self, item: _Waiting) -> Iterator[Work]:
         first = self.waiting[0] if self.waiting else item
@@ -219,11 +223,11 @@ class _Batcher:
         return self.limit.get(pixels.shape) or self.engine.batch_size(height, width)
 
 
-def _tiles(work: Work, reader: ReadAhead) -> Iterator[_Waiting]:
+def _tiles(work: Work, reader: TileReader) -> Iterator[_Waiting]:
     """Yield the tiles of an image, up to the first that cannot be read."""
     try:
-        for row, column, pixels in reader:
-            yield _Waiting(work=work, row=row, column=column, pixels=pixels)
+        for (row, column, _), reading in reader:
+            yield _Waiting(work=work, row=row, column=column, pixels=reading.result())
     except SrxError as error:
         work.error = error
 
@@ -250,11 +254,13 @@ def _report(work: Work) -> Iterator[Work]:
 def _too_large(work: Work, pixels: NDArray[Any]) -> TileTooLargeError:
     height, width = pixels.shape[:2]
     return TileTooLargeError(
-        f"{work.name}: a tile of {width}x{height} does not fit into memory; use a smaller --tile"
+        f"{work.name}: a tile of {width}x{height} does not fit into memory",
+        advice="use a smaller --tile",
     )
 
 
 def _not_finite(work: Work) -> InferenceError:
     return InferenceError(
-        f"{work.name}: the network gave values that are not finite, in fp32 too; try another model"
+        f"{work.name}: the network gave values that are not finite, in fp32 too",
+        advice="try another model",
     )

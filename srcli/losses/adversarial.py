@@ -1,16 +1,13 @@
-"""Losses of two networks that play against each other: BEGAN's balance, and classification."""
+"""Losses of a generator and its discriminator: BEGAN's balance, and classification."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def reconstruction_error(rebuilt: Tensor, images: Tensor) -> Tensor:
@@ -45,55 +42,54 @@ def convergence(real: Tensor, surplus: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What a discriminator's answers to one batch are worth; scalars with gradients."""
+class DiscriminatorScores:
+    """Both losses and errors of a discriminator on one batch; scalars with gradients."""
 
     discriminator: Tensor
-    """The discriminator is to lower this."""
+    """Loss of the discriminator."""
     generator: Tensor
-    """The generator is to lower this."""
+    """Loss of the generator."""
     real: Tensor
-    """How wrong the discriminator is about real pictures."""
+    """Error of the discriminator on real pictures."""
     fake: Tensor
-    """How wrong it is about made ones."""
+    """Error of the discriminator on generated pictures."""
 
 
-class Game(Protocol):
-    """The rules by which a discriminator and a generator play; a module, for what it remembers."""
+class AdversarialLoss(nn.Module):
+    """Base of the losses of generator and discriminator."""
 
-    def judge(self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> Verdict:
-        """Turn answers into losses.
+    def forward(
+        self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
+    ) -> DiscriminatorScores:
+        """Turn outputs of the discriminator into losses.
 
         Args:
-            real: The discriminator's answer to real pictures, and these pictures.
-            fake: The same for made ones.
+            real: The discriminator's output for real pictures, and these pictures.
+            fake: The same for generated ones.
         """
+        raise NotImplementedError
 
-    def settle(self, verdict: Verdict, generator_loss: Tensor) -> dict[str, Tensor]:
-        """Move on by one iteration.
+    def update(self, scores: DiscriminatorScores, generator_loss: Tensor) -> dict[str, Tensor]:
+        """Adapt to the scores of one iteration.
 
         Args:
-            verdict: Of this batch.
-            generator_loss: The whole loss of the generator, with its share of the verdict.
+            scores: Of this batch.
+            generator_loss: The whole loss of the generator, with the weighted adversarial term.
 
         Returns:
             Scalars for the log.
         """
-
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """What is remembered."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> object:
-        """Remember this."""
+        del scores, generator_loss
+        return {}
 
 
-class Equilibrium(nn.Module):
-    """BEGAN: the discriminator rebuilds pictures, and k_t holds both networks in balance.
+class BeganLoss(AdversarialLoss):
+    """BEGAN: an auto-encoder as discriminator, and k_t to hold both networks in balance.
 
     L_D = l(HR) - k_t l(SR); k_t grows while the generator is ahead.
 
     Args:
-        gamma: Aim of the generator's quantity over l(HR).
+        gamma: Target ratio of the generator's quantity to l(HR).
         rate: lambda_k, how fast k_t moves.
         start: k_0.
         balance_on: The generator's quantity: its whole loss L_G (``generator``, the text of the
@@ -116,10 +112,12 @@ class Equilibrium(nn.Module):
         self.balance_on = balance_on
         self.register_buffer("balance", torch.tensor(float(start)))
 
-    def judge(self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> Verdict:
+    def forward(
+        self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
+    ) -> DiscriminatorScores:
         """Turn rebuilt pictures (N, C, H, W), each beside its original, into losses."""
         on_real, on_fake = reconstruction_error(*real), reconstruction_error(*fake)
-        return Verdict(
+        return DiscriminatorScores(
             discriminator=on_real - self.balance * on_fake,
             generator=on_fake,
             real=on_real,
@@ -127,37 +125,34 @@ class Equilibrium(nn.Module):
         )
 
     @torch.no_grad()
-    def settle(self, verdict: Verdict, generator_loss: Tensor) -> dict[str, Tensor]:
-        """Move k_t; log it with the convergence measure M."""
-        quantity = generator_loss if self.balance_on == "generator" else verdict.fake
-        surplus = self.gamma * verdict.real - quantity
+    def update(self, scores: DiscriminatorScores, generator_loss: Tensor) -> dict[str, Tensor]:
+        """Move k_t; return it with the convergence measure M."""
+        quantity = generator_loss if self.balance_on == "generator" else scores.fake
+        surplus = self.gamma * scores.real - quantity
         # A new tensor: the log still holds the former one.
         self.balance = next_balance(self.balance, surplus, self.rate)
-        return {"k_t": self.balance, "M": convergence(verdict.real, surplus)}
+        return {"k_t": self.balance, "M": convergence(scores.real, surplus)}
 
 
-class Classification(nn.Module):
-    """Binary cross-entropy: the discriminator tells real from made (Goodfellow et al. 2014)."""
+class ClassificationLoss(AdversarialLoss):
+    """Binary cross-entropy on real against generated pictures (Goodfellow et al. 2014)."""
 
-    def judge(self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]) -> Verdict:
+    def forward(
+        self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
+    ) -> DiscriminatorScores:
         """Turn logits (N, 1), each beside its pictures, into losses.
 
         The generator's is -log D(G(z)), which does not fade while the discriminator is sure.
         """
         on_real, on_fake = classification_error(real[0], 1.0), classification_error(fake[0], 0.0)
-        return Verdict(
+        return DiscriminatorScores(
             discriminator=on_real + on_fake,
             generator=classification_error(fake[0], 1.0),
             real=on_real,
             fake=on_fake,
         )
 
-    def settle(self, verdict: Verdict, generator_loss: Tensor) -> dict[str, Tensor]:
-        """Nothing is remembered, nothing more is logged."""
-        del verdict, generator_loss
-        return {}
-
 
 def classification_error(logits: Tensor, truth: float) -> Tensor:
-    """Mean binary cross-entropy of logits against one truth (1 real, 0 made); a scalar."""
+    """Mean binary cross-entropy of logits against one truth (1 real, 0 generated); a scalar."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))

@@ -1,4 +1,4 @@
-"""Adversarial training: a discriminator learns beside the network and acts on it."""
+"""Adversarial training: a discriminator is trained with the network and adds to its loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.errors import RecipeError
-from srcli.losses.adversarial import Classification, Equilibrium, Game
+from srcli.losses.adversarial import (
+    AdversarialLoss,
+    BeganLoss,
+    ClassificationLoss,
+    DiscriminatorScores,
+)
 from srcli.models.discriminators import build_discriminator
 from srcli.training.optimizers import (
     apply_gradients,
@@ -19,7 +24,7 @@ from srcli.training.optimizers import (
 )
 from srcli.training.parallel import average_gradients, average_values
 from srcli.training.schedule import rate_factor
-from srcli.training.supervised import SupervisedStep
+from srcli.training.supervised import StepContext, SupervisedStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,11 +32,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.recipes.training import Adversarial, Stage
-    from srcli.training.steps import Training
 
 
-def _equilibrium(settings: Adversarial) -> Equilibrium:
-    return Equilibrium(
+def _began_loss(settings: Adversarial) -> BeganLoss:
+    return BeganLoss(
         gamma=settings.gamma,
         rate=settings.balance_rate,
         start=settings.balance_start,
@@ -39,23 +43,23 @@ def _equilibrium(settings: Adversarial) -> Equilibrium:
     )
 
 
-GAMES: dict[str, Callable[[Adversarial], Equilibrium | Classification]] = {
-    "ae": _equilibrium,
-    "fc": lambda settings: Classification(),
+ADVERSARIAL_LOSSES: dict[str, Callable[[Adversarial], AdversarialLoss]] = {
+    "ae": _began_loss,
+    "fc": lambda settings: ClassificationLoss(),
 }
-"""The rules that belong to each discriminator."""
+"""The loss that belongs to each discriminator."""
 
 
-class AdversarialStep:
-    """Change network and discriminator by the same batch, as BEGAN does.
+class AdversarialStep(SupervisedStep):
+    """Train network and discriminator on the same batch, as BEGAN does.
 
     Both see the discriminator as it was before the iteration, so that it runs over the network's
-    output only once. Every stage begins with a discriminator of its own.
+    output only once. Every stage begins with a new discriminator.
 
     Args:
         stage: Losses, optimiser and schedule of the network.
         settings: The discriminator and its part.
-        training: What is trained.
+        context: Network and numerics.
 
     Raises:
         RecipeError: If a loss, a discriminator's option or the patch size does not fit.
@@ -63,103 +67,99 @@ class AdversarialStep:
 
     best_by_psnr = False  # texture costs PSNR: the best by it would be the pre-trained network
 
-    def __init__(self, stage: Stage, settings: Adversarial, training: Training) -> None:
-        self.stage = stage
+    def __init__(self, stage: Stage, settings: Adversarial, context: StepContext) -> None:
+        super().__init__(stage, context)
         self.settings = settings
-        self.numerics = training.numerics
-        self.supervised = SupervisedStep(stage, training)
-        size = stage.patch * training.network.scale
+        size = stage.patch * context.network.scale
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.seed)
+            torch.manual_seed(context.seed)
             network = build_discriminator(
                 settings.discriminator, size=size, options=settings.options
             )
         self.discriminator = self.numerics.placed(network)
-        self.game: Game = GAMES[settings.discriminator](settings).to(self.numerics.device)
+        loss = ADVERSARIAL_LOSSES[settings.discriminator](settings)
+        self.adversarial_loss = loss.to(self.numerics.device)
         self._check_jitter(size)
         self._second = make_optimizer(self.discriminator, settings.optimizer)
-        self._seed = training.seed
+        self._seed = context.seed
         self._calls = torch.zeros((), dtype=torch.int64)
 
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The network's own."""
-        return self.supervised.optimizer
-
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
-        """Change both by one batch; see ``srcli.training.steps.Step``."""
-        sr_image, loss = self.supervised.predict(lr_image, hr_image)
+        """Change both by one batch; see ``SupervisedStep``."""
+        sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
-        real, fake = self._cut(hr_image, fake_image)
-        verdict = self.game.judge((self._answer(real), real), (self._answer(fake), fake))
+        real, fake = self._crop(hr_image, fake_image)
+        scores: DiscriminatorScores = self.adversarial_loss(
+            (self._discriminate(real), real), (self._discriminate(fake), fake)
+        )
         weight = self.settings.weight
         if weight:
             # The gradient at the picture alone: the discriminator's weights stay out of it.
-            (push,) = torch.autograd.grad(verdict.generator, fake_image, retain_graph=True)
-            torch.autograd.backward([loss, sr_image], [None, weight * push])
+            (gradient,) = torch.autograd.grad(scores.generator, fake_image, retain_graph=True)
+            torch.autograd.backward([loss, sr_image], [None, weight * gradient])
         else:
             loss.backward()  # type: ignore[no-untyped-call]
-        verdict.discriminator.backward()  # type: ignore[no-untyped-call]
+        scores.discriminator.backward()  # type: ignore[no-untyped-call]
         values = average_values(
-            self.supervised.team,
+            self.team,
             {
-                "loss": loss.detach() + weight * verdict.generator.detach(),
-                "l_real": verdict.real.detach(),
-                "l_fake": verdict.fake.detach(),
+                "loss": loss.detach() + weight * scores.generator.detach(),
+                "l_real": scores.real.detach(),
+                "l_fake": scores.fake.detach(),
             },
         )
-        # The balance follows the whole batch, in every process alike.
-        whole = replace(verdict, real=values["l_real"], fake=values["l_fake"])
-        news = self.game.settle(whole, values["loss"])
-        self.supervised.update(done)
-        average_gradients(self.supervised.team, self._second)
+        # The balance follows the whole batch, on every rank alike.
+        whole = replace(scores, real=values["l_real"], fake=values["l_fake"])
+        balance = self.adversarial_loss.update(whole, values["loss"])
+        self.update(done)
+        average_gradients(self.team, self._second)
         second = self.settings.optimizer
         rate = second.learning_rate * rate_factor(self.stage.schedule, done)
         apply_gradients(self._second, rate=rate, clip_norm=second.clip_norm)
-        return {**values, **news}
+        return {**values, **balance}
 
     def state(self) -> dict[str, Tensor]:
-        """The memory of both optimisers, the discriminator, and what the game remembers."""
+        """Return the state of both optimisers, of the discriminator and of the balance."""
         slots = optimizer_tensors(self._second)
         return {
-            **self.supervised.state(),
+            **super().state(),
             **{f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()},
             **{f"second.{k}": v for k, v in slots.items()},
-            **{f"game.{k}": v for k, v in self.game.state_dict().items()},
+            **{f"adversarial_loss.{k}": v for k, v in self.adversarial_loss.state_dict().items()},
             "jitter.calls": self._calls,
         }
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what ``state`` gave."""
-        self.supervised.restore(tensors)
+        """Put back what ``state`` returned."""
+        super().restore(tensors)
         self.discriminator.load_state_dict(part(tensors, "discriminator."))
         restore_optimizer(self._second, part(tensors, "second."))
-        self.game.load_state_dict(part(tensors, "game."))
+        self.adversarial_loss.load_state_dict(part(tensors, "adversarial_loss."))
         self._calls = tensors["jitter.calls"].clone().cpu()
 
-    def _cut(self, *pictures: Tensor) -> tuple[Tensor, ...]:
-        """Cut all pictures at the same random place; which one follows from seed and iteration."""
+    def _crop(self, *pictures: Tensor) -> tuple[Tensor, ...]:
+        """Crop all pictures at the same place, drawn by seed and iteration."""
         self._calls += 1
         jitter = self.settings.jitter
         if not jitter:
             return pictures
-        place = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._calls))
-        top, left = torch.randint(jitter + 1, (2,), generator=place).tolist()
-        height, width = (self._side(length - jitter) for length in pictures[0].shape[2:])
+        random = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._calls))
+        top, left = torch.randint(jitter + 1, (2,), generator=random).tolist()
+        height, width = (self._multiple(length - jitter) for length in pictures[0].shape[2:])
         return tuple(p[:, :, top : top + height, left : left + width] for p in pictures)
 
     def _check_jitter(self, size: int) -> None:
         jitter = self.settings.jitter
         if jitter and self.settings.discriminator == "fc":
             raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
-        if jitter and self._side(size - jitter) < 1:
+        if jitter and self._multiple(size - jitter) < 1:
             raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
 
-    def _side(self, length: int) -> int:
+    def _multiple(self, length: int) -> int:
         multiple = self.discriminator.multiple_of
         return length // multiple * multiple
 
-    def _answer(self, pictures: Tensor) -> Tensor:
+    def _discriminate(self, pictures: Tensor) -> Tensor:
         with self.numerics.autocasting():
-            answer: Tensor = self.discriminator(pictures)
-        return answer.float()
+            output: Tensor = self.discriminator(pictures)
+        return output.float()

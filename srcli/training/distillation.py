@@ -1,4 +1,4 @@
-"""Teachers: trained networks whose pictures another one learns from."""
+"""Knowledge distillation: a trained network whose output another one learns from."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from srcli.models.weights import load_model, network_digest
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from srcli.layers.network import Network
     from srcli.recipes.training import Distillation, TrainRecipe
-    from srcli.training.steps import Training
+    from srcli.training.numerics import Numerics
 
 
 class Teacher:
-    """Enlarge LR patches by a trained network, which never changes.
+    """Upscale LR patches by a trained network, which never changes.
 
     Args:
-        settings: Which network, and how its pictures are made.
-        training: Whose network is taught: scale, colour, device and number format.
+        settings: The teacher's name and how it is run.
+        student: The network that is trained; scale and colour space must agree.
+        numerics: Device and number format of the training.
 
     Raises:
         ModelError: If there is no such model at that scale, or the file cannot be read.
         RecipeError: If it works on another colour space than the network.
     """
 
-    def __init__(self, settings: Distillation, training: Training) -> None:
-        self.numerics = training.numerics
+    def __init__(self, settings: Distillation, student: Network, numerics: Numerics) -> None:
+        self.numerics = numerics
+        self.share = settings.share
         self.ways = EIGHT if settings.tta else EIGHT[:1]
-        network = load_model(settings.teacher, training.network.scale)
-        own, other = training.network.colour, network.colour
+        network = load_model(settings.teacher, student.scale)
+        own, other = student.colour, network.colour
         if own != other:
             raise RecipeError(
                 f"distillation: {settings.teacher} works on {other.upper()}, "
@@ -44,13 +47,13 @@ class Teacher:
     @torch.no_grad()
     def __call__(self, lr_image: Tensor) -> Tensor:
         """Return SR (N, C, sP, sP) in fp32, without gradients, for LR (N, C, P, P)."""
-        shown: list[Tensor] = []
+        outputs: list[Tensor] = []
         for way in self.ways:
-            given = turned(lr_image, *way).contiguous(memory_format=self.numerics.layout)
+            patches = turned(lr_image, *way).contiguous(memory_format=self.numerics.layout)
             with self.numerics.autocasting():
-                sr_image: Tensor = self.network(given)
-            shown.append(turned_back(sr_image.float(), *way))
-        return sum(shown[1:], shown[0]) / len(shown)
+                sr_image: Tensor = self.network(patches)
+            outputs.append(turned_back(sr_image.float(), *way))
+        return sum(outputs[1:], outputs[0]) / len(outputs)
 
 
 def teachers_digest(recipe: TrainRecipe, scale: int) -> str | None:

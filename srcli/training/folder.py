@@ -1,4 +1,4 @@
-"""The folder of one training: what lies in it, and whether it may be written or resumed."""
+"""The folder of one training: its files, its lock, and the checks before resuming."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import DataError, RecipeError, SrxError, UsageError
+from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
+from srcli.files import lock_file
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import Budget, parse_budget, stage_budgets
-from srcli.training.claims import claim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 FIXED = ("scale", "seed", "data", "teacher")
-"""What a training may not change on the way; the recipe neither."""
+"""Settings that must not change when resuming; nor may the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What, beside the recipe, decides the outcome of a training; kept as ``run.json``."""
+    """The settings that decide the outcome of a training beside the recipe; ``run.json``."""
 
     recipe_name: str
     scale: int
@@ -40,9 +40,9 @@ class RunRecord:
     threads: int = 0
     """Threads of the processor; another number rounds sums differently. 0 on a GPU."""
     processes: int = 1
-    """That train together; another number rounds sums differently."""
+    """Processes that train together; another number rounds sums differently."""
     best_by: str | None = None
-    """The set that chooses the best weights, where that is not part of the data."""
+    """The set that decides which weights are the best, if it is not part of the data."""
     teacher: str | None = None
     """Digest of the weights that the recipe's teachers have, if it has any."""
 
@@ -65,10 +65,10 @@ class RunFolder:
         self.lock = path / ".lock"
 
     @contextmanager
-    def claim(self) -> Iterator[None]:
-        """Keep other trainings out of the folder, which is made, until the block ends.
+    def locked(self) -> Iterator[None]:
+        """Make the folder and keep other trainings out of it until the block ends.
 
-        What nothing was written into is removed then, so that a refused training leaves nothing.
+        Folders into which nothing was written are removed then: a refused training leaves nothing.
 
         Raises:
             UsageError: If another training writes there, or it is no folder.
@@ -78,7 +78,7 @@ class RunFolder:
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         with ExitStack() as held:
             try:
-                own = held.enter_context(claim(self.lock))
+                own = held.enter_context(lock_file(self.lock))
             except DataError as error:
                 if isinstance(error.__cause__, OSError):
                     raise self._unwritable(error.__cause__) from error
@@ -94,7 +94,7 @@ class RunFolder:
                 self._clear(made)
 
     def _clear(self, made: list[Path]) -> None:
-        """Remove the lock and the folders made for it, unless there is something else in them."""
+        """Remove the lock and the folders made for it, unless they hold other files."""
         with suppress(OSError):
             if [*self.path.iterdir()] == [self.lock]:
                 self.lock.unlink()
@@ -105,7 +105,7 @@ class RunFolder:
         """Refuse a folder that cannot be used, before any work is done.
 
         Raises:
-            UsageError: If it holds a training that is not to be resumed, or is no folder.
+            UsageError: If it holds a training and ``resume`` is false, or is no folder.
         """
         self._require_folder()
         if resume:
@@ -123,11 +123,11 @@ class RunFolder:
 
     @property
     def resumable(self) -> bool:
-        """Whether there is a checkpoint."""
+        """True if there is a checkpoint."""
         return self.state.is_file()
 
     def begin(self, recipe: TrainRecipe, record: RunRecord) -> None:
-        """Make the folder and store what is trained; a log without a checkpoint goes.
+        """Make the folder and store recipe and settings; a log without a checkpoint is removed.
 
         Raises:
             DataError: If it cannot be written.
@@ -140,45 +140,45 @@ class RunFolder:
             raise self._unwritable(error) from error
         self._store(record)
 
-    def join(
+    def resume(
         self, recipe: TrainRecipe, record: RunRecord, *, finished: bool = False
     ) -> tuple[RunRecord, list[str]]:
-        """Check that a checkpoint belongs to what is asked for.
+        """Check that the checkpoint belongs to a recipe and its settings, and store new settings.
 
         Args:
             recipe: The resolved recipe.
-            record: Everything else; a budget or init that is None is taken from the stored one.
-            finished: Whether the checkpoint is that of the end.
+            record: The settings; a budget or init that is None is taken from the stored one.
+            finished: True if the checkpoint is that of the end.
 
         Returns:
-            The record to go on with, and what the user should know of it.
+            The record to go on with, and notes for the user.
 
         Raises:
-            DataError: If the stored files are damaged.
-            UsageError: If recipe, scale, seed, data or first weights differ; if another budget is
-                wanted of a training that is finished.
+            CheckpointError: If the stored files are damaged, or recipe, scale, seed, data or first
+                weights differ.
+            UsageError: If another budget is given for a training that is finished.
         """
         stored = self._stored_record()
         self._require_same(stored, recipe, record)
-        joined = replace(record, init=stored.init, budget=record.budget or stored.budget)
+        merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
         notes = []
-        if _lengths(recipe, joined) != _lengths(recipe, stored):
+        if _lengths(recipe, merged) != _lengths(recipe, stored):
             if finished:
                 raise UsageError(
                     f"--resume: the training in {self.path} is finished; "
                     f"--init {self.last} --out NEW goes on from it with a new schedule"
                 )
             notes.append(
-                f"the budget was {stored.budget or 'the recipe'} and is {joined.budget} now: "
+                f"the budget was {stored.budget or 'the recipe'} and is {merged.budget} now: "
                 "the schedule is stretched from here on"
             )
         for name in ("precision", "threads", "processes"):
             was, now = getattr(stored, name), getattr(record, name)
             if was != now:
                 notes.append(f"{name} was {was} and is {now} now: not the same to the last bit")
-        if joined != stored:
-            self._store(joined)
-        return joined, notes
+        if merged != stored:
+            self._store(merged)
+        return merged, notes
 
     def _require_same(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> None:
         difference = first_difference(self._stored_recipe(), plain_recipe(recipe))
@@ -203,18 +203,14 @@ class RunFolder:
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"--out {self.path}: cannot be written ({error.strerror})")
 
-    def _other(self, reason: str) -> SrxError:
-        error = UsageError(
+    def _other(self, reason: str) -> CheckpointError:
+        return CheckpointError(
             f"--resume: {self.path} holds another training; {reason}",
             advice="repeat its options, or give another --out",
         )
-        error.of_checkpoint = True
-        return error
 
-    def _damaged(self, file: Path, reason: str) -> SrxError:
-        error = DataError(f"{file}: {reason}", advice="use another --out")
-        error.of_checkpoint = True
-        return error
+    def _damaged(self, file: Path, reason: str) -> CheckpointError:
+        return CheckpointError(f"{file}: {reason}", advice="use another --out")
 
     def _stored_recipe(self) -> dict[str, Any]:
         content = self._read(self.recipe)
@@ -240,7 +236,7 @@ class RunFolder:
 
 
 def _lengths(recipe: TrainRecipe, record: RunRecord) -> list[Budget]:
-    """How long the stages last, in whatever words the budget was given."""
+    """Return the length of each stage, in iterations or seconds."""
     return stage_budgets(recipe, parse_budget(record.budget) if record.budget else None)
 
 

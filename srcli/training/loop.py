@@ -5,18 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, Unpack
 
-import torch
-
+from srcli.training.adversarial import AdversarialStep
 from srcli.training.budget import Budget, stage_budgets
-from srcli.training.checkpoint import Position, State
+from srcli.training.checkpoint import Position, TrainingState
+from srcli.training.checkpoint_manager import CheckpointManager, Hooks
 from srcli.training.ema import Ema
-from srcli.training.keeper import Hooks, Keeper
+from srcli.training.monitor import StageMonitor
 from srcli.training.parallel import ALONE, Team, share_of
-from srcli.training.steps import Step, Training, make_step
-from srcli.training.watch import Watch
+from srcli.training.supervised import StepContext, SupervisedStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -27,13 +25,24 @@ if TYPE_CHECKING:
     from srcli.training.numerics import Numerics
 
 
+def make_step(stage: Stage, context: StepContext) -> SupervisedStep:
+    """Return the step that a stage of a recipe describes.
+
+    Raises:
+        RecipeError: If an option of a loss or of a discriminator does not fit.
+    """
+    if stage.adversarial is None:
+        return SupervisedStep(stage, context)
+    return AdversarialStep(stage, stage.adversarial, context)
+
+
 class Sampler(Protocol):
-    """Gives the batch of an iteration; the same one for the same step."""
+    """The source of batches; it returns the same batch for the same step."""
 
     def batch(self, step: int, **settings: Unpack[PatchSettings]) -> tuple[Tensor, Tensor]:
         """Return LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little beyond.
 
-        Of several processes each gets its share of the ``batch`` patches.
+        Each of several processes gets its share of the ``batch`` patches.
         """
 
 
@@ -50,7 +59,7 @@ class Trainer:
         hooks: Validation, progress and stopping.
         checkpoint_seconds: Time between checkpoints.
         seed: Of weights that the training itself makes, such as a discriminator's.
-        team: The processes that train together; all of them construct and call the same.
+        team: The processes that train together; all of them make the same calls.
 
     Raises:
         RecipeError: If a loss or another part of a stage does not fit.
@@ -78,17 +87,18 @@ class Trainer:
         self.numerics = numerics
         self.team = team
         self.budgets = stage_budgets(recipe, budget)
-        forward: Callable[[Tensor], Tensor] = network
-        if numerics.compile:
-            forward = torch.compile(network)
-        training = Training(
-            network=network, forward=forward, numerics=numerics, seed=seed, team=team
+        context = StepContext(
+            network=network,
+            forward=numerics.compiled(network),
+            numerics=numerics,
+            seed=seed,
+            team=team,
         )
         self.ema = Ema(network, recipe.ema_decay)
         # All stages at once: a wrong option of the last one must not show after hours.
-        steps = [make_step(stage, training) for stage in recipe.stages]
-        self.state = State(network=network, ema=self.ema, steps=steps)
-        self.keeper = Keeper(
+        steps = [make_step(stage, context) for stage in recipe.stages]
+        self.state = TrainingState(network=network, ema=self.ema, steps=steps)
+        self.manager = CheckpointManager(
             self.state,
             recipe=recipe,
             hooks=hooks,
@@ -98,30 +108,30 @@ class Trainer:
 
     @property
     def position(self) -> Position:
-        """Where the training stands."""
+        """Progress of the training."""
         return self.state.position
 
     @property
-    def step(self) -> Step:
+    def step(self) -> SupervisedStep:
         """The step of the stage that is under way, or of the last one."""
         return self.state.step
 
     @property
     def finished(self) -> bool:
-        """Whether all stages are done."""
+        """True when all stages are done."""
         return self.position.stage >= len(self.recipe.stages)
 
     def resume(self) -> bool:
-        """Go on from the checkpoint in the folder, if there is one; false if there is none.
+        """Load the checkpoint of the folder; false if there is none.
 
         Raises:
-            DataError: If the checkpoint is damaged or belongs to another network.
+            CheckpointError: If the checkpoint is damaged or belongs to another network.
         """
-        file = self.keeper.state_file
-        if not self.team.lead(file.is_file):
+        file = self.manager.state_file
+        if not self.team.on_rank_zero(file.is_file):
             return False
-        self.team.together(partial(self.state.load, file))
-        self.team.lead(partial(self.keeper.log.rewind, self.position.total))
+        self.team.on_all_ranks(partial(self.state.load, file))
+        self.team.on_rank_zero(partial(self.manager.log.rewind, self.position.total))
         return True
 
     def run(self) -> bool:
@@ -130,9 +140,9 @@ class Trainer:
         Raises:
             InferenceError: If the training diverges; the last checkpoint stays as it was.
             OSError: If the folder cannot be written.
-            LeaderError: In all but the first of several processes, if any of them fails.
+            PeerError: On all ranks but 0, if any of them fails.
         """
-        self.team.align([*self.network.state_dict().values(), *self.ema.averages.values()])
+        self.team.broadcast([*self.network.state_dict().values(), *self.ema.averages.values()])
         self.network.train()
         while not self.finished:
             if not self._run_stage(self.recipe.stages[self.position.stage]):
@@ -142,10 +152,10 @@ class Trainer:
             self.position.step, self.position.elapsed = 0, 0.0
             if not self.finished:
                 self._begin_stage(before)
-            self.team.lead(self.keeper.checkpoint)
+            self.team.on_rank_zero(self.manager.checkpoint)
         return True
 
-    def _begin_stage(self, before: Step) -> None:
+    def _begin_stage(self, before: SupervisedStep) -> None:
         if self.recipe.stages[self.position.stage].reset_optimizer:
             # A warm start: averaged weights; optimiser and schedule of the new stage.
             self.network.load_state_dict(self.ema.averages)
@@ -154,34 +164,34 @@ class Trainer:
 
     def _run_stage(self, stage: Stage) -> bool:
         budget, position = self.budgets[self.position.stage], self.position
-        watch = Watch(self.keeper, stage, budget)
+        monitor = StageMonitor(self.manager, stage, budget)
         try:
             while (done := budget.progress(position.step, position.elapsed)) < 1:
                 values = self.train_on_batch(stage, done)
                 position.step += 1
                 position.total += 1
-                stop = self.keeper.hooks.stop()
-                # One clock for all, so that they agree on rate and end; the first one's word on
-                # stopping, too.
-                position.elapsed, stopped = self.team.lead(
-                    partial(watch.iteration, values, done, stop)
+                stop = self.manager.hooks.stop()
+                # The clock of rank 0 decides for all, so that they agree on rate and end; so does
+                # its answer on stopping.
+                position.elapsed, stopped = self.team.on_rank_zero(
+                    partial(monitor.after_iteration, values, done, stop)
                 )
                 if stopped:
                     return False
-            self.team.lead(watch.end)
+            self.team.on_rank_zero(monitor.end)
         finally:
-            watch.close()
+            monitor.close()
         return True
 
     def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
-        """Change the weights by the batch of the iteration that the training stands at.
+        """Change the weights by the batch of the current iteration.
 
         Args:
-            stage: The stage that it stands in.
+            stage: The current stage.
             done: Fraction of it that is done.
 
         Returns:
-            Loss and other scalars; they may still be on their way on a GPU.
+            Loss and other scalars; on a GPU they may not be computed yet.
         """
         lr_image, hr_image = self.sampler.batch(
             self.position.total,
@@ -191,10 +201,6 @@ class Trainer:
             shuffle_channels=stage.shuffle_channels,
             vary_levels=stage.vary_levels,
         )
-        if self.numerics.channels_last:
-            lr_image = lr_image.contiguous(memory_format=torch.channels_last)
-        else:
-            lr_image, hr_image = lr_image.contiguous(), hr_image.contiguous()
-        values = self.step(lr_image, hr_image, done)
+        values = self.step(*self.numerics.arranged(lr_image, hr_image), done)
         self.ema.update(self.network, self.position.total)
         return values

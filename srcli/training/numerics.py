@@ -1,25 +1,35 @@
-"""Number format and memory layout of a training."""
+"""Number format, memory layout and compilation of a training, as one value."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Numerics:
-    """Number format and memory layout, chosen for the machine."""
+    """Settings that change speed and rounding of a training; applied by the methods."""
 
     device: torch.device
     autocast: torch.dtype | None = None
     """Half precision of the network's forward pass; None for fp32."""
     channels_last: bool = False
     compile: bool = False
+    threads: int = 0
+    """Threads of the processor that the training computes with; 0 on a GPU."""
+
+    @property
+    def precision(self) -> str:
+        """The number format of the forward pass: ``fp32``, or PyTorch's name of another."""
+        return "fp32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
 
     @property
     def layout(self) -> torch.memory_format:
@@ -29,6 +39,16 @@ class Numerics:
     def placed(self, network: Network) -> Network:
         """Move a network to the device and into the layout."""
         return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
+
+    def compiled(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        """Return the forward pass of a network, compiled if that is wanted."""
+        return torch.compile(network) if self.compile else network
+
+    def arranged(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring a batch into the layout; HR is compared only and may stay in channels_last."""
+        if not self.channels_last:
+            hr_image = hr_image.contiguous()
+        return lr_image.contiguous(memory_format=self.layout), hr_image
 
     def autocasting(self) -> torch.autocast:
         """Return the context of a forward pass."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from srcli.errors import RecipeError
+from srcli.layers.network import Network
 from srcli.losses import WeightedLoss
 from srcli.losses.attention import attention_loss
 from srcli.training.distillation import Teacher
+from srcli.training.numerics import Numerics
 from srcli.training.optimizers import (
     apply_gradients,
     make_optimizer,
@@ -15,51 +21,72 @@ from srcli.training.optimizers import (
     part,
     restore_optimizer,
 )
-from srcli.training.parallel import average_gradients, average_values
+from srcli.training.parallel import ALONE, Team, average_gradients, average_values
 from srcli.training.schedule import rate_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from torch import Tensor
+    from collections.abc import Mapping
 
     from srcli.recipes.training import Stage
-    from srcli.training.steps import Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext:
+    """The parts that the steps of all stages of a training share."""
+
+    network: Network
+    forward: Callable[[Tensor], Tensor]
+    """The network, or its compiled form."""
+    numerics: Numerics
+    seed: int = 0
+    """Of the weights that a step makes itself, such as a discriminator's."""
+    team: Team = ALONE
 
 
 class SupervisedStep:
-    """Lower the losses of a stage; the ordinary way of training.
+    """Train a network during one stage by its losses; called with one batch at a time.
 
     Args:
         stage: Losses, optimiser, schedule.
-        training: What is trained.
+        context: Network and numerics.
 
     Raises:
-        RecipeError: If a loss or one of its options does not exist, or maps are to be supervised
-            and the network has none; if the teacher does not suit the network.
+        RecipeError: If a loss or one of its options does not exist, attention maps are to be
+            supervised and the network has none, or the teacher does not suit the network.
         ModelError: If there is no such teacher.
     """
 
     best_by_psnr = True
+    """True if validation decides which weights are the best; else the last ones are."""
 
-    def __init__(self, stage: Stage, training: Training) -> None:
+    def __init__(self, stage: Stage, context: StepContext) -> None:
+        network = context.network
         self.stage = stage
-        self.numerics = training.numerics
-        self.team = training.team
-        self.losses = WeightedLoss(stage.losses).to(training.numerics.device)
-        self.optimizer = make_optimizer(training.network, stage.optimizer)
-        self._forward = training.forward
+        self.numerics = context.numerics
+        self.team = context.team
+        self.losses = WeightedLoss(stage.losses).to(self.numerics.device)
+        self.optimizer = make_optimizer(network, stage.optimizer)
+        self._forward = context.forward
         self._attend: Callable[[Tensor], tuple[Tensor, list[Tensor]]] | None = None
         if stage.attention_weight:
-            if not training.network.num_maps:
+            if not network.num_maps:
                 raise RecipeError("attention_weight: this network has no attention maps")
-            self._attend = training.network.attend
-        distillation = stage.distillation
-        self._share = distillation.share if distillation else 0.0
-        self._teacher = Teacher(distillation, training) if distillation else None
+            self._attend = network.attend
+        self._teacher: Teacher | None = None
+        if stage.distillation is not None:
+            self._teacher = Teacher(stage.distillation, network, self.numerics)
 
     def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
-        """Change the weights by one batch; see ``srcli.training.steps.Step``."""
+        """Change the weights by one batch.
+
+        Args:
+            lr_image: (N, 3, P, P) in [0, 1]; of several processes, the share of this one.
+            hr_image: (N, 3, sP, sP) in [0, 1].
+            done: Fraction of the stage that is done, for the learning rate.
+
+        Returns:
+            Scalars for log and progress, ``loss`` first; on a GPU they may not be computed yet.
+        """
         _, loss = self.predict(lr_image, hr_image)
         loss.backward()  # type: ignore[no-untyped-call]
         self.update(done)
@@ -76,23 +103,29 @@ class SupervisedStep:
         sr_image = sr_image.float()
         loss: Tensor = self.losses(sr_image, hr_image, lr_image)
         if self._teacher is not None:
-            taught = self.losses(sr_image, self._teacher(lr_image), lr_image)
-            loss = (1 - self._share) * loss + self._share * taught
+            share = self._teacher.share
+            to_teacher = self.losses(sr_image, self._teacher(lr_image), lr_image)
+            loss = (1 - share) * loss + share * to_teacher
         if maps:
-            guided = attention_loss(maps, lr_image, hr_image)
-            loss = loss + self.stage.attention_weight * guided
+            supervision = attention_loss(maps, lr_image, hr_image)
+            loss = loss + self.stage.attention_weight * supervision
         return sr_image, loss
 
     def update(self, done: float) -> None:
-        """Change the network by the gradients that are there, those of all processes."""
+        """Change the network by the gradients that were computed, averaged over all processes."""
         average_gradients(self.team, self.optimizer)
         rate = rate_at(self.stage, done)
         apply_gradients(self.optimizer, rate=rate, clip_norm=self.stage.optimizer.clip_norm)
 
     def state(self) -> dict[str, Tensor]:
-        """The optimiser's memory."""
+        """Return all that an exact resume needs, apart from the network and its averages."""
         return {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what ``state`` gave."""
+        """Put back what ``state`` returned.
+
+        Raises:
+            KeyError: If something is missing.
+            ValueError: If something does not fit; so does RuntimeError.
+        """
         restore_optimizer(self.optimizer, part(tensors, "optimizer."))

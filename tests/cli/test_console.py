@@ -25,7 +25,7 @@ def test_lines_come_at_intervals_and_tell_the_time_left(clock, capsys):
         task.close()
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[1] == "tiles: 10 of 100 tiles (1 min left) fine"
+    assert err.splitlines()[1] == "tiles: 10 of 100 tiles (1 min 30 s left) fine"
     assert len(err.splitlines()) == 4
 
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from srcli.cli.train import held_out_names, summary
-from srcli.errors import LeaderError, UsageError
+from srcli.errors import PeerError, UsageError
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.options import TrainResult
 from srcli.recipes.files import read_recipe
@@ -215,7 +215,7 @@ def test_a_dry_run_tells_what_would_be_and_writes_nothing(srx, pictures, tmp_pat
     assert "g-idrn x2: " in tried.out
     assert "pictures: 5 to train on, 1 to validate on" in tried.out
     assert "stage 1: batch 2 of 16x16 LR pixels: " in tried.out
-    assert "iterations in 60.0 min" in tried.out
+    assert "iterations in 1 h" in tried.out
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -244,7 +244,7 @@ def test_without_tensorboard_nothing_is_begun(srx, pictures, tmp_path, monkeypat
 def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, monkeypatch):
     def failing(options, progress, stop):
         assert progress.quiet
-        raise LeaderError("told by the first")
+        raise PeerError("told by the first")
 
     monkeypatch.setattr("srcli.pipelines.train.run.train", failing)
     for name, value in {

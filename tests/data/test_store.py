@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from srcli.data import store as module
-from srcli.data.store import PictureStore, in_words
+from srcli.data.store import PictureStore
 
 
 @pytest.fixture
@@ -99,10 +99,3 @@ def test_the_file_gets_its_bytes_at_once_where_the_system_cannot_promise_them(
     for picture in pictures:
         np.testing.assert_array_equal(store.keep(picture), picture)
     assert store.in_files > 10_000
-
-
-@pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 MiB"), (170 << 20, "170 MiB"), (2800 << 20, "2.7 GiB")]
-)
-def test_sizes_can_be_read(count, words):
-    assert in_words(count) == words

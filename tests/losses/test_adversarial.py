@@ -1,4 +1,4 @@
-"""The rules of both games, against numbers worked out by hand."""
+"""The losses of both discriminators, against numbers worked out by hand."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from srcli.losses.adversarial import (
-    Classification,
-    Equilibrium,
+    BeganLoss,
+    ClassificationLoss,
     classification_error,
     convergence,
     next_balance,
@@ -48,10 +48,10 @@ def test_the_convergence_measure(surplus, expected):
 
 
 def test_began_weighs_the_made_pictures_by_the_balance():
-    verdict = Equilibrium(start=0.4).judge(REAL, FAKE)
-    assert float(verdict.discriminator) == pytest.approx(0.3 - 0.4 * 0.05)
-    assert float(verdict.generator) == float(verdict.fake) == pytest.approx(0.05)
-    assert float(verdict.real) == pytest.approx(0.3)
+    scores = BeganLoss(start=0.4)(REAL, FAKE)
+    assert float(scores.discriminator) == pytest.approx(0.3 - 0.4 * 0.05)
+    assert float(scores.generator) == float(scores.fake) == pytest.approx(0.05)
+    assert float(scores.real) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -63,21 +63,21 @@ def test_began_weighs_the_made_pictures_by_the_balance():
     ],
 )
 def test_began_settles_on_the_loss_or_on_the_error(balance_on, balance, measure):
-    game = Equilibrium(gamma=0.5, rate=0.02, start=0.4, balance_on=balance_on)
-    news = game.settle(game.judge(REAL, FAKE), torch.tensor(0.25))
-    assert {k: float(v) for k, v in news.items()} == pytest.approx({"k_t": balance, "M": measure})
-    assert float(game.balance) == pytest.approx(balance)
-    other = Equilibrium()
-    other.load_state_dict(game.state_dict())
-    assert torch.equal(other.balance, game.balance)
+    loss = BeganLoss(gamma=0.5, rate=0.02, start=0.4, balance_on=balance_on)
+    logged = loss.update(loss(REAL, FAKE), torch.tensor(0.25))
+    assert {k: float(v) for k, v in logged.items()} == pytest.approx({"k_t": balance, "M": measure})
+    assert float(loss.balance) == pytest.approx(balance)
+    other = BeganLoss()
+    other.load_state_dict(loss.state_dict())
+    assert torch.equal(other.balance, loss.balance)
 
 
 def test_what_was_logged_does_not_change_afterwards():
-    game = Equilibrium(rate=0.5, start=0.4)
-    first = game.settle(game.judge(REAL, FAKE), torch.tensor(0.1))["k_t"]
+    loss = BeganLoss(rate=0.5, start=0.4)
+    first = loss.update(loss(REAL, FAKE), torch.tensor(0.1))["k_t"]
     before = float(first)
-    game.settle(game.judge(REAL, FAKE), torch.tensor(0.1))
-    assert float(first) == before < float(game.balance)
+    loss.update(loss(REAL, FAKE), torch.tensor(0.1))
+    assert float(first) == before < float(loss.balance)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_the_cross_entropy(logits, truth, expected):
     assert float(found) == pytest.approx(expected)
 
 
-def test_the_classifier_s_game():
+def test_the_classifier_s_loss():
     real, fake = torch.tensor([[2.0]]), torch.tensor([[-1.0]])
-    verdict = Classification().judge((real, real), (fake, fake))
+    scores = ClassificationLoss()((real, real), (fake, fake))
     on_real, on_fake = math.log1p(math.exp(-2)), math.log1p(math.exp(-1))
-    assert float(verdict.real) == pytest.approx(on_real)
-    assert float(verdict.fake) == pytest.approx(on_fake)
-    assert float(verdict.discriminator) == pytest.approx(on_real + on_fake)
-    assert float(verdict.generator) == pytest.approx(math.log1p(math.exp(1)))
-    assert Classification().settle(verdict, torch.tensor(1.0)) == {}
-    assert Classification().state_dict() == {}
+    assert float(scores.real) == pytest.approx(on_real)
+    assert float(scores.fake) == pytest.approx(on_fake)
+    assert float(scores.discriminator) == pytest.approx(on_real + on_fake)
+    assert float(scores.generator) == pytest.approx(math.log1p(math.exp(1)))
+    assert ClassificationLoss().update(scores, torch.tensor(1.0)) == {}
+    assert ClassificationLoss().state_dict() == {}

@@ -27,8 +27,9 @@ from srcli.recipes.ablations import (
 )
 from srcli.recipes.published import load_published
 from srcli.recipes.table import RECIPES
+from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
-from srcli.training.steps import Training, make_step
+from srcli.training.supervised import StepContext
 
 VARIANTS = {
     "g-idrn/blocks": 8,
@@ -226,7 +227,7 @@ def test_every_variant_builds_with_the_published_number_of_parameters(ablation, 
 def test_every_variant_trains(ablation, variant, astronaut):
     recipe = resolve(ablation, variant)
     network = first_network(recipe, scale=ablation.scale, seed=0)
-    training = Training(
+    training = StepContext(
         network=network, forward=network, numerics=Numerics(device=torch.device("cpu"))
     )
     channels = 1 if getattr(network, "colour", "rgb") == "y" else 3

@@ -12,9 +12,10 @@ from srcli.errors import RecipeError
 from srcli.models import build_network, find_entry
 from srcli.recipes.table import RECIPES, find_recipe
 from srcli.recipes.training import Schedule
+from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
 from srcli.training.schedule import rate_at
-from srcli.training.steps import Training, make_step
+from srcli.training.supervised import StepContext
 
 
 def test_g_idrn_is_trained_as_in_the_paper():
@@ -139,7 +140,7 @@ def test_every_recipe_can_be_built(name):
     if recipe.start_from_bicubic:
         network.start_from_bicubic()
     numerics = Numerics(device=torch.device("cpu"))
-    training = Training(network=network, forward=network, numerics=numerics)
+    training = StepContext(network=network, forward=network, numerics=numerics)
     for stage in recipe.stages:
         make_step(stage, training)
     assert recipe.paper

@@ -13,10 +13,10 @@ from srcli.losses.adversarial import classification_error, reconstruction_error
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, TrainRecipe
 from srcli.training.adversarial import AdversarialStep
-from srcli.training.keeper import Hooks
+from srcli.training.checkpoint_manager import Hooks
 from srcli.training.loop import Trainer
 from srcli.training.numerics import Numerics
-from srcli.training.steps import Training
+from srcli.training.supervised import StepContext
 
 TINY_WIDTHS = (4, 4, 4, 4, 6, 6, 6)
 AE = Adversarial(
@@ -83,7 +83,7 @@ def stop_after(count):
 
 def step_of(settings, *, stage=STAGE, network=None, seed=0):
     network = network or generator()
-    training = Training(network=network, forward=network, numerics=CPU, seed=seed)
+    training = StepContext(network=network, forward=network, numerics=CPU, seed=seed)
     return AdversarialStep(stage, settings, training)
 
 
@@ -152,13 +152,13 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monk
     step = step_of(JITTERED)
     lr_image, hr_image = Batches().batch(0, batch=2, patch=6)
     seen = []
-    answer = AdversarialStep._answer
+    answer = AdversarialStep._discriminate
 
     def watched(self, pictures):
         seen.append(pictures)
         return answer(self, pictures)
 
-    monkeypatch.setattr(AdversarialStep, "_answer", watched)
+    monkeypatch.setattr(AdversarialStep, "_discriminate", watched)
     places = []
     for _ in range(12):
         seen.clear()
@@ -177,7 +177,7 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monk
     assert {place % 4 for pair in places for place in pair} == {0, 1, 2, 3}
     again = step_of(JITTERED)
     again._calls += 3
-    assert torch.equal(again._cut(hr_image)[0], hr_image_at(hr_image, places[3]))
+    assert torch.equal(again._crop(hr_image)[0], hr_image_at(hr_image, places[3]))
 
 
 def hr_image_at(hr_image, place):
@@ -238,8 +238,8 @@ def test_the_state_holds_discriminator_its_optimiser_and_the_balance(tmp_path):
     trainer = make(tmp_path, (replace(STAGE, adversarial=AE),))
     trainer.run()
     names = {name.partition(".")[0] for name in trainer.step.state()}
-    assert names == {"optimizer", "discriminator", "second", "game", "jitter"}
-    assert 0 < float(trainer.step.state()["game.balance"]) != 0.3
+    assert names == {"optimizer", "discriminator", "second", "adversarial_loss", "jitter"}
+    assert 0 < float(trainer.step.state()["adversarial_loss.balance"]) != 0.3
 
 
 def test_the_adversarial_stage_begins_from_the_pre_trained_averages(tmp_path):
@@ -262,7 +262,7 @@ def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
     saved = []
     stages = (replace(STAGE, steps=2), replace(STAGE, steps=4, adversarial=AE))
     trainer = make(tmp_path, stages)
-    trainer.keeper.hooks = Hooks(
+    trainer.manager.hooks = Hooks(
         validate=lambda network: {"held-out": next(values)},
         save_best=lambda tensors, position: saved.append((position.total, position.best)),
     )
@@ -271,7 +271,7 @@ def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
 
 
 def test_log_and_progress_tell_of_the_game(tmp_path, monkeypatch):
-    monkeypatch.setattr("srcli.training.watch.LOG_STEPS", 2)
+    monkeypatch.setattr("srcli.training.monitor.LOG_STEPS", 2)
     stages = (replace(STAGE, steps=2), replace(STAGE, steps=2, adversarial=AE))
     make(tmp_path, stages).run()
     first, second = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
@@ -321,7 +321,7 @@ def test_maps_are_supervised_in_the_adversarial_stage_too():
 def test_half_precision_trains_too():
     half = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
     network = generator()
-    step = AdversarialStep(STAGE, AE, Training(network=network, forward=network, numerics=half))
+    step = AdversarialStep(STAGE, AE, StepContext(network=network, forward=network, numerics=half))
     lr_image, hr_image = Batches().batch(0, batch=2, patch=4)
     losses = [float(step(lr_image, hr_image, 0.0)["loss"]) for _ in range(8)]
     assert losses[-1] < losses[0]

@@ -16,8 +16,9 @@ from srcli.layers.network import Network
 from srcli.models.weights import load_model
 from srcli.recipes.training import Adversarial, Distillation, LossTerm, Stage, TrainRecipe
 from srcli.training.distillation import Teacher, teachers_digest
+from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
-from srcli.training.steps import Training, make_step
+from srcli.training.supervised import StepContext
 
 CPU = Numerics(device=torch.device("cpu"))
 HALF = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
@@ -39,7 +40,7 @@ class Gain(Network):
 
 
 def training_of(network, numerics=CPU):
-    return Training(network=network, forward=network, numerics=numerics)
+    return StepContext(network=network, forward=network, numerics=numerics)
 
 
 def stage_of(teacher, share):
@@ -74,7 +75,7 @@ def test_the_losses_are_shared_between_hr_and_the_teachers_picture(patches, shar
 @pytest.mark.parametrize("numerics", [CPU, HALF])
 def test_a_teacher_shows_what_upscaling_by_it_gives(small_teacher, patches, numerics, tta):
     settings = Distillation(teacher=str(small_teacher), tta=tta)
-    shown = Teacher(settings, training_of(Gain(), numerics))(patches[0])
+    shown = Teacher(settings, Gain(), numerics)(patches[0])
     assert shown.dtype == torch.float32
     assert not shown.requires_grad
     image = patches[0][0].permute(1, 2, 0).numpy()
@@ -109,7 +110,7 @@ def test_adversarial_stages_have_teachers_too(patches):
 
 def test_a_teacher_of_another_colour_space_is_refused(small_teacher):
     with pytest.raises(RecipeError, match="works on RGB, the network on Y"):
-        Teacher(Distillation(teacher=str(small_teacher)), training_of(Gain("y")))
+        Teacher(Distillation(teacher=str(small_teacher)), Gain("y"), CPU)
 
 
 def test_a_teacher_that_does_not_exist_or_has_another_scale_is_refused(small_teacher):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from srcli.errors import DataError, UsageError
+from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.table import G_IDRN, G_IDRN_SHORT
 from srcli.training.folder import RunFolder, RunRecord, file_digest
 
@@ -37,12 +37,12 @@ def test_a_folder_with_a_training_is_only_resumed(tmp_path, name):
 def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, replace(RECORD, init="w"))
-    joined, notes = folder.join(G_IDRN, replace(RECORD, budget=None))
+    joined, notes = folder.resume(G_IDRN, replace(RECORD, budget=None))
     assert (joined.budget, joined.init, notes) == ("9", "w", [])
-    joined, notes = folder.join(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
+    joined, notes = folder.resume(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
     assert joined.budget == "20"
     assert len(notes) == 3
-    _, notes = folder.join(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
+    _, notes = folder.resume(G_IDRN, replace(RECORD, budget="20", precision="bf16", threads=2))
     assert notes == []
 
 
@@ -52,25 +52,25 @@ def test_a_finished_training_takes_no_other_budget_and_stays_as_it_is(tmp_path):
     before = folder.run.read_bytes()
     for other in ("90s", "7"):
         with pytest.raises(UsageError, match=r"is finished; --init .*last.safetensors --out NEW"):
-            folder.join(G_IDRN, replace(RECORD, budget=other), finished=True)
+            folder.resume(G_IDRN, replace(RECORD, budget=other), finished=True)
     assert folder.run.read_bytes() == before
     for same in ("60s", "1m", None):
-        assert folder.join(G_IDRN, replace(RECORD, budget=same), finished=True)[1] == []
+        assert folder.resume(G_IDRN, replace(RECORD, budget=same), finished=True)[1] == []
 
 
 @pytest.mark.parametrize("change", [{"scale": 3}, {"seed": 1}, {"data": "e"}, {"init": "v"}])
 def test_another_training_is_not_joined(tmp_path, change):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, RECORD)
-    with pytest.raises(UsageError, match="holds another training"):
-        folder.join(G_IDRN, replace(RECORD, **change))
+    with pytest.raises(CheckpointError, match="holds another training"):
+        folder.resume(G_IDRN, replace(RECORD, **change))
 
 
 def test_another_recipe_is_not_joined_and_the_field_is_named(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, RECORD)
-    with pytest.raises(UsageError, match=r"stages\.0\.losses|stages\.0\.optimizer"):
-        folder.join(G_IDRN_SHORT, RECORD)
+    with pytest.raises(CheckpointError, match=r"stages\.0\.losses|stages\.0\.optimizer"):
+        folder.resume(G_IDRN_SHORT, RECORD)
 
 
 def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
@@ -79,17 +79,17 @@ def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
     stored = json.loads(folder.recipe.read_text())
     del stored["stages"][0]["optimizer"]["nesterov"]
     folder.recipe.write_text(json.dumps(stored))
-    assert folder.join(G_IDRN, RECORD)[1] == []
+    assert folder.resume(G_IDRN, RECORD)[1] == []
     stored["stages"][0]["optimizer"]["gone"] = 1
     folder.recipe.write_text(json.dumps(stored))
-    with pytest.raises(UsageError, match=r"optimizer\.gone"):
-        folder.join(G_IDRN, RECORD)
+    with pytest.raises(CheckpointError, match=r"optimizer\.gone"):
+        folder.resume(G_IDRN, RECORD)
 
 
 def test_another_number_of_processes_is_told_of(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, RECORD)
-    _, (note,) = folder.join(G_IDRN, replace(RECORD, processes=2))
+    _, (note,) = folder.resume(G_IDRN, replace(RECORD, processes=2))
     assert "processes was 1 and is 2" in note
 
 
@@ -97,11 +97,11 @@ def test_the_set_that_chooses_the_best_weights_stays(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, RECORD)
     chosen = replace(RECORD, best_by="Set5 (abc)")
-    folder.join(G_IDRN, chosen)  # nothing chose before
+    folder.resume(G_IDRN, chosen)  # nothing chose before
     for other in (RECORD, replace(RECORD, best_by="Set14 (def)")):
-        with pytest.raises(UsageError, match=r"Set5 \(abc\).*--validate"):
-            folder.join(G_IDRN, other)
-    assert folder.join(G_IDRN, chosen)[1] == []
+        with pytest.raises(CheckpointError, match=r"Set5 \(abc\).*--validate"):
+            folder.resume(G_IDRN, other)
+    assert folder.resume(G_IDRN, chosen)[1] == []
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"scale": 2}'])
@@ -110,7 +110,7 @@ def test_a_damaged_record_is_refused(tmp_path, text):
     folder.begin(G_IDRN, RECORD)
     folder.run.write_text(text)
     with pytest.raises(DataError, match=r"run\.json"):
-        folder.join(G_IDRN, RECORD)
+        folder.resume(G_IDRN, RECORD)
 
 
 def test_a_digest_follows_the_content(tmp_path):
@@ -126,22 +126,22 @@ def test_a_digest_follows_the_content(tmp_path):
 
 def test_one_training_at_a_time_writes_there(tmp_path):
     folder, same = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
-    with folder.claim():
+    with folder.locked():
         with pytest.raises(UsageError, match="another training writes there; wait for it"):
-            same.claim().__enter__()
+            same.locked().__enter__()
         folder.begin(G_IDRN, RECORD)
-    with same.claim():  # free again, though the file of the lock is there
+    with same.locked():  # free again, though the file of the lock is there
         assert same.lock.is_file()
         same.check(resume=False)  # a lock is no training
         assert not same.resumable
 
 
 def test_a_claim_that_nothing_was_written_under_leaves_nothing(tmp_path):
-    with RunFolder(tmp_path / "a" / "b").claim():
+    with RunFolder(tmp_path / "a" / "b").locked():
         assert (tmp_path / "a" / "b").is_dir()
     assert [*tmp_path.iterdir()] == []
     (tmp_path / "own.txt").touch()
-    with RunFolder(tmp_path).claim():
+    with RunFolder(tmp_path).locked():
         pass
     assert (tmp_path / "own.txt").is_file()
 
@@ -150,6 +150,6 @@ def test_what_cannot_be_claimed_is_named(tmp_path):
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(UsageError, match=r"--out .*file: is a file"):
-        RunFolder(file).claim().__enter__()
+        RunFolder(file).locked().__enter__()
     with pytest.raises(DataError, match=r"--out .*run: cannot be written \(Not a directory\)"):
-        RunFolder(file / "run").claim().__enter__()
+        RunFolder(file / "run").locked().__enter__()

@@ -13,12 +13,14 @@ from torch import nn
 
 from srcli.errors import DataError, InferenceError, RecipeError
 from srcli.layers.network import Network
-from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+from srcli.training.adversarial import AdversarialStep
 from srcli.training.budget import Budget
 from srcli.training.checkpoint import read_position
-from srcli.training.keeper import Hooks
-from srcli.training.loop import Trainer
+from srcli.training.checkpoint_manager import Hooks
+from srcli.training.loop import Trainer, make_step
 from srcli.training.numerics import Numerics
+from srcli.training.supervised import StepContext, SupervisedStep
 
 FIRST = Stage(
     steps=6,
@@ -352,3 +354,22 @@ def test_the_stage_says_what_is_done_to_channels_and_levels(tmp_path):
     stages = (FIRST, replace(SECOND, shuffle_channels=True, vary_levels=0.5))
     make(tmp_path, recipe=replace(RECIPE, stages=stages), sampler=Watching()).run()
     assert seen == [(False, 0)] * 6 + [(True, 0.5)] * 4
+
+
+SMALL = Adversarial(options={"widths": (4,) * 7, "decoder": (4, 4, 4)})
+
+
+@pytest.mark.parametrize(
+    ("adversarial", "kind"), [(None, SupervisedStep), (SMALL, AdversarialStep)]
+)
+def test_a_stage_gets_the_step_it_describes(adversarial, kind):
+    network = Net()
+    training = StepContext(
+        network=network, forward=network, numerics=Numerics(device=torch.device("cpu"))
+    )
+    step = make_step(Stage(patch=4, adversarial=adversarial), training)
+    assert type(step) is kind
+    before = network.a.weight.detach().clone()
+    step(torch.rand(1, 3, 4, 4), torch.rand(1, 3, 8, 8), 0.0)
+    assert not torch.equal(network.a.weight.detach(), before)
+    assert set(step.state()) >= {"optimizer.0.exp_avg", "optimizer.1.exp_avg"}

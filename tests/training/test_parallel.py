@@ -13,21 +13,21 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
-from srcli.errors import DataError, InferenceError, LeaderError, RecipeError, SrxError, UsageError
+from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
 from srcli.layers.network import Network
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.budget import Budget
-from srcli.training.keeper import Hooks
+from srcli.training.checkpoint_manager import Hooks
 from srcli.training.loop import Trainer
 from srcli.training.numerics import Numerics
 from srcli.training.parallel import (
     ALONE,
-    MESSAGE,
-    Place,
-    Processes,
+    MESSAGE_BYTES,
+    DistributedTeam,
+    Team,
     average_values,
-    find_place,
-    joined,
+    find_team,
+    process_group,
     share_of,
 )
 
@@ -41,24 +41,24 @@ TORCHRUN = {
 
 
 def test_torchruns_variables_tell_the_place():
-    assert find_place(TORCHRUN) == Place(rank=3, local_rank=1, size=4)
-    assert find_place({}) == Place()
+    assert find_team(TORCHRUN) == DistributedTeam(rank=3, local_rank=1, size=4)
+    assert find_team({}) is ALONE
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         others = {key: value for key, value in TORCHRUN.items() if key != name}
-        assert find_place(others) == Place()
+        assert find_team(others) is ALONE
 
 
 def test_one_process_is_alone():
-    with joined(Place()) as team:
-        assert team is ALONE
-    assert not dist.is_initialized()
+    assert find_team({**TORCHRUN, "RANK": "0", "WORLD_SIZE": "1"}) is ALONE
+    with process_group(ALONE):
+        assert not dist.is_initialized()
 
 
 @pytest.fixture
 def gloo(tmp_path):
     """A team over a real group, of one process."""
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    yield Processes(Place())
+    yield DistributedTeam()
     dist.destroy_process_group()
 
 
@@ -67,27 +67,27 @@ def test_means_keep_shapes_layouts_and_whose_tensors_they_are(gloo):
     second = torch.rand(())
     kept, strides = (first.clone(), second.clone()), first.stride()
     gloo.average([first, second])
-    gloo.align([first, second])
+    gloo.broadcast([first, second])
     assert torch.equal(first, kept[0])
     assert torch.equal(second, kept[1])
     assert first.stride() == strides
 
 
 def test_the_first_process_tells_the_others_what_it_found(gloo):
-    assert gloo.lead(lambda: [1.5, "ü", None]) == [1.5, "ü", None]
+    assert gloo.on_rank_zero(lambda: [1.5, "ü", None]) == [1.5, "ü", None]
     with pytest.raises(KeyboardInterrupt):
-        gloo.lead(lambda: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert gloo.together(lambda: 3) == 3
+        gloo.on_rank_zero(lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert gloo.on_all_ranks(lambda: 3) == 3
 
 
-@pytest.mark.parametrize("length", [10, 3 * MESSAGE])
+@pytest.mark.parametrize("length", [10, 3 * MESSAGE_BYTES])
 def test_a_failure_in_one_process_is_told_by_the_first(gloo, length):
     def fail():
         raise UsageError("ä" * length)
 
     with pytest.raises(UsageError, match="ä" * 10):
-        gloo.together(fail)
-    assert gloo.together(lambda: "again") == "again"
+        gloo.on_all_ranks(fail)
+    assert gloo.on_all_ranks(lambda: "again") == "again"
 
 
 def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
@@ -101,11 +101,12 @@ def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
         gloo.average([torch.zeros(1)])
 
 
-class Threads:
+class Threads(Team):
     """A team of threads, each of which takes itself for a process."""
 
     def __init__(self, rank, meeting):
-        self.rank, self.size, self._meeting = rank, meeting.parties, meeting
+        super().__init__(rank=rank, size=meeting.parties)
+        object.__setattr__(self, "_meeting", meeting)
 
     def _exchange(self, value):
         boxes = self._meeting.boxes
@@ -120,12 +121,12 @@ class Threads:
         for tensor, *parts in zip(tensors, *everyones, strict=True):
             tensor.detach().copy_(torch.stack(parts).mean(0))
 
-    def align(self, tensors):
+    def broadcast(self, tensors):
         first = self._exchange([tensor.detach().clone() for tensor in tensors])[0]
         for tensor, value in zip(tensors, first, strict=True):
             tensor.detach().copy_(value)
 
-    def lead(self, work):
+    def on_rank_zero(self, work):
         result = error = None
         if self.rank == 0:
             try:
@@ -135,9 +136,9 @@ class Threads:
         result, error = self._exchange((result, error))[0]
         if error is None:
             return json.loads(json.dumps(result))
-        raise error if self.rank == 0 else LeaderError
+        raise error if self.rank == 0 else PeerError
 
-    def together(self, work):
+    def on_all_ranks(self, work):
         return work()
 
 
@@ -239,7 +240,7 @@ def curve(folder):
 def test_several_processes_learn_what_one_with_the_whole_batch_does(
     tmp_path, monkeypatch, stages, count
 ):
-    monkeypatch.setattr("srcli.training.watch.LOG_STEPS", 1)
+    monkeypatch.setattr("srcli.training.monitor.LOG_STEPS", 1)
     whole = make(ALONE, tmp_path / "one", stages)
     whole.run()
     trainers, ended = in_processes(count, lambda team: make(team, tmp_path / "all", stages))
@@ -310,7 +311,7 @@ def test_a_loss_that_is_lost_in_one_share_ends_all(tmp_path):
         2, lambda team: make(team, tmp_path, (STAGE,), spoil=len(range(8)) - 1)
     )
     assert isinstance(first, InferenceError)
-    assert isinstance(second, LeaderError)
+    assert isinstance(second, PeerError)
     assert not (tmp_path / "state.safetensors").exists()
 
 
@@ -349,13 +350,13 @@ def test_a_failure_in_another_process_is_told_with_its_number(tmp_path):
     for worker in workers:
         worker.join(timeout=60)
     assert told[0] == ["InferenceError: process 1: no pictures", "result"]
-    assert told[1][0].startswith("LeaderError")
+    assert told[1][0].startswith("PeerError")
     assert told[1][1] == "result"
 
 
 def _fail_in_the_second(rank, meeting, pipe):
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    team = Processes(Place(rank=rank, size=2))
+    team = DistributedTeam(rank=rank, size=2)
 
     def work():
         if rank:
@@ -363,9 +364,9 @@ def _fail_in_the_second(rank, meeting, pipe):
 
     told = []
     try:
-        team.together(work)
-    except (InferenceError, LeaderError) as error:
+        team.on_all_ranks(work)
+    except (InferenceError, PeerError) as error:
         told.append(f"{type(error).__name__}: {error}")
-    told.append(team.lead(lambda: "result"))
+    told.append(team.on_rank_zero(lambda: "result"))
     pipe.send(told)
     dist.destroy_process_group()

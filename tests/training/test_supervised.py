@@ -15,8 +15,7 @@ from srcli.losses.contrastive import ContrastiveLoss
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage
 from srcli.training.numerics import Numerics
-from srcli.training.steps import Training
-from srcli.training.supervised import SupervisedStep
+from srcli.training.supervised import StepContext, SupervisedStep
 
 STAGE = Stage(
     losses=(LossTerm(name="l2", weight=2.0),),
@@ -47,7 +46,7 @@ def attentive():
 
 
 def step_of(network, stage=STAGE):
-    return SupervisedStep(stage, Training(network=network, forward=network, numerics=CPU))
+    return SupervisedStep(stage, StepContext(network=network, forward=network, numerics=CPU))
 
 
 @pytest.mark.parametrize(("done", "rate"), [(0.0, 0.5), (0.5, 0.05)])
@@ -73,7 +72,7 @@ def test_half_precision_ends_before_the_losses():
     half = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
     network = attentive()
     stage = replace(STAGE, attention_weight=0.5)
-    step = SupervisedStep(stage, Training(network=network, forward=network, numerics=half))
+    step = SupervisedStep(stage, StepContext(network=network, forward=network, numerics=half))
     sr_image, loss = step.predict(torch.rand(1, 3, 6, 6), torch.rand(1, 3, 12, 12))
     assert sr_image.dtype == loss.dtype == torch.float32
 

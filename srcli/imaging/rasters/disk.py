@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
+from srcli.files import is_still_at, lock_stream
 from srcli.imaging.targets import hidden_name, known_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-if sys.platform != "win32":
-    import fcntl
-
-# Errors of file systems without locks.
-_NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 
 
 def part_path(target: Path) -> Path:
@@ -47,8 +40,11 @@ def open_exclusive(path: Path, target: Path) -> IO[bytes]:
     while True:
         stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
         try:
-            _lock(stream, target)
-            if _has_name(stream, path):
+            if not lock_stream(stream):
+                raise PictureError(
+                    f"{target}: another srx is writing this file; wait for it, or take another name"
+                )
+            if is_still_at(path, stream):
                 return stream
         except BaseException:
             stream.close()
@@ -106,24 +102,3 @@ def _reason(target: Path, error: BaseException) -> str:
 
 
 _BINARY = getattr(os, "O_BINARY", 0)
-
-
-def _lock(stream: IO[bytes], target: Path) -> None:
-    if sys.platform == "win32":
-        return  # no protection against a second writer there
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise PictureError(
-            f"{target}: another srx is writing this file; wait for it, or take another name"
-        ) from None
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-
-
-def _has_name(stream: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

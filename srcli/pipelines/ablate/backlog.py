@@ -6,11 +6,11 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from srcli.files import lock_file
 from srcli.pipelines.ablate.figures import failure_of, read_training
 from srcli.pipelines.ablate.tables import many
 from srcli.pipelines.ablate.units import CostUnit, TrainingUnit
 from srcli.pipelines.ablate.work import BUSY, MEASURED, STOPPED, TRAINED, run_unit
-from srcli.training.claims import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,7 +96,7 @@ class _Backlog:
 
     def is_free(self, unit: Unit) -> bool:
         """Whether no other process is at a unit by now."""
-        with claim(self._store.claim_file(unit.key)) as own:
+        with lock_file(self._store.claim_file(unit.key)) as own:
             return own
 
     def tell(self, units: Sequence[Unit]) -> None:

@@ -31,7 +31,6 @@ TRAINING = (
     "srcli.training.numerics",
     "srcli.training.optimizers",
     "srcli.training.schedule",
-    "srcli.training.steps",
     "srcli.training.supervised",
 )
 """What decides, beside network and losses, which weights a training comes to."""

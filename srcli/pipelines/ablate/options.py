@@ -8,6 +8,7 @@ from pathlib import Path
 from srcli.data.pairs import cache_folder
 from srcli.errors import UsageError
 from srcli.inference.device import Precision
+from srcli.pipelines.train.options import DataSelection
 from srcli.training.budget import parse_budget
 
 
@@ -17,17 +18,9 @@ def default_store() -> Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions:
-    """How to train and measure the variants, all of them alike."""
+class AblateOptions(DataSelection):
+    """How to train and measure the variants, all of them alike; no data if none is trained."""
 
-    data: tuple[Path, ...] = ()
-    """Folders, zips, pictures to train on; not needed where nothing is trained."""
-    hold_out: tuple[str, ...] | None = None
-    """Photographs for validation, as ``srx train`` takes them."""
-    hold_out_listed: tuple[str, ...] = ()
-    """More of them, of which some may be absent."""
-    exclude: tuple[str, ...] = ()
-    """Prefixes of names that are not used."""
     budget: str | None = None
     """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
     overrides: tuple[str, ...] = ()

@@ -24,8 +24,9 @@ from srcli.recipes.ablations import resolve
 from srcli.recipes.files import plain_recipe
 from srcli.training.budget import parse_budget, stage_budgets
 from srcli.training.distillation import teachers_digest
+from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
-from srcli.training.steps import Training, make_step
+from srcli.training.supervised import StepContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -238,7 +239,7 @@ def _require_trainable(recipe: TrainRecipe, scale: int, budget: str | None) -> N
     with torch.random.fork_rng(devices=[]):
         network = build_network(recipe.model, scale=scale, options=recipe.network)
         numerics = Numerics(device=torch.device("cpu"))
-        training = Training(network=network, forward=network, numerics=numerics)
+        training = StepContext(network=network, forward=network, numerics=numerics)
         for stage in recipe.stages:
             make_step(stage, training)
     if budget is not None:

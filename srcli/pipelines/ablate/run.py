@@ -18,7 +18,7 @@ from srcli.pipelines.ablate.results import Conditions
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.train.data import data_options
-from srcli.pipelines.train.numerics import settled
+from srcli.pipelines.train.numerics import resolve_precision
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _plan(
     with threads(options.threads or None):
         machine = str(describe_machine(device))
     # Machines that share a store may take auto for different formats: what it is here decides.
-    precision = settled(options.precision, device)
+    precision = resolve_precision(options.precision, device)
     # Prefixes that exclude nothing have been told of: the trainings need not do so, one by one.
     own = replace(options, precision=precision, exclude=split.exclude)
     planner = Planner(own, store, device.type)

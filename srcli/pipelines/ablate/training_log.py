@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from srcli.training.watch import LOG_STEPS
+from srcli.training.monitor import LOG_STEPS
 
 if TYPE_CHECKING:
     from pathlib import Path

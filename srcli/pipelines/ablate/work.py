@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.errors import InferenceError, SrxError
+from srcli.errors import CheckpointError, InferenceError, SrxError
+from srcli.files import lock_file
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.machine import threads
 from srcli.pipelines.ablate.costs import measure_cost
@@ -21,7 +22,6 @@ from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
-from srcli.training.claims import claim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def run_unit(plain: JsonDict, progress: Progress, stop: Callable[[], bool]) -> J
     """
     unit = read_unit(plain)
     store = Store(Path(unit.store))
-    with claim(store.claim_file(unit.key)) as own, threads(unit.threads or None):
+    with lock_file(store.claim_file(unit.key)) as own, threads(unit.threads or None):
         if not own:
             return {"ended": BUSY}
         if not unit.missing(store.get):
@@ -139,9 +139,7 @@ def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[
     )
     try:
         result = train(options, progress, stop)
-    except SrxError as error:
-        if not error.of_checkpoint:
-            raise
+    except CheckpointError as error:
         # What was once measured, or a crash, decides no weight: the unit must not stay stuck.
         progress.warn(f"{error.reason}; the training starts over")
         store.drop_training(unit.key)

@@ -14,7 +14,7 @@ from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.inference.device import choose_device
 from srcli.pipelines.evaluate.cache import key_of
 from srcli.pipelines.evaluate.crops import EnlargedPicture
-from srcli.pipelines.evaluate.reading_ahead import ReadAhead
+from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +86,7 @@ class SetRun:
         for name, reason in (*self._set.missing, *self._set.orphans):
             self._fail(name, None, reason)
         task.advance(len(self._set.missing))
-        ahead = ReadAhead(self._set.items, self._read, pool, max(1, self._depth))
+        ahead = ReadAhead(self._read, self._set.items, ahead=max(1, self._depth), pool=pool)
         pending: deque[tuple[Pair, dict[str, _PendingScore]]] = deque()
         for picture, reading in ahead:
             task.describe(f"{self._set.name}/{picture.name} x{self._scale}")
@@ -97,7 +97,7 @@ class SetRun:
                 task.advance(1)
                 continue
             pending.append((pair, self._start(pair, pool, sr_wanted=bool(watchers))))
-            ahead.ahead()
+            ahead.fill()  # now, because nothing is being timed
             while len(pending) > self._depth:
                 self._finish(*pending.popleft(), watchers)
                 task.advance(1)

@@ -1,49 +1,58 @@
-"""What a training learns from: pictures loaded, LR degraded as the recipe says, batches drawn."""
+"""The data of a training: pictures loaded, LR degraded as the recipe says, batches drawn."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 
 from srcli.data.degraded_patches import DegradedSampler
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.read_ahead import ReadAhead
-from srcli.data.store import in_words
 from srcli.data.training_set import DataOptions, load_training_set
 from srcli.metrics.free_memory import free_memory
 from srcli.metrics.machine import processors
+from srcli.quantities import format_bytes
+from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from srcli.data.pairs import Pairs
+    from srcli.data.patches import PatchSettings
     from srcli.data.training_set import TrainingSet
-    from srcli.pipelines.ablate.options import AblateOptions
-    from srcli.pipelines.train.options import TrainOptions
+    from srcli.pipelines.train.options import DataSelection
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
     from srcli.training.parallel import Team
 
 
+BATCHES_AHEAD = 4
+"""Batches that are made beforehand, each in a thread of its own."""
+
+
 def data_options(
-    asked: TrainOptions | AblateOptions, cache: Path | None = None, *, processes: int = 1
+    selection: DataSelection, cache: Path | None = None, *, processes: int = 1
 ) -> DataOptions:
-    """Return what is asked for; pictures are decoded by all processors into half the free memory.
+    """Return the options of the data, with half the free memory and all processors.
 
     Args:
-        asked: What to train on.
+        selection: Pictures to train on, to hold out and to exclude.
         cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
-        processes: That load them, each for itself.
+        processes: Number of processes on this machine that load the pictures, each for itself.
     """
     free = free_memory()
     return DataOptions(
-        paths=asked.data,
-        hold_out=asked.hold_out,
-        hold_out_listed=asked.hold_out_listed,
-        exclude=asked.exclude,
+        paths=selection.data,
+        hold_out=selection.hold_out,
+        hold_out_listed=selection.hold_out_listed,
+        exclude=selection.exclude,
         cache=cache,
         memory=None if free is None else free // 2 // processes,
         workers=max(1, processors() // processes),
@@ -53,13 +62,13 @@ def data_options(
 def load_data(
     options: DataOptions, scale: int, degradation: Degradation, progress: Progress
 ) -> TrainingSet:
-    """Load all pictures, and degrade the LR ones that are validated on; say what there is.
+    """Load all pictures, degrade the LR ones of validation, and report what was found.
 
     Args:
-        options: What to train on.
+        options: Pictures and memory.
         scale: The super-resolution factor.
-        degradation: What training and validation are about.
-        progress: Told of everything.
+        degradation: Of the recipe.
+        progress: Shows progress and messages.
 
     Raises:
         DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
@@ -80,6 +89,46 @@ def load_data(
     return data
 
 
+class PrefetchSampler:
+    """A sampler that makes the batches of the next iterations while a GPU computes this one.
+
+    A batch depends on its step and settings only, so that the batches are those of ``sampler``.
+    Where steps are skipped or settings change, batches are made when they are asked for.
+
+    Args:
+        sampler: Makes batches in main memory, from any thread.
+        device: Where the batches are wanted.
+        ahead: Batches that are made beforehand.
+    """
+
+    def __init__(
+        self, sampler: PatchSampler, device: torch.device, *, ahead: int = BATCHES_AHEAD
+    ) -> None:
+        self.sampler = sampler
+        self._device = device
+        self._ahead = ahead
+        self._pool = ThreadPoolExecutor(ahead, thread_name_prefix="batch")
+        self._batches: ReadAhead[int, tuple[Tensor, Tensor]] | None = None
+        self._next: tuple[int, PatchSettings] | None = None
+
+    def batch(self, step: int, **settings: Unpack[PatchSettings]) -> tuple[Tensor, Tensor]:
+        """Return the result of ``PatchSampler.batch``, on the device.
+
+        Args:
+            step: Number of the iteration.
+            settings: As ``PatchSampler.batch`` takes them.
+        """
+        if self._batches is None or self._next != (step, settings):
+            if self._batches is not None:
+                self._batches.close()
+            make = partial(self.sampler.batch, **settings)
+            self._batches = ReadAhead(make, count(step), ahead=self._ahead + 1, pool=self._pool)
+        self._next = (step + 1, settings)
+        _, made = next(self._batches)
+        lr, hr = made.result()
+        return lr.to(self._device), hr.to(self._device)
+
+
 def make_sampler(
     pairs: Pairs,
     recipe: TrainRecipe,
@@ -88,13 +137,13 @@ def make_sampler(
     seed: int,
     colour: str,
     progress: Progress,
-) -> PatchSampler | ReadAhead:
+) -> PatchSampler | PrefetchSampler:
     """Return the source of batches; it takes the pictures out of ``pairs``.
 
-    Bicubic LR is cut on the device, where the pictures lie. If they would take over half of a GPU's
-    memory they stay in the main memory, and batches are made there ahead of time. So they are where
-    LR is degraded, which the processor does; for training on the processor in the iteration itself
-    (a few percent of it).
+    Bicubic LR is cut on the device that holds the pictures. Pictures that would take over half of a
+    GPU's memory stay in main memory, and batches are made there ahead of time; so are degraded
+    batches, which the processor makes. A training on the processor makes each batch in its own
+    iteration (a few percent of it).
 
     Args:
         pairs: Pictures to train on.
@@ -102,7 +151,7 @@ def make_sampler(
         device: Where the batches are wanted.
         seed: Seed of the training.
         colour: ``rgb``, or ``y`` for one channel.
-        progress: Told of pictures that are too small for a patch, or too many for the GPU.
+        progress: Shows warnings of pictures too small for a patch, or too many for the GPU.
 
     Raises:
         DataError: If no picture is as large as a patch.
@@ -115,17 +164,17 @@ def make_sampler(
         home = _home(pairs, device, progress)
         sampler = PatchSampler(pairs, device=home, seed=seed, release=True, colour=colour)
     _check_patches(sampler, recipe, progress)
-    return sampler if home == device else ReadAhead(sampler, device)
+    return sampler if home == device else PrefetchSampler(sampler, device)
 
 
-def share_out(sampler: PatchSampler | ReadAhead, team: Team) -> None:
-    """Let a sampler make only the share of this process of every batch."""
-    source = sampler.sampler if isinstance(sampler, ReadAhead) else sampler
+def share_out(sampler: PatchSampler | PrefetchSampler, team: Team) -> None:
+    """Restrict a sampler to the share of this process of every batch."""
+    source = sampler.sampler if isinstance(sampler, PrefetchSampler) else sampler
     source.share = (team.rank, team.size)
 
 
 def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.device:
-    """Where the pictures are to lie: on the device, if they leave room for the training."""
+    """Return the device if pictures leave room for the training there, else the processor."""
     if device.type != "cuda":
         return device
     size = sum(picture.nbytes for picture in (*pairs.hr, *pairs.lr))
@@ -133,8 +182,8 @@ def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.devic
     if size <= free // 2:
         return device
     progress.message(
-        f"{in_words(size)} of pictures stay in main memory: over half of the GPU's free "
-        f"{in_words(free)}"
+        f"{format_bytes(size)} of pictures stay in main memory: over half of the GPU's free "
+        f"{format_bytes(free)}"
     )
     return torch.device("cpu")
 

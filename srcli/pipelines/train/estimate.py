@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING
 
 from srcli.data.pairs import make_pairs
 from srcli.data.pictures import decode_all
-from srcli.data.store import in_words
 from srcli.data.training_set import SMALLEST, find_split
 from srcli.errors import DataError, UsageError
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
 from srcli.metrics.memory import memory_of, peak_memory
 from srcli.pipelines.train.data import data_options, make_sampler
-from srcli.pipelines.train.network import begin_from, first_network
+from srcli.pipelines.train.network import first_network, load_initial_weights
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress, Progress
+from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.files import load_recipe
 from srcli.recipes.overrides import apply_overrides
 from srcli.training.budget import Budget, parse_budget
-from srcli.training.keeper import Hooks
+from srcli.training.checkpoint_manager import Hooks
 from srcli.training.loop import Trainer
-from srcli.training.parallel import find_place
+from srcli.training.parallel import find_team
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,27 +108,25 @@ class DryRun:
             f"machine: {self.machine}, {self.precision}",
             f"pictures: {self.pictures} to train on, {self.held_out} to validate on "
             f"({self.reason}){excluded}; {self.read} of them read, all take about "
-            f"{in_words(self.pixel_bytes)}{self._place_of_pictures()}",
+            f"{format_bytes(self.pixel_bytes)}{self._place_of_pictures()}",
         ]
         for number, stage in enumerate(self.stages, start=1):
-            peak = "unknown" if stage.peak_bytes is None else in_words(stage.peak_bytes)
+            peak = "unknown" if stage.peak_bytes is None else format_bytes(stage.peak_bytes)
             found.append(
                 f"stage {number}: batch {stage.batch} of {stage.patch}x{stage.patch} LR pixels: "
-                f"{_duration(stage.seconds)} an iteration; peak {memory} {peak}, beside "
-                f"{in_words(stage.held_bytes)} of weights, averages and optimiser"
+                f"{format_duration(stage.seconds)} an iteration; peak {memory} {peak}, beside "
+                f"{format_bytes(stage.held_bytes)} of weights, averages and optimiser"
             )
         iterations = sum(stage.iterations for stage in self.stages)
         hours = sum(stage.hours for stage in self.stages)
         given = f"{iterations:,} iteration{'' if iterations == 1 else 's'}"
-        return [
-            *found,
-            f"budget: {given} in {_duration(3600 * hours)}, validation and checkpoints not counted",
-        ]
+        duration = format_duration(3600 * hours)
+        return [*found, f"budget: {given} in {duration}, validation and checkpoints not counted"]
 
     def _place_of_pictures(self) -> str:
         if self.room is None or self.pixel_bytes <= self.room:
             return " of memory"
-        return f", {in_words(self.room)} of them in memory and the others in files meanwhile"
+        return f", {format_bytes(self.room)} of them in memory and the others in files meanwhile"
 
 
 def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
@@ -142,7 +140,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
         SrxError: If something does not fit or is missing.
     """
     progress = progress or NoProgress()
-    if find_place().size > 1:
+    if find_team().size > 1:
         raise UsageError("--dry-run tries one process; start it without torchrun")
     recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
     budget = parse_budget(options.budget) if options.budget else None
@@ -151,7 +149,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
     )
     network = first_network(recipe, scale=options.scale, seed=options.seed)
     if options.init is not None:
-        begin_from(network, options.init, progress)
+        load_initial_weights(network, options.init, progress)
     network = numerics.placed(network)
     what = data_options(options)
     split = find_split(what, progress)
@@ -251,10 +249,3 @@ def _iterate(trainer: Trainer, stage: Stage) -> None:
     values = trainer.train_on_batch(stage, 0.5)
     float(values["loss"])  # waits for the device
     trainer.position.total += 1
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{1000 * seconds:.0f} ms"

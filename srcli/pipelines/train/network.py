@@ -1,22 +1,35 @@
-"""The network that a training begins with: new, as bicubic, or from other weights."""
+"""The network of a training: built, started from other weights, written to weights files."""
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
 import torch
 
+from srcli import __version__
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry
+from srcli.models.forms import to_deployed
 from srcli.models.scales import to_scale
-from srcli.models.weights import read_weights, warm_start, weights_path
+from srcli.models.weights import (
+    WeightsInfo,
+    read_weights,
+    save_weights,
+    warm_start,
+    weights_path,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from torch import Tensor
 
     from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.recipes.training import TrainRecipe
+    from srcli.training.checkpoint import Position
 
 
 def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
@@ -46,13 +59,13 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
     return network
 
 
-def begin_from(network: Network, file: Path, progress: Progress) -> None:
-    """Take over what fits from a weights file.
+def load_initial_weights(network: Network, file: Path, progress: Progress) -> None:
+    """Copy the tensors that fit from a weights file.
 
     Args:
         network: In its training form; changed.
         file: Weights of it, or of its other scales.
-        progress: Told how much was taken, and where that is no good start.
+        progress: Shows how many tensors were copied, and a warning if they are no good start.
 
     Raises:
         ModelError: If nothing fits, or the file cannot be read.
@@ -80,3 +93,49 @@ def _no_file(name: str, scale: int) -> ModelError:
     shipped = [file for each in scales if (file := weights_path(name, each)).is_file()]
     where = f"those of {name} are in {shipped[0]}" if shipped else f"srx brings none of {name}"
     return ModelError(f"--init {name}: give a weights file, not the name of a model; {where}")
+
+
+class WeightsWriter:
+    """Write weights in the form that is deployed.
+
+    Args:
+        network: In its training form.
+        recipe: Of the training.
+        scale: The super-resolution factor.
+        notes: More facts for the metadata, such as the seed.
+    """
+
+    def __init__(
+        self, network: Network, recipe: TrainRecipe, *, scale: int, notes: Mapping[str, str]
+    ) -> None:
+        self.network = network
+        self.recipe = recipe
+        self.scale = scale
+        self.notes = {
+            **notes,
+            "srx": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        }
+        if not recipe.degradation.is_clean:
+            self.notes["degradation"] = recipe.degradation.name
+
+    def write(self, file: Path, tensors: dict[str, Tensor], position: Position) -> None:
+        """Write averaged weights.
+
+        Args:
+            file: Replaced atomically.
+            tensors: A state of the network.
+            position: Of the training; a validation at that very iteration is noted.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        own = {"iterations": str(position.total)}
+        if position.validated == position.total and position.best_total == position.total:
+            own["validation_psnr_y"] = f"{position.best:.4f}"
+        stored, options = to_deployed(self.network, tensors, self.recipe.network)
+        info = WeightsInfo(
+            model=self.recipe.model, scale=self.scale, network=options, notes=self.notes | own
+        )
+        save_weights(file, stored, info)

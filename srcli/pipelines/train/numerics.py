@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
 from srcli.errors import UsageError
 from srcli.inference.allocator import keep_freed_memory
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
 from srcli.training.numerics import Numerics
-
-if TYPE_CHECKING:
-    from srcli.training.parallel import Place
+from srcli.training.parallel import ALONE, Team
 
 
 def choose_numerics(
-    device: str = "auto", precision: Precision = "auto", *, compiled: bool = False, threads: int = 0
+    device: str = "auto",
+    precision: Precision = "auto",
+    *,
+    compiled: bool = False,
+    threads: int = 0,
+    team: Team = ALONE,
 ) -> Numerics:
-    """Number format and layout for training on this machine; sets the threads and TF32.
+    """Choose number format and layout for this machine, and set threads, allocator and TF32.
 
     Half precision is bf16 where it is native, with channels_last; fp32 on a processor keeps the
     default layout, because grouped convolutions are three times slower in channels_last there.
@@ -26,8 +27,9 @@ def choose_numerics(
     Args:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32`` or ``bf16``.
-        compiled: Whether the network is to be compiled.
+        compiled: True to compile the network.
         threads: Threads of the processor; 0 leaves PyTorch's choice.
+        team: The processes of the training, each of which gets a GPU of its own.
 
     Raises:
         UsageError: If the machine lacks the device, or the precision is no good for training.
@@ -38,10 +40,10 @@ def choose_numerics(
         raise UsageError(f"--threads must be at least 0, got {threads}")
     if threads:
         torch.set_num_threads(threads)
-    chosen = choose_device(device)
+    chosen = choose_device(device_for(team, device))
     if chosen.type == "cpu":
         keep_freed_memory()
-    half = settled(precision, chosen) == "bf16"
+    half = resolve_precision(precision, chosen) == "bf16"
     if chosen.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
@@ -51,10 +53,11 @@ def choose_numerics(
         autocast=torch.bfloat16 if half else None,
         channels_last=half or chosen.type == "cuda",
         compile=compiled,
+        threads=torch.get_num_threads() if chosen.type == "cpu" else 0,
     )
 
 
-def settled(precision: Precision, device: torch.device) -> Precision:
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32.
 
     Args:
@@ -66,23 +69,23 @@ def settled(precision: Precision, device: torch.device) -> Precision:
     return "bf16" if _has_bf16(device) else "fp32"
 
 
-def device_for(place: Place, name: str) -> str:
-    """Return the device of one of several processes: each has a GPU of its own.
+def device_for(team: Team, name: str) -> str:
+    """Return the device of this process: each of several has a GPU of its own.
 
     Args:
-        place: Which process this is.
-        name: What the user gave.
+        team: The processes that train together.
+        name: As given by the user.
 
     Raises:
         UsageError: If several processes are to share what they cannot.
     """
-    if place.size == 1 or name == "cpu":
+    if team.size == 1 or name == "cpu":
         return name
     if name not in ("auto", "cuda"):
         raise UsageError(f"--device {name}: several processes train on cpu or cuda")
     if name == "auto" and not torch.cuda.is_available():
         return "cpu"
-    return f"cuda:{place.local_rank}"
+    return f"cuda:{team.local_rank}"
 
 
 def _has_bf16(device: torch.device) -> bool:

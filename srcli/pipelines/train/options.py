@@ -1,4 +1,4 @@
-"""What a training is asked for, and how it ended."""
+"""Options and result of a training."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ from srcli.inference.device import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """What to train, on what, and how."""
+class DataSelection:
+    """Pictures to train on, to validate on and to leave out."""
+
+    data: tuple[Path, ...] = ()
+    """Folders, zips, pictures."""
+    hold_out: tuple[str, ...] | None = None
+    """Photographs for validation, all of which must be there; None for the built-in list."""
+    hold_out_listed: tuple[str, ...] = ()
+    """More of them, some of which may be absent; if both are empty there is no validation."""
+    exclude: tuple[str, ...] = ()
+    """Prefixes of names of pictures that are not used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(DataSelection):
+    """Recipe, data and settings of a training."""
 
     recipe: str
     """A name of the table, or a recipe file."""
     scale: int
-    data: tuple[Path, ...]
-    """Folders, zips, pictures."""
     out: Path
+    """Folder of weights, state, recipe and log."""
     overrides: tuple[str, ...] = ()
     """Changed fields of the recipe, ``path=value``."""
     seed: int = 0
@@ -26,17 +39,11 @@ class TrainOptions:
     """Iterations or time; None for the recipe's iterations."""
     resume: bool = False
     init: Path | None = None
-    """Weights to begin from, of any scale."""
-    hold_out: tuple[str, ...] | None = None
-    """Photographs for validation, all of which must be there; None for the committed list."""
-    hold_out_listed: tuple[str, ...] = ()
-    """More of them, of which some may be absent; without any of both there is no validation."""
-    exclude: tuple[str, ...] = ()
-    """Prefixes of names that are not used."""
+    """Weights to start from, of any scale."""
     validate: tuple[str, ...] = ()
     """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
     validate_leniently: bool = False
-    """Leave pictures of these sets out that are of no use, with a warning; else they are errors."""
+    """Leave out unusable pictures of these sets with a warning; else they are errors."""
     tensorboard: Path | None = None
     """Folder for event files of TensorBoard."""
     checkpoint_every: str = "5m"
@@ -49,12 +56,12 @@ class TrainOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """How a training ended."""
+    """The end of a training, or of one run of it."""
 
     finished: bool
-    """Whether the budget is used up; else it was stopped and can be resumed."""
+    """True if the budget is used up; else it was stopped and can be resumed."""
     weights: Path
-    """The best weights, or the last ones where nothing was validated or nothing was finished."""
+    """The best weights, or the last ones if nothing was validated or finished."""
     iterations: int
     """In this and all former runs."""
     new_iterations: int

@@ -6,27 +6,24 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-
 from srcli.data.pairs import cache_folder
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.train.data import data_options, load_data, make_sampler, share_out
-from srcli.pipelines.train.network import begin_from, first_network
-from srcli.pipelines.train.numerics import choose_numerics, device_for
+from srcli.pipelines.train.network import WeightsWriter, first_network, load_initial_weights
+from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.options import TrainOptions, TrainResult
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
-from srcli.pipelines.train.weights import WeightsWriter
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import load_recipe, recipe_name
 from srcli.recipes.overrides import apply_overrides
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
 from srcli.training.checkpoint import read_position
+from srcli.training.checkpoint_manager import Hooks
 from srcli.training.distillation import teachers_digest
 from srcli.training.events import EventFiles
 from srcli.training.folder import RunFolder, RunRecord, file_digest
-from srcli.training.keeper import Hooks
 from srcli.training.loop import Trainer
-from srcli.training.parallel import Place, Team, find_place, joined, share_of
+from srcli.training.parallel import Team, find_team, process_group, share_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,67 +42,48 @@ def train(
     """Train as the options say; write recipe, weights, state and log into the folder.
 
     Started by ``torchrun``, all processes train one network: each computes its share of every
-    batch, the first one writes, validates and talks.
+    batch; rank 0 writes, validates and shows progress.
 
     Args:
-        options: What to train, on what, and how.
-        progress: Told of everything.
-        stop: Asked after every iteration; true ends the training with a checkpoint.
+        options: Recipe, data and settings.
+        progress: Shows progress, messages and warnings.
+        stop: Called after every iteration; true ends the training with a checkpoint.
 
     Raises:
         SrxError: If something does not fit, is missing or cannot be written.
-        LeaderError: In all but the first process, if any of them has failed.
+        PeerError: On all ranks but 0, if any of them has failed.
     """
-    place = find_place()
-    with joined(place) as team:
-        return _Job(options, progress or NoProgress(), place, team).run(stop)
+    team = find_team()
+    with process_group(team):
+        return _TrainingRun(options, progress or NoProgress(), team).run(stop)
 
 
-class _Job:
-    """The steps of one training, in order; all processes take them, the first alone writes."""
+class _TrainingRun:
+    """The steps of one training, in order; all ranks take them, rank 0 alone writes."""
 
-    def __init__(self, options: TrainOptions, progress: Progress, place: Place, team: Team) -> None:
+    def __init__(self, options: TrainOptions, progress: Progress, team: Team) -> None:
         self.options = options
-        self.place = place
         self.team = team
-        self.leads = team.rank == 0
-        self.progress = progress if self.leads else NoProgress()
+        self.progress = NoProgress() if team.rank else progress
         self.folder = RunFolder(options.out)
         self.events: EventFiles | None = None
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
-        self.team.together(self._check)
+        self.team.on_all_ranks(self._check)
         with ExitStack() as held:
-            # What lies in the folder is looked at under the claim: nobody changes it any more.
-            self.team.lead(lambda: held.enter_context(self.folder.claim()))
-            return self._run(stop)
-
-    def _run(self, stop: Callable[[], bool]) -> TrainResult:
-        together, lead = self.team.together, self.team.lead
-        resumes = lead(self._resumes)
-        numerics = together(self._numerics)
-        # Built before the pictures are read: a wrong option of the network shows at once.
-        network = together(partial(self._network, numerics, begun=resumes))
-        data = self._data()
-        sets = together(partial(self._sets, data))
-        budget = lead(partial(self._record, data, sets, numerics, resumes=resumes))
-        validate = validator(sets, numerics, self.progress)
-        hooks = together(partial(self._hooks, network, data, validate, stop))
-        trainer = together(partial(self._trainer, network, data, budget, numerics, hooks))
-        try:
-            return self._train(trainer)
-        except OSError as error:
-            raise DataError(
-                f"{self.options.out}: cannot be written ({error.strerror or error}); "
-                "mend that, then go on with --resume"
-            ) from error
-
-    def _resumes(self) -> bool:
-        self.folder.check(resume=self.options.resume)
-        return self.options.resume and self.folder.resumable
+            # The folder is looked at while it is locked: nobody changes it any more.
+            self.team.on_rank_zero(lambda: held.enter_context(self.folder.locked()))
+            trainer = self._prepare(stop)
+            try:
+                return self._train(trainer)
+            except OSError as error:
+                raise DataError(
+                    f"{self.options.out}: cannot be written ({error.strerror or error})",
+                    advice="mend that, then go on with --resume",
+                ) from error
 
     def _check(self) -> None:
-        """Refuse nonsense before anything takes long."""
+        """Refuse wrong options before anything takes long."""
         options = self.options
         self.recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
         self.checkpoint_seconds = parse_seconds(options.checkpoint_every)
@@ -114,42 +92,71 @@ class _Job:
         for stage in self.recipe.stages:
             share_of(self.team, stage.batch)
         self.teacher = teachers_digest(self.recipe, options.scale)
-        if options.tensorboard is not None and self.leads:
+        if options.tensorboard is not None and self.team.rank == 0:
             self.events = EventFiles(options.tensorboard)
 
-    def _numerics(self) -> Numerics:
-        options = self.options
-        return choose_numerics(
-            device_for(self.place, options.device),
-            options.precision,
-            compiled=options.compile,
-            threads=options.threads,
+    def _prepare(self, stop: Callable[[], bool]) -> Trainer:
+        options, on_all_ranks = self.options, self.team.on_all_ranks
+        resumes = self.team.on_rank_zero(self._resumes)
+        numerics = on_all_ranks(
+            lambda: choose_numerics(
+                options.device,
+                options.precision,
+                compiled=options.compile,
+                threads=options.threads,
+                team=self.team,
+            )
         )
+        # Built before the pictures are read: a wrong option of the network shows at once.
+        network = on_all_ranks(partial(self._network, numerics, resumes=resumes))
+        data = self._data()
+        sets = on_all_ranks(partial(self._validation_sets, data))
+        budget = self.team.on_rank_zero(
+            partial(self._record, data, sets, numerics, resumes=resumes)
+        )
+        notes = {
+            "recipe": recipe_name(options.recipe),
+            "seed": str(options.seed),
+            "data": data.digest,
+        }
+        writer = WeightsWriter(network, self.recipe, scale=options.scale, notes=notes)
+        hooks = Hooks(
+            validate=validator(sets, numerics, self.progress),
+            save_best=partial(writer.write, self.folder.best),
+            save_last=partial(writer.write, self.folder.last),
+            log=self.events.write if self.events else None,
+            stop=stop,
+            progress=self.progress,
+        )
+        return on_all_ranks(partial(self._trainer, network, data, budget, numerics, hooks))
 
-    def _network(self, numerics: Numerics, *, begun: bool) -> Network:
+    def _resumes(self) -> bool:
+        self.folder.check(resume=self.options.resume)
+        return self.options.resume and self.folder.resumable
+
+    def _network(self, numerics: Numerics, *, resumes: bool) -> Network:
         options = self.options
         network = first_network(self.recipe, scale=options.scale, seed=options.seed)
         if options.scale not in (2, 3, 4):
             raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
-        if options.init is not None and not begun:
-            begin_from(network, options.init, self.progress)
+        if options.init is not None and not resumes:
+            load_initial_weights(network, options.init, self.progress)
         return numerics.placed(network)
 
     def _data(self) -> TrainingSet:
-        options = self.options
-        what = data_options(options, cache_folder(), processes=self.place.size)
-        load = partial(load_data, what, options.scale, self.recipe.degradation, self.progress)
+        options, team = self.options, self.team
+        settings = data_options(options, cache_folder(), processes=team.size)
+        load = partial(load_data, settings, options.scale, self.recipe.degradation, self.progress)
         # One process of each machine makes the LR pictures; the others find them in the cache.
-        first = self.place.local_rank == 0
-        made = self.team.together(lambda: load() if first else None)
-        data = self.team.together(lambda: made or load())
-        digest = self.team.lead(lambda: data.digest)
-        self.team.together(partial(_require_same, data.digest, digest))
+        made = team.on_all_ranks(lambda: load() if team.local_rank == 0 else None)
+        data = team.on_all_ranks(lambda: made or load())
+        digest = team.on_rank_zero(lambda: data.digest)
+        team.on_all_ranks(partial(_require_same, data.digest, digest))
         return data
 
-    def _sets(self, data: TrainingSet) -> dict[str, Pairs]:
+    def _validation_sets(self, data: TrainingSet) -> dict[str, Pairs]:
         options = self.options
-        if not self.leads:
+        if self.team.rank:
             return {}
         return validation_sets(
             data.held_out,
@@ -162,9 +169,8 @@ class _Job:
     def _record(
         self, data: TrainingSet, sets: Mapping[str, Pairs], numerics: Numerics, *, resumes: bool
     ) -> str | None:
-        """Begin the folder, or join the training in it; return the budget that holds."""
+        """Store recipe and settings, or compare them when resuming; return the budget in force."""
         options = self.options
-        half = numerics.autocast
         record = RunRecord(
             recipe_name=recipe_name(options.recipe),
             scale=options.scale,
@@ -172,8 +178,8 @@ class _Job:
             data=data.digest,
             init=file_digest(options.init) if options.init else None,
             budget=options.budget,
-            precision="fp32" if half is None else str(half).removeprefix("torch."),
-            threads=torch.get_num_threads() if numerics.device.type == "cpu" else 0,
+            precision=numerics.precision,
+            threads=numerics.threads,
             processes=self.team.size,
             best_by=deciding_set(sets),
             teacher=self.teacher,
@@ -182,33 +188,10 @@ class _Job:
             self.folder.begin(self.recipe, record)
             return record.budget
         finished = read_position(self.folder.state).stage >= len(self.recipe.stages)
-        joined_record, notes = self.folder.join(self.recipe, record, finished=finished)
+        record, notes = self.folder.resume(self.recipe, record, finished=finished)
         for note in notes:
             self.progress.warn(note)
-        return joined_record.budget
-
-    def _hooks(
-        self,
-        network: Network,
-        data: TrainingSet,
-        validate: Callable[[Network], dict[str, float]] | None,
-        stop: Callable[[], bool],
-    ) -> Hooks:
-        options = self.options
-        notes = {
-            "recipe": recipe_name(options.recipe),
-            "seed": str(options.seed),
-            "data": data.digest,
-        }
-        writer = WeightsWriter(network, self.recipe, scale=options.scale, notes=notes)
-        return Hooks(
-            validate=validate,
-            save_best=partial(writer.write, self.folder.best),
-            save_last=partial(writer.write, self.folder.last),
-            log=self.events.write if self.events else None,
-            stop=stop,
-            progress=self.progress,
-        )
+        return record.budget
 
     def _trainer(
         self,
@@ -255,7 +238,7 @@ class _Job:
                 self.events.close()
         position = trainer.position
         if finished:
-            self.team.lead(trainer.keeper.end)
+            self.team.on_rank_zero(trainer.manager.end)
         validated = position.best > float("-inf")
         return TrainResult(
             finished=finished,

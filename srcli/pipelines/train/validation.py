@@ -1,9 +1,13 @@
-"""The sets of pictures that a training is validated on, by name; the first decides what is best."""
+"""Validation of a training: sets of pictures by name, and the mean PSNR-Y of a network on them."""
 
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
 
 from srcli.data.pairs import Pairs
 from srcli.errors import DataError, PictureError, UsageError
@@ -12,10 +16,15 @@ from srcli.evaluation.pairs import read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name
 from srcli.imaging.kernels import KERNELS
 from srcli.inference.colour import on_rgb
-from srcli.training.validation import Validation
+from srcli.metrics.fidelity import psnr
+from srcli.metrics.protocol import PROTOCOLS
+from srcli.ports.progress import NoProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
     from srcli.evaluation.pairs import Pair
     from srcli.evaluation.sets import PictureSet
@@ -44,12 +53,12 @@ def validation_sets(
         held_out: Pictures kept back from the training data, if there are any.
         names: Folders, or names of sets below ``$SRX_DATA/benchmarks``.
         scale: The super-resolution factor.
-        progress: Told of pictures that are left out.
-        leniently: Leave out what is of no use, be it a whole set; else that is an error.
+        progress: Shows warnings of pictures that are left out.
+        leniently: Leave out unusable pictures and sets; else they are errors.
 
     Raises:
         UsageError: If a set is named twice.
-        DataError: If there is no such set, or a picture of it is of no use.
+        DataError: If there is no such set, or a picture of it is unusable.
         PictureError: If a picture cannot be read.
     """
     sets = {} if held_out is None else {HELD_OUT: held_out}
@@ -70,24 +79,53 @@ def validation_sets(
 def validator(
     sets: Mapping[str, Pairs], numerics: Numerics, progress: Progress | None = None
 ) -> Callable[[Network], dict[str, float]] | None:
-    """Return what gives the mean PSNR-Y of a network, in dB, on each set; None without sets.
+    """Return a function that gives the mean PSNR-Y of a network on each set, in dB.
 
     Args:
         sets: From ``validation_sets``.
         numerics: As in training.
-        progress: Told of every picture.
+        progress: Advanced with every picture.
+
+    Returns:
+        None without sets; else a function of a network in evaluation mode.
     """
-    measures = {name: Validation(pairs, numerics, progress) for name, pairs in sets.items()}
 
     def validate(network: Network) -> dict[str, float]:
-        enlarge = on_rgb(network)
-        return {name: measure(enlarge) for name, measure in measures.items()}
+        upscale = on_rgb(network)
+        shown = progress or NoProgress()
+        return {name: _mean_psnr(upscale, pairs, numerics, shown) for name, pairs in sets.items()}
 
-    return validate if measures else None
+    return validate if sets else None
+
+
+def _mean_psnr(network: nn.Module, pairs: Pairs, numerics: Numerics, progress: Progress) -> float:
+    """Upscale every LR picture whole and compare it with its HR picture by protocol ``y``."""
+    protocol, scale = PROTOCOLS["y"], pairs.scale
+    values: list[float] = []
+    with closing(progress.task("validation", total=len(pairs.hr), unit="pictures")) as task:
+        for lr_image, hr_image in zip(pairs.lr, pairs.hr, strict=True):
+            sr_image = _upscale(network, lr_image, numerics)
+            a, b = protocol.planes(sr_image, scale), protocol.planes(hr_image, scale)
+            values.append(psnr(a, b))
+            task.advance()
+    return float(np.mean(values))
+
+
+@torch.inference_mode()
+def _upscale(
+    network: nn.Module, picture: NDArray[np.uint8], numerics: Numerics
+) -> NDArray[np.uint8]:
+    pixels = torch.from_numpy(picture.copy()).to(numerics.device).permute(2, 0, 1)[None]
+    x = pixels.float().div(255.0).contiguous(memory_format=numerics.layout)
+    with numerics.autocasting():
+        out: Tensor = network(x)
+    levels = out[0].float().clamp(0, 1).mul(255.0).round().byte()
+    result: NDArray[np.uint8] = levels.permute(1, 2, 0).cpu().numpy()
+    return result
 
 
 def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
-    """Name the set that decides which weights are the best, where it is not part of the data."""
+    """Name the set that decides which weights are the best; None if it is part of the data."""
     for name, pairs in sets.items():
         return None if name == HELD_OUT else f"{name} ({pairs.digest[:8]})"
     return None
@@ -119,7 +157,7 @@ def _named_set(
 
 
 def _read(found: PictureSet, scale: int, lenient: Progress | None) -> list[Pair]:
-    """Read a set; who is lenient is told of pictures that are of no use."""
+    """Read a set; unusable pictures are errors, or warnings of ``lenient``."""
     kernel, chain = KERNELS["bicubic"], CHAINS["rgb8"]
     read = []
     for item in found.items:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from srcli.files import lock_file
 from srcli.pipelines.ablate.backlog import work_off
 from srcli.pipelines.ablate.plan import Plan
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import CostUnit, Measuring, TrainingUnit
 from srcli.ports.executor import UnitResult
-from srcli.training.claims import claim
 
 COST = {"parameters": 1, "macs": 1, "memory": []}
 SCORES = {"pictures": {"cat": {"psnr": 30.0, "ssim": 0.9}}, "seconds": None}
@@ -32,7 +32,7 @@ class Fake:
 
     def run(self, work, units, *, progress, stop):
         for index, unit in enumerate(units):
-            with claim(self.store.claim_file(unit["key"])) as own:
+            with lock_file(self.store.claim_file(unit["key"])) as own:
                 if own and unit["key"] not in self.results:
                     self.done.append(unit["key"])
                     self.store.put(unit["key"], COST)
@@ -91,7 +91,7 @@ def test_the_work_of_another_process_is_waited_for_or_taken_over(
 ):
     fake, sleeps = Fake(store), []
     with ExitStack() as other:
-        assert other.enter_context(claim(store.claim_file("a")))
+        assert other.enter_context(lock_file(store.claim_file("a")))
 
         def sleep(seconds):
             sleeps.append(list(fake.done))
@@ -114,7 +114,7 @@ def test_the_work_of_another_process_is_waited_for_or_taken_over(
 def test_who_waits_can_be_stopped(store, notes, monkeypatch):
     asked = iter([False, True])
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with claim(store.claim_file("a")):
+    with lock_file(store.claim_file("a")):
         work_off(costs("a"), store, Fake(store), notes, lambda: next(asked))
     assert store.get("a") == {}
     assert notes.closed[0][1] == 0

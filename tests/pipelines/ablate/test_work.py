@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from srcli.errors import DataError
+from srcli.files import lock_file
 from srcli.pipelines.ablate import work
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import Measuring, TrainingUnit
 from srcli.pipelines.ablate.work import run_unit
 from srcli.recipes.ablations import resolve
-from srcli.training.claims import claim
-from srcli.training.report import diverged
+from srcli.training.log import diverged
 
 
 @pytest.fixture
@@ -189,7 +189,7 @@ def test_pictures_that_cannot_be_read_are_kept_in_the_figure(small, notes, faces
 
 def test_what_another_process_is_at_is_left_to_it(small, notes):
     store = Store(Path(small.store))
-    with claim(store.claim_file(small.key)):
+    with lock_file(store.claim_file(small.key)):
         assert run(small, notes) == "busy"
     assert not folder_of(small).exists()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -17,7 +16,6 @@ from srcli.imaging.resize import resize
 from srcli.pipelines.evaluate.cache import ScoreCache
 from srcli.pipelines.evaluate.crops import CropCollector
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.reading_ahead import ReadAhead
 from srcli.pipelines.evaluate.run import evaluate
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
@@ -184,13 +182,3 @@ def test_what_makes_no_sense_is_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):
         evaluate(["bicubic"], [str(tmp_path / "empty")])
-
-
-def test_reading_ahead_keeps_the_order():
-    with ThreadPoolExecutor(2) as pool:
-        ahead = ReadAhead(range(9), lambda n: n * n, pool, 3)
-        seen = []
-        for item, future in ahead:
-            ahead.ahead()
-            seen.append((item, future.result()))
-    assert seen == [(n, n * n) for n in range(9)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,13 +13,13 @@ from PIL import Image
 
 from srcli.data.degraded_patches import DegradedSampler
 from srcli.data.degrading import degrade_pairs
+from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.read_ahead import ReadAhead
 from srcli.data.training_set import DataOptions
 from srcli.errors import DataError
 from srcli.imaging.resize import downscale
 from srcli.pipelines.train import data as training_data
-from srcli.pipelines.train.data import data_options, load_data, make_sampler
+from srcli.pipelines.train.data import PrefetchSampler, data_options, load_data, make_sampler
 from srcli.pipelines.train.options import TrainOptions
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import AERIAL, BICUBIC, PHOTO
@@ -69,7 +70,7 @@ def test_held_out_pictures_are_degraded_once_and_for_all(options):
     assert made.digest == plain.digest  # the HR pixels are the data, the recipe says the rest
 
 
-@pytest.mark.parametrize(("device", "kind"), [("cpu", DegradedSampler), ("meta", ReadAhead)])
+@pytest.mark.parametrize(("device", "kind"), [("cpu", DegradedSampler), ("meta", PrefetchSampler)])
 def test_degraded_batches_are_read_ahead_for_another_device(options, device, kind):
     recipe = replace(RECIPE, degradation=PHOTO)
     data, notes = load_data(options, 2, PHOTO, Notes()), Notes()
@@ -127,7 +128,7 @@ def test_several_processes_share_memory_and_processors(tmp_path, monkeypatch):
     assert [data_options(asked, processes=n).workers for n in (1, 3, 9)] == [8, 2, 1]
 
 
-@pytest.mark.parametrize(("free", "kind"), [(10**5, ReadAhead), (10**9, None)])
+@pytest.mark.parametrize(("free", "kind"), [(10**5, PrefetchSampler), (10**9, None)])
 def test_pictures_too_many_for_a_gpu_stay_in_main_memory(options, monkeypatch, free, kind):
     data, notes = load_data(options, 2, BICUBIC, Notes()), Notes()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**10))
@@ -144,3 +145,51 @@ def test_pictures_too_many_for_a_gpu_stay_in_main_memory(options, monkeypatch, f
     assert type(made) is (kind or PatchSampler)
     assert homes == ["cpu" if kind else "cuda"]
     assert any("stay in main memory" in text for text in notes.messages) is bool(kind)
+
+
+@pytest.fixture
+def sampler(astronaut):
+    return DegradedSampler(make_pairs([astronaut], 2), AERIAL, seed=1)
+
+
+class Watched:
+    """Notes which steps were made, and in which threads."""
+
+    def __init__(self, sampler):
+        self.sampler, self.steps, self.threads = sampler, [], set()
+
+    def batch(self, step, **settings):
+        self.steps.append(step)
+        self.threads.add(threading.current_thread())
+        return self.sampler.batch(step, **settings)
+
+
+def same(left, right):
+    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def test_batches_are_the_same_in_and_out_of_order(sampler):
+    ahead = PrefetchSampler(sampler, CPU)
+    for step, batch, patch in [(0, 4, 16), (1, 4, 16), (2, 4, 16), (9, 4, 16), (3, 4, 16)]:
+        made = ahead.batch(step, batch=batch, patch=patch, prefer_detail=True)
+        assert same(made, sampler.batch(step, batch=batch, patch=patch, prefer_detail=True))
+    # A new stage: other settings at the step that was made with the old ones.
+    assert same(ahead.batch(4, batch=2, patch=24), sampler.batch(4, batch=2, patch=24))
+    shuffled = ahead.batch(5, batch=2, patch=24, shuffle_channels=True)
+    assert same(shuffled, sampler.batch(5, batch=2, patch=24, shuffle_channels=True))
+
+
+def test_the_next_batches_are_made_beforehand_and_once(sampler):
+    watched = Watched(sampler)
+    ahead = PrefetchSampler(watched, CPU, ahead=3)  # type: ignore[arg-type]
+    for step in range(5):
+        ahead.batch(step, batch=2, patch=16)
+    ahead._pool.shutdown(wait=True)
+    assert sorted(watched.steps) == list(range(8))
+    assert threading.current_thread() not in watched.threads
+
+
+def test_errors_come_where_the_batch_is_asked_for(sampler):
+    ahead = PrefetchSampler(sampler, CPU)
+    with pytest.raises(DataError, match="use a smaller patch"):
+        ahead.batch(0, batch=2, patch=500)

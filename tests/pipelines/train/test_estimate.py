@@ -18,7 +18,7 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.files import load_recipe
 from srcli.recipes.overrides import apply_overrides
 from srcli.training.budget import Budget
-from srcli.training.parallel import Place
+from srcli.training.parallel import DistributedTeam
 
 TINY = (
     "network.channels=16",
@@ -141,7 +141,7 @@ def test_what_is_told_can_be_read():
     assert "16 of them read, all take about 2.0 GiB of memory" in text
     assert "stage 2: batch 8 of 48x48 LR pixels: 250 ms an iteration" in text
     assert "peak memory 3.0 GiB, beside 5 MiB" in text
-    assert "budget: 72,000 iterations in 5.0 h" in text
+    assert "budget: 72,000 iterations in 5 h" in text
     tight = "\n".join(replace(found, room=2**29).lines())
     assert "all take about 2.0 GiB, 512 MiB of them in memory and the others in files" in tight
 
@@ -181,6 +181,6 @@ def test_what_does_not_fit_shows_before_the_training(options, change, kind, word
 
 
 def test_several_processes_are_refused(options, monkeypatch):
-    monkeypatch.setattr(module, "find_place", lambda: Place(size=2))
+    monkeypatch.setattr(module, "find_team", lambda: DistributedTeam(size=2))
     with pytest.raises(UsageError, match="without torchrun"):
         dry_run(options)

@@ -13,11 +13,13 @@ from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
-from srcli.models.weights import WeightsInfo, save_weights
-from srcli.pipelines.train.network import begin_from, first_network
+from srcli.models.weights import WeightsInfo, load_model, read_weights, save_weights
+from srcli.pipelines.train.network import WeightsWriter, first_network, load_initial_weights
 from srcli.ports.progress import NoProgress
+from srcli.recipes.degradation import PHOTO
 from srcli.recipes.table import find_recipe
 from srcli.recipes.training import TrainRecipe
+from srcli.training.checkpoint import Position
 from srcli.training.numerics import Numerics
 
 RECIPE = TrainRecipe(model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1})
@@ -69,12 +71,12 @@ def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
     info = WeightsInfo(model="g-idrn", scale=2, network=dict(RECIPE.network), notes={})
     save_weights(file, smaller.state_dict(), info)
     larger, notes = first_network(RECIPE, scale=4, seed=2), Notes()
-    begin_from(larger, file, notes)
+    load_initial_weights(larger, file, notes)
     assert torch.equal(larger.state_dict()["head.weight"], smaller.state_dict()["head.weight"])
     assert notes.messages[0].startswith(f"began from {file}: ")
     assert notes.warnings == []
     with pytest.raises(ModelError, match="no tensor of this network"):
-        begin_from(first_network(TrainRecipe(model="ddsr"), scale=4, seed=0), file, notes)
+        load_initial_weights(first_network(TrainRecipe(model="ddsr"), scale=4, seed=0), file, notes)
 
 
 def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
@@ -83,9 +85,9 @@ def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
     info = WeightsInfo(model="ddsr", scale=2, network=dict(recipe.network), notes={})
     save_weights(file, first_network(recipe, scale=2, seed=1).state_dict(), info)
     notes = Notes()
-    begin_from(first_network(recipe, scale=2, seed=2), file, notes)
+    load_initial_weights(first_network(recipe, scale=2, seed=2), file, notes)
     assert notes.warnings == []
-    begin_from(first_network(recipe, scale=4, seed=2), file, notes)
+    load_initial_weights(first_network(recipe, scale=4, seed=2), file, notes)
     (warning,) = notes.warnings
     assert "ddsr x2 weights do not suit x4 and begin far below bicubic quality" in warning
 
@@ -99,7 +101,7 @@ def test_a_deconvolution_of_another_scale_is_a_worse_start_than_bicubic(astronau
     for init in (None, weights.weights_path("ddsr", before)):
         network = first_network(recipe, scale=after, seed=0).eval()
         if init is not None:
-            begin_from(network, init, NoProgress())
+            load_initial_weights(network, init, NoProgress())
         with torch.inference_mode():
             error = network(lr_image.float()) - wanted
         found.append(float(-10 * error[..., 4:-4, 4:-4].square().mean().log10()))
@@ -110,11 +112,11 @@ def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
     network = first_network(RECIPE, scale=4, seed=0)
     monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
     with pytest.raises(ModelError, match=r"--init ddsr: give a weights file, .* none of ddsr$"):
-        begin_from(network, Path("ddsr"), NoProgress())
+        load_initial_weights(network, Path("ddsr"), NoProgress())
     for scale in (2, 4):
         (tmp_path / f"ddsr-x{scale}.safetensors").touch()
         with pytest.raises(ModelError, match=rf"those of ddsr are in .*ddsr-x{scale}\."):
-            begin_from(network, Path("ddsr"), NoProgress())
+            load_initial_weights(network, Path("ddsr"), NoProgress())
 
 
 def test_the_layout_is_that_of_the_numerics():
@@ -122,3 +124,30 @@ def test_the_layout_is_that_of_the_numerics():
     last = Numerics(device=torch.device("cpu"), channels_last=True)
     weight = last.placed(network).state_dict()["head.weight"]
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+TINY_PHOTO = TrainRecipe(model="rrlfn", network={"num_blocks": 1}, degradation=PHOTO)
+
+
+def test_weights_are_stored_deployed_with_their_notes(tmp_path):
+    network = first_network(TINY_PHOTO, scale=2, seed=0).eval()
+    writer = WeightsWriter(network, TINY_PHOTO, scale=2, notes={"seed": "7"})
+    file = tmp_path / "w.safetensors"
+    position = Position(total=40, best=31.25, best_total=40, validated=40)
+    writer.write(file, network.state_dict(), position)
+    _, info = read_weights(file)
+    assert info is not None
+    assert info.network == {"num_blocks": 1, "deployed": True}
+    assert {"srx", "torch", "python"} < set(info.notes)
+    assert info.notes["seed"] == "7"
+    assert info.notes["degradation"] == "photo"
+    assert info.notes["iterations"] == "40"
+    assert info.notes["validation_psnr_y"] == "31.2500"
+    x = torch.rand(1, 3, 20, 20)
+    with torch.inference_mode():
+        torch.testing.assert_close(load_model(str(file))(x), network(x), atol=1e-5, rtol=0)
+    position.total = 41  # not the weights that were validated
+    writer.write(file, network.state_dict(), position)
+    _, info = read_weights(file)
+    assert info is not None
+    assert "validation_psnr_y" not in info.notes

@@ -7,8 +7,8 @@ import torch
 
 from srcli.errors import UsageError
 from srcli.pipelines.train import numerics as module
-from srcli.pipelines.train.numerics import choose_numerics, device_for, settled
-from srcli.training.parallel import Place
+from srcli.pipelines.train.numerics import choose_numerics, device_for, resolve_precision
+from srcli.training.parallel import ALONE, DistributedTeam
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -34,9 +34,9 @@ def test_bf16_may_be_asked_for(monkeypatch):
 def test_auto_is_settled_by_the_machine_and_what_was_asked_for_stays(monkeypatch, native):
     monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
     device = torch.device("cpu")
-    assert settled("auto", device) == ("bf16" if native else "fp32")
-    assert settled("bf16", device) == "bf16"
-    assert settled("fp32", device) == "fp32"
+    assert resolve_precision("auto", device) == ("bf16" if native else "fp32")
+    assert resolve_precision("bf16", device) == "bf16"
+    assert resolve_precision("fp32", device) == "fp32"
 
 
 def test_threads_are_set():
@@ -64,8 +64,8 @@ def test_a_gpu_trains_in_bf16_and_channels_last():
 
 
 def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
-    second = Place(rank=5, local_rank=1, size=8)
-    assert device_for(Place(), "cuda:3") == "cuda:3"
+    second = DistributedTeam(rank=5, local_rank=1, size=8)
+    assert device_for(ALONE, "cuda:3") == "cuda:3"
     assert device_for(second, "cpu") == "cpu"
     assert device_for(second, "cuda") == "cuda:1"
     for there, device in ((True, "cuda:1"), (False, "cpu")):

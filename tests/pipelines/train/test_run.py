@@ -16,7 +16,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from srcli.errors import DataError, InferenceError, ModelError, RecipeError, SrxError, UsageError
+from srcli.errors import (
+    CheckpointError,
+    DataError,
+    InferenceError,
+    ModelError,
+    RecipeError,
+    SrxError,
+    UsageError,
+)
 from srcli.models.weights import load_model, read_weights
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
@@ -182,7 +190,7 @@ def test_half_precision_resumes_bit_for_bit_too(options):
 
 
 def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
-    monkeypatch.setattr("srcli.training.watch.LOG_STEPS", 1)
+    monkeypatch.setattr("srcli.training.monitor.LOG_STEPS", 1)
     aerial = (*TINY, "degradation=aerial")
     whole = replace(options, budget="12", overrides=aerial)
     halves = replace(whole, out=options.out.with_name("halves"))
@@ -191,7 +199,7 @@ def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
     train(whole, notes)
     assert any("LR by degradation aerial" in text for text in notes.messages)
     assert train(halves, stop=stop_after(5)).iterations == 5
-    message = refusal(replace(halves, overrides=TINY, resume=True), UsageError)
+    message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
     train(replace(halves, resume=True))
     train(clean)
@@ -369,17 +377,17 @@ def test_a_used_folder_is_refused_and_another_training_not_resumed(options, pict
     again = replace(options, resume=True)
     changed = (*TINY, "ema_decay=0.5")
     assert "ema_decay is 0.999 there, 0.5 now" in refusal(
-        replace(again, overrides=changed), UsageError
+        replace(again, overrides=changed), CheckpointError
     )
-    assert "seed is 0" in refusal(replace(again, seed=1), UsageError)
-    assert "scale is 2" in refusal(replace(again, scale=3), UsageError)
+    assert "seed is 0" in refusal(replace(again, seed=1), CheckpointError)
+    assert "scale is 2" in refusal(replace(again, scale=3), CheckpointError)
     fewer = (pictures / "cup.png", pictures / "face.png")
-    assert "data is" in refusal(replace(again, data=fewer), UsageError)
+    assert "data is" in refusal(replace(again, data=fewer), CheckpointError)
     assert "other weights" in refusal(
-        replace(again, init=options.out / "last.safetensors"), UsageError
+        replace(again, init=options.out / "last.safetensors"), CheckpointError
     )
     (options.out / "state.safetensors").write_bytes(b"damaged")
-    assert "cannot be resumed" in refusal(again, DataError)
+    assert "cannot be resumed" in refusal(again, CheckpointError)
 
 
 def test_an_output_that_cannot_be_written_is_refused(options, tmp_path):
@@ -458,7 +466,7 @@ def test_a_taught_training_goes_on_bit_for_bit_and_with_the_same_teacher_only(
     again = replace(taught, resume=True)
     kept = small_teacher.read_bytes()
     small_teacher.write_bytes((tmp_path / "at once" / "last.safetensors").read_bytes())
-    assert "its teacher is" in refusal(again, UsageError)
+    assert "its teacher is" in refusal(again, CheckpointError)
     small_teacher.write_bytes(kept)
     train(again)
     assert same_tensors(options.out / "last.safetensors", tmp_path / "at once" / "last.safetensors")
@@ -530,7 +538,7 @@ def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pict
     result = train(alone, stop=stop_after(3))
     assert list(result.at_best) == [pictures.name]
     again = replace(alone, resume=True)
-    assert "--validate" in refusal(replace(again, validate=()), UsageError)
+    assert "--validate" in refusal(replace(again, validate=()), CheckpointError)
     assert train(again).finished
 
 

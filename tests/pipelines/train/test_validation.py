@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from srcli.data.pairs import make_pairs
 from srcli.errors import DataError, PictureError, UsageError
-from srcli.imaging.resize import downscale
+from srcli.imaging.resize import downscale, resize
+from srcli.layers.network import Network
+from srcli.metrics.protocol import PROTOCOLS
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, load_model, save_weights
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import NoProgress, NoTask
 from srcli.training.numerics import Numerics
 
 FP32 = Numerics(device=torch.device("cpu"))
@@ -134,3 +137,56 @@ def test_who_is_lenient_goes_on_without_what_cannot_be_read(folder):
         (folder / name).write_bytes(b"nothing")
     assert validation_sets(None, [str(folder)], 2, notes, leniently=True) == {}
     assert "no picture of it can be read" in notes.warnings[-1]
+
+
+def test_bicubic_scores_what_the_protocol_says(astronaut):
+    pictures = [astronaut, astronaut[:67, :50]]
+    pairs = make_pairs(pictures, 2)
+    measure = validator({"a": pairs}, Numerics(device=torch.device("cpu")))
+    assert measure is not None
+    found = measure(build_network("bicubic", scale=2))["a"]
+    expected = []
+    for lr_image, hr_image in zip(pairs.lr, pairs.hr, strict=True):
+        floats = resize(lr_image.astype(np.float64), 2)
+        sr_image = np.clip(np.round(floats), 0, 255).astype(np.uint8)
+        expected.append(PROTOCOLS["y"].score(sr_image, hr_image, 2)[0])
+    assert abs(found - np.mean(expected)) < 0.005
+
+
+def test_every_picture_is_told_of(astronaut):
+    told: list[object] = []
+
+    class Telling(NoProgress):
+        def task(self, label, *, total=None, unit=""):
+            told.append((label, total, unit))
+            return Task()
+
+    class Task(NoTask):
+        def advance(self, amount=1.0):
+            told.append(amount)
+
+        def close(self):
+            told.append("closed")
+
+    pairs = make_pairs([astronaut, astronaut[:67, :50]], 2)
+    numerics = Numerics(device=torch.device("cpu"))
+    measure = validator({"a": pairs}, numerics, Telling())
+    assert measure is not None
+    measure(build_network("bicubic", scale=2))
+    assert told == [("validation", 2, "pictures"), 1.0, 1.0, "closed"]
+
+
+def test_half_precision_and_layout_are_those_of_training(astronaut):
+    seen = []
+
+    class Watching(Network):
+        def forward(self, x):
+            seen.append((torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled()))
+            return torch.nn.functional.interpolate(x, scale_factor=2)
+
+    pairs = make_pairs([astronaut], 2)
+    numerics = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
+    measure = validator({"a": pairs}, numerics)
+    assert measure is not None
+    assert 15 < measure(Watching())["a"] < 40
+    assert seen == [(True, True)]

@@ -11,11 +11,11 @@ import torch
 from srcli.errors import InferenceError
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
-from srcli.training import watch as module
+from srcli.training import monitor as module
 from srcli.training.budget import Budget
 from srcli.training.checkpoint import Position
-from srcli.training.keeper import Hooks, Keeper
-from srcli.training.watch import Watch
+from srcli.training.checkpoint_manager import CheckpointManager, Hooks
+from srcli.training.monitor import StageMonitor
 
 
 class Shown(NoProgress):
@@ -54,7 +54,7 @@ class Time:
 def clock(monkeypatch):
     found = Time()
     monkeypatch.setattr(module, "time", found)
-    monkeypatch.setattr("srcli.training.report.time", found)
+    monkeypatch.setattr("srcli.training.log.time", found)
     return found
 
 
@@ -62,7 +62,7 @@ def watched(folder, budget, *, position=None, every=1e9):
     shown, saved = Shown(), []
     state = SimpleNamespace(position=position or Position())
     recipe = TrainRecipe(model="none", stages=(Stage(),))
-    keeper = Keeper(
+    keeper = CheckpointManager(
         state,  # type: ignore[arg-type]
         recipe=recipe,
         hooks=Hooks(progress=shown),
@@ -70,13 +70,13 @@ def watched(folder, budget, *, position=None, every=1e9):
         checkpoint_seconds=every,
     )
     keeper.checkpoint = lambda: saved.append(state.position.total)  # type: ignore[method-assign]
-    return Watch(keeper, recipe.stages[0], budget), state.position, shown, saved
+    return StageMonitor(keeper, recipe.stages[0], budget), state.position, shown, saved
 
 
 def iterate(watch, position, value=1.0, *, stop=False):
     position.step += 1
     position.total += 1
-    return watch.iteration({"loss": torch.tensor(value)}, 0.0, stop)
+    return watch.after_iteration({"loss": torch.tensor(value)}, 0.0, stop)
 
 
 def test_the_log_has_the_mean_of_its_span_whatever_was_shown_between(tmp_path, clock, monkeypatch):
@@ -101,7 +101,7 @@ def test_entries_say_over_how_many_iterations_they_are_and_the_rest_of_a_stage_h
     for value in (7.0, 1.0, 2.0):
         clock.now += 0.5
         iterate(watch, position, value)
-    watch.keeper.validate = lambda: None
+    watch.manager.validate = lambda: None
     for _ in range(2):  # what is written once is not written again
         watch.end()
     lines = (tmp_path / "log.jsonl").read_text().splitlines()

@@ -13,11 +13,12 @@ from srcli.errors import InferenceError
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
-from srcli.training.checkpoint import Position, State
+from srcli.training.checkpoint import Position, TrainingState
+from srcli.training.checkpoint_manager import CheckpointManager, Hooks
 from srcli.training.ema import Ema
-from srcli.training.keeper import Hooks, Keeper
+from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
-from srcli.training.steps import Training, make_step
+from srcli.training.supervised import StepContext
 
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
 
@@ -28,15 +29,19 @@ class Point(nn.Conv2d, Network):
 
 def state():
     network = Point(3, 3, 1)
-    training = Training(
+    training = StepContext(
         network=network, forward=network, numerics=Numerics(device=torch.device("cpu"))
     )
     steps = [make_step(stage, training) for stage in RECIPE.stages]
-    return State(network=network, ema=Ema(network, 0.9), steps=steps, position=Position(total=7))
+    return TrainingState(
+        network=network, ema=Ema(network, 0.9), steps=steps, position=Position(total=7)
+    )
 
 
-def keeper(folder, hooks):
-    return Keeper(state(), recipe=RECIPE, hooks=hooks, folder=folder, checkpoint_seconds=1e9)
+def make(folder, hooks):
+    return CheckpointManager(
+        state(), recipe=RECIPE, hooks=hooks, folder=folder, checkpoint_seconds=1e9
+    )
 
 
 def entries(folder):
@@ -59,12 +64,12 @@ def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
         log=logged.append,
         progress=Notes(),
     )
-    kept = keeper(tmp_path, hooks)
+    manager = make(tmp_path, hooks)
     for total in (1, 2, 3):
-        kept.state.position.total = total
-        kept.validate()
+        manager.state.position.total = total
+        manager.validate()
     assert saved == [30.0, 31.0]
-    position = kept.state.position
+    position = manager.state.position
     assert (position.best, position.best_total) == (31.0, 3)
     assert position.at_best == {"held-out": 31.0, "Set5": 19.0}
     assert [entry["psnr"] for entry in entries(tmp_path)] == [30.0, 29.0, 31.0]
@@ -80,33 +85,33 @@ def test_an_iteration_is_validated_once(tmp_path):
         called.append(1)
         return {"a": 1.0}
 
-    kept = keeper(tmp_path, Hooks(validate=validate))
-    kept.validate()
-    kept.validate()
+    manager = make(tmp_path, Hooks(validate=validate))
+    manager.validate()
+    manager.validate()
     assert called == [1]
 
 
 def test_the_last_weights_are_the_best_where_nothing_was_validated(tmp_path):
     saved = []
     hooks = Hooks(save_best=lambda tensors, position: saved.append(position.total))
-    kept = keeper(tmp_path, hooks)
-    kept.end()
+    manager = make(tmp_path, hooks)
+    manager.end()
     assert saved == [7]
-    kept.state.position.best = 30.0
-    kept.end()
+    manager.state.position.best = 30.0
+    manager.end()
     assert saved == [7]
 
 
 def test_a_lost_weight_is_neither_validated_nor_saved(tmp_path):
-    kept = keeper(tmp_path, Hooks(validate=lambda network: pytest.fail("validated")))
-    kept.checkpoint()
-    before = kept.state_file.read_bytes()
+    manager = make(tmp_path, Hooks(validate=lambda network: pytest.fail("validated")))
+    manager.checkpoint()
+    before = manager.state_file.read_bytes()
     with torch.no_grad():
-        kept.state.network.weight[0, 0] = torch.inf
-    for act in (kept.validate, kept.checkpoint):
+        manager.state.network.weight[0, 0] = torch.inf
+    for act in (manager.validate, manager.checkpoint):
         with pytest.raises(InferenceError, match="what was saved before is kept"):
             act()
-    assert kept.state_file.read_bytes() == before
+    assert manager.state_file.read_bytes() == before
 
 
 def test_a_state_goes_on_where_another_was_saved(tmp_path):

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from srcli.errors import InferenceError
-from srcli.training.report import LogFile, Meter
+from srcli.training.log import AverageMeter, LogFile
 
 
 def test_the_meter_gives_the_mean_since_the_last_report():
-    meter = Meter()
+    meter = AverageMeter()
     assert meter.take() is None
     for value in (1.0, 2.0, 6.0):
         meter.add({"loss": torch.tensor(value), "k_t": torch.tensor(value / 10)})
@@ -26,7 +26,7 @@ def test_the_meter_gives_the_mean_since_the_last_report():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_the_meter_refuses_what_is_not_finite(value):
-    meter = Meter()
+    meter = AverageMeter()
     meter.add({"loss": torch.tensor(1.0), "M": torch.tensor(value)})
     with pytest.raises(InferenceError, match="diverged"):
         meter.take()

@@ -1,4 +1,4 @@
-"""What a training tells of itself: loss and speed between two reports, and the log file."""
+"""The log of a training: means of losses, speed, and the file of JSON lines."""
 
 from __future__ import annotations
 
@@ -20,57 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """Some iterations in a row."""
-
-    means: dict[str, float]
-    """Of their scalars, by name."""
-    per_second: float
-    iterations: int
-
-
-class Meter:
-    """Means and speed between two reports; asks the device for the values only when read."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[Tensor]] = {}
-        self._count = 0
-        self._start = time.monotonic()
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Note the scalars of one iteration, such as its loss."""
-        self._count += 1
-        for name, value in values.items():
-            self._values.setdefault(name, []).append(value)
-
-    @property
-    def age(self) -> float:
-        """Seconds since the last report."""
-        return time.monotonic() - self._start
-
-    def take(self) -> Span | None:
-        """Return what was since the last report, if there were any iterations.
-
-        Raises:
-            InferenceError: If a value was not finite.
-        """
-        if not self._count:
-            return None
-        found: list[float] = torch.stack(
-            [torch.stack(values).mean() for values in self._values.values()]
-        ).tolist()
-        means = dict(zip(self._values, found, strict=True))
-        per_second = self._count / max(self.age, 1e-9)
-        span = Span(means=means, per_second=per_second, iterations=self._count)
-        self._values.clear()
-        self._count = 0
-        self._start = time.monotonic()
-        if not all(math.isfinite(mean) for mean in found):
-            raise diverged()
-        return span
-
-
 def diverged() -> InferenceError:
     """Return the error of a training whose loss or weights are no longer finite."""
     return InferenceError(
@@ -80,6 +29,60 @@ def diverged() -> InferenceError:
         "stages.0.optimizer.learning_rate=...), with clipping (--set stages.0.optimizer.clip_norm=1"
         ") or in --precision fp32",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Averages:
+    """Means over some iterations in a row."""
+
+    means: dict[str, float]
+    """Of the scalars of each iteration, by name."""
+    per_second: float
+    """Iterations a second."""
+    iterations: int
+
+
+class AverageMeter:
+    """Collect scalars of iterations; values are copied from the device only when read."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[Tensor]] = {}
+        self._count = 0
+        self._start = time.monotonic()
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Add the scalars of one iteration, such as its loss."""
+        self._count += 1
+        for name, value in values.items():
+            self._values.setdefault(name, []).append(value)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last call of ``take``."""
+        return time.monotonic() - self._start
+
+    def take(self) -> Averages | None:
+        """Return the means since the last call, and begin anew; None without any iteration.
+
+        Raises:
+            InferenceError: If a mean is not finite.
+        """
+        if not self._count:
+            return None
+        found: list[float] = torch.stack(
+            [torch.stack(values).mean() for values in self._values.values()]
+        ).tolist()
+        averages = Averages(
+            means=dict(zip(self._values, found, strict=True)),
+            per_second=self._count / max(self.age, 1e-9),
+            iterations=self._count,
+        )
+        self._values.clear()
+        self._count = 0
+        self._start = time.monotonic()
+        if not all(math.isfinite(mean) for mean in found):
+            raise diverged()
+        return averages
 
 
 class LogFile:
@@ -93,7 +96,7 @@ class LogFile:
         self.path = path
 
     def write(self, entry: dict[str, object]) -> None:
-        """Append an entry; numbers that JSON does not know become null."""
+        """Append an entry; infinite numbers and NaN become null."""
         finite = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in entry.items()
@@ -102,9 +105,9 @@ class LogFile:
             log.write(json.dumps(finite) + "\n")
 
     def rewind(self, total: int) -> None:
-        """Drop what was logged after iteration ``total``, and a half-written last line.
+        """Drop entries after iteration ``total``, and a half-written last line.
 
-        A killed run has logged iterations that its checkpoint does not know; they will come again.
+        A killed run has logged iterations after its checkpoint; they will be done again.
         """
         if not self.path.is_file():
             return

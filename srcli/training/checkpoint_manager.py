@@ -1,4 +1,4 @@
-"""What a training keeps: its best weights by validation, checkpoints and the log."""
+"""Validation, checkpoints, best weights and log of a training."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from torch import Tensor
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.checkpoint import Position
-from srcli.training.report import LogFile, diverged
+from srcli.training.log import LogFile, diverged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.recipes.training import TrainRecipe
-    from srcli.training.checkpoint import State
+    from srcli.training.checkpoint import TrainingState
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
-    """What the caller adds to a training."""
+    """Functions that a training calls."""
 
     validate: Callable[[Network], Mapping[str, float]] | None = None
-    """PSNR in dB of a network by the name of each set of pictures, run with the averaged weights;
-    the first set decides which weights are the best."""
+    """Return the PSNR of a network in dB, by the name of each set of pictures; called with the
+    averaged weights. The first set decides which weights are the best."""
     save_best: Callable[[dict[str, Tensor], Position], None] | None = None
-    """Given the averaged weights after the best validation so far; in stages whose aim PSNR does
-    not measure, after every validation."""
+    """Called with the averaged weights after the best validation so far; in stages whose aim PSNR
+    does not measure, after every validation."""
     save_last: Callable[[dict[str, Tensor], Position], None] | None = None
-    """Given the averaged weights with every checkpoint."""
+    """Called with the averaged weights at every checkpoint."""
     log: Callable[[Mapping[str, object]], None] | None = None
-    """Given every entry of the log."""
+    """Called with every entry of the log."""
     stop: Callable[[], bool] = field(default=lambda: False)
-    """Asked after every iteration; true ends the training with a checkpoint."""
+    """Called after every iteration; true ends the training with a checkpoint."""
     progress: Progress = field(default_factory=NoProgress)
 
 
-class Keeper:
-    """Validate, log and save; of several processes only the first does.
+class CheckpointManager:
+    """Validate, log and save; of several processes only rank 0 does.
 
     Args:
-        state: What is kept.
+        state: Of the training.
         recipe: Stages, and how often to validate.
         hooks: Validation, progress, and where weights go.
         folder: Where ``state.safetensors`` and ``log.jsonl`` are written.
@@ -54,7 +54,7 @@ class Keeper:
 
     def __init__(
         self,
-        state: State,
+        state: TrainingState,
         *,
         recipe: TrainRecipe,
         hooks: Hooks,
@@ -78,22 +78,22 @@ class Keeper:
         if self.hooks.validate is None or position.validated == position.total:
             return
         self._require_finite()
-        kept = {key: value.clone() for key, value in state.network.state_dict().items()}
+        weights = {key: value.clone() for key, value in state.network.state_dict().items()}
         state.network.load_state_dict(state.ema.averages)
         state.network.eval()
         try:
             found = dict(self.hooks.validate(state.network))
         finally:
-            state.network.load_state_dict(kept)
+            state.network.load_state_dict(weights)
             state.network.train()
         value = next(iter(found.values()))
         position.validated = position.total
         entry: dict[str, object] = {"psnr": value, "sets": found}
         if not self.recipe.degradation.is_clean:
-            entry["degradation"] = self.recipe.degradation.name  # such PSNRs are a matter of LR
+            entry["degradation"] = self.recipe.degradation.name  # these PSNRs depend on it
         self.write("validation", entry)
-        shown = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in found.items())
-        self.hooks.progress.message(f"iteration {position.total}: validation: {shown}")
+        values = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in found.items())
+        self.hooks.progress.message(f"iteration {position.total}: validation: {values}")
         if value > position.best or not (state.step.best_by_psnr or math.isnan(value)):
             position.best, position.best_total, position.at_best = value, position.total, found
             if self.hooks.save_best is not None:
@@ -113,7 +113,7 @@ class Keeper:
             self.hooks.save_last(self.state.ema.averages, self.state.position)
 
     def end(self) -> None:
-        """Take the last weights as the best ones, where nothing was validated."""
+        """Save the last weights as the best ones if nothing was validated."""
         if self.state.position.best == float("-inf") and self.hooks.save_best is not None:
             self.hooks.save_best(self.state.ema.averages, self.state.position)
 
@@ -134,7 +134,7 @@ class Keeper:
 
     def _require_finite(self) -> None:
         # A weight can be lost an iteration before the loss shows it; such a state is never saved.
-        held = [*self.state.network.parameters(), *self.state.step.state().values()]
-        sums = [value.sum() for value in held]
+        tensors = [*self.state.network.parameters(), *self.state.step.state().values()]
+        sums = [value.sum() for value in tensors]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
             raise diverged()
