@@ -41,7 +41,7 @@ def test_tests_mirror_the_package():
 
 def imported(path):
     """Names that a module imports, those for type checkers and within functions included."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)

@@ -104,6 +104,8 @@ def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
 class Threads(Team):
     """A team of threads, each of which takes itself for a process."""
 
+    _meeting: Meeting
+
     def __init__(self, rank, meeting):
         super().__init__(rank=rank, size=meeting.parties)
         object.__setattr__(self, "_meeting", meeting)
