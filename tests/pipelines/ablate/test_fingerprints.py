@@ -64,7 +64,8 @@ def test_the_discriminator_counts_where_there_is_one(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["supervised.py", "loop.py", "pixel.py", "high_frequency.py", "g_idrn.py", "residual.py"]
+    "name",
+    ["supervised.py", "loop.py", "pixel.py", "high_frequency.py", "g_idrn.py", "residual.py"],
 )
 def test_what_trains_counts(monkeypatch, name):
     before = training_code(RECIPES["g-idrn"])
