@@ -13,7 +13,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "srcli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = ("torch", "numpy", "rasterio", "skimage", "rich", "PIL", "imageio", "safetensors", "scipy")
+HEAVY = (
+    "torch",
+    "numpy",
+    "rasterio",
+    "skimage",
+    "rich",
+    "PIL",
+    "imageio",
+    "safetensors",
+    "scipy",
+    "jinja2",
+    "matplotlib",
+)
 
 
 def name_of(path: Path) -> str:

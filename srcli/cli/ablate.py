@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,9 +44,9 @@ def list_command(json_file: str | None) -> None:
     check_targets({"--json": json_file})
     if json_file:
         definitions = [asdict(each) for each in ABLATIONS.values()]
-        write_json(json_file, json.dumps(definitions, indent=2))
+        write_json(json_file, definitions)
     if json_file != "-":
-        from srcli.cli.ablate_table import show_list
+        from srcli.cli.ablate_tables import show_list
 
         show_list(ABLATIONS.values())
 
@@ -72,8 +71,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     results: dict[str, list[AblationResult]] = {}
     for each in _results(store, [a.name for a in ablations]):
         results.setdefault(each.ablation.name, []).append(each)
-    from srcli.cli.ablate_results import show_results, write_definitions
-    from srcli.cli.ablate_table import show_ablation
+    from srcli.cli.ablate_tables import show_ablation, show_results, write_definitions
 
     if json_file:
         first = {each: own[0] for each, own in results.items()}
@@ -237,7 +235,7 @@ def _results(store: Path | None, names: Collection[str] | None) -> list[Ablation
 def _report(
     results: Sequence[AblationResult], targets: dict[str, str | None], *, quiet: bool
 ) -> None:
-    from srcli.cli.ablate_results import show_results, write_results
+    from srcli.cli.ablate_tables import show_results, write_results
 
     if not quiet:
         show_results(results, to_stderr="-" in targets.values())

@@ -16,9 +16,10 @@ from srcli.cli.options import (
     table_targets,
     verbosity,
 )
-from srcli.cli.tables import make_console, make_table
-from srcli.cli.text_files import write_json, write_text
+from srcli.cli.tables import make_console, print_table
+from srcli.cli.text_files import write_formats
 from srcli.errors import ExitCode
+from srcli.report.formats import json_text
 
 if TYPE_CHECKING:
     from srcli.pipelines.bench.results import Bench
@@ -124,13 +125,21 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     """
     from srcli.cli.console import Console
     from srcli.pipelines.bench.run import bench
+    from srcli.pipelines.bench.tables import csv_text, markdown
 
     targets = table_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
         result = bench(options["models"] or ("g-idrn",), _settings(options), progress=console)
     if not options["quiet"]:
         _show(result, to_stderr="-" in targets.values(), rounds=options["verbose"])
-    _write(result, targets)
+    write_formats(
+        targets,
+        {
+            "--json": lambda: json_text(result.as_json()),
+            "--csv": lambda: csv_text(result),
+            "--markdown": lambda: markdown(result),
+        },
+    )
     return int(ExitCode.OK if all(each.trusted for each in result.seams) else ExitCode.PARTIAL)
 
 
@@ -153,27 +162,11 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
     )
 
 
-def _write(result: Bench, targets: dict[str, str | None]) -> None:
-    import json
-
-    from srcli.pipelines.bench.tables import csv_text, markdown
-
-    if target := targets["--json"]:
-        write_json(target, json.dumps(result.as_json(), indent=2, allow_nan=False))
-    if target := targets["--csv"]:
-        write_text(target, csv_text(result))
-    if target := targets["--markdown"]:
-        write_text(target, markdown(result))
-
-
 def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:
     from srcli.pipelines.bench.tables import notes, round_lines, tables
 
     out = make_console(to_stderr=to_stderr)
-    for each in tables(result):
-        table = make_table(each.title, each.labels, each.numbers)
-        for row in each.rows:
-            table.add_row(*row)
-        out.print(table)
+    for table in tables(result):
+        print_table(out, table)
     for line in [*notes(result), *(round_lines(result) if rounds else ())]:
         out.print(line)

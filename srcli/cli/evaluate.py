@@ -17,12 +17,14 @@ from srcli.cli.options import (
     table_targets,
     verbosity,
 )
-from srcli.cli.text_files import write_json, write_text
+from srcli.cli.tables import make_console, print_table
+from srcli.cli.text_files import write_formats
 from srcli.errors import ExitCode, UsageError
+from srcli.report.formats import json_text
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluate.crops import CropCollector, Watcher
+    from srcli.pipelines.evaluate.crops import Watcher
     from srcli.pipelines.evaluate.options import EvalOptions
 
 EXAMPLES = """
@@ -125,7 +127,9 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
     from srcli.pipelines.evaluate.crops import CropCollector, PictureSaver
+    from srcli.pipelines.evaluate.page import html_page
     from srcli.pipelines.evaluate.run import evaluate
+    from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
     targets = table_targets(given, **{"--html": given["html"]})
     crops = CropCollector()
@@ -151,10 +155,16 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         if given["published"] and not result.published:
             console.message("--published: no paper's figures for these sets and scales are known")
     if not given["quiet"]:
-        from srcli.cli.eval_table import show
-
-        show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
-    _write(result, crops, targets)
+        _show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
+    write_formats(
+        targets,
+        {
+            "--json": lambda: json_text(result.as_json()),
+            "--csv": lambda: evaluation_csv(result),
+            "--markdown": lambda: evaluation_markdown(result),
+            "--html": lambda: html_page(result, crops.comparisons),
+        },
+    )
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
 
 
@@ -187,19 +197,19 @@ def _options(given: dict[str, Any]) -> EvalOptions:
     )
 
 
-def _write(result: Evaluation, crops: CropCollector, targets: dict[str, str | None]) -> None:
-    import json
+def _show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
+    """Print the tables; with ``verbose`` one line for every picture as well."""
+    from srcli.pipelines.evaluate import tables
 
-    from srcli.report.csv import csv_text
-    from srcli.report.markdown import markdown
-
-    if target := targets["--json"]:
-        write_json(target, json.dumps(result.as_json(), indent=2, allow_nan=False))
-    if target := targets["--csv"]:
-        write_text(target, csv_text(result))
-    if target := targets["--markdown"]:
-        write_text(target, markdown(result))
-    if target := targets["--html"]:
-        from srcli.pipelines.evaluate.page import html_page
-
-        write_text(target, html_page(result, crops.comparisons))
+    out = make_console(to_stderr=to_stderr)
+    for scale in result.scales:
+        scores = tables.score_table(result, scale)
+        sources = dict.fromkeys(part for r in scores.rows for part in r.source.split("; ") if part)
+        note = "* best of a set over all its pictures. " if any(r.best for r in scores.rows) else ""
+        note += f"Printed rows: {'; '.join(sources)}." if sources else ""
+        print_table(out, scores, note=note)
+        if verbose:
+            print_table(out, tables.picture_table(result, scale))
+        print_table(out, tables.difference_table(result, scale))
+        print_table(out, tables.cost_table(result, scale))
+    out.print(result.chain, soft_wrap=True)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from srcli.cli.tables import make_console, make_table
+from srcli.cli.tables import make_console, print_pairs, print_table
+from srcli.report.table import NOTHING, Row, Table, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console
-    from rich.table import Table
 
     from srcli.pipelines.models.cards import ModelCard, ModelInfo
 
-NOTHING = "–"
-"""Shown for a missing figure."""
 LISTED_SET = "Set5"
 LEGEND = (
     "Parameters and convolution MACs of the form that runs. PSNR is that of the shipped weights' "
@@ -27,18 +24,25 @@ LEGEND = (
 def show_list(entries: Sequence[ModelInfo]) -> None:
     """Print a line for every model and scale, and commands that train missing weights."""
     out = make_console()
-    table = make_table(
-        f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}",
-        ("model and source", "channel"),
-        ("scale", "parameters", "GMACs", "PSNR dB"),
-    )
+    rows = []
     for entry in entries:
-        table.add_section()
-        figures = [_listed(entry, card) for card in entry.cards]
-        labels = [(entry.name, entry.channel), (entry.entry.source, "")]
-        for label, cells in zip_longest(labels, figures, fillvalue=("", "")):
-            table.add_row(*label, *cells)
-    out.print(table)
+        count = len(entry.cards)
+        figures = [_listed(entry, card) for card in entry.cards] + [("",) * 4] * (2 - count)
+        labels = [(entry.name, entry.channel), (entry.entry.source, "")] + [("", "")] * (count - 2)
+        rows += [
+            Row(cells=(*label, *cells), group=entry.name)
+            for label, cells in zip(labels, figures, strict=True)
+        ]
+    print_table(
+        out,
+        Table(
+            title=f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}",
+            columns=columns_of(
+                ("model and source", "channel"), ("scale", "parameters", "GMACs", "PSNR dB")
+            ),
+            rows=tuple(rows),
+        ),
+    )
     out.print(LEGEND)
     missing = [entry for entry in entries if entry.untrained]
     if missing:
@@ -51,13 +55,13 @@ def show_cards(entry: ModelInfo) -> None:
     out = make_console()
     weights = f"weights of {entry.name} x{entry.cards[0].scale}"
     out.print(f"{entry.file}: {weights}" if entry.file else f"{entry.name}: {entry.entry.summary}")
-    _print_pairs(out, _about(entry))
+    print_pairs(out, _about(entry))
     out.print()
-    out.print(_figures(entry))
+    print_table(out, _figures(entry))
     for card in entry.cards:
         if card.file is not None:
             out.print(f"x{card.scale}")
-            _print_pairs(out, _weights(card))
+            print_pairs(out, _weights(card))
             out.print()
     if entry.untrained:
         scales = ", ".join(f"x{scale}" for scale in entry.untrained)
@@ -99,10 +103,12 @@ def _about(entry: ModelInfo) -> list[tuple[str, str]]:
 
 def _figures(entry: ModelInfo) -> Table:
     scales = [f"x{card.scale}" for card in entry.cards]
-    table = make_table("Figures of the form that runs", ("",), scales)
-    for label, cells in (*_costs(entry.cards), *_measured(entry)):
-        table.add_row(label, *cells)
-    return table
+    rows = (*_costs(entry.cards), *_measured(entry))
+    return Table(
+        title="Figures of the form that runs",
+        columns=columns_of(("",), scales),
+        rows=tuple(Row(cells=(label, *cells)) for label, cells in rows),
+    )
 
 
 def _costs(cards: Sequence[ModelCard]) -> Iterable[tuple[str, list[str]]]:
@@ -149,14 +155,3 @@ def _weights(card: ModelCard) -> list[tuple[str, str]]:
 
 def _arguments(options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items())
-
-
-def _print_pairs(out: Console, pairs: Iterable[tuple[str, str]]) -> None:
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, value in pairs:
-        grid.add_row(f"  {label}", value)
-    out.print(grid)

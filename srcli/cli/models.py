@@ -38,8 +38,6 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
 
     NAME is a model of the list, FILE a weights file.
     """
-    import json
-
     from srcli.pipelines.models.cards import list_models
 
     if picture and name is None:
@@ -51,7 +49,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
         raise UsageError(f"--picture {picture}: is a pipe or a device; give the name of a file")
     entries = list_models(name)
     if json_file:
-        write_json(json_file, json.dumps([entry.as_json() for entry in entries], indent=2))
+        write_json(json_file, [entry.as_json() for entry in entries])
     if picture and name:
         _write_picture(picture, name, entries[0], to_stderr=json_file == "-")
     if json_file == "-":

@@ -1,18 +1,21 @@
-"""One look for all tables of the terminal: words on the left, numbers on the right, no boxes."""
+"""Tables on the terminal, all in one style: text on the left, numbers on the right, no boxes."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
+from srcli.report.table import Column
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from rich.console import Console
-    from rich.table import Table
+
+    from srcli.report.table import Table
 
 WIDE = 200
-"""Columns of text that no terminal shows: enough for every table of ours."""
+"""Columns without a terminal: enough for every table of ours."""
 
 
 def make_console(*, to_stderr: bool = False) -> Console:
@@ -33,27 +36,59 @@ def make_console(*, to_stderr: bool = False) -> Console:
     return console
 
 
-def make_table(title: str, labels: Sequence[str], numbers: Sequence[str]) -> Table:
-    """Return an empty rich table.
+def print_table(out: Console, table: Table, *, title: str = "", note: str = "") -> None:
+    """Print a table, unless it is empty.
+
+    The best values have a star as well: weight is lost in pipes and to some eyes.
 
     Args:
-        title: Above it.
-        labels: Headings of the first columns, which hold words and may be broken.
-        numbers: Headings of the others, which are never broken.
+        out: From :func:`make_console`.
+        table: Text columns may be broken, others only where they say so.
+        title: Above it, instead of the table's own.
+        note: Printed below it, with the table's own notes.
     """
+    if not table.rows:
+        return
     from rich import box
-    from rich.table import Table
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
-    table = Table(
-        title=title,
+    shown = RichTable(
+        title=title or table.title,
         title_justify="left",
+        caption=" ".join(filter(None, (note, *table.notes))) or None,
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for heading in labels:
-        table.add_column(heading, overflow="fold", min_width=min(len(heading), 12))
-    for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
+    group = [Column(table.group_heading, kind="text")] if table.group_heading else []
+    for column in (*group, *table.columns):
+        heading, text = column.heading, column.kind == "text"
+        wrap = text if column.wrap is None else column.wrap
+        if text:
+            width = min(len(heading), 12)
+            shown.add_column(heading, overflow="fold", min_width=width, no_wrap=not wrap)
+        else:
+            shown.add_column(heading, justify="right", no_wrap=not wrap)
+    for name, rows in table.groups().items():
+        shown.add_section()
+        for row in rows:
+            cells = [
+                Text(f"*{text}", style="bold") if column.heading in row.best else text
+                for column, text in table.cells(row)
+            ]
+            shown.add_row(*[name] * len(group), *cells, style="dim" if row.source else "")
+    out.print(shown)
+
+
+def print_pairs(out: Console, pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names with their values in two columns."""
+    from rich.table import Table as RichTable
+
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in pairs:
+        grid.add_row(f"  {label}", value)
+    out.print(grid)

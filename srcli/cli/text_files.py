@@ -8,23 +8,45 @@ import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from srcli.errors import UsageError
 from srcli.files import replacing
+from srcli.report.formats import json_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 _STANDARD = (1, 2)
 """Numbers of standard output and standard error, which names such as /dev/stdout stand for."""
 
 
-def write_json(target: str, text: str) -> None:
-    """Write JSON text as ``write_text`` does, with a line break at its end.
+def write_formats(
+    targets: Mapping[str, str | None], texts: Mapping[str, Callable[[], str]]
+) -> None:
+    """Write a result to each file that an option asks for.
+
+    Args:
+        targets: Files by option; None for no such file.
+        texts: Functions that return the text of each option's file.
+
+    Raises:
+        UsageError: If a file cannot be written.
+    """
+    for option, text in texts.items():
+        if target := targets[option]:
+            write_text(target, text())
+
+
+def write_json(target: str, value: object) -> None:
+    """Write plain values as JSON, as ``write_text`` does.
 
     Raises:
         UsageError: If the file cannot be written.
     """
-    write_text(target, text + "\n")
+    write_text(target, json_text(value))
 
 
 def write_text(target: str, text: str) -> None:

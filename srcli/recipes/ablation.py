@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,11 @@ _KEY = re.compile(
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 _VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
+
+
+def changes_text(changes: Mapping[str, object]) -> list[str]:
+    """Return changes of a recipe as ``srx train --set`` takes them."""
+    return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changes.items()]
 
 
 @dataclass(frozen=True, kw_only=True)

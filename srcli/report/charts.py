@@ -1,134 +1,273 @@
-"""Charts as inline SVG without a viewBox: they take any width, and their text keeps its size."""
+"""Charts of a page as inline SVG, drawn by matplotlib: quality against parameters, and curves.
+
+Colours become variables of the page's style sheet, so that charts follow the dark scheme, and text
+stays text in the page's own font.
+"""
 
 from __future__ import annotations
 
+import io
 import math
+import re
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
-from srcli.report.page import Markup, element
+from markupsafe import Markup, escape
+
+from srcli.report.formats import printable
+from srcli.report.marks import COLOURS
+from srcli.report.table import short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from srcli.report.axis import Axis
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
-BAR, GAP = 7, 2
-"""Height of a bar and the space below it, in CSS pixels."""
-COLOURS = 8
-"""Classes ``c0`` to ``c7`` of the style sheet; ``c0`` is a quiet gray for the first model."""
+SETTINGS: Any = {
+    "svg.hashsalt": "srx",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 12,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": False,
+    "lines.scale_dashes": False,
+}
+NAMES = ("ink", "quiet", "line", "panel", *(f"c{i}" for i in range(COLOURS)))
+"""Colours of the style sheet that charts use."""
+PAINT = {name: f"#00ff{i:02x}" for i, name in enumerate(NAMES)}
+"""Stand-ins for those colours while matplotlib draws."""
+RADIUS = 5
+"""Of dots, in CSS pixels as all lengths here."""
+LETTERS, LINE = 26, 15
+"""Longest label, which a point's title holds in full; height of its line."""
+EARLY = 0.25
+"""Part of the iterations whose values do not widen the vertical axis: every training begins low."""
+DASHES = ("", "7 4", "2 3", "9 3 2 3")
+
+CLEANING = (
+    (r"^.*?<svg[^>]*>", ""),
+    (r"<defs>.*?</defs>\s*", ""),
+    (r'<use xlink:href="[^"]*" x="([^"]*)" y="([^"]*)"', rf'<circle r="{RADIUS}" cx="\1" cy="\2"'),
+    (r' font-family: [^"]*?sans-serif;', ""),
+    (r' transform="rotate\(-0 [^"]*\)"', ""),
+    *((f'{colour}(?=[;"])', f"var(--{name})") for name, colour in PAINT.items()),
+    (r"\s*\n\s*", "\n"),
+)
+"""Patterns and what replaces them in matplotlib's SVG: the page has colours and font, dots are the
+only symbols, and nothing needs an id."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One value of a picture."""
+class Point:
+    """One model on one set."""
 
+    label: str
+    parameters: float
+    """0 for a method that has none: it becomes a level line."""
     value: float
     colour: str
+    """Class of the style sheet."""
     title: str
     """Shown when pointed at."""
+    printed: bool = False
+    """Drawn hollow: a paper's value, not measured. Its label is left out where there is no room."""
 
 
-def colour_of(index: int) -> str:
-    """Return the class of a model's colour by its place; beyond the last they repeat, never c0."""
-    return f"c{index if index < COLOURS else (index - 1) % (COLOURS - 1) + 1}"
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One training."""
+
+    points: tuple[tuple[int, float], ...]
+    """(iteration, value), at least one."""
+    colour: str
+    dash: str
+    """Lengths of strokes and gaps; one of ``DASHES``."""
+    title: str
+    """Shown when pointed at."""
+    faint: bool = False
+    """For a further seed of the same variant."""
 
 
-def ticks_svg(axis: Axis) -> Markup:
-    """Write the values of an axis, for the head of a column of charts."""
-    texts = [
-        element("text", f"{tick:.{axis.digits}f}", x=percent(axis.at(tick)), y=13)
-        for tick in axis.ticks
+def scatter_chart(points: Sequence[Point], *, label: str) -> Markup:
+    """Draw quality upwards against parameters, which are on a logarithmic axis.
+
+    Args:
+        points: At least one has parameters; those without a finite value are left out.
+        label: A description for screen readers.
+    """
+    shown = sorted((p for p in points if math.isfinite(p.value)), key=lambda p: p.printed)
+    marks: list[tuple[str, str]] = []
+    with _axes(540, 340) as axes:
+        _use_parameters(axes, [p.parameters for p in points if p.parameters > 0])
+        axes.margins(y=0.1)
+        for point in shown:
+            colour, gid = PAINT[point.colour], f"mark-{len(marks)}"
+            if point.parameters > 0:
+                face = PAINT["panel"] if point.printed else colour
+                axes.scatter(point.parameters, point.value, fc=face, ec=colour, lw=2, gid=gid)
+                marks.append(("printed" if point.printed else "measured", point.title))
+            else:
+                axes.axhline(point.value, color=colour, ls=(0, (5, 4)), lw=1, gid=gid)
+                marks.append(("level", point.title))
+        _label_points(axes, shown)
+        return _svg(axes, "scatter", marks, label)
+
+
+def curve_chart(curves: Sequence[Curve], *, label: str) -> Markup:
+    """Draw values against iterations; early ones that lie below the axis are cut off.
+
+    Args:
+        curves: At least one.
+        label: A description for screen readers.
+    """
+    last = max(at for curve in curves for at, _ in curve.points)
+    late = [value for curve in curves for at, value in curve.points if at >= EARLY * last]
+    low, high = min(late), max(value for curve in curves for _, value in curve.points)
+    space = 0.06 * (high - low or 1.0)
+    marks: list[tuple[str, str]] = []
+    with _axes(1100, 330) as axes:
+        for curve in curves:
+            across, up = _cut(curve.points, low - space, last)
+            axes.plot(
+                across,
+                up,
+                color=PAINT[curve.colour],
+                ls=(0, tuple(map(int, curve.dash.split()))) if curve.dash else "-",
+                lw=1.4 if curve.faint else 2,
+                alpha=0.5 if curve.faint else None,
+                gid=f"mark-{len(marks)}",
+            )
+            marks.append(("curve again" if curve.faint else "curve", curve.title))
+        axes.set(xlim=(0, 1.03 * last), ylim=(low - space, high + space))
+        axes.set_xlabel("iterations", loc="right", color=PAINT["quiet"])
+        return _svg(axes, "curves", marks, label)
+
+
+@contextmanager
+def _axes(width: int, height: int) -> Iterator[Axes]:
+    """Make the axes of a chart; while they are in use, no other settings than ours hold."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that matplotlib's font lacks, the page's has
+        mpl.rcdefaults()
+        mpl.rcParams.update(SETTINGS)
+        figure = Figure(figsize=(width / 72, height / 72), dpi=72)  # a dot is a CSS pixel
+        figure.patch.set_visible(False)
+        place = (48 / width, 44 / height, (width - 58) / width, (height - 58) / height)
+        axes = figure.add_axes(place, frameon=False)
+        axes.tick_params(which="both", left=False, bottom=False, labelcolor=PAINT["quiet"])
+        axes.set_axisbelow(True)
+        axes.grid(axis="y", color=PAINT["line"], lw=1)
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(lambda value, _: short(value))
+        yield axes
+
+
+def _use_parameters(axes: Axes, counts: Sequence[float]) -> None:
+    """Make the horizontal axis logarithmic, with ticks that are few and round."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    ratio = max(counts) / min(counts)
+    space = max(ratio, 2.0) ** 0.12
+    axes.set(xscale="log", xlim=(min(counts) / space, max(counts) * space))
+    axes.set_xlabel("parameters", loc="right", color=PAINT["quiet"])
+    steps = (1, 2, 5) if ratio < 50 else (1, 3) if ratio < 1000 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: short(value))
+
+
+def _label_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Write a label beside each point, moved up or down where another label or a dot stands."""
+    from matplotlib.transforms import Bbox
+
+    axes.autoscale_view()
+    dots = axes.transData.transform([(p.parameters or 1, p.value) for p in points])
+    taken = [
+        Bbox.from_extents(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS)
+        for point, (x, y) in zip(points, dots, strict=True)
+        if point.parameters > 0
     ]
-    return svg(18, *texts, class_="ticks")
+    for point, (x, y) in zip(points, dots, strict=True):
+        name = printable(point.label)
+        name = name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+        text = axes.text(0, 0, name, va="center_baseline", transform=None, color=PAINT["ink"])
+        if point.printed:
+            text.set(color=PAINT["quiet"], style="italic")
+        wide = text.get_window_extent().width
+        places = []
+        for lines, side in product((0, 1, -1, 2, -2, 3, -3), ("left", "right")):
+            box = _label_box(axes, point, (x, y + lines * LINE), side, wide)
+            if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and box.y0 >= axes.bbox.y0:
+                places.append((box, side))
+        free = [place for place in places if not place[0].count_overlaps(taken)]
+        if not (chosen := free[:1] or ([] if point.printed else places[:1])):
+            text.remove()
+        for box, side in chosen:
+            text.set(ha=side, position=(box.x0 if side == "left" else box.x1, box.y0 + LINE / 2))
+            taken.append(box)
 
 
-def interval_svg(axis: Axis, mean: float, low: float, high: float) -> Markup:
-    """Draw a mean as a dot on its interval; hollow where the interval holds zero.
+def _label_box(
+    axes: Axes, point: Point, place: tuple[float, float], side: str, wide: float
+) -> Bbox:
+    """Return the ground of a label: beside its dot, or above the right end of its level line."""
+    from matplotlib.transforms import Bbox
 
-    Args:
-        axis: Shared by the column.
-        mean: Nothing but the zero line is drawn where it is not finite.
-        low: Lower end; NaN for no interval.
-        high: Upper end.
-    """
-    parts = _grid(axis)
-    if math.isfinite(mean):
-        known = math.isfinite(low) and math.isfinite(high)
-        if known:
-            parts.append(rule(axis.at(low), axis.at(high), 12, class_="interval"))
-        clear = known and (low > 0 or high < 0)
-        parts.append(
-            element(
-                "circle",
-                cx=percent(axis.at(mean)),
-                cy=12,
-                r=4.5,
-                class_="dot" if clear else "dot hollow",
-            )
-        )
-    return svg(24, *parts, class_="forest")
+    x, y = place
+    if not point.parameters:
+        left, y = axes.bbox.x1 - wide, y + 9
+    else:
+        left = x + 10 if side == "left" else x - 10 - wide
+    return Bbox.from_bounds(left, y - LINE / 2, wide, LINE)
 
 
-def bars_svg(axis: Axis, bars: Sequence[Bar]) -> Markup:
-    """Draw bars from zero, one below the other; a value that is not finite has none."""
-    parts = _grid(axis)
-    zero = axis.at(0.0)
-    for i, bar in enumerate(bars):
-        if not math.isfinite(bar.value):
-            continue
-        end = axis.at(bar.value)
-        parts.append(
-            element(
-                "rect",
-                element("title", bar.title),
-                x=percent(min(zero, end)),
-                width=percent(abs(end - zero)),
-                y=GAP + i * (BAR + GAP),
-                height=BAR,
-                rx=1,
-                class_=bar.colour,
-            )
-        )
-    return svg(GAP + len(bars) * (BAR + GAP), *parts, class_="bars")
+def _cut(
+    points: Sequence[tuple[float, float]], low: float, last: float
+) -> tuple[list[float], list[float]]:
+    """Return the coordinates of a line without what lies below an axis."""
+    if len(points) == 1:  # a line of one point would not be seen
+        points = [(points[0][0] - last / 50, points[0][1]), *points]
+    across, up = [], []
+    for (x0, y0), (x1, y1) in zip([points[0], *points], points, strict=False):
+        if (y0 < low) != (y1 < low):
+            across.append(x0 + (x1 - x0) * (low - y0) / (y1 - y0))
+            up.append(low)
+        across.append(x1)
+        up.append(math.nan if y1 < low else y1)
+    return across, up
 
 
-def _grid(axis: Axis) -> list[Markup]:
-    lines = []
-    for tick in axis.ticks:
-        place = percent(axis.at(tick))
-        kind = "zero" if abs(tick) < 1e-12 else "grid"
-        lines.append(element("line", x1=place, x2=place, y1=0, y2="100%", class_=kind))
-    return lines
-
-
-def rule(start: float, end: float, down: float, *, class_: str) -> Markup:
-    """Draw a level line between two places (0..1) at a height in CSS pixels."""
-    y = f"{down:.1f}"
-    return element("line", x1=percent(start), x2=percent(end), y1=y, y2=y, class_=class_)
-
-
-def svg(height: int, *parts: str, class_: str, label: str | None = None) -> Markup:
-    """Return a chart as wide as it may be.
+def _svg(axes: Axes, kind: str, marks: Sequence[tuple[str, str]], label: str) -> Markup:
+    """Write a chart for a page.
 
     Args:
-        height: In CSS pixels.
-        parts: Its marks; across they lie at parts of the width, down at pixels.
-        class_: For the style sheet.
-        label: What it says; None hides it from those who cannot see, who read the cells beside it.
+        axes: Whose groups ``mark-0``, ``mark-1`` and so on are the marks.
+        kind: Class of the style sheet.
+        marks: Class and title of each.
+        label: For screen readers.
     """
-    return element(
-        "svg",
-        *parts,
-        width="100%",
-        height=height,
-        class_=class_,
-        role=None if label is None else "img",
-        aria_label=label,
-        aria_hidden="true" if label is None else None,
-    )
-
-
-def percent(place: float) -> str:
-    """Return a place (0..1) as a part of the width."""
-    return f"{100 * place:.2f}%"
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    for artist in figure.findobj():
+        artist.set_clip_on(False)  # a reference to a clip path looks like one to another file
+    stream = io.StringIO()
+    empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(stream, format="svg", transparent=True, metadata=empty)
+    drawn = stream.getvalue()
+    view = re.search(r'viewBox="([^"]*)"', drawn)
+    assert view is not None
+    for pattern, text in CLEANING:
+        drawn = re.sub(pattern, text, drawn, flags=re.DOTALL)
+    for i, (class_, title) in enumerate(marks):
+        group = f'<g class="{class_}"><title>{escape(title)}</title>'
+        drawn = drawn.replace(f'<g id="mark-{i}">', group)
+    start = Markup('<svg viewBox="{}" class="{}" role="img" aria-label="{}">')
+    return start.format(view[1], kind, label) + Markup(re.sub('<g id="[^"]*"', "<g", drawn))

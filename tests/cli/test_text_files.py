@@ -32,9 +32,9 @@ def pipe(tmp_path):
 def test_a_pipe_gets_the_text_and_stays_a_pipe(pipe):
     name, reader, got = pipe
     check_targets({"--json": name})
-    write_json(str(name), '{"a": 1}')
+    write_json(str(name), {"a": 1})
     reader.join(10)
-    assert got == [b'{"a": 1}\n']
+    assert got == [b'{\n  "a": 1\n}\n']
     assert stat.S_ISFIFO(name.lstat().st_mode)
     assert [each.name for each in name.parent.iterdir()] == ["pipe"]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from srcli.files import lock_file
 from srcli.pipelines.ablate.figures import failure_of, read_training
-from srcli.pipelines.ablate.tables import many
 from srcli.pipelines.ablate.units import CostUnit, TrainingUnit
 from srcli.pipelines.ablate.work import BUSY, MEASURED, STOPPED, TRAINED, run_unit
+from srcli.report.table import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,7 +119,7 @@ class _Backlog:
             return
         training, did = read_training(store.get(unit.key)), ended.result.get("did")
         if did == TRAINED and training is not None:
-            done = many(training.iterations, "iteration")
+            done = plural(training.iterations, "iteration")
             self._progress.message(f"{unit.label}: trained {done}")
         elif did == MEASURED:
             self._progress.message(f"{unit.label}: measured")

@@ -1,13 +1,16 @@
-"""Ablations as GitHub Markdown, to be committed or pasted."""
+"""Ablations in words: their conditions and notes in sentences, and the whole report as Markdown."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli import __version__
+from srcli.metrics.protocol import PROTOCOLS
 from srcli.pipelines.ablate import tables
-from srcli.pipelines.ablate.notes import conditions, notes
-from srcli.report.markdown import escape, table_lines
+from srcli.report.formats import escape, markdown_table
+from srcli.report.table import plural
+from srcli.training.budget import parse_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +25,7 @@ def write_markdown(results: Sequence[AblationResult]) -> str:
     """
     lines = ["# Ablations", ""]
     if len(results) > 1:
-        lines += table_lines(tables.summary_table(results), "ablation")
+        lines += markdown_table(tables.summary_table(results))
     for result, title in zip(results, tables.titles(results), strict=True):
         lines += _ablation(result, title)
     lines += [f"Made by `srx ablate`, srx {__version__}.", ""]
@@ -37,11 +40,124 @@ def _ablation(result: AblationResult, title: str) -> Iterator[str]:
     yield ""
     scores = tables.score_table(result)
     if scores.rows:
-        yield from table_lines(scores, "set", "variant")
-    yield from table_lines(tables.cost_table(result), "variant")
+        yield from markdown_table(scores)
+    yield from markdown_table(tables.cost_table(result))
     if result.failures:
         yield from ("Failed:", "", *(f"- {escape(line)}" for line in result.failures), "")
     for name, text in conditions(result):
         yield f"- {name}: {escape(text)}"
     yield from (f"- {escape(text)}" for text in notes(result))
     yield ""
+
+
+def conditions(result: AblationResult) -> list[tuple[str, str]]:
+    """Return how an ablation was run, as pairs of a word and a text."""
+    own, ablation = result.conditions, result.ablation
+    pairs = [
+        ("Source", ablation.source or "our own"),
+        ("Recipe", f"{ablation.recipe}, ×{ablation.scale}"),
+    ]
+    if own.overrides:
+        pairs.append(("All variants with", ", ".join(own.overrides)))
+    if own.trained:
+        pairs += [
+            ("Budget", f"{tables.budget_of(result)} for each variant and seed"),
+            ("Seeds", f"{own.seeds}: each variant has the same batches in the same order"),
+            ("Trained on", _data(result)),
+            ("Measured on", _sets(result)),
+        ]
+    pairs.append(("Machine", _machine(result)))
+    return pairs
+
+
+def notes(result: AblationResult) -> list[str]:
+    """Return remarks that the tables must be read with, a sentence or two each."""
+    found = [text for text in (result.ablation.note,) if text]
+    found += [f"{v.name}: {v.note}." for v in result.ablation.variants if v.note]
+    found += _cost_notes(result)
+    return found + (_score_notes(result) if result.conditions.trained else [])
+
+
+def memory_note(result: AblationResult) -> str:
+    """Return the meaning of the memory columns."""
+    kinds = {m.of for v in result.variants if v.cost for m in v.cost.memory}
+    where = " and ".join(sorted(kinds)) or "host"
+    how = "with gradients recorded" if result.ablation.memory_gradients else "without gradients"
+    reason = ", as the paper measured" if result.ablation.memory_gradients else ""
+    return (
+        f"Memory: the {where} memory that PyTorch held at most for one forward pass in fp32 beside "
+        f"weights and input, at LR height x width, {how}{reason}."
+    )
+
+
+def _cost_notes(result: AblationResult) -> list[str]:
+    found = [
+        "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
+        "convolutions for an LR picture of 256x256.",
+        memory_note(result),
+    ]
+    own = result.conditions
+    if own.trained and own.processes > 1:
+        found.append(
+            f"{own.processes} trainings shared the machine: their times compare with each other "
+            "only."
+        )
+    return found
+
+
+def _score_notes(result: AblationResult) -> list[str]:
+    own = result.conditions
+    found = [
+        f"To base: mean paired difference in PSNR to {result.ablation.base}, with its 95 % "
+        "interval over seeds and pictures (two-way random effects, Student's t)."
+    ]
+    if own.seeds == 1:
+        found.append(
+            "With one seed the interval is over pictures alone and decides nothing: another "
+            "training may differ more. Verdicts take two seeds or more."
+        )
+    else:
+        found.append("±: standard deviation over seeds.")
+    if own.seeds == 2:
+        found.append(
+            "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
+            "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
+            "more are better."
+        )
+    if any(v.published for v in result.ablation.variants):
+        found.append(
+            "Printed figures are of the paper's full training: verdicts compare the signs of "
+            "differences, not the figures."
+        )
+    if own.budget is not None and parse_budget(own.budget).seconds is not None:
+        found.append(
+            "The budget is a time, so that faster variants were trained for more iterations."
+        )
+    if result.missing:
+        verb = "is" if result.missing == 1 else "are"
+        lacking = plural(result.missing, "training")
+        found.append(f"{lacking} {verb} missing: not yet run, or failed.")
+    found += [f"{line}." for line in result.left_out]
+    return found
+
+
+def _data(result: AblationResult) -> str:
+    own = result.conditions
+    held_out = f"{own.held_out} held out for the curves" if own.held_out else "none held out"
+    excluded = f", {own.excluded} excluded" if own.excluded else ""
+    names = ", ".join(Path(each).name for each in own.data)  # where they lay tells nobody anything
+    return f"{names}: {own.pictures} pictures, {held_out}{excluded}; the last weights are measured"
+
+
+def _sets(result: AblationResult) -> str:
+    own = result.conditions
+    protocol = PROTOCOLS[result.ablation.protocol]
+    missing = f"; not at hand: {', '.join(own.missing)}" if own.missing else ""
+    return f"{', '.join(own.sets)}{missing}; protocol {protocol.name}: {protocol.description}"
+
+
+def _machine(result: AblationResult) -> str:
+    own = result.conditions
+    at_once = f"; {own.processes} processes at once" if own.processes > 1 else ""
+    trained = f"; trained in {own.precision} precision, measured in fp32" if own.trained else ""
+    return f"{own.machine}{at_once}{trained}"

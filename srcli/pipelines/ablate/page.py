@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from srcli import __version__
-from srcli.pipelines.ablate import charts, tables
-from srcli.pipelines.ablate.notes import conditions, notes
-from srcli.pipelines.ablate.table import table_markup
-from srcli.report.page import Markup, element, join, start
+from srcli.evaluation.scores import METRICS
+from srcli.pipelines.ablate import tables
+from srcli.pipelines.ablate.markdown import conditions, notes
+from srcli.pipelines.ablate.statistics import difference, spread
+from srcli.recipes.ablation import changes_text
+from srcli.report import marks
+from srcli.report.charts import DASHES, Curve, Point, curve_chart, scatter_chart
+from srcli.report.page import render_page
+from srcli.report.table import Column, Row, Table, number, plural, short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
 
     from srcli.pipelines.ablate.results import AblationResult
 
 TITLE = "Ablations"
-STYLES = (("srcli.pipelines.evaluate", "page.css"), (__package__, "page.css"))
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+HELD_OUT = "held-out"
+"""Name that the training gives the pictures that choose its weights."""
 
 
 def write_html(results: Sequence[AblationResult], *, title: str = TITLE) -> str:
@@ -31,111 +37,113 @@ def write_html(results: Sequence[AblationResult], *, title: str = TITLE) -> str:
         results: One section each.
         title: Shown above everything.
     """
-    anchors = [f"ablation-{i}" for i in range(len(results))]
-    parts = zip(results, tables.titles(results), anchors, strict=True)
-    body = element(
-        "body",
-        _header(results, title, anchors),
-        element("main", *(_ablation(*each) for each in parts)),
-        element("footer", f"Made by srx {__version__}."),
-    )
-    return f"<!DOCTYPE html>\n{element('html', _head(title), body, lang='en')}\n"
-
-
-def _head(title: str) -> Markup:
-    styles = [(files(place) / name).read_text(encoding="utf-8") for place, name in STYLES]
-    return element(
-        "head",
-        start("meta", charset="utf-8"),
-        start("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        start("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        start("meta", name="color-scheme", content="light dark"),
-        start("meta", name="generator", content=f"srx {__version__}"),
-        element("title", title),
-        element("style", Markup("\n".join(styles))),
+    return render_page(
+        "srcli.pipelines.ablate",
+        title=title,
+        version=__version__,
+        names=tables.titles(results),
+        summary=tables.summary_table(results),
+        ablations=[_sections(result) for result in results],
     )
 
 
-def _header(results: Sequence[AblationResult], title: str, anchors: Sequence[str]) -> Markup:
-    if not results:
-        nothing = element("p", "Nothing has been run yet.", class_="note")
-        return element("header", element("h1", title), nothing)
-    links = [
-        element("a", own, href=f"#{anchor}")
-        for own, anchor in zip(tables.titles(results), anchors, strict=True)
-    ]
-    nav = element("nav", *links, aria_label="Ablations")
-    parts = [element("h1", title), nav]
-    if len(results) > 1:
-        summary = table_markup(tables.summary_table(results), "Summary", "ablation")
-        parts.append(element("section", summary, id="summary"))
-    return element("header", *parts)
-
-
-def _ablation(result: AblationResult, title: str, anchor: str) -> Markup:
-    scores = tables.score_table(result)
-    costs = table_markup(tables.cost_table(result), "Costs", "variant")
-    shown = table_markup(scores, "Scores", "variant") if scores.rows else None
-    parts: list[tuple[str, str, Markup | None]] = [
-        ("variants", "What is compared", _variants(result)),
-        ("scores", "Scores", shown),
-        ("differences", f"Against {result.ablation.base}", charts.differences(result)),
-        ("curves", "While training", charts.curves(result)),
-        ("costs", "What it costs", join(costs, charts.scatters(result) or "")),
-        ("failures", "What failed", _failures(result)),
-        ("method", "How it was done", _method(result)),
-    ]
-    there = [(f"{anchor}-{name}", text, part) for name, text, part in parts if part]
-    links = [element("a", text, href=f"#{name}") for name, text, _ in there]
-    return element(
-        "section",
-        element("h2", title),
-        element("p", result.ablation.question, class_="question"),
-        element("nav", *links, aria_label=f"Parts of {title}"),
-        *(
-            element("section", element("h3", text), part or "", id=name)
-            for name, text, part in there
-        ),
-        class_="scale",
-        id=anchor,
-    )
-
-
-def _variants(result: AblationResult) -> Markup:
-    lines = []
-    for each in result.ablation.variants:
-        mark = " (base)" if each.name == result.ablation.base else ""
-        lines.append(
-            element(
-                "div",
-                element("dt", f"{each.name}{mark}"),
-                element("dd", each.sentence, _changes(each.changes)),
+def _sections(result: AblationResult) -> dict[str, Any]:
+    """Return everything of one ablation for the template."""
+    own = result.ablation
+    return {
+        "own": own,
+        "shared": " ".join(changes_text(own.changes)),
+        "variants": [
+            (
+                each.name + (" (base)" if each.name == own.base else ""),
+                each.sentence,
+                " ".join(changes_text(each.changes)),
             )
-        )
-    return join(element("dl", *lines, class_="facts variants"), _shared(result.ablation.changes))
+            for each in own.variants
+        ],
+        "scores": tables.score_table(result),
+        "differences": difference_table(result),
+        "curves": draw_curves(result),
+        "costs": tables.cost_table(result),
+        "charts": draw_scatters(result),
+        "failures": result.failures,
+        "conditions": conditions(result),
+        "notes": notes(result),
+    }
 
 
-def _shared(changes: Mapping[str, object]) -> Markup:
-    if not changes:
-        return Markup()
-    return element("p", "All of them: ", _changes(changes), class_="note variants")
+def difference_table(result: AblationResult) -> Table:
+    """Tabulate the difference of every variant to the base, drawn on its interval."""
+    places = {each.variant.name: i for i, each in enumerate(result.variants)}
+    found = {
+        (dataset, name): each
+        for dataset in result.conditions.sets
+        for name in places
+        if name != result.ablation.base and (each := difference(result, name, dataset)) is not None
+    }
+    axis = marks.interval_axis(found.values())
+    rows = []
+    for (dataset, name), each in found.items():
+        own = [other for (of, _), other in found.items() if of == dataset]
+        counts = sorted({(other.seeds, other.pictures) for other in own})
+        sizes = " or ".join(f"{plural(s, 'seed')}, {plural(p, 'picture')}" for s, p in counts)
+        drawn = marks.interval_mark(axis, each, marks.colour_of(places[name]))
+        cells = (name, marks.interval_cell(each, METRICS["psnr"].digits), drawn)
+        rows.append(Row(cells=cells, group=f"{dataset}, {sizes}"))
+    columns = (Column("PSNR dB", kind="text"), Column("to base"), marks.plot_column(axis))
+    return Table(group_heading="set", columns=columns, rows=tuple(rows))
 
 
-def _changes(changes: Mapping[str, object]) -> Markup:
-    texts = [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changes.items()]
-    return element("code", " ".join(texts)) if texts else Markup()
+def draw_curves(result: AblationResult) -> tuple[Markup, str, list[tuple[str, str, str]]] | None:
+    """Draw PSNR against iterations, on the first set that was validated on; None without any.
 
-
-def _failures(result: AblationResult) -> Markup | None:
-    if not result.failures:
+    Returns:
+        The chart, the name of the set, and the legend: name, colour and dashes of each variant.
+    """
+    seen = {name for v in result.variants for seed in v.seeds for name in seed.curves}
+    wanted = (*result.conditions.sets, HELD_OUT)
+    dataset = next((name for name in wanted if name in seen), None)
+    if dataset is None:
         return None
-    return element("ul", *(element("li", line) for line in result.failures), class_="notes")
+    curves, legend = [], []
+    for index, each in enumerate(result.variants):
+        name, colour = each.variant.name, marks.colour_of(index)
+        turn = max(index - 1, 0) // (marks.COLOURS - 1)  # dashes once the colours repeat
+        dash = DASHES[min(turn, len(DASHES) - 1)]
+        own = [(seed.seed, seed.curves[dataset]) for seed in each.seeds if dataset in seed.curves]
+        for seed, points in own:
+            title = f"{name}, seed {seed}: {points[-1][1]:.3f} dB at the end"
+            faint = seed != own[0][0]
+            curves.append(Curve(points=points, colour=colour, dash=dash, title=title, faint=faint))
+        legend += [(name, colour, dash)] * bool(own)
+    ends = "; ".join(curve.title for curve in curves)
+    drawn = curve_chart(curves, label=f"PSNR-Y on {dataset} against iterations: {ends}")
+    return drawn, dataset, legend
 
 
-def _method(result: AblationResult) -> Markup:
-    terms = [
-        element("div", element("dt", name), element("dd", text))
-        for name, text in conditions(result)
-    ]
-    known = [element("li", text) for text in notes(result)]
-    return join(element("dl", *terms, class_="facts"), element("ul", *known, class_="notes"))
+def draw_scatters(result: AblationResult) -> list[tuple[Markup, str]]:
+    """Draw PSNR against parameters on every set; nothing where variants are of one size."""
+    counts = {v.variant.name: v.cost.parameters for v in result.variants if v.cost}
+    charts = []
+    for dataset in result.conditions.sets if len(set(counts.values())) > 1 else ():
+        points = []
+        for index, each in enumerate(result.variants):
+            name = each.variant.name
+            found = spread(each.measured(dataset), "psnr")
+            if found is None or name not in counts or not math.isfinite(found.mean):
+                continue
+            size = f"{short(counts[name])} parameters"
+            points.append(
+                Point(
+                    label=name,
+                    parameters=counts[name],
+                    value=found.mean,
+                    colour=marks.colour_of(index),
+                    title=f"{name}: {number(found.mean, METRICS['psnr'].digits)}, {size}",
+                )
+            )
+        if len(points) > 1:
+            caption = f"PSNR dB on {dataset} against parameters"
+            label = f"{caption}: {'; '.join(point.title for point in points)}"
+            charts.append((scatter_chart(points, label=label), caption))
+    return charts

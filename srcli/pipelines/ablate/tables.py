@@ -1,26 +1,36 @@
-"""What every written form of an ablation shows: the same tables and notes, in the same digits."""
+"""Ablations as tables: measured figures beside those that papers printed, and what follows."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from statistics import median
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
 from srcli.pipelines.ablate.statistics import Verdict, difference, spread, verdict
-from srcli.pipelines.evaluate.tables import NOTHING, Row, Table, number, short
 from srcli.recipes.published import SAME_SET
+from srcli.report.table import (
+    NOTHING,
+    Column,
+    Row,
+    Table,
+    decimals,
+    interval_text,
+    number,
+    plural,
+    short,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from srcli.pipelines.ablate.results import AblationResult, Memory, VariantResult
-    from srcli.pipelines.ablate.statistics import PairedDifference
+    from srcli.pipelines.ablate.results import AblationResult, VariantResult
+    from srcli.report.table import Cell
 
 MIB = 2**20
 LEAST_DIGITS = 2
 """Of printed decibels, where those at hand happen to end on zeros."""
+VARIANT = Column("variant", kind="text")
 
 
 def titles(results: Sequence[AblationResult]) -> list[str]:
@@ -34,11 +44,6 @@ def titles(results: Sequence[AblationResult]) -> list[str]:
     ]
 
 
-def many(count: int, word: str) -> str:
-    """Return a number of things in words."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
-
-
 def summary_table(results: Sequence[AblationResult]) -> Table:
     """Count for each ablation the verdicts on its variants, on the first of its sets."""
     words = (Verdict.CONFIRMED, Verdict.REFUTED, Verdict.UNDECIDED)
@@ -48,76 +53,80 @@ def summary_table(results: Sequence[AblationResult]) -> Table:
         found = Counter(
             verdict_of(result, each, dataset) for each in result.variants if dataset is not None
         )
-        printed = any(_printed(result, each, "psnr") for each in sets_of(result))
+        printed = any(_printed_keys(result, each, "psnr") for each in sets_of(result))
         found[Verdict.UNDECIDED] += found[Verdict.ONE_SEED]
-        counts = [str(found[word]) if printed and dataset else NOTHING for word in words]
+        counts = [found[word] if printed and dataset else None for word in words]
         own = found[Verdict.BETTER] + found[Verdict.WORSE]
-        cells = (str(len(result.variants)), budget_of(result), *counts, str(own))
-        rows.append(Row(group="", label=title, cells=cells))
+        rows.append(Row(cells=(title, len(result.variants), budget_of(result), *counts, own)))
     headings = ("variants", "budget", "confirmed", "refuted", "undecided", "better or worse")
-    return Table(headings=headings, rows=tuple(rows))
+    columns = (Column("ablation", kind="text"), *_columns(headings))
+    return Table(title="Summary", columns=columns, rows=tuple(rows))
 
 
 def score_table(result: AblationResult) -> Table:
-    """Means over seeds on every set, differences to the base, what was printed, and the verdict.
+    """Tabulate means over seeds on every set, differences to the base, printed values, verdicts.
 
     Sets of the paper that were not measured have what was printed alone; without any training
     there are no rows.
     """
     timed = any(key.endswith(".seconds") for key in _keys(result) if not key.startswith("training"))
-    times = ("s/picture", "printed s") if timed else ()
-    headings = (
-        "seeds",
-        "PSNR dB",
-        "SSIM",
-        *times,
-        "to base dB",
-        "printed dB",
-        "printed to base",
-        "verdict",
-    )
+    headings = ["seeds", "PSNR dB", "SSIM", *["s/picture", "printed s"] * timed]
+    headings += ["to base dB", "printed dB", "printed to base"]
     rows: list[Row] = []
     for dataset in sets_of(result) if result.conditions.trained else ():
         best = _best(result, dataset)
         for each in result.variants:
-            values = _score_cells(result, each, dataset, timed=timed)
-            marked = frozenset({1}) if each.variant.name in best else frozenset()
-            rows.append(Row(group=dataset, label=each.variant.name, cells=values, best=marked))
-    return Table(headings=headings, rows=tuple(rows))
+            mark = verdict_of(result, each, dataset)
+            name = each.variant.name
+            rows.append(
+                Row(
+                    cells=(name, *_score_cells(result, each, dataset, timed=timed), str(mark)),
+                    group=dataset,
+                    best=frozenset({"PSNR dB"} if name in best else ()),
+                    status=mark.name.lower(),
+                )
+            )
+    columns = (VARIANT, *_columns(headings), Column("verdict", kind="status", wrap=True))
+    return Table(group_heading="set", columns=columns, rows=tuple(rows))
 
 
 def cost_table(result: AblationResult) -> Table:
-    """Parameters, work, peak memory and time of every variant, beside what was printed."""
+    """Tabulate parameters, work, peak memory and time of every variant, beside printed values."""
     variants = result.variants
-    printed = any("parameters" in each.variant.published for each in variants)
-    timed = any("training.seconds" in each.variant.published for each in variants)
-    sizes = list(dict.fromkeys(m.size for v in variants if v.cost for m in v.cost.memory))
-    headings = ["parameters", *["printed K"] * printed, "MACs"]
-    remembered = {}
-    for size in sizes:
+    cells: list[list[Cell]] = [[each.variant.name] for each in variants]
+    headings: list[str] = []
+
+    def add(heading: str, column: Sequence[Cell]) -> None:
+        headings.append(heading)
+        for row, cell in zip(cells, column, strict=True):
+            row.append(cell)
+
+    def add_printed(heading: str, key: str) -> None:
+        values = [each.variant.published.get(key) for each in variants]
+        if any(value is not None for value in values):
+            add(heading, [None if value is None else f"{value:g}" for value in values])
+
+    add("parameters", [f"{each.cost.parameters:,}" if each.cost else None for each in variants])
+    add_printed("printed K", "parameters")
+    add("MACs", [short(each.cost.macs) if each.cost else None for each in variants])
+    for size in dict.fromkeys(m.size for v in variants if v.cost for m in v.cost.memory):
         at = f"{size[0]}x{size[1]}"
-        remembered[size] = any(f"memory.{at}" in each.variant.published for each in variants)
-        headings += [f"MiB at {at}", *[f"printed MB at {at}"] * remembered[size]]
-    trained = result.conditions.trained
-    headings += ["iterations", "s/iteration"] * trained + ["printed s/iteration"] * timed
-    rows = []
-    for each in variants:
-        own = each.variant.published
-        cells = [NOTHING if each.cost is None else f"{each.cost.parameters:,}"]
-        cells += [_plain(own.get("parameters"))] * printed
-        cells += [NOTHING if each.cost is None else short(each.cost.macs)]
-        for size in sizes:
-            cells.append(_memory(each, size))
-            cells += [_plain(own.get(f"memory.{size[0]}x{size[1]}"))] * remembered[size]
-        cells += _training_cells(each) if trained else []
-        hundred = own.get("training.seconds")
-        cells += [number(None if hundred is None else hundred / 100, 3)] * timed
-        rows.append(Row(group="", label=each.variant.name, cells=tuple(cells)))
-    return Table(headings=tuple(headings), rows=tuple(rows))
+        add(f"MiB at {at}", [_memory(each, size) for each in variants])
+        add_printed(f"printed MB at {at}", f"memory.{at}")
+    if result.conditions.trained:
+        add("iterations", [_iterations(each) for each in variants])
+        seconds = [[s.seconds for s in each.seeds if s.seconds is not None] for each in variants]
+        add("s/iteration", [number(median(own), 3) if own else None for own in seconds])
+    hundred = [each.variant.published.get("training.seconds") for each in variants]
+    if any(value is not None for value in hundred):
+        per_iteration = [None if value is None else value / 100 for value in hundred]
+        add("printed s/iteration", [number(value, 3) for value in per_iteration])
+    rows = tuple(Row(cells=tuple(row)) for row in cells)
+    return Table(columns=(VARIANT, *_columns(headings)), rows=rows)
 
 
 def sets_of(result: AblationResult) -> list[str]:
-    """Sets that were measured, then those that only the paper has."""
+    """Return the sets that were measured, then those that only the paper has."""
     measured = list(result.conditions.sets)
     known = {set_key(name) for name in measured}
     printed = dict.fromkeys(
@@ -129,7 +138,7 @@ def sets_of(result: AblationResult) -> list[str]:
 
 
 def verdict_of(result: AblationResult, each: VariantResult, dataset: str) -> Verdict:
-    """Say what became of a variant on a set."""
+    """Return the verdict on a variant on a set."""
     if each.variant.name == result.ablation.base:
         failed = each.seeds and all(seed.failure for seed in each.seeds)
         return Verdict.FAILED if failed else Verdict.BASE
@@ -141,24 +150,12 @@ def verdict_of(result: AblationResult, each: VariantResult, dataset: str) -> Ver
 
 def printed_difference(result: AblationResult, name: str, dataset: str) -> float | None:
     """Return the PSNR difference to the base that was printed for a set, in dB, if one was."""
-    for key in _printed(result, dataset, "psnr"):
+    for key in _printed_keys(result, dataset, "psnr"):
         stem = key.removesuffix(".difference")
         found = result.ablation.published_difference(name, stem)
         if found is not None:
             return found
     return None
-
-
-def interval_text(found: PairedDifference | None) -> str:
-    """Return a difference with its interval behind it, in dB."""
-    if found is None:
-        return NOTHING
-    digits = METRICS["psnr"].digits
-    mean = number(found.mean, digits, sign=True)
-    if math.isnan(found.low):
-        return mean
-    low, high = (number(end, digits, sign=True) for end in (found.low, found.high))
-    return f"{mean} [{low}, {high}]"
 
 
 def budget_of(result: AblationResult) -> str:
@@ -169,118 +166,99 @@ def budget_of(result: AblationResult) -> str:
     if conditions.budget is None:
         return "the recipe's"
     whole = conditions.budget.isdigit()
-    return many(int(conditions.budget), "iteration") if whole else conditions.budget
+    return plural(int(conditions.budget), "iteration") if whole else conditions.budget
 
 
 def set_key(name: str) -> str:
-    """Return what all spellings of a set's name have in common."""
+    """Return a key that all spellings of a set's name have in common."""
     small = "".join(filter(str.isalnum, name.casefold()))
     return SAME_SET.get(small, small)
+
+
+def _columns(headings: Sequence[str]) -> list[Column]:
+    return [Column(heading, wrap=True) for heading in headings]
 
 
 def _keys(result: AblationResult) -> list[str]:
     return list(dict.fromkeys(k for v in result.variants for k in v.variant.published))
 
 
-def _printed(result: AblationResult, dataset: str, what: str) -> list[str]:
-    """Keys of printed figures of a set, whatever the paper calls it."""
+def _printed_keys(result: AblationResult, dataset: str, metric: str) -> list[str]:
+    """Return the keys of printed figures of a set, whatever the paper calls it."""
     own = set_key(dataset)
     return [
         key
         for key in _keys(result)
-        if set_key(key.partition(".")[0]) == own and key.partition(".")[2].startswith(what)
+        if set_key(key.partition(".")[0]) == own and key.partition(".")[2].startswith(metric)
     ]
 
 
 def _score_cells(
     result: AblationResult, each: VariantResult, dataset: str, *, timed: bool
-) -> tuple[str, ...]:
+) -> list[Cell]:
     scores = each.measured(dataset)
-    found = difference(result, each.variant.name, dataset)
-    is_base = each.variant.name == result.ablation.base
+    name = each.variant.name
     done, wanted = len(scores), result.conditions.seeds
-    seeds = str(done) if done == wanted else f"{done} of {wanted}"
-    values = [_spread(each, dataset, "psnr"), _spread(each, dataset, "ssim")]
+    count = str(done) if done == wanted else f"{done} of {wanted}"
+    cells: list[Cell] = [count if dataset in result.conditions.sets else None]
+    cells += [_spread(each, dataset, "psnr"), _spread(each, dataset, "ssim")]
     if timed:
         seconds = [s.seconds for s in scores.values() if s.seconds is not None]
-        values.append(number(median(seconds) if seconds else None, 3))
-        values.append(_published(result, each, dataset, "seconds", least=0))
-    printed = printed_difference(result, each.variant.name, dataset)
-    digits = _digits(result, dataset)
-    return (
-        seeds if dataset in result.conditions.sets else NOTHING,
-        *values,
-        NOTHING if is_base else interval_text(found),
-        _published(result, each, dataset, "psnr", least=LEAST_DIGITS),
-        number(printed, digits, sign=True),
-        str(verdict_of(result, each, dataset)),
-    )
+        cells.append(number(median(seconds), 3) if seconds else None)
+        cells.append(_published(result, each, dataset, "seconds", least=0))
+    found = difference(result, name, dataset) if name != result.ablation.base else None
+    cells.append(interval_text(found, METRICS["psnr"].digits) if found else None)
+    cells.append(_published(result, each, dataset, "psnr", least=LEAST_DIGITS))
+    keys = _printed_keys(result, dataset, "psnr")
+    digits = decimals(_printed_values(result, keys), LEAST_DIGITS)
+    cells.append(number(printed_difference(result, name, dataset), digits, sign=True))
+    return cells
 
 
-def _spread(each: VariantResult, dataset: str, metric: str) -> str:
+def _spread(each: VariantResult, dataset: str, metric: str) -> str | None:
     found = spread(each.measured(dataset), metric)
     if found is None:
-        return NOTHING
+        return None
     digits = METRICS[metric].digits
-    mean = number(found.mean, digits)
-    return mean if math.isnan(found.deviation) else f"{mean} ± {number(found.deviation, digits)}"
+    mean, deviation = number(found.mean, digits), number(found.deviation, digits)
+    return mean if deviation == NOTHING else f"{mean} ± {deviation}"
 
 
 def _published(
-    result: AblationResult, each: VariantResult, dataset: str, what: str, *, least: int
+    result: AblationResult, each: VariantResult, dataset: str, metric: str, *, least: int
 ) -> str:
-    keys = [key for key in _printed(result, dataset, what) if not key.endswith(".difference")]
-    values = [
-        v.variant.published[k] for v in result.variants for k in keys if k in v.variant.published
-    ]
-    digits = max([least, *map(_decimals, values)])
-    value = next((each.variant.published[k] for k in keys if k in each.variant.published), None)
-    return number(value, digits)
+    """Return a printed figure in the digits of the longest one of its set."""
+    keys = [k for k in _printed_keys(result, dataset, metric) if not k.endswith(".difference")]
+    own = each.variant.published
+    value = next((own[key] for key in keys if key in own), None)
+    return number(value, decimals(_printed_values(result, keys), least))
 
 
-def _digits(result: AblationResult, dataset: str) -> int:
-    """Digits that the paper prints decibels of a set with."""
-    keys = _printed(result, dataset, "psnr")
-    values = [
-        v.variant.published[k] for v in result.variants for k in keys if k in v.variant.published
-    ]
-    return max([LEAST_DIGITS, *map(_decimals, values)])
+def _printed_values(result: AblationResult, keys: Sequence[str]) -> list[float]:
+    published = [each.variant.published for each in result.variants]
+    return [own[key] for own in published for key in keys if key in own]
 
 
-def _decimals(value: float) -> int:
-    text = repr(float(value))
-    return 0 if text.endswith(".0") else len(text.partition(".")[2])
+def _memory(each: VariantResult, size: tuple[int, int]) -> str | None:
+    found = next((m for m in each.cost.memory if m.size == size), None) if each.cost else None
+    if found is None:
+        return "failed" if each.cost_failure else None
+    if found.peak is None:
+        return found.reason
+    return f"{found.peak / MIB:.{0 if found.peak >= 100 * MIB else 1}f}"
 
 
-def _plain(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:g}"
-
-
-def _memory(each: VariantResult, size: tuple[int, int]) -> str:
-    found: Iterable[Memory] = each.cost.memory if each.cost else ()
-    memory = next((m for m in found if m.size == size), None)
-    if memory is None:
-        return "failed" if each.cost_failure else NOTHING
-    if memory.peak is None:
-        return memory.reason
-    return f"{memory.peak / MIB:.{0 if memory.peak >= 100 * MIB else 1}f}"
-
-
-def _training_cells(each: VariantResult) -> list[str]:
-    iterations = sorted({seed.iterations for seed in each.seeds if seed.iterations is not None})
-    seconds = [seed.seconds for seed in each.seeds if seed.seconds is not None]
-    span = "–".join(str(count) for count in dict.fromkeys((*iterations[:1], *iterations[-1:])))
-    return [span or NOTHING, number(median(seconds) if seconds else None, 3)]
+def _iterations(each: VariantResult) -> str | None:
+    counts = sorted({seed.iterations for seed in each.seeds if seed.iterations is not None})
+    return "–".join(map(str, dict.fromkeys((*counts[:1], *counts[-1:])))) or None
 
 
 def _best(result: AblationResult, dataset: str) -> set[str]:
-    """Variants whose mean PSNR prints as the best; none among fewer than two."""
+    """Return the variants whose mean PSNR prints as the best; none among fewer than two."""
     means = {}
     for each in result.variants:
         found = spread(each.measured(dataset), "psnr")
         if found is not None and found.seeds == result.conditions.seeds:
             means[each.variant.name] = round(found.mean, METRICS["psnr"].digits)
-    if len(means) < 2:
-        return set()
-    top = max(means.values())
-    return {name for name, value in means.items() if value == top}
+    top = max(means.values(), default=0.0)
+    return {name for name, value in means.items() if value == top and len(means) > 1}

@@ -1,29 +1,35 @@
-"""An evaluation as one HTML file that needs nothing else: no network, no script, no second file."""
+"""An evaluation as one HTML file that needs nothing else: no network and no second file."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-from importlib.resources import files
-from typing import TYPE_CHECKING
+import io
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+from PIL import Image
 
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
-from srcli.pipelines.evaluate import sections, tables
-from srcli.pipelines.evaluate.gallery import picture_card
-from srcli.pipelines.evaluate.picture_table import pictures
-from srcli.report.page import Markup, element, join, start
+from srcli.pipelines.evaluate import tables
+from srcli.report import marks
+from srcli.report.charts import Point, scatter_chart
+from srcli.report.page import render_page
+from srcli.report.table import Column, Row, Table, ends_text, number, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from srcli.evaluation.scores import Evaluation
+    from srcli.evaluation.statistics import Difference
     from srcli.pipelines.evaluate.crops import Comparison
 
-TITLE = "Super-resolution side by side"
+    Values = dict[str, Any]
+    """For a template."""
 
-Anchors = dict[tuple[int, str, str], str]
-"""Ids of the cards, by scale, set and picture."""
+TITLE = "Super-resolution side by side"
 
 
 def html_page(
@@ -32,7 +38,7 @@ def html_page(
     """Return an evaluation as a page; the same evaluation gives the same characters.
 
     A policy inside the page forbids it to load anything, and to run any script but its own, which
-    enlarges a crop and flips between models; all that the page says it says without.
+    enlarges a crop and flips between models; the page is complete without it.
 
     Args:
         evaluation: Scores, differences, costs, failures.
@@ -40,148 +46,205 @@ def html_page(
         title: Shown above everything.
     """
     anchors = {(c.scale, c.dataset, c.picture): f"crop-{i}" for i, c in enumerate(comparisons)}
-    script = _asset("page.js")
-    main = [_scale(evaluation, comparisons, scale, anchors) for scale in evaluation.scales]
-    failures = _failures(evaluation)
-    if failures:
-        main.append(failures)
-    main.append(_method(evaluation))
-    body = element(
-        "body",
-        _header(evaluation, title),
-        element("main", *main),
-        element("footer", f"Made by srx {__version__}."),
-        element("script", script),
-    )
-    page = element("html", _head(title, script), body, lang="en")
-    return f"<!DOCTYPE html>\n{page}\n"
-
-
-def _asset(name: str) -> Markup:
-    return Markup((files(__package__) / name).read_text(encoding="utf-8"))
-
-
-def _head(title: str, script: str) -> Markup:
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'"
-    )
-    return element(
-        "head",
-        start("meta", charset="utf-8"),
-        start("meta", http_equiv="Content-Security-Policy", content=policy),
-        start("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        start("meta", name="color-scheme", content="light dark"),
-        start("meta", name="generator", content=f"srx {__version__}"),
-        element("title", title),
-        element("style", _asset("page.css")),
-    )
-
-
-def _header(evaluation: Evaluation, title: str) -> Markup:
-    scales = ", ".join(f"×{scale}" for scale in evaluation.scales)
-    sizes: dict[str, list[str]] = {}
+    sizes: dict[str, dict[int, None]] = {}
     for (_, dataset), size in evaluation.sizes.items():
-        if str(size) not in sizes.setdefault(dataset, []):
-            sizes[dataset].append(str(size))
-    sets = ", ".join(f"{name} ({' or '.join(size)})" for name, size in sizes.items())
-    facts = {
-        "Scale" if len(evaluation.scales) == 1 else "Scales": scales,
-        "Model" if len(evaluation.models) == 1 else "Models": ", ".join(evaluation.models),
-        "Pictures": sets,
-        "Protocol": evaluation.protocol.name,
-    }
-    terms = [element("div", element("dt", k), element("dd", v)) for k, v in facts.items()]
-    return element("header", element("h1", title), element("dl", *terms, class_="facts"))
+        sizes.setdefault(dataset, {})[size] = None
+    cards = [
+        _card(c, evaluation, anchor)
+        for c, anchor in zip(comparisons, anchors.values(), strict=True)
+    ]
+    return render_page(
+        "srcli.pipelines.evaluate",
+        title=title,
+        version=__version__,
+        script="page.js",
+        evaluation=evaluation,
+        pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),
+        scales=[
+            _scale(evaluation, scale, anchors)
+            | {"cards": [c for c in cards if c["scale"] == scale]}
+            for scale in evaluation.scales
+        ],
+        failures=[(tables.failure_line(each), each.reason) for each in evaluation.failures],
+        metrics=[METRICS[name] for name in evaluation.metrics],
+        intervals=any(ends_text(each, 0) for each in evaluation.differences),
+    )
+
+
+def colour_of(evaluation: Evaluation, model: str) -> str:
+    """Return the class of a model's colour; the quiet gray is for a first model among several."""
+    place = evaluation.models.index(model)
+    return marks.colour_of(place if len(evaluation.models) > 1 else 1)
+
+
+def lead_metric(evaluation: Evaluation) -> str:
+    """Return the metric that charts show: PSNR, or the first where it was not measured."""
+    return "psnr" if "psnr" in evaluation.metrics else evaluation.metrics[0]
 
 
 def _scale(
-    evaluation: Evaluation, comparisons: Sequence[Comparison], scale: int, anchors: Anchors
-) -> Markup:
-    own = {(d, p): anchor for (s, d, p), anchor in anchors.items() if s == scale}
-    first = evaluation.models[0]
-    parts: list[tuple[str, str, Markup | None]] = [
-        ("scores", "Scores", sections.scores(evaluation, scale)),
-        ("differences", f"Against {first}", sections.differences(evaluation, scale)),
-        ("costs", "What it costs", sections.costs(evaluation, scale)),
-        ("crops", "Side by side", _crops(evaluation, comparisons, scale, anchors)),
-        ("pictures", "Every picture", pictures(evaluation, scale, own)),
-    ]
-    shown = [(f"{name}-x{scale}", text, part) for name, text, part in parts if part]
-    links = [element("a", text, href=f"#{name}") for name, text, _ in shown]
-    return element(
-        "section",
-        element("h2", f"×{scale}"),
-        element("nav", *links, aria_label=f"Parts of ×{scale}"),
-        *(
-            element("section", element("h3", text), part or "", id=name)
-            for name, text, part in shown
-        ),
-        class_="scale",
-    )
+    evaluation: Evaluation, scale: int, anchors: Mapping[tuple[int, str, str], str]
+) -> Values:
+    """Return everything of one scale for the template."""
+    differences = [each for each in evaluation.differences if each.scale == scale]
+    sets = tables.sets_of(evaluation, scale)
+    return {
+        "factor": scale,
+        "scores": tables.score_table(evaluation, scale),
+        "partial": any(mean.pictures < mean.of for mean in evaluation.means(scale)),
+        "differences": [
+            _difference_table([each for each in differences if each.metric == name], evaluation)
+            for name in evaluation.metrics
+            if any(each.metric == name for each in differences)
+        ],
+        "wide": max((len(each.model) for each in differences), default=0) > 24,
+        "intervals": any(ends_text(each, 0) for each in differences),
+        "unclear": not all(each.clear for each in differences),
+        "costs": tables.cost_table(evaluation, scale),
+        "charts": [chart for dataset in sets if (chart := _scatter(evaluation, scale, dataset))],
+        "pictures": [
+            _picture_table(evaluation, scale, dataset, anchors)
+            for dataset in sets
+            if evaluation.of(scale, dataset)
+        ],
+        "lead": METRICS[lead_metric(evaluation)].heading,
+        "legend": [(m, colour_of(evaluation, m)) for m in evaluation.models[1:]],
+    }
 
 
-def _crops(
-    evaluation: Evaluation,
-    comparisons: Sequence[Comparison],
-    scale: int,
-    anchors: Mapping[tuple[int, str, str], str],
-) -> Markup | None:
-    own = [c for c in comparisons if c.scale == scale]
-    if not own:
-        return None
-    what = "models differ most" if len(evaluation.models) > 1 else "model is farthest from HR"
-    note = (
-        f"Of each picture the place where the {what}. Pixels are enlarged as they are, nothing is "
-        "smoothed between them; PSNR is of the whole picture."
-    )
-    cards = [
-        picture_card(c, evaluation.models, anchor=anchors[c.scale, c.dataset, c.picture])
-        for c in own
-    ]
-    hint = element(
-        "p",
-        "Choose a crop to enlarge it; then the arrow keys flip between models at the same place.",
-        class_="note hint",
-        hidden=True,
-    )
-    return join(element("p", note, class_="note"), hint, *cards)
-
-
-def _failures(evaluation: Evaluation) -> Markup | None:
-    if not evaluation.failures:
-        return None
-    lines = [
-        element("li", element("b", tables.failure_line(failure)), f": {failure.reason}")
-        for failure in evaluation.failures
-    ]
-    return element(
-        "section", element("h2", "Not measured"), element("ul", *lines), class_="failures"
-    )
-
-
-def _method(evaluation: Evaluation) -> Markup:
-    protocol = evaluation.protocol
-    terms = [
-        ("Protocol", f"{protocol.name}: {protocol.description}"),
-        ("Chain", evaluation.chain),
-        *((METRICS[name].heading, METRICS[name].meaning) for name in evaluation.metrics),
-    ]
-    if any(tables.interval(each) for each in evaluation.differences):
-        terms.append(
-            (
-                "Intervals",
-                "95 % bootstrap of the mean of paired differences, pictures drawn with replacement "
-                "(Efron 1979), percentiles expanded for few pictures (Hesterberg 2015); "
-                "Student's t below five pictures",
+def _difference_table(own: Sequence[Difference], evaluation: Evaluation) -> Table:
+    """Tabulate the differences in one metric, each drawn on its interval."""
+    metric = METRICS[own[0].metric]
+    axis = marks.interval_axis(own)
+    rows = []
+    for each in own:
+        counts = sorted({other.pictures for other in own if other.dataset == each.dataset})
+        count = " or ".join(map(str, counts))
+        rows.append(
+            Row(
+                cells=(
+                    each.model,
+                    marks.interval_cell(each, metric.digits),
+                    marks.interval_mark(axis, each, colour_of(evaluation, each.model)),
+                ),
+                group=f"{each.dataset}, {count} picture{'' if count == '1' else 's'}",
             )
         )
-    lines = [element("div", element("dt", name), element("dd", text)) for name, text in terms]
-    return element(
-        "section",
-        element("h2", "How it was measured"),
-        element("dl", *lines, class_="facts"),
-        class_="method",
-        id="method",
+    columns = (Column(metric.heading, "text"), Column("difference"), marks.plot_column(axis))
+    return Table(
+        title=f"Differences in {metric.heading}",
+        group_heading="set",
+        columns=columns,
+        rows=tuple(rows),
     )
+
+
+def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, str] | None:
+    """Draw one set, with a caption; None where fewer than two methods have parameters."""
+    name = lead_metric(evaluation)
+    parameters = {c.model: c.parameters for c in evaluation.costs if c.scale == scale}
+    points = [
+        Point(
+            label=mean.model,
+            parameters=parameters[mean.model],
+            value=mean.values[name],
+            colour=colour_of(evaluation, mean.model),
+            title=f"{mean.model}: {number(mean.values[name], METRICS[name].digits)}, "
+            f"{short(parameters[mean.model])} parameters",
+        )
+        for mean in evaluation.means(scale, dataset)
+        if mean.model in parameters and mean.pictures == mean.of
+    ]
+    points += [
+        Point(
+            label=row.method,
+            parameters=row.parameters * 1000,
+            value=row.values[name],
+            colour="c0",
+            title=f"{row.method}: {row.values[name]}, {short(row.parameters * 1000)} parameters, "
+            f"as printed in {row.source}",
+            printed=True,
+        )
+        for row in evaluation.published
+        if (row.scale, row.dataset) == (scale, dataset) and row.parameters and name in row.values
+    ]
+    if sum(point.parameters > 0 for point in points) < 2:
+        return None
+    caption = f"{METRICS[name].heading} on {dataset} against parameters"
+    drawn = scatter_chart(points, label=f"{caption}: {'; '.join(p.title for p in points)}")
+    hollow = "; hollow: as printed by its source" if any(p.printed for p in points) else ""
+    return drawn, caption + hollow
+
+
+def _picture_table(
+    evaluation: Evaluation,
+    scale: int,
+    dataset: str,
+    anchors: Mapping[tuple[int, str, str], str],
+) -> Table:
+    """Tabulate one set: a line for every picture, with bars and the value of every model."""
+    name = lead_metric(evaluation)
+    digits = METRICS[name].digits
+    by_picture: dict[str, dict[str, float]] = {}
+    for score in evaluation.of(scale, dataset):
+        if name in score.values:
+            by_picture.setdefault(score.picture, {})[score.model] = score.values[name]
+    bars = {picture: _bars(evaluation, values) for picture, values in by_picture.items()}
+    axis = marks.axis_of(bar.value for own in bars.values() for bar in own)
+    rows = []
+    for picture, values in by_picture.items():
+        anchor = anchors.get((scale, dataset, picture))
+        link = Markup('<a href="#{}">{}</a>').format(anchor, picture) if anchor else picture
+        drawn = marks.bar_marks(axis, bars[picture])
+        best = frozenset(tables.best_models(values, digits))
+        rows.append(Row(cells=(link, drawn, *map(values.get, evaluation.models)), best=best))
+    values_of = (Column(model, digits=digits) for model in evaluation.models)
+    return Table(
+        title=f"Pictures of {dataset}",
+        columns=(Column(dataset, "text"), marks.plot_column(axis), *values_of),
+        rows=tuple(rows),
+    )
+
+
+def _bars(evaluation: Evaluation, values: Mapping[str, float]) -> list[marks.Bar]:
+    """Return bars of a picture: differences to the first model, or the values of the only one."""
+    first, *others = evaluation.models
+    digits = METRICS[lead_metric(evaluation)].digits
+    found = []
+    for model in others or [first]:
+        value = values.get(model, float("nan"))
+        if others:
+            value -= values.get(first, float("nan"))
+        title = f"{model}: {number(value, digits, sign=bool(others))}"
+        found.append(marks.Bar(value=value, colour=colour_of(evaluation, model), title=title))
+    return found
+
+
+def _card(comparison: Comparison, evaluation: Evaluation, anchor: str) -> Values:
+    """Return one picture for the template: HR, LR and the crop of every model."""
+    digits = METRICS["psnr"].digits
+    best = tables.best_models(comparison.psnr, digits)
+    crops = [
+        ("HR", "original", data_uri(comparison.hr)),
+        ("LR", f"1/{comparison.scale}, enlarged as it is", data_uri(comparison.lr)),
+    ]
+    for model in dict.fromkeys((*evaluation.models, *comparison.sr)):
+        made = comparison.sr.get(model)
+        text = f"{number(comparison.psnr.get(model), digits)} dB"
+        crops.append((model, text, "" if made is None else data_uri(made)))
+    return {
+        "scale": comparison.scale,
+        "anchor": anchor,
+        "picture": comparison,
+        "overview": data_uri(comparison.overview, lossless=False),
+        "crops": crops,
+        "best": best,
+    }
+
+
+def data_uri(picture: NDArray[Any], *, lossless: bool = True) -> str:
+    """Return a picture (H, W, 3) uint8 as a PNG inside a URI, or as a JPEG where that will do."""
+    stream = io.BytesIO()
+    kind = "png" if lossless else "jpeg"
+    Image.fromarray(picture).save(stream, format=kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

@@ -1,72 +1,39 @@
-"""What every written form of an evaluation shows: the same tables, in the same printed digits."""
+"""An evaluation as tables, and as the Markdown and CSV files made of them."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
+from srcli.report.formats import csv_text, escape, markdown_table
+from srcli.report.table import (
+    NOTHING,
+    Column,
+    Row,
+    Table,
+    columns_of,
+    decimals,
+    ends_text,
+    interval_text,
+    number,
+    short,
+)
 
 if TYPE_CHECKING:
-    from srcli.evaluation.scores import Evaluation, Failure, MeanScore, ModelCost
+    from collections.abc import Iterable, Iterator
+
+    from srcli.evaluation.scores import Evaluation, Failure, ModelCost
     from srcli.evaluation.statistics import Difference
     from srcli.recipes.published import PublishedRow
+    from srcli.report.table import Cell
 
-NOTHING = "–"
-"""Stands where there is no number."""
-UNITS = ("", "K", "M", "G", "T")
 LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 """Of printed values, where the rows at hand happen to end on a zero."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of a table."""
-
-    group: str
-    """The set; empty where a table has no sets."""
-    label: str
-    """The model, or the method of a paper."""
-    cells: tuple[str, ...]
-    best: frozenset[int] = frozenset()
-    """Cells that hold the best value of their set."""
-    source: str | None = None
-    """Where the row was printed, under which protocol; None for what was measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """Rows under headings; the columns of group and label have none."""
-
-    headings: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-
-def number(value: float | None, digits: int, *, sign: bool = False) -> str:
-    """Return a value in fixed digits; ``inf`` where pictures are equal, a dash for nothing."""
-    if value is None or math.isnan(value):
-        return NOTHING
-    return f"{value:{'+' if sign else '-'}z.{digits}f}"
-
-
-def metric_value(values: dict[str, float], name: str) -> str:
-    """Return one metric in its own digits."""
-    return number(values.get(name), METRICS[name].digits)
-
-
-def short(value: float) -> str:
-    """Return a count in four digits at most, with K, M, G or T for the powers of thousand."""
-    unit = 0
-    while abs(float(f"{value:.4g}")) >= 1000 and unit < len(UNITS) - 1:
-        value /= 1000
-        unit += 1
-    return f"{value:.4g} {UNITS[unit]}".strip()
-
-
-def pictures_of(mean: MeanScore) -> str:
-    """Return how many pictures of the set were measured."""
-    return f"{mean.pictures} of {mean.of}"
+MODEL = Column("model", kind="text")
+COST_NOTE = (
+    "MACs: multiply-accumulates of the convolutions. FLOPs: as efficient-SR challenges count them, "
+    "MACs and one for every output of an activation. Peak memory: of one forward pass."
+)
 
 
 def sets_of(evaluation: Evaluation, scale: int) -> list[str]:
@@ -74,112 +41,100 @@ def sets_of(evaluation: Evaluation, scale: int) -> list[str]:
     return [dataset for each, dataset in evaluation.sizes if each == scale]
 
 
+def metric_columns(names: Iterable[str]) -> list[Column]:
+    """Return a column for each metric, in its digits."""
+    return [Column(METRICS[name].heading, digits=METRICS[name].digits) for name in names]
+
+
 def score_table(evaluation: Evaluation, scale: int) -> Table:
-    """Means of every model on every set of a scale, published rows of the same set below them.
+    """Tabulate the means of every model on every set, published rows of the same set below them.
 
     A model that no picture of a set was measured with has a row of dashes. Seconds stand in the
     last column where any were taken.
     """
-    headings = ("pictures", *(METRICS[name].heading for name in evaluation.metrics), "s/picture")
+    timed = any(mean.seconds is not None for mean in evaluation.means(scale))
     rows: list[Row] = []
     for dataset in sets_of(evaluation, scale):
         means = {mean.model: mean for mean in evaluation.means(scale, dataset)}
         best = evaluation.best(scale, dataset)
-        none = f"0 of {evaluation.sizes[scale, dataset]}"
         for model in evaluation.models:
             mean = means.get(model)
             values = mean.values if mean else {}
-            metrics = [metric_value(values, name) for name in evaluation.metrics]
-            seconds = number(mean.seconds if mean else None, 3)
-            rows.append(
-                Row(
-                    group=dataset,
-                    label=model,
-                    cells=(pictures_of(mean) if mean else none, *metrics, seconds),
-                    best=frozenset(
-                        i + 1 for i, name in enumerate(evaluation.metrics) if model in best[name]
-                    ),
-                )
-            )
+            count = f"{mean.pictures if mean else 0} of {evaluation.sizes[scale, dataset]}"
+            cells: list[Cell] = [model, count, *map(values.get, evaluation.metrics)]
+            cells += [mean.seconds if mean else None] * timed
+            marked = frozenset(METRICS[name].heading for name in best if model in best[name])
+            rows.append(Row(cells=tuple(cells), group=dataset, best=marked))
         rows += [
-            _published_row(evaluation, row)
+            _published_row(evaluation, row, timed=timed)
             for row in evaluation.published
             if (row.scale, row.dataset) == (scale, dataset)
         ]
-    if all(row.cells[-1] == NOTHING for row in rows):
-        return Table(
-            headings=headings[:-1],
-            rows=tuple(replace(row, cells=row.cells[:-1]) for row in rows),
-        )
-    return Table(headings=headings, rows=tuple(rows))
+    columns = [MODEL, Column("pictures"), *metric_columns(evaluation.metrics)]
+    columns += [Column("s/picture", digits=3)] * timed
+    return _grouped(f"x{scale}", columns, rows)
 
 
-def picture_table(evaluation: Evaluation, scale: int) -> Table:
-    """Every picture under every model; below each set the medians."""
+def picture_table(evaluation: Evaluation, scale: int, *, by: str = "set") -> Table:
+    """Tabulate every picture under every model; below each set the medians."""
     rows = []
     for dataset in sets_of(evaluation, scale):
-        scores = evaluation.of(scale, dataset)
-        rows += [
-            _value_row(evaluation, f"{dataset}/{each.picture}", each.model, each.values)
-            for each in sorted(scores, key=lambda score: score.picture)
+        found = [
+            (f"{dataset}/{each.picture}", each.model, each.values)
+            for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture)
         ]
-        rows += [
-            _value_row(evaluation, f"{dataset}, median", mean.model, mean.medians)
+        found += [
+            (f"{dataset}, median", mean.model, mean.medians)
             for mean in evaluation.means(scale, dataset)
         ]
-    headings = tuple(METRICS[name].heading for name in evaluation.metrics)
-    return Table(headings=headings, rows=tuple(rows))
-
-
-def _value_row(evaluation: Evaluation, group: str, model: str, values: dict[str, float]) -> Row:
-    cells = tuple(metric_value(values, name) for name in evaluation.metrics)
-    return Row(group=group, label=model, cells=cells)
+        rows += [
+            Row(cells=(model, *map(values.get, evaluation.metrics)), group=group)
+            for group, model, values in found
+        ]
+    columns = [MODEL, *metric_columns(evaluation.metrics)]
+    return _grouped(f"x{scale}, pictures", columns, rows, heading=by)
 
 
 def difference_table(evaluation: Evaluation, scale: int) -> Table:
-    """Differences to the first model, a column a metric, with their intervals."""
+    """Tabulate differences to the first model with their intervals, a line for each metric."""
+    rows = []
+    for each in evaluation.differences:
+        if each.scale == scale:
+            metric = METRICS[each.metric]
+            mean = number(each.mean, metric.digits, sign=True)
+            ends = ends_text(each, metric.digits) or NOTHING
+            cells = (each.model, metric.heading, each.pictures, mean, ends)
+            rows.append(Row(cells=cells, group=each.dataset))
+    headings = ("metric", "pictures", "difference", "95 % interval")
+    title = f"x{scale}, difference to {evaluation.models[0]}"
+    return _grouped(title, columns_of(("model",), headings), rows)
+
+
+def wide_difference_table(evaluation: Evaluation, scale: int) -> Table:
+    """Tabulate differences to the first model with their intervals, a column for each metric."""
     names = [n for n in evaluation.metrics if any(d.metric == n for d in evaluation.differences)]
     found: dict[tuple[str, str], dict[str, Difference]] = {}
     for each in evaluation.differences:
         if each.scale == scale:
             found.setdefault((each.dataset, each.model), {})[each.metric] = each
     rows = []
-    for (dataset, model), by_metric in found.items():
-        counts = sorted({each.pictures for each in by_metric.values()})
-        cells = [difference(by_metric[n]) if n in by_metric else NOTHING for n in names]
-        pictures = " or ".join(map(str, counts))
-        rows.append(Row(group=dataset, label=model, cells=(pictures, *cells)))
-    return Table(headings=("pictures", *(METRICS[n].heading for n in names)), rows=tuple(rows))
-
-
-def difference(each: Difference) -> str:
-    """Return a mean difference with the interval behind it, if there is one."""
-    return f"{number(each.mean, METRICS[each.metric].digits, sign=True)} {interval(each)}".strip()
-
-
-def interval(each: Difference) -> str:
-    """Return the 95 % interval of a difference; empty where there is none."""
-    if not (math.isfinite(each.low) and math.isfinite(each.high)):
-        return ""
-    digits = METRICS[each.metric].digits
-    return f"[{number(each.low, digits, sign=True)}, {number(each.high, digits, sign=True)}]"
+    for (dataset, model), own in found.items():
+        counts = " or ".join(map(str, sorted({each.pictures for each in own.values()})))
+        cells = [interval_text(own[n], METRICS[n].digits) if n in own else None for n in names]
+        rows.append(Row(cells=(model, counts, *cells), group=dataset))
+    return _grouped("", [MODEL, Column("pictures"), *metric_columns(names)], rows)
 
 
 def cost_table(evaluation: Evaluation, scale: int) -> Table:
-    """Parameters, work and memory of the models of a scale."""
+    """Tabulate parameters, work and memory of the models of a scale."""
     headings = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
-    rows = [
-        Row(group="", label=cost.model, cells=_cost_cells(cost))
-        for cost in evaluation.costs
-        if cost.scale == scale
-    ]
-    return Table(headings=headings, rows=tuple(rows))
-
-
-COST_NOTE = (
-    "MACs: multiply-accumulates of the convolutions. FLOPs: as efficient-SR challenges count them, "
-    "MACs and one for every output of an activation. Peak memory: of one forward pass."
-)
+    rows = [_cost_row(cost) for cost in evaluation.costs if cost.scale == scale]
+    return Table(
+        title=f"x{scale}, cost",
+        columns=columns_of(("model",), headings),
+        rows=tuple(rows),
+        notes=(COST_NOTE,),
+    )
 
 
 def failure_line(failure: Failure) -> str:
@@ -188,7 +143,7 @@ def failure_line(failure: Failure) -> str:
     return f"{failure.dataset}/{failure.picture} ×{failure.scale}, {model}"
 
 
-def best_pictures(values: dict[str, float], digits: int) -> set[str]:
+def best_models(values: dict[str, float], digits: int) -> set[str]:
     """Return the models whose value of one picture prints as the best; none among fewer than two.
 
     Args:
@@ -202,23 +157,82 @@ def best_pictures(values: dict[str, float], digits: int) -> set[str]:
     return {model for model, value in printed.items() if value == top}
 
 
-def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
-    metrics = [
-        number(row.values.get(name), _printed_digits(evaluation, row.source, name))
-        for name in evaluation.metrics
-    ]
+def evaluation_csv(evaluation: Evaluation) -> str:
+    """Return a row for every score, in the order of measuring, as CSV.
+
+    Protocol and chain stand in every row, so that a row says how it was measured wherever it is
+    copied to. Values are printed so that reading them gives the very same number; one that was not
+    taken is empty.
+    """
+    names = evaluation.metrics
+    headings = ("scale", "set", "picture", "model", *names, "seconds", "protocol", "chain")
+    rows = []
+    for score in evaluation.scores:
+        labels = (score.scale, score.dataset, score.picture, score.model)
+        values = (*map(score.values.get, names), score.seconds)
+        rows.append(Row(cells=(*labels, *values, evaluation.protocol.name, evaluation.chain)))
+    return csv_text(Table(columns=columns_of(headings), rows=tuple(rows)))
+
+
+def evaluation_markdown(evaluation: Evaluation) -> str:
+    """Return an evaluation as Markdown: for every scale scores, differences and costs.
+
+    The protocol and failures follow. Best means are bold; published rows name their source.
+    """
+    lines: list[str] = []
+    for scale in evaluation.scales:
+        lines += _scale_markdown(evaluation, scale)
+    lines += [escape(evaluation.chain), ""]
+    if evaluation.failures:
+        lines += ["### Not measured", ""]
+        for failure in evaluation.failures:
+            lines.append(f"- {escape(failure_line(failure))}: {escape(failure.reason)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _scale_markdown(evaluation: Evaluation, scale: int) -> Iterator[str]:
+    yield from (f"## ×{scale}", "", *markdown_table(score_table(evaluation, scale)))
+    differences = wide_difference_table(evaluation, scale)
+    if differences.rows:
+        first = escape(evaluation.models[0])
+        known = any(ends_text(d, 0) for d in evaluation.differences if d.scale == scale)
+        suffix = ", with 95 % intervals" if known else ""
+        yield from (f"### ×{scale}: differences to {first}{suffix}", "")
+        yield from markdown_table(differences)
+    costs = cost_table(evaluation, scale)
+    if costs.rows:
+        yield from (f"### ×{scale}: costs", "", *markdown_table(costs), COST_NOTE, "")
+    yield from ("<details>", f"<summary>×{scale}: every picture, and medians</summary>", "")
+    yield from markdown_table(picture_table(evaluation, scale, by="picture"))
+    yield from ("</details>", "")
+
+
+def _grouped(
+    title: str, columns: Iterable[Column], rows: Iterable[Row], heading: str = "set"
+) -> Table:
+    return Table(title=title, group_heading=heading, columns=tuple(columns), rows=tuple(rows))
+
+
+def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) -> Row:
+    metrics = []
+    for name in evaluation.metrics:
+        # 32.2 was printed 32.20: a source has the digits of its longest value.
+        values = [
+            other.values[name]
+            for other in evaluation.published
+            if other.source == row.source and name in other.values
+        ]
+        digits = decimals(values, LEAST_DIGITS.get(name, 0))
+        metrics.append(number(row.values.get(name), digits))
     # "G-IDRN" is our "g-idrn": naming both would only be longer.
     same = row.model if row.model and _plain(row.model) != _plain(row.method) else None
-    remarks = [row.source]
-    if row.protocol:
-        remarks.append(f"protocol: {row.protocol}")
-    if row.note:
-        remarks.append(row.note)
+    protocol = f"protocol: {row.protocol}" if row.protocol else ""
     return Row(
+        cells=(f"{row.method} ({same})" if same else row.method, "printed", *metrics)
+        + (None,) * timed,
         group=row.dataset,
-        label=f"{row.method} ({same})" if same else row.method,
-        cells=("printed", *metrics, NOTHING),
-        source="; ".join(remarks),
+        source="; ".join(filter(None, (row.source, protocol, row.note))),
     )
 
 
@@ -226,25 +240,10 @@ def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
-def _printed_digits(evaluation: Evaluation, source: str, metric: str) -> int:
-    """Return the digits of a source: those of its longest value, as 32.2 was printed 32.20."""
-    values = [
-        row.values[metric]
-        for row in evaluation.published
-        if row.source == source and metric in row.values
-    ]
-    least = LEAST_DIGITS.get(metric, 0)
-    return max([least, *(len(repr(float(value)).partition(".")[2]) for value in values)])
-
-
-def _cost_cells(cost: ModelCost) -> tuple[str, ...]:
-    memory = NOTHING
+def _cost_row(cost: ModelCost) -> Row:
+    memory = None
     if cost.peak_memory is not None:
         memory = f"{cost.peak_memory / 2**20:.0f} MiB ({cost.memory_of})"
-    counts = (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs)
-    return (
-        short(cost.parameters),
-        f"{cost.size[1]}×{cost.size[0]}",
-        *map(short, counts),
-        memory,
-    )
+    size = f"{cost.size[1]}×{cost.size[0]}"
+    counts = map(short, (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs))
+    return Row(cells=(cost.model, short(cost.parameters), size, *counts, memory))

@@ -10,7 +10,20 @@ import numpy as np
 import pytest
 
 import srcli
-from srcli.pipelines.ablate.page import write_html
+from srcli.pipelines.ablate.page import (
+    difference_table,
+    draw_curves,
+    draw_scatters,
+    write_html,
+)
+from srcli.pipelines.ablate.statistics import difference
+from srcli.pipelines.ablate.tables import cost_table, score_table
+from srcli.report.page import environment
+
+
+def draw(table):
+    """The markup of a table on a page."""
+    return environment().get_template("parts.html.j2").module.__dict__["table"](table, "Scores")
 
 
 @pytest.fixture
@@ -82,7 +95,7 @@ def test_headings_and_charts_can_be_heard(both, parse):
     assert {n.attributes.get("scope") for n in tree.all("th")} == {"col", "row", "rowgroup"}
     for node in tree.all("svg"):
         known = node.attributes.get("aria-label") or node.attributes.get("aria-hidden") == "true"
-        assert known or "lines" in node.attributes["class"]  # inside a chart with a label
+        assert known
     assert tree.all("html")[0].attributes["lang"] == "en"
 
 
@@ -94,14 +107,132 @@ def test_several_ablations_have_a_summary(both, parse):
 
 def test_a_real_run_can_be_written(ran, parse):
     tree = parse(write_html([ran.result]))
-    assert len(tree.all("polyline")) == 4
+    assert len(tree.all("g", "curve")) == 4
     assert "the training has diverged" in tree.text
+
+
+def test_cells_and_groups_are_those_of_the_table(written, parse):
+    table = score_table(written)
+    tree = parse(draw(table))
+    (region,) = tree.all("div", "scroll")
+    assert (region.attributes["role"], region.attributes["aria-label"]) == ("region", "Scores")
+    assert [head.text for head in tree.all("thead")[0].all("th")] == list(table.headings)
+    assert [body.all("tr", "group")[0].text for body in tree.all("tbody")] == ["Set5", "BSD100"]
+    lines = [row for row in tree.all("tbody")[0].all("tr") if not row.all("th", None)[1:]]
+    cells = [[cell.text for cell in row.all("td")] for row in lines if row.all("td")]
+    assert cells == [
+        [text for _, text in table.cells(row)[1:]] for row in table.rows if row.group == "Set5"
+    ]
+    assert [node.text for node in tree.all("strong")] == [
+        row.cells[2] for row in table.rows if row.best
+    ]
+
+
+def test_verdicts_have_a_colour_and_stay_words(written, parse):
+    tree = parse(draw(score_table(written)))
+    marks = [node.all("span")[0] for node in tree.all("td", "status")][:4]
+    assert [(node.text, node.attributes["class"]) for node in marks] == [
+        ("confirmed", "confirmed"),
+        ("base", "base"),
+        ("refuted", "refuted"),
+        ("undecided at this budget", "undecided"),
+    ]
+
+
+def test_one_seed_has_a_word_of_its_own(written, parse):
+    variants = tuple(replace(each, seeds=each.seeds[:1]) for each in written.variants)
+    tree = parse(draw(score_table(replace(written, variants=variants))))
+    mark = tree.all("td", "status")[0].all("span")[0]
+    assert (mark.text, mark.attributes["class"]) == ("undecided: one seed", "one_seed")
+
+
+def test_a_table_without_groups_and_verdicts(written, parse):
+    tree = parse(draw(cost_table(written)))
+    assert tree.all("tr", "group") == tree.all("td", "status") == []
+    assert len(tree.all("tbody")) == 1
+
+
+def without_training(written):
+    return replace(written, variants=tuple(replace(v, seeds=()) for v in written.variants))
+
+
+def test_every_difference_has_a_dot_on_its_interval(written, parse):
+    tree = parse(draw(difference_table(written)))
+    assert len(tree.all("circle")) == len(tree.all("line", "interval")) == 6
+    hollow = [node for node in tree.all("circle") if "hollow" in node.attributes["class"]]
+    assert len(hollow) == 2  # the one that nothing was changed in, on both sets
+    found = difference(written, "small", "Set5")
+    assert found is not None
+    assert f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]" in tree.text
+    heads = [head.text for head in tree.all("tr", "group")]
+    assert heads == [
+        "Set5, 2 seeds, 5 pictures or 3 seeds, 5 pictures",
+        "BSD100, 2 seeds, 9 pictures or 3 seeds, 9 pictures",
+    ]
+    assert difference_table(without_training(written)).rows == ()
+
+
+def test_every_training_has_a_curve(written, parse):
+    found = draw_curves(written)
+    assert found is not None
+    drawn, dataset, legend = found
+    assert dataset == "Set5"
+    tree = parse(drawn)
+    assert len(tree.all("g", "curve")) == 11  # four variants, three seeds, one failed
+    assert len(tree.all("g", "again")) == 7
+    assert [name for name, *_ in legend] == ["small", "middle", "large", "other"]
+    (chart,) = tree.all("svg", "curves")
+    assert "small, seed 0: 29.500 dB at the end" in chart.attributes["aria-label"]
+    assert draw_curves(without_training(written)) is None
+
+
+def test_curves_take_what_was_validated_on(written, parse):
+    variants = tuple(
+        replace(
+            v, seeds=tuple(replace(s, curves={"held-out": ((5, 30.0), (9, 31.0))}) for s in v.seeds)
+        )
+        for v in written.variants
+    )
+    tree = parse(write_html([replace(written, variants=variants)]))
+    assert tree.all("figcaption")[0].text.startswith("held-out: PSNR-Y")
+
+
+def test_quality_is_drawn_against_size_on_every_set(written, parse):
+    charts = draw_scatters(written)
+    assert [len(parse(drawn).all("circle")) for drawn, _ in charts] == [4, 4]
+    assert [caption.split()[3] for _, caption in charts] == ["Set5", "BSD100"]
+    same = tuple(
+        replace(v, cost=replace(v.cost, parameters=9) if v.cost else None) for v in written.variants
+    )
+    assert draw_scatters(replace(written, variants=same)) == []
+    assert draw_scatters(without_training(written)) == []
+
+
+def test_styles_repeat_no_pair_of_colour_and_dash(written):
+    variants = tuple(
+        replace(v, variant=replace(v.variant, name=f"v{i}"))
+        for i, v in enumerate(written.variants[:1] * 20)
+    )
+    ablation = replace(written.ablation, base="v0", variants=tuple(v.variant for v in variants))
+    found = draw_curves(replace(written, ablation=ablation, variants=variants))
+    assert found is not None
+    styles = [style for _, *style in found[2]]
+    assert len({tuple(style) for style in styles}) == 20
+    assert {dash for _, dash in styles} == {"", "7 4", "2 3"}
+    assert [colour for colour, _ in styles].count("c0") == 1
+
+
+def test_the_legend_shows_each_line(written, parse):
+    items = parse(write_html([written])).all("ul", "legend")[0].all("li")
+    assert [item.text for item in items] == ["small", "middle", "large", "other"]
+    marks = [item.all("svg")[0].attributes["class"] for item in items]
+    assert marks == [f"sample c{i}" for i in range(4)]
 
 
 PROBE = """
   const size = (node) => { const b = node.getBoundingClientRect(); return [b.width, b.height]; };
-  result.grounds = [...whole.querySelectorAll(".lines")].map(size);
-  const lines = [...whole.querySelectorAll("polyline")];
+  result.grounds = [...whole.querySelectorAll(".curves")].map(size);
+  const lines = [...whole.querySelectorAll(".curve path")];
   result.strokes = lines.map((line) => inner.getComputedStyle(line).stroke);
 """
 
@@ -116,7 +247,7 @@ def test_a_browser_shows_it_without_complaint(browse, both, width, dark):
     assert found["requests"] == []
     ((across, down),) = found["grounds"]
     assert across > 0.5 * min(width, 1224)
-    assert 272 - 1 <= down < 320  # lines that leave the ground are cut off, and counted
+    assert down == (330 if width > 640 else 204)
     assert len(set(found["strokes"])) == 4
     assert "none" not in found["strokes"]
     assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 30

@@ -1,59 +1,53 @@
-"""Numbers as every written form prints them."""
+"""An evaluation as tables, Markdown that GitHub shows as it was meant, and CSV in all digits."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
 from srcli.pipelines.evaluate import tables
+from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
+
+PIPE = re.compile(r"(?<!\\)\|")
+BOLD = re.compile(r"\*\*(.+)\*\*")
 
 
-@pytest.mark.parametrize(
-    ("value", "digits", "sign", "expected"),
-    [
-        (31.23456, 3, False, "31.235"),
-        (0.5, 3, True, "+0.500"),
-        (-0.00001, 4, True, "+0.0000"),
-        (-0.00001, 4, False, "0.0000"),
-        (math.inf, 3, False, "inf"),
-        (math.nan, 3, True, "–"),
-        (None, 3, False, "–"),
-    ],
-)
-def test_numbers(value, digits, sign, expected):
-    assert tables.number(value, digits, sign=sign) == expected
+def plain(text):
+    """What is shown of an escaped text."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        (0, "0"),
-        (999, "999"),
-        (579_738, "579.7 K"),
-        (999_960, "1 M"),
-        (1_234_567, "1.235 M"),
-        (36_182_000_000, "36.18 G"),
-        (5e15, "5000 T"),
-    ],
-)
-def test_counts_are_short(value, expected):
-    assert tables.short(value) == expected
+def read(text):
+    """Tables as lists of rows of cells; every row has as many cells as its heading."""
+    tables = []
+    for block in text.split("\n\n"):
+        lines = block.strip().split("\n")
+        if lines[0].startswith("|"):
+            rows = [[cell.strip() for cell in PIPE.split(line)[1:-1]] for line in lines]
+            assert {len(row) for row in rows} == {len(rows[0])}
+            assert set("".join(rows[1])) <= set("-:")
+            tables.append([rows[0], *rows[2:]])
+    return tables
 
 
 def test_without_times_there_is_no_column_of_them(written):
     untimed = replace(written, scores=[replace(s, seconds=None) for s in written.scores])
     assert tables.score_table(written, 4).headings[-1] == "s/picture"
     table = tables.score_table(untimed, 4)
-    assert table.headings == ("pictures", "PSNR dB", "SSIM")
-    assert {len(row.cells) for row in table.rows} == {3}
+    assert table.headings == ("model", "pictures", "PSNR dB", "SSIM")
+    assert {len(row.cells) for row in table.rows} == {4}
 
 
 def test_a_scale_shows_its_own_rows_only(written):
     other = replace(written, scales=(2, 4), sizes={**written.sizes, (2, "Photos"): 1})
-    assert [row.label for row in tables.score_table(other, 2).rows][-1] == "ELSEWHERE"
+    assert [row.cells[0] for row in tables.score_table(other, 2).rows][-1] == "ELSEWHERE"
     assert tables.difference_table(other, 2).rows == ()
+    assert tables.wide_difference_table(other, 2).rows == ()
     assert tables.cost_table(other, 2).rows == ()
 
 
@@ -61,20 +55,145 @@ def test_differences_over_unlike_pictures_say_so(written):
     changed = [
         replace(each, pictures=1) if each.metric == "psnr" else each for each in written.differences
     ]
-    rows = tables.difference_table(replace(written, differences=changed), 4).rows
-    assert [row.cells[0] for row in rows] == ["1 or 2", "1 or 2", "1"]
+    rows = tables.wide_difference_table(replace(written, differences=changed), 4).rows
+    assert [row.cells[1] for row in rows] == ["1 or 2", "1 or 2", "1"]
 
 
 def test_a_printed_row_of_ours_is_named_and_its_doubts_are_told(written):
     row = replace(written.published[0], model="bicubic", note="looks wrong")
     table = tables.score_table(replace(written, published=[row]), 4)
     (printed,) = [row for row in table.rows if row.source]
-    assert printed.label == "OLD (bicubic)"
-    assert printed.source is not None
+    assert printed.cells[0] == "OLD (bicubic)"
     assert printed.source.endswith("; protocol: Y; looks wrong")
 
 
 def test_the_best_of_a_picture_are_all_that_print_alike():
-    assert tables.best_pictures({"a": 30.0001, "b": 30.0, "c": 29.0}, 3) == {"a", "b"}
-    assert tables.best_pictures({"a": math.inf, "b": 30.0}, 3) == {"a"}
-    assert tables.best_pictures({"a": 30.0}, 3) == set()
+    assert tables.best_models({"a": 30.0001, "b": 30.0, "c": 29.0}, 3) == {"a", "b"}
+    assert tables.best_models({"a": math.inf, "b": 30.0}, 3) == {"a"}
+    assert tables.best_models({"a": 30.0}, 3) == set()
+
+
+@pytest.fixture(scope="module")
+def found(written):
+    return read(evaluation_markdown(written))
+
+
+def test_scores_are_the_means_with_pictures_of_pictures(written, found):
+    head, *rows = found[0]
+    assert head == ["set", "model", "pictures", "PSNR dB", "SSIM", "s/picture"]
+    ours = [row for row in rows if row[2] != "printed"]
+    means = {(m.dataset, m.model): m for m in written.means()}
+    assert len(ours) == 6
+    for dataset, model, pictures, psnr, ssim, seconds in ours:
+        mean = means.get((plain(dataset), plain(model)))
+        if mean is None:
+            assert [pictures, psnr, ssim, seconds] == ["0 of 1", "–", "–", "–"]
+            continue
+        assert pictures == f"{mean.pictures} of {mean.of}"
+        assert psnr.strip("*") == f"{mean.values['psnr']:.3f}"
+        assert ssim.strip("*") == f"{mean.values['ssim']:.4f}"
+        assert seconds == ("–" if mean.seconds is None else f"{0.0125:.3f}")
+
+
+def test_the_best_of_a_set_is_bold(written, found):
+    for dataset, model, _, psnr, ssim, _ in found[0][1:]:
+        best = written.best(4, plain(dataset))
+        assert bool(BOLD.fullmatch(psnr)) == (plain(model) in best["psnr"])
+        assert bool(BOLD.fullmatch(ssim)) == (plain(model) in best["ssim"])
+    assert sum(bool(BOLD.fullmatch(row[3])) for row in found[0][1:]) == 2
+
+
+def test_published_rows_name_their_source_and_keep_their_digits(found):
+    printed = [row for row in found[0][1:] if row[2] == "printed"]
+    assert [row[3:5] for row in printed] == [["28.20", "–"], ["28.35", "0.7841"]]
+    assert plain(printed[0][1]) == ("OLD, as printed in Nobody | et al., Table <2>; protocol: Y")
+
+
+def test_differences_stand_with_their_intervals(written, found):
+    head, *rows = found[1]
+    assert head == ["set", "model", "pictures", "PSNR dB", "SSIM"]
+    by_metric = {(d.dataset, d.model, d.metric): d for d in written.differences}
+    for dataset, model, pictures, psnr, _ in rows:
+        each = by_metric[plain(dataset), plain(model), "psnr"]
+        interval = f" [{each.low:+.3f}, {each.high:+.3f}]" if each.pictures > 1 else ""
+        assert psnr == f"{each.mean:+.3f}{interval}"
+        assert pictures == str(each.pictures)
+    assert len(rows) == 3
+
+
+def test_costs_have_a_table(written, found):
+    head, *rows = found[2]
+    assert head[0] == "model"
+    assert [plain(row[0]) for row in rows] == list(written.models)
+    assert rows[1][1:] == ["579.7 K", "256×256", "36.05 G", "36.18 G", "31.71 G", "123 MiB (host)"]
+    assert rows[2][-1] == "–"
+
+
+def test_chain_and_failures_end_the_text(written):
+    lines = evaluation_markdown(written).split("\n")
+    assert written.chain in [plain(line) for line in lines]
+    failures = [plain(line) for line in lines if line.startswith("- ")]
+    assert failures[0].endswith(": <out> of ice")
+    assert failures[1] == "- Photos/16-bit ×4, every model: has | values"
+
+
+def test_what_is_not_there_leaves_no_trace(written):
+    text = evaluation_markdown(
+        replace(written, failures=[], costs=[], differences=[], published=[])
+    )
+    assert len(read(text)) == 2  # scores, and every picture
+    assert not re.search("failed|Not measured|costs|differences|printed", text)
+
+
+def test_without_intervals_none_are_promised(written):
+    nan = float("nan")
+    bare = [replace(each, low=nan, high=nan) for each in written.differences]
+    assert "95 %" in evaluation_markdown(written)
+    assert "95 %" not in evaluation_markdown(replace(written, differences=bare))
+
+
+def read_csv(text):
+    """Rows by heading."""
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_row_for_every_picture_under_every_model(written):
+    rows = read_csv(evaluation_csv(written))
+    assert len(rows) == len(written.scores) == 8
+    for row, score in zip(rows, written.scores, strict=True):
+        found = (int(row["scale"]), row["set"], row["picture"], row["model"])
+        assert found == (score.scale, score.dataset, score.picture, score.model)
+
+
+def test_values_keep_all_digits(written):
+    for row, score in zip(read_csv(evaluation_csv(written)), written.scores, strict=True):
+        assert {name: float(row[name]) for name in written.metrics} == score.values
+        assert row["seconds"] == ("" if score.seconds is None else "0.0125")
+
+
+def test_every_row_says_how_it_came_about(written):
+    rows = read_csv(evaluation_csv(written))
+    assert {row["protocol"] for row in rows} == {"y"}
+    assert {row["chain"] for row in rows} == {written.chain}
+
+
+def test_columns_follow_the_metrics(written):
+    text = evaluation_csv(replace(written, metrics=("ifc", "psnr")))
+    heading = next(csv.reader(text.splitlines()))
+    assert heading[:6] == ["scale", "set", "picture", "model", "ifc", "psnr"]
+    rows = read_csv(evaluation_csv(replace(written, metrics=("ifc", "psnr"))))
+    assert {row["ifc"] for row in rows} == {""}
+
+
+def test_equal_pictures_read_back_as_infinite(written):
+    score = replace(written.scores[0], values={"psnr": math.inf, "ssim": 1.0})
+    (row,) = read_csv(evaluation_csv(replace(written, scores=[score])))
+    assert float(row["psnr"]) == math.inf
+
+
+def test_names_that_are_not_utf8_can_be_written(written):
+    score = replace(written.scores[0], picture="caf\udce9", model='a,b\n"c"')
+    text = evaluation_csv(replace(written, scores=[score]))
+    assert text.encode("utf-8")
+    (row,) = read_csv(text)
+    assert (row["picture"], row["model"]) == ("caf?", 'a,b\n"c"')

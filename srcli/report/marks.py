@@ -1,0 +1,113 @@
+"""Marks in the cells of a page's tables: intervals and bars along an axis that a column shares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from srcli.report.page import environment
+from srcli.report.table import Column, ends_text, number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from srcli.report.table import MeanInterval
+
+MARGIN = 0.06
+"""Part of an axis left free on either side, so that marks stay inside."""
+TICKS = 4
+"""About so many intervals between ticks."""
+COLOURS = 8
+"""Classes ``c0`` to ``c7`` of the style sheet; ``c0`` is a quiet gray for the first model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A range of values that holds zero, with round ticks."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def percent(self, value: float) -> str:
+        """Return the place of a value as a part of the width."""
+        return f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
+
+    def width(self, value: float) -> str:
+        """Return the distance of a value from zero as a part of the width."""
+        return f"{100 * abs(value) / (self.high - self.low):.2f}%"
+
+    def holds(self, value: float) -> bool:
+        """Return whether a value can be drawn; infinity and NaN cannot."""
+        return self.low <= value <= self.high
+
+    @property
+    def labels(self) -> list[str]:
+        """Ticks in as many digits as their step needs."""
+        step = min(high - low for low, high in zip(self.ticks, self.ticks[1:], strict=False))
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        return [number(tick, digits) for tick in self.ticks]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One value of a row."""
+
+    value: float
+    colour: str
+    """Class of the style sheet."""
+    title: str
+    """Shown when pointed at."""
+
+
+def interval_axis(found: Iterable[MeanInterval]) -> Axis:
+    """Return an axis that holds zero, and all means and intervals."""
+    return axis_of(end for each in found for end in (each.mean, each.low, each.high))
+
+
+def axis_of(values: Iterable[float]) -> Axis:
+    """Return an axis that holds zero and all finite values."""
+    from matplotlib.ticker import MaxNLocator
+
+    held = [0.0, *(value for value in values if math.isfinite(value))]
+    low, high = min(held), max(held)
+    if high - low < 1e-9:  # one value, or digits that are noise
+        high = low + 1.0
+    space = (high - low) * MARGIN
+    low, high = low - space, high + space
+    ticks = MaxNLocator(TICKS, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(low, high)
+    return Axis(low=low, high=high, ticks=tuple(float(t) for t in ticks if low <= t <= high))
+
+
+def colour_of(index: int) -> str:
+    """Return the class of a model's colour by its place; beyond the last they repeat, never c0."""
+    return f"c{index if index < COLOURS else (index - 1) % (COLOURS - 1) + 1}"
+
+
+def plot_column(axis: Axis) -> Column:
+    """Return the column of marks along an axis, with its ticks as heading."""
+    return Column(_draw("ticks", axis), kind="plot")
+
+
+def interval_mark(axis: Axis, found: MeanInterval, colour: str) -> Markup:
+    """Draw a mean as a dot on its interval; hollow where the interval holds zero or is NaN."""
+    return _draw("interval", axis, found, found.low > 0 or found.high < 0, colour)
+
+
+def bar_marks(axis: Axis, bars: Sequence[Bar]) -> Markup:
+    """Draw bars from zero, one below the other; a value that is not finite has none."""
+    return _draw("bars", axis, bars)
+
+
+def interval_cell(found: MeanInterval, digits: int) -> Markup:
+    """Return a mean and, smaller, its interval."""
+    cell = Markup("<b>{}</b> <small>{}</small>")
+    return cell.format(number(found.mean, digits, sign=True), ends_text(found, digits))
+
+
+def _draw(macro: str, *values: object) -> Markup:
+    module = environment().get_template("marks.html.j2").module
+    return Markup(vars(module)[macro](*values))

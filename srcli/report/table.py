@@ -1,0 +1,171 @@
+"""A table of results: columns with their formats, rows of values, and numbers as tables print them.
+
+It knows no command; :mod:`srcli.report.formats` writes it as text, pages and the command line show
+it in their own ways.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Cell = str | float | None
+"""Text is printed as it is, a number in the digits of its column, None as a dash."""
+NOTHING = "–"
+"""Stands where there is no value."""
+UNITS = ("", "K", "M", "G", "T")
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading and format of a column."""
+
+    heading: str
+    kind: Literal["text", "number", "status", "plot"] = "number"
+    """Text is left-aligned, numbers right-aligned; a status is a word that pages colour; a plot is
+    markup of a page."""
+    digits: int | None = None
+    """Digits behind the point; None prints numbers as Python does."""
+    sign: bool = False
+    """Print a plus before positive numbers."""
+    wrap: bool | None = None
+    """Let a terminal break long cells; by default text only."""
+
+    def text(self, cell: Cell) -> str:
+        """Return a cell as it is printed."""
+        if isinstance(cell, str):
+            return cell
+        if self.digits is None and cell is not None:
+            return str(cell)
+        return number(cell, self.digits or 0, sign=self.sign)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of a table."""
+
+    cells: tuple[Cell, ...]
+    """One for each column; the first names the row."""
+    group: str = ""
+    """Rows of a group stand together, such as those of one set of pictures."""
+    best: frozenset[str] = frozenset()
+    """Headings of the cells that hold the best value of their group."""
+    source: str = ""
+    """The publication that printed the row, with its protocol; empty for measured rows."""
+    status: str = ""
+    """Style class of the status cell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows under headings."""
+
+    title: str = ""
+    group_heading: str = ""
+    """Heading of the column that text formats show the groups in; empty for none."""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    """Sentences that explain the figures."""
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Headings of the columns, that of the groups left out."""
+        return tuple(column.heading for column in self.columns)
+
+    def cells(self, row: Row) -> list[tuple[Column, str]]:
+        """Return the cells of a row as they are printed, each with its column."""
+        return [(c, c.text(cell)) for c, cell in zip(self.columns, row.cells, strict=True)]
+
+    def groups(self) -> dict[str, list[Row]]:
+        """Return the rows by group, in the order of their first rows."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(row.group, []).append(row)
+        return found
+
+    def select(self, headings: Iterable[str]) -> Table:
+        """Return the table with some of its columns only, in the order given."""
+        places = [self.headings.index(heading) for heading in headings]
+        return replace(
+            self,
+            columns=tuple(self.columns[i] for i in places),
+            rows=tuple(
+                replace(row, cells=tuple(row.cells[i] for i in places)) for row in self.rows
+            ),
+        )
+
+
+def columns_of(labels: Iterable[str], numbers: Iterable[str] = ()) -> tuple[Column, ...]:
+    """Return columns of text, then columns of numbers, by their headings."""
+    return (*(Column(label, kind="text") for label in labels), *map(Column, numbers))
+
+
+class MeanInterval(Protocol):
+    """A mean of differences with the ends of its 95 % interval, NaN where there is none."""
+
+    @property
+    def mean(self) -> float:
+        """The mean."""
+
+    @property
+    def low(self) -> float:
+        """Lower end."""
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+
+
+def number(value: float | None, digits: int, *, sign: bool = False) -> str:
+    """Return a value in fixed digits; ``inf`` for infinity, a dash for None and NaN."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    return f"{value:{'+' if sign else '-'}z.{digits}f}"
+
+
+def ends_text(found: MeanInterval, digits: int) -> str:
+    """Return an interval as text; empty where there is none."""
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return ""
+    low, high = (number(end, digits, sign=True) for end in (found.low, found.high))
+    return f"[{low}, {high}]"
+
+
+def interval_text(found: MeanInterval, digits: int) -> str:
+    """Return a mean with its interval behind it, if there is one."""
+    return f"{number(found.mean, digits, sign=True)} {ends_text(found, digits)}".strip()
+
+
+def significant(value: float, count: int = 3) -> str:
+    """Return a number with so many significant digits, but never fewer than its whole part has."""
+    if value == 0:
+        return "0"
+    return f"{value:.{max(0, count - 1 - math.floor(math.log10(abs(value))))}f}"
+
+
+def short(value: float) -> str:
+    """Return a count in at most four digits, with K, M, G or T for the powers of a thousand."""
+    unit = 0
+    while abs(float(f"{value:.4g}")) >= 1000 and unit < len(UNITS) - 1:
+        value /= 1000
+        unit += 1
+    return f"{value:.4g} {UNITS[unit]}".strip()
+
+
+def decimals(values: Iterable[float], least: int = 0) -> int:
+    """Return the digits behind the point of the longest of some values, but at least ``least``.
+
+    Printed values are stored as numbers: 32.20 beside 32.25 has lost its zero, and gets it back.
+    """
+    lengths = (len(repr(float(value)).partition(".")[2]) for value in values if value % 1)
+    return max([least, *lengths])
+
+
+def plural(count: int, word: str) -> str:
+    """Return a count with its noun, such as ``1 seed`` or ``3 seeds``."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

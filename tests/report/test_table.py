@@ -1,0 +1,81 @@
+"""Numbers as every written form prints them, and columns chosen from a table."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from srcli.report.table import Column, Row, Table, decimals, number, short, significant
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "sign", "expected"),
+    [
+        (31.23456, 3, False, "31.235"),
+        (0.5, 3, True, "+0.500"),
+        (-0.00001, 4, True, "+0.0000"),
+        (-0.00001, 4, False, "0.0000"),
+        (math.inf, 3, False, "inf"),
+        (math.nan, 3, True, "–"),
+        (None, 3, False, "–"),
+    ],
+)
+def test_numbers(value, digits, sign, expected):
+    assert number(value, digits, sign=sign) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (579_738, "579.7 K"),
+        (999_960, "1 M"),
+        (1_234_567, "1.235 M"),
+        (36_182_000_000, "36.18 G"),
+        (5e15, "5000 T"),
+    ],
+)
+def test_counts_are_short(value, expected):
+    assert short(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1316.2, "1316"), (84.23, "84.2"), (0.5234, "0.523"), (0.00123456, "0.00123"), (0, "0")],
+)
+def test_significant_digits(value, text):
+    assert significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "digits"), [([32.2, 32.25], 0, 2), ([4096, 21], 0, 0), ([], 2, 2)]
+)
+def test_printed_values_have_the_digits_of_the_longest(values, least, digits):
+    assert decimals(values, least) == digits
+
+
+def test_cells_are_printed_as_their_columns_say():
+    columns = (Column("a", "text"), Column("b", digits=1, sign=True), Column("c"))
+    row = Row(cells=("x", 0.25, 7))
+    table = Table(columns=columns, rows=(row,))
+    assert [text for _, text in table.cells(row)] == ["x", "+0.2", "7"]
+    assert [text for _, text in table.cells(Row(cells=("x", math.nan, None)))] == ["x", "–", "–"]
+
+
+def test_columns_can_be_chosen():
+    columns = (Column("a"), Column("b"), Column("c"))
+    table = Table(columns=columns, rows=(Row(cells=(1, 2, 3), best=frozenset({"c"})),))
+    chosen = table.select(("c", "a"))
+    assert chosen.headings == ("c", "a")
+    assert [row.cells for row in chosen.rows] == [(3, 1)]
+
+
+def test_rows_of_a_group_stand_together():
+    rows = tuple(Row(cells=(i,), group=group) for i, group in enumerate("abab"))
+    groups = Table(columns=(Column("a"),), rows=rows).groups()
+    assert {name: [row.cells[0] for row in own] for name, own in groups.items()} == {
+        "a": [0, 2],
+        "b": [1, 3],
+    }
