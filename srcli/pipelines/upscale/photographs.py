@@ -22,6 +22,7 @@ from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
+from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -65,30 +66,22 @@ class PhotographRun:
         Args:
             items: Inputs, opened; they are taken from here as they are needed.
         """
-        readers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="read")
-        self.writers = ThreadPoolExecutor(self.options.workers, thread_name_prefix="write")
-        try:
+        workers = self.options.workers
+        self.writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
+        # after an interruption the pictures that are being written are finished
+        with (
+            self.writers,
+            ReadAhead(self._load, items, ahead=workers + 1, workers=workers) as reading,
+        ):
             # neighbours of one depth share an engine, and batches
-            jobs = self._read_ahead(items, readers)
-            for bits, group in groupby(jobs, key=lambda job: job.prepared.bits):
-                self._run_jobs(self.pool.engine(bits), group)
+            for bits, jobs in groupby(self._loaded(reading), key=lambda job: job.prepared.bits):
+                self._run_jobs(self.pool.engine(bits), jobs)
             self._collect(0)
-        finally:
-            # after an interruption the pictures that are being written are finished
-            readers.shutdown(wait=True, cancel_futures=True)
-            self.writers.shutdown(wait=True)
 
-    def _read_ahead(
-        self, items: Iterable[tuple[Item, Picture]], readers: ThreadPoolExecutor
+    def _loaded(
+        self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
     ) -> Iterator[PhotographJob]:
-        waiting: deque[tuple[Item, Future[PhotographJob]]] = deque()
-        rest = iter(items)
-        while True:
-            while len(waiting) <= self.options.workers and (opened := next(rest, None)):
-                waiting.append((opened[0], readers.submit(self._load, *opened)))
-            if not waiting:
-                return
-            item, future = waiting.popleft()
+        for (item, _), future in reading:
             try:
                 job = future.result()
             except SrxError as error:
@@ -96,7 +89,8 @@ class PhotographRun:
             else:
                 yield job
 
-    def _load(self, item: Item, picture: Picture) -> PhotographJob:
+    def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
+        item, picture = opened
         _, unwritable = check_output(item, picture, self.options.scale, self.options.fit)
         with name_memory_errors(item):
             photograph = read_photograph(picture)
