@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.options import (
+    ParsedType,
     device,
     several_models,
     several_scales,
@@ -39,25 +40,16 @@ means that a seam figure cannot be trusted.
 LONGEST_SIDE = 8192
 
 
-class Size(click.ParamType[tuple[int, int]]):
-    """Parameter type for WIDTHxHEIGHT in pixels, as (height, width)."""
-
-    name = "WIDTHxHEIGHT"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Return (height, width)."""
-        found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", str(value))
-        sides = [int(side) for side in found.groups()] if found else [0]
-        if not all(1 <= side <= LONGEST_SIDE for side in sides):
-            self.fail(
-                f"{value!r} is not WIDTHxHEIGHT of an LR picture, such as 256x256, "
-                f"with sides from 1 to {LONGEST_SIDE}",
-                param,
-                ctx,
-            )
-        return sides[1], sides[0]
+def _parse_size(text: str) -> tuple[int, int]:
+    """Parse WIDTHxHEIGHT in pixels to (height, width)."""
+    found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", text)
+    sides = [int(side) for side in found.groups()] if found else [0]
+    if not all(1 <= side <= LONGEST_SIDE for side in sides):
+        raise ValueError(
+            f"{text!r} is not WIDTHxHEIGHT of an LR picture, such as 256x256, "
+            f"with sides from 1 to {LONGEST_SIDE}"
+        )
+    return sides[1], sides[0]
 
 
 @click.command(epilog=EXAMPLES)
@@ -66,7 +58,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option(
     "--size",
     "sizes",
-    type=Size(),
+    type=ParsedType("WIDTHxHEIGHT", _parse_size),
     multiple=True,
     default=("256x256",),
     show_default=True,
