@@ -13,7 +13,6 @@ from srcli.models.attentive_gan import (
     ResidualDenseBlock,
     ResidualPlainBlock,
 )
-from srcli.models.weights import WeightsInfo, load_model, save_weights
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
 
@@ -44,25 +43,13 @@ def test_the_work_is_the_derived_one(steps, macs):
     assert found / 64**2 == pytest.approx(macs, rel=0.01)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (17, 10)])
-@pytest.mark.parametrize("image_skip", [False, True])
-def test_any_size_grows_by_the_scale(size, image_skip):
-    network = small(image_skip=image_skip).eval()
-    with torch.no_grad():
-        out = network(torch.rand(2, 3, *size))
-    assert out.shape == (2, 3, 4 * size[0], 4 * size[1])
-    assert torch.isfinite(out).all()
-
-
 @pytest.mark.parametrize(
     "options",
     [{}, {"steps": 0}, {"steps": 1}, {"rdb": "plain"}, {"image_skip": True}],
 )
-@pytest.mark.parametrize("bicubic", [False, True])
-def test_gradients_reach_every_parameter(options, bicubic):
+def test_gradients_reach_every_parameter_from_the_bicubic_start(options):
     network = small(**options)
-    if bicubic:
-        network.start_from_bicubic()
+    network.start_from_bicubic()
     network(torch.rand(2, 3, 12, 9)).square().mean().backward()
     dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert dead == []
@@ -139,29 +126,10 @@ def test_too_few_channels_cannot_carry_the_picture():
     small(channels=8, image_skip=True).start_from_bicubic()  # has no need to
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 8, 8), (1, 1, 8, 8)])
-def test_wrong_shapes_are_refused_in_words(shape):
-    with pytest.raises(ValueError, match="expected") as caught:
-        small()(torch.zeros(shape))
-    assert str(shape) in str(caught.value)
-
-
 @pytest.mark.parametrize("options", [{"steps": -1}, {"mapping_depth": 0}])
 def test_sizes_that_build_nothing_are_refused(options):
     with pytest.raises(ValueError, match="expected steps"):
         small(**options)
-
-
-def test_saved_and_loaded_it_is_the_same(tmp_path):
-    options = SMALL | {"rdb": "plain", "start": 0.25}
-    network = small(**options).eval()
-    file = tmp_path / "w.safetensors"
-    info = WeightsInfo(model="attentive-gan", scale=4, network=options)
-    save_weights(file, network.state_dict(), info)
-    loaded = load_model(str(file))
-    x = torch.rand(1, 3, 10, 12)
-    with torch.no_grad():
-        assert torch.equal(network(x), loaded(x))
 
 
 def test_known_weights_give_known_values():

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_parameters
 from srcli.models.g_idrn import GIDRN
-from srcli.models.weights import WeightsInfo, load_model, save_weights
 
 
 def build(scale, **options):
@@ -88,48 +86,6 @@ def test_the_spread_of_features_before_the_non_local_block(initial, spread):
 SMALL = {"channels": 16, "num_blocks": 4, "num_groups": 2}
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (67, 131)])
-def test_any_size_grows_by_the_scale(scale, size):
-    network = build(scale, **SMALL).eval()
-    with torch.no_grad():
-        out = network(torch.rand(2, 3, *size))
-    assert out.shape == (2, 3, scale * size[0], scale * size[1])
-    assert torch.isfinite(out).all()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        RFDN,
-        RFDN | ALL,
-        G_IDB | ALL | {"group_fuse": True},
-        {"ds_self": True, "anrb_bins": (1, 3)},
-        {"anrb_bins": ()},
-    ],
-)
-def test_gradients_reach_every_parameter(options):
-    torch.manual_seed(0)
-    network = build(2, **options)
-    network(torch.rand(1, 3, 12, 9)).square().mean().backward()
-    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    # A softmax does not feel a constant added to all its scores: the key's bias has no effect.
-    assert [name for name in dead if name != "non_local.key.bias"] == []
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_bicubic_start_is_bicubic_inside_the_borders(scale):
-    network = build(scale, **SMALL).eval()
-    network.start_from_bicubic(deep_gain=0.0)
-    x = torch.rand(1, 3, 11, 13)
-    with torch.no_grad():
-        out = network(x)
-    border = 2 * scale
-    inside = (..., slice(border, -border), slice(border, -border))
-    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
-
-
 def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
     network = build(2, **SMALL).eval()
     before = network.up.weight.detach().clone()
@@ -151,34 +107,6 @@ def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns
     moved = [p.grad is not None and bool(p.grad.any()) for p in network.non_local.parameters()]
     # A softmax does not feel a constant added to all its scores: the key's bias has no gradient.
     assert sum(moved) >= len(moved) - 1
-
-
-@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 8, 8), (1, 1, 8, 8)])
-def test_wrong_shapes_are_refused_in_words(shape):
-    network = build(2, **SMALL)
-    with pytest.raises(ValueError, match="expected") as caught:
-        network(torch.zeros(shape))
-    assert str(shape) in str(caught.value)
-
-
-@pytest.mark.parametrize("half", [False, True])
-def test_saved_and_loaded_it_is_the_same(tmp_path, half):
-    torch.manual_seed(0)
-    options = SMALL | {"anrb_bins": (1, 2)}
-    network = build(3, **options).eval()
-    file = tmp_path / "w.safetensors"
-    info = WeightsInfo(model="g-idrn", scale=3, network=options)
-    save_weights(file, network.state_dict(), info, half=half)
-    loaded = load_model(str(file))
-    x = torch.rand(1, 3, 10, 12)
-    with torch.no_grad():
-        a, b = network(x), loaded(x)
-    assert not loaded.training
-    if half:
-        torch.testing.assert_close(a, b, atol=5e-3, rtol=0)
-        assert not torch.equal(a, b)
-    else:
-        assert torch.equal(a, b)
 
 
 def test_known_weights_give_known_values():

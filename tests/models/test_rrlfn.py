@@ -6,10 +6,8 @@ import pytest
 import torch
 
 from srcli.errors import ModelError
-from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_parameters, measure_efficiency
 from srcli.models.rrlfn import RRLFN
-from srcli.models.weights import WeightsInfo, load_model, save_weights
 
 SMALL = {"channels": 16, "num_blocks": 2, "esa_channels": 4}
 VARIANTS = [
@@ -64,24 +62,6 @@ def test_the_work_is_the_derived_one(scale, macs, hd):
 
 
 @pytest.mark.parametrize("options", VARIANTS)
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_deployed_form_gives_the_same(scale, options):
-    network = small(scale, **options)
-    for _ in range(3):
-        network(torch.rand(2, 3, 16, 18))  # normalisations learn their statistics
-    plain = network.deploy()
-    assert network.training
-    assert not plain.training
-    x = torch.rand(2, 3, 19, 16)
-    with torch.no_grad():
-        out, expected = plain(x), network.eval()(x)
-    torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
-    built = RRLFN(scale=scale, **(SMALL | options), deployed=True)
-    assert plain.state_dict().keys() == built.state_dict().keys()
-    assert str(plain) == str(built)
-
-
-@pytest.mark.parametrize("options", VARIANTS)
 def test_deployed_weights_go_into_the_training_form(options):
     plain = small(**options, deployed=True).eval()
     network = small(**options).eval()
@@ -95,16 +75,6 @@ def test_deployed_weights_go_into_the_training_form(options):
     assert not any(value.any() for value in points)
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
-@pytest.mark.parametrize("size", [(1, 1), (1, 40), (14, 15), (15, 15), (17, 31)])
-def test_any_size_grows_by_the_scale(scale, size):
-    network = small(scale).eval()
-    with torch.no_grad():
-        out = network(torch.rand(2, 3, *size))
-    assert out.shape == (2, 3, scale * size[0], scale * size[1])
-    assert torch.isfinite(out).all()
-
-
 def test_small_pictures_are_continued_by_their_outermost_pixels():
     network = small().eval()
     x = torch.rand(1, 3, 4, 6)
@@ -113,26 +83,6 @@ def test_small_pictures_are_continued_by_their_outermost_pixels():
     with torch.no_grad():
         expected = network(x[:, :, rows][:, :, :, columns])[:, :, :8, :12]
         assert torch.equal(network(x), expected)
-
-
-@pytest.mark.parametrize("options", [*VARIANTS, {"deployed": True}])
-def test_gradients_reach_every_parameter(options):
-    network = small(**options)
-    network(torch.rand(2, 3, 18, 16)).square().mean().backward()
-    dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert dead == []
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_bicubic_start_is_bicubic_inside_the_borders(scale):
-    network = small(scale).eval()
-    network.start_from_bicubic(deep_gain=0.0)
-    x = torch.rand(1, 3, 16, 19)
-    with torch.no_grad():
-        out = network(x)
-    border = 2 * scale
-    inside = (..., slice(border, -border), slice(border, -border))
-    torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)
 
 
 def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
@@ -155,26 +105,6 @@ def test_half_precision_keeps_the_image_path_exact():
             half = network(x)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("shape", [(1, 4, 16, 16), (3, 16, 16), (1, 1, 16, 16)])
-def test_wrong_shapes_are_refused_in_words(shape):
-    with pytest.raises(ValueError, match="expected") as caught:
-        small()(torch.zeros(shape))
-    assert str(shape) in str(caught.value)
-
-
-def test_saved_deployed_and_loaded_it_is_the_same(tmp_path):
-    network = small(3).eval()
-    plain = network.deploy()
-    file = tmp_path / "w.safetensors"
-    options = SMALL | {"deployed": True}
-    save_weights(file, plain.state_dict(), WeightsInfo(model="rrlfn", scale=3, network=options))
-    loaded = load_model(str(file))
-    x = torch.rand(1, 3, 20, 15)
-    with torch.no_grad():
-        assert torch.equal(loaded(x), plain(x))
-    assert count_parameters(loaded) < count_parameters(network)
 
 
 def test_known_weights_give_known_values():
