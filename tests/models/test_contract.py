@@ -112,7 +112,7 @@ CASES = {
     "bicubic": Case(parameters={2: 0, 3: 0, 4: 0}),
 }
 EVERY = [(name, scale) for name in CASES for scale in MODELS[name].scales]
-VARIANTS = [(name, {}) for name in CASES] + [
+VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in CASES] + [
     (name, options) for name, case in CASES.items() for options in case.variants
 ]
 TRAINED = [name for name in CASES if MODELS[name].trained]
