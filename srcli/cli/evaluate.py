@@ -148,7 +148,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         if stored := sum(score.stored for score in result.scores):
             console.message(
                 f"{stored} of {len(result.scores)} scores are from former runs, with their times "
-                "(--no-cache measures anew)"
+                "(--no-cache measures them again)"
             )
         for reason in dict.fromkeys(failure.reason for failure in result.failures):
             console.error(reason)

@@ -130,7 +130,7 @@ class FolderCandidate:
         label: Their name in tables.
         scale: The factor, for messages.
         names: Of the set's pictures.
-        chain: Conversion to what is compared.
+        chain: Conversion to the form that is compared.
 
     Raises:
         DataError: If the folder is missing or empty.
@@ -182,7 +182,7 @@ def unique_models(models: Sequence[str]) -> list[str]:
 def short_labels(names: Sequence[str]) -> list[str]:
     """Return short names that stay different: files by their stem, with folders where needed.
 
-    Where even those are alike (``ddsr`` and ``ddsr.safetensors``), names stay as they are.
+    Names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
 
     Args:
         names: Model names and paths.

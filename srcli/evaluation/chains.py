@@ -27,7 +27,7 @@ UINT8 = np.dtype(np.uint8)
 class Chain:
     """The chain ``rgb8``, uint8 RGB all the way as users have it, and base class of the others.
 
-    All pictures are (H, W, 3). ``gray`` tells that the HR file has one channel.
+    All pictures are (H, W, 3). ``gray`` is True if the HR file has one channel.
     """
 
     name: str = "rgb8"

@@ -56,7 +56,7 @@ class ScoreSettings:
 
 
 class Reference:
-    """One HR picture, prepared for scoring what all candidates made of its LR.
+    """One HR picture, prepared for scoring the SR pictures of all candidates.
 
     Args:
         pair: HR and LR.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 METRICS = ("psnr", "ssim", "ifc")
 SCALES = (2, 3, 4)
 SAME_SET = {"b100": "bsd100", "bsds100": "bsd100", "b200": "bsd200", "bsds200": "bsd200"}
-"""Other names of a set, in small letters, and the name that stands for them all here."""
+"""Aliases of sets in lower case, and the name that is used for all of them here."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ScoreCache:
-    """A folder of small JSON files; what cannot be read or written is measured again.
+    """A folder of small JSON files; without a readable file, scores are measured again.
 
     Args:
         folder: Place of the files; None stores nothing.

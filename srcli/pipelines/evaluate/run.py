@@ -121,7 +121,7 @@ def _find_sets(
         sets = [find_set(name, scale, lr_folder=options.lr_folder) for name in wanted]
         labels = [each.name for each in sets]
         for name, each in zip(wanted, sets, strict=True):
-            same = labels.count(each.name) > 1  # two folders of one name: tell them apart
+            same = labels.count(each.name) > 1  # two folders of one name: show their paths
             found.append((scale, replace(each, name=str(Path(name))) if same else each))
     return found
 
