@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from srcli.pipelines.ablate.options import AblateOptions
     from srcli.pipelines.ablate.results import AblationResult
+    from srcli.recipes.ablation import Ablation
 
 
 @click.group(epilog=EXAMPLES)
@@ -63,11 +64,10 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
     """
-    from srcli.pipelines.ablate.selection import select_checked
     from srcli.recipes.ablations import ABLATIONS
 
     check_targets({"--json": json_file})
-    ablations = select_checked((name,))
+    ablations = _select((name,))
     results: dict[str, list[AblationResult]] = {}
     for each in _results(store, [a.name for a in ablations]):
         results.setdefault(each.ablation.name, []).append(each)
@@ -152,10 +152,9 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     """
     from srcli.cli.stopping import StopSignals
     from srcli.pipelines.ablate.run import run_ablations
-    from srcli.pipelines.ablate.selection import select_checked
 
     targets = report_targets(given)
-    ablations = select_checked(given["names"])
+    ablations = _select(given["names"])
     options = _options(given)
     with (
         StopSignals() as stop,
@@ -188,7 +187,7 @@ def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over eve
     NAMEs and FILEs choose among the ablations that were run, as in 'srx ablate run'; nothing is
     run now.
     """
-    from srcli.pipelines.ablate.selection import select_stored
+    from srcli.recipes.ablations import select_stored
 
     targets = report_targets(given)
     results = _results(given["store"], None)
@@ -198,6 +197,18 @@ def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over eve
     if not results:
         raise UsageError("no results in the store; 'srx ablate run' makes them")
     _report(results, targets, quiet=given["quiet"])
+
+
+def _select(names: Sequence[str]) -> list[Ablation]:
+    """Return ablations by name; those of files are checked, which needs torch."""
+    from srcli.recipes.ablations import is_file, select_ablations
+
+    ablations = select_ablations(names)
+    if any(map(is_file, names)):
+        from srcli.pipelines.ablate.plan import check_files
+
+        check_files(names)
+    return ablations
 
 
 def _options(given: dict[str, Any]) -> AblateOptions:
@@ -227,7 +238,7 @@ def _options(given: dict[str, Any]) -> AblateOptions:
 
 def _results(store: Path | None, names: Collection[str] | None) -> list[AblationResult]:
     from srcli.pipelines.ablate.options import default_store
-    from srcli.pipelines.ablate.store import load_results
+    from srcli.pipelines.ablate.record import load_results
 
     return load_results(store or default_store(), names, warn=Console().warn)
 

@@ -141,24 +141,17 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     return network
 
 
-def without_defaults(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave options out that say what the constructor of a network would do anyway.
+def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all options of a network: those that are given, and the defaults of the others.
 
     Args:
         name: A key of ``MODELS``.
-        options: That ``build_network`` takes.
+        options: Options that ``build_network`` takes.
     """
-    parameters = inspect.signature(_constructor(find_entry(name))).parameters
-    return {
-        key: value
-        for key, value in options.items()
-        if _plain(parameters[key].default) != _plain(value)
-    }
-
-
-def _plain(value: object) -> object:
-    """Make lists, which files hold, and tuples alike."""
-    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
+    parameters = inspect.signature(_constructor(find_entry(name))).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    defaults.pop("scale", None)  # no option of ``build_network``
+    return {**defaults, **options}
 
 
 def _constructor(entry: NetworkEntry) -> Any:  # noqa: ANN401 - a class with options of its own

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import RecipeError
+from srcli.errors import RecipeError, UsageError
 from srcli.recipes.ablation import Ablation, Variant
 from srcli.recipes.fields import convert, unknown
 from srcli.recipes.files import SUFFIXES, load_recipe
@@ -19,7 +19,7 @@ from srcli.recipes.overrides import apply_overrides
 from srcli.recipes.table import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from srcli.recipes.training import TrainRecipe
 
@@ -52,6 +52,38 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
             if found.setdefault(each.name, each) != each:
                 raise RecipeError(f"{name}: another file holds an ablation {each.name!r}, too")
     return list(found.values())
+
+
+def select_stored(names: Iterable[str], stored: Collection[str]) -> list[str]:
+    """Return the names of ablations with results that are asked for.
+
+    Args:
+        names: Names of ablations, names of networks (all of theirs), or ``.toml`` files.
+        stored: Names of the ablations with results.
+
+    Raises:
+        RecipeError: If there is no such ablation at all; the message names the nearest.
+        UsageError: If there are no results of one.
+    """
+    found: list[str] = []
+    known = dict.fromkeys((*stored, *ABLATIONS))
+    for name in names:
+        if is_file(name):
+            own = [each.name for each in load_ablations(Path(name))]
+        else:
+            own = [each for each in known if each == name or each.startswith(f"{name}/")]
+        if not own:
+            raise unknown("ablation", name, "the store or the table", known)
+        with_results = [each for each in own if each in stored]
+        if not with_results:
+            raise UsageError(f"no results of {name} in the store; 'srx ablate run' makes them")
+        found += with_results
+    return list(dict.fromkeys(found))
+
+
+def is_file(name: str) -> bool:
+    """Return whether a name means a file with ablations."""
+    return Path(name).suffix.lower() == ".toml"
 
 
 def load_ablations(path: Path) -> tuple[Ablation, ...]:
@@ -167,8 +199,7 @@ def _called(name: str) -> tuple[Ablation, ...]:
     of_network = tuple(each for key, each in ABLATIONS.items() if key.startswith(f"{name}/"))
     if of_network:
         return of_network
-    path = Path(name)
-    return load_ablations(path) if path.suffix.lower() == ".toml" else (find_ablation(name),)
+    return load_ablations(Path(name)) if is_file(name) else (find_ablation(name),)
 
 
 def _take_changes(plain: Mapping[str, Any]) -> dict[tuple[int, int | None], dict[str, object]]:

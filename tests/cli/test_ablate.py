@@ -244,7 +244,7 @@ def test_a_damaged_file_of_the_store_is_told_once_and_left_out(srx, mine, pictur
         (line,) = result.err.splitlines()
         assert "warning: left out: " in line
         assert "other-12345678.json" in line
-    for file in (store / "figures").rglob("*.json"):
+    for file in (store / "results").rglob("result.json"):
         file.write_text('{"x": 1}')
     shown = srx("ablate", "report", "mine", "--store", store)
     assert shown.code == 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, find_entry, without_defaults
+from srcli.models import MODELS, build_network, find_entry, network_options
 
 EVERY = [(name, scale) for name, entry in MODELS.items() for scale in entry.scales]
 
@@ -54,8 +54,9 @@ def test_what_does_not_fit_is_refused(name, scale, options, words):
         build_network(name, scale=scale, options=options)
 
 
-def test_options_that_are_the_defaults_say_nothing():
-    options = {"channels": 72, "anrb_bins": [1, 3, 6, 8], "num_blocks": 6, "anrb": True}
-    assert without_defaults("g-idrn", options) == {"num_blocks": 6}
-    assert without_defaults("g-idrn", {"anrb_bins": [1, 3, 6]}) == {"anrb_bins": [1, 3, 6]}
-    assert without_defaults("g-idrn", {}) == {}
+def test_all_options_are_those_given_and_the_defaults():
+    defaults = network_options("g-idrn", {})
+    assert defaults["channels"] == 72
+    assert "scale" not in defaults
+    assert network_options("g-idrn", {"channels": 72}) == defaults
+    assert network_options("g-idrn", {"num_blocks": 6}) == {**defaults, "num_blocks": 6}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.errors import RecipeError
+from srcli.errors import RecipeError, UsageError
 from srcli.imaging.resize import resize
 from srcli.models import build_network
 from srcli.pipelines.train.network import first_network
@@ -24,6 +24,8 @@ from srcli.recipes.ablations import (
     load_ablations,
     parse_ablations,
     resolve,
+    select_ablations,
+    select_stored,
 )
 from srcli.recipes.published import load_published
 from srcli.recipes.table import RECIPES
@@ -435,3 +437,52 @@ def test_of_several_ablations_the_one_with_a_mistake_is_named(tmp_path, old, new
     file.write_text(FILE + SECOND.replace(old, new))
     with pytest.raises(RecipeError, match=rf"^{file}: other: "):
         load_ablations(file)
+
+
+MINE = """
+[[ablation]]
+name = "mine"
+question = "Which loss?"
+recipe = "ddsr-short"
+scale = 2
+base = "a"
+changes = { "network.depth" = 2 }
+[[ablation.variants]]
+name = "a"
+sentence = "as it is"
+[[ablation.variants]]
+name = "b"
+sentence = "other"
+changes = { "stages.0.losses.0.name" = "l1" }
+"""
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A file with one ablation."""
+    path = tmp_path / "my.toml"
+    path.write_text(MINE)
+    return path
+
+
+def test_names_and_files_to_run(mine):
+    found = select_ablations(["ddsr/depth", str(mine)])
+    assert [each.name for each in found] == ["ddsr/depth", "mine"]
+
+
+def test_names_networks_and_files_among_results(mine):
+    there = ["ddsr/depth", "ddsr/residual", "mine", "yours/parts"]
+    assert select_stored(["mine"], there) == ["mine"]
+    assert select_stored([str(mine)], there) == ["mine"]
+    assert select_stored(["ddsr"], there) == ["ddsr/depth", "ddsr/residual"]
+    assert select_stored(["yours", "yours/parts"], there) == ["yours/parts"]
+
+
+def test_a_name_without_results_and_one_that_is_none_are_told_apart(mine):
+    for name in ("ddsr/depth", "ddsr", str(mine)):
+        with pytest.raises(UsageError, match=rf"no results of {name} in the store"):
+            select_stored([name], ["other"])
+    for name, near in (("ddsr/residul", "ddsr/residual"), ("yours", "mine/yours")):
+        with pytest.raises(RecipeError, match=rf"no ablation '{name}' .*did you mean '{near}'"):
+            select_stored([name], ["mine/yours"])
+    assert "ddsr/residual" in ABLATIONS

@@ -1,8 +1,9 @@
-"""What a variant costs before it has learned anything: parameters, work, peak memory."""
+"""Costs of a variant before it is trained: parameters, work, and peak memory of a forward pass."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import copy
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,41 +11,116 @@ import torch
 from srcli.evaluation.cost import fitting_size
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
+from srcli.metrics.free_memory import address_space, free_memory
+from srcli.metrics.memory import memory_of, peak_memory
 from srcli.models import build_network
-from srcli.pipelines.ablate.memory import forward_peak
-from srcli.recipes.files import read_recipe
+from srcli.pipelines.ablate.results import Cost, MemoryUse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from srcli.layers.network import Network
+
+SPARE = 256 << 20
+"""Bytes of the free memory that are left to others."""
+OUT_OF_MEMORY = "out of memory"
 
 
 def measure_cost(
-    recipe: Path, *, scale: int, sizes: Sequence[tuple[int, int]], gradients: bool, device: str
-) -> dict[str, Any]:
-    """Measure a recipe's network in the form that is deployed.
+    model: str,
+    network: Mapping[str, Any],
+    *,
+    scale: int,
+    sizes: Sequence[tuple[int, int]],
+    gradients: bool,
+    device: str,
+) -> Cost:
+    """Measure a network in the form that is deployed.
 
     Args:
-        recipe: Its file.
+        model: A name from ``srcli.models.MODELS``.
+        network: Options of the network.
         scale: The factor.
         sizes: LR (height, width) at which the peak memory is measured.
-        gradients: Record gradients then.
-        device: Where memory is measured.
-
-    Returns:
-        The fields of a :class:`~srcli.pipelines.ablate.results.Cost`, as plain data.
+        gradients: Record gradients meanwhile.
+        device: Device for measuring the memory.
 
     Raises:
-        SrxError: If the recipe or the device does not fit.
+        SrxError: If an option or the device does not fit.
     """
-    own = read_recipe(recipe)
-    where = choose_device(device)
+    target = choose_device(device)
     with torch.random.fork_rng(devices=[]):
-        network = build_network(own.model, scale=scale, options=own.network).deploy()
-    counts = count_macs(network, *fitting_size(network, CHALLENGE_SIZE))
-    peaks = [forward_peak(network, size, where, gradients=gradients) for size in sizes]
-    return {
-        "parameters": count_parameters(network),
-        "macs": counts.conv_macs,
-        "memory": [asdict(each) for each in peaks],
-    }
+        built = build_network(model, scale=scale, options=network).deploy()
+    return Cost(
+        parameters=count_parameters(built),
+        macs=count_macs(built, *fitting_size(built, CHALLENGE_SIZE)).conv_macs,
+        memory=tuple(forward_peak(built, size, target, gradients=gradients) for size in sizes),
+    )
+
+
+def forward_peak(
+    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool
+) -> MemoryUse:
+    """Measure the peak memory of one forward pass, beside weights and input, in fp32.
+
+    Args:
+        network: Left as it is.
+        size: LR (height, width); measured at the next size that the network takes.
+        device: Device that it runs on.
+        gradients: Record them, which keeps every intermediate result alive until the end, as in
+            the figures of papers that forget to turn them off.
+
+    Returns:
+        The peak, or the reason why it is unknown: too little memory, or a device without account.
+    """
+    twin = copy.deepcopy(network).float().eval()
+    twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    lr_image = torch.zeros(1, twin.input_channels, *fitting_size(network, size), device=device)
+
+    def forward() -> torch.Tensor:
+        with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
+            result: torch.Tensor = twin(lr_image)
+            return result
+
+    of = memory_of(device)
+    try:
+        with _limited(device):
+            peak = peak_memory(forward, device)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return MemoryUse(size=size, peak=None, of=of, reason=OUT_OF_MEMORY)
+    if peak is None:
+        return MemoryUse(size=size, peak=None, of=of, reason=f"{device.type} keeps no account")
+    return MemoryUse(size=size, peak=peak.bytes, of=of)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error is a lack of memory; PyTorch has no type for that on processors."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or (type(error) is RuntimeError and "DefaultCPUAllocator" in str(error))
+
+
+@contextmanager
+def _limited(device: torch.device) -> Iterator[None]:
+    """Limit this process to the memory that is free now.
+
+    Linux grants more memory than there is and kills a process later; under a limit the allocation
+    itself fails, which can be reported. Other systems, and GPUs, need no limit.
+    """
+    free, held = free_memory(), address_space()
+    if device.type != "cpu" or free is None or held is None:
+        yield
+        return
+    import resource  # not on Windows, where there is no /proc either
+
+    before, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = held + max(free - SPARE, 0)
+    tightest = min(x for x in (wanted, before, hard) if x != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_AS, (tightest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, hard))

@@ -1,32 +1,38 @@
-"""What a run of an ablation consists of: conditions, and the keys of its figures."""
+"""Records of runs, with conditions and keys of results; and the results of recorded runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from srcli.errors import RecipeError
-from srcli.pipelines.ablate.figures import (
-    Figure,
-    failure_of,
-    read_cost,
-    read_scores,
-    read_training,
-)
+from srcli.errors import DataError, RecipeError
 from srcli.pipelines.ablate.results import (
     AblationResult,
     Conditions,
     SeedResult,
     VariantResult,
 )
+from srcli.pipelines.ablate.store import COST, MISFIT, TRAINING, Store
 from srcli.recipes.ablation import Ablation, Variant
 from srcli.recipes.fields import convert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+VERSION = 2
+"""Version of the records; those of another one are reported and left out."""
+TELLING = ("trained", "budget", "data_digest", "sets", "precision", "device")
+"""Conditions that, beside overrides, make two runs of one ablation two results."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SeedKeys:
-    """Where the figures of one training are."""
+    """Keys of one training and its scores."""
 
     seed: int
     training: str
@@ -36,7 +42,7 @@ class SeedKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantKeys:
-    """Where the figures of one variant are."""
+    """Keys of the results of one variant."""
 
     cost: str
     seeds: tuple[SeedKeys, ...] = ()
@@ -44,76 +50,172 @@ class VariantKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class AblationRun:
-    """One ablation under one set of conditions."""
+    """One ablation under one set of conditions, with the keys of its results."""
 
     ablation: Ablation
     conditions: Conditions
     keys: tuple[VariantKeys, ...]
     """One for each variant."""
 
-    @classmethod
-    def from_plain(cls, content: Mapping[str, Any]) -> AblationRun:
-        """Read what ``dataclasses.asdict`` and JSON made of a record.
-
-        Raises:
-            RecipeError: If a field does not fit.
-            KeyError: If one is missing.
-            TypeError: If one is unknown.
-        """
-        ablation = _ablation(content["ablation"])
-        keys: tuple[VariantKeys, ...]
-        keys = convert(content["keys"], tuple[VariantKeys, ...], "keys")
-        if len(keys) != len(ablation.variants):
-            raise RecipeError(f"keys: {len(keys)} of {len(ablation.variants)} variants")
-        conditions: Conditions = convert(content["conditions"], Conditions, "conditions")
-        return cls(ablation=ablation, conditions=conditions, keys=keys)
+    def result(self, store: Store) -> AblationResult:
+        """Return all results that are in the store by now."""
+        pairs = zip(self.ablation.variants, self.keys, strict=True)
+        return AblationResult(
+            ablation=self.ablation,
+            conditions=self.conditions,
+            variants=tuple(_variant(store, variant, keys) for variant, keys in pairs),
+        )
 
 
-def _ablation(plain: Mapping[str, Any]) -> Ablation:
-    # Changes hold values of any kind, which no general reader of fields knows.
-    variants = tuple(Variant(**each) for each in plain["variants"])
-    sizes = tuple((height, width) for height, width in plain["memory_sizes"])
-    own = {**plain, "variants": variants, "sets": tuple(plain["sets"]), "memory_sizes": sizes}
-    return Ablation(**own)
+def put_run(store: Store, run: AblationRun) -> None:
+    """Write the record of a run.
+
+    It replaces the former one under the same conditions, unless that one compares the same
+    variants and has more results, or as many and more seeds.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    name, own = run.ablation.name, run.conditions
+    decides = (name, *(getattr(own, each) for each in TELLING), *own.overrides)
+    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
+    file = store.folder / "runs" / f"{name.replace('/', '--')}-{digest}.json"
+    try:
+        _, former = _read_run(file)
+    except DataError:
+        former = None  # there is none, or it is damaged
+    if former is None or not _has_more(store, former, run):
+        store.write(file, {"version": VERSION, "written": time.time(), **asdict(run)})
 
 
-def result_of(record: AblationRun, get: Callable[[str], Figure]) -> AblationResult:
-    """Put together what is known of a run.
+def read_runs(store: Store, warn: Callable[[str], None] | None = None) -> list[AblationRun]:
+    """Return all recorded runs, the newest first.
 
     Args:
-        record: The run.
-        get: Gives the figure of a key; empty where there is none.
+        store: The store.
+        warn: Receives a line for each file that cannot be read, which is then left out.
+
+    Raises:
+        DataError: If a file cannot be read and there is no ``warn``.
     """
-    pairs = zip(record.ablation.variants, record.keys, strict=True)
-    return AblationResult(
-        ablation=record.ablation,
-        conditions=record.conditions,
-        variants=tuple(_variant(variant, keys, get) for variant, keys in pairs),
-    )
+    found = []
+    for file in sorted((store.folder / "runs").glob("*.json")):
+        try:
+            found.append(_read_run(file))
+        except DataError as error:
+            if warn is None:
+                raise
+            warn(f"left out: {error}")
+    found.sort(key=lambda pair: -pair[0])
+    return [run for _, run in found]
 
 
-def _variant(variant: Variant, keys: VariantKeys, get: Callable[[str], Figure]) -> VariantResult:
-    cost = get(keys.cost)
+def load_results(
+    folder: Path,
+    names: Collection[str] | None = None,
+    *,
+    every: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> list[AblationResult]:
+    """Return the results of former runs; nothing is trained or measured.
+
+    Args:
+        folder: The store.
+        names: Ablations that are wanted; None for all.
+        every: Return all conditions that an ablation was run under; else only the newest run of
+            each for the same overrides, and one that trained before one that did not.
+        warn: Receives a line for each file that cannot be read, which is then left out.
+
+    Returns:
+        Results by name; empty where nothing was run.
+
+    Raises:
+        DataError: If a file of the store cannot be read and there is no ``warn``.
+    """
+    store = Store(folder)
+    runs = [r for r in read_runs(store, warn) if names is None or r.ablation.name in names]
+    if not every:
+        runs.sort(key=lambda run: not run.conditions.trained)  # stable: newest stay first
+        first: dict[tuple[str, ...], AblationRun] = {}
+        for run in runs:
+            first.setdefault((run.ablation.name, *run.conditions.overrides), run)
+        runs = list(first.values())
+    runs.sort(key=lambda run: run.ablation.name)
+    return [run.result(store) for run in runs]
+
+
+def _variant(store: Store, variant: Variant, keys: VariantKeys) -> VariantResult:
+    found = store.read(keys.cost)
     return VariantResult(
         variant=variant,
-        cost=read_cost(cost),
-        cost_failure=failure_of(cost),
-        seeds=tuple(_seed(each, get) for each in keys.seeds),
+        cost=found.cost,
+        cost_failure=found.failures.get(COST, ""),
+        seeds=tuple(_seed(store, each) for each in keys.seeds),
     )
 
 
-def _seed(keys: SeedKeys, get: Callable[[str], Figure]) -> SeedResult:
-    training = read_training(get(keys.training))
-    if training is None:
-        return SeedResult(seed=keys.seed, failure=failure_of(get(keys.training)))
-    figures = {dataset: get(key) for dataset, key in keys.scores.items()}
-    failures = [f"{d}: {failure_of(f)}" for d, f in figures.items() if failure_of(f)]
-    scores = {dataset: read_scores(figure) for dataset, figure in figures.items()}
+def _seed(store: Store, keys: SeedKeys) -> SeedResult:
+    found = store.read(keys.training)
+    if found.training is None:
+        return SeedResult(seed=keys.seed, failure=found.failures.get(TRAINING, ""))
+    failed = {name: found.failures.get(key) for name, key in keys.scores.items()}
     return SeedResult(
         seed=keys.seed,
-        iterations=training.iterations,
-        seconds=training.seconds,
-        curves=training.curves,
-        scores={dataset: each for dataset, each in scores.items() if each is not None},
-        failure="; ".join(failures),
+        iterations=found.training.iterations,
+        seconds=found.training.seconds,
+        curves=found.training.curves,
+        scores={s: found.scores[key] for s, key in keys.scores.items() if key in found.scores},
+        failure="; ".join(f"{name}: {reason}" for name, reason in failed.items() if reason),
     )
+
+
+def _has_more(store: Store, former: AblationRun, run: AblationRun) -> bool:
+    if _compared(former.ablation) != _compared(run.ablation):
+        return False
+    have = [(each.result(store).done, each.conditions.seeds) for each in (former, run)]
+    return have[0] > have[1]
+
+
+def _compared(ablation: Ablation) -> str:
+    """Return everything that an ablation compares, without names and sentences."""
+    variants = {each.name: dict(each.changes) for each in ablation.variants}
+    own = (ablation.recipe, ablation.scale, ablation.protocol, dict(ablation.changes), variants)
+    return json.dumps(own, sort_keys=True)
+
+
+def _read_run(file: Path) -> tuple[float, AblationRun]:
+    """Read when a run was recorded, and the run.
+
+    Raises:
+        DataError: If the file is missing or damaged, or of another version.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content.get("version") != VERSION:
+            raise ValueError(f"version {content.get('version')}, not {VERSION}")
+        return float(content["written"]), _run(content)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    except (*MISFIT, RecipeError) as error:
+        raise DataError(
+            f"{file}: not a run of this version ({error}); delete it, or run the ablation again"
+        ) from error
+
+
+def _run(content: Mapping[str, Any]) -> AblationRun:
+    # Changes hold values of any type, which ``convert`` does not know.
+    plain = content["ablation"]
+    ablation = Ablation(
+        **{
+            **plain,
+            "variants": tuple(Variant(**each) for each in plain["variants"]),
+            "sets": tuple(plain["sets"]),
+            "memory_sizes": tuple((height, width) for height, width in plain["memory_sizes"]),
+        }
+    )
+    keys: tuple[VariantKeys, ...]
+    keys = convert(content["keys"], tuple[VariantKeys, ...], "keys")
+    if len(keys) != len(ablation.variants):
+        raise RecipeError(f"keys: {len(keys)} of {len(ablation.variants)} variants")
+    conditions: Conditions = convert(content["conditions"], Conditions, "conditions")
+    return AblationRun(ablation=ablation, conditions=conditions, keys=keys)

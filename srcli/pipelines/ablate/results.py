@@ -1,19 +1,24 @@
-"""What a run of ablations found: costs, trainings and scores of every variant, as plain values."""
+"""Results of ablations: costs, trainings and scores of every variant, as plain values."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import fmean
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
 
 from srcli.recipes.ablation import Ablation, Variant
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Curve = tuple[tuple[int, float], ...]
 """(iteration, PSNR-Y in dB) of every validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory:
+class MemoryUse:
     """The peak memory of one forward pass."""
 
     size: tuple[int, int]
@@ -23,22 +28,22 @@ class Memory:
     of: str
     """``host`` or ``device``."""
     reason: str = ""
-    """Why there is no figure."""
+    """Why it could not be measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a variant costs, whatever it has learned; of its deployed form, where it has one."""
+    """Parameters, work and memory of a variant, in its deployed form."""
 
     parameters: int
     macs: int
     """Multiply-accumulates of the convolutions for an LR picture of 256x256."""
-    memory: tuple[Memory, ...]
+    memory: tuple[MemoryUse, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetScores:
-    """One training on one set."""
+    """The scores of one training on one set."""
 
     pictures: Mapping[str, Mapping[str, float]]
     """By picture and metric (``psnr``, ``ssim``)."""
@@ -47,7 +52,7 @@ class SetScores:
     left_out: tuple[str, ...] = ()
     """Pictures that could not be measured."""
     of: int = 0
-    """Pictures that the set holds, those included; 0 where a former version did not say."""
+    """Pictures that the set holds, those left out included."""
 
     def mean(self, metric: str) -> float:
         """Return the mean over the pictures."""
@@ -55,8 +60,57 @@ class SetScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A training that has come to its end."""
+
+    iterations: int
+    seconds: float | None
+    """Median time of an iteration; None where too few were run to tell."""
+    curves: Mapping[str, Curve]
+    """By set."""
+
+
+def read_training(log: Path, iterations: int) -> Trained:
+    """Read curves and speed of a finished training; damaged lines and a missing log count as empty.
+
+    Args:
+        log: The file ``log.jsonl`` of the training.
+        iterations: Iterations that were run.
+    """
+    from srcli.training.monitor import LOG_STEPS  # here: results are shown without torch
+
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    curves: dict[str, Curve] = {}
+    speeds: list[float] = []
+    for line in lines:
+        entry = _entry(line)
+        # A few iterations, whose number older logs do not give, tell no speed.
+        enough = entry.get("iterations", LOG_STEPS) >= LOG_STEPS
+        if entry.get("event") == "train" and enough and entry.get("per_second"):
+            speeds.append(float(entry["per_second"]))
+        if entry.get("event") != "validation":
+            continue
+        for dataset, psnr in entry.get("sets", {}).items():
+            if isinstance(psnr, float):
+                curves[dataset] = (*curves.get(dataset, ()), (int(entry["total"]), psnr))
+    seconds = 1 / median(speeds) if speeds else None
+    return Trained(iterations=iterations, seconds=seconds, curves=curves)
+
+
+def _entry(line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeedResult:
-    """One training of a variant, and what it was measured to be worth."""
+    """One training of a variant with its scores."""
 
     seed: int
     iterations: int | None = None
@@ -64,7 +118,7 @@ class SeedResult:
     seconds: float | None = None
     """An iteration; None where too few were run to tell."""
     curves: Mapping[str, Curve] = field(default_factory=dict)
-    """By set, as validated on the way."""
+    """By set, as validated during the training."""
     scores: Mapping[str, SetScores] = field(default_factory=dict)
     """By set."""
     failure: str = ""
@@ -73,7 +127,7 @@ class SeedResult:
 
 @dataclass(frozen=True, kw_only=True)
 class VariantResult:
-    """Everything of one variant."""
+    """Cost and trainings of one variant."""
 
     variant: Variant
     cost: Cost | None = None
@@ -88,7 +142,7 @@ class VariantResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What all variants of a run had in common."""
+    """Conditions that all variants of a run share."""
 
     trained: bool
     budget: str | None
@@ -98,25 +152,25 @@ class Conditions:
     """``path=value`` for the recipes of all variants."""
     data: tuple[str, ...]
     """As given."""
-    pictures: int
-    """To train on."""
-    held_out: int
-    """To validate on."""
+    pictures: int = 0
+    """Pictures to train on."""
+    held_out: int = 0
+    """Pictures to validate on."""
     excluded: int = 0
-    """Left out by name."""
-    data_digest: str
-    sets: tuple[str, ...]
-    """Measured on, as tables call them."""
-    missing: tuple[str, ...]
-    """Sets of the paper that were not at hand."""
+    """Pictures left out by name."""
+    data_digest: str = ""
+    sets: tuple[str, ...] = ()
+    """Sets to measure on, as tables call them."""
+    missing: tuple[str, ...] = ()
+    """Sets of the paper that were not available."""
     precision: str
-    """Of the trainings: ``bf16`` or ``fp32``, whatever ``auto`` is on the machine."""
+    """Precision of the trainings: ``bf16`` or ``fp32``."""
     device: str
     """``cpu``, ``cuda`` or ``mps``."""
     machine: str
     """Device, processor, threads and version of PyTorch in words."""
     processes: int
-    """That shared the machine."""
+    """Processes that shared the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,13 +193,13 @@ class AblationResult:
 
     @property
     def missing(self) -> int:
-        """How many trainings have not been done and measured to the end, failed ones included."""
+        """Number of trainings that are not finished and measured on all sets, or have failed."""
         seeds = self.conditions.seeds if self.conditions.trained else 1
         return len(self.variants) * seeds - self.done
 
     @property
     def done(self) -> int:
-        """How many trainings have been measured to the end; costs, where nothing was trained."""
+        """Number of trainings measured on all sets; of costs, where nothing was trained."""
         if not self.conditions.trained:
             return sum(each.cost is not None for each in self.variants)
         sets = self.conditions.sets
@@ -154,7 +208,7 @@ class AblationResult:
 
     @property
     def left_out(self) -> list[str]:
-        """Pictures that scores are without, a line for each set."""
+        """Pictures left out of the scores, a line for each set."""
         found: list[str] = []
         for dataset in self.conditions.sets:
             kinds: dict[str, list[str]] = {}
@@ -170,7 +224,7 @@ class AblationResult:
 
     @property
     def failures(self) -> list[str]:
-        """What failed, a line each."""
+        """A line for each failure."""
         found = []
         for each in self.variants:
             if each.cost_failure:

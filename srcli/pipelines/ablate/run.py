@@ -1,21 +1,31 @@
-"""Run ablations: train and measure every variant alike, doing only what is not in the store."""
+"""Run ablations: train and measure every variant alike, and do only what the store lacks."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from srcli.data.training_set import find_split
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.sets import BUILT_IN, find_set
+from srcli.evaluation.sets import BUILT_IN, PictureSet, find_set
 from srcli.inference.device import choose_device
 from srcli.metrics.machine import describe_machine, threads
 from srcli.metrics.protocol import PROTOCOLS
-from srcli.pipelines.ablate.backlog import work_off
-from srcli.pipelines.ablate.fingerprints import data_digest
-from srcli.pipelines.ablate.plan import Planner, checked_recipes
+from srcli.pipelines.ablate.keys import data_digest
+from srcli.pipelines.ablate.plan import AblationPlan, checked_recipes
+from srcli.pipelines.ablate.record import put_run
 from srcli.pipelines.ablate.results import Conditions
 from srcli.pipelines.ablate.store import Store
+from srcli.pipelines.ablate.work import (
+    BUSY,
+    MEASURED,
+    STOPPED,
+    TRAINED,
+    CostUnit,
+    TrainingUnit,
+    run_unit,
+)
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.train.data import data_options
 from srcli.pipelines.train.numerics import resolve_precision
@@ -24,15 +34,16 @@ from srcli.ports.progress import NoProgress, Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from srcli.evaluation.sets import PictureSet
     from srcli.pipelines.ablate.options import AblateOptions
-    from srcli.pipelines.ablate.plan import Plan
     from srcli.pipelines.ablate.results import AblationResult
-    from srcli.ports.executor import Executor
+    from srcli.ports.executor import Executor, UnitResult
+    from srcli.ports.progress import Task
     from srcli.recipes.ablation import Ablation
 
-Sets = dict[str, tuple[str, "PictureSet"]]
-"""Sets to measure on, by label: the name as given, and the pictures."""
+    Unit = CostUnit | TrainingUnit
+
+WAIT_SECONDS = 1.0
+"""Interval between two looks at the work of another process."""
 
 
 def run_ablations(
@@ -46,114 +57,99 @@ def run_ablations(
     """Train and measure all variants of ablations under the same conditions.
 
     Every variant gets the same budget, for each seed the same batches in the same order, and the
-    same measuring. What is in the store is not done again; what ends is in the store at once. A
-    variant that fails becomes a row that says so.
+    same evaluation. Results are stored as soon as they are there, and stored ones are not computed
+    again. A variant that fails becomes a row that says so.
 
     Args:
-        ablations: What is compared; each name once.
-        options: How.
-        progress: Told of everything.
-        stop: Asked often; true ends the run. Trainings that run keep a checkpoint, from which the
+        ablations: The ablations; each name once.
+        options: Data, budget, seeds, sets, device and store.
+        progress: Receives the progress.
+        stop: Called often; true ends the run. Running trainings keep a checkpoint, from which the
             next run goes on.
-        executor: Where units run; None for what the options say.
+        executor: Runs the units; None for the one that the options ask for.
 
     Returns:
-        What is there now, one result for each ablation; :attr:`AblationResult.missing` tells how
-        much is not.
+        One result for each ablation, from all that is stored now; see
+        :attr:`AblationResult.missing`.
 
     Raises:
         SrxError: If the options, the data or a variant make no sense.
     """
     own = progress or NoProgress()
     store = Store(options.store)
-    plan = _plan(ablations, options, store, own)
+    plan = _plan(ablations, options, own)
+    executor = executor or make_executor(options.device, options.processes, options.threads)
     try:
-        for record in plan.records:  # at once, so that what ends is found whatever happens
-            store.put_run(record)
-        work_off(
-            plan,
-            store,
-            executor or make_executor(options.device, options.processes, options.threads),
-            own,
-            stop,
-        )
+        for run in plan.runs:  # at once, so that results are found whatever happens
+            put_run(store, run)
+        run_missing(plan, store, executor, own, stop)
     finally:
-        for record in plan.records:  # by now it may have more results than a former run
-            store.put_run(record)
-    return [store.result(record) for record in plan.records]
+        for run in plan.runs:  # by now it may have more results than a former run
+            put_run(store, run)
+    return [run.result(store) for run in plan.runs]
 
 
 def _plan(
-    ablations: Sequence[Ablation], options: AblateOptions, store: Store, progress: Progress
-) -> Plan:
-    """Refuse nonsense before anything takes long, and work out what is to be done."""
+    ablations: Sequence[Ablation], options: AblateOptions, progress: Progress
+) -> AblationPlan:
+    """Check everything before anything takes long, and list the units of work."""
+    _check_names(ablations)
+    device = choose_device(options.device)
+    recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
+    # Machines that share a store may resolve auto differently, so that keys hold the result.
+    own = replace(options, precision=resolve_precision(options.precision, device))
+    with threads(options.threads or None):
+        machine = str(describe_machine(device))
+    shared = Conditions(
+        trained=own.train,
+        budget=own.budget,
+        overrides=own.overrides,
+        seeds=own.seeds,
+        data=tuple(str(path) for path in own.data),
+        precision=own.precision,
+        device=device.type,
+        machine=machine,
+        processes=own.processes,
+    )
+    if own.train:
+        split = find_split(data_options(own), progress)
+        # It warns of prefixes that exclude nothing; the trainings need not do so again.
+        used = tuple(each for each in own.exclude if each not in split.unmatched)
+        own = replace(own, exclude=used)
+        shared = replace(
+            shared,
+            pictures=len(split.train),
+            held_out=len(split.held_out),
+            excluded=split.excluded,
+            data_digest=data_digest(split),
+        )
+    plan = AblationPlan()
+    for ablation, variants in zip(ablations, recipes, strict=True):
+        sets, missing = _sets(ablation, own, progress)
+        conditions = replace(shared, sets=tuple(sets), missing=missing)
+        plan.add(ablation, variants, own, conditions, sets)
+    return plan
+
+
+def _check_names(ablations: Sequence[Ablation]) -> None:
     if not ablations:
         raise UsageError("no ablation to run; give its name, or a file")
     names = [ablation.name for ablation in ablations]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"ablation {name}: given twice")
-    device = choose_device(options.device)
-    recipes = {
-        each.name: checked_recipes(each, options.overrides, options.budget) for each in ablations
-    }
-    split = _Data(options, progress)
-    with threads(options.threads or None):
-        machine = str(describe_machine(device))
-    # Machines that share a store may take auto for different formats: what it is here decides.
-    precision = resolve_precision(options.precision, device)
-    # Prefixes that exclude nothing have been told of: the trainings need not do so, one by one.
-    own = replace(options, precision=precision, exclude=split.exclude)
-    planner = Planner(own, store, device.type)
     for ablation in ablations:
+        if names.count(ablation.name) > 1:
+            raise UsageError(f"ablation {ablation.name}: given twice")
         if ablation.protocol not in PROTOCOLS:
             raise UsageError(
                 f"{ablation.name}: no protocol {ablation.protocol!r}; there are: "
                 f"{', '.join(PROTOCOLS)}"
             )
-        sets, missing = _sets(ablation, options, progress)
-        conditions = Conditions(
-            trained=options.train,
-            budget=options.budget,
-            overrides=options.overrides,
-            seeds=options.seeds,
-            data=tuple(str(path) for path in options.data),
-            pictures=split.pictures,
-            held_out=split.held_out,
-            excluded=split.excluded,
-            data_digest=split.digest,
-            sets=tuple(sets),
-            missing=missing,
-            precision=precision,
-            device=device.type,
-            machine=machine,
-            processes=options.processes,
-        )
-        planner.add(ablation, recipes[ablation.name], conditions, sets)
-    return planner.plan
-
-
-class _Data:
-    """The training pictures: how many there are, and their digest."""
-
-    def __init__(self, options: AblateOptions, progress: Progress) -> None:
-        self.pictures = self.held_out = self.excluded = 0
-        self.exclude = options.exclude
-        self.digest = ""
-        if not options.train:
-            return
-        split = find_split(data_options(options), progress)
-        self.pictures, self.held_out = len(split.train), len(split.held_out)
-        self.excluded = split.excluded
-        self.exclude = tuple(each for each in options.exclude if each not in split.unmatched)
-        self.digest = data_digest(split)
 
 
 def _sets(
     ablation: Ablation, options: AblateOptions, progress: Progress
-) -> tuple[Sets, tuple[str, ...]]:
-    """Return the sets to measure on, and those of the paper that are not at hand."""
-    found: Sets = {}
+) -> tuple[dict[str, tuple[str, PictureSet]], tuple[str, ...]]:
+    """Return the sets to measure on, by label with their name as given; and the missing ones."""
+    found: dict[str, tuple[str, PictureSet]] = {}
     missing = []
     if not options.train:
         return found, ()
@@ -177,3 +173,109 @@ def _sets(
     elif missing:
         progress.message(f"{ablation.name}: not at hand: {', '.join(missing)}")
     return found, tuple(missing)
+
+
+def run_missing(
+    plan: AblationPlan,
+    store: Store,
+    executor: Executor,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> None:
+    """Run all units of a plan that the store lacks; then wait for those of other processes.
+
+    Args:
+        plan: The units.
+        store: The results.
+        executor: Runs the units.
+        progress: Receives the progress.
+        stop: Called often; true ends the run.
+
+    Raises:
+        SrxError: If the store cannot be written.
+    """
+    units = plan.missing(store)
+    known = len(plan.costs) + len(plan.trainings) - len(units)
+    if known:
+        progress.message(f"{known} of {known + len(units)} results are there already")
+    task = progress.task("results", total=len(units), unit="results")
+    batch = _Batch(store, executor, progress, stop, task)
+    try:
+        waiting = batch.run(units)
+        while waiting and not stop():
+            batch.report_waiting(waiting)
+            time.sleep(WAIT_SECONDS)
+            wanted = {unit.key for unit in waiting}
+            missing = [unit for unit in plan.missing(store) if unit.key in wanted]
+            task.advance(len(waiting) - len(missing))  # the other process has finished these
+            free = [unit for unit in missing if batch.is_free(unit)]
+            waiting = [unit for unit in missing if unit not in free] + batch.run(free)
+    finally:
+        task.close()
+
+
+class _Batch:
+    """Runs units and reports on them."""
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        progress: Progress,
+        stop: Callable[[], bool],
+        task: Task,
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._progress = progress
+        self._stop = stop
+        self._task = task
+        self._reported: set[str] = set()
+
+    def run(self, units: Sequence[Unit]) -> list[Unit]:
+        """Run units; return those that another process works on."""
+        busy = []
+        plain = [asdict(unit) for unit in units]
+        for done in self._executor.run(run_unit, plain, progress=self._progress, stop=self._stop):
+            unit = units[done.index]
+            ended = (done.result or {}).get("ended")
+            if ended == BUSY:
+                busy.append(unit)
+                continue
+            self._report(unit, done)
+            if ended != STOPPED:
+                self._task.advance(1)
+        return busy
+
+    def is_free(self, unit: Unit) -> bool:
+        """Return true if no other process works on a unit."""
+        with self._store.lock(unit.key) as own:
+            return own
+
+    def report_waiting(self, units: Sequence[Unit]) -> None:
+        """Say of each unit, once, that another process works on it."""
+        for unit in units:
+            if unit.key not in self._reported:
+                self._reported.add(unit.key)
+                verb = "trains" if isinstance(unit, TrainingUnit) else "measures"
+                self._progress.message(f"{unit.label}: another process {verb} it; waiting for that")
+
+    def _report(self, unit: Unit, done: UnitResult) -> None:
+        if done.result is None:
+            with self._store.lock(unit.key) as own:
+                if own:
+                    there = self._store.read(unit.key)
+                    lacking = [part for part in unit.parts if not there.has(part)]
+                    self._store.put(unit.key, (lacking or unit.parts)[0], done.failure)
+        found = self._store.read(unit.key)
+        for part in unit.parts:
+            if reason := found.failures.get(part):
+                self._progress.warn(f"{unit.label}: {reason}")
+        did = (done.result or {}).get("did")
+        if did == TRAINED and found.training is not None:
+            count = found.training.iterations
+            self._progress.message(
+                f"{unit.label}: trained {count} iteration{'' if count == 1 else 's'}"
+            )
+        elif did == MEASURED:
+            self._progress.message(f"{unit.label}: measured")

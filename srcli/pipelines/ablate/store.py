@@ -1,35 +1,57 @@
-"""The folder of results: figures by content, trainings, and what each run of an ablation was."""
+"""The store: a folder with ``result.json`` for each training, and for the cost of each variant."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from srcli.errors import DataError, RecipeError
-from srcli.pipelines.ablate.figures import read_training
-from srcli.pipelines.ablate.record import AblationRun, result_of
+from srcli.errors import DataError
+from srcli.files import lock_file
+from srcli.pipelines.ablate.results import Cost, MemoryUse, SetScores, Trained
+from srcli.recipes.ablation import METRICS
 from srcli.recipes.files import plain_recipe, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from srcli.pipelines.ablate.results import AblationResult
-    from srcli.recipes.ablation import Ablation
     from srcli.recipes.training import TrainRecipe
+
+COST, TRAINING = "cost", "training"
+"""Parts of results beside the scores, which have a key of their own each."""
+WEIGHTS = "last.safetensors"
+"""The weights that are measured: the best by validation may be older than the last stage."""
+MISFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""Errors that reading a file of another shape can give."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredResult:
+    """All that is known of the cost of a variant, or of one of its trainings."""
+
+    cost: Cost | None = None
+    training: Trained | None = None
+    scores: Mapping[str, SetScores] = field(default_factory=dict)
+    """By key."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Reasons by part: ``cost``, ``training``, or the key of scores."""
+
+    def has(self, part: str) -> bool:
+        """Return whether a part is there."""
+        whole = {COST: self.cost, TRAINING: self.training, **self.scores}
+        return whole.get(part) is not None
 
 
 class Store:
-    """Results that are already there need not be made again.
+    """Stored results, which need not be computed again.
 
-    ``figures/`` holds small JSON files, each named by the digest of all that decides it;
-    ``trainings/`` the folders of trainings; ``recipes/`` the recipes they follow; ``runs/`` one
-    file for every ablation and its conditions, which says where its figures are; ``claims/`` the
-    empty files by which several processes keep out of each other's way.
+    ``results/`` has a folder for each key: ``result.json``, and for a training its recipe and a
+    folder ``training`` with weights and log. ``runs/`` has the records of runs.
 
     Args:
         folder: Made when first written to.
@@ -38,51 +60,48 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def get(self, key: str) -> dict[str, Any]:
-        """Return a figure; empty where there is none, or where it is damaged."""
-        try:
-            content = json.loads(self._figure(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+    def read(self, key: str) -> StoredResult:
+        """Return the result of a key; parts that are missing or damaged are left out."""
+        parts = self._parts(key)
+        scores = {name: _read(_scores, part) for name, part in parts.items()}
+        failures = {name: _read(_failure, part) for name, part in parts.items()}
+        return StoredResult(
+            cost=_read(_cost, parts.get(COST)),
+            training=_read(_training, parts.get(TRAINING)),
+            scores={name: each for name, each in scores.items() if each is not None},
+            failures={name: each for name, each in failures.items() if each is not None},
+        )
 
-    def has(self, key: str) -> bool:
-        """Whether there is a figure that is not a failure."""
-        found = self.get(key)
-        return bool(found) and "failure" not in found
+    def put(self, key: str, part: str, value: Cost | Trained | SetScores | str | None) -> None:
+        """Store a part of a result.
 
-    def put(self, key: str, content: Mapping[str, Any]) -> None:
-        """Keep a figure; one with a ``failure`` is shown, but made again by the next run.
+        Args:
+            key: Key of the result.
+            part: ``cost``, ``training``, or the key of scores.
+            value: A text is the reason why it failed, None removes it; the next run tries again.
 
         Raises:
             DataError: If it cannot be written.
         """
-        self._write(self._figure(key), content)
+        parts = self._parts(key)
+        if value is None:
+            parts.pop(part, None)
+        else:
+            parts[part] = {"failure": value} if isinstance(value, str) else asdict(value)
+        self.write(self._folder(key) / "result.json", {"key": key, "parts": parts})
 
-    def forget(self, key: str) -> None:
-        """Remove a figure, so that it is made again.
-
-        Raises:
-            DataError: If it cannot be removed.
-        """
-        try:
-            self._figure(key).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def claim_file(self, key: str) -> Path:
-        """Return the file that stands for making a result."""
-        return self.folder / "claims" / f"{key}.lock"
+    def lock(self, key: str) -> AbstractContextManager[bool]:
+        """Keep other processes from computing a result; gives false where one does already."""
+        return lock_file(self._folder(key) / ".lock")
 
     def training(self, key: str) -> Path:
         """Return the folder of a training."""
-        return self.folder / "trainings" / key
+        return self._folder(key) / "training"
 
     def weights(self, key: str) -> Path | None:
-        """Return the weights of a training that has ended; None where they are not there."""
-        training = read_training(self.get(key))
-        file = self.training(key) / training.weights if training else None
-        return file if file is not None and file.is_file() else None
+        """Return the weights of a finished training, or None if they are not there."""
+        file = self.training(key) / WEIGHTS
+        return file if self.read(key).training is not None and file.is_file() else None
 
     def drop_training(self, key: str) -> None:
         """Remove the folder of a training that cannot go on.
@@ -95,139 +114,88 @@ class Store:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def put_recipe(self, recipe: TrainRecipe) -> Path:
-        """Keep a recipe as a file that can be trained from, and return its path.
+    def put_recipe(self, key: str, recipe: TrainRecipe) -> Path:
+        """Write the recipe of a training as a file to train from, and return its path.
 
         Raises:
             DataError: If it cannot be written.
         """
-        plain = plain_recipe(recipe)
-        name = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
-        file = self.folder / "recipes" / f"{recipe.model}-{name}.json"
-        if not file.is_file():
-            self._write(file, plain)
+        file = self._folder(key) / f"{recipe.model}-variant.json"
+        self.write(file, plain_recipe(recipe))
         return file
 
-    def put_run(self, record: AblationRun) -> None:
-        """Keep what a run consists of.
-
-        It replaces the former one under the same conditions, unless that one compares the same
-        and has more results, or as many and more seeds.
+    def write(self, file: Path, content: Mapping[str, Any]) -> None:
+        """Write a JSON file of the store, whole or not at all.
 
         Raises:
             DataError: If it cannot be written.
         """
-        file = self._run_file(record)
-        try:
-            _, former = self._run(file)
-        except DataError:
-            former = None  # there is none, or it is damaged
-        if former is None or not self._is_more(former, record):
-            self._write(file, {"written": time.time(), **asdict(record)})
-
-    def runs(self, warn: Callable[[str], None] | None = None) -> list[AblationRun]:
-        """Return all runs, the newest first.
-
-        Args:
-            warn: Told of files that cannot be read, which are then left out.
-
-        Raises:
-            DataError: If one of them cannot be read, and nobody is to be told.
-        """
-        found = []
-        for file in sorted((self.folder / "runs").glob("*.json")):
-            try:
-                found.append(self._run(file))
-            except DataError as error:
-                if warn is None:
-                    raise
-                warn(f"left out: {error}")
-        found.sort(key=lambda pair: -pair[0])
-        return [record for _, record in found]
-
-    def result(self, record: AblationRun) -> AblationResult:
-        """Return what is there of a run by now."""
-        return result_of(record, self.get)
-
-    def _run_file(self, record: AblationRun) -> Path:
-        own = record.conditions
-        # Without settings, the digest is that of former versions, whose runs are replaced.
-        decides = (record.ablation.name, *(getattr(own, name) for name in _TELLING), *own.overrides)
-        digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
-        return self.folder / "runs" / f"{record.ablation.name.replace('/', '--')}-{digest}.json"
-
-    def _is_more(self, former: AblationRun, record: AblationRun) -> bool:
-        if _compared(former.ablation) != _compared(record.ablation):
-            return False
-        have = [(self.result(each).done, each.conditions.seeds) for each in (former, record)]
-        return have[0] > have[1]
-
-    def _run(self, file: Path) -> tuple[float, AblationRun]:
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            return float(content.pop("written")), AblationRun.from_plain(content)
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read ({error.strerror})") from error
-        except (ValueError, TypeError, KeyError, AttributeError, RecipeError) as error:
-            raise DataError(
-                f"{file}: not a run of this version ({error}); delete it, or run the ablation again"
-            ) from error
-
-    def _figure(self, key: str) -> Path:
-        return self.folder / "figures" / key[:2] / f"{key}.json"
-
-    def _write(self, file: Path, content: Mapping[str, Any]) -> None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, content)
         except OSError as error:
             raise self._unwritable(error) from error
 
+    def _folder(self, key: str) -> Path:
+        return self.folder / "results" / key
+
+    def _parts(self, key: str) -> dict[str, Any]:
+        try:
+            content = json.loads((self._folder(key) / "result.json").read_text(encoding="utf-8"))
+            return dict(content["parts"])
+        except (OSError, *MISFIT):
+            return {}
+
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"--store {self.folder}: cannot be written ({error.strerror})")
 
 
-_TELLING = ("trained", "budget", "data_digest", "sets", "precision", "device")
-"""Conditions, beside what was set, under which two runs of one ablation are two results."""
+def _read(reader: Callable[[Any], T], part: Any) -> T | None:  # noqa: ANN401 - of a file
+    try:
+        return reader(part)
+    except MISFIT:
+        return None
 
 
-def _compared(ablation: Ablation) -> str:
-    """Return what an ablation compares, without the words about it."""
-    variants = {each.name: dict(each.changes) for each in ablation.variants}
-    own = (ablation.recipe, ablation.scale, ablation.protocol, dict(ablation.changes), variants)
-    return json.dumps(own, sort_keys=True)
+def _failure(part: Any) -> str:  # noqa: ANN401
+    return str(part["failure"])
 
 
-def load_results(
-    folder: Path,
-    names: Collection[str] | None = None,
-    *,
-    every: bool = False,
-    warn: Callable[[str], None] | None = None,
-) -> list[AblationResult]:
-    """Return the results of former runs; nothing is trained or measured.
+def _cost(part: Any) -> Cost:  # noqa: ANN401
+    memory = []
+    for each in part["memory"]:
+        (height, width), peak = each["size"], each["peak"]
+        size, peak = (int(height), int(width)), None if peak is None else int(peak)
+        memory.append(
+            MemoryUse(size=size, peak=peak, of=str(each["of"]), reason=str(each.get("reason", "")))
+        )
+    return Cost(parameters=int(part["parameters"]), macs=int(part["macs"]), memory=tuple(memory))
 
-    Args:
-        folder: The store.
-        names: Ablations that are wanted; None for all.
-        every: All conditions that an ablation was run under; else only the newest run of each for
-            whatever was set for all variants, and one that trained before one that did not.
-        warn: Told of files that cannot be read, which are then left out.
 
-    Returns:
-        By name; empty where nothing was run.
+def _training(part: Any) -> Trained:  # noqa: ANN401
+    curves = {
+        str(dataset): tuple((int(at), float(psnr)) for at, psnr in points)
+        for dataset, points in part["curves"].items()
+    }
+    return Trained(
+        iterations=int(part["iterations"]), seconds=_number(part["seconds"]), curves=curves
+    )
 
-    Raises:
-        DataError: If a file of the store cannot be read, and nobody is to be told.
-    """
-    store = Store(folder)
-    records = [r for r in store.runs(warn) if names is None or r.ablation.name in names]
-    if not every:
-        records.sort(key=lambda record: not record.conditions.trained)  # stable: newest stay first
-        first: dict[tuple[str, ...], AblationRun] = {}
-        for record in records:
-            asked = (record.ablation.name, *record.conditions.overrides)
-            first.setdefault(asked, record)
-        records = list(first.values())
-    records.sort(key=lambda record: record.ablation.name)
-    return [store.result(record) for record in records]
+
+def _scores(part: Any) -> SetScores:  # noqa: ANN401
+    pictures = {
+        str(name): {metric: float(values[metric]) for metric in METRICS}
+        for name, values in part["pictures"].items()
+    }
+    if not pictures:
+        raise ValueError("no pictures")
+    return SetScores(
+        pictures=pictures,
+        seconds=_number(part["seconds"]),
+        left_out=tuple(map(str, part.get("left_out", ()))),
+        of=int(part.get("of", len(pictures))),
+    )
+
+
+def _number(value: Any) -> float | None:  # noqa: ANN401
+    return None if value is None else float(value)

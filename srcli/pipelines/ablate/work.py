@@ -1,65 +1,158 @@
-"""Do one unit of work: train a variant and measure it, or measure what it costs."""
+"""Units of work of an ablation: train a variant and measure it, or measure its cost."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from srcli.errors import CheckpointError, InferenceError, SrxError
-from srcli.files import lock_file
+from srcli.errors import CheckpointError, InferenceError, RecipeError, SrxError
+from srcli.inference.device import Precision
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.machine import threads
-from srcli.pipelines.ablate.costs import measure_cost
-from srcli.pipelines.ablate.figures import LAST, read_scores
-from srcli.pipelines.ablate.memory import out_of_memory
-from srcli.pipelines.ablate.store import Store
-from srcli.pipelines.ablate.training_log import read_log
-from srcli.pipelines.ablate.units import CostUnit, TrainingUnit, read_unit
+from srcli.pipelines.ablate.costs import OUT_OF_MEMORY, measure_cost, out_of_memory
+from srcli.pipelines.ablate.results import Cost, SetScores, Trained, read_training
+from srcli.pipelines.ablate.store import COST, TRAINING, Store, StoredResult
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
+from srcli.recipes.ablation import METRICS
+from srcli.recipes.fields import convert
+from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from srcli.pipelines.ablate.units import Measuring
     from srcli.ports.executor import JsonDict
     from srcli.ports.progress import Progress
 
-METRICS = ("psnr", "ssim")
 DONE, STOPPED, FAILED, BUSY = "done", "stopped", "failed", "busy"
 TRAINED, MEASURED = "trained", "measured"
 
 
-def run_unit(plain: JsonDict, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
-    """Do a unit and put its figures into the store.
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A set that a trained variant is measured on."""
 
-    What fails for a reason of its own (a diverged training, too little memory, a picture) is kept
-    as a figure that says so. A training that is stopped goes on from its checkpoint the next time.
+    key: str
+    """Key of the scores."""
+    dataset: str
+    """As given: a name or a folder."""
+    protocol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unit:
+    """Fields that both kinds of units have."""
+
+    label: str
+    """Name for messages."""
+    key: str
+    """Key of the result."""
+    store: str
+    """Folder of the store."""
+    recipe: TrainRecipe
+    scale: int
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingUnit(_Unit):
+    """The training of one variant with one seed, and its scores."""
+
+    kind: Literal["training"] = "training"
+    seed: int
+    budget: str | None
+    data: tuple[str, ...]
+    hold_out: tuple[str, ...] | None
+    hold_out_listed: tuple[str, ...] = ()
+    exclude: tuple[str, ...]
+    validate: tuple[str, ...]
+    """Sets for the curve, beside the held-out pictures."""
+    measure: tuple[Measurement, ...]
+    """Scores that are not there yet."""
+    precision: Precision
+
+    def remaining(self, result: StoredResult) -> TrainingUnit | None:
+        """Return the part of the unit that a result lacks; None if it is complete."""
+        measure = tuple(each for each in self.measure if each.key not in result.scores)
+        if result.training is not None and not measure:
+            return None
+        return replace(self, measure=measure)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the result that the unit makes, in order."""
+        return (TRAINING, *(each.key for each in self.measure))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostUnit(_Unit):
+    """The parameters, work and memory of one variant."""
+
+    kind: Literal["cost"] = "cost"
+    sizes: tuple[tuple[int, ...], ...]
+    """LR (height, width) at which memory is measured."""
+    gradients: bool
+    """Measure it with gradients recorded."""
+
+    def remaining(self, result: StoredResult) -> CostUnit | None:
+        """Return the unit if a result has no cost."""
+        return self if result.cost is None else None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the result that the unit makes."""
+        return (COST,)
+
+
+def read_unit(plain: JsonDict) -> TrainingUnit | CostUnit:
+    """Return a unit from the plain data that ``dataclasses.asdict`` made of it.
+
+    Raises:
+        RecipeError: If it is none.
+    """
+    kinds: dict[str, type[TrainingUnit | CostUnit]] = {"training": TrainingUnit, "cost": CostUnit}
+    kind = plain.get("kind")
+    if kind not in kinds:
+        raise RecipeError(f"no unit of work of kind {kind!r}")
+    unit: TrainingUnit | CostUnit = convert(plain, kinds[kind], "the unit")
+    return unit
+
+
+def run_unit(plain: JsonDict, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
+    """Do a unit and store its results.
+
+    Failures with a reason of their own (a diverged training, too little memory, a picture) are
+    stored as such. A training that is stopped goes on from its checkpoint the next time.
 
     Args:
         plain: A ``TrainingUnit`` or ``CostUnit`` as plain data.
-        progress: Told of everything.
-        stop: Asked after every iteration.
+        progress: Receives the progress.
+        stop: Called after every iteration; true stops.
 
     Returns:
-        ``ended``: ``done``, ``stopped``, ``failed``, or ``busy`` where another process is at it;
-        ``did``: ``trained``, or ``measured`` where no more than that was to be done.
+        ``ended``: ``done``, ``stopped``, ``failed``, or ``busy`` if another process does it;
+        ``did``: ``trained``, or ``measured`` if no more than that was to be done.
     """
     unit = read_unit(plain)
     store = Store(Path(unit.store))
-    with lock_file(store.claim_file(unit.key)) as own, threads(unit.threads or None):
+    with store.lock(unit.key) as own, threads(unit.threads or None):
         if not own:
             return {"ended": BUSY}
-        if not unit.missing(store.get):
+        left = unit.remaining(store.read(unit.key))
+        if left is None:
             return {"ended": DONE}  # another process was faster
-        if isinstance(unit, CostUnit):
-            return {"ended": _attempt(store, unit.key, lambda: _cost(unit, store))}
-        return _training(unit, store, progress, stop)
+        if isinstance(left, CostUnit):
+            done = _attempt(store, left.key, COST, partial(_cost, left))
+            return {"ended": DONE if done else FAILED}
+        return _training(left, store, progress, stop)
 
 
 def _training(
@@ -68,30 +161,37 @@ def _training(
     did, failed = "", False
     weights = store.weights(unit.key)
     if weights is None:
-        if store.has(unit.key):
-            store.forget(unit.key)  # its weights are lost; those of a part must not pass for them
-        ended = _attempt(store, unit.key, lambda: _train(unit, store, progress, stop))
+        if store.read(unit.key).training is not None:
+            # The weights are lost; those of an unfinished training must not be taken for them.
+            store.put(unit.key, TRAINING, None)
+        call = partial(_train, unit, store, progress, stop)
+        finished = _attempt(store, unit.key, TRAINING, call)
         weights = store.weights(unit.key)
         if weights is None:
-            return {"ended": ended}
+            return {"ended": STOPPED if finished else FAILED}
         did = TRAINED
+        for name in ("state.safetensors", "best.safetensors"):
+            with suppress(OSError):  # they only take room
+                weights.with_name(name).unlink()
     for each in unit.measure:
-        if read_scores(store.get(each.key)) is not None:
-            continue
         if stop():
             return {"ended": STOPPED, "did": did}
-        call = _measuring(unit, each, weights, store, progress)
-        if _attempt(store, each.key, call) == FAILED:
-            failed = True
-        else:
+        if _attempt(store, unit.key, each.key, partial(_scores, unit, each, weights, progress)):
             did = did or MEASURED
+        else:
+            failed = True
     return {"ended": FAILED if failed else DONE, "did": did}
 
 
-def _attempt(store: Store, key: str, call: Callable[[], str]) -> str:
-    """Return how a call ended; what the user can understand of a failure goes into the store."""
+def _attempt(
+    store: Store, key: str, part: str, call: Callable[[], Cost | Trained | SetScores | None]
+) -> bool:
+    """Store the value of a call, or the reason why it failed; return false if it did."""
     try:
-        return call()
+        value = call()
+        if value is not None:
+            store.put(key, part, value)
+        return True
     except InferenceError as error:
         reason = error.reason  # its advice is about the options of a single training
     except SrxError as error:
@@ -99,29 +199,31 @@ def _attempt(store: Store, key: str, call: Callable[[], str]) -> str:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        reason = "out of memory"
+        reason = OUT_OF_MEMORY
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    store.put(key, {"failure": reason})
-    return FAILED
+    store.put(key, part, reason)
+    return False
 
 
-def _cost(unit: CostUnit, store: Store) -> str:
-    figure = measure_cost(
-        Path(unit.recipe),
+def _cost(unit: CostUnit) -> Cost:
+    return measure_cost(
+        unit.recipe.model,
+        unit.recipe.network,
         scale=unit.scale,
         sizes=[(size[0], size[1]) for size in unit.sizes],
         gradients=unit.gradients,
         device=unit.device,
     )
-    store.put(unit.key, figure)
-    return DONE
 
 
-def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]) -> str:
+def _train(
+    unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]
+) -> Trained | None:
+    """Train to the end; None if stopped before."""
     folder = store.training(unit.key)
     options = TrainOptions(
-        recipe=unit.recipe,
+        recipe=str(store.put_recipe(unit.key, unit.recipe)),
         scale=unit.scale,
         data=tuple(map(Path, unit.data)),
         out=folder,
@@ -140,50 +242,38 @@ def _train(unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[
     try:
         result = train(options, progress, stop)
     except CheckpointError as error:
-        # What was once measured, or a crash, decides no weight: the unit must not stay stuck.
+        # A damaged or foreign checkpoint decides no weight; the unit must not be stuck with it.
         progress.warn(f"{error.reason}; the training starts over")
         store.drop_training(unit.key)
         result = train(options, progress, stop)
     if not result.finished:
-        return STOPPED
-    log = read_log(folder / "log.jsonl")
-    figure: dict[str, Any] = {
-        "iterations": result.iterations,
-        "seconds": log.seconds,
-        "curves": log.curves,
-        "weights": LAST,
-    }
-    store.put(unit.key, figure)
-    for name in ("state.safetensors", "best.safetensors"):
-        with suppress(OSError):  # only room on the disk
-            (folder / name).unlink()
-    return DONE
+        return None
+    return read_training(folder / "log.jsonl", result.iterations)
 
 
-def _measuring(
-    unit: TrainingUnit, what: Measuring, weights: Path, store: Store, progress: Progress
-) -> Callable[[], str]:
-    def measure() -> str:
-        options = EvalOptions(
-            protocol=what.protocol,
-            metrics=METRICS,
-            resamples=0,
-            costs=False,
-            engine=EngineOptions(device=unit.device, precision="fp32"),
-        )
-        found = evaluate(
-            [str(weights)], [what.dataset], scales=(unit.scale,), options=options, progress=progress
-        )
-        for failure in found.failures:
-            progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
-        (mean,) = found.means()
-        figure = {
-            "pictures": {score.picture: score.values for score in found.scores},
-            "seconds": mean.seconds,
-            "of": mean.of,
-            "left_out": [failure.picture for failure in found.failures],
-        }
-        store.put(what.key, figure)
-        return DONE
-
-    return measure
+def _scores(
+    unit: TrainingUnit, measurement: Measurement, weights: Path, progress: Progress
+) -> SetScores:
+    options = EvalOptions(
+        protocol=measurement.protocol,
+        metrics=METRICS,
+        resamples=0,
+        costs=False,
+        engine=EngineOptions(device=unit.device, precision="fp32"),
+    )
+    found = evaluate(
+        [str(weights)],
+        [measurement.dataset],
+        scales=(unit.scale,),
+        options=options,
+        progress=progress,
+    )
+    for failure in found.failures:
+        progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
+    (mean,) = found.means()
+    return SetScores(
+        pictures={score.picture: score.values for score in found.scores},
+        seconds=mean.seconds,
+        of=mean.of,
+        left_out=tuple(failure.picture for failure in found.failures),
+    )

@@ -15,7 +15,7 @@ from srcli.pipelines.ablate.results import (
     AblationResult,
     Conditions,
     Cost,
-    Memory,
+    MemoryUse,
     SeedResult,
     SetScores,
     VariantResult,
@@ -201,7 +201,7 @@ def _cost(index):
     return Cost(
         parameters=12_345 * (index + 1),
         macs=10**9 * (index + 1),
-        memory=(Memory(size=(64, 48), peak=peak, of="host", reason=reason),),
+        memory=(MemoryUse(size=(64, 48), peak=peak, of="host", reason=reason),),
     )
 
 

@@ -1,33 +1,28 @@
-"""Every variant of the table becomes units whose keys know all that decides them."""
+"""Every variant becomes units, whose keys know all that decides them; bad files are refused."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from srcli.errors import RecipeError
+from srcli.errors import ModelError, RecipeError
 from srcli.evaluation.sets import find_set
 from srcli.models.weights import read_weights, save_weights
 from srcli.pipelines.ablate.options import AblateOptions
-from srcli.pipelines.ablate.plan import Planner, checked_recipes
-from srcli.pipelines.ablate.store import Store
+from srcli.pipelines.ablate.plan import AblationPlan, check_files, checked_recipes
+from srcli.pipelines.ablate.results import Cost, SetScores, Trained
+from srcli.pipelines.ablate.store import COST, TRAINING, Store
 from srcli.recipes.ablations import ABLATIONS
 
-COST = {"parameters": 1, "macs": 1, "memory": []}
-TRAINED: dict[str, Any] = {
-    "iterations": 1,
-    "seconds": None,
-    "curves": {},
-    "weights": "last.safetensors",
-}
-SCORES = {"pictures": {"cat": {"psnr": 30.0, "ssim": 0.9}}, "seconds": None}
+MEASURED = Cost(parameters=1, macs=1, memory=())
+TRAINED = Trained(iterations=1, seconds=None, curves={})
+SCORES = SetScores(pictures={"cat": {"psnr": 30.0, "ssim": 0.9}}, seconds=None, of=1)
 
 
 @pytest.fixture
 def planned(written, faces, tmp_path):
-    """Plan an ablation and return the planner's plan."""
+    """Plan an ablation."""
 
     def plan(ablation, *, conditions=None, sets=("Faces",), **changes):
         options = replace(
@@ -37,9 +32,9 @@ def planned(written, faces, tmp_path):
             written.conditions, seeds=options.seeds, trained=options.train, **(conditions or {})
         )
         found = {name: (str(faces), find_set(str(faces), ablation.scale)) for name in sets}
-        planner = Planner(options, Store(options.store), "cpu")
-        planner.add(ablation, checked_recipes(ablation), own, found)
-        return planner.plan
+        plan = AblationPlan()
+        plan.add(ablation, checked_recipes(ablation), options, own, found)
+        return plan
 
     return plan
 
@@ -107,11 +102,11 @@ def test_more_sets_measure_and_do_not_train_again(planned, tiny, tmp_path):
     store = Store(tmp_path / "store")
     plan = planned(tiny)
     for key, unit in plan.trainings.items():
-        store.put(key, TRAINED)
+        store.put(key, TRAINING, TRAINED)
         for each in unit.measure:
-            store.put(each.key, SCORES)
+            store.put(key, each.key, SCORES)
     for key in plan.costs:
-        store.put(key, COST)
+        store.put(key, COST, MEASURED)
     assert plan.missing(store) == []
     rgb = planned(replace(tiny, protocol="rgb"))
     missing = rgb.missing(store)
@@ -119,18 +114,17 @@ def test_more_sets_measure_and_do_not_train_again(planned, tiny, tmp_path):
     assert [[each.protocol for each in unit.measure] for unit in missing] == [["rgb"]] * 3
 
 
-@pytest.mark.parametrize("other", [{"x": 1}, {"failure": "broken"}, {"pictures": {"cat": {}}}])
-def test_figures_of_another_shape_are_made_again(planned, tiny, tmp_path, other):
+def test_what_has_failed_is_made_again(planned, tiny, tmp_path):
     store = Store(tmp_path / "store")
     plan = planned(tiny)
     for key in plan.costs:
-        store.put(key, other)
+        store.put(key, COST, "broken")
     first, second, third = plan.trainings.values()
-    for unit, training, scores in ((first, other, SCORES), (second, TRAINED, other)):
-        store.put(unit.key, training)
-        store.put(unit.measure[0].key, scores)
-    store.put(third.key, TRAINED)
-    store.put(third.measure[0].key, SCORES)
+    for unit, training, scores in ((first, "broken", SCORES), (second, TRAINED, "broken")):
+        store.put(unit.key, TRAINING, training)
+        store.put(unit.key, unit.measure[0].key, scores)
+    store.put(third.key, TRAINING, TRAINED)
+    store.put(third.key, third.measure[0].key, SCORES)
     missing = plan.missing(store)
     assert [unit.key for unit in missing] == [*plan.costs, first.key, second.key]
     assert [len(unit.measure) for unit in missing[-2:]] == [0, 1]
@@ -174,4 +168,47 @@ def test_a_variant_that_spells_out_what_is_done_anyway_is_refused(tiny, changes)
 def test_without_training_there_are_costs_alone(planned, tiny):
     plan = planned(tiny, train=False)
     assert plan.trainings == {}
-    assert [keys.seeds for keys in plan.records[0].keys] == [()] * 3
+    assert [keys.seeds for keys in plan.runs[0].keys] == [()] * 3
+
+
+FILE = """
+[[ablation]]
+name = "mine"
+question = "Which loss?"
+recipe = "ddsr-short"
+scale = 2
+base = "a"
+changes = { "network.depth" = 2 }
+[[ablation.variants]]
+name = "a"
+sentence = "as it is"
+[[ablation.variants]]
+name = "b"
+sentence = "other"
+changes = { "stages.0.losses.0.name" = "l1" }
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file with one ablation."""
+    path = tmp_path / "my.toml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (('"l1"', '"l9"'), RecipeError, "no loss 'l9'"),
+        (("losses.0.name", "losses.0.options.foo"), RecipeError, "no option 'foo' in loss"),
+        (('"stages.0.losses.0.name"', '"network.wings"'), ModelError, "no option 'wings'"),
+    ],
+)
+def test_what_cannot_be_trained_names_file_ablation_and_variant(file, change, kind, message):
+    file.write_text(FILE.replace(*change))
+    with pytest.raises(kind, match=message) as caught:
+        check_files([str(file)])
+    text = str(caught.value)
+    assert text.startswith(f"{file}: mine, variant 'b': ")
+    assert text.count(str(file)) == 1

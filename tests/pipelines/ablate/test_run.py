@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import ExitStack
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from srcli.errors import DataError, ModelError, RecipeError, UsageError
-from srcli.pipelines.ablate import plan
-from srcli.pipelines.ablate.run import run_ablations
-from srcli.pipelines.ablate.store import load_results
+from srcli.pipelines.ablate import keys
+from srcli.pipelines.ablate.plan import AblationPlan
+from srcli.pipelines.ablate.record import load_results
+from srcli.pipelines.ablate.results import Cost, SetScores, Trained
+from srcli.pipelines.ablate.run import run_ablations, run_missing
+from srcli.pipelines.ablate.store import COST, TRAINING, Store, StoredResult
+from srcli.pipelines.ablate.work import CostUnit, Measurement, TrainingUnit
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import SerialExecutor
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
 from srcli.ports.executor import UnitResult
-from srcli.recipes.files import load_recipe
+from srcli.recipes.table import RECIPES
 
 
 class Recorder(SerialExecutor):
@@ -82,8 +89,10 @@ def test_it_is_the_training_of_srx_train_and_the_scores_of_srx_eval(ran, faces, 
     recorder = Recorder(idle=True)
     run_ablations([ran.result.ablation], replace(ran.options, store=tmp_path), executor=recorder)
     unit = next(u for u in recorder.units if u["label"] == "tiny/parts, without, seed 1")
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(unit["recipe"]))
     options = TrainOptions(
-        recipe=unit["recipe"],
+        recipe=str(recipe),
         scale=2,
         data=ran.options.data,
         out=tmp_path / "alone",
@@ -94,7 +103,7 @@ def test_it_is_the_training_of_srx_train_and_the_scores_of_srx_eval(ran, faces, 
         threads=1,
     )
     alone = train(options).weights.with_name("last.safetensors")
-    folder = ran.options.store / "trainings" / unit["key"]
+    folder = ran.options.store / "results" / unit["key"] / "training"
     stored = folder / "last.safetensors"
     assert not (folder / "best.safetensors").exists()  # nothing is chosen: all end alike
     own, other = load_file(alone), load_file(stored)
@@ -122,8 +131,7 @@ def test_a_setting_reaches_every_training_and_makes_it_another(ran, tiny, option
     (result,) = run_ablations([tiny], own, executor=changed)
     assert result.conditions.overrides == own.overrides
     trainings = [unit for unit in changed.units if unit["kind"] == "training"]
-    recipes = [load_recipe(unit["recipe"]) for unit in trainings]
-    assert {recipe.stages[0].optimizer.beta1 for recipe in recipes} == {0.8}
+    assert {unit["recipe"]["stages"][0]["optimizer"]["beta1"] for unit in trainings} == {0.8}
     assert not {u["key"] for u in trainings} & {u["key"] for u in plain.units}
 
 
@@ -139,12 +147,12 @@ def test_the_same_again_does_nothing_but_retry_what_failed(ran):
 
 
 def test_other_code_makes_everything_anew(ran, monkeypatch):
-    monkeypatch.setattr(plan, "training_code", lambda recipe: "other")
+    monkeypatch.setattr(keys, "TRAINING_VERSION", -1)
     recorder = Recorder(idle=True)
     run_ablations(
         [ran.result.ablation], replace(ran.options, seeds=1, budget="7"), executor=recorder
     )
-    monkeypatch.setattr(plan, "training_code", lambda recipe: "another")
+    monkeypatch.setattr(keys, "TRAINING_VERSION", -2)
     again = Recorder(idle=True)
     run_ablations([ran.result.ablation], replace(ran.options, seeds=1, budget="7"), executor=again)
     kinds = [kind for kind, _ in labels(again.units)]
@@ -159,8 +167,8 @@ def test_a_stopped_run_goes_on_where_it_was(ran, tiny, options):
     (result,) = run_ablations([pair], options, stop=lambda: next(asked) >= questions)
     assert result.missing == 2
     assert result.failures == []
-    (run,) = (options.store / "trainings").iterdir()
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    (file,) = (options.store / "results").glob("*/training/log.jsonl")
+    log = [json.loads(line) for line in file.read_text().splitlines()]
     assert log[-1]["total"] < 6
     recorder = Recorder()
     (result,) = run_ablations([pair], options, executor=recorder)
@@ -326,3 +334,141 @@ def test_one_name_twice_and_none_at_all_are_refused(tiny, options):
         run_ablations([], options)
     with pytest.raises(UsageError, match="no protocol 'zebra'"):
         run_ablations([replace(tiny, protocol="zebra")], options)
+
+
+MEASURED = Cost(parameters=1, macs=1, memory=())
+SCORES = SetScores(pictures={"cat": {"psnr": 30.0, "ssim": 0.9}}, seconds=None, of=1)
+
+
+def trained(iterations):
+    return Trained(iterations=iterations, seconds=None, curves={})
+
+
+class Fake:
+    """Does units by putting their figures, unless another process is at them."""
+
+    def __init__(self, store, results=()):
+        self.store, self.results = store, dict(results)
+        self.done = []
+
+    def run(self, work, units, *, progress, stop):
+        for index, unit in enumerate(units):
+            with self.store.lock(unit["key"]) as own:
+                if own and unit["key"] not in self.results:
+                    self.done.append(unit["key"])
+                    self.store.put(unit["key"], COST, MEASURED)
+                known: dict[str, Any] = self.results.get(unit["key"], {"ended": "done"})
+                yield UnitResult(index=index, result=known if own else {"ended": "busy"})
+
+
+def costs(*keys):
+    units = {
+        key: CostUnit(
+            label=f"unit {key}",
+            key=key,
+            store="",
+            recipe=RECIPES["g-idrn-short"],
+            scale=2,
+            sizes=(),
+            gradients=False,
+            device="cpu",
+            threads=1,
+        )
+        for key in keys
+    }
+    return AblationPlan(costs=units)
+
+
+def one_training(key="t"):
+    unit = TrainingUnit(
+        label="a training",
+        key=key,
+        store="",
+        recipe=RECIPES["g-idrn-short"],
+        scale=2,
+        seed=0,
+        budget=None,
+        data=(),
+        hold_out=None,
+        exclude=(),
+        validate=(),
+        measure=(Measurement(key="scores", dataset="Faces", protocol="y"),),
+        device="cpu",
+        precision="fp32",
+        threads=1,
+    )
+    return AblationPlan(trainings={key: unit})
+
+
+@pytest.fixture
+def store(tmp_path):
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_the_work_of_another_process_is_waited_for_or_taken_over(
+    store, notes, monkeypatch, finishes
+):
+    fake, sleeps = Fake(store), []
+    with ExitStack() as other:
+        assert other.enter_context(store.lock("a"))
+
+        def sleep(seconds):
+            sleeps.append(list(fake.done))
+            if len(sleeps) == 3:
+                if finishes:
+                    store.put("a", COST, MEASURED)
+                other.close()
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        run_missing(costs("a", "b", "c"), store, fake, notes, lambda: False)
+    assert sleeps == [["b", "c"]] * 3
+    assert fake.done == ["b", "c"] + ["a"] * (not finishes)
+    assert store.read("a").cost == MEASURED
+    assert [text for text in notes.messages if "another process" in text] == [
+        "unit a: another process measures it; waiting for that"
+    ]
+    assert [(label, done) for label, done, _ in notes.closed] == [("results", 3)]
+
+
+def test_who_waits_can_be_stopped(store, notes, monkeypatch):
+    asked = iter([False, True])
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with store.lock("a"):
+        run_missing(costs("a"), store, Fake(store), notes, lambda: next(asked))
+    assert store.read("a") == StoredResult()
+    assert notes.closed[0][1] == 0
+
+
+def test_a_stopped_unit_does_not_count(store, notes):
+    fake = Fake(store, {"b": {"ended": "stopped"}})
+    run_missing(costs("a", "b"), store, fake, notes, lambda: False)
+    assert notes.closed[0][1] == 1
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ({"ended": "done", "did": "trained"}, "a training: trained 1 iteration"),
+        ({"ended": "done", "did": "measured"}, "a training: measured"),
+        ({"ended": "failed", "did": "trained"}, "a training: trained 1 iteration"),
+        ({"ended": "stopped", "did": ""}, None),
+        ({"ended": "failed", "did": ""}, None),
+    ],
+)
+def test_what_was_done_is_told(store, notes, result, told):
+    store.put("t", TRAINING, trained(1))
+    run_missing(one_training(), store, Fake(store, {"t": result}), notes, lambda: False)
+    assert notes.messages == [told] * (told is not None)
+
+
+def test_what_is_there_is_not_done_again(store, notes):
+    store.put("a", COST, MEASURED)
+    store.put("t", TRAINING, trained(2))
+    store.put("t", "scores", SCORES)
+    plan = AblationPlan(costs=costs("a", "b").costs, trainings=one_training().trainings)
+    fake = Fake(store)
+    run_missing(plan, store, fake, notes, lambda: False)
+    assert fake.done == ["b"]
+    assert notes.messages == ["2 of 3 results are there already"]

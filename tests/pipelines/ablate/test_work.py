@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,13 +10,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.errors import DataError
-from srcli.files import lock_file
+from srcli.errors import DataError, RecipeError
 from srcli.pipelines.ablate import work
-from srcli.pipelines.ablate.store import Store
-from srcli.pipelines.ablate.units import Measuring, TrainingUnit
-from srcli.pipelines.ablate.work import run_unit
+from srcli.pipelines.ablate.results import SetScores, Trained
+from srcli.pipelines.ablate.store import TRAINING, Store, StoredResult
+from srcli.pipelines.ablate.work import (
+    CostUnit,
+    Measurement,
+    TrainingUnit,
+    read_unit,
+    run_unit,
+)
 from srcli.recipes.ablations import resolve
+from srcli.recipes.table import RECIPES
 from srcli.training.log import diverged
 
 
@@ -26,7 +33,7 @@ def unit(tmp_path, pictures):
         label="a",
         key="training",
         store=str(tmp_path),
-        recipe="g-idrn-short",
+        recipe=RECIPES["g-idrn-short"],
         scale=2,
         seed=0,
         budget="2",
@@ -34,7 +41,7 @@ def unit(tmp_path, pictures):
         hold_out=None,
         exclude=(),
         validate=(),
-        measure=(Measuring(key="scores", dataset="Faces", protocol="y"),),
+        measure=(Measurement(key="scores", dataset="Faces", protocol="y"),),
         device="cpu",
         precision="fp32",
         threads=1,
@@ -44,9 +51,10 @@ def unit(tmp_path, pictures):
 @pytest.fixture
 def small(unit, tiny, faces):
     """A training of a tiny network, and its scores."""
-    file = Store(Path(unit.store)).put_recipe(resolve(tiny, tiny.variants[0]))
-    measure = (Measuring(key="scores", dataset=str(faces), protocol="y"),)
-    return replace(unit, recipe=str(file), budget="3", hold_out=(), measure=measure)
+    measure = (Measurement(key="scores", dataset=str(faces), protocol="y"),)
+    return replace(
+        unit, recipe=resolve(tiny, tiny.variants[0]), budget="3", hold_out=(), measure=measure
+    )
 
 
 def run(unit, notes, stop=lambda: False):
@@ -55,9 +63,13 @@ def run(unit, notes, stop=lambda: False):
 
 def trained(store, key="training"):
     """Make a store look as if a training had ended."""
-    store.put(key, {"iterations": 2, "seconds": None, "curves": {}, "weights": "last.safetensors"})
+    store.put(key, TRAINING, Trained(iterations=2, seconds=None, curves={}))
     store.training(key).mkdir(parents=True)
     (store.training(key) / "last.safetensors").touch()
+
+
+def result_of(unit):
+    return Store(Path(unit.store)).read("training")
 
 
 @pytest.mark.parametrize(
@@ -76,9 +88,9 @@ def test_a_failure_is_a_figure(unit, notes, monkeypatch, error, reason):
 
     monkeypatch.setattr(work, "train", fail)
     assert run(unit, notes) == "failed"
-    found = Store(Path(unit.store)).get("training")
-    assert found["failure"].startswith(reason)
-    assert "--set" not in found["failure"]
+    failure = result_of(unit).failures[TRAINING]
+    assert failure.startswith(reason)
+    assert "--set" not in failure
 
 
 def test_a_bug_comes_out(unit, notes, monkeypatch):
@@ -88,23 +100,23 @@ def test_a_bug_comes_out(unit, notes, monkeypatch):
     monkeypatch.setattr(work, "train", fail)
     with pytest.raises(RuntimeError, match="shapes differ"):
         run(unit, notes)
-    assert Store(Path(unit.store)).get("training") == {}
+    assert result_of(unit) == StoredResult()
 
 
 def test_a_set_that_cannot_be_measured_keeps_the_training(unit, notes, tmp_path):
     store = Store(tmp_path)
     trained(store)
-    gone = replace(unit, measure=(Measuring(key="scores", dataset="nowhere", protocol="y"),))
+    gone = replace(unit, measure=(Measurement(key="scores", dataset="nowhere", protocol="y"),))
     assert run(gone, notes) == "failed"
-    assert "nowhere" in store.get("scores")["failure"]
-    assert store.has("training")
+    assert "nowhere" in result_of(gone).failures["scores"]
+    assert result_of(gone).has(TRAINING)
 
 
 def test_nothing_is_measured_once_stopped(unit, notes, tmp_path):
     store = Store(tmp_path)
     trained(store)
     assert run(unit, notes, stop=lambda: True) == "stopped"
-    assert store.get("scores") == {}
+    assert not result_of(unit).has("scores")
 
 
 def test_threads_are_given_back(unit, notes, monkeypatch):
@@ -138,7 +150,7 @@ def test_a_checkpoint_for_another_set_is_dropped_and_trained_anew(small, notes, 
     assert "best weights are those for Faces" in line
     assert line.endswith("; the training starts over")
     assert "\n" not in line
-    assert Store(Path(small.store)).has("scores")
+    assert result_of(small).has("scores")
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "run.json"])
@@ -149,7 +161,7 @@ def test_a_damaged_checkpoint_is_dropped_and_trained_anew(small, notes, name):
     assert run(small, notes) == "done"
     (line,) = notes.warnings
     assert f"{file}: cannot be re" in line
-    assert Store(Path(small.store)).get("training")["iterations"] == 3
+    assert result_of(small).training.iterations == 3
 
 
 def test_no_other_error_costs_a_checkpoint(small, notes, tmp_path):
@@ -159,15 +171,14 @@ def test_no_other_error_costs_a_checkpoint(small, notes, tmp_path):
 
 
 def test_lost_weights_are_trained_again(small, notes):
-    store = Store(Path(small.store))
     assert run_unit(asdict(small), notes, lambda: False) == {"ended": "done", "did": "trained"}
-    first = store.get("scores")["pictures"]
+    first = result_of(small).scores["scores"].pictures
     more = replace(small, measure=(replace(small.measure[0], key="more"),))
     (folder_of(small) / "last.safetensors").unlink()
     assert run(more, notes, stopped_after(1)) == "stopped"
-    assert not store.has("training")  # what is there is a part of it
+    assert not result_of(more).has(TRAINING)  # what is there is a part of it
     assert run_unit(asdict(more), notes, lambda: False) == {"ended": "done", "did": "trained"}
-    assert store.get("more")["pictures"] == first
+    assert result_of(more).scores["more"].pictures == first
     again = replace(small, measure=(replace(small.measure[0], key="rgb", protocol="rgb"),))
     assert run_unit(asdict(again), notes, lambda: False) == {"ended": "done", "did": "measured"}
 
@@ -179,17 +190,16 @@ def test_pictures_that_cannot_be_read_are_kept_in_the_figure(small, notes, faces
     measure = (replace(small.measure[0], dataset=str(copy)),)
     own = replace(small, measure=measure, validate=(str(copy),))
     assert run(own, notes) == "done"
-    figure = Store(Path(small.store)).get("scores")
-    assert (sorted(figure["pictures"]), figure["of"]) == (["aaa", "ccc"], 3)
-    assert figure["left_out"] == ["bbb"]
+    scores = result_of(own).scores["scores"]
+    assert (sorted(scores.pictures), scores.of) == (["aaa", "ccc"], 3)
+    assert scores.left_out == ("bbb",)
     assert sum("bbb" in text for text in notes.warnings) == 2  # for the curve, and the score
-    curves = Store(Path(small.store)).get("training")["curves"]
-    assert list(curves) == ["val2"]
+    assert list(result_of(own).training.curves) == ["val2"]
 
 
 def test_what_another_process_is_at_is_left_to_it(small, notes):
     store = Store(Path(small.store))
-    with lock_file(store.claim_file(small.key)):
+    with store.lock(small.key):
         assert run(small, notes) == "busy"
     assert not folder_of(small).exists()
 
@@ -197,5 +207,49 @@ def test_what_another_process_is_at_is_left_to_it(small, notes):
 def test_what_another_process_has_done_by_now_is_not_done_again(unit, notes, tmp_path):
     store = Store(tmp_path)
     trained(store)
-    store.put("scores", {"pictures": {"cat": {"psnr": 30.0, "ssim": 0.9}}, "seconds": None})
+    pictures = {"cat": {"psnr": 30.0, "ssim": 0.9}}
+    store.put("training", "scores", SetScores(pictures=pictures, seconds=None))
     assert run_unit(asdict(unit), notes, lambda: False) == {"ended": "done"}
+
+
+A_TRAINING = TrainingUnit(
+    label="a",
+    key="k",
+    store="s",
+    recipe=RECIPES["rrlfn"],
+    scale=2,
+    seed=1,
+    budget=None,
+    data=("d",),
+    hold_out=(),
+    exclude=(),
+    validate=("Set5",),
+    measure=(Measurement(key="m", dataset="Set5", protocol="y"),),
+    device="cpu",
+    precision="fp32",
+    threads=1,
+)
+A_COST = CostUnit(
+    label="b",
+    key="k",
+    store="s",
+    recipe=RECIPES["rrlfn"],
+    scale=4,
+    sizes=((128, 96),),
+    gradients=True,
+    device="auto",
+    threads=0,
+)
+
+
+@pytest.mark.parametrize("unit", [A_TRAINING, A_COST])
+def test_there_and_back(unit):
+    assert read_unit(json.loads(json.dumps(asdict(unit)))) == unit
+    assert read_unit(asdict(unit)) == unit
+
+
+def test_what_is_no_unit_is_refused():
+    with pytest.raises(RecipeError, match="kind 'other'"):
+        read_unit({"kind": "other"})
+    with pytest.raises(RecipeError, match="'seeds' in the unit; did you mean 'seed'"):
+        read_unit({**asdict(A_TRAINING), "seeds": 2})

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from srcli.pipelines.ablate.training_log import TrainingLog, read_log
+from srcli.pipelines.ablate.results import Trained, read_training
 
 
 def test_curves_by_set_and_the_median_time(tmp_path):
@@ -22,10 +22,13 @@ def test_curves_by_set_and_the_median_time(tmp_path):
     file = tmp_path / "log.jsonl"
     lines = [json.dumps(entry) for entry in entries]
     file.write_text("\n".join([*lines, "[]", '{"event": "val']), encoding="utf-8")
-    log = read_log(file)
-    assert log.curves == {"held-out": [(50, 30.5), (150, 31.5)], "Set5": [(50, 31.0)]}
+    log = read_training(file, 152)
+    assert log.curves == {"held-out": ((50, 30.5), (150, 31.5)), "Set5": ((50, 31.0),)}
+    assert log.iterations == 152
     assert log.seconds == pytest.approx(1 / 8)
 
 
 def test_no_log_tells_nothing(tmp_path):
-    assert read_log(tmp_path / "log.jsonl") == TrainingLog(curves={}, seconds=None)
+    assert read_training(tmp_path / "log.jsonl", 3) == Trained(
+        iterations=3, curves={}, seconds=None
+    )
