@@ -1,4 +1,4 @@
-"""What a run of ablations is asked for."""
+"""Options of a run of ablations."""
 
 from __future__ import annotations
 
