@@ -12,7 +12,6 @@ import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.transforms import Bbox
 
 SETTINGS: Any = {
     "svg.hashsalt": "srx",
@@ -108,7 +106,10 @@ def scatter_chart(points: Sequence[Point], *, label: str) -> Markup:
             colour, gid = PAINT[point.colour], f"mark-{len(marks)}"
             if point.parameters > 0:
                 face = PAINT["panel"] if point.printed else colour
-                axes.scatter(point.parameters, point.value, fc=face, ec=colour, lw=2, gid=gid)
+                over = 2 if point.printed else 3
+                axes.scatter(
+                    point.parameters, point.value, fc=face, ec=colour, lw=2, gid=gid, zorder=over
+                )
                 marks.append(("printed" if point.printed else "measured", point.title))
             else:
                 axes.axhline(point.value, color=colour, ls=(0, (5, 4)), lw=1, gid=gid)
@@ -191,7 +192,7 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
     axes.autoscale_view()
     dots = axes.transData.transform([(p.parameters or 1, p.value) for p in points])
     taken = [
-        Bbox.from_extents(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS)
+        Bbox.from_bounds(x - RADIUS, y - RADIUS, 2 * RADIUS, 2 * RADIUS)
         for point, (x, y) in zip(points, dots, strict=True)
         if point.parameters > 0
     ]
@@ -199,34 +200,27 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         name = printable(point.label)
         name = name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
         text = axes.text(0, 0, name, va="center_baseline", transform=None, color=PAINT["ink"])
-        if point.printed:
+        steps = (0, 1, -1) if point.printed else (0, 1, -1, 2, -2, 3, -3)
+        if point.printed:  # one that is far from its dot would be taken for another's
             text.set(color=PAINT["quiet"], style="italic")
         wide = text.get_window_extent().width
-        places = []
-        for lines, side in product((0, 1, -1, 2, -2, 3, -3), ("left", "right")):
-            box = _label_box(axes, point, (x, y + lines * LINE), side, wide)
-            if axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 and box.y0 >= axes.bbox.y0:
-                places.append((box, side))
-        free = [place for place in places if not place[0].count_overlaps(taken)]
-        if not (chosen := free[:1] or ([] if point.printed else places[:1])):
-            text.remove()
-        for box, side in chosen:
-            text.set(ha=side, position=(box.x0 if side == "left" else box.x1, box.y0 + LINE / 2))
+        sides = {"left": x + 10, "right": x - 10}
+        if not point.parameters:  # above the right end of its line
+            sides, y = {"right": axes.bbox.x1}, y + 9
+        places = [
+            (side, edge, Bbox.from_bounds(edge - wide * (side == "right"), up, wide, LINE))
+            for up in (y + step * LINE - LINE / 2 for step in steps)
+            for side, edge in sides.items()
+        ]
+        places = [each for each in places if axes.bbox.contains(each[2].x0, each[2].y0)]
+        places = [each for each in places if each[2].x1 <= axes.bbox.x1]
+        free = [each for each in places if not each[2].count_overlaps(taken)]
+        if chosen := free[:1] or ([] if point.printed else places[:1]):
+            ((side, edge, box),) = chosen
+            text.set(ha=side, position=(edge, box.y0 + LINE / 2))
             taken.append(box)
-
-
-def _label_box(
-    axes: Axes, point: Point, place: tuple[float, float], side: str, wide: float
-) -> Bbox:
-    """Return the ground of a label: beside its dot, or above the right end of its level line."""
-    from matplotlib.transforms import Bbox
-
-    x, y = place
-    if not point.parameters:
-        left, y = axes.bbox.x1 - wide, y + 9
-    else:
-        left = x + 10 if side == "left" else x - 10 - wide
-    return Bbox.from_bounds(left, y - LINE / 2, wide, LINE)
+        else:
+            text.remove()
 
 
 def _cut(
