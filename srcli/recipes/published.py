@@ -109,12 +109,12 @@ def published_rows(
         The rows, with ``dataset`` as their set's name so that they join with measured ones; none
         for a set that no paper here used. A method may occur several times, from several sources.
     """
-    wanted = _set_key(dataset)
+    wanted = set_key(dataset)
     found = [
         replace(row, dataset=dataset, values=dict(row.values))
         for row in load_published()
         if row.scale == scale
-        and _set_key(row.dataset) == wanted
+        and set_key(row.dataset) == wanted
         and (models is None or row.model in models)
     ]
     return sorted(found, key=lambda row: row.values["psnr"])
@@ -221,6 +221,7 @@ def _where(source: str, scale: int, method: str = "") -> str:
     return f"{source or 'a table'}, x{scale} {method}".rstrip()
 
 
-def _set_key(name: str) -> str:
-    small = name.casefold().replace("-", "").replace("_", "").replace(" ", "")
+def set_key(name: str) -> str:
+    """Return a key that all spellings of a set's name have in common."""
+    small = "".join(filter(str.isalnum, name.casefold()))
     return SAME_SET.get(small, small)

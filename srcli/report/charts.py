@@ -67,12 +67,19 @@ class Point:
     parameters: float
     """0 for a method that has none: it becomes a level line."""
     value: float
+    text: str
+    """The value as tables print it."""
     colour: str
     """Class of the style sheet."""
-    title: str
-    """Shown when pointed at."""
-    printed: bool = False
-    """Drawn hollow: a paper's value, not measured. Its label is left out where there is no room."""
+    source: str = ""
+    """The publication that printed the value; empty for measured ones. A printed point is hollow,
+    and without a label where there is no room."""
+
+    @property
+    def title(self) -> str:
+        """The text that is shown when pointed at."""
+        source = f", as printed in {self.source}" if self.source else ""
+        return f"{self.label}: {self.text}, {short(self.parameters)} parameters{source}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +97,14 @@ class Curve:
     """For a further seed of the same variant."""
 
 
-def scatter_chart(points: Sequence[Point], *, label: str) -> Markup:
+def scatter_chart(points: Sequence[Point], caption: str) -> Markup:
     """Draw quality upwards against parameters, which are on a logarithmic axis.
 
     Args:
         points: At least one has parameters; those without a finite value are left out.
-        label: A description for screen readers.
+        caption: Read by screen readers, before the points.
     """
-    shown = sorted((p for p in points if math.isfinite(p.value)), key=lambda p: p.printed)
+    shown = sorted((p for p in points if math.isfinite(p.value)), key=lambda p: bool(p.source))
     marks: list[tuple[str, str]] = []
     with _axes(540, 340) as axes:
         _use_parameters(axes, [p.parameters for p in points if p.parameters > 0])
@@ -105,25 +112,25 @@ def scatter_chart(points: Sequence[Point], *, label: str) -> Markup:
         for point in shown:
             colour, gid = PAINT[point.colour], f"mark-{len(marks)}"
             if point.parameters > 0:
-                face = PAINT["panel"] if point.printed else colour
-                over = 2 if point.printed else 3
+                face = PAINT["panel"] if point.source else colour
+                over = 2 if point.source else 3
                 axes.scatter(
                     point.parameters, point.value, fc=face, ec=colour, lw=2, gid=gid, zorder=over
                 )
-                marks.append(("printed" if point.printed else "measured", point.title))
+                marks.append(("printed" if point.source else "measured", point.title))
             else:
                 axes.axhline(point.value, color=colour, ls=(0, (5, 4)), lw=1, gid=gid)
                 marks.append(("level", point.title))
         _label_points(axes, shown)
-        return _svg(axes, "scatter", marks, label)
+        return _svg(axes, "scatter", marks, caption)
 
 
-def curve_chart(curves: Sequence[Curve], *, label: str) -> Markup:
+def curve_chart(curves: Sequence[Curve], caption: str) -> Markup:
     """Draw values against iterations; early ones that lie below the axis are cut off.
 
     Args:
         curves: At least one.
-        label: A description for screen readers.
+        caption: Read by screen readers, before the curves.
     """
     last = max(at for curve in curves for at, _ in curve.points)
     late = [value for curve in curves for at, value in curve.points if at >= EARLY * last]
@@ -145,7 +152,7 @@ def curve_chart(curves: Sequence[Curve], *, label: str) -> Markup:
             marks.append(("curve again" if curve.faint else "curve", curve.title))
         axes.set(xlim=(0, 1.03 * last), ylim=(low - space, high + space))
         axes.set_xlabel("iterations", loc="right", color=PAINT["quiet"])
-        return _svg(axes, "curves", marks, label)
+        return _svg(axes, "curves", marks, caption)
 
 
 @contextmanager
@@ -200,8 +207,8 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         name = printable(point.label)
         name = name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
         text = axes.text(0, 0, name, va="center_baseline", transform=None, color=PAINT["ink"])
-        steps = (0, 1, -1) if point.printed else (0, 1, -1, 2, -2, 3, -3)
-        if point.printed:  # one that is far from its dot would be taken for another's
+        steps = (0, 1, -1) if point.source else (0, 1, -1, 2, -2, 3, -3)
+        if point.source:  # one that is far from its dot would be taken for another's
             text.set(color=PAINT["quiet"], style="italic")
         wide = text.get_window_extent().width
         sides = {"left": x + 10, "right": x - 10}
@@ -215,7 +222,7 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
         places = [each for each in places if axes.bbox.contains(each[2].x0, each[2].y0)]
         places = [each for each in places if each[2].x1 <= axes.bbox.x1]
         free = [each for each in places if not each[2].count_overlaps(taken)]
-        if chosen := free[:1] or ([] if point.printed else places[:1]):
+        if chosen := free[:1] or ([] if point.source else places[:1]):
             ((side, edge, box),) = chosen
             text.set(ha=side, position=(edge, box.y0 + LINE / 2))
             taken.append(box)
@@ -239,14 +246,14 @@ def _cut(
     return across, up
 
 
-def _svg(axes: Axes, kind: str, marks: Sequence[tuple[str, str]], label: str) -> Markup:
+def _svg(axes: Axes, kind: str, marks: Sequence[tuple[str, str]], caption: str) -> Markup:
     """Write a chart for a page.
 
     Args:
         axes: Whose groups ``mark-0``, ``mark-1`` and so on are the marks.
         kind: Class of the style sheet.
         marks: Class and title of each.
-        label: For screen readers.
+        caption: For screen readers, who hear the titles of the marks after it.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None
@@ -260,6 +267,7 @@ def _svg(axes: Axes, kind: str, marks: Sequence[tuple[str, str]], label: str) ->
     assert view is not None
     for pattern, text in CLEANING:
         drawn = re.sub(pattern, text, drawn, flags=re.DOTALL)
+    label = f"{caption}: {'; '.join(title for _, title in marks)}"
     for i, (class_, title) in enumerate(marks):
         group = f'<g class="{class_}"><title>{escape(title)}</title>'
         drawn = drawn.replace(f'<g id="mark-{i}">', group)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from srcli.report.page import environment
-from srcli.report.table import Column, ends_text, number
+from srcli.report.table import Column, Row, Table, columns_of, ends_text, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,9 +63,32 @@ class Bar:
     """Shown when pointed at."""
 
 
-def interval_axis(found: Iterable[MeanInterval]) -> Axis:
-    """Return an axis that holds zero, and all means and intervals."""
-    return axis_of(end for each in found for end in (each.mean, each.low, each.high))
+def interval_table(
+    entries: Sequence[tuple[str, str, str, MeanInterval]],
+    headings: tuple[str, str],
+    *,
+    digits: int,
+    title: str = "",
+) -> Table:
+    """Tabulate means with their intervals, as text and drawn along one axis.
+
+    Args:
+        entries: Group, name, colour and mean of every row.
+        headings: Of the names and of the means.
+        digits: Printed behind the point.
+        title: Of the table.
+    """
+    axis = axis_of(end for *_, each in entries for end in (each.mean, each.low, each.high))
+    rows = []
+    for group, name, colour, each in entries:
+        text = Markup("<b>{}</b> <small>{}</small>").format(
+            number(each.mean, digits, sign=True), ends_text(each, digits)
+        )
+        # hollow where the interval holds zero, or is not known
+        drawn = _draw("interval", axis, each, each.low > 0 or each.high < 0, colour)
+        rows.append(Row(cells=(name, text, drawn), group=group))
+    columns = (*columns_of(headings[:1], headings[1:]), plot_column(axis))
+    return Table(title=title, group_heading="set", columns=columns, rows=tuple(rows))
 
 
 def axis_of(values: Iterable[float]) -> Axis:
@@ -92,20 +115,9 @@ def plot_column(axis: Axis) -> Column:
     return Column(_draw("ticks", axis), kind="plot")
 
 
-def interval_mark(axis: Axis, found: MeanInterval, colour: str) -> Markup:
-    """Draw a mean as a dot on its interval; hollow where the interval holds zero or is NaN."""
-    return _draw("interval", axis, found, found.low > 0 or found.high < 0, colour)
-
-
 def bar_marks(axis: Axis, bars: Sequence[Bar]) -> Markup:
     """Draw bars from zero, one below the other; a value that is not finite has none."""
     return _draw("bars", axis, bars)
-
-
-def interval_cell(found: MeanInterval, digits: int) -> Markup:
-    """Return a mean and, smaller, its interval."""
-    cell = Markup("<b>{}</b> <small>{}</small>")
-    return cell.format(number(found.mean, digits, sign=True), ends_text(found, digits))
 
 
 def _draw(macro: str, *values: object) -> Markup:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from srcli.evaluation.statistics import Difference
-from srcli.report.marks import Bar, axis_of, bar_marks, colour_of, interval_mark, plot_column
+from srcli.report.marks import Bar, axis_of, bar_marks, colour_of, interval_table, plot_column
 
 
 def at(axis, value):
@@ -58,6 +58,14 @@ def test_values_that_are_not_finite_do_not_stretch_an_axis():
 AXIS = axis_of([-1.0, 2.0])
 
 
+def drawn(each):
+    """The cell that shows a difference, beside one that sets the ends of the axis."""
+    entries = [("", "a", "c1", each), ("", "b", "c2", found(0.0, -1.0, 2.0))]
+    table = interval_table(entries, ("model", "difference"), digits=2)
+    assert table.headings[2] == plot_column(AXIS).heading
+    return table.rows[0].cells[2]
+
+
 def place(node, name):
     """Place of a mark across its chart, 0 to 1."""
     value = node.attributes[name]
@@ -66,7 +74,7 @@ def place(node, name):
 
 
 def test_a_difference_lies_on_its_interval(parse):
-    svg = parse(interval_mark(AXIS, found(1.2, 0.5, 1.9), "c1"))
+    svg = parse(drawn(found(1.2, 0.5, 1.9)))
     (dot,) = svg.all("circle")
     (line,) = svg.all("line", "interval")
     assert place(dot, "cx") == pytest.approx(at(AXIS, 1.2), abs=1e-4)
@@ -79,13 +87,13 @@ def test_a_difference_lies_on_its_interval(parse):
 
 @pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (0.0, 0.0), (math.nan, math.nan)])
 def test_a_dot_is_hollow_unless_its_interval_leaves_out_zero(parse, low, high):
-    svg = parse(interval_mark(AXIS, found(0.2, low, high), "c1"))
+    svg = parse(drawn(found(0.2, low, high)))
     assert len(svg.all("circle", "hollow")) == 1
     assert len(svg.all("line", "interval")) == (0 if math.isnan(low) else 1)
 
 
 def test_no_mean_no_dot(parse):
-    svg = parse(interval_mark(AXIS, found(math.nan, math.nan, math.nan), "c1"))
+    svg = parse(drawn(found(math.nan, math.nan, math.nan)))
     assert svg.all("circle") == []
     assert len(svg.all("line", "zero")) == 1
 

@@ -14,7 +14,7 @@ from srcli.recipes.ablation import changes_text
 from srcli.report import marks
 from srcli.report.charts import DASHES, Curve, Point, curve_chart, scatter_chart
 from srcli.report.page import render_page
-from srcli.report.table import Column, Row, Table, number, plural, short
+from srcli.report.table import number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from srcli.pipelines.ablate.results import AblationResult
+    from srcli.report.table import Table
 
 TITLE = "Ablations"
 HELD_OUT = "held-out"
@@ -81,17 +82,15 @@ def difference_table(result: AblationResult) -> Table:
         for name in places
         if name != result.ablation.base and (each := difference(result, name, dataset)) is not None
     }
-    axis = marks.interval_axis(found.values())
-    rows = []
+    entries = []
     for (dataset, name), each in found.items():
         own = [other for (of, _), other in found.items() if of == dataset]
         counts = sorted({(other.seeds, other.pictures) for other in own})
         sizes = " or ".join(f"{plural(s, 'seed')}, {plural(p, 'picture')}" for s, p in counts)
-        drawn = marks.interval_mark(axis, each, marks.colour_of(places[name]))
-        cells = (name, marks.interval_cell(each, METRICS["psnr"].digits), drawn)
-        rows.append(Row(cells=cells, group=f"{dataset}, {sizes}"))
-    columns = (Column("PSNR dB", kind="text"), Column("to base"), marks.plot_column(axis))
-    return Table(group_heading="set", columns=columns, rows=tuple(rows))
+        colour = marks.colour_of(places[name])
+        entries.append((f"{dataset}, {sizes}", name, colour, each))
+    digits = METRICS["psnr"].digits
+    return marks.interval_table(entries, ("PSNR dB", "to base"), digits=digits)
 
 
 def draw_curves(result: AblationResult) -> tuple[Markup, str, list[tuple[str, str, str]]] | None:
@@ -116,9 +115,7 @@ def draw_curves(result: AblationResult) -> tuple[Markup, str, list[tuple[str, st
             faint = seed != own[0][0]
             curves.append(Curve(points=points, colour=colour, dash=dash, title=title, faint=faint))
         legend += [(name, colour, dash)] * bool(own)
-    ends = "; ".join(curve.title for curve in curves)
-    drawn = curve_chart(curves, label=f"PSNR-Y on {dataset} against iterations: {ends}")
-    return drawn, dataset, legend
+    return curve_chart(curves, f"PSNR-Y on {dataset} against iterations"), dataset, legend
 
 
 def draw_scatters(result: AblationResult) -> list[tuple[Markup, str]]:
@@ -132,18 +129,16 @@ def draw_scatters(result: AblationResult) -> list[tuple[Markup, str]]:
             found = spread(each.measured(dataset), "psnr")
             if found is None or name not in counts or not math.isfinite(found.mean):
                 continue
-            size = f"{short(counts[name])} parameters"
             points.append(
                 Point(
                     label=name,
                     parameters=counts[name],
                     value=found.mean,
+                    text=number(found.mean, METRICS["psnr"].digits),
                     colour=marks.colour_of(index),
-                    title=f"{name}: {number(found.mean, METRICS['psnr'].digits)}, {size}",
                 )
             )
         if len(points) > 1:
             caption = f"PSNR dB on {dataset} against parameters"
-            label = f"{caption}: {'; '.join(point.title for point in points)}"
-            charts.append((scatter_chart(points, label=label), caption))
+            charts.append((scatter_chart(points, caption), caption))
     return charts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
 from srcli.pipelines.ablate.statistics import Verdict, difference, spread, verdict
-from srcli.recipes.published import SAME_SET
+from srcli.recipes.published import set_key
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -167,12 +167,6 @@ def budget_of(result: AblationResult) -> str:
         return "the recipe's"
     whole = conditions.budget.isdigit()
     return plural(int(conditions.budget), "iteration") if whole else conditions.budget
-
-
-def set_key(name: str) -> str:
-    """Return a key that all spellings of a set's name have in common."""
-    small = "".join(filter(str.isalnum, name.casefold()))
-    return SAME_SET.get(small, small)
 
 
 def _columns(headings: Sequence[str]) -> list[Column]:

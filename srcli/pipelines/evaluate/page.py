@@ -15,7 +15,7 @@ from srcli.pipelines.evaluate import tables
 from srcli.report import marks
 from srcli.report.charts import Point, scatter_chart
 from srcli.report.page import render_page
-from srcli.report.table import Column, Row, Table, ends_text, number, short
+from srcli.report.table import Column, Row, Table, ends_text, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,28 +115,15 @@ def _scale(
 def _difference_table(own: Sequence[Difference], evaluation: Evaluation) -> Table:
     """Tabulate the differences in one metric, each drawn on its interval."""
     metric = METRICS[own[0].metric]
-    axis = marks.interval_axis(own)
-    rows = []
+    entries = []
     for each in own:
         counts = sorted({other.pictures for other in own if other.dataset == each.dataset})
         count = " or ".join(map(str, counts))
-        rows.append(
-            Row(
-                cells=(
-                    each.model,
-                    marks.interval_cell(each, metric.digits),
-                    marks.interval_mark(axis, each, colour_of(evaluation, each.model)),
-                ),
-                group=f"{each.dataset}, {count} picture{'' if count == '1' else 's'}",
-            )
-        )
-    columns = (Column(metric.heading, "text"), Column("difference"), marks.plot_column(axis))
-    return Table(
-        title=f"Differences in {metric.heading}",
-        group_heading="set",
-        columns=columns,
-        rows=tuple(rows),
-    )
+        group = f"{each.dataset}, {count} picture{'' if count == '1' else 's'}"
+        entries.append((group, each.model, colour_of(evaluation, each.model), each))
+    headings = (metric.heading, "difference")
+    title = f"Differences in {metric.heading}"
+    return marks.interval_table(entries, headings, digits=metric.digits, title=title)
 
 
 def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, str] | None:
@@ -148,9 +135,8 @@ def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, 
             label=mean.model,
             parameters=parameters[mean.model],
             value=mean.values[name],
+            text=number(mean.values[name], METRICS[name].digits),
             colour=colour_of(evaluation, mean.model),
-            title=f"{mean.model}: {number(mean.values[name], METRICS[name].digits)}, "
-            f"{short(parameters[mean.model])} parameters",
         )
         for mean in evaluation.means(scale, dataset)
         if mean.model in parameters and mean.pictures == mean.of
@@ -160,10 +146,9 @@ def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, 
             label=row.method,
             parameters=row.parameters * 1000,
             value=row.values[name],
+            text=str(row.values[name]),
             colour="c0",
-            title=f"{row.method}: {row.values[name]}, {short(row.parameters * 1000)} parameters, "
-            f"as printed in {row.source}",
-            printed=True,
+            source=row.source,
         )
         for row in evaluation.published
         if (row.scale, row.dataset) == (scale, dataset) and row.parameters and name in row.values
@@ -171,9 +156,8 @@ def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, 
     if sum(point.parameters > 0 for point in points) < 2:
         return None
     caption = f"{METRICS[name].heading} on {dataset} against parameters"
-    drawn = scatter_chart(points, label=f"{caption}: {'; '.join(p.title for p in points)}")
-    hollow = "; hollow: as printed by its source" if any(p.printed for p in points) else ""
-    return drawn, caption + hollow
+    hollow = "; hollow: as printed by its source" if any(p.source for p in points) else ""
+    return scatter_chart(points, caption), caption + hollow
 
 
 def _picture_table(

@@ -247,7 +247,7 @@ def test_a_browser_shows_it_without_complaint(browse, both, width, dark):
     assert found["requests"] == []
     ((across, down),) = found["grounds"]
     assert across > 0.5 * min(width, 1224)
-    assert down == (330 if width > 640 else 204)
+    assert down == (330 if width > 640 else 270)
     assert len(set(found["strokes"])) == 4
     assert "none" not in found["strokes"]
     assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 30

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from srcli.pipelines.ablate import tables
+from srcli.recipes.published import set_key
 from srcli.report.table import NOTHING
 
 
@@ -167,5 +168,5 @@ def test_the_budget_in_words(written, budget, words):
 
 
 def test_names_of_sets_have_several_spellings():
-    assert tables.set_key("B100") == tables.set_key("BSD-100") == tables.set_key("bsds100")
-    assert tables.set_key("Set5") != tables.set_key("Set14")
+    assert set_key("B100") == set_key("BSD-100") == set_key("bsds100")
+    assert set_key("Set5") != set_key("Set14")
