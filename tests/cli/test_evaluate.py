@@ -86,7 +86,7 @@ def test_rgb_is_below_luma(srx, srx_data):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_shipped_flagship_is_what_its_card_says(srx, srx_data, scale):
-    from srcli.pipelines.models.cards import list_models
+    from srcli.pipelines.models import list_models
 
     (entry,) = list_models("g-idrn")
     (card,) = [c for c in entry.cards if c.scale == scale]

@@ -14,7 +14,7 @@ from PIL import Image
 from srcli.evaluation import sets
 from srcli.models import MODELS, build_network
 from srcli.models.weights import WeightsInfo, save_weights, shipped_scales, weights_path
-from srcli.pipelines.models import cards
+from srcli.pipelines import models
 from srcli.recipes.table import RECIPES
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
@@ -39,14 +39,14 @@ def generator(tmp_path_factory):
 def few(monkeypatch):
     """A table of three models, which are counted quickly."""
     table = {name: MODELS[name] for name in ("ddsr", "attentive-gan", "bicubic")}
-    monkeypatch.setattr(cards, "MODELS", table)
+    monkeypatch.setattr(models, "MODELS", table)
     return table
 
 
 @pytest.fixture
 def no_weights(tmp_path, monkeypatch):
     """Nothing is installed."""
-    monkeypatch.setattr(cards, "weights_path", lambda name, scale: tmp_path / f"{name}{scale}")
+    monkeypatch.setattr(models, "weights_path", lambda name, scale: tmp_path / f"{name}{scale}")
 
 
 def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):

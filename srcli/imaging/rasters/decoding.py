@@ -12,8 +12,8 @@ from srcli.imaging.rasters.nodata import find_valid
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Window
 
     Array = NDArray[Any]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from rasterio.crs import CRS  # noqa: TC004 - see above
     from rasterio.rpc import RPC  # noqa: TC004 - see above
 
-    from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Window
 
 __all__ = ["OutputOptions", "OutputProfile", "disk_needed", "make_output"]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.imaging.rasters.bands import BandLayout
     from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.selection import BandLayout
 
     Array = NDArray[Any]
     Sample = tuple[Window, tuple[int, int]]

@@ -11,10 +11,10 @@ import rasterio
 
 from srcli.imaging.ifd import numbers
 from srcli.imaging.rasters import blocks
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.blocks import BlockEncoder, BlockGrid, make_block_grid, writer_memory
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.template import make_template, read_directories
 from srcli.ports.image import Window
 

@@ -8,10 +8,10 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.copying import check_copy, copy_file, try_copy
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 
 

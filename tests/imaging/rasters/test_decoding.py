@@ -5,9 +5,9 @@ import pytest
 import rasterio
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 
 WINDOW = Window(top=5, left=3, height=17, width=11)

@@ -18,11 +18,11 @@ from skimage.data import astronaut
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import finishing
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.finishing import check_result, file_stamp
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.journal import FileStamp
 from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
 

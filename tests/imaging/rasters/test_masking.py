@@ -5,12 +5,11 @@ import pytest
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import masking
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.masking import MaskedSink
 from srcli.imaging.rasters.nodata import nearest_other_value
 from srcli.imaging.rasters.reading import RasterSource
-from srcli.imaging.rasters.windows import choose_window
+from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.resize import resize
 from srcli.ports.image import Window
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.metadata import set_metadata
 from srcli.imaging.rasters.output import make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 
 PIXELS = np.zeros((4, 5, 1), np.uint8)

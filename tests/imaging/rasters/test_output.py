@@ -13,9 +13,9 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, disk_needed, make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

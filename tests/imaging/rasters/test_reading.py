@@ -8,12 +8,11 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import reading
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.nodata import fill_nearest
 from srcli.imaging.rasters.reading import RasterSource, RowCache
-from srcli.imaging.rasters.windows import choose_window
+from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
 
 SOURCE = (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from srcli.imaging.rasters import writing
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.disk import journal_path, part_path
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.resuming import remove_partial_files
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
 

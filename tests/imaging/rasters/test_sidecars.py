@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.sidecars import (
     georeference_sidecars,
     make_folder,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.template import TILE_TAGS, make_template, read_directories
 from srcli.ports.image import Window
 

@@ -20,11 +20,11 @@ from rasterio.rpc import RPC
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import container, writing
-from srcli.imaging.rasters.bands import choose_layout
 from srcli.imaging.rasters.disk import journal_path
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.journal import Journal
 from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window
 
@@ -394,7 +394,7 @@ import numpy as np
 import rasterio, rasterio.shutil
 from srcli.imaging.rasters import finishing, writing
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.bands import choose_layout
+from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.writing import RasterWriter
 from srcli.ports.image import Window

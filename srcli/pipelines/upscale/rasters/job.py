@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.bands import BandLayout, choose_layout
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.output import OutputOptions, OutputProfile, make_output
+from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
-from srcli.imaging.rasters.windows import choose_window
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import Window

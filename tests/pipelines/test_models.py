@@ -16,8 +16,8 @@ from srcli.models.weights import (
     shipped_scales,
     weights_path,
 )
-from srcli.pipelines.models import cards as module
-from srcli.pipelines.models.cards import list_models
+from srcli.pipelines import models as module
+from srcli.pipelines.models import list_models
 from srcli.recipes.table import RECIPES
 
 SHIPPED = [

@@ -1,4 +1,4 @@
-"""List the models, with the card of each at every scale: costs, training, measured figures."""
+"""The command models: list the models, with the card of each at every scale."""
 
 from __future__ import annotations
 

@@ -1,1 +1,0 @@
-"""The command models: list the available models and their cards."""
