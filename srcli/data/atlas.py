@@ -1,4 +1,4 @@
-"""Square patches cut out of many pictures: flipped, turned, as tensors."""
+"""Crop square patches out of many pictures, flipped and rotated, as tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HostAtlas:
-    """Pictures where they are in main memory, or mapped into it from a file; none is copied.
+    """Pictures in main memory, or mapped into it from a file; none is copied.
 
     Args:
         pictures: (H, W, 3) uint8 each.
@@ -33,12 +33,12 @@ class HostAtlas:
         turns: NDArray[np.int64],
         edge: int,
     ) -> Tensor:
-        """Return square patches, laid out as channels_last.
+        """Return square patches in channels_last layout.
 
         Args:
             which: (N,) numbers of pictures.
             corner: (N, 2) rows and columns of their first pixels.
-            turns: (N,) from 0 to 7, as ``turned`` takes them.
+            turns: (N,) from 0 to 7, see ``turned``.
             edge: Of the patches, pixels.
 
         Returns:
@@ -53,12 +53,12 @@ class HostAtlas:
 
 
 class DeviceAtlas:
-    """Pictures in one flat buffer on a device: a batch is one gather, whose indices hold the turns.
+    """Pictures in one flat buffer on a device; a batch is one gather by computed indices.
 
     Args:
         pictures: (H, W, 3) uint8 each.
-        device: Where they are copied to, one by one.
-        release: Empty the list on the way, so that no picture is held twice.
+        device: The pictures are copied there one by one.
+        release: Empty the list meanwhile, so that no picture is held twice.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class DeviceAtlas:
         turns: NDArray[np.int64],
         edge: int,
     ) -> Tensor:
-        """Return the patches that ``HostAtlas.cut`` does, on the device."""
+        """Return the same as ``HostAtlas.cut``, on the device."""
         width = self.widths[which]
         first = self.starts[which] + corner[:, 0] * width + corner[:, 1]
         down, across = width.copy(), np.ones_like(width)
@@ -106,7 +106,7 @@ class DeviceAtlas:
 
 
 def turned(patch: Picture, turn: int) -> Picture:
-    """Flip and turn a patch (P, P, 3) in one of eight ways: bits 1, 2 flip, 4 transposes."""
+    """Flip and rotate a patch (P, P, 3) in one of eight ways: bits 1, 2 flip, 4 transposes."""
     if turn & 1:
         patch = patch[::-1]
     if turn & 2:

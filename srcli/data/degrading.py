@@ -1,4 +1,4 @@
-"""Draw degradations from a recipe's ranges and apply them to pictures and to places in them."""
+"""Draw degradations from a recipe's ranges and apply them to pictures and training patches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from srcli.data.atlas import HostAtlas, turned
+from srcli.data.patches import PatchSampler
 from srcli.imaging.degrading import MCU, Chain, GaussianBlur, JpegFile, SensorNoise
 from srcli.imaging.resize import mirrored
 from srcli.recipes.degradation import Blur, Degradation, Noise, find_degradation
@@ -20,21 +24,21 @@ if TYPE_CHECKING:
     from srcli.recipes.degradation import Piece
 
 VALIDATION_SEED = 20
-"""Of the LR pictures that trainings are validated on: the same for all seeds of a training."""
+"""Seed of the LR pictures of validation, the same for all seeds of a training."""
 
 
 def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> Chain:
-    """Draw which pieces are applied, and with which numbers.
+    """Draw the pieces to apply, and their numbers.
 
     Args:
         degradation: Pieces and their ranges.
         scale: The super-resolution factor.
-        random: Where the numbers come from, in the order of the pieces.
+        random: Source of the numbers, used in the order of the pieces.
     """
     if degradation.clean and random.random() < degradation.clean:
         return Chain(scale=scale)
-    before = [_drawn(piece, random, scale) for piece in degradation.before]
-    after = [_drawn(piece, random, 1) for piece in degradation.after]
+    before = [_draw_piece(piece, random, scale) for piece in degradation.before]
+    after = [_draw_piece(piece, random, 1) for piece in degradation.after]
     return Chain(
         scale=scale,
         before=tuple(step for step in before if step is not None),
@@ -42,8 +46,8 @@ def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> C
     )
 
 
-def _drawn(piece: Piece, random: np.random.Generator, pixels: int) -> Step | None:
-    """Draw one piece; ``pixels`` are the picture's pixels per LR pixel."""
+def _draw_piece(piece: Piece, random: np.random.Generator, pixels: int) -> Step | None:
+    """Draw one piece, or none; ``pixels`` are the picture's pixels per LR pixel."""
     if random.random() >= piece.probability:
         return None
     if isinstance(piece, Blur):
@@ -77,9 +81,9 @@ def degrade(
         picture: HR, (H, W, 3) uint8 RGB, both sides at least ``scale``; rows and columns that the
             scale does not divide are cut at the far ends.
         scale: The super-resolution factor.
-        degradation: A name of ``srcli.recipes.degradation.DEGRADATIONS``, or one's own. With
+        degradation: A name of ``srcli.recipes.degradation.DEGRADATIONS``, or your own. With
             ``bicubic`` the result is that of ``srcli.imaging.resize.downscale``, bit for bit.
-        seed: Decides what is drawn; give every picture of a set another.
+        seed: Seed of the draw; give every picture of a set another.
 
     Returns:
         (H // scale, W // scale, 3) uint8.
@@ -111,14 +115,14 @@ def degraded_patch(
     chain: Chain,
     random: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Make an LR patch as if all of the picture were degraded; a JPEG's blocks lie anywhere.
+    """Make an LR patch as if the whole picture were degraded; JPEG blocks lie anywhere.
 
     Args:
         picture: HR, (H, W, 3), both sides multiples of the scale.
         corner: Top and left of the patch, in LR pixels.
         patch: Edge in LR pixels.
-        chain: What was drawn.
-        random: Source of the place of the blocks and of the noise.
+        chain: The degradation that was drawn.
+        random: Source of the position of the blocks and of the noise.
 
     Returns:
         (patch, patch, 3).
@@ -135,10 +139,10 @@ def degraded_patch(
 
 
 def _span(chain: Chain, patch: int, random: np.random.Generator) -> tuple[int, int]:
-    """LR pixels before a patch that are computed with it, and all of them, along one axis.
+    """Return the LR pixels to compute along one axis: the number before the patch, and in all.
 
-    With a JPEG they are whole blocks, so that no block of the patch holds pixels from nowhere, and
-    the patch begins anywhere in a block.
+    With a JPEG they are whole blocks, so that every block of the patch is complete, and the patch
+    begins anywhere in a block.
     """
     halo = chain.halo
     if not any(isinstance(step, JpegFile) for step in chain.after):
@@ -150,10 +154,63 @@ def _span(chain: Chain, patch: int, random: np.random.Generator) -> tuple[int, i
 def _region(
     picture: NDArray[np.uint8], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """Pixels of a picture; beyond its edges it is mirrored, as the filters do."""
+    """Return pixels of a picture, mirrored beyond its edges as the filters do."""
     (top, bottom), (left, right) = ((int(each[0]), int(each[-1]) + 1) for each in (rows, columns))
     if min(top, left) >= 0 and bottom <= picture.shape[0] and right <= picture.shape[1]:
         return picture[top:bottom, left:right]
     # "take" gathers pixels of three bytes several times faster than indexing does.
     lines = picture.take(mirrored(rows, picture.shape[0]), axis=0)
     return lines.take(mirrored(columns, picture.shape[1]), axis=1)
+
+
+class DegradedSampler(PatchSampler):
+    """Draw batches from the same places as ``PatchSampler`` does, with degraded LR.
+
+    Every LR patch is made from the HR pixels around it. The degradation of patch ``index`` of
+    iteration ``step`` depends on (seed, step, index) only, so that a resumed training goes on
+    exactly. Pictures and batches are in main memory.
+
+    Args:
+        pairs: HR pictures with their bicubic LR, in which detail is measured.
+        degradation: Pieces and their ranges.
+        seed: Seed of the whole training.
+        release: Empty the lists of ``pairs``, so that no picture is held twice.
+        colour: ``rgb``, or ``y`` for one channel.
+
+    Raises:
+        DataError: If there are no pictures.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        degradation: Degradation,
+        *,
+        seed: int = 0,
+        release: bool = False,
+        colour: str = "rgb",
+    ) -> None:
+        super().__init__(
+            pairs, device=torch.device("cpu"), seed=seed, release=release, colour=colour
+        )
+        self.degradation = degradation
+
+    def _lr_patches(
+        self,
+        step: int,
+        numbers: NDArray[np.int64],
+        places: NDArray[np.int64],
+        turns: NDArray[np.int64],
+        patch: int,
+    ) -> Tensor:
+        assert isinstance(self._hr, HostAtlas)
+        pictures, patches = self._hr.pictures, []
+        drawn = zip(numbers.tolist(), places.tolist(), turns.tolist(), strict=True)
+        for index, (which, y, x), turn in drawn:
+            # The last number keeps it apart from (seed, step), which draws the places.
+            random = np.random.default_rng((self.seed, step, index, 1))
+            chain = draw(self.degradation, self.scale, random)
+            lr_patch = degraded_patch(pictures[which], (y, x), patch, chain, random)
+            patches.append(turned(lr_patch, turn))
+        pixels = torch.from_numpy(np.stack(patches))
+        return pixels.permute(0, 3, 1, 2).float().div_(255.0)

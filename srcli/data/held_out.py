@@ -1,4 +1,4 @@
-"""Decide which pictures are kept for validation and never trained on."""
+"""Choose the pictures that are held out for validation and never trained on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,20 @@ from srcli.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+# fmt: off
+HELD_OUT = (
+    "budgie-108", "budgie-125", "cid22-144", "cid22-172", "cid22-222", "cid22-305", "dedbox-584",
+    "elementary-564", "fedora-021", "lomiri-414", "opensuse-739", "pixls-053", "ubuntu-060",
+    "ubuntu-117", "ubuntumate-808", "xubuntu-897",
+)
+# fmt: on
+"""Photographs of the training shards that are held out by default, fixed for every comparison."""
 FEWEST = 5
 """With fewer photographs than this none is held out by rule."""
 SHARE = 0.02
 """Share of the photographs that is held out by rule."""
 MOST = 16
-"""At most so many are held out by rule."""
+"""Largest number of photographs that are held out by rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +35,13 @@ class Split:
     train: list[PictureRef]
     held_out: list[PictureRef]
     reason: str
-    """How the held-out ones were chosen, for people."""
+    """Explanation of the choice, for messages."""
     spare: tuple[str, ...] = ()
-    """Photographs that the rule would hold out next, in this order."""
+    """Photographs that the rule holds out next, in this order."""
     excluded: int = 0
-    """Pictures in neither part, by the prefixes of their names."""
+    """Number of pictures left out by the prefixes of their names."""
     unmatched: tuple[str, ...] = ()
-    """Prefixes with which no picture's name begins."""
+    """Prefixes that match no picture."""
 
 
 def split_held_out(
@@ -44,7 +52,7 @@ def split_held_out(
     Args:
         refs: All crops.
         held_out: Names of photographs (``photograph_of``) or of single pictures.
-        excluded: Prefixes of names that are in neither part.
+        excluded: Prefixes of names to leave out.
 
     Returns:
         Training crops, and the first crop of every held-out photograph.
@@ -71,19 +79,18 @@ def choose_split(
     excluded: Iterable[str] = (),
     required: bool = False,
 ) -> Split:
-    """Hold the named photographs out; where there is none of them, a few by rule.
+    """Hold out the named photographs; if none of them is there, a few by rule.
 
-    The rule: 2 % of the photographs, at least 1 and at most 16, the first by sorted name; of fewer
-    than 5 none. Where the names look like few photographs (``IMG_0001``, ``IMG_0002``), every
-    picture counts as one.
+    The rule: 2 % of the photographs, at least 1 and at most 16, the first by sorted name; none of
+    fewer than 5. If the names look like few photographs (``IMG_0001``, ``IMG_0002``), every picture
+    counts as one.
 
     Args:
         refs: All pictures found.
-        names: Photographs or pictures to hold out; empty for no validation at all.
+        names: Photographs or pictures to hold out; empty for no validation.
         listed: More of them, from lists that several data sets share: some may be absent.
-        excluded: Prefixes of names that are in neither part.
-        required: Whether the names were asked for, so that each that is absent is an error; else
-            they are a list that data sets share, too.
+        excluded: Prefixes of names to leave out.
+        required: True if an absent name is an error; else ``names`` is such a shared list, too.
 
     Raises:
         DataError: If nothing is left to train on, a required name is absent, or all are.
@@ -114,7 +121,7 @@ def choose_split(
 
 
 def _require_all(names: Sequence[str], there: set[str], excluded: tuple[str, ...]) -> None:
-    """Refuse a misspelt name: the picture that was meant would be trained on."""
+    """Refuse misspelt names: the picture of the right name would be trained on."""
     absent = [name for name in names if name not in there]
     if not absent:
         return
@@ -149,14 +156,13 @@ def _by_rule(refs: list[PictureRef]) -> Split:
 
 
 def next_by_rule(split: Split) -> Split | None:
-    """Hold the next photographs out, because none of those of a division by rule can be read.
+    """Hold out the next photographs by rule, because none of the first can be read.
 
     Args:
-        split: The division; those that it holds out are in neither part of the new one.
+        split: A split by rule; the photographs that it holds out are left out of the new one.
 
     Returns:
-        The new division, or None if there is none: nothing was held out by rule, or nothing would
-        be left to train on.
+        The new split, or None: nothing was held out by rule, or nothing would be left to train on.
     """
     names = split.spare[: len(split.held_out)]
     train, held = split_held_out(split.train, names)

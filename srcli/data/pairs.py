@@ -33,11 +33,11 @@ class Pairs:
     hr: list[NDArray[np.uint8]]
     lr: list[NDArray[np.uint8]]
     digest: str
-    """Names the HR pixels of all pictures, in order."""
+    """Digest of the HR pixels of all pictures, in order."""
 
 
 def cache_folder() -> Path:
-    """Where made LR pictures are kept: ``$SRX_CACHE``, else the user's cache folder."""
+    """Return the folder of cached LR pictures: ``$SRX_CACHE``, else below the user's cache."""
     base = os.environ.get("SRX_CACHE")
     if base:
         return Path(base)
@@ -59,7 +59,7 @@ def make_pairs(
         scale: The super-resolution factor.
         cache: Folder of cached LR pictures; None for no cache.
         workers: Threads.
-        keep: Gives what is held instead of an LR picture.
+        keep: Replaces an LR picture.
 
     Raises:
         ValueError: If a picture is smaller than ``scale``.

@@ -1,4 +1,4 @@
-"""Random training patches as tensors, cut, flipped and rotated by index arithmetic."""
+"""Random training patches as tensors: cropped, flipped, rotated, with varied levels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from srcli.data.atlas import DeviceAtlas, HostAtlas
-from srcli.data.levels import draw_levels, with_levels
 from srcli.errors import DataError
+from srcli.imaging.colour import Y_BLACK, Y_WHITE
 from srcli.layers.colour import luma
 
 if TYPE_CHECKING:
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 CELL = 8
 """Edge, in LR pixels, of the cells in which detail is measured."""
+BEYOND = 0.1
+"""Largest distance of a varied black from 0, of a varied white from 1."""
+LEVELS = {"rgb": (0.0, 1.0), "y": (Y_BLACK / 255, Y_WHITE / 255)}
+"""Black and white of pictures, by the colour of the network."""
 
 
 class PatchSettings(TypedDict, total=False):
-    """What a batch is made by, beside its step: arguments of ``PatchSampler.batch``."""
+    """Arguments of ``PatchSampler.batch`` beside the step."""
 
     batch: Required[int]
     patch: Required[int]
@@ -35,22 +39,20 @@ class PatchSettings(TypedDict, total=False):
 class PatchSampler:
     """Draw batches of aligned LR and HR patches; batch ``step`` depends on the seed and step only.
 
-    Patches are flipped and turned in one of eight ways (D8 augmentation).
-
-    For a network on Y the patches are Y of the RGB pixels, not rounded: LR is then what the network
-    is given when it enlarges a picture.
+    Patches are flipped and rotated in one of eight ways (D8 augmentation). For a network on Y they
+    are Y of the RGB pixels, not rounded, as its input is when it enlarges a picture.
 
     Args:
         pairs: HR and LR pictures.
-        device: Where the pictures live and the batches are made; all are copied to a GPU, none is
+        device: Holds the pictures and makes the batches; all pictures are copied to a GPU, none
             in main memory.
         seed: Seed of the whole training.
         release: Empty the lists of ``pairs``, so that no picture is held twice.
         colour: ``rgb``, or ``y`` for one channel.
 
     Attributes:
-        share: (k, n): of every batch only the k-th of n equal parts is made, for the k-th of n
-            processes; together they make the batch that a single process, (0, 1), does.
+        share: (k, n): only the k-th of n equal parts of every batch is made, for rank k of n
+            processes; together they make the batch of a single process, (0, 1).
 
     Raises:
         DataError: If there are no pictures.
@@ -78,7 +80,7 @@ class PatchSampler:
         self._hr = _atlas(pairs.hr, device, release)
 
     def usable(self, patch: int) -> int:
-        """Return how many pictures are at least as large as a patch of ``patch`` LR pixels.
+        """Count the pictures that are at least as large as a patch of ``patch`` LR pixels.
 
         Raises:
             DataError: If none is.
@@ -112,8 +114,8 @@ class PatchSampler:
             vary_levels: Share of the patches that get other levels of black and white.
 
         Returns:
-            Floats in [0, 1], with varied levels in [-0.1, 1.1], laid out as channels_last; C is
-            3, or 1 for Y.
+            Floats in [0, 1], with varied levels in [-0.1, 1.1], in channels_last layout; C is 3,
+            or 1 for Y.
 
         Raises:
             DataError: If no picture is as large as the patch.
@@ -132,7 +134,7 @@ class PatchSampler:
         if shuffle_channels:
             orders = random.permuted(orders, axis=1)
         levels = draw_levels(random, batch, vary_levels) if vary_levels else None
-        # Everything is drawn for all processes alike; only then each takes its own.
+        # Everything is drawn for the whole batch; then each process takes its own part.
         part, parts = self.share
         own = np.arange(batch * part // parts, batch * (part + 1) // parts)
         places, turns, orders = places[own], turns[own], orders[own]
@@ -143,7 +145,7 @@ class PatchSampler:
         if self.colour == "y":
             lr, hr = luma(lr), luma(hr)
         if levels is not None:
-            lr, hr = (with_levels(each, levels[own], self.colour) for each in (lr, hr))
+            lr, hr = (set_levels(each, levels[own], self.colour) for each in (lr, hr))
         return lr, hr
 
     def _lr_patches(
@@ -154,7 +156,7 @@ class PatchSampler:
         turns: NDArray[np.int64],
         patch: int,
     ) -> Tensor:
-        """Cut LR patches at ``places``; a subclass may make them anew, by step and number."""
+        """Crop LR patches at ``places``; a subclass may make others, by step and number."""
         return self._lr.cut(places[:, 0], places[:, 1:], turns, patch)
 
     def _draw(
@@ -181,7 +183,7 @@ class PatchSampler:
 
 
 def _reordered(patches: Tensor, orders: NDArray[np.int64]) -> Tensor:
-    """Give the channels of every patch (N, 3, H, W) the order that its row of (N, 3) says."""
+    """Permute the channels of every patch (N, 3, H, W) by its row of ``orders`` (N, 3)."""
     count = patches.shape[0]
     channels = torch.from_numpy(orders).to(patches.device)
     rows = torch.arange(count, device=patches.device)[:, None]
@@ -212,3 +214,36 @@ def _atlas(
     if release:
         pictures.clear()
     return atlas
+
+
+def draw_levels(random: np.random.Generator, batch: int, share: float) -> NDArray[np.float64]:
+    """Draw (N, 2) levels of black and white for a batch; NaN for patches that keep theirs.
+
+    Y of pictures fills 16 to 235 of 255 and RGB never leaves 0 to 255: networks trained on these
+    alone give arbitrary results outside, for gray pictures taken as luma, for LR that overshoots at
+    edges, for measurements beyond their range.
+
+    Args:
+        random: Source of random numbers.
+        batch: Patches N.
+        share: Of the patches that get other levels, 0..1.
+    """
+    levels = np.array([0.0, 1.0]) + random.uniform(-BEYOND, BEYOND, size=(batch, 2))
+    levels[random.random(batch) >= share] = np.nan
+    return levels
+
+
+def set_levels(patches: Tensor, levels: NDArray[np.float64], colour: str) -> Tensor:
+    """Move black and white of patches (N, C, H, W) to their levels, linearly.
+
+    Args:
+        patches: With the black and white of ``LEVELS``.
+        levels: (N, 2) from ``draw_levels``.
+        colour: ``rgb`` or ``y``.
+    """
+    black, white = LEVELS[colour]
+    gains = (levels[:, 1] - levels[:, 0]) / (white - black)
+    lines = np.stack([gains, levels[:, 0] - black * gains])
+    lines[:, np.isnan(gains)] = [[1.0], [0.0]]  # these patches keep every bit
+    gain, offset = torch.from_numpy(lines).to(patches).view(2, -1, 1, 1, 1).unbind()
+    return patches * gain + offset

@@ -42,12 +42,12 @@ DAMAGE = (
     zlib.error,
     zipfile.BadZipFile,
 )
-"""What reading a damaged or hostile picture may raise."""
+"""Exceptions of reading damaged or hostile pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureRef:
-    """Where one picture lies: a file, or a member of a zip."""
+    """The location of one picture: a file, or a member of a zip."""
 
     path: Path
     member: str = ""
@@ -143,17 +143,17 @@ def _members(path: Path) -> list[PictureRef]:
     return [PictureRef(path=path, member=name) for name in sorted(names) if _is_picture(Path(name))]
 
 
+# Conversions of pictures that are not 8-bit RGB, as the end of a sentence.
 GRAY = "gray: used as R = G = B"
 DEEP = "of 16 bits: the upper 8 of them are used"
 TRANSPARENT = "transparent in places: that is ignored, the colours there are used"
-"""What is done with pictures that are not 8-bit RGB, as the end of a sentence."""
 
 
 def decode(ref: PictureRef, archives: Archives | None = None) -> NDArray[np.uint8]:
     """Decode one picture to (H, W, 3) uint8 RGB.
 
     Args:
-        ref: Where it lies.
+        ref: Its location.
         archives: Opened zips, where many members are read.
 
     Raises:
@@ -173,15 +173,15 @@ def _decode(ref: PictureRef, archives: Archives | None) -> tuple[NDArray[np.uint
             # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
             deep = any(";16" in str(tile) for tile in image.tile)
             load(image)
-            return _to_rgb(image), _rules(image, deep=deep)
+            return _to_rgb(image), _conversions(image, deep=deep)
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
 
 
-def _rules(image: Image.Image, *, deep: bool) -> list[str]:
-    """Which rules a picture falls under; ``deep``: it was stored with 16 bits a colour."""
+def _conversions(image: Image.Image, *, deep: bool) -> list[str]:
+    """List the conversions of a picture; ``deep``: it was stored with 16 bits a colour."""
     found = []
     if image.mode in {"1", "L", "LA"} or image.mode.startswith("I;16"):
         found.append(GRAY)
@@ -215,17 +215,17 @@ def decode_all(
     smallest: int = 1,
     keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda picture: picture,
     on_error: Callable[[DataError], None],
-    on_rule: Callable[[str], None] = lambda rule: None,
+    on_conversion: Callable[[str], None] = lambda text: None,
 ) -> list[NDArray[np.uint8]]:
     """Decode pictures in threads, in order; those that cannot be used are left out.
 
     Args:
-        refs: Where the pictures lie.
+        refs: Locations of the pictures.
         workers: Threads.
         smallest: Pixels that both sides must have.
-        keep: Gives what is returned instead of a picture; only a few are decoded ahead of it.
-        on_error: Told, in order, of every picture that is left out.
-        on_rule: Told of each of ``GRAY``, ``DEEP`` and ``TRANSPARENT`` that a picture falls under.
+        keep: Replaces a picture; only a few are decoded ahead of it.
+        on_error: Called, in order, for every picture that is left out.
+        on_conversion: Called with each of ``GRAY``, ``DEEP`` and ``TRANSPARENT`` that a picture needs.
     """
     pictures: list[NDArray[np.uint8]] = []
     with (
@@ -236,13 +236,13 @@ def decode_all(
     ):
         for ref, decoding in decoded:
             try:
-                picture, rules = decoding.result()
+                picture, conversions = decoding.result()
                 height, width = picture.shape[:2]
                 if min(height, width) < smallest:
                     raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
                 pictures.append(keep(picture))
-                for rule in rules:
-                    on_rule(rule)
+                for conversion in conversions:
+                    on_conversion(conversion)
             except DataError as error:
                 on_error(error)
     return pictures

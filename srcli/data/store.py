@@ -1,7 +1,7 @@
-"""Decoded pictures in main memory as far as there is room, the others in files mapped into it.
+"""Decoded pictures in main memory up to a limit, the others in memory-mapped files.
 
-What is read from such a file takes memory only as long as nothing else needs it, so that a data set
-of any size can be trained on.
+The system takes the memory of mapped pictures back when it is needed, so that a data set of any
+size can be trained on.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 SMALLEST = 2**26
 """Bytes of the first file."""
 LARGEST = 2**31
-"""Every file is twice as large as the one before, up to this; or as large as its picture."""
+"""Bytes up to which every file is twice as large as the one before."""
 _ZEROS = bytes(2**20)
 
 
 class PictureStore:
-    """Takes decoded pictures in, one by one.
+    """Store decoded pictures, one by one.
 
-    The files have no names, or lose them with the process: however that ends, none is left behind.
+    The files have no names, or lose them with the process: none is left behind, however it ends.
 
     Args:
         limit: Bytes of pictures in main memory; None for all of them.
-        folder: Where the files lie; made if need be.
+        folder: Folder of the files; made if need be.
         smallest: Bytes of the first file.
-        warn: Told once if no file can be written; all further pictures stay in main memory.
+        warn: Called once if no file can be written; all further pictures stay in main memory.
     """
 
     def __init__(
@@ -59,11 +59,7 @@ class PictureStore:
         self._free = np.empty(0, np.uint8)  # what is left of the last one
 
     def keep(self, picture: Picture) -> Picture:
-        """Take a picture (H, W, 3) in; return what to use instead of it.
-
-        Returns:
-            A contiguous array of the same pixels.
-        """
+        """Store a picture (H, W, 3); return a contiguous array of its pixels to use instead."""
         size = picture.nbytes
         if self._limit is not None and self.in_memory + size > self._limit:
             kept = self._in_files(picture)
@@ -96,7 +92,7 @@ class PictureStore:
 
 
 def _mapped(folder: Path, size: int) -> NDArray[np.uint8]:
-    """Map a new file, all of whose bytes have their place on the disk; the map alone keeps it.
+    """Map a new file with all of its bytes reserved on the disk; the map alone keeps it.
 
     Raises:
         OSError: If it cannot be made or there is no room.
@@ -108,7 +104,7 @@ def _mapped(folder: Path, size: int) -> NDArray[np.uint8]:
 
 
 def _reserve(stream: IO[bytes], size: int) -> None:
-    """Give a file its bytes now: a full disk would end the process once the map is written to.
+    """Reserve the bytes of a file: a full disk would end the process when the map is written.
 
     Raises:
         OSError: If there is no room.

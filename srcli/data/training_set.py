@@ -1,4 +1,4 @@
-"""Everything a training reads: pictures found, divided, decoded and paired."""
+"""The pictures of a training: found, split, decoded and paired with LR."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.data.held_out import choose_split, next_by_rule
+from srcli.data.held_out import HELD_OUT, choose_split, next_by_rule
 from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.pictures import decode_all, find_pictures
 from srcli.data.store import PictureStore
 from srcli.errors import DataError
 from srcli.imaging.resize import mod_crop
 from srcli.quantities import format_bytes
-from srcli.recipes.held_out import HELD_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,23 +30,23 @@ if TYPE_CHECKING:
 SMALLEST = 8
 """LR pixels that the shorter side of a picture must have to be of any use."""
 WARNINGS = 5
-"""So many broken pictures are named; the others are only counted."""
+"""Number of broken pictures that are named; the others are only counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What to train on."""
+    """Pictures to train on, and the memory for them."""
 
     paths: tuple[Path, ...]
     """Folders, zips, pictures."""
     hold_out: tuple[str, ...] | None = None
-    """Photographs kept for validation, all of which must be there; None for the committed list."""
+    """Photographs for validation, all of which must be there; None for the built-in list."""
     hold_out_listed: tuple[str, ...] = ()
-    """More of them, of which some may be absent; without any of both there is no validation."""
+    """More of them, some of which may be absent; if both are empty there is no validation."""
     exclude: tuple[str, ...] = ()
-    """Prefixes of names that are not used at all."""
+    """Prefixes of names of pictures that are not used."""
     cache: Path | None = None
-    """Folder of LR pictures made before, and of files of what does not fit into memory."""
+    """Folder of LR pictures made before, and of pictures that do not fit into memory."""
     memory: int | None = None
     """Bytes of decoded pictures in memory; None for all of them."""
     workers: int = 2
@@ -60,7 +59,7 @@ class TrainingSet:
     train: Pairs
     held_out: Pairs | None
     reason: str
-    """How the held-out ones were chosen."""
+    """Explanation of the choice of held-out pictures."""
     skipped: int = 0
     """Pictures that were broken or too small."""
     excluded: int = 0
@@ -75,11 +74,11 @@ class TrainingSet:
 
 
 def find_split(options: DataOptions, progress: Progress) -> Split:
-    """Find all pictures and divide them; none is read.
+    """Find all pictures and split them, without reading any.
 
     Args:
-        options: What to train on.
-        progress: Told of prefixes that exclude nothing.
+        options: Pictures, names to hold out and to exclude.
+        progress: Shows warnings of prefixes that exclude nothing.
 
     Raises:
         DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
@@ -99,11 +98,11 @@ def find_split(options: DataOptions, progress: Progress) -> Split:
 
 
 def load_training_set(options: DataOptions, scale: int, progress: Progress) -> TrainingSet:
-    """Find, divide, decode and pair all pictures.
+    """Find, split, decode and pair all pictures.
 
-    Broken and tiny pictures are left out with a warning; what is done with gray, 16-bit and
-    transparent ones is said once. Where none of the pictures held out by rule can be used, the next
-    ones are held out.
+    Broken and tiny pictures are left out with a warning; the treatment of gray, 16-bit and
+    transparent ones is reported once. If none of the pictures held out by rule can be used, the
+    next ones are held out.
 
     Raises:
         DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
@@ -123,7 +122,7 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
             f"the first problem: {reader.problems[0]}"
         )
     held_out = reader.pair(kept, options.cache)
-    reader.sum_up()
+    reader.summarize()
     if store.in_files:
         all_bytes = format_bytes(store.in_files + store.in_memory)
         progress.message(
@@ -140,18 +139,18 @@ def load_training_set(options: DataOptions, scale: int, progress: Progress) -> T
 
 
 class _Reader:
-    """Decodes and pairs pictures; notes those that cannot be used, or not as they are."""
+    """Decodes and pairs pictures; counts those that are left out or converted."""
 
     def __init__(self, scale: int, workers: int, store: PictureStore, progress: Progress) -> None:
         self.problems: list[str] = []
-        self._rules: Counter[str] = Counter()
+        self._conversions: Counter[str] = Counter()
         self._scale = scale
         self._workers = workers
         self._store = store
         self._progress = progress
 
     def read(self, refs: Sequence[PictureRef]) -> list[NDArray[np.uint8]]:
-        """Decode what can be decoded and is large enough."""
+        """Decode the pictures that can be decoded and are large enough."""
         with closing(self._progress.task("reading", total=len(refs), unit="pictures")) as task:
 
             def keep(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -168,7 +167,7 @@ class _Reader:
                 smallest=SMALLEST * self._scale,
                 keep=keep,
                 on_error=leave_out,
-                on_rule=lambda rule: self._rules.update([rule]),
+                on_conversion=lambda text: self._conversions.update([text]),
             )
 
     def pair(self, images: Sequence[NDArray[np.uint8]], cache: Path | None) -> Pairs:
@@ -181,12 +180,14 @@ class _Reader:
 
             return make_pairs(images, self._scale, cache=cache, workers=self._workers, keep=keep)
 
-    def sum_up(self) -> None:
-        """Say how many were left out, and what was done with others."""
+    def summarize(self) -> None:
+        """Report how many pictures were left out or converted."""
         if len(self.problems) > WARNINGS:
             self._progress.warn(f"{len(self.problems)} pictures were left out in all")
-        for rule, count in self._rules.items():
-            self._progress.message(f"{count} picture{' is' if count == 1 else 's are'} {rule}")
+        for conversion, count in self._conversions.items():
+            self._progress.message(
+                f"{count} picture{' is' if count == 1 else 's are'} {conversion}"
+            )
 
     def _leave_out(self, problem: str) -> None:
         self.problems.append(problem)

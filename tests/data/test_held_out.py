@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from srcli.data.held_out import choose_split, next_by_rule, split_held_out
-from srcli.data.pictures import PictureRef
+from srcli.data.held_out import HELD_OUT, choose_split, next_by_rule, split_held_out
+from srcli.data.pictures import PictureRef, photograph_of
 from srcli.errors import DataError
-from srcli.recipes.held_out import HELD_OUT
 
 
 def refs(*names):
@@ -119,3 +118,9 @@ def test_the_next_by_name_are_held_out_where_the_first_cannot_be():
 def test_there_is_no_next_but_by_rule(asked):
     few = refs("a", "b", "c", "d") if asked == ["nobody"] else refs("a", "b", "c", "d", "e")
     assert next_by_rule(choose_split(few, asked)) is None
+
+
+def test_the_list_names_photographs_not_crops_and_none_that_is_excluded():
+    assert len(HELD_OUT) == len(set(HELD_OUT)) == 16
+    assert all(photograph_of(name) == name for name in HELD_OUT)
+    assert not any(name.startswith(("kde-", "plasma-")) for name in HELD_OUT)  # LGPL, GPL

@@ -141,17 +141,17 @@ def test_what_a_picture_is_besides_8_bit_rgb_is_told(tmp_path, mode, rules):
     path = tmp_path / "a.png"
     Image.new(mode, (3, 2)).save(path)
     found: list[str] = []
-    decode_all([PictureRef(path=path)], on_error=never, on_rule=found.append)
+    decode_all([PictureRef(path=path)], on_error=never, on_conversion=found.append)
     assert found == rules
 
 
 def test_an_opaque_alpha_channel_is_nothing_to_tell_of(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGBA", (3, 2), (1, 2, 3, 255)).save(path)
-    decode_all([PictureRef(path=path)], on_error=never, on_rule=never)
+    decode_all([PictureRef(path=path)], on_error=never, on_conversion=never)
     Image.new("RGB", (3, 2), (1, 2, 3)).save(path, transparency=(1, 2, 3))
     found: list[str] = []
-    decode_all([PictureRef(path=path)], on_error=never, on_rule=found.append)
+    decode_all([PictureRef(path=path)], on_error=never, on_conversion=found.append)
     assert found == [TRANSPARENT]
 
 
@@ -161,7 +161,7 @@ def test_of_16_bits_the_upper_8_are_used_and_it_is_told(tmp_path, suffix, channe
     path = tmp_path / f"a{suffix}"
     levels = deep(path, channels)
     found: list[str] = []
-    (picture,) = decode_all([PictureRef(path=path)], on_error=never, on_rule=found.append)
+    (picture,) = decode_all([PictureRef(path=path)], on_error=never, on_conversion=found.append)
     assert found == rules
     np.testing.assert_array_equal(picture, np.broadcast_to(levels >> 8, picture.shape))
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import torch
 
-from srcli.data.degraded_patches import DegradedSampler
-from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
+from srcli.data.degrading import VALIDATION_SEED, DegradedSampler, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataOptions, load_training_set
 from srcli.metrics.free_memory import free_memory

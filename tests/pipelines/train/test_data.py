@@ -11,8 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.data.degraded_patches import DegradedSampler
-from srcli.data.degrading import degrade_pairs
+from srcli.data.degrading import DegradedSampler, degrade_pairs
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataOptions
