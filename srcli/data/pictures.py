@@ -225,7 +225,7 @@ def decode_all(
         smallest: Pixels that both sides must have.
         keep: Replaces a picture; only a few are decoded ahead of it.
         on_error: Called, in order, for every picture that is left out.
-        on_conversion: Called with each of ``GRAY``, ``DEEP`` and ``TRANSPARENT`` that a picture needs.
+        on_conversion: Called with each of ``GRAY``, ``DEEP``, ``TRANSPARENT`` that applies.
     """
     pictures: list[NDArray[np.uint8]] = []
     with (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOSSES: dict[str, str] = {
     "l1": "srcli.losses.pixel:L1Loss",
     "l2": "srcli.losses.pixel:L2Loss",
-    "high-frequency": "srcli.losses.high_frequency:HighFrequencyLoss",
+    "high-frequency": "srcli.losses.pixel:HighFrequencyLoss",
     "contrastive": "srcli.losses.contrastive:ContrastiveLoss",
 }
 
@@ -59,20 +59,17 @@ class WeightedLoss(nn.Module):
 
         Args:
             sr: The network's output.
-            hr: What it should be.
-            lr: Its input (N, C, H, W); may be left out where no loss takes it.
+            hr: The target.
+            lr: The network's input (N, C, H, W); needed by losses on it only.
 
         Raises:
             ValueError: If a loss takes LR and there is none.
         """
-        values: list[Tensor] = [
+        values = [
             weight * self._value(term, sr, hr, lr)
             for weight, term in zip(self.weights, self.terms, strict=True)
         ]
-        total = values[0]
-        for value in values[1:]:
-            total = total + value
-        return total
+        return sum(values[1:], values[0])
 
     def _value(self, term: nn.Module, sr: Tensor, hr: Tensor, lr: Tensor | None) -> Tensor:
         pictures = [sr, hr]

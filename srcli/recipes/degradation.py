@@ -1,4 +1,4 @@
-"""How LR pictures are spoilt for training, as data: pieces in order, each with its ranges."""
+"""Degradations from HR to LR as data: pieces in order, each with its ranges."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from srcli.errors import RecipeError
-from srcli.recipes.fields import unknown
-
-
-def _check_probability(kind: str, name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise RecipeError(f"{name} of {kind} must be in 0..1, got {value}")
+from srcli.recipes.fields import require_fraction, unknown
 
 
 def _check_range(
@@ -30,7 +25,7 @@ class Blur:
 
     kind: Literal["blur"] = "blur"
     probability: float = 1.0
-    """How often the piece is applied, 0..1."""
+    """Probability that the piece is applied."""
     sigma: tuple[float, float]
     """Lowest and highest standard deviation along the wider axis, in LR pixels, so that a range
     means the same at every scale."""
@@ -41,7 +36,7 @@ class Blur:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        _check_probability("blur", "probability", self.probability)
+        require_fraction(self, "probability", of="blur")
         _check_range("blur", "sigma", self.sigma, (0, 10))
         _check_range("blur", "aspect", self.aspect, (0.05, 1))
         _check_range("blur", "angle", self.angle, (0, 180))
@@ -53,18 +48,17 @@ class Noise:
 
     kind: Literal["noise"] = "noise"
     probability: float = 1.0
-    """How often the piece is applied, 0..1."""
+    """Probability that the piece is applied."""
     sigma: tuple[float, float]
     """Lowest and highest standard deviation at mid-gray, in levels of 255."""
     shot: tuple[float, float] = (0.0, 0.0)
     """Share of the variance at mid-gray that is proportional to the brightness (photon noise)."""
     gray: float = 0.0
-    """How often the noise is the same in all three channels, 0..1."""
+    """Probability that the noise is the same in all three channels."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("probability", "gray"):
-            _check_probability("noise", name, getattr(self, name))
+        require_fraction(self, "probability", "gray", of="noise")
         _check_range("noise", "sigma", self.sigma, (0, 100))
         _check_range("noise", "shot", self.shot, (0, 1))
 
@@ -75,16 +69,15 @@ class Jpeg:
 
     kind: Literal["jpeg"] = "jpeg"
     probability: float = 1.0
-    """How often the piece is applied, 0..1."""
+    """Probability that the piece is applied."""
     quality: tuple[int, int]
     """Lowest and highest quality, on the scale of libjpeg."""
     subsampling: float = 0.5
-    """How often the colours are kept at half the resolution (4:2:0), 0..1; else 4:4:4."""
+    """Probability of colours at half the resolution (4:2:0); else they are 4:4:4."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("probability", "subsampling"):
-            _check_probability("jpeg", name, getattr(self, name))
+        require_fraction(self, "probability", "subsampling", of="jpeg")
         _check_range("jpeg", "quality", self.quality, (1, 100))
 
 
@@ -100,11 +93,11 @@ class Degradation:
     after: tuple[Piece, ...] = ()
     """Applied to LR, in this order."""
     clean: float = 0.0
-    """How often no piece is applied at all, 0..1, so that clean pictures are learned as well."""
+    """Probability that no piece is applied, so that clean pictures are learned as well."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        _check_probability("a degradation", "clean", self.clean)
+        require_fraction(self, "clean", of="a degradation")
 
     @classmethod
     def named(cls, name: str) -> Degradation:
@@ -122,12 +115,12 @@ class Degradation:
 
     @property
     def is_clean(self) -> bool:
-        """Whether LR is nothing but the downscaled HR."""
+        """True if LR is the downscaled HR and no more."""
         return self.clean == 1 or not (self.before or self.after)
 
 
 BICUBIC = Degradation()
-"""What nearly every published table is about."""
+"""The degradation of nearly every published table."""
 
 # An imaging chain is described by its contrast (MTF) at LR's Nyquist frequency. The bicubic
 # downscale by itself leaves 0.49 there, a Gaussian of sigma LR pixels exp(-(pi * sigma)^2 / 2) of

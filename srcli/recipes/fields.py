@@ -1,4 +1,4 @@
-"""Turn plain values, as JSON and the command line give them, into typed fields; refuse the rest."""
+"""Convert plain values of JSON and the command line into typed fields, and check their ranges."""
 
 from __future__ import annotations
 
@@ -27,6 +27,37 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
 
 
+def require_positive(settings: object, *names: str) -> None:
+    """Raise RecipeError for the first of these fields that is not above 0."""
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise RecipeError(f"{name} must be above 0, got {getattr(settings, name)}")
+
+
+def require_not_negative(settings: object, *names: str) -> None:
+    """Raise RecipeError for the first of these fields that is below 0."""
+    for name in names:
+        if not getattr(settings, name) >= 0:
+            raise RecipeError(f"{name} must be at least 0, got {getattr(settings, name)}")
+
+
+def require_fraction(settings: object, *names: str, of: str = "", below_one: bool = False) -> None:
+    """Raise RecipeError for the first of these fields, or of their items, outside 0..1.
+
+    Args:
+        settings: Their owner.
+        names: Fields that hold a number or a tuple of numbers.
+        of: Name of the owner in messages.
+        below_one: Refuse 1 as well.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if not 0 <= each <= 1 or (below_one and each == 1):
+                wanted = "[0, 1)" if below_one else "0..1"
+                raise RecipeError(f"{name}{of and f' of {of}'} must be in {wanted}, got {each}")
+
+
 def field_types(kind: type) -> dict[str, Any]:
     """Names and types of a dataclass's fields, in order."""
     hints = get_type_hints(kind)
@@ -37,7 +68,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     """Check a plain value against a type and turn it into that type.
 
     Args:
-        value: What ``json.loads`` or ``tomllib.loads`` may give.
+        value: From ``json.loads`` or ``tomllib.loads``.
         hint: A dataclass, tuple, mapping, Literal, union, bool, int, float or str.
         where: Name of the field in the message.
 
@@ -101,7 +132,7 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
 
 
 ROOT = "the recipe"
-"""How messages call the whole recipe."""
+"""Name of the whole recipe in messages."""
 
 
 def _sequence(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
@@ -149,7 +180,7 @@ def _of_kind(value: Mapping[str, Any], tables: list[Any], where: str) -> Any:  #
 
 
 def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401
-    """Read the text of a ``--set`` as a plain value, as far as the type tells how.
+    """Parse the text of a ``--set`` into a plain value by the type of its field.
 
     Texts and choices are taken as they stand; everything else is JSON, and ``0.2,0.4`` is a list.
     """
@@ -174,7 +205,7 @@ def check_options(constructor: type, options: Mapping[str, Any], where: str) -> 
     Args:
         constructor: A class whose ``__init__`` is annotated with plain types.
         options: The keyword arguments.
-        where: Whose options these are, for the message.
+        where: Name of their owner in messages.
 
     Returns:
         The options, converted.

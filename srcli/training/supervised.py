@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
+from srcli.layers.resize import bicubic_resize
 from srcli.losses import WeightedLoss
-from srcli.losses.attention import attention_loss
 from srcli.training.distillation import Teacher
 from srcli.training.numerics import Numerics
 from srcli.training.optimizers import (
@@ -25,7 +26,7 @@ from srcli.training.parallel import ALONE, Team, average_gradients, average_valu
 from srcli.training.schedule import rate_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from srcli.recipes.training import Stage
 
@@ -129,3 +130,48 @@ class SupervisedStep:
             ValueError: If something does not fit; so does RuntimeError.
         """
         restore_optimizer(self.optimizer, part(tensors, "optimizer."))
+
+
+def interpolation_error(lr_image: Tensor, hr_image: Tensor) -> Tensor:
+    """Return the error of bicubic enlargement, the target of attention maps.
+
+    ``|HR - bicubic(LR)|``, averaged over the channels and over the area of each LR pixel, divided
+    by the largest value of its picture.
+
+    Args:
+        lr_image: (N, C, H, W).
+        hr_image: (N, C, sH, sW).
+
+    Returns:
+        (N, 1, H, W) in [0, 1]; zeros where a picture has no error at all.
+    """
+    scale = hr_image.shape[-1] // lr_image.shape[-1]
+    error = (hr_image - bicubic_resize(lr_image, scale)).abs().mean(dim=1, keepdim=True)
+    pooled = F.avg_pool2d(error, scale)
+    return pooled / pooled.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
+
+
+def attention_loss(
+    maps: Sequence[Tensor], lr_image: Tensor, hr_image: Tensor, *, decay: float = 0.8
+) -> Tensor:
+    """Return the sum of ``decay^(T - t) * MSE(A_t, M)``, as in DeRaindrop (Qian et al. 2018).
+
+    Args:
+        maps: A_1 .. A_T, each (N, 1, H, W).
+        lr_image: (N, C, H, W).
+        hr_image: (N, C, sH, sW).
+        decay: Weight of each earlier map relative to the next.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: If there is no map.
+    """
+    if not maps:
+        raise ValueError("expected at least one attention map, got none")
+    target = interpolation_error(lr_image, hr_image)
+    total = (maps[-1].float() - target).square().mean()
+    for age, each in enumerate(reversed(maps[:-1]), start=1):
+        total = total + decay**age * (each.float() - target).square().mean()
+    return total
