@@ -116,9 +116,7 @@ def test_an_optimiser_is_changed_kind_first_and_what_it_does_not_know_before():
     path = "stages.0.optimizer."
     given = [f"{path}{each}" for each in ("beta2=0.999", "kind=sgd", "momentum=0.5")]
     assert apply_overrides(G_IDRN_SHORT, given).stages[0].optimizer.momentum == 0.5
-    with pytest.raises(
-        RecipeError, match=r"^sgd ignores beta2=0\.99; .* beta2=0\.999 before kind=sgd"
-    ):
+    with pytest.raises(RecipeError, match=r"^sgd ignores beta2=0\.99; .* beta2=0\.999 before kind"):
         apply_overrides(G_IDRN_SHORT, given[1:])
 
 
