@@ -321,7 +321,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(srx_data, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "goes on" in done.stderr + done.stdout
+    assert "continues an earlier run" in done.stderr + done.stdout
     assert np.array_equal(pixels_of(killed / NAIP), pixels_of(tmp_path / "whole" / NAIP))
     assert leftovers(killed) == []
 
