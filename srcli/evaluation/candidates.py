@@ -72,7 +72,6 @@ class NetworkCandidate:
         tile: int | None = None,
     ) -> None:
         self.label = label
-        self.scale = scale
         self.network = load_model(model, scale)
         learns = next(self.network.parameters(), None) is not None
         if chain.luma_only and learns and self.network.colour != "y":

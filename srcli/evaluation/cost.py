@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import torch
 
 from srcli.evaluation.scores import ModelCost
-from srcli.metrics.efficiency import CHALLENGE_SIZE, HD_SIZE, count_macs, count_parameters
+from srcli.metrics.efficiency import CHALLENGE_SIZE, measure_efficiency
 from srcli.metrics.memory import memory_of, peak_memory
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ def model_cost(
     network: Network,
     *,
     model: str,
-    scale: int,
     size: tuple[int, int] = CHALLENGE_SIZE,
     device: torch.device = CPU,
 ) -> ModelCost:
@@ -33,23 +33,17 @@ def model_cost(
     Args:
         network: From ``load_model``; a network on Y (``colour``) gets one channel.
         model: The label of the result.
-        scale: The factor.
         size: LR (height, width), padded to the next size that the network takes.
         device: Memory is measured on it.
 
     Returns:
         The cost; its memory is None if the device keeps no account, or has too little.
     """
-    work = count_macs(network, *fitting_size(network, size))
-    hd = count_macs(network, *fitting_size(network, (HD_SIZE[0] // scale, HD_SIZE[1] // scale)))
     return ModelCost(
-        scale=scale,
+        scale=network.scale,
         model=model,
         size=size,
-        parameters=count_parameters(network),
-        conv_macs=work.conv_macs,
-        challenge_flops=work.conv_macs + work.activations,
-        hd_conv_macs=hd.conv_macs,
+        **asdict(measure_efficiency(network, size)),
         peak_memory=forward_memory(network, size, device),
         memory_of=memory_of(device),
     )

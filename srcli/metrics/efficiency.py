@@ -39,7 +39,7 @@ class Efficiency:
     parameters: int
     """Learnable numbers, biases included."""
     conv_macs: int
-    """Of the convolutions, at an LR input of 256x256."""
+    """Of the convolutions, at the LR size asked for."""
     challenge_flops: int
     """``conv_macs`` plus one for every output element of a (leaky, parametric) ReLU."""
     hd_conv_macs: int
@@ -58,24 +58,24 @@ def count_macs(network: Network, height: int, width: int) -> Counts:
 
     Args:
         network: Takes (1, 3, H, W), or (1, 1, H, W) where its ``colour`` is ``y``.
-        height: LR rows.
-        width: LR columns.
+        height: LR rows, padded to the next number that the network takes.
+        width: LR columns, padded likewise.
     """
     twin = copy.deepcopy(network).to("meta").eval()
+    size = network.padded(height), network.padded(width)
     with torch.no_grad(), _Counter() as counter:
-        twin(torch.empty(1, network.input_channels, height, width, device="meta"))
+        twin(torch.empty(1, network.input_channels, *size, device="meta"))
     return Counts(conv_macs=counter.conv_macs, activations=counter.activations)
 
 
-def measure_efficiency(network: Network) -> Efficiency:
-    """Count parameters and work of a network."""
-    scale = network.scale
-    challenge = count_macs(network, *CHALLENGE_SIZE)
-    hd = count_macs(network, HD_SIZE[0] // scale, HD_SIZE[1] // scale)
+def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> Efficiency:
+    """Count parameters, and work at an LR size (height, width) and for an output of 1280x720."""
+    work = count_macs(network, *size)
+    hd = count_macs(network, *(side // network.scale for side in HD_SIZE))
     return Efficiency(
         parameters=count_parameters(network),
-        conv_macs=challenge.conv_macs,
-        challenge_flops=challenge.conv_macs + challenge.activations,
+        conv_macs=work.conv_macs,
+        challenge_flops=work.conv_macs + work.activations,
         hd_conv_macs=hd.conv_macs,
     )
 

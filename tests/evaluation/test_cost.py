@@ -34,7 +34,7 @@ class Picky(Network):
 
 def test_the_flagship_at_a_small_size():
     network = load_model("g-idrn", 4)
-    cost = model_cost(network, model="mine", scale=4, size=(32, 48))
+    cost = model_cost(network, model="mine", size=(32, 48))
     counts = count_macs(network, 32, 48)
     assert (cost.model, cost.scale, cost.size) == ("mine", 4, (32, 48))
     assert cost.parameters == 579_738
@@ -57,7 +57,7 @@ def test_memory_grows_with_the_picture():
 
 
 def test_the_usual_size_is_that_of_the_challenges():
-    cost = model_cost(load_model("bicubic", 3), model="bicubic", scale=3)
+    cost = model_cost(load_model("bicubic", 3), model="bicubic")
     assert cost.size == (256, 256)
     assert (cost.parameters, cost.challenge_flops, cost.hd_conv_macs) == (0, 0, 0)
     assert cost.peak_memory is not None
@@ -67,7 +67,7 @@ def test_the_usual_size_is_that_of_the_challenges():
 def test_a_network_says_which_sizes_it_takes():
     assert fitting_size(Picky(), (5, 13)) == (12, 18)
     assert fitting_size(load_model("bicubic", 2), (5, 13)) == (5, 13)
-    cost = model_cost(Picky(), model="picky", scale=2, size=(5, 13))
+    cost = model_cost(Picky(), model="picky", size=(5, 13))
     assert cost.size == (5, 13)
     assert cost.conv_macs == 12 * 18 * 4 * 9
     assert cost.peak_memory is not None
@@ -79,8 +79,8 @@ def test_the_network_of_an_engine_stays_as_it_is():
     network = engine.network.train()
     weight = network.get_parameter("up.weight")
     before = weight.clone()
-    plain = model_cost(load_model("g-idrn", 2), model="a", scale=2, size=(16, 16))
-    assert model_cost(network, model="a", scale=2, size=(16, 16)) == plain
+    plain = model_cost(load_model("g-idrn", 2), model="a", size=(16, 16))
+    assert model_cost(network, model="a", size=(16, 16)) == plain
     assert network.training
     assert network.get_parameter("up.weight") is weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
@@ -97,7 +97,7 @@ def test_too_little_memory_leaves_the_figure_out(monkeypatch):
         return forward(self, x)
 
     monkeypatch.setattr(Picky, "forward", full)
-    cost = model_cost(network, model="picky", scale=2, size=(12, 12))
+    cost = model_cost(network, model="picky", size=(12, 12))
     assert cost.peak_memory is None
     assert cost.conv_macs == 12 * 12 * 4 * 9
 
@@ -105,7 +105,7 @@ def test_too_little_memory_leaves_the_figure_out(monkeypatch):
 @pytest.mark.gpu
 def test_memory_of_a_gpu():
     cost = model_cost(
-        load_model("g-idrn", 4), model="a", scale=4, size=(64, 64), device=torch.device("cuda")
+        load_model("g-idrn", 4), model="a", size=(64, 64), device=torch.device("cuda")
     )
     assert cost.memory_of == "device"
     assert cost.peak_memory is not None

@@ -138,7 +138,7 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
     task = progress.task("costs", total=len(loaded), unit="models")
     costs = []
     for _, label, network in loaded:
-        costs.append(model_cost(network, model=label, scale=network.scale, device=device))
+        costs.append(model_cost(network, model=label, device=device))
         task.advance(1)
     task.close()
     planned = sum(runs_planned(len(cases), options.rounds) for cases in groups)

@@ -64,9 +64,7 @@ def cost_of(candidate: NetworkCandidate, device: torch.device, cache: ScoreCache
     key = key_of(what="cost", network=candidate.digest, size=size, device=str(device))
     if stored := cache.get(key):
         return ModelCost(**{**stored, "size": size, "model": candidate.label})
-    cost = model_cost(
-        candidate.network, model=candidate.label, scale=candidate.scale, size=size, device=device
-    )
+    cost = model_cost(candidate.network, model=candidate.label, size=size, device=device)
     cache.put(key, asdict(cost))
     return cost
 

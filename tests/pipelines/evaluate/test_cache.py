@@ -92,7 +92,7 @@ def test_what_is_measured_changes_with_the_version_only(place, model, given, sto
 @pytest.mark.parametrize(("model", "stored"), COSTS.items())
 def test_costs_change_with_the_version_only(model, stored):
     network = build_network(model, scale=4, options={})
-    cost = model_cost(network, model=model, scale=4, size=(24, 32))
+    cost = model_cost(network, model=model, size=(24, 32))
     counts = (cost.parameters, cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs)
     assert counts == stored, CHANGED
 
