@@ -12,7 +12,7 @@ from torch import Tensor
 
 from srcli.data.atlas import HostAtlas, turned
 from srcli.data.patches import PatchSampler
-from srcli.imaging.degrading import MCU, Chain, GaussianBlur, JpegFile, SensorNoise
+from srcli.imaging.degrading import MCU, DegradationChain, GaussianBlur, JpegFile, SensorNoise
 from srcli.imaging.resize import mirrored
 from srcli.recipes.degradation import Blur, Degradation, Noise, find_degradation
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.data.pairs import Pairs
-    from srcli.imaging.degrading import Step
+    from srcli.imaging.degrading import DegradationStep
     from srcli.recipes.degradation import Piece
 
 VALIDATION_SEED = 20
 """Seed of the LR pictures of validation, the same for all seeds of a training."""
 
 
-def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> Chain:
+def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> DegradationChain:
     """Draw the pieces to apply, and their numbers.
 
     Args:
@@ -36,17 +36,17 @@ def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> C
         random: Source of the numbers, used in the order of the pieces.
     """
     if degradation.clean and random.random() < degradation.clean:
-        return Chain(scale=scale)
+        return DegradationChain(scale=scale)
     before = [_draw_piece(piece, random, scale) for piece in degradation.before]
     after = [_draw_piece(piece, random, 1) for piece in degradation.after]
-    return Chain(
+    return DegradationChain(
         scale=scale,
         before=tuple(step for step in before if step is not None),
         after=tuple(step for step in after if step is not None),
     )
 
 
-def _draw_piece(piece: Piece, random: np.random.Generator, pixels: int) -> Step | None:
+def _draw_piece(piece: Piece, random: np.random.Generator, pixels: int) -> DegradationStep | None:
     """Draw one piece, or none; ``pixels`` are the picture's pixels per LR pixel."""
     if random.random() >= piece.probability:
         return None
@@ -112,7 +112,7 @@ def degraded_patch(
     picture: NDArray[np.uint8],
     corner: tuple[int, int],
     patch: int,
-    chain: Chain,
+    chain: DegradationChain,
     random: np.random.Generator,
 ) -> NDArray[np.uint8]:
     """Make an LR patch as if the whole picture were degraded; JPEG blocks lie anywhere.
@@ -138,7 +138,7 @@ def degraded_patch(
     return chain.apply(region, random, margin=margin)[cuts[0], cuts[1]]
 
 
-def _span(chain: Chain, patch: int, random: np.random.Generator) -> tuple[int, int]:
+def _span(chain: DegradationChain, patch: int, random: np.random.Generator) -> tuple[int, int]:
     """Return the LR pixels to compute along one axis: the number before the patch, and in all.
 
     With a JPEG they are whole blocks, so that every block of the patch is complete, and the patch

@@ -16,7 +16,7 @@ from srcli.imaging.resize import resize, to_dtype
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from srcli.imaging.kernels import Kernel
+    from srcli.imaging.kernels import ResizeKernel
 
     Array = NDArray[Any]
 
@@ -56,7 +56,7 @@ class Chain:
         """Convert a uint8 RGB picture of another program to the form that is compared."""
         return sr
 
-    def downscale(self, sr: Array, scale: int, kernel: Kernel) -> Array:
+    def downscale(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
         """Downscale an SR picture to the form of LR."""
         return kernel.shrink(sr, scale)
 
@@ -107,7 +107,7 @@ class LumaFloatChain(Chain):
         """Return rounded Y, or the gray values themselves."""
         return _to_channels(to_dtype(sr @ np.array(GRAY_SHARES) if gray else luma(sr), UINT8))
 
-    def downscale(self, sr: Array, scale: int, kernel: Kernel) -> Array:
+    def downscale(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
         """Downscale by MATLAB bicubic without rounding."""
         return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(np.float32)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DataError
 from srcli.evaluation.chains import Chain
-from srcli.imaging.kernels import Kernel
+from srcli.imaging.kernels import ResizeKernel
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.protocol import EvaluationProtocol
 
@@ -28,7 +28,7 @@ class ScoreSettings:
 
     protocol: EvaluationProtocol
     chain: Chain
-    kernel: Kernel
+    kernel: ResizeKernel
     scale: int
     shave: int
     """Border left out on each side, in pixels."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from srcli.evaluation.chains import Chain
     from srcli.evaluation.sets import SetPicture
-    from srcli.imaging.kernels import Kernel
+    from srcli.imaging.kernels import ResizeKernel
 
     Array = NDArray[Any]
 
@@ -41,7 +41,7 @@ class Pair:
     """Of everything above: names the picture in caches."""
 
 
-def read_pair(picture: SetPicture, *, scale: int, kernel: Kernel, chain: Chain) -> Pair:
+def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain) -> Pair:
     """Read a picture; its LR is made from HR, or read where the set has it.
 
     Args:

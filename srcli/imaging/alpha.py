@@ -1,4 +1,4 @@
-"""Give fully transparent pixels the colours around them, so that upscaling mixes no garbage in."""
+"""Fill fully transparent pixels with the colours around them, which upscaling would mix in."""
 
 from __future__ import annotations
 

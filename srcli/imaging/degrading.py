@@ -1,8 +1,8 @@
-"""Spoil a picture on its way from HR to LR: blur, MATLAB bicubic, noise, JPEG, each as asked.
+"""Degrade HR to LR: any blur, MATLAB bicubic, any noise and JPEG.
 
 The order is that of a camera: light is blurred, sampled, becomes noisy in the sensor, is rounded to
 8 bits and compressed. Values stay floats between the steps and are rounded once, where a file is
-written; only a picture that nothing but the downscale happens to is rounded as MATLAB rounds it.
+written; a picture that is only downscaled is rounded as MATLAB rounds it.
 Everything works on encoded (not linear) values, as the field does.
 """
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 MID_GRAY = 127.5
 REACH_SIGMAS = 4.0
-"""A Gaussian is cut off so many standard deviations from its centre."""
+"""Radius of a Gaussian kernel in standard deviations."""
 MCU = 16
 """Pixels after which the blocks of a 4:2:0 JPEG repeat, luma and chroma together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianBlur:
-    """Gaussian blur with mirrored edges, round or drawn out in one direction."""
+    """Gaussian blur with mirrored edges, isotropic or anisotropic."""
 
     sigma: float
     """Standard deviation along the wider axis, in pixels of the picture it is applied to."""
@@ -47,7 +47,7 @@ class GaussianBlur:
 
     @property
     def reach(self) -> int:
-        """Pixels around a pixel that it depends on."""
+        """Radius of the kernel in pixels."""
         return max(math.ceil(REACH_SIGMAS * self.sigma), 2) if self.sigma > 0 else 0
 
     def kernel(self) -> NDArray[np.float64]:
@@ -104,7 +104,7 @@ class JpegFile:
     """Keep the colours at half the resolution (4:2:0)."""
 
     reach = 2
-    """Beyond its block a pixel depends on the edge of the next: colours are smoothed there."""
+    """Pixels of the next block on which a pixel depends, as colours are smoothed across edges."""
 
     def encode(self, picture: Array) -> bytes:
         """Return the file of a picture (H, W, 3) of any real dtype, rounded to 8 bits."""
@@ -115,26 +115,26 @@ class JpegFile:
         return stream.getvalue()
 
     def apply(self, picture: Array, random: np.random.Generator) -> NDArray[np.uint8]:
-        """Return the picture (H, W, 3) as it comes out of the file; nothing is left to chance."""
+        """Return the picture (H, W, 3) as decoded from the file; nothing is random."""
         return self.decoded(picture)
 
     def decoded(self, picture: Array) -> NDArray[np.uint8]:
-        """Return the picture (H, W, 3) as it comes out of the file."""
+        """Return the picture (H, W, 3) as decoded from the file."""
         with Image.open(io.BytesIO(self.encode(picture))) as image:
             return np.asarray(image.convert("RGB"))
 
 
-Step = GaussianBlur | SensorNoise | JpegFile
-"""What one piece of a degradation does to one picture, all numbers drawn."""
+DegradationStep = GaussianBlur | SensorNoise | JpegFile
+"""One operation on one picture, all random numbers drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chain:
+class DegradationChain:
     """Steps before and after the downscale by MATLAB's bicubic."""
 
     scale: int
-    before: tuple[Step, ...] = ()
-    after: tuple[Step, ...] = ()
+    before: tuple[DegradationStep, ...] = ()
+    after: tuple[DegradationStep, ...] = ()
 
     @property
     def margin(self) -> int:
@@ -149,12 +149,12 @@ class Chain:
     def apply(
         self, picture: NDArray[np.uint8], random: np.random.Generator, *, margin: int = 0
     ) -> NDArray[np.uint8]:
-        """Make the LR picture of an HR picture.
+        """Degrade an HR picture to LR.
 
         Args:
-            picture: (H, W, 3); sides that the scale does not divide are cut at the far ends.
+            picture: (H, W, 3); cropped at the right and bottom to multiples of the scale.
             random: Source of the noise.
-            margin: LR pixels at all four sides that are cut away after the downscale.
+            margin: LR pixels to crop from all four sides after the downscale.
 
         Returns:
             (H // scale - 2 * margin, W // scale - 2 * margin, 3).
@@ -186,7 +186,7 @@ class Chain:
         return filtered_downscale(picture, kernel, self.scale, margin=margin)
 
 
-def _context(steps: Iterable[Step], *, whole_blocks: bool) -> int:
+def _context(steps: Iterable[DegradationStep], *, whole_blocks: bool) -> int:
     """Pixels around a patch on which its pixels depend.
 
     Args:

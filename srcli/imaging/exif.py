@@ -1,4 +1,8 @@
-"""EXIF and XMP blocks: the orientation they state, and putting it back to upright."""
+"""Read the orientation that EXIF and XMP blocks state, and set it to upright.
+
+Blocks are edited in place: all libraries that were tried (Pillow, libvips, tifffile) move makers'
+notes, which point at each other by offset, or drop what they do not know.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from srcli.imaging.ifd import (
     read_directory,
     read_start,
     write_directory,
-    write_start,
 )
 
 if TYPE_CHECKING:
@@ -79,20 +82,8 @@ def pack(
     return write_directory([*main, *pointers], at, layout) + tail
 
 
-def build(main: Sequence[Entry], parts: Mapping[int, Sequence[Entry]], order: str) -> bytes:
-    """Build an EXIF block.
-
-    Args:
-        main: Tags of the main directory.
-        parts: Tags of ``EXIF_IFD`` and ``GPS_IFD``.
-        order: Byte order of the values, ``"<"`` or ``">"``.
-    """
-    layout = Layout(order)
-    return PREFIX + write_start(layout, 8) + pack(main, parts, 8, layout)
-
-
 def orientation(exif: bytes | None, xmp: bytes | None) -> int:
-    """Which way up the pixels are stored, 1 to 8; EXIF is asked first, then XMP.
+    """Return the orientation of the stored pixels, 1 to 8, by EXIF, else by XMP.
 
     Args:
         exif: EXIF block, with or without its prefix; a damaged one counts as none.
@@ -112,12 +103,12 @@ def orientation(exif: bytes | None, xmp: bytes | None) -> int:
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """The same XMP packet with its orientation, if it states one, set to 1."""
+    """Return the XMP packet with its orientation, if it states one, set to 1."""
     return _XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
 def upright_exif(exif: bytes) -> bytes:
-    """The same EXIF block with orientation 1, no thumbnail and no pixel sizes.
+    """Return the EXIF block with orientation 1, no thumbnail and no pixel sizes.
 
     All other bytes stay where they are, because makers' notes point at each other by offset.
 
@@ -135,39 +126,36 @@ def upright_exif(exif: bytes) -> bytes:
     _, start = read_start(bytes(tiff[:16]))
     if layout.big:
         raise ValueError("an EXIF block of a kind that does not exist")
+    thumbnail, details = _edit(tiff, start, layout)
     if EXIF_IFD in parts:
-        _edit(tiff, _pointer(tiff, start, EXIF_IFD, layout), layout)
-    thumbnail = _edit(tiff, start, layout)
+        _edit(tiff, details, layout)
     if start < thumbnail < len(tiff) - 2:
         _drop_thumbnail(tiff, thumbnail, layout)
     return PREFIX + bytes(tiff)
 
 
-def _pointer(tiff: bytearray, start: int, wanted: int, layout: Layout) -> int:
-    number = struct.unpack_from(layout.count, tiff, start)[0]
-    for at in range(start + 2, start + 2 + 12 * number, 12):
-        if struct.unpack_from(layout.order + "H", tiff, at)[0] == wanted:
-            return int(struct.unpack_from(layout.offset, tiff, at + 8)[0])
-    raise ValueError("a tag directory is missing")
+def _edit(tiff: bytearray, start: int, layout: Layout) -> tuple[int, int]:
+    """Drop the sizes of a directory in place, set its orientation, cut its successor off.
 
-
-def _edit(tiff: bytearray, start: int, layout: Layout) -> int:
-    """Drop the sizes of a directory in place, set its orientation, cut its successor off."""
+    Returns:
+        Offsets of the next directory and of that of ``EXIF_IFD``, 0 where there is none.
+    """
     end = start + 2 + 12 * int(struct.unpack_from(layout.count, tiff, start)[0])
-    kept = []
+    kept, following, details = [], 0, 0
     for at in range(start + 2, end, 12):
         tag = struct.unpack_from(layout.order + "H", tiff, at)[0]
         if tag == ORIENTATION:
             kept.append(struct.pack(layout.order + "HHIHH", ORIENTATION, 3, 1, 1, 0))
         elif tag not in _SIZES:
             kept.append(bytes(tiff[at : at + 12]))
-    following = 0
+        if tag == EXIF_IFD:
+            details = int(struct.unpack_from(layout.offset, tiff, at + 8)[0])
     if len(tiff) >= end + 4:
         following = int(struct.unpack_from(layout.offset, tiff, end)[0])
         end += 4
     table = struct.pack(layout.count, len(kept)) + b"".join(kept)
     tiff[start:end] = table.ljust(end - start, b"\0")
-    return following
+    return following, details
 
 
 def _drop_thumbnail(tiff: bytearray, start: int, layout: Layout) -> None:
@@ -178,11 +166,9 @@ def _drop_thumbnail(tiff: bytearray, start: int, layout: Layout) -> None:
         entries, _ = read_directory(read, start, layout)
     except ValueError:
         return
-    places = {entry.tag: entry for entry in entries}
-    if _THUMBNAIL_OFFSET not in places or _THUMBNAIL_LENGTH not in places:
-        return
-    begin = int(numbers(places[_THUMBNAIL_OFFSET], layout)[0])
-    end = min(begin + int(numbers(places[_THUMBNAIL_LENGTH], layout)[0]), len(tiff))
+    values = {entry.tag: int(numbers(entry, layout)[0]) for entry in entries}
+    begin = values.get(_THUMBNAIL_OFFSET, 0)
+    end = min(begin + values.get(_THUMBNAIL_LENGTH, 0), len(tiff))
     if not start < begin < end or tiff[begin : begin + 2] != b"\xff\xd8":
         return
     if end >= len(tiff) - 4:

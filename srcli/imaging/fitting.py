@@ -1,4 +1,4 @@
-"""Pictures made smaller until they fit into a box of pixels."""
+"""Downscale pictures to fit into a box of pixels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Box:
 
 
 UNBOUNDED = Box()
-"""Everything fits."""
+"""No bounds."""
 
 
 def parse_box(text: str) -> Box:

@@ -1,4 +1,4 @@
-"""The picture formats: names, suffixes, what each can hold, and how to tell one by its content."""
+"""The picture formats: names, suffixes, capabilities, and detection by content."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import features
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """What files of one format can hold, as srx writes them."""
+    """Capabilities of one file format as srx writes it."""
 
     name: str
     """The word for ``--format``."""
@@ -22,7 +22,7 @@ class Format:
     gray: bool = True
     """It holds pictures of one channel; otherwise gray is stored as equal R, G and B."""
     metadata: frozenset[str] = frozenset()
-    """Which of ``icc``, ``exif``, ``xmp`` and ``dpi`` it holds."""
+    """The fields of ``Metadata`` that it holds: ``icc``, ``exif``, ``xmp``, ``dpi``."""
     largest_side: int = 2**31 - 1
     """Pixels."""
     largest_area: int = 2**62
@@ -82,13 +82,13 @@ FORMATS: dict[str, Format] = {
 READABLE_SUFFIXES: frozenset[str] = frozenset(
     {suffix for known in FORMATS.values() for suffix in known.suffixes} | {".gif"}
 )
-"""Lower-case suffixes that a walk over a folder picks up."""
+"""Lower-case suffixes of the files that a search of a folder finds."""
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
 
 def format_of_suffix(suffix: str) -> str | None:
-    """Name of the format that a file name's suffix stands for.
+    """Return the name of the format of a file name's suffix.
 
     Args:
         suffix: With or without its dot, in any case: ``".JPEG"``.
@@ -101,7 +101,7 @@ def format_of_suffix(suffix: str) -> str | None:
 
 
 def format_of_content(head: bytes) -> str | None:
-    """Name of the format that a file's first bytes show.
+    """Detect a file's format by its first bytes.
 
     Args:
         head: The first 64 bytes or more.

@@ -41,7 +41,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the directories of one file are packed."""
+    """Byte order and size of offsets in the directories of one file."""
 
     order: str
     """``"<"`` or ``">"``."""
@@ -50,12 +50,12 @@ class Layout:
 
     @property
     def count(self) -> str:
-        """How struct spells the number of entries."""
+        """Code of ``struct`` for the number of entries."""
         return self.order + ("Q" if self.big else "H")
 
     @property
     def offset(self) -> str:
-        """How struct spells an offset."""
+        """Code of ``struct`` for an offset."""
         return self.order + ("Q" if self.big else "I")
 
     @property
@@ -71,10 +71,10 @@ def read_start(head: bytes) -> tuple[Layout, int]:
         head: Its first 16 bytes.
 
     Returns:
-        How it is packed, and the offset of its first directory.
+        Its layout and the offset of its first directory.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not a TIFF structure.
     """
     order = {b"II": "<", b"MM": ">"}.get(bytes(head[:2]))
     if order is None or len(head) < 8:
@@ -88,10 +88,10 @@ def read_start(head: bytes) -> tuple[Layout, int]:
 
 
 def write_start(layout: Layout, first: int) -> bytes:
-    """The first 8 bytes of a TIFF structure (16 of a BigTIFF).
+    """Pack the first 8 bytes of a TIFF structure (16 of a BigTIFF).
 
     Args:
-        layout: How it is packed.
+        layout: Of the structure.
         first: Offset of its first directory.
     """
     mark = b"II" if layout.order == "<" else b"MM"
@@ -106,7 +106,7 @@ def read_directory(read: Read, at: int, layout: Layout) -> tuple[list[Entry], in
     Args:
         read: Gives the bytes of the structure: (offset, length).
         at: Where the directory starts.
-        layout: How it is packed.
+        layout: Of the structure.
 
     Returns:
         Its entries, without those of unknown type or whose value lies outside, and the offset of
@@ -139,12 +139,12 @@ def read_directory(read: Read, at: int, layout: Layout) -> tuple[list[Entry], in
 
 
 def write_directory(entries: Sequence[Entry], at: int, layout: Layout) -> bytes:
-    """Lay out one directory, its values behind it, without a next one.
+    """Pack one directory, the last of its structure, and its values.
 
     Args:
         entries: Its tags, values in the layout's byte order.
         at: Offset at which the result will stand; even.
-        layout: How to pack it.
+        layout: Of the structure.
     """
     inline = layout.inline
     start = at + struct.calcsize(layout.count) + (4 + 2 * inline) * len(entries) + inline
@@ -160,11 +160,11 @@ def write_directory(entries: Sequence[Entry], at: int, layout: Layout) -> bytes:
 
 
 def numbers(entry: Entry, layout: Layout) -> list[float]:
-    """The numbers of an entry, fractions divided out (0 where they cannot be).
+    """Return the numbers of an entry, fractions as quotients (0 if the denominator is 0).
 
     Args:
         entry: Any but text.
-        layout: How its file is packed.
+        layout: Of its structure.
     """
     size, code = _TYPES[entry.kind]
     if entry.kind not in _RATIONAL:
@@ -174,7 +174,7 @@ def numbers(entry: Entry, layout: Layout) -> list[float]:
 
 
 def repacked(entry: Entry, old: Layout, new: Layout) -> Entry:
-    """The same entry with its value in the byte order of another structure.
+    """Return an entry with its value in the byte order of another structure.
 
     Args:
         entry: Of any type.

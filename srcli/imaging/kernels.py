@@ -1,4 +1,4 @@
-"""How LR pictures are made from HR pictures: the named downsampling kernels of the literature."""
+"""Downscale HR to LR by the named kernels of the literature."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kernel:
-    """One way to make a picture smaller."""
+class ResizeKernel:
+    """One method of downscaling."""
 
     name: str
     description: str
@@ -73,25 +73,25 @@ def _blur_down(picture: Array, scale: int) -> Array:
 
 
 _ALL = (
-    Kernel(
+    ResizeKernel(
         name="bicubic",
         description="MATLAB-compatible bicubic (a = -0.5, antialiased)",
         shrink=_matlab,
     ),
-    Kernel(
+    ResizeKernel(
         name="bicubic-pillow",
         description="Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
         shrink=_pillow(Image.Resampling.BICUBIC),
     ),
-    Kernel(
+    ResizeKernel(
         name="lanczos", description="Pillow's Lanczos", shrink=_pillow(Image.Resampling.LANCZOS)
     ),
-    Kernel(name="box", description="mean of scale x scale pixels", shrink=_mean),
-    Kernel(
+    ResizeKernel(name="box", description="mean of scale x scale pixels", shrink=_mean),
+    ResizeKernel(
         name="blur-down",
         description="7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)",
         shrink=_blur_down,
     ),
 )
-KERNELS: dict[str, Kernel] = {kernel.name: kernel for kernel in _ALL}
-"""``bicubic`` is what nearly every table means."""
+KERNELS: dict[str, ResizeKernel] = {kernel.name: kernel for kernel in _ALL}
+"""By name; nearly every published table uses ``bicubic``."""

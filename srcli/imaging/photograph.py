@@ -54,9 +54,9 @@ class Picture:
     metadata: Metadata = Metadata()
     """With the colour profile of the stored pixels, which may be of another kind (CMYK)."""
     raster: str | None = None
-    """Why it should be read as a raster, in words; None for photographs."""
+    """The reason to read it as a raster, for the user; None for photographs."""
     refusal: str | None = None
-    """Why it cannot be read as a photograph, in words for the user."""
+    """The reason that it cannot be read as a photograph, for the user."""
     warnings: tuple[str, ...] = ()
     """Losses of reading it as a photograph, in words for the user."""
 

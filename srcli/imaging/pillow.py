@@ -156,24 +156,6 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     )
 
 
-def read_pixels(name: str, stream: IO[bytes], icc: bytes | None) -> tuple[Array, Array | None]:
-    """Decode the pixels of a JPEG, WebP, AVIF, BMP or GIF file.
-
-    Args:
-        name: Its format.
-        stream: The file from its start.
-        icc: Its colour profile.
-
-    Returns:
-        Pixels (H, W, C) in uint8 and alpha (H, W) or None.
-
-    Raises:
-        OSError: If the data are damaged or end early.
-    """
-    image, _ = open_image(name, stream)
-    return pixels_of(image, icc)
-
-
 def pixels_of(image: ImageFile.ImageFile, icc: bytes | None = None) -> tuple[Array, Array | None]:
     """Decode an image of any mode.
 

@@ -44,7 +44,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
         elif picture.format == "png":
             pixels, alpha = png.read_pixels(stream)
         else:
-            pixels, alpha = pillow.read_pixels(picture.format, stream, icc)
+            image, _ = pillow.open_image(picture.format, stream)
+            pixels, alpha = pillow.pixels_of(image, icc)
     metadata, warnings = picture.metadata, picture.warnings
     if icc is not None and not pillow.profile_fits(icc, picture.channels):
         metadata = replace(metadata, icc=None)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 STRIP = 1 << 18
-"""Values that are held in float64 at a time."""
+"""Values processed in float64 at a time."""
 
 
 def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
@@ -52,7 +52,7 @@ def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def taps(
     length: int, out_length: int, scale: Fraction, antialias: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Where each output sample reads along one axis, and with which weights.
+    """Compute the input samples and weights of each output sample along one axis.
 
     Args:
         length: Samples of the input axis.
@@ -163,7 +163,7 @@ def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
 
 
 def mod_crop(image: Array, multiple: int) -> Array:
-    """Cut rows at the bottom and columns at the right so that both sides divide by ``multiple``.
+    """Crop rows at the bottom and columns at the right so that both sides divide by ``multiple``.
 
     Raises:
         ValueError: If a side is shorter than ``multiple``.
@@ -175,7 +175,7 @@ def mod_crop(image: Array, multiple: int) -> Array:
 
 
 def downscale(image: Array, scale: int) -> Array:
-    """LR picture of an HR picture: mod-crop, then MATLAB bicubic by 1/scale.
+    """Downscale HR to LR: mod-crop, then MATLAB bicubic by 1/scale.
 
     Args:
         image: (H, W) or (H, W, C).

@@ -1,4 +1,4 @@
-"""Files that are being written: their hidden names, and what a failure means, in words."""
+"""Files that are being written: hidden names, stale sidecars, errors of the system in words."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def hidden_name(target: Path, tail: str) -> Path:
-    """The name beside a file of something that belongs to it; the same on every call.
+    """Return the hidden name, beside a file, of something that belongs to it.
 
     Args:
         target: The file.
-        tail: What it is, with a dot: ``".part"``.
+        tail: Appended to the name, with a dot: ``".part"``.
     """
     name = os.fsencode(target.name)
     if len(name) + len(tail) + 1 > _LONGEST_HIDDEN:
@@ -37,7 +37,7 @@ def hidden_name(target: Path, tail: str) -> Path:
 
 
 def remove_stale(target: Path, keep: Container[str] = ()) -> None:
-    """Remove small files that belong to an earlier file of the same name.
+    """Remove sidecars of an earlier file of the same name.
 
     Args:
         target: The file, old or new.
@@ -51,15 +51,15 @@ def remove_stale(target: Path, keep: Container[str] = ()) -> None:
 
 
 def known_reason(target: Path, error: BaseException, *, full: str = "") -> str | None:
-    """What keeps a file from being written and what to do, where the system says it clearly.
+    """Explain an error of the system that kept a file from being written.
 
     Args:
         target: The file.
-        error: What writing it failed of.
-        full: Added to what is said of a full disk.
+        error: Raised by writing it.
+        full: Appended to the line for a full disk.
 
     Returns:
-        A line for the user, or None where there is no such line.
+        The reason and the remedy, for the user; None for other errors.
     """
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, PermissionError):

@@ -43,7 +43,15 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         stream.seek(at)
         return stream.read(length)
 
-    vips.encode_tiff(stream, values, big=values.nbytes > _LARGEST_CLASSIC)
+    vips.encode(
+        stream,
+        values,
+        ".tif",
+        compression="deflate",
+        level=3,
+        predictor="float" if values.dtype.kind == "f" else "horizontal",
+        bigtiff=values.nbytes > _LARGEST_CLASSIC,
+    )
     layout, first = read_start(read(0, 16))
     structure, _ = read_directory(read, first, layout)
     entries = [tag for tag in structure if tag.tag not in (_X_RESOLUTION, _Y_RESOLUTION, _UNIT)]

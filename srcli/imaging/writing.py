@@ -1,4 +1,4 @@
-"""Write a photograph in any format, under its final name only once it is complete."""
+"""Write a photograph in any format, atomically."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 
 
-# What encoders raise of metadata that are not what they should be.
+# Raised by encoders for malformed metadata.
 _MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
 
 
 class _Plain(io.FileIO):
-    """A file without a number, so that Pillow calls ``write``, which says why it fails."""
+    """A file without a descriptor: Pillow then calls ``write``, whose errors tell the reason."""
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
@@ -77,7 +77,7 @@ def check_writable(
         bits: 8, 16 or 32 (floating point).
 
     Returns:
-        What the file will not hold, in words for the user.
+        Losses, in words for the user.
 
     Raises:
         PictureError: If the format is unknown here or the picture too large for it.
@@ -102,11 +102,11 @@ def check_writable(
 
 
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
-    """Say what of a picture's metadata a format cannot hold.
+    """Name the metadata of a picture that a format cannot hold.
 
     Args:
         fmt: A key of ``FORMATS``.
-        metadata: What the picture has.
+        metadata: Of the picture.
 
     Returns:
         At most one line, in words for the user.
@@ -166,7 +166,7 @@ def _write_synced(
 
 
 def temporary_name(path: Path) -> Path:
-    """The hidden name beside a file under which it is written; never too long.
+    """Return the hidden name beside a file under which it is written; never too long.
 
     Args:
         path: The final name.
@@ -181,7 +181,7 @@ def _known(fmt: str) -> Format:
 
 
 def _fitted(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
-    """The values as the format holds them, (H, W, C) with alpha last."""
+    """Convert to the values that the format holds, (H, W, C) with alpha last."""
     own = photograph.pixels.dtype.itemsize * 8
     bits = min((one for one in known.bits if one >= own), default=max(known.bits))
     pixels, alpha = _rounded(photograph.pixels, bits), photograph.alpha
@@ -217,7 +217,7 @@ def _on_white(pixels: Array, alpha: Array) -> Array:
 
 
 def _kept(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:
-    """What of the metadata the file takes; what it does not is logged."""
+    """Return the metadata that the file can hold; log the others."""
     channels = 1 if values.shape[2] < 3 else 3
     if metadata.icc is not None and not pillow.profile_fits(metadata.icc, channels):
         log.warning("%s: the colour profile is for another kind of picture: left out", path)

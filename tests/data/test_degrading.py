@@ -14,7 +14,7 @@ from srcli.data.degrading import DegradedSampler, degrade, degrade_pairs, degrad
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.errors import DataError, RecipeError
-from srcli.imaging.degrading import Chain, GaussianBlur, JpegFile, SensorNoise
+from srcli.imaging.degrading import DegradationChain, GaussianBlur, JpegFile, SensorNoise
 from srcli.imaging.filtering import filtered_downscale
 from srcli.imaging.resize import downscale
 from srcli.layers.colour import luma
@@ -82,14 +82,14 @@ def test_pieces_are_applied_in_their_order():
     chain = draw(Degradation(after=order), 2, source())
     assert [type(step) for step in chain.after] == [JpegFile, SensorNoise, JpegFile]
     never = Degradation(before=(Blur(sigma=(1, 1), probability=0.0),))
-    assert draw(never, 2, source()) == Chain(scale=2)
+    assert draw(never, 2, source()) == DegradationChain(scale=2)
 
 
 def test_a_share_stays_clean_altogether():
     random = source()
     half = Degradation(before=(Blur(sigma=(1, 1)),), after=(Noise(sigma=(1, 1)),), clean=0.5)
     chains = [draw(half, 3, random) for _ in range(DRAWS)]
-    clean = [chain for chain in chains if chain == Chain(scale=3)]
+    clean = [chain for chain in chains if chain == DegradationChain(scale=3)]
     assert share(len(clean), 0.5)
     assert all(len(chain.before) == len(chain.after) == 1 for chain in chains if chain not in clean)
     assert replace(half, clean=1.0).is_clean
@@ -165,28 +165,30 @@ def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
     picture = np.tile(astronaut, (2, 2, 1)) if scale == 4 else astronaut
     patch = min(side // scale for side in picture.shape[:2]) - 16
     blur = GaussianBlur(sigma=0.6 * scale, aspect=0.7, angle=30)
-    chain = Chain(scale=scale, before=(blur,), after=(GaussianBlur(sigma=0.4),))
+    chain = DegradationChain(scale=scale, before=(blur,), after=(GaussianBlur(sigma=0.4),))
     whole = chain.apply(picture, source())
     made = degraded_patch(picture, corner, patch, chain, source())
     rows, columns = (slice(at, at + patch) for at in corner)
     difference = np.abs(made.astype(int) - whole[rows, columns])
     assert difference.max() <= 1  # sums in another order round to another side, rarely
     assert difference.mean() < 0.01
-    plain = degraded_patch(picture, corner, patch, Chain(scale=scale), source())
+    plain = degraded_patch(picture, corner, patch, DegradationChain(scale=scale), source())
     assert np.array_equal(plain, downscale(picture, scale)[rows, columns])
 
 
 def test_a_patch_as_large_as_the_picture_is_surrounded_by_its_mirror_image(astronaut):
     picture = np.ascontiguousarray(astronaut[:16, :16])
-    chain = Chain(scale=2, before=(GaussianBlur(sigma=1.5),), after=(JpegFile(quality=90),))
+    chain = DegradationChain(
+        scale=2, before=(GaussianBlur(sigma=1.5),), after=(JpegFile(quality=90),)
+    )
     made = degraded_patch(picture, (0, 0), 8, chain, source())
-    expected = Chain(scale=2, before=chain.before).apply(picture, source())
+    expected = DegradationChain(scale=2, before=chain.before).apply(picture, source())
     assert np.abs(made.astype(int) - expected).mean() < 4
 
 
 def test_blocks_lie_anywhere_and_patch_borders_are_those_of_a_larger_patch(astronaut):
     picture = np.tile(astronaut, (2, 2, 1))
-    chain = Chain(scale=2, after=(JpegFile(quality=30, subsampled=True),))
+    chain = DegradationChain(scale=2, after=(JpegFile(quality=30, subsampled=True),))
 
     def made(top, left, patch, seed):
         return degraded_patch(picture, (top, left), patch, chain, source(seed))
@@ -202,7 +204,7 @@ def test_blocks_lie_anywhere_and_patch_borders_are_those_of_a_larger_patch(astro
 def test_the_grid_of_blocks_has_every_place():
     # A ramp that is quantised to one level a block: the steps show where blocks begin.
     ramp = np.broadcast_to((np.arange(256) / 2)[None, :, None], (256, 256, 3)).astype(np.uint8)
-    chain = Chain(scale=2, after=(JpegFile(quality=1),))
+    chain = DegradationChain(scale=2, after=(JpegFile(quality=1),))
     seen = set()
     for seed in range(150):
         patch = degraded_patch(ramp, (40, 40), 24, chain, source(seed))

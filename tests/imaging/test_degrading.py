@@ -10,7 +10,13 @@ import pytest
 from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 
-from srcli.imaging.degrading import Chain, GaussianBlur, JpegFile, SensorNoise, round_levels
+from srcli.imaging.degrading import (
+    DegradationChain,
+    GaussianBlur,
+    JpegFile,
+    SensorNoise,
+    round_levels,
+)
 from srcli.imaging.resize import downscale
 
 LUMINANCE = (16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55)
@@ -137,14 +143,14 @@ def test_a_jpeg_rounds_what_it_is_given():
 def test_a_chain_without_steps_is_the_plain_downscale_bit_for_bit(astronaut, scale, size):
     picture = astronaut[: size[0], : size[1]]
     expected = downscale(picture, scale)
-    assert np.array_equal(Chain(scale=scale).apply(picture, source()), expected)
+    assert np.array_equal(DegradationChain(scale=scale).apply(picture, source()), expected)
     if min(expected.shape[:2]) > 4:
-        inner = Chain(scale=scale).apply(picture, source(), margin=2)
+        inner = DegradationChain(scale=scale).apply(picture, source(), margin=2)
         assert np.array_equal(inner, expected[2:-2, 2:-2])
 
 
 def test_values_are_rounded_once_at_the_end():
-    chain = Chain(scale=2, before=(GaussianBlur(sigma=0.5),))
+    chain = DegradationChain(scale=2, before=(GaussianBlur(sigma=0.5),))
     picture = np.zeros((32, 32, 3), np.uint8)
     picture[:, 16:] = 255
     made = chain.apply(picture, source())
@@ -166,7 +172,7 @@ def test_an_edge_stays_where_it_is(scale, axis):
     picture = np.full((60 * scale, 60 * scale, 3), 60, np.uint8)
     picture[73:] = 190
     picture = picture if axis == 0 else picture.swapaxes(0, 1)
-    made = Chain(scale=scale, **CHAIN).apply(picture, source()).astype(float)
+    made = DegradationChain(scale=scale, **CHAIN).apply(picture, source()).astype(float)
     profile = made.mean(axis=(1 - axis, 2))
     steps = np.diff(profile)
     near = slice(73 // scale - 6, 73 // scale + 5)
@@ -175,7 +181,7 @@ def test_an_edge_stays_where_it_is(scale, axis):
 
 
 def test_the_source_decides_everything(astronaut):
-    chain = Chain(scale=2, **CHAIN)
+    chain = DegradationChain(scale=2, **CHAIN)
     first = chain.apply(astronaut, source(1))
     assert np.array_equal(first, chain.apply(astronaut, source(1)))
     assert not np.array_equal(first, chain.apply(astronaut, source(2)))
@@ -183,7 +189,7 @@ def test_the_source_decides_everything(astronaut):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale):
-    chain = Chain(scale=scale, **CHAIN)
+    chain = DegradationChain(scale=scale, **CHAIN)
     for height, width in ((61, 47), (scale, scale + 1), (17, 128)):
         made = chain.apply(astronaut[:height, :width], source())
         assert made.shape == (height // scale, width // scale, 3)
@@ -193,15 +199,19 @@ def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale):
 
 def test_a_margin_needs_room(astronaut):
     with pytest.raises(ValueError, match="no room for the margin"):
-        Chain(scale=4).apply(astronaut[:16], source(), margin=2)
+        DegradationChain(scale=4).apply(astronaut[:16], source(), margin=2)
 
 
 def test_what_a_patch_depends_on_is_counted():
     jpeg, blur = JpegFile(quality=80), GaussianBlur(sigma=1.0)
-    assert Chain(scale=4).margin == 2
-    assert Chain(scale=4, before=(GaussianBlur(sigma=2.0),)).margin == 4
-    assert Chain(scale=4, before=(jpeg,)).margin == 7  # 18 HR pixels: a whole block may be cut
-    assert Chain(scale=4).halo == 0
-    assert Chain(scale=4, after=(SensorNoise(sigma=1.0), jpeg)).halo == 2
-    assert Chain(scale=4, after=(jpeg, blur)).halo == 6
-    assert Chain(scale=4, after=(blur, jpeg)).halo == 22  # blocks must not reach into the rim
+    assert DegradationChain(scale=4).margin == 2
+    assert DegradationChain(scale=4, before=(GaussianBlur(sigma=2.0),)).margin == 4
+    assert (
+        DegradationChain(scale=4, before=(jpeg,)).margin == 7
+    )  # 18 HR pixels: a whole block may be cut
+    assert DegradationChain(scale=4).halo == 0
+    assert DegradationChain(scale=4, after=(SensorNoise(sigma=1.0), jpeg)).halo == 2
+    assert DegradationChain(scale=4, after=(jpeg, blur)).halo == 6
+    assert (
+        DegradationChain(scale=4, after=(blur, jpeg)).halo == 22
+    )  # blocks must not reach into the rim
