@@ -40,7 +40,7 @@ def own_threads():
 
 def tiles_of(source, *, ahead):
     """Read the tiles of a source, whose place is row, column and window."""
-    return ReadAhead(lambda place: source.read(place[2]), GRID.places(), ahead=ahead)
+    return ReadAhead(lambda place: source.read(place[2]), GRID.windows(), ahead=ahead)
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 7, 1000])
@@ -48,7 +48,7 @@ def test_tiles_come_in_order_with_their_places(ahead):
     source, got = Watched(), []
     with tiles_of(source, ahead=ahead) as reader:
         got = list(reader)
-    assert [place for place, _ in got] == list(GRID.places())
+    assert [place for place, _ in got] == list(GRID.windows())
     for (row, _, window), reading in got:
         if row == 0:
             assert reading.result() is None

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.inference.levels import Encoder
-    from srcli.ports.grid import Grid
+    from srcli.inference.levels import PixelEncoder
+    from srcli.ports.image import TileGrid
 
 PIECE_BYTES = 48 * 1024 * 1024
 """Rows come in pieces of about this size, so that memory shrinks while they are written: blocks
@@ -44,13 +44,19 @@ class TorchBand:
     """
 
     def __init__(
-        self, grid: Grid, *, scale: int, channels: int, encoder: Encoder, device: torch.device
+        self,
+        grid: TileGrid,
+        *,
+        scale: int,
+        channels: int,
+        encoder: PixelEncoder,
+        device: torch.device,
     ) -> None:
         self.grid = grid
         self.scale = scale
         self.channels = channels
         self.encoder = encoder
-        self.device = encoder.place(device)
+        self.device = encoder.blending_device(device)
         self._columns = [
             self._part(grid.lefts, column, grid.tile_width) for column in range(len(grid.lefts))
         ]
@@ -206,7 +212,7 @@ class _Rows:
     """
 
     def __init__(
-        self, span: range, shape: tuple[int, int], encoder: Encoder, device: torch.device
+        self, span: range, shape: tuple[int, int], encoder: PixelEncoder, device: torch.device
     ) -> None:
         self._encoder = encoder
         bytes_a_row = shape[0] * shape[1] * encoder.dtype.itemsize

@@ -19,8 +19,7 @@ from srcli.ports.image import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from srcli.ports.grid import Grid
-    from srcli.ports.image import Source
+    from srcli.ports.image import Source, TileGrid
 
 SIDE = 28
 """Edge of a window, input pixels. Many small ones tell more than few, down to this: their margins
@@ -45,7 +44,7 @@ class Extremes(NamedTuple):
     """How many times as large the image is as what they were chosen among."""
 
 
-def calibrate(engine: Engine, source: Source, grid: Grid) -> object | None:
+def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
     """Measure an image for ``Engine.run``.
 
     Returns:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.inference.tiling import Tiling
-    from srcli.ports.grid import Grid
-    from srcli.ports.image import Sink, Source
+    from srcli.ports.image import Sink, Source, TileGrid
 
 
 class PaddedSource:
@@ -124,7 +123,7 @@ def make_work(
     )
 
 
-def padded_grid(height: int, width: int, tiling: Tiling) -> Grid:
+def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
     """Cut an image of ``height`` x ``width`` pixels as ``make_work`` does, with its edge.
 
     Raises:
@@ -133,7 +132,7 @@ def padded_grid(height: int, width: int, tiling: Tiling) -> Grid:
     return tiling.grid(height + 2 * tiling.edge, width + 2 * tiling.edge)
 
 
-def row_to_start(grid: Grid, output_row: int, scale: int, edge: int) -> int:
+def row_to_start(grid: TileGrid, output_row: int, scale: int, edge: int) -> int:
     """Row of tiles to start at, to get the output from some row on as if it had never stopped.
 
     A row of tiles that comes first gives nothing of what it shares with the row above, so that

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srcli.inference.back_projection import back_projected
 from srcli.inference.band import TorchBand
 from srcli.inference.colour import on_rgb
-from srcli.inference.levels import Encoder
-from srcli.layers.flips import EIGHT, turned, turned_back
-from srcli.layers.placement import mirror_places, place_tiles, rotate_places
+from srcli.inference.levels import PixelEncoder
+from srcli.layers.flips import ORIENTATIONS, orient, undo_orientation
+from srcli.layers.placement import mirror_positions, rotate_positions, use_positions
 from srcli.layers.pooling import Calibration, Sample, record_calibration, use_calibration
+from srcli.layers.resize import bicubic_resize
 from srcli.ports.engine import OutOfMemory
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.layers.network import Network
-    from srcli.ports.grid import Grid, Place
+    from srcli.ports.image import TileGrid, TilePosition
 
 CPU_BATCH_PIXELS = 48 * 1024
 """Input pixels of a batch on the CPU: larger batches fall out of the cache and gain nothing."""
 GPU_BATCH_PIXELS = 4 * 1024 * 1024
+BACK_PROJECTIONS = 2
+"""Rounds of correction."""
 
 
 @contextmanager
@@ -76,7 +79,7 @@ class TorchEngine:
         # Grouped fp32 convolutions on the CPU are slow in channels_last; half precision needs it.
         last = not plain and (half is not None or device.type == "cuda")
         self._layout = torch.channels_last if last else torch.contiguous_format
-        self._passes = range(len(EIGHT) if tta else 1)
+        self._passes = range(len(ORIENTATIONS) if tta else 1)
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._on_rgb = on_rgb(self.network)
@@ -119,7 +122,7 @@ class TorchEngine:
         self,
         tiles: NDArray[Any],
         calibration: object | None = None,
-        places: Sequence[Place] | None = None,
+        positions: Sequence[TilePosition] | None = None,
     ) -> list[Tensor | None]:
         """Enlarge tiles (N, H, W, C); see ``srcli.ports.engine.Engine.run``.
 
@@ -127,7 +130,7 @@ class TorchEngine:
         """
         assert calibration is None or isinstance(calibration, Calibration)
         with self._lock, signalling_memory(), torch.inference_mode():
-            batch = self._upload(tiles, calibration, places)
+            batch = self._upload(tiles, calibration, positions)
             out = self._enlarge(batch)
             finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
             good: list[bool] = finite.tolist()
@@ -137,9 +140,9 @@ class TorchEngine:
                 good = torch.isfinite(out.sum(dim=(1, 2, 3))).tolist()
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
 
-    def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
+    def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; see ``srcli.ports.engine.Engine.band``."""
-        encoder = Encoder(dtype)
+        encoder = PixelEncoder(dtype)
         return TorchBand(
             grid, scale=self.scale, channels=channels, encoder=encoder, device=self.device
         )
@@ -148,7 +151,7 @@ class TorchEngine:
         self,
         tiles: NDArray[Any],
         calibration: Calibration | None = None,
-        places: Sequence[Place] | None = None,
+        positions: Sequence[TilePosition] | None = None,
     ) -> _Batch:
         kind = tiles.dtype
         levels = np.iinfo(kind).max if kind.kind == "u" else None
@@ -163,10 +166,10 @@ class TorchEngine:
         if kind in (np.uint8, np.uint16):
             x = x / float(np.iinfo(kind).max)
         where = None
-        if places is not None and any(each[2:] != tiles.shape[1:3] for each in places):
-            where = torch.tensor(places, device=self.device)
+        if positions is not None and any(each[2:] != tiles.shape[1:3] for each in positions):
+            where = torch.tensor(positions, device=self.device)
         pixels = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        return _Batch(pixels=pixels, levels=levels, calibration=calibration, places=where)
+        return _Batch(pixels=pixels, levels=levels, calibration=calibration, positions=where)
 
     def _enlarge(self, batch: _Batch, *, exact: bool = False) -> Tensor:
         """Enlarge, on average over flips and rotations where that is asked for."""
@@ -179,16 +182,16 @@ class TorchEngine:
 
     def _pass(self, batch: _Batch, number: int, *, exact: bool) -> Tensor:
         """Enlarge a batch once, flipped and rotated, and turn the result back."""
-        turns, mirrored = EIGHT[number]
+        turns, mirrored = ORIENTATIONS[number]
         height, width = batch.pixels.shape[2:]
-        places = batch.places
-        if places is not None:
-            places = mirror_places(places, width) if mirrored else places
-            places = rotate_places(places, height, width, turns)
+        positions = batch.positions
+        if positions is not None:
+            positions = mirror_positions(positions, width) if mirrored else positions
+            positions = rotate_positions(positions, height, width, turns)
         values = None if batch.calibration is None else batch.calibration.passes[number]
-        with use_calibration(self.network, values), place_tiles(self.network, places):
-            out = self._forward(turned(batch.pixels, turns, mirrored), batch.levels, exact=exact)
-        return turned_back(out, turns, mirrored)
+        with use_calibration(self.network, values), use_positions(self.network, positions):
+            out = self._forward(orient(batch.pixels, turns, mirrored), batch.levels, exact=exact)
+        return undo_orientation(out, turns, mirrored)
 
     def _forward(self, x: Tensor, levels: int | None, *, exact: bool) -> Tensor:
         height, width = x.shape[2:]
@@ -211,7 +214,7 @@ class _Batch:
     levels: int | None
     """Largest value of the integers that the pixels were read from; None for floats."""
     calibration: Calibration | None
-    places: Tensor | None
+    positions: Tensor | None
     """(N, 4), see ``srcli.layers.placement``; None where every tile is a whole picture."""
 
     def rows(self, chosen: Tensor) -> _Batch:
@@ -220,5 +223,25 @@ class _Batch:
             pixels=self.pixels[chosen],
             levels=self.levels,
             calibration=self.calibration and self.calibration.rows(chosen.nonzero()[:, 0].tolist()),
-            places=None if self.places is None else self.places[chosen],
+            positions=None if self.positions is None else self.positions[chosen],
         )
+
+
+def back_projected(sr_image: Tensor, lr_image: Tensor) -> Tensor:
+    """Correct an SR picture by what it says wrongly of its LR picture.
+
+    Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both ways, the one
+    that LR pictures of training and benchmarks are made by.
+
+    Args:
+        sr_image: (N, C, sH, sW), fp32.
+        lr_image: (N, C, H, W) in the same range of values.
+
+    Returns:
+        (N, C, sH, sW).
+    """
+    scale = sr_image.shape[2] // lr_image.shape[2]
+    for _ in range(BACK_PROJECTIONS):
+        error = lr_image - bicubic_resize(sr_image, Fraction(1, scale))
+        sr_image = sr_image + bicubic_resize(error, scale)
+    return sr_image

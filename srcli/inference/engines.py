@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
     from srcli.ports.engine import Engine
-    from srcli.ports.grid import Grid
+    from srcli.ports.image import TileGrid
     from srcli.ports.progress import Task
 
 FILE_TILE, FILE_OVERLAP = 192, 16
@@ -127,7 +127,7 @@ def run_one(engine: Engine, work: Work, *, task: Task | None = None) -> None:
 
 
 def enlarge_array(
-    engine: Engine, pixels: NDArray[Any], grid: Grid | None = None, *, task: Task | None = None
+    engine: Engine, pixels: NDArray[Any], grid: TileGrid | None = None, *, task: Task | None = None
 ) -> NDArray[Any]:
     """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
 

@@ -80,7 +80,7 @@ def normalise(
     return clipped.astype(np.float32, copy=False), units if units.any() else None
 
 
-class Encoder:
+class PixelEncoder:
     """Turn enlarged tiles into the pixels of a file, and these into arrays.
 
     Args:
@@ -137,7 +137,7 @@ class Encoder:
             return float(numbers[0])
         return torch.tensor(numbers, dtype=self._rounding)[:, None, None]
 
-    def place(self, device: torch.device) -> torch.device:
+    def blending_device(self, device: torch.device) -> torch.device:
         """Return where to blend tiles of a network that runs on ``device``."""
         if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
             return torch.device("cpu")  # Metal has no float64

@@ -10,7 +10,7 @@ import torch
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import TorchBand
 from srcli.inference.engine import signalling_memory
-from srcli.inference.levels import Encoder, check_values, is_full_range, normalise
+from srcli.inference.levels import PixelEncoder, check_values, is_full_range, normalise
 from srcli.layers.pooling import Calibration
 from srcli.layers.resize import bicubic_resize
 from srcli.ports.engine import OutOfMemory
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.inference.engine import TorchEngine
-    from srcli.ports.grid import Grid, Place
+    from srcli.ports.image import TileGrid, TilePosition
     from srcli.ports.values import Values
 
 
@@ -56,7 +56,7 @@ class RasterEngine:
         self.values = values
         self.channels = len(bands)
         self._plain = is_full_range(values)
-        self._encoder = Encoder(values.dtype, values)
+        self._encoder = PixelEncoder(values.dtype, values)
         # Groups go through the network side by side: gray ones are R = G = B beside RGB.
         widest = max(sizes)
         self._inputs = [group if len(group) == widest else group * 3 for group in groups]
@@ -100,14 +100,14 @@ class RasterEngine:
         self,
         tiles: NDArray[Any],
         calibration: object | None = None,
-        places: Sequence[Place] | None = None,
+        positions: Sequence[TilePosition] | None = None,
     ) -> Sequence[Tensor | None]:
         """Enlarge tiles.
 
         Args:
             tiles: (N, H, W, C) of the raster's dtype, all of its bands.
             calibration: From ``calibrate``, of the raster that the tiles are of.
-            places: Of each in its raster, for networks that ask.
+            positions: Of each in its raster, for networks that ask.
 
         Returns:
             (C, scale H, scale W) a tile, in units of the range, not clipped; None where the network
@@ -120,14 +120,14 @@ class RasterEngine:
             raise ValueError(f"expected tiles of {self.channels} bands of {self.values.dtype}")
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
         assert calibration is None or isinstance(calibration, Calibration)
-        enlarged = self._enlarge(units, calibration, places)
+        enlarged = self._enlarge(units, calibration, positions)
         with signalling_memory(), torch.inference_mode():
             every = len(self.groups)
             parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
             done = [self._join(each) for each in parts]
             return done if excess is None else list(map(self._add, done, excess))
 
-    def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
+    def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
         """Return a new band; it gives rows of the raster's dtype and range."""
         if channels != self.channels or dtype != self.values.dtype:
             raise ValueError(
@@ -145,11 +145,11 @@ class RasterEngine:
         self,
         units: NDArray[Any],
         calibration: Calibration | None,
-        places: Sequence[Place] | None,
+        positions: Sequence[TilePosition] | None,
     ) -> list[Tensor | None]:
         """Return all groups of the first tile, then those of the next."""
         if self.groups == ((0, 1, 2),):
-            return self.engine.run(units, calibration, places)
+            return self.engine.run(units, calibration, positions)
         count, height, width = units.shape[:3]
         inputs = units[:, :, :, self._inputs].transpose(0, 3, 1, 2, 4)
         stack = inputs.reshape(count * len(self.groups), height, width, -1)
@@ -159,7 +159,7 @@ class RasterEngine:
             part = stack[len(done) : len(done) + limit]
             indices = range(len(done), len(done) + len(part))
             groups = [i % len(self.groups) for i in indices]
-            own = places and [places[i // len(self.groups)] for i in indices]
+            own = positions and [positions[i // len(self.groups)] for i in indices]
             try:
                 done += self.engine.run(part, calibration and calibration.rows(groups), own)
             except OutOfMemory:
@@ -187,6 +187,6 @@ class RasterEngine:
         """Add what was clipped from a tile's input (H, W, C), enlarged."""
         if tile is None or not excess.any():
             return tile
-        device = self._encoder.place(tile.device)
+        device = self._encoder.blending_device(tile.device)
         clipped = torch.from_numpy(excess).to(device).permute(2, 0, 1)[None]
         return tile.to(device) + bicubic_resize(clipped, self.scale)[0]

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from srcli.errors import InferenceError, SrxError
 from srcli.inference.calibration import calibrate
 from srcli.ports.engine import Band, Engine, OutOfMemory
-from srcli.ports.grid import Grid
-from srcli.ports.image import Sink, Source
+from srcli.ports.image import Sink, Source, TileGrid
 from srcli.ports.progress import NoTask, Task
 from srcli.threads import ReadAhead
 
@@ -48,7 +47,7 @@ class Work:
     """Names the image in errors."""
     source: Source
     sink: Sink
-    grid: Grid
+    grid: TileGrid
     first_row: int = 0
     """Row of tiles to start at; ``len(grid.tops)`` where nothing is left to do."""
     by_rows: bool = False
@@ -164,8 +163,8 @@ class _Batcher:
         ahead = 0
         if work.by_rows:
             ahead = BATCHES_AHEAD * self.engine.batch_size(grid.tile_height, grid.tile_width)
-        places = (place for place in grid.places() if place[0] >= work.first_row)
-        return ReadAhead(lambda tile: work.source.read(tile[2]), places, ahead=ahead)
+        tiles = (tile for tile in grid.windows() if tile[0] >= work.first_row)
+        return ReadAhead(lambda tile: work.source.read(tile[2]), tiles, ahead=ahead)
 
     def _take(self, item: _Waiting) -> Iterator[Work]:
         first = self.waiting[0] if self.waiting else item
@@ -202,11 +201,11 @@ class _Batcher:
 
     def _run(self, part: list[_Waiting]) -> list[object]:
         pixels = [item.pixels for item in part if item.pixels is not None]
-        places = None
+        positions = None
         if part[0].work.grid.step > 1:
-            places = [item.work.grid.place(item.row, item.column) for item in part]
+            positions = [item.work.grid.position(item.row, item.column) for item in part]
         try:
-            tiles = self.engine.run(np.stack(pixels), part[0].work.calibration, places)
+            tiles = self.engine.run(np.stack(pixels), part[0].work.calibration, positions)
         except OutOfMemory:
             if len(part) == 1:
                 return [_too_large(part[0].work, pixels[0])]

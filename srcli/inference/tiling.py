@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from srcli.errors import UsageError
-from srcli.ports.grid import Grid
+from srcli.ports.image import TileGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Tiling:
     step: int = 1
     """Tiles begin on multiples of it, where the network wants to know where they lie."""
 
-    def grid(self, height: int, width: int, *, offset: int = 0) -> Grid:
+    def grid(self, height: int, width: int, *, offset: int = 0) -> TileGrid:
         """Cut an image as ``make_grid`` does; ``height`` and ``width`` are with its edge.
 
         Raises:
@@ -37,7 +37,7 @@ class Tiling:
 
 def make_grid(
     height: int, width: int, *, tile: int, overlap: int, offset: int = 0, step: int = 1
-) -> Grid:
+) -> TileGrid:
     """Cut a ``height`` x ``width`` image into tiles.
 
     Args:
@@ -59,7 +59,7 @@ def make_grid(
         )
     tile_height = balanced(height, tile=tile, overlap=overlap, step=step)
     tile_width = balanced(width, tile=tile, overlap=overlap, step=step)
-    return Grid(
+    return TileGrid(
         height=height,
         width=width,
         tile_height=tile_height,

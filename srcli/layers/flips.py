@@ -10,17 +10,17 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-EIGHT = tuple(product(range(4), (False, True)))
+ORIENTATIONS = tuple(product(range(4), (False, True)))
 """Quarter turns, and whether the picture is mirrored before them."""
 
 
-def turned(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
     """Return (N, C, H, W) mirrored left to right if asked for, then turned anticlockwise."""
     x = x.flip(3) if mirrored else x
     return torch.rot90(x, turns, (2, 3)) if turns else x
 
 
-def turned_back(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Undo ``turned``; of whatever size."""
+def undo_orientation(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Undo ``orient``; of whatever size."""
     back = torch.rot90(x, -turns, (2, 3)) if turns else x
     return back.flip(3) if mirrored else back

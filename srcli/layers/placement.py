@@ -3,7 +3,7 @@
 A layer that makes one value of every so many pixels and resizes them to the size of its input does
 so by a factor that depends on that size: a tile would be stretched otherwise than the picture that
 it is of. While it holds where the tile lies, ``StretchedMap`` stretches it as its part of the
-picture. Places are (N, 4) integers in pixels: top and left of each tile of a batch, height and
+picture. Positions are (N, 4) integers in pixels: top and left of each tile of a batch, height and
 width of its picture.
 """
 
@@ -30,63 +30,63 @@ class StretchedMap(nn.Module):
         minimum: Pixels that the first value needs.
     """
 
-    places: Tensor | None
+    positions: Tensor | None
 
     def __init__(self, *, step: int, minimum: int) -> None:
         super().__init__()
         self.step = step
         self.minimum = minimum
-        self.register_buffer("places", None, persistent=False)
+        self.register_buffer("positions", None, persistent=False)
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Resize (N, C, h, w) bilinearly to (N, C, *size)."""
-        if self.places is None:
+        if self.positions is None:
             return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-        return stretch_part(maps, size, self.places, step=self.step, minimum=self.minimum)
+        return stretch_part(maps, size, self.positions, step=self.step, minimum=self.minimum)
 
 
 @contextmanager
-def place_tiles(network: nn.Module, places: Tensor | None) -> Iterator[None]:
+def use_positions(network: nn.Module, positions: Tensor | None) -> Iterator[None]:
     """Let the stretched maps of a network hold where its batch lies, until the block ends.
 
     Args:
         network: Any.
-        places: (N, 4) integers; None says that every item is a whole picture.
+        positions: (N, 4) integers; None says that every item is a whole picture.
     """
     modules = [each for each in network.modules() if isinstance(each, StretchedMap)]
     try:
         for each in modules:
-            each.places = places
+            each.positions = positions
         yield
     finally:
         for each in modules:
-            each.places = None
+            each.positions = None
 
 
-def mirror_places(places: Tensor, width: int) -> Tensor:
+def mirror_positions(positions: Tensor, width: int) -> Tensor:
     """Return where tiles of this width lie once pictures are mirrored from left to right."""
-    top, left, rows, columns = places.unbind(1)
+    top, left, rows, columns = positions.unbind(1)
     return torch.stack((top, columns - left - width, rows, columns), dim=1)
 
 
-def rotate_places(places: Tensor, height: int, width: int, turns: int) -> Tensor:
+def rotate_positions(positions: Tensor, height: int, width: int, turns: int) -> Tensor:
     """Return where tiles lie once all is rotated by quarters, anticlockwise, as by ``torch.rot90``.
 
     Args:
-        places: (N, 4).
+        positions: (N, 4).
         height: Of the tiles, before.
         width: Of the tiles, before.
         turns: How many quarters, at least 0.
     """
     for _ in range(turns):
-        top, left, rows, columns = places.unbind(1)
-        places = torch.stack((columns - left - width, top, columns, rows), dim=1)
+        top, left, rows, columns = positions.unbind(1)
+        positions = torch.stack((columns - left - width, top, columns, rows), dim=1)
         height, width = width, height
-    return places
+    return positions
 
 
 def stretch_part(
-    maps: Tensor, size: tuple[int, int], places: Tensor, *, step: int, minimum: int
+    maps: Tensor, size: tuple[int, int], positions: Tensor, *, step: int, minimum: int
 ) -> Tensor:
     """Resize maps of tiles as bilinear resizing of the whole pictures' maps would.
 
@@ -97,18 +97,17 @@ def stretch_part(
     Args:
         maps: (N, C, h, w), one value for every ``step`` pixels of the tiles.
         size: (H, W) of the tiles.
-        places: Where they lie, (N, 4).
+        positions: Where they lie, (N, 4).
         step: Pixels from one value to the next.
         minimum: Pixels that the first value needs.
 
     Returns:
         (N, C, H, W) of the dtype of ``maps``.
     """
+    axes = zip(positions.T[:2], positions.T[2:], size, maps.shape[2:], strict=True)
     rows, columns = (
-        _weights(
-            places[:, axis], places[:, 2 + axis], size[axis], maps.shape[2 + axis], step, minimum
-        )
-        for axis in (0, 1)
+        _weights(starts, wholes, length, values, step, minimum)
+        for starts, wholes, length, values in axes
     )
     tiles, channels, height = maps.shape[:3]
     # Channels last, where both steps are plain matrix products.

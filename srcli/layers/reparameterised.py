@@ -29,7 +29,7 @@ _EDGE_START = 0.3
 """Share of the usual initial weights with which their branches begin."""
 
 
-class Kernel(NamedTuple):
+class FoldedKernel(NamedTuple):
     """The numbers of a convolution whose output has the size of its input."""
 
     weight: Tensor
@@ -38,7 +38,7 @@ class Kernel(NamedTuple):
     """(C_out,)."""
 
 
-def fold(kernels: Sequence[Kernel]) -> Kernel:
+def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     """Return the one kernel that gives the sum of several convolutions of the same input.
 
     Smaller kernels are added to the middle of the largest one (RRLFN 2025; RepVGG, Ding et al.
@@ -52,10 +52,10 @@ def fold(kernels: Sequence[Kernel]) -> Kernel:
     for kernel in kernels[1:]:
         weight = weight + _widened(kernel.weight, size)
         bias = bias + kernel.bias
-    return Kernel(weight, bias)
+    return FoldedKernel(weight, bias)
 
 
-def absorb(kernel: Kernel, norm: nn.BatchNorm2d) -> Kernel:
+def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
     """Return the kernel of a convolution followed by a normalisation in evaluation mode.
 
     ``W' = gain W / sqrt(var + eps)``, ``b' = gain (b - mean) / sqrt(var + eps) + shift``.
@@ -63,7 +63,7 @@ def absorb(kernel: Kernel, norm: nn.BatchNorm2d) -> Kernel:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     gain = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return Kernel(
+    return FoldedKernel(
         kernel.weight * gain.view(-1, 1, 1, 1), (kernel.bias - norm.running_mean) * gain + norm.bias
     )
 
@@ -142,7 +142,7 @@ class ReparameterisedConv(nn.Module):
         assert total is not None
         return total
 
-    def kernel(self) -> Kernel:
+    def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that all branches come to in evaluation mode."""
         kernels = []
         for kernel, norm in self._branches():
@@ -163,7 +163,7 @@ class ReparameterisedConv(nn.Module):
         return plain.train(self.training)
 
     @torch.no_grad()
-    def unfolded(self, kernel: Kernel) -> dict[str, Tensor]:
+    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
         """Return a state of this module with which, in evaluation mode, it equals a 3x3 kernel.
 
         Extra convolutions are zero; what an identity branch adds is taken from the 3x3 one.
@@ -184,7 +184,7 @@ class ReparameterisedConv(nn.Module):
         bias.copy_(kernel.bias - rest.bias)
         return twin.state_dict()
 
-    def _branches(self) -> Iterator[tuple[Kernel | None, nn.BatchNorm2d | None]]:
+    def _branches(self) -> Iterator[tuple[FoldedKernel | None, nn.BatchNorm2d | None]]:
         """Give kernel (none for the identity) and normalisation of every branch."""
         yield _kernel_of(self.conv), self.conv_norm
         if self.point is not None:
@@ -198,19 +198,19 @@ class ReparameterisedConv(nn.Module):
             weight, bias = _kernel_of(edge)
             norm = self.edge_norms[i] if self.edge_norms else None
             assert norm is None or isinstance(norm, nn.BatchNorm2d)
-            yield Kernel(weight * mask, bias), norm
+            yield FoldedKernel(weight * mask, bias), norm
 
-    def _identity(self) -> Kernel:
+    def _identity(self) -> FoldedKernel:
         weight = self.conv.weight
         channels, width = weight.shape[:2]
         eye = torch.eye(width, dtype=weight.dtype, device=weight.device)
         eyes = eye.repeat(channels // width, 1)
-        return Kernel(eyes.view(channels, width, 1, 1), weight.new_zeros(channels))
+        return FoldedKernel(eyes.view(channels, width, 1, 1), weight.new_zeros(channels))
 
 
-def _kernel_of(conv: nn.Conv2d) -> Kernel:
+def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
     bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
-    return Kernel(conv.weight, bias)
+    return FoldedKernel(conv.weight, bias)
 
 
 class TrainedWithBranches(Network):
@@ -270,7 +270,7 @@ def unfold_units(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str,
             continue
         for stem in (f"{name}.conv", name):
             if {f"{stem}.weight", f"{stem}.bias"} <= found.keys():
-                kernel = Kernel(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
+                kernel = FoldedKernel(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
                 state = unit.unfolded(kernel)
                 found |= {f"{name}.{key}": value for key, value in state.items()}
                 break

@@ -187,22 +187,6 @@ def load_state(network: Network, tensors: Mapping[str, Tensor], origin: str) -> 
     network.load_state_dict({key: tensors[key].to(own[key].dtype) for key in own})
 
 
-def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Copy every tensor whose name and shape agree: all but the head, from another scale.
-
-    Returns:
-        How many of the network's tensors were taken over, and how many it has.
-    """
-    own = network.state_dict()
-    fitting = {
-        key: tensors[key].to(value.dtype)
-        for key, value in own.items()
-        if key in tensors and tensors[key].shape == value.shape
-    }
-    network.load_state_dict(fitting, strict=False)
-    return len(fitting), len(own)
-
-
 def network_digest(network: Network) -> str:
     """Digest of a network of the table: its name, scale, settings and weights, in hex."""
     named = entry_of(network)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from srcli.ports.grid import Grid, Place
+    from srcli.ports.image import TileGrid, TilePosition
 
 
 class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batching, never shown
@@ -74,7 +74,7 @@ class Engine(Protocol):
         self,
         tiles: NDArray[Any],
         calibration: object | None = None,
-        places: Sequence[Place] | None = None,
+        positions: Sequence[TilePosition] | None = None,
     ) -> Sequence[object | None]:
         """Enlarge tiles.
 
@@ -82,7 +82,7 @@ class Engine(Protocol):
             tiles: (N, H, W, C) as read: uint8, uint16, or float32 in [0, 1]; an engine made for
                 other values takes those.
             calibration: Of the image that all of them are of; None takes each tile for a whole one.
-            places: Of each in its image, for networks that ask (see ``Grid.step``); else None.
+            positions: Of each in its image, for grids with a ``step`` above 1; else None.
 
         Returns:
             One handle a tile for ``Band.add``; None where the network gave no finite values.
@@ -91,5 +91,5 @@ class Engine(Protocol):
             OutOfMemory: If the batch is too large.
         """
 
-    def band(self, grid: Grid, *, channels: int, dtype: np.dtype[Any]) -> Band:
+    def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> Band:
         """Return a new band for an image cut by ``grid``."""

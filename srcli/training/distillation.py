@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.errors import RecipeError
-from srcli.layers.flips import EIGHT, turned, turned_back
+from srcli.layers.flips import ORIENTATIONS, orient, undo_orientation
 from srcli.models.weights import load_model, network_digest
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Teacher:
     def __init__(self, settings: Distillation, student: Network, numerics: Numerics) -> None:
         self.numerics = numerics
         self.share = settings.share
-        self.ways = EIGHT if settings.tta else EIGHT[:1]
+        self.ways = ORIENTATIONS if settings.tta else ORIENTATIONS[:1]
         network = load_model(settings.teacher, student.scale)
         own, other = student.colour, network.colour
         if own != other:
@@ -49,10 +49,10 @@ class Teacher:
         """Return SR (N, C, sP, sP) in fp32, without gradients, for LR (N, C, P, P)."""
         outputs: list[Tensor] = []
         for way in self.ways:
-            patches = turned(lr_image, *way).contiguous(memory_format=self.numerics.layout)
+            patches = orient(lr_image, *way).contiguous(memory_format=self.numerics.layout)
             with self.numerics.autocasting():
                 sr_image: Tensor = self.network(patches)
-            outputs.append(turned_back(sr_image.float(), *way))
+            outputs.append(undo_orientation(sr_image.float(), *way))
         return sum(outputs[1:], outputs[0]) / len(outputs)
 
 

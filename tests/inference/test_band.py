@@ -11,7 +11,7 @@ import torch
 from srcli.inference import band as module
 from srcli.inference.band import TorchBand
 from srcli.inference.blending import axis_weights
-from srcli.inference.levels import Encoder
+from srcli.inference.levels import PixelEncoder
 from srcli.inference.tiling import make_grid
 from srcli.ports.values import Values
 
@@ -37,14 +37,14 @@ def make_tiles(grid, scale, channels=3, seed=0):
     """Random tiles that disagree wherever they overlap."""
     random = np.random.default_rng(seed)
     shape = (channels, grid.tile_height * scale, grid.tile_width * scale)
-    return {place[:2]: random.uniform(-0.2, 1.2, shape).astype("f4") for place in grid.places()}
+    return {place[:2]: random.uniform(-0.2, 1.2, shape).astype("f4") for place in grid.windows()}
 
 
 def blended(grid, tiles, scale):
     """Weighted sum of all tiles, (H, W, C) in float64."""
     channels = next(iter(tiles.values())).shape[0]
     total = np.zeros((channels, grid.height * scale, grid.width * scale))
-    for row, column, window in grid.places():
+    for row, column, window in grid.windows():
         own = {"overlap": grid.overlap, "scale": scale}
         down = axis_weights(grid.tops, row, tile=grid.tile_height, **own)
         across = axis_weights(grid.lefts, column, tile=grid.tile_width, **own)
@@ -71,7 +71,7 @@ def run(band, tiles, first_row=0):
 
 
 def make_band(grid, scale, channels=3, dtype="uint8", values=None):
-    encoder = Encoder(np.dtype(dtype), values)
+    encoder = PixelEncoder(np.dtype(dtype), values)
     return TorchBand(grid, scale=scale, channels=channels, encoder=encoder, device=CPU)
 
 
@@ -207,7 +207,7 @@ def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
     tile = torch.rand(3, grid.tile_height * 4, grid.tile_width * 4)
     known.add(id(tile))
     band, most = make_band(grid, 4), 0
-    for row, column, _ in grid.places():
+    for row, column, _ in grid.windows():
         band.add(tile, row=row, column=column)
         band.finished()
         if column == len(grid.lefts) - 2:
@@ -223,7 +223,7 @@ def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
 def test_the_gpu_blends_as_the_cpu_does(dtype):
     grid = make((40, 61, 16, 7, 0))
     tiles = make_tiles(grid, 3)
-    encoder = Encoder(np.dtype(dtype), Values(dtype=np.dtype(dtype), low=3.0, high=200.0))
+    encoder = PixelEncoder(np.dtype(dtype), Values(dtype=np.dtype(dtype), low=3.0, high=200.0))
     got = []
     for device in ("cpu", "cuda"):
         band = TorchBand(grid, scale=3, channels=3, encoder=encoder, device=torch.device(device))

@@ -78,7 +78,7 @@ class Counting:
     def batch_size(self, height, width):
         raise AssertionError("not asked for here")
 
-    def run(self, tiles, calibration=None, places=None):
+    def run(self, tiles, calibration=None, positions=None):
         raise AssertionError("not asked for here")
 
     def band(self, grid, *, channels, dtype):

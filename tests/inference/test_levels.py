@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.levels import Encoder, check_values, is_full_range, normalise
+from srcli.inference.levels import PixelEncoder, check_values, is_full_range, normalise
 from srcli.ports.values import Values
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
@@ -17,7 +17,7 @@ def values_of(dtype, low, high):
 
 
 def decode(dtype, values, block):
-    encoder = Encoder(np.dtype(dtype), values)
+    encoder = PixelEncoder(np.dtype(dtype), values)
     pixels = torch.empty(block.shape, dtype=encoder.storage)
     return pixels.copy_(encoder.encode(torch.as_tensor(block))).numpy()
 
@@ -110,7 +110,7 @@ def test_other_dtypes_are_refused(dtype):
     with pytest.raises(ValueError, match=f"got {dtype}"):
         check_values(values_of(dtype, 0, 1))
     with pytest.raises(ValueError, match=f"got {dtype}"):
-        Encoder(np.dtype(dtype))
+        PixelEncoder(np.dtype(dtype))
 
 
 @pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
@@ -121,15 +121,17 @@ def test_impossible_ranges_are_refused(low, high):
 
 def test_signed_pixels_need_values():
     with pytest.raises(ValueError, match="values for pixels of int16"):
-        Encoder(np.dtype(np.int16))
+        PixelEncoder(np.dtype(np.int16))
 
 
 def test_what_needs_float64_is_not_computed_on_metal():
     metal, cpu = torch.device("mps"), torch.device("cpu")
-    assert Encoder(np.dtype(np.uint8)).place(metal) == metal
-    assert Encoder(np.dtype(np.uint16)).place(metal) == cpu
-    assert Encoder(np.dtype(np.float32)).place(metal) == metal
-    assert Encoder(np.dtype(np.float32), values_of("float32", 0, 1)).place(metal) == cpu
+    assert PixelEncoder(np.dtype(np.uint8)).blending_device(metal) == metal
+    assert PixelEncoder(np.dtype(np.uint16)).blending_device(metal) == cpu
+    assert PixelEncoder(np.dtype(np.float32)).blending_device(metal) == metal
+    assert (
+        PixelEncoder(np.dtype(np.float32), values_of("float32", 0, 1)).blending_device(metal) == cpu
+    )
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])

@@ -224,10 +224,10 @@ def test_a_batch_counts_all_groups():
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
     class Small(TorchEngine):
-        def run(self, tiles, calibration=None, places=None):
+        def run(self, tiles, calibration=None, positions=None):
             if len(tiles) > most:
                 raise OutOfMemory
-            return super().run(tiles, calibration, places)
+            return super().run(tiles, calibration, positions)
 
     groups = tuple((band,) for band in range(4))
     values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
@@ -238,7 +238,7 @@ def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
 
 def test_a_group_that_never_fits_fails_with_a_hint(naip):
     class Full(TorchEngine):
-        def run(self, tiles, calibration=None, places=None):
+        def run(self, tiles, calibration=None, positions=None):
             raise OutOfMemory
 
     values = Values(dtype=np.dtype(np.uint8), low=0, high=255)

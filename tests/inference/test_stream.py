@@ -26,7 +26,7 @@ class Repeat:
         self.calibrates = calibrates
         self.seeks_extremes = False
         self.calibrations = []
-        self.places = []
+        self.positions = []
         self.batches = []
         self.tiles = []
         self.batch, self.most, self.broken = batch, most, broken
@@ -39,12 +39,12 @@ class Repeat:
             raise OutOfMemory
         return [windows]
 
-    def run(self, tiles, calibration=None, places=None):
+    def run(self, tiles, calibration=None, positions=None):
         if len(tiles) > self.most:
             raise OutOfMemory
         self.batches.append(tiles.shape)
         self.calibrations.append(calibration)
-        self.places.append(places)
+        self.positions.append(positions)
         self.tiles.append(tiles.copy())
         return [
             None if tile.max() == self.broken else tile.repeat(SCALE, 0).repeat(SCALE, 1)
@@ -178,7 +178,7 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
     engine, before, after = Repeat(batch), make_work(20, 20), make_work(20, 20)
     work = make_work(20, 31)
     work.by_rows = by_rows
-    windows = [window for _, _, window in work.grid.places()]
+    windows = [window for _, _, window in work.grid.windows()]
     empty = [(window.top, window.left) for window in windows[::every]]
     pixels = work.source.pixels
     work.source = Holes(pixels, empty)
@@ -292,7 +292,7 @@ def test_an_image_that_fails_by_rows_leaves_no_thread_and_no_tile_behind(bad):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
 def test_threads_end_where_the_engine_is_interrupted(error):
     class Interrupted(Repeat):
-        def run(self, tiles, calibration=None, places=None):
+        def run(self, tiles, calibration=None, positions=None):
             raise error
 
     work = make_work(40, 61)
@@ -349,10 +349,10 @@ def test_parts_of_images_are_told_where_they_lie_and_share_no_batch_with_whole_i
     sizes = [(8, 8), (8, 20), (20, 8), (8, 8), (8, 8)]
     done = list(run_stream(engine, [make_work(*size, step=2) for size in sizes]))
     assert all(map(is_right, done))
-    whole, parts, wholes = engine.places
+    whole, parts, wholes = engine.positions
     assert whole == [(0, 0, 8, 8)]
     assert parts == [(0, x, 8, 20) for x in (0, 6, 12)] + [(y, 0, 20, 8) for y in (0, 6, 12)]
     assert wholes == [(0, 0, 8, 8)] * 2
     plain = Repeat(batch=100)
     list(run_stream(plain, [make_work(*size) for size in sizes]))
-    assert plain.places == [None]
+    assert plain.positions == [None]

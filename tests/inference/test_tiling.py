@@ -34,7 +34,7 @@ def test_offset_moves_the_inner_borders():
 
 def test_places_run_row_by_row_with_one_size():
     grid = make_grid(50, 70, tile=32, overlap=8)
-    places = list(grid.places())
+    places = list(grid.windows())
     assert len(places) == grid.count == len(grid.tops) * len(grid.lefts)
     assert [(row, column) for row, column, _ in places] == sorted(
         (row, column) for row, column, _ in places
@@ -76,7 +76,7 @@ def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(length, tile, ov
     # a tile may lose up to two steps: by its length, and by what it moves on
     assert len(grid.lefts) <= len(make_grid(9, length, tile=tile - 2 * step, overlap=overlap).lefts)
     assert len(grid.lefts) >= len(plain.lefts)
-    assert grid.place(0, len(grid.lefts) - 1) == (0, grid.lefts[-1], 9, length)
+    assert grid.position(0, len(grid.lefts) - 1) == (0, grid.lefts[-1], 9, length)
 
 
 def test_tiles_too_small_for_a_step_lie_as_without():

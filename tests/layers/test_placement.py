@@ -8,10 +8,10 @@ import torch.nn.functional as F
 
 from srcli.layers.placement import (
     StretchedMap,
-    mirror_places,
-    place_tiles,
-    rotate_places,
+    mirror_positions,
+    rotate_positions,
     stretch_part,
+    use_positions,
 )
 
 STEP, MINIMUM = 6, 15
@@ -40,13 +40,13 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype):
     whole = F.interpolate(whole_map, (height, width), mode="bilinear", align_corners=False)
     side = 57  # eight values
     corners = [(0, 0), (36, 0), (height - side, width - side)]
-    places = [(top - top % STEP, left - left % STEP, height, width) for top, left in corners]
+    positions = [(top - top % STEP, left - left % STEP, height, width) for top, left in corners]
     maps, parts = [], []
-    for top, left, *_ in places:
+    for top, left, *_ in positions:
         rows, columns = top // STEP, left // STEP
         maps.append(whole_map[..., rows : rows + 8, columns : columns + 8])
         parts.append(whole[..., top : top + side, left : left + side])
-    got = stretch_part(torch.cat(maps), (side, side), place(*places), step=STEP, minimum=MINIMUM)
+    got = stretch_part(torch.cat(maps), (side, side), place(*positions), step=STEP, minimum=MINIMUM)
     assert got.dtype == dtype
     # The whole's values drift by up to two from the pixels that they were made of.
     same_all_over(got, torch.cat(parts), margin=15)
@@ -85,9 +85,9 @@ def test_places_follow_what_is_mirrored_and_rotated(turns, mirrored):
     part = picture[2:5, 4:9]
     where = place((2, 4, height, width))
     if mirrored:
-        picture, part, where = picture.flip(1), part.flip(1), mirror_places(where, tile[1])
+        picture, part, where = picture.flip(1), part.flip(1), mirror_positions(where, tile[1])
     picture, part = (torch.rot90(each, turns) for each in (picture, part))
-    where = rotate_places(where, *tile, turns)
+    where = rotate_positions(where, *tile, turns)
     ((top, left, *size),) = where.tolist()
     assert size == list(picture.shape)
     assert torch.equal(picture[top : top + part.shape[0], left : left + part.shape[1]], part)
@@ -100,13 +100,13 @@ def test_a_placement_is_held_within_its_block_alone():
     assert isinstance(stretch, StretchedMap)
     maps = torch.rand(2, 1, 3, 3)
     own = stretch(maps, (27, 27))
-    with place_tiles(network, where):
+    with use_positions(network, where):
         held = stretch(maps, (27, 27))
         assert not network.state_dict()
     torch.testing.assert_close(held[0], own[0])  # this tile is a whole picture
     assert not torch.allclose(held[1], own[1], atol=0.01)
-    with place_tiles(network, None):
+    with use_positions(network, None):
         assert torch.equal(stretch(maps, (27, 27)), own)
-    with pytest.raises(ValueError, match="stop"), place_tiles(network, where):
+    with pytest.raises(ValueError, match="stop"), use_positions(network, where):
         raise ValueError("stop")
     assert torch.equal(stretch(maps, (27, 27)), own)

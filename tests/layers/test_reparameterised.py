@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from srcli.layers.reparameterised import (
-    Kernel,
+    FoldedKernel,
     ReparameterisedConv,
     absorb,
     deploy_units,
@@ -78,8 +78,8 @@ def branches(unit, x):
 
 
 def test_a_pointwise_kernel_joins_the_centre_by_hand():
-    wide = Kernel(torch.arange(9.0).view(1, 1, 3, 3), torch.tensor([0.5]))
-    point = Kernel(torch.tensor([[[[10.0]]]]), torch.tensor([0.25]))
+    wide = FoldedKernel(torch.arange(9.0).view(1, 1, 3, 3), torch.tensor([0.5]))
+    point = FoldedKernel(torch.tensor([[[[10.0]]]]), torch.tensor([0.25]))
     weight, bias = fold([wide, point])
     assert weight.flatten().tolist() == [0, 1, 2, 3, 14, 5, 6, 7, 8]
     assert bias.tolist() == [0.75]
@@ -96,7 +96,7 @@ def test_a_normalisation_is_absorbed_by_hand():
         norm.bias.fill_(0.5)
         norm.running_mean.fill_(1.0)
         norm.running_var.fill_(8.0)  # with eps 9: a deviation of 3, so that all doubles
-    weight, bias = absorb(Kernel(torch.tensor([[[[2.5]]]]), torch.tensor([4.0])), norm)
+    weight, bias = absorb(FoldedKernel(torch.tensor([[[[2.5]]]]), torch.tensor([4.0])), norm)
     assert weight.item() == pytest.approx(5.0)
     assert bias.item() == pytest.approx((4.0 - 1.0) * 2 + 0.5)
 

@@ -1,13 +1,22 @@
-"""The machine in words, and its threads."""
+"""The machine in words, its threads, and what the kernel says of memory."""
 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from srcli.metrics.machine import Machine, describe_machine, processors, threads
+from srcli.metrics.machine import (
+    Machine,
+    address_space,
+    describe_machine,
+    free_memory,
+    processors,
+    threads,
+)
 
 
 def test_a_machine_says_what_figures_hold_for():
@@ -49,3 +58,20 @@ def test_only_processors_that_may_be_used_count(monkeypatch):
     assert processors() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert processors() == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_the_kernel_says_what_is_free():
+    lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+    total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
+    assert 0 < (free_memory() or 0) <= total
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
+def test_addresses_are_taken_with_memory():
+    before = address_space()
+    held = bytearray(512 << 20)
+    after = address_space()
+    assert before is not None
+    assert after is not None
+    assert after - before >= len(held) // 2

@@ -16,6 +16,7 @@ from torch import nn
 
 from srcli.errors import ModelError
 from srcli.models import build_network, weights
+from srcli.models.transfer import warm_start
 from srcli.models.weights import (
     WeightsInfo,
     load_model,
@@ -23,7 +24,6 @@ from srcli.models.weights import (
     read_weights,
     save_weights,
     shipped_scales,
-    warm_start,
 )
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}

@@ -11,7 +11,7 @@ import torch
 from srcli.evaluation.cost import fitting_size
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
-from srcli.metrics.free_memory import address_space, free_memory
+from srcli.metrics.machine import address_space, free_memory
 from srcli.metrics.memory import memory_of, peak_memory
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import Cost, MemoryUse

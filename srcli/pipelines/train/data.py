@@ -12,8 +12,7 @@ import torch
 from srcli.data.degrading import VALIDATION_SEED, DegradedSampler, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataOptions, load_training_set
-from srcli.metrics.free_memory import free_memory
-from srcli.metrics.machine import processors
+from srcli.metrics.machine import free_memory, processors
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
 

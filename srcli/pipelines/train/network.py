@@ -10,13 +10,11 @@ import torch
 from srcli import __version__
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry
-from srcli.models.forms import to_deployed
-from srcli.models.scales import to_scale
+from srcli.models.transfer import to_deployed, to_scale, warm_start
 from srcli.models.weights import (
     WeightsInfo,
     read_weights,
     save_weights,
-    warm_start,
     weights_path,
 )
 

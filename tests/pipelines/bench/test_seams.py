@@ -43,7 +43,7 @@ class Stamp:
     def __getattr__(self, name):
         return getattr(self._real, name)
 
-    def run(self, tiles, calibration=None, places=None):
+    def run(self, tiles, calibration=None, positions=None):
         marked = tiles.copy()
         marked[:, :1] += 0.25
         return self._real.run(marked)

@@ -113,10 +113,10 @@ def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
 def test_out_of_memory_goes_on_with_smaller_tiles_and_says_so_once(folder, tmp_path, monkeypatch):
     real = TorchEngine.run
 
-    def limited(self, tiles, calibration=None, places=None):
+    def limited(self, tiles, calibration=None, positions=None):
         if tiles.shape[1] * tiles.shape[2] * len(tiles) > 40 * 40:
             raise OutOfMemory
-        return real(self, tiles, calibration, places)
+        return real(self, tiles, calibration, positions)
 
     monkeypatch.setattr(TorchEngine, "run", limited)
     progress = Recorder()
@@ -132,7 +132,7 @@ def test_out_of_memory_goes_on_with_smaller_tiles_and_says_so_once(folder, tmp_p
 
 
 def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_path, monkeypatch):
-    def never(self, tiles, calibration=None, places=None):
+    def never(self, tiles, calibration=None, positions=None):
         raise OutOfMemory
 
     monkeypatch.setattr(TorchEngine, "run", never)

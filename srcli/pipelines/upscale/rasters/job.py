@@ -20,7 +20,7 @@ from srcli.ports.values import Values
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
-    from srcli.ports.grid import Grid
+    from srcli.ports.image import TileGrid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
 
 
 def fingerprint(
-    job: RasterJob, engine: TorchEngine, grid: Grid, options: UpscaleOptions
+    job: RasterJob, engine: TorchEngine, grid: TileGrid, options: UpscaleOptions
 ) -> dict[str, object]:
     """Return everything that the pixels depend on, by names that users understand.
 

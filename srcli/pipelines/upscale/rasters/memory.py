@@ -15,7 +15,7 @@ from srcli.imaging.rasters.writing import compression_threads
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.rasters.job import RasterJob
-    from srcli.ports.grid import Grid
+    from srcli.ports.image import TileGrid
 
 PROGRAM = 550 << 20
 """Bytes of Python, PyTorch, GDAL with its cache, and the network with a batch of tiles."""
@@ -53,7 +53,7 @@ class RasterMemory:
         return PROGRAM + self.pictures
 
 
-def plan_memory(job: RasterJob, grid: Grid, scale: int, limit: int | None) -> RasterMemory:
+def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -> RasterMemory:
     """Work out the memory that a raster needs; its width counts, its height does not.
 
     Args:

@@ -330,10 +330,10 @@ def test_out_of_memory_starts_over_with_smaller_tiles(part, tmp_path, monkeypatc
     source = part(NAIP, 0, 0, 150, 100)
     run = TorchEngine.run
 
-    def small_only(self, tiles, calibration=None, places=None):
+    def small_only(self, tiles, calibration=None, positions=None):
         if tiles.shape[1] > 40:
             raise OutOfMemory
-        return run(self, tiles, calibration, places)
+        return run(self, tiles, calibration, positions)
 
     monkeypatch.setattr(TorchEngine, "run", small_only)
     report = enlarge(source, tmp_path / "out")

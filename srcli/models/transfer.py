@@ -1,9 +1,10 @@
-"""Weights of one scale as a start for another: the convolution before a sub-pixel shuffle."""
+"""Turn the weights of one form or scale of a network into those of another."""
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch.nn.functional import interpolate
 
@@ -15,6 +16,43 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
 SCALES = (2, 3, 4)
+
+
+def to_deployed(
+    network: Network, tensors: Mapping[str, Tensor], options: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the state and the options with which a trained network is stored.
+
+    Args:
+        network: As it is trained; it is left as it is.
+        tensors: A state of it.
+        options: Those it was built with.
+
+    Returns:
+        Those of the deployed form, where it has another; else what was given.
+    """
+    twin = copy.deepcopy(network)
+    twin.load_state_dict(tensors)
+    deployed = twin.deploy().state_dict()
+    if deployed.keys() == tensors.keys():  # it was built without branches
+        return dict(tensors), dict(options)
+    return deployed, {**options, "deployed": True}
+
+
+def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Copy every tensor whose name and shape agree: all but the head, from another scale.
+
+    Returns:
+        How many of the network's tensors were taken over, and how many it has.
+    """
+    own = network.state_dict()
+    fitting = {
+        key: tensors[key].to(value.dtype)
+        for key, value in own.items()
+        if key in tensors and tensors[key].shape == value.shape
+    }
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting), len(own)
 
 
 def to_scale(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
