@@ -11,7 +11,7 @@ from srcli.cli.options import check_targets, json_output
 from srcli.cli.tables import make_console, print_pairs, print_table
 from srcli.cli.text_files import is_replaceable, write_json
 from srcli.errors import UsageError
-from srcli.report.table import NOTHING, Row, Table, columns_of
+from srcli.report.table import NOTHING, Row, Table, columns_of, make_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -169,11 +169,8 @@ def _about(entry: ModelInfo) -> list[tuple[str, str]]:
 def _figures(entry: ModelInfo) -> Table:
     scales = [f"x{card.scale}" for card in entry.cards]
     rows = (*_costs(entry.cards), *_measured(entry))
-    return Table(
-        title="Figures of the form that runs",
-        columns=columns_of(("",), scales),
-        rows=tuple(Row(cells=(label, *cells)) for label, cells in rows),
-    )
+    cells = ((label, *own) for label, own in rows)
+    return make_table(cells, ("",), scales, title="Figures of the form that runs")
 
 
 def _costs(cards: Sequence[ModelCard]) -> Iterable[tuple[str, list[str]]]:

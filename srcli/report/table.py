@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Cell = str | float | None
 """Text is printed as it is, a number in the digits of its column, None as a dash."""
@@ -103,6 +103,27 @@ class Table:
 def columns_of(labels: Iterable[str], numbers: Iterable[str] = ()) -> tuple[Column, ...]:
     """Return columns of text, then columns of numbers, by their headings."""
     return (*(Column(label, kind="text") for label in labels), *map(Column, numbers))
+
+
+def make_table(
+    rows: Iterable[Sequence[Cell]],
+    labels: Iterable[str],
+    numbers: Iterable[str] = (),
+    *,
+    title: str = "",
+    notes: tuple[str, ...] = (),
+) -> Table:
+    """Return a table without groups.
+
+    Args:
+        rows: Cells, one for each heading.
+        labels: Headings of the first columns, which are text.
+        numbers: Headings of the other columns.
+        title: Of the table.
+        notes: Sentences that explain the figures.
+    """
+    lines = tuple(Row(cells=tuple(row)) for row in rows)
+    return Table(title=title, columns=columns_of(labels, numbers), rows=lines, notes=notes)
 
 
 class MeanInterval(Protocol):

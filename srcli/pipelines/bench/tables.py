@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from srcli.report import formats
 from srcli.report.formats import escape
-from srcli.report.table import Column, Row, Table, columns_of, significant
+from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import ModelCost
     from srcli.pipelines.bench.results import Bench, Seams, Speed
+    from srcli.report.table import Cell, Table
 
 COSTS = (
     "Costs: challenge FLOPs are convolution MACs plus one for every output of a ReLU; memory is "
@@ -58,12 +59,8 @@ def csv_text(bench: Bench) -> str:
     """
     costs = {(cost.scale, cost.model): cost for cost in bench.costs}
     records = [_record(bench, each, costs[each.scale, each.model]) for each in bench.speeds]
-    return formats.csv_text(
-        Table(
-            columns=tuple(map(Column, records[0])),
-            rows=tuple(Row(cells=tuple(record.values())) for record in records),
-        )
-    )
+    rows = [list(record.values()) for record in records]
+    return formats.csv_text(make_table(rows, records[0]))
 
 
 def round_lines(bench: Bench) -> list[str]:
@@ -84,80 +81,69 @@ def _speeds(group: list[Speed]) -> Table:
     (height, width), scale = first.size, first.scale
     compared = any(speed.plain for speed in group)
     headings = ("tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB", *["x plain"] * compared)
-    return Table(
-        title=f"x{scale}, {width}x{height} to {width * scale}x{height * scale}, "
-        f"{len(first.seconds)} rounds",
-        columns=columns_of(("model", "format"), headings),
-        rows=tuple(_speed_row(speed, compared=compared) for speed in group),
+    size = f"{width}x{height} to {width * scale}x{height * scale}"
+    return make_table(
+        (_speed_cells(speed, compared=compared) for speed in group),
+        ("model", "format"),
+        headings,
+        title=f"x{scale}, {size}, {len(first.seconds)} rounds",
     )
 
 
-def _speed_row(speed: Speed, *, compared: bool) -> Row:
-    return Row(
-        cells=(
-            speed.model,
-            speed.format,
-            speed.tiles,
-            significant(speed.conv_macs / 1e9),
-            significant(speed.median * 1000),
-            f"{significant(speed.fastest * 1000)}–{significant(speed.slowest * 1000)}",
-            significant(speed.sr_megapixels_per_second),
-            _mebibytes(speed.peak_memory),
-            *[speed.times_plain and f"{speed.times_plain:.2f}"] * compared,
-        )
-    )
+def _speed_cells(speed: Speed, *, compared: bool) -> list[Cell]:
+    ratio = speed.times_plain and f"{speed.times_plain:.2f}"
+    return [
+        speed.model,
+        speed.format,
+        speed.tiles,
+        significant(speed.conv_macs / 1e9),
+        significant(speed.median * 1000),
+        f"{significant(speed.fastest * 1000)}–{significant(speed.slowest * 1000)}",
+        significant(speed.sr_megapixels_per_second),
+        _mebibytes(speed.peak_memory),
+        *[ratio] * compared,
+    ]
 
 
 def _costs(costs: tuple[ModelCost, ...]) -> Table:
     height, width = costs[0].size
-    return Table(
-        title=f"costs at {width}x{height} LR; 720p: for an SR of 1280x720",
-        columns=columns_of(
-            ("model", "scale"),
-            ("parameters", "GMACs", "GFLOPs", "GMACs 720p", f"MiB ({costs[0].memory_of})"),
-        ),
-        rows=tuple(
-            Row(
-                cells=(
-                    cost.model,
-                    f"x{cost.scale}",
-                    f"{cost.parameters:,}",
-                    f"{cost.conv_macs / 1e9:.3f}",
-                    f"{cost.challenge_flops / 1e9:.3f}",
-                    f"{cost.hd_conv_macs / 1e9:.1f}",
-                    _mebibytes(cost.peak_memory),
-                )
-            )
-            for cost in costs
-        ),
+    rows = (
+        (
+            cost.model,
+            f"x{cost.scale}",
+            f"{cost.parameters:,}",
+            f"{cost.conv_macs / 1e9:.3f}",
+            f"{cost.challenge_flops / 1e9:.3f}",
+            f"{cost.hd_conv_macs / 1e9:.1f}",
+            _mebibytes(cost.peak_memory),
+        )
+        for cost in costs
     )
+    numbers = ("parameters", "GMACs", "GFLOPs", "GMACs 720p", f"MiB ({costs[0].memory_of})")
+    title = f"costs at {width}x{height} LR; 720p: for an SR of 1280x720"
+    return make_table(rows, ("model", "scale"), numbers, title=title)
 
 
 def _seams(seams: tuple[Seams, ...], picture: str) -> Table:
-    return Table(
-        title=f"seams on {picture}",
-        columns=columns_of(
-            ("model", "scale", "format", "verdict"), ("tile", "overlap", "figure", "overlap 0")
-        ),
-        rows=tuple(
-            Row(
-                cells=(
-                    each.model,
-                    f"x{each.scale}",
-                    each.precision,
-                    "sound" if each.trusted else "measurement broken",
-                    str(each.tile),
-                    str(each.overlap),
-                    f"{each.figure:.4f}",
-                    f"{each.without_overlap:.4f}",
-                )
-            )
-            for each in seams
-        ),
+    rows = (
+        (
+            each.model,
+            f"x{each.scale}",
+            each.precision,
+            "sound" if each.trusted else "measurement broken",
+            str(each.tile),
+            str(each.overlap),
+            f"{each.figure:.4f}",
+            f"{each.without_overlap:.4f}",
+        )
+        for each in seams
     )
+    labels = ("model", "scale", "format", "verdict")
+    numbers = ("tile", "overlap", "figure", "overlap 0")
+    return make_table(rows, labels, numbers, title=f"seams on {picture}")
 
 
-def _record(bench: Bench, speed: Speed, cost: ModelCost) -> dict[str, str | float | None]:
+def _record(bench: Bench, speed: Speed, cost: ModelCost) -> dict[str, Cell]:
     return {
         "scale": speed.scale,
         "model": speed.model,

@@ -15,6 +15,7 @@ from srcli.report.table import (
     decimals,
     ends_text,
     interval_text,
+    make_table,
     number,
     short,
 )
@@ -128,13 +129,9 @@ def wide_difference_table(evaluation: Evaluation, scale: int) -> Table:
 def cost_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate parameters, work and memory of the models of a scale."""
     headings = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
-    rows = [_cost_row(cost) for cost in evaluation.costs if cost.scale == scale]
-    return Table(
-        title=f"x{scale}, cost",
-        columns=columns_of(("model",), headings),
-        rows=tuple(rows),
-        notes=(COST_NOTE,),
-    )
+    rows = [_cost_cells(cost) for cost in evaluation.costs if cost.scale == scale]
+    title = f"x{scale}, cost"
+    return make_table(rows, ("model",), headings, title=title, notes=(COST_NOTE,))
 
 
 def failure_line(failure: Failure) -> str:
@@ -170,8 +167,8 @@ def evaluation_csv(evaluation: Evaluation) -> str:
     for score in evaluation.scores:
         labels = (score.scale, score.dataset, score.picture, score.model)
         values = (*map(score.values.get, names), score.seconds)
-        rows.append(Row(cells=(*labels, *values, evaluation.protocol.name, evaluation.chain)))
-    return csv_text(Table(columns=columns_of(headings), rows=tuple(rows)))
+        rows.append((*labels, *values, evaluation.protocol.name, evaluation.chain))
+    return csv_text(make_table(rows, headings))
 
 
 def evaluation_markdown(evaluation: Evaluation) -> str:
@@ -240,10 +237,10 @@ def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
-def _cost_row(cost: ModelCost) -> Row:
+def _cost_cells(cost: ModelCost) -> list[Cell]:
     memory = None
     if cost.peak_memory is not None:
         memory = f"{cost.peak_memory / 2**20:.0f} MiB ({cost.memory_of})"
     size = f"{cost.size[1]}×{cost.size[0]}"
     counts = map(short, (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs))
-    return Row(cells=(cost.model, short(cost.parameters), size, *counts, memory))
+    return [cost.model, short(cost.parameters), size, *counts, memory]
