@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 Cell = str | float | None
 """Text is printed as it is, a number in the digits of its column, None as a dash."""
@@ -30,8 +30,6 @@ class Column:
     markup of a page."""
     digits: int | None = None
     """Digits behind the point; None prints numbers as Python does."""
-    sign: bool = False
-    """Print a plus before positive numbers."""
     wrap: bool | None = None
     """Let a terminal break long cells; by default text only."""
 
@@ -41,7 +39,7 @@ class Column:
             return cell
         if self.digits is None and cell is not None:
             return str(cell)
-        return number(cell, self.digits or 0, sign=self.sign)
+        return number(cell, self.digits or 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +183,18 @@ def decimals(values: Iterable[float], least: int = 0) -> int:
     """
     lengths = (len(repr(float(value)).partition(".")[2]) for value in values if value % 1)
     return max([least, *lengths])
+
+
+def best_of(values: Mapping[str, float], digits: int) -> set[str]:
+    """Return the names whose values print as the highest; none among fewer than two.
+
+    Args:
+        values: By name.
+        digits: Printed behind the point.
+    """
+    printed = {name: round(value, digits) for name, value in values.items()}
+    top = max(printed.values(), default=0.0)
+    return {name for name, value in printed.items() if value == top and len(printed) > 1}
 
 
 def plural(count: int, word: str) -> str:

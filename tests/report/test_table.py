@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from srcli.report.table import Column, Row, Table, decimals, number, short, significant
+from srcli.report.table import Column, Row, Table, best_of, decimals, number, short, significant
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def test_printed_values_have_the_digits_of_the_longest(values, least, digits):
 
 
 def test_cells_are_printed_as_their_columns_say():
-    columns = (Column("a", "text"), Column("b", digits=1, sign=True), Column("c"))
+    columns = (Column("a", "text"), Column("b", digits=1), Column("c"))
     row = Row(cells=("x", 0.25, 7))
     table = Table(columns=columns, rows=(row,))
-    assert [text for _, text in table.cells(row)] == ["x", "+0.2", "7"]
+    assert [text for _, text in table.cells(row)] == ["x", "0.2", "7"]
     assert [text for _, text in table.cells(Row(cells=("x", math.nan, None)))] == ["x", "–", "–"]
 
 
@@ -79,3 +79,10 @@ def test_rows_of_a_group_stand_together():
         "a": [0, 2],
         "b": [1, 3],
     }
+
+
+def test_the_best_are_all_that_print_alike():
+    assert best_of({"a": 30.0001, "b": 30.0, "c": 29.0}, 3) == {"a", "b"}
+    assert best_of({"a": math.inf, "b": 30.0}, 3) == {"a"}
+    assert best_of({"a": 30.0}, 3) == set()
+    assert best_of({}, 3) == set()

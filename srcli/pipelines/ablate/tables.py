@@ -14,6 +14,7 @@ from srcli.report.table import (
     Column,
     Row,
     Table,
+    best_of,
     decimals,
     interval_text,
     number,
@@ -248,11 +249,10 @@ def _iterations(each: VariantResult) -> str | None:
 
 
 def _best(result: AblationResult, dataset: str) -> set[str]:
-    """Return the variants whose mean PSNR prints as the best; none among fewer than two."""
+    """Return the variants with the best mean PSNR, of those that were trained with all seeds."""
     means = {}
     for each in result.variants:
         found = spread(each.measured(dataset), "psnr")
         if found is not None and found.seeds == result.conditions.seeds:
-            means[each.variant.name] = round(found.mean, METRICS["psnr"].digits)
-    top = max(means.values(), default=0.0)
-    return {name for name, value in means.items() if value == top and len(means) > 1}
+            means[each.variant.name] = found.mean
+    return best_of(means, METRICS["psnr"].digits)

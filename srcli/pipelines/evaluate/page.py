@@ -15,7 +15,7 @@ from srcli.pipelines.evaluate import tables
 from srcli.report import marks
 from srcli.report.charts import Point, scatter_chart
 from srcli.report.page import render_page
-from srcli.report.table import Column, Row, Table, ends_text, number
+from srcli.report.table import Column, Row, Table, best_of, ends_text, number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -180,7 +180,7 @@ def _picture_table(
         anchor = anchors.get((scale, dataset, picture))
         link = Markup('<a href="#{}">{}</a>').format(anchor, picture) if anchor else picture
         drawn = marks.bar_marks(axis, bars[picture])
-        best = frozenset(tables.best_models(values, digits))
+        best = frozenset(best_of(values, digits))
         rows.append(Row(cells=(link, drawn, *map(values.get, evaluation.models)), best=best))
     values_of = (Column(model, digits=digits) for model in evaluation.models)
     return Table(
@@ -207,7 +207,7 @@ def _bars(evaluation: Evaluation, values: Mapping[str, float]) -> list[marks.Bar
 def _card(comparison: Comparison, evaluation: Evaluation, anchor: str) -> Values:
     """Return one picture for the template: HR, LR and the crop of every model."""
     digits = METRICS["psnr"].digits
-    best = tables.best_models(comparison.psnr, digits)
+    best = best_of(comparison.psnr, digits)
     crops = [
         ("HR", "original", data_uri(comparison.hr)),
         ("LR", f"1/{comparison.scale}, enlarged as it is", data_uri(comparison.lr)),

@@ -140,20 +140,6 @@ def failure_line(failure: Failure) -> str:
     return f"{failure.dataset}/{failure.picture} ×{failure.scale}, {model}"
 
 
-def best_models(values: dict[str, float], digits: int) -> set[str]:
-    """Return the models whose value of one picture prints as the best; none among fewer than two.
-
-    Args:
-        values: By model.
-        digits: That are printed.
-    """
-    printed = {model: round(value, digits) for model, value in values.items()}
-    if len(printed) < 2:
-        return set()
-    top = max(printed.values())
-    return {model for model, value in printed.items() if value == top}
-
-
 def evaluation_csv(evaluation: Evaluation) -> str:
     """Return a row for every score, in the order of measuring, as CSV.
 

@@ -67,12 +67,6 @@ def test_a_printed_row_of_ours_is_named_and_its_doubts_are_told(written):
     assert printed.source.endswith("; protocol: Y; looks wrong")
 
 
-def test_the_best_of_a_picture_are_all_that_print_alike():
-    assert tables.best_models({"a": 30.0001, "b": 30.0, "c": 29.0}, 3) == {"a", "b"}
-    assert tables.best_models({"a": math.inf, "b": 30.0}, 3) == {"a"}
-    assert tables.best_models({"a": 30.0}, 3) == set()
-
-
 @pytest.fixture(scope="module")
 def found(written):
     return read(evaluation_markdown(written))
