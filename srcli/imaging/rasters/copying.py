@@ -65,8 +65,8 @@ def check_copy(source: Path, copy: Path, target: Path, output: OutputProfile) ->
     with first, second:
         if not has_shape(second, output, height=first.height, width=first.width):
             raise PictureError(
-                f"{target}: with these options GDAL makes {second.count} bands of "
-                f"{second.width}x{second.height} pixels of {len(output.bands)} of "
+                f"{target}: with these options GDAL writes {second.count} bands of "
+                f"{second.width}x{second.height} pixels instead of {len(output.bands)} of "
                 f"{first.width}x{first.height}{_options(output)}; change --co"
             )
 

@@ -229,7 +229,7 @@ def _checked(creation: Mapping[str, str]) -> dict[str, str]:
     wanted = _upper(creation)
     useless = sorted(_UNSUPPORTED & set(wanted))
     if useless:
-        raise UsageError(f"--co {useless[0]}={wanted[useless[0]]}: has no meaning here")
+        raise UsageError(f"--co {useless[0]}={wanted[useless[0]]}: has no effect here; drop it")
     if wanted.get("BIGTIFF", "YES").upper() not in _BIG:
         raise UsageError(f"--co BIGTIFF={wanted['BIGTIFF']}: take YES, NO or IF_SAFER")
     for name in ("BLOCKXSIZE", "BLOCKYSIZE"):

@@ -109,7 +109,7 @@ def check_result(path: Path, target: Path, output: OutputProfile) -> None:
         complete = output.cog or overviews >= len(output.overviews)
     if not complete:
         raise PictureError(
-            f"{target}: was not written whole; is there room on the disk? Then run again"
+            f"{target}: was written incompletely; make room on the disk and run again"
         )
 
 
@@ -141,8 +141,11 @@ def _count_overviews(path: Path, target: Path, output: OutputProfile) -> int:
         dataset = rasterio.open(path)
     with dataset:
         if not has_shape(dataset, output, height=output.height, width=output.width):
-            size = (dataset.height, dataset.width, dataset.count)
-            raise PictureError(f"{target}: came out wrong ({size}); write it as --format tif")
+            raise PictureError(
+                f"{target}: GDAL has written {dataset.count} band(s) of {dataset.width}x"
+                f"{dataset.height} pixels instead of {len(output.bands)} of {output.width}x"
+                f"{output.height}; write it as --format tif"
+            )
         dataset.read(1, window=Window(output.width - 1, output.height - 1, 1, 1))
         return len(dataset.overviews(1))
 

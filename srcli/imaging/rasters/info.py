@@ -181,8 +181,8 @@ def _check(path: Path, dataset: DatasetReader) -> None:
     unknown = sorted(set(dataset.dtypes) - _SUPPORTED_DTYPES)
     if unknown:
         raise PictureError(
-            f"{path}: holds values that srx does not read ({', '.join(unknown)}); convert them "
-            "to whole numbers of up to 32 bits, or to floats"
+            f"{path}: values of type {', '.join(unknown)} are not supported; convert them "
+            "to integers of up to 32 bits, or to floats"
         )
 
 
@@ -191,7 +191,7 @@ def _band(dataset: DatasetReader, band: int, notes: list[str]) -> BandInfo:
     dtype, stated = dataset.dtypes[index], dataset.nodatavals[index]
     nodata = cast_nodata(dtype, stated)
     if nodata is None and stated is not None:
-        notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: left out")
+        notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
     return BandInfo(
         dtype=dtype,
         nodata=nodata,

@@ -54,5 +54,5 @@ def test_options_that_make_something_else_are_refused(save, tmp_path, noise, cre
 def test_a_file_with_fewer_bands_is_no_copy(save, tmp_path, noise):
     path = save("a.tif", noise((4, 5, 3)), photometric="rgb")
     other = save("b.tif", noise((4, 5, 2)))
-    with pytest.raises(PictureError, match="2 bands of 5x4 pixels of 3 of 5x4"):
+    with pytest.raises(PictureError, match="2 bands of 5x4 pixels instead of 3 of 5x4"):
         check_copy(path, other, tmp_path / "c.tif", plan(path))

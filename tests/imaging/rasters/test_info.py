@@ -316,4 +316,4 @@ def test_nodata_that_cannot_occur_is_told(save, save_vrt, noise):
     source = "<NoDataValue>1.5</NoDataValue>" + SOURCE.format(name="a.tif", band=1)
     info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source)]))
     assert info.bands[0].nodata is None
-    assert info.notes == ("band 1: nodata value 1.5 cannot occur in uint8: left out",)
+    assert info.notes == ("band 1: nodata value 1.5 cannot occur in uint8: ignored",)
