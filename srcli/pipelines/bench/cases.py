@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from numpy.typing import NDArray
 
-from srcli.evaluation.cost import fitting_size
 from srcli.inference.device import Precision, choose_device, half_type
 from srcli.inference.edges import make_work
 from srcli.inference.engine import TorchEngine
@@ -201,7 +200,7 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             tile=(grid.tile_height, grid.tile_width),
             overlap=grid.overlap,
             batch=min(grid.count, model.engine.batch_size(grid.tile_height, grid.tile_width)),
-            conv_macs=count_macs(network, *fitting_size(network, size)).conv_macs,
+            conv_macs=count_macs(network, *size).conv_macs,
             seconds=tuple(case.seconds),
             peak_memory=case.peak,
             times_plain=plain[model.label] / median(case.seconds) if compared else None,
