@@ -23,8 +23,7 @@ from srcli.errors import ExitCode
 from srcli.report.formats import json_text
 
 if TYPE_CHECKING:
-    from srcli.pipelines.bench.results import Bench
-    from srcli.pipelines.bench.run import BenchOptions
+    from srcli.pipelines.bench.run import Bench, BenchOptions
 
 EXAMPLES = """
 \b

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,20 @@ import numpy as np
 from srcli.errors import UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.evaluation.cost import model_cost
+from srcli.evaluation.scores import ModelCost
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, choose_tiling
-from srcli.metrics.machine import describe_machine, threads
+from srcli.metrics.machine import Machine, describe_machine, threads
 from srcli.models.weights import load_model
-from srcli.pipelines.bench.cases import (
+from srcli.pipelines.bench.seams import Seams, measure_seams, read_rgb
+from srcli.pipelines.bench.timing import (
     BenchCase,
+    Speed,
     make_speeds,
     prepare_models,
     runs_planned,
     time_rounds,
 )
-from srcli.pipelines.bench.results import Bench, Seams
-from srcli.pipelines.bench.seams import measure_seams, read_rgb
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.pipelines.bench.cases import PreparedModel
+    from srcli.pipelines.bench.timing import PreparedModel
 
     Array = NDArray[Any]
 
@@ -84,6 +85,32 @@ class BenchOptions:
         ):
             if value is not None and not value >= least:
                 raise UsageError(f"{option} must be at least {least}, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """All figures of a benchmark."""
+
+    machine: Machine
+    how: str
+    """Description of the method of measuring."""
+    costs: tuple[ModelCost, ...]
+    """Of every model at every scale."""
+    speeds: tuple[Speed, ...]
+    seams: tuple[Seams, ...]
+    seams_picture: str | None
+    """Name and size of the picture that seams were measured on."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all figures as JSON values."""
+        return {
+            "machine": asdict(self.machine),
+            "how": self.how,
+            "costs": [asdict(cost) for cost in self.costs],
+            "speeds": [speed.as_json() for speed in self.speeds],
+            "seams": [each.as_json() for each in self.seams],
+            "seams_picture": self.seams_picture,
+        }
 
 
 def bench(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from srcli.errors import DataError, PictureError, UsageError
 from srcli.imaging.reading import read_photograph
 from srcli.inference.blending import joints
 from srcli.inference.engines import enlarge_array
-from srcli.pipelines.bench.results import Seams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +20,34 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.inference.tiling import Tiling
-    from srcli.pipelines.bench.cases import PreparedModel
+    from srcli.pipelines.bench.timing import PreparedModel
     from srcli.ports.engine import Engine
+
+TRUST = 2.0
+"""Least ratio of the seam figure without overlap to the one with overlap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seams:
+    """The seam figure of one model, in levels of 255; see :func:`seam_figure`."""
+
+    scale: int
+    model: str
+    precision: str
+    tile: int
+    overlap: int
+    figure: float
+    without_overlap: float
+    """The figure with an overlap of 0, which must be visible."""
+
+    @property
+    def trusted(self) -> bool:
+        """True if the measurement detects the seams without overlap; else it is broken."""
+        return 0 < self.without_overlap >= TRUST * self.figure
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all fields as JSON values."""
+        return {**asdict(self), "trusted": self.trusted}
 
 
 def measure_seams(model: PreparedModel, picture: NDArray[np.uint8]) -> Seams:

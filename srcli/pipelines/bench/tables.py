@@ -10,7 +10,9 @@ from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import ModelCost
-    from srcli.pipelines.bench.results import Bench, Seams, Speed
+    from srcli.pipelines.bench.run import Bench
+    from srcli.pipelines.bench.seams import Seams
+    from srcli.pipelines.bench.timing import Speed
     from srcli.report.table import Cell, Table
 
 COSTS = (

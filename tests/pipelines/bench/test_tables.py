@@ -7,8 +7,10 @@ import io
 
 from srcli.evaluation.scores import ModelCost
 from srcli.metrics.machine import Machine
-from srcli.pipelines.bench.results import Bench, Seams, Speed
+from srcli.pipelines.bench.run import Bench
+from srcli.pipelines.bench.seams import Seams
 from srcli.pipelines.bench.tables import csv_text, markdown, notes, round_lines, tables
+from srcli.pipelines.bench.timing import Speed
 
 
 def speed(model, *, plain=False, times=None, memory=None):

@@ -11,7 +11,8 @@ import torch
 from srcli.inference import device as device_module
 from srcli.inference.engines import EngineOptions, choose_tiling
 from srcli.models.weights import load_model
-from srcli.pipelines.bench.cases import (
+from srcli.pipelines.bench.run import real_picture
+from srcli.pipelines.bench.timing import (
     MOST_ROUNDS,
     BenchCase,
     make_speeds,
@@ -20,7 +21,6 @@ from srcli.pipelines.bench.cases import (
     runs_planned,
     time_rounds,
 )
-from srcli.pipelines.bench.run import real_picture
 from srcli.pipelines.upscale.array import upscale
 from srcli.ports.progress import NoTask
 

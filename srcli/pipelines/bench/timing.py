@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.metrics.efficiency import count_macs
 from srcli.metrics.memory import peak_memory
-from srcli.pipelines.bench.results import Speed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,6 +99,71 @@ class BenchCase:
         self.run()
         _synchronize(device)
         self.seconds.append(time.perf_counter() - start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Speed of one model in one number format on one picture."""
+
+    scale: int
+    model: str
+    precision: str
+    """``fp32``, ``bf16`` or ``fp16``."""
+    plain: bool
+    """The reference run: fp32 in PyTorch's default layout, tile after tile."""
+    size: tuple[int, int]
+    """LR (height, width) of the picture."""
+    tiles: int
+    tile: tuple[int, int]
+    """(height, width) of a tile, input pixels."""
+    overlap: int
+    batch: int
+    """Tiles at once."""
+    conv_macs: int
+    """Multiply-accumulates of the convolutions for the picture in one piece."""
+    seconds: tuple[float, ...]
+    """Of every round, in order: one picture from memory to memory."""
+    peak_memory: int | None
+    """Most bytes that PyTorch held beside the weights; None if it cannot be measured."""
+    times_plain: float | None = None
+    """Speed as a multiple of the plain run of the same model; None without one."""
+
+    @property
+    def median(self) -> float:
+        """Median seconds of one picture."""
+        return median(self.seconds)
+
+    @property
+    def fastest(self) -> float:
+        """Seconds of the fastest round."""
+        return min(self.seconds)
+
+    @property
+    def slowest(self) -> float:
+        """Seconds of the slowest round."""
+        return max(self.seconds)
+
+    @property
+    def sr_megapixels_per_second(self) -> float:
+        """Millions of SR pixels per second, by the median."""
+        return self.size[0] * self.size[1] * self.scale**2 / 1e6 / self.median
+
+    @property
+    def format(self) -> str:
+        """Number format, or ``plain``."""
+        return "plain" if self.plain else self.precision
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all fields and figures derived from them as JSON values."""
+        return {
+            **asdict(self),
+            "rounds": len(self.seconds),
+            "median_seconds": self.median,
+            "fastest_seconds": self.fastest,
+            "slowest_seconds": self.slowest,
+            "pictures_per_second": 1 / self.median,
+            "sr_megapixels_per_second": self.sr_megapixels_per_second,
+        }
 
 
 def prepare_models(
