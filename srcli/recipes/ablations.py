@@ -9,7 +9,7 @@ from dataclasses import replace
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srcli.errors import RecipeError, UsageError
 from srcli.recipes.ablation import Ablation, Variant
@@ -19,7 +19,7 @@ from srcli.recipes.overrides import apply_overrides
 from srcli.recipes.table import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from srcli.recipes.training import TrainRecipe
 
@@ -115,7 +115,7 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
 
 
 def parse_ablations(text: str) -> tuple[Ablation, ...]:
-    """Read ablations from TOML; whether their changes fit is told by :func:`check_ablation`.
+    """Read ablations from TOML; :func:`check_ablation` checks the values of their changes.
 
     Raises:
         RecipeError: If it is not TOML, has unknown keys, wrong values or a name twice.
@@ -124,8 +124,6 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
         plain = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"not TOML ({error})") from error
-    # Changes hold values of any kind, which their fields check; all else is checked here.
-    changes = _take_changes(plain)
     for key in plain:
         if key != "ablation":
             raise unknown("table", key, "the file", ("ablation",))
@@ -137,17 +135,7 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
     for name in names:
         if names.count(name) > 1:
             raise RecipeError(f"ablation {name!r} is there twice")
-    return tuple(
-        replace(
-            ablation,
-            changes=changes.get((i, None), {}),
-            variants=tuple(
-                replace(variant, changes=changes.get((i, j), {}))
-                for j, variant in enumerate(ablation.variants)
-            ),
-        )
-        for i, ablation in enumerate(found)
-    )
+    return found
 
 
 def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) -> TrainRecipe:
@@ -200,33 +188,6 @@ def _called(name: str) -> tuple[Ablation, ...]:
     if of_network:
         return of_network
     return load_ablations(Path(name)) if is_file(name) else (find_ablation(name),)
-
-
-def _take_changes(plain: Mapping[str, Any]) -> dict[tuple[int, int | None], dict[str, object]]:
-    """Take the changes out of a file's tables, by the places of ablation and variant."""
-    taken: dict[tuple[int, int | None], dict[str, object]] = {}
-    for i, ablation in enumerate(_tables(plain.get("ablation"))):
-        _take(taken, (i, None), ablation, f"ablation.{i}.changes")
-        for j, variant in enumerate(_tables(ablation.get("variants"))):
-            _take(taken, (i, j), variant, f"ablation.{i}.variants.{j}.changes")
-    return taken
-
-
-def _take(
-    taken: dict[tuple[int, int | None], dict[str, object]],
-    place: tuple[int, int | None],
-    table: dict[str, Any],
-    where: str,
-) -> None:
-    changes = table.pop("changes", {})
-    if not isinstance(changes, dict):
-        raise RecipeError(f"{where} must be a table of fields and values, got {changes!r}")
-    taken[place] = changes
-
-
-def _tables(value: object) -> list[dict[str, Any]]:
-    """What is a list of tables; anything else is refused later, by its type."""
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _with_stage(recipe: TrainRecipe, path: str) -> TrainRecipe:

@@ -69,7 +69,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
 
     Args:
         value: From ``json.loads`` or ``tomllib.loads``.
-        hint: A dataclass, tuple, mapping, Literal, union, bool, int, float or str.
+        hint: A dataclass, tuple, mapping, Literal, union, bool, int, float or str; ``object`` takes
+            any value as it is.
         where: Name of the field in the message.
 
     Returns:
@@ -79,6 +80,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     Raises:
         RecipeError: If it does not fit.
     """
+    if hint is object:
+        return value
     origin = get_origin(hint)
     if is_dataclass(hint) and isinstance(hint, type):
         return _record(value, hint, where)

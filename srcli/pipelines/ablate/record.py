@@ -203,16 +203,7 @@ def _read_run(file: Path) -> tuple[float, AblationRun]:
 
 
 def _run(content: Mapping[str, Any]) -> AblationRun:
-    # Changes hold values of any type, which ``convert`` does not know.
-    plain = content["ablation"]
-    ablation = Ablation(
-        **{
-            **plain,
-            "variants": tuple(Variant(**each) for each in plain["variants"]),
-            "sets": tuple(plain["sets"]),
-            "memory_sizes": tuple((height, width) for height, width in plain["memory_sizes"]),
-        }
-    )
+    ablation: Ablation = convert(content["ablation"], Ablation, "ablation")
     keys: tuple[VariantKeys, ...]
     keys = convert(content["keys"], tuple[VariantKeys, ...], "keys")
     if len(keys) != len(ablation.variants):
