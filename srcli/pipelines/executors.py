@@ -20,7 +20,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
 from srcli.pipelines.relay import RelayedProgress, Replay, UnitProgress
-from srcli.ports.executor import Executor, JsonDict, UnitResult, Work
+from srcli.ports.executor import Executor, JsonDict, Place, Unit, UnitResult, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -45,12 +45,12 @@ def make_executor(device: str, processes: int, threads: int) -> Executor:
         UsageError: If the machine does not have the device.
     """
     if processes == 1:
-        return SerialExecutor()
+        return SerialExecutor(Place(device=device, threads=threads))
     return ProcessExecutor(places(device, processes, threads))
 
 
-def places(device: str, processes: int, threads: int) -> list[JsonDict]:
-    """Return device and threads of each of several processes; GPUs without a number are shared out.
+def places(device: str, processes: int, threads: int) -> list[Place]:
+    """Return the places of several processes, which share GPUs without a number.
 
     Args:
         device: As given by the user.
@@ -70,16 +70,23 @@ def places(device: str, processes: int, threads: int) -> list[JsonDict]:
     names = [str(chosen)]
     if str(chosen) == "cuda":
         names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return [{"device": names[i % len(names)], "threads": own} for i in range(processes)]
+    return [Place(device=names[i % len(names)], threads=own) for i in range(processes)]
 
 
 class SerialExecutor:
-    """Runs one unit after another in this process."""
+    """Runs one unit after another in this process.
+
+    Args:
+        place: Device and threads of all units.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     def run(
         self,
         work: Work,
-        units: Sequence[JsonDict],
+        units: Sequence[Unit],
         *,
         progress: Progress,
         stop: Callable[[], bool],
@@ -89,8 +96,8 @@ class SerialExecutor:
         for index, unit in enumerate(units):
             if stop():
                 return
-            own = UnitProgress(progress, str(unit["label"]), warned)
-            yield UnitResult(index=index, result=work(unit, own, stop))
+            own = UnitProgress(progress, unit.label, warned)
+            yield UnitResult(index=index, result=work(unit, self._place, own, stop))
 
 
 class ProcessExecutor:
@@ -100,16 +107,16 @@ class ProcessExecutor:
     kernel runs out of memory, is the failure of its unit alone.
 
     Args:
-        places: Fields that each place changes in a unit, such as its device.
+        places: Device and threads of each process.
     """
 
-    def __init__(self, places: Sequence[JsonDict]) -> None:
+    def __init__(self, places: Sequence[Place]) -> None:
         self._places = list(places)
 
     def run(
         self,
         work: Work,
-        units: Sequence[JsonDict],
+        units: Sequence[Unit],
         *,
         progress: Progress,
         stop: Callable[[], bool],
@@ -124,7 +131,7 @@ class ProcessExecutor:
                 stopped = stop()
                 while waiting and free and not stopped:
                     index, unit = waiting.popleft()
-                    own = UnitProgress(progress, str(unit["label"]), warned)
+                    own = UnitProgress(progress, unit.label, warned)
                     running.append(_Worker(index, work, unit, free.pop(), own))
                 if not running:
                     return
@@ -146,7 +153,7 @@ class _Worker:
     """A process with its unit, seen from the parent."""
 
     def __init__(
-        self, index: int, work: Work, unit: JsonDict, place: JsonDict, progress: Progress
+        self, index: int, work: Work, unit: Unit, place: Place, progress: Progress
     ) -> None:
         self.place = place
         self.events, sender = SPAWN.Pipe(duplex=False)
@@ -160,7 +167,7 @@ class _Worker:
         )
         with _interrupts_blocked():
             before = set(multiprocessing.active_children())
-            self._future = self._pool.submit(_do, work, {**unit, **place})
+            self._future = self._pool.submit(_do, work, unit, place)
             (self._process,) = set(multiprocessing.active_children()) - before
         sender.close()  # so that the pipe ends with the process
 
@@ -259,12 +266,12 @@ def _end_with_parent(stop: Any) -> None:  # noqa: ANN401 - of ctypes
     os._exit(1)
 
 
-def _do(work: Work, unit: JsonDict) -> JsonDict:
+def _do(work: Work, unit: Unit, place: Place) -> JsonDict:
     """Do a unit in a worker; the pipe ends with it."""
     events, stop = _channel
     _idle.clear()
     try:
-        return dict(work(unit, RelayedProgress(events.send), lambda: bool(stop.value)))
+        return dict(work(unit, place, RelayedProgress(events.send), lambda: bool(stop.value)))
     finally:
         events.close()
         _idle.set()

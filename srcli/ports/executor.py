@@ -9,11 +9,30 @@ from typing import Any, Protocol
 from srcli.ports.progress import Progress
 
 JsonDict = Mapping[str, Any]
-"""Names and values that JSON can hold: a unit of work, or its result."""
+"""Names and values that JSON can hold."""
 
-Work = Callable[[JsonDict, Progress, Callable[[], bool]], JsonDict]
-"""A function of a module, which another process can import: it takes a unit, the progress to report
-to and a function that tells whether to stop, and returns the result of the unit."""
+
+class Unit(Protocol):
+    """A unit of work: a frozen dataclass of plain values, which can be sent to another process."""
+
+    @property
+    def label(self) -> str:
+        """Name for messages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The share of a machine that one unit at a time may use."""
+
+    device: str
+    """``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``."""
+    threads: int
+    """Threads of the processor; 0 leaves PyTorch's choice."""
+
+
+Work = Callable[[Any, Place, Progress, Callable[[], bool]], JsonDict]
+"""A function of a module, which another process can import: it takes a unit, its place, the
+progress to report to and a function that tells whether to stop, and returns the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +53,7 @@ class Executor(Protocol):
     def run(
         self,
         work: Work,
-        units: Sequence[JsonDict],
+        units: Sequence[Unit],
         *,
         progress: Progress,
         stop: Callable[[], bool],
@@ -46,7 +65,7 @@ class Executor(Protocol):
 
         Args:
             work: The function that does a unit.
-            units: Plain data, each with a text ``label`` for people.
+            units: The units.
             progress: Receives the progress of all units.
             stop: Called often; true ends the run.
         """

@@ -9,43 +9,46 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from types import SimpleNamespace as Unit
 
 import pytest
 import torch
 
 from srcli.errors import UsageError
 from srcli.pipelines.executors import ProcessExecutor, SerialExecutor, make_executor, places
+from srcli.ports.executor import Place
 
+HERE = Place(device="cpu", threads=1)
 WORK = """
 import os, pathlib, sys, time
 
-def double(unit, progress, stop):
+def double(unit, place, progress, stop):
     print("noise on stdout")
     task = progress.task("doubling", total=1)
     task.advance(1)
     task.close()
-    progress.warn("odd" if unit["value"] % 2 else "even")
-    return {"value": 2 * unit["value"], "place": unit["place"], "pid": os.getpid()}
+    progress.warn("odd" if unit.value % 2 else "even")
+    return {"value": 2 * unit.value, "place": place.device, "pid": os.getpid()}
 
-def meet(unit, progress, stop):
-    own = pathlib.Path(unit["folder"])
-    (own / str(unit["value"])).touch()
+def meet(unit, place, progress, stop):
+    own = pathlib.Path(unit.folder)
+    (own / str(unit.value)).touch()
     until = time.monotonic() + 20
     while len(list(own.iterdir())) < 2 and time.monotonic() < until:
         time.sleep(0.01)
     return {"met": len(list(own.iterdir()))}
 
-def die(unit, progress, stop):
-    if unit["how"] == "kill":
+def die(unit, place, progress, stop):
+    if unit.how == "kill":
         os.kill(os.getpid(), 9)
-    if unit["how"] == "exit":
+    if unit.how == "exit":
         os._exit(3)
-    if unit["how"] == "raise":
+    if unit.how == "raise":
         raise ValueError("no such luck")
     return {"alive": True}
 
-def wait(unit, progress, stop):
-    pathlib.Path(unit["folder"], str(os.getpid())).touch()
+def wait(unit, place, progress, stop):
+    pathlib.Path(unit.folder, str(os.getpid())).touch()
     while not stop():
         time.sleep(0.01)
     return {"ended": "stopped"}
@@ -81,8 +84,10 @@ def gone(pid):
 
 
 def test_every_unit_comes_out_of_a_process_of_its_own(work, notes, capfd):
-    units = [{"label": f"unit {i}", "value": i, "place": "?"} for i in range(3)]
-    found = ended_by_index(ProcessExecutor([{"place": "only"}]), work.double, units, notes)
+    units = [Unit(label=f"unit {i}", value=i) for i in range(3)]
+    found = ended_by_index(
+        ProcessExecutor([Place(device="only", threads=1)]), work.double, units, notes
+    )
     assert [found[i].result["value"] for i in range(3)] == [0, 2, 4]
     assert {each.result["place"] for each in found.values()} == {"only"}
     assert len({each.result["pid"] for each in found.values()} | {os.getpid()}) == 4
@@ -92,15 +97,15 @@ def test_every_unit_comes_out_of_a_process_of_its_own(work, notes, capfd):
 
 
 def test_places_work_at_the_same_time(work, notes, tmp_path):
-    units = [{"label": "", "value": i, "folder": str(tmp_path)} for i in range(2)]
-    found = ended_by_index(ProcessExecutor([{}, {}]), work.meet, units, notes)
+    units = [Unit(label="", value=i, folder=str(tmp_path)) for i in range(2)]
+    found = ended_by_index(ProcessExecutor([HERE, HERE]), work.meet, units, notes)
     assert [found[i].result for i in range(2)] == [{"met": 2}] * 2
 
 
 def test_a_death_is_told_and_takes_no_other_with_it(work, notes):
     hows = ("kill", "exit", "raise", "not at all")
-    units = [{"label": how, "how": how} for how in hows]
-    found = ended_by_index(ProcessExecutor([{}]), work.die, units, notes)
+    units = [Unit(label=how, how=how) for how in hows]
+    found = ended_by_index(ProcessExecutor([HERE]), work.die, units, notes)
     assert found[0].failure == "its process was killed by signal 9, perhaps for want of memory"
     assert found[1].failure == "its process ended with code 3: no message"
     assert found[2].failure == "its process failed: ValueError: no such luck"
@@ -108,17 +113,17 @@ def test_a_death_is_told_and_takes_no_other_with_it(work, notes):
 
 
 def test_stopping_ends_what_runs_in_order_and_begins_nothing(work, notes, tmp_path):
-    units = [{"label": str(i), "folder": str(tmp_path)} for i in range(4)]
+    units = [Unit(label=str(i), folder=str(tmp_path)) for i in range(4)]
     stop = lambda: len(list(tmp_path.iterdir())) >= 2  # noqa: E731 - when both run
-    found = ended_by_index(ProcessExecutor([{}, {}]), work.wait, units, notes, stop)
+    found = ended_by_index(ProcessExecutor([HERE, HERE]), work.wait, units, notes, stop)
     assert sorted(found) == [0, 1]
     assert {each.result["ended"] for each in found.values()} == {"stopped"}
 
 
 def test_no_process_stays_behind(work, notes, tmp_path):
     # The first unit ends at once, the second would wait for ever; nobody asks for its result.
-    units = [{"label": "", "folder": str(tmp_path)} for _ in range(2)]
-    running = ProcessExecutor([{}, {}]).run(
+    units = [Unit(label="", folder=str(tmp_path)) for _ in range(2)]
+    running = ProcessExecutor([HERE, HERE]).run(
         work.wait, units, progress=notes, stop=lambda: len(list(tmp_path.iterdir())) >= 2
     )
     with closing(running):
@@ -131,39 +136,39 @@ def test_no_process_stays_behind(work, notes, tmp_path):
 def test_units_run_in_order_until_stopped(notes):
     done = []
 
-    def work(unit, progress, stop):
+    def work(unit, place, progress, stop):
         progress.warn("heard")
-        done.append(unit["value"])
-        return {"value": unit["value"]}
+        done.append(unit.value)
+        return {"value": unit.value}
 
-    units = [{"label": f"u{i}", "value": i} for i in range(4)]
-    running = SerialExecutor().run(work, units, progress=notes, stop=lambda: len(done) >= 2)
+    units = [Unit(label=f"u{i}", value=i) for i in range(4)]
+    running = SerialExecutor(HERE).run(work, units, progress=notes, stop=lambda: len(done) >= 2)
     assert [(each.index, each.result) for each in running] == [(0, {"value": 0}), (1, {"value": 1})]
     assert notes.warnings == ["u0: heard"]
 
 
 def test_an_error_that_nobody_expects_comes_out(notes):
-    def work(unit, progress, stop):
+    def work(unit, place, progress, stop):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        list(SerialExecutor().run(work, [{"label": ""}], progress=notes, stop=lambda: False))
+        list(SerialExecutor(HERE).run(work, [Unit(label="")], progress=notes, stop=lambda: False))
 
 
 def test_processes_share_the_processor():
     whole = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    assert places("cpu", 2, 0) == [{"device": "cpu", "threads": max(1, whole // 2)}] * 2
-    assert places("cpu", 3, 4) == [{"device": "cpu", "threads": 4}] * 3
+    assert places("cpu", 2, 0) == [Place(device="cpu", threads=max(1, whole // 2))] * 2
+    assert places("cpu", 3, 4) == [Place(device="cpu", threads=4)] * 3
 
 
 def test_processes_take_gpus_in_turn(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    devices = [place["device"] for place in places("auto", 3, 1)]
+    devices = [place.device for place in places("auto", 3, 1)]
     assert devices == ["cuda:0", "cuda:1", "cuda:0"]
-    assert [place["device"] for place in places("cuda:1", 2, 1)] == ["cuda:1", "cuda:1"]
+    assert [place.device for place in places("cuda:1", 2, 1)] == ["cuda:1", "cuda:1"]
     with pytest.raises(UsageError, match="this machine has 2 CUDA devices"):
         places("cuda:2", 2, 1)
 
@@ -177,12 +182,14 @@ PARENT = """
 import sys
 from srcli.pipelines.executors import ProcessExecutor
 from srcli.ports.progress import NoProgress
-import units_of_work
+from srcli.ports.executor import Place
+import types, units_of_work
 
 if __name__ == "__main__":
-    unit = {"label": "", "folder": sys.argv[1]}
+    unit = types.SimpleNamespace(label="", folder=sys.argv[1])
     stop = lambda: False
-    list(ProcessExecutor([{}]).run(units_of_work.wait, [unit], progress=NoProgress(), stop=stop))
+    place = Place(device="cpu", threads=1)
+    list(ProcessExecutor([place]).run(units_of_work.wait, [unit], progress=NoProgress(), stop=stop))
 """
 
 

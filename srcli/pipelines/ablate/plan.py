@@ -118,13 +118,11 @@ def _cost(
     return CostUnit(
         label=f"{ablation.name}, {variant.name}",
         key=key,
-        store=str(options.store),
+        options=options,
         recipe=recipe,
         scale=ablation.scale,
         sizes=sizes,
         gradients=ablation.memory_gradients,
-        device=options.device,
-        threads=options.threads,
     )
 
 
@@ -148,20 +146,12 @@ def _training(
     return TrainingUnit(
         label=f"{ablation.name}, {variant.name}, seed {seed}",
         key=key,
-        store=str(options.store),
+        options=options,
         recipe=recipe,
         scale=ablation.scale,
         seed=seed,
-        budget=options.budget,
-        data=tuple(str(path) for path in options.data),
-        hold_out=options.hold_out,
-        hold_out_listed=options.hold_out_listed,
-        exclude=options.exclude,
         validate=(),
         measure=(),
-        device=options.device,
-        precision=options.precision,
-        threads=options.threads,
     )
 
 

@@ -6,8 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from srcli.errors import DataError, RecipeError
 from srcli.pipelines.ablate.results import (
@@ -56,6 +56,13 @@ class AblationRun:
     conditions: Conditions
     keys: tuple[VariantKeys, ...]
     """One for each variant."""
+    written: float = field(default=0.0, compare=False)
+    """Time of the record, in seconds since 1970."""
+
+    def __post_init__(self) -> None:
+        """Refuse keys of other variants."""
+        if len(self.keys) != len(self.ablation.variants):
+            raise RecipeError(f"keys: {len(self.keys)} of {len(self.ablation.variants)} variants")
 
     def result(self, store: Store) -> AblationResult:
         """Return all results that are in the store by now."""
@@ -81,11 +88,11 @@ def put_run(store: Store, run: AblationRun) -> None:
     digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
     file = store.folder / "runs" / f"{name.replace('/', '--')}-{digest}.json"
     try:
-        _, former = _read_run(file)
+        former: AblationRun | None = _read_run(file)
     except DataError:
         former = None  # there is none, or it is damaged
     if former is None or not _has_more(store, former, run):
-        store.write(file, {"version": VERSION, "written": time.time(), **asdict(run)})
+        store.write(file, {"version": VERSION, **asdict(replace(run, written=time.time()))})
 
 
 def read_runs(store: Store, warn: Callable[[str], None] | None = None) -> list[AblationRun]:
@@ -106,8 +113,7 @@ def read_runs(store: Store, warn: Callable[[str], None] | None = None) -> list[A
             if warn is None:
                 raise
             warn(f"left out: {error}")
-    found.sort(key=lambda pair: -pair[0])
-    return [run for _, run in found]
+    return sorted(found, key=lambda run: -run.written)
 
 
 def load_results(
@@ -183,30 +189,21 @@ def _compared(ablation: Ablation) -> str:
     return json.dumps(own, sort_keys=True)
 
 
-def _read_run(file: Path) -> tuple[float, AblationRun]:
-    """Read when a run was recorded, and the run.
+def _read_run(file: Path) -> AblationRun:
+    """Read the record of a run.
 
     Raises:
         DataError: If the file is missing or damaged, or of another version.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content.get("version") != VERSION:
-            raise ValueError(f"version {content.get('version')}, not {VERSION}")
-        return float(content["written"]), _run(content)
+        if (version := content.pop("version", None)) != VERSION:
+            raise ValueError(f"version {version}, not {VERSION}")
+        run: AblationRun = convert(content, AblationRun, "the run")
+        return run
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror})") from error
     except (*MISFIT, RecipeError) as error:
         raise DataError(
             f"{file}: not a run of this version ({error}); delete it, or run the ablation again"
         ) from error
-
-
-def _run(content: Mapping[str, Any]) -> AblationRun:
-    ablation: Ablation = convert(content["ablation"], Ablation, "ablation")
-    keys: tuple[VariantKeys, ...]
-    keys = convert(content["keys"], tuple[VariantKeys, ...], "keys")
-    if len(keys) != len(ablation.variants):
-        raise RecipeError(f"keys: {len(keys)} of {len(ablation.variants)} variants")
-    conditions: Conditions = convert(content["conditions"], Conditions, "conditions")
-    return AblationRun(ablation=ablation, conditions=conditions, keys=keys)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from srcli.data.training_set import find_split
@@ -29,15 +30,15 @@ from srcli.pipelines.ablate.work import (
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.train.data import data_options
 from srcli.pipelines.train.numerics import resolve_precision
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.executor import Executor
+from srcli.ports.progress import NoProgress, Progress, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from srcli.pipelines.ablate.options import AblateOptions
     from srcli.pipelines.ablate.results import AblationResult
-    from srcli.ports.executor import Executor, UnitResult
-    from srcli.ports.progress import Task
+    from srcli.ports.executor import UnitResult
     from srcli.recipes.ablation import Ablation
 
     Unit = CostUnit | TrainingUnit
@@ -214,29 +215,22 @@ def run_missing(
         task.close()
 
 
+@dataclass
 class _Batch:
     """Runs units and reports on them."""
 
-    def __init__(
-        self,
-        store: Store,
-        executor: Executor,
-        progress: Progress,
-        stop: Callable[[], bool],
-        task: Task,
-    ) -> None:
-        self._store = store
-        self._executor = executor
-        self._progress = progress
-        self._stop = stop
-        self._task = task
-        self._reported: set[str] = set()
+    store: Store
+    executor: Executor
+    progress: Progress
+    stop: Callable[[], bool]
+    task: Task
+    reported: set[str] = field(default_factory=set)
+    """Keys of units that another process works on."""
 
     def run(self, units: Sequence[Unit]) -> list[Unit]:
         """Run units; return those that another process works on."""
         busy = []
-        plain = [asdict(unit) for unit in units]
-        for done in self._executor.run(run_unit, plain, progress=self._progress, stop=self._stop):
+        for done in self.executor.run(run_unit, units, progress=self.progress, stop=self.stop):
             unit = units[done.index]
             ended = (done.result or {}).get("ended")
             if ended == BUSY:
@@ -244,38 +238,38 @@ class _Batch:
                 continue
             self._report(unit, done)
             if ended != STOPPED:
-                self._task.advance(1)
+                self.task.advance(1)
         return busy
 
     def is_free(self, unit: Unit) -> bool:
         """Return true if no other process works on a unit."""
-        with self._store.lock(unit.key) as own:
+        with self.store.lock(unit.key) as own:
             return own
 
     def report_waiting(self, units: Sequence[Unit]) -> None:
         """Say of each unit, once, that another process works on it."""
         for unit in units:
-            if unit.key not in self._reported:
-                self._reported.add(unit.key)
+            if unit.key not in self.reported:
+                self.reported.add(unit.key)
                 verb = "trains" if isinstance(unit, TrainingUnit) else "measures"
-                self._progress.message(f"{unit.label}: another process {verb} it; waiting for that")
+                self.progress.message(f"{unit.label}: another process {verb} it; waiting for that")
 
     def _report(self, unit: Unit, done: UnitResult) -> None:
         if done.result is None:
-            with self._store.lock(unit.key) as own:
+            with self.store.lock(unit.key) as own:
                 if own:
-                    there = self._store.read(unit.key)
+                    there = self.store.read(unit.key)
                     lacking = [part for part in unit.parts if not there.has(part)]
-                    self._store.put(unit.key, (lacking or unit.parts)[0], done.failure)
-        found = self._store.read(unit.key)
+                    self.store.put(unit.key, (lacking or unit.parts)[0], done.failure)
+        found = self.store.read(unit.key)
         for part in unit.parts:
             if reason := found.failures.get(part):
-                self._progress.warn(f"{unit.label}: {reason}")
+                self.progress.warn(f"{unit.label}: {reason}")
         did = (done.result or {}).get("did")
         if did == TRAINED and found.training is not None:
             count = found.training.iterations
-            self._progress.message(
+            self.progress.message(
                 f"{unit.label}: trained {count} iteration{'' if count == 1 else 's'}"
             )
         elif did == MEASURED:
-            self._progress.message(f"{unit.label}: measured")
+            self.progress.message(f"{unit.label}: measured")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from srcli.errors import CheckpointError, InferenceError, RecipeError, SrxError
-from srcli.inference.device import Precision
+from srcli.errors import CheckpointError, InferenceError, SrxError
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.machine import threads
 from srcli.pipelines.ablate.costs import OUT_OF_MEMORY, measure_cost, out_of_memory
+from srcli.pipelines.ablate.options import AblateOptions
 from srcli.pipelines.ablate.results import Cost, SetScores, Trained, read_training
 from srcli.pipelines.ablate.store import COST, TRAINING, Store, StoredResult
 from srcli.pipelines.evaluate.options import EvalOptions
@@ -22,13 +21,13 @@ from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
 from srcli.recipes.ablation import METRICS
-from srcli.recipes.fields import convert
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    from srcli.ports.executor import JsonDict
+    from srcli.ports.executor import JsonDict, Place
     from srcli.ports.progress import Progress
 
 DONE, STOPPED, FAILED, BUSY = "done", "stopped", "failed", "busy"
@@ -47,37 +46,21 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Unit:
-    """Fields that both kinds of units have."""
+class TrainingUnit:
+    """The training of one variant with one seed, and its scores."""
 
     label: str
     """Name for messages."""
     key: str
     """Key of the result."""
-    store: str
-    """Folder of the store."""
+    options: AblateOptions
     recipe: TrainRecipe
     scale: int
-    device: str
-    threads: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingUnit(_Unit):
-    """The training of one variant with one seed, and its scores."""
-
-    kind: Literal["training"] = "training"
     seed: int
-    budget: str | None
-    data: tuple[str, ...]
-    hold_out: tuple[str, ...] | None
-    hold_out_listed: tuple[str, ...] = ()
-    exclude: tuple[str, ...]
     validate: tuple[str, ...]
     """Sets for the curve, beside the held-out pictures."""
     measure: tuple[Measurement, ...]
     """Scores that are not there yet."""
-    precision: Precision
 
     def remaining(self, result: StoredResult) -> TrainingUnit | None:
         """Return the part of the unit that a result lacks; None if it is complete."""
@@ -93,11 +76,15 @@ class TrainingUnit(_Unit):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CostUnit(_Unit):
+class CostUnit:
     """The parameters, work and memory of one variant."""
 
-    kind: Literal["cost"] = "cost"
-    sizes: tuple[tuple[int, ...], ...]
+    label: str
+    key: str
+    options: AblateOptions
+    recipe: TrainRecipe
+    scale: int
+    sizes: tuple[tuple[int, int], ...]
     """LR (height, width) at which memory is measured."""
     gradients: bool
     """Measure it with gradients recorded."""
@@ -112,28 +99,17 @@ class CostUnit(_Unit):
         return (COST,)
 
 
-def read_unit(plain: JsonDict) -> TrainingUnit | CostUnit:
-    """Return a unit from the plain data that ``dataclasses.asdict`` made of it.
-
-    Raises:
-        RecipeError: If it is none.
-    """
-    kinds: dict[str, type[TrainingUnit | CostUnit]] = {"training": TrainingUnit, "cost": CostUnit}
-    kind = plain.get("kind")
-    if kind not in kinds:
-        raise RecipeError(f"no unit of work of kind {kind!r}")
-    unit: TrainingUnit | CostUnit = convert(plain, kinds[kind], "the unit")
-    return unit
-
-
-def run_unit(plain: JsonDict, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
+def run_unit(
+    unit: CostUnit | TrainingUnit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
     """Do a unit and store its results.
 
     Failures with a reason of their own (a diverged training, too little memory, a picture) are
     stored as such. A training that is stopped goes on from its checkpoint the next time.
 
     Args:
-        plain: A ``TrainingUnit`` or ``CostUnit`` as plain data.
+        unit: The unit.
+        place: Device and threads.
         progress: Receives the progress.
         stop: Called after every iteration; true stops.
 
@@ -141,22 +117,21 @@ def run_unit(plain: JsonDict, progress: Progress, stop: Callable[[], bool]) -> J
         ``ended``: ``done``, ``stopped``, ``failed``, or ``busy`` if another process does it;
         ``did``: ``trained``, or ``measured`` if no more than that was to be done.
     """
-    unit = read_unit(plain)
-    store = Store(Path(unit.store))
-    with store.lock(unit.key) as own, threads(unit.threads or None):
+    store = Store(unit.options.store)
+    with store.lock(unit.key) as own, threads(place.threads or None):
         if not own:
             return {"ended": BUSY}
         left = unit.remaining(store.read(unit.key))
         if left is None:
             return {"ended": DONE}  # another process was faster
         if isinstance(left, CostUnit):
-            done = _attempt(store, left.key, COST, partial(_cost, left))
+            done = _attempt(store, left.key, COST, partial(_cost, left, place))
             return {"ended": DONE if done else FAILED}
-        return _training(left, store, progress, stop)
+        return _training(left, store, place, progress, stop)
 
 
 def _training(
-    unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]
+    unit: TrainingUnit, store: Store, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
     did, failed = "", False
     weights = store.weights(unit.key)
@@ -164,7 +139,7 @@ def _training(
         if store.read(unit.key).training is not None:
             # The weights are lost; those of an unfinished training must not be taken for them.
             store.put(unit.key, TRAINING, None)
-        call = partial(_train, unit, store, progress, stop)
+        call = partial(_train, unit, store, place, progress, stop)
         finished = _attempt(store, unit.key, TRAINING, call)
         weights = store.weights(unit.key)
         if weights is None:
@@ -176,7 +151,8 @@ def _training(
     for each in unit.measure:
         if stop():
             return {"ended": STOPPED, "did": did}
-        if _attempt(store, unit.key, each.key, partial(_scores, unit, each, weights, progress)):
+        measure = partial(_scores, unit, each, weights, place, progress)
+        if _attempt(store, unit.key, each.key, measure):
             did = did or MEASURED
         else:
             failed = True
@@ -206,37 +182,37 @@ def _attempt(
     return False
 
 
-def _cost(unit: CostUnit) -> Cost:
+def _cost(unit: CostUnit, place: Place) -> Cost:
     return measure_cost(
         unit.recipe.model,
         unit.recipe.network,
         scale=unit.scale,
-        sizes=[(size[0], size[1]) for size in unit.sizes],
+        sizes=unit.sizes,
         gradients=unit.gradients,
-        device=unit.device,
+        device=place.device,
     )
 
 
 def _train(
-    unit: TrainingUnit, store: Store, progress: Progress, stop: Callable[[], bool]
+    unit: TrainingUnit, store: Store, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> Trained | None:
     """Train to the end; None if stopped before."""
-    folder = store.training(unit.key)
+    own, folder = unit.options, store.training(unit.key)
     options = TrainOptions(
         recipe=str(store.put_recipe(unit.key, unit.recipe)),
         scale=unit.scale,
-        data=tuple(map(Path, unit.data)),
+        data=own.data,
         out=folder,
         seed=unit.seed,
-        budget=unit.budget,
+        budget=own.budget,
         resume=True,
-        hold_out=unit.hold_out,
-        hold_out_listed=unit.hold_out_listed,
-        exclude=unit.exclude,
+        hold_out=own.hold_out,
+        hold_out_listed=own.hold_out_listed,
+        exclude=own.exclude,
         validate=unit.validate,
-        device=unit.device,
-        precision=unit.precision,
-        threads=unit.threads,
+        device=place.device,
+        precision=own.precision,
+        threads=place.threads,
         validate_leniently=True,
     )
     try:
@@ -252,14 +228,14 @@ def _train(
 
 
 def _scores(
-    unit: TrainingUnit, measurement: Measurement, weights: Path, progress: Progress
+    unit: TrainingUnit, measurement: Measurement, weights: Path, place: Place, progress: Progress
 ) -> SetScores:
     options = EvalOptions(
         protocol=measurement.protocol,
         metrics=METRICS,
         resamples=0,
         costs=False,
-        engine=EngineOptions(device=unit.device, precision="fp32"),
+        engine=EngineOptions(device=place.device, precision="fp32"),
     )
     found = evaluate(
         [str(weights)],

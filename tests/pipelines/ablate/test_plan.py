@@ -13,6 +13,7 @@ from srcli.pipelines.ablate.options import AblateOptions
 from srcli.pipelines.ablate.plan import AblationPlan, check_files, checked_recipes
 from srcli.pipelines.ablate.results import Cost, SetScores, Trained
 from srcli.pipelines.ablate.store import COST, TRAINING, Store
+from srcli.pipelines.ablate.work import CostUnit, TrainingUnit
 from srcli.recipes.ablations import ABLATIONS
 
 MEASURED = Cost(parameters=1, macs=1, memory=())
@@ -49,11 +50,11 @@ def test_every_ablation_of_the_table_can_be_planned(planned, name):
 
 def test_costs_come_first_then_seed_after_seed(planned, tiny, tmp_path):
     units = planned(tiny, seeds=2).missing(Store(tmp_path / "store"))
-    assert [(unit.kind, getattr(unit, "seed", None)) for unit in units] == [
-        ("cost", None),
-        ("cost", None),
-        *[("training", 0)] * 3,
-        *[("training", 1)] * 3,
+    assert [(type(unit), getattr(unit, "seed", None)) for unit in units] == [
+        (CostUnit, None),
+        (CostUnit, None),
+        *[(TrainingUnit, 0)] * 3,
+        *[(TrainingUnit, 1)] * 3,
     ]
     assert units[2].label == "tiny/parts, with, seed 0"
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from srcli.errors import DataError, ModelError, RecipeError, UsageError
 from srcli.pipelines.ablate import keys
+from srcli.pipelines.ablate.options import AblateOptions
 from srcli.pipelines.ablate.plan import AblationPlan
 from srcli.pipelines.ablate.record import load_results
 from srcli.pipelines.ablate.results import Cost, SetScores, Trained
@@ -25,7 +26,8 @@ from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import SerialExecutor
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
-from srcli.ports.executor import UnitResult
+from srcli.ports.executor import Place, UnitResult
+from srcli.recipes.files import plain_recipe
 from srcli.recipes.table import RECIPES
 
 
@@ -33,6 +35,7 @@ class Recorder(SerialExecutor):
     """Notes the units; does them, unless told not to."""
 
     def __init__(self, *, idle=False):
+        super().__init__(Place(device="cpu", threads=1))
         self.units = []
         self.idle = idle
 
@@ -42,8 +45,12 @@ class Recorder(SerialExecutor):
             yield from super().run(work, units, progress=progress, stop=stop)
 
 
+def kind(unit):
+    return "cost" if isinstance(unit, CostUnit) else "training"
+
+
 def labels(units):
-    return [(unit["kind"], unit["label"]) for unit in units]
+    return [(kind(unit), unit.label) for unit in units]
 
 
 def test_every_variant_is_trained_and_measured(ran, faces):
@@ -88,9 +95,9 @@ def test_more_seeds_do_only_what_is_missing(ran):
 def test_it_is_the_training_of_srx_train_and_the_scores_of_srx_eval(ran, faces, tmp_path):
     recorder = Recorder(idle=True)
     run_ablations([ran.result.ablation], replace(ran.options, store=tmp_path), executor=recorder)
-    unit = next(u for u in recorder.units if u["label"] == "tiny/parts, without, seed 1")
+    unit = next(u for u in recorder.units if u.label == "tiny/parts, without, seed 1")
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(json.dumps(unit["recipe"]))
+    recipe.write_text(json.dumps(plain_recipe(unit.recipe)))
     options = TrainOptions(
         recipe=str(recipe),
         scale=2,
@@ -103,7 +110,7 @@ def test_it_is_the_training_of_srx_train_and_the_scores_of_srx_eval(ran, faces, 
         threads=1,
     )
     alone = train(options).weights.with_name("last.safetensors")
-    folder = ran.options.store / "results" / unit["key"] / "training"
+    folder = ran.options.store / "results" / unit.key / "training"
     stored = folder / "last.safetensors"
     assert not (folder / "best.safetensors").exists()  # nothing is chosen: all end alike
     own, other = load_file(alone), load_file(stored)
@@ -130,9 +137,9 @@ def test_a_setting_reaches_every_training_and_makes_it_another(ran, tiny, option
     own = replace(options, overrides=("stages.0.optimizer.beta1=0.8",))
     (result,) = run_ablations([tiny], own, executor=changed)
     assert result.conditions.overrides == own.overrides
-    trainings = [unit for unit in changed.units if unit["kind"] == "training"]
-    assert {unit["recipe"]["stages"][0]["optimizer"]["beta1"] for unit in trainings} == {0.8}
-    assert not {u["key"] for u in trainings} & {u["key"] for u in plain.units}
+    trainings = [unit for unit in changed.units if kind(unit) == "training"]
+    assert {unit.recipe.stages[0].optimizer.beta1 for unit in trainings} == {0.8}
+    assert not {u.key for u in trainings} & {u.key for u in plain.units}
 
 
 def test_the_same_again_does_nothing_but_retry_what_failed(ran):
@@ -157,7 +164,7 @@ def test_other_code_makes_everything_anew(ran, monkeypatch):
     run_ablations([ran.result.ablation], replace(ran.options, seeds=1, budget="7"), executor=again)
     kinds = [kind for kind, _ in labels(again.units)]
     assert kinds == ["training"] * 3  # costs are of the network alone
-    assert not {u["key"] for u in recorder.units} & {u["key"] for u in again.units}
+    assert not {u.key for u in recorder.units} & {u.key for u in again.units}
 
 
 def test_a_stopped_run_goes_on_where_it_was(ran, tiny, options):
@@ -218,7 +225,7 @@ def test_a_process_that_dies_while_measuring_keeps_its_training(ran, tiny, tmp_p
     dying = Dying()
     wider = replace(ran.options, seeds=1, sets=(str(faces), str(other)))
     (result,) = run_ablations([tiny], wider, executor=dying)
-    assert [len(u["measure"]) for u in dying.units] == [1, 1, 2]
+    assert [len(u.measure) for u in dying.units] == [1, 1, 2]
     seed = result.base.seeds[0]
     assert (seed.iterations, seed.failure) == (6, "Others: died")
     assert list(seed.scores) == ["Faces"]
@@ -242,7 +249,7 @@ def test_what_two_ablations_share_is_done_once(tiny, options):
     twin = replace(tiny, name="tiny/twin", variants=tiny.variants[:2], base="without")
     recorder = Recorder(idle=True)
     results = run_ablations([tiny, twin], options, executor=recorder)
-    assert [unit["kind"] for unit in recorder.units] == ["cost"] * 2 + ["training"] * 3
+    assert [kind(unit) for unit in recorder.units] == ["cost"] * 2 + ["training"] * 3
     assert [result.ablation.name for result in results] == ["tiny/parts", "tiny/twin"]
 
 
@@ -252,7 +259,7 @@ def test_what_is_spelled_out_is_the_same_training(tiny, options):
     twin = replace(tiny, name="tiny/twin", variants=(wordy, second))
     recorder = Recorder(idle=True)
     run_ablations([tiny, twin], options, executor=recorder)
-    assert [unit["kind"] for unit in recorder.units] == ["cost"] * 2 + ["training"] * 3
+    assert [kind(unit) for unit in recorder.units] == ["cost"] * 2 + ["training"] * 3
 
 
 def test_no_set_at_hand_takes_the_built_in_pictures(tiny, options, notes):
@@ -272,10 +279,10 @@ def test_automatic_precision_is_what_it_means_on_the_machine(tiny, options, monk
             recorder = Recorder(idle=True)
             own = replace(options, precision=given)
             (result,) = run_ablations([tiny], own, executor=recorder)
-            units = [each for each in recorder.units if each["kind"] == "training"]
+            units = [each for each in recorder.units if kind(each) == "training"]
             assert result.conditions.precision == word
-            assert {each["precision"] for each in units} == {word}
-            keys[native, given] = [each["key"] for each in units]
+            assert {each.options.precision for each in units} == {word}
+            keys[native, given] = [each.key for each in units]
     assert keys[True, "auto"] == keys[True, "bf16"]
     assert keys[False, "auto"] == keys[False, "fp32"]
     assert not set(keys[True, "auto"]) & set(keys[False, "auto"])
@@ -287,8 +294,8 @@ def test_names_to_hold_out_and_to_exclude_reach_the_trainings(tiny, options, not
     (result,) = run_ablations([tiny], replace(options, **names), progress=notes, executor=recorder)
     own = result.conditions
     assert (own.pictures, own.held_out, own.excluded) == (4, 2, 1)
-    unit = next(each for each in recorder.units if each["kind"] == "training")
-    assert [tuple(unit[each]) for each in names] == [("bbb",), ("ccc", "zzz"), ("a",)]
+    unit = next(each for each in recorder.units if kind(each) == "training")
+    assert [getattr(unit.options, each) for each in names] == [("bbb",), ("ccc", "zzz"), ("a",)]
     assert notes.warnings == ["--exclude q: no picture's name begins so"]
     with pytest.raises(DataError, match="--hold-out bb: not in the data"):
         run_ablations([tiny], replace(options, hold_out=("bb",)), executor=recorder)
@@ -298,8 +305,8 @@ def test_the_first_set_has_a_curve_with_and_without_pictures_held_out(tiny, opti
     for held_out in (options.hold_out, ()):
         recorder = Recorder(idle=True)
         run_ablations([tiny], replace(options, hold_out=held_out), executor=recorder)
-        trainings = [unit for unit in recorder.units if unit["kind"] == "training"]
-        assert {unit["validate"] for unit in trainings} == {(str(faces),)}
+        trainings = [unit for unit in recorder.units if kind(unit) == "training"]
+        assert {unit.validate for unit in trainings} == {(str(faces),)}
 
 
 @pytest.mark.parametrize(
@@ -353,11 +360,11 @@ class Fake:
 
     def run(self, work, units, *, progress, stop):
         for index, unit in enumerate(units):
-            with self.store.lock(unit["key"]) as own:
-                if own and unit["key"] not in self.results:
-                    self.done.append(unit["key"])
-                    self.store.put(unit["key"], COST, MEASURED)
-                known: dict[str, Any] = self.results.get(unit["key"], {"ended": "done"})
+            with self.store.lock(unit.key) as own:
+                if own and unit.key not in self.results:
+                    self.done.append(unit.key)
+                    self.store.put(unit.key, COST, MEASURED)
+                known: dict[str, Any] = self.results.get(unit.key, {"ended": "done"})
                 yield UnitResult(index=index, result=known if own else {"ended": "busy"})
 
 
@@ -366,13 +373,11 @@ def costs(*keys):
         key: CostUnit(
             label=f"unit {key}",
             key=key,
-            store="",
+            options=AblateOptions(train=False),
             recipe=RECIPES["g-idrn-short"],
             scale=2,
             sizes=(),
             gradients=False,
-            device="cpu",
-            threads=1,
         )
         for key in keys
     }
@@ -383,19 +388,12 @@ def one_training(key="t"):
     unit = TrainingUnit(
         label="a training",
         key=key,
-        store="",
+        options=AblateOptions(train=False),
         recipe=RECIPES["g-idrn-short"],
         scale=2,
         seed=0,
-        budget=None,
-        data=(),
-        hold_out=None,
-        exclude=(),
         validate=(),
         measure=(Measurement(key="scores", dataset="Faces", protocol="y"),),
-        device="cpu",
-        precision="fp32",
-        threads=1,
     )
     return AblationPlan(trainings={key: unit})
 

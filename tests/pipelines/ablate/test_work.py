@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 import shutil
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 
-from srcli.errors import DataError, RecipeError
+from srcli.errors import DataError
 from srcli.pipelines.ablate import work
+from srcli.pipelines.ablate.options import AblateOptions
 from srcli.pipelines.ablate.results import SetScores, Trained
 from srcli.pipelines.ablate.store import TRAINING, Store, StoredResult
 from srcli.pipelines.ablate.work import (
     CostUnit,
     Measurement,
     TrainingUnit,
-    read_unit,
     run_unit,
 )
+from srcli.ports.executor import Place
 from srcli.recipes.ablations import resolve
 from srcli.recipes.table import RECIPES
 from srcli.training.log import diverged
@@ -32,19 +32,14 @@ def unit(tmp_path, pictures):
     return TrainingUnit(
         label="a",
         key="training",
-        store=str(tmp_path),
+        options=AblateOptions(
+            data=(pictures,), budget="2", device="cpu", precision="fp32", store=tmp_path
+        ),
         recipe=RECIPES["g-idrn-short"],
         scale=2,
         seed=0,
-        budget="2",
-        data=(str(pictures),),
-        hold_out=None,
-        exclude=(),
         validate=(),
         measure=(Measurement(key="scores", dataset="Faces", protocol="y"),),
-        device="cpu",
-        precision="fp32",
-        threads=1,
     )
 
 
@@ -52,13 +47,17 @@ def unit(tmp_path, pictures):
 def small(unit, tiny, faces):
     """A training of a tiny network, and its scores."""
     measure = (Measurement(key="scores", dataset=str(faces), protocol="y"),)
-    return replace(
-        unit, recipe=resolve(tiny, tiny.variants[0]), budget="3", hold_out=(), measure=measure
-    )
+    options = replace(unit.options, budget="3", hold_out=())
+    recipe = resolve(tiny, tiny.variants[0])
+    return replace(unit, recipe=recipe, options=options, measure=measure)
 
 
-def run(unit, notes, stop=lambda: False):
-    return run_unit(asdict(unit), notes, stop)["ended"]
+def run(unit, notes, stop=lambda: False, *, threads=1):
+    return run_unit(unit, Place(device="cpu", threads=threads), notes, stop)["ended"]
+
+
+def outcome(unit, notes):
+    return run_unit(unit, Place(device="cpu", threads=1), notes, lambda: False)
 
 
 def trained(store, key="training"):
@@ -69,7 +68,7 @@ def trained(store, key="training"):
 
 
 def result_of(unit):
-    return Store(Path(unit.store)).read("training")
+    return Store(unit.options.store).read("training")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +127,7 @@ def test_threads_are_given_back(unit, notes, monkeypatch):
         raise DataError("enough")
 
     monkeypatch.setattr(work, "train", fail)
-    run(replace(unit, threads=before + 1), notes)
+    run(unit, notes, threads=before + 1)
     assert seen == [before + 1]
     assert torch.get_num_threads() == before
 
@@ -139,7 +138,7 @@ def stopped_after(count):
 
 
 def folder_of(unit):
-    return Store(Path(unit.store)).training(unit.key)
+    return Store(unit.options.store).training(unit.key)
 
 
 def test_a_checkpoint_for_another_set_is_dropped_and_trained_anew(small, notes, faces):
@@ -166,21 +165,22 @@ def test_a_damaged_checkpoint_is_dropped_and_trained_anew(small, notes, name):
 
 def test_no_other_error_costs_a_checkpoint(small, notes, tmp_path):
     assert run(small, notes, stopped_after(1)) == "stopped"
-    assert run(replace(small, data=(str(tmp_path / "gone"),)), notes) == "failed"
+    lost = replace(small, options=replace(small.options, data=(tmp_path / "gone",)))
+    assert run(lost, notes) == "failed"
     assert (folder_of(small) / "state.safetensors").is_file()
 
 
 def test_lost_weights_are_trained_again(small, notes):
-    assert run_unit(asdict(small), notes, lambda: False) == {"ended": "done", "did": "trained"}
+    assert outcome(small, notes) == {"ended": "done", "did": "trained"}
     first = result_of(small).scores["scores"].pictures
     more = replace(small, measure=(replace(small.measure[0], key="more"),))
     (folder_of(small) / "last.safetensors").unlink()
     assert run(more, notes, stopped_after(1)) == "stopped"
     assert not result_of(more).has(TRAINING)  # what is there is a part of it
-    assert run_unit(asdict(more), notes, lambda: False) == {"ended": "done", "did": "trained"}
+    assert outcome(more, notes) == {"ended": "done", "did": "trained"}
     assert result_of(more).scores["more"].pictures == first
     again = replace(small, measure=(replace(small.measure[0], key="rgb", protocol="rgb"),))
-    assert run_unit(asdict(again), notes, lambda: False) == {"ended": "done", "did": "measured"}
+    assert outcome(again, notes) == {"ended": "done", "did": "measured"}
 
 
 def test_pictures_that_cannot_be_read_are_kept_in_the_figure(small, notes, faces, tmp_path):
@@ -198,7 +198,7 @@ def test_pictures_that_cannot_be_read_are_kept_in_the_figure(small, notes, faces
 
 
 def test_what_another_process_is_at_is_left_to_it(small, notes):
-    store = Store(Path(small.store))
+    store = Store(small.options.store)
     with store.lock(small.key):
         assert run(small, notes) == "busy"
     assert not folder_of(small).exists()
@@ -209,47 +209,18 @@ def test_what_another_process_has_done_by_now_is_not_done_again(unit, notes, tmp
     trained(store)
     pictures = {"cat": {"psnr": 30.0, "ssim": 0.9}}
     store.put("training", "scores", SetScores(pictures=pictures, seconds=None))
-    assert run_unit(asdict(unit), notes, lambda: False) == {"ended": "done"}
+    assert outcome(unit, notes) == {"ended": "done"}
 
 
-A_TRAINING = TrainingUnit(
-    label="a",
-    key="k",
-    store="s",
-    recipe=RECIPES["rrlfn"],
-    scale=2,
-    seed=1,
-    budget=None,
-    data=("d",),
-    hold_out=(),
-    exclude=(),
-    validate=("Set5",),
-    measure=(Measurement(key="m", dataset="Set5", protocol="y"),),
-    device="cpu",
-    precision="fp32",
-    threads=1,
-)
-A_COST = CostUnit(
-    label="b",
-    key="k",
-    store="s",
-    recipe=RECIPES["rrlfn"],
-    scale=4,
-    sizes=((128, 96),),
-    gradients=True,
-    device="auto",
-    threads=0,
-)
-
-
-@pytest.mark.parametrize("unit", [A_TRAINING, A_COST])
-def test_there_and_back(unit):
-    assert read_unit(json.loads(json.dumps(asdict(unit)))) == unit
-    assert read_unit(asdict(unit)) == unit
-
-
-def test_what_is_no_unit_is_refused():
-    with pytest.raises(RecipeError, match="kind 'other'"):
-        read_unit({"kind": "other"})
-    with pytest.raises(RecipeError, match="'seeds' in the unit; did you mean 'seed'"):
-        read_unit({**asdict(A_TRAINING), "seeds": 2})
+def test_units_survive_the_way_to_another_process(unit):
+    cost = CostUnit(
+        label="b",
+        key="k",
+        options=unit.options,
+        recipe=RECIPES["rrlfn"],
+        scale=4,
+        sizes=((128, 96),),
+        gradients=True,
+    )
+    for each in (unit, cost):
+        assert pickle.loads(pickle.dumps(each)) == each
