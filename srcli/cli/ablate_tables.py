@@ -85,15 +85,15 @@ def write_results(results: Sequence[AblationResult], targets: Mapping[str, str |
     Raises:
         UsageError: If a file cannot be written.
     """
-    from srcli.pipelines.ablate.markdown import write_markdown
-    from srcli.pipelines.ablate.page import write_html
+    from srcli.pipelines.ablate.markdown import ablation_markdown
+    from srcli.pipelines.ablate.page import ablation_page
 
     write_formats(
         targets,
         {
             "--json": lambda: json_text([plain_result(each) for each in results]),
-            "--markdown": lambda: write_markdown(results),
-            "--html": lambda: write_html(results),
+            "--markdown": lambda: ablation_markdown(results),
+            "--html": lambda: ablation_page(results),
         },
     )
 

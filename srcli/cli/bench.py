@@ -116,7 +116,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     """
     from srcli.cli.console import Console
     from srcli.pipelines.bench.run import bench
-    from srcli.pipelines.bench.tables import csv_text, markdown
+    from srcli.pipelines.bench.tables import bench_csv, bench_markdown
 
     targets = table_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
@@ -127,8 +127,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
         targets,
         {
             "--json": lambda: json_text(result.as_json()),
-            "--csv": lambda: csv_text(result),
-            "--markdown": lambda: markdown(result),
+            "--csv": lambda: bench_csv(result),
+            "--markdown": lambda: bench_markdown(result),
         },
     )
     return int(ExitCode.OK if all(each.trusted for each in result.seams) else ExitCode.PARTIAL)

@@ -127,7 +127,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
     from srcli.pipelines.evaluate.crops import CropCollector, PictureSaver
-    from srcli.pipelines.evaluate.page import html_page
+    from srcli.pipelines.evaluate.page import evaluation_page
     from srcli.pipelines.evaluate.run import evaluate
     from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
@@ -162,7 +162,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             "--json": lambda: json_text(result.as_json()),
             "--csv": lambda: evaluation_csv(result),
             "--markdown": lambda: evaluation_markdown(result),
-            "--html": lambda: html_page(result, crops.comparisons),
+            "--html": lambda: evaluation_page(result, crops.comparisons),
         },
     )
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)

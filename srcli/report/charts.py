@@ -83,7 +83,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class Line:
     """One training."""
 
     points: tuple[tuple[int, float], ...]
@@ -125,7 +125,7 @@ def scatter_chart(points: Sequence[Point], caption: str) -> Markup:
         return _svg(axes, "scatter", marks, caption)
 
 
-def curve_chart(curves: Sequence[Curve], caption: str) -> Markup:
+def curve_chart(curves: Sequence[Line], caption: str) -> Markup:
     """Draw values against iterations; early ones that lie below the axis are cut off.
 
     Args:

@@ -8,7 +8,7 @@ import re
 import matplotlib as mpl
 import pytest
 
-from srcli.report.charts import LETTERS, LINE, Curve, Point, curve_chart, scatter_chart
+from srcli.report.charts import LETTERS, LINE, Line, Point, curve_chart, scatter_chart
 
 WIDE = 6.6
 """Pixels of a letter in the page's font."""
@@ -28,7 +28,7 @@ def point(label, parameters, value, *, printed=False):
 
 def curve(*points, colour="c1", dash="", faint=False):
     """A curve with a title."""
-    return Curve(points=points, colour=colour, dash=dash, title="a: 31 dB", faint=faint)
+    return Line(points=points, colour=colour, dash=dash, title="a: 31 dB", faint=faint)
 
 
 def points_of(node):

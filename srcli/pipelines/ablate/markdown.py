@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.ablate.results import AblationResult
 
 
-def write_markdown(results: Sequence[AblationResult]) -> str:
+def ablation_markdown(results: Sequence[AblationResult]) -> str:
     """Return ablations as Markdown: a summary, then for each its question, tables and conditions.
 
     The same results give the same text.

@@ -12,7 +12,7 @@ from srcli.pipelines.ablate.markdown import conditions, notes
 from srcli.pipelines.ablate.statistics import difference, spread
 from srcli.recipes.ablation import changes_text
 from srcli.report import marks
-from srcli.report.charts import DASHES, Curve, Point, curve_chart, scatter_chart
+from srcli.report.charts import DASHES, Line, Point, curve_chart, scatter_chart
 from srcli.report.page import render_page
 from srcli.report.table import number, plural
 
@@ -29,7 +29,7 @@ HELD_OUT = "held-out"
 """Name that the training gives the pictures that choose its weights."""
 
 
-def write_html(results: Sequence[AblationResult], *, title: str = TITLE) -> str:
+def ablation_page(results: Sequence[AblationResult], *, title: str = TITLE) -> str:
     """Return ablations as a page; the same results give the same characters.
 
     A policy inside the page forbids it to load or run anything.
@@ -113,7 +113,7 @@ def draw_curves(result: AblationResult) -> tuple[Markup, str, list[tuple[str, st
         for seed, points in own:
             title = f"{name}, seed {seed}: {points[-1][1]:.3f} dB at the end"
             faint = seed != own[0][0]
-            curves.append(Curve(points=points, colour=colour, dash=dash, title=title, faint=faint))
+            curves.append(Line(points=points, colour=colour, dash=dash, title=title, faint=faint))
         legend += [(name, colour, dash)] * bool(own)
     return curve_chart(curves, f"PSNR-Y on {dataset} against iterations"), dataset, legend
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.report import formats
-from srcli.report.formats import escape
+from srcli.report.formats import csv_text, escape, markdown_table
 from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
@@ -44,17 +43,17 @@ def notes(bench: Bench) -> list[str]:
     return [*found, SEAMS] if bench.seams else found
 
 
-def markdown(bench: Bench) -> str:
+def bench_markdown(bench: Bench) -> str:
     """Return tables and notes as GitHub Markdown."""
     lines: list[str] = []
     for table in tables(bench):
-        lines += [f"### {escape(table.title)}", "", *formats.markdown_table(table)]
+        lines += [f"### {escape(table.title)}", "", *markdown_table(table)]
     for note in notes(bench):
         lines += [escape(note), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def csv_text(bench: Bench) -> str:
+def bench_csv(bench: Bench) -> str:
     """Return a row for every speed, in all digits, with its model's costs and the machine.
 
     Seconds and bytes; an empty cell where there is no figure.
@@ -62,7 +61,7 @@ def csv_text(bench: Bench) -> str:
     costs = {(cost.scale, cost.model): cost for cost in bench.costs}
     records = [_record(bench, each, costs[each.scale, each.model]) for each in bench.speeds]
     rows = [list(record.values()) for record in records]
-    return formats.csv_text(make_table(rows, records[0]))
+    return csv_text(make_table(rows, records[0]))
 
 
 def round_lines(bench: Bench) -> list[str]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TITLE = "Super-resolution side by side"
 
 
-def html_page(
+def evaluation_page(
     evaluation: Evaluation, comparisons: Sequence[Comparison], *, title: str = TITLE
 ) -> str:
     """Return an evaluation as a page; the same evaluation gives the same characters.

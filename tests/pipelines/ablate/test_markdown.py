@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from srcli.pipelines.ablate.markdown import conditions, memory_note, notes, write_markdown
+from srcli.pipelines.ablate.markdown import ablation_markdown, conditions, memory_note, notes
 from srcli.pipelines.ablate.tables import cost_table, score_table
 
 
@@ -20,7 +20,7 @@ def rows(text):
 
 
 def test_every_table_is_there_with_as_many_cells_in_each_row(written):
-    text = write_markdown([written])
+    text = ablation_markdown([written])
     found = rows(text)
     scores, costs = score_table(written), cost_table(written)
     assert ["set", *scores.headings] in found
@@ -32,11 +32,11 @@ def test_every_table_is_there_with_as_many_cells_in_each_row(written):
 
 def test_best_values_are_bold(written):
     (best,) = [row for row in score_table(written).rows if row.best and row.group == "Set5"]
-    assert f"**{best.cells[2]}**" in write_markdown([written])
+    assert f"**{best.cells[2]}**" in ablation_markdown([written])
 
 
 def test_text_stays_text(written):
-    text = write_markdown([written])
+    text = ablation_markdown([written])
     assert "<script>" not in text
     assert r"\<script\>" in text
     assert r"Nobody \| et al., Table \<2\>" in text
@@ -45,17 +45,17 @@ def test_text_stays_text(written):
 
 def test_several_ablations_have_a_summary(written):
     other = replace(written, ablation=replace(written.ablation, name="net/other"))
-    text = write_markdown([written, other])
+    text = ablation_markdown([written, other])
     assert text.index("| net/size") < text.index("| net/other") < text.index("## net/size")
-    assert "| ablation |" not in write_markdown([written])
+    assert "| ablation |" not in ablation_markdown([written])
 
 
 def test_the_same_twice(written):
-    assert write_markdown([written]) == write_markdown([written])
+    assert ablation_markdown([written]) == ablation_markdown([written])
 
 
 def test_a_real_run_can_be_written(ran):
-    text = write_markdown([ran.result])
+    text = ablation_markdown([ran.result])
     assert "| Faces | without | 2 |" in text
     assert "the training has diverged" in text
 

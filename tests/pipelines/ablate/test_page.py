@@ -11,10 +11,10 @@ import pytest
 
 import srcli
 from srcli.pipelines.ablate.page import (
+    ablation_page,
     difference_table,
     draw_curves,
     draw_scatters,
-    write_html,
 )
 from srcli.pipelines.ablate.statistics import difference
 from srcli.pipelines.ablate.tables import cost_table, score_table
@@ -39,11 +39,11 @@ def both(written):
 
 
 def test_the_same_results_give_the_same_page(both):
-    assert write_html(both) == write_html(both) != write_html(both[:1])
+    assert ablation_page(both) == ablation_page(both) != ablation_page(both[:1])
 
 
 def test_nothing_is_loaded_and_nothing_runs(both, parse):
-    page = write_html(both)
+    page = ablation_page(both)
     tree = parse(page)
     assert not re.search(r"https?:|@import|url\(", page)
     assert tree.all("script") == tree.all("link") == tree.all("img") == []
@@ -59,7 +59,7 @@ def test_nothing_is_loaded_and_nothing_runs(both, parse):
 
 
 def test_everything_is_told_and_stays_text(both, parse):
-    text = parse(write_html(both, title="Our <title>")).text
+    text = parse(ablation_page(both, title="Our <title>")).text
     written = both[0]
     for each in written.ablation.variants:
         assert each.sentence in text
@@ -77,7 +77,7 @@ def test_everything_is_told_and_stays_text(both, parse):
 
 
 def test_links_lead_somewhere_and_ids_are_unique(both, parse):
-    tree = parse(write_html(both))
+    tree = parse(ablation_page(both))
     ids = [node.attributes["id"] for node in tree.all() if "id" in node.attributes]
     assert len(ids) == len(set(ids))
     targets = {node.attributes["href"][1:] for node in tree.all("a")}
@@ -87,7 +87,7 @@ def test_links_lead_somewhere_and_ids_are_unique(both, parse):
 
 
 def test_headings_and_charts_can_be_heard(both, parse):
-    tree = parse(write_html(both))
+    tree = parse(ablation_page(both))
     levels = [int(n.tag[1]) for n in tree.all() if re.fullmatch("h[1-6]", n.tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -100,13 +100,15 @@ def test_headings_and_charts_can_be_heard(both, parse):
 
 
 def test_several_ablations_have_a_summary(both, parse):
-    assert [n for n in parse(write_html(both)).all() if n.attributes.get("id") == "summary"]
-    assert not [n for n in parse(write_html(both[:1])).all() if n.attributes.get("id") == "summary"]
-    assert "Nothing has been run yet." in write_html([])
+    assert [n for n in parse(ablation_page(both)).all() if n.attributes.get("id") == "summary"]
+    assert not [
+        n for n in parse(ablation_page(both[:1])).all() if n.attributes.get("id") == "summary"
+    ]
+    assert "Nothing has been run yet." in ablation_page([])
 
 
 def test_a_real_run_can_be_written(ran, parse):
-    tree = parse(write_html([ran.result]))
+    tree = parse(ablation_page([ran.result]))
     assert len(tree.all("g", "curve")) == 4
     assert "the training has diverged" in tree.text
 
@@ -193,7 +195,7 @@ def test_curves_take_what_was_validated_on(written, parse):
         )
         for v in written.variants
     )
-    tree = parse(write_html([replace(written, variants=variants)]))
+    tree = parse(ablation_page([replace(written, variants=variants)]))
     assert tree.all("figcaption")[0].text.startswith("held-out: PSNR-Y")
 
 
@@ -223,7 +225,7 @@ def test_styles_repeat_no_pair_of_colour_and_dash(written):
 
 
 def test_the_legend_shows_each_line(written, parse):
-    items = parse(write_html([written])).all("ul", "legend")[0].all("li")
+    items = parse(ablation_page([written])).all("ul", "legend")[0].all("li")
     assert [item.text for item in items] == ["small", "middle", "large", "other"]
     marks = [item.all("svg")[0].attributes["class"] for item in items]
     assert marks == [f"sample c{i}" for i in range(4)]
@@ -241,7 +243,7 @@ PROBE = """
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_it_without_complaint(browse, both, width, dark):
-    found, shot, complaints = browse(write_html(both), PROBE, width=width, dark=dark)
+    found, shot, complaints = browse(ablation_page(both), PROBE, width=width, dark=dark)
     assert complaints == []
     assert (found["width"], found["dark"], found["overflow"]) == (width, dark, 0)
     assert found["requests"] == []

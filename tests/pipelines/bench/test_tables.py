@@ -9,7 +9,7 @@ from srcli.evaluation.scores import ModelCost
 from srcli.metrics.machine import Machine
 from srcli.pipelines.bench.run import Bench
 from srcli.pipelines.bench.seams import Seams
-from srcli.pipelines.bench.tables import csv_text, markdown, notes, round_lines, tables
+from srcli.pipelines.bench.tables import bench_csv, bench_markdown, notes, round_lines, tables
 from srcli.pipelines.bench.timing import Speed
 
 
@@ -106,7 +106,7 @@ def test_every_round_can_be_seen():
 
 
 def test_markdown_keeps_its_columns_whatever_models_are_called():
-    lines = markdown(RUN).splitlines()
+    lines = bench_markdown(RUN).splitlines()
     rows = [line.replace("\\|", "") for line in lines if line.startswith("|")]
     assert [row.count("|") for row in rows] == [10] * 4 + [8] * 3 + [9] * 3
     assert "### seams on coffee.png, 600x400" in lines
@@ -114,7 +114,7 @@ def test_markdown_keeps_its_columns_whatever_models_are_called():
 
 
 def test_csv_has_a_row_for_every_speed_in_all_digits():
-    first, second = csv.DictReader(io.StringIO(csv_text(RUN)))
+    first, second = csv.DictReader(io.StringIO(bench_csv(RUN)))
     assert float(first["median_seconds"]) == 0.3
     assert (first["lr_width"], first["lr_height"]) == ("256", "120")
     assert float(first["sr_megapixels_per_second"]) == RUN.speeds[0].sr_megapixels_per_second

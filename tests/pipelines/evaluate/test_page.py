@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 import srcli
-from srcli.pipelines.evaluate.page import html_page
+from srcli.pipelines.evaluate.page import evaluation_page
 
 
 @pytest.fixture(scope="module")
 def page(written, crops):
-    return html_page(written, crops)
+    return evaluation_page(written, crops)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def decode(image):
 
 
 def test_the_same_evaluation_gives_the_same_page(written, crops, page):
-    assert html_page(written, crops) == page
-    assert html_page(written, crops[:1]) != page
+    assert evaluation_page(written, crops) == page
+    assert evaluation_page(written, crops[:1]) != page
 
 
 def test_nothing_is_loaded_from_elsewhere(page, tree):
@@ -235,7 +235,7 @@ def test_one_model_alone(written, crops, parse):
         published=[],
     )
     own = [replace(c, sr={model: c.sr[model]}, psnr={model: c.psnr[model]}) for c in crops]
-    tree = parse(html_page(alone, own, title="Only <one>"))
+    tree = parse(evaluation_page(alone, own, title="Only <one>"))
     assert tree.all("title")[0].text == tree.all("h1")[0].text == "Only <one>"
     assert not [n for n in tree.all() if n.attributes.get("id") == "differences-x4"]
     assert tree.all("strong") == tree.all("em") == tree.all("section", "failures") == []
@@ -249,7 +249,7 @@ def test_without_crops_or_psnr_the_rest_stands(written, parse):
         differences=[d for d in written.differences if d.metric == "ssim"],
         sizes={**written.sizes, (4, "never reached"): 9},
     )
-    tree = parse(html_page(bare, []))
+    tree = parse(evaluation_page(bare, []))
     assert tree.all("article") == []
     assert "SSIM of every picture" in tree.text
     assert "0 of 9" in tree.text
