@@ -10,3 +10,10 @@ a chain, a protocol, a metric or the count of costs gives other numbers than bef
 models and metrics do not need it, nor do docstrings, names or speed. Pictures, LR, weights and
 settings are in the keys themselves. ``tests/pipelines/evaluate/test_cache.py`` notices a change.
 """
+
+
+def evaluation_version() -> str:
+    """Return the versions of evaluation and of PyTorch, as part of the keys of stored results."""
+    import torch
+
+    return f"{EVALUATION_VERSION} {torch.__version__}"

@@ -27,8 +27,8 @@ def model_cost(
 ) -> ModelCost:
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
-    The memory is that of a whole picture in fp32 and PyTorch's default layout, without gradients,
-    weights and input. The network itself is not changed.
+    The memory is that of a whole picture in fp32 and PyTorch's default layout. The network itself
+    is not changed.
 
     Args:
         network: From ``load_model``; a network on Y (``colour``) gets one channel.
@@ -39,30 +39,42 @@ def model_cost(
     Returns:
         The cost; its memory is None if the device keeps no account, or has too little.
     """
+    try:
+        memory = forward_memory(network, size, device)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        memory = None
     return ModelCost(
         scale=network.scale,
         model=model,
         size=size,
         **asdict(measure_efficiency(network, size)),
-        peak_memory=forward_memory(network, size, device),
+        peak_memory=memory,
         memory_of=memory_of(device),
     )
 
 
-def forward_memory(network: Network, size: tuple[int, int], device: torch.device) -> int | None:
-    """Return the most bytes that one forward pass allocates; see :func:`model_cost`."""
+def forward_memory(
+    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool = False
+) -> int | None:
+    """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
+
+    Args:
+        network: Left as it is.
+        size: LR (height, width), padded to the next size that the network takes.
+        device: Device that it runs on.
+        gradients: Record them, which keeps every intermediate result alive until the end.
+
+    Returns:
+        Bytes; None if the device keeps no account.
+
+    Raises:
+        torch.OutOfMemoryError: If the memory of a GPU does not suffice.
+    """
     twin = copy.deepcopy(network).float().eval()
     twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    lr_image = torch.zeros(1, twin.input_channels, *fitting_size(network, size), device=device)
-    try:
-        with torch.inference_mode():
-            peak = peak_memory(lambda: twin(lr_image), device)
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return None
+    height, width = (network.padded(side) for side in size)
+    lr_image = torch.zeros(1, network.input_channels, height, width, device=device)
+    with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
+        peak = peak_memory(lambda: twin(lr_image), device)
     return None if peak is None else peak.bytes
-
-
-def fitting_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size that an engine pads ``size`` to for this network."""
-    return network.padded(size[0]), network.padded(size[1])

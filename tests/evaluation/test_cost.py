@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srcli.evaluation.cost import fitting_size, forward_memory, model_cost
+from srcli.evaluation.cost import forward_memory, model_cost
 from srcli.inference.engines import EngineOptions, make_engine
 from srcli.layers.network import Network
 from srcli.metrics.efficiency import count_macs
@@ -65,8 +65,8 @@ def test_the_usual_size_is_that_of_the_challenges():
 
 
 def test_a_network_says_which_sizes_it_takes():
-    assert fitting_size(Picky(), (5, 13)) == (12, 18)
-    assert fitting_size(load_model("bicubic", 2), (5, 13)) == (5, 13)
+    assert [Picky().padded(side) for side in (5, 13)] == [12, 18]
+    assert [load_model("bicubic", 2).padded(side) for side in (5, 13)] == [5, 13]
     cost = model_cost(Picky(), model="picky", size=(5, 13))
     assert cost.size == (5, 13)
     assert cost.conv_macs == 12 * 18 * 4 * 9

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.evaluation.cost import fitting_size
+from srcli.evaluation.cost import forward_memory
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
 from srcli.metrics.machine import address_space, free_memory
-from srcli.metrics.memory import memory_of, peak_memory
+from srcli.metrics.memory import memory_of
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import Cost, MemoryUse
 
@@ -53,7 +52,7 @@ def measure_cost(
         built = build_network(model, scale=scale, options=network).deploy()
     return Cost(
         parameters=count_parameters(built),
-        macs=count_macs(built, *fitting_size(built, CHALLENGE_SIZE)).conv_macs,
+        macs=count_macs(built, *CHALLENGE_SIZE).conv_macs,
         memory=tuple(forward_peak(built, size, target, gradients=gradients) for size in sizes),
     )
 
@@ -73,19 +72,10 @@ def forward_peak(
     Returns:
         The peak, or the reason why it is unknown: too little memory, or a device without account.
     """
-    twin = copy.deepcopy(network).float().eval()
-    twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    lr_image = torch.zeros(1, twin.input_channels, *fitting_size(network, size), device=device)
-
-    def forward() -> torch.Tensor:
-        with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
-            result: torch.Tensor = twin(lr_image)
-            return result
-
     of = memory_of(device)
     try:
         with _limited(device):
-            peak = peak_memory(forward, device)
+            peak = forward_memory(network, size, device, gradients=gradients)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
@@ -94,7 +84,7 @@ def forward_peak(
         return MemoryUse(size=size, peak=None, of=of, reason=OUT_OF_MEMORY)
     if peak is None:
         return MemoryUse(size=size, peak=None, of=of, reason=f"{device.type} keeps no account")
-    return MemoryUse(size=size, peak=peak.bytes, of=of)
+    return MemoryUse(size=size, peak=peak, of=of)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from srcli.data.pictures import DAMAGE, Archives
+from srcli.evaluation import evaluation_version
 from srcli.models import network_options
-from srcli.pipelines.evaluate.cache import code_digest
 from srcli.recipes.files import plain_recipe
 from srcli.training import TRAINING_VERSION
 from srcli.training.distillation import teachers_digest
@@ -37,7 +37,7 @@ def cost_key(recipe: TrainRecipe, scale: int, **conditions: object) -> str:
     """
     network = deciding_fields(recipe)["network"]
     digest = key_of(
-        model=recipe.model, network=network, scale=scale, version=code_digest(), **conditions
+        model=recipe.model, network=network, scale=scale, version=evaluation_version(), **conditions
     )
     return f"{recipe.model}-x{scale}-cost-{digest}"
 
@@ -71,7 +71,9 @@ def score_key(training: str, label: str, protocol: str, pictures: str) -> str:
         protocol: Name of the measurement protocol.
         pictures: Digest of the set.
     """
-    digest = key_of(training=training, protocol=protocol, pictures=pictures, version=code_digest())
+    digest = key_of(
+        training=training, protocol=protocol, pictures=pictures, version=evaluation_version()
+    )
     return f"{label}-{protocol}-{digest}"
 
 

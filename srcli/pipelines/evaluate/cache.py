@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from srcli.evaluation import EVALUATION_VERSION
+from srcli.evaluation import evaluation_version
 from srcli.evaluation.cost import model_cost
 from srcli.evaluation.scores import ModelCost
 from srcli.files import write_whole
@@ -71,12 +71,5 @@ def cost_of(candidate: NetworkCandidate, device: torch.device, cache: ScoreCache
 
 def key_of(**parts: object) -> str:
     """Name a measurement by everything that decides it, and by the version of evaluation."""
-    text = json.dumps({**parts, "code": code_digest()}, sort_keys=True, default=str)
+    text = json.dumps({**parts, "code": evaluation_version()}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def code_digest() -> str:
-    """Return the versions of evaluation and of torch, as part of keys."""
-    import torch
-
-    return f"{EVALUATION_VERSION} {torch.__version__}"

@@ -100,7 +100,7 @@ def test_versions_decide(monkeypatch):
     monkeypatch.setattr(keys, "TRAINING_VERSION", -1)
     trained = all_keys()
     assert [a == b for a, b in zip(before, trained, strict=True)] == [False, True, True]
-    monkeypatch.setattr(keys, "code_digest", lambda: "another")
+    monkeypatch.setattr(keys, "evaluation_version", lambda: "another")
     measured = all_keys()
     assert [a == b for a, b in zip(trained, measured, strict=True)] == [True, False, False]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from srcli import evaluation
 from srcli.evaluation import EVALUATION_VERSION
 from srcli.evaluation.cost import model_cost
 from srcli.inference.engines import EngineOptions
@@ -99,6 +100,6 @@ def test_costs_change_with_the_version_only(model, stored):
 
 def test_keys_change_with_the_version_and_with_every_part(monkeypatch):
     keys = {cache.key_of(what="score", shave=4), cache.key_of(what="score", shave=2)}
-    monkeypatch.setattr(cache, "EVALUATION_VERSION", EVALUATION_VERSION + 1)
+    monkeypatch.setattr(evaluation, "EVALUATION_VERSION", EVALUATION_VERSION + 1)
     keys |= {cache.key_of(what="score", shave=4), cache.key_of(what="score", shave=2)}
     assert len(keys) == 4
