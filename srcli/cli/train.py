@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,7 +19,6 @@ from srcli.recipes.overrides import apply_overrides
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from srcli.inference.device import Precision
     from srcli.pipelines.train.options import TrainOptions, TrainResult
 
 
@@ -51,7 +50,11 @@ Examples:
     help="Where weights, state, recipe and log go.",
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of all randomness.",
 )
 @click.option(
     "--budget",
@@ -109,37 +112,17 @@ Examples:
     help="Try a few iterations: parameters, memory, time, what the budget gives. Writes nothing.",
 )
 @click.option(
-    "--checkpoint-every", default="5m", show_default=True, metavar="TIME", help="Save so often."
+    "--checkpoint-every",
+    default="5m",
+    show_default=True,
+    metavar="TIME",
+    help="Interval of checkpoints.",
 )
 @click.option("--compile", is_flag=True, help="Compile the network (GPU: slow start, then faster).")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor.")
 @device_and_precision
 @verbosity
-def command(
-    recipe: str,
-    scale: str | None,
-    data: tuple[Path, ...],
-    out: Path | None,
-    seed: int,
-    budget: str | None,
-    resume: bool,
-    init: Path | None,
-    overrides: tuple[str, ...],
-    degradation: str | None,
-    hold_out: tuple[str, ...],
-    exclude: tuple[str, ...],
-    validate: tuple[str, ...],
-    tensorboard: Path | None,
-    show: bool,
-    dry_run: bool,
-    checkpoint_every: str,
-    compile: bool,
-    threads: int | None,
-    device: str,
-    precision: Precision,
-    verbose: bool,
-    quiet: bool,
-) -> int:
+def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train a network from RECIPE: a name of the table (g-idrn, g-idrn-muon), or a recipe file.
 
     The folder then holds best.safetensors and last.safetensors (averaged weights, ready for
@@ -150,39 +133,27 @@ def command(
     Under torchrun all processes train one network, on one GPU each: every process computes its
     share of each batch of the recipe, the first one writes and validates.
     """
-    changes = (*((f"degradation={degradation}",) if degradation else ()), *overrides)
-    if show:
-        click.echo(recipe_text(recipe, changes))
+    degradation = given.pop("degradation")
+    changes = (*((f"degradation={degradation}",) if degradation else ()), *given.pop("overrides"))
+    if given.pop("show"):
+        click.echo(recipe_text(given["recipe"], changes))
         return int(ExitCode.OK)
-    wanted = {"--scale": scale, "--data": data, "--out": dry_run or out}
-    missing = [option for option, value in wanted.items() if not value]
+    dry_run, quiet, verbose = (given.pop(name) for name in ("dry_run", "quiet", "verbose"))
+    required = {
+        "--scale": given["scale"],
+        "--data": given["data"],
+        "--out": dry_run or given["out"],
+    }
+    missing = [option for option, value in required.items() if not value]
     if missing:
         raise UsageError(f"srx train needs {', '.join(missing)}; see srx train --help")
 
     from srcli.pipelines.train.options import TrainOptions
 
-    named, listed = held_out_names(hold_out)
-    options = TrainOptions(
-        recipe=recipe,
-        scale=int(scale or 0),
-        data=data,
-        out=out or Path(),
-        seed=seed,
-        budget=budget,
-        resume=resume,
-        init=init,
-        overrides=changes,
-        hold_out=named,
-        hold_out_listed=listed,
-        exclude=exclude,
-        validate=validate,
-        tensorboard=tensorboard,
-        checkpoint_every=checkpoint_every,
-        compile=compile,
-        threads=threads or 0,
-        device=device,
-        precision=precision,
-    )
+    given["scale"], given["threads"] = int(given["scale"] or 0), given["threads"] or 0
+    given["out"] = given["out"] or Path()
+    given["hold_out"], given["hold_out_listed"] = held_out_names(given["hold_out"])
+    options = TrainOptions(overrides=changes, **given)
     if dry_run:
         return _dry_run(options, Console(quiet=quiet, verbose=verbose))
     return _train(options, quiet=quiet, verbose=verbose)
@@ -194,9 +165,9 @@ def recipe_text(recipe: str, changes: Iterable[str]) -> str:
 
 
 def _dry_run(options: TrainOptions, console: Console) -> int:
-    from srcli.pipelines.train.estimate import dry_run
+    from srcli.pipelines.train.estimate import estimate_training
 
-    for line in dry_run(options, console).lines():
+    for line in estimate_training(options, console).lines():
         click.echo(line)
     return int(ExitCode.OK)
 
@@ -205,7 +176,7 @@ def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
     from srcli.pipelines.train.run import train
     from srcli.training.parallel import find_team
 
-    follows = find_team().rank > 0  # of several processes the first alone talks
+    follows = find_team().rank > 0  # only rank 0 shows progress and errors
     try:
         with (
             StopSignals(silent=follows) as stop,
@@ -219,7 +190,7 @@ def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
 
 
 def summary(result: TrainResult) -> str:
-    """Say in one line how a training ended."""
+    """Return one line on the end of a training."""
     iterations = f"{result.iterations} iteration{'' if result.iterations == 1 else 's'}"
     best = ""
     if result.best is not None:
@@ -235,7 +206,7 @@ def summary(result: TrainResult) -> str:
 
 
 def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Names of photographs from ``--hold-out``: those given, and those that files list.
+    """Separate the values of ``--hold-out`` into names and those that files list.
 
     Args:
         values: Names and files.

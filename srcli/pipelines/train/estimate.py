@@ -1,4 +1,4 @@
-"""A training tried for a few iterations: what it would cost, and what its budget would give."""
+"""Estimate time and memory of a training by trying a few iterations of each stage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcli.data.held_out import Split
 from srcli.data.pairs import make_pairs
 from srcli.data.pictures import decode_all
 from srcli.data.training_set import SMALLEST, find_split
@@ -31,110 +32,105 @@ from srcli.training.parallel import find_team
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.data.held_out import Split
     from srcli.data.pairs import Pairs
     from srcli.data.pictures import PictureRef
     from srcli.pipelines.train.options import TrainOptions
     from srcli.recipes.training import Stage, TrainRecipe
 
 SAMPLE = 16
-"""So many pictures are read, spread over all."""
-WARM = 2
-"""Iterations that are not timed: the first ones make the optimiser's memory."""
+"""Largest number of pictures that are read, spread over all."""
+WARM_UP = 2
+"""Iterations that are not timed: the first ones allocate the optimiser's memory."""
 TIMED = 10
-"""Iterations that are timed, where they do not take longer than ``SECONDS``."""
+"""Largest number of iterations that are timed."""
 SECONDS = 5.0
-"""Time for each stage, at least one iteration."""
+"""Time after which no further iteration of a stage is timed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageTrial:
-    """One stage, tried."""
+class StageEstimate:
+    """Time and memory of one stage."""
 
     batch: int
     patch: int
     """Edge of a patch, LR pixels."""
     seconds: float
-    """Of one iteration: the median."""
+    """Median time of an iteration."""
     peak_bytes: int | None
-    """The most that an iteration holds at once beside what stays; None where nobody counts it."""
+    """Most memory during an iteration beside ``held_bytes``; None if it cannot be measured."""
     held_bytes: int
-    """What stays between iterations: weights, averages, optimiser, discriminator."""
+    """Memory between iterations: weights, averages, optimiser, discriminator."""
     budget: Budget
 
     @property
     def iterations(self) -> int:
-        """How many the budget gives."""
+        """Number of iterations within the budget."""
         return self.budget.steps or int((self.budget.seconds or 0.0) / self.seconds)
 
     @property
     def hours(self) -> float:
-        """How long they take, validation and checkpoints left out."""
+        """Time of these iterations, without validation and checkpoints."""
         return (self.budget.seconds or self.iterations * self.seconds) / 3600
 
 
 @dataclass(frozen=True, kw_only=True)
-class DryRun:
-    """What a training would be."""
+class TrainingEstimate:
+    """Data, time and memory of a training."""
 
     model: str
     scale: int
     parameters: int
     machine: str
     precision: str
-    pictures: int
-    """To train on, as found; most of them were not read."""
-    held_out: int
-    reason: str
-    """How the held-out ones were chosen."""
-    excluded: int = 0
-    """Pictures that are left out by name."""
+    split: Split
+    """All pictures found; most of them were not read."""
     read: int
-    """Pictures that were tried."""
+    """Number of pictures that were read."""
     pixel_bytes: int
-    """Memory that all pictures would take, as far as those that were read tell."""
-    room: int | None = None
-    """Bytes of pictures that stay in main memory; None for all of them."""
+    """Memory of all pictures, extrapolated from those that were read."""
+    memory_limit: int | None = None
+    """Bytes of pictures that are kept in main memory; None for all of them."""
     memory_of: str
-    """``host`` or ``device``: whose memory is counted."""
-    stages: tuple[StageTrial, ...]
+    """``host`` or ``device``: the memory that is measured."""
+    stages: tuple[StageEstimate, ...]
 
     def lines(self) -> list[str]:
-        """Everything in words."""
+        """Return the estimate as lines of text."""
         memory = "memory" if self.memory_of == "host" else "GPU memory"
-        excluded = f", {self.excluded} excluded" if self.excluded else ""
-        found = [
+        split, limit = self.split, self.memory_limit
+        excluded = f", {split.excluded} excluded" if split.excluded else ""
+        where = " of memory"
+        if limit is not None and self.pixel_bytes > limit:
+            where = f", {format_bytes(limit)} of them in memory and the others in files meanwhile"
+        lines = [
             f"{self.model} x{self.scale}: {self.parameters:,} parameters",
             f"machine: {self.machine}, {self.precision}",
-            f"pictures: {self.pictures} to train on, {self.held_out} to validate on "
-            f"({self.reason}){excluded}; {self.read} of them read, all take about "
-            f"{format_bytes(self.pixel_bytes)}{self._place_of_pictures()}",
+            f"pictures: {len(split.train)} to train on, {len(split.held_out)} to validate on "
+            f"({split.reason}){excluded}; {self.read} of them read, all take about "
+            f"{format_bytes(self.pixel_bytes)}{where}",
         ]
         for number, stage in enumerate(self.stages, start=1):
             peak = "unknown" if stage.peak_bytes is None else format_bytes(stage.peak_bytes)
-            found.append(
+            lines.append(
                 f"stage {number}: batch {stage.batch} of {stage.patch}x{stage.patch} LR pixels: "
                 f"{format_duration(stage.seconds)} an iteration; peak {memory} {peak}, beside "
                 f"{format_bytes(stage.held_bytes)} of weights, averages and optimiser"
             )
-        iterations = sum(stage.iterations for stage in self.stages)
-        hours = sum(stage.hours for stage in self.stages)
-        given = f"{iterations:,} iteration{'' if iterations == 1 else 's'}"
-        duration = format_duration(3600 * hours)
-        return [*found, f"budget: {given} in {duration}, validation and checkpoints not counted"]
-
-    def _place_of_pictures(self) -> str:
-        if self.room is None or self.pixel_bytes <= self.room:
-            return " of memory"
-        return f", {format_bytes(self.room)} of them in memory and the others in files meanwhile"
+        count = sum(stage.iterations for stage in self.stages)
+        iterations = f"{count:,} iteration{'' if count == 1 else 's'}"
+        duration = format_duration(3600 * sum(stage.hours for stage in self.stages))
+        return [
+            *lines,
+            f"budget: {iterations} in {duration}, validation and checkpoints not counted",
+        ]
 
 
-def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
+def estimate_training(options: TrainOptions, progress: Progress | None = None) -> TrainingEstimate:
     """Try every stage of a training for a few iterations on some of its pictures; write nothing.
 
     Args:
-        options: As for ``train``; the folder and what is validated on besides are not looked at.
-        progress: Told of what does not fit.
+        options: As for ``train``; ``out`` and ``validate`` are ignored.
+        progress: Shows warnings.
 
     Raises:
         SrxError: If something does not fit or is missing.
@@ -151,8 +147,8 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
     if options.init is not None:
         load_initial_weights(network, options.init, progress)
     network = numerics.placed(network)
-    what = data_options(options)
-    split = find_split(what, progress)
+    settings = data_options(options)
+    split = find_split(settings, progress)
     pairs = _some_pairs(split, recipe, options.scale, progress)
     read = len(pairs.hr)
     pixels = sum(each.nbytes for each in (*pairs.hr, *pairs.lr))
@@ -162,7 +158,7 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
         device=numerics.device,
         seed=options.seed,
         colour=network.colour,
-        progress=NoProgress(),  # which pictures are too small is told of all or of none
+        progress=NoProgress(),  # its warnings would count the pictures that were read only
     )
     trainer = Trainer(
         network=network,
@@ -174,27 +170,23 @@ def dry_run(options: TrainOptions, progress: Progress | None = None) -> DryRun:
         hooks=Hooks(),
         seed=options.seed,
     )
-    half = numerics.autocast
-    return DryRun(
+    return TrainingEstimate(
         model=recipe.model,
         scale=options.scale,
         parameters=count_parameters(network),
         machine=str(describe_machine(numerics.device)),
-        precision="fp32" if half is None else str(half).removeprefix("torch."),
-        pictures=len(split.train),
-        held_out=len(split.held_out),
-        reason=split.reason,
-        excluded=split.excluded,
+        precision=numerics.precision,
+        split=split,
         read=read,
         pixel_bytes=pixels * len(split.train) // read,
-        room=what.memory,
+        memory_limit=settings.memory,
         memory_of=memory_of(numerics.device),
         stages=tuple(_try_stage(trainer, number) for number in range(len(recipe.stages))),
     )
 
 
 def _some_pairs(split: Split, recipe: TrainRecipe, scale: int, progress: Progress) -> Pairs:
-    """Read pictures spread over the training's; all of them, if no patch fits into those."""
+    """Read a sample of the pictures; all of them, if none of the sample is as large as a patch."""
     largest = max(stage.patch for stage in recipe.stages)
     pairs = _pairs(_spread(split.train), scale, progress)
     if not any(min(image.shape[:2]) >= largest for image in pairs.lr):
@@ -216,26 +208,26 @@ def _pairs(refs: Sequence[PictureRef], scale: int, progress: Progress) -> Pairs:
     return make_pairs(images, scale)
 
 
-def _try_stage(trainer: Trainer, number: int) -> StageTrial:
+def _try_stage(trainer: Trainer, number: int) -> StageEstimate:
     stage = trainer.recipe.stages[number]
     trainer.position.stage = number
     trainer.network.train()
-    for _ in range(WARM):
+    for _ in range(WARM_UP):
         _iterate(trainer, stage)
     spent: list[float] = []
     while not spent or (len(spent) < TIMED and sum(spent) < SECONDS):
         start = time.perf_counter()
         _iterate(trainer, stage)
         spent.append(time.perf_counter() - start)
-    # Asked for first, and so alive all the while: the profiler warns of what was there before it
-    # and goes under its eyes.
+    # Held during the measurement: the profiler warns of tensors that were there before it and are
+    # freed meanwhile.
     held = (
         *trainer.network.state_dict().values(),
         *trainer.ema.averages.values(),
         *trainer.step.state().values(),
     )
     peak = peak_memory(partial(_iterate, trainer, stage), trainer.numerics.device)
-    return StageTrial(
+    return StageEstimate(
         batch=stage.batch,
         patch=stage.patch,
         seconds=statistics.median(spent),

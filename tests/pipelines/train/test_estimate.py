@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from srcli.data.held_out import Split
+from srcli.data.pictures import PictureRef
 from srcli.errors import DataError, ModelError, RecipeError, UsageError
 from srcli.metrics.efficiency import count_parameters
 from srcli.pipelines.train import estimate as module
-from srcli.pipelines.train.estimate import DryRun, StageTrial, dry_run
+from srcli.pipelines.train.estimate import StageEstimate, TrainingEstimate, estimate_training
 from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.options import TrainOptions
 from srcli.ports.progress import NoProgress
@@ -63,11 +66,11 @@ def options(tmp_path, astronaut, monkeypatch):
 
 
 def test_a_trial_counts_and_measures_and_leaves_nothing_behind(options, tmp_path):
-    found = dry_run(options)
+    found = estimate_training(options)
     recipe = apply_overrides(load_recipe("g-idrn-short"), TINY)
     network = first_network(recipe, scale=2, seed=0)
     assert found.parameters == count_parameters(network)
-    assert (found.pictures, found.held_out, found.read) == (19, 1, 10)
+    assert (len(found.split.train), len(found.split.held_out), found.read) == (19, 1, 10)
     (stage,) = found.stages
     assert (stage.batch, stage.patch) == (2, 16)
     assert stage.seconds > 0
@@ -82,8 +85,12 @@ def test_a_trial_counts_and_measures_and_leaves_nothing_behind(options, tmp_path
 
 
 def test_a_larger_patch_takes_more_memory(options):
-    small = dry_run(options).stages[0].peak_bytes
-    large = dry_run(replace(options, overrides=(*TINY, "stages.0.patch=32"))).stages[0].peak_bytes
+    small = estimate_training(options).stages[0].peak_bytes
+    large = (
+        estimate_training(replace(options, overrides=(*TINY, "stages.0.patch=32")))
+        .stages[0]
+        .peak_bytes
+    )
     assert small is not None
     assert large is not None
     assert 2 * small < large < 6 * small
@@ -105,14 +112,14 @@ def test_every_stage_is_tried_also_an_adversarial_one(options):
         "stages.1.adversarial.options.decoder=[4]",
     )
     gan = replace(options, recipe="attentive-gan-short", overrides=stages, scale=4, budget="1h")
-    first, second = dry_run(gan).stages
+    first, second = estimate_training(gan).stages
     assert second.held_bytes > first.held_bytes  # the discriminator
     assert (first.hours, second.hours) == (0.5, 0.5)
     assert first.iterations == int(1800 / first.seconds)
 
 
 def test_what_is_told_can_be_read():
-    stage = StageTrial(
+    stage = StageEstimate(
         batch=8,
         patch=48,
         seconds=0.25,
@@ -120,16 +127,15 @@ def test_what_is_told_can_be_read():
         held_bytes=5 * 2**20,
         budget=Budget(steps=36_000),
     )
-    found = DryRun(
+    ref = PictureRef(path=Path("a.png"))
+    split = Split(train=[ref] * 800, held_out=[ref] * 16, reason="held out by name: 16", excluded=7)
+    found = TrainingEstimate(
         model="g-idrn",
         scale=4,
         parameters=579_738,
         machine="cpu (Some Processor), 2 threads, torch 2",
         precision="bfloat16",
-        pictures=800,
-        held_out=16,
-        reason="held out by name: 16",
-        excluded=7,
+        split=split,
         read=16,
         pixel_bytes=2**31,
         memory_of="host",
@@ -142,28 +148,28 @@ def test_what_is_told_can_be_read():
     assert "stage 2: batch 8 of 48x48 LR pixels: 250 ms an iteration" in text
     assert "peak memory 3.0 GiB, beside 5 MiB" in text
     assert "budget: 72,000 iterations in 5 h" in text
-    tight = "\n".join(replace(found, room=2**29).lines())
+    tight = "\n".join(replace(found, memory_limit=2**29).lines())
     assert "all take about 2.0 GiB, 512 MiB of them in memory and the others in files" in tight
 
 
 def test_where_few_pictures_are_large_enough_all_are_looked_at(options, astronaut):
     overrides = (*TINY, "stages.0.patch=48")
     with pytest.raises(DataError, match="no training picture has 48x48"):
-        dry_run(replace(options, overrides=overrides))
+        estimate_training(replace(options, overrides=overrides))
     Image.fromarray(astronaut[:128, :128]).save(options.data[0] / "c.png")
-    assert dry_run(replace(options, overrides=overrides)).read == 19
+    assert estimate_training(replace(options, overrides=overrides)).read == 19
 
 
 def test_broken_pictures_are_told_of(options):
     (options.data[0] / "b.png").write_bytes(b"broken")
     notes = Notes()
-    assert dry_run(options, notes).read == 9
+    assert estimate_training(options, notes).read == 9
     assert len(notes.warnings) == 1
     assert "b.png" in notes.warnings[0]
     for file in options.data[0].iterdir():
         file.write_bytes(b"broken")
     with pytest.raises(DataError, match="can be used; the first"):
-        dry_run(options)
+        estimate_training(options)
 
 
 @pytest.mark.parametrize(
@@ -177,10 +183,10 @@ def test_broken_pictures_are_told_of(options):
 )
 def test_what_does_not_fit_shows_before_the_training(options, change, kind, words):
     with pytest.raises(kind, match=words):
-        dry_run(replace(options, **change))
+        estimate_training(replace(options, **change))
 
 
 def test_several_processes_are_refused(options, monkeypatch):
     monkeypatch.setattr(module, "find_team", lambda: DistributedTeam(size=2))
     with pytest.raises(UsageError, match="without torchrun"):
-        dry_run(options)
+        estimate_training(options)
