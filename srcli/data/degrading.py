@@ -14,7 +14,7 @@ from srcli.data.atlas import HostAtlas, turned
 from srcli.data.patches import PatchSampler
 from srcli.imaging.degrading import MCU, DegradationChain, GaussianBlur, JpegFile, SensorNoise
 from srcli.imaging.resize import mirrored
-from srcli.recipes.degradation import Blur, Degradation, Noise, find_degradation
+from srcli.recipes.degradation import Blur, Degradation, Noise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +94,7 @@ def degrade(
     """
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f"expected (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
-    chosen = find_degradation(degradation) if isinstance(degradation, str) else degradation
+    chosen = Degradation.named(degradation) if isinstance(degradation, str) else degradation
     random = np.random.default_rng(seed)
     return draw(chosen, scale, random).apply(picture, random)
 

@@ -20,27 +20,6 @@ def reconstruction_error(rebuilt: Tensor, images: Tensor) -> Tensor:
     return (rebuilt - images).abs().mean()
 
 
-def next_balance(balance: Tensor, surplus: Tensor, rate: float) -> Tensor:
-    """k_{t+1} = clip(k_t + rate * surplus, 0, 1).
-
-    Args:
-        balance: k_t, a scalar in [0, 1].
-        surplus: gamma * l(real) - L_G, a scalar.
-        rate: lambda_k.
-    """
-    return (balance + rate * surplus).clamp(0, 1)
-
-
-def convergence(real: Tensor, surplus: Tensor) -> Tensor:
-    """M = l(real) + |surplus|: falls while both networks get better.
-
-    Args:
-        real: l(real), a scalar.
-        surplus: gamma * l(real) - L_G, a scalar.
-    """
-    return real + surplus.abs()
-
-
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorScores:
     """Both losses and errors of a discriminator on one batch; scalars with gradients."""
@@ -86,7 +65,8 @@ class AdversarialLoss(nn.Module):
 class BeganLoss(AdversarialLoss):
     """BEGAN: an auto-encoder as discriminator, and k_t to hold both networks in balance.
 
-    L_D = l(HR) - k_t l(SR); k_t grows while the generator is ahead.
+    L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the surplus s = gamma
+    l(HR) - L_G. The measure M = l(HR) + |s| falls while both networks get better.
 
     Args:
         gamma: Target ratio of the generator's quantity to l(HR).
@@ -130,8 +110,8 @@ class BeganLoss(AdversarialLoss):
         quantity = generator_loss if self.balance_on == "generator" else scores.fake
         surplus = self.gamma * scores.real - quantity
         # A new tensor: the log still holds the former one.
-        self.balance = next_balance(self.balance, surplus, self.rate)
-        return {"k_t": self.balance, "M": convergence(scores.real, surplus)}
+        self.balance = (self.balance + self.rate * surplus).clamp(0, 1)
+        return {"k_t": self.balance, "M": scores.real + surplus.abs()}
 
 
 class ClassificationLoss(AdversarialLoss):

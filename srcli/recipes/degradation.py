@@ -104,9 +104,11 @@ class Degradation:
         """Return the degradation of the table; recipes may give a name instead of the fields.
 
         Raises:
-            RecipeError: If there is none of that name.
+            RecipeError: If there is none of that name; the message names the nearest, or all.
         """
-        return find_degradation(name)
+        if name not in DEGRADATIONS:
+            raise unknown("degradation", name, "the table", DEGRADATIONS)
+        return DEGRADATIONS[name]
 
     @property
     def name(self) -> str:
@@ -167,14 +169,3 @@ AERIAL = Degradation(
 """Pictures from drones, aircraft and satellites, 8 bits, three channels."""
 
 DEGRADATIONS: dict[str, Degradation] = {"bicubic": BICUBIC, "photo": PHOTO, "aerial": AERIAL}
-
-
-def find_degradation(name: str) -> Degradation:
-    """Return the degradation called ``name``.
-
-    Raises:
-        RecipeError: If there is none; the message names the nearest, or all.
-    """
-    if name not in DEGRADATIONS:
-        raise unknown("degradation", name, "the table", DEGRADATIONS)
-    return DEGRADATIONS[name]

@@ -1,4 +1,4 @@
-"""Recipes as files: JSON or TOML in, JSON out; and where two of them differ."""
+"""Read recipes from JSON and TOML, write them as JSON, and compare them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import RecipeError
 from srcli.files import write_whole
 from srcli.recipes.fields import ROOT, convert
-from srcli.recipes.table import RECIPES, find_recipe
+from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def load_recipe(name: str) -> TrainRecipe:
         RecipeError: If there is no such recipe or the file does not hold one.
     """
     if name in RECIPES:
-        return find_recipe(name)
+        return RECIPES[name]
     path = Path(name)
     if path.suffix.lower() in SUFFIXES:
         return read_recipe(path)
@@ -40,7 +40,7 @@ def load_recipe(name: str) -> TrainRecipe:
 
 
 def recipe_name(name: str) -> str:
-    """Short name of what ``load_recipe`` was given: the table's name, or the file's stem."""
+    """Return the name of a recipe of the table, or the stem of a recipe file."""
     return name if name in RECIPES else Path(name).stem
 
 
@@ -65,18 +65,18 @@ def read_recipe(path: Path) -> TrainRecipe:
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
-    """Return a recipe as JSON knows it: tables, lists and values."""
+    """Return a recipe as plain tables, lists and values, as in JSON."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return plain
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, indented, whole or not at all."""
+    """Write an indented JSON file atomically."""
     write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
 
 
 def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: ANN401
-    """Name the first place where two plain values differ, with both values; None if they agree."""
+    """Describe the first difference of two plain values; None if they are equal."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in [*a, *(k for k in b if k not in a)]:
             found = first_difference(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from srcli.errors import RecipeError
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 
 _G_IDRN_LOSS = (
@@ -224,14 +223,3 @@ RECIPES: dict[str, TrainRecipe] = {
     "nested-attn": NESTED_ATTN,
     "nested-attn-short": NESTED_ATTN_SHORT,
 }
-
-
-def find_recipe(name: str) -> TrainRecipe:
-    """Return the recipe called ``name``.
-
-    Raises:
-        RecipeError: If there is none; the message lists those there are.
-    """
-    if name not in RECIPES:
-        raise RecipeError(f"no recipe {name!r}; there are: {', '.join(RECIPES)}")
-    return RECIPES[name]

@@ -27,27 +27,11 @@ from srcli.training.schedule import rate_factor
 from srcli.training.supervised import StepContext, SupervisedStep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from torch import Tensor
 
     from srcli.recipes.training import Adversarial, Stage
-
-
-def _began_loss(settings: Adversarial) -> BeganLoss:
-    return BeganLoss(
-        gamma=settings.gamma,
-        rate=settings.balance_rate,
-        start=settings.balance_start,
-        balance_on=settings.balance_on,
-    )
-
-
-ADVERSARIAL_LOSSES: dict[str, Callable[[Adversarial], AdversarialLoss]] = {
-    "ae": _began_loss,
-    "fc": lambda settings: ClassificationLoss(),
-}
-"""The loss that belongs to each discriminator."""
 
 
 class AdversarialStep(SupervisedStep):
@@ -77,7 +61,14 @@ class AdversarialStep(SupervisedStep):
                 settings.discriminator, size=size, options=settings.options
             )
         self.discriminator = self.numerics.placed(network)
-        loss = ADVERSARIAL_LOSSES[settings.discriminator](settings)
+        loss: AdversarialLoss = ClassificationLoss()
+        if settings.discriminator == "ae":
+            loss = BeganLoss(
+                gamma=settings.gamma,
+                rate=settings.balance_rate,
+                start=settings.balance_start,
+                balance_on=settings.balance_on,
+            )
         self.adversarial_loss = loss.to(self.numerics.device)
         self._check_jitter(size)
         self._second = make_optimizer(self.discriminator, settings.optimizer)

@@ -11,7 +11,7 @@ from srcli.training.checkpoint import Position, TrainingState
 from srcli.training.checkpoint_manager import CheckpointManager, Hooks
 from srcli.training.ema import Ema
 from srcli.training.monitor import StageMonitor
-from srcli.training.parallel import ALONE, Team, share_of
+from srcli.training.parallel import ALONE, Team, require_divisible
 from srcli.training.supervised import StepContext, SupervisedStep
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Trainer:
         team: Team = ALONE,
     ) -> None:
         for stage in recipe.stages:
-            share_of(team, stage.batch)  # refuse now what cannot be divided
+            require_divisible(stage.batch, team)
         self.network = network
         self.recipe = recipe
         self.sampler = sampler

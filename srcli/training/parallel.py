@@ -202,19 +202,17 @@ def process_group(team: Team) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def share_of(team: Team, batch: int) -> slice:
-    """Return the slice of a batch that this process computes.
+def require_divisible(batch: int, team: Team) -> None:
+    """Refuse a batch that cannot be divided into equal shares for all processes.
 
     Raises:
-        RecipeError: If the batch cannot be divided into equal shares.
+        RecipeError: With batch and number of processes.
     """
-    each, rest = divmod(batch, team.size)
-    if rest:
+    if batch % team.size:
         raise RecipeError(
             f"a batch of {batch} cannot be divided among {team.size} processes; change it "
             "(--set stages.0.batch=...) or their number"
         )
-    return slice(team.rank * each, (team.rank + 1) * each)
 
 
 def average_gradients(team: Team, optimizer: torch.optim.Optimizer) -> None:

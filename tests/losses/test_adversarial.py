@@ -10,9 +10,8 @@ import torch
 from srcli.losses.adversarial import (
     BeganLoss,
     ClassificationLoss,
+    DiscriminatorScores,
     classification_error,
-    convergence,
-    next_balance,
     reconstruction_error,
 )
 
@@ -32,19 +31,25 @@ def test_the_reconstruction_error_is_the_mean_absolute_difference():
     assert float(reconstruction_error(*FAKE)) == pytest.approx(0.05)
 
 
+def after(balance, surplus):
+    """What is logged after an update with l(real) = 0.3 and a surplus gamma * 0.3 - l(fake)."""
+    real, fake = torch.tensor(0.3), torch.tensor(0.15 - surplus)
+    scores = DiscriminatorScores(discriminator=real, generator=fake, real=real, fake=fake)
+    loss = BeganLoss(gamma=0.5, rate=0.5, start=balance, balance_on="reconstruction")
+    return loss.update(scores, real)
+
+
 @pytest.mark.parametrize(
     ("balance", "surplus", "expected"),
     [(0.2, 0.1, 0.25), (0.2, -0.1, 0.15), (0.01, -0.1, 0.0), (0.99, 0.1, 1.0), (0.0, 0.0, 0.0)],
 )
 def test_the_balance_follows_the_surplus_and_is_clipped(balance, surplus, expected):
-    found = next_balance(torch.tensor(balance), torch.tensor(surplus), 0.5)
-    assert float(found) == pytest.approx(expected)
+    assert float(after(balance, surplus)["k_t"]) == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize(("surplus", "expected"), [(0.1, 0.4), (-0.1, 0.4), (0.0, 0.3)])
 def test_the_convergence_measure(surplus, expected):
-    found = convergence(torch.tensor(0.3), torch.tensor(surplus))
-    assert float(found) == pytest.approx(expected)
+    assert float(after(0.5, surplus)["M"]) == pytest.approx(expected)
 
 
 def test_began_weighs_the_made_pictures_by_the_balance():

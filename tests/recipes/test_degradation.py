@@ -22,10 +22,10 @@ from srcli.recipes.degradation import (
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import plain_recipe, read_recipe
 from srcli.recipes.overrides import apply_overrides
-from srcli.recipes.table import find_recipe
+from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 
-SHORT = find_recipe("g-idrn-short")
+SHORT = RECIPES["g-idrn-short"]
 
 
 def test_recipes_learn_from_bicubic_unless_they_say_otherwise():

@@ -10,7 +10,8 @@ import torch
 
 from srcli.errors import RecipeError
 from srcli.models import build_network, find_entry
-from srcli.recipes.table import RECIPES, find_recipe
+from srcli.recipes.files import load_recipe
+from srcli.recipes.table import RECIPES
 from srcli.recipes.training import Schedule
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
@@ -20,7 +21,7 @@ from srcli.training.supervised import StepContext
 
 def test_g_idrn_is_trained_as_in_the_paper():
     # The paper's training details
-    recipe = find_recipe("g-idrn")
+    recipe = RECIPES["g-idrn"]
     (stage,) = recipe.stages
     assert (stage.batch, stage.patch, stage.steps) == (32, 64, 1_000_000)
     assert [(t.name, t.weight) for t in stage.losses] == [("l1", 0.4), ("high-frequency", 0.6)]
@@ -33,7 +34,7 @@ def test_g_idrn_is_trained_as_in_the_paper():
 
 
 def test_rrlfn_is_trained_as_in_the_paper():
-    stages = find_recipe("rrlfn").stages
+    stages = RECIPES["rrlfn"].stages
     # The run called ws_2_CL: two warm starts, the second one with the contrastive loss.
     losses = [[(t.name, t.weight) for t in stage.losses] for stage in stages]
     assert losses == [[("l1", 1.0)]] * 2 + [[("l1", 1.0), ("contrastive", 0.002)]]
@@ -44,22 +45,22 @@ def test_rrlfn_is_trained_as_in_the_paper():
         assert (stage.optimizer.beta1, stage.optimizer.beta2) == (0.9, 0.999)
         rates = [rate_at(stage, step / 8e5) for step in (0, 2e5, 4e5, 6e5)]
         assert rates == pytest.approx([5e-4, 2.5e-4, 1.25e-4, 6.25e-5])
-    (short,) = find_recipe("rrlfn-short").stages
+    (short,) = RECIPES["rrlfn-short"].stages
     assert short.losses == stages[0].losses
 
 
 def test_ddsr_is_trained_as_in_the_paper():
-    (stage,) = find_recipe("ddsr").stages
+    (stage,) = RECIPES["ddsr"].stages
     assert (stage.steps, stage.batch, stage.patch) == (100_000, 128, 7)
     assert [(t.name, t.weight) for t in stage.losses] == [("l2", 1.0)]
     rates = [rate_at(stage, step / 1e5) for step in (0, 59_999, 60_000, 90_000)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
     assert stage.optimizer.kind == "adam"
-    assert find_recipe("ddsr-short").stages[0].losses == stage.losses
+    assert RECIPES["ddsr-short"].stages[0].losses == stage.losses
 
 
 def test_nested_attn_is_trained_as_in_the_paper():
-    (stage,) = find_recipe("nested-attn").stages
+    (stage,) = RECIPES["nested-attn"].stages
     assert (stage.batch, stage.patch, stage.steps) == (16, 48, 1_000_000)
     assert [(t.name, t.weight) for t in stage.losses] == [("l1", 1.0)]
     rates = [rate_at(stage, done) for done in (0.0005, 0.001, 1.0)]
@@ -67,7 +68,7 @@ def test_nested_attn_is_trained_as_in_the_paper():
 
 
 def test_attentive_gan_is_trained_as_in_the_paper():
-    alone, against = find_recipe("attentive-gan").stages
+    alone, against = RECIPES["attentive-gan"].stages
     for stage in (alone, against):
         assert (stage.batch, 4 * stage.patch) == (16, 96)
         assert [(t.name, t.weight) for t in stage.losses] == [("l1", 1.0)]
@@ -85,21 +86,21 @@ def test_attentive_gan_is_trained_as_in_the_paper():
 
 @pytest.mark.parametrize("name", ["g-idrn-short", "nested-attn-short", "attentive-gan-short"])
 def test_short_recipes_end_at_rate_zero_on_the_paper_s_losses(name):
-    stages = find_recipe(name).stages
+    stages = RECIPES[name].stages
     assert [rate_at(stage, 1.0) for stage in stages] == pytest.approx([0.0] * len(stages))
-    published = find_recipe(name.removesuffix("-short")).stages
+    published = RECIPES[name.removesuffix("-short")].stages
     assert [stage.losses for stage in stages] == [stage.losses for stage in published]
 
 
 def test_the_generator_alone_learns_by_l1_alone():
-    (stage,) = find_recipe("attentive-gan-l1").stages
+    (stage,) = RECIPES["attentive-gan-l1"].stages
     assert [(term.name, term.weight) for term in stage.losses] == [("l1", 1.0)]
     assert stage.adversarial is None
     assert rate_at(stage, 1.0) == pytest.approx(0)
 
 
 def test_the_adversarial_stage_can_be_trained_alone():
-    short, alone = find_recipe("attentive-gan-short"), find_recipe("attentive-gan-adversarial")
+    short, alone = RECIPES["attentive-gan-short"], RECIPES["attentive-gan-adversarial"]
     assert alone == replace(
         short, stages=short.stages[1:], start_from_bicubic=False, paper=alone.paper
     )
@@ -107,10 +108,10 @@ def test_the_adversarial_stage_can_be_trained_alone():
 
 
 def test_the_short_recipe_ends_at_rate_zero():
-    (stage,) = find_recipe("g-idrn-short").stages
+    (stage,) = RECIPES["g-idrn-short"].stages
     assert stage.schedule == Schedule(kind="cosine", warmup=0.02)
     assert rate_at(stage, 1.0) == pytest.approx(0)
-    assert find_recipe("g-idrn-short").stages[0].losses == find_recipe("g-idrn").stages[0].losses
+    assert RECIPES["g-idrn-short"].stages[0].losses == RECIPES["g-idrn"].stages[0].losses
 
 
 @pytest.mark.parametrize(
@@ -123,9 +124,9 @@ def test_the_short_recipe_ends_at_rate_zero():
     ],
 )
 def test_muon_changes_nothing_but_the_optimiser_and_the_start(name, adam):
-    recipe = find_recipe(name)
+    recipe = RECIPES[name]
     (stage,) = recipe.stages
-    (short,) = find_recipe(adam).stages
+    (short,) = RECIPES[adam].stages
     assert stage.optimizer.kind == "muon"
     assert stage.optimizer.learning_rate > short.optimizer.learning_rate
     assert replace(stage, optimizer=short.optimizer) == short
@@ -148,4 +149,4 @@ def test_every_recipe_can_be_built(name):
 
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(RecipeError, match="there are: g-idrn"):
-        find_recipe("x")
+        load_recipe("x")

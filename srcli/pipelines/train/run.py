@@ -23,7 +23,7 @@ from srcli.training.distillation import teachers_digest
 from srcli.training.events import EventFiles
 from srcli.training.folder import RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
-from srcli.training.parallel import Team, find_team, process_group, share_of
+from srcli.training.parallel import Team, find_team, process_group, require_divisible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,7 +90,7 @@ class _TrainingRun:
         if options.budget is not None:
             stage_budgets(self.recipe, parse_budget(options.budget))
         for stage in self.recipe.stages:
-            share_of(self.team, stage.batch)
+            require_divisible(stage.batch, self.team)
         self.teacher = teachers_digest(self.recipe, options.scale)
         if options.tensorboard is not None and self.team.rank == 0:
             self.events = EventFiles(options.tensorboard)

@@ -17,7 +17,7 @@ from srcli.models.weights import WeightsInfo, load_model, read_weights, save_wei
 from srcli.pipelines.train.network import WeightsWriter, first_network, load_initial_weights
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import PHOTO
-from srcli.recipes.table import find_recipe
+from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 from srcli.training.checkpoint import Position
 from srcli.training.numerics import Numerics
@@ -97,7 +97,7 @@ def test_a_deconvolution_of_another_scale_is_a_worse_start_than_bicubic(astronau
     picture = astronaut[32:128, 40:136]
     wanted = torch.from_numpy(luma(picture))[None, None] / 255
     lr_image = torch.from_numpy(luma(downscale(picture, after)))[None, None] / 255
-    recipe, found = find_recipe("ddsr-muon"), []
+    recipe, found = RECIPES["ddsr-muon"], []
     for init in (None, weights.weights_path("ddsr", before)):
         network = first_network(recipe, scale=after, seed=0).eval()
         if init is not None:
