@@ -43,7 +43,7 @@ class RecipeError(SrxError):
 
 
 class ModelError(SrxError):
-    """A model that does not exist, lacks the scale asked for, or cannot be loaded."""
+    """A model that does not exist, lacks the scale, or cannot be loaded."""
 
 
 class DataError(SrxError):
@@ -55,7 +55,7 @@ class CheckpointError(DataError):
 
 
 class PictureError(SrxError):
-    """One picture that cannot be read or written; the others go on."""
+    """One picture that cannot be read or written; the others are done."""
 
     exit_code = ExitCode.PARTIAL
 

@@ -81,7 +81,7 @@ class ReadAhead(Generic[T, R]):
         return item, future
 
     def close(self) -> None:
-        """Drop what was not begun, and end own threads when what they are at is done."""
+        """Cancel what was not begun, and wait for the end of own threads."""
         for _, future in self._pending:
             future.cancel()
         self._pending.clear()

@@ -47,7 +47,7 @@ Examples:
     "--out",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where weights, state, recipe and log go.",
+    help="Folder of weights, state, recipe and log.",
 )
 @click.option(
     "--seed",
@@ -127,8 +127,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
 
     The folder then holds best.safetensors and last.safetensors (averaged weights, ready for
     ``srx upscale -m``), recipe.json (the recipe as trained), log.jsonl and the state for --resume.
-    A training that was killed goes on with the same command and --resume; Ctrl-C ends it in order.
-    A new --budget with --resume stretches the schedule from where it stands.
+    A killed training goes on with the same command and --resume; Ctrl-C saves its state first. A
+    new --budget with --resume stretches the rest of the schedule.
 
     Under torchrun all processes train one network, on one GPU each: every process computes its
     share of each batch of the recipe, the first one writes and validates.
@@ -215,7 +215,7 @@ def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tup
         Names, None if the option was not given and empty for ``none``; then those of files.
 
     Raises:
-        UsageError: If a file of names is empty, or ``none`` stands beside names.
+        UsageError: If a file of names is empty, or ``none`` is given with names.
         DataError: If it cannot be read.
     """
     if not values:

@@ -1,4 +1,4 @@
-"""Contrastive loss of RRLFN: nearer to HR, farther from bicubic, in random features (2025)."""
+"""Contrastive loss of RRLFN (2025): near to HR, far from bicubic, in random features."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RandomFeatures(nn.Module):
             self.register_buffer(name, weight * math.sqrt(2 / (9 * before)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what both convolutions give for (N, 3, H, W): (N, C, H, W) each."""
+        """Return the outputs of both convolutions for (N, 3, H, W): (N, C, H, W) each."""
         first = F.conv2d(images, self.first, padding=1)
         return first, F.conv2d(torch.tanh(first), self.second, padding=1)
 

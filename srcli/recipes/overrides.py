@@ -19,7 +19,7 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
     """Return the recipe with fields replaced, one after the other.
 
     Args:
-        recipe: Where to begin.
+        recipe: The recipe to change.
         settings: ``path=value``; the path's parts are field names, indices into lists and names of
             options, joined by dots; the value is read by the field's type.
 
@@ -38,7 +38,7 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
 
 
 def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) -> Any:  # noqa: ANN401
-    """Return ``value`` with what ``parts`` point to replaced by ``text``."""
+    """Return ``value`` with the field at the path ``parts`` replaced by ``text``."""
     if not parts:
         return convert(read_text(text, hint), hint, where)
     name, rest = parts[0], parts[1:]

@@ -1,4 +1,4 @@
-"""How long a training lasts: iterations (``40000``) or time (``90s``, ``25m``, ``2h``)."""
+"""Length of a training: iterations (``40000``) or time (``90s``, ``25m``, ``2h``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """The end of a stage: one of both is set."""
+    """The length of a stage: one of both is set."""
 
     steps: int | None = None
     seconds: float | None = None
@@ -33,11 +33,11 @@ class Budget:
         return float(self.steps or self.seconds or 0)
 
     def done(self, step: int, elapsed: float) -> float:
-        """How much of ``total`` is used after ``step`` iterations and ``elapsed`` seconds."""
+        """The part of ``total`` that is used after ``step`` iterations and ``elapsed`` seconds."""
         return float(step) if self.seconds is None else elapsed
 
     def progress(self, step: int, elapsed: float) -> float:
-        """Fraction that is done after ``step`` iterations and ``elapsed`` seconds, 0..1."""
+        """The used fraction of the budget, 0..1; see ``done``."""
         return min(self.done(step, elapsed) / self.total, 1.0)
 
 
@@ -71,7 +71,7 @@ def stage_budgets(recipe: TrainRecipe, budget: Budget | None) -> list[Budget]:
     """Divide a budget among the stages of a recipe in proportion to their iterations.
 
     Args:
-        recipe: Whose stages.
+        recipe: Its stages.
         budget: For all of them; None for the recipe's own iterations.
 
     Returns:

@@ -57,7 +57,7 @@ class Teacher:
 
 
 def teachers_digest(recipe: TrainRecipe, scale: int) -> str | None:
-    """Digest of all teachers of a recipe, weights included; None where there are none.
+    """Return a digest of all teachers of a recipe with their weights; None without teachers.
 
     Raises:
         ModelError: If a teacher does not exist at this scale, or its file cannot be read.

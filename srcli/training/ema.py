@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class Ema:
-    """Averages of all floating-point parameters and buffers; integers (counters) follow.
+    """Averages of all floating-point parameters and buffers; integers (counters) are copied.
 
     Args:
-        network: Whose weights are averaged.
-        decay: Share of the old average that stays at each step; 0 follows the weights.
+        network: Its weights are averaged.
+        decay: Share of the old average that is kept at each step; 0 follows the weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -28,7 +28,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Take in the weights after iteration ``step`` (from 0); early averages forget faster."""
+        """Average in the weights after iteration ``step`` (from 0); the decay is lower at first."""
         decay = min(self.decay, (1 + step) / (10 + step))
         current = network.state_dict()
         torch._foreach_lerp_(

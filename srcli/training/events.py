@@ -1,4 +1,4 @@
-"""The log of a training as event files of TensorBoard, an optional extra."""
+"""Write the log of a training as event files of TensorBoard, an optional extra."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations"})
-"""Fields of an entry that say where in the training it belongs, and how much it stands for."""
+"""Fields of an entry that are no measurements."""
 FLUSH_SECONDS = 10
-"""How long an entry may wait before it is written."""
+"""Longest time until an entry is written."""
 
 
 class EventFiles:
@@ -47,8 +47,8 @@ class EventFiles:
         """Write the numbers of one entry of the log.
 
         Args:
-            entry: With ``event`` and ``total``, the iteration; a table ``sets`` holds a number for
-                each set, and stands for the number of the first one beside it.
+            entry: With ``event`` and ``total``, the iteration; a table ``sets`` with a number for
+                each set replaces the other numbers.
 
         Raises:
             DataError: If it cannot be written.
@@ -56,24 +56,20 @@ class EventFiles:
         total = entry["total"]
         if not isinstance(total, int):
             raise TypeError(f"expected a number of iterations, got {total!r}")
-        if self._writer is None:
-            # A resumed training writes again what came after its checkpoint: the viewer is told to
-            # drop what a killed run wrote from here on.
-            self._writer = self._begin(total)
         try:
+            if self._writer is None:
+                # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
+                # entries of the killed run from here on.
+                self._writer = self._make(
+                    str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS
+                )
             for name, value in _curves(entry).items():
                 self._writer.add_scalar(f"{entry['event']}/{name}", value, total)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
 
-    def _begin(self, total: int) -> SummaryWriter:
-        try:
-            return self._make(str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS)
-        except OSError as error:
-            raise _unwritable(self._folder, error) from error
-
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining entries."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -90,12 +86,12 @@ def _curves(entry: Mapping[str, object]) -> dict[str, float]:
 
 
 def _require_writable(folder: Path) -> None:
-    """Refuse a place where nothing can be written, without making anything."""
+    """Refuse a folder that cannot be written, without making it."""
     nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not nearest.is_dir():
         what = "is a file" if nearest == folder else f"{nearest} is a file"
         raise UsageError(f"--tensorboard {folder}: {what}; give a folder")
-    try:  # asking for the rights would overlook read-only file systems, and all of root's
+    try:  # permissions alone would not show read-only file systems
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:

@@ -1,9 +1,9 @@
-"""Muon: momentum made orthogonal, for the kernels of convolutions; Adam for all other weights.
+"""Muon: orthogonal momentum for the kernels of convolutions, Adam for all other weights.
 
 The momentum of a matrix is replaced by the nearest matrix whose singular values are all one, so
-that directions in which gradients are rare are learned as fast as the frequent ones (Jordan et al.
-2024, https://kellerjordan.github.io/posts/muon/). The step is as large as Adam's would be (Liu et
-al. 2025, arXiv 2502.16982), so that Adam's learning rates serve.
+that directions with rare gradients are learned as fast as the frequent ones (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon/). The step has the size of Adam's (Liu et al. 2025, arXiv
+2502.16982), so that Adam's learning rates can be used.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic iteration: the steepest slope at zero that still converges to about one."""
+"""Coefficients of the quintic iteration: the steepest slope at zero that converges to about one."""
 _ROUNDS = 5
 _SIZE = 0.2
 """Root mean square of Adam's steps, in learning rates."""
 _SMALLEST = 4
-"""Rows or columns of what is taken for a matrix."""
+"""Fewest rows and columns of a kernel that is treated as a matrix."""
 
 
 class Muon(torch.optim.Optimizer):
-    """Change kernels by orthogonal momentum and the rest by Adam.
+    """Optimise kernels by orthogonal momentum and the other weights by Adam.
 
     The kernel of a convolution is a matrix for each of its groups: output channels by input
     channels times taps. Biases, gains and kernels with less than four rows or columns are the rest.
 
     Args:
-        network: Whose weights it changes.
+        network: Its weights are optimised.
         lr: Learning rate.
-        momentum: Of the matrices, with Nesterov's look ahead.
+        momentum: Nesterov's, of the matrices.
         betas: Of Adam.
         eps: Of Adam.
-        weight_decay: Shrinks all weights by this times the learning rate, as AdamW does.
+        weight_decay: Decoupled, as in AdamW.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Muon(torch.optim.Optimizer):
         """Change the weights by their gradients.
 
         Args:
-            closure: Not supported: gradients are there before.
+            closure: Not supported.
         """
         assert closure is None
         for group in self.param_groups:
@@ -81,18 +81,18 @@ class Muon(torch.optim.Optimizer):
                 if shape is None:
                     rest.append(parameter)
                 else:
-                    ahead = self._ahead(parameter, group["momentum"])
-                    alike.setdefault(shape, []).append((parameter, ahead.reshape(shape)))
+                    update = self._nesterov(parameter, group["momentum"])
+                    alike.setdefault(shape, []).append((parameter, update.reshape(shape)))
             self._adam(rest, group)
             for (count, rows, columns), pairs in alike.items():
-                steps = orthogonal(torch.cat([ahead for _, ahead in pairs]))
+                steps = orthogonal(torch.cat([update for _, update in pairs]))
                 rate = group["lr"] * _SIZE * max(rows, columns) ** 0.5
                 for i, (parameter, _) in enumerate(pairs):
                     step = steps[i * count : (i + 1) * count].reshape(parameter.shape)
                     parameter.add_(step, alpha=-rate)
 
-    def _ahead(self, parameter: nn.Parameter, momentum: float) -> Tensor:
-        """Return the gradient where the momentum is about to lead."""
+    def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        """Update the momentum of a parameter and return Nesterov's mean of it and the gradient."""
         state = self.state[parameter]
         assert parameter.grad is not None
         gradient = parameter.grad.float()
@@ -102,7 +102,7 @@ class Muon(torch.optim.Optimizer):
         return torch.lerp(gradient, state["momentum"], momentum)
 
     def _adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """Let PyTorch's own Adam change what is no matrix; weights have decayed already."""
+        """Apply PyTorch's Adam, without weight decay, to parameters that are no matrices."""
         for parameter in parameters:
             state = self.state[parameter]
             if "step" not in state:
@@ -128,7 +128,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Bring the singular values of matrices (B, H, W) near one, by Newton and Schulz.
+    """Bring the singular values of matrices (B, H, W) near one by a Newton-Schulz iteration.
 
     Returns:
         The same shape; singular values between about 0.7 and 1.2, and 0 where they are 0.

@@ -1,4 +1,4 @@
-"""Optimisers from recipes, and their state as named tensors."""
+"""Build optimisers from recipes; save and restore their state as named tensors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
     """Build the optimiser that a recipe describes.
 
     Args:
-        network: Whose weights it is to change.
-        settings: Its kind and its numbers.
+        network: Its weights are optimised.
+        settings: Kind and hyper-parameters.
     """
     if settings.kind == "muon":
         return Muon(
@@ -54,10 +54,10 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
 
 
 def apply_gradients(optimizer: torch.optim.Optimizer, *, rate: float, clip_norm: float) -> None:
-    """Change the weights by their gradients, and clear these.
+    """Take one step of an optimiser, and clear the gradients.
 
     Args:
-        optimizer: Over weights whose gradients are there.
+        optimizer: Its weights have gradients.
         rate: Learning rate of this iteration.
         clip_norm: Largest norm of the whole gradient; 0 does not clip.
     """
@@ -71,7 +71,7 @@ def apply_gradients(optimizer: torch.optim.Optimizer, *, rate: float, clip_norm:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Everything an optimiser remembers, by number of the weight and name of the slot."""
+    """Return the state of an optimiser, by number of the weight and name of the slot."""
     return {
         f"{index}.{key}": value
         for index, slots in optimizer.state_dict()["state"].items()
@@ -81,11 +81,11 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what ``optimizer_tensors`` gave.
+    """Put back what ``optimizer_tensors`` returned.
 
     Args:
         optimizer: Over the same weights in the same order.
-        tensors: The slots; the optimiser keeps them and changes them.
+        tensors: The slots; the optimiser keeps and changes them.
 
     Raises:
         ValueError: If a name is not ``number.slot``.

@@ -1,4 +1,4 @@
-"""Several processes that train one network together, as ``torchrun`` starts them."""
+"""Distributed training: several processes, started by ``torchrun``, train one network."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ class DistributedTeam(Team):
             return result
         try:
             result = work()
-        except BaseException:  # Ctrl-C too: nobody may be left waiting
-            with suppress(InferenceError):  # the others may be gone already
+        except BaseException:  # Ctrl-C too: no process may be left waiting
+            with suppress(InferenceError):  # the others may have ended already
                 self._send({})
             raise
         self._send({"result": result})
@@ -191,8 +191,8 @@ def process_group(team: Team) -> Iterator[None]:
     if team.size == 1:
         yield
         return
-    # It has the group that stands at its import as a default argument: imported later, by what an
-    # optimiser needs, it would keep the group alive, whose threads then abort the process at exit.
+    # This module keeps the group of its import as a default argument. Imported later, by parts of
+    # an optimiser, it would keep the group alive, and its threads then abort the process at exit.
     import_module("torch.distributed.nn.functional")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, rank=team.rank, world_size=team.size, timeout=TIMEOUT)

@@ -1,4 +1,4 @@
-"""The learning rate as a function of how much of a stage is done."""
+"""The learning rate as a function of the progress of a stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def rate_factor(schedule: Schedule, progress: float) -> float:
-    """Factor on the peak learning rate.
+    """Return the factor on the peak learning rate.
 
     Args:
         schedule: Kind, warm-up and milestones, all in fractions of the stage.
@@ -34,5 +34,5 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
 
 
 def rate_at(stage: Stage, done: float) -> float:
-    """Learning rate after the fraction ``done`` of a stage."""
+    """Return the learning rate after the fraction ``done`` of a stage."""
     return stage.optimizer.learning_rate * rate_factor(stage.schedule, done)

@@ -91,11 +91,11 @@ class PrefetchSampler:
     """A sampler that makes the batches of the next iterations while a GPU computes this one.
 
     A batch depends on its step and settings only, so that the batches are those of ``sampler``.
-    Where steps are skipped or settings change, batches are made when they are asked for.
+    After a skipped step or changed settings, the first batch is made when it is needed.
 
     Args:
         sampler: Makes batches in main memory, from any thread.
-        device: Where the batches are wanted.
+        device: Device of the batches.
         ahead: Batches that are made beforehand.
     """
 
@@ -146,7 +146,7 @@ def make_sampler(
     Args:
         pairs: Pictures to train on.
         recipe: Its stages and degradation.
-        device: Where the batches are wanted.
+        device: Device of the batches.
         seed: Seed of the training.
         colour: ``rgb``, or ``y`` for one channel.
         progress: Shows warnings of pictures too small for a patch, or too many for the GPU.

@@ -86,7 +86,7 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
 
 
 def _no_file(name: str, scale: int) -> ModelError:
-    """Return the error for a model's name where a file is wanted, with the file if there is one."""
+    """Return the error for a model's name instead of a file, naming its weights file."""
     scales = sorted(find_entry(name).scales, key=lambda each: each != scale)  # its own one first
     shipped = [file for each in scales if (file := weights_path(name, each)).is_file()]
     where = f"those of {name} are in {shipped[0]}" if shipped else f"srx brings none of {name}"

@@ -61,8 +61,8 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32.
 
     Args:
-        precision: As asked for.
-        device: Where the training runs.
+        precision: As given by the user.
+        device: Device of the training.
     """
     if precision != "auto":
         return precision
@@ -77,7 +77,7 @@ def device_for(team: Team, name: str) -> str:
         name: As given by the user.
 
     Raises:
-        UsageError: If several processes are to share what they cannot.
+        UsageError: If several processes would share a device.
     """
     if team.size == 1 or name == "cpu":
         return name

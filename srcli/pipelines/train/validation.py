@@ -46,8 +46,8 @@ def validation_sets(
 ) -> dict[str, Pairs]:
     """Return all sets to validate on: the held-out pictures first, then those that are named.
 
-    Named sets are read as ``srx eval`` reads them: LR is what the set brings, else MATLAB bicubic
-    of HR, whatever the training's degradation.
+    Named sets are read as ``srx eval`` reads them: LR of the set if it has any, else MATLAB bicubic
+    of HR, independent of the training's degradation.
 
     Args:
         held_out: Pictures kept back from the training data, if there are any.
