@@ -88,7 +88,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         picture = tiff.read_header(path, stream)
     else:
         picture = pillow.read_header(name, path, stream)
-    if min(picture.height, picture.width) < 1:
+    if picture.refusal is None and min(picture.height, picture.width) < 1:
         raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
     return picture if picture.refusal else _upright(picture)
 
