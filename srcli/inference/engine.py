@@ -152,7 +152,7 @@ class TorchEngine:
         tiles: NDArray[Any],
         calibration: Calibration | None = None,
         positions: Sequence[TilePosition] | None = None,
-    ) -> _Batch:
+    ) -> _TileBatch:
         kind = tiles.dtype
         levels = np.iinfo(kind).max if kind.kind == "u" else None
         if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
@@ -169,9 +169,9 @@ class TorchEngine:
         if positions is not None and any(each[2:] != tiles.shape[1:3] for each in positions):
             where = torch.tensor(positions, device=self.device)
         pixels = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
-        return _Batch(pixels=pixels, levels=levels, calibration=calibration, positions=where)
+        return _TileBatch(pixels=pixels, levels=levels, calibration=calibration, positions=where)
 
-    def _enlarge(self, batch: _Batch, *, exact: bool = False) -> Tensor:
+    def _enlarge(self, batch: _TileBatch, *, exact: bool = False) -> Tensor:
         """Enlarge, on average over flips and rotations where that is asked for."""
         out = self._pass(batch, 0, exact=exact)
         for number in self._passes[1:]:
@@ -180,7 +180,7 @@ class TorchEngine:
             out = out / len(self._passes)
         return back_projected(out, batch.pixels) if self.back_project else out
 
-    def _pass(self, batch: _Batch, number: int, *, exact: bool) -> Tensor:
+    def _pass(self, batch: _TileBatch, number: int, *, exact: bool) -> Tensor:
         """Enlarge a batch once, flipped and rotated, and turn the result back."""
         turns, mirrored = ORIENTATIONS[number]
         height, width = batch.pixels.shape[2:]
@@ -206,7 +206,7 @@ class TorchEngine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Batch:
+class _TileBatch:
     """Tiles on the device, with what is known of their pictures."""
 
     pixels: Tensor
@@ -217,9 +217,9 @@ class _Batch:
     positions: Tensor | None
     """(N, 4), see ``srcli.layers.placement``; None where every tile is a whole picture."""
 
-    def rows(self, chosen: Tensor) -> _Batch:
+    def rows(self, chosen: Tensor) -> _TileBatch:
         """Return some of the tiles: a boolean (N,)."""
-        return _Batch(
+        return _TileBatch(
             pixels=self.pixels[chosen],
             levels=self.levels,
             calibration=self.calibration and self.calibration.rows(chosen.nonzero()[:, 0].tolist()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-AnyModule = TypeVar("AnyModule", bound=nn.Module)
-
 _EDGES = (
     ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
     ((1.0, 2.0, 1.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -1.0)),
@@ -24,13 +22,13 @@ _EDGES = (
 )
 """The filters of Sobel, across and down, and of Laplace."""
 _EDGE_UNIT = 4.0
-"""What these filters are divided by."""
+"""Divisor of these filters."""
 _EDGE_START = 0.3
 """Share of the usual initial weights with which their branches begin."""
 
 
 class FoldedKernel(NamedTuple):
-    """The numbers of a convolution whose output has the size of its input."""
+    """Weights of a convolution whose output has the size of its input."""
 
     weight: Tensor
     """(C_out, C_in / groups, k, k) with odd k."""
@@ -143,7 +141,7 @@ class ReparameterisedConv(nn.Module):
         return total
 
     def kernel(self) -> FoldedKernel:
-        """Return the 3x3 kernel that all branches come to in evaluation mode."""
+        """Return the 3x3 kernel that equals all branches in evaluation mode."""
         kernels = []
         for kernel, norm in self._branches():
             own = self._identity() if kernel is None else kernel
@@ -185,7 +183,7 @@ class ReparameterisedConv(nn.Module):
         return twin.state_dict()
 
     def _branches(self) -> Iterator[tuple[FoldedKernel | None, nn.BatchNorm2d | None]]:
-        """Give kernel (none for the identity) and normalisation of every branch."""
+        """Yield kernel (none for the identity) and normalisation of every branch."""
         yield _kernel_of(self.conv), self.conv_norm
         if self.point is not None:
             yield _kernel_of(self.point), self.point_norm
@@ -216,62 +214,40 @@ def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
 class TrainedWithBranches(Network):
     """A network whose 3x3 convolutions may have further branches in training."""
 
-    bare_units = False
-    """In the deployed form plain convolutions stand in the places of units."""
+    bare_units: bool = False
+    """In the deployed form plain convolutions stand in the places of units, so that the names of
+    weights lack ``conv``."""
 
     def deploy(self) -> Self:
         """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
-        return deploy_units(self, bare=self.bare_units)
+        plain = super().deploy()
+        for module in list(plain.modules()):
+            for name, child in module.named_children():
+                if isinstance(child, ReparameterisedConv):
+                    unit = child.deploy()
+                    setattr(module, name, unit.conv if self.bare_units else unit)
+        return plain
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn a deployed form's state into one of this network, its extra branches at zero.
 
         Args:
-            tensors: Of this or another scale; what the branches have already stays as it is.
+            tensors: Of this or another scale, in whole or in part, of bare units or not; units in
+                training form already stay as they are.
 
         Returns:
-            A state whose outputs in evaluation mode are those of the deployed form.
+            The tensors with, for every unit of the network, those that its branches need.
         """
-        return unfold_units(self, tensors)
-
-
-def deploy_units(network: AnyModule, *, bare: bool = False) -> AnyModule:
-    """Return a copy of a network, in evaluation mode, with all its units in their deployed form.
-
-    Args:
-        network: It is left as it is.
-        bare: Put their 3x3 convolutions into their places, so that names of weights lack ``conv``.
-    """
-    plain = copy.deepcopy(network).eval()
-    for module in list(plain.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, ReparameterisedConv):
-                unit = child.deploy()
-                setattr(module, name, unit.conv if bare else unit)
-    return plain
-
-
-def unfold_units(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn the state of a network's deployed form into one of its own, with the same outputs.
-
-    Args:
-        network: In training form; it is left as it is.
-        tensors: State of the deployed form, bare or not, whole or in part. What is in training form
-            already stays as it is.
-
-    Returns:
-        The tensors with, for every unit of the network, those that its branches need.
-    """
-    found = dict(tensors)
-    for name, unit in network.named_modules():
-        if not isinstance(unit, ReparameterisedConv):
-            continue
-        if found.keys() >= {f"{name}.{key}" for key in unit.state_dict()}:
-            continue
-        for stem in (f"{name}.conv", name):
-            if {f"{stem}.weight", f"{stem}.bias"} <= found.keys():
-                kernel = FoldedKernel(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
-                state = unit.unfolded(kernel)
-                found |= {f"{name}.{key}": value for key, value in state.items()}
-                break
-    return found
+        found = dict(tensors)
+        for name, unit in self.named_modules():
+            if not isinstance(unit, ReparameterisedConv):
+                continue
+            if found.keys() >= {f"{name}.{key}" for key in unit.state_dict()}:
+                continue
+            for stem in (f"{name}.conv", name):
+                if {f"{stem}.weight", f"{stem}.bias"} <= found.keys():
+                    kernel = FoldedKernel(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
+                    state = unit.unfolded(kernel)
+                    found |= {f"{name}.{key}": value for key, value in state.items()}
+                    break
+        return found

@@ -13,9 +13,12 @@ from torch import Tensor, nn
 from srcli.imaging.resize import cubic, taps
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 
+CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 _DYADIC = (2, 4)
 """Scales by which the kernel's weights are sums of few powers of two."""
 
@@ -128,6 +131,21 @@ def bicubic_phases(scale: int) -> Tensor:
     axis = _phase_taps(scale)
     kernels = np.einsum("ri,cj->rcij", axis, axis).reshape(scale * scale, 5, 5)
     return torch.from_numpy(kernels).float()
+
+
+def corner_phases(scale: int) -> Iterator[tuple[int, int, Tensor]]:
+    """Split ``bicubic_phases`` among four copies of a picture, each moved by a pixel both ways.
+
+    So 3x3 convolutions over the copies make bicubic interpolation. The middle row and column are
+    seen by two copies (the centre by four), which share them.
+
+    Yields:
+        Rows and columns by which a copy is moved, -1 or 1, and its kernels (scale * scale, 3, 3).
+    """
+    share = torch.tensor([1.0, 1.0, 0.5, 1.0, 1.0])
+    shared = bicubic_phases(scale) * share[:, None] * share
+    for down, right in CORNERS:
+        yield down, right, shared[:, 1 + down : 4 + down, 1 + right : 4 + right]
 
 
 def _phase_taps(scale: int) -> NDArray[np.float64]:

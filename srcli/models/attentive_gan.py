@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.network import Network
-from srcli.layers.resize import BicubicSkip, bicubic_phases
+from srcli.layers.resize import CORNERS, BicubicSkip, corner_phases
 
 
 class AttentiveGenerator(Network):
@@ -145,28 +145,12 @@ class AttentiveGenerator(Network):
             assert convolution.bias is not None
             convolution.bias[:carriers] = 0.0
         phases = self.scale * self.scale
-        for number, (down, right) in enumerate(CORNERS):
-            kernels = _corner(bicubic_phases(self.scale), down, right)
+        for number, (down, right, kernels) in enumerate(corner_phases(self.scale)):
             for colour in range(3):
                 channel = 3 * number + colour
                 self.head.weight[channel, colour, 1 + down, 1 + right] = 1.0
                 self.shallow.weight[channel, channel, 1, 1] = 1.0
                 self.up.weight[colour * phases : (colour + 1) * phases, channel] = kernels
-
-
-CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-"""Where the copies of the picture look, in rows and columns."""
-
-
-def _corner(kernels: Tensor, down: int, right: int) -> Tensor:
-    """3x3 share of 5x5 kernels that a copy of the picture, moved by one pixel each way, covers.
-
-    The middle row and column are seen by two copies (the centre by four), which share them.
-    """
-    share = torch.ones(5)
-    share[2] = 0.5
-    halved = kernels * share[:, None] * share[None, :]
-    return halved[:, 1 + down : 4 + down, 1 + right : 4 + right]
 
 
 class AttentionStep(nn.Module):

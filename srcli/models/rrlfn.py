@@ -12,10 +12,7 @@ from srcli.errors import ModelError
 from srcli.layers.attention import EnhancedSpatialAttention
 from srcli.layers.precision import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
-from srcli.layers.resize import bicubic_phases
-
-CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-"""Shifts (rows, columns) by which the bicubic start copies the picture."""
+from srcli.layers.resize import CORNERS, corner_phases
 
 
 class RRLFN(TrainedWithBranches):
@@ -128,23 +125,12 @@ class RRLFN(TrainedWithBranches):
         assert self.head.bias is not None
         self.head.bias[:copies] = 0
         self.head.weight[:copies] = 0
-        kernels = bicubic_phases(self.scale)
-        steps = self.scale * self.scale
-        for place, (rows, columns) in enumerate(CORNERS):
-            part = _share(kernels, rows, dim=1)
-            part = _share(part, columns, dim=2)
+        phases = self.scale * self.scale
+        for number, (down, right, kernels) in enumerate(corner_phases(self.scale)):
             for colour in range(3):
-                channel = 3 * place + colour
-                self.head.weight[channel, colour, 1 + rows, 1 + columns] = 1
-                self.up.weight[colour * steps : (colour + 1) * steps, channel] += part
-
-
-def _share(kernels: Tensor, shift: int, dim: int) -> Tensor:
-    """Return the 3 of 5 taps that lie around ``shift``; the shifts -1 and 1 share the middle."""
-    shape = [1, 1, 1]
-    shape[dim] = 3
-    share = torch.tensor([1.0, 1.0, 0.5] if shift < 0 else [0.5, 1.0, 1.0]).view(shape)
-    return kernels.narrow(dim, 1 + shift, 3) * share
+                channel = 3 * number + colour
+                self.head.weight[channel, colour, 1 + down, 1 + right] = 1
+                self.up.weight[colour * phases : (colour + 1) * phases, channel] += kernels
 
 
 class ResidualLocalFeatureBlock(nn.Module):

@@ -12,10 +12,9 @@ from torch import nn
 from srcli.layers.reparameterised import (
     FoldedKernel,
     ReparameterisedConv,
+    TrainedWithBranches,
     absorb,
-    deploy_units,
     fold,
-    unfold_units,
 )
 
 EVERY = [
@@ -157,13 +156,17 @@ def test_a_kernel_is_taken_apart_again_with_extra_convolutions_at_zero(options):
         assert extra is None or not extra.weight.any()
 
 
+class Row(nn.Sequential, TrainedWithBranches):
+    """Modules in a row as a network."""
+
+
 def test_networks_are_folded_and_unfolded_unit_by_unit():
     def build(**options):
         units = [make(4, **options), nn.Sequential(make(4, **options), nn.ReLU())]
-        return nn.Sequential(nn.Conv2d(3, 4, 3), *units, nn.Conv2d(4, 5, 1))
+        return Row(nn.Conv2d(3, 4, 3), *units, nn.Conv2d(4, 5, 1))
 
     network = build(identity=True)
-    plain = deploy_units(network)
+    plain = network.deploy()
     x = torch.rand(1, 3, 9, 9)
     assert not plain.training
     assert network.training
@@ -173,16 +176,16 @@ def test_networks_are_folded_and_unfolded_unit_by_unit():
     assert len(own) < len(network.state_dict())
 
     other = build(bn=True).eval()
-    other.load_state_dict(unfold_units(other, plain.state_dict()))
+    other.load_state_dict(other.training_state(plain.state_dict()))
     torch.testing.assert_close(other(x), network(x), atol=1e-5, rtol=0)
 
 
 def test_what_is_in_training_form_or_missing_stays():
-    network = nn.Sequential(make(4), make(4))
+    network = Row(make(4), make(4))
     state = network.state_dict()
-    same = unfold_units(network, state)
+    same = network.training_state(state)
     assert same.keys() == state.keys()
     assert all(torch.equal(same[key], state[key]) for key in state)
     part = {"1.conv.weight": state["1.conv.weight"], "1.conv.bias": state["1.conv.bias"]}
-    found = unfold_units(network, part | {"head.weight": torch.ones(1)})
+    found = network.training_state(part | {"head.weight": torch.ones(1)})
     assert found.keys() == {key for key in state if key.startswith("1.")} | {"head.weight"}
