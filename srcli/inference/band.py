@@ -39,7 +39,7 @@ class TorchBand:
         grid: How the image was cut.
         scale: Output pixels per input pixel.
         channels: That come out. Where it is 1, tiles of three channels are reduced to luma.
-        encoder: Makes pixels of what the network gives.
+        encoder: Turns the network's output into pixels.
         device: Where the tiles come from.
     """
 
@@ -98,7 +98,7 @@ class TorchBand:
             self._begin(row + 1)
 
     def finished(self) -> list[tuple[int, NDArray[Any]]]:
-        """Hand over the rows that are complete, in pieces, as arrays of their own."""
+        """Return the rows that are complete, in pieces, as arrays of their own."""
         done, self._done = self._done, []
         return done
 
@@ -180,18 +180,18 @@ class TorchBand:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """What a tile gives along one axis, in output pixels from its own first one."""
+    """The parts of a tile along one axis, in output pixels from its own first one."""
 
     origin: int
-    """Its own first output pixel."""
+    """Output pixel of the image that is its first one."""
     start: int
-    """Shared with the tile before from here on."""
+    """First pixel shared with the tile before."""
     core: int
-    """Its own alone."""
+    """First pixel that is its own alone."""
     end: int
-    """Shared with the next tile."""
+    """First pixel shared with the next tile."""
     stop: int
-    """Nothing."""
+    """First pixel that it gives nothing to."""
     rise: Tensor
     """Weights from ``start`` to ``core``."""
     fall: Tensor

@@ -19,7 +19,7 @@ TRIM = 0.25
 def axis_weights(
     starts: Sequence[int], index: int, *, tile: int, overlap: int, scale: int
 ) -> NDArray[np.float32]:
-    """Weights of tile ``index`` along one axis.
+    """Return the weights of tile ``index`` along one axis.
 
     Between neighbours the weight moves along a smoothstep curve in the middle of what they share,
     no wider than ``overlap``; so a tile shifted inwards changes no weight far from the border.
@@ -44,7 +44,7 @@ def axis_weights(
 
 
 def joints(starts: Sequence[int], *, tile: int, overlap: int) -> list[tuple[float, float]]:
-    """Where one tile hands over to the next along an axis.
+    """Return the places along an axis where each tile hands over to the next.
 
     Args:
         starts: First input pixels of all tiles of the axis, increasing.
@@ -61,7 +61,7 @@ def joints(starts: Sequence[int], *, tile: int, overlap: int) -> list[tuple[floa
 def ramp(
     starts: Sequence[int], index: int, *, tile: int, overlap: int, scale: int
 ) -> tuple[int, int]:
-    """Output pixels in which tile ``index`` hands over to the next.
+    """Return the output pixels in which tile ``index`` hands over to the next.
 
     Args:
         starts: First input pixels of all tiles of the axis, increasing.
@@ -81,7 +81,7 @@ def ramp(
 
 
 def _joint(starts: Sequence[int], index: int, tile: int, overlap: int) -> tuple[float, float]:
-    """Where tile ``index`` hands over to the next, input pixels.
+    """Return the first and last place where tile ``index`` hands over to the next, input pixels.
 
     The middles of two neighbouring joints are as far apart as half of what lies between the first
     pixels of a tile and of the next but one. A joint is half as wide as the overlap. As

@@ -1,8 +1,8 @@
-"""Show a network a sample of a whole image, so that its tiles come out as the image would.
+"""Calibrate a network on a sample of a whole image, so that its tiles come out as the image would.
 
-Channel attention takes mean, contrast and maximum of what it is given: of a tile, where the network
-was made for pictures. Windows spread over the image tell it what it would have seen, and those with
-the sharpest edges how high it gets.
+Channel attention takes mean, contrast and maximum of its input: of a tile, where the network was
+made for pictures. Windows spread over the image give the means of the image, and those with the
+sharpest edges its maxima.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ SIDE = 28
 MOST = 84
 """Windows of an image; together a third more pixels than a batch of tiles on the CPU."""
 SHARE = 0.33
-"""Of the pixels of a small image at most."""
+"""Largest share of the pixels of a small image."""
 EVENLY = 36
-"""Of them where extremes are sought: enough for means, which decide less there."""
+"""Windows where extremes are sought: enough for means, which decide less there."""
 EXTREMES = 2
-"""Windows that are chosen then for each that is not: maxima want many (``EXPERIMENTS.md``)."""
+"""Windows chosen for their steps, for each of these: maxima want many (``EXPERIMENTS.md``)."""
 LOOKED_AT = 2048
-"""Windows among which these are chosen, or valid ones sought: all of a picture of 1,260x1,260."""
+"""Windows from which these are chosen, or valid ones: all of a picture of 1,260x1,260."""
 
 
 class Extremes(NamedTuple):
-    """The windows of an image in which most stands out, first the one with most."""
+    """The windows of an image with the largest steps between pixels, the largest first."""
 
     windows: list[NDArray[Any]]
     times: float
-    """How many times as large the image is as what they were chosen among."""
+    """Size of the image relative to the part of it that they were chosen from."""
 
 
 def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
-    """Measure an image for ``Engine.run``.
+    """Return the calibration of an image for ``Engine.run``.
 
     Returns:
         None where the network does not care, where one tile holds the image, and where none of

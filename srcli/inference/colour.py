@@ -1,4 +1,4 @@
-"""Networks on Y take and give RGB: Y by the network, Cb and Cr by bicubic interpolation."""
+"""Run networks on Y for RGB: Y by the network, Cb and Cr by bicubic interpolation."""
 
 from __future__ import annotations
 

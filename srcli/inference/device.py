@@ -1,7 +1,10 @@
-"""Choose device and precision from what the user asked for and what the machine has."""
+"""Choose device, number format and memory allocator for the user's options and the machine."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from functools import cache
 from typing import Literal
 
 import torch
@@ -9,6 +12,10 @@ import torch
 from srcli.errors import UsageError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+# Parameters of glibc's mallopt(3).
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
+_LARGEST_BLOCK = 32 << 20
+"""The largest threshold that glibc accepts; tensors of a tile are below it."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -61,6 +68,38 @@ def half_type(device: torch.device, precision: Precision, *, bits: int = 8) -> t
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 natively (AVX512-BF16 or AMX)."""
+    """Return True if the processor multiplies bf16 natively (AVX512-BF16 or AMX)."""
     known = hasattr(torch.cpu, "_is_avx512_bf16_supported")  # not in every version of PyTorch
     return known and torch.cpu._is_avx512_bf16_supported()
+
+
+@cache
+def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
+    """Tell glibc not to give freed blocks back to the system; once a process, nothing elsewhere.
+
+    By default large tensors are mapped, zeroed page by page and unmapped again: measured for g-idrn
+    on one core, a tile then takes 1.4 to 1.6 times as long. The process stays at its peak of
+    memory instead of shrinking between tiles.
+
+    Args:
+        whole_pictures: Tensors of whole pictures stay as well, which glibc maps whatever the
+            threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of all sizes then share one heap,
+            whose gaps take a quarter more memory where large rasters are put together.
+
+    Returns:
+        Whether the allocator took the settings.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library, such as musl
+        return False
+    settings = [
+        (_TRIM_THRESHOLD, 2**31 - 1),
+        (_TOP_PAD, 64 << 20),
+        (_MMAP_THRESHOLD, _LARGEST_BLOCK),
+    ]
+    if whole_pictures:
+        settings.append((_MMAP_MAX, 0))
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings)

@@ -1,4 +1,4 @@
-"""Continue an image by its mirror image while it is enlarged, so that its edges stay clean.
+"""Pad an image by its mirror image while it is enlarged, so that its edges stay clean.
 
 Convolutions pad with zeros, which a network takes for a black frame: on flat areas the outermost
 pixels come out too dark. A few mirrored pixels, cut away afterwards, keep the frame out of sight.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PaddedSource:
-    """An image continued by its mirror image.
+    """An image padded by its mirror image.
 
     Args:
         source: The image.
@@ -63,7 +63,7 @@ class PaddedSource:
 
 
 class CroppedSink:
-    """Cuts the enlarged edge off before rows reach the sink.
+    """Crop the enlarged edge off before rows reach the sink.
 
     Args:
         sink: Takes the image without edge.
@@ -133,7 +133,7 @@ def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
 
 
 def row_to_start(grid: TileGrid, output_row: int, scale: int, edge: int) -> int:
-    """Row of tiles to start at, to get the output from some row on as if it had never stopped.
+    """Return the row of tiles from which a resumed image comes out as if it had never stopped.
 
     A row of tiles that comes first gives nothing of what it shares with the row above, so that
     rows which need that are computed from the row of tiles above.

@@ -38,8 +38,8 @@ BACK_PROJECTIONS = 2
 
 
 @contextmanager
-def signalling_memory() -> Iterator[None]:
-    """Turn torch's lack of memory into the signal that callers of an engine know."""
+def raising_out_of_memory() -> Iterator[None]:
+    """Raise ``OutOfMemory``, which callers of an engine know, for torch's own error."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -56,7 +56,7 @@ class TorchEngine:
         half: Half precision of the forward pass; None for fp32.
         batch: Tiles at once; None chooses.
         tta: Average over the 8 flips and rotations.
-        back_project: Correct what comes out until, made smaller, it is what went in.
+        back_project: Correct outputs until, downscaled, they are the inputs.
         plain: fp32 in PyTorch's default layout, for comparisons.
     """
 
@@ -83,15 +83,11 @@ class TorchEngine:
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._on_rgb = on_rgb(self.network)
+        self.scale = network.scale
         self.calibrates = network.pools_globally
         self.seeks_extremes = network.pools_maxima
         # What the network's modules hold is of one batch: threads that share an engine take turns.
         self._lock = Lock()
-
-    @property
-    def scale(self) -> int:
-        """Output pixels per input pixel."""
-        return self.network.scale
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once."""
@@ -105,7 +101,7 @@ class TorchEngine:
     ) -> Calibration | None:
         """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
         sample = Sample(extremes=extremes, times=times)
-        with self._lock, signalling_memory(), torch.inference_mode():
+        with self._lock, raising_out_of_memory(), torch.inference_mode():
             batch = self._upload(windows)
             for exact in (False, True):
                 passes = []
@@ -129,7 +125,7 @@ class TorchEngine:
         A calibration is of one image, or holds a row for each tile.
         """
         assert calibration is None or isinstance(calibration, Calibration)
-        with self._lock, signalling_memory(), torch.inference_mode():
+        with self._lock, raising_out_of_memory(), torch.inference_mode():
             batch = self._upload(tiles, calibration, positions)
             out = self._enlarge(batch)
             finite = torch.isfinite(out.sum(dim=(1, 2, 3)))
@@ -207,7 +203,7 @@ class TorchEngine:
 
 @dataclass(frozen=True, kw_only=True)
 class _TileBatch:
-    """Tiles on the device, with what is known of their pictures."""
+    """Tiles on the device, with calibration and positions in their pictures."""
 
     pixels: Tensor
     """(N, 3, H, W) in [0, 1]."""
@@ -228,7 +224,7 @@ class _TileBatch:
 
 
 def back_projected(sr_image: Tensor, lr_image: Tensor) -> Tensor:
-    """Correct an SR picture by what it says wrongly of its LR picture.
+    """Correct an SR picture until, downscaled, it is nearer to its LR picture.
 
     Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both ways, the one
     that LR pictures of training and benchmarks are made by.

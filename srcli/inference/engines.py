@@ -6,8 +6,7 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from srcli.inference.allocator import keep_freed_memory
-from srcli.inference.device import Precision, choose_device, half_type
+from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
 from srcli.inference.engine import TorchEngine
 from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import Work, run_stream
@@ -29,7 +28,7 @@ FILE_TILE, FILE_OVERLAP = 192, 16
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How to run a network."""
+    """Device, number format and averaging of a network."""
 
     device: str = "auto"
     precision: Precision = "auto"
@@ -94,12 +93,11 @@ class EnginePool:
 def choose_tiling(
     model: str, network: Network, tile: int | None = None, overlap: int | None = None
 ) -> Tiling:
-    """Tiling of a model: its own defaults, or what the user asked for.
+    """Return the tiling of a model: its defaults, or what the user asked for.
 
     Args:
-        model: A name of the table, or a weights file, which is cut as the table says of its
-            network.
-        network: Its network, which also says how much edge it wants.
+        model: A name of the table, or a weights file, which gets the tiling of its network.
+        network: Its network, which declares edge and step.
         tile: Tile edge; None for the model's.
         overlap: None for the model's, or as much of it as the tile allows.
     """

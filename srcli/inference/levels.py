@@ -1,4 +1,4 @@
-"""Between the values of a file and the numbers of a network: ranges, rounding, dtypes."""
+"""Convert the values of a file to a network's [0, 1] and back: ranges, rounding, dtypes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STORAGE: dict[str, torch.dtype] = {
 
 
 def is_full_range(values: Values) -> bool:
-    """Whether these are uint8 or uint16 of which the network sees 0 to 255, or to 65535, as 0..1.
+    """Return True for uint8 and uint16 whose whole range is [0, 1] to the network.
 
     Such pixels need no arithmetic of their own, and none lies outside the range.
     """
@@ -39,7 +39,7 @@ def is_full_range(values: Values) -> bool:
 
 
 def check_values(values: Values) -> None:
-    """Refuse values that cannot be computed with.
+    """Refuse unknown dtypes and empty ranges.
 
     Raises:
         ValueError: If the dtype is not one of the eight, or the range is empty or not finite.
@@ -54,12 +54,12 @@ def check_values(values: Values) -> None:
 def normalise(
     tiles: NDArray[Any], values: Values
 ) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
-    """Turn the values of a file into what a network takes.
+    """Map the values of a file to [0, 1].
 
     Args:
         tiles: Of the dtype of ``values``; the last axis are bands where these have ranges of their
             own, else any shape. Numbers that are not finite become 0 or 1.
-        values: Which of them are 0 and 1.
+        values: Their range.
 
     Returns:
         The tiles clipped to [0, 1], and what clipping took away, in units of the range: float32 or
@@ -81,12 +81,12 @@ def normalise(
 
 
 class PixelEncoder:
-    """Turn enlarged tiles into the pixels of a file, and these into arrays.
+    """Turn enlarged tiles into the pixels of a file.
 
     Args:
         dtype: Of the pixels.
-        values: Which of them are the network's 0 and 1. Without, they are those of photographs:
-            uint8 and uint16 have their full range, float32 comes as the network gives it.
+        values: Their range. None is for photographs: uint8 and uint16 have their full range,
+            float32 comes as the network gives it.
     """
 
     def __init__(self, dtype: np.dtype[Any], values: Values | None = None) -> None:
@@ -96,12 +96,12 @@ class PixelEncoder:
             raise ValueError(f"expected values for pixels of {dtype}")
         self.dtype = dtype
         self.storage = _STORAGE[dtype.name]
-        """Of tensors that hold finished pixels."""
+        """Dtype of tensors of finished pixels."""
         self.copies = values is None and dtype.kind == "f"
-        """Whether pixels are what the network gave, neither scaled nor clipped."""
+        """True if pixels are the network's output, neither scaled nor clipped."""
         narrow = _is_narrow(dtype)
         self.blending = torch.float32 if narrow or self.copies else torch.float64
-        """Of sums of weighted tiles."""
+        """Dtype of sums of weighted tiles."""
         # 16 bits are rounded in float64: fp32 has 24 bits, and the last one must not be lost.
         eight = self.copies or dtype.itemsize == 1
         self._rounding = torch.float32 if eight else torch.float64
@@ -138,7 +138,7 @@ class PixelEncoder:
         return torch.tensor(numbers, dtype=self._rounding)[:, None, None]
 
     def blending_device(self, device: torch.device) -> torch.device:
-        """Return where to blend tiles of a network that runs on ``device``."""
+        """Return the device on which to blend tiles of a network that runs on ``device``."""
         if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
             return torch.device("cpu")  # Metal has no float64
         return device
@@ -149,5 +149,5 @@ def _beside(numbers: float | Tensor, block: Tensor) -> float | Tensor:
 
 
 def _is_narrow(dtype: np.dtype[Any]) -> bool:
-    """Whether float32 holds every value, and a hundred steps in between."""
+    """Return True if float32 holds every value, and a hundred steps in between."""
     return dtype.kind in "ui" and dtype.itemsize <= 2

@@ -1,4 +1,4 @@
-"""Images held in memory, as source and sink."""
+"""Source and sink of images in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks for RGB in [0, 1], on rasters of any number of bands, of any dtype and range."""
+"""Run networks for RGB in [0, 1] on rasters of any number of bands, dtype and range."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import TorchBand
-from srcli.inference.engine import signalling_memory
+from srcli.inference.engine import raising_out_of_memory
 from srcli.inference.levels import PixelEncoder, check_values, is_full_range, normalise
 from srcli.layers.pooling import Calibration
 from srcli.layers.resize import bicubic_resize
@@ -52,6 +52,9 @@ class RasterEngine:
         if not bands or sizes - {1, 3} or sorted(bands) != list(range(len(bands))):
             raise ValueError(f"expected groups of three bands or one, each once, got {groups}")
         self.engine = engine
+        self.scale = engine.scale
+        self.calibrates = engine.calibrates
+        self.seeks_extremes = engine.seeks_extremes
         self.groups = tuple(groups)
         self.values = values
         self.channels = len(bands)
@@ -63,24 +66,9 @@ class RasterEngine:
         self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)
         self._limit: int | None = None
 
-    @property
-    def scale(self) -> int:
-        """Output pixels per input pixel."""
-        return self.engine.scale
-
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size, with all of their bands, to try at once."""
         return max(1, self.engine.batch_size(height, width) // len(self.groups))
-
-    @property
-    def calibrates(self) -> bool:
-        """As the engine that runs the network."""
-        return self.engine.calibrates
-
-    @property
-    def seeks_extremes(self) -> bool:
-        """As the engine that runs the network."""
-        return self.engine.seeks_extremes
 
     def calibrate(
         self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
@@ -121,7 +109,7 @@ class RasterEngine:
         units, excess = (tiles, None) if self._plain else normalise(tiles, self.values)
         assert calibration is None or isinstance(calibration, Calibration)
         enlarged = self._enlarge(units, calibration, positions)
-        with signalling_memory(), torch.inference_mode():
+        with raising_out_of_memory(), torch.inference_mode():
             every = len(self.groups)
             parts = (enlarged[i : i + every] for i in range(0, len(enlarged), every))
             done = [self._join(each) for each in parts]

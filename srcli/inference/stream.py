@@ -29,12 +29,12 @@ BATCHES_AHEAD = 2
 
 @dataclass(kw_only=True)
 class Timing:
-    """Where the time of one image went, in seconds."""
+    """Seconds spent on one image."""
 
     reading: float = 0.0
-    """The engine waited for tiles."""
+    """Waiting for tiles."""
     writing: float = 0.0
-    """The engine waited for the sink to take rows."""
+    """Waiting for the sink to take rows."""
     total: float = 0.0
     """From its first tile to its last row."""
 
@@ -57,7 +57,7 @@ class Work:
     """Set when the image failed; nothing is written to its sink afterwards."""
     timing: Timing = field(default_factory=Timing)
     calibration: object | None = field(init=False, default=None)
-    """What the engine measured of the whole image, for every tile of it."""
+    """The engine's measurements of the whole image, for every tile of it."""
     open_tiles: int = field(init=False, default=0)
     reported: bool = field(init=False, default=False)
     band: Band | None = field(init=False, default=None)
@@ -101,7 +101,7 @@ def run_stream(
     Args:
         engine: Runs the network.
         works: Images in order; taken one at a time, so that a generator may load them lazily.
-        task: Told of every finished tile.
+        task: Advanced by every finished tile.
     """
     batcher = _Batcher(engine, task or NoTask())
     for work in works:
@@ -192,7 +192,7 @@ class _Batcher:
         self.task.advance(1)
 
     def _enlarge(self, items: list[_Waiting]) -> Iterator[object]:
-        """Yield what stands for each tile, or the error why it cannot be had."""
+        """Yield the handle of each enlarged tile, or its error."""
         while items:
             assert items[0].pixels is not None
             limit = self._limit(items[0].pixels)

@@ -10,14 +10,14 @@ from srcli.ports.image import TileGrid
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
-    """How images are cut, in input pixels."""
+    """Tile, overlap and edge of images, in input pixels."""
 
     tile: int
     overlap: int
     edge: int = 0
     """Mirrored around the image while it is enlarged."""
     step: int = 1
-    """Tiles begin on multiples of it, where the network wants to know where they lie."""
+    """Tiles begin on multiples of it; above 1 the engine gets their positions."""
 
     def grid(self, height: int, width: int, *, offset: int = 0) -> TileGrid:
         """Cut an image as ``make_grid`` does; ``height`` and ``width`` are with its edge.

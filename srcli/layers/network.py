@@ -50,7 +50,7 @@ class Network(nn.Module):
         return 1 if self.colour == "y" else 3
 
     def check_input(self, x: Tensor) -> None:
-        """Refuse a tensor of another rank, number of channels or size; free in compiled networks.
+        """Refuse a tensor of another rank, number of channels or size; skipped while compiling.
 
         Raises:
             ValueError: If ``x`` is not (N, ``input_channels``, H, W) with sides that fit.

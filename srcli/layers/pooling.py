@@ -26,8 +26,8 @@ MARGIN = 4
 there. A maximum counts them: around a whole picture it often lies there, too."""
 TAIL = 10
 """Windows with the highest maxima, by which those of the rest of a picture are judged."""
-MOST_TIMES = 100.0
-"""So many times a sample the picture is taken for at most: beyond, the tail is a guess."""
+MAX_TIMES = 100.0
+"""Largest ``times`` that is reckoned with: beyond, the tail is a guess."""
 GROWTH = 0.25
 """Share of what an exponential tail would let maxima grow by, that comes nearest to the features of
 whole photographs (``EXPERIMENTS.md``): their tails are lighter."""
@@ -35,14 +35,14 @@ whole photographs (``EXPERIMENTS.md``): their tails are lighter."""
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """How a batch of windows stands for the picture that they were cut from."""
+    """The picture behind a batch of windows that were cut from it."""
 
     extremes: int = 0
-    """So many windows at the end of the batch were chosen for what stands out in them: they count
-    for maxima alone."""
+    """Windows at the end of the batch that were chosen for their sharp edges: they count for
+    maxima alone."""
     times: float = 1.0
-    """How many times as large the picture is as the part of it among which these were chosen, or
-    as all windows together where there are none; at least 1."""
+    """Size of the picture relative to the part of it among which these were chosen, or to all
+    windows together where there are none; at least 1."""
 
 
 class GlobalPool(nn.Module):
@@ -92,7 +92,7 @@ class GlobalPool(nn.Module):
 
 
 def expected_maximum(highest: Tensor, times: float) -> Tensor:
-    """Judge by the maxima of windows (N, C, 1, 1) that of a picture so many times as large.
+    """Estimate the maximum of a picture from those of windows (N, C, 1, 1).
 
     Were high values to become rarer exponentially (Pickands 1975, with a shape of 0), theirs would
     be exceeded by ln(times) mean excesses of the highest windows over the next one; they are by
@@ -106,7 +106,7 @@ def expected_maximum(highest: Tensor, times: float) -> Tensor:
         return highest.amax(dim=0, keepdim=True)
     ordered = highest.sort(dim=0, descending=True).values
     excess = (ordered[:tail] - ordered[tail]).mean(dim=0, keepdim=True)
-    return ordered[:1] + GROWTH * excess * math.log(min(times, MOST_TIMES))
+    return ordered[:1] + GROWTH * excess * math.log(min(times, MAX_TIMES))
 
 
 def contrast(features: Tensor) -> Tensor:
@@ -194,10 +194,10 @@ def global_pools(network: nn.Module) -> dict[str, GlobalPool]:
 def record_calibration(
     network: nn.Module, sample: Sample | None = None
 ) -> Iterator[dict[str, Tensor]]:
-    """Take the batch that goes through a network for windows of one picture.
+    """Record the global pools of a network on windows of one picture.
 
-    Every pool then sees the batch as a whole. When the block ends, the dictionary that it was
-    given holds what they saw.
+    Every pool sees the batch as a whole. When the block ends, the dictionary holds their
+    values by name.
 
     Args:
         network: Called once within the block.
@@ -217,7 +217,7 @@ def record_calibration(
 
 @contextmanager
 def use_calibration(network: nn.Module, values: Mapping[str, Tensor] | None) -> Iterator[None]:
-    """Let the pools of a network hold what was recorded, until the block ends.
+    """Let the global pools of a network hold recorded values until the block ends.
 
     Args:
         network: As it was recorded.

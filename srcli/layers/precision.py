@@ -1,4 +1,4 @@
-"""Where half precision is switched off inside a network."""
+"""Switch half precision off for parts of a network."""
 
 from __future__ import annotations
 

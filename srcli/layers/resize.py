@@ -100,7 +100,7 @@ def _enlarge_axis(x: Tensor, axis: int, phases: list[list[float]]) -> Tensor:
 
 
 def _reach(factor: int) -> int:
-    """How far the kernel of shrinking by a factor reads beyond the pixels that become one."""
+    """Return the pixels that the kernel of shrinking reads beyond those that become one."""
     return 3 * factor // 2
 
 

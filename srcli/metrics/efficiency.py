@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates, as efficient-SR challenges count."""
+"""Count parameters and multiply-accumulates of a network as efficient-SR challenges do."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees every operator below autograd, whether a module or a function called it."""
+    """Count every operator below autograd, called by modules and by functions alike."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What was measured on."""
+    """The machine of a measurement."""
 
     device: str
     """``cpu``, ``cuda:0``, ``mps``."""
@@ -29,13 +29,13 @@ class Machine:
     torch: str
 
     def __str__(self) -> str:
-        """Everything in one line."""
+        """Return everything in one line."""
         threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
         return f"{self.device} ({self.processor}), {threads}, torch {self.torch}"
 
 
 def describe_machine(device: torch.device) -> Machine:
-    """Name the machine, as far as it tells."""
+    """Return what is known of this machine."""
     processor = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -54,7 +54,7 @@ def describe_machine(device: torch.device) -> Machine:
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -62,7 +62,7 @@ def processors() -> int:
 
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Let PyTorch use so many threads for a while; None leaves them."""
+    """Let PyTorch use ``count`` threads until the block ends; None changes nothing."""
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)
@@ -73,7 +73,7 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 def free_memory() -> int | None:
-    """Bytes that processes can still take, by the kernel and the group's limit; None if unknown."""
+    """Return the bytes that the kernel and the control group leave free; None if unknown."""
     free = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB", 1024)
     group = Path("/sys/fs/cgroup")
     limit = _number(group / "memory.max", r"(\d+)")  # the word "max" where there is none
@@ -86,7 +86,7 @@ def free_memory() -> int | None:
 
 
 def address_space() -> int | None:
-    """Bytes of addresses that this process holds, whether used or not; None if unknown."""
+    """Return the size of this process's address space in bytes; None if unknown."""
     return _number(Path("/proc/self/status"), r"VmSize:\s+(\d+) kB", 1024)
 
 

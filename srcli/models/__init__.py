@@ -25,13 +25,13 @@ class NetworkEntry:
     """``module:Class``; imported on use."""
     summary: str
     source: str
-    """Where it was published, and when."""
+    """Place and year of its publication."""
     scales: tuple[int, ...] = (2, 3, 4)
     tile: int = 192
     """Default tile edge in input pixels; one number, so that results are the same everywhere."""
     overlap: int = 16
     trained: bool = True
-    """Whether it needs weights."""
+    """It needs weights."""
 
 
 MODELS: dict[str, NetworkEntry] = {

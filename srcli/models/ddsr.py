@@ -148,7 +148,7 @@ def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
 
 
 def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
-    """Say how 3-tap kernels on shifted copies make bicubic interpolation, along one axis.
+    """Return 3-tap kernels on shifted copies that make bicubic interpolation, along one axis.
 
     The copies show the picture at full size: LR pixel i at HR pixel ``scale * i + offset``, zeros
     elsewhere.

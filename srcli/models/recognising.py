@@ -1,4 +1,4 @@
-"""Find out which network bare tensors belong to: by their names and shapes alone."""
+"""Recognise the network that bare tensors belong to by their names and shapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def recognise(
     origin: str, tensors: Mapping[str, Tensor], scale: int | None = None
 ) -> tuple[str, int, dict[str, Any]]:
-    """Say which network of the table, with default settings, has exactly these tensors.
+    """Return the network of the table that, with default settings, has exactly these tensors.
 
     Args:
         origin: The file, for messages.
@@ -51,7 +51,7 @@ def recognise(
 
 
 def _networks() -> Iterator[tuple[str, int, dict[str, Any], Mapping[str, Tensor]]]:
-    """Every network of the table, at every scale, in every form, without memory for its weights."""
+    """Yield every network of the table, at every scale, in every form, without its weights."""
     known = set()
     for name, entry in MODELS.items():
         if not entry.trained or entry.target in known:

@@ -56,7 +56,7 @@ def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, in
 
 
 def to_scale(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Spread what other scales have learnt over the sub-pixel positions of this one.
+    """Interpolate weights of another scale at the sub-pixel positions of this one.
 
     A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel for each
     position within an enlarged pixel; the positions of the new scale begin as what lies there
@@ -83,7 +83,7 @@ def to_scale(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
 
 
 def _scale_of(former: int, own: int, scale: int) -> int | None:
-    """The scale whose positions ``former`` channels are, if ``own`` are those of ``scale``."""
+    """Return the scale with ``former`` positions where ``scale`` has ``own``; None if none."""
     if not scale or own % scale**2:
         return None
     colours = own // scale**2

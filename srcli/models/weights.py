@@ -32,7 +32,7 @@ PREFIXES = ("module.", "_orig_mod.")
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsInfo:
-    """What the metadata of a weights file say."""
+    """The metadata of a weights file."""
 
     model: str
     scale: int

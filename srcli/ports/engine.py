@@ -1,4 +1,4 @@
-"""What runs a network on tiles; torch today, other runtimes later. No torch type is named here."""
+"""The seam to whatever runs a network on tiles; it names no torch type."""
 
 from __future__ import annotations
 
@@ -43,32 +43,32 @@ class Engine(Protocol):
 
     @property
     def calibrates(self) -> bool:
-        """Whether the network looks at a picture as a whole, so that tiles want a calibration."""
+        """True if the network pools over whole pictures, so that tiles want a calibration."""
 
     @property
     def seeks_extremes(self) -> bool:
-        """Whether it looks for maxima, which a few windows tell better that are chosen for them."""
+        """True if it pools maxima, for which windows with sharp edges are wanted too."""
 
     def calibrate(
         self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
     ) -> object | None:
-        """Measure what the network wants to know of a whole image.
+        """Measure what the network's global pools see of a whole image.
 
         Args:
             windows: (N, H, W, C) of the image, as ``run`` takes tiles.
-            extremes: So many of them, the last ones, were chosen for what stands out in them; the
-                others are spread evenly.
-            times: How many times as large the image is as what these were chosen among.
+            extremes: Windows at the end that were chosen for their sharp edges; the others are
+                spread evenly.
+            times: Size of the image relative to the part of it that these were chosen from.
 
         Returns:
-            For ``run``; None where no finite values came out.
+            The ``calibration`` for ``run``; None where no finite values came out.
 
         Raises:
             OutOfMemory: If there are too many windows.
         """
 
     def batch_size(self, height: int, width: int) -> int:
-        """How many tiles of this size to try at once."""
+        """Return the number of tiles of this size to try at once."""
 
     def run(
         self,

@@ -1,4 +1,4 @@
-"""How long work tells of itself: pipelines report, the command line draws, tests record."""
+"""Progress of long work: pipelines report it, the command line draws it, tests record it."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ class Task(Protocol):
     """One running piece of work, shown as a bar or a line."""
 
     def advance(self, amount: float = 1.0) -> None:
-        """Add to what is done, in the unit of the task."""
+        """Add to the work that is done, in the unit of the task."""
 
     def grow(self, amount: float) -> None:
-        """Add to what is to be done: more work has become known."""
+        """Add to the total: more work has become known."""
 
     def describe(self, text: str) -> None:
         """Replace the text shown beside the bar."""
 
     def close(self) -> None:
-        """The work has ended, done or not."""
+        """End the task, done or not."""
 
 
 class Progress(Protocol):
-    """Where pipelines report to."""
+    """Receives the reports of pipelines."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Start a piece of work of ``total`` units (None: unknown)."""
 
     def message(self, text: str) -> None:
-        """Say something worth a line."""
+        """Report something worth a line."""
 
     def warn(self, text: str) -> None:
-        """Say something the user should act on."""
+        """Report something that the user should act on."""
 
 
 class NoTask:

@@ -1,4 +1,4 @@
-"""What the numbers of an image mean: their dtype, and which of them are black and white."""
+"""The range of an image's values: their dtype, and the numbers for black and white."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Values:
     """The values of one image; the same for all of its tiles, so that tiles fit each other."""
 
     dtype: np.dtype[Any]
-    """Of the pixels, going in and coming out."""
+    """Of the pixels of input and output."""
     low: float | tuple[float, ...]
-    """What the network sees as 0: one number for all bands, or one for each."""
+    """The network's 0: one number for all bands, or one for each."""
     high: float | tuple[float, ...]
-    """What the network sees as 1, likewise; above ``low``."""
+    """The network's 1, likewise; above ``low``."""
 
     @property
     def ranges(self) -> tuple[tuple[float, float], ...]:
@@ -31,7 +31,7 @@ _LEAST_USED = 0.25
 
 
 def are_units(low: float, high: float) -> bool:
-    """Whether floats from ``low`` to ``high`` look as if 0 were black and 1 white.
+    """Return True if floats from ``low`` to ``high`` look as if 0 were black and 1 white.
 
     They lie between both and use a good part of it, or are 0 all over; fractions of a thousandth
     are quantities of their own, which a network that sees 0 to 1 would bury under its errors.

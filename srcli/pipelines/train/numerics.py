@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from srcli.errors import UsageError
-from srcli.inference.allocator import keep_freed_memory
-from srcli.inference.device import Precision, choose_device, cpu_has_bf16
+from srcli.inference.device import Precision, choose_device, cpu_has_bf16, keep_freed_memory
 from srcli.training.numerics import Numerics
 from srcli.training.parallel import ALONE, Team
 
