@@ -16,7 +16,7 @@ from srcli.cli.ablate_options import (
     written_report,
 )
 from srcli.cli.console import Console
-from srcli.cli.options import check_targets, device, json_output, precision, verbosity
+from srcli.cli.options import check_targets, device, json_output, pick, precision, verbosity
 from srcli.cli.text_files import write_json
 from srcli.errors import ExitCode, UsageError
 
@@ -39,7 +39,7 @@ def command() -> None:
 @command.command("list")
 @json_output
 def list_command(json_file: str | None) -> None:
-    """List the ablations: what they ask, where they were published."""
+    """List the ablations with their questions and sources."""
     from srcli.recipes.ablations import ABLATIONS
 
     check_targets({"--json": json_file})
@@ -59,7 +59,7 @@ def list_command(json_file: str | None) -> None:
 def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     """Show the variants of an ablation, and printed figures.
 
-    What former runs found follows, if there were any.
+    The results of former runs follow, if there are any.
 
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
@@ -115,7 +115,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     multiple=True,
     metavar="NAME|DIR",
     help="Measure on this set, as 'srx eval --data'; may be repeated. Default: the paper's sets, "
-    "as far as they are at hand.",
+    "as far as they are available.",
 )
 @click.option(
     "--set",
@@ -145,7 +145,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
 @precision("Number format of the trainings; quality is always measured in fp32.")
 @verbosity
 def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Train and measure all variants alike, and print what changed.
+    """Train and measure all variants alike, and print the differences.
 
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
@@ -182,10 +182,10 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
 @written_report
 @click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
 def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
-    """Show and write what former runs found.
+    """Show and write the results of former runs.
 
-    NAMEs and FILEs choose among the ablations that were run, as in 'srx ablate run'; nothing is
-    run now.
+    NAMEs and FILEs choose among the ablations that were run, as in 'srx ablate run'; nothing new is
+    run.
     """
     from srcli.recipes.ablations import select_stored
 
@@ -218,20 +218,14 @@ def _options(given: dict[str, Any]) -> AblateOptions:
     if not given["no_train"] and not given["data"]:
         raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
     named, listed = held_out_names(given["hold_out"])
+    same = ("data", "exclude", "budget", "overrides", "seeds", "device", "precision", "processes")
     return AblateOptions(
-        data=given["data"],
+        **pick(given, *same),
         hold_out=named,
         hold_out_listed=listed,
-        exclude=given["exclude"],
-        budget=given["budget"],
-        overrides=given["overrides"],
-        seeds=given["seeds"],
         train=not given["no_train"],
         sets=given["sets"] or None,
-        device=given["device"],
-        precision=given["precision"],
         threads=given["threads"] or 0,
-        processes=given["processes"],
         store=given["store"] or default_store(),
     )
 

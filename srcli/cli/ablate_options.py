@@ -1,4 +1,4 @@
-"""What the commands of ``srx ablate`` share: options, examples, and the files of a report."""
+"""Options, examples and report files that the commands of ``srx ablate`` share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import check_targets, json_output
+from srcli.cli.options import check_targets, combine, json_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 def stored(text: str) -> Callable[[Command], Command]:
-    """Return what adds ``--store`` with a help text of its own."""
+    """Return the option ``--store`` with its help text."""
     return click.option(
         "--store",
         type=click.Path(path_type=Path, file_okay=False),
@@ -67,17 +67,15 @@ def stored(text: str) -> Callable[[Command], Command]:
     )
 
 
-def written_report(command: Command) -> Command:
-    """Add ``--html``, ``--markdown`` and ``--json``."""
-    command = click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is stdout.")(
-        command
-    )
-    page = "Write a page with tables and curves, to open offline."
-    return json_output(click.option("--html", type=FILE, help=page)(command))
+written_report = combine(
+    json_output,
+    click.option("--html", type=FILE, help="Write a page with tables and curves, to open offline."),
+    click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is stdout."),
+)
 
 
 def report_targets(given: dict[str, Any]) -> dict[str, str | None]:
-    """Files of ``written_report`` by option, checked.
+    """Return the files of ``written_report`` by option, after checking them.
 
     Raises:
         UsageError: If one cannot be written, or two go to standard output.

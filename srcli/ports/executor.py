@@ -44,7 +44,7 @@ class UnitResult:
     result: JsonDict | None
     """The value that the work returned; None if its process failed."""
     failure: str = ""
-    """Why the process failed; empty if it did not."""
+    """Reason why the process failed; empty if it did not."""
 
 
 class Executor(Protocol):

@@ -41,23 +41,23 @@ class Variant:
     """One line of an ablation: a recipe with single fields changed."""
 
     name: str
-    """Short, for tables: letters, digits, blanks and ``.,:;=+_-``."""
+    """Short name for tables: letters, digits, blanks and ``.,:;=+_-``."""
     changes: Mapping[str, object] = field(default_factory=dict)
-    """What differs from the recipe of the ablation, in order: dotted fields as ``srx train --set``
-    takes them (``network.block``, ``stages.0.losses``), each with a plain value, the text ``null``
-    for none. A stage one past the last is a copy of the last one."""
+    """Changes of the ablation's recipe, in order: dotted fields as ``srx train --set`` takes them
+    (``network.block``, ``stages.0.losses``), each with a plain value, the text ``null`` for none.
+    A stage one past the last is a copy of the last one."""
     sentence: str
-    """What it is, in a sentence without a full stop."""
+    """Description, a sentence without a full stop."""
     published: Mapping[str, float] = field(default_factory=dict)
     """Printed figures by a key of ``KEYS``: ``parameters`` in thousands, of the form that runs
     (``rrlfn``: the deployed one), ``memory.128x128`` in the paper's MB, ``SET.psnr`` in dB,
     ``SET.seconds`` a picture, ``training.seconds`` of 100 iterations; ``.difference`` is a printed
     difference to the base, where no value is printed."""
     note: str = ""
-    """Which printed figure is doubtful, and why; empty for most."""
+    """Doubts about a printed figure; empty for most."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be shown."""
+        """Refuse names and figures of another form."""
         if not _VARIANT.fullmatch(self.name):
             raise RecipeError(
                 f"name of a variant: letters, digits, blanks and .,:;=+_- only, got {self.name!r}"
@@ -74,25 +74,25 @@ class Ablation:
     """A question to a network, and the variants that answer it."""
 
     name: str
-    """Such as ``g-idrn/blocks``."""
+    """Name, such as ``g-idrn/blocks``."""
     question: str
-    """What it asks, in a sentence that ends with a question mark."""
+    """Question that it answers, ending with a question mark."""
     recipe: str
-    """What all variants start from: a name of the recipe table, or the path of a file."""
+    """Recipe that all variants start from: a name of the recipe table, or the path of a file."""
     scale: int
-    """2, 3 or 4."""
+    """Scale factor: 2, 3 or 4."""
     base: str
     """Name of the variant that the others are compared with."""
     variants: tuple[Variant, ...]
     changes: Mapping[str, object] = field(default_factory=dict)
-    """What all variants differ by from the recipe, before their own changes."""
+    """Changes of the recipe for all variants, before their own."""
     sets: tuple[str, ...] = ()
-    """Evaluation sets of the paper, the first of them decides; a set that is not at hand shows a
-    dash. Each a name below ``$SRX_DATA/benchmarks``, a folder or ``built-in``."""
+    """Evaluation sets of the paper, the first of them decides; a set that is not available
+    shows a dash. Each a name below ``$SRX_DATA/benchmarks``, a folder or ``built-in``."""
     source: str = ""
     """Paper and table; empty for an ablation of our own."""
     own: bool = False
-    """Not in a paper: figures of a variant are then none, or by the way."""
+    """True if no paper has it; variants may still have printed figures from elsewhere."""
     protocol: str = "y"
     """Name of the measurement protocol."""
     memory_sizes: tuple[tuple[int, int], ...] = ()
@@ -100,10 +100,10 @@ class Ablation:
     memory_gradients: bool = False
     """Measure it with gradients recorded, as the paper did."""
     note: str = ""
-    """What differs from the paper, and which figures are doubtful."""
+    """Differences from the paper, and doubtful figures."""
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit together."""
+        """Refuse values that do not fit together."""
         if not _NAME.fullmatch(self.name):
             raise RecipeError(
                 f"name of an ablation: small letters, digits and ._- with at most one /, "

@@ -1,4 +1,4 @@
-"""The table of ablations, those of users' files, and the recipe of each variant."""
+"""Ablations of the table and of files, their selection by name, and the recipes of variants."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def is_file(name: str) -> bool:
 def load_ablations(path: Path) -> tuple[Ablation, ...]:
     """Read ablations from a file in the form of the table's own, ``srcli/recipes/ablations.toml``.
 
-    A recipe that is a file is looked for beside this one.
+    The path of a recipe file is relative to this file.
 
     Args:
         path: A ``.toml`` file with an ``[[ablation]]`` table for each.
@@ -144,14 +144,14 @@ def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) 
     Options of networks and losses are checked when these are built, as with ``srx train --set``.
 
     Args:
-        ablation: What is compared.
+        ablation: The ablation.
         variant: One of its variants.
-        settings: ``path=value`` for all variants, made before the changes of the ablation, so that
-            stages which those add are copies of what is set here.
+        settings: ``path=value`` for all variants, applied before the changes of the ablation, so
+            that they hold for stages which those add by copying.
 
     Raises:
-        RecipeError: If a field does not exist or a value does not fit, it names the variant; or if
-            a setting is of a field that the ablation changes, which would undo it.
+        RecipeError: If a field does not exist or a value does not fit; or if the ablation changes
+            the field of a setting itself. The message names the variant or the setting.
     """
     for setting in settings:
         _check_setting(ablation, setting.partition("=")[0].strip())
@@ -172,7 +172,7 @@ def _check_setting(ablation: Ablation, path: str) -> None:
 
 
 def check_ablation(ablation: Ablation) -> None:
-    """Make sure that all variants have a recipe, each another one.
+    """Check that all variants have a recipe, and no two the same one.
 
     Raises:
         RecipeError: If a change does not fit, or two variants are the same.

@@ -19,7 +19,7 @@ def default_store() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class AblateOptions(DataSelection):
-    """How to train and measure the variants, all of them alike; no data if none is trained."""
+    """Options of a run, the same for all variants; data may be left out if none is trained."""
 
     budget: str | None = None
     """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
@@ -30,19 +30,19 @@ class AblateOptions(DataSelection):
     train: bool = True
     """False measures parameters, work and memory only."""
     sets: tuple[str, ...] | None = None
-    """Sets to measure on; None for those of each ablation that are at hand."""
+    """Sets to measure on; None for those of each ablation that are available."""
     device: str = "auto"
     precision: Precision = "auto"
-    """Of the trainings; quality is always measured in fp32."""
+    """Number format of the trainings; quality is always measured in fp32."""
     threads: int = 0
     """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
     processes: int = 1
     """Units at once; 1 works in this process, more give each GPU a process, or share the CPU."""
     store: Path = field(default_factory=default_store)
-    """Folder of the results; what is in there is not done again."""
+    """Folder of the results; stored ones are not computed again."""
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Refuse impossible values.
 
         Raises:
             UsageError: If a number is too small, or there is nothing to train on.

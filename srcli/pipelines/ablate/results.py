@@ -28,7 +28,7 @@ class MemoryUse:
     of: str
     """``host`` or ``device``."""
     reason: str = ""
-    """Why it could not be measured."""
+    """Reason why it could not be measured; empty if it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class Trained:
 
     iterations: int
     seconds: float | None
-    """Median time of an iteration; None where too few were run to tell."""
+    """Median time of an iteration; None if too few were run."""
     curves: Mapping[str, Curve]
     """By set."""
 
@@ -87,7 +87,7 @@ def read_training(log: Path, iterations: int) -> Trained:
     speeds: list[float] = []
     for line in lines:
         entry = _entry(line)
-        # A few iterations, whose number older logs do not give, tell no speed.
+        # The speed of a few iterations varies; older logs do not give their number.
         enough = entry.get("iterations", LOG_STEPS) >= LOG_STEPS
         if entry.get("event") == "train" and enough and entry.get("per_second"):
             speeds.append(float(entry["per_second"]))
@@ -116,13 +116,13 @@ class SeedResult:
     iterations: int | None = None
     """None where it has not been trained to the end."""
     seconds: float | None = None
-    """An iteration; None where too few were run to tell."""
+    """Median time of an iteration; None if too few were run."""
     curves: Mapping[str, Curve] = field(default_factory=dict)
     """By set, as validated during the training."""
     scores: Mapping[str, SetScores] = field(default_factory=dict)
     """By set."""
     failure: str = ""
-    """Why the training or the measuring failed; empty where it did not."""
+    """Reason why the training or the evaluation failed; empty if they did not."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,11 +168,11 @@ def _sets(
     if not found:
         wanted = ", ".join(missing) or "it names none"
         progress.warn(
-            f"{ablation.name}: no set at hand ({wanted}); measured on {BUILT_IN} pictures"
+            f"{ablation.name}: no set available ({wanted}); measured on {BUILT_IN} pictures"
         )
         found[BUILT_IN] = (BUILT_IN, find_set(BUILT_IN, ablation.scale))
     elif missing:
-        progress.message(f"{ablation.name}: not at hand: {', '.join(missing)}")
+        progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
     return found, tuple(missing)
 
 
@@ -200,23 +200,23 @@ def run_missing(
     if known:
         progress.message(f"{known} of {known + len(units)} results are there already")
     task = progress.task("results", total=len(units), unit="results")
-    batch = _Batch(store, executor, progress, stop, task)
+    runner = _Runner(store, executor, progress, stop, task)
     try:
-        waiting = batch.run(units)
+        waiting = runner.run(units)
         while waiting and not stop():
-            batch.report_waiting(waiting)
+            runner.report_waiting(waiting)
             time.sleep(WAIT_SECONDS)
             wanted = {unit.key for unit in waiting}
             missing = [unit for unit in plan.missing(store) if unit.key in wanted]
             task.advance(len(waiting) - len(missing))  # the other process has finished these
-            free = [unit for unit in missing if batch.is_free(unit)]
-            waiting = [unit for unit in missing if unit not in free] + batch.run(free)
+            free = [unit for unit in missing if runner.is_free(unit)]
+            waiting = [unit for unit in missing if unit not in free] + runner.run(free)
     finally:
         task.close()
 
 
 @dataclass
-class _Batch:
+class _Runner:
     """Runs units and reports on them."""
 
     store: Store

@@ -22,19 +22,19 @@ MOST_FREEDOM = 10_000.0
 
 
 class Verdict(StrEnum):
-    """What the interval of a difference says of what a paper printed."""
+    """Verdict of the interval of a difference on the difference that a paper printed."""
 
     BASE = "base"
     CONFIRMED = "confirmed"
-    """It leaves out zero, on the side that the paper printed."""
+    """The interval excludes zero, on the side that the paper printed."""
     REFUTED = "refuted"
-    """It leaves out zero, on the other side."""
+    """The interval excludes zero, on the other side."""
     UNDECIDED = "undecided at this budget"
-    """It holds zero."""
+    """The interval includes zero."""
     ONE_SEED = "undecided: one seed"
-    """It is over pictures alone: with another seed it may well lie on the other side of zero."""
+    """The interval is over pictures alone; another seed may well give the other sign."""
     BETTER = "better"
-    """It leaves out zero, and no difference was printed."""
+    """The interval excludes zero, and no difference was printed."""
     WORSE = "worse"
     FAILED = "failed"
     UNKNOWN = "–"
@@ -79,7 +79,7 @@ def difference(
     """Compare a variant with the base on a set.
 
     Args:
-        result: With both.
+        result: The ablation, with the trainings of both.
         name: The variant.
         dataset: The set.
         metric: ``psnr`` or ``ssim``.
@@ -109,7 +109,7 @@ def difference(
 def _common(
     base: Mapping[int, SetScores], other: Mapping[int, SetScores], seeds: list[int], metric: str
 ) -> list[str]:
-    """Pictures that every one of the trainings was measured on, with finite values."""
+    """Return the pictures that all of the trainings were measured on, with finite values."""
     tables = [each[seed].pictures for seed in seeds for each in (base, other)]
     return [
         picture
@@ -119,13 +119,13 @@ def _common(
 
 
 def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of the mean of differences that seeds and pictures both decide.
+    """Return the 95 % interval of a mean over seeds and pictures, both of them random effects.
 
-    The mean of another training differs, and so does that of another picture; the differences of
-    one training, or of one picture, belong together. Their variances are taken apart as in a
-    two-way table of random effects, and the interval is Student's with the degrees of freedom of
-    Satterthwaite (1946); a percentile bootstrap over three seeds or five pictures is too short.
-    With one seed it is the paired t interval over pictures, and says nothing of other trainings.
+    The differences of one training, or of one picture, are correlated. Their variances are
+    separated as in a two-way table of random effects, and the interval is Student's with the
+    degrees of freedom of Satterthwaite (1946); a percentile bootstrap over three seeds or five
+    pictures is too short. With one seed it is the paired t interval over pictures, which does not
+    cover other trainings.
 
     Args:
         differences: (seeds, pictures), finite.
@@ -146,7 +146,7 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _mean_square(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Mean square that the variance of the mean goes by, and its degrees of freedom."""
+    """Return the mean square for the variance of the mean, and its degrees of freedom."""
     seeds, pictures = differences.shape
     mean = differences.mean()
     by_seed = differences.mean(axis=1, keepdims=True) - mean
@@ -176,11 +176,11 @@ def student(freedom: float) -> float:
 
 
 def verdict(found: PairedDifference | None, printed: float | None) -> Verdict:
-    """Say what a difference tells.
+    """Return the verdict of a difference.
 
     Args:
-        found: With its interval.
-        printed: The paper's difference; None where it printed none. 0 has no sign to confirm.
+        found: The difference with its interval; None if it was not measured.
+        printed: The paper's difference; None if it printed none. 0 has no sign to confirm.
     """
     if found is None:
         return Verdict.UNKNOWN
