@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,10 @@ from srcli.errors import ExitCode, UsageError
 from srcli.report.formats import json_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from srcli.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluate.crops import Watcher
+    from srcli.pipelines.evaluate.crops import EnlargedPicture
     from srcli.pipelines.evaluate.options import EvalOptions
 
 EXAMPLES = """
@@ -126,23 +129,23 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
-    from srcli.pipelines.evaluate.crops import CropCollector, PictureSaver
+    from srcli.pipelines.evaluate.crops import CropCollector, save_pictures
     from srcli.pipelines.evaluate.page import evaluation_page
     from srcli.pipelines.evaluate.run import evaluate
     from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
     targets = table_targets(given, **{"--html": given["html"]})
     crops = CropCollector()
-    watchers: list[Watcher] = [crops] if given["html"] else []
+    on_picture: list[Callable[[EnlargedPicture], None]] = [crops.add] if given["html"] else []
     if given["save_images"]:
-        watchers.append(PictureSaver(given["save_images"]))
+        on_picture.append(partial(save_pictures, given["save_images"]))
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
             _models(given),
             given["datasets"] or ("built-in",),
             scales=[int(each) for each in dict.fromkeys(given["scales"])],
             options=_options(given),
-            watchers=watchers,
+            on_picture=on_picture,
             progress=console,
         )
         if stored := sum(score.stored for score in result.scores):

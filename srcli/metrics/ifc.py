@@ -34,31 +34,14 @@ RANK = 1e-12
 """Eigenvalues below this fraction of the largest are rounding errors of 0."""
 
 
-def ifc(sr: Array, hr: Array) -> float:
-    """Return the information fidelity criterion of a picture, in bits per pixel.
-
-    Args:
-        sr: The picture to judge, (H, W) luma in 0..255, any real dtype, already cropped by the
-            border that is left out; both sides at least ``MINIMUM``.
-        hr: The original, same shape.
-
-    Returns:
-        0 or more; about 2 for bicubic at x4 and 6 at x2. It depends on rounding: compare values
-        only of pictures that were quantised the same way.
-
-    Raises:
-        ValueError: If the shapes differ, a side is too small, or a value is not finite.
-    """
-    return IfcReference(hr).score(sr)
-
-
 class IfcReference:
-    """An original, prepared once for computing ``ifc`` of many pictures.
+    """An original picture, prepared once for scoring many pictures.
 
     It is immutable, so threads may share it, and takes about 30 bytes per pixel.
 
     Args:
-        hr: The original, (H, W) luma in 0..255, any real dtype, both sides at least ``MINIMUM``.
+        hr: The original, (H, W) luma in 0..255, any real dtype, already cropped by the border that
+            is left out; both sides at least ``MINIMUM``.
 
     Raises:
         ValueError: If a side is too small or a value is not finite.
@@ -69,10 +52,14 @@ class IfcReference:
         self._bands = [_ReferenceBand(values, window) for values, window in _bands(hr)]
 
     def score(self, sr: Array) -> float:
-        """Return ``ifc(sr, hr)``.
+        """Return the information fidelity criterion of a picture, in bits per pixel.
 
         Args:
-            sr: The picture to judge, (H, W) luma in 0..255.
+            sr: The picture to judge, (H, W) luma in 0..255 as the original.
+
+        Returns:
+            0 or more; about 2 for bicubic at x4 and 6 at x2. It depends on rounding: compare
+            values only of pictures that were quantised the same way.
 
         Raises:
             ValueError: If the shapes differ or a value is not finite.

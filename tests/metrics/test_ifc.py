@@ -12,9 +12,13 @@ from skimage.filters import gaussian
 from srcli.imaging.colour import luma
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import mod_crop, resize, to_dtype
-from srcli.metrics.ifc import MINIMUM, IfcReference, block_covariance, ifc
+from srcli.metrics.ifc import MINIMUM, IfcReference, block_covariance
 
 UINT8 = np.dtype(np.uint8)
+
+
+def ifc(sr, hr):
+    return IfcReference(hr).score(sr)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def make_card_picture(
             [BUILT_IN],
             scales=[scale],
             options=options,
-            watchers=[crops],
+            on_picture=[crops.add],
             progress=progress,
         )
         for failure in found.failures:

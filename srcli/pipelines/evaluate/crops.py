@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -41,35 +41,22 @@ class EnlargedPicture:
     """By model, of the whole picture under the protocol."""
 
 
-class Watcher(Protocol):
-    """Receiver of enlarged pictures."""
-
-    def on_picture(self, result: EnlargedPicture) -> None:
-        """Use one picture."""
-
-
-class PictureSaver:
-    """Writes SR pictures as PNG: ``folder/x4/Set5/g-idrn/baby.png``.
+def save_pictures(folder: Path, result: EnlargedPicture) -> None:
+    """Write the SR picture of every model as PNG: ``folder/x4/Set5/g-idrn/baby.png``.
 
     Args:
         folder: Made if it is missing.
+        result: The pictures.
+
+    Raises:
+        PictureError: If the disk does not take one.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_picture(self, result: EnlargedPicture) -> None:
-        """Write the picture of every model.
-
-        Raises:
-            PictureError: If the disk does not take it.
-        """
-        for model, pixels in result.sr.items():
-            place = self.folder / f"x{result.scale}" / result.dataset / model.replace("/", "_")
-            place.mkdir(parents=True, exist_ok=True)
-            pixels = np.ascontiguousarray(pixels[..., :1] if result.chain.luma_only else pixels)
-            photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
-            write_photograph(place / f"{result.pair.name}.png", photograph, fmt="png")
+    for model, pixels in result.sr.items():
+        place = folder / f"x{result.scale}" / result.dataset / model.replace("/", "_")
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.ascontiguousarray(pixels[..., :1] if result.chain.luma_only else pixels)
+        photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
+        write_photograph(place / f"{result.pair.name}.png", photograph, fmt="png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +88,7 @@ class CropCollector:
     def __init__(self) -> None:
         self.comparisons: list[Comparison] = []
 
-    def on_picture(self, result: EnlargedPicture) -> None:
+    def add(self, result: EnlargedPicture) -> None:
         """Cut the crops where the models differ most."""
         hr, scale = result.pair.hr, result.scale
         lr = np.clip(np.rint(result.chain.to_levels(result.pair.lr)), 0, 255).astype(np.uint8)

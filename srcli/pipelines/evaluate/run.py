@@ -25,10 +25,10 @@ from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.published import rows_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from srcli.evaluation.candidates import Candidate
-    from srcli.pipelines.evaluate.crops import Watcher
+    from srcli.pipelines.evaluate.crops import EnlargedPicture
 
 WORKERS = 4
 """Threads that read pictures and score them."""
@@ -40,7 +40,7 @@ def evaluate(
     *,
     scales: Sequence[int] = (4,),
     options: EvalOptions | None = None,
-    watchers: Sequence[Watcher] = (),
+    on_picture: Sequence[Callable[[EnlargedPicture], None]] = (),
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score models, and SR pictures of other programs, on sets of HR pictures.
@@ -52,8 +52,8 @@ def evaluate(
         datasets: As :func:`~srcli.evaluation.sets.find_set` takes them.
         scales: The factors.
         options: Protocol, chain, metrics, device.
-        watchers: Receivers of every enlarged picture; with them all pictures are enlarged, even
-            those whose scores are stored.
+        on_picture: Called with every picture after all models have enlarged it; then even those
+            are enlarged whose scores are stored.
         progress: Shows every picture.
 
     Returns:
@@ -92,7 +92,16 @@ def evaluate(
             for each in (found for at, found in sets if at == scale):
                 folders = _folders(labels, scale, each, own, result)
                 candidates: list[Candidate] = [*networks, *folders]
-                SetRun(scale, each, candidates, own, result, cache=cache).run(pool, watchers, task)
+                SetRun(
+                    scale=scale,
+                    pictures=each,
+                    candidates=candidates,
+                    options=own,
+                    result=result,
+                    cache=cache,
+                    pool=pool,
+                    on_picture=on_picture,
+                ).run(task)
             if own.costs:
                 result.costs.extend(cost_of(each, device, cache) for each in networks)
     finally:

@@ -85,7 +85,7 @@ def test_crops_are_of_one_place(photograph, scale):
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
     pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2], digest="")
     crops = CropCollector()
-    crops.on_picture(
+    crops.add(
         EnlargedPicture(
             scale=scale, dataset="set", pair=pair, chain=CHAINS["rgb8"], sr=sr, psnr={"a": 30.0}
         )

@@ -41,11 +41,13 @@ def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
     ]
 
 
-def test_watchers_are_shown_pictures_whose_scores_are_stored(folder, tmp_path):
+def test_on_picture_gets_pictures_whose_scores_are_stored(folder, tmp_path):
     options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
     evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
     crops = CropCollector()
-    again = evaluate(["bicubic"], [str(folder)], scales=[2], options=options, watchers=[crops])
+    again = evaluate(
+        ["bicubic"], [str(folder)], scales=[2], options=options, on_picture=[crops.add]
+    )
     assert [each.picture for each in crops.comparisons] == ["a", "grau-höhe"]
     first = crops.comparisons[0]
     assert first.sr["bicubic"].shape == first.hr.shape == (120, 120, 3)
