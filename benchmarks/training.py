@@ -126,7 +126,7 @@ class Ours:
         numerics = choose_numerics("cpu", "auto", threads=CORES)
         network = numerics.placed(first_network(recipe, scale=arguments.scale, seed=0))
         start = time.perf_counter()
-        options = DataOptions(paths=(folder / "hr",), hold_out=())
+        options = DataOptions(data=(folder / "hr",), hold_out=())
         pairs = load_training_set(options, arguments.scale, NoProgress()).train
         self.load_seconds = time.perf_counter() - start
         sampler = make_sampler(

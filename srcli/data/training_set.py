@@ -34,10 +34,10 @@ WARNINGS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Pictures to train on, and the memory for them."""
+class DataSelection:
+    """Pictures to train on, to validate on and to leave out."""
 
-    paths: tuple[Path, ...]
+    data: tuple[Path, ...] = ()
     """Folders, zips, pictures."""
     hold_out: tuple[str, ...] | None = None
     """Photographs for validation, all of which must be there; None for the built-in list."""
@@ -45,6 +45,12 @@ class DataOptions:
     """More of them, some of which may be absent; if both are empty there is no validation."""
     exclude: tuple[str, ...] = ()
     """Prefixes of names of pictures that are not used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(DataSelection):
+    """The selected pictures, and memory and threads to load them with."""
+
     cache: Path | None = None
     """Folder of LR pictures made before, and of pictures that do not fit into memory."""
     memory: int | None = None
@@ -73,7 +79,7 @@ class TrainingSet:
         self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 
-def find_split(options: DataOptions, progress: Progress) -> Split:
+def find_split(options: DataSelection, progress: Progress) -> Split:
     """Find all pictures and split them, without reading any.
 
     Args:
@@ -86,7 +92,7 @@ def find_split(options: DataOptions, progress: Progress) -> Split:
     """
     names = HELD_OUT if options.hold_out is None else options.hold_out
     split = choose_split(
-        find_pictures(options.paths),
+        find_pictures(options.data),
         names,
         listed=options.hold_out_listed,
         excluded=options.exclude,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Network = TypeVar("Network", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Numerics:
         """Memory layout of weights and pictures."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
-    def placed(self, network: Network) -> Network:
+    def placed(self, network: Module) -> Module:
         """Move a network to the device and into the layout."""
         return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
 

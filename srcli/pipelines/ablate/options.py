@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srcli.data.pairs import cache_folder
+from srcli.data.training_set import DataSelection
 from srcli.errors import UsageError
 from srcli.inference.device import Precision
-from srcli.pipelines.train.options import DataSelection
 from srcli.training.budget import parse_budget
 
 

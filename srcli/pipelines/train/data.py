@@ -11,7 +11,7 @@ import torch
 
 from srcli.data.degrading import VALIDATION_SEED, DegradedSampler, degrade_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.training_set import DataOptions, load_training_set
+from srcli.data.training_set import DataOptions, DataSelection, load_training_set
 from srcli.metrics.machine import free_memory, processors
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from srcli.data.pairs import Pairs
     from srcli.data.patches import PatchSettings
     from srcli.data.training_set import TrainingSet
-    from srcli.pipelines.train.options import DataSelection
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
@@ -47,7 +46,7 @@ def data_options(
     """
     free = free_memory()
     return DataOptions(
-        paths=selection.data,
+        data=selection.data,
         hold_out=selection.hold_out,
         hold_out_listed=selection.hold_out_listed,
         exclude=selection.exclude,

@@ -6,21 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from srcli.data.training_set import DataSelection
 from srcli.inference.device import Precision
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSelection:
-    """Pictures to train on, to validate on and to leave out."""
-
-    data: tuple[Path, ...] = ()
-    """Folders, zips, pictures."""
-    hold_out: tuple[str, ...] | None = None
-    """Photographs for validation, all of which must be there; None for the built-in list."""
-    hold_out_listed: tuple[str, ...] = ()
-    """More of them, some of which may be absent; if both are empty there is no validation."""
-    exclude: tuple[str, ...] = ()
-    """Prefixes of names of pictures that are not used."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from srcli.recipes.table import RECIPES
 
 def test_pictures_and_their_division_decide_the_digest_of_the_data(pictures, tmp_path):
     def digest(folder, **options):
-        return data_digest(find_split(DataOptions(paths=(folder,), **options), NoProgress()))
+        return data_digest(find_split(DataOptions(data=(folder,), **options), NoProgress()))
 
     first = digest(pictures)
     assert digest(pictures) == first

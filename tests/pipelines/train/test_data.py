@@ -45,7 +45,7 @@ class Notes(NoProgress):
 def options(tmp_path, astronaut):
     for name, picture in [("a", astronaut), ("b", astronaut[:64]), ("c", astronaut[:40, :50])]:
         Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / f"{name}.png")
-    return DataOptions(paths=(tmp_path,), hold_out=("b",))
+    return DataOptions(data=(tmp_path,), hold_out=("b",))
 
 
 def test_bicubic_training_is_told_nothing_new(options, astronaut):
@@ -96,9 +96,7 @@ def test_clean_batches_come_from_the_device_as_ever(options):
 
 def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path, monkeypatch):
     monkeypatch.setattr(training_data, "free_memory", lambda: 100_000)
-    asked = TrainOptions(
-        recipe="g-idrn", scale=2, out=tmp_path, data=options.paths, hold_out=("b",)
-    )
+    asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=options.data, hold_out=("b",))
     plain, notes = Notes(), Notes()
     tight = load_data(data_options(asked, tmp_path / "cache"), 2, BICUBIC, notes)
     whole = load_data(options, 2, BICUBIC, plain)
