@@ -50,7 +50,7 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
 
 
 def _means(colours: Array, known: NDArray[np.bool_]) -> Floats:
-    """Mean colour of the known pixels of each 2x2 block; blocks without one ask larger blocks."""
+    """Mean colours of the known pixels of 2x2 blocks; without any, those of a larger block."""
     counts = _sums(known[:, :, None])
     means = _sums(colours)
     means /= np.maximum(counts, 1)
@@ -63,7 +63,7 @@ def _means(colours: Array, known: NDArray[np.bool_]) -> Floats:
 
 
 def _sums(values: Array) -> Floats:
-    """Sums over blocks of 2x2; the last row and column stand alone where the size is odd."""
+    """Sums over blocks of 2x2; blocks at the far edges of odd sizes are smaller."""
     height, width = values.shape[:2]
     rows = np.zeros(((height + 1) // 2, width, values.shape[2]), dtype=np.float32)
     rows += values[::2]

@@ -29,7 +29,7 @@ GRAY_SHARES = (0.299, 0.587, 0.114)
 
 
 def luma(image: Array) -> NDArray[np.float64]:
-    """Y of an RGB picture on the 8-bit scale 16..235, NOT rounded.
+    """Compute Y of an RGB picture on the 8-bit scale 16..235, NOT rounded.
 
     Args:
         image: (H, W, 3) uint8, uint16, or float in [0, 1].

@@ -96,7 +96,7 @@ class SensorNoise:
 
 @dataclass(frozen=True, kw_only=True)
 class JpegFile:
-    """A JPEG file written and read again; its blocks begin at the picture's corner."""
+    """JPEG compression; the blocks begin at the picture's corner."""
 
     quality: int
     """1..100, on the scale of libjpeg."""
@@ -130,7 +130,7 @@ DegradationStep = GaussianBlur | SensorNoise | JpegFile
 
 @dataclass(frozen=True, kw_only=True)
 class DegradationChain:
-    """Steps before and after the downscale by MATLAB's bicubic."""
+    """Steps before and after a downscale by MATLAB's bicubic."""
 
     scale: int
     before: tuple[DegradationStep, ...] = ()
@@ -187,7 +187,7 @@ class DegradationChain:
 
 
 def _context(steps: Iterable[DegradationStep], *, whole_blocks: bool) -> int:
-    """Pixels around a patch on which its pixels depend.
+    """Count the pixels around a patch on which its pixels depend.
 
     Args:
         steps: What is done, in order.

@@ -34,13 +34,13 @@ _XMP_ORIENTATION = re.compile(
 
 
 def directories(exif: bytes) -> tuple[list[Entry], dict[int, list[Entry]], Layout]:
-    """Take an EXIF block apart.
+    """Parse an EXIF block.
 
     Args:
         exif: With or without its ``Exif`` prefix.
 
     Returns:
-        Tags of the main directory, those of ``EXIF_IFD`` and ``GPS_IFD``, and how they are packed.
+        Tags of the main directory, those of ``EXIF_IFD`` and ``GPS_IFD``, and their layout.
 
     Raises:
         ValueError: If it is damaged.
@@ -63,13 +63,13 @@ def directories(exif: bytes) -> tuple[list[Entry], dict[int, list[Entry]], Layou
 def pack(
     main: Sequence[Entry], parts: Mapping[int, Sequence[Entry]], at: int, layout: Layout
 ) -> bytes:
-    """Lay out a main directory and, behind it, the ones it points at.
+    """Pack a main directory, followed by the directories that it points to.
 
     Args:
         main: Tags of the main directory.
         parts: Tags of ``EXIF_IFD`` and ``GPS_IFD``; empty ones are left out.
         at: Offset at which the result will stand; even.
-        layout: How to pack it.
+        layout: Of the structure.
     """
     full = {tag: entries for tag, entries in parts.items() if entries}
     kind = 18 if layout.big else 4
@@ -135,7 +135,7 @@ def upright_exif(exif: bytes) -> bytes:
 
 
 def _edit(tiff: bytearray, start: int, layout: Layout) -> tuple[int, int]:
-    """Drop the sizes of a directory in place, set its orientation, cut its successor off.
+    """Drop the sizes of a directory in place, reset its orientation, unlink the next directory.
 
     Returns:
         Offsets of the next directory and of that of ``EXIF_IFD``, 0 where there is none.

@@ -1,4 +1,4 @@
-"""Filter pictures by any small kernel, on the way down to LR where asked, fast and on one thread.
+"""Filter pictures by any small kernel, with an optional downscale, fast and on one thread.
 
 A kernel is a sum of few products of a column and a row, its singular vectors: one for a round
 Gaussian, three or four for a drawn-out one (Treitel and Shanks 1971). Each product is two passes
@@ -67,7 +67,7 @@ def filtered_downscale(
 
 
 class _Passes:
-    """A kernel, and the same weights along both axes after it, as pairs of passes.
+    """Pairs of passes for a kernel followed by the same weights along both axes.
 
     Args:
         kernel: (K, K).
@@ -88,7 +88,7 @@ class _Passes:
         self.stride = stride
 
     def read(self, length: int, margin: int) -> tuple[int, int, int]:
-        """Output pixels along an axis; input pixels that lack at both ends (< 0: are not read)."""
+        """Count output pixels along an axis, and input pixels to pad (< 0: skip) at both ends."""
         count = length // self.stride - 2 * margin
         start = self.stride * margin - self.before
         return count, -start, start + self.stride * (count - 1) + self.width - length

@@ -56,7 +56,7 @@ def parse_box(text: str) -> Box:
 
 
 def shrink(image: Array, size: tuple[int, int]) -> Array:
-    """Make a picture smaller by bicubic interpolation with antialiasing.
+    """Downscale a picture by bicubic interpolation with antialiasing.
 
     Args:
         image: (H, W) or (H, W, C), any real dtype.
@@ -73,7 +73,7 @@ def shrink(image: Array, size: tuple[int, int]) -> Array:
 
 
 def shrink_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Make a mask (H, W) smaller, at most as large as it is; a pixel is set where any part is."""
+    """Downscale a mask (H, W); a pixel is set where any part of it is."""
     starts = [np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)]
     rows = np.logical_or.reduceat(mask, starts[0], axis=0)
     return np.logical_or.reduceat(rows, starts[1], axis=1)

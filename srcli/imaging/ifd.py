@@ -29,7 +29,7 @@ _MOST_ENTRIES = 4096
 
 @dataclass(frozen=True)
 class Entry:
-    """One tag of an image file directory, its value as it stands in the file."""
+    """One tag of an image file directory, its value as the bytes of the file."""
 
     tag: int
     kind: int
@@ -60,7 +60,7 @@ class Layout:
 
     @property
     def inline(self) -> int:
-        """Largest value, in bytes, that stands in the entry itself."""
+        """Largest value in bytes that is stored in the entry itself."""
         return 8 if self.big else 4
 
 

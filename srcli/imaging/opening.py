@@ -1,4 +1,4 @@
-"""Open a picture file: one look at its header gives all that planning and reading need."""
+"""Open a picture file: read its header, once, for planning and reading."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from srcli.imaging.photograph import Picture
 
-# What Pillow and rasterio raise on files that are damaged or made to harm.
+# Raised by Pillow and rasterio on damaged or malicious files.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -95,7 +95,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Turn whatever a reader raises on a bad file into a PictureError that names the file.
+    """Turn errors of readers on a bad file into a PictureError that names the file.
 
     Args:
         path: The file being read.
@@ -128,7 +128,7 @@ def _not_a_picture(path: Path) -> PictureError:
 
 
 def _upright(picture: Picture) -> Picture:
-    """Return the picture as it is once its orientation is applied, with metadata that fit it."""
+    """Return the picture with its size and metadata after the orientation is applied."""
     notes, metadata = list(picture.warnings), picture.metadata
     orientation = picture.orientation
     if not 1 <= orientation <= 8:

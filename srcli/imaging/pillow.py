@@ -1,4 +1,4 @@
-"""Headers and pixels of files that Pillow reads as they are: any of its modes to gray or RGB.
+"""Read headers and pixels with Pillow: any of its modes to gray or RGB.
 
 It is called without its process-wide limit on pixels and without its stray warnings.
 """
@@ -230,7 +230,7 @@ def is_lossless_webp(stream: IO[bytes]) -> bool:
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Convert through the profile, or as Pillow does without; Lab needs no profile."""
+    """Convert by the profile, else as Pillow does; Lab needs no profile."""
     space = {"CMYK": b"CMYK", "L": b"GRAY"}.get(image.mode)
     source: Any = None
     if image.mode == "LAB":

@@ -32,7 +32,7 @@ _ALPHA = frozenset({4, 6})
 _BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**26  # bytes that a compressed chunk of metadata may unpack to
 _SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
-# keywords that programs write by themselves and nobody misses
+# keywords that programs add by themselves
 _UNIMPORTANT = frozenset({b"Software", b"date:create", b"date:modify", b"date:timestamp"})
 
 
@@ -119,7 +119,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     head, chunks = bytearray(), _pack_metadata(metadata)
 
     def write(data: bytes) -> int:
-        """Write the file with our chunks in place of all between header and pixels."""
+        """Replace all chunks between header and pixels by those of the metadata."""
         nonlocal chunks
         if chunks is None:
             return stream.write(data)
@@ -155,7 +155,7 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Type, content and soundness of all chunks but pixel data, which are skipped unread.
+    """Iterate over all chunks but pixels: type, content, and True if the checksum is right.
 
     Raises:
         ValueError: If the file ends early or a necessary chunk is damaged.
@@ -182,7 +182,7 @@ def _walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
 
 
 def _first(chunks: _Chunks, kind: bytes) -> bytes:
-    """Content of the first chunk of a type; nothing if there is none."""
+    """Return the content of the first chunk of a type, b"" if there is none."""
     return chunks.get(kind, [b""])[0]
 
 

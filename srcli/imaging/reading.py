@@ -1,4 +1,4 @@
-"""Read a photograph of any format: the right way up, with its metadata, nothing lost in silence."""
+"""Read a photograph of any format: upright, with metadata, and warnings of all losses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
         source: The file, or what ``open_picture`` gave of it.
 
     Returns:
-        Pixels turned upright, metadata that fit them, and warnings of what the file holds beyond.
+        Pixels turned upright, metadata that fit them, and warnings of losses.
 
     Raises:
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a photograph.

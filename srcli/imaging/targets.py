@@ -50,7 +50,7 @@ def remove_stale(target: Path, keep: Container[str] = ()) -> None:
             target.with_name(name).unlink(missing_ok=True)
 
 
-def known_reason(target: Path, error: BaseException, *, full: str = "") -> str | None:
+def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> str | None:
     """Explain an error of the system that kept a file from being written.
 
     Args:

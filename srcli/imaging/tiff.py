@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
+_STRUCTURE = frozenset({256, 257, 258, 262, exif.ORIENTATION, 277, 282, 283, 296, 338, 339})
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
 _PREMULTIPLIED = 1  # a value of ExtraSamples
 DESCRIPTIVE = frozenset(
@@ -92,7 +93,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     layout, first = read_start(read(0, 16))
     entries, following = read_directory(read, first, layout)
     tags = {entry.tag: entry for entry in entries}
-    values = {tag: numbers(entry, layout) for tag, entry in tags.items() if entry.count <= 64}
+    values = {tag: numbers(tags[tag], layout) for tag in _STRUCTURE & tags.keys()}
     pages = _further_pages(read, following, layout)
     picture = Picture(
         path=path,
@@ -201,7 +202,7 @@ def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
 
 
 def _further_pages(read: Read, at: int, layout: Layout) -> list[int]:
-    """NewSubfileType of the pages after the first; pages from a damaged one on are left out."""
+    """Return NewSubfileType of the pages after the first, up to a damaged one."""
     seen: set[int] = set()
     kinds = []
     while at and at not in seen:
@@ -227,7 +228,10 @@ def _exif(read: Read, tags: dict[int, Entry], layout: Layout) -> bytes | None:
     main = [entry for tag, entry in tags.items() if tag in DESCRIPTIVE]
     parts: dict[int, list[Entry]] = {}
     for tag in {exif.EXIF_IFD, exif.GPS_IFD} & tags.keys():
-        entries, _ = read_directory(read, int(numbers(tags[tag], layout)[0]), layout)
+        try:
+            entries, _ = read_directory(read, int(numbers(tags[tag], layout)[0]), layout)
+        except ValueError:
+            return b""  # told as damaged EXIF
         parts[tag] = [one for one in entries if one.tag not in _NOT_CARRIED and one.kind < 16]
     if not main and not any(parts.values()):
         return None
@@ -268,7 +272,7 @@ def _deep_pixels(picture: Picture) -> tuple[Array, Array | None]:
 
 
 def _unmultiplied(pixels: Array, alpha: Array) -> Array:
-    """Colours of pixels that were stored multiplied by their alpha."""
+    """Divide colours by the alpha that they were stored multiplied by."""
     peak = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
     part = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
     values = pixels / part

@@ -18,7 +18,7 @@ from srcli.files import replacing
 from srcli.imaging import pillow, png, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
-from srcli.imaging.targets import hidden_name, known_reason, remove_stale
+from srcli.imaging.targets import explain_os_error, hidden_name, remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 LOSSLESS = 100
 """Quality of a WebP that is stored without loss."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
-# What a marker of JPEG holds, less what stands before EXIF and XMP in it.
+# Bytes of a JPEG marker, less the prefixes of EXIF and XMP.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 
 
@@ -44,8 +44,8 @@ _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 _MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
 
 
-class _Plain(io.FileIO):
-    """A file without a descriptor: Pillow then calls ``write``, whose errors tell the reason."""
+class _FileWithoutDescriptor(io.FileIO):
+    """A file on which Pillow calls ``write``, whose errors tell the reason."""
 
     def fileno(self) -> int:
         raise io.UnsupportedOperation("fileno")
@@ -141,9 +141,9 @@ def write_photograph(
         has_alpha=photograph.alpha is not None,
         bits=photograph.pixels.dtype.itemsize * 8,
     )
-    values, metadata = _fitted(photograph, known)
-    metadata = _kept(path, metadata, known, values)
-    with _explained(path):
+    values, metadata = _convert(photograph, known)
+    metadata = _drop_unfit_metadata(path, metadata, known, values)
+    with _name_errors(path):
         with replacing(path, temporary_name(path)) as part:
             try:
                 _write_synced(part, values, metadata, known, quality)
@@ -151,7 +151,7 @@ def write_photograph(
                 plain = replace(metadata, exif=None, dpi=None)
                 if plain == metadata:
                     raise
-                # Cameras and programs write EXIF that encoders stumble over: pixels count for more.
+                # Encoders fail on the EXIF of some cameras; the pixels count for more.
                 _write_synced(part, values, plain, known, quality)
                 log.warning("%s: EXIF or resolution are malformed: left out", path)
         remove_stale(path)
@@ -160,7 +160,7 @@ def write_photograph(
 def _write_synced(
     part: Path, values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
-    with _Plain(part, "w+b") as stream:
+    with _FileWithoutDescriptor(part, "w+b") as stream:
         _encode(stream, values, metadata, known, quality)
         stream.sync()
 
@@ -180,14 +180,14 @@ def _known(fmt: str) -> Format:
     return FORMATS[fmt]
 
 
-def _fitted(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
+def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     """Convert to the values that the format holds, (H, W, C) with alpha last."""
     own = photograph.pixels.dtype.itemsize * 8
     bits = min((one for one in known.bits if one >= own), default=max(known.bits))
-    pixels, alpha = _rounded(photograph.pixels, bits), photograph.alpha
+    pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
     metadata = photograph.metadata
     if alpha is not None:
-        alpha = _rounded(alpha, bits)
+        alpha = _to_bits(alpha, bits)
         if not known.alpha:
             pixels, alpha = _on_white(pixels, alpha), None
     if pixels.shape[2] == 1 and not known.gray:
@@ -201,7 +201,7 @@ def _fitted(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     return pixels, metadata
 
 
-def _rounded(values: Array, bits: int) -> Array:
+def _to_bits(values: Array, bits: int) -> Array:
     dtype = np.dtype(_DTYPES[bits])
     if values.dtype == dtype:
         return values
@@ -216,7 +216,7 @@ def _on_white(pixels: Array, alpha: Array) -> Array:
     return to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
 
 
-def _kept(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:
+def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:
     """Return the metadata that the file can hold; log the others."""
     channels = 1 if values.shape[2] < 3 else 3
     if metadata.icc is not None and not pillow.profile_fits(metadata.icc, channels):
@@ -257,11 +257,11 @@ def _encode(
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _name_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        known = known_reason(path, error)
-        raise PictureError(known or f"{path}: cannot be written ({error})") from error
+        explained = explain_os_error(path, error)
+        raise PictureError(explained or f"{path}: cannot be written ({error})") from error
     except (ValueError, *_MALFORMED) as error:
         raise PictureError(f"{path}: cannot be written ({error}); take another format") from error

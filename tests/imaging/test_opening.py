@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 
@@ -83,3 +84,25 @@ def test_a_file_of_no_format_is_refused(tmp_path):
     (tmp_path / "a.png").write_text("words, and no picture at all")
     with pytest.raises(PictureError, match=r"a\.png: not a picture that srx reads \(avif, bmp"):
         open_picture(tmp_path / "a.png")
+
+
+def test_many_bands_are_counted_with_their_bits(tmp_path):
+    path = tmp_path / "a.tif"
+    values = np.zeros((5, 6, 200), np.uint16)
+    tifffile.imwrite(path, values, photometric="minisblack", planarconfig="contig", metadata=None)
+    reason = "200 band(s) of 16 bits, of a kind that photographs have not"
+    assert open_picture(path).raster == reason
+
+
+def test_damaged_exif_costs_a_tiff_nothing_else(tmp_path):
+    path = tmp_path / "a.tif"
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x829A] = 0.5
+    Image.new("L", (6, 5), 9).save(path, exif=exif)
+    content = path.read_bytes()
+    at = content.index(struct.pack("<HHI", 0x8769, 4, 1)) + 8
+    path.write_bytes(content[:at] + struct.pack("<I", 10**6) + content[at + 4 :])
+    photograph = read_photograph(path)
+    assert photograph.pixels.max() == 9
+    assert photograph.metadata.exif is None
+    assert "damaged EXIF left out" in photograph.warnings

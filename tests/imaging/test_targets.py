@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from srcli.imaging.targets import hidden_name, known_reason, remove_stale
+from srcli.imaging.targets import explain_os_error, hidden_name, remove_stale
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "字"])
@@ -36,12 +36,12 @@ def test_names_are_never_too_long_nor_the_same(tmp_path, letter):
 )
 def test_what_the_system_says_clearly_is_told(tmp_path, error, words):
     target = tmp_path / "a.tif"
-    assert known_reason(target, error, full=", all is kept") == f"{target}: {words}"
+    assert explain_os_error(target, error, full=", all is kept") == f"{target}: {words}"
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError("no"), OSError("?")])
 def test_what_is_not_clear_is_left_to_the_caller(tmp_path, error):
-    assert known_reason(tmp_path, error) is None
+    assert explain_os_error(tmp_path, error) is None
 
 
 def test_what_belonged_to_an_earlier_file_goes(tmp_path):

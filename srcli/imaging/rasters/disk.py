@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.files import is_still_at, lock_stream
-from srcli.imaging.targets import hidden_name, known_reason
+from srcli.imaging.targets import explain_os_error, hidden_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +95,7 @@ def writing_errors(target: Path) -> Iterator[None]:
 
 
 def _reason(target: Path, error: BaseException) -> str:
-    if known := known_reason(target, error, full=", what is done is kept"):
+    if known := explain_os_error(target, error, full=", what is done is kept"):
         return known
     text = " ".join(str(error.__cause__ or error).split())
     return f"{target}: cannot be written ({text[:200]}); is there room on the disk?"
