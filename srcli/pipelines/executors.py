@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.pipelines.relay import RelayedProgress, Replay, UnitProgress
@@ -161,9 +162,10 @@ class _Worker:
         self._replay = Replay(progress)
         # No lock, which a process that is killed could hold for ever.
         self._stop = SPAWN.RawValue(ctypes.c_bool, False)
-        self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115 - closed in _close
+        self._folder = tempfile.TemporaryDirectory(prefix="srx-")
+        self._output = Path(self._folder.name, "output")
         self._pool = ProcessPoolExecutor(
-            1, SPAWN, _start_worker, (sender, self._stop, self._output.name)
+            1, SPAWN, _start_worker, (sender, self._stop, str(self._output))
         )
         with _interrupts_blocked():
             before = set(multiprocessing.active_children())
@@ -209,14 +211,17 @@ class _Worker:
         if code < 0:
             memory = ", perhaps for want of memory" if code == -9 else ""
             return f"its process was killed by signal {-code}{memory}"
-        lines = self._output.read().decode("utf-8", "replace").split("\n")
+        try:
+            lines = self._output.read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:  # it died before it could open the file
+            lines = []
         last = next((line.strip() for line in reversed(lines) if line.strip()), "no message")
         return f"its process ended with code {code}: {last}"
 
     def _close(self) -> None:
         self._replay.close()
         self.events.close()
-        self._output.close()
+        self._folder.cleanup()
 
 
 @contextmanager
@@ -248,7 +253,7 @@ def _start_worker(events: Connection, stop: Any, output: str) -> None:  # noqa: 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()
-    file = os.open(output, os.O_WRONLY | os.O_APPEND)
+    file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(file, 1)
     os.dup2(file, 2)
     _channel[:] = events, stop

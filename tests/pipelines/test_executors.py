@@ -43,6 +43,9 @@ def die(unit, place, progress, stop):
         os.kill(os.getpid(), 9)
     if unit.how == "exit":
         os._exit(3)
+    if unit.how == "abort":
+        os.write(2, b"first\\nno device any more\\n")
+        os._exit(4)
     if unit.how == "raise":
         raise ValueError("no such luck")
     return {"alive": True}
@@ -205,3 +208,10 @@ def test_a_process_ends_with_its_parent(work, tmp_path):
         (child,) = (int(file.name) for file in folder.iterdir())
         parent.send_signal(signal.SIGKILL)
     assert gone(child)
+
+
+def test_the_last_words_of_a_dead_process_are_told(work, notes):
+    (found,) = ProcessExecutor([HERE]).run(
+        work.die, [Unit(label="", how="abort")], progress=notes, stop=lambda: False
+    )
+    assert found.failure == "its process ended with code 4: no device any more"

@@ -120,16 +120,16 @@ def load_results(
     folder: Path,
     names: Collection[str] | None = None,
     *,
-    every: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> list[AblationResult]:
     """Return the results of former runs; nothing is trained or measured.
 
+    Of several runs of an ablation with the same overrides the newest counts, and one that trained
+    before one that did not.
+
     Args:
         folder: The store.
         names: Ablations that are wanted; None for all.
-        every: Return all conditions that an ablation was run under; else only the newest run of
-            each for the same overrides, and one that trained before one that did not.
         warn: Receives a line for each file that cannot be read, which is then left out.
 
     Returns:
@@ -140,14 +140,12 @@ def load_results(
     """
     store = Store(folder)
     runs = [r for r in read_runs(store, warn) if names is None or r.ablation.name in names]
-    if not every:
-        runs.sort(key=lambda run: not run.conditions.trained)  # stable: newest stay first
-        first: dict[tuple[str, ...], AblationRun] = {}
-        for run in runs:
-            first.setdefault((run.ablation.name, *run.conditions.overrides), run)
-        runs = list(first.values())
-    runs.sort(key=lambda run: run.ablation.name)
-    return [run.result(store) for run in runs]
+    runs.sort(key=lambda run: not run.conditions.trained)  # stable: newest stay first
+    first: dict[tuple[str, ...], AblationRun] = {}
+    for run in runs:
+        first.setdefault((run.ablation.name, *run.conditions.overrides), run)
+    chosen = sorted(first.values(), key=lambda run: run.ablation.name)
+    return [run.result(store) for run in chosen]
 
 
 def _variant(store: Store, variant: Variant, keys: VariantKeys) -> VariantResult:

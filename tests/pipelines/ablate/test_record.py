@@ -106,12 +106,12 @@ def test_the_newest_run_counts_and_one_that_trained_before_one_that_did_not(
     put_run(store, record(written, trained=False))
     (found,) = load_results(tmp_path)
     assert found.conditions.budget == "20"
-    every = load_results(tmp_path, every=True)
+    every = read_runs(store)
     assert sorted(r.conditions.trained for r in every) == [False, True, True]
     put_run(store, record(written, budget="10", seeds=5))  # the same conditions: it replaces
     (found,) = load_results(tmp_path)
     assert (found.conditions.budget, found.conditions.seeds) == ("10", 5)
-    assert len(load_results(tmp_path, every=True)) == 3
+    assert len(read_runs(store)) == 3
 
 
 def test_names_choose(tmp_path, written):
