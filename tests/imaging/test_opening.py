@@ -98,7 +98,10 @@ def test_damaged_exif_costs_a_tiff_nothing_else(tmp_path):
     path = tmp_path / "a.tif"
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x829A] = 0.5
-    Image.new("L", (6, 5), 9).save(path, exif=exif)
+    photograph = Photograph(
+        pixels=np.full((5, 6, 1), 9, np.uint8), alpha=None, metadata=Metadata(exif=exif.tobytes())
+    )
+    write_photograph(path, photograph, fmt="tif")
     content = path.read_bytes()
     at = content.index(struct.pack("<HHI", 0x8769, 4, 1)) + 8
     path.write_bytes(content[:at] + struct.pack("<I", 10**6) + content[at + 4 :])
