@@ -13,13 +13,15 @@ from srcli.cli.options import SCALES, device_and_precision, verbosity
 from srcli.cli.stopping import StopSignals
 from srcli.errors import DataError, ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
-from srcli.recipes.files import load_recipe, plain_recipe
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from srcli.pipelines.train.options import TrainOptions, TrainResult
+
+
+PATH = click.Path(path_type=Path)
 
 
 @click.command(
@@ -37,17 +39,10 @@ Examples:
 @click.argument("recipe")
 @click.option("-s", "--scale", type=SCALES, help="Super-resolution factor.")
 @click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="PATH",
-    help="Folder, zip or picture to train on; may be repeated.",
+    "--data", type=PATH, multiple=True, help="Folder, zip or picture to train on; may be repeated."
 )
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Folder of weights, state, recipe and log.",
+    "--out", type=PATH, metavar="FOLDER", help="Folder of weights, state, recipe and log."
 )
 @click.option(
     "--seed",
@@ -64,7 +59,7 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Begin from these weights; tensors that do not fit (another scale) stay new.",
 )
@@ -101,7 +96,7 @@ Examples:
 )
 @click.option(
     "--tensorboard",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="Write the log for TensorBoard, too (pip install 'srcli[tensorboard]').",
 )

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import RecipeError, UsageError
 from srcli.recipes.ablation import Ablation, Variant
 from srcli.recipes.fields import convert, unknown
-from srcli.recipes.files import SUFFIXES, load_recipe
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import SUFFIXES, apply_overrides, load_recipe
 from srcli.recipes.table import RECIPES
 
 if TYPE_CHECKING:

@@ -38,11 +38,17 @@ _SHORT = Stage(
 """One cycle for hours of a CPU, which the short recipes vary."""
 _GENTLE = replace(_SHORT, optimizer=replace(_SHORT.optimizer, learning_rate=5e-4))
 
-G_IDRN_SHORT = replace(
-    G_IDRN,
-    stages=(replace(_SHORT, losses=_G_IDRN_LOSS),),
-    paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
-)
+
+def _short(recipe: TrainRecipe, stage: Stage, of: str = "network and loss") -> TrainRecipe:
+    """Return a recipe with one stage instead of the paper's, for hours instead of days."""
+    return replace(
+        recipe,
+        stages=(stage,),
+        paper=f"the paper's {of}, a one-cycle schedule for hours instead of days",
+    )
+
+
+G_IDRN_SHORT = _short(G_IDRN, replace(_SHORT, losses=_G_IDRN_LOSS))
 
 _RRLFN_STAGE = Stage(
     optimizer=Optimizer(learning_rate=5e-4),
@@ -67,12 +73,7 @@ RRLFN = TrainRecipe(
     "halved every 2*10^5; x4 begins from x2 (--init); its data are not named: DIV2K",
 )
 
-RRLFN_SHORT = replace(
-    RRLFN,
-    start_from_bicubic=True,
-    stages=(_SHORT,),
-    paper="the paper's network and first loss, a one-cycle schedule for hours instead of days",
-)
+RRLFN_SHORT = _short(replace(RRLFN, start_from_bicubic=True), _SHORT, of="network and first loss")
 
 DDSR = TrainRecipe(
     model="ddsr",
@@ -90,11 +91,7 @@ DDSR = TrainRecipe(
     "tenth after 6*10^4 and 9*10^4; patches of 7x7 are for x3, 10x10 for x2, 6x6 for x4",
 )
 
-DDSR_SHORT = replace(
-    DDSR,
-    stages=(replace(_SHORT, losses=(LossTerm(name="l2"),), patch=24),),
-    paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
-)
+DDSR_SHORT = _short(DDSR, replace(_SHORT, losses=(LossTerm(name="l2"),), patch=24))
 
 NESTED_ATTN = TrainRecipe(
     model="nested-attn",
@@ -111,11 +108,7 @@ NESTED_ATTN = TrainRecipe(
     paper="nested attention 2023: DIV2K, 1000 epochs, Adam 1e-3, L1",
 )
 
-NESTED_ATTN_SHORT = replace(
-    NESTED_ATTN,
-    stages=(_GENTLE,),
-    paper="the paper's network and loss, a one-cycle schedule for hours instead of days",
-)
+NESTED_ATTN_SHORT = _short(NESTED_ATTN, _GENTLE)
 
 _CONSTANT = Schedule(kind="constant")
 

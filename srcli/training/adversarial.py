@@ -20,10 +20,10 @@ from srcli.training.optimizers import (
     make_optimizer,
     optimizer_tensors,
     part,
+    rate_factor,
     restore_optimizer,
 )
 from srcli.training.parallel import average_gradients, average_values
-from srcli.training.schedule import rate_factor
 from srcli.training.supervised import StepContext, SupervisedStep
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from srcli.training.log import AverageMeter
-from srcli.training.schedule import rate_at
+from srcli.training.optimizers import rate_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

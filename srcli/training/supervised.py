@@ -20,10 +20,10 @@ from srcli.training.optimizers import (
     make_optimizer,
     optimizer_tensors,
     part,
+    rate_at,
     restore_optimizer,
 )
 from srcli.training.parallel import ALONE, Team, average_gradients, average_values
-from srcli.training.schedule import rate_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

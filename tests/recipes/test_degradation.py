@@ -20,8 +20,7 @@ from srcli.recipes.degradation import (
     Noise,
 )
 from srcli.recipes.fields import ROOT, convert
-from srcli.recipes.files import plain_recipe, read_recipe
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import apply_overrides, plain_recipe, read_recipe
 from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 

@@ -1,11 +1,15 @@
-"""Recipe files, and where they differ."""
+"""Recipe files, single fields changed from texts, and where recipes differ."""
 
 from __future__ import annotations
+
+import re
+from dataclasses import replace
 
 import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.files import (
+    apply_overrides,
     first_difference,
     load_recipe,
     plain_recipe,
@@ -13,8 +17,8 @@ from srcli.recipes.files import (
     recipe_name,
     write_json,
 )
-from srcli.recipes.table import RECIPES
-from srcli.recipes.training import LossTerm, Stage, TrainRecipe
+from srcli.recipes.table import ATTENTIVE_GAN, G_IDRN, G_IDRN_SHORT, RECIPES
+from srcli.recipes.training import Adversarial, Distillation, LossTerm, Stage, TrainRecipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -81,3 +85,150 @@ def test_missing_recipes_are_refused(tmp_path):
 )
 def test_the_first_difference_is_named(a, b, words):
     assert first_difference(a, b) == words
+
+
+STAGE = G_IDRN.stages[0]
+
+
+def test_nothing_changes_nothing():
+    assert apply_overrides(G_IDRN, []) == G_IDRN
+
+
+def test_the_discriminator_of_a_stage_changes_or_goes():
+    changed = apply_overrides(
+        ATTENTIVE_GAN,
+        ["stages.1.adversarial.discriminator=fc", "stages.1.adversarial.options.hidden=8"],
+    )
+    was, now = ATTENTIVE_GAN.stages[1].adversarial, changed.stages[1].adversarial
+    assert was is not None
+    assert now == replace(was, discriminator="fc", options={"hidden": 8})
+    alone = apply_overrides(ATTENTIVE_GAN, ["stages.1.adversarial=null"])
+    assert alone.stages[1].adversarial is None
+    other = apply_overrides(G_IDRN, ['stages.0.adversarial={"weight": 0}'])
+    assert other.stages[0].adversarial == Adversarial(weight=0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["stages.0.distillation=g-idrn"], Distillation(teacher="g-idrn")),
+        (["stages.0.distillation.teacher=5.pth"], Distillation(teacher="5.pth")),
+        (
+            ["stages.0.distillation=g-idrn", "stages.0.distillation.share=1"],
+            Distillation(teacher="g-idrn", share=1.0),
+        ),
+        (["stages.0.distillation=g-idrn", "stages.0.distillation=null"], None),
+    ],
+)
+def test_a_teacher_is_given_by_name_or_by_fields(settings, expected):
+    assert apply_overrides(G_IDRN, settings).stages[0].distillation == expected
+
+
+def test_a_field_of_a_table_that_is_not_there_makes_one():
+    found = apply_overrides(G_IDRN, ["stages.0.adversarial.gamma=0.7"])
+    assert found.stages[0].adversarial == Adversarial(gamma=0.7)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stages.0.distillation.share=1", "stages.0.distillation: missing 'teacher'"),
+        (
+            "stages.0.distillation.teach=x",
+            "no field 'teach' in stages.0.distillation; did",
+        ),
+        ("stages.0.adversarial.gamma=-1", "gamma must be above 0"),
+    ],
+)
+def test_a_table_that_cannot_be_made_is_refused(setting, words):
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        apply_overrides(G_IDRN, [setting])
+
+
+def test_each_named_field_changes_and_nothing_else():
+    found = apply_overrides(
+        G_IDRN,
+        [
+            "stages.0.batch=8",
+            "stages.0.losses.1.options.sigma=3",
+            "network.channels=48",
+            "network.anrb_bins=1,3",
+            "ema_decay=0.99",
+            "stages.0.schedule.milestones=0.5, 0.75",
+            "stages.0.optimizer.learning_rate=1e-3",
+            "start_from_bicubic=false",
+            "paper=mine = yours",
+        ],
+    )
+    high = LossTerm(name="high-frequency", weight=0.6, options={"size": 9, "sigma": 3})
+    stage = replace(
+        STAGE,
+        batch=8,
+        losses=(STAGE.losses[0], high),
+        schedule=replace(STAGE.schedule, milestones=(0.5, 0.75)),
+        optimizer=replace(STAGE.optimizer, learning_rate=1e-3),
+    )
+    assert found == replace(
+        G_IDRN,
+        stages=(stage,),
+        network={"channels": 48, "anrb_bins": (1, 3)},
+        ema_decay=0.99,
+        start_from_bicubic=False,
+        paper="mine = yours",
+    )
+    assert STAGE.losses[1].options["sigma"] == 1.5
+
+
+def test_later_settings_win_and_whole_tables_may_be_given():
+    found = apply_overrides(G_IDRN, ["stages.0.batch=8", "stages.0.batch=9"])
+    assert found.stages[0].batch == 9
+    found = apply_overrides(G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}'])
+    assert found.stages[0].losses == (LossTerm(name="l2"),)
+    assert found.network == {"channels": 8}
+
+
+def test_an_optimiser_is_changed_kind_first_and_what_it_does_not_know_before():
+    path = "stages.0.optimizer."
+    given = [f"{path}{each}" for each in ("beta2=0.999", "kind=sgd", "momentum=0.5")]
+    assert apply_overrides(G_IDRN_SHORT, given).stages[0].optimizer.momentum == 0.5
+    with pytest.raises(RecipeError, match=r"^sgd ignores beta2=0\.99; .* beta2=0\.999 before kind"):
+        apply_overrides(G_IDRN_SHORT, given[1:])
+
+
+def test_options_may_hold_lists_of_any_numbers():
+    settings = [f"stages.0.losses.0.options.{x}" for x in ("weights=1,0.5", "channels=8,8")]
+    options = apply_overrides(G_IDRN, settings).stages[0].losses[0].options
+    assert options == {"weights": (1.0, 0.5), "channels": (8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stages.0.bach=8", r"no field 'bach' in stages\.0; did you mean 'batch'\?"),
+        ("ema=1", r"no field 'ema' in the recipe; did you mean 'ema_decay'\?"),
+        ("stages.0.optimizer.beta=1", r"in stages\.0\.optimizer; did you mean 'beta"),
+        ("stages.1.batch=8", "no entry '1' in stages; there are: 0 to 0"),
+        ("stages.x.batch=8", "no entry 'x' in stages"),
+        ("stages.0.batch=8.5", r"stages\.0\.batch must be a whole number, got 8\.5"),
+        ("stages.0.batch=eight", "must be a whole number, got 'eight'"),
+        ("stages.0.batch=0", "batch must be above 0"),
+        ("stages.0.prefer_detail=yes", "must be true or false"),
+        ("stages.0.schedule.kind=cos", "one of step, halving, cosine, constant"),
+        ("stages.0.schedule.warmup=2", "warmup must be in 0..1, got 2"),
+        ("stages.0.optimizer.beta1=1", r"beta1 must be in \[0, 1\)"),
+        (
+            "stages.0.optimizer.momentum=0.3",
+            "adam ignores momentum=0.3; set the kind to sgd",
+        ),
+        ("stages.0.losses=[]", "at least one loss"),
+        ("ema_decay.x=1", "single value"),
+        ("network.a.b=1", "single value"),
+        ("batch", "give a field and a value"),
+        ("=8", "give a field and a value"),
+        ("stages..batch=8", "give a field and a value"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(setting, words):
+    with pytest.raises(RecipeError, match=words) as caught:
+        apply_overrides(G_IDRN, [setting])
+    assert "\n" not in str(caught.value)

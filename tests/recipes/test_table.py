@@ -15,7 +15,7 @@ from srcli.recipes.table import RECIPES
 from srcli.recipes.training import Schedule
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
-from srcli.training.schedule import rate_at
+from srcli.training.optimizers import rate_at
 from srcli.training.supervised import StepContext
 
 

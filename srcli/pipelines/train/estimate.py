@@ -22,8 +22,7 @@ from srcli.pipelines.train.network import first_network, load_initial_weights
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
-from srcli.recipes.files import load_recipe
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.training.budget import Budget, parse_budget
 from srcli.training.checkpoint_manager import Hooks
 from srcli.training.loop import Trainer

@@ -14,8 +14,7 @@ from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.options import TrainOptions, TrainResult
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
-from srcli.recipes.files import load_recipe, recipe_name
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
 from srcli.training.checkpoint import read_position
 from srcli.training.checkpoint_manager import Hooks

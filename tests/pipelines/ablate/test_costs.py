@@ -12,7 +12,7 @@ from srcli.errors import ModelError
 from srcli.layers.network import Network
 from srcli.pipelines.ablate import costs
 from srcli.pipelines.ablate.costs import forward_peak, measure_cost, out_of_memory
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import apply_overrides
 from srcli.recipes.table import RECIPES
 
 CPU = torch.device("cpu")

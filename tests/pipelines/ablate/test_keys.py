@@ -25,8 +25,7 @@ from srcli.pipelines.ablate.keys import (
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
 from srcli.ports.progress import NoProgress
-from srcli.recipes.files import plain_recipe
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import apply_overrides, plain_recipe
 from srcli.recipes.table import RECIPES
 
 

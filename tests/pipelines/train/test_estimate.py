@@ -18,8 +18,7 @@ from srcli.pipelines.train.estimate import StageEstimate, TrainingEstimate, esti
 from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.options import TrainOptions
 from srcli.ports.progress import NoProgress
-from srcli.recipes.files import load_recipe
-from srcli.recipes.overrides import apply_overrides
+from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.training.budget import Budget
 from srcli.training.parallel import DistributedTeam
 
