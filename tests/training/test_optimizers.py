@@ -1,4 +1,4 @@
-"""Optimisers: built as asked, applied with rate and clipping, and remembered exactly; learning rates by hand."""
+"""Optimisers: built, applied with rate and clipping, restored exactly; learning rates by hand."""
 
 from __future__ import annotations
 
