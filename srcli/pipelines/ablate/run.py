@@ -260,7 +260,7 @@ class _Runner:
                 if own:
                     there = self.store.read(unit.key)
                     lacking = [part for part in unit.parts if not there.has(part)]
-                    self.store.put(unit.key, (lacking or unit.parts)[0], done.failure)
+                    self.store.put(unit.key, (lacking or unit.parts)[0], done.failure, unit.label)
         found = self.store.read(unit.key)
         for part in unit.parts:
             if reason := found.failures.get(part):

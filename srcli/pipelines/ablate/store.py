@@ -72,13 +72,20 @@ class Store:
             failures={name: each for name, each in failures.items() if each is not None},
         )
 
-    def put(self, key: str, part: str, value: Cost | Trained | SetScores | str | None) -> None:
+    def put(
+        self,
+        key: str,
+        part: str,
+        value: Cost | Trained | SetScores | str | None,
+        label: str = "",
+    ) -> None:
         """Store a part of a result.
 
         Args:
             key: Key of the result.
             part: ``cost``, ``training``, or the key of scores.
             value: A text is the reason why it failed, None removes it; the next run tries again.
+            label: Ablation, variant and seed in words, for people who read the file.
 
         Raises:
             DataError: If it cannot be written.
@@ -88,7 +95,7 @@ class Store:
             parts.pop(part, None)
         else:
             parts[part] = {"failure": value} if isinstance(value, str) else asdict(value)
-        self.write(self._folder(key) / "result.json", {"key": key, "parts": parts})
+        self.write(self._folder(key) / "result.json", {"key": key, "label": label, "parts": parts})
 
     def lock(self, key: str) -> AbstractContextManager[bool]:
         """Keep other processes from computing a result; gives false where one does already."""

@@ -125,7 +125,7 @@ def run_unit(
         if left is None:
             return {"ended": DONE}  # another process was faster
         if isinstance(left, CostUnit):
-            done = _attempt(store, left.key, COST, partial(_cost, left, place))
+            done = _attempt(store, left, COST, partial(_cost, left, place))
             return {"ended": DONE if done else FAILED}
         return _training(left, store, place, progress, stop)
 
@@ -140,7 +140,7 @@ def _training(
             # The weights are lost; those of an unfinished training must not be taken for them.
             store.put(unit.key, TRAINING, None)
         call = partial(_train, unit, store, place, progress, stop)
-        finished = _attempt(store, unit.key, TRAINING, call)
+        finished = _attempt(store, unit, TRAINING, call)
         weights = store.weights(unit.key)
         if weights is None:
             return {"ended": STOPPED if finished else FAILED}
@@ -152,7 +152,7 @@ def _training(
         if stop():
             return {"ended": STOPPED, "did": did}
         measure = partial(_scores, unit, each, weights, place, progress)
-        if _attempt(store, unit.key, each.key, measure):
+        if _attempt(store, unit, each.key, measure):
             did = did or MEASURED
         else:
             failed = True
@@ -160,13 +160,16 @@ def _training(
 
 
 def _attempt(
-    store: Store, key: str, part: str, call: Callable[[], Cost | Trained | SetScores | None]
+    store: Store,
+    unit: CostUnit | TrainingUnit,
+    part: str,
+    call: Callable[[], Cost | Trained | SetScores | None],
 ) -> bool:
     """Store the value of a call, or the reason why it failed; return false if it did."""
     try:
         value = call()
         if value is not None:
-            store.put(key, part, value)
+            store.put(unit.key, part, value, unit.label)
         return True
     except InferenceError as error:
         reason = error.reason  # its advice is about the options of a single training
@@ -178,7 +181,7 @@ def _attempt(
         reason = OUT_OF_MEMORY
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    store.put(key, part, reason)
+    store.put(unit.key, part, reason, unit.label)
     return False
 
 

@@ -53,6 +53,12 @@ def test_parts_come_back_as_they_were_put(store):
     assert store.read("ab12") == StoredResult(cost=MEASURED, scores={"s1": SCORES})
 
 
+def test_the_file_names_what_it_is_of(store):
+    store.put("ab12", COST, MEASURED, "tiny/parts, with")
+    plain = json.loads(file_of(store, "ab12").read_text(encoding="utf-8"))
+    assert (plain["key"], plain["label"]) == ("ab12", "tiny/parts, with")
+
+
 def test_a_failure_is_shown_until_the_part_is_there(store):
     store.put("ab12", COST, "out of memory")
     assert store.read("ab12") == StoredResult(failures={COST: "out of memory"})
