@@ -18,8 +18,8 @@ from srcli.pipelines.evaluate.run import evaluate
 
 VERSION = 1
 """The EVALUATION_VERSION that the numbers below were measured with."""
-TOLERANCE = {"psnr": 2e-4, "ssim": 1e-5, "ifc": 2e-4, "consistency": 2e-4}
-"""Another processor rounds a few pixels differently; bfloat16 in a network is further off."""
+TOLERANCE = {"psnr": 2e-4, "ssim": 1e-5, "ifc": 5e-4, "consistency": 2e-3}
+"""Another processor or number of threads rounds a few pixels differently; bfloat16 differs more."""
 TTA, BACK = EngineOptions(device="cpu", tta=True), EngineOptions(device="cpu", back_project=True)
 CASES = [
     ("bicubic", {}, (27.172685, 0.766624, 1.888037, 38.071924)),
