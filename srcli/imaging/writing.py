@@ -64,7 +64,7 @@ class _FileWithoutDescriptor(io.FileIO):
 
 
 def check_writable(
-    fmt: str, *, height: int, width: int, channels: int, has_alpha: bool, bits: int
+    fmt: str, *, height: int, width: int, has_alpha: bool, bits: int
 ) -> tuple[str, ...]:
     """Check that a format can hold a picture.
 
@@ -72,7 +72,6 @@ def check_writable(
         fmt: A key of ``FORMATS``.
         height: Pixels.
         width: Pixels.
-        channels: Colour channels, 1 or 3.
         has_alpha: It has transparency.
         bits: 8, 16 or 32 (floating point).
 
@@ -132,12 +131,11 @@ def write_photograph(
         PictureError: If the format cannot hold the picture, or the disk does not take it.
     """
     known = _known(fmt)
-    height, width, channels = photograph.pixels.shape
+    height, width = photograph.pixels.shape[:2]
     check_writable(
         fmt,
         height=height,
         width=width,
-        channels=channels,
         has_alpha=photograph.alpha is not None,
         bits=photograph.pixels.dtype.itemsize * 8,
     )

@@ -296,7 +296,7 @@ def test_bigtiff(tmp_path, monkeypatch):
 def test_sides_beyond_a_format_are_refused_with_another_one(fmt, side):
     if fmt not in FORMATS:
         pytest.skip("this Pillow has no AVIF")
-    layout: dict[str, Any] = {"channels": 3, "has_alpha": False, "bits": 8}
+    layout: dict[str, Any] = {"has_alpha": False, "bits": 8}
     assert check_writable(fmt, height=side, width=10, **layout) == ()
     for height, width in ((side + 1, 10), (10, side + 1)):
         with pytest.raises(PictureError, match=f"{fmt} holds at most {side:,} .*take --format"):
@@ -308,7 +308,7 @@ def test_areas_beyond_a_format_are_refused(fmt, side):
     if fmt not in FORMATS:
         pytest.skip("this Pillow has no AVIF")
     with pytest.raises(PictureError, match="pixels, not"):
-        check_writable(fmt, height=side, width=side, channels=3, has_alpha=False, bits=8)
+        check_writable(fmt, height=side, width=side, has_alpha=False, bits=8)
 
 
 @pytest.mark.parametrize("side", [65_500, 16_383])
@@ -320,7 +320,7 @@ def test_the_largest_side_can_really_be_written(tmp_path, side):
 
 
 def test_losses_are_told_before_writing():
-    size: dict[str, Any] = {"height": 5, "width": 5, "channels": 3}
+    size: dict[str, Any] = {"height": 5, "width": 5}
     assert check_writable("png", **size, has_alpha=True, bits=16) == ()
     assert check_writable("tif", **size, has_alpha=True, bits=32) == ()
     told = check_writable("jpg", **size, has_alpha=True, bits=16)
@@ -331,7 +331,7 @@ def test_losses_are_told_before_writing():
 
 def test_unknown_formats_are_refused(tmp_path):
     with pytest.raises(PictureError, match="take one of png"):
-        check_writable("gif", height=5, width=5, channels=3, has_alpha=False, bits=8)
+        check_writable("gif", height=5, width=5, has_alpha=False, bits=8)
     with pytest.raises(PictureError, match="no format 'xyz'"):
         write_photograph(tmp_path / "a.xyz", photograph_of(), fmt="xyz")
     assert list(tmp_path.iterdir()) == []

@@ -196,7 +196,6 @@ def check_output(
             item.format,
             height=height,
             width=width,
-            channels=picture.channels,
             has_alpha=picture.has_alpha,
             bits=picture.bits,
         )
