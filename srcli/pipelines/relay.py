@@ -7,6 +7,8 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from srcli.ports.progress import NoTask
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 Event = tuple[Any, ...]
 """Name of a method, number of the task or none, and the arguments."""
+CLOSED = NoTask()
 
 
 class UnitProgress:
@@ -106,7 +109,7 @@ class Replay:
         self._tasks: dict[int, Task] = {}
 
     def take(self, event: Event) -> None:
-        """Call the method that an event names."""
+        """Call the method that an event names; events of closed tasks are ignored."""
         match event:
             case ("task", number, label, total, unit):
                 self._tasks[number] = self._progress.task(label, total=total, unit=unit)
@@ -115,13 +118,13 @@ class Replay:
             case ("warn", text):
                 self._progress.warn(text)
             case ("advance", number, amount):
-                self._tasks[number].advance(amount)
+                self._tasks.get(number, CLOSED).advance(amount)
             case ("grow", number, amount):
-                self._tasks[number].grow(amount)
+                self._tasks.get(number, CLOSED).grow(amount)
             case ("describe", number, text):
-                self._tasks[number].describe(text)
+                self._tasks.get(number, CLOSED).describe(text)
             case ("close", number):
-                self._tasks.pop(number).close()
+                self._tasks.pop(number, CLOSED).close()
             case _:
                 raise ValueError(f"no such event: {event}")
 

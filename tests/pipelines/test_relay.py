@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from srcli.pipelines.relay import Event, RelayedProgress, Replay, UnitProgress
 
 
@@ -25,6 +27,17 @@ def test_everything_arrives_on_the_other_side(notes):
     assert (notes.messages, notes.warnings) == (["hello"], ["careful"])
     replay.close()  # the worker has died with a task open
     assert notes.closed[1:] == [("pictures", 0.0, ["cat", "grown by 4"])]
+
+
+def test_events_of_tasks_that_are_closed_are_ignored(notes):
+    replay = Replay(notes)
+    replay.take(("task", 7, "stage 1", None, ""))
+    for _ in range(2):
+        replay.take(("close", 7))
+        replay.take(("advance", 7, 1))
+    assert notes.closed == [("stage 1", 0.0, [])]
+    with pytest.raises(ValueError, match="no such event"):
+        replay.take(("from the future",))
 
 
 def test_a_dead_parent_stops_no_work():
