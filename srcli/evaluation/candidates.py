@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.pairs import Pair, read_picture
 from srcli.evaluation.sets import list_pictures, match_files
-from srcli.inference.colour import on_given_luma
+from srcli.inference.colour import as_gray_network
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model, network_digest
@@ -117,7 +117,7 @@ class NetworkCandidate:
 
     @cached_property
     def _engine(self) -> TorchEngine:
-        network = on_given_luma(self.network) if self._chain.luma_only else self.network
+        network = as_gray_network(self.network) if self._chain.luma_only else self.network
         return make_engine(network, self._options, whole_pictures=self._tile is None)
 
 

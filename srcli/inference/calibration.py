@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     from srcli.ports.image import Source, TileGrid
 
-SIDE = 28
+WINDOW_SIDE = 28
 """Edge of a window, input pixels. Many small ones tell more than few, down to this: their margins
 (``srcli.layers.pooling.MARGIN``) are lost."""
-MOST = 84
+MAX_WINDOWS = 84
 """Windows of an image; together a third more pixels than a batch of tiles on the CPU."""
-SHARE = 0.33
+MAX_SHARE = 0.33
 """Largest share of the pixels of a small image."""
-EVENLY = 36
+EVEN_WINDOWS = 36
 """Windows where extremes are sought: enough for means, which decide less there."""
-EXTREMES = 2
+EXTREMES_PER_WINDOW = 2
 """Windows chosen for their steps, for each of these: maxima want many (``EXPERIMENTS.md``)."""
-LOOKED_AT = 2048
+CANDIDATE_WINDOWS = 2048
 """Windows from which these are chosen, or valid ones: all of a picture of 1,260x1,260."""
 
 
@@ -49,7 +49,7 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
 
     Returns:
         None where the network does not care, where one tile holds the image, and where none of
-        ``LOOKED_AT`` windows has a valid pixel.
+        ``CANDIDATE_WINDOWS`` windows has a valid pixel.
 
     Raises:
         SrxError: If the image cannot be read.
@@ -57,17 +57,21 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
     if not engine.calibrates or grid.count == 1:
         return None
     height, width = source.height, source.width
-    most, share = (EVENLY, SHARE / (1 + EXTREMES)) if engine.seeks_extremes else (MOST, SHARE)
+    most, share = (
+        (EVEN_WINDOWS, MAX_SHARE / (1 + EXTREMES_PER_WINDOW))
+        if engine.seeks_extremes
+        else (MAX_WINDOWS, MAX_SHARE)
+    )
     places = sample(height, width, most=most, share=share)
     spread = _valid(source, places, len(places))
     if 2 * len(spread) < len(places):
         # A flight along a road, a turned swath: look closer, there is little between nodata.
-        closer = sample(height, width, most=LOOKED_AT, share=1.0)
+        closer = sample(height, width, most=CANDIDATE_WINDOWS, share=1.0)
         spread = max(spread, _valid(source, closer, len(places)), key=len)
     chosen, times = Extremes([], 1.0)
     if engine.seeks_extremes and spread:
         usual = np.mean([_largest_step(each) for each in spread], axis=0)
-        chosen, times = extremes(source, EXTREMES * len(places), usual)
+        chosen, times = extremes(source, EXTREMES_PER_WINDOW * len(places), usual)
     while spread:
         try:
             windows = np.stack(spread + chosen)
@@ -79,7 +83,9 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
     return None
 
 
-def sample(height: int, width: int, *, most: int = MOST, share: float = SHARE) -> list[Window]:
+def sample(
+    height: int, width: int, *, most: int = MAX_WINDOWS, share: float = MAX_SHARE
+) -> list[Window]:
     """Spread windows evenly over an image, from top to bottom.
 
     Args:
@@ -88,7 +94,7 @@ def sample(height: int, width: int, *, most: int = MOST, share: float = SHARE) -
         most: Windows at most.
         share: Of the pixels of the image that they hold at most; one window is given anyway.
     """
-    side = min(SIDE, height, width)
+    side = min(WINDOW_SIDE, height, width)
     most = min(most, max(int(share * height * width / side**2), 1))
     down = min(max(round(math.sqrt(most * height / width)), 1), most, -(-height // side))
     across = min(most // down, -(-width // side))
@@ -114,7 +120,7 @@ def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> Extremes
     Raises:
         SrxError: If the image cannot be read.
     """
-    places = sample(source.height, source.width, most=LOOKED_AT, share=1.0)
+    places = sample(source.height, source.width, most=CANDIDATE_WINDOWS, share=1.0)
     unit = np.where(usual > 0, usual, 1)
     best: list[tuple[float, int, NDArray[Any]]] = []  # a heap; no two have the same second item
     for i, place in enumerate(places):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class _OnY(Network):
+class _LumaNetwork(Network):
     """A network on RGB around one on Y, for pictures of the same sizes."""
 
     def __init__(self, network: Network) -> None:
@@ -26,7 +26,7 @@ class _OnY(Network):
         self.minimum = network.minimum
 
 
-class OnLuma(_OnY):
+class LumaOnRgb(_LumaNetwork):
     """Enlarge RGB by a network that takes and gives Y.
 
     Y is not rounded on the way. Cb and Cr are enlarged by MATLAB-compatible bicubic interpolation
@@ -49,11 +49,11 @@ class OnLuma(_OnY):
             return ycbcr_to_rgb(torch.cat([y.float(), chroma], dim=1))
 
 
-class OnGivenLuma(_OnY):
+class LumaOnGray(_LumaNetwork):
     """Enlarge pictures that hold Y in each of their channels by a network that takes and gives Y.
 
     Args:
-        network: See ``OnLuma``.
+        network: See ``LumaOnRgb``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,11 +62,11 @@ class OnGivenLuma(_OnY):
         return y.expand(-1, 3, -1, -1)
 
 
-def on_rgb(network: Network) -> Network:
+def as_rgb_network(network: Network) -> Network:
     """Return a network that takes and gives RGB: itself, or wrapped where its ``colour`` is y."""
-    return OnLuma(network) if network.colour == "y" else network
+    return LumaOnRgb(network) if network.colour == "y" else network
 
 
-def on_given_luma(network: Network) -> Network:
+def as_gray_network(network: Network) -> Network:
     """Return a network for pictures that hold Y in each channel: itself, or wrapped as above."""
-    return OnGivenLuma(network) if network.colour == "y" else network
+    return LumaOnGray(network) if network.colour == "y" else network

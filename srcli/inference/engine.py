@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.inference.band import TorchBand
-from srcli.inference.colour import on_rgb
+from srcli.inference.colour import as_rgb_network
 from srcli.inference.levels import PixelEncoder
 from srcli.layers.flips import ORIENTATIONS, orient, undo_orientation
 from srcli.layers.placement import mirror_positions, rotate_positions, use_positions
@@ -82,7 +82,7 @@ class TorchEngine:
         self._passes = range(len(ORIENTATIONS) if tta else 1)
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
-        self._on_rgb = on_rgb(self.network)
+        self._rgb_network = as_rgb_network(self.network)
         self.scale = network.scale
         self.calibrates = network.pools_globally
         self.seeks_extremes = network.pools_maxima
@@ -197,7 +197,7 @@ class TorchEngine:
         keywords = {"levels": levels} if self.network.takes_levels else {}
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             laid_out = padded.contiguous(memory_format=self._layout)
-            out: Tensor = self._on_rgb(laid_out, **keywords)
+            out: Tensor = self._rgb_network(laid_out, **keywords)
         return out[:, :, : height * self.scale, : width * self.scale].float()
 
 

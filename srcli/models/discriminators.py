@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -48,10 +49,7 @@ class AutoEncoder(Network):
             )
         self.multiple_of = prod(strides)
         self.slope = slope
-        if size % self.multiple_of:
-            raise ValueError(
-                f"expected pictures with sides that divide by {self.multiple_of}, got {size}x{size}"
-            )
+        self.check_input(torch.empty(1, 3, size, size, device="meta"))
         self.encoder = _convolutions(widths, strides)
         inputs = (widths[-1], *decoder)
         self.decoder = nn.ModuleList(

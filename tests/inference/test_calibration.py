@@ -10,12 +10,12 @@ import torch
 
 from srcli.errors import DataError
 from srcli.inference.calibration import (
-    EVENLY,
-    EXTREMES,
-    LOOKED_AT,
-    MOST,
-    SHARE,
-    SIDE,
+    CANDIDATE_WINDOWS,
+    EVEN_WINDOWS,
+    EXTREMES_PER_WINDOW,
+    MAX_SHARE,
+    MAX_WINDOWS,
+    WINDOW_SIDE,
     calibrate,
     extremes,
     sample,
@@ -113,14 +113,14 @@ class Holes(ArraySource):
 def test_windows_lie_inside_spread_and_bounded(size):
     height, width = size
     windows = sample(height, width)
-    assert 1 <= len(windows) <= MOST
+    assert 1 <= len(windows) <= MAX_WINDOWS
     side = windows[0].height
-    assert side == min(SIDE, height, width)
+    assert side == min(WINDOW_SIDE, height, width)
     for each in windows:
         assert (each.height, each.width) == (side, side)
         assert 0 <= each.top <= height - side
         assert 0 <= each.left <= width - side
-    assert len(windows) == 1 or len(windows) * side**2 <= SHARE * height * width
+    assert len(windows) == 1 or len(windows) * side**2 <= MAX_SHARE * height * width
     assert [w.top for w in windows] == sorted(w.top for w in windows)
     middle = np.mean([(w.top + side / 2, w.left + side / 2) for w in windows], axis=0)
     np.testing.assert_allclose(middle, (height / 2, width / 2), atol=1)
@@ -130,7 +130,7 @@ def test_long_images_are_sampled_along_their_length():
     wide, high = sample(20, 50_000), sample(50_000, 20)
     assert {w.top for w in wide} == {0}
     assert {w.left for w in high} == {0}
-    assert len(wide) == len(high) == MOST
+    assert len(wide) == len(high) == MAX_WINDOWS
 
 
 def test_only_what_is_cut_and_pools_globally_is_calibrated():
@@ -176,9 +176,9 @@ def test_extremes_are_most_of_what_is_shown_and_cost_little(size):
     engine = Counting(999, seeks_extremes=True)
     calibrate(engine, ArraySource(pixels), make_grid(*size, tile=100, overlap=8))
     (shown,), (chosen,) = engine.shown, engine.chosen
-    assert shown <= EVENLY * (1 + EXTREMES)
-    assert chosen == EXTREMES * (shown - chosen)
-    assert shown * SIDE**2 <= SHARE * size[0] * size[1]
+    assert shown <= EVEN_WINDOWS * (1 + EXTREMES_PER_WINDOW)
+    assert chosen == EXTREMES_PER_WINDOW * (shown - chosen)
+    assert shown * WINDOW_SIDE**2 <= MAX_SHARE * size[0] * size[1]
 
 
 def test_windows_without_valid_pixels_are_left_out():
@@ -212,14 +212,14 @@ def test_a_narrow_strip_of_data_is_found_and_shown_as_often_as_a_whole_image(at,
     engine = Counting(seeks_extremes=seeks_extremes)
     assert calibrate(engine, source, grid) == "measured"
     shown = engine.shown[0] - engine.chosen[0]
-    places = sample(2_100, 2_000, most=EVENLY if seeks_extremes else MOST)
+    places = sample(2_100, 2_000, most=EVEN_WINDOWS if seeks_extremes else MAX_WINDOWS)
     even = sum(source.read(each) is not None for each in places)
     assert even <= 10
-    closer = sample(2_100, 2_000, most=LOOKED_AT, share=1.0)
+    closer = sample(2_100, 2_000, most=CANDIDATE_WINDOWS, share=1.0)
     along = sum(source.read(each) is not None for each in closer)
     assert along > 20
     assert shown == min(along, len(places))
-    assert engine.chosen == [min(along, EXTREMES * len(places)) if seeks_extremes else 0]
+    assert engine.chosen == [min(along, EXTREMES_PER_WINDOW * len(places)) if seeks_extremes else 0]
 
 
 def test_extremes_are_the_windows_with_the_largest_steps():
@@ -261,8 +261,8 @@ def test_of_a_large_image_a_part_is_looked_at():
     found, times = extremes(image, 24, np.ones(1))
     looked_at = image.reads
     assert len(found) == 24
-    assert 0.9 * LOOKED_AT < looked_at <= LOOKED_AT
-    assert times == pytest.approx(9_000 * 40_000 / (looked_at * SIDE**2))
+    assert 0.9 * CANDIDATE_WINDOWS < looked_at <= CANDIDATE_WINDOWS
+    assert times == pytest.approx(9_000 * 40_000 / (looked_at * WINDOW_SIDE**2))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (29, 31)])
@@ -316,7 +316,7 @@ def test_each_group_of_bands_gets_its_own():
     engine = RasterEngine(
         TorchEngine(Contrast(), device=CPU, batch=3), groups=((0, 1, 2), (3,)), values=values
     )
-    inner = slice(MARGIN, SIDE - MARGIN)
+    inner = slice(MARGIN, WINDOW_SIDE - MARGIN)
     windows = np.stack([pixels[w.top :, w.left :][inner, inner] for w in sample(96, 96)])
     out = enlarge_array(engine, pixels, make_grid(96, 96, tile=48, overlap=8))
     expected = windows.std((0, 1, 2)) + windows.mean((0, 1, 2))

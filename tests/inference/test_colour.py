@@ -8,7 +8,7 @@ import torch
 
 from srcli.imaging.colour import luma, rgb_to_ycbcr, ycbcr_to_rgb
 from srcli.imaging.resize import resize
-from srcli.inference.colour import OnGivenLuma, OnLuma, on_given_luma, on_rgb
+from srcli.inference.colour import LumaOnGray, LumaOnRgb, as_gray_network, as_rgb_network
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import enlarge_array
 from srcli.inference.tiling import make_grid
@@ -150,17 +150,17 @@ def test_tiles_join_as_the_whole(photo):
 
 def test_networks_on_rgb_are_left_alone():
     network = build_network("bicubic", scale=2)
-    assert on_rgb(network) is network
-    wrapped = on_rgb(Nearest())
-    assert isinstance(wrapped, OnLuma)
+    assert as_rgb_network(network) is network
+    wrapped = as_rgb_network(Nearest())
+    assert isinstance(wrapped, LumaOnRgb)
     assert wrapped.scale == 2
 
 
 def test_pictures_of_y_reach_the_network_as_they_are(photo):
-    network = on_given_luma(Nearest())
-    assert isinstance(network, OnGivenLuma)
+    network = as_gray_network(Nearest())
+    assert isinstance(network, LumaOnGray)
     y = np.repeat((photo[:, :, :1] / 255).astype(np.float32), 3, axis=2)
     out = enlarge_array(TorchEngine(network, device=CPU), y)
     np.testing.assert_allclose(out, 1.02 * y.repeat(2, 0).repeat(2, 1), rtol=1e-6)
     bicubic = build_network("bicubic", scale=2)
-    assert on_given_luma(bicubic) is bicubic
+    assert as_gray_network(bicubic) is bicubic

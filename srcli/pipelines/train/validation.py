@@ -15,7 +15,7 @@ from srcli.evaluation.chains import CHAINS
 from srcli.evaluation.pairs import read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name
 from srcli.imaging.kernels import KERNELS
-from srcli.inference.colour import on_rgb
+from srcli.inference.colour import as_rgb_network
 from srcli.metrics.fidelity import psnr
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.ports.progress import NoProgress
@@ -91,7 +91,7 @@ def validator(
     """
 
     def validate(network: Network) -> dict[str, float]:
-        upscale = on_rgb(network)
+        upscale = as_rgb_network(network)
         shown = progress or NoProgress()
         return {name: _mean_psnr(upscale, pairs, numerics, shown) for name, pairs in sets.items()}
 
