@@ -49,7 +49,7 @@ class HostAtlas:
         for patch, (number, (top, left), turn) in zip(patches, drawn, strict=True):
             there = self.pictures[number][top : top + edge, left : left + edge]
             patch[...] = turned(there, turn)
-        return torch.from_numpy(patches).permute(0, 3, 1, 2).float().div_(255.0)
+        return to_tensor(patches)
 
 
 class DeviceAtlas:
@@ -103,6 +103,11 @@ class DeviceAtlas:
         chosen = self.pixels.index_select(0, index.reshape(-1))
         patches = chosen.reshape(len(which), edge, edge, 3).permute(0, 3, 1, 2)
         return patches.float().div_(255.0)
+
+
+def to_tensor(patches: NDArray[np.uint8]) -> Tensor:
+    """Convert (N, H, W, 3) uint8 to (N, 3, H, W) floats in [0, 1], in channels_last layout."""
+    return torch.from_numpy(patches).permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def turned(patch: Picture, turn: int) -> Picture:

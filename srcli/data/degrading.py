@@ -7,11 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from srcli.data.atlas import HostAtlas, turned
-from srcli.data.patches import PatchSampler
 from srcli.imaging.degrading import MCU, DegradationChain, GaussianBlur, JpegFile, SensorNoise
 from srcli.imaging.resize import mirrored
 from srcli.recipes.degradation import Blur, Degradation, Noise
@@ -161,56 +157,3 @@ def _region(
     # "take" gathers pixels of three bytes several times faster than indexing does.
     lines = picture.take(mirrored(rows, picture.shape[0]), axis=0)
     return lines.take(mirrored(columns, picture.shape[1]), axis=1)
-
-
-class DegradedSampler(PatchSampler):
-    """Draw batches from the same places as ``PatchSampler`` does, with degraded LR.
-
-    Every LR patch is made from the HR pixels around it. The degradation of patch ``index`` of
-    iteration ``step`` depends on (seed, step, index) only, so that a resumed training goes on
-    exactly. Pictures and batches are in main memory.
-
-    Args:
-        pairs: HR pictures with their bicubic LR, in which detail is measured.
-        degradation: Pieces and their ranges.
-        seed: Seed of the whole training.
-        release: Empty the lists of ``pairs``, so that no picture is held twice.
-        colour: ``rgb``, or ``y`` for one channel.
-
-    Raises:
-        DataError: If there are no pictures.
-    """
-
-    def __init__(
-        self,
-        pairs: Pairs,
-        degradation: Degradation,
-        *,
-        seed: int = 0,
-        release: bool = False,
-        colour: str = "rgb",
-    ) -> None:
-        super().__init__(
-            pairs, device=torch.device("cpu"), seed=seed, release=release, colour=colour
-        )
-        self.degradation = degradation
-
-    def _lr_patches(
-        self,
-        step: int,
-        numbers: NDArray[np.int64],
-        places: NDArray[np.int64],
-        turns: NDArray[np.int64],
-        patch: int,
-    ) -> Tensor:
-        assert isinstance(self._hr, HostAtlas)
-        pictures, patches = self._hr.pictures, []
-        drawn = zip(numbers.tolist(), places.tolist(), turns.tolist(), strict=True)
-        for index, (which, y, x), turn in drawn:
-            # The last number keeps it apart from (seed, step), which draws the places.
-            random = np.random.default_rng((self.seed, step, index, 1))
-            chain = draw(self.degradation, self.scale, random)
-            lr_patch = degraded_patch(pictures[which], (y, x), patch, chain, random)
-            patches.append(turned(lr_patch, turn))
-        pixels = torch.from_numpy(np.stack(patches))
-        return pixels.permute(0, 3, 1, 2).float().div_(255.0)

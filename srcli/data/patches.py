@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.data.atlas import DeviceAtlas, HostAtlas
+from srcli.data.atlas import DeviceAtlas, HostAtlas, to_tensor, turned
+from srcli.data.degrading import degraded_patch, draw
 from srcli.errors import DataError
 from srcli.imaging.colour import Y_BLACK, Y_WHITE
 from srcli.layers.colour import luma
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.data.pairs import Pairs
+    from srcli.recipes.degradation import Degradation
 
 CELL = 8
 """Edge, in LR pixels, of the cells in which detail is measured."""
@@ -49,6 +51,8 @@ class PatchSampler:
         seed: Seed of the whole training.
         release: Empty the lists of ``pairs``, so that no picture is held twice.
         colour: ``rgb``, or ``y`` for one channel.
+        degradation: Makes every LR patch anew from the HR pixels around it, on the processor, by a
+            draw of its own; None takes LR of ``pairs``.
 
     Attributes:
         share: (k, n): only the k-th of n equal parts of every batch is made, for rank k of n
@@ -66,6 +70,7 @@ class PatchSampler:
         seed: int = 0,
         release: bool = False,
         colour: str = "rgb",
+        degradation: Degradation | None = None,
     ) -> None:
         if not pairs.lr:
             raise DataError("no training pictures are left; give more with --data")
@@ -73,6 +78,7 @@ class PatchSampler:
         self.device = device
         self.seed = seed
         self.colour = colour
+        self.degradation = degradation
         self.share = (0, 1)
         self.shapes = np.array([image.shape[:2] for image in pairs.lr], dtype=np.int64)
         self._detail = [detail_integral(image) for image in pairs.lr]
@@ -156,8 +162,19 @@ class PatchSampler:
         turns: NDArray[np.int64],
         patch: int,
     ) -> Tensor:
-        """Crop LR patches at ``places``; a subclass may make others, by step and number."""
-        return self._lr.cut(places[:, 0], places[:, 1:], turns, patch)
+        """Crop LR patches at ``places``, or degrade HR there by draws of step and number."""
+        if self.degradation is None:
+            return self._lr.cut(places[:, 0], places[:, 1:], turns, patch)
+        assert isinstance(self._hr, HostAtlas)
+        pictures, patches = self._hr.pictures, []
+        drawn = zip(numbers.tolist(), places.tolist(), turns.tolist(), strict=True)
+        for index, (which, y, x), turn in drawn:
+            # The last number keeps it apart from (seed, step), which draws the places.
+            random = np.random.default_rng((self.seed, step, index, 1))
+            chain = draw(self.degradation, self.scale, random)
+            lr_patch = degraded_patch(pictures[which], (y, x), patch, chain, random)
+            patches.append(turned(lr_patch, turn))
+        return to_tensor(np.stack(patches))
 
     def _draw(
         self, random: np.random.Generator, usable: NDArray[np.int64], count: int, patch: int

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from srcli.data.atlas import turned
-from srcli.data.degrading import DegradedSampler, degrade, degrade_pairs, degraded_patch, draw
+from srcli.data.degrading import degrade, degrade_pairs, degraded_patch, draw
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.errors import DataError, RecipeError
@@ -228,13 +228,18 @@ def pairs(astronaut):
     return make_pairs([astronaut, astronaut[20:, 30:], astronaut[:48, :32]], 2)
 
 
+def degraded_sampler(pairs, degradation, **settings):
+    """A sampler of degraded batches."""
+    return PatchSampler(pairs, device=CPU, degradation=degradation, **settings)
+
+
 def levels(batch):
     """(N, H, W, C) uint8 of a batch."""
     return (batch * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
 def test_clean_batches_are_the_plain_ones_bit_for_bit(pairs):
-    plain, made = PatchSampler(pairs, device=CPU, seed=3), DegradedSampler(pairs, BICUBIC, seed=3)
+    plain, made = PatchSampler(pairs, device=CPU, seed=3), degraded_sampler(pairs, BICUBIC, seed=3)
     for step in (0, 7):
         for a, b in zip(plain.batch(step, **SETTINGS), made.batch(step, **SETTINGS), strict=True):
             assert torch.equal(a, b)
@@ -243,7 +248,7 @@ def test_clean_batches_are_the_plain_ones_bit_for_bit(pairs):
 
 def test_hr_is_the_plain_one_and_lr_another(pairs):
     lr, hr = PatchSampler(pairs, device=CPU).batch(4, **SETTINGS)
-    made_lr, made_hr = DegradedSampler(pairs, AERIAL).batch(4, **SETTINGS)
+    made_lr, made_hr = degraded_sampler(pairs, AERIAL).batch(4, **SETTINGS)
     assert torch.equal(hr, made_hr)
     assert made_lr.shape == lr.shape
     differences = (made_lr - lr).abs().mean(dim=(1, 2, 3)) * 255
@@ -252,7 +257,7 @@ def test_hr_is_the_plain_one_and_lr_another(pairs):
 
 def test_lr_and_hr_are_turned_alike(pairs):
     soft = Degradation(before=(Blur(sigma=(0.3, 0.4), aspect=(0.8, 1.0)),))
-    lr, hr = DegradedSampler(pairs, soft).batch(0, batch=64, patch=16)
+    lr, hr = degraded_sampler(pairs, soft).batch(0, batch=64, patch=16)
     for small, large in zip(levels(lr), levels(hr), strict=True):
         expected = downscale(large, 2).astype(float)
         errors = [np.abs(turned(small, turn) - expected).mean() for turn in range(8)]
@@ -270,9 +275,9 @@ def test_turns_are_those_of_the_plain_sampler():
 
 def test_seed_and_step_decide_the_batch_in_any_order(pairs):
     def made(seed, step):
-        return DegradedSampler(pairs, PHOTO, seed=seed).batch(step, **SETTINGS)[0]
+        return degraded_sampler(pairs, PHOTO, seed=seed).batch(step, **SETTINGS)[0]
 
-    sampler = DegradedSampler(pairs, PHOTO, seed=0)
+    sampler = degraded_sampler(pairs, PHOTO, seed=0)
     later, first = sampler.batch(9, **SETTINGS)[0], sampler.batch(8, **SETTINGS)[0]
     assert torch.equal(later, made(0, 9))
     assert torch.equal(first, made(0, 8))
@@ -283,21 +288,21 @@ def test_seed_and_step_decide_the_batch_in_any_order(pairs):
 def test_every_patch_has_its_own_draw(astronaut):
     # There is one place only: without the turns the patches would differ by the draw alone.
     pairs = make_pairs([astronaut[:32, :32]], 2)
-    lr, hr = DegradedSampler(pairs, AERIAL).batch(0, batch=12, patch=16)
+    lr, hr = degraded_sampler(pairs, AERIAL).batch(0, batch=12, patch=16)
     assert len({np.sort(patch, axis=None).tobytes() for patch in levels(hr)}) == 1
     assert len({np.sort(patch, axis=None).tobytes() for patch in levels(lr)}) == 12
 
 
 def test_a_network_on_y_is_given_y_of_the_degraded_pixels(pairs):
-    lr, hr = DegradedSampler(pairs, PHOTO).batch(2, batch=4, patch=16)
-    made_lr, made_hr = DegradedSampler(pairs, PHOTO, colour="y").batch(2, batch=4, patch=16)
+    lr, hr = degraded_sampler(pairs, PHOTO).batch(2, batch=4, patch=16)
+    made_lr, made_hr = degraded_sampler(pairs, PHOTO, colour="y").batch(2, batch=4, patch=16)
     assert torch.equal(made_lr, luma(lr))
     assert torch.equal(made_hr, luma(hr))
 
 
 def test_pictures_are_not_held_twice(pairs):
     count = len(pairs.hr)
-    sampler = DegradedSampler(pairs, PHOTO, release=True)
+    sampler = degraded_sampler(pairs, PHOTO, release=True)
     assert pairs.hr == []
     assert sampler.usable(16) == count
     assert sampler.batch(0, **SETTINGS)[0].shape == (16, 3, 16, 16)
@@ -306,7 +311,7 @@ def test_pictures_are_not_held_twice(pairs):
 
 
 def test_the_shares_of_several_processes_are_the_batch_of_one(pairs):
-    sampler = DegradedSampler(pairs, AERIAL, seed=2)
+    sampler = degraded_sampler(pairs, AERIAL, seed=2)
     whole = sampler.batch(3, **SETTINGS)
     shares = []
     for number in range(2):

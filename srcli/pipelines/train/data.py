@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import torch
 
-from srcli.data.degrading import VALIDATION_SEED, DegradedSampler, degrade_pairs
+from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataOptions, DataSelection, load_training_set
 from srcli.metrics.machine import free_memory, processors
@@ -153,13 +153,11 @@ def make_sampler(
     Raises:
         DataError: If no picture is as large as a patch.
     """
-    sampler: PatchSampler
-    if not recipe.degradation.is_clean:
-        home = torch.device("cpu")
-        sampler = DegradedSampler(pairs, recipe.degradation, seed=seed, release=True, colour=colour)
-    else:
-        home = _home(pairs, device, progress)
-        sampler = PatchSampler(pairs, device=home, seed=seed, release=True, colour=colour)
+    degradation = None if recipe.degradation.is_clean else recipe.degradation
+    home = torch.device("cpu") if degradation else _home(pairs, device, progress)
+    sampler = PatchSampler(
+        pairs, device=home, seed=seed, release=True, colour=colour, degradation=degradation
+    )
     _check_patches(sampler, recipe, progress)
     return sampler if home == device else PrefetchSampler(sampler, device)
 

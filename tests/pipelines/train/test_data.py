@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.data.degrading import DegradedSampler, degrade_pairs
+from srcli.data.degrading import degrade_pairs
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataOptions
@@ -69,7 +69,7 @@ def test_held_out_pictures_are_degraded_once_and_for_all(options):
     assert made.digest == plain.digest  # the HR pixels are the data, the recipe says the rest
 
 
-@pytest.mark.parametrize(("device", "kind"), [("cpu", DegradedSampler), ("meta", PrefetchSampler)])
+@pytest.mark.parametrize(("device", "kind"), [("cpu", PatchSampler), ("meta", PrefetchSampler)])
 def test_degraded_batches_are_read_ahead_for_another_device(options, device, kind):
     recipe = replace(RECIPE, degradation=PHOTO)
     data, notes = load_data(options, 2, PHOTO, Notes()), Notes()
@@ -77,6 +77,8 @@ def test_degraded_batches_are_read_ahead_for_another_device(options, device, kin
         data.train, recipe, device=torch.device(device), seed=0, colour="rgb", progress=notes
     )
     assert type(made) is kind
+    source = made.sampler if isinstance(made, PrefetchSampler) else made
+    assert source.degradation == PHOTO
     lr, hr = made.batch(0, batch=2, patch=16)
     assert (lr.device.type, hr.device.type) == (device, device)
     assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
@@ -146,7 +148,8 @@ def test_pictures_too_many_for_a_gpu_stay_in_main_memory(options, monkeypatch, f
 
 @pytest.fixture
 def sampler(astronaut):
-    return DegradedSampler(make_pairs([astronaut], 2), AERIAL, seed=1)
+    pairs = make_pairs([astronaut], 2)
+    return PatchSampler(pairs, device=CPU, seed=1, degradation=AERIAL)
 
 
 class Watched:
