@@ -21,6 +21,7 @@ HEAVY = (
     "rich",
     "PIL",
     "imageio",
+    "pyvips",
     "safetensors",
     "scipy",
     "jinja2",
