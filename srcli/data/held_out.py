@@ -110,7 +110,7 @@ def choose_split(
         reason = f"held out by name: {len(held)}{_share_of(shared, there)}"
         split = Split(train=train, held_out=held, reason=reason)
     elif not (names or listed):
-        split = Split(train=train, held_out=[], reason="no validation, as asked")
+        split = Split(train=train, held_out=[], reason="no validation (--hold-out none)")
     elif required:
         shown = ", ".join(listed[:5])
         raise DataError(f"none of the pictures to hold out is in the data: {shown}")

@@ -99,7 +99,7 @@ def find_split(options: DataSelection, progress: Progress) -> Split:
         required=options.hold_out is not None,
     )
     for prefix in split.unmatched:
-        progress.warn(f"--exclude {prefix}: no picture's name begins so")
+        progress.warn(f"--exclude {prefix}: no picture's name begins with it")
     return split
 
 

@@ -93,7 +93,7 @@ def test_pictures_can_be_found_and_divided_without_being_read(folder):
     )
     progress = Warnings()
     split = find_split(what, progress)
-    assert progress.warnings == ["--exclude f-: no picture's name begins so"]
+    assert progress.warnings == ["--exclude f-: no picture's name begins with it"]
     assert [ref.name for ref in split.held_out] == ["a-1_00"]
     assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00"]
     with pytest.raises(DataError, match="--hold-out nobody: not in the data"):

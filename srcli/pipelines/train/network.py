@@ -19,7 +19,7 @@ from srcli.models.weights import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -93,47 +93,33 @@ def _no_file(name: str, scale: int) -> ModelError:
     return ModelError(f"--init {name}: give a weights file, not the name of a model; {where}")
 
 
-class WeightsWriter:
-    """Write weights in the form that is deployed.
+def weights_writer(
+    network: Network, recipe: TrainRecipe, *, scale: int, notes: Mapping[str, str]
+) -> Callable[[Path, dict[str, Tensor], Position], None]:
+    """Return a function that writes averaged weights in the form that is deployed.
 
     Args:
         network: In its training form.
         recipe: Of the training.
         scale: The super-resolution factor.
         notes: More facts for the metadata, such as the seed.
+
+    Returns:
+        Called with a file to replace, a state of the network and the position of the training, of
+        which a validation at that very iteration is noted; raises OSError.
     """
+    versions = {"srx": __version__, "torch": torch.__version__, "python": platform.python_version()}
+    degradation = recipe.degradation
+    known = {**notes, **versions}
+    if not degradation.is_clean:
+        known["degradation"] = degradation.name
 
-    def __init__(
-        self, network: Network, recipe: TrainRecipe, *, scale: int, notes: Mapping[str, str]
-    ) -> None:
-        self.network = network
-        self.recipe = recipe
-        self.scale = scale
-        self.notes = {
-            **notes,
-            "srx": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        }
-        if not recipe.degradation.is_clean:
-            self.notes["degradation"] = recipe.degradation.name
-
-    def write(self, file: Path, tensors: dict[str, Tensor], position: Position) -> None:
-        """Write averaged weights.
-
-        Args:
-            file: Replaced atomically.
-            tensors: A state of the network.
-            position: Of the training; a validation at that very iteration is noted.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+    def write(file: Path, tensors: dict[str, Tensor], position: Position) -> None:
         own = {"iterations": str(position.total)}
         if position.validated == position.total and position.best_total == position.total:
             own["validation_psnr_y"] = f"{position.best:.4f}"
-        stored, options = to_deployed(self.network, tensors, self.recipe.network)
-        info = WeightsInfo(
-            model=self.recipe.model, scale=self.scale, network=options, notes=self.notes | own
-        )
+        stored, options = to_deployed(network, tensors, recipe.network)
+        info = WeightsInfo(model=recipe.model, scale=scale, network=options, notes=known | own)
         save_weights(file, stored, info)
+
+    return write

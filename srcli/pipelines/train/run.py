@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from srcli.data.pairs import cache_folder
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.train.data import data_options, load_data, make_sampler, share_out
-from srcli.pipelines.train.network import WeightsWriter, first_network, load_initial_weights
+from srcli.pipelines.train.network import first_network, load_initial_weights, weights_writer
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.options import TrainOptions, TrainResult
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
@@ -78,7 +78,7 @@ class _TrainingRun:
             except OSError as error:
                 raise DataError(
                     f"{self.options.out}: cannot be written ({error.strerror or error})",
-                    advice="mend that, then go on with --resume",
+                    advice="fix that, then go on with --resume",
                 ) from error
 
     def _check(self) -> None:
@@ -118,11 +118,11 @@ class _TrainingRun:
             "seed": str(options.seed),
             "data": data.digest,
         }
-        writer = WeightsWriter(network, self.recipe, scale=options.scale, notes=notes)
+        write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
         hooks = Hooks(
             validate=validator(sets, numerics, self.progress),
-            save_best=partial(writer.write, self.folder.best),
-            save_last=partial(writer.write, self.folder.last),
+            save_best=partial(write, self.folder.best),
+            save_last=partial(write, self.folder.last),
             log=self.events.write if self.events else None,
             stop=stop,
             progress=self.progress,

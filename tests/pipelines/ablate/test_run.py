@@ -296,7 +296,7 @@ def test_names_to_hold_out_and_to_exclude_reach_the_trainings(tiny, options, not
     assert (own.pictures, own.held_out, own.excluded) == (4, 2, 1)
     unit = next(each for each in recorder.units if kind(each) == "training")
     assert [getattr(unit.options, each) for each in names] == [("bbb",), ("ccc", "zzz"), ("a",)]
-    assert notes.warnings == ["--exclude q: no picture's name begins so"]
+    assert notes.warnings == ["--exclude q: no picture's name begins with it"]
     with pytest.raises(DataError, match="--hold-out bb: not in the data"):
         run_ablations([tiny], replace(options, hold_out=("bb",)), executor=recorder)
 

@@ -14,7 +14,7 @@ from srcli.imaging.resize import downscale
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.weights import WeightsInfo, load_model, read_weights, save_weights
-from srcli.pipelines.train.network import WeightsWriter, first_network, load_initial_weights
+from srcli.pipelines.train.network import first_network, load_initial_weights, weights_writer
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import PHOTO
 from srcli.recipes.table import RECIPES
@@ -131,10 +131,10 @@ TINY_PHOTO = TrainRecipe(model="rrlfn", network={"num_blocks": 1}, degradation=P
 
 def test_weights_are_stored_deployed_with_their_notes(tmp_path):
     network = first_network(TINY_PHOTO, scale=2, seed=0).eval()
-    writer = WeightsWriter(network, TINY_PHOTO, scale=2, notes={"seed": "7"})
+    write = weights_writer(network, TINY_PHOTO, scale=2, notes={"seed": "7"})
     file = tmp_path / "w.safetensors"
     position = Position(total=40, best=31.25, best_total=40, validated=40)
-    writer.write(file, network.state_dict(), position)
+    write(file, network.state_dict(), position)
     _, info = read_weights(file)
     assert info is not None
     assert info.network == {"num_blocks": 1, "deployed": True}
@@ -147,7 +147,7 @@ def test_weights_are_stored_deployed_with_their_notes(tmp_path):
     with torch.inference_mode():
         torch.testing.assert_close(load_model(str(file))(x), network(x), atol=1e-5, rtol=0)
     position.total = 41  # not the weights that were validated
-    writer.write(file, network.state_dict(), position)
+    write(file, network.state_dict(), position)
     _, info = read_weights(file)
     assert info is not None
     assert "validation_psnr_y" not in info.notes

@@ -304,7 +304,7 @@ def test_named_photographs_are_validated_on(options):
     train(replace(listed, out=out, budget="2"), notes)
     assert "4 pictures to train on, 2 to validate on, 1 excluded" in notes.messages
     assert "held out by name: 2 (1 of 2 in the list are in the data)" in notes.messages
-    assert "--exclude q: no picture's name begins so" in notes.warnings
+    assert "--exclude q: no picture's name begins with it" in notes.warnings
 
 
 def test_broken_and_small_pictures_are_left_out_by_name(options, pictures, tmp_path):
