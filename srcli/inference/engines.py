@@ -48,7 +48,7 @@ def make_engine(
         network: From ``load_model``.
         options: Device, precision, batch.
         bits: Of the pictures; ``auto`` precision keeps fp32 above 8.
-        whole_pictures: It will see few tiles and many whole pictures.
+        whole_pictures: It will get few tiles and many whole pictures.
     """
     device = choose_device(options.device)
     if device.type == "cpu":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from srcli.ports.values import Values
+    from srcli.ports.image import Values
 
 _STORAGE: dict[str, torch.dtype] = {
     "uint8": torch.uint8,

@@ -23,21 +23,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.inference.engine import TorchEngine
-    from srcli.ports.image import TileGrid, TilePosition
-    from srcli.ports.values import Values
+    from srcli.ports.image import TileGrid, TilePosition, Values
 
 
 class RasterEngine:
     """Run a network on the bands of a raster; implements ``srcli.ports.engine.Engine``.
 
     Three bands of a group go through the network as RGB. A single one goes through it as gray, of
-    which luma comes out. Values outside the range that the network sees are clipped for it; what
+    which luma comes out. Values outside the network's range are clipped for it; what
     was clipped is enlarged by bicubic interpolation and added again, so that nothing is lost.
 
     Args:
         engine: Takes and gives RGB.
         groups: Positions of bands that belong together, three or one each; every band once.
-        values: The dtype of the tiles, and what the network sees as 0 and 1.
+        values: Dtype and range of the tiles.
 
     Raises:
         ValueError: If the groups are no such partition, or the values cannot be computed with.
@@ -95,7 +94,7 @@ class RasterEngine:
         Args:
             tiles: (N, H, W, C) of the raster's dtype, all of its bands.
             calibration: From ``calibrate``, of the raster that the tiles are of.
-            positions: Of each in its raster, for networks that ask.
+            positions: Of each in its raster; see ``Engine.run``.
 
         Returns:
             (C, scale H, scale W) a tile, in units of the range, not clipped; None where the network

@@ -131,7 +131,7 @@ class _Batcher:
             return
         with self._reader(work) as reader:
             for item in _tiles(work, reader):
-                if work.by_rows:  # told of when the thread has ended
+                if work.by_rows:  # yielded when the thread has ended
                     done += self._take(item)
                 else:
                     yield from self._take(item)

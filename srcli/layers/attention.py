@@ -77,7 +77,7 @@ class PooledChannelAttention(nn.Module):
 class EnhancedSpatialAttention(nn.Module):
     """ESA (RFANet, Liu et al. 2020) in RLFN's reduced form (Kong et al. 2022).
 
-    Every value is gated by what a strongly shrunk map sees around its place: a strided
+    Every value is gated by a strongly shrunk map of its surroundings: a strided
     convolution, a 7x7 maximum with stride 3 and a 3x3 convolution, resized bilinearly. Tiles whose
     places are held (``srcli.layers.placement``) are resized as parts of their pictures.
 
@@ -112,7 +112,7 @@ class EnhancedSpatialAttention(nn.Module):
 class AsymmetricNonLocal(nn.Module):
     """ANRB: every pixel attends to a pyramid of pooled regions (G-IDRN; Zhu et al. 2019).
 
-    The pyramid pools the WHOLE input, so that a tile sees other statistics than its picture.
+    The pyramid pools the WHOLE input, so that a tile has other statistics than its picture.
 
     Args:
         channels: Channels in and out.

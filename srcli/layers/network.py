@@ -36,7 +36,7 @@ class Network(nn.Module):
     """Some of these pools take maxima, which are calibrated on the windows with sharp edges too."""
     tile_step: int = 1
     """Above 1 it has maps with one value for so many pixels that are stretched over the picture:
-    tiles should begin on multiples of it, and be told where they lie."""
+    tiles should begin on multiples of it, and the map needs their positions."""
     takes_levels: bool = False
     """``forward`` takes ``levels`` too: 255 or 65535 where pixels were read from integers."""
     bound_to_scale: bool = False

@@ -1,4 +1,4 @@
-"""Maps that are stretched over a whole picture, in networks that see a tile of it.
+"""Maps that are stretched over a whole picture, in networks that get a tile of it.
 
 A layer that makes one value of every so many pixels and resizes them to the size of its input does
 so by a factor that depends on that size: a tile would be stretched otherwise than the picture that
@@ -51,7 +51,7 @@ def use_positions(network: nn.Module, positions: Tensor | None) -> Iterator[None
 
     Args:
         network: Any.
-        positions: (N, 4) integers; None says that every item is a whole picture.
+        positions: (N, 4) integers; None if every item is a whole picture.
     """
     modules = [each for each in network.modules() if isinstance(each, StretchedMap)]
     try:

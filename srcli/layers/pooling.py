@@ -1,7 +1,7 @@
 """Global pools that hold the statistics of a whole picture while its tiles go through a network.
 
-A network that pools globally sees other statistics in a tile than in the picture. Its pools record
-them on a sample of the picture (``record_calibration``) and hold them for every tile
+A network that pools globally gets other statistics from a tile than from the picture. Its pools
+record them on a sample of the picture (``record_calibration``) and hold them for every tile
 (``use_calibration``), each by the name of its module, as observers of quantisation do.
 """
 
@@ -196,12 +196,12 @@ def record_calibration(
 ) -> Iterator[dict[str, Tensor]]:
     """Record the global pools of a network on windows of one picture.
 
-    Every pool sees the batch as a whole. When the block ends, the dictionary holds their
+    Every pool takes the batch as a whole. When the block ends, the dictionary holds their
     values by name.
 
     Args:
         network: Called once within the block.
-        sample: How the windows stand for their picture.
+        sample: The picture behind the windows.
     """
     pools = global_pools(network)
     found: dict[str, Tensor] = {}
@@ -221,7 +221,7 @@ def use_calibration(network: nn.Module, values: Mapping[str, Tensor] | None) -> 
 
     Args:
         network: As it was recorded.
-        values: From ``record_calibration``; None leaves the pools to see for themselves.
+        values: From ``record_calibration``; None for the pools' own.
 
     Raises:
         KeyError: If the values are of another network.

@@ -215,7 +215,7 @@ class TrainedWithBranches(Network):
     """A network whose 3x3 convolutions may have further branches in training."""
 
     bare_units: bool = False
-    """In the deployed form plain convolutions stand in the places of units, so that the names of
+    """In the deployed form plain convolutions replace the units, so that the names of
     weights lack ``conv``."""
 
     def deploy(self) -> Self:

@@ -123,7 +123,7 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
 
     Args:
         name: A key of ``DISCRIMINATORS``.
-        size: Edge of the pictures it will see.
+        size: Edge of the pictures.
         options: Keyword arguments of its constructor that differ from the defaults.
 
     Raises:

@@ -22,7 +22,7 @@ class NestedAttention(Network):
         levels: Depth of the nesting, attention blocks counted: 1 is a single block.
         branches: Modules of the level below in each loop.
         ca: Channel attention in the blocks.
-        pool: Global pools that the attention sees.
+        pool: Global pools of the attention.
         reduction: How many times narrower its bottleneck is.
         ca_kernel: Odd length of its convolution along the channels.
         accumulate: How a loop joins its input and the outputs of its modules: all side by side

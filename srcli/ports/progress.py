@@ -35,7 +35,7 @@ class Progress(Protocol):
 
 
 class NoTask:
-    """A task that nobody watches."""
+    """A task without display."""
 
     def advance(self, amount: float = 1.0) -> None:
         """Ignore."""

@@ -13,7 +13,7 @@ from srcli.inference.band import TorchBand
 from srcli.inference.blending import axis_weights
 from srcli.inference.levels import PixelEncoder
 from srcli.inference.tiling import make_grid
-from srcli.ports.values import Values
+from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
 GRIDS = [

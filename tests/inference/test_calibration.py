@@ -28,7 +28,7 @@ from srcli.inference.tiling import make_grid
 from srcli.layers.network import Network
 from srcli.layers.pooling import MARGIN, GlobalPool
 from srcli.ports.engine import OutOfMemory
-from srcli.ports.values import Values
+from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
 

@@ -22,7 +22,7 @@ from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import Tiling, make_grid
 from srcli.layers.network import Network
 from srcli.layers.placement import StretchedMap
-from srcli.ports.values import Values
+from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from srcli.inference.levels import PixelEncoder, check_values, is_full_range, normalise
-from srcli.ports.values import Values
+from srcli.ports.image import Values
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
 

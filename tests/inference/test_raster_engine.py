@@ -22,7 +22,7 @@ from srcli.layers.resize import bicubic_resize
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
 from srcli.ports.engine import OutOfMemory
-from srcli.ports.values import Values
+from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]

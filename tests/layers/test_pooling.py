@@ -237,3 +237,14 @@ def test_a_compiled_network_keeps_what_its_pools_hold():
             torch.testing.assert_close(compiled(x), held)
         torch.testing.assert_close(compiled(x), network(x))
         assert not torch.equal(held, network(x))
+
+
+def test_an_exported_network_keeps_what_its_pools_hold():
+    options = {"channels": 4, "reduction": 2, "levels": 2, "branches": 1}
+    network = build_network("nested-attn", scale=2, options=options).eval()
+    x = torch.rand(1, 3, 24, 24)
+    with torch.no_grad(), use_calibration(network, record(x * 2, network)):
+        held = network(x)
+        exported = torch.export.export(network, (x,))
+    torch.testing.assert_close(exported.module()(x), held)
+    assert not torch.equal(network(x), held)

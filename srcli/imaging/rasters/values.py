@@ -9,8 +9,7 @@ import numpy as np
 
 from srcli.errors import UsageError
 from srcli.imaging.rasters.decoding import RasterDecoder
-from srcli.ports.image import Window
-from srcli.ports.values import Values, are_units
+from srcli.ports.image import Values, Window, are_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

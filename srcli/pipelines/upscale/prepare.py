@@ -13,7 +13,7 @@ from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize
 from srcli.inference.edges import make_work
 from srcli.inference.memory import ArraySink, ArraySource
-from srcli.ports.values import are_units
+from srcli.ports.image import are_units
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,8 +14,7 @@ from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_wi
 from srcli.imaging.rasters.values import choose_value_range
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plan import Item
-from srcli.ports.image import Window
-from srcli.ports.values import Values
+from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
