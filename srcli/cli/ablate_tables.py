@@ -6,9 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from srcli.cli.tables import make_console, print_pairs, print_table
-from srcli.cli.text_files import write_formats, write_json
+from srcli.cli.text_files import json_text, write_formats, write_json
 from srcli.recipes.ablation import METRICS, changes_text
-from srcli.report.formats import json_text
 from srcli.report.table import NOTHING, Column, Row, Table, columns_of, decimals, number
 
 if TYPE_CHECKING:

@@ -18,9 +18,8 @@ from srcli.cli.options import (
     verbosity,
 )
 from srcli.cli.tables import make_console, print_table
-from srcli.cli.text_files import write_formats
+from srcli.cli.text_files import json_text, write_formats
 from srcli.errors import ExitCode
-from srcli.report.formats import json_text
 
 if TYPE_CHECKING:
     from srcli.pipelines.bench.run import Bench, BenchOptions

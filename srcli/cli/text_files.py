@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from srcli.errors import UsageError
 from srcli.files import replacing
-from srcli.report.formats import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,6 +39,19 @@ def write_formats(
     for option, text in texts.items():
         if target := targets[option]:
             write_text(target, text())
+
+
+def json_text(value: object) -> str:
+    """Return plain values as lines of JSON; numbers that are not finite become null."""
+    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any plain value
+    if isinstance(value, dict):
+        return {str(key): _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_json(target: str, value: object) -> None:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from srcli.report.formats import printable
-from srcli.report.marks import COLOURS
-from srcli.report.table import short
+from srcli.report.page import COLOURS
+from srcli.report.table import printable, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,23 +1,27 @@
-"""A table of results: columns with their formats, rows of values, and numbers as tables print them.
+"""Tables of results: columns with their formats, rows of values, printed numbers, Markdown and CSV.
 
-It knows no command; :mod:`srcli.report.formats` writes it as text, pages and the command line show
-it in their own ways.
+They know no command; pages and the command line show them in their own ways.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Cell = str | float | None
 """Text is printed as it is, a number in the digits of its column, None as a dash."""
 NOTHING = "–"
 """Stands where there is no value."""
 UNITS = ("", "K", "M", "G", "T")
+SPECIAL = re.compile(r"([\\`*\[\]<>|~&])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""Characters with a meaning in Markdown; an underscore inside a word has none."""
 
 
 @dataclass(frozen=True)
@@ -200,3 +204,47 @@ def best_of(values: Mapping[str, float], digits: int) -> set[str]:
 def plural(count: int, word: str) -> str:
     """Return a count with its noun, such as ``1 seed`` or ``3 seeds``."""
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def markdown_table(table: Table) -> Iterator[str]:
+    """Yield the lines of a table, and an empty one; best values are bold."""
+    group = [table.group_heading] if table.group_heading else []
+    yield _line([*group, *table.headings])
+    rules = ["---" if column.kind == "text" else "---:" for column in table.columns]
+    yield _line(["---"] * len(group) + rules)
+    for row in table.rows:
+        yield _line([escape(row.group)] * len(group) + _cells(table, row))
+    yield ""
+
+
+def _cells(table: Table, row: Row) -> list[str]:
+    cells = []
+    for column, text in table.cells(row):
+        shown = escape(text) if column.kind == "text" else text
+        cells.append(f"**{shown}**" if column.heading in row.best else shown)
+    if row.source:
+        cells[0] += f", as printed in {escape(row.source)}"
+    return cells
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def escape(text: str) -> str:
+    """Return text on one line that Markdown shows as it is, in a table's cell too."""
+    return SPECIAL.sub(lambda found: "\\" + found[0], " ".join(printable(text).split()))
+
+
+def csv_text(table: Table) -> str:
+    """Return a table as CSV with line feeds: numbers in all digits, empty cells for None."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(table.headings)
+    writer.writerows(row.cells for row in table.rows)
+    return printable(stream.getvalue())
+
+
+def printable(text: str) -> str:
+    """Return text with a ``?`` for every byte of a file's name that is not UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import stat
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from srcli.cli.options import check_targets
-from srcli.cli.text_files import escape_names, write_json, write_text
+from srcli.cli.text_files import escape_names, json_text, write_json, write_text
 from srcli.errors import UsageError
 
 
@@ -140,3 +142,10 @@ def test_streams_that_keep_the_bytes_of_names_go_on_to_do_so(monkeypatch):
     escape_names()
     sys.stdout.write(os.fsdecode(b"a\xff.png"))
     assert raw.getvalue() == b"a\xff.png"
+
+
+def test_json_has_no_number_that_is_not_finite():
+    values = {"a": math.nan, "b": (1.5, -math.inf), 3: [None, True]}
+    text = json_text(values)
+    assert json.loads(text) == {"a": None, "b": [1.5, None], "3": [None, True]}
+    assert text.endswith("}\n")

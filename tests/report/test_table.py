@@ -6,7 +6,19 @@ import math
 
 import pytest
 
-from srcli.report.table import Column, Row, Table, best_of, decimals, number, short, significant
+from srcli.report.table import (
+    Column,
+    Row,
+    Table,
+    best_of,
+    csv_text,
+    decimals,
+    escape,
+    markdown_table,
+    number,
+    short,
+    significant,
+)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +98,44 @@ def test_the_best_are_all_that_print_alike():
     assert best_of({"a": math.inf, "b": 30.0}, 3) == {"a"}
     assert best_of({"a": 30.0}, 3) == set()
     assert best_of({}, 3) == set()
+
+
+TABLE = Table(
+    group_heading="set",
+    columns=(Column("model", "text"), Column("dB", digits=2), Column("verdict", "status")),
+    rows=(
+        Row(cells=("a|b", 31.005, "base"), group="<Set>", best=frozenset({"dB"})),
+        Row(cells=("c", None, "better"), group="<Set>", source="a paper"),
+    ),
+)
+
+
+def test_markdown_has_groups_bold_values_and_sources():
+    assert list(markdown_table(TABLE)) == [
+        "| set | model | dB | verdict |",
+        "| --- | --- | ---: | ---: |",
+        r"| \<Set\> | a\|b | **31.00** | base |",
+        r"| \<Set\> | c, as printed in a paper | – | better |",
+        "",
+    ]
+
+
+def test_csv_keeps_all_digits_and_leaves_nothing_empty():
+    assert csv_text(TABLE) == "model,dB,verdict\na|b,31.005,base\nc,,better\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a|b", "a\\|b"),
+        ("my_model_x4", "my_model_x4"),
+        ("_x_", "\\_x\\_"),
+        ("**x**", "\\*\\*x\\*\\*"),
+        ("<i>", "\\<i\\>"),
+        ("C:\\x", "C:\\\\x"),
+        ("two\nlines", "two lines"),
+        ("caf\udce9", "caf?"),
+    ],
+)
+def test_texts_are_shown_as_they_are(text, expected):
+    assert escape(text) == expected

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from srcli import __version__
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.pipelines.ablate import tables
-from srcli.report.formats import escape, markdown_table
-from srcli.report.table import plural
+from srcli.report.table import escape, markdown_table, plural
 from srcli.training.budget import parse_budget
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from srcli.pipelines.ablate import tables
 from srcli.pipelines.ablate.markdown import conditions, notes
 from srcli.pipelines.ablate.statistics import difference, spread
 from srcli.recipes.ablation import changes_text
-from srcli.report import marks
 from srcli.report.charts import DASHES, Line, Point, curve_chart, scatter_chart
-from srcli.report.page import render_page
+from srcli.report.page import COLOURS, colour_of, interval_table, render_page
 from srcli.report.table import number, plural
 
 if TYPE_CHECKING:
@@ -87,10 +86,10 @@ def difference_table(result: AblationResult) -> Table:
         own = [other for (of, _), other in found.items() if of == dataset]
         counts = sorted({(other.seeds, other.pictures) for other in own})
         sizes = " or ".join(f"{plural(s, 'seed')}, {plural(p, 'picture')}" for s, p in counts)
-        colour = marks.colour_of(places[name])
+        colour = colour_of(places[name])
         entries.append((f"{dataset}, {sizes}", name, colour, each))
     digits = METRICS["psnr"].digits
-    return marks.interval_table(entries, ("PSNR dB", "to base"), digits=digits)
+    return interval_table(entries, ("PSNR dB", "to base"), digits=digits)
 
 
 def draw_curves(result: AblationResult) -> tuple[Markup, str, list[tuple[str, str, str]]] | None:
@@ -106,8 +105,8 @@ def draw_curves(result: AblationResult) -> tuple[Markup, str, list[tuple[str, st
         return None
     curves, legend = [], []
     for index, each in enumerate(result.variants):
-        name, colour = each.variant.name, marks.colour_of(index)
-        turn = max(index - 1, 0) // (marks.COLOURS - 1)  # dashes once the colours repeat
+        name, colour = each.variant.name, colour_of(index)
+        turn = max(index - 1, 0) // (COLOURS - 1)  # dashes once the colours repeat
         dash = DASHES[min(turn, len(DASHES) - 1)]
         own = [(seed.seed, seed.curves[dataset]) for seed in each.seeds if dataset in seed.curves]
         for seed, points in own:
@@ -135,7 +134,7 @@ def draw_scatters(result: AblationResult) -> list[tuple[Markup, str]]:
                     parameters=counts[name],
                     value=found.mean,
                     text=number(found.mean, METRICS["psnr"].digits),
-                    colour=marks.colour_of(index),
+                    colour=colour_of(index),
                 )
             )
         if len(points) > 1:

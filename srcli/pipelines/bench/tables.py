@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.report.formats import csv_text, escape, markdown_table
-from srcli.report.table import make_table, significant
+from srcli.report.table import csv_text, escape, make_table, markdown_table, significant
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import ModelCost

@@ -12,9 +12,16 @@ from PIL import Image
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.pipelines.evaluate import tables
-from srcli.report import marks
 from srcli.report.charts import Point, scatter_chart
-from srcli.report.page import render_page
+from srcli.report.page import (
+    Bar,
+    axis_of,
+    bar_marks,
+    colour_of,
+    interval_table,
+    plot_column,
+    render_page,
+)
 from srcli.report.table import Column, Row, Table, best_of, ends_text, number
 
 if TYPE_CHECKING:
@@ -71,10 +78,10 @@ def evaluation_page(
     )
 
 
-def colour_of(evaluation: Evaluation, model: str) -> str:
+def model_colour(evaluation: Evaluation, model: str) -> str:
     """Return the class of a model's colour; the quiet gray is for a first model among several."""
     place = evaluation.models.index(model)
-    return marks.colour_of(place if len(evaluation.models) > 1 else 1)
+    return colour_of(place if len(evaluation.models) > 1 else 1)
 
 
 def lead_metric(evaluation: Evaluation) -> str:
@@ -108,7 +115,7 @@ def _scale(
             if evaluation.of(scale, dataset)
         ],
         "lead": METRICS[lead_metric(evaluation)].heading,
-        "legend": [(m, colour_of(evaluation, m)) for m in evaluation.models[1:]],
+        "legend": [(m, model_colour(evaluation, m)) for m in evaluation.models[1:]],
     }
 
 
@@ -120,10 +127,10 @@ def _difference_table(own: Sequence[Difference], evaluation: Evaluation) -> Tabl
         counts = sorted({other.pictures for other in own if other.dataset == each.dataset})
         count = " or ".join(map(str, counts))
         group = f"{each.dataset}, {count} picture{'' if count == '1' else 's'}"
-        entries.append((group, each.model, colour_of(evaluation, each.model), each))
+        entries.append((group, each.model, model_colour(evaluation, each.model), each))
     headings = (metric.heading, "difference")
     title = f"Differences in {metric.heading}"
-    return marks.interval_table(entries, headings, digits=metric.digits, title=title)
+    return interval_table(entries, headings, digits=metric.digits, title=title)
 
 
 def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, str] | None:
@@ -136,7 +143,7 @@ def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, 
             parameters=parameters[mean.model],
             value=mean.values[name],
             text=number(mean.values[name], METRICS[name].digits),
-            colour=colour_of(evaluation, mean.model),
+            colour=model_colour(evaluation, mean.model),
         )
         for mean in evaluation.means(scale, dataset)
         if mean.model in parameters and mean.pictures == mean.of
@@ -174,23 +181,23 @@ def _picture_table(
         if name in score.values:
             by_picture.setdefault(score.picture, {})[score.model] = score.values[name]
     bars = {picture: _bars(evaluation, values) for picture, values in by_picture.items()}
-    axis = marks.axis_of(bar.value for own in bars.values() for bar in own)
+    axis = axis_of(bar.value for own in bars.values() for bar in own)
     rows = []
     for picture, values in by_picture.items():
         anchor = anchors.get((scale, dataset, picture))
         link = Markup('<a href="#{}">{}</a>').format(anchor, picture) if anchor else picture
-        drawn = marks.bar_marks(axis, bars[picture])
+        drawn = bar_marks(axis, bars[picture])
         best = frozenset(best_of(values, digits))
         rows.append(Row(cells=(link, drawn, *map(values.get, evaluation.models)), best=best))
     values_of = (Column(model, digits=digits) for model in evaluation.models)
     return Table(
         title=f"Pictures of {dataset}",
-        columns=(Column(dataset, "text"), marks.plot_column(axis), *values_of),
+        columns=(Column(dataset, "text"), plot_column(axis), *values_of),
         rows=tuple(rows),
     )
 
 
-def _bars(evaluation: Evaluation, values: Mapping[str, float]) -> list[marks.Bar]:
+def _bars(evaluation: Evaluation, values: Mapping[str, float]) -> list[Bar]:
     """Return bars of a picture: differences to the first model, or the values of the only one."""
     first, *others = evaluation.models
     digits = METRICS[lead_metric(evaluation)].digits
@@ -200,7 +207,7 @@ def _bars(evaluation: Evaluation, values: Mapping[str, float]) -> list[marks.Bar
         if others:
             value -= values.get(first, float("nan"))
         title = f"{model}: {number(value, digits, sign=bool(others))}"
-        found.append(marks.Bar(value=value, colour=colour_of(evaluation, model), title=title))
+        found.append(Bar(value=value, colour=model_colour(evaluation, model), title=title))
     return found
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
-from srcli.report.formats import csv_text, escape, markdown_table
 from srcli.report.table import (
     NOTHING,
     Column,
     Row,
     Table,
     columns_of,
+    csv_text,
     decimals,
     ends_text,
+    escape,
     interval_text,
     make_table,
+    markdown_table,
     number,
     short,
 )
