@@ -15,7 +15,7 @@ from srcli.cli.ablate_options import (
     stored,
     written_report,
 )
-from srcli.cli.console import Console
+from srcli.cli.console import Console, StopSignals
 from srcli.cli.options import check_targets, device, json_output, pick, precision, verbosity
 from srcli.cli.text_files import write_json
 from srcli.errors import ExitCode, UsageError
@@ -150,7 +150,6 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
     """
-    from srcli.cli.stopping import StopSignals
     from srcli.pipelines.ablate.run import run_ablations
 
     targets = report_targets(given)

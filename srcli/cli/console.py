@@ -1,7 +1,12 @@
-"""Progress and messages on stderr: bars on a terminal, a line every few seconds elsewhere."""
+"""Dialogue with the user of a running command: progress, messages, and the wish to stop it.
+
+Progress goes to stderr, as bars on a terminal and as a line every few seconds elsewhere.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -12,7 +17,8 @@ from srcli.ports.progress import NoTask, Task
 from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
-    from typing import Self
+    from types import FrameType
+    from typing import Any, Self
 
     import rich.progress
 
@@ -156,3 +162,44 @@ class _LineTask:
         if self._text:
             parts.append(self._text)
         click.echo(" ".join(parts), err=True)
+
+
+class StopSignals:
+    """A context manager that turns Ctrl-C and SIGTERM into a request to stop.
+
+    Call it to ask for the request. A second signal aborts, and so does one that arrives before the
+    first call, when nothing would react to the request yet.
+
+    Args:
+        silent: Print nothing when a signal arrives.
+    """
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self._silent = silent
+        self._asked = self._stop = False
+        self._former: dict[int, Any] = {}
+
+    def __call__(self) -> bool:
+        """Return True after a signal."""
+        self._asked = True
+        return self._stop
+
+    def __enter__(self) -> Self:
+        """Install the signal handlers."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._former[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restore the former handlers."""
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._stop or not self._asked:
+            raise KeyboardInterrupt
+        self._stop = True
+        if self._silent:
+            return
+        # written directly: the interrupted code may be using the buffered stream
+        os.write(2, b"\nsrx: stopping after this iteration; once more aborts\n")

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import Console
+from srcli.cli.console import Console, StopSignals
 from srcli.cli.options import SCALES, device_and_precision, verbosity
-from srcli.cli.stopping import StopSignals
 from srcli.errors import DataError, ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import apply_overrides, load_recipe, plain_recipe

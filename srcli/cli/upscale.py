@@ -107,7 +107,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     argument, is a folder, or a file name when there is one picture.
     """
     from srcli.cli.console import Console
-    from srcli.cli.report import report_lines
+    from srcli.cli.text_files import report_lines
     from srcli.pipelines.upscale.run import upscale_files
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])

@@ -8,6 +8,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.evaluation.statistics import Difference, paired_mean
+from srcli.metrics.efficiency import ModelCost
 from srcli.metrics.protocol import EvaluationProtocol
 from srcli.recipes.published import PublishedRow
 
@@ -78,25 +79,6 @@ class Failure:
     model: str | None
     """None where it failed for every model."""
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCost:
-    """Parameters, work and memory of a model at a stated LR size."""
-
-    scale: int
-    model: str
-    size: tuple[int, int]
-    """LR (height, width) of ``conv_macs``, ``challenge_flops`` and ``peak_memory``."""
-    parameters: int
-    conv_macs: int
-    challenge_flops: int
-    hd_conv_macs: int
-    """For an SR of 1280x720."""
-    peak_memory: int | None
-    """Bytes that PyTorch allocated at most in one forward pass; None where it was not measured."""
-    memory_of: str
-    """``host`` or ``device``."""
 
 
 @dataclass(kw_only=True)

@@ -1,13 +1,15 @@
-"""Count parameters and multiply-accumulates of a network as efficient-SR challenges do."""
+"""Costs of a network as efficient-SR challenges count them: parameters, work, memory."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from srcli.metrics.memory import forward_memory, memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
 
+CPU = torch.device("cpu")
 CHALLENGE_SIZE = (256, 256)
 """LR height and width of the efficient-SR challenges."""
 HD_SIZE = (720, 1280)
@@ -44,6 +47,25 @@ class Efficiency:
     """``conv_macs`` plus one for every output element of a (leaky, parametric) ReLU."""
     hd_conv_macs: int
     """Of the convolutions, for an output of 1280x720 (its LR size rounded down)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCost:
+    """Parameters, work and memory of a model at a stated LR size."""
+
+    scale: int
+    model: str
+    size: tuple[int, int]
+    """LR (height, width) of ``conv_macs``, ``challenge_flops`` and ``peak_memory``."""
+    parameters: int
+    conv_macs: int
+    challenge_flops: int
+    hd_conv_macs: int
+    """For an SR of 1280x720."""
+    peak_memory: int | None
+    """Bytes that PyTorch allocated at most in one forward pass; None where it was not measured."""
+    memory_of: str
+    """``host`` or ``device``."""
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -77,6 +99,42 @@ def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE)
         conv_macs=work.conv_macs,
         challenge_flops=work.conv_macs + work.activations,
         hd_conv_macs=hd.conv_macs,
+    )
+
+
+def model_cost(
+    network: Network,
+    *,
+    model: str,
+    size: tuple[int, int] = CHALLENGE_SIZE,
+    device: torch.device = CPU,
+) -> ModelCost:
+    """Count a network's parameters and work, and measure the memory of one forward pass.
+
+    The memory is that of a whole picture in fp32 and PyTorch's default layout. The network itself
+    is not changed.
+
+    Args:
+        network: From ``load_model``; a network on Y (``colour``) gets one channel.
+        model: The label of the result.
+        size: LR (height, width), padded to the next size that the network takes.
+        device: Memory is measured on it.
+
+    Returns:
+        The cost; its memory is None if the device keeps no account, or has too little.
+    """
+    try:
+        memory = forward_memory(network, size, device)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+        memory = None
+    return ModelCost(
+        scale=network.scale,
+        model=model,
+        size=size,
+        **asdict(measure_efficiency(network, size)),
+        peak_memory=memory,
+        memory_of=memory_of(device),
     )
 
 

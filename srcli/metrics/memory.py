@@ -1,11 +1,11 @@
-"""Peak memory of a call: the most that PyTorch's allocator held for it."""
+"""Peak memory of a call or a forward pass: the most that PyTorch's allocator held for it."""
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -17,15 +17,9 @@ if TYPE_CHECKING:
 
     from torch._C._profiler import _ProfilerEvent
 
+    from srcli.layers.network import Network
+
 MemoryOf = Literal["host", "device"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peak:
-    """The most memory that a call held at once."""
-
-    bytes: int
-    of: MemoryOf
 
 
 def memory_of(device: torch.device) -> MemoryOf:
@@ -33,7 +27,7 @@ def memory_of(device: torch.device) -> MemoryOf:
     return "host" if device.type == "cpu" else "device"
 
 
-def peak_memory(call: Callable[[], object], device: torch.device) -> Peak | None:
+def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
     """Measure what a call allocates at most, its result included, beside what stood before it.
 
     Seen are tensors and the scratch space that PyTorch allocates itself; on a GPU the workspaces of
@@ -50,14 +44,39 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> Peak | None
         device: Where the network runs.
 
     Returns:
-        The peak; None on devices whose allocator keeps no account (MPS).
+        Bytes; None on devices whose allocator keeps no account (MPS).
     """
     gc.collect()  # garbage of earlier work must not be freed while the call is watched
     if device.type == "cpu":
-        return Peak(bytes=_host_peak(call), of="host")
+        return _host_peak(call)
     if device.type == "cuda":
-        return Peak(bytes=_cuda_peak(call, device), of="device")
+        return _cuda_peak(call, device)
     return None
+
+
+def forward_memory(
+    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool = False
+) -> int | None:
+    """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
+
+    Args:
+        network: Left as it is.
+        size: LR (height, width), padded to the next size that the network takes.
+        device: Device that it runs on.
+        gradients: Record them, which keeps every intermediate result alive until the end.
+
+    Returns:
+        Bytes; None if the device keeps no account.
+
+    Raises:
+        torch.OutOfMemoryError: If the memory of a GPU does not suffice.
+    """
+    twin = copy.deepcopy(network).float().eval()
+    twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    height, width = (network.padded(side) for side in size)
+    lr_image = torch.zeros(1, network.input_channels, height, width, device=device)
+    with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
+        return peak_memory(lambda: twin(lr_image), device)
 
 
 def _cuda_peak(call: Callable[[], object], device: torch.device) -> int:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.evaluation.cost import forward_memory
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
 from srcli.metrics.machine import address_space, free_memory
-from srcli.metrics.memory import memory_of
+from srcli.metrics.memory import forward_memory, memory_of
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import Cost, MemoryUse
 

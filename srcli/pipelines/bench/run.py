@@ -10,10 +10,9 @@ import numpy as np
 
 from srcli.errors import UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
-from srcli.evaluation.cost import model_cost
-from srcli.evaluation.scores import ModelCost
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, choose_tiling
+from srcli.metrics.efficiency import ModelCost, model_cost
 from srcli.metrics.machine import Machine, describe_machine, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench.seams import Seams, measure_seams, read_rgb

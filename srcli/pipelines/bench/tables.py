@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from srcli.report.table import csv_text, escape, make_table, markdown_table, significant
 
 if TYPE_CHECKING:
-    from srcli.evaluation.scores import ModelCost
+    from srcli.metrics.efficiency import ModelCost
     from srcli.pipelines.bench.run import Bench
     from srcli.pipelines.bench.seams import Seams
     from srcli.pipelines.bench.timing import Speed

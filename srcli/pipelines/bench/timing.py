@@ -88,8 +88,7 @@ class BenchCase:
 
     def warm_up(self) -> None:
         """Run once without timing, and measure memory."""
-        peak = peak_memory(self.run, self.model.engine.device)
-        self.peak = None if peak is None else peak.bytes
+        self.peak = peak_memory(self.run, self.model.engine.device)
 
     def time_round(self) -> None:
         """Run once and record the seconds."""

@@ -8,10 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from srcli.evaluation import evaluation_version
-from srcli.evaluation.cost import model_cost
-from srcli.evaluation.scores import ModelCost
 from srcli.files import write_whole
-from srcli.metrics.efficiency import CHALLENGE_SIZE
+from srcli.metrics.efficiency import CHALLENGE_SIZE, ModelCost, model_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,8 +25,9 @@ from srcli.report.table import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from srcli.evaluation.scores import Evaluation, Failure, ModelCost
+    from srcli.evaluation.scores import Evaluation, Failure
     from srcli.evaluation.statistics import Difference
+    from srcli.metrics.efficiency import ModelCost
     from srcli.recipes.published import PublishedRow
     from srcli.report.table import Cell
 

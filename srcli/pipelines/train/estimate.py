@@ -225,12 +225,11 @@ def _try_stage(trainer: Trainer, number: int) -> StageEstimate:
         *trainer.ema.averages.values(),
         *trainer.step.state().values(),
     )
-    peak = peak_memory(partial(_iterate, trainer, stage), trainer.numerics.device)
     return StageEstimate(
         batch=stage.batch,
         patch=stage.patch,
         seconds=statistics.median(spent),
-        peak_bytes=None if peak is None else peak.bytes,
+        peak_bytes=peak_memory(partial(_iterate, trainer, stage), trainer.numerics.device),
         held_bytes=sum(tensor.numel() * tensor.element_size() for tensor in held),
         budget=trainer.budgets[number],
     )

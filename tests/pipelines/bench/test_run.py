@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from srcli.errors import DataError, ModelError, UsageError
-from srcli.evaluation import cost as cost_module
 from srcli.inference.engines import EngineOptions
+from srcli.metrics import efficiency
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.bench import seams as seams_module
@@ -63,7 +63,7 @@ def test_everything_of_a_run_is_in_its_result():
 
 
 def test_the_flagship_beside_a_plain_run_as_json(monkeypatch):
-    monkeypatch.setattr(cost_module, "forward_memory", lambda *_: 1234)  # takes seconds
+    monkeypatch.setattr(efficiency, "forward_memory", lambda *_: 1234)  # takes seconds
     options = BenchOptions(sizes=((24, 32),), rounds=2, compare_plain=True)
     result = json.loads(json.dumps(bench(["g-idrn"], options).as_json()))
     srx, plain = result["speeds"]

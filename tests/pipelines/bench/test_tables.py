@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from srcli.evaluation.scores import ModelCost
+from srcli.metrics.efficiency import ModelCost
 from srcli.metrics.machine import Machine
 from srcli.pipelines.bench.run import Bench
 from srcli.pipelines.bench.seams import Seams

@@ -8,8 +8,8 @@ from PIL import Image
 
 from srcli import evaluation
 from srcli.evaluation import EVALUATION_VERSION
-from srcli.evaluation.cost import model_cost
 from srcli.inference.engines import EngineOptions
+from srcli.metrics.efficiency import model_cost
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 from srcli.pipelines.evaluate import cache
