@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import struct
-import zlib
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging import exif, pillow, png, tiff
 from srcli.imaging.formats import FORMATS, format_of_content
+from srcli.imaging.photograph import decoding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from srcli.imaging.photograph import Picture
-
-# Raised by Pillow and rasterio on damaged or malicious files.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 
 
 def open_picture(path: Path) -> Picture:
@@ -91,35 +71,6 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     if picture.refusal is None and min(picture.height, picture.width) < 1:
         raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
     return picture if picture.refusal else _upright(picture)
-
-
-@contextmanager
-def decoding(path: Path) -> Iterator[None]:
-    """Turn errors of readers on a bad file into a PictureError that names the file.
-
-    Args:
-        path: The file being read.
-
-    Raises:
-        PictureError: For a file that is missing, unreadable, damaged or too large.
-    """
-    try:
-        yield
-    except FileNotFoundError:
-        raise PictureError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise PictureError(f"{path}: is a folder, not a picture") from None
-    except PermissionError:
-        raise PictureError(f"{path}: no permission to read it; check its access rights") from None
-    except MemoryError:
-        raise PictureError(f"{path}: does not fit into memory; cut it or use a GeoTIFF") from None
-    except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ENAMETOOLONG):
-            raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PictureError(
-            f"{path}: the file is damaged or cut short ({reason}); copy or export it again"
-        ) from error
 
 
 def _not_a_picture(path: Path) -> PictureError:

@@ -1,12 +1,21 @@
-"""Values for pictures: a file's header, a photograph in memory, and the metadata of both."""
+"""Values for pictures: a file's header, a photograph in memory, metadata, errors of reading."""
 
 from __future__ import annotations
 
+import errno
+import struct
+import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
+
+from srcli.errors import PictureError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of terabytes)."""
@@ -73,3 +82,49 @@ class Photograph:
     metadata: Metadata
     warnings: tuple[str, ...] = ()
     """Losses of reading the file, in words for the user."""
+
+
+# Raised by Pillow and rasterio on damaged or malicious files.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn errors of readers on a bad file into a PictureError that names the file.
+
+    Args:
+        path: The file being read.
+
+    Raises:
+        PictureError: For a file that is missing, unreadable, damaged or too large.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise PictureError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise PictureError(f"{path}: is a folder, not a picture") from None
+    except PermissionError:
+        raise PictureError(f"{path}: no permission to read it; check its access rights") from None
+    except MemoryError:
+        raise PictureError(f"{path}: does not fit into memory; cut it or use a GeoTIFF") from None
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ENAMETOOLONG):
+            raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PictureError(
+            f"{path}: the file is damaged or cut short ({reason}); copy or export it again"
+        ) from error

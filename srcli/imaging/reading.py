@@ -9,8 +9,8 @@ import numpy as np
 
 from srcli.errors import LargePictureError, PictureError
 from srcli.imaging import pillow, png, tiff
-from srcli.imaging.opening import decoding, read_header
-from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.opening import read_header
+from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture, decoding
 
 if TYPE_CHECKING:
     from pathlib import Path

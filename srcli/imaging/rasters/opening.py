@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.imaging.opening import decoding
+from srcli.imaging.photograph import decoding
 from srcli.imaging.pillow import quiet_pillow
 
 if TYPE_CHECKING:
