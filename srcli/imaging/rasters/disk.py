@@ -1,18 +1,30 @@
-"""Unfinished output files: hidden names, exclusive access, flushing to disk, error messages."""
+"""Files around an unfinished output: hidden names, locks, flushing to disk, its sidecars."""
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.files import is_still_at, lock_stream
-from srcli.imaging.targets import explain_os_error, hidden_name
+from srcli.imaging.targets import explain_os_error, hidden_name, remove_stale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_WORLDS = {
+    ".tif": (".tfw", ".tifw", ".wld"),
+    ".tiff": (".tfw", ".tiffw", ".wld"),
+    ".png": (".pgw", ".wld"),
+    ".jpg": (".jgw", ".wld"),
+}
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def part_path(target: Path) -> Path:
@@ -101,4 +113,63 @@ def _reason(target: Path, error: BaseException) -> str:
     return f"{target}: cannot be written ({text[:200]}); is there room on the disk?"
 
 
-_BINARY = getattr(os, "O_BINARY", 0)
+def make_sidecar_folder(target: Path) -> Path:
+    """Make an empty hidden folder beside an output, for its sidecars until it is finished."""
+    remove_sidecar_folder(target)
+    folder = hidden_name(target, ".parts")
+    folder.mkdir()
+    return folder
+
+
+def remove_sidecar_folder(target: Path) -> None:
+    """Remove the hidden folder of an output, if there is one."""
+    shutil.rmtree(hidden_name(target, ".parts"), ignore_errors=True)
+
+
+def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) -> None:
+    """Write sidecars under their final names into a folder.
+
+    Args:
+        folder: The folder.
+        target: The output.
+        sidecars: Contents by what is appended to the output's name, or after ``"*"`` to its stem.
+    """
+    for key, data in sidecars.items():
+        name = target.stem + key[1:] if key.startswith("*") else target.name + key
+        (folder / name).write_bytes(data)
+
+
+def move_sidecars(folder: Path | None, target: Path) -> None:
+    """Move sidecars beside the output, and remove those of an earlier file of its name.
+
+    Args:
+        folder: Contains them; None if there are none.
+        target: The output.
+    """
+    made = [] if folder is None else sorted(folder.iterdir())
+    remove_stale(target, keep={file.name for file in made})
+    _warn_old_world_file(target, {file.name for file in made})
+    for file in made:
+        place = target.with_name(file.name)
+        if file.name == target.name:
+            continue
+        if file.suffix == ".prj" and _is_foreign(place, target, file.read_bytes()):
+            log.warning("%s: is left as it is, other files may rely on it", place)
+            continue
+        sync_file(file)
+        file.replace(place)
+
+
+def _warn_old_world_file(target: Path, made: set[str]) -> None:
+    """Warn of a world file of an earlier output, which other programs may prefer."""
+    for suffix in _WORLDS.get(target.suffix.lower(), ()):
+        world = target.with_suffix(suffix)
+        if world.is_file() and world.name not in made:
+            log.warning("%s: is not of this %s: remove it", world, target.name)
+
+
+def _is_foreign(place: Path, target: Path, new: bytes) -> bool:
+    """Tell if an existing .prj belongs to another file, such as a shapefile."""
+    if not place.exists() or place.read_bytes() == new:
+        return False
+    return not target.exists() or target.with_suffix(".shp").exists()

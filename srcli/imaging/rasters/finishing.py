@@ -13,12 +13,13 @@ from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters import container, sidecars
+from srcli.imaging.rasters import container, disk
 from srcli.imaging.rasters.blocks import BlockGrid, BlockTable, entry_integers
 from srcli.imaging.rasters.copying import copy_file, has_shape
 from srcli.imaging.rasters.creation import is_false
 from srcli.imaging.rasters.disk import part_path, sync, sync_file, sync_folder
 from srcli.imaging.rasters.journal import FileStamp
+from srcli.imaging.rasters.metadata import georeference_sidecars
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.template import STRIP_TAGS, TILE_TAGS, TiffTemplate, read_directories
@@ -75,10 +76,10 @@ def finish_file(job: FinishJob, journal: Journal) -> None:
         stamp = file_stamp(done)
         assert stamp is not None
         journal.set_ready(stamp)
-        sidecars.move_sidecars(folder, job.target)
+        disk.move_sidecars(folder, job.target)
     except BaseException:
         # these will be made again and only take room meanwhile
-        sidecars.remove_folder(job.target)
+        disk.remove_sidecar_folder(job.target)
         with suppress(OSError, ValueError):
             job.stream.truncate(job.end)
         raise
@@ -166,13 +167,13 @@ def _complete(job: FinishJob) -> tuple[Path, Path | None]:
         _build_overviews(part, job)
     if not job.output.copied and not job.template.sidecars:
         return part, None
-    folder = sidecars.make_folder(job.target)
+    folder = disk.make_sidecar_folder(job.target)
     if not job.output.copied:
-        sidecars.write_sidecars(folder, job.target, job.template.sidecars)
+        disk.write_sidecars(folder, job.target, job.template.sidecars)
         return part, folder
     done = folder / job.target.name
     _copy(part, done, job)
-    sidecars.write_sidecars(folder, job.target, sidecars.georeference_sidecars(job.output))
+    disk.write_sidecars(folder, job.target, georeference_sidecars(job.output))
     return done, folder
 
 

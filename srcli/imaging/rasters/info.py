@@ -59,10 +59,9 @@ class BandInfo:
     scale: float = 1.0
     """Factor from values to the quantity that they stand for; kept, never applied."""
     offset: float = 0.0
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """Without statistics, which are wrong once pixels change."""
-    domains: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Tags of namespaces other than the default one: ``"IMAGERY"`` holds wavelengths."""
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths); without
+    statistics, which are wrong once pixels change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,7 @@ def read_info(path: Path) -> RasterInfo:
             gcps=tuple(points),
             gcps_crs=points_crs or None,
             rpcs=dataset.rpcs,
-            tags=_tags(dataset),
+            tags=_tags(dataset, 0),
             palette=_palette(dataset, bands),
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset),
@@ -200,25 +199,19 @@ def _band(dataset: DatasetReader, band: int, notes: list[str]) -> BandInfo:
         unit=dataset.units[index] or None,
         scale=float(dataset.scales[index]),
         offset=float(dataset.offsets[index]),
-        tags=_current(dataset.tags(band)),
-        domains=_domains(dataset, band),
+        tags=_tags(dataset, band),
     )
 
 
-def _tags(dataset: DatasetReader) -> dict[str, dict[str, str]]:
-    found = {"": _current(dataset.tags()), **_domains(dataset, 0)}
-    return {name: tags for name, tags in found.items() if tags}
-
-
-def _domains(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
-    """Tags by namespace, without the default one; of the file if ``band`` is 0."""
-    names = [name for name in dataset.tag_namespaces(band) if name and name not in _STRUCTURE]
-    found = {name: _current(dataset.tags(band, ns=name)) for name in names}
-    return {name: tags for name, tags in found.items() if tags}
-
-
-def _current(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if not key.startswith(_OUTDATED)}
+def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
+    """Tags of a band by namespace, of the file if it is 0."""
+    found: dict[str, dict[str, str]] = {}
+    for name in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
+        tags = dataset.tags(band, ns=name or None)
+        kept = {key: value for key, value in tags.items() if not key.startswith(_OUTDATED)}
+        if kept and name not in _STRUCTURE:
+            found[name] = kept
+    return found
 
 
 def _palette(

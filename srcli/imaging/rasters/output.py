@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters import creation, georeference
+from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.creation import OutputOptions, OutputShape, RasterFormat
 from srcli.imaging.rasters.info import BandInfo
+from srcli.imaging.rasters.metadata import scaled_points, scaled_rpcs, scaled_transform
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from affine import Affine  # noqa: TC004 - see above
@@ -142,14 +143,10 @@ def make_output(
         mask=mask,
         nodata=nodata,
         crs=info.crs,
-        transform=(
-            georeference.scaled_transform(info.transform, window, scale)
-            if info.has_transform
-            else None
-        ),
-        gcps=georeference.scaled_points(gcps, window, scale) if gcps else (),
+        transform=(scaled_transform(info.transform, window, scale) if info.has_transform else None),
+        gcps=scaled_points(gcps, window, scale) if gcps else (),
         gcps_crs=info.gcps_crs if gcps else None,
-        rpcs=georeference.scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
+        rpcs=scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
         tags=info.tags,
         overviews=_overview_factors(shape) if creation.wants_overviews(options) else (),
         creation=creation.geotiff_options(shape, options, info.compression, icc),

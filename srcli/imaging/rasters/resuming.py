@@ -6,8 +6,8 @@ import zlib
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from srcli.imaging.rasters import container, sidecars
-from srcli.imaging.rasters.disk import journal_path, part_path
+from srcli.imaging.rasters import container
+from srcli.imaging.rasters.disk import journal_path, part_path, remove_sidecar_folder
 from srcli.imaging.rasters.finishing import file_stamp
 from srcli.imaging.rasters.journal import (
     Chunk,
@@ -75,7 +75,7 @@ def find_resume_point(
         notes = (f"earlier work on {target.name} is not continued: {change}",)
         record = None
     if record is None:
-        sidecars.remove_folder(target)
+        remove_sidecar_folder(target)
         earlier = ResumePoint(journal=Journal.start(path, whole), notes=notes)
     else:
         earlier = _continued(target, stream, grid, record)
@@ -103,7 +103,7 @@ def _continued(
 
 def remove_partial_files(target: Path) -> None:
     """Remove all temporary files of an output."""
-    sidecars.remove_folder(target)
+    remove_sidecar_folder(target)
     part = part_path(target)
     for path in (part.with_name(part.name + ".aux.xml"), part, journal_path(target)):
         path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.georeference import corners
+from srcli.imaging.rasters.metadata import coordinates
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -229,9 +229,8 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float]) -> tuple[int, int, int
         raise PictureError(f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin")
     left, bottom, right, top = bounds
     inverse = ~info.transform
-    places = [(x, y) for x in (left, right) for y in (bottom, top)]
-    columns = [inverse.a * x + inverse.b * y + inverse.c for x, y in places]
-    rows = [inverse.d * x + inverse.e * y + inverse.f for x, y in places]
+    places = [coordinates(inverse, x, y) for x in (left, right) for y in (bottom, top)]
+    columns, rows = zip(*places, strict=True)
     first = math.floor(min(columns) + _SLACK), math.floor(min(rows) + _SLACK)
     last = math.ceil(max(columns) - _SLACK), math.ceil(max(rows) - _SLACK)
     return *first, max(last[0], first[0] + 1), max(last[1], first[1] + 1)
@@ -258,7 +257,12 @@ def _extent(info: RasterInfo) -> str:
     size = f"has {info.width}x{info.height} pixels"
     if not info.has_transform:
         return size
-    across, up = zip(*corners(info.transform, info.height, info.width), strict=True)
+    places = [
+        coordinates(info.transform, column, row)
+        for column in (0, info.width)
+        for row in (0, info.height)
+    ]
+    across, up = zip(*places, strict=True)
     return (
         f"{size} and reaches from {min(across):.10g},{min(up):.10g} "
         f"to {max(across):.10g},{max(up):.10g}"

@@ -1,4 +1,4 @@
-"""Hidden names, one writer at a time, failures in words."""
+"""Hidden names, one writer at a time, failures in words, sidecars."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from rasterio.errors import RasterioIOError
 from srcli.errors import PictureError
 from srcli.imaging.rasters.disk import (
     journal_path,
+    make_sidecar_folder,
+    move_sidecars,
     open_exclusive,
     part_path,
+    remove_sidecar_folder,
     sync,
     sync_file,
     sync_folder,
+    write_sidecars,
     writing_errors,
 )
 
@@ -114,3 +118,71 @@ def test_syncing_flushes(tmp_path):
     sync_folder(tmp_path)
     sync_folder(tmp_path / "missing")  # does what it can
     assert path.read_bytes() == b"abc"
+
+
+def test_they_get_the_names_that_belong_to_the_output(tmp_path):
+    target = tmp_path / "map.v2.tif"
+    folder = make_sidecar_folder(target)
+    assert folder.name.startswith(".")
+    write_sidecars(folder, target, {".aux.xml": b"1", "*.tfw": b"2"})
+    (folder / target.name).write_bytes(b"the picture itself is not moved here")
+    move_sidecars(folder, target)
+    assert (tmp_path / "map.v2.tif.aux.xml").read_bytes() == b"1"
+    assert (tmp_path / "map.v2.tfw").read_bytes() == b"2"
+    assert not target.exists()
+
+
+def test_those_of_an_earlier_file_go(tmp_path):
+    target = tmp_path / "a.tif"
+    for name in ("a.tif.aux.xml", "a.tif.ovr", "a.tif.msk", "b.tif.ovr", "a.txt"):
+        (tmp_path / name).write_bytes(b"old")
+    folder = make_sidecar_folder(target)
+    write_sidecars(folder, target, {".aux.xml": b"new"})
+    move_sidecars(folder, target)
+    remove_sidecar_folder(target)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tif.aux.xml", "b.tif.ovr", "a.txt"}
+    assert (tmp_path / "a.tif.aux.xml").read_bytes() == b"new"
+    move_sidecars(None, target)
+    assert not (tmp_path / "a.tif.aux.xml").exists()
+
+
+def test_the_folder_is_empty_at_first(tmp_path):
+    folder = make_sidecar_folder(tmp_path / "a.tif")
+    (folder / "left").write_bytes(b"over")
+    assert list(make_sidecar_folder(tmp_path / "a.tif").iterdir()) == []
+    remove_sidecar_folder(tmp_path / "a.tif")
+    remove_sidecar_folder(tmp_path / "a.tif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_coordinate_system_of_another_file_is_left_alone(tmp_path, caplog):
+    target, system = tmp_path / "a.png", tmp_path / "a.prj"
+    system.write_bytes(b"of a shapefile")
+
+    def move(text):
+        folder = make_sidecar_folder(target)
+        write_sidecars(folder, target, {"*.prj": text, "*.pgw": b"1"})
+        move_sidecars(folder, target)
+        remove_sidecar_folder(target)
+        return system.read_bytes()
+
+    assert move(b"new") == b"of a shapefile"
+    assert f"{system}: is left as it is" in caplog.text
+    assert (tmp_path / "a.pgw").read_bytes() == b"1"
+    target.write_bytes(b"")  # now the picture that is replaced may be what it belongs to
+    assert move(b"newer") == b"newer"
+    (tmp_path / "a.shp").write_bytes(b"")
+    assert move(b"newest") == b"newer"
+
+
+def test_a_world_file_of_an_earlier_output_is_told(tmp_path, caplog):
+    target = tmp_path / "a.tif"
+    (tmp_path / "a.tfw").write_text("old")
+    move_sidecars(None, target)
+    assert "a.tfw: is not of this a.tif: remove it" in caplog.text
+    caplog.clear()
+    folder = make_sidecar_folder(target)
+    write_sidecars(folder, target, {"*.tfw": b"new"})
+    move_sidecars(folder, target)
+    assert (tmp_path / "a.tfw").read_text() == "new"
+    assert caplog.text == ""

@@ -62,7 +62,7 @@ def test_what_bands_say_is_kept_and_statistics_are_not(save, noise):
     first, second = info.bands
     assert (first.description, first.unit, first.scale, first.offset) == ("height", "m", 0.1, 5.0)
     assert (second.description, second.unit, second.scale, second.offset) == (None, None, 1.0, 0.0)
-    assert first.tags == {"kind": "model"}
+    assert first.tags == {"": {"kind": "model"}}
     assert info.tags["mine"] == {"a": "b"}
     assert info.tags[""] == {"TIFFTAG_SOFTWARE": "a program", "AREA_OR_POINT": "Point"}
     assert first.nodata == second.nodata == -32768
@@ -113,8 +113,8 @@ def test_tags_of_bands_in_namespaces(save, noise):
         file.update_tags(1, WAVELENGTH="0.49")
 
     first, second = read_info(save("a.tif", noise((5, 6, 2)), then=describe)).bands
-    assert (first.tags, first.domains) == ({"WAVELENGTH": "0.49"}, {})
-    assert second.domains == {"IMAGERY": {"CENTRAL_WAVELENGTH_UM": "0.56"}}
+    assert first.tags == {"": {"WAVELENGTH": "0.49"}}
+    assert second.tags == {"IMAGERY": {"CENTRAL_WAVELENGTH_UM": "0.56"}}
 
 
 def test_control_points(save, noise):

@@ -46,7 +46,7 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
         ("K", 2, 5),
     ]
     assert [band.interpretation for band in out.bands] == ["red", "green"]
-    assert dict(out.bands[1].tags) == {"WAVELENGTH": "0.6"}
+    assert dict(out.bands[1].tags) == {"": {"WAVELENGTH": "0.6"}}
     assert out.tags["SURVEY"] == {"FLIGHT": "7"}
     assert out.tags[""] == {"TITLE": "field", "AREA_OR_POINT": "Point"}
 
