@@ -235,7 +235,7 @@ def line_of(file: FileReport) -> str:
 def _refuse_other_files(path: Path) -> None:
     """Refuse names of pictures and files that are no report, as opening the report empties it."""
     from srcli.imaging.formats import READABLE_SUFFIXES
-    from srcli.imaging.rasters.detection import RASTER_SUFFIXES
+    from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 
     # all outputs and nearly all inputs have such a suffix; others are recognised by content
     if path.suffix.lower() in READABLE_SUFFIXES | RASTER_SUFFIXES:

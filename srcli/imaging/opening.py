@@ -28,7 +28,7 @@ def open_picture(path: Path) -> Picture:
     Raises:
         PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
     """
-    from srcli.imaging.rasters.detection import companion_reason, open_by_gdal
+    from srcli.imaging.rasters.opening import companion_reason, open_by_gdal
 
     with decoding(path), path.open("rb") as stream:
         head = stream.read(64)

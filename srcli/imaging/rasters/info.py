@@ -167,6 +167,14 @@ def cast_nodata(dtype: str, value: float | None) -> float | None:
     return float(value)
 
 
+def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
+    """Return the coordinates (x, y) of a place in pixels."""
+    return (
+        transform.a * column + transform.b * row + transform.c,
+        transform.d * column + transform.e * row + transform.f,
+    )
+
+
 def _check(path: Path, dataset: DatasetReader) -> None:
     if not dataset.count:
         names = [name.split(":")[-1] for name in dataset.subdatasets]

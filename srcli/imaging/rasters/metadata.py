@@ -1,78 +1,24 @@
-"""Georeference and tags of an enlarged raster: scaled, and written into or beside its file."""
+"""Write the georeference and tags of a raster into a GeoTIFF, or into files beside a picture."""
 
 from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING
 
+from srcli.imaging.rasters.info import coordinates
+
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from affine import Affine
     from rasterio.control import GroundControlPoint
     from rasterio.io import DatasetWriter
-    from rasterio.rpc import RPC
 
     from srcli.imaging.rasters.output import OutputProfile
-    from srcli.ports.image import Window
 
 # Keys that collide with the arguments of rasterio's update_tags.
 _RESERVED = frozenset({"bidx", "ns"})
 _WORLD_SUFFIXES = {"png": "*.pgw", "jpg": "*.jgw"}
-
-
-def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
-    """Return the transform of an enlarged window; its upper left corner stays in place.
-
-    Args:
-        transform: Of the entire raster, from (column, row) of a pixel's corner to coordinates; it
-            may be rotated, south-up or have oblong pixels.
-        window: The enlarged part, in pixels of the raster.
-        scale: Pixels of the result per pixel, along each side.
-
-    Returns:
-        From (column, row) of the enlarged window to the same coordinates.
-    """
-    x, y = coordinates(transform, window.left, window.top)
-    a, b, _, d, e, _ = transform[:6]
-    return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
-
-
-def scaled_points(
-    points: Sequence[GroundControlPoint], window: Window, scale: float
-) -> tuple[GroundControlPoint, ...]:
-    """Return the ground control points of an enlarged window.
-
-    Like GDAL's, they count from the corner of the first pixel, not from its centre. Points outside
-    the window are kept: they locate the others as well. Arguments as for ``scaled_transform``.
-    """
-    scaled = tuple(map(copy.copy, points))
-    for point in scaled:
-        point.row = (point.row - window.top) * scale
-        point.col = (point.col - window.left) * scale
-    return scaled
-
-
-def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
-    """Return the rational polynomial coefficients (sensor model) of an enlarged window.
-
-    Unlike control points they count from the centre of the first pixel. Arguments as for
-    ``scaled_transform``.
-    """
-    scaled = copy.copy(rpcs)
-    scaled.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
-    scaled.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
-    scaled.line_scale = rpcs.line_scale * scale
-    scaled.samp_scale = rpcs.samp_scale * scale
-    return scaled
-
-
-def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    """Return the coordinates (x, y) of a place in pixels."""
-    return (
-        transform.a * column + transform.b * row + transform.c,
-        transform.d * column + transform.e * row + transform.f,
-    )
 
 
 def georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:

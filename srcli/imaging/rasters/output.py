@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.creation import OutputOptions, OutputShape, RasterFormat
-from srcli.imaging.rasters.info import BandInfo
-from srcli.imaging.rasters.metadata import scaled_points, scaled_rpcs, scaled_transform
+from srcli.imaging.rasters.info import BandInfo, coordinates
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from affine import Affine  # noqa: TC004 - see above
@@ -153,6 +153,52 @@ def make_output(
         copying=creation.copy_options(options, info.compression, icc),
         notes=tuple(notes),
     )
+
+
+def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
+    """Return the transform of an enlarged window; its upper left corner stays in place.
+
+    Args:
+        transform: Of the entire raster, from (column, row) of a pixel's corner to coordinates; it
+            may be rotated, south-up or have oblong pixels.
+        window: The enlarged part, in pixels of the raster.
+        scale: Pixels of the result per pixel, along each side.
+
+    Returns:
+        From (column, row) of the enlarged window to the same coordinates.
+    """
+    x, y = coordinates(transform, window.left, window.top)
+    a, b, _, d, e, _ = transform[:6]
+    return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
+
+
+def scaled_points(
+    points: Sequence[GroundControlPoint], window: Window, scale: float
+) -> tuple[GroundControlPoint, ...]:
+    """Return the ground control points of an enlarged window.
+
+    Like GDAL's, they count from the corner of the first pixel, not from its centre. Points outside
+    the window are kept: they locate the others as well. Arguments as for ``scaled_transform``.
+    """
+    scaled = tuple(map(copy.copy, points))
+    for point in scaled:
+        point.row = (point.row - window.top) * scale
+        point.col = (point.col - window.left) * scale
+    return scaled
+
+
+def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
+    """Return the rational polynomial coefficients (sensor model) of an enlarged window.
+
+    Unlike control points they count from the centre of the first pixel. Arguments as for
+    ``scaled_transform``.
+    """
+    scaled = copy.copy(rpcs)
+    scaled.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
+    scaled.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
+    scaled.line_scale = rpcs.line_scale * scale
+    scaled.samp_scale = rpcs.samp_scale * scale
+    return scaled
 
 
 def disk_needed(output: OutputProfile) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.metadata import coordinates
+from srcli.imaging.rasters.info import coordinates
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

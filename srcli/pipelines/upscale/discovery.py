@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srcli.imaging.formats import READABLE_SUFFIXES
-from srcli.imaging.rasters.detection import RASTER_SUFFIXES
+from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""

@@ -14,7 +14,7 @@ from srcli.imaging.formats import (
     format_of_content,
     format_of_suffix,
 )
-from srcli.imaging.rasters.detection import RASTER_SUFFIXES
+from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
     SUFFIXES,
