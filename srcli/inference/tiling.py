@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from srcli.errors import UsageError
 from srcli.ports.image import TileGrid
 
+_SMALLEST_TILE = 32
+"""Tiles are not halved below this size."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
@@ -29,9 +32,11 @@ class Tiling:
             height, width, tile=self.tile, overlap=self.overlap, offset=offset, step=self.step
         )
 
-    def halved(self) -> Tiling:
-        """Return the tiling to try after running out of memory."""
+    def halved(self) -> Tiling | None:
+        """Return the tiling to try after running out of memory; None if tiles are small already."""
         tile = self.tile // 2
+        if tile < _SMALLEST_TILE:
+            return None
         return replace(self, tile=tile, overlap=min(self.overlap, tile // 4))
 
 

@@ -16,9 +16,8 @@ from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.plan import Item, make_plan
-from srcli.pipelines.upscale.rasters.job import open_job
-from srcli.pipelines.upscale.rasters.memory import check_disk, plan_memory
-from srcli.pipelines.upscale.route import open_photograph
+from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
+from srcli.pipelines.upscale.run import open_photograph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

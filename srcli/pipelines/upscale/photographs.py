@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
     from srcli.inference.engine import TorchEngine
 
-SMALLEST_TILE = 32
-"""Tiles are not halved below this size after running out of memory."""
-
 
 @dataclass(kw_only=True, eq=False)
 class PhotographJob:
@@ -125,17 +122,18 @@ class PhotographRun:
                 yield job.work
 
         again: list[PhotographJob] = []
+        smaller = self.tiling.halved()
         for work in run_stream(engine, works(), task=self.reporter.tiles):
             job = running.pop(work)
-            if isinstance(work.error, TileTooLargeError) and self.tiling.tile >= 2 * SMALLEST_TILE:
+            if isinstance(work.error, TileTooLargeError) and smaller is not None:
                 again.append(job)
             elif work.error is not None:
                 self.reporter.fail(job.item, work.error, job.started)
             else:
                 self.writes.append((job, self.writers.submit(self._save, job)))
                 self._collect(self.options.workers)
-        if again:
-            self.tiling = self.tiling.halved()
+        if again and smaller is not None:
+            self.tiling = smaller
             self.reporter.progress.warn(
                 f"out of memory: going on with tiles of {self.tiling.tile} pixels"
             )

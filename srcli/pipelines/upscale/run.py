@@ -6,13 +6,15 @@ import os
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.fitting import UNBOUNDED
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photograph import LARGEST_AREA
 from srcli.imaging.rasters.disk import journal_path
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item, make_plan
-from srcli.pipelines.upscale.rasters.run import RasterRun
+from srcli.pipelines.upscale.rasters import RasterRun
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
-from srcli.pipelines.upscale.route import open_photograph
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
     from srcli.imaging.photograph import Picture
     from srcli.pipelines.upscale.options import UpscaleOptions
+
+
+LARGEST_PHOTOGRAPH = 400_000_000
+"""Output pixels; larger pictures are read by windows. One number, so that results do not depend on
+the machine."""
 
 
 def upscale_files(
@@ -107,6 +114,63 @@ def _upscale(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter)
     PhotographRun(pool, tiling, options, reporter).upscale(opened)
     if rasters:
         RasterRun(pool, tiling, options, reporter).upscale(rasters)
+
+
+def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
+    """Open an input that is a photograph.
+
+    Read by windows are georeferenced files and others that photographs cannot be (see
+    ``Picture.raster``), inputs with raster options, and pictures too large for memory. Of the
+    pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
+    always a photograph, as windows on disk cannot be rotated.
+
+    Args:
+        item: The input.
+        options: Scale, ``--fit`` and raster options.
+
+    Returns:
+        The photograph; None if it is read by windows.
+
+    Raises:
+        PictureError: If it cannot be opened; if raster options are given for a photograph rotated
+            by EXIF, or ``--fit`` for a file that is read by windows.
+    """
+    asked = bool(options.raster.asked_for)
+    try:
+        picture = open_picture(item.source)
+    except PictureError:
+        if asked and options.fit == UNBOUNDED:
+            return None  # reading it fails with the reason
+        raise
+    by_windows = picture.raster is not None or _by_windows(item, picture, options)
+    if options.fit == UNBOUNDED or not by_windows:
+        return None if by_windows else picture
+    if picture.raster is not None:
+        raise PictureError(
+            f"{item.source}: is a raster ({picture.raster}), and --fit is for photographs; "
+            "drop --fit"
+        )
+    raise PictureError(
+        f"{item.source}: is too large for --fit when enlarged by {options.scale} "
+        f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
+    )
+
+
+def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
+    """Return True if raster options or its size make an ordinary picture a raster."""
+    pixels = picture.height * picture.width
+    if pixels > LARGEST_AREA:
+        return True
+    asked, turned = bool(options.raster.asked_for), picture.orientation != 1
+    if item.from_folder:
+        asked = asked and picture.format == "tif" and not turned
+    if asked and turned:
+        raise PictureError(
+            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
+            "drop them, or rotate the pixels first"
+        )
+    large = pixels * options.scale**2 > LARGEST_PHOTOGRAPH
+    return asked or (large and not turned and picture.format != "gif")
 
 
 def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: Reporter) -> None:

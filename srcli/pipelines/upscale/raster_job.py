@@ -1,17 +1,22 @@
-"""One raster before its run: input, window, values and output profile; its fingerprint."""
+"""One raster before its run: bands, window, values, output, fingerprint, memory and disk."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import srcli
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.blocks import writer_memory
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
-from srcli.imaging.rasters.output import OutputOptions, OutputProfile, make_output
+from srcli.imaging.rasters.output import OutputOptions, OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
+from srcli.imaging.rasters.writing import compression_threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import Values, Window
@@ -20,6 +25,18 @@ if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
     from srcli.ports.image import TileGrid
+
+
+PROGRAM = 550 << 20
+"""Bytes of Python, PyTorch, GDAL with its cache, and the network with a batch of tiles."""
+WAITING = 64 << 20
+"""Bytes of finished rows that may wait for the writer, by default."""
+READ_AHEAD = 128 << 20
+"""Bytes of input rows that may be held, by default."""
+SMALLEST = 8 << 20
+"""Least value of both under ``--max-memory``."""
+LEAST_COMPRESSED = 0.4
+"""Share of the uncompressed size that must be free on disk; photographs rarely shrink so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +58,30 @@ class RasterJob:
     def bits(self) -> int:
         """8 for 8-bit values, else 32; decides the precision of the network."""
         return 8 if self.layout.dtype == "uint8" else 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterMemory:
+    """Bytes by purpose."""
+
+    band: int
+    """One row of tiles in the output's values, and the ramps between tiles in float32."""
+    blocks: int
+    """Blocks of the output that are being filled and compressed."""
+    reading: int = READ_AHEAD
+    """Limit for the rows of the input that are held."""
+    waiting: int = WAITING
+    """Limit for finished rows that wait to be written."""
+
+    @property
+    def pictures(self) -> int:
+        """Everything beside the program itself."""
+        return self.band + self.blocks + self.reading + self.waiting
+
+    @property
+    def total(self) -> int:
+        """Everything, with the program itself."""
+        return PROGRAM + self.pictures
 
 
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
@@ -114,6 +155,66 @@ def fingerprint(
     }
 
 
+def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -> RasterMemory:
+    """Work out the memory that a raster needs; its width counts, its height does not.
+
+    Args:
+        job: The raster.
+        grid: Its tiles.
+        scale: Output pixels per input pixel.
+        limit: Bytes allowed; None for any amount.
+
+    Raises:
+        UsageError: If the limit is too low.
+    """
+    channels, size = job.layout.channels, np.dtype(job.layout.dtype).itemsize
+    row = grid.width * scale * channels
+    ramps = (grid.overlap // 2 + 1) * scale
+    wanted = RasterMemory(
+        band=row * (grid.tile_height * scale * size + ramps * 4),
+        blocks=writer_memory(job.output, compression_threads(job.output)),
+    )
+    if limit is None:
+        return wanted
+    least = replace(wanted, reading=SMALLEST, waiting=SMALLEST).total
+    spare = limit - least
+    if spare < 0:
+        raise UsageError(
+            f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "
+            f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
+        )
+    return replace(
+        wanted,
+        reading=min(READ_AHEAD, SMALLEST + spare * 2 // 3),
+        waiting=min(WAITING, SMALLEST + spare // 3),
+    )
+
+
+def check_disk(job: RasterJob) -> tuple[str, ...]:
+    """Compare the size of the output with the free disk space.
+
+    Returns:
+        A warning where the output may not fit, else nothing.
+
+    Raises:
+        PictureError: If it cannot fit.
+    """
+    needed = disk_needed(job.output)
+    folder = job.item.target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    room = f"{_size(free)} are free in {folder}"
+    if free < LEAST_COMPRESSED * needed:
+        raise PictureError(
+            f"{job.item.source}: its enlargement takes {_size(needed)} before compression "
+            f"and {room}; make room, take another folder or a part (--srcwin)"
+        )
+    if free < needed:
+        return (f"the output takes up to {_size(needed)} before compression, and {room}",)
+    return ()
+
+
 def _file_state(path: str) -> list[object]:
     try:
         found = Path(path).stat()
@@ -140,10 +241,16 @@ def _with_nodata(info: RasterInfo, asked: RasterOptions) -> RasterInfo:
         return info
     value = None if asked.nodata == "none" else float(asked.nodata)
     mask = info.mask
-    if mask != "alpha":  # the option takes precedence over a mask
-        mask = "none" if value is None and mask == "nodata" else mask if value is None else "nodata"
+    if value is not None and mask != "alpha":  # the option takes precedence over a mask
+        mask = "nodata"
+    elif mask == "nodata":
+        mask = "none"
     bands = tuple(replace(band, nodata=cast_nodata(band.dtype, value)) for band in info.bands)
     for band in bands:
         if value is not None and band.nodata is None:
             raise UsageError(f"--nodata {value:g}: {info.path} has {band.dtype} values")
     return replace(info, bands=bands, mask=mask)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e9:.2g} GB"

@@ -10,13 +10,13 @@ from srcli.inference.edges import padded_grid
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.rasters.job import open_job
-from srcli.pipelines.upscale.rasters.memory import (
+from srcli.pipelines.upscale.raster_job import (
     PROGRAM,
     READ_AHEAD,
     SMALLEST,
     WAITING,
     check_disk,
+    open_job,
     plan_memory,
 )
 

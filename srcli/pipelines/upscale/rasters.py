@@ -17,9 +17,13 @@ from srcli.inference.stream import TileTooLargeError
 from srcli.inference.tiling import Tiling
 from srcli.inference.write_behind import WriteBehind
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import SMALLEST_TILE
-from srcli.pipelines.upscale.rasters.job import RasterJob, fingerprint, open_job
-from srcli.pipelines.upscale.rasters.memory import check_disk, plan_memory
+from srcli.pipelines.upscale.raster_job import (
+    RasterJob,
+    check_disk,
+    fingerprint,
+    open_job,
+    plan_memory,
+)
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:
@@ -82,9 +86,10 @@ class RasterRun:
             try:
                 return self._write(job, tiling)
             except TileTooLargeError:
-                if tiling.tile < 2 * SMALLEST_TILE:
+                smaller = tiling.halved()
+                if smaller is None:
                     raise
-            tiling = tiling.halved()
+            tiling = smaller
             self.reporter.progress.warn(
                 f"{job.item.source}: out of memory: starts over with tiles of {tiling.tile} pixels"
             )

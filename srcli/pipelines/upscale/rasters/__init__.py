@@ -1,1 +1,0 @@
-"""Rasters of any size, window by window."""
