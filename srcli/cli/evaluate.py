@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluate.crops import EnlargedPicture
     from srcli.pipelines.evaluate.options import EvalOptions
+    from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
 EXAMPLES = """
 \b

@@ -75,15 +75,15 @@ def _write_picture(target: str, name: str, entry: ModelInfo, *, to_stderr: bool)
     from srcli.imaging.photograph import Metadata, Photograph
     from srcli.imaging.writing import write_photograph
     from srcli.inference.engines import EngineOptions
-    from srcli.pipelines.evaluate.card_picture import make_card_picture
+    from srcli.pipelines.evaluate.crops import make_card_picture
 
     if not entry.scales:
         raise UsageError(f"--picture: there are no weights of {name} yet")
-    made = make_card_picture(name, entry.scales, EngineOptions())
-    photograph = Photograph(pixels=made.pixels, alpha=None, metadata=Metadata())
+    pixels, captions = make_card_picture(name, entry.scales, EngineOptions())
+    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
     write_photograph(Path(target), photograph, fmt="png")
-    for row in made.rows:
-        click.echo(row, err=to_stderr)
+    for caption in captions:
+        click.echo(caption, err=to_stderr)
 
 
 def _show_list(entries: Sequence[ModelInfo]) -> None:

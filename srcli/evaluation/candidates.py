@@ -6,7 +6,7 @@ import hashlib
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.pairs import Pair, read_picture
@@ -21,28 +21,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.evaluation.chains import Chain
+    from srcli.evaluation.pairs import Chain
     from srcli.inference.engine import TorchEngine
 
     Array = NDArray[Any]
 
 WEIGHTS_SUFFIXES = {".safetensors", ".pth", ".pt", ".ckpt"}
-
-
-class Candidate(Protocol):
-    """Source of an SR picture for every LR picture."""
-
-    label: str
-
-    def identity(self, pair: Pair) -> str:
-        """Return a digest of everything beside the picture that decides the SR picture."""
-
-    def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
-        """Return (H, W, 3) uint8 of the HR picture's size, and the seconds it took.
-
-        Raises:
-            SrxError: If there is no such picture.
-        """
 
 
 class NetworkCandidate:
@@ -97,14 +81,14 @@ class NetworkCandidate:
         return network_digest(self.network)
 
     def identity(self, pair: Pair) -> str:
-        """Return weights, number format, device and tiling."""
+        """Return everything beside the picture that decides the SR picture."""
         own = self._options
         device = self._engine.device.type
         how = f"tta={own.tta} back={own.back_project} tile={self._tile}"
         return f"{self.digest} {own.precision} {device} {how}"
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
-        """Run the network; only that is timed."""
+        """Return (H, W, 3) uint8 of the HR picture's size, and the seconds of the network alone."""
         grid = None
         if self._tile is not None:
             tiling = choose_tiling(self._model, self.network, self._tile)
@@ -151,7 +135,11 @@ class FolderCandidate:
             return ""  # reading it as a picture reports the error
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
-        """Read the picture, cropped as HR was."""
+        """Return the picture, cropped as HR was, and no time.
+
+        Raises:
+            DataError: If there is none that fits.
+        """
         if pair.name not in self.matched.files:
             raise DataError(self.matched.missing[pair.name])
         path = self.matched.files[pair.name]
@@ -163,6 +151,10 @@ class FolderCandidate:
             f"{path}: {pixels.shape[1]}x{pixels.shape[0]} does not fit its HR picture "
             f"{pair.name}, {full[1]}x{full[0]} (cropped {width}x{height})"
         )
+
+
+Candidate = NetworkCandidate | FolderCandidate
+"""A source of an SR picture for every LR picture."""
 
 
 def unique_models(models: Sequence[str]) -> list[str]:

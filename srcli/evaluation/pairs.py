@@ -1,27 +1,148 @@
-"""Read one picture of a set as HR and LR arrays whose sizes differ by the scale."""
+"""Pictures of an evaluation as HR/LR pairs, and the chains of conversions that they go through.
+
+A chain converts HR to a model's input, and the model's output to the uint8 that is compared.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import DataError
+from srcli.errors import DataError, UsageError
+from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
+from srcli.imaging.degrading import JpegFile
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import mod_crop
+from srcli.imaging.resize import mod_crop, resize, to_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from srcli.evaluation.chains import Chain
     from srcli.evaluation.sets import SetPicture
     from srcli.imaging.kernels import ResizeKernel
 
     Array = NDArray[Any]
+
+UINT8 = np.dtype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The chain ``rgb8``, uint8 RGB all the way as users have it, and base class of the others.
+
+    All pictures are (H, W, 3). ``gray`` is True if the HR file has one channel.
+    """
+
+    name: str = "rgb8"
+    """As ``--chain`` takes it."""
+    description: str = "uint8 RGB in and out"
+    luma_only: bool = False
+    """Pictures hold Y in all channels, so that networks on RGB cannot be run."""
+    jpeg: JpegFile | None = None
+    """Compression of LR before models get it; None for none."""
+
+    def prepare(
+        self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
+    ) -> tuple[Array, Array]:
+        """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models."""
+        return hr, lr if self.jpeg is None else self.jpeg.decoded(lr)
+
+    def to_input(self, lr: Array, *, gray: bool) -> Array:
+        """Convert LR to a model's input; ``to_uint8`` is the way back."""
+        return lr
+
+    def to_uint8(self, output: Array, *, gray: bool) -> Array:
+        """Convert a model's output to uint8; here engines already return the input's dtype."""
+        return output
+
+    def to_compared(self, sr: Array, *, gray: bool) -> Array:
+        """Convert a uint8 RGB picture of another program to the form that is compared."""
+        return sr
+
+    def downscale(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
+        """Downscale an SR picture to the form of LR."""
+        return kernel.shrink(sr, scale)
+
+    def to_levels(self, lr: Array) -> Array:
+        """Convert LR to levels of 255."""
+        return lr
+
+
+@dataclass(frozen=True)
+class LumaFloatChain(Chain):
+    """Y alone, not rounded between downscaling and the model: the published rows of bicubic.
+
+    uint8 Y, to double, MATLAB bicubic by 1/scale, the model, clipped to 16..235, uint8. Gray
+    pictures are taken as luma; their 0..255 reach the model as the Y of a gray picture, 16..235,
+    because networks on Y were trained on that range. Y stands in all three channels.
+    """
+
+    name: str = "luma-float"
+    description: str = "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8"
+    luma_only: bool = True
+
+    def prepare(
+        self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
+    ) -> tuple[Array, Array]:
+        """Return Y of HR, and its LR in float32 [0, 1].
+
+        Raises:
+            UsageError: If LR was read from a file, because that is rounded already.
+        """
+        if lr_from_file:
+            raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
+        y = self.to_compared(hr, gray=gray)
+        small = resize(y[..., 0].astype(np.float64), Fraction(1, scale)) / 255
+        return y, _to_channels(small.astype(np.float32))
+
+    def to_input(self, lr: Array, *, gray: bool) -> Array:
+        """Keep Y; squeeze gray into the range of Y."""
+        return (Y_BLACK / 255 + lr * ((Y_WHITE - Y_BLACK) / 255)).astype(lr.dtype) if gray else lr
+
+    def to_uint8(self, output: Array, *, gray: bool) -> Array:
+        """Undo ``to_input``, clip to the range of Y and round."""
+        levels = output.astype(np.float64) * 255
+        if gray:
+            levels = (levels - Y_BLACK) * (255 / (Y_WHITE - Y_BLACK))
+        return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
+
+    def to_compared(self, sr: Array, *, gray: bool) -> Array:
+        """Return rounded Y, or the gray values themselves."""
+        return _to_channels(to_dtype(sr @ np.array(GRAY_SHARES) if gray else luma(sr), UINT8))
+
+    def downscale(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
+        """Downscale by MATLAB bicubic without rounding."""
+        return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(np.float32)
+
+    def to_levels(self, lr: Array) -> Array:
+        """Convert [0, 1] to levels of 255, not rounded."""
+        return lr.astype(np.float64) * 255
+
+
+def _to_channels(plane: Array) -> Array:
+    return plane[..., None].repeat(3, axis=2)
+
+
+def jpeg_chain(quality: int) -> Chain:
+    """Return ``rgb8`` with LR decoded from a JPEG, its chroma at half the resolution.
+
+    Args:
+        quality: 1..100, on the scale of libjpeg.
+    """
+    return Chain(
+        name=f"jpeg{quality}",
+        description=f"uint8 RGB in and out, LR from a JPEG of quality {quality} (4:2:0)",
+        jpeg=JpegFile(quality=quality, subsampled=True),
+    )
+
+
+CHAINS: dict[str, Chain] = {chain.name: chain for chain in (Chain(), LumaFloatChain())}
+"""``rgb8`` is the default."""
 
 
 @dataclass(frozen=True, kw_only=True)

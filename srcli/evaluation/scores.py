@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,7 +69,7 @@ class MeanScore:
     """Median time of the network alone for a picture."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Failure:
     """A picture that could not be measured."""
 
@@ -120,21 +120,6 @@ class Evaluation:
                     found.append(_mean(group, size))
         return found
 
-    def best(self, scale: int, dataset: str) -> dict[str, set[str]]:
-        """Return for every metric the models whose mean prints as the best of a set.
-
-        Only means over all pictures of the set compete; nothing is best among fewer than two.
-        """
-        rows = [m for m in self.means(scale, dataset) if m.pictures == m.of]
-        if len(rows) < 2:
-            return {name: set() for name in self.metrics}
-        found = {}
-        for name in self.metrics:
-            printed = {m.model: round(m.values[name], METRICS[name].digits) for m in rows}
-            top = max(printed.values())
-            found[name] = {model for model, value in printed.items() if value == top}
-        return found
-
     def add_differences(self, *, resamples: int) -> None:
         """Compare every model with the first, picture by picture.
 
@@ -142,42 +127,36 @@ class Evaluation:
             resamples: Of the bootstrap; 0 gives no intervals.
         """
         against = self.models[0]
-        for scale, dataset in self.sizes:
-            for model in self.models[1:]:
-                for metric in self.metrics:
-                    first, other = (
-                        {
-                            score.picture: score.values[metric]
-                            for score in self.of(scale, dataset, m)
-                        }
-                        for m in (against, model)
-                    )
-                    found = paired_mean(first, other, resamples=resamples)
-                    if found.pictures:
-                        self.differences.append(
-                            Difference(
-                                scale=scale,
-                                dataset=dataset,
-                                model=model,
-                                against=against,
-                                metric=metric,
-                                **found._asdict(),
-                            )
-                        )
+        for (scale, dataset), model, metric in product(self.sizes, self.models[1:], self.metrics):
+            first, other = (
+                {score.picture: score.values[metric] for score in self.of(scale, dataset, each)}
+                for each in (against, model)
+            )
+            found = paired_mean(first, other, resamples=resamples)
+            if found.pictures:
+                difference = Difference(
+                    scale=scale,
+                    dataset=dataset,
+                    model=model,
+                    against=against,
+                    metric=metric,
+                    **found._asdict(),
+                )
+                self.differences.append(difference)
 
     def as_json(self) -> dict[str, Any]:
-        """Return everything as plain values; infinities and missing values become None."""
+        """Return everything as plain values, the metrics of a row beside its other values."""
         return {
             "scales": list(self.scales),
             "models": list(self.models),
             "protocol": asdict(self.protocol),
             "chain": self.chain,
             "metrics": {name: METRICS[name].meaning for name in self.metrics},
-            "means": [_flat(asdict(mean)) for mean in self.means()],
-            "differences": [_finite(asdict(each)) for each in self.differences],
+            "means": [_flat(mean) for mean in self.means()],
+            "differences": [asdict(each) for each in self.differences],
             "costs": [asdict(cost) for cost in self.costs],
-            "published": [_finite(asdict(row)) for row in self.published],
-            "pictures": [_flat(asdict(score)) for score in self.scores],
+            "published": [asdict(row) for row in self.published],
+            "pictures": [_flat(score) for score in self.scores],
             "failures": [asdict(failure) for failure in self.failures],
         }
 
@@ -198,15 +177,7 @@ def _mean(group: Sequence[PictureScore], size: int) -> MeanScore:
     )
 
 
-def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    values = row.pop("values")
-    flat: dict[str, Any] = _finite({**row, **values})
-    return flat
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _flat(row: PictureScore | MeanScore) -> dict[str, Any]:
+    plain = asdict(row)
+    values = plain.pop("values")
+    return {**plain, **values}

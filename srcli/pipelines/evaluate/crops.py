@@ -1,23 +1,33 @@
-"""Use the SR pictures of an evaluation while it runs: save them, or cut crops that differ most."""
+"""Uses of an evaluation's SR pictures: files, crops that differ most, a picture of a model.
+
+The picture of a model shows crops of LR, bicubic, the model and HR, a row per scale: of
+scikit-image's photographs the one with the median gain over bicubic.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from srcli.evaluation.chains import Chain
-from srcli.evaluation.pairs import Pair
+from srcli.errors import InferenceError
+from srcli.evaluation.sets import BUILT_IN
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.writing import write_photograph
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from srcli.inference.engines import EngineOptions
+    from srcli.pipelines.evaluate.set_run import EnlargedPicture
+    from srcli.ports.progress import Progress
 
     Array = NDArray[Any]
 
@@ -25,20 +35,11 @@ CROP = 120
 """Edge of a crop in HR pixels."""
 OVERVIEW = 160
 """Longest side of an overview."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnlargedPicture:
-    """One picture after every model has enlarged it."""
-
-    scale: int
-    dataset: str
-    pair: Pair
-    chain: Chain
-    sr: Mapping[str, Array]
-    """By model, (H, W, 3) uint8."""
-    psnr: Mapping[str, float]
-    """By model, of the whole picture under the protocol."""
+BASELINE = "bicubic"
+ZOOM = 2
+"""Pixels of the picture per pixel of HR."""
+GAP = 8
+"""White pixels between crops."""
 
 
 def save_pictures(folder: Path, result: EnlargedPicture) -> None:
@@ -150,3 +151,60 @@ def find_window(
     )
     row, column = np.unravel_index(int(total.argmax()), total.shape)
     return int(tops[row]), int(lefts[column]), height, width
+
+
+def make_card_picture(
+    model: str, scales: Sequence[int], engine: EngineOptions, progress: Progress | None = None
+) -> tuple[Array, list[str]]:
+    """Enlarge photographs and put crops of them side by side.
+
+    Args:
+        model: A name or a weights file.
+        scales: Factors, a row for each.
+        engine: Device, precision and batch.
+        progress: Passed to the evaluation.
+
+    Returns:
+        (H, W, 3) uint8, and a caption for each row: its crops from left to right.
+
+    Raises:
+        SrxError: If the model cannot be run.
+    """
+    models = list(dict.fromkeys((BASELINE, model)))
+    options = EvalOptions(metrics=("psnr",), resamples=0, costs=False, engine=engine)
+    rows, captions = [], []
+    for scale in scales:
+        crops = CropCollector()
+        found = evaluate(
+            models,
+            [BUILT_IN],
+            scales=[scale],
+            options=options,
+            on_picture=[crops.add],
+            progress=progress,
+        )
+        for failure in found.failures:
+            raise InferenceError(failure.reason)
+        chosen = sorted(crops.comparisons, key=_gain)[len(crops.comparisons) // 2]
+        lr = _zoomed(chosen.lr, ZOOM * scale)
+        others = [_zoomed(each, ZOOM) for each in (*chosen.sr.values(), chosen.hr)]
+        rows.append(_joined([lr, *others], axis=1))
+        shown = ", ".join(f"{name} ({psnr:.2f} dB)" for name, psnr in chosen.psnr.items())
+        captions.append(f"x{scale}, {chosen.picture}: LR, {shown}, HR")
+    return _joined(rows, axis=0), captions
+
+
+def _gain(comparison: Comparison) -> float:
+    psnr = list(comparison.psnr.values())
+    return psnr[-1] - psnr[0]
+
+
+def _joined(parts: Sequence[Array], *, axis: int) -> Array:
+    """Join pictures along an axis, with gaps between them."""
+    gap = np.full_like(parts[0].take(range(GAP), axis), 255)
+    return np.concatenate([each for part in parts for each in (gap, part)][1:], axis)
+
+
+def _zoomed(pixels: Array, factor: int) -> Array:
+    larger: Array = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    return larger

@@ -5,13 +5,46 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srcli.errors import UsageError
-from srcli.evaluation.chains import CHAINS, jpeg_chain
-from srcli.evaluation.measuring import ScoreSettings
+from srcli.errors import DataError, UsageError
+from srcli.evaluation.pairs import CHAINS, Chain, Pair, jpeg_chain
 from srcli.evaluation.scores import METRICS
-from srcli.imaging.kernels import KERNELS
+from srcli.imaging.kernels import KERNELS, ResizeKernel
 from srcli.inference.engines import EngineOptions
-from srcli.metrics.protocol import LUMA_FLOAT, PROTOCOLS
+from srcli.metrics import fidelity, ifc
+from srcli.metrics.protocol import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings:
+    """Everything that decides scores at one scale, apart from the pictures."""
+
+    protocol: EvaluationProtocol
+    chain: Chain
+    kernel: ResizeKernel
+    scale: int
+    shave: int
+    """Border left out on each side, in pixels."""
+    metrics: tuple[str, ...]
+
+    def require_size(self, pair: Pair, where: str) -> None:
+        """Refuse a picture that is too small for a metric.
+
+        Args:
+            pair: The picture.
+            where: Its name in messages.
+
+        Raises:
+            DataError: With the size that is needed.
+        """
+        needs = {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
+        least = max(needs.get(name, 1) for name in self.metrics) + 2 * self.shave
+        height, width = pair.hr.shape[:2]
+        if min(height, width) < least:
+            remedy = "; --metrics psnr,ssim need less" if "ifc" in self.metrics else ""
+            raise DataError(
+                f"{where}: {width}x{height} is too small to be measured; {', '.join(self.metrics)} "
+                f"with a border of {self.shave} left out need {least}x{least} pixels{remedy}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

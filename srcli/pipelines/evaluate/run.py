@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from srcli.evaluation.candidates import Candidate
-    from srcli.pipelines.evaluate.crops import EnlargedPicture
+    from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
 WORKERS = 4
 """Threads that read pictures and score them."""
@@ -164,9 +164,7 @@ def _networks(
             alone = len(labels) == 1 and len(result.scales) == 1
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
-            result.failures.append(
-                Failure(scale=scale, dataset="", picture="", model=label, reason=str(error))
-            )
+            result.failures.append(Failure(scale, "", "", label, str(error)))
     return found
 
 
@@ -187,7 +185,7 @@ def _folders(
         each = FolderCandidate(place, label, scale, names, chain)
         found.append(each)
         result.failures.extend(
-            Failure(scale=scale, dataset=pictures.name, picture=name, model=label, reason=reason)
+            Failure(scale, pictures.name, name, label, reason)
             for name, reason in each.matched.orphans.items()
         )
     return found

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import SrxError
 from srcli.evaluation.candidates import Candidate
-from srcli.evaluation.measuring import Reference
-from srcli.evaluation.pairs import Pair, read_pair
+from srcli.evaluation.pairs import Chain, Pair, read_pair
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.evaluation.sets import PictureSet
 from srcli.inference.device import choose_device
+from srcli.metrics import fidelity, ifc
 from srcli.pipelines.evaluate.cache import ScoreCache, key_of
-from srcli.pipelines.evaluate.crops import EnlargedPicture
-from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.options import EvalOptions, ScoreSettings
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
@@ -30,6 +30,68 @@ if TYPE_CHECKING:
 
 GPU_DEPTH = 4
 """Pictures that may wait for their scores while a GPU enlarges the next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnlargedPicture:
+    """One picture after every model has enlarged it."""
+
+    scale: int
+    dataset: str
+    pair: Pair
+    chain: Chain
+    sr: Mapping[str, Array]
+    """By model, (H, W, 3) uint8."""
+    psnr: Mapping[str, float]
+    """By model, of the whole picture under the protocol."""
+
+
+class Reference:
+    """One HR picture, prepared for scoring the SR pictures of all candidates.
+
+    Args:
+        pair: HR and LR.
+        settings: Protocol, chain and border.
+    """
+
+    def __init__(self, pair: Pair, settings: ScoreSettings) -> None:
+        self._pair = pair
+        self._settings = settings
+
+    def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
+        """Return the wanted metrics of (H, W, 3) uint8 of the HR picture's size."""
+        planes = self._planes(sr) if {"psnr", "ssim"} & set(metrics) else sr
+        measures: dict[str, Callable[[], float]] = {
+            "psnr": lambda: fidelity.psnr(planes, self._hr),
+            "ssim": lambda: fidelity.ssim(planes, self._hr),
+            "ifc": lambda: self._ifc_reference.score(self._luma(sr)),
+            "consistency": lambda: self._consistency(sr),
+        }
+        return {name: measures[name]() for name in metrics}
+
+    @cached_property
+    def _hr(self) -> Array:
+        return self._planes(self._pair.hr)
+
+    @cached_property
+    def _ifc_reference(self) -> ifc.IfcReference:
+        on_luma = self._settings.protocol.channel != "rgb"
+        return ifc.IfcReference(self._hr if on_luma else self._luma(self._pair.hr))
+
+    def _planes(self, picture: Array, shave: int | None = None) -> Array:
+        shave = self._settings.shave if shave is None else shave
+        return self._settings.protocol.planes(picture, shave, gray=self._pair.gray)
+
+    def _luma(self, picture: Array) -> Array:
+        own = self._settings
+        return own.protocol.luma_plane(picture, own.shave, gray=self._pair.gray)
+
+    def _consistency(self, sr: Array) -> float:
+        own, lr = self._settings, self._pair.lr
+        small = own.chain.downscale(sr, own.scale, own.kernel)
+        if lr.dtype.kind == "f":
+            return fidelity.psnr(own.chain.to_levels(small), own.chain.to_levels(lr))
+        return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))
 
 
 @dataclass(kw_only=True)
@@ -183,11 +245,5 @@ class SetRun:
                 self._fail(pair.name, None, str(error))
 
     def _fail(self, picture: str, model: str | None, reason: str) -> None:
-        failure = Failure(
-            scale=self.scale,
-            dataset=self.pictures.name,
-            picture=picture,
-            model=model,
-            reason=reason,
-        )
+        failure = Failure(self.scale, self.pictures.name, picture, model, reason)
         self.result.failures.append(failure)

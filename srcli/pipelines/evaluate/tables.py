@@ -10,6 +10,7 @@ from srcli.report.table import (
     Column,
     Row,
     Table,
+    best_of,
     columns_of,
     csv_text,
     decimals,
@@ -45,6 +46,18 @@ def sets_of(evaluation: Evaluation, scale: int) -> list[str]:
     return [dataset for each, dataset in evaluation.sizes if each == scale]
 
 
+def best_models(evaluation: Evaluation, scale: int, dataset: str) -> dict[str, set[str]]:
+    """Return for every metric the models whose mean prints as the best of a set.
+
+    Only means over all pictures of the set compete; nothing is best among fewer than two.
+    """
+    rows = [m for m in evaluation.means(scale, dataset) if m.pictures == m.of]
+    return {
+        name: best_of({m.model: m.values[name] for m in rows}, METRICS[name].digits)
+        for name in evaluation.metrics
+    }
+
+
 def metric_columns(names: Iterable[str]) -> list[Column]:
     """Return a column for each metric, in its digits."""
     return [Column(METRICS[name].heading, digits=METRICS[name].digits) for name in names]
@@ -60,7 +73,7 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
     rows: list[Row] = []
     for dataset in sets_of(evaluation, scale):
         means = {mean.model: mean for mean in evaluation.means(scale, dataset)}
-        best = evaluation.best(scale, dataset)
+        best = best_models(evaluation, scale, dataset)
         for model in evaluation.models:
             mean = means.get(model)
             values = mean.values if mean else {}

@@ -11,8 +11,7 @@ import torch
 
 from srcli.data.pairs import Pairs
 from srcli.errors import DataError, PictureError, UsageError
-from srcli.evaluation.chains import CHAINS
-from srcli.evaluation.pairs import read_pair
+from srcli.evaluation.pairs import CHAINS, read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name
 from srcli.imaging.kernels import KERNELS
 from srcli.inference.colour import as_rgb_network

@@ -15,6 +15,7 @@ from PIL import Image
 
 import srcli
 from srcli.pipelines.evaluate.page import evaluation_page
+from srcli.pipelines.evaluate.tables import best_models
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +170,7 @@ def test_scores_say_n_of_n_and_mark_the_best(written, tree):
         f"{mean.values[name]:.{digits}f}"
         for mean in written.means()
         for name, digits in (("psnr", 3), ("ssim", 4))
-        if mean.model in written.best(mean.scale, mean.dataset)[name]
+        if mean.model in best_models(written, mean.scale, mean.dataset)[name]
     ]
     assert marked == wanted
     assert len(marked) == 4

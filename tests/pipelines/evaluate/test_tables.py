@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from srcli.pipelines.evaluate import tables
-from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
+from srcli.pipelines.evaluate.tables import best_models, evaluation_csv, evaluation_markdown
 
 PIPE = re.compile(r"(?<!\\)\|")
 BOLD = re.compile(r"\*\*(.+)\*\*")
@@ -91,7 +91,7 @@ def test_scores_are_the_means_with_pictures_of_pictures(written, found):
 
 def test_the_best_of_a_set_is_bold(written, found):
     for dataset, model, _, psnr, ssim, _ in found[0][1:]:
-        best = written.best(4, plain(dataset))
+        best = best_models(written, 4, plain(dataset))
         assert bool(BOLD.fullmatch(psnr)) == (plain(model) in best["psnr"])
         assert bool(BOLD.fullmatch(ssim)) == (plain(model) in best["ssim"])
     assert sum(bool(BOLD.fullmatch(row[3])) for row in found[0][1:]) == 2
