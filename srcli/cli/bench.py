@@ -11,6 +11,7 @@ import click
 from srcli.cli.options import (
     ParsedType,
     device,
+    pick,
     several_models,
     several_scales,
     table_files,
@@ -139,16 +140,10 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
 
     return BenchOptions(
         scales=tuple(int(scale) for scale in options["scales"]),
-        sizes=options["sizes"],
-        precisions=options["precisions"],
         engine=EngineOptions(device=options["device"]),
-        tile=options["tile"],
-        overlap=options["overlap"],
-        rounds=options["rounds"],
-        seconds=options["seconds"],
         compare_plain=options["compare"] == "plain",
-        threads=options["threads"],
         seams_picture=options["seams"],
+        **pick(options, "sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads"),
     )
 
 

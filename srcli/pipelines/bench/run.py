@@ -101,15 +101,10 @@ class Bench:
     """Name and size of the picture that seams were measured on."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all figures as JSON values."""
-        return {
-            "machine": asdict(self.machine),
-            "how": self.how,
-            "costs": [asdict(cost) for cost in self.costs],
-            "speeds": [speed.as_json() for speed in self.speeds],
-            "seams": [each.as_json() for each in self.seams],
-            "seams_picture": self.seams_picture,
-        }
+        """Return all figures as JSON values, with those derived from others."""
+        speeds = [speed.as_json() for speed in self.speeds]
+        seams = [{**asdict(each), "trusted": each.trusted} for each in self.seams]
+        return {**asdict(self), "speeds": speeds, "seams": seams}
 
 
 def bench(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,10 +44,6 @@ class Seams:
     def trusted(self) -> bool:
         """True if the measurement detects the seams without overlap; else it is broken."""
         return 0 < self.without_overlap >= TRUST * self.figure
-
-    def as_json(self) -> dict[str, Any]:
-        """Return all fields as JSON values."""
-        return {**asdict(self), "trusted": self.trusted}
 
 
 def measure_seams(model: PreparedModel, picture: NDArray[np.uint8]) -> Seams:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from srcli.report.table import csv_text, escape, make_table, markdown_table, significant
@@ -20,6 +21,13 @@ COSTS = (
 SEAMS = (
     "Seams: mean excess of steps across tile borders, in levels of 255; without overlap it must be "
     "at least twice as large, or the measurement is broken."
+)
+CSV_COLUMNS = (
+    *("scale", "model", "format", "lr_width", "lr_height", "tiles", "tile_width", "tile_height"),
+    *("overlap", "batch", "rounds", "median_seconds", "fastest_seconds", "slowest_seconds"),
+    *("sr_megapixels_per_second", "times_plain", "peak_memory", "conv_macs", "parameters"),
+    *("challenge_flops_256x256", "conv_macs_1280x720", "forward_memory_256x256"),
+    *("device", "processor", "threads", "torch"),
 )
 
 
@@ -58,9 +66,25 @@ def bench_csv(bench: Bench) -> str:
     Seconds and bytes; an empty cell where there is no figure.
     """
     costs = {(cost.scale, cost.model): cost for cost in bench.costs}
-    records = [_record(bench, each, costs[each.scale, each.model]) for each in bench.speeds]
-    rows = [list(record.values()) for record in records]
-    return csv_text(make_table(rows, records[0]))
+    rows = []
+    for speed in bench.speeds:
+        cost = costs[speed.scale, speed.model]
+        (height, width), (tile_height, tile_width) = speed.size, speed.tile
+        values = {
+            **speed.as_json(),
+            **asdict(bench.machine),
+            "format": speed.format,
+            "lr_width": width,
+            "lr_height": height,
+            "tile_width": tile_width,
+            "tile_height": tile_height,
+            "parameters": cost.parameters,
+            "challenge_flops_256x256": cost.challenge_flops,
+            "conv_macs_1280x720": cost.hd_conv_macs,
+            "forward_memory_256x256": cost.peak_memory,
+        }
+        rows.append([values[name] for name in CSV_COLUMNS])
+    return csv_text(make_table(rows, CSV_COLUMNS))
 
 
 def round_lines(bench: Bench) -> list[str]:
@@ -141,37 +165,6 @@ def _seams(seams: tuple[Seams, ...], picture: str) -> Table:
     labels = ("model", "scale", "format", "verdict")
     numbers = ("tile", "overlap", "figure", "overlap 0")
     return make_table(rows, labels, numbers, title=f"seams on {picture}")
-
-
-def _record(bench: Bench, speed: Speed, cost: ModelCost) -> dict[str, Cell]:
-    return {
-        "scale": speed.scale,
-        "model": speed.model,
-        "format": speed.format,
-        "lr_width": speed.size[1],
-        "lr_height": speed.size[0],
-        "tiles": speed.tiles,
-        "tile_width": speed.tile[1],
-        "tile_height": speed.tile[0],
-        "overlap": speed.overlap,
-        "batch": speed.batch,
-        "rounds": len(speed.seconds),
-        "median_seconds": speed.median,
-        "fastest_seconds": speed.fastest,
-        "slowest_seconds": speed.slowest,
-        "sr_megapixels_per_second": speed.sr_megapixels_per_second,
-        "times_plain": speed.times_plain,
-        "peak_memory": speed.peak_memory,
-        "conv_macs": speed.conv_macs,
-        "parameters": cost.parameters,
-        "challenge_flops_256x256": cost.challenge_flops,
-        "conv_macs_1280x720": cost.hd_conv_macs,
-        "forward_memory_256x256": cost.peak_memory,
-        "device": bench.machine.device,
-        "processor": bench.machine.processor,
-        "threads": bench.machine.threads,
-        "torch": bench.machine.torch,
-    }
 
 
 def _mebibytes(size: int | None) -> str | None:
