@@ -6,28 +6,29 @@ what it does.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import tempfile
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
 from multiprocessing.connection import wait
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.pipelines.relay import RelayedProgress, Replay, UnitProgress
-from srcli.ports.executor import Executor, JsonDict, Place, Unit, UnitResult, Work
+from srcli.ports.executor import Executor, Place, Unit, UnitResult, Work
+from srcli.ports.progress import NoTask, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator
     from multiprocessing.connection import Connection
 
-    from srcli.ports.progress import Progress
+    from srcli.ports.progress import Task
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
@@ -51,16 +52,7 @@ def make_executor(device: str, processes: int, threads: int) -> Executor:
 
 
 def places(device: str, processes: int, threads: int) -> list[Place]:
-    """Return the places of several processes, which share GPUs without a number.
-
-    Args:
-        device: As given by the user.
-        processes: Their number.
-        threads: Threads of each; 0 divides the processors among them.
-
-    Raises:
-        UsageError: If the machine does not have the device.
-    """
+    """Return the places of several processes, which share GPUs without a number."""
     import torch  # here, so that workers whose work needs no torch start fast
 
     from srcli.inference.device import choose_device
@@ -74,23 +66,37 @@ def places(device: str, processes: int, threads: int) -> list[Place]:
     return [Place(device=names[i % len(names)], threads=own) for i in range(processes)]
 
 
+@dataclass(frozen=True)
+class UnitProgress:
+    """Progress of one unit among many: its tasks carry its label, its messages are left out."""
+
+    progress: Progress
+    label: str
+    warned: set[str]
+    """Warnings that were given already; all units read the same pictures."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a task under the label of the unit."""
+        return self.progress.task(f"{self.label}: {label}", total=total, unit=unit)
+
+    def message(self, text: str) -> None:
+        """Ignore messages, which every unit would repeat."""
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on once, whichever unit gives it first."""
+        if text not in self.warned:
+            self.warned.add(text)
+            self.progress.warn(f"{self.label}: {text}")
+
+
+@dataclass
 class SerialExecutor:
-    """Runs one unit after another in this process.
+    """Runs one unit after another in this process."""
 
-    Args:
-        place: Device and threads of all units.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    place: Place
 
     def run(
-        self,
-        work: Work,
-        units: Sequence[Unit],
-        *,
-        progress: Progress,
-        stop: Callable[[], bool],
+        self, work: Work, units: Sequence[Unit], *, progress: Progress, stop: Callable[[], bool]
     ) -> Iterator[UnitResult]:
         """Run all units in order; unexpected errors of the work are raised."""
         warned: set[str] = set()
@@ -98,34 +104,26 @@ class SerialExecutor:
             if stop():
                 return
             own = UnitProgress(progress, unit.label, warned)
-            yield UnitResult(index=index, result=work(unit, self._place, own, stop))
+            yield UnitResult(index=index, result=work(unit, self.place, own, stop))
 
 
+@dataclass
 class ProcessExecutor:
-    """Runs each unit in a pool of one new process, as many at once as there are places.
+    """Runs each unit in a new process, as many at once as there are places.
 
     The memory of a unit is free again after it, and the death of a process, for example when the
-    kernel runs out of memory, is the failure of its unit alone.
-
-    Args:
-        places: Device and threads of each process.
+    kernel runs out of memory, is the failure of its unit alone; it would break a pool as a whole.
     """
 
-    def __init__(self, places: Sequence[Place]) -> None:
-        self._places = list(places)
+    places: Sequence[Place]
 
     def run(
-        self,
-        work: Work,
-        units: Sequence[Unit],
-        *,
-        progress: Progress,
-        stop: Callable[[], bool],
+        self, work: Work, units: Sequence[Unit], *, progress: Progress, stop: Callable[[], bool]
     ) -> Generator[UnitResult, None, None]:
         """Run all units; no process is left behind when this ends, however it ends."""
         waiting = deque(enumerate(units))
-        free = list(reversed(self._places))
-        running: list[_Worker] = []
+        free = list(reversed(self.places))
+        running: dict[Connection, _Worker] = {}
         warned: set[str] = set()
         try:
             while True:
@@ -133,95 +131,81 @@ class ProcessExecutor:
                 while waiting and free and not stopped:
                     index, unit = waiting.popleft()
                     own = UnitProgress(progress, unit.label, warned)
-                    running.append(_Worker(index, work, unit, free.pop(), own))
+                    worker = _Worker(index, (work, unit, free.pop()), own)
+                    running[worker.events] = worker
                 if not running:
                     return
-                for worker in running if stopped else ():
-                    worker.stop()
-                ready = wait([worker.events for worker in running], WAIT_SECONDS)
-                for worker in [each for each in running if each.events in ready]:
-                    if worker.relay():
-                        continue
-                    running.remove(worker)
-                    free.append(worker.place)
-                    yield worker.result()
+                for worker in running.values() if stopped else ():
+                    worker.lifeline.close()
+                for events in wait(list(running), WAIT_SECONDS):
+                    worker = running[events]  # type: ignore[index] # typed as any waitable
+                    if (result := worker.relay()) is not None:
+                        del running[worker.events]
+                        free.append(worker.place)
+                        worker.close()
+                        yield result
         finally:
-            for worker in running:
-                worker.kill()
+            for worker in running.values():
+                worker.close()
 
 
 class _Worker:
-    """A process with its unit, seen from the parent."""
+    """A process with its unit, seen from the parent; closing ``lifeline`` asks it to stop."""
 
-    def __init__(
-        self, index: int, work: Work, unit: Unit, place: Place, progress: Progress
-    ) -> None:
-        self.place = place
-        self.events, sender = SPAWN.Pipe(duplex=False)
-        self._index = index
-        self._replay = Replay(progress)
-        # No lock, which a process that is killed could hold for ever.
-        self._stop = SPAWN.RawValue(ctypes.c_bool, False)
+    def __init__(self, index: int, job: tuple[Work, Unit, Place], progress: Progress) -> None:
+        self.place, self._index, self._progress = job[2], index, progress
+        self._tasks: dict[int, Task] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="srx-")
         self._output = Path(self._folder.name, "output")
-        self._pool = ProcessPoolExecutor(
-            1, SPAWN, _start_worker, (sender, self._stop, str(self._output))
-        )
+        self._output.touch()
+        self.events, sender = SPAWN.Pipe(duplex=False)
+        lifeline, self.lifeline = SPAWN.Pipe(duplex=False)
+        arguments = (sender, lifeline, str(self._output))
+        self._process = SPAWN.Process(target=_run_in_worker, args=arguments)
         with _interrupts_blocked():
-            before = set(multiprocessing.active_children())
-            self._future = self._pool.submit(_do, work, unit, place)
-            (self._process,) = set(multiprocessing.active_children()) - before
+            self._process.start()
+        self.lifeline.send(job)  # unpickled once prints go to the file
         sender.close()  # so that the pipe ends with the process
+        lifeline.close()
 
-    def relay(self) -> bool:
-        """Pass an event on to the progress; false at the end of the unit."""
+    def relay(self) -> UnitResult | None:
+        """Take an event of the process; return the result of the unit if it is that."""
         try:
-            self._replay.take(self.events.recv())
+            event: tuple[Any, ...] = self.events.recv()
         except (EOFError, OSError):
-            return False
-        return True
+            self._process.join()
+            return UnitResult(index=self._index, result=None, failure=self._death())
+        match event:
+            case ("end", result, failure):
+                self._process.join()
+                return UnitResult(index=self._index, result=result, failure=failure)
+            case ("task", number, label, total, unit):
+                self._tasks[number] = self._progress.task(label, total=total, unit=unit)
+            case ("close", number):
+                self._tasks.pop(number, NoTask()).close()
+            case ("warn", text):
+                self._progress.warn(text)
+            case (method, number, value):  # events of closed tasks are ignored
+                methodcaller(method, value)(self._tasks.get(number, NoTask()))
+        return None
 
-    def stop(self) -> None:
-        """Ask the work to stop."""
-        self._stop.value = True
-
-    def result(self) -> UnitResult:
-        """Return how the unit ended; the process ends, too."""
-        error = self._future.exception()
-        self._pool.shutdown()
-        failure = ""
-        if isinstance(error, BrokenProcessPool):
-            failure = self._death()
-        elif error is not None:
-            text = " ".join(str(error).split())
-            failure = f"its process failed: {type(error).__name__}: {text}"
-        self._close()
-        result = None if failure else self._future.result()
-        return UnitResult(index=self._index, result=result, failure=failure)
-
-    def kill(self) -> None:
-        """End the process at once."""
+    def close(self) -> None:
+        """End the process, if it still runs, and the tasks that it left open."""
         self._process.kill()
-        self._pool.shutdown()
-        self._close()
+        self._process.join()
+        for task in self._tasks.values():
+            task.close()
+        self.events.close()
+        self.lifeline.close()
+        self._folder.cleanup()
 
     def _death(self) -> str:
-        self._process.join()
         code = self._process.exitcode or 0
         if code < 0:
             memory = ", perhaps for want of memory" if code == -9 else ""
             return f"its process was killed by signal {-code}{memory}"
-        try:
-            lines = self._output.read_text(encoding="utf-8", errors="replace").split("\n")
-        except OSError:  # it died before it could open the file
-            lines = []
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "no message")
-        return f"its process ended with code {code}: {last}"
-
-    def _close(self) -> None:
-        self._replay.close()
-        self.events.close()
-        self._folder.cleanup()
+        last = self._output.read_text(encoding="utf-8", errors="replace").strip().split("\n")[-1]
+        return f"its process ended with code {code}: {last.strip() or 'no message'}"
 
 
 @contextmanager
@@ -237,46 +221,80 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_idle = threading.Event()
-_channel: list[Any] = []
-"""In a worker: the pipe for events, and the shared flag that asks to stop."""
-
-
-def _start_worker(events: Connection, stop: Any, output: str) -> None:  # noqa: ANN401 - of ctypes
-    """Prepare a new process: no signals of the terminal, prints into a file, no life of its own.
+def _run_in_worker(events: Connection, lifeline: Connection, output: str) -> None:
+    """Do a unit in a new process: no signals of the terminal, prints into a file.
 
     Args:
-        events: The pipe for progress.
-        stop: Set to true when the work is to stop.
+        events: Takes the progress and the result.
+        lifeline: Gives work, unit and place; its end asks to stop.
         output: File for what libraries print, whose last line may explain a death.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()
-    file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    file = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    _channel[:] = events, stop
-    _idle.set()
-    threading.Thread(target=_end_with_parent, args=(stop,), daemon=True).start()
 
+    def stop() -> bool:
+        try:
+            return lifeline.poll()  # true at the end of the pipe
+        except OSError:  # Windows
+            return True
 
-def _end_with_parent(stop: Any) -> None:  # noqa: ANN401 - of ctypes
-    """Let the work stop in order once the parent has died."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    stop.value = True
-    _idle.wait()
-    os._exit(1)
-
-
-def _do(work: Work, unit: Unit, place: Place) -> JsonDict:
-    """Do a unit in a worker; the pipe ends with it."""
-    events, stop = _channel
-    _idle.clear()
+    progress = RelayedProgress(events.send)
     try:
-        return dict(work(unit, place, RelayedProgress(events.send), lambda: bool(stop.value)))
-    finally:
-        events.close()
-        _idle.set()
+        work, unit, place = lifeline.recv()
+        progress.send("end", dict(work(unit, place, progress, stop)), "")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the failure of this unit
+        text = f"its process failed: {type(error).__name__}: {' '.join(str(error).split())}"
+        progress.send("end", None, text)
+
+
+class RelayedProgress:
+    """Progress of a worker, sent to the parent as events; nothing is sent to a dead one.
+
+    Args:
+        send: Sends an event: the name of a method, then its arguments.
+    """
+
+    def __init__(self, send: Callable[[tuple[Any, ...]], None]) -> None:
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self._unlocked_send = send
+
+    def send(self, *event: Any) -> None:  # noqa: ANN401 - arguments of any method
+        """Send an event; threads take turns."""
+        with self._lock, suppress(OSError):
+            self._unlocked_send(event)
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a task in the parent."""
+        number = next(self._numbers)
+        self.send("task", number, label, total, unit)
+        return _RelayedTask(self.send, number)
+
+    def message(self, text: str) -> None:
+        """Ignore messages, as the progress of a unit does."""
+
+    def warn(self, text: str) -> None:
+        """Send a warning."""
+        self.send("warn", text)
+
+
+@dataclass(frozen=True)
+class _RelayedTask:
+    send: Callable[..., None]
+    number: int
+
+    def advance(self, amount: float = 1.0) -> None:
+        self.send("advance", self.number, amount)
+
+    def grow(self, amount: float) -> None:
+        self.send("grow", self.number, amount)
+
+    def describe(self, text: str) -> None:
+        self.send("describe", self.number, text)
+
+    def close(self) -> None:
+        self.send("close", self.number)

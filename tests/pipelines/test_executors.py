@@ -15,7 +15,14 @@ import pytest
 import torch
 
 from srcli.errors import UsageError
-from srcli.pipelines.executors import ProcessExecutor, SerialExecutor, make_executor, places
+from srcli.pipelines.executors import (
+    ProcessExecutor,
+    RelayedProgress,
+    SerialExecutor,
+    UnitProgress,
+    make_executor,
+    places,
+)
 from srcli.ports.executor import Place
 
 HERE = Place(device="cpu", threads=1)
@@ -29,6 +36,20 @@ def double(unit, place, progress, stop):
     task.close()
     progress.warn("odd" if unit.value % 2 else "even")
     return {"value": 2 * unit.value, "place": place.device, "pid": os.getpid()}
+
+def report(unit, place, progress, stop):
+    first = progress.task("stage 1", total=10.0, unit="it")
+    second = progress.task("pictures")
+    first.advance(2)
+    second.describe("cat")
+    first.advance(3.5)
+    second.grow(4)
+    for _ in range(2):
+        first.close()
+        first.advance(1)
+    progress.message("hello")
+    progress.warn("careful")
+    os._exit(3)
 
 def meet(unit, place, progress, stop):
     own = pathlib.Path(unit.folder)
@@ -215,3 +236,40 @@ def test_the_last_words_of_a_dead_process_are_told(work, notes):
         work.die, [Unit(label="", how="abort")], progress=notes, stop=lambda: False
     )
     assert found.failure == "its process ended with code 4: no device any more"
+
+
+def test_everything_arrives_in_the_parent(work, notes):
+    list(
+        ProcessExecutor([HERE]).run(
+            work.report, [Unit(label="u")], progress=notes, stop=lambda: False
+        )
+    )
+    assert notes.tasks == [("u: stage 1", 10.0, "it"), ("u: pictures", None, "")]
+    # The worker has died with the second task open; events of the closed one are ignored.
+    assert notes.closed == [
+        ("u: stage 1", 5.5, []),
+        ("u: pictures", 0.0, ["cat", "grown by 4"]),
+    ]
+    assert (notes.messages, notes.warnings) == ([], ["u: careful"])
+
+
+def test_a_dead_parent_stops_no_work():
+    def send(event):
+        raise BrokenPipeError
+
+    task = RelayedProgress(send).task("stage 1")
+    task.advance(1)
+    task.close()
+
+
+def test_units_carry_their_names_and_warn_once(notes):
+    said: set[str] = set()
+    first, second = (UnitProgress(notes, label, said) for label in ("a", "b"))
+    for each in (first, second):
+        each.task("stage 1", total=3)
+        each.message("7 pictures to train on")
+        each.warn("left out: x.png")
+    second.warn("left out: y.png")
+    assert [label for label, _, _ in notes.tasks] == ["a: stage 1", "b: stage 1"]
+    assert notes.messages == []
+    assert notes.warnings == ["a: left out: x.png", "b: left out: y.png"]
