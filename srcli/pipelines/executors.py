@@ -171,7 +171,7 @@ class _Worker:
     def relay(self) -> UnitResult | None:
         """Take an event of the process; return the result of the unit if it is that."""
         try:
-            event: tuple[Any, ...] = self.events.recv()
+            event = self.events.recv()
         except (EOFError, OSError):
             self._process.join()
             return UnitResult(index=self._index, result=None, failure=self._death())
