@@ -8,24 +8,86 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.ablate_options import (
-    EXAMPLES,
-    RUN_EXAMPLES,
-    report_targets,
-    stored,
-    written_report,
-)
 from srcli.cli.console import Console, StopSignals
-from srcli.cli.options import check_targets, device, json_output, pick, precision, verbosity
+from srcli.cli.options import (
+    check_targets,
+    combine,
+    device,
+    json_output,
+    pick,
+    precision,
+    verbosity,
+)
 from srcli.cli.text_files import write_json
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
-    from srcli.pipelines.ablate.options import AblateOptions
     from srcli.pipelines.ablate.results import AblationResult
+    from srcli.pipelines.ablate.units import AblateOptions
     from srcli.recipes.ablation import Ablation
+
+EXAMPLES = """
+\b
+Examples:
+  srx ablate list
+  srx ablate show g-idrn/blocks
+  srx ablate run g-idrn/anrb-pooling --no-train             parameters, work and memory, at once
+  srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
+  srx ablate run my.toml --data photos/ --budget 20m --processes 2
+  srx ablate report --html ablations.html --markdown ablations.md
+"""
+RUN_EXAMPLES = """
+\b
+Examples:
+  srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
+  srx ablate run nested-attn --data photos.zip --budget 20m --device cuda
+  srx ablate run g-idrn/blocks --data photos/ --budget 500 --set stages.0.patch=32
+  srx ablate run my.toml --data photos/ --sets Set5 --sets built-in
+
+Every variant gets the same budget, the same patches in the same order for each seed, and the same
+evaluation. What is in the store is not done again: the same command after Ctrl-C, or with more
+seeds, does only what is missing.
+
+\b
+A file holds one or more ablations, changes being fields as 'srx train --set' takes them:
+  [[ablation]]
+  name = "depth"
+  question = "Are six layers enough?"
+  recipe = "ddsr-short"
+  scale = 3
+  base = "18"
+  sets = ["Set5"]
+  [[ablation.variants]]
+  name = "18"
+  sentence = "as it is"
+  [[ablation.variants]]
+  name = "6"
+  sentence = "a third of the layers"
+  changes = { "network.depth" = 6 }
+"""
+
+
+def stored(text: str) -> Callable[[Any], Any]:
+    """Return the option ``--store`` with its help text."""
+    return click.option(
+        "--store",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help=f"{text} [default: in the cache folder]",
+    )
+
+
+written_report = combine(
+    json_output,
+    click.option(
+        "--html",
+        type=click.Path(dir_okay=False),
+        help="Write a page with tables and curves, to open offline.",
+    ),
+    click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is stdout."),
+)
 
 
 @click.group(epilog=EXAMPLES)
@@ -44,8 +106,7 @@ def list_command(json_file: str | None) -> None:
 
     check_targets({"--json": json_file})
     if json_file:
-        definitions = [asdict(each) for each in ABLATIONS.values()]
-        write_json(json_file, definitions)
+        write_json(json_file, [asdict(each) for each in ABLATIONS.values()])
     if json_file != "-":
         from srcli.cli.ablate_tables import show_list
 
@@ -71,15 +132,13 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     results: dict[str, list[AblationResult]] = {}
     for each in _results(store, [a.name for a in ablations]):
         results.setdefault(each.ablation.name, []).append(each)
-    from srcli.cli.ablate_tables import show_ablation, show_results, write_definitions
+    from srcli.cli.ablate_tables import plain_result, show_ablation, show_results
 
     if json_file:
-        first = {each: own[0] for each, own in results.items()}
-        write_definitions(json_file, ablations, first)
-    if json_file == "-":
-        return
-
-    for ablation in ablations:
+        first = {name: plain_result(own[0]) for name, own in results.items()}
+        plain = [{**asdict(each), "result": first.get(each.name)} for each in ablations]
+        write_json(json_file, plain)
+    for ablation in ablations if json_file != "-" else ():
         show_ablation(ablation)
         if ablation.name in results:
             show_results(results[ablation.name])
@@ -150,15 +209,13 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
     TOML file.
     """
+    from srcli.cli.ablate_tables import report_results
     from srcli.pipelines.ablate.run import run_ablations
 
-    targets = report_targets(given)
+    targets = _targets(given)
     ablations = _select(given["names"])
     options = _options(given)
-    with (
-        StopSignals() as stop,
-        Console(quiet=given["quiet"], verbose=given["verbose"]) as console,
-    ):
+    with StopSignals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         results = run_ablations(ablations, options, progress=console, stop=stop)
         for result in results:
             for line in result.failures:
@@ -168,7 +225,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
         stopped = stop()
         if stopped:
             console.message("stopped; the same command does what is missing")
-    _report(results, targets, quiet=given["quiet"])
+    report_results(results, targets, quiet=given["quiet"])
     if stopped:
         return int(ExitCode.INTERRUPTED)
     partial = any(result.failures or result.left_out for result in results)
@@ -186,16 +243,25 @@ def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over eve
     NAMEs and FILEs choose among the ablations that were run, as in 'srx ablate run'; nothing new is
     run.
     """
+    from srcli.cli.ablate_tables import report_results
     from srcli.recipes.ablations import select_stored
 
-    targets = report_targets(given)
+    targets = _targets(given)
     results = _results(given["store"], None)
     if given["names"]:
         names = select_stored(given["names"], {each.ablation.name for each in results})
         results = [each for each in results if each.ablation.name in names]
     if not results:
         raise UsageError("no results in the store; 'srx ablate run' makes them")
-    _report(results, targets, quiet=given["quiet"])
+    report_results(results, targets, quiet=given["quiet"])
+
+
+def _targets(given: dict[str, Any]) -> dict[str, str | None]:
+    """Return the files of ``written_report`` by option, after checking them."""
+    targets = {f"--{name}": given[name] for name in ("markdown", "html")}
+    targets["--json"] = given["json_file"]
+    check_targets(targets)
+    return targets
 
 
 def _select(names: Sequence[str]) -> list[Ablation]:
@@ -212,7 +278,8 @@ def _select(names: Sequence[str]) -> list[Ablation]:
 
 def _options(given: dict[str, Any]) -> AblateOptions:
     from srcli.cli.train import held_out_names
-    from srcli.pipelines.ablate.options import AblateOptions, default_store
+    from srcli.pipelines.ablate.store import default_store
+    from srcli.pipelines.ablate.units import AblateOptions
 
     if not given["no_train"] and not given["data"]:
         raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
@@ -230,17 +297,6 @@ def _options(given: dict[str, Any]) -> AblateOptions:
 
 
 def _results(store: Path | None, names: Collection[str] | None) -> list[AblationResult]:
-    from srcli.pipelines.ablate.options import default_store
-    from srcli.pipelines.ablate.record import load_results
+    from srcli.pipelines.ablate.store import default_store, load_results
 
     return load_results(store or default_store(), names, warn=Console().warn)
-
-
-def _report(
-    results: Sequence[AblationResult], targets: dict[str, str | None], *, quiet: bool
-) -> None:
-    from srcli.cli.ablate_tables import show_results, write_results
-
-    if not quiet:
-        show_results(results, to_stderr="-" in targets.values())
-    write_results(results, targets)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from srcli.cli.tables import make_console, print_pairs, print_table
-from srcli.cli.text_files import json_text, write_formats, write_json
+from srcli.cli.text_files import json_text, write_formats
 from srcli.recipes.ablation import METRICS, changes_text
 from srcli.report.table import NOTHING, Column, Row, Table, columns_of, decimals, number
 
@@ -78,8 +78,10 @@ def show_results(results: Sequence[AblationResult], *, to_stderr: bool = False) 
         print_table(out, tables.summary_table(results))
 
 
-def write_results(results: Sequence[AblationResult], targets: Mapping[str, str | None]) -> None:
-    """Write results to the files of ``--json``, ``--markdown`` and ``--html``.
+def report_results(
+    results: Sequence[AblationResult], targets: Mapping[str, str | None], *, quiet: bool
+) -> None:
+    """Print results, unless quiet, and write the files of ``--json``, ``--markdown``, ``--html``.
 
     Raises:
         UsageError: If a file cannot be written.
@@ -87,6 +89,8 @@ def write_results(results: Sequence[AblationResult], targets: Mapping[str, str |
     from srcli.pipelines.ablate.markdown import ablation_markdown
     from srcli.pipelines.ablate.page import ablation_page
 
+    if not quiet:
+        show_results(results, to_stderr="-" in targets.values())
     write_formats(
         targets,
         {
@@ -95,24 +99,6 @@ def write_results(results: Sequence[AblationResult], targets: Mapping[str, str |
             "--html": lambda: ablation_page(results),
         },
     )
-
-
-def write_definitions(
-    target: str, ablations: Sequence[Ablation], results: Mapping[str, AblationResult]
-) -> None:
-    """Write definitions of ablations as JSON, each with its result; None where there is none.
-
-    Raises:
-        UsageError: If the file cannot be written.
-    """
-    plain = [
-        {
-            **asdict(each),
-            "result": plain_result(results[each.name]) if each.name in results else None,
-        }
-        for each in ablations
-    ]
-    write_json(target, plain)
 
 
 def plain_result(result: AblationResult) -> dict[str, Any]:

@@ -185,8 +185,8 @@ class _Worker:
                 self._tasks.pop(number, NoTask()).close()
             case ("warn", text):
                 self._progress.warn(text)
-            case (method, number, value):  # events of closed tasks are ignored
-                methodcaller(method, value)(self._tasks.get(number, NoTask()))
+            case _:  # of a task; those of closed ones are ignored
+                methodcaller(event[0], event[2])(self._tasks.get(event[1], NoTask()))
         return None
 
     def close(self) -> None:

@@ -9,13 +9,24 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from srcli.errors import RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+AnyFloat = Annotated[float, "infinite, too"]
+"""Type of fields that take infinity and NaN, which others refuse."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
 
@@ -60,7 +71,7 @@ def require_fraction(settings: object, *names: str, of: str = "", below_one: boo
 
 def field_types(kind: type) -> dict[str, Any]:
     """Names and types of a dataclass's fields, in order."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
@@ -101,8 +112,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
 
 def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if hint is float and (whole or isinstance(value, float)):
-        if not math.isfinite(value):
+    if hint in (float, AnyFloat) and (whole or isinstance(value, float)):
+        if hint is float and not math.isfinite(value):
             raise RecipeError(f"{where} must be a finite number, got {value}")
         return float(value)
     if hint is int and whole:
@@ -141,8 +152,13 @@ ROOT = "the recipe"
 def _sequence(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
     if not isinstance(value, list | tuple):
         raise RecipeError(f"{where} must be a list, got {value!r}")
-    item = get_args(hint)[0]
-    return tuple(convert(part, item, f"{where}.{i}") for i, part in enumerate(value))
+    items = get_args(hint)
+    if items[-1] is Ellipsis or len(set(items)) == 1:  # their owner checks the length
+        items = items[:1] * len(value)
+    if len(items) != len(value):
+        raise RecipeError(f"{where} must be a list of {len(items)} values, got {value!r}")
+    pairs = enumerate(zip(value, items, strict=True))
+    return tuple(convert(part, item, f"{where}.{i}") for i, (part, item) in pairs)
 
 
 def _mapping(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401

@@ -9,5 +9,5 @@ That is: when for the same recipe, data, seed and budget a network, its layers, 
 patches, the making of LR, a loss, an optimiser, a schedule or the loop gives other weights than
 before. New options, networks and losses do not need it, nor do docstrings, names or speed. Recipe,
 defaults of the network, data and teachers are in the keys themselves.
-``tests/pipelines/ablate/test_keys.py`` notices a change.
+``tests/pipelines/ablate/test_plan.py`` notices a change.
 """

@@ -1,28 +1,32 @@
-"""Plan runs of ablations: check the recipes of all variants, and list all units of work."""
+"""Plan runs of ablations: check the recipes, key all results, and list the units of work.
+
+The key of a result is a digest of everything that decides it.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from srcli.data.pictures import DAMAGE, Archives
 from srcli.errors import ModelError, RecipeError, SrxError
+from srcli.evaluation import evaluation_version
 from srcli.metrics.efficiency import CHALLENGE_SIZE
-from srcli.models import build_network
-from srcli.pipelines.ablate.keys import (
-    cost_key,
-    deciding_fields,
-    score_key,
-    set_digest,
-    training_key,
-)
-from srcli.pipelines.ablate.record import AblationRun, SeedKeys, VariantKeys
-from srcli.pipelines.ablate.work import CostUnit, Measurement, TrainingUnit
+from srcli.models import build_network, network_options
+from srcli.pipelines.ablate.results import SeedKeys, VariantKeys
+from srcli.pipelines.ablate.store import AblationRun
+from srcli.pipelines.ablate.units import CostUnit, Measurement, TrainingUnit
 from srcli.recipes.ablations import is_file, load_ablations, resolve
+from srcli.recipes.files import plain_recipe
+from srcli.training import TRAINING_VERSION
 from srcli.training.budget import parse_budget, stage_budgets
+from srcli.training.distillation import teachers_digest
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext
@@ -30,14 +34,14 @@ from srcli.training.supervised import StepContext
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from srcli.data.held_out import Split
+    from srcli.data.pictures import PictureRef
     from srcli.evaluation.sets import PictureSet
-    from srcli.pipelines.ablate.options import AblateOptions
     from srcli.pipelines.ablate.results import Conditions
     from srcli.pipelines.ablate.store import Store
-    from srcli.recipes.ablation import Ablation, Variant
+    from srcli.pipelines.ablate.units import AblateOptions, Unit
+    from srcli.recipes.ablation import Ablation
     from srcli.recipes.training import TrainRecipe
-
-    Unit = CostUnit | TrainingUnit
 
 
 @dataclass(kw_only=True)
@@ -73,86 +77,123 @@ class AblationPlan:
             conditions: Conditions of the run.
             sets: Sets to measure on, by label: the name as given, and the pictures.
         """
+        scale, protocol, device = ablation.scale, ablation.protocol, conditions.device
+        sizes, gradients = ablation.memory_sizes or (CHALLENGE_SIZE,), ablation.memory_gradients
         digests = {label: set_digest(pictures) for label, (_, pictures) in sets.items()}
         keys = []
         for variant, recipe in zip(ablation.variants, recipes, strict=True):
-            cost = _cost(ablation, variant, recipe, options, conditions)
+            name = f"{ablation.name}, {variant.name}"
+            common: dict[str, Any] = {"options": options, "recipe": recipe, "scale": scale}
+            memory: dict[str, Any] = {"sizes": sizes, "gradients": gradients}
+            cost = cost_key(recipe, scale, **memory, device=device, threads=options.threads)
+            self.costs.setdefault(cost, CostUnit(label=name, key=cost, **common, **memory))
             seeds = []
             for seed in range(conditions.seeds if conditions.trained else 0):
-                unit = _training(ablation, variant, recipe, options, conditions, seed)
-                scores = {
-                    label: score_key(unit.key, label, ablation.protocol, digest)
-                    for label, digest in digests.items()
-                }
-                measure = [
-                    Measurement(key=key, dataset=sets[label][0], protocol=ablation.protocol)
-                    for label, key in scores.items()
-                ]
+                decides = {"budget": options.budget, "precision": options.precision}
+                data = conditions.data_digest
+                key = training_key(recipe, scale, seed, **decides, data=data, device=device)
+                scores = {each: score_key(key, each, protocol, digests[each]) for each in sets}
+                measure = tuple(
+                    Measurement(key=scores[label], dataset=given, protocol=protocol)
+                    for label, (given, _) in sets.items()
+                )
                 # Another ablation may have the same training: then this adds what is new of it.
-                first = tuple(each.dataset for each in measure[:1])
-                known = self.trainings.get(unit.key) or replace(unit, validate=first)
+                known = self.trainings.get(key) or TrainingUnit(
+                    label=f"{name}, seed {seed}",
+                    key=key,
+                    **common,
+                    seed=seed,
+                    validate=tuple(each.dataset for each in measure[:1]),
+                    measure=(),
+                )
                 both = dict.fromkeys((*known.measure, *measure))
-                self.trainings[unit.key] = replace(known, measure=tuple(both))
-                seeds.append(SeedKeys(seed=seed, training=unit.key, scores=scores))
-            self.costs.setdefault(cost.key, cost)
-            keys.append(VariantKeys(cost=cost.key, seeds=tuple(seeds)))
+                self.trainings[key] = replace(known, measure=tuple(both))
+                seeds.append(SeedKeys(seed=seed, training=key, scores=scores))
+            keys.append(VariantKeys(cost=cost, seeds=tuple(seeds)))
         self.runs.append(AblationRun(ablation=ablation, conditions=conditions, keys=tuple(keys)))
 
 
-def _cost(
-    ablation: Ablation,
-    variant: Variant,
-    recipe: TrainRecipe,
-    options: AblateOptions,
-    conditions: Conditions,
-) -> CostUnit:
-    sizes = ablation.memory_sizes or (CHALLENGE_SIZE,)
-    key = cost_key(
-        recipe,
-        ablation.scale,
-        sizes=sizes,
-        gradients=ablation.memory_gradients,
-        device=conditions.device,
-        threads=options.threads,
-    )
-    return CostUnit(
-        label=f"{ablation.name}, {variant.name}",
-        key=key,
-        options=options,
-        recipe=recipe,
-        scale=ablation.scale,
-        sizes=sizes,
-        gradients=ablation.memory_gradients,
-    )
+def key_of(**parts: object) -> str:
+    """Return a digest of named values, 32 hexadecimal digits; their order does not matter."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _training(
-    ablation: Ablation,
-    variant: Variant,
-    recipe: TrainRecipe,
-    options: AblateOptions,
-    conditions: Conditions,
-    seed: int,
-) -> TrainingUnit:
-    key = training_key(
-        recipe,
-        ablation.scale,
-        seed,
-        budget=options.budget,
-        data=conditions.data_digest,
-        precision=options.precision,
-        device=conditions.device,
+def cost_key(recipe: TrainRecipe, scale: int, **conditions: object) -> str:
+    """Return the key of the cost of a recipe's network under conditions such as the device."""
+    network = deciding_fields(recipe)["network"]
+    digest = key_of(
+        model=recipe.model, network=network, scale=scale, version=evaluation_version(), **conditions
     )
-    return TrainingUnit(
-        label=f"{ablation.name}, {variant.name}, seed {seed}",
-        key=key,
-        options=options,
-        recipe=recipe,
-        scale=ablation.scale,
+    return f"{recipe.model}-x{scale}-cost-{digest}"
+
+
+def training_key(recipe: TrainRecipe, scale: int, seed: int, **conditions: object) -> str:
+    """Return the key of a training under conditions such as data and precision.
+
+    The weights of the teachers that the recipe names count as well.
+    """
+    digest = key_of(
+        recipe=deciding_fields(recipe),
+        scale=scale,
         seed=seed,
-        validate=(),
-        measure=(),
+        teacher=teachers_digest(recipe, scale),
+        version=TRAINING_VERSION,
+        **conditions,
     )
+    return f"{recipe.model}-x{scale}-seed{seed}-{digest}"
+
+
+def score_key(training: str, label: str, protocol: str, pictures: str) -> str:
+    """Return the key of the scores of a training on a set, by the digest of its pictures."""
+    digest = key_of(
+        training=training, protocol=protocol, pictures=pictures, version=evaluation_version()
+    )
+    return f"{label}-{protocol}-{digest}"
+
+
+def deciding_fields(recipe: TrainRecipe) -> dict[str, Any]:
+    """Return a recipe as plain values: options of the network in full, without its source."""
+    network = network_options(recipe.model, recipe.network)
+    plain = plain_recipe(replace(recipe, network=network))
+    del plain["paper"]
+    return plain
+
+
+def data_digest(split: Split) -> str:
+    """Return a digest of the encoded pictures to train and to validate on, in their order.
+
+    A file that cannot be read counts by its name: the training will leave it out.
+    """
+    digest = hashlib.sha256()
+    with Archives() as archives:
+        for part in (split.train, split.held_out):
+            digest.update(f"{len(part)}/".encode())
+            for ref in part:
+                digest.update(f"{ref.name}/".encode("utf-8", "surrogateescape"))
+                digest.update(_content(archives, ref))
+    return digest.hexdigest()[:32]
+
+
+def _content(archives: Archives, ref: PictureRef) -> bytes:
+    try:
+        return hashlib.sha256(archives.read(ref)).digest()
+    except (*DAMAGE, KeyError):
+        return b"unreadable"
+
+
+def set_digest(pictures: PictureSet) -> str:
+    """Return a digest of the files of an evaluation set, LR included where the set has it."""
+    digest = hashlib.sha256()
+    for item in pictures.items:
+        digest.update(f"{item.name}/".encode("utf-8", "surrogateescape"))
+        for path in (item.hr, item.lr):
+            try:
+                content = path.read_bytes() if path is not None else b""
+            except OSError:
+                content = b""  # the evaluation reports it
+            digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()[:32]
 
 
 def check_files(names: Iterable[str]) -> None:
@@ -195,10 +236,9 @@ def checked_recipes(
         except (ModelError, RecipeError) as error:
             raise type(error)(f"{ablation.name}, variant {variant.name!r}: {error}") from error
         recipes.append(recipe)
-    fields = [deciding_fields(recipe) for recipe in recipes]
-    for i, j in combinations(range(len(recipes)), 2):
-        if fields[i] == fields[j]:
-            a, b = ablation.variants[i].name, ablation.variants[j].name
+    fields = {v.name: deciding_fields(r) for v, r in zip(ablation.variants, recipes, strict=True)}
+    for a, b in combinations(fields, 2):
+        if fields[a] == fields[b]:
             raise RecipeError(
                 f"{ablation.name}: variants {a!r} and {b!r} are the same: one says what "
                 "is the default anyway"

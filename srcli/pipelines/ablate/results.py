@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
 
-from srcli.recipes.ablation import Ablation, Variant
+from srcli.errors import RecipeError
+from srcli.recipes.ablation import METRICS, Ablation, Variant
+from srcli.recipes.fields import AnyFloat
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-Curve = tuple[tuple[int, float], ...]
+COST, TRAINING = "cost", "training"
+"""Parts of results beside the scores, which have a key of their own each."""
+Curve = tuple[tuple[int, AnyFloat], ...]
 """(iteration, PSNR-Y in dB) of every validation."""
 
 
@@ -30,6 +29,11 @@ class MemoryUse:
     reason: str = ""
     """Reason why it could not be measured; empty if it was."""
 
+    def __post_init__(self) -> None:
+        """Refuse other sizes."""
+        if len(tuple(self.size)) != 2:
+            raise RecipeError(f"size must be a height and a width, got {self.size}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -45,7 +49,7 @@ class Cost:
 class SetScores:
     """The scores of one training on one set."""
 
-    pictures: Mapping[str, Mapping[str, float]]
+    pictures: Mapping[str, Mapping[str, AnyFloat]]
     """By picture and metric (``psnr``, ``ssim``)."""
     seconds: float | None
     """Median time of the network, a picture."""
@@ -53,6 +57,11 @@ class SetScores:
     """Pictures that could not be measured."""
     of: int = 0
     """Pictures that the set holds, those left out included."""
+
+    def __post_init__(self) -> None:
+        """Refuse pictures without scores."""
+        if not self.pictures or any(each.keys() != set(METRICS) for each in self.pictures.values()):
+            raise RecipeError(f"pictures: there must be some, each with {' and '.join(METRICS)}")
 
     def mean(self, metric: str) -> float:
         """Return the mean over the pictures."""
@@ -70,42 +79,21 @@ class Trained:
     """By set."""
 
 
-def read_training(log: Path, iterations: int) -> Trained:
-    """Read curves and speed of a finished training; damaged lines and a missing log count as empty.
+@dataclass(frozen=True, kw_only=True)
+class StoredResult:
+    """All that is known of the cost of a variant, or of one of its trainings."""
 
-    Args:
-        log: The file ``log.jsonl`` of the training.
-        iterations: Iterations that were run.
-    """
-    from srcli.training.monitor import LOG_STEPS  # here: results are shown without torch
+    cost: Cost | None = None
+    training: Trained | None = None
+    scores: Mapping[str, SetScores] = field(default_factory=dict)
+    """By key."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Reasons by part: ``cost``, ``training``, or the key of scores."""
 
-    try:
-        lines = log.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    curves: dict[str, Curve] = {}
-    speeds: list[float] = []
-    for line in lines:
-        entry = _entry(line)
-        # The speed of a few iterations varies; older logs do not give their number.
-        enough = entry.get("iterations", LOG_STEPS) >= LOG_STEPS
-        if entry.get("event") == "train" and enough and entry.get("per_second"):
-            speeds.append(float(entry["per_second"]))
-        if entry.get("event") != "validation":
-            continue
-        for dataset, psnr in entry.get("sets", {}).items():
-            if isinstance(psnr, float):
-                curves[dataset] = (*curves.get(dataset, ()), (int(entry["total"]), psnr))
-    seconds = 1 / median(speeds) if speeds else None
-    return Trained(iterations=iterations, seconds=seconds, curves=curves)
-
-
-def _entry(line: str) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except ValueError:
-        return {}
-    return entry if isinstance(entry, dict) else {}
+    def has(self, part: str) -> bool:
+        """Return whether a part is there."""
+        whole = {COST: self.cost, TRAINING: self.training, **self.scores}
+        return whole.get(part) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +159,24 @@ class Conditions:
     """Device, processor, threads and version of PyTorch in words."""
     processes: int
     """Processes that shared the machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedKeys:
+    """Keys of one training and its scores."""
+
+    seed: int
+    training: str
+    scores: Mapping[str, str] = field(default_factory=dict)
+    """By set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantKeys:
+    """Keys of the results of one variant."""
+
+    cost: str
+    seeds: tuple[SeedKeys, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

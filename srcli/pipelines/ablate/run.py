@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from srcli.data.training_set import find_split
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.sets import BUILT_IN, PictureSet, find_set
+from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.inference.device import choose_device
 from srcli.metrics.machine import describe_machine, threads
 from srcli.metrics.protocol import PROTOCOLS
-from srcli.pipelines.ablate.keys import data_digest
-from srcli.pipelines.ablate.plan import AblationPlan, checked_recipes
-from srcli.pipelines.ablate.record import put_run
+from srcli.pipelines.ablate.plan import AblationPlan, checked_recipes, data_digest
 from srcli.pipelines.ablate.results import Conditions
-from srcli.pipelines.ablate.store import Store
-from srcli.pipelines.ablate.work import (
-    BUSY,
-    MEASURED,
-    STOPPED,
-    TRAINED,
-    CostUnit,
-    TrainingUnit,
-    run_unit,
-)
+from srcli.pipelines.ablate.store import Store, put_run
+from srcli.pipelines.ablate.units import TrainingUnit
+from srcli.pipelines.ablate.work import BUSY, MEASURED, STOPPED, TRAINED, run_unit
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.train.data import data_options
 from srcli.pipelines.train.numerics import resolve_precision
-from srcli.ports.executor import Executor
-from srcli.ports.progress import NoProgress, Progress, Task
+from srcli.ports.progress import NoProgress
+from srcli.report.table import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from srcli.pipelines.ablate.options import AblateOptions
+    from srcli.evaluation.sets import PictureSet
     from srcli.pipelines.ablate.results import AblationResult
-    from srcli.ports.executor import UnitResult
+    from srcli.pipelines.ablate.units import AblateOptions, Unit
+    from srcli.ports.executor import Executor, UnitResult
+    from srcli.ports.progress import Progress, Task
     from srcli.recipes.ablation import Ablation
-
-    Unit = CostUnit | TrainingUnit
 
 WAIT_SECONDS = 1.0
 """Interval between two looks at the work of another process."""
@@ -101,6 +91,14 @@ def _plan(
     own = replace(options, precision=resolve_precision(options.precision, device))
     with threads(options.threads or None):
         machine = str(describe_machine(device))
+    data: dict[str, Any] = {}
+    if own.train:
+        split = find_split(data_options(own), progress)
+        # It warns of prefixes that exclude nothing; the trainings need not do so again.
+        used = tuple(each for each in own.exclude if each not in split.unmatched)
+        own = replace(own, exclude=used)
+        data = {"data_digest": data_digest(split), "excluded": split.excluded}
+        data |= {"pictures": len(split.train), "held_out": len(split.held_out)}
     shared = Conditions(
         trained=own.train,
         budget=own.budget,
@@ -111,19 +109,8 @@ def _plan(
         device=device.type,
         machine=machine,
         processes=own.processes,
+        **data,
     )
-    if own.train:
-        split = find_split(data_options(own), progress)
-        # It warns of prefixes that exclude nothing; the trainings need not do so again.
-        used = tuple(each for each in own.exclude if each not in split.unmatched)
-        own = replace(own, exclude=used)
-        shared = replace(
-            shared,
-            pictures=len(split.train),
-            held_out=len(split.held_out),
-            excluded=split.excluded,
-            data_digest=data_digest(split),
-        )
     plan = AblationPlan()
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _sets(ablation, own, progress)
@@ -200,76 +187,67 @@ def run_missing(
     if known:
         progress.message(f"{known} of {known + len(units)} results are there already")
     task = progress.task("results", total=len(units), unit="results")
-    runner = _Runner(store, executor, progress, stop, task)
+    reported: set[str] = set()
     try:
-        waiting = runner.run(units)
-        while waiting and not stop():
-            runner.report_waiting(waiting)
+        busy = _run(units, store, executor, progress, stop, task)
+        while busy and not stop():
+            for unit in [each for each in busy if each.key not in reported]:
+                reported.add(unit.key)
+                verb = "trains" if isinstance(unit, TrainingUnit) else "measures"
+                progress.message(f"{unit.label}: another process {verb} it; waiting for that")
             time.sleep(WAIT_SECONDS)
-            wanted = {unit.key for unit in waiting}
-            missing = [unit for unit in plan.missing(store) if unit.key in wanted]
-            task.advance(len(waiting) - len(missing))  # the other process has finished these
-            free = [unit for unit in missing if runner.is_free(unit)]
-            waiting = [unit for unit in missing if unit not in free] + runner.run(free)
+            keys = {unit.key for unit in busy}
+            missing = [unit for unit in plan.missing(store) if unit.key in keys]
+            task.advance(len(busy) - len(missing))  # the other process has finished these
+            free = [unit for unit in missing if _is_free(unit, store)]
+            busy = [unit for unit in missing if unit not in free]
+            busy += _run(free, store, executor, progress, stop, task)
     finally:
         task.close()
 
 
-@dataclass
-class _Runner:
-    """Runs units and reports on them."""
+def _run(
+    units: Sequence[Unit],
+    store: Store,
+    executor: Executor,
+    progress: Progress,
+    stop: Callable[[], bool],
+    task: Task,
+) -> list[Unit]:
+    """Run units and report on them; return those that another process works on."""
+    busy = []
+    for done in executor.run(run_unit, units, progress=progress, stop=stop):
+        unit, ended = units[done.index], (done.result or {}).get("ended")
+        if ended == BUSY:
+            busy.append(unit)
+            continue
+        _report(unit, done, store, progress)
+        if ended != STOPPED:
+            task.advance(1)
+    return busy
 
-    store: Store
-    executor: Executor
-    progress: Progress
-    stop: Callable[[], bool]
-    task: Task
-    reported: set[str] = field(default_factory=set)
-    """Keys of units that another process works on."""
 
-    def run(self, units: Sequence[Unit]) -> list[Unit]:
-        """Run units; return those that another process works on."""
-        busy = []
-        for done in self.executor.run(run_unit, units, progress=self.progress, stop=self.stop):
-            unit = units[done.index]
-            ended = (done.result or {}).get("ended")
-            if ended == BUSY:
-                busy.append(unit)
-                continue
-            self._report(unit, done)
-            if ended != STOPPED:
-                self.task.advance(1)
-        return busy
+def _is_free(unit: Unit, store: Store) -> bool:
+    """Return true if no other process works on a unit."""
+    with store.lock(unit.key) as own:
+        return own
 
-    def is_free(self, unit: Unit) -> bool:
-        """Return true if no other process works on a unit."""
-        with self.store.lock(unit.key) as own:
-            return own
 
-    def report_waiting(self, units: Sequence[Unit]) -> None:
-        """Say of each unit, once, that another process works on it."""
-        for unit in units:
-            if unit.key not in self.reported:
-                self.reported.add(unit.key)
-                verb = "trains" if isinstance(unit, TrainingUnit) else "measures"
-                self.progress.message(f"{unit.label}: another process {verb} it; waiting for that")
-
-    def _report(self, unit: Unit, done: UnitResult) -> None:
-        if done.result is None:
-            with self.store.lock(unit.key) as own:
-                if own:
-                    there = self.store.read(unit.key)
-                    lacking = [part for part in unit.parts if not there.has(part)]
-                    self.store.put(unit.key, (lacking or unit.parts)[0], done.failure, unit.label)
-        found = self.store.read(unit.key)
-        for part in unit.parts:
-            if reason := found.failures.get(part):
-                self.progress.warn(f"{unit.label}: {reason}")
-        did = (done.result or {}).get("did")
-        if did == TRAINED and found.training is not None:
-            count = found.training.iterations
-            self.progress.message(
-                f"{unit.label}: trained {count} iteration{'' if count == 1 else 's'}"
-            )
-        elif did == MEASURED:
-            self.progress.message(f"{unit.label}: measured")
+def _report(unit: Unit, done: UnitResult, store: Store, progress: Progress) -> None:
+    """Report on a unit that was run; store the failure of its process."""
+    if done.result is None:
+        with store.lock(unit.key) as own:
+            if own:
+                there = store.read(unit.key)
+                lacking = [part for part in unit.parts if not there.has(part)]
+                store.put(unit.key, (lacking or unit.parts)[0], done.failure, unit.label)
+    found = store.read(unit.key)
+    for part in unit.parts:
+        if reason := found.failures.get(part):
+            progress.warn(f"{unit.label}: {reason}")
+    did = (done.result or {}).get("did")
+    if did == TRAINED and found.training is not None:
+        count = plural(found.training.iterations, "iteration")
+        progress.message(f"{unit.label}: trained {count}")
+    elif did == MEASURED:
+        progress.message(f"{unit.label}: measured")

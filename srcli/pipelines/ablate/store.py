@@ -1,50 +1,56 @@
-"""The store: a folder with ``result.json`` for each training, and for the cost of each variant."""
+"""The store: a folder with ``result.json`` for each training and cost, and records of runs."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from srcli.errors import DataError
+from srcli.data.pairs import cache_folder
+from srcli.errors import DataError, RecipeError
 from srcli.files import lock_file
-from srcli.pipelines.ablate.results import Cost, MemoryUse, SetScores, Trained
-from srcli.recipes.ablation import METRICS
+from srcli.pipelines.ablate.results import (
+    COST,
+    TRAINING,
+    AblationResult,
+    Conditions,
+    Cost,
+    SeedKeys,
+    SeedResult,
+    SetScores,
+    StoredResult,
+    Trained,
+    VariantKeys,
+    VariantResult,
+)
+from srcli.recipes.ablation import Ablation
+from srcli.recipes.fields import convert
 from srcli.recipes.files import plain_recipe, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from srcli.recipes.training import TrainRecipe
 
-COST, TRAINING = "cost", "training"
-"""Parts of results beside the scores, which have a key of their own each."""
 WEIGHTS = "last.safetensors"
 """The weights that are measured: the best by validation may be older than the last stage."""
-MISFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+VERSION = 2
+"""Version of the records of runs; those of another one are reported and left out."""
+TELLING = ("trained", "budget", "data_digest", "sets", "precision", "device")
+"""Conditions that, beside overrides, make two runs of one ablation two results."""
+MISFIT = (LookupError, TypeError, ValueError, AttributeError)
 """Errors that reading a file of another shape can give."""
-T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredResult:
-    """All that is known of the cost of a variant, or of one of its trainings."""
-
-    cost: Cost | None = None
-    training: Trained | None = None
-    scores: Mapping[str, SetScores] = field(default_factory=dict)
-    """By key."""
-    failures: Mapping[str, str] = field(default_factory=dict)
-    """Reasons by part: ``cost``, ``training``, or the key of scores."""
-
-    def has(self, part: str) -> bool:
-        """Return whether a part is there."""
-        whole = {COST: self.cost, TRAINING: self.training, **self.scores}
-        return whole.get(part) is not None
+def default_store() -> Path:
+    """Return the folder where results are kept unless another one is named."""
+    return cache_folder() / "ablations"
 
 
 class Store:
@@ -62,22 +68,20 @@ class Store:
 
     def read(self, key: str) -> StoredResult:
         """Return the result of a key; parts that are missing or damaged are left out."""
-        parts = self._parts(key)
-        scores = {name: _read(_scores, part) for name, part in parts.items()}
-        failures = {name: _read(_failure, part) for name, part in parts.items()}
-        return StoredResult(
-            cost=_read(_cost, parts.get(COST)),
-            training=_read(_training, parts.get(TRAINING)),
-            scores={name: each for name, each in scores.items() if each is not None},
-            failures={name: each for name, each in failures.items() if each is not None},
-        )
+        whole: dict[str, Any] = {}
+        failures = {}
+        for part, plain in self._parts(key).items():
+            if isinstance(plain, dict) and "failure" in plain:
+                failures[part] = str(plain["failure"])
+                continue
+            kind = {COST: Cost, TRAINING: Trained}.get(part, SetScores)
+            with suppress(RecipeError):  # damaged
+                whole[part] = convert(plain, kind, part)
+        cost, training = whole.pop(COST, None), whole.pop(TRAINING, None)
+        return StoredResult(cost=cost, training=training, scores=whole, failures=failures)
 
     def put(
-        self,
-        key: str,
-        part: str,
-        value: Cost | Trained | SetScores | str | None,
-        label: str = "",
+        self, key: str, part: str, value: Cost | Trained | SetScores | str | None, label: str = ""
     ) -> None:
         """Store a part of a result.
 
@@ -157,52 +161,141 @@ class Store:
         return DataError(f"--store {self.folder}: cannot be written ({error.strerror})")
 
 
-def _read(reader: Callable[[Any], T], part: Any) -> T | None:  # noqa: ANN401 - of a file
-    try:
-        return reader(part)
-    except MISFIT:
-        return None
+@dataclass(frozen=True, kw_only=True)
+class AblationRun:
+    """One ablation under one set of conditions, with the keys of its results."""
 
+    ablation: Ablation
+    conditions: Conditions
+    keys: tuple[VariantKeys, ...]
+    """One for each variant."""
+    written: float = field(default=0.0, compare=False)
+    """Time of the record, in seconds since 1970."""
 
-def _failure(part: Any) -> str:  # noqa: ANN401
-    return str(part["failure"])
+    def __post_init__(self) -> None:
+        """Refuse keys of other variants."""
+        if len(self.keys) != len(self.ablation.variants):
+            raise RecipeError(f"keys: {len(self.keys)} of {len(self.ablation.variants)} variants")
 
-
-def _cost(part: Any) -> Cost:  # noqa: ANN401
-    memory = []
-    for each in part["memory"]:
-        (height, width), peak = each["size"], each["peak"]
-        size, peak = (int(height), int(width)), None if peak is None else int(peak)
-        memory.append(
-            MemoryUse(size=size, peak=peak, of=str(each["of"]), reason=str(each.get("reason", "")))
+    def result(self, store: Store) -> AblationResult:
+        """Return all results that are in the store by now."""
+        variants = []
+        for variant, keys in zip(self.ablation.variants, self.keys, strict=True):
+            found = store.read(keys.cost)
+            variants.append(
+                VariantResult(
+                    variant=variant,
+                    cost=found.cost,
+                    cost_failure=found.failures.get(COST, ""),
+                    seeds=tuple(_seed(store, each) for each in keys.seeds),
+                )
+            )
+        return AblationResult(
+            ablation=self.ablation, conditions=self.conditions, variants=tuple(variants)
         )
-    return Cost(parameters=int(part["parameters"]), macs=int(part["macs"]), memory=tuple(memory))
 
 
-def _training(part: Any) -> Trained:  # noqa: ANN401
-    curves = {
-        str(dataset): tuple((int(at), float(psnr)) for at, psnr in points)
-        for dataset, points in part["curves"].items()
-    }
-    return Trained(
-        iterations=int(part["iterations"]), seconds=_number(part["seconds"]), curves=curves
-    )
+def _seed(store: Store, keys: SeedKeys) -> SeedResult:
+    found = store.read(keys.training)
+    if found.training is None:
+        return SeedResult(seed=keys.seed, failure=found.failures.get(TRAINING, ""))
+    failed = [f"{s}: {found.failures[k]}" for s, k in keys.scores.items() if k in found.failures]
+    scores = {s: found.scores[k] for s, k in keys.scores.items() if k in found.scores}
+    training, failure = vars(found.training), "; ".join(failed)
+    return SeedResult(seed=keys.seed, **training, scores=scores, failure=failure)
 
 
-def _scores(part: Any) -> SetScores:  # noqa: ANN401
-    pictures = {
-        str(name): {metric: float(values[metric]) for metric in METRICS}
-        for name, values in part["pictures"].items()
-    }
-    if not pictures:
-        raise ValueError("no pictures")
-    return SetScores(
-        pictures=pictures,
-        seconds=_number(part["seconds"]),
-        left_out=tuple(map(str, part.get("left_out", ()))),
-        of=int(part.get("of", len(pictures))),
-    )
+def put_run(store: Store, run: AblationRun) -> None:
+    """Write the record of a run.
+
+    It replaces the former one under the same conditions, unless that one compares the same
+    variants and has more results, or as many and more seeds.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    name, own = run.ablation.name, run.conditions
+    decides = (name, *(getattr(own, each) for each in TELLING), *own.overrides)
+    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
+    file = store.folder / "runs" / f"{name.replace('/', '--')}-{digest}.json"
+    with suppress(DataError):  # there is none, or it is damaged
+        former = _read_run(file)
+        have, has = ((each.result(store).done, each.conditions.seeds) for each in (former, run))
+        if _compared(former.ablation) == _compared(run.ablation) and have > has:
+            return
+    store.write(file, {"version": VERSION, **asdict(replace(run, written=time.time()))})
 
 
-def _number(value: Any) -> float | None:  # noqa: ANN401
-    return None if value is None else float(value)
+def _compared(ablation: Ablation) -> tuple[object, ...]:
+    """Return everything that an ablation compares, without names and sentences."""
+    variants = {each.name: each.changes for each in ablation.variants}
+    return ablation.recipe, ablation.scale, ablation.protocol, ablation.changes, variants
+
+
+def read_runs(store: Store, warn: Callable[[str], None] | None = None) -> list[AblationRun]:
+    """Return all recorded runs, the newest first.
+
+    Args:
+        store: The store.
+        warn: Receives a line for each file that cannot be read, which is then left out.
+
+    Raises:
+        DataError: If a file cannot be read and there is no ``warn``.
+    """
+    found = []
+    for file in sorted((store.folder / "runs").glob("*.json")):
+        try:
+            found.append(_read_run(file))
+        except DataError as error:
+            if warn is None:
+                raise
+            warn(f"left out: {error}")
+    return sorted(found, key=lambda run: -run.written)
+
+
+def load_results(
+    folder: Path,
+    names: Collection[str] | None = None,
+    *,
+    warn: Callable[[str], None] | None = None,
+) -> list[AblationResult]:
+    """Return the results of former runs; nothing is trained or measured.
+
+    Of several runs of an ablation with the same overrides the newest counts, and one that trained
+    before one that did not.
+
+    Args:
+        folder: The store.
+        names: Ablations that are wanted; None for all.
+        warn: Receives a line for each file that cannot be read, which is then left out.
+
+    Returns:
+        Results by name; empty where nothing was run.
+
+    Raises:
+        DataError: If a file of the store cannot be read and there is no ``warn``.
+    """
+    store = Store(folder)
+    runs = [r for r in read_runs(store, warn) if names is None or r.ablation.name in names]
+    runs.sort(key=lambda run: not run.conditions.trained)  # stable: newest stay first
+    first: dict[tuple[str, ...], AblationRun] = {}
+    for run in runs:
+        first.setdefault((run.ablation.name, *run.conditions.overrides), run)
+    chosen = sorted(first.values(), key=lambda run: run.ablation.name)
+    return [run.result(store) for run in chosen]
+
+
+def _read_run(file: Path) -> AblationRun:
+    """Read the record of a run; a missing or damaged one, or one of another version, is refused."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if (version := content.pop("version", None)) != VERSION:
+            raise ValueError(f"version {version}, not {VERSION}")
+        run: AblationRun = convert(content, AblationRun, "the run")
+        return run
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror})") from error
+    except (*MISFIT, RecipeError) as error:
+        raise DataError(
+            f"{file}: not a run of this version ({error}); delete it, or run the ablation again"
+        ) from error

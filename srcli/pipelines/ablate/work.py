@@ -1,107 +1,50 @@
-"""Units of work of an ablation: train a variant and measure it, or measure its cost."""
+"""Do a unit of work of an ablation: train a variant and measure it, or measure its cost."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import json
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from srcli.errors import CheckpointError, InferenceError, SrxError
+from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions
-from srcli.metrics.machine import threads
-from srcli.pipelines.ablate.costs import OUT_OF_MEMORY, measure_cost, out_of_memory
-from srcli.pipelines.ablate.options import AblateOptions
-from srcli.pipelines.ablate.results import Cost, SetScores, Trained, read_training
-from srcli.pipelines.ablate.store import COST, TRAINING, Store, StoredResult
+from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
+from srcli.metrics.machine import address_space, free_memory, threads
+from srcli.metrics.memory import forward_memory, memory_of
+from srcli.models import build_network
+from srcli.pipelines.ablate.results import COST, TRAINING, Cost, MemoryUse, SetScores, Trained
+from srcli.pipelines.ablate.store import Store
+from srcli.pipelines.ablate.units import CostUnit
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
 from srcli.recipes.ablation import METRICS
-from srcli.recipes.training import TrainRecipe
+from srcli.training.monitor import LOG_STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from srcli.layers.network import Network
+    from srcli.pipelines.ablate.results import Curve
+    from srcli.pipelines.ablate.units import Measurement, TrainingUnit, Unit
     from srcli.ports.executor import JsonDict, Place
     from srcli.ports.progress import Progress
 
 DONE, STOPPED, FAILED, BUSY = "done", "stopped", "failed", "busy"
 TRAINED, MEASURED = "trained", "measured"
+SPARE = 256 << 20
+"""Bytes of the free memory that are left to others."""
+OUT_OF_MEMORY = "out of memory"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measurement:
-    """A set that a trained variant is measured on."""
-
-    key: str
-    """Key of the scores."""
-    dataset: str
-    """As given: a name or a folder."""
-    protocol: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingUnit:
-    """The training of one variant with one seed, and its scores."""
-
-    label: str
-    """Name for messages."""
-    key: str
-    """Key of the result."""
-    options: AblateOptions
-    recipe: TrainRecipe
-    scale: int
-    seed: int
-    validate: tuple[str, ...]
-    """Sets for the curve, beside the held-out pictures."""
-    measure: tuple[Measurement, ...]
-    """Scores that are not there yet."""
-
-    def remaining(self, result: StoredResult) -> TrainingUnit | None:
-        """Return the part of the unit that a result lacks; None if it is complete."""
-        measure = tuple(each for each in self.measure if each.key not in result.scores)
-        if result.training is not None and not measure:
-            return None
-        return replace(self, measure=measure)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts of the result that the unit makes, in order."""
-        return (TRAINING, *(each.key for each in self.measure))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CostUnit:
-    """The parameters, work and memory of one variant."""
-
-    label: str
-    key: str
-    options: AblateOptions
-    recipe: TrainRecipe
-    scale: int
-    sizes: tuple[tuple[int, int], ...]
-    """LR (height, width) at which memory is measured."""
-    gradients: bool
-    """Measure it with gradients recorded."""
-
-    def remaining(self, result: StoredResult) -> CostUnit | None:
-        """Return the unit if a result has no cost."""
-        return self if result.cost is None else None
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts of the result that the unit makes."""
-        return (COST,)
-
-
-def run_unit(
-    unit: CostUnit | TrainingUnit, place: Place, progress: Progress, stop: Callable[[], bool]
-) -> JsonDict:
+def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     """Do a unit and store its results.
 
     Failures with a reason of their own (a diverged training, too little memory, a picture) are
@@ -125,7 +68,7 @@ def run_unit(
         if left is None:
             return {"ended": DONE}  # another process was faster
         if isinstance(left, CostUnit):
-            done = _attempt(store, left, COST, partial(_cost, left, place))
+            done = _attempt(store, left, COST, partial(measure_cost, left, place.device))
             return {"ended": DONE if done else FAILED}
         return _training(left, store, place, progress, stop)
 
@@ -160,10 +103,7 @@ def _training(
 
 
 def _attempt(
-    store: Store,
-    unit: CostUnit | TrainingUnit,
-    part: str,
-    call: Callable[[], Cost | Trained | SetScores | None],
+    store: Store, unit: Unit, part: str, call: Callable[[], Cost | Trained | SetScores | None]
 ) -> bool:
     """Store the value of a call, or the reason why it failed; return false if it did."""
     try:
@@ -185,15 +125,80 @@ def _attempt(
     return False
 
 
-def _cost(unit: CostUnit, place: Place) -> Cost:
-    return measure_cost(
-        unit.recipe.model,
-        unit.recipe.network,
-        scale=unit.scale,
-        sizes=unit.sizes,
-        gradients=unit.gradients,
-        device=place.device,
+def measure_cost(unit: CostUnit, device: str) -> Cost:
+    """Measure a network in the form that is deployed.
+
+    Raises:
+        SrxError: If an option of the network or the device does not fit.
+    """
+    target, recipe = choose_device(device), unit.recipe
+    with torch.random.fork_rng(devices=[]):
+        built = build_network(recipe.model, scale=unit.scale, options=recipe.network).deploy()
+    sizes, gradients = unit.sizes, unit.gradients
+    return Cost(
+        parameters=count_parameters(built),
+        macs=count_macs(built, *CHALLENGE_SIZE).conv_macs,
+        memory=tuple(forward_peak(built, size, target, gradients=gradients) for size in sizes),
     )
+
+
+def forward_peak(
+    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool
+) -> MemoryUse:
+    """Measure the peak memory of one forward pass, beside weights and input, in fp32.
+
+    Args:
+        network: Left as it is.
+        size: LR (height, width); measured at the next size that the network takes.
+        device: Device that it runs on.
+        gradients: Record them, which keeps every intermediate result alive until the end, as in
+            the figures of papers that forget to turn them off.
+
+    Returns:
+        The peak, or the reason why it is unknown: too little memory, or a device without account.
+    """
+    of = memory_of(device)
+    try:
+        with _limited(device):
+            peak = forward_memory(network, size, device, gradients=gradients)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        return MemoryUse(size=size, peak=None, of=of, reason=OUT_OF_MEMORY)
+    if peak is None:
+        return MemoryUse(size=size, peak=None, of=of, reason=f"{device.type} keeps no account")
+    return MemoryUse(size=size, peak=peak, of=of)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether an error is a lack of memory; PyTorch has no type for that on processors."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or (type(error) is RuntimeError and "DefaultCPUAllocator" in str(error))
+
+
+@contextmanager
+def _limited(device: torch.device) -> Iterator[None]:
+    """Limit this process to the memory that is free now.
+
+    Linux grants more memory than there is and kills a process later; under a limit the allocation
+    itself fails, which can be reported. Other systems, and GPUs, need no limit.
+    """
+    free, held = free_memory(), address_space()
+    if device.type != "cpu" or free is None or held is None:
+        yield
+        return
+    import resource  # not on Windows, where there is no /proc either
+
+    before, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = held + max(free - SPARE, 0)
+    tightest = min(x for x in (wanted, before, hard) if x != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_AS, (tightest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
 def _train(
@@ -228,6 +233,42 @@ def _train(
     if not result.finished:
         return None
     return read_training(folder / "log.jsonl", result.iterations)
+
+
+def read_training(log: Path, iterations: int) -> Trained:
+    """Read curves and speed of a finished training; damaged lines and a missing log count as empty.
+
+    Args:
+        log: The file ``log.jsonl`` of the training.
+        iterations: Iterations that were run.
+    """
+    try:
+        lines = log.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    curves: dict[str, Curve] = {}
+    speeds: list[float] = []
+    for line in lines:
+        entry = _entry(line)
+        # The speed of a few iterations varies; older logs do not give their number.
+        enough = entry.get("iterations", LOG_STEPS) >= LOG_STEPS
+        if entry.get("event") == "train" and enough and entry.get("per_second"):
+            speeds.append(float(entry["per_second"]))
+        if entry.get("event") != "validation":
+            continue
+        for dataset, psnr in entry.get("sets", {}).items():
+            if isinstance(psnr, float):
+                curves[dataset] = (*curves.get(dataset, ()), (int(entry["total"]), psnr))
+    seconds = 1 / median(speeds) if speeds else None
+    return Trained(iterations=iterations, seconds=seconds, curves=curves)
+
+
+def _entry(line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
 
 
 def _scores(

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from srcli.data.patches import PatchSampler
-from srcli.pipelines.ablate.options import AblateOptions
 from srcli.pipelines.ablate.results import (
     AblationResult,
     Conditions,
@@ -21,6 +20,7 @@ from srcli.pipelines.ablate.results import (
     VariantResult,
 )
 from srcli.pipelines.ablate.run import run_ablations
+from srcli.pipelines.ablate.units import AblateOptions
 from srcli.recipes.ablation import Ablation, Variant
 from tests.fixtures.progress import Notes
 

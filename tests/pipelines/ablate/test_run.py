@@ -13,14 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from srcli.errors import DataError, ModelError, RecipeError, UsageError
-from srcli.pipelines.ablate import keys
-from srcli.pipelines.ablate.options import AblateOptions
+from srcli.pipelines.ablate import plan
 from srcli.pipelines.ablate.plan import AblationPlan
-from srcli.pipelines.ablate.record import load_results
-from srcli.pipelines.ablate.results import Cost, SetScores, Trained
+from srcli.pipelines.ablate.results import COST, TRAINING, Cost, SetScores, StoredResult, Trained
 from srcli.pipelines.ablate.run import run_ablations, run_missing
-from srcli.pipelines.ablate.store import COST, TRAINING, Store, StoredResult
-from srcli.pipelines.ablate.work import CostUnit, Measurement, TrainingUnit
+from srcli.pipelines.ablate.store import Store, load_results
+from srcli.pipelines.ablate.units import AblateOptions, CostUnit, Measurement, TrainingUnit
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import SerialExecutor
@@ -154,12 +152,12 @@ def test_the_same_again_does_nothing_but_retry_what_failed(ran):
 
 
 def test_other_code_makes_everything_anew(ran, monkeypatch):
-    monkeypatch.setattr(keys, "TRAINING_VERSION", -1)
+    monkeypatch.setattr(plan, "TRAINING_VERSION", -1)
     recorder = Recorder(idle=True)
     run_ablations(
         [ran.result.ablation], replace(ran.options, seeds=1, budget="7"), executor=recorder
     )
-    monkeypatch.setattr(keys, "TRAINING_VERSION", -2)
+    monkeypatch.setattr(plan, "TRAINING_VERSION", -2)
     again = Recorder(idle=True)
     run_ablations([ran.result.ablation], replace(ran.options, seeds=1, budget="7"), executor=again)
     kinds = [kind for kind, _ in labels(again.units)]

@@ -1,20 +1,17 @@
-"""Options of a run of ablations."""
+"""Options of a run of ablations, and its units of work as plain values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srcli.data.pairs import cache_folder
 from srcli.data.training_set import DataSelection
 from srcli.errors import UsageError
 from srcli.inference.device import Precision
+from srcli.pipelines.ablate.results import COST, TRAINING, StoredResult
+from srcli.pipelines.ablate.store import default_store
+from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget
-
-
-def default_store() -> Path:
-    """Return the folder where results are kept unless another one is named."""
-    return cache_folder() / "ablations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +58,72 @@ class AblateOptions(DataSelection):
             raise UsageError("--data: give pictures to train on, or --no-train")
         if self.precision == "fp16":
             raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A set that a trained variant is measured on."""
+
+    key: str
+    """Key of the scores."""
+    dataset: str
+    """As given: a name or a folder."""
+    protocol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unit:
+    """All that a training and a measurement of a variant's cost have in common."""
+
+    label: str
+    """Name for messages."""
+    key: str
+    """Key of the result."""
+    options: AblateOptions
+    recipe: TrainRecipe
+    scale: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingUnit(_Unit):
+    """The training of one variant with one seed, and its scores."""
+
+    seed: int
+    validate: tuple[str, ...]
+    """Sets for the curve, beside the held-out pictures."""
+    measure: tuple[Measurement, ...]
+    """Scores that are not there yet."""
+
+    def remaining(self, result: StoredResult) -> TrainingUnit | None:
+        """Return the part of the unit that a result lacks; None if it is complete."""
+        measure = tuple(each for each in self.measure if each.key not in result.scores)
+        if result.training is not None and not measure:
+            return None
+        return replace(self, measure=measure)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the result that the unit makes, in order."""
+        return (TRAINING, *(each.key for each in self.measure))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostUnit(_Unit):
+    """The parameters, work and memory of one variant."""
+
+    sizes: tuple[tuple[int, int], ...]
+    """LR (height, width) at which memory is measured."""
+    gradients: bool
+    """Measure it with gradients recorded."""
+
+    def remaining(self, result: StoredResult) -> CostUnit | None:
+        """Return the unit if a result has no cost."""
+        return self if result.cost is None else None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the result that the unit makes."""
+        return (COST,)
+
+
+Unit = CostUnit | TrainingUnit
