@@ -136,8 +136,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
 
     if json_file:
         first = {name: plain_result(own[0]) for name, own in results.items()}
-        plain = [{**asdict(each), "result": first.get(each.name)} for each in ablations]
-        write_json(json_file, plain)
+        write_json(json_file, [asdict(a) | {"result": first.get(a.name)} for a in ablations])
     for ablation in ablations if json_file != "-" else ():
         show_ablation(ablation)
         if ablation.name in results:
@@ -222,8 +221,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
                 console.error(f"{result.ablation.name}: {line}")
             for line in result.left_out:
                 console.warn(f"{result.ablation.name}: {line}")
-        stopped = stop()
-        if stopped:
+        if stopped := stop():
             console.message("stopped; the same command does what is missing")
     report_results(results, targets, quiet=given["quiet"])
     if stopped:
@@ -258,8 +256,8 @@ def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over eve
 
 def _targets(given: dict[str, Any]) -> dict[str, str | None]:
     """Return the files of ``written_report`` by option, after checking them."""
-    targets = {f"--{name}": given[name] for name in ("markdown", "html")}
-    targets["--json"] = given["json_file"]
+    targets = {"--json": given["json_file"]}
+    targets |= {f"--{name}": given[name] for name in ("markdown", "html")}
     check_targets(targets)
     return targets
 
@@ -278,8 +276,7 @@ def _select(names: Sequence[str]) -> list[Ablation]:
 
 def _options(given: dict[str, Any]) -> AblateOptions:
     from srcli.cli.train import held_out_names
-    from srcli.pipelines.ablate.store import default_store
-    from srcli.pipelines.ablate.units import AblateOptions
+    from srcli.pipelines.ablate.units import AblateOptions, default_store
 
     if not given["no_train"] and not given["data"]:
         raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
@@ -297,6 +294,7 @@ def _options(given: dict[str, Any]) -> AblateOptions:
 
 
 def _results(store: Path | None, names: Collection[str] | None) -> list[AblationResult]:
-    from srcli.pipelines.ablate.store import default_store, load_results
+    from srcli.pipelines.ablate.store import load_results
+    from srcli.pipelines.ablate.units import default_store
 
     return load_results(store or default_store(), names, warn=Console().warn)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.data.pairs import cache_folder
 from srcli.errors import DataError, RecipeError
 from srcli.files import lock_file
 from srcli.pipelines.ablate.results import (
@@ -46,11 +45,6 @@ TELLING = ("trained", "budget", "data_digest", "sets", "precision", "device")
 """Conditions that, beside overrides, make two runs of one ablation two results."""
 MISFIT = (LookupError, TypeError, ValueError, AttributeError)
 """Errors that reading a file of another shape can give."""
-
-
-def default_store() -> Path:
-    """Return the folder where results are kept unless another one is named."""
-    return cache_folder() / "ablations"
 
 
 class Store:

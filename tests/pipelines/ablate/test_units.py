@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from srcli.errors import RecipeError, UsageError
-from srcli.pipelines.ablate.store import default_store
-from srcli.pipelines.ablate.units import AblateOptions
+from srcli.pipelines.ablate.units import AblateOptions, default_store
 
 DATA = (Path("photos"),)
 
