@@ -110,7 +110,7 @@ def plain_result(result: AblationResult) -> dict[str, Any]:
     for dataset in sets_of(result):
         for each in result.variants:
             name = each.variant.name
-            found = difference(result, name, dataset) if name != result.ablation.base else None
+            found = difference(result, name, dataset)
             comparisons.append(
                 {
                     "set": dataset,

@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 _STAGE = re.compile(r"stages\.(\d+)(?:\.|$)")
 
 
-def find_ablation(name: str) -> Ablation:
-    """Return the ablation of the table called ``name``.
-
-    Raises:
-        RecipeError: If there is none; the message names the nearest, or all there are.
-    """
-    if name not in ABLATIONS:
-        raise unknown("ablation", name, "the table", ABLATIONS)
-    return ABLATIONS[name]
-
-
 def select_ablations(names: Iterable[str]) -> list[Ablation]:
     """Return the ablations that are asked for, in that order, each once.
 
@@ -43,7 +32,8 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
         names: Names of the table, names of networks (all of their ablations), or ``.toml`` files.
 
     Raises:
-        RecipeError: If one does not exist, its file is damaged, or two files use one name.
+        RecipeError: If one does not exist (the message names the nearest, or all there are), its
+            file is damaged, or two files use one name.
     """
     found: dict[str, Ablation] = {}
     for name in names:
@@ -183,10 +173,12 @@ def check_ablation(ablation: Ablation) -> None:
 
 
 def _called(name: str) -> tuple[Ablation, ...]:
-    of_network = tuple(each for key, each in ABLATIONS.items() if key.startswith(f"{name}/"))
-    if of_network:
-        return of_network
-    return load_ablations(Path(name)) if is_file(name) else (find_ablation(name),)
+    if is_file(name):
+        return load_ablations(Path(name))
+    found = [each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")]
+    if not found:
+        raise unknown("ablation", name, "the table", ABLATIONS)
+    return tuple(found)
 
 
 def _with_stage(recipe: TrainRecipe, path: str) -> TrainRecipe:

@@ -20,7 +20,6 @@ from srcli.pipelines.train.network import first_network
 from srcli.recipes.ablations import (
     ABLATIONS,
     check_ablation,
-    find_ablation,
     load_ablations,
     parse_ablations,
     resolve,
@@ -136,7 +135,7 @@ def test_every_ablation_is_there_with_its_variants():
     ],
 )
 def test_table_1_of_g_idrn_agrees_with_the_differences_it_prints(name, difference, parameters):
-    each = find_ablation("g-idrn/blocks")
+    each = ABLATIONS["g-idrn/blocks"]
     assert each.published_difference(name, "Set5.psnr") == difference
     first = each.variant(each.base).published["parameters"]
     assert each.variant(name).published["parameters"] - first == pytest.approx(parameters)
@@ -154,7 +153,7 @@ def test_table_1_of_g_idrn_agrees_with_the_differences_it_prints(name, differenc
     ],
 )
 def test_figures_agree_with_those_of_the_result_tables(name, variant, source, scale, method):
-    each = find_ablation(name)
+    each = ABLATIONS[name]
     rows = [
         row
         for row in load_published()
@@ -170,7 +169,7 @@ def test_figures_agree_with_those_of_the_result_tables(name, variant, source, sc
 
 def test_the_printed_memory_follows_its_law():
     # base + 2 N S 4 bytes and a little: the matrix of N x S twice.
-    each = find_ablation("g-idrn/anrb-pooling")
+    each = ABLATIONS["g-idrn/anrb-pooling"]
     assert each.memory_gradients
     for height, width in each.memory_sizes:
         key = f"memory.{height}x{width}"
@@ -199,7 +198,7 @@ def test_the_printed_memory_follows_its_law():
     ],
 )
 def test_what_the_papers_say_of_their_variants(name, variant, key, difference):
-    assert find_ablation(name).published_difference(variant, key) == difference
+    assert ABLATIONS[name].published_difference(variant, key) == difference
 
 
 @pytest.mark.parametrize(("ablation", "variant"), EVERY, ids=lambda each: each.name)
@@ -252,7 +251,7 @@ def patches(picture, scale, channels):
 
 
 def test_changes_are_those_of_a_recipe_and_stages_are_copied():
-    each = find_ablation("rrlfn/contrastive")
+    each = ABLATIONS["rrlfn/contrastive"]
     base, last = (resolve(each, each.variant(name)) for name in ("ws_2", "ws_2_CL"))
     (short,) = RECIPES["rrlfn-short"].stages
     assert base.stages == (replace(short, steps=4000),) * 3
@@ -261,7 +260,7 @@ def test_changes_are_those_of_a_recipe_and_stages_are_copied():
         ("l1", 1.0),
         ("contrastive", 0.002),
     ]
-    each = find_ablation("rrlfn/warm-start")
+    each = ABLATIONS["rrlfn/warm-start"]
     lengths = [sum(s.steps for s in resolve(each, v).stages) for v in each.variants]
     assert len(set(lengths)) == 1
     goes_on = resolve(each, each.variant("80w2t_cls")).stages
@@ -269,7 +268,7 @@ def test_changes_are_those_of_a_recipe_and_stages_are_copied():
 
 
 def test_settings_for_all_variants_come_before_the_changes():
-    each = find_ablation("rrlfn/contrastive")
+    each = ABLATIONS["rrlfn/contrastive"]
     settings = ("stages.0.batch=4", "ema_decay=0.9")
     recipe = resolve(each, each.variant("ws_2_CL"), settings)
     assert recipe.ema_decay == 0.9
@@ -287,14 +286,14 @@ def test_settings_for_all_variants_come_before_the_changes():
     ],
 )
 def test_what_an_ablation_changes_itself_cannot_be_set(name, path):
-    each = find_ablation(name)
+    each = ABLATIONS[name]
     value = '{"depth": 5}' if path == "network" else "1"
     with pytest.raises(RecipeError, match=rf"--set {path}: {name} changes .* itself"):
         resolve(each, each.variant(each.base), (f"{path}={value}",))
 
 
 def test_the_text_null_takes_a_discriminator_away():
-    each = find_ablation("attentive-gan/parts")
+    each = ABLATIONS["attentive-gan/parts"]
     without = resolve(each, each.variant("no discriminator"))
     assert without.stages[1].adversarial is None
     kept = resolve(each, each.variant("weight 0")).stages[1].adversarial
@@ -304,9 +303,9 @@ def test_the_text_null_takes_a_discriminator_away():
 
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(RecipeError, match=r"did you mean 'g-idrn/blocks'"):
-        find_ablation("g-idrn/block")
+        select_ablations(["g-idrn/block"])
     with pytest.raises(RecipeError, match=r"there are: g-idrn/blocks, "):
-        find_ablation("?")
+        select_ablations(["?"])
 
 
 def test_a_file_gives_ablations_of_ones_own(tmp_path):
@@ -390,7 +389,7 @@ def test_the_table_reads_as_a_file_of_ablations():
         )
     )
     (depth,) = parse_ablations(text)
-    assert depth == find_ablation("ddsr/depth")
+    assert depth == ABLATIONS["ddsr/depth"]
 
 
 def test_the_file_of_choices_holds_comparisons_of_a_short_training():

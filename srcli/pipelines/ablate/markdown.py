@@ -71,10 +71,36 @@ def conditions(result: AblationResult) -> list[tuple[str, str]]:
 
 def notes(result: AblationResult) -> list[str]:
     """Return remarks that the tables must be read with, a sentence or two each."""
-    found = [text for text in (result.ablation.note,) if text]
-    found += [f"{v.name}: {v.note}." for v in result.ablation.variants if v.note]
-    found += _cost_notes(result)
-    return found + (_score_notes(result) if result.conditions.trained else [])
+    own, ablation = result.conditions, result.ablation
+    told = [
+        *(text for text in (ablation.note,) if text),
+        *(f"{v.name}: {v.note}." for v in ablation.variants if v.note),
+        "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
+        "convolutions for an LR picture of 256x256.",
+        memory_note(result),
+    ]
+    if not own.trained:
+        return told
+    timed = own.budget is not None and parse_budget(own.budget).seconds is not None
+    lacking = f"{plural(result.missing, 'training')} {'is' if result.missing == 1 else 'are'}"
+    conditional = {
+        f"{own.processes} trainings shared the machine: their times compare with each other "
+        "only.": own.processes > 1,
+        f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "
+        "interval over seeds and pictures (two-way random effects, Student's t).": True,
+        "With one seed the interval is over pictures alone and decides nothing: another "
+        "training may differ more. Verdicts take two seeds or more.": own.seeds == 1,
+        "±: standard deviation over seeds.": own.seeds > 1,
+        "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
+        "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
+        "more are better.": own.seeds == 2,
+        "Printed figures are of the paper's full training: verdicts compare the signs of "
+        "differences, not the figures.": any(v.published for v in ablation.variants),
+        "The budget is a time, so that faster variants were trained for more iterations.": timed,
+        f"{lacking} missing: not yet run, or failed.": result.missing > 0,
+    }
+    told += [text for text, holds in conditional.items() if holds]
+    return told + [f"{line}." for line in result.left_out]
 
 
 def memory_note(result: AblationResult) -> str:
@@ -87,57 +113,6 @@ def memory_note(result: AblationResult) -> str:
         f"Memory: the {where} memory that PyTorch held at most for one forward pass in fp32 beside "
         f"weights and input, at LR height x width, {how}{reason}."
     )
-
-
-def _cost_notes(result: AblationResult) -> list[str]:
-    found = [
-        "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
-        "convolutions for an LR picture of 256x256.",
-        memory_note(result),
-    ]
-    own = result.conditions
-    if own.trained and own.processes > 1:
-        found.append(
-            f"{own.processes} trainings shared the machine: their times compare with each other "
-            "only."
-        )
-    return found
-
-
-def _score_notes(result: AblationResult) -> list[str]:
-    own = result.conditions
-    found = [
-        f"To base: mean paired difference in PSNR to {result.ablation.base}, with its 95 % "
-        "interval over seeds and pictures (two-way random effects, Student's t)."
-    ]
-    if own.seeds == 1:
-        found.append(
-            "With one seed the interval is over pictures alone and decides nothing: another "
-            "training may differ more. Verdicts take two seeds or more."
-        )
-    else:
-        found.append("±: standard deviation over seeds.")
-    if own.seeds == 2:
-        found.append(
-            "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
-            "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
-            "more are better."
-        )
-    if any(v.published for v in result.ablation.variants):
-        found.append(
-            "Printed figures are of the paper's full training: verdicts compare the signs of "
-            "differences, not the figures."
-        )
-    if own.budget is not None and parse_budget(own.budget).seconds is not None:
-        found.append(
-            "The budget is a time, so that faster variants were trained for more iterations."
-        )
-    if result.missing:
-        verb = "is" if result.missing == 1 else "are"
-        lacking = plural(result.missing, "training")
-        found.append(f"{lacking} {verb} missing: not yet run, or failed.")
-    found += [f"{line}." for line in result.left_out]
-    return found
 
 
 def _data(result: AblationResult) -> str:

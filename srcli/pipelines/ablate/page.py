@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.pipelines.ablate import tables
 from srcli.pipelines.ablate.markdown import conditions, notes
-from srcli.pipelines.ablate.statistics import difference, spread
+from srcli.pipelines.ablate.statistics import difference
 from srcli.recipes.ablation import changes_text
 from srcli.report.charts import DASHES, Line, Point, curve_chart, scatter_chart
 from srcli.report.page import COLOURS, colour_of, interval_table, render_page
@@ -79,7 +80,7 @@ def difference_table(result: AblationResult) -> Table:
         (dataset, name): each
         for dataset in result.conditions.sets
         for name in places
-        if name != result.ablation.base and (each := difference(result, name, dataset)) is not None
+        if (each := difference(result, name, dataset)) is not None
     }
     entries = []
     for (dataset, name), each in found.items():
@@ -125,15 +126,15 @@ def draw_scatters(result: AblationResult) -> list[tuple[Markup, str]]:
         points = []
         for index, each in enumerate(result.variants):
             name = each.variant.name
-            found = spread(each.measured(dataset), "psnr")
-            if found is None or name not in counts or not math.isfinite(found.mean):
+            means = each.means(dataset)
+            if name not in counts or not means or not math.isfinite(mean := fmean(means)):
                 continue
             points.append(
                 Point(
                     label=name,
                     parameters=counts[name],
-                    value=found.mean,
-                    text=number(found.mean, METRICS["psnr"].digits),
+                    value=mean,
+                    text=number(mean, METRICS["psnr"].digits),
                     colour=colour_of(index),
                 )
             )

@@ -127,6 +127,10 @@ class VariantResult:
         """Return the scores on a set by seed, of the trainings that have them."""
         return {each.seed: each.scores[dataset] for each in self.seeds if dataset in each.scores}
 
+    def means(self, dataset: str, metric: str = "psnr") -> list[float]:
+        """Return the mean over the pictures of a set for each training that has it."""
+        return [each.mean(metric) for each in self.measured(dataset).values()]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:

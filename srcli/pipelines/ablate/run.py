@@ -123,14 +123,12 @@ def _check_names(ablations: Sequence[Ablation]) -> None:
     if not ablations:
         raise UsageError("no ablation to run; give its name, or a file")
     names = [ablation.name for ablation in ablations]
-    for ablation in ablations:
-        if names.count(ablation.name) > 1:
-            raise UsageError(f"ablation {ablation.name}: given twice")
-        if ablation.protocol not in PROTOCOLS:
-            raise UsageError(
-                f"{ablation.name}: no protocol {ablation.protocol!r}; there are: "
-                f"{', '.join(PROTOCOLS)}"
-            )
+    for name, protocol in zip(names, (each.protocol for each in ablations), strict=True):
+        if names.count(name) > 1:
+            raise UsageError(f"ablation {name}: given twice")
+        if protocol not in PROTOCOLS:
+            known = ", ".join(PROTOCOLS)
+            raise UsageError(f"{name}: no protocol {protocol!r}; there are: {known}")
 
 
 def _sets(

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from srcli.pipelines.ablate.results import AblationResult, SetScores
+    from srcli.pipelines.ablate.results import AblationResult
 
 MOST_FREEDOM = 10_000.0
 """Beyond so many degrees of freedom Student's t is normal."""
@@ -42,17 +39,6 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """The mean of a set over the trainings of one variant."""
-
-    mean: float
-    """Over seeds, of the mean over pictures."""
-    deviation: float
-    """Standard deviation over seeds; NaN with one."""
-    seeds: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class PairedDifference:
     """A variant minus the base, over the seeds and pictures that both have."""
 
@@ -64,58 +50,33 @@ class PairedDifference:
     pictures: int
 
 
-def spread(scores: Mapping[int, SetScores], metric: str) -> Spread | None:
-    """Return mean and deviation over seeds; None without any."""
-    means = [each.mean(metric) for each in scores.values()]
-    if not means:
-        return None
-    deviation = stdev(means) if len(means) > 1 else math.nan
-    return Spread(mean=fmean(means), deviation=deviation, seeds=len(means))
-
-
-def difference(
-    result: AblationResult, name: str, dataset: str, metric: str = "psnr"
-) -> PairedDifference | None:
-    """Compare a variant with the base on a set.
+def difference(result: AblationResult, name: str, dataset: str) -> PairedDifference | None:
+    """Return the difference in PSNR, in dB, of a variant to the base on a set.
 
     Args:
         result: The ablation, with the trainings of both.
         name: The variant.
         dataset: The set.
-        metric: ``psnr`` or ``ssim``.
 
     Returns:
-        The difference; None where they share no training and picture.
+        The difference; None for the base, and where both share no training and picture.
     """
-    base, other = result.base.measured(dataset), result.of(name).measured(dataset)
-    seeds = [seed for seed in base if seed in other]
-    if not seeds:
+    if name == result.ablation.base:
         return None
-    pictures = _common(base, other, seeds, metric)
+    base, other = result.base.measured(dataset), result.of(name).measured(dataset)
+    pairs = [(base[seed].pictures, other[seed].pictures) for seed in base if seed in other]
+    pictures = [
+        picture
+        for picture in (pairs[0][0] if pairs else ())
+        if all(picture in t and math.isfinite(t[picture]["psnr"]) for pair in pairs for t in pair)
+    ]
     if not pictures:
         return None
-    values = np.array(
-        [
-            [other[seed].pictures[p][metric] - base[seed].pictures[p][metric] for p in pictures]
-            for seed in seeds
-        ]
-    )
+    values = np.array([[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs])
     low, high = crossed_interval(values)
     return PairedDifference(
-        mean=float(values.mean()), low=low, high=high, seeds=len(seeds), pictures=len(pictures)
+        mean=float(values.mean()), low=low, high=high, seeds=len(pairs), pictures=len(pictures)
     )
-
-
-def _common(
-    base: Mapping[int, SetScores], other: Mapping[int, SetScores], seeds: list[int], metric: str
-) -> list[str]:
-    """Return the pictures that all of the trainings were measured on, with finite values."""
-    tables = [each[seed].pictures for seed in seeds for each in (base, other)]
-    return [
-        picture
-        for picture in tables[0]
-        if all(picture in t and math.isfinite(t[picture][metric]) for t in tables)
-    ]
 
 
 def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from statistics import median
+from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
-from srcli.pipelines.ablate.statistics import Verdict, difference, spread, verdict
+from srcli.pipelines.ablate.statistics import Verdict, difference, verdict
 from srcli.recipes.published import set_key
 from srcli.report.table import (
     NOTHING,
@@ -201,7 +201,7 @@ def _score_cells(
         seconds = [s.seconds for s in scores.values() if s.seconds is not None]
         cells.append(number(median(seconds), 3) if seconds else None)
         cells.append(_published(result, each, dataset, "seconds", least=0))
-    found = difference(result, name, dataset) if name != result.ablation.base else None
+    found = difference(result, name, dataset)
     cells.append(interval_text(found, METRICS["psnr"].digits) if found else None)
     cells.append(_published(result, each, dataset, "psnr", least=LEAST_DIGITS))
     keys = _printed_keys(result, dataset, "psnr")
@@ -211,11 +211,11 @@ def _score_cells(
 
 
 def _spread(each: VariantResult, dataset: str, metric: str) -> str | None:
-    found = spread(each.measured(dataset), metric)
-    if found is None:
+    means, digits = each.means(dataset, metric), METRICS[metric].digits
+    if not means:
         return None
-    digits = METRICS[metric].digits
-    mean, deviation = number(found.mean, digits), number(found.deviation, digits)
+    mean = number(fmean(means), digits)
+    deviation = number(stdev(means), digits) if len(means) > 1 else NOTHING
     return mean if deviation == NOTHING else f"{mean} ± {deviation}"
 
 
@@ -250,9 +250,7 @@ def _iterations(each: VariantResult) -> str | None:
 
 def _best(result: AblationResult, dataset: str) -> set[str]:
     """Return the variants with the best mean PSNR, of those that were trained with all seeds."""
-    means = {}
-    for each in result.variants:
-        found = spread(each.measured(dataset), "psnr")
-        if found is not None and found.seeds == result.conditions.seeds:
-            means[each.variant.name] = found.mean
-    return best_of(means, METRICS["psnr"].digits)
+    means = {each.variant.name: each.means(dataset) for each in result.variants}
+    seeds = result.conditions.seeds
+    complete = {name: fmean(own) for name, own in means.items() if len(own) == seeds}
+    return best_of(complete, METRICS["psnr"].digits)

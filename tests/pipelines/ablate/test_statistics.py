@@ -14,7 +14,6 @@ from srcli.pipelines.ablate.statistics import (
     Verdict,
     crossed_interval,
     difference,
-    spread,
     student,
     verdict,
 )
@@ -107,17 +106,6 @@ def test_only_what_both_have_is_compared(written):
     found = difference(own, "small", "Set5")
     assert found is not None
     assert (found.seeds, found.pictures) == (1, 3)
-
-
-def test_the_spread_is_over_the_means_of_seeds(written):
-    found = spread(written.base.measured("Set5"), "psnr")
-    assert found is not None
-    means = [seed.scores["Set5"].mean("psnr") for seed in written.base.seeds]
-    assert (found.mean, found.deviation) == pytest.approx((np.mean(means), np.std(means, ddof=1)))
-    alone = spread({0: written.base.measured("Set5")[0]}, "psnr")
-    assert alone is not None
-    assert math.isnan(alone.deviation)
-    assert spread({}, "psnr") is None
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from srcli.pipelines.ablate import tables
 from srcli.recipes.published import set_key
-from srcli.report.table import NOTHING
+from srcli.report.table import NOTHING, number
 
 
 def cells(table, label, group=""):
@@ -26,7 +27,7 @@ def test_scores_stand_beside_what_was_printed(written):
     assert list(dict.fromkeys(row.group for row in table.rows)) == ["Set5", "BSD100"]
     small = cells(table, "small", "Set5")
     means = [seed.scores["Set5"].mean("psnr") for seed in written.of("small").seeds]
-    assert small["PSNR dB"].startswith(f"{sum(means) / 3:.3f} ± 0.0")
+    assert small["PSNR dB"] == f"{sum(means) / 3:.3f} ± {np.std(means, ddof=1):.3f}"
     assert small["SSIM"] == "0.8500 ± 0.0000"
     assert small["printed dB"] == "30.19"
     assert small["printed to base"] == "-0.43"
@@ -155,6 +156,7 @@ def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
     small = cells(tables.score_table(single), "small", "Set5")
     assert small["verdict"] == "undecided: one seed"
     assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
+    assert small["PSNR dB"] == number(single.of("small").means("Set5")[0], 3)  # no deviation
     row = cells(tables.summary_table([single]), "net/size")
     assert [row[each] for each in ("confirmed", "refuted", "undecided")] == ["0", "0", "3"]
 
