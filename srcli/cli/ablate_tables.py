@@ -57,7 +57,7 @@ def show_ablation(ablation: Ablation) -> None:
 def show_results(results: Sequence[AblationResult], *, to_stderr: bool = False) -> None:
     """Print the tables of every result, its conditions, and failures."""
     from srcli.pipelines.ablate import tables
-    from srcli.pipelines.ablate.markdown import conditions, notes
+    from srcli.pipelines.ablate.report import conditions, notes
 
     out = make_console(to_stderr=to_stderr)
     for result, name in zip(results, tables.titles(results), strict=True):
@@ -86,8 +86,7 @@ def report_results(
     Raises:
         UsageError: If a file cannot be written.
     """
-    from srcli.pipelines.ablate.markdown import ablation_markdown
-    from srcli.pipelines.ablate.page import ablation_page
+    from srcli.pipelines.ablate.report import ablation_markdown, ablation_page
 
     if not quiet:
         show_results(results, to_stderr="-" in targets.values())

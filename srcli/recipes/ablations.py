@@ -206,10 +206,6 @@ def _beside(path: Path, ablation: Ablation) -> Ablation:
     return replace(ablation, recipe=str(path.parent / recipe))
 
 
-def _own_table() -> dict[str, Ablation]:
-    text = files("srcli.recipes").joinpath("ablations.toml").read_text(encoding="utf-8")
-    return {ablation.name: ablation for ablation in parse_ablations(text)}
-
-
-ABLATIONS: dict[str, Ablation] = _own_table()
+_OWN = files("srcli.recipes").joinpath("ablations.toml").read_text(encoding="utf-8")
+ABLATIONS: dict[str, Ablation] = {ablation.name: ablation for ablation in parse_ablations(_OWN)}
 """Ablations of the papers and our own, by name."""

@@ -137,18 +137,10 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: ANN401
     """Describe the first difference of two plain values; None if they are equal."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        for key in [*a, *(k for k in b if k not in a)]:
-            found = first_difference(
-                a.get(key), b.get(key), f"{where}.{key}" if where else str(key)
-            )
-            if found:
-                return found
-        return None
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        for i, (left, right) in enumerate(zip(a, b, strict=True)):
-            found = first_difference(left, right, f"{where}.{i}")
-            if found:
-                return found
-        return None
+        a, b = dict(enumerate(a)), dict(enumerate(b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        inside = f"{where}." if where else ""
+        found = (first_difference(a.get(k), b.get(k), f"{inside}{k}") for k in {**a, **b})
+        return next(filter(None, found), None)
     return None if a == b else f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"
