@@ -1,7 +1,8 @@
-"""Validation, checkpoints, best weights and log of a training."""
+"""Validation, checkpoints, best weights and log file of a training."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,16 +11,28 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from srcli.errors import InferenceError
+from srcli.files import write_whole
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.checkpoint import Position
-from srcli.training.log import LogFile, diverged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.recipes.training import TrainRecipe
     from srcli.training.checkpoint import TrainingState
+
+
+def diverged() -> InferenceError:
+    """Return the error of a training whose loss or weights are no longer finite."""
+    return InferenceError(
+        "the training has diverged: the loss or a weight is not a finite number",
+        advice="what was saved before is kept. Train in another --out, from the best weights "
+        "(--init .../best.safetensors) or anew, with a lower rate (--set "
+        "stages.0.optimizer.learning_rate=...), with clipping (--set stages.0.optimizer.clip_norm=1"
+        ") or in --precision fp32",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +78,7 @@ class CheckpointManager:
         self.recipe = recipe
         self.hooks = hooks
         self.state_file = folder / "state.safetensors"
-        self.log = LogFile(folder / "log.jsonl")
+        self.log_file = folder / "log.jsonl"
         self.checkpoint_seconds = checkpoint_seconds
 
     def validate(self) -> None:
@@ -118,7 +131,7 @@ class CheckpointManager:
             self.hooks.save_best(self.state.ema.averages, self.state.position)
 
     def write(self, event: str, values: Mapping[str, object]) -> None:
-        """Add an entry to the log."""
+        """Append a line to the log; in the file, infinite numbers and NaN become null."""
         position = self.state.position
         entry: dict[str, object] = {
             "event": event,
@@ -128,9 +141,26 @@ class CheckpointManager:
             "elapsed": round(position.elapsed, 2),
             **values,
         }
-        self.log.write(entry)
+        finite = {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in entry.items()
+        }
+        with self.log_file.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(finite) + "\n")
         if self.hooks.log is not None:
             self.hooks.log(entry)
+
+    def rewind_log(self) -> None:
+        """Drop entries of the log after the current iteration, and a half-written last line.
+
+        A killed run has logged iterations after its checkpoint; they will be done again.
+        """
+        if not self.log_file.is_file():
+            return
+        lines = self.log_file.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if _belongs(line, self.state.position.total)]
+        if kept != lines:
+            write_whole(self.log_file, b"".join(kept))
 
     def _require_finite(self) -> None:
         # A weight can be lost an iteration before the loss shows it; such a state is never saved.
@@ -138,3 +168,11 @@ class CheckpointManager:
         sums = [value.sum() for value in tensors]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
             raise diverged()
+
+
+def _belongs(line: bytes, total: int) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n") and isinstance(entry, dict) and entry.get("total", 0) <= total

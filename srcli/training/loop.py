@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Protocol, Unpack
 
 from srcli.training.adversarial import AdversarialStep
 from srcli.training.budget import Budget, stage_budgets
-from srcli.training.checkpoint import Position, TrainingState
+from srcli.training.checkpoint import Ema, Position, TrainingState
 from srcli.training.checkpoint_manager import CheckpointManager, Hooks
-from srcli.training.ema import Ema
 from srcli.training.monitor import StageMonitor
 from srcli.training.parallel import ALONE, Team, require_divisible
 from srcli.training.supervised import StepContext, SupervisedStep
@@ -131,7 +130,7 @@ class Trainer:
         if not self.team.on_rank_zero(file.is_file):
             return False
         self.team.on_all_ranks(partial(self.state.load, file))
-        self.team.on_rank_zero(partial(self.manager.log.rewind, self.position.total))
+        self.team.on_rank_zero(self.manager.rewind_log)
         return True
 
     def run(self) -> bool:

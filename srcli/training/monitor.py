@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
-from srcli.training.log import AverageMeter
+import torch
+
+from srcli.training.checkpoint_manager import diverged
 from srcli.training.optimizers import rate_at
 
 if TYPE_CHECKING:
@@ -24,6 +27,42 @@ DESCRIBE_SECONDS = 2.0
 """Time after which the line of progress is updated between them."""
 LEAST_VALIDATIONS = 5
 """Short budgets are validated this often, whatever ``validate_every`` says."""
+
+
+class AverageMeter:
+    """Collect scalars of iterations; values are copied from the device only when read."""
+
+    def __init__(self) -> None:
+        self._values: list[Mapping[str, Tensor]] = []
+        self._start = time.monotonic()
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Add the scalars of one iteration, such as its loss."""
+        self._values.append(values)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last call of ``take``."""
+        return time.monotonic() - self._start
+
+    def take(self) -> tuple[dict[str, float], int, float] | None:
+        """Return means, number and iterations a second since the last call, and begin anew.
+
+        Returns:
+            None without any iteration.
+
+        Raises:
+            InferenceError: If a mean is not finite.
+        """
+        values, speed = self._values, len(self._values) / max(self.age, 1e-9)
+        if not values:
+            return None
+        self._values, self._start = [], time.monotonic()
+        columns = [torch.stack([each[name] for each in values]).mean() for name in values[0]]
+        means = dict(zip(values[0], torch.stack(columns).tolist(), strict=True))
+        if not all(map(math.isfinite, means.values())):
+            raise diverged()
+        return means, len(values), speed
 
 
 class StageMonitor:
@@ -45,13 +84,15 @@ class StageMonitor:
             total=budget.total,
             unit="it" if budget.seconds is None else "s",
         )
-        self._shown = budget.done(position.step, position.elapsed)
-        self._task.advance(self._shown)
+        self._shown = 0.0
+        self._advance()
         self._recent, self._since_log = AverageMeter(), AverageMeter()
         self._now = self._saved = time.monotonic()
         self._done = 0.0
 
-    def after_iteration(self, values: Mapping[str, Tensor], done: float, stop: bool) -> list[float]:
+    def after_iteration(
+        self, values: Mapping[str, Tensor], done: float, stop: bool
+    ) -> tuple[float, bool]:
         """Log, validate and save as far as that is due after an iteration.
 
         Args:
@@ -60,7 +101,7 @@ class StageMonitor:
             stop: True to end the training here, with a checkpoint.
 
         Returns:
-            Seconds spent in this stage, and ``stop`` as a number.
+            Seconds spent in this stage, and ``stop``.
 
         Raises:
             InferenceError: If the training has diverged.
@@ -71,20 +112,18 @@ class StageMonitor:
         self._since_log.add(values)
         self._done = done
         self._report()
-        if self._validation_is_due(done):
+        if self._validation_is_due():
             self.manager.validate()
         # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
-        self._now, start = time.monotonic(), self._now
-        position.elapsed += self._now - start
-        shown = self.budget.done(position.step, position.elapsed)
-        self._task.advance(shown - self._shown)
-        self._shown = shown
-        if stop:
+        now = time.monotonic()
+        position.elapsed += now - self._now
+        self._now = now
+        self._advance()
+        due = now - self._saved >= self.manager.checkpoint_seconds
+        if stop or due:
             self.manager.checkpoint()
-        elif self._now - self._saved >= self.manager.checkpoint_seconds:
-            self.manager.checkpoint()
-            self._saved = self._now
-        return [position.elapsed, float(stop)]
+            self._saved = now
+        return position.elapsed, stop
 
     def end(self) -> None:
         """Log the rest of the stage, and validate.
@@ -101,32 +140,33 @@ class StageMonitor:
         """Remove the progress bar."""
         self._task.close()
 
-    def _validation_is_due(self, before: float) -> bool:
+    def _advance(self) -> None:
+        position, before = self.manager.state.position, self._shown
+        self._shown = self.budget.done(position.step, position.elapsed)
+        self._task.advance(self._shown - before)
+
+    def _validation_is_due(self) -> bool:
         position, spent = self.manager.state.position, time.monotonic() - self._now
         after = self.budget.progress(position.step, position.elapsed + spent)
-        passed = int(after * LEAST_VALIDATIONS) > int(before * LEAST_VALIDATIONS)
+        passed = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
         return passed or position.total % self.manager.recipe.validate_every == 0
 
     def _report(self) -> None:
         position = self.manager.state.position
         log = position.step % LOG_STEPS == 0
-        if not log and self._recent.age < DESCRIBE_SECONDS:
-            return
-        if recent := self._recent.take():
-            losses = "  ".join(f"{name} {value:.5f}" for name, value in recent.means.items())
+        if (log or self._recent.age >= DESCRIBE_SECONDS) and (recent := self._recent.take()):
+            means, _, speed = recent
+            losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
             best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
-            self._task.describe(f"{losses}  {recent.per_second:.2f} it/s{best}")
+            self._task.describe(f"{losses}  {speed:.2f} it/s{best}")
         if log:
             self._log()
 
     def _log(self) -> None:
         """Write the means since the last entry; progress has means of its own."""
         if span := self._since_log.take():
-            entry = {
-                **span.means,
-                "rate": rate_at(self.stage, self._done),
-                "per_second": round(span.per_second, 3),
-                # After a resume, and at the end of a stage, they are fewer.
-                "iterations": span.iterations,
-            }
+            means, count, speed = span
+            rate = rate_at(self.stage, self._done)
+            # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
+            entry = {**means, "rate": rate, "per_second": round(speed, 3), "iterations": count}
             self.manager.write("train", entry)

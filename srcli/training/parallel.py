@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -24,8 +23,6 @@ Result = TypeVar("Result")
 
 TIMEOUT = timedelta(hours=2)
 """Longest time that the others wait for rank 0, which validates alone."""
-MESSAGE_BYTES = 4096
-"""Size of a message between processes; longer reasons are cut."""
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -52,7 +49,7 @@ class Team:
         """Call a function on rank 0 while the others wait; all get its result.
 
         Args:
-            work: Returns what JSON can carry; only rank 0 calls it.
+            work: Returns plain values; only rank 0 calls it.
 
         Raises:
             PeerError: On the other ranks, if it fails on rank 0.
@@ -102,20 +99,19 @@ class DistributedTeam(Team):
 
     def on_rank_zero(self, work: Callable[[], Result]) -> Result:
         """See ``Team``."""
-        if self.rank:
-            answer = self._send(None)
-            if "result" not in answer:
-                raise PeerError("the first process of the training has failed")
-            result: Result = answer["result"]
-            return result
+        box: list[tuple[Result] | None] = [None]
         try:
-            result = work()
+            if self.rank == 0:
+                box = [(work(),)]
         except BaseException:  # Ctrl-C too: no process may be left waiting
-            with suppress(InferenceError):  # the others may have ended already
-                self._send({})
+            with suppress(InferenceError), _shorten_errors():  # the others may have ended already
+                dist.broadcast_object_list(box)
             raise
-        self._send({"result": result})
-        return result
+        with _shorten_errors():
+            dist.broadcast_object_list(box)
+        if box[0] is None:
+            raise PeerError("the first process of the training has failed")
+        return box[0][0]
 
     def on_all_ranks(self, work: Callable[[], Result]) -> Result:
         """See ``Team``."""
@@ -125,36 +121,15 @@ class DistributedTeam(Team):
             result = work()
         except SrxError as error:
             own = error
-        reasons = self._gather(str(own) if own else "")
+        reasons = [""] * self.size
+        with _shorten_errors():
+            dist.all_gather_object(reasons, str(own) if own else "")
         failed = next((rank for rank, reason in enumerate(reasons) if reason), None)
         if failed is None:
             return result
         if self.rank:
             raise PeerError("a process of the training has failed")
         raise own or InferenceError(f"process {failed}: {reasons[failed]}")
-
-    def _send(self, message: dict[str, Any] | None) -> dict[str, Any]:
-        """Send a message from rank 0 to all; the others pass None."""
-        box = _packed(json.dumps(message))
-        with _shorten_errors():
-            dist.broadcast(box, 0)
-        received: dict[str, Any] = json.loads(_unpacked(box))
-        return received
-
-    def _gather(self, text: str) -> list[str]:
-        boxes = [_packed("") for _ in range(self.size)]
-        with _shorten_errors():
-            dist.all_gather(boxes, _packed(text))
-        return [_unpacked(box) for box in boxes]
-
-
-def _packed(text: str) -> Tensor:
-    content = text.encode()[:MESSAGE_BYTES]
-    return torch.frombuffer(bytearray(content.ljust(MESSAGE_BYTES, b"\0")), dtype=torch.uint8)
-
-
-def _unpacked(box: Tensor) -> str:
-    return bytes(box.tolist()).rstrip(b"\0").decode(errors="ignore")
 
 
 @contextmanager

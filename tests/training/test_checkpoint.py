@@ -1,4 +1,4 @@
-"""The state file: everything comes back, and a crash leaves the former one."""
+"""Averages computed by hand; the state file: everything comes back, and a crash leaves it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from torch import nn
 from srcli.errors import CheckpointError
 from srcli.layers.network import Network
 from srcli.recipes.training import Stage
-from srcli.training.checkpoint import Position, TrainingState, read_position
-from srcli.training.ema import Ema
+from srcli.training.checkpoint import Ema, Position, TrainingState, read_position
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext, SupervisedStep
 
@@ -85,3 +84,48 @@ def test_a_damaged_state_is_refused_with_its_name(tmp_path, content):
     file.write_bytes(file.read_bytes()[:-40] if content is None else content)
     with pytest.raises(CheckpointError, match=r"state\.safetensors: cannot be resumed"):
         state.load(file)
+
+
+class Holder(nn.Module):
+    """One weight and one counter."""
+
+    count: torch.Tensor
+
+    def __init__(self, value):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([value]))
+        self.register_buffer("count", torch.tensor(0))
+
+
+def test_late_steps_use_the_decay():
+    network = Holder(1.0)
+    ema = Ema(network, 0.9)
+    network.w.data.fill_(2.0)
+    ema.update(network, 10**6)
+    assert float(ema.averages["w"]) == pytest.approx(0.9 * 1.0 + 0.1 * 2.0)
+
+
+def test_early_steps_forget_faster():
+    network = Holder(1.0)
+    ema = Ema(network, 0.999)
+    network.w.data.fill_(2.0)
+    ema.update(network, 0)  # decay (1 + 0) / (10 + 0)
+    assert float(ema.averages["w"]) == pytest.approx(0.1 * 1.0 + 0.9 * 2.0)
+
+
+def test_no_decay_follows_the_weights_and_counters_are_copied():
+    network = Holder(1.0)
+    ema = Ema(network, 0.0)
+    network.w.data.fill_(3.0)
+    network.count.fill_(7)
+    ema.update(network, 50)
+    assert float(ema.averages["w"]) == 3.0
+    assert int(ema.averages["count"]) == 7
+    assert ema.averages["count"].dtype == torch.int64
+
+
+def test_averages_are_their_own_memory():
+    network = Holder(1.0)
+    ema = Ema(network, 0.5)
+    network.w.data.fill_(5.0)
+    assert float(ema.averages["w"]) == 1.0

@@ -13,9 +13,8 @@ from srcli.errors import InferenceError
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
-from srcli.training.checkpoint import Position, TrainingState
+from srcli.training.checkpoint import Ema, Position, TrainingState
 from srcli.training.checkpoint_manager import CheckpointManager, Hooks
-from srcli.training.ema import Ema
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext
@@ -123,3 +122,24 @@ def test_a_state_goes_on_where_another_was_saved(tmp_path):
     assert second.position == first.position
     assert torch.equal(second.network.weight, first.network.weight)
     assert torch.equal(second.ema.averages["weight"], first.ema.averages["weight"])
+
+
+def test_rewinding_drops_later_and_broken_lines(tmp_path):
+    manager = make(tmp_path, Hooks())
+    manager.rewind_log()  # nothing there: nothing to do
+    for total in range(1, 6):
+        manager.state.position.total = total
+        manager.write("train", {})
+    with manager.log_file.open("ab") as file:
+        file.write(b'{"total": 2, "loss": 0.')
+    manager.state.position.total = 3
+    manager.rewind_log()
+    assert [entry["total"] for entry in entries(tmp_path)] == [1, 2, 3]
+
+
+def test_the_log_stays_valid_json_whatever_comes(tmp_path):
+    manager = make(tmp_path, Hooks())
+    manager.write("train", {"psnr": float("inf"), "loss": 0.5})
+    text = manager.log_file.read_text()
+    line = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert (line["total"], line["psnr"], line["loss"]) == (7, None, 0.5)

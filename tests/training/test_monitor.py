@@ -15,7 +15,7 @@ from srcli.training import monitor as module
 from srcli.training.budget import Budget
 from srcli.training.checkpoint import Position
 from srcli.training.checkpoint_manager import CheckpointManager, Hooks
-from srcli.training.monitor import StageMonitor
+from srcli.training.monitor import AverageMeter, StageMonitor
 
 
 class Shown(NoProgress):
@@ -54,7 +54,6 @@ class Time:
 def clock(monkeypatch):
     found = Time()
     monkeypatch.setattr(module, "time", found)
-    monkeypatch.setattr("srcli.training.log.time", found)
     return found
 
 
@@ -123,7 +122,7 @@ def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock)
     )
     assert shown.done == 10.0
     clock.now += 2.5
-    assert iterate(watch, position) == [12.5, 0.0]
+    assert iterate(watch, position) == (12.5, False)
     assert shown.done == 12.5
     watch.close()
     assert shown.closed
@@ -135,5 +134,27 @@ def test_checkpoints_come_by_the_clock_and_at_a_stop(tmp_path, clock):
         clock.now += 4
         iterate(watch, position)
     assert saved == [3]
-    assert iterate(watch, position, stop=True)[1] == 1.0
+    assert iterate(watch, position, stop=True)[1] is True
     assert saved == [3, 6]
+
+
+def test_the_meter_gives_the_mean_since_the_last_report():
+    meter = AverageMeter()
+    assert meter.take() is None
+    for value in (1.0, 2.0, 6.0):
+        meter.add({"loss": torch.tensor(value), "k_t": torch.tensor(value / 10)})
+    news = meter.take()
+    assert news is not None
+    means, iterations, per_second = news
+    assert means == pytest.approx({"loss": 3.0, "k_t": 0.3})
+    assert per_second > 0
+    assert iterations == 3
+    assert meter.take() is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_the_meter_refuses_what_is_not_finite(value):
+    meter = AverageMeter()
+    meter.add({"loss": torch.tensor(1.0), "M": torch.tensor(value)})
+    with pytest.raises(InferenceError, match="diverged"):
+        meter.take()

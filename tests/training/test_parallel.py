@@ -22,7 +22,6 @@ from srcli.training.loop import Trainer
 from srcli.training.numerics import Numerics
 from srcli.training.parallel import (
     ALONE,
-    MESSAGE_BYTES,
     DistributedTeam,
     Team,
     average_values,
@@ -79,7 +78,7 @@ def test_the_first_process_tells_the_others_what_it_found(gloo):
     assert gloo.on_all_ranks(lambda: 3) == 3
 
 
-@pytest.mark.parametrize("length", [10, 3 * MESSAGE_BYTES])
+@pytest.mark.parametrize("length", [10, 12_000])
 def test_a_failure_in_one_process_is_told_by_the_first(gloo, length):
     def fail():
         raise UsageError("ä" * length)
