@@ -27,7 +27,7 @@ from PIL import Image
 from skimage import data
 from torch.utils.data import DataLoader, Dataset
 
-from srcli.data.training_set import DataOptions, load_training_set
+from srcli.data.training_set import DataSelection, load_training_set
 from srcli.imaging.resize import downscale
 from srcli.losses import WeightedLoss
 from srcli.metrics.machine import describe_machine
@@ -126,7 +126,7 @@ class Ours:
         numerics = choose_numerics("cpu", "auto", threads=CORES)
         network = numerics.placed(first_network(recipe, scale=arguments.scale, seed=0))
         start = time.perf_counter()
-        options = DataOptions(data=(folder / "hr",), hold_out=())
+        options = DataSelection(data=(folder / "hr",), hold_out=())
         pairs = load_training_set(options, arguments.scale, NoProgress()).train
         self.load_seconds = time.perf_counter() - start
         sampler = make_sampler(

@@ -13,6 +13,7 @@ from srcli.cli.options import (
     check_targets,
     combine,
     device,
+    held_out_names,
     json_output,
     pick,
     precision,
@@ -275,7 +276,6 @@ def _select(names: Sequence[str]) -> list[Ablation]:
 
 
 def _options(given: dict[str, Any]) -> AblateOptions:
-    from srcli.cli.train import held_out_names
     from srcli.pipelines.ablate.units import AblateOptions, default_store
 
     if not given["no_train"] and not given["data"]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from srcli.cli.text_files import is_replaceable, real_place
-from srcli.errors import UsageError
+from srcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -210,3 +210,39 @@ def _obstacle(file: Path) -> str:
             return ""
     except OSError as error:
         return error.strerror or str(error)
+
+
+def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Separate the values of ``--hold-out`` into names and those that files list.
+
+    Args:
+        values: Names and files.
+
+    Returns:
+        Names, None if the option was not given and empty for ``none``; then those of files.
+
+    Raises:
+        UsageError: If a file of names is empty, or ``none`` is given with names.
+        DataError: If it cannot be read.
+    """
+    if not values:
+        return None, ()
+    if "none" in values:
+        if len(values) > 1:
+            raise UsageError("--hold-out none: give it alone")
+        return (), ()
+    names: list[str] = []
+    listed: list[str] = []
+    for value in values:
+        file = Path(value)
+        if not file.is_file():
+            names.append(value)
+            continue
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise DataError(f"--hold-out {file}: not a text file of names ({error})") from error
+        listed += [line.strip() for line in lines if line.strip()]
+    if not names and not listed:
+        raise UsageError("--hold-out: the file names no photograph")
+    return tuple(names), tuple(listed)

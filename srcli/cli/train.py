@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, StopSignals
-from srcli.cli.options import SCALES, device_and_precision, verbosity
-from srcli.errors import DataError, ExitCode, PeerError, UsageError
+from srcli.cli.options import SCALES, device_and_precision, held_out_names, verbosity
+from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from srcli.pipelines.train.options import TrainOptions, TrainResult
+    from srcli.pipelines.train.run import TrainOptions, TrainResult
 
 
 PATH = click.Path(path_type=Path)
@@ -142,7 +142,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     if missing:
         raise UsageError(f"srx train needs {', '.join(missing)}; see srx train --help")
 
-    from srcli.pipelines.train.options import TrainOptions
+    from srcli.pipelines.train.run import TrainOptions
 
     given["scale"], given["threads"] = int(given["scale"] or 0), given["threads"] or 0
     given["out"] = given["out"] or Path()
@@ -197,39 +197,3 @@ def summary(result: TrainResult) -> str:
     else:
         head = f"trained {iterations}"
     return f"{head}{best}; weights: {result.weights}"
-
-
-def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """Separate the values of ``--hold-out`` into names and those that files list.
-
-    Args:
-        values: Names and files.
-
-    Returns:
-        Names, None if the option was not given and empty for ``none``; then those of files.
-
-    Raises:
-        UsageError: If a file of names is empty, or ``none`` is given with names.
-        DataError: If it cannot be read.
-    """
-    if not values:
-        return None, ()
-    if "none" in values:
-        if len(values) > 1:
-            raise UsageError("--hold-out none: give it alone")
-        return (), ()
-    names: list[str] = []
-    listed: list[str] = []
-    for value in values:
-        file = Path(value)
-        if not file.is_file():
-            names.append(value)
-            continue
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise DataError(f"--hold-out {file}: not a text file of names ({error})") from error
-        listed += [line.strip() for line in lines if line.strip()]
-    if not names and not listed:
-        raise UsageError("--hold-out: the file names no photograph")
-    return tuple(names), tuple(listed)

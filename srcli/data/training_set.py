@@ -47,17 +47,6 @@ class DataSelection:
     """Prefixes of names of pictures that are not used."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataOptions(DataSelection):
-    """The selected pictures, and memory and threads to load them with."""
-
-    cache: Path | None = None
-    """Folder of LR pictures made before, and of pictures that do not fit into memory."""
-    memory: int | None = None
-    """Bytes of decoded pictures in memory; None for all of them."""
-    workers: int = 2
-
-
 @dataclass(kw_only=True)
 class TrainingSet:
     """Pairs to train on and pairs to validate on."""
@@ -79,61 +68,76 @@ class TrainingSet:
         self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 
-def find_split(options: DataSelection, progress: Progress) -> Split:
+def find_split(selection: DataSelection, progress: Progress) -> Split:
     """Find all pictures and split them, without reading any.
 
     Args:
-        options: Pictures, names to hold out and to exclude.
+        selection: Pictures, names to hold out and to exclude.
         progress: Shows warnings of prefixes that exclude nothing.
 
     Raises:
         DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
             train on.
     """
-    names = HELD_OUT if options.hold_out is None else options.hold_out
     split = choose_split(
-        find_pictures(options.data),
-        names,
-        listed=options.hold_out_listed,
-        excluded=options.exclude,
-        required=options.hold_out is not None,
+        find_pictures(selection.data),
+        HELD_OUT if selection.hold_out is None else selection.hold_out,
+        listed=selection.hold_out_listed,
+        excluded=selection.exclude,
+        required=selection.hold_out is not None,
     )
     for prefix in split.unmatched:
         progress.warn(f"--exclude {prefix}: no picture's name begins with it")
     return split
 
 
-def load_training_set(options: DataOptions, scale: int, progress: Progress) -> TrainingSet:
+def load_training_set(
+    selection: DataSelection,
+    scale: int,
+    progress: Progress,
+    *,
+    cache: Path | None = None,
+    memory: int | None = None,
+    workers: int = 2,
+) -> TrainingSet:
     """Find, split, decode and pair all pictures.
 
     Broken and tiny pictures are left out with a warning; the treatment of gray, 16-bit and
     transparent ones is reported once. If none of the pictures held out by rule can be used, the
     next ones are held out.
 
+    Args:
+        selection: Pictures, names to hold out and to exclude.
+        scale: The super-resolution factor.
+        progress: Shows progress, messages and warnings.
+        cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
+        memory: Bytes of decoded pictures in memory; None for all of them.
+        workers: Threads.
+
     Raises:
         DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
             train on.
     """
-    split = find_split(options, progress)
-    store = PictureStore(options.memory, options.cache, warn=progress.warn)
-    reader = _Reader(scale, options.workers, store, progress)
+    split = find_split(selection, progress)
+    store = PictureStore(memory, cache, warn=progress.warn)
+    reader = _Reader(scale, workers, store, progress)
     kept = reader.read(split.held_out)
     while not kept and (following := next_by_rule(split)):
         split = following
         kept = reader.read(split.held_out)
-    train = reader.pair(reader.read(split.train), options.cache)
+    train = reader.pair(reader.read(split.train), cache)
     if not train.hr:
         raise DataError(
             f"none of the {len(split.train)} training pictures can be used; "
             f"the first problem: {reader.problems[0]}"
         )
-    held_out = reader.pair(kept, options.cache)
+    held_out = reader.pair(kept, cache)
     reader.summarize()
     if store.in_files:
         all_bytes = format_bytes(store.in_files + store.in_memory)
         progress.message(
             f"{format_bytes(store.in_files)} of {all_bytes} of pictures lie in files in "
-            f"{options.cache} until the end, to leave memory free"
+            f"{cache} until the end, to leave memory free"
         )
     return TrainingSet(
         train=train,

@@ -74,7 +74,8 @@ class RunFolder:
             UsageError: If another training writes there, or it is no folder.
             DataError: If it cannot be written.
         """
-        self._require_folder()
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"--out {self.path}: is a file; give a folder")
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         with ExitStack() as held:
             try:
@@ -101,30 +102,21 @@ class RunFolder:
                 for folder in made:
                     folder.rmdir()
 
-    def check(self, *, resume: bool) -> None:
-        """Refuse a folder that cannot be used, before any work is done.
+    def check(self, *, resume: bool) -> bool:
+        """Return true if a training is to be resumed and there is a checkpoint.
 
         Raises:
-            UsageError: If it holds a training and ``resume`` is false, or is no folder.
+            UsageError: If the folder holds a training and ``resume`` is false.
         """
-        self._require_folder()
         if resume:
-            return
+            return self.state.is_file()
         for file in (self.state, self.best, self.last):
             if file.exists():
                 raise UsageError(
                     f"--out {self.path}: already holds a training ({file.name}); "
                     "go on with --resume, or give another --out"
                 )
-
-    def _require_folder(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise UsageError(f"--out {self.path}: is a file; give a folder")
-
-    @property
-    def resumable(self) -> bool:
-        """True if there is a checkpoint."""
-        return self.state.is_file()
+        return False
 
     def begin(self, recipe: TrainRecipe, record: RunRecord) -> None:
         """Make the folder and store recipe and settings; a log without a checkpoint is removed.

@@ -7,7 +7,7 @@ import tempfile
 
 import pytest
 
-from srcli.cli.options import check_targets
+from srcli.cli.options import check_targets, held_out_names
 from srcli.errors import UsageError
 
 
@@ -48,3 +48,16 @@ def test_two_texts_for_one_file_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--json and --html are both"):
         check_targets({"--json": target, "--csv": tmp_path / "a.csv", "--html": link})
     check_targets({"--json": os.devnull, "--csv": os.devnull})
+
+
+def test_names_to_hold_out_come_from_the_command_line_and_from_files(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_text("cup\n\n face \n", encoding="utf-8")
+    assert held_out_names(()) == (None, ())
+    assert held_out_names(("none",)) == ((), ())
+    assert held_out_names(("suit", str(file))) == (("suit",), ("cup", "face"))
+    with pytest.raises(UsageError, match="alone"):
+        held_out_names(("none", "suit"))
+    file.write_text("\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="no photograph"):
+        held_out_names((str(file),))

@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.cli.train import held_out_names, summary
-from srcli.errors import PeerError, UsageError
+from srcli.cli.train import summary
+from srcli.errors import PeerError
 from srcli.pipelines.train import data as training_data
-from srcli.pipelines.train.options import TrainResult
+from srcli.pipelines.train.run import TrainResult
 from srcli.recipes.files import read_recipe
 from srcli.recipes.table import RECIPES
 
@@ -126,19 +126,6 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     resumed = srx(*arguments, "--resume", "--budget", "1")  # already spent: ends at once
     assert resumed.code == 0, resumed.err
     assert "resumed at iteration" in resumed.err
-
-
-def test_names_to_hold_out_come_from_the_command_line_and_from_files(tmp_path):
-    file = tmp_path / "names.txt"
-    file.write_text("cup\n\n face \n", encoding="utf-8")
-    assert held_out_names(()) == (None, ())
-    assert held_out_names(("none",)) == ((), ())
-    assert held_out_names(("suit", str(file))) == (("suit",), ("cup", "face"))
-    with pytest.raises(UsageError, match="alone"):
-        held_out_names(("none", "suit"))
-    file.write_text("\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="no photograph"):
-        held_out_names((str(file),))
 
 
 def test_the_last_line_tells_how_it_ended(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.data.training_set import DataOptions, find_split, load_training_set
+from srcli.data.training_set import DataSelection, find_split, load_training_set
 from srcli.errors import DataError
 from srcli.ports.progress import NoProgress, NoTask
 
@@ -30,20 +30,20 @@ def folder(tmp_path, astronaut):
 
 
 def test_pictures_are_divided_decoded_and_paired(folder):
-    data = load_training_set(DataOptions(data=(folder,)), 2, NoProgress())
+    data = load_training_set(DataSelection(data=(folder,)), 2, NoProgress())
     assert data.held_out is not None
     assert (len(data.train.hr), len(data.held_out.hr)) == (4, 1)
     assert data.train.lr[0].shape == (20, 24, 3)
     assert data.skipped == 0
     assert "a-1" in data.reason
-    none = load_training_set(DataOptions(data=(folder,), hold_out=()), 2, NoProgress())
+    none = load_training_set(DataSelection(data=(folder,), hold_out=()), 2, NoProgress())
     assert none.held_out is None
     assert len(none.train.hr) == 6
 
 
 def test_the_digest_follows_both_parts_and_not_the_place(folder, tmp_path):
     def named(**options):
-        return load_training_set(DataOptions(data=(folder,), **options), 2, NoProgress()).digest
+        return load_training_set(DataSelection(data=(folder,), **options), 2, NoProgress()).digest
 
     first = named()
     assert named() == first
@@ -55,7 +55,7 @@ def test_only_the_first_broken_pictures_are_named(folder):
         (folder / f"x{i}.png").write_bytes(b"broken")
     Image.fromarray(np.zeros((15, 99, 3), np.uint8)).save(folder / "y.png")
     progress = Warnings()
-    data = load_training_set(DataOptions(data=(folder,)), 2, progress)
+    data = load_training_set(DataSelection(data=(folder,)), 2, progress)
     assert data.skipped == 9
     assert len(progress.warnings) == 6
     assert "x0.png" in progress.warnings[0]
@@ -65,7 +65,7 @@ def test_only_the_first_broken_pictures_are_named(folder):
 def test_nothing_usable_is_refused_with_the_first_problem(tmp_path):
     (tmp_path / "x.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"the first problem: .*x\.png"):
-        load_training_set(DataOptions(data=(tmp_path,)), 2, NoProgress())
+        load_training_set(DataSelection(data=(tmp_path,)), 2, NoProgress())
 
 
 def test_what_is_done_with_other_kinds_of_pictures_is_said_once_each(folder, astronaut):
@@ -75,7 +75,7 @@ def test_what_is_done_with_other_kinds_of_pictures_is_said_once_each(folder, ast
     Image.new("RGBA", (40, 40)).save(folder / "clear.png")
     Image.new("I;16", (40, 40), 300).save(folder / "deep.png")
     progress = Warnings()
-    data = load_training_set(DataOptions(data=(folder,)), 2, progress)
+    data = load_training_set(DataSelection(data=(folder,)), 2, progress)
     assert data.skipped == 0
     assert progress.warnings == []
     assert sorted(progress.messages) == [
@@ -88,7 +88,7 @@ def test_what_is_done_with_other_kinds_of_pictures_is_said_once_each(folder, ast
 def test_pictures_can_be_found_and_divided_without_being_read(folder):
     for file in folder.iterdir():
         file.write_bytes(b"not a picture")
-    what = DataOptions(
+    what = DataSelection(
         data=(folder,), hold_out=(), hold_out_listed=("a-1", "x-1"), exclude=("e-", "f-")
     )
     progress = Warnings()
@@ -97,14 +97,14 @@ def test_pictures_can_be_found_and_divided_without_being_read(folder):
     assert [ref.name for ref in split.held_out] == ["a-1_00"]
     assert [ref.name for ref in split.train] == ["b-2_00", "c-3_00", "d-4_00"]
     with pytest.raises(DataError, match="--hold-out nobody: not in the data"):
-        find_split(DataOptions(data=(folder,), hold_out=("nobody", "a-1")), NoProgress())
+        find_split(DataSelection(data=(folder,), hold_out=("nobody", "a-1")), NoProgress())
 
 
 def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
     for name in ("a-1_00", "b-2_00"):
         (folder / f"{name}.png").write_bytes(b"broken")
     progress = Warnings()
-    data = load_training_set(DataOptions(data=(folder,)), 2, progress)
+    data = load_training_set(DataSelection(data=(folder,)), 2, progress)
     assert data.held_out is not None
     assert (len(data.train.hr), len(data.held_out.hr)) == (2, 1)
     assert "c-3" in data.reason
@@ -113,13 +113,13 @@ def test_pictures_held_out_by_rule_that_are_broken_give_way_to_the_next(folder):
         (False, True),
     ]
     assert data.skipped == 2
-    again = load_training_set(DataOptions(data=(folder,)), 2, NoProgress())
+    again = load_training_set(DataSelection(data=(folder,)), 2, NoProgress())
     assert again.digest == data.digest
 
 
 def test_pictures_held_out_by_name_that_are_broken_do_not(folder):
     (folder / "a-1_00.png").write_bytes(b"broken")
-    data = load_training_set(DataOptions(data=(folder,), hold_out=("a-1",)), 2, NoProgress())
+    data = load_training_set(DataSelection(data=(folder,), hold_out=("a-1",)), 2, NoProgress())
     assert data.held_out is None
     assert len(data.train.hr) == 4
 
@@ -150,8 +150,8 @@ def test_every_picture_that_is_read_is_told_of_also_a_broken_one(folder, tmp_pat
     (folder / "b-2_01.png").write_bytes(b"broken")
     for cached in (False, True):
         progress = Counting()
-        options = DataOptions(data=(folder,), cache=tmp_path / "cache")
-        load_training_set(options, 2, progress)
+        selection = DataSelection(data=(folder,))
+        load_training_set(selection, 2, progress, cache=tmp_path / "cache")
         found = [(task.label, task.total, task.done) for task in progress.tasks]
         assert found == [("reading", 1, 1), ("reading", 5, 5), ("LR", 4, 4), ("LR", 1, 1)], cached
         assert all(task.closed for task in progress.tasks)

@@ -133,7 +133,7 @@ def test_one_training_at_a_time_writes_there(tmp_path):
     with same.locked():  # free again, though the file of the lock is there
         assert same.lock.is_file()
         same.check(resume=False)  # a lock is no training
-        assert not same.resumable
+        assert not same.check(resume=True)
 
 
 def test_a_claim_that_nothing_was_written_under_leaves_nothing(tmp_path):

@@ -18,7 +18,6 @@ from srcli.pipelines.ablate.store import Store, put_run
 from srcli.pipelines.ablate.units import TrainingUnit
 from srcli.pipelines.ablate.work import BUSY, MEASURED, STOPPED, TRAINED, run_unit
 from srcli.pipelines.executors import make_executor
-from srcli.pipelines.train.data import data_options
 from srcli.pipelines.train.numerics import resolve_precision
 from srcli.ports.progress import NoProgress
 from srcli.report.table import plural
@@ -93,7 +92,7 @@ def _plan(
         machine = str(describe_machine(device))
     data: dict[str, Any] = {}
     if own.train:
-        split = find_split(data_options(own), progress)
+        split = find_split(own, progress)
         # It warns of prefixes that exclude nothing; the trainings need not do so again.
         used = tuple(each for each in own.exclude if each not in split.unmatched)
         own = replace(own, exclude=used)
@@ -111,6 +110,21 @@ def _plan(
         processes=own.processes,
         **data,
     )
+<<<<<<< HEAD
+=======
+    if own.train:
+        split = find_split(own, progress)
+        # It warns of prefixes that exclude nothing; the trainings need not do so again.
+        used = tuple(each for each in own.exclude if each not in split.unmatched)
+        own = replace(own, exclude=used)
+        shared = replace(
+            shared,
+            pictures=len(split.train),
+            held_out=len(split.held_out),
+            excluded=split.excluded,
+            data_digest=data_digest(split),
+        )
+>>>>>>> 641fbec (Training options stand beside the training; the selection of data is passed on as it is; names to hold out are read by an option of two commands)
     plan = AblationPlan()
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _sets(ablation, own, progress)

@@ -22,8 +22,7 @@ from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import CostUnit
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import train
+from srcli.pipelines.train.run import TrainOptions, train
 from srcli.recipes.ablation import METRICS
 from srcli.training.monitor import LOG_STEPS
 

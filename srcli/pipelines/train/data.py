@@ -11,7 +11,7 @@ import torch
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.training_set import DataOptions, DataSelection, load_training_set
+from srcli.data.training_set import load_training_set
 from srcli.metrics.machine import free_memory, processors
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from srcli.data.pairs import Pairs
     from srcli.data.patches import PatchSettings
-    from srcli.data.training_set import TrainingSet
+    from srcli.data.training_set import DataSelection, TrainingSet
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
@@ -34,44 +34,47 @@ BATCHES_AHEAD = 4
 """Batches that are made beforehand, each in a thread of its own."""
 
 
-def data_options(
-    selection: DataSelection, cache: Path | None = None, *, processes: int = 1
-) -> DataOptions:
-    """Return the options of the data, with half the free memory and all processors.
+def loading_limits(processes: int = 1) -> tuple[int | None, int]:
+    """Return the bytes of pictures to keep in memory and the threads to load them with.
 
     Args:
-        selection: Pictures to train on, to hold out and to exclude.
-        cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
         processes: Number of processes on this machine that load the pictures, each for itself.
+
+    Returns:
+        Half of the free memory, or None if it is unknown, and all processors; divided by the
+        processes.
     """
     free = free_memory()
-    return DataOptions(
-        data=selection.data,
-        hold_out=selection.hold_out,
-        hold_out_listed=selection.hold_out_listed,
-        exclude=selection.exclude,
-        cache=cache,
-        memory=None if free is None else free // 2 // processes,
-        workers=max(1, processors() // processes),
-    )
+    return None if free is None else free // 2 // processes, max(1, processors() // processes)
 
 
 def load_data(
-    options: DataOptions, scale: int, degradation: Degradation, progress: Progress
+    selection: DataSelection,
+    scale: int,
+    degradation: Degradation,
+    progress: Progress,
+    *,
+    cache: Path | None = None,
+    processes: int = 1,
 ) -> TrainingSet:
     """Load all pictures, degrade the LR ones of validation, and report what was found.
 
     Args:
-        options: Pictures and memory.
+        selection: Pictures to train on, to hold out and to exclude.
         scale: The super-resolution factor.
         degradation: Of the recipe.
         progress: Shows progress and messages.
+        cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
+        processes: Number of processes on this machine that load the pictures, each for itself.
 
     Raises:
         DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
             train on.
     """
-    data = load_training_set(options, scale, progress)
+    memory, workers = loading_limits(processes)
+    data = load_training_set(
+        selection, scale, progress, cache=cache, memory=memory, workers=workers
+    )
     held = len(data.held_out.hr) if data.held_out else 0
     excluded = f", {data.excluded} excluded" if data.excluded else ""
     progress.message(f"{len(data.train.hr)} pictures to train on, {held} to validate on{excluded}")

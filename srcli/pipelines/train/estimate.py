@@ -17,7 +17,7 @@ from srcli.errors import DataError, UsageError
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
 from srcli.metrics.memory import memory_of, peak_memory
-from srcli.pipelines.train.data import data_options, make_sampler
+from srcli.pipelines.train.data import loading_limits, make_sampler
 from srcli.pipelines.train.network import first_network, load_initial_weights
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress, Progress
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from srcli.data.pairs import Pairs
     from srcli.data.pictures import PictureRef
-    from srcli.pipelines.train.options import TrainOptions
+    from srcli.pipelines.train.run import TrainOptions
     from srcli.recipes.training import Stage, TrainRecipe
 
 SAMPLE = 16
@@ -146,8 +146,7 @@ def estimate_training(options: TrainOptions, progress: Progress | None = None) -
     if options.init is not None:
         load_initial_weights(network, options.init, progress)
     network = numerics.placed(network)
-    settings = data_options(options)
-    split = find_split(settings, progress)
+    split = find_split(options, progress)
     pairs = _some_pairs(split, recipe, options.scale, progress)
     read = len(pairs.hr)
     pixels = sum(each.nbytes for each in (*pairs.hr, *pairs.lr))
@@ -178,7 +177,7 @@ def estimate_training(options: TrainOptions, progress: Progress | None = None) -
         split=split,
         read=read,
         pixel_bytes=pixels * len(split.train) // read,
-        memory_limit=settings.memory,
+        memory_limit=loading_limits()[0],
         memory_of=memory_of(numerics.device),
         stages=tuple(_try_stage(trainer, number) for number in range(len(recipe.stages))),
     )

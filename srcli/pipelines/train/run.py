@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.data.pairs import cache_folder
+from srcli.data.training_set import DataSelection, TrainingSet
 from srcli.errors import DataError, UsageError
-from srcli.pipelines.train.data import data_options, load_data, make_sampler, share_out
+from srcli.inference.device import Precision
+from srcli.pipelines.train.data import load_data, make_sampler, share_out
 from srcli.pipelines.train.network import first_network, load_initial_weights, weights_writer
 from srcli.pipelines.train.numerics import choose_numerics
-from srcli.pipelines.train.options import TrainOptions, TrainResult
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
@@ -25,12 +29,59 @@ from srcli.training.parallel import Team, find_team, process_group, require_divi
 from srcli.training.supervised import teachers_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from srcli.data.pairs import Pairs
-    from srcli.data.training_set import TrainingSet
     from srcli.layers.network import Network
     from srcli.training.numerics import Numerics
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(DataSelection):
+    """Recipe, data and settings of a training."""
+
+    recipe: str
+    """A name of the table, or a recipe file."""
+    scale: int
+    out: Path
+    """Folder of weights, state, recipe and log."""
+    overrides: tuple[str, ...] = ()
+    """Changed fields of the recipe, ``path=value``."""
+    seed: int = 0
+    budget: str | None = None
+    """Iterations or time; None for the recipe's iterations."""
+    resume: bool = False
+    init: Path | None = None
+    """Weights to start from, of any scale."""
+    validate: tuple[str, ...] = ()
+    """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
+    validate_leniently: bool = False
+    """Leave out unusable pictures of these sets with a warning; else they are errors."""
+    tensorboard: Path | None = None
+    """Folder for event files of TensorBoard."""
+    checkpoint_every: str = "5m"
+    device: str = "auto"
+    precision: Precision = "auto"
+    compile: bool = False
+    threads: int = 0
+    """Threads of the processor; 0 leaves PyTorch's choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """The end of a training, or of one run of it."""
+
+    finished: bool
+    """True if the budget is used up; else it was stopped and can be resumed."""
+    weights: Path
+    """The best weights, or the last ones if nothing was validated or finished."""
+    iterations: int
+    """In this and all former runs."""
+    new_iterations: int
+    """In this run."""
+    best: float | None
+    """Best validation PSNR-Y in dB; None without validation."""
+    best_iteration: int = 0
+    at_best: Mapping[str, float] = field(default_factory=dict)
+    """PSNR-Y in dB of every set at that iteration; the first of them decided."""
 
 
 def train(
@@ -66,6 +117,7 @@ class _TrainingRun:
         self.progress = NoProgress() if team.rank else progress
         self.folder = RunFolder(options.out)
         self.events: EventFiles | None = None
+        self.sets: dict[str, Pairs] = {}
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
         self.team.on_all_ranks(self._check)
@@ -95,24 +147,13 @@ class _TrainingRun:
             self.events = EventFiles(options.tensorboard)
 
     def _prepare(self, stop: Callable[[], bool]) -> Trainer:
-        options, on_all_ranks = self.options, self.team.on_all_ranks
-        resumes = self.team.on_rank_zero(self._resumes)
-        numerics = on_all_ranks(
-            lambda: choose_numerics(
-                options.device,
-                options.precision,
-                compiled=options.compile,
-                threads=options.threads,
-                team=self.team,
-            )
-        )
+        options, team = self.options, self.team
+        resumes = team.on_rank_zero(lambda: self.folder.check(resume=options.resume))
         # Built before the pictures are read: a wrong option of the network shows at once.
-        network = on_all_ranks(partial(self._network, numerics, resumes=resumes))
+        numerics, network = team.on_all_ranks(partial(self._network, resumes=resumes))
         data = self._data()
-        sets = on_all_ranks(partial(self._validation_sets, data))
-        budget = self.team.on_rank_zero(
-            partial(self._record, data, sets, numerics, resumes=resumes)
-        )
+        record = partial(self._record, data, numerics, resumes=resumes)
+        budget = team.on_rank_zero(record)
         notes = {
             "recipe": recipe_name(options.recipe),
             "seed": str(options.seed),
@@ -120,56 +161,92 @@ class _TrainingRun:
         }
         write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
         hooks = Hooks(
-            validate=validator(sets, numerics, self.progress),
+            validate=validator(self.sets, numerics, self.progress),
             save_best=partial(write, self.folder.best),
             save_last=partial(write, self.folder.last),
             log=self.events.write if self.events else None,
             stop=stop,
             progress=self.progress,
         )
-        return on_all_ranks(partial(self._trainer, network, data, budget, numerics, hooks))
 
-    def _resumes(self) -> bool:
-        self.folder.check(resume=self.options.resume)
-        return self.options.resume and self.folder.resumable
+        def make_trainer() -> Trainer:
+            sampler = make_sampler(
+                data.train,
+                self.recipe,
+                device=numerics.device,
+                seed=options.seed,
+                colour=network.colour,
+                progress=self.progress,
+            )
+            share_out(sampler, team)
+            return Trainer(
+                network=network,
+                recipe=self.recipe,
+                sampler=sampler,
+                budget=parse_budget(budget) if budget else None,
+                numerics=numerics,
+                folder=options.out,
+                hooks=hooks,
+                checkpoint_seconds=self.checkpoint_seconds,
+                seed=options.seed,
+                team=team,
+            )
 
-    def _network(self, numerics: Numerics, *, resumes: bool) -> Network:
+        return team.on_all_ranks(make_trainer)
+
+    def _network(self, *, resumes: bool) -> tuple[Numerics, Network]:
         options = self.options
+        numerics = choose_numerics(
+            options.device,
+            options.precision,
+            compiled=options.compile,
+            threads=options.threads,
+            team=self.team,
+        )
         network = first_network(self.recipe, scale=options.scale, seed=options.seed)
         if options.scale not in (2, 3, 4):
             raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
         if options.init is not None and not resumes:
             load_initial_weights(network, options.init, self.progress)
-        return numerics.placed(network)
+        return numerics, numerics.placed(network)
 
     def _data(self) -> TrainingSet:
-        options, team = self.options, self.team
-        settings = data_options(options, cache_folder(), processes=team.size)
-        load = partial(load_data, settings, options.scale, self.recipe.degradation, self.progress)
+        team = self.team
+        load = partial(
+            load_data,
+            self.options,
+            self.options.scale,
+            self.recipe.degradation,
+            self.progress,
+            cache=cache_folder(),
+            processes=team.size,
+        )
         # One process of each machine makes the LR pictures; the others find them in the cache.
         made = team.on_all_ranks(lambda: load() if team.local_rank == 0 else None)
         data = team.on_all_ranks(lambda: made or load())
-        digest = team.on_rank_zero(lambda: data.digest)
-        team.on_all_ranks(partial(_require_same, data.digest, digest))
+        first = team.on_rank_zero(lambda: data.digest)
+
+        def require_same() -> None:
+            if data.digest != first:
+                raise DataError("--data: holds other pictures here than for the first process")
+
+        team.on_all_ranks(require_same)
         return data
 
-    def _validation_sets(self, data: TrainingSet) -> dict[str, Pairs]:
+    def _record(self, data: TrainingSet, numerics: Numerics, *, resumes: bool) -> str | None:
+        """Read the validation sets; store recipe and settings, or compare them when resuming.
+
+        Returns:
+            The budget in force.
+        """
         options = self.options
-        if self.team.rank:
-            return {}
-        return validation_sets(
+        self.sets = validation_sets(
             data.held_out,
             options.validate,
             options.scale,
             self.progress,
             leniently=options.validate_leniently,
         )
-
-    def _record(
-        self, data: TrainingSet, sets: Mapping[str, Pairs], numerics: Numerics, *, resumes: bool
-    ) -> str | None:
-        """Store recipe and settings, or compare them when resuming; return the budget in force."""
-        options = self.options
         record = RunRecord(
             recipe_name=recipe_name(options.recipe),
             scale=options.scale,
@@ -180,7 +257,7 @@ class _TrainingRun:
             precision=numerics.precision,
             threads=numerics.threads,
             processes=self.team.size,
-            best_by=deciding_set(sets),
+            best_by=deciding_set(self.sets),
             teacher=self.teacher,
         )
         if not resumes:
@@ -191,37 +268,6 @@ class _TrainingRun:
         for note in notes:
             self.progress.warn(note)
         return record.budget
-
-    def _trainer(
-        self,
-        network: Network,
-        data: TrainingSet,
-        budget: str | None,
-        numerics: Numerics,
-        hooks: Hooks,
-    ) -> Trainer:
-        options = self.options
-        sampler = make_sampler(
-            data.train,
-            self.recipe,
-            device=numerics.device,
-            seed=options.seed,
-            colour=network.colour,
-            progress=self.progress,
-        )
-        share_out(sampler, self.team)
-        return Trainer(
-            network=network,
-            recipe=self.recipe,
-            sampler=sampler,
-            budget=parse_budget(budget) if budget else None,
-            numerics=numerics,
-            folder=options.out,
-            hooks=hooks,
-            checkpoint_seconds=self.checkpoint_seconds,
-            seed=options.seed,
-            team=self.team,
-        )
 
     def _train(self, trainer: Trainer) -> TrainResult:
         if self.options.resume:
@@ -248,8 +294,3 @@ class _TrainingRun:
             best_iteration=position.best_total,
             at_best=position.at_best,
         )
-
-
-def _require_same(own: str, first: str) -> None:
-    if own != first:
-        raise DataError("--data: holds other pictures here than for the first process")

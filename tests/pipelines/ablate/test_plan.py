@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.data.training_set import DataOptions, find_split
+from srcli.data.training_set import DataSelection, find_split
 from srcli.errors import ModelError, RecipeError
 from srcli.evaluation.sets import find_set
 from srcli.models.weights import load_model, read_weights, save_weights
@@ -29,8 +29,7 @@ from srcli.pipelines.ablate.plan import (
 from srcli.pipelines.ablate.results import COST, TRAINING, Cost, SetScores, Trained
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import AblateOptions, CostUnit, TrainingUnit
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import train
+from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import NoProgress
 from srcli.recipes.ablations import ABLATIONS
 from srcli.recipes.files import apply_overrides, plain_recipe
@@ -237,7 +236,7 @@ def test_what_cannot_be_trained_names_file_ablation_and_variant(file, change, ki
 
 def test_pictures_and_their_division_decide_the_digest_of_the_data(pictures, tmp_path):
     def digest(folder, **options):
-        return data_digest(find_split(DataOptions(data=(folder,), **options), NoProgress()))
+        return data_digest(find_split(DataSelection(data=(folder,), **options), NoProgress()))
 
     first = digest(pictures)
     assert digest(pictures) == first

@@ -22,8 +22,7 @@ from srcli.pipelines.ablate.units import AblateOptions, CostUnit, Measurement, T
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import SerialExecutor
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import train
+from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.executor import Place, UnitResult
 from srcli.recipes.files import plain_recipe
 from srcli.recipes.table import RECIPES

@@ -14,12 +14,12 @@ from PIL import Image
 from srcli.data.degrading import degrade_pairs
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.training_set import DataOptions
+from srcli.data.training_set import DataSelection
 from srcli.errors import DataError
 from srcli.imaging.resize import downscale
 from srcli.pipelines.train import data as training_data
-from srcli.pipelines.train.data import PrefetchSampler, data_options, load_data, make_sampler
-from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.data import PrefetchSampler, load_data, loading_limits, make_sampler
+from srcli.pipelines.train.run import TrainOptions
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import AERIAL, BICUBIC, PHOTO
 from srcli.recipes.training import Stage, TrainRecipe
@@ -45,7 +45,7 @@ class Notes(NoProgress):
 def options(tmp_path, astronaut):
     for name, picture in [("a", astronaut), ("b", astronaut[:64]), ("c", astronaut[:40, :50])]:
         Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / f"{name}.png")
-    return DataOptions(data=(tmp_path,), hold_out=("b",))
+    return DataSelection(data=(tmp_path,), hold_out=("b",))
 
 
 def test_bicubic_training_is_told_nothing_new(options, astronaut):
@@ -100,7 +100,8 @@ def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path,
     monkeypatch.setattr(training_data, "free_memory", lambda: 100_000)
     asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=options.data, hold_out=("b",))
     plain, notes = Notes(), Notes()
-    tight = load_data(data_options(asked, tmp_path / "cache"), 2, BICUBIC, notes)
+    tight = load_data(asked, 2, BICUBIC, notes, cache=tmp_path / "cache")
+    monkeypatch.undo()
     whole = load_data(options, 2, BICUBIC, plain)
     assert notes.messages[-1] == plain.messages[-1]
     found = re.search(r"^(\d+) MiB of (\d+) MiB of pictures lie in files in", notes.messages[0])
@@ -116,15 +117,13 @@ def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path,
         assert torch.equal(a, b)
 
 
-def test_several_processes_share_memory_and_processors(tmp_path, monkeypatch):
+def test_several_processes_share_memory_and_processors(monkeypatch):
     monkeypatch.setattr(training_data, "free_memory", lambda: 9000)
-    asked = TrainOptions(recipe="g-idrn", scale=2, out=tmp_path, data=(tmp_path,))
-    assert data_options(asked).memory == 4500
-    assert data_options(asked, processes=3).memory == 1500
+    assert [loading_limits(n)[0] for n in (1, 3)] == [4500, 1500]
     monkeypatch.setattr(training_data, "free_memory", lambda: None)
-    assert data_options(asked).memory is None
+    assert loading_limits()[0] is None
     monkeypatch.setattr(training_data, "processors", lambda: 8)
-    assert [data_options(asked, processes=n).workers for n in (1, 3, 9)] == [8, 2, 1]
+    assert [loading_limits(n)[1] for n in (1, 3, 9)] == [8, 2, 1]
 
 
 @pytest.mark.parametrize(("free", "kind"), [(10**5, PrefetchSampler), (10**9, None)])

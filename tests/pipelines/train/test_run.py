@@ -26,8 +26,7 @@ from srcli.errors import (
     UsageError,
 )
 from srcli.models.weights import load_model, read_weights
-from srcli.pipelines.train.options import TrainOptions
-from srcli.pipelines.train.run import train
+from srcli.pipelines.train.run import TrainOptions, train
 from srcli.training.checkpoint import read_position
 
 TINY = (
