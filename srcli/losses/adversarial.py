@@ -34,35 +34,7 @@ class DiscriminatorScores:
     """Error of the discriminator on generated pictures."""
 
 
-class AdversarialLoss(nn.Module):
-    """Base of the losses of generator and discriminator."""
-
-    def forward(
-        self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
-    ) -> DiscriminatorScores:
-        """Turn outputs of the discriminator into losses.
-
-        Args:
-            real: The discriminator's output for real pictures, and these pictures.
-            fake: The same for generated ones.
-        """
-        raise NotImplementedError
-
-    def update(self, scores: DiscriminatorScores, generator_loss: Tensor) -> dict[str, Tensor]:
-        """Adapt to the scores of one iteration.
-
-        Args:
-            scores: Of this batch.
-            generator_loss: The whole loss of the generator, with the weighted adversarial term.
-
-        Returns:
-            Scalars for the log.
-        """
-        del scores, generator_loss
-        return {}
-
-
-class BeganLoss(AdversarialLoss):
+class BeganLoss(nn.Module):
     """BEGAN: an auto-encoder as discriminator, and k_t to hold both networks in balance.
 
     L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the surplus s = gamma
@@ -95,7 +67,12 @@ class BeganLoss(AdversarialLoss):
     def forward(
         self, real: tuple[Tensor, Tensor], fake: tuple[Tensor, Tensor]
     ) -> DiscriminatorScores:
-        """Turn rebuilt pictures (N, C, H, W), each beside its original, into losses."""
+        """Return the losses of one batch.
+
+        Args:
+            real: The discriminator's output for real pictures (N, C, H, W), and these pictures.
+            fake: The same for generated ones.
+        """
         on_real, on_fake = reconstruction_error(*real), reconstruction_error(*fake)
         return DiscriminatorScores(
             discriminator=on_real - self.balance * on_fake,
@@ -106,7 +83,12 @@ class BeganLoss(AdversarialLoss):
 
     @torch.no_grad()
     def update(self, scores: DiscriminatorScores, generator_loss: Tensor) -> dict[str, Tensor]:
-        """Move k_t; return it with the convergence measure M."""
+        """Move k_t; return it with the convergence measure M.
+
+        Args:
+            scores: Of this batch.
+            generator_loss: The whole loss of the generator, with the weighted adversarial term.
+        """
         quantity = generator_loss if self.balance_on == "generator" else scores.fake
         surplus = self.gamma * scores.real - quantity
         # A new tensor: the log still holds the former one.
@@ -114,7 +96,7 @@ class BeganLoss(AdversarialLoss):
         return {"k_t": self.balance, "M": scores.real + surplus.abs()}
 
 
-class ClassificationLoss(AdversarialLoss):
+class ClassificationLoss(nn.Module):
     """Binary cross-entropy on real against generated pictures (Goodfellow et al. 2014)."""
 
     def forward(
@@ -131,6 +113,11 @@ class ClassificationLoss(AdversarialLoss):
             real=on_real,
             fake=on_fake,
         )
+
+    def update(self, scores: DiscriminatorScores, generator_loss: Tensor) -> dict[str, Tensor]:
+        """Return nothing for the log: there is no balance."""
+        del scores, generator_loss
+        return {}
 
 
 def classification_error(logits: Tensor, truth: float) -> Tensor:

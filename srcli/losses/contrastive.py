@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.resize import bicubic_resize
-from srcli.losses import LossOnInput
 
 
 class RandomFeatures(nn.Module):
@@ -40,7 +39,7 @@ class RandomFeatures(nn.Module):
         return first, F.conv2d(torch.tanh(first), self.second, padding=1)
 
 
-class ContrastiveLoss(LossOnInput):
+class ContrastiveLoss(nn.Module):
     """Sum over both feature maps of d(SR, HR) / (d(SR, bicubic) + eps), d the mean of |a - b|.
 
     The paper gives the form of the loss and of the features; RLFN (Kong et al. 2022) has the

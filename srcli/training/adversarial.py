@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.errors import RecipeError
-from srcli.losses.adversarial import (
-    AdversarialLoss,
-    BeganLoss,
-    ClassificationLoss,
-    DiscriminatorScores,
-)
+from srcli.losses.adversarial import BeganLoss, ClassificationLoss, DiscriminatorScores
 from srcli.models.discriminators import build_discriminator
 from srcli.training.optimizers import (
     apply_gradients,
@@ -61,7 +56,7 @@ class AdversarialStep(SupervisedStep):
                 settings.discriminator, size=size, options=settings.options
             )
         self.discriminator = self.numerics.placed(network)
-        loss: AdversarialLoss = ClassificationLoss()
+        loss: BeganLoss | ClassificationLoss = ClassificationLoss()
         if settings.discriminator == "ae":
             loss = BeganLoss(
                 gamma=settings.gamma,
