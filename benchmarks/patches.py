@@ -17,6 +17,7 @@ import torch
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.pictures import decode_all, find_pictures
+from srcli.recipes.training import Stage
 
 BATCH, PATCH, ROUNDS = 16, 48, 50
 
@@ -45,7 +46,7 @@ def main():
             spent = []
             for step in range(ROUNDS):
                 start = time.perf_counter()
-                sampler.batch(step, batch=BATCH, patch=PATCH, prefer_detail=prefer)
+                sampler.batch(step, Stage(batch=BATCH, patch=PATCH, prefer_detail=prefer))
                 spent.append(1000 * (time.perf_counter() - start))
             kind = "detail preferred" if prefer else "uniform"
             print(

@@ -36,7 +36,7 @@ from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress
 from srcli.recipes.table import G_IDRN
-from srcli.training.checkpoint_manager import Hooks
+from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
 
 CORES = 2
@@ -153,10 +153,10 @@ class Ours:
         self._asked += 1
         return self._asked % self._iterations == 0
 
-    def batch(self, step: int, **settings):
+    def batch(self, step: int, stage):
         """Time the sampler's batch."""
         start = time.perf_counter()
-        found = self._sampler.batch(step, **settings)
+        found = self._sampler.batch(step, stage)
         self.data_seconds += time.perf_counter() - start
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Required, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from srcli.data.pairs import Pairs
     from srcli.recipes.degradation import Degradation
+    from srcli.recipes.training import Stage
 
 CELL = 8
 """Edge, in LR pixels, of the cells in which detail is measured."""
@@ -26,16 +27,6 @@ BEYOND = 0.1
 """Largest distance of a varied black from 0, of a varied white from 1."""
 LEVELS = {"rgb": (0.0, 1.0), "y": (Y_BLACK / 255, Y_WHITE / 255)}
 """Black and white of pictures, by the colour of the network."""
-
-
-class PatchSettings(TypedDict, total=False):
-    """Arguments of ``PatchSampler.batch`` beside the step."""
-
-    batch: Required[int]
-    patch: Required[int]
-    prefer_detail: bool
-    shuffle_channels: bool
-    vary_levels: float
 
 
 class PatchSampler:
@@ -99,25 +90,13 @@ class PatchSampler:
             )
         return count
 
-    def batch(
-        self,
-        step: int,
-        *,
-        batch: int,
-        patch: int,
-        prefer_detail: bool = False,
-        shuffle_channels: bool = False,
-        vary_levels: float = 0.0,
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step.
 
         Args:
             step: Number of the iteration.
-            batch: Patches N of all processes.
-            patch: Edge P in LR pixels.
-            prefer_detail: Of two random places take the one with more gradient energy.
-            shuffle_channels: Put R, G and B of every patch into a random order.
-            vary_levels: Share of the patches that get other levels of black and white.
+            stage: Number N and edge P of the patches, preference of detail, order of channels and
+                levels.
 
         Returns:
             Floats in [0, 1], with varied levels in [-0.1, 1.1], in channels_last layout; C is 3,
@@ -127,26 +106,27 @@ class PatchSampler:
             DataError: If no picture is as large as the patch.
         """
         random = np.random.default_rng((self.seed, step))
+        batch, patch = stage.batch, stage.patch
         usable = np.flatnonzero((self.shapes >= patch).all(axis=1))
         if len(usable) == 0:
             self.usable(patch)  # raises, with the remedy
         places = self._draw(random, usable, batch, patch)
-        if prefer_detail:
+        if stage.prefer_detail:
             other = self._draw(random, usable, batch, patch)
             better = self._score(other, patch) > self._score(places, patch)
             places = np.where(better[:, None], other, places)
         turns = random.integers(0, 8, size=batch)
         orders = np.tile(np.arange(3), (batch, 1))
-        if shuffle_channels:
+        if stage.shuffle_channels:
             orders = random.permuted(orders, axis=1)
-        levels = draw_levels(random, batch, vary_levels) if vary_levels else None
+        levels = draw_levels(random, batch, stage.vary_levels) if stage.vary_levels else None
         # Everything is drawn for the whole batch; then each process takes its own part.
         part, parts = self.share
         own = np.arange(batch * part // parts, batch * (part + 1) // parts)
         places, turns, orders = places[own], turns[own], orders[own]
         lr = self._lr_patches(step, own, places, turns, patch)
         hr = self._hr.cut(places[:, 0], places[:, 1:] * self.scale, turns, patch * self.scale)
-        if shuffle_channels:
+        if stage.shuffle_channels:
             lr, hr = _reordered(lr, orders), _reordered(hr, orders)
         if self.colour == "y":
             lr, hr = luma(lr), luma(hr)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, Unpack
+from typing import TYPE_CHECKING, Protocol
 
 from srcli.training.adversarial import AdversarialStep
 from srcli.training.budget import Budget, stage_budgets
-from srcli.training.checkpoint import Ema, Position, TrainingState
-from srcli.training.checkpoint_manager import CheckpointManager, Hooks
+from srcli.training.checkpoint import CheckpointManager, Ema, Hooks, Position, TrainingState
+from srcli.training.log import rewind
 from srcli.training.monitor import StageMonitor
 from srcli.training.parallel import ALONE, Team, require_divisible
 from srcli.training.supervised import StepContext, SupervisedStep
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from srcli.data.patches import PatchSettings
     from srcli.layers.network import Network
     from srcli.recipes.training import Stage, TrainRecipe
     from srcli.training.numerics import Numerics
@@ -38,10 +37,10 @@ def make_step(stage: Stage, context: StepContext) -> SupervisedStep:
 class Sampler(Protocol):
     """The source of batches; it returns the same batch for the same step."""
 
-    def batch(self, step: int, **settings: Unpack[PatchSettings]) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little beyond.
 
-        Each of several processes gets its share of the ``batch`` patches.
+        Each of several processes gets its share of the patches.
         """
 
 
@@ -130,7 +129,7 @@ class Trainer:
         if not self.team.on_rank_zero(file.is_file):
             return False
         self.team.on_all_ranks(partial(self.state.load, file))
-        self.team.on_rank_zero(self.manager.rewind_log)
+        self.team.on_rank_zero(partial(rewind, self.manager.log_file, self.position.total))
         return True
 
     def run(self) -> bool:
@@ -192,14 +191,7 @@ class Trainer:
         Returns:
             Loss and other scalars; on a GPU they may not be computed yet.
         """
-        lr_image, hr_image = self.sampler.batch(
-            self.position.total,
-            batch=stage.batch,
-            patch=stage.patch,
-            prefer_detail=stage.prefer_detail,
-            shuffle_channels=stage.shuffle_channels,
-            vary_levels=stage.vary_levels,
-        )
+        lr_image, hr_image = self.sampler.batch(self.position.total, stage)
         values = self.step(*self.numerics.arranged(lr_image, hr_image), done)
         self.ema.update(self.network, self.position.total)
         return values

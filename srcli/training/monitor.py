@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from srcli.training.checkpoint_manager import diverged
+from srcli.training.checkpoint import diverged
 from srcli.training.optimizers import rate_at
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Task
     from srcli.recipes.training import Stage
     from srcli.training.budget import Budget
-    from srcli.training.checkpoint_manager import CheckpointManager
+    from srcli.training.checkpoint import CheckpointManager
 
 LOG_STEPS = 50
 """Iterations between two entries of the log."""

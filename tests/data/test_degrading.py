@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from srcli.recipes.degradation import (
     Jpeg,
     Noise,
 )
+from srcli.recipes.training import Stage
 
 DRAWS = 400
 
@@ -214,13 +214,7 @@ def test_the_grid_of_blocks_has_every_place():
 
 
 CPU = torch.device("cpu")
-SETTINGS: dict[str, Any] = {
-    "batch": 16,
-    "patch": 16,
-    "prefer_detail": True,
-    "shuffle_channels": True,
-    "vary_levels": 0.5,
-}
+STAGE = Stage(batch=16, patch=16, prefer_detail=True, shuffle_channels=True, vary_levels=0.5)
 
 
 @pytest.fixture
@@ -241,14 +235,14 @@ def levels(batch):
 def test_clean_batches_are_the_plain_ones_bit_for_bit(pairs):
     plain, made = PatchSampler(pairs, device=CPU, seed=3), degraded_sampler(pairs, BICUBIC, seed=3)
     for step in (0, 7):
-        for a, b in zip(plain.batch(step, **SETTINGS), made.batch(step, **SETTINGS), strict=True):
+        for a, b in zip(plain.batch(step, STAGE), made.batch(step, STAGE), strict=True):
             assert torch.equal(a, b)
             assert b.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_hr_is_the_plain_one_and_lr_another(pairs):
-    lr, hr = PatchSampler(pairs, device=CPU).batch(4, **SETTINGS)
-    made_lr, made_hr = degraded_sampler(pairs, AERIAL).batch(4, **SETTINGS)
+    lr, hr = PatchSampler(pairs, device=CPU).batch(4, STAGE)
+    made_lr, made_hr = degraded_sampler(pairs, AERIAL).batch(4, STAGE)
     assert torch.equal(hr, made_hr)
     assert made_lr.shape == lr.shape
     differences = (made_lr - lr).abs().mean(dim=(1, 2, 3)) * 255
@@ -257,7 +251,7 @@ def test_hr_is_the_plain_one_and_lr_another(pairs):
 
 def test_lr_and_hr_are_turned_alike(pairs):
     soft = Degradation(before=(Blur(sigma=(0.3, 0.4), aspect=(0.8, 1.0)),))
-    lr, hr = degraded_sampler(pairs, soft).batch(0, batch=64, patch=16)
+    lr, hr = degraded_sampler(pairs, soft).batch(0, Stage(batch=64, patch=16))
     for small, large in zip(levels(lr), levels(hr), strict=True):
         expected = downscale(large, 2).astype(float)
         errors = [np.abs(turned(small, turn) - expected).mean() for turn in range(8)]
@@ -275,10 +269,10 @@ def test_turns_are_those_of_the_plain_sampler():
 
 def test_seed_and_step_decide_the_batch_in_any_order(pairs):
     def made(seed, step):
-        return degraded_sampler(pairs, PHOTO, seed=seed).batch(step, **SETTINGS)[0]
+        return degraded_sampler(pairs, PHOTO, seed=seed).batch(step, STAGE)[0]
 
     sampler = degraded_sampler(pairs, PHOTO, seed=0)
-    later, first = sampler.batch(9, **SETTINGS)[0], sampler.batch(8, **SETTINGS)[0]
+    later, first = sampler.batch(9, STAGE)[0], sampler.batch(8, STAGE)[0]
     assert torch.equal(later, made(0, 9))
     assert torch.equal(first, made(0, 8))
     assert not torch.equal(first, later)
@@ -288,14 +282,14 @@ def test_seed_and_step_decide_the_batch_in_any_order(pairs):
 def test_every_patch_has_its_own_draw(astronaut):
     # There is one place only: without the turns the patches would differ by the draw alone.
     pairs = make_pairs([astronaut[:32, :32]], 2)
-    lr, hr = degraded_sampler(pairs, AERIAL).batch(0, batch=12, patch=16)
+    lr, hr = degraded_sampler(pairs, AERIAL).batch(0, Stage(batch=12, patch=16))
     assert len({np.sort(patch, axis=None).tobytes() for patch in levels(hr)}) == 1
     assert len({np.sort(patch, axis=None).tobytes() for patch in levels(lr)}) == 12
 
 
 def test_a_network_on_y_is_given_y_of_the_degraded_pixels(pairs):
-    lr, hr = degraded_sampler(pairs, PHOTO).batch(2, batch=4, patch=16)
-    made_lr, made_hr = degraded_sampler(pairs, PHOTO, colour="y").batch(2, batch=4, patch=16)
+    lr, hr = degraded_sampler(pairs, PHOTO).batch(2, Stage(batch=4, patch=16))
+    made_lr, made_hr = degraded_sampler(pairs, PHOTO, colour="y").batch(2, Stage(batch=4, patch=16))
     assert torch.equal(made_lr, luma(lr))
     assert torch.equal(made_hr, luma(hr))
 
@@ -305,17 +299,17 @@ def test_pictures_are_not_held_twice(pairs):
     sampler = degraded_sampler(pairs, PHOTO, release=True)
     assert pairs.hr == []
     assert sampler.usable(16) == count
-    assert sampler.batch(0, **SETTINGS)[0].shape == (16, 3, 16, 16)
+    assert sampler.batch(0, STAGE)[0].shape == (16, 3, 16, 16)
     with pytest.raises(DataError, match="use a smaller patch"):
         sampler.usable(500)
 
 
 def test_the_shares_of_several_processes_are_the_batch_of_one(pairs):
     sampler = degraded_sampler(pairs, AERIAL, seed=2)
-    whole = sampler.batch(3, **SETTINGS)
+    whole = sampler.batch(3, STAGE)
     shares = []
     for number in range(2):
         sampler.share = (number, 2)
-        shares.append(sampler.batch(3, **SETTINGS))
+        shares.append(sampler.batch(3, STAGE))
     for expected, *parts in zip(whole, *shares, strict=True):
         assert torch.equal(torch.cat(parts), expected)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from srcli.data.patches import CELL, PatchSampler, detail_integral, draw_levels,
 from srcli.errors import DataError
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale
+from srcli.recipes.training import Stage
 
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ def turned(patch):
 
 def test_patches_are_places_of_pictures_in_all_eight_ways():
     pairs = pictures(2, (20, 23), (9, 12))
-    lr_batch, _ = PatchSampler(pairs, device=CPU, seed=3).batch(0, batch=400, patch=6)
+    lr_batch, _ = PatchSampler(pairs, device=CPU, seed=3).batch(0, Stage(batch=400, patch=6))
     seen = set()
     for patch in numbers(lr_batch).numpy():
         which, first = divmod(int(patch.min()), 10_000)
@@ -65,7 +65,7 @@ def test_patches_are_places_of_pictures_in_all_eight_ways():
 def test_lr_and_hr_patches_show_the_same_place():
     for scale in (2, 3, 4):
         sampler = PatchSampler(pictures(scale, (20, 23), (9, 12)), device=CPU)
-        lr_batch, hr_batch = sampler.batch(1, batch=64, patch=7)
+        lr_batch, hr_batch = sampler.batch(1, Stage(batch=64, patch=7))
         assert lr_batch.shape == (64, 3, 7, 7)
         assert hr_batch.shape == (64, 3, 7 * scale, 7 * scale)
         enlarged = lr_batch.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
@@ -74,7 +74,7 @@ def test_lr_and_hr_patches_show_the_same_place():
 
 def test_shrinking_the_hr_patch_gives_the_lr_patch_inside_the_borders(astronaut):
     pairs = make_pairs([astronaut, astronaut[::-1]], 2)
-    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(5, batch=24, patch=16)
+    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(5, Stage(batch=24, patch=16))
     for lr_patch, hr_patch in zip(levels(lr_batch), levels(hr_batch), strict=True):
         hr_image = hr_patch.permute(1, 2, 0).numpy().astype(np.uint8)
         shrunk = downscale(hr_image, 2).astype(int)
@@ -87,19 +87,19 @@ def test_the_step_and_the_seed_decide_the_batch(astronaut):
     pairs = make_pairs([astronaut], 2)
 
     def draw(seed, step):
-        return PatchSampler(pairs, device=CPU, seed=seed).batch(step, batch=4, patch=16)[0]
+        return PatchSampler(pairs, device=CPU, seed=seed).batch(step, Stage(batch=4, patch=16))[0]
 
     assert torch.equal(draw(0, 7), draw(0, 7))
     assert not torch.equal(draw(0, 7), draw(0, 8))
     assert not torch.equal(draw(0, 7), draw(1, 7))
     sampler = PatchSampler(pairs, device=CPU)
-    sampler.batch(0, batch=4, patch=16)
-    assert torch.equal(sampler.batch(7, batch=4, patch=16)[0], draw(0, 7))
+    sampler.batch(0, Stage(batch=4, patch=16))
+    assert torch.equal(sampler.batch(7, Stage(batch=4, patch=16))[0], draw(0, 7))
 
 
 def test_values_are_floats_of_the_pixels(astronaut):
     pairs = make_pairs([astronaut], 2)
-    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(0, batch=4, patch=16)
+    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(0, Stage(batch=4, patch=16))
     assert lr_batch.dtype == torch.float32
     assert lr_batch.is_contiguous(memory_format=torch.channels_last)
     assert 0 <= float(hr_batch.min()) < float(hr_batch.max()) <= 1
@@ -108,13 +108,13 @@ def test_values_are_floats_of_the_pixels(astronaut):
 
 def test_pictures_are_drawn_by_their_area():
     pairs = pictures(2, (30, 30), (10, 30))
-    batch, _ = PatchSampler(pairs, device=CPU).batch(0, batch=2000, patch=4)
+    batch, _ = PatchSampler(pairs, device=CPU).batch(0, Stage(batch=2000, patch=4))
     share = float((numbers(batch)[:, 0, 0] < 10_000).float().mean())
     assert share == pytest.approx(0.75, abs=0.04)
 
 
 def test_every_place_can_come_up():
-    batch, _ = PatchSampler(pictures(2, (5, 6)), device=CPU).batch(0, batch=500, patch=4)
+    batch, _ = PatchSampler(pictures(2, (5, 6)), device=CPU).batch(0, Stage(batch=500, patch=4))
     firsts = {int(patch.min()) for patch in numbers(batch)}
     assert firsts == {0, 1, 2, 6, 7, 8}
 
@@ -126,7 +126,7 @@ def test_detail_is_preferred_where_asked():
     sampler = PatchSampler(pairs, device=CPU)
 
     def busy(prefer):
-        batch, _ = sampler.batch(0, batch=600, patch=16, prefer_detail=prefer)
+        batch, _ = sampler.batch(0, Stage(batch=600, patch=16, prefer_detail=prefer))
         return float((batch.std(dim=(1, 2, 3)) > 0.05).float().mean())
 
     plain, preferred = busy(prefer=False), busy(prefer=True)
@@ -149,12 +149,12 @@ def test_pictures_below_the_patch_are_never_used():
     sampler = PatchSampler(pairs, device=CPU)
     assert sampler.usable(8) == 2
     assert sampler.usable(10) == 1
-    batch, _ = sampler.batch(0, batch=50, patch=10)
+    batch, _ = sampler.batch(0, Stage(batch=50, patch=10))
     assert int(numbers(batch).min()) >= 10_000
     with pytest.raises(DataError, match="no training picture has 13x13 LR pixels"):
         sampler.usable(13)
     with pytest.raises(DataError, match="smaller patch"):
-        sampler.batch(0, batch=1, patch=13)
+        sampler.batch(0, Stage(batch=1, patch=13))
 
 
 def test_no_pictures_are_refused():
@@ -166,15 +166,15 @@ def test_released_pictures_are_held_once():
     pairs, kept = pictures(2, (20, 23)), pictures(2, (20, 23))
     sampler = PatchSampler(pairs, device=CPU, release=True)
     assert pairs.lr == pairs.hr == []
-    expected = PatchSampler(kept, device=CPU).batch(0, batch=3, patch=6)
+    expected = PatchSampler(kept, device=CPU).batch(0, Stage(batch=3, patch=6))
     assert len(kept.lr) == 1
-    assert torch.equal(sampler.batch(0, batch=3, patch=6)[1], expected[1])
+    assert torch.equal(sampler.batch(0, Stage(batch=3, patch=6))[1], expected[1])
 
 
 def test_networks_on_y_get_y_of_the_same_patches(astronaut):
     pairs = make_pairs([astronaut], 2)
     colours, grays = (
-        PatchSampler(pairs, device=CPU, seed=5, colour=colour).batch(2, batch=3, patch=16)
+        PatchSampler(pairs, device=CPU, seed=5, colour=colour).batch(2, Stage(batch=3, patch=16))
         for colour in ("rgb", "y")
     )
     for y, rgb in zip(grays, colours, strict=True):
@@ -185,8 +185,8 @@ def test_networks_on_y_get_y_of_the_same_patches(astronaut):
 
 def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
     sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
-    plain = sampler.batch(4, batch=60, patch=5)
-    shuffled = sampler.batch(4, batch=60, patch=5, shuffle_channels=True)
+    plain = sampler.batch(4, Stage(batch=60, patch=5))
+    shuffled = sampler.batch(4, Stage(batch=60, patch=5, shuffle_channels=True))
     orders = set()
     for lr, hr, lr_image, hr_image in zip(*plain, *shuffled, strict=True):
         fits = [
@@ -198,25 +198,19 @@ def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
         orders.update(fits)
     assert len(orders) == 6
     assert shuffled[0].is_contiguous(memory_format=torch.channels_last)
-    again = sampler.batch(4, batch=60, patch=5, shuffle_channels=True)
+    again = sampler.batch(4, Stage(batch=60, patch=5, shuffle_channels=True))
     assert torch.equal(again[0], shuffled[0])
 
 
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
-    settings: dict[str, Any] = {
-        "batch": 6,
-        "patch": 5,
-        "prefer_detail": True,
-        "shuffle_channels": True,
-        "vary_levels": 0.5,
-    }
+    stage = Stage(batch=6, patch=5, prefer_detail=True, shuffle_channels=True, vary_levels=0.5)
     sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
-    whole = sampler.batch(3, **settings)
+    whole = sampler.batch(3, stage)
     shares = []
     for number in range(processes):
         sampler.share = (number, processes)
-        shares.append(sampler.batch(3, **settings))
+        shares.append(sampler.batch(3, stage))
         assert len(shares[-1][0]) == 6 // processes
     for expected, *parts in zip(whole, *shares, strict=True):
         assert torch.equal(torch.cat(parts), expected)
@@ -249,8 +243,8 @@ def test_levels_are_drawn_for_the_share_and_lie_on_both_sides_of_black_and_white
 def test_a_batch_gets_the_same_levels_in_lr_and_hr_and_keeps_its_places(astronaut, colour):
     pairs = Pairs(scale=2, hr=[astronaut], lr=[downscale(astronaut, 2)], digest="")
     sampler = PatchSampler(pairs, device=torch.device("cpu"), seed=1, colour=colour)
-    plain = sampler.batch(3, batch=40, patch=8)
-    varied = sampler.batch(3, batch=40, patch=8, vary_levels=0.5)
+    plain = sampler.batch(3, Stage(batch=40, patch=8))
+    varied = sampler.batch(3, Stage(batch=40, patch=8, vary_levels=0.5))
     changed = 0
     for lr, hr, lr_varied, hr_varied in zip(*plain, *varied, strict=True):
         if torch.equal(lr, lr_varied):

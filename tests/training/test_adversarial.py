@@ -13,7 +13,7 @@ from srcli.losses.adversarial import classification_error, reconstruction_error
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, TrainRecipe
 from srcli.training.adversarial import AdversarialStep
-from srcli.training.checkpoint_manager import Hooks
+from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext
@@ -48,7 +48,8 @@ class Batches:
     def __init__(self, spoil=None):
         self.spoil = spoil
 
-    def batch(self, step, *, batch, patch, prefer_detail=False, **others):
+    def batch(self, step, stage):
+        batch, patch = stage.batch, stage.patch
         random = torch.Generator().manual_seed(step)
         lr_image = torch.rand(batch, 3, patch, patch, generator=random)
         hr_image = torch.rand(batch, 3, 4 * patch, 4 * patch, generator=random)
@@ -101,7 +102,7 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     network = generator()
     step = step_of(settings, network=network)
     judge = step.discriminator
-    lr_image, hr_image = Batches().batch(0, batch=2, patch=4)
+    lr_image, hr_image = Batches().batch(0, Stage(batch=2, patch=4))
     sr_image = network(lr_image)
     on_real, on_fake = judge(hr_image), judge(sr_image.detach())
     if settings.discriminator == "ae":
@@ -130,7 +131,7 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
 
 @pytest.mark.parametrize(("settings", "more"), [(AE, ["k_t", "M"]), (FC, [])])
 def test_the_log_names_what_the_game_gives(settings, more):
-    values = step_of(settings)(*Batches().batch(0, batch=2, patch=4), 0.0)
+    values = step_of(settings)(*Batches().batch(0, Stage(batch=2, patch=4)), 0.0)
     assert list(values) == ["loss", "l_real", "l_fake", *more]
     assert all(value.ndim == 0 and not value.requires_grad for value in values.values())
 
@@ -140,7 +141,7 @@ def test_both_networks_change_each_at_its_own_rate():
     step = step_of(replace(FC, optimizer=Optimizer(learning_rate=0.125)), network=network)
     weights = network.up.bias, step.discriminator.last.bias
     before = [weight.detach().clone() for weight in weights]
-    step(*Batches().batch(0, batch=2, patch=4), 0.0)
+    step(*Batches().batch(0, Stage(batch=2, patch=4)), 0.0)
     moved = [
         float((weight.detach() - was).abs().max())
         for weight, was in zip(weights, before, strict=True)
@@ -150,7 +151,7 @@ def test_both_networks_change_each_at_its_own_rate():
 
 def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monkeypatch):
     step = step_of(JITTERED)
-    lr_image, hr_image = Batches().batch(0, batch=2, patch=6)
+    lr_image, hr_image = Batches().batch(0, Stage(batch=2, patch=6))
     seen = []
     answer = AdversarialStep._discriminate
 
@@ -199,7 +200,7 @@ def test_impossible_jitter_is_refused(settings, message):
 @pytest.mark.parametrize(("gamma", "direction"), [(0.01, -1), (50.0, 1)])
 def test_the_balance_moves_and_stays_between_0_and_1(gamma, direction):
     step = step_of(replace(AE, gamma=gamma, balance_rate=0.2))
-    batches = (Batches().batch(i, batch=2, patch=4) for i in range(12))
+    batches = (Batches().batch(i, Stage(batch=2, patch=4)) for i in range(12))
     seen = [0.3, *(float(step(*batch, 0.0)["k_t"]) for batch in batches)]
     assert (seen[1] - seen[0]) * direction > 0
     assert all(0 <= k <= 1 for k in seen)
@@ -246,10 +247,10 @@ def test_the_adversarial_stage_begins_from_the_pre_trained_averages(tmp_path):
     seen = []
 
     class Watching(Batches):
-        def batch(self, step, **sizes):
+        def batch(self, step, stage):
             if step == 4:
                 seen.append(equal(trainer.network.state_dict(), trainer.ema.averages))
-            return super().batch(step, **sizes)
+            return super().batch(step, stage)
 
     stages = (replace(STAGE, steps=4), replace(STAGE, adversarial=AE))
     trainer = make(tmp_path, stages, sampler=Watching())
@@ -312,7 +313,7 @@ def test_what_does_not_fit_in_the_last_stage_shows_at_once(tmp_path, stage, word
 
 
 def test_maps_are_supervised_in_the_adversarial_stage_too():
-    batch = Batches().batch(0, batch=2, patch=4)
+    batch = Batches().batch(0, Stage(batch=2, patch=4))
     stages = STAGE, replace(STAGE, attention_weight=3.0)
     plain, guided = (step_of(FC, stage=stage)(*batch, 0.0) for stage in stages)
     assert float(guided["loss"]) > float(plain["loss"]) + 0.01
@@ -322,7 +323,7 @@ def test_half_precision_trains_too():
     half = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
     network = generator()
     step = AdversarialStep(STAGE, AE, StepContext(network=network, forward=network, numerics=half))
-    lr_image, hr_image = Batches().batch(0, batch=2, patch=4)
+    lr_image, hr_image = Batches().batch(0, Stage(batch=2, patch=4))
     losses = [float(step(lr_image, hr_image, 0.0)["loss"]) for _ in range(8)]
     assert losses[-1] < losses[0]
     assert all(p.dtype == torch.float32 for p in step.discriminator.parameters())

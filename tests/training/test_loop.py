@@ -16,8 +16,7 @@ from srcli.layers.network import Network
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.adversarial import AdversarialStep
 from srcli.training.budget import Budget
-from srcli.training.checkpoint import read_position
-from srcli.training.checkpoint_manager import Hooks
+from srcli.training.checkpoint import Hooks, read_position
 from srcli.training.loop import Trainer, make_step
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext, SupervisedStep
@@ -58,7 +57,8 @@ class Batches:
         self.spoil = spoil
         self.steps = []
 
-    def batch(self, step, *, batch, patch, prefer_detail=False, **others):
+    def batch(self, step, stage):
+        batch, patch = stage.batch, stage.patch
         self.steps.append(step)
         random = torch.Generator().manual_seed(step)
         lr_image = torch.rand(batch, 3, patch, patch, generator=random)
@@ -126,10 +126,10 @@ def test_a_checkpoint_on_the_border_of_stages_resumes_in_the_next_one(tmp_path):
         pass
 
     class Dying(Batches):
-        def batch(self, step, **sizes):
+        def batch(self, step, stage):
             if step == 6:
                 raise Killed
-            return super().batch(step, **sizes)
+            return super().batch(step, stage)
 
     part = make(tmp_path / "part", sampler=Dying())
     with pytest.raises(Killed):
@@ -157,11 +157,11 @@ def test_a_stage_begins_from_the_averages_with_a_fresh_optimiser(tmp_path):
     seen: list[tuple[bool, int]] = []
 
     class Watching(Batches):
-        def batch(self, step, **sizes):
+        def batch(self, step, stage):
             if step == 6:
                 same = equal(trainer.network.state_dict(), trainer.ema.averages)
                 seen.append((same, len(trainer.step.optimizer.state)))
-            return super().batch(step, **sizes)
+            return super().batch(step, stage)
 
     trainer = make(tmp_path, sampler=Watching())
     trainer.run()
@@ -178,9 +178,9 @@ def test_the_rate_follows_the_schedule_of_its_stage(tmp_path):
     rates = []
 
     class Watching(Batches):
-        def batch(self, step, **sizes):
+        def batch(self, step, stage):
             rates.append(trainer.step.optimizer.param_groups[0]["lr"])
-            return super().batch(step, **sizes)
+            return super().batch(step, stage)
 
     constant = replace(FIRST, schedule=Schedule(kind="step", milestones=(0.5,), gamma=0.1))
     recipe = replace(RECIPE, stages=(constant,))
@@ -347,9 +347,9 @@ def test_the_stage_says_what_is_done_to_channels_and_levels(tmp_path):
     seen = []
 
     class Watching(Batches):
-        def batch(self, step, **sizes):
-            seen.append((sizes["shuffle_channels"], sizes["vary_levels"]))
-            return super().batch(step, **sizes)
+        def batch(self, step, stage):
+            seen.append((stage.shuffle_channels, stage.vary_levels))
+            return super().batch(step, stage)
 
     stages = (FIRST, replace(SECOND, shuffle_channels=True, vary_levels=0.5))
     make(tmp_path, recipe=replace(RECIPE, stages=stages), sampler=Watching()).run()

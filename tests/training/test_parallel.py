@@ -17,7 +17,7 @@ from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxE
 from srcli.layers.network import Network
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.budget import Budget
-from srcli.training.checkpoint_manager import Hooks
+from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
 from srcli.training.numerics import Numerics
 from srcli.training.parallel import (
@@ -171,7 +171,8 @@ class Shares:
     def __init__(self, team, spoil=None):
         self.team, self.spoil, self.sizes = team, spoil, []
 
-    def batch(self, step, *, batch, patch, prefer_detail=False, **others):
+    def batch(self, step, stage):
+        batch, patch = stage.batch, stage.patch
         random = torch.Generator().manual_seed(step)
         lr_image = torch.rand(batch, 3, patch, patch, generator=random)
         hr_image = torch.rand(batch, 3, 2 * patch, 2 * patch, generator=random)

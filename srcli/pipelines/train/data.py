@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.data.pairs import Pairs
-    from srcli.data.patches import PatchSettings
     from srcli.data.training_set import DataSelection, TrainingSet
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
-    from srcli.recipes.training import TrainRecipe
+    from srcli.recipes.training import Stage, TrainRecipe
     from srcli.training.parallel import Team
 
 
@@ -92,8 +91,8 @@ def load_data(
 class PrefetchSampler:
     """A sampler that makes the batches of the next iterations while a GPU computes this one.
 
-    A batch depends on its step and settings only, so that the batches are those of ``sampler``.
-    After a skipped step or changed settings, the first batch is made when it is needed.
+    A batch depends on its step and stage only, so that the batches are those of ``sampler``.
+    After a skipped step or in another stage, the first batch is made when it is needed.
 
     Args:
         sampler: Makes batches in main memory, from any thread.
@@ -109,21 +108,16 @@ class PrefetchSampler:
         self._ahead = ahead
         self._pool = ThreadPoolExecutor(ahead, thread_name_prefix="batch")
         self._batches: ReadAhead[int, tuple[Tensor, Tensor]] | None = None
-        self._next: tuple[int, PatchSettings] | None = None
+        self._next: tuple[int, Stage] | None = None
 
-    def batch(self, step: int, **settings: Unpack[PatchSettings]) -> tuple[Tensor, Tensor]:
-        """Return the result of ``PatchSampler.batch``, on the device.
-
-        Args:
-            step: Number of the iteration.
-            settings: As ``PatchSampler.batch`` takes them.
-        """
-        if self._batches is None or self._next != (step, settings):
+    def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
+        """Return the result of ``PatchSampler.batch``, on the device."""
+        if self._batches is None or self._next != (step, stage):
             if self._batches is not None:
                 self._batches.close()
-            make = partial(self.sampler.batch, **settings)
+            make = partial(self.sampler.batch, stage=stage)
             self._batches = ReadAhead(make, count(step), ahead=self._ahead + 1, pool=self._pool)
-        self._next = (step + 1, settings)
+        self._next = (step + 1, stage)
         _, made = next(self._batches)
         lr, hr = made.result()
         return lr.to(self._device), hr.to(self._device)

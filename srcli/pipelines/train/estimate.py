@@ -24,7 +24,7 @@ from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.training.budget import Budget, parse_budget
-from srcli.training.checkpoint_manager import Hooks
+from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
 from srcli.training.parallel import find_team
 

@@ -20,10 +20,9 @@ from srcli.pipelines.train.validation import deciding_set, validation_sets, vali
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
-from srcli.training.checkpoint import read_position
-from srcli.training.checkpoint_manager import Hooks
-from srcli.training.events import EventFiles
+from srcli.training.checkpoint import Hooks, read_position
 from srcli.training.folder import RunFolder, RunRecord, file_digest
+from srcli.training.log import EventFiles
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible
 from srcli.training.supervised import teachers_digest

@@ -126,8 +126,8 @@ def ran(pictures, tiny, tmp_path_factory):
     samplers: dict[int, tuple[PatchSampler, list[bytes]]] = {}
     draw = PatchSampler.batch
 
-    def watched(self, step, **sizes):
-        found = draw(self, step, **sizes)
+    def watched(self, step, stage):
+        found = draw(self, step, stage)
         digest = hashlib.sha256(found[1].contiguous().numpy().tobytes()).digest()
         samplers.setdefault(id(self), (self, []))[1].append(digest)  # held: ids are not reused
         return found

@@ -29,7 +29,7 @@ from srcli.ports.executor import Place
 from srcli.recipes.ablations import resolve
 from srcli.recipes.files import apply_overrides
 from srcli.recipes.table import RECIPES
-from srcli.training.checkpoint_manager import diverged
+from srcli.training.checkpoint import diverged
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ def test_degraded_batches_are_read_ahead_for_another_device(options, device, kin
     assert type(made) is kind
     source = made.sampler if isinstance(made, PrefetchSampler) else made
     assert source.degradation == PHOTO
-    lr, hr = made.batch(0, batch=2, patch=16)
+    lr, hr = made.batch(0, Stage(batch=2, patch=16))
     assert (lr.device.type, hr.device.type) == (device, device)
     assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
     assert "smaller than a patch of 24x24" in notes.warnings[0]
@@ -89,7 +89,7 @@ def test_clean_batches_come_from_the_device_as_ever(options):
     data = load_data(options, 2, BICUBIC, Notes())
     made = make_sampler(data.train, RECIPE, device=CPU, seed=0, colour="y", progress=Notes())
     assert type(made) is PatchSampler
-    assert made.batch(0, batch=2, patch=16)[0].shape == (2, 1, 16, 16)
+    assert made.batch(0, Stage(batch=2, patch=16))[0].shape == (2, 1, 16, 16)
     large = replace(RECIPE, stages=(Stage(patch=500),))
     data = load_data(options, 2, BICUBIC, Notes())
     with pytest.raises(DataError, match="use a smaller patch"):
@@ -109,7 +109,7 @@ def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path,
     assert tight.digest == whole.digest
     batches = [
         make_sampler(data.train, RECIPE, device=CPU, seed=0, colour="rgb", progress=Notes()).batch(
-            0, batch=9, patch=16
+            0, Stage(batch=9, patch=16)
         )
         for data in (tight, whole)
     ]
@@ -157,10 +157,10 @@ class Watched:
     def __init__(self, sampler):
         self.sampler, self.steps, self.threads = sampler, [], set()
 
-    def batch(self, step, **settings):
+    def batch(self, step, stage):
         self.steps.append(step)
         self.threads.add(threading.current_thread())
-        return self.sampler.batch(step, **settings)
+        return self.sampler.batch(step, stage)
 
 
 def same(left, right):
@@ -170,19 +170,21 @@ def same(left, right):
 def test_batches_are_the_same_in_and_out_of_order(sampler):
     ahead = PrefetchSampler(sampler, CPU)
     for step, batch, patch in [(0, 4, 16), (1, 4, 16), (2, 4, 16), (9, 4, 16), (3, 4, 16)]:
-        made = ahead.batch(step, batch=batch, patch=patch, prefer_detail=True)
-        assert same(made, sampler.batch(step, batch=batch, patch=patch, prefer_detail=True))
+        made = ahead.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True))
+        assert same(made, sampler.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True)))
     # A new stage: other settings at the step that was made with the old ones.
-    assert same(ahead.batch(4, batch=2, patch=24), sampler.batch(4, batch=2, patch=24))
-    shuffled = ahead.batch(5, batch=2, patch=24, shuffle_channels=True)
-    assert same(shuffled, sampler.batch(5, batch=2, patch=24, shuffle_channels=True))
+    assert same(
+        ahead.batch(4, Stage(batch=2, patch=24)), sampler.batch(4, Stage(batch=2, patch=24))
+    )
+    shuffled = ahead.batch(5, Stage(batch=2, patch=24, shuffle_channels=True))
+    assert same(shuffled, sampler.batch(5, Stage(batch=2, patch=24, shuffle_channels=True)))
 
 
 def test_the_next_batches_are_made_beforehand_and_once(sampler):
     watched = Watched(sampler)
     ahead = PrefetchSampler(watched, CPU, ahead=3)  # type: ignore[arg-type]
     for step in range(5):
-        ahead.batch(step, batch=2, patch=16)
+        ahead.batch(step, Stage(batch=2, patch=16))
     ahead._pool.shutdown(wait=True)
     assert sorted(watched.steps) == list(range(8))
     assert threading.current_thread() not in watched.threads
@@ -191,4 +193,4 @@ def test_the_next_batches_are_made_beforehand_and_once(sampler):
 def test_errors_come_where_the_batch_is_asked_for(sampler):
     ahead = PrefetchSampler(sampler, CPU)
     with pytest.raises(DataError, match="use a smaller patch"):
-        ahead.batch(0, batch=2, patch=500)
+        ahead.batch(0, Stage(batch=2, patch=500))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcli.errors import DataError, UsageError
-from srcli.training.events import EventFiles
+from srcli.training.log import EventFiles, rewind, write_entry
 
 PLACE = {"stage": 0, "step": 0, "elapsed": 1.0}
 
@@ -88,3 +89,21 @@ def test_a_place_that_is_lost_on_the_way_is_named(tmp_path):
     (tmp_path / "events").touch()
     with pytest.raises(DataError, match=r"--tensorboard .*events: cannot be written \("):
         events.write(train(50, 0.5))
+
+
+def test_rewinding_drops_later_and_broken_lines(tmp_path):
+    log = tmp_path / "log.jsonl"
+    rewind(log, 3)  # nothing there: nothing to do
+    for total in range(1, 6):
+        write_entry(log, {"total": total})
+    with log.open("ab") as file:
+        file.write(b'{"total": 2, "loss": 0.')
+    rewind(log, 3)
+    assert [json.loads(line)["total"] for line in log.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_the_log_stays_valid_json_whatever_comes(tmp_path):
+    log = tmp_path / "log.jsonl"
+    write_entry(log, {"total": 1, "psnr": float("inf"), "loss": 0.5})
+    line = json.loads(log.read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert line == {"total": 1, "psnr": None, "loss": 0.5}

@@ -1,11 +1,14 @@
-"""Write the log of a training as event files of TensorBoard, an optional extra."""
+"""The log of a training: a file of JSON lines, and optional event files of TensorBoard."""
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DataError, UsageError
+from srcli.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +20,37 @@ NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iteration
 """Fields of an entry that are no measurements."""
 FLUSH_SECONDS = 10
 """Longest time until an entry is written."""
+
+
+def write_entry(file: Path, entry: Mapping[str, object]) -> None:
+    """Append an entry as a line of JSON; infinite numbers and NaN become null."""
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in entry.items()
+    }
+    with file.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(finite) + "\n")
+
+
+def rewind(file: Path, total: int) -> None:
+    """Drop entries after iteration ``total``, and a half-written last line.
+
+    A killed run has logged iterations after its checkpoint; they will be done again.
+    """
+    if not file.is_file():
+        return
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _belongs(line, total)]
+    if kept != lines:
+        write_whole(file, b"".join(kept))
+
+
+def _belongs(line: bytes, total: int) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n") and isinstance(entry, dict) and entry.get("total", 0) <= total
 
 
 class EventFiles:
@@ -43,7 +77,7 @@ class EventFiles:
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def write(self, entry: Mapping[str, object]) -> None:
+    def write(self, entry: Mapping[str, Any]) -> None:
         """Write the numbers of one entry of the log.
 
         Args:
@@ -54,8 +88,6 @@ class EventFiles:
             DataError: If it cannot be written.
         """
         total = entry["total"]
-        if not isinstance(total, int):
-            raise TypeError(f"expected a number of iterations, got {total!r}")
         try:
             if self._writer is None:
                 # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
@@ -63,8 +95,9 @@ class EventFiles:
                 self._writer = self._make(
                     str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS
                 )
-            for name, value in _curves(entry).items():
-                self._writer.add_scalar(f"{entry['event']}/{name}", value, total)
+            for name, value in entry.get("sets", entry).items():
+                if name not in NOT_CURVES and isinstance(value, int | float):
+                    self._writer.add_scalar(f"{entry['event']}/{name}", float(value), total)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
 
@@ -73,16 +106,6 @@ class EventFiles:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-def _curves(entry: Mapping[str, object]) -> dict[str, float]:
-    sets = entry.get("sets")
-    found = sets if isinstance(sets, dict) else entry
-    return {
-        name: float(value)
-        for name, value in found.items()
-        if name not in NOT_CURVES and isinstance(value, int | float)
-    }
 
 
 def _require_writable(folder: Path) -> None:
