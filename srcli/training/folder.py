@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ class RunFolder:
     """The files of one training.
 
     Args:
-        path: The folder; made by ``begin``.
+        path: The folder; made by ``locked``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,13 +77,10 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file; give a folder")
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        with ExitStack() as held:
-            try:
-                own = held.enter_context(lock_file(self.lock))
-            except DataError as error:
-                if isinstance(error.__cause__, OSError):
-                    raise self._unwritable(error.__cause__) from error
-                raise
+        with self._writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.lock.touch()
+        with lock_file(self.lock) as own:
             if not own:
                 raise UsageError(
                     f"--out {self.path}: another training writes there; wait for it, "
@@ -92,15 +89,19 @@ class RunFolder:
             try:
                 yield
             finally:
-                self._clear(made)
+                with suppress(OSError):
+                    if [*self.path.iterdir()] == [self.lock]:
+                        self.lock.unlink()
+                        for folder in made:
+                            folder.rmdir()
 
-    def _clear(self, made: list[Path]) -> None:
-        """Remove the lock and the folders made for it, unless they hold other files."""
-        with suppress(OSError):
-            if [*self.path.iterdir()] == [self.lock]:
-                self.lock.unlink()
-                for folder in made:
-                    folder.rmdir()
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror})"
+            raise DataError(f"--out {self.path}: {reason}") from error
 
     def check(self, *, resume: bool) -> bool:
         """Return true if a training is to be resumed and there is a checkpoint.
@@ -119,18 +120,15 @@ class RunFolder:
         return False
 
     def begin(self, recipe: TrainRecipe, record: RunRecord) -> None:
-        """Make the folder and store recipe and settings; a log without a checkpoint is removed.
+        """Store recipe and settings in the folder; a log without a checkpoint is removed.
 
         Raises:
             DataError: If it cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
+        with self._writing():
             write_json(self.recipe, plain_recipe(recipe))
             self.log.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        self._store(record)
+            write_json(self.run, asdict(record))
 
     def resume(
         self, recipe: TrainRecipe, record: RunRecord, *, finished: bool = False
@@ -151,7 +149,11 @@ class RunFolder:
             UsageError: If another budget is given for a training that is finished.
         """
         stored = self._stored_record()
-        self._require_same(stored, recipe, record)
+        if difference := self._difference(stored, recipe, record):
+            raise CheckpointError(
+                f"--resume: {self.path} holds another training; {difference}",
+                advice="repeat its options, or give another --out",
+            )
         merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
         notes = []
         if _lengths(recipe, merged) != _lengths(recipe, stored):
@@ -169,43 +171,27 @@ class RunFolder:
             if was != now:
                 notes.append(f"{name} was {was} and is {now} now: not the same to the last bit")
         if merged != stored:
-            self._store(merged)
+            with self._writing():
+                write_json(self.run, asdict(merged))
         return merged, notes
 
-    def _require_same(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> None:
+    def _difference(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> str:
+        """Describe a setting that differs from that of the stored training."""
         difference = first_difference(self._stored_recipe(), plain_recipe(recipe))
         if difference:
-            raise self._other(f"in its recipe {difference}")
+            return f"in its recipe {difference}"
         for name in FIXED:
-            if getattr(stored, name) != getattr(record, name):
-                raise self._other(
-                    f"its {name} is {getattr(stored, name)}, asked for is {getattr(record, name)}"
-                )
-        if record.init is not None and record.init != stored.init:
-            raise self._other("it began from other weights than --init")
-        if stored.best_by is not None and record.best_by != stored.best_by:
-            raise self._other(f"its best weights are those for {stored.best_by} (--validate)")
-
-    def _store(self, record: RunRecord) -> None:
-        try:
-            write_json(self.run, asdict(record))
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> DataError:
-        return DataError(f"--out {self.path}: cannot be written ({error.strerror})")
-
-    def _other(self, reason: str) -> CheckpointError:
-        return CheckpointError(
-            f"--resume: {self.path} holds another training; {reason}",
-            advice="repeat its options, or give another --out",
-        )
-
-    def _damaged(self, file: Path, reason: str) -> CheckpointError:
-        return CheckpointError(f"{file}: {reason}", advice="use another --out")
+            was, now = getattr(stored, name), getattr(record, name)
+            if was != now:
+                return f"its {name} is {was}, asked for is {now}"
+        if record.init not in (None, stored.init):
+            return "it began from other weights than --init"
+        if stored.best_by not in (None, record.best_by):
+            return f"its best weights are those for {stored.best_by} (--validate)"
+        return ""
 
     def _stored_recipe(self) -> dict[str, Any]:
-        content = self._read(self.recipe)
+        content = _read(self.recipe)
         try:  # fields that are newer than the file have their defaults in it
             return plain_recipe(convert(content, TrainRecipe, ROOT))
         except RecipeError:
@@ -213,18 +199,23 @@ class RunFolder:
 
     def _stored_record(self) -> RunRecord:
         try:
-            return RunRecord(**self._read(self.run))
+            return RunRecord(**_read(self.run))
         except TypeError as error:
-            raise self._damaged(self.run, f"cannot be resumed ({error})") from error
+            raise _damaged(self.run, f"cannot be resumed ({error})") from error
 
-    def _read(self, file: Path) -> dict[str, Any]:
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise self._damaged(file, f"cannot be read ({error})") from error
-        if not isinstance(content, dict):
-            raise self._damaged(file, "holds no table")
-        return content
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(file, f"cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise _damaged(file, "holds no table")
+    return content
+
+
+def _damaged(file: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"{file}: {reason}", advice="use another --out")
 
 
 def _lengths(recipe: TrainRecipe, record: RunRecord) -> list[Budget]:

@@ -51,14 +51,8 @@ class Muon(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        settings = {
-            "lr": lr,
-            "momentum": momentum,
-            "betas": betas,
-            "eps": eps,
-            "weight_decay": weight_decay,
-        }
-        super().__init__(list(network.parameters()), settings)
+        settings = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps}
+        super().__init__(network.parameters(), {**settings, "weight_decay": weight_decay})
         self._shapes = _matrices(network)
 
     @torch.no_grad()

@@ -25,33 +25,22 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
         network: Its weights are optimised.
         settings: Kind and hyper-parameters.
     """
-    if settings.kind == "muon":
-        return Muon(
-            network,
-            lr=settings.learning_rate,
-            betas=(settings.beta1, settings.beta2),
-            eps=settings.epsilon,
-            weight_decay=settings.weight_decay,
-        )
+    lr, weight_decay = settings.learning_rate, settings.weight_decay
     parameters = network.parameters()
     if settings.kind == "sgd":
         return torch.optim.SGD(
             parameters,
-            lr=settings.learning_rate,
+            lr=lr,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
+            weight_decay=weight_decay,
             fused=True,
         )
+    betas, eps = (settings.beta1, settings.beta2), settings.epsilon
+    if settings.kind == "muon":
+        return Muon(network, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-    return kind(
-        parameters,
-        lr=settings.learning_rate,
-        betas=(settings.beta1, settings.beta2),
-        eps=settings.epsilon,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    return kind(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def rate_factor(schedule: Schedule, progress: float) -> float:

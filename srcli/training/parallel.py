@@ -39,11 +39,33 @@ class Team:
     """Number of this process on its machine."""
     size: int = 1
 
+    connected: bool = False
+    """True if the processes exchange tensors by ``torch.distributed``; see ``process_group``."""
+
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace the tensors by their means over the processes."""
+        """Replace the tensors by their means over the processes, by one transfer.
+
+        Gradients are averaged here and not by ``DistributedDataParallel``: both networks of an
+        adversarial training, and networks of which more than ``forward`` is called, need no
+        wrapper.
+        """
+        if not self.connected:
+            return
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+        with _shorten_errors():
+            dist.all_reduce(flat)
+        flat.div_(self.size)
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, mean in zip(tensors, parts, strict=True):
+            tensor.detach().copy_(mean.view(tensor.shape))
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Replace the tensors by those of rank 0."""
+        for tensor in tensors if self.connected else ():
+            first = tensor.detach().contiguous()
+            with _shorten_errors():
+                dist.broadcast(first, 0)
+            tensor.detach().copy_(first)
 
     def on_rank_zero(self, work: Callable[[], Result]) -> Result:
         """Call a function on rank 0 while the others wait; all get its result.
@@ -54,51 +76,8 @@ class Team:
         Raises:
             PeerError: On the other ranks, if it fails on rank 0.
         """
-        return work()
-
-    def on_all_ranks(self, work: Callable[[], Result]) -> Result:
-        """Call a function on every rank; where it fails on one, it fails on all.
-
-        Args:
-            work: Must not use the team.
-
-        Raises:
-            SrxError: The reason, on rank 0.
-            PeerError: On the other ranks.
-        """
-        return work()
-
-
-ALONE = Team()
-
-
-class DistributedTeam(Team):
-    """A team over ``torch.distributed``, whose process group must be initialised.
-
-    Gradients are averaged here and not by ``DistributedDataParallel``: both networks of an
-    adversarial training, and networks of which more than ``forward`` is called, need no wrapper.
-    """
-
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """See ``Team``: one transfer for all of them."""
-        flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        with _shorten_errors():
-            dist.all_reduce(flat)
-        flat.div_(self.size)
-        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-        for tensor, mean in zip(tensors, parts, strict=True):
-            tensor.detach().copy_(mean.view(tensor.shape))
-
-    def broadcast(self, tensors: Sequence[Tensor]) -> None:
-        """See ``Team``."""
-        for tensor in tensors:
-            first = tensor.detach().contiguous()
-            with _shorten_errors():
-                dist.broadcast(first, 0)
-            tensor.detach().copy_(first)
-
-    def on_rank_zero(self, work: Callable[[], Result]) -> Result:
-        """See ``Team``."""
+        if not self.connected:
+            return work()
         box: list[tuple[Result] | None] = [None]
         try:
             if self.rank == 0:
@@ -114,7 +93,17 @@ class DistributedTeam(Team):
         return box[0][0]
 
     def on_all_ranks(self, work: Callable[[], Result]) -> Result:
-        """See ``Team``."""
+        """Call a function on every rank; where it fails on one, it fails on all.
+
+        Args:
+            work: Must not use the team.
+
+        Raises:
+            SrxError: The reason, on rank 0.
+            PeerError: On the other ranks.
+        """
+        if not self.connected:
+            return work()
         result: Result
         own: SrxError | None = None
         try:
@@ -130,6 +119,9 @@ class DistributedTeam(Team):
         if self.rank:
             raise PeerError("a process of the training has failed")
         raise own or InferenceError(f"process {failed}: {reasons[failed]}")
+
+
+ALONE = Team()
 
 
 @contextmanager
@@ -152,9 +144,8 @@ def find_team(environment: Mapping[str, str] | None = None) -> Team:
     if any(name not in known for name in TORCHRUN_VARIABLES) or int(known["WORLD_SIZE"]) == 1:
         return ALONE
     rank = int(known["RANK"])
-    return DistributedTeam(
-        rank=rank, local_rank=int(known.get("LOCAL_RANK", rank)), size=int(known["WORLD_SIZE"])
-    )
+    local_rank, size = int(known.get("LOCAL_RANK", rank)), int(known["WORLD_SIZE"])
+    return Team(rank=rank, local_rank=local_rank, size=size, connected=True)
 
 
 @contextmanager

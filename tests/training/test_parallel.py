@@ -22,7 +22,6 @@ from srcli.training.loop import Trainer
 from srcli.training.numerics import Numerics
 from srcli.training.parallel import (
     ALONE,
-    DistributedTeam,
     Team,
     average_values,
     find_team,
@@ -39,7 +38,7 @@ TORCHRUN = {
 
 
 def test_torchruns_variables_tell_the_place():
-    assert find_team(TORCHRUN) == DistributedTeam(rank=3, local_rank=1, size=4)
+    assert find_team(TORCHRUN) == Team(connected=True, rank=3, local_rank=1, size=4)
     assert find_team({}) is ALONE
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         others = {key: value for key, value in TORCHRUN.items() if key != name}
@@ -56,7 +55,7 @@ def test_one_process_is_alone():
 def gloo(tmp_path):
     """A team over a real group, of one process."""
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    yield DistributedTeam()
+    yield Team(connected=True)
     dist.destroy_process_group()
 
 
@@ -358,7 +357,7 @@ def test_a_failure_in_another_process_is_told_with_its_number(tmp_path):
 
 def _fail_in_the_second(rank, meeting, pipe):
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    team = DistributedTeam(rank=rank, size=2)
+    team = Team(connected=True, rank=rank, size=2)
 
     def work():
         if rank:

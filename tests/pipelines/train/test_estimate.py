@@ -20,7 +20,7 @@ from srcli.pipelines.train.run import TrainOptions
 from srcli.ports.progress import NoProgress
 from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.training.budget import Budget
-from srcli.training.parallel import DistributedTeam
+from srcli.training.parallel import Team
 
 TINY = (
     "network.channels=16",
@@ -186,6 +186,6 @@ def test_what_does_not_fit_shows_before_the_training(options, change, kind, word
 
 
 def test_several_processes_are_refused(options, monkeypatch):
-    monkeypatch.setattr(module, "find_team", lambda: DistributedTeam(size=2))
+    monkeypatch.setattr(module, "find_team", lambda: Team(connected=True, size=2))
     with pytest.raises(UsageError, match="without torchrun"):
         estimate_training(options)

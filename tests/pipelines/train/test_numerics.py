@@ -8,7 +8,7 @@ import torch
 from srcli.errors import UsageError
 from srcli.pipelines.train import numerics as module
 from srcli.pipelines.train.numerics import choose_numerics, device_for, resolve_precision
-from srcli.training.parallel import ALONE, DistributedTeam
+from srcli.training.parallel import ALONE, Team
 
 
 @pytest.mark.parametrize("native", [True, False])
@@ -64,7 +64,7 @@ def test_a_gpu_trains_in_bf16_and_channels_last():
 
 
 def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
-    second = DistributedTeam(rank=5, local_rank=1, size=8)
+    second = Team(connected=True, rank=5, local_rank=1, size=8)
     assert device_for(ALONE, "cuda:3") == "cuda:3"
     assert device_for(second, "cpu") == "cpu"
     assert device_for(second, "cuda") == "cuda:1"
