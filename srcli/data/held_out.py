@@ -45,24 +45,21 @@ class Split:
 
 
 def split_held_out(
-    refs: Sequence[PictureRef], held_out: Iterable[str], excluded: Iterable[str] = ()
+    refs: Sequence[PictureRef], held_out: Iterable[str]
 ) -> tuple[list[PictureRef], list[PictureRef]]:
     """Divide crops into training and held-out ones by the photograph they come from.
 
     Args:
         refs: All crops.
         held_out: Names of photographs (``photograph_of``) or of single pictures.
-        excluded: Prefixes of names to leave out.
 
     Returns:
         Training crops, and the first crop of every held-out photograph.
     """
-    kept, skip = set(held_out), tuple(excluded)
+    kept = set(held_out)
     train: list[PictureRef] = []
     held: dict[str, PictureRef] = {}
     for ref in refs:
-        if skip and ref.name.startswith(skip):
-            continue
         key = ref.name if ref.name in kept else photograph_of(ref.name)
         if key not in kept:
             train.append(ref)
@@ -96,18 +93,21 @@ def choose_split(
         DataError: If nothing is left to train on, a required name is absent, or all are.
     """
     skip = tuple(excluded)
-    train, held = split_held_out(refs, (*names, *listed), skip)
+    kept = [ref for ref in refs if not ref.name.startswith(skip)]
+    train, held = split_held_out(kept, (*names, *listed))
     if not train:
         raise DataError(
             "no training pictures are left after --hold-out and --exclude; give more with --data"
         )
-    kept = [ref.name for ref in refs if not ref.name.startswith(skip)]
-    there = {*kept, *map(photograph_of, kept)}
+    there = {name for ref in kept for name in (ref.name, photograph_of(ref.name))}
     if required:
         _require_all(names, there, skip)
     if held:
         shared = listed if required else names
-        reason = f"held out by name: {len(held)}{_share_of(shared, there)}"
+        reason = f"held out by name: {len(held)}"
+        if shared:
+            found = sum(name in there for name in shared)
+            reason += f" ({found} of {len(shared)} in the list are in the data)"
         split = Split(train=train, held_out=held, reason=reason)
     elif not (names or listed):
         split = Split(train=train, held_out=[], reason="no validation (--hold-out none)")
@@ -134,13 +134,6 @@ def _require_all(names: Sequence[str], there: set[str], excluded: tuple[str, ...
     raise DataError(f"--hold-out {name}: not in the data, and no file of names{more}{hint}")
 
 
-def _share_of(shared: Sequence[str], there: set[str]) -> str:
-    if not shared:
-        return ""
-    found = sum(name in there for name in shared)
-    return f" ({found} of {len(shared)} in the list are in the data)"
-
-
 def _by_rule(refs: list[PictureRef]) -> Split:
     names = sorted({photograph_of(ref.name) for ref in refs})
     if len(names) < FEWEST:
@@ -150,7 +143,7 @@ def _by_rule(refs: list[PictureRef]) -> Split:
         return Split(train=refs, held_out=[], reason=reason)
     count = min(max(round(SHARE * len(names)), 1), MOST)
     train, held = split_held_out(refs, names[:count])
-    shown = ", ".join(names[:count] if count <= 3 else [*names[:3], "..."])
+    shown = _first_three(names[:count])
     reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
     return Split(train=train, held_out=held, reason=reason, spare=tuple(names[count:]))
 
@@ -168,7 +161,11 @@ def next_by_rule(split: Split) -> Split | None:
     train, held = split_held_out(split.train, names)
     if not names or not train:
         return None
-    shown = ", ".join(names if len(names) <= 3 else [*names[:3], "..."])
+    shown = _first_three(names)
     reason = f"held out by rule, {len(names)} by name after those that cannot be read: {shown}"
     spare = split.spare[len(names) :]
     return replace(split, train=train, held_out=held, reason=reason, spare=spare)
+
+
+def _first_three(names: Sequence[str]) -> str:
+    return ", ".join(names if len(names) <= 3 else [*names[:3], "..."])

@@ -57,13 +57,6 @@ class PictureRef:
         """The picture's name without folders and extension."""
         return Path(self.member).stem if self.member else self.path.stem
 
-    def read(self) -> bytes:
-        """Return the encoded picture."""
-        if not self.member:
-            return self.path.read_bytes()
-        with zipfile.ZipFile(self.path) as archive:
-            return archive.read(self.member)
-
     def __str__(self) -> str:
         return f"{self.path}/{self.member}" if self.member else str(self.path)
 
@@ -82,7 +75,7 @@ class Archives:
     def read(self, ref: PictureRef) -> bytes:
         """Return the encoded picture."""
         if not ref.member:
-            return ref.read()
+            return ref.path.read_bytes()
         opened: dict[Path, zipfile.ZipFile] = self._own.__dict__.setdefault("opened", {})
         if ref.path not in opened:
             opened[ref.path] = zipfile.ZipFile(ref.path)
@@ -149,22 +142,20 @@ DEEP = "of 16 bits: the upper 8 of them are used"
 TRANSPARENT = "transparent in places: that is ignored, the colours there are used"
 
 
-def decode(ref: PictureRef, archives: Archives | None = None) -> NDArray[np.uint8]:
+def decode(ref: PictureRef) -> NDArray[np.uint8]:
     """Decode one picture to (H, W, 3) uint8 RGB.
-
-    Args:
-        ref: Its location.
-        archives: Opened zips, where many members are read.
 
     Raises:
         DataError: If it cannot be decoded.
     """
-    return _decode(ref, archives)[0]
+    with Archives() as archives:
+        return _decode(ref, archives)[0]
 
 
-def _decode(ref: PictureRef, archives: Archives | None) -> tuple[NDArray[np.uint8], list[str]]:
+def _decode(ref: PictureRef, archives: Archives) -> tuple[NDArray[np.uint8], list[str]]:
+    """Decode a picture, and list its conversions."""
     try:
-        encoded = archives.read(ref) if archives else ref.read()
+        encoded = archives.read(ref)
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
@@ -182,14 +173,13 @@ def _decode(ref: PictureRef, archives: Archives | None) -> tuple[NDArray[np.uint
 
 def _conversions(image: Image.Image, *, deep: bool) -> list[str]:
     """List the conversions of a picture; ``deep``: it was stored with 16 bits a colour."""
-    found = []
-    if image.mode in {"1", "L", "LA"} or image.mode.startswith("I;16"):
-        found.append(GRAY)
-    if deep or image.mode.startswith("I;16"):
-        found.append(DEEP)
-    if _is_transparent(image):
-        found.append(TRANSPARENT)
-    return found
+    deep_gray = image.mode.startswith("I;16")
+    found = {
+        GRAY: deep_gray or image.mode in {"1", "L", "LA"},
+        DEEP: deep or deep_gray,
+        TRANSPARENT: _is_transparent(image),
+    }
+    return [conversion for conversion, applies in found.items() if applies]
 
 
 def _is_transparent(image: Image.Image) -> bool:

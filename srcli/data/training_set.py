@@ -167,9 +167,11 @@ class _Reader:
                 task.advance()
                 return self._store.keep(mod_crop(picture, self._scale))
 
-            def leave_out(error: DataError) -> None:
+            def leave_out(problem: DataError) -> None:
                 task.advance()
-                self._leave_out(str(error))
+                self.problems.append(str(problem))
+                if len(self.problems) <= WARNINGS:
+                    self._progress.warn(f"left out: {problem}")
 
             return decode_all(
                 refs,
@@ -198,8 +200,3 @@ class _Reader:
             self._progress.message(
                 f"{count} picture{' is' if count == 1 else 's are'} {conversion}"
             )
-
-    def _leave_out(self, problem: str) -> None:
-        self.problems.append(problem)
-        if len(self.problems) <= WARNINGS:
-            self._progress.warn(f"left out: {problem}")

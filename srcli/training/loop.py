@@ -114,11 +114,6 @@ class Trainer:
         """The step of the stage that is under way, or of the last one."""
         return self.state.step
 
-    @property
-    def finished(self) -> bool:
-        """True when all stages are done."""
-        return self.position.stage >= len(self.recipe.stages)
-
     def resume(self) -> bool:
         """Load the checkpoint of the folder; false if there is none.
 
@@ -142,23 +137,21 @@ class Trainer:
         """
         self.team.broadcast([*self.network.state_dict().values(), *self.ema.averages.values()])
         self.network.train()
-        while not self.finished:
-            if not self._run_stage(self.recipe.stages[self.position.stage]):
+        stages, position = self.recipe.stages, self.position
+        while position.stage < len(stages):
+            if not self._run_stage(stages[position.stage]):
                 return False
             before = self.step
-            self.position.stage += 1
-            self.position.step, self.position.elapsed = 0, 0.0
-            if not self.finished:
-                self._begin_stage(before)
+            position.stage += 1
+            position.step, position.elapsed = 0, 0.0
+            if position.stage < len(stages):
+                if stages[position.stage].reset_optimizer:
+                    # A warm start: averaged weights; optimiser and schedule of the new stage.
+                    self.network.load_state_dict(self.ema.averages)
+                else:
+                    self.step.restore(before.state())
             self.team.on_rank_zero(self.manager.checkpoint)
         return True
-
-    def _begin_stage(self, before: SupervisedStep) -> None:
-        if self.recipe.stages[self.position.stage].reset_optimizer:
-            # A warm start: averaged weights; optimiser and schedule of the new stage.
-            self.network.load_state_dict(self.ema.averages)
-        else:
-            self.step.restore(before.state())
 
     def _run_stage(self, stage: Stage) -> bool:
         budget, position = self.budgets[self.position.stage], self.position

@@ -23,7 +23,8 @@ CROPS = refs("a-1_00", "a-1_01", "a-1s_00", "b-2_01", "b-2_00", "kde-3_00", "c-4
 
 
 def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
-    train, held = split_held_out(CROPS, ["a-1", "b-2", "z"], ["kde-"])
+    split = choose_split(CROPS, ["a-1", "b-2", "z"], excluded=["kde-"])
+    train, held = split.train, split.held_out
     assert names(train) == ["c-4_00"]
     assert names(held) == ["a-1_00", "b-2_00"]
 

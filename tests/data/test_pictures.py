@@ -68,7 +68,7 @@ def test_a_zip_member_is_decoded_like_a_file(shard, astronaut):
     assert str(ref).endswith("shard.zip/crops/p-03_00.png")
     np.testing.assert_array_equal(decode(ref), astronaut[3:19, :16])
     with Archives() as archives:
-        np.testing.assert_array_equal(decode(ref, archives), astronaut[3:19, :16])
+        assert archives.read(ref) == zipfile.ZipFile(shard).read(ref.member)
 
 
 def test_many_threads_read_one_zip_in_order(shard, astronaut):
