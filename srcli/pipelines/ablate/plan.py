@@ -26,10 +26,9 @@ from srcli.recipes.ablations import is_file, load_ablations, resolve
 from srcli.recipes.files import plain_recipe
 from srcli.training import TRAINING_VERSION
 from srcli.training.budget import parse_budget, stage_budgets
-from srcli.training.supervised import teachers_digest
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
-from srcli.training.supervised import StepContext
+from srcli.training.supervised import StepContext, teachers_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

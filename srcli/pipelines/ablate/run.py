@@ -110,21 +110,6 @@ def _plan(
         processes=own.processes,
         **data,
     )
-<<<<<<< HEAD
-=======
-    if own.train:
-        split = find_split(own, progress)
-        # It warns of prefixes that exclude nothing; the trainings need not do so again.
-        used = tuple(each for each in own.exclude if each not in split.unmatched)
-        own = replace(own, exclude=used)
-        shared = replace(
-            shared,
-            pictures=len(split.train),
-            held_out=len(split.held_out),
-            excluded=split.excluded,
-            data_digest=data_digest(split),
-        )
->>>>>>> 641fbec (Training options stand beside the training; the selection of data is passed on as it is; names to hold out are read by an option of two commands)
     plan = AblationPlan()
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _sets(ablation, own, progress)
