@@ -29,12 +29,7 @@ RESUMED_SECONDS = 0.05
 
 
 class Console:
-    """A ``Progress`` that writes to stderr; use as a context manager.
-
-    Args:
-        quiet: Show errors only.
-        verbose: Show details too.
-    """
+    """A ``Progress`` that writes to stderr, errors alone if quiet; use as a context manager."""
 
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
@@ -168,10 +163,7 @@ class StopSignals:
     """A context manager that turns Ctrl-C and SIGTERM into a request to stop.
 
     Call it to ask for the request. A second signal aborts, and so does one that arrives before the
-    first call, when nothing would react to the request yet.
-
-    Args:
-        silent: Print nothing when a signal arrives.
+    first call, when nothing would react to the request yet. If silent, nothing is printed then.
     """
 
     def __init__(self, *, silent: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +92,11 @@ def _show_list(entries: Sequence[ModelInfo]) -> None:
     out = make_console()
     rows = []
     for entry in entries:
-        count = len(entry.cards)
-        figures = [_listed(entry, card) for card in entry.cards] + [("",) * 4] * (2 - count)
-        labels = [(entry.name, entry.channel), (entry.entry.source, "")] + [("", "")] * (count - 2)
-        rows += [
-            Row(cells=(*label, *cells), group=entry.name)
-            for label, cells in zip(labels, figures, strict=True)
-        ]
+        labels = [(entry.name, entry.channel), (entry.entry.source, "")]
+        figures = [_listed(entry, card) for card in entry.cards]
+        for label, cells in zip_longest(labels, figures):
+            cells = (*(label or ("", "")), *(cells or ("",) * 4))
+            rows.append(Row(cells=cells, group=entry.name))
     print_table(
         out,
         Table(
@@ -167,21 +166,17 @@ def _about(entry: ModelInfo) -> list[tuple[str, str]]:
 
 
 def _figures(entry: ModelInfo) -> Table:
+    costs = [card.efficiency for card in entry.cards]
+    rows = {
+        "parameters": [f"{cost.parameters:,}" for cost in costs],
+        "conv GMACs, 256x256 LR": [f"{cost.conv_macs / 1e9:.3f}" for cost in costs],
+        "challenge GFLOPs, 256x256 LR": [f"{cost.challenge_flops / 1e9:.3f}" for cost in costs],
+        "conv GMACs, 1280x720 SR": [f"{cost.hd_conv_macs / 1e9:.3f}" for cost in costs],
+        **dict(_measured(entry)),
+    }
+    cells = ((label, *own) for label, own in rows.items())
     scales = [f"x{card.scale}" for card in entry.cards]
-    rows = (*_costs(entry.cards), *_measured(entry))
-    cells = ((label, *own) for label, own in rows)
     return make_table(cells, ("",), scales, title="Figures of the form that runs")
-
-
-def _costs(cards: Sequence[ModelCard]) -> Iterable[tuple[str, list[str]]]:
-    costs = [card.efficiency for card in cards]
-    yield "parameters", [f"{cost.parameters:,}" for cost in costs]
-    for label, counts in (
-        ("conv GMACs, 256x256 LR", [cost.conv_macs for cost in costs]),
-        ("challenge GFLOPs, 256x256 LR", [cost.challenge_flops for cost in costs]),
-        ("conv GMACs, 1280x720 SR", [cost.hd_conv_macs for cost in costs]),
-    ):
-        yield label, [f"{count / 1e9:.3f}" for count in counts]
 
 
 def _measured(entry: ModelInfo) -> Iterable[tuple[str, list[str]]]:

@@ -23,9 +23,6 @@ def make_console(*, to_stderr: bool = False) -> Console:
 
     Text is broken to the width of the terminal, also where it goes through a pipe to ``less``.
     Where there is no terminal (logs of jobs) and no ``COLUMNS``, the names in tables stay whole.
-
-    Args:
-        to_stderr: Print there, for example as standard output takes JSON.
     """
     from rich.console import Console
 
@@ -39,13 +36,8 @@ def make_console(*, to_stderr: bool = False) -> Console:
 def print_table(out: Console, table: Table, *, title: str = "", note: str = "") -> None:
     """Print a table, unless it is empty.
 
-    The best values have a star as well: weight is lost in pipes and to some eyes.
-
-    Args:
-        out: From :func:`make_console`.
-        table: Text columns may be broken, others only where they say so.
-        title: Above it, instead of the table's own.
-        note: Printed below it, with the table's own notes.
+    The best values have a star as well: weight is lost in pipes and to some eyes. A title replaces
+    the table's own; a note stands before the table's own.
     """
     if not table.rows:
         return

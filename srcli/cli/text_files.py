@@ -29,11 +29,7 @@ _STANDARD = (1, 2)
 def write_formats(
     targets: Mapping[str, str | None], texts: Mapping[str, Callable[[], str]]
 ) -> None:
-    """Write a result to each file that an option asks for.
-
-    Args:
-        targets: Files by option; None for no such file.
-        texts: Functions that return the text of each option's file.
+    """Write a result to the file of each option that was given, as ``write_text`` does.
 
     Raises:
         UsageError: If a file cannot be written.
@@ -71,10 +67,6 @@ def write_text(target: str, text: str) -> None:
     A new or regular file is written whole or not at all; pipes and devices are written to directly.
     Characters that UTF-8 cannot encode, such as odd bytes of a file's name, are escaped.
 
-    Args:
-        target: Name of the file.
-        text: Its content.
-
     Raises:
         UsageError: If the file cannot be written.
     """
@@ -99,8 +91,7 @@ def write_text(target: str, text: str) -> None:
 def is_replaceable(file: Path) -> bool:
     """Return True if a name is free or a regular file, so that a new file may take its place.
 
-    Args:
-        file: The name; False for pipes, devices and the files of standard output and error.
+    Pipes, devices and the files of standard output and error are not.
 
     Raises:
         OSError: If the name cannot be looked up.
@@ -114,9 +105,6 @@ def is_replaceable(file: Path) -> bool:
 
 def real_place(file: Path) -> Path:
     """Return the target of a link, else the name itself, so that links are kept.
-
-    Args:
-        file: The name.
 
     Raises:
         OSError: If links lead in a circle.
@@ -204,14 +192,10 @@ def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
 
 
 def line_of(file: FileReport) -> str:
-    r"""Return a report as a line of JSON.
+    r"""Return a report as a line of JSON that UTF-8 can encode.
 
-    Args:
-        file: Result of a file.
-
-    Returns:
-        A line that UTF-8 can encode. Bytes of file names that are not UTF-8 stand as ``\udcXX``,
-        which ``json.loads`` and ``os.fsencode`` turn into the same name again.
+    Bytes of file names that are not UTF-8 stand as ``\udcXX``, which ``json.loads`` and
+    ``os.fsencode`` turn into the same name again.
     """
     plain = {
         "source": str(file.source),

@@ -106,14 +106,7 @@ class NetworkCandidate:
 
 
 class FolderCandidate:
-    """SR pictures that another program made, matched with the set's by their names.
-
-    Args:
-        folder: The SR pictures.
-        label: Their name in tables.
-        scale: The factor, for messages.
-        names: Of the set's pictures.
-        chain: Conversion to the form that is compared.
+    """SR pictures that another program made, matched with the set's (``names``) by their names.
 
     Raises:
         DataError: If the folder is missing or empty.
@@ -158,11 +151,7 @@ Candidate = NetworkCandidate | FolderCandidate
 
 
 def unique_models(models: Sequence[str]) -> list[str]:
-    """Return each model once, in order; two spellings of one path are the same model.
-
-    Args:
-        models: Names of the table, files and folders.
-    """
+    """Return each model once, in order; two spellings of one path are the same model."""
     found: dict[object, str] = {}
     for model in models:
         path = Path(model)
@@ -174,9 +163,6 @@ def short_labels(names: Sequence[str]) -> list[str]:
     """Return short names that stay different: files by their stem, with folders where needed.
 
     Names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
-
-    Args:
-        names: Model names and paths.
     """
     paths = [Path(name) for name in names]
     plain = [p.with_suffix("") if p.suffix in WEIGHTS_SUFFIXES else p for p in paths]

@@ -129,11 +129,7 @@ def _to_channels(plane: Array) -> Array:
 
 
 def jpeg_chain(quality: int) -> Chain:
-    """Return ``rgb8`` with LR decoded from a JPEG, its chroma at half the resolution.
-
-    Args:
-        quality: 1..100, on the scale of libjpeg.
-    """
+    """Return ``rgb8`` with LR from a JPEG of libjpeg's quality 1..100, its chroma at half size."""
     return Chain(
         name=f"jpeg{quality}",
         description=f"uint8 RGB in and out, LR from a JPEG of quality {quality} (4:2:0)",
@@ -163,13 +159,7 @@ class Pair:
 
 
 def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain) -> Pair:
-    """Read a picture; its LR is made from HR, or read where the set has it.
-
-    Args:
-        picture: The files.
-        scale: The factor.
-        kernel: Makes LR where there is no file.
-        chain: Conversion of both.
+    """Read a picture; its LR is made from HR by the kernel, or read where the set has it.
 
     Raises:
         DataError: If it is not an opaque 8-bit picture, or HR and LR do not fit each other.

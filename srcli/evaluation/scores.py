@@ -121,11 +121,7 @@ class Evaluation:
         return found
 
     def add_differences(self, *, resamples: int) -> None:
-        """Compare every model with the first, picture by picture.
-
-        Args:
-            resamples: Of the bootstrap; 0 gives no intervals.
-        """
+        """Compare every model with the first, picture by picture; 0 resamples give no intervals."""
         against = self.models[0]
         for (scale, dataset), model, metric in product(self.sizes, self.models[1:], self.metrics):
             first, other = (

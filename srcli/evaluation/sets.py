@@ -75,11 +75,6 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     ...); or pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png``. Other degradations
     (``LR_unknown``) are not taken for bicubic; ``notes`` names them.
 
-    Args:
-        name: As the user gave it.
-        scale: The factor, which selects the LR folder.
-        lr_folder: LR pictures, if the user names them.
-
     Raises:
         DataError: If there is no such set, or it holds no pictures.
     """
@@ -131,11 +126,7 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
     ``_SRF_4_LR`` or ``_SR``; else to the picture with the longest name that its stem begins with,
     followed by anything but a letter or digit (``baby_model-x.png`` to ``baby``).
 
-    Args:
-        names: Of the set's pictures.
-        files: The files to match.
-        scale: Only shown in messages.
-        kind: ``LR`` or ``SR``, for messages.
+    The scale, and the kind (``LR`` or ``SR``), only stand in messages.
     """
     found: dict[str, list[Path]] = {name: [] for name in names}
     matched, missing, orphans = {}, {}, {}

@@ -89,13 +89,7 @@ def paired_mean(
 ) -> PairedMean:
     """Return the mean of other - first over the pictures of both, with its 95 % interval.
 
-    Args:
-        first: Value by picture.
-        other: The same of another model.
-        resamples: As of :func:`bootstrap`.
-
-    Returns:
-        The mean over the pictures with finite values in both; NaN without such a picture.
+    Both are values by picture; those that are not finite are left out. NaN without any.
     """
     finite = [
         other[name] - first[name]

@@ -78,15 +78,13 @@ def published_rows(
 ) -> list[PublishedRow]:
     """Return the printed rows of a set, the lowest PSNR first.
 
+    A method may occur several times, from several sources. The rows have ``dataset`` as their
+    set's name, so that they join with measured ones.
+
     Args:
         scale: The factor.
-        dataset: A name such as ``Set5`` or ``B100``, in any case; ``BSD100`` and ``BSDS100`` are
-            the same set.
+        dataset: In any case; ``B100``, ``BSD100`` and ``BSDS100`` are the same set.
         models: Names of our models, for their own rows only; None for all methods.
-
-    Returns:
-        The rows, with ``dataset`` as their set's name so that they join with measured ones; none
-        for a set that no paper here used. A method may occur several times, from several sources.
     """
     wanted = set_key(dataset)
     found = [

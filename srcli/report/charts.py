@@ -248,11 +248,8 @@ def _cut(
 def _svg(axes: Axes, kind: str, marks: Sequence[tuple[str, str]], caption: str) -> Markup:
     """Write a chart for a page.
 
-    Args:
-        axes: Whose groups ``mark-0``, ``mark-1`` and so on are the marks.
-        kind: Class of the style sheet.
-        marks: Class and title of each.
-        caption: For screen readers, who hear the titles of the marks after it.
+    The groups ``mark-0``, ``mark-1`` and so on of the axes are the marks, given by class and title;
+    screen readers hear the caption, then the titles.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None

@@ -44,11 +44,7 @@ COLOURS = 8
 
 @cache
 def environment(package: str = TEMPLATES) -> Environment:
-    """Return what renders the templates of a package; every text in them is escaped.
-
-    Args:
-        package: Searched before the templates that all pages share.
-    """
+    """Return what renders a package's templates and the shared ones; every text is escaped."""
     found = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(TEMPLATES, "")]),
         autoescape=True,
@@ -65,11 +61,8 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
 
     A policy inside the page forbids it to load anything and to run any script but its own.
 
-    Args:
-        package: Import name, with the template.
-        title: Shown above everything.
-        script: Name of a script file in the package; empty for none.
-        values: For the template; ``version`` is that of this program.
+    ``script`` names a file in the package; ``values`` go to the template, with the program's
+    ``version``.
     """
     code = _read(package, script) if script else ""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -142,11 +135,7 @@ def interval_table(
 ) -> Table:
     """Tabulate means with their intervals, as text and drawn along one axis.
 
-    Args:
-        entries: Group, name, colour and mean of every row.
-        headings: Of the names and of the means.
-        digits: Printed behind the point.
-        title: Of the table.
+    An entry is the group, name, colour and mean of a row; the headings are of names and means.
     """
     axis = axis_of(end for *_, each in entries for end in (each.mean, each.low, each.high))
     rows = []

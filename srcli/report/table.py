@@ -115,15 +115,7 @@ def make_table(
     title: str = "",
     notes: tuple[str, ...] = (),
 ) -> Table:
-    """Return a table without groups.
-
-    Args:
-        rows: Cells, one for each heading.
-        labels: Headings of the first columns, which are text.
-        numbers: Headings of the other columns.
-        title: Of the table.
-        notes: Sentences that explain the figures.
-    """
+    """Return a table without groups, whose first columns (``labels``) are text."""
     lines = tuple(Row(cells=tuple(row)) for row in rows)
     return Table(title=title, columns=columns_of(labels, numbers), rows=lines, notes=notes)
 
@@ -190,12 +182,7 @@ def decimals(values: Iterable[float], least: int = 0) -> int:
 
 
 def best_of(values: Mapping[str, float], digits: int) -> set[str]:
-    """Return the names whose values print as the highest; none among fewer than two.
-
-    Args:
-        values: By name.
-        digits: Printed behind the point.
-    """
+    """Return the names whose values print as the highest; none among fewer than two."""
     printed = {name: round(value, digits) for name, value in values.items()}
     top = max(printed.values(), default=0.0)
     return {name for name, value in printed.items() if value == top and len(printed) > 1}
@@ -236,12 +223,12 @@ def escape(text: str) -> str:
     return SPECIAL.sub(lambda found: "\\" + found[0], " ".join(printable(text).split()))
 
 
-def csv_text(table: Table) -> str:
-    """Return a table as CSV with line feeds: numbers in all digits, empty cells for None."""
+def csv_text(headings: Iterable[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """Return rows as CSV with line feeds: numbers in all digits, empty cells for None."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(table.headings)
-    writer.writerows(row.cells for row in table.rows)
+    writer.writerow(headings)
+    writer.writerows(rows)
     return printable(stream.getvalue())
 
 

@@ -55,13 +55,14 @@ def test_a_page_names_what_its_template_lacks():
 def test_half_characters_can_be_written():
     page = render_page(
         "srcli.pipelines.ablate",
-        title="caf\udce9",
+        title="caf\udce9 <one>",
         version="1",
         names=[],
         summary=Table(columns=(), rows=()),
         ablations=[],
     )
-    assert "<h1>caf?</h1>" in page
+    assert "<h1>caf? &lt;one&gt;</h1>" in page
+    assert "<title>caf? &lt;one&gt;</title>" in page
     assert page.encode("utf-8")
 
 

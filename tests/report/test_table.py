@@ -121,7 +121,10 @@ def test_markdown_has_groups_bold_values_and_sources():
 
 
 def test_csv_keeps_all_digits_and_leaves_nothing_empty():
-    assert csv_text(TABLE) == "model,dB,verdict\na|b,31.005,base\nc,,better\n"
+    assert (
+        csv_text(TABLE.headings, [row.cells for row in TABLE.rows])
+        == "model,dB,verdict\na|b,31.005,base\nc,,better\n"
+    )
 
 
 @pytest.mark.parametrize(

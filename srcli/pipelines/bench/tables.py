@@ -84,7 +84,7 @@ def bench_csv(bench: Bench) -> str:
             "forward_memory_256x256": cost.peak_memory,
         }
         rows.append([values[name] for name in CSV_COLUMNS])
-    return csv_text(make_table(rows, CSV_COLUMNS))
+    return csv_text(CSV_COLUMNS, rows)
 
 
 def round_lines(bench: Bench) -> list[str]:

@@ -176,13 +176,8 @@ def prepare_models(
 ) -> Iterator[PreparedModel]:
     """Make an engine of a network for each number format, and optionally a plain one.
 
-    Args:
-        network: From ``load_model``; it is copied.
-        options: Device, batch, averaging.
-        precisions: Requested number formats; those that are the same on this device run once.
-        plain: Add an engine in fp32, PyTorch's default layout, one tile at a time.
-        tiling: Of the model.
-        label: Of the model.
+    The network is copied. Formats that are the same on this device run once; the plain engine is
+    in fp32, PyTorch's default layout, one tile at a time.
 
     Raises:
         UsageError: If the device lacks a number format.

@@ -45,10 +45,6 @@ GAP = 8
 def save_pictures(folder: Path, result: EnlargedPicture) -> None:
     """Write the SR picture of every model as PNG: ``folder/x4/Set5/g-idrn/baby.png``.
 
-    Args:
-        folder: Made if it is missing.
-        result: The pictures.
-
     Raises:
         PictureError: If the disk does not take one.
     """
@@ -156,13 +152,7 @@ def find_window(
 def make_card_picture(
     model: str, scales: Sequence[int], engine: EngineOptions, progress: Progress | None = None
 ) -> tuple[Array, list[str]]:
-    """Enlarge photographs and put crops of them side by side.
-
-    Args:
-        model: A name or a weights file.
-        scales: Factors, a row for each.
-        engine: Device, precision and batch.
-        progress: Passed to the evaluation.
+    """Enlarge photographs and put crops of them side by side, a row for each scale.
 
     Returns:
         (H, W, 3) uint8, and a caption for each row: its crops from left to right.

@@ -27,11 +27,7 @@ class ScoreSettings:
     metrics: tuple[str, ...]
 
     def require_size(self, pair: Pair, where: str) -> None:
-        """Refuse a picture that is too small for a metric.
-
-        Args:
-            pair: The picture.
-            where: Its name in messages.
+        """Refuse a picture (named ``where`` in messages) that is too small for a metric.
 
         Raises:
             DataError: With the size that is needed.
@@ -91,27 +87,18 @@ class EvalOptions:
                 if name not in table:
                     raise UsageError(f"{option} {name}: there are {', '.join(table)}")
         luma = self.chain == LUMA_FLOAT.name
-        for wrong, message in (
-            (not self.metrics, f"--metrics: name at least one of {', '.join(METRICS)}"),
-            (
-                self.shave is not None and self.shave < 0,
-                f"--shave must be at least 0, got {self.shave}",
-            ),
-            (
-                self.jpeg is not None and not 1 <= self.jpeg <= 100,
-                f"--jpeg must be 1 to 100, got {self.jpeg}",
-            ),
-            (self.resamples < 0, f"--bootstrap must be at least 0, got {self.resamples}"),
-            (
-                luma and self.protocol is not None,
-                "--chain luma-float has a protocol of its own; drop --protocol",
-            ),
-            (
-                luma and self.kernel != "bicubic",
-                "--chain luma-float makes LR by bicubic; drop --kernel",
-            ),
-            (luma and self.jpeg is not None, "--chain luma-float rounds no LR; drop --jpeg"),
-        ):
+        shave, jpeg = self.shave, self.jpeg
+        for message, wrong in {
+            f"--metrics: name at least one of {', '.join(METRICS)}": not self.metrics,
+            f"--shave must be at least 0, got {shave}": shave is not None and shave < 0,
+            f"--jpeg must be 1 to 100, got {jpeg}": jpeg is not None and not 1 <= jpeg <= 100,
+            f"--bootstrap must be at least 0, got {self.resamples}": self.resamples < 0,
+            "--chain luma-float has a protocol of its own; drop --protocol": luma
+            and self.protocol is not None,
+            "--chain luma-float makes LR by bicubic; drop --kernel": luma
+            and self.kernel != "bicubic",
+            "--chain luma-float rounds no LR; drop --jpeg": luma and jpeg is not None,
+        }.items():
             if wrong:
                 raise UsageError(message)
 
@@ -139,11 +126,7 @@ class EvalOptions:
         return f"{KERNELS[self.kernel].description} of the mod-cropped HR"
 
     def describe(self, lr: str = "") -> str:
-        """Return a description of everything that decides the numbers.
-
-        Args:
-            lr: Origin of LR, if not all of it is made.
-        """
+        """Describe everything that decides the numbers, with LR's origin if not all is made."""
         settings = self.settings(1)
         border = "scale" if self.shave is None else str(self.shave)
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"

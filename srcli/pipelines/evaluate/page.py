@@ -36,21 +36,14 @@ if TYPE_CHECKING:
     Values = dict[str, Any]
     """For a template."""
 
-TITLE = "Super-resolution side by side"
 
-
-def evaluation_page(
-    evaluation: Evaluation, comparisons: Sequence[Comparison], *, title: str = TITLE
-) -> str:
+def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -> str:
     """Return an evaluation as a page; the same evaluation gives the same characters.
 
     A policy inside the page forbids it to load anything, and to run any script but its own, which
     enlarges a crop and flips between models; the page is complete without it.
 
-    Args:
-        evaluation: Scores, differences, costs, failures.
-        comparisons: Crops, of as many pictures as shall be shown; they go in as they are.
-        title: Shown above everything.
+    The crops are shown as they are, of as many pictures as are given.
     """
     anchors = {(c.scale, c.dataset, c.picture): f"crop-{i}" for i, c in enumerate(comparisons)}
     sizes: dict[str, dict[int, None]] = {}
@@ -62,7 +55,7 @@ def evaluation_page(
     ]
     return render_page(
         "srcli.pipelines.evaluate",
-        title=title,
+        title="Super-resolution side by side",
         version=__version__,
         script="page.js",
         evaluation=evaluation,

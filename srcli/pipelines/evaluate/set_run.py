@@ -47,12 +47,7 @@ class EnlargedPicture:
 
 
 class Reference:
-    """One HR picture, prepared for scoring the SR pictures of all candidates.
-
-    Args:
-        pair: HR and LR.
-        settings: Protocol, chain and border.
-    """
+    """One HR picture, prepared for scoring the SR pictures of all candidates."""
 
     def __init__(self, pair: Pair, settings: ScoreSettings) -> None:
         self._pair = pair

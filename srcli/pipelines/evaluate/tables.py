@@ -170,7 +170,7 @@ def evaluation_csv(evaluation: Evaluation) -> str:
         labels = (score.scale, score.dataset, score.picture, score.model)
         values = (*map(score.values.get, names), score.seconds)
         rows.append((*labels, *values, evaluation.protocol.name, evaluation.chain))
-    return csv_text(make_table(rows, headings))
+    return csv_text(headings, rows)
 
 
 def evaluation_markdown(evaluation: Evaluation) -> str:

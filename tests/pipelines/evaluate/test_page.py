@@ -236,8 +236,8 @@ def test_one_model_alone(written, crops, parse):
         published=[],
     )
     own = [replace(c, sr={model: c.sr[model]}, psnr={model: c.psnr[model]}) for c in crops]
-    tree = parse(evaluation_page(alone, own, title="Only <one>"))
-    assert tree.all("title")[0].text == tree.all("h1")[0].text == "Only <one>"
+    tree = parse(evaluation_page(alone, own))
+    assert tree.all("title")[0].text == tree.all("h1")[0].text == "Super-resolution side by side"
     assert not [n for n in tree.all() if n.attributes.get("id") == "differences-x4"]
     assert tree.all("strong") == tree.all("em") == tree.all("section", "failures") == []
     assert [len(svg.all("rect")) for svg in tree.all("svg", "bars")] == [1, 1, 1]
