@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     from srcli.pipelines.upscale.reporter import FileReport
 
-_STANDARD = (1, 2)
-"""Numbers of standard output and standard error, which names such as /dev/stdout stand for."""
-
 
 def write_formats(
     targets: Mapping[str, str | None], texts: Mapping[str, Callable[[], str]]
@@ -122,8 +119,8 @@ def escape_names() -> None:
 
 
 def _standard(found: os.stat_result) -> int | None:
-    """Return the number of the standard stream that writes to this file."""
-    for number in _STANDARD:
+    """Return 1 or 2 if standard output or error writes to this file, as /dev/stdout names it."""
+    for number in (1, 2):
         with suppress(OSError):  # a closed one
             if os.path.samestat(os.fstat(number), found):
                 return number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,12 +37,9 @@ class Machine:
 def describe_machine(device: torch.device) -> Machine:
     """Return what is known of this machine."""
     processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = found[0] if found else processor
+    with suppress(OSError):  # not Linux
+        if found := re.search(r"(?m)^model name\s*:(.*)", Path("/proc/cpuinfo").read_text("utf-8")):
+            processor = found[1].strip()
     if device.type == "cuda":
         processor = f"{torch.cuda.get_device_name(device)}; {processor}"
     return Machine(

@@ -103,30 +103,27 @@ def round_lines(bench: Bench) -> list[str]:
 def _speeds(group: list[Speed]) -> Table:
     first = group[0]
     (height, width), scale = first.size, first.scale
-    compared = any(speed.plain for speed in group)
-    headings = ("tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB", *["x plain"] * compared)
+    compared = ["x plain"] if any(speed.plain for speed in group) else []
+    rows = []
+    for speed in group:
+        fastest, slowest = (significant(f(speed.seconds) * 1000) for f in (min, max))
+        cells: list[Cell] = [
+            speed.model,
+            speed.format,
+            speed.tiles,
+            significant(speed.conv_macs / 1e9),
+            significant(speed.median * 1000),
+            f"{fastest}–{slowest}",
+            significant(speed.sr_megapixels_per_second),
+            _mebibytes(speed.peak_memory),
+        ]
+        if compared:
+            cells.append(speed.times_plain and f"{speed.times_plain:.2f}")
+        rows.append(cells)
+    headings = ("tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB", *compared)
     size = f"{width}x{height} to {width * scale}x{height * scale}"
-    return make_table(
-        (_speed_cells(speed, compared=compared) for speed in group),
-        ("model", "format"),
-        headings,
-        title=f"x{scale}, {size}, {len(first.seconds)} rounds",
-    )
-
-
-def _speed_cells(speed: Speed, *, compared: bool) -> list[Cell]:
-    ratio = speed.times_plain and f"{speed.times_plain:.2f}"
-    return [
-        speed.model,
-        speed.format,
-        speed.tiles,
-        significant(speed.conv_macs / 1e9),
-        significant(speed.median * 1000),
-        f"{significant(speed.fastest * 1000)}–{significant(speed.slowest * 1000)}",
-        significant(speed.sr_megapixels_per_second),
-        _mebibytes(speed.peak_memory),
-        *[ratio] * compared,
-    ]
+    title = f"x{scale}, {size}, {len(first.seconds)} rounds"
+    return make_table(rows, ("model", "format"), headings, title=title)
 
 
 def _costs(costs: tuple[ModelCost, ...]) -> Table:

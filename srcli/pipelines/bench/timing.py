@@ -133,16 +133,6 @@ class Speed:
         return median(self.seconds)
 
     @property
-    def fastest(self) -> float:
-        """Seconds of the fastest round."""
-        return min(self.seconds)
-
-    @property
-    def slowest(self) -> float:
-        """Seconds of the slowest round."""
-        return max(self.seconds)
-
-    @property
     def sr_megapixels_per_second(self) -> float:
         """Millions of SR pixels per second, by the median."""
         return self.size[0] * self.size[1] * self.scale**2 / 1e6 / self.median
@@ -158,8 +148,8 @@ class Speed:
             **asdict(self),
             "rounds": len(self.seconds),
             "median_seconds": self.median,
-            "fastest_seconds": self.fastest,
-            "slowest_seconds": self.slowest,
+            "fastest_seconds": min(self.seconds),
+            "slowest_seconds": max(self.seconds),
             "pictures_per_second": 1 / self.median,
             "sr_megapixels_per_second": self.sr_megapixels_per_second,
         }

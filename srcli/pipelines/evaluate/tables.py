@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from srcli.evaluation.scores import Evaluation, Failure
     from srcli.evaluation.statistics import Difference
-    from srcli.metrics.efficiency import ModelCost
     from srcli.recipes.published import PublishedRow
     from srcli.report.table import Cell
 
@@ -145,7 +144,14 @@ def wide_difference_table(evaluation: Evaluation, scale: int) -> Table:
 def cost_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate parameters, work and memory of the models of a scale."""
     headings = ("parameters", "LR size", "MACs", "FLOPs", "MACs to 1280×720", "peak memory")
-    rows = [_cost_cells(cost) for cost in evaluation.costs if cost.scale == scale]
+    rows: list[list[Cell]] = []
+    for cost in (each for each in evaluation.costs if each.scale == scale):
+        memory = None
+        if cost.peak_memory is not None:
+            memory = f"{cost.peak_memory / 2**20:.0f} MiB ({cost.memory_of})"
+        size = f"{cost.size[1]}×{cost.size[0]}"
+        counts = map(short, (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs))
+        rows.append([cost.model, short(cost.parameters), size, *counts, memory])
     title = f"x{scale}, cost"
     return make_table(rows, ("model",), headings, title=title, notes=(COST_NOTE,))
 
@@ -237,12 +243,3 @@ def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) ->
 
 def _plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
-
-
-def _cost_cells(cost: ModelCost) -> list[Cell]:
-    memory = None
-    if cost.peak_memory is not None:
-        memory = f"{cost.peak_memory / 2**20:.0f} MiB ({cost.memory_of})"
-    size = f"{cost.size[1]}×{cost.size[0]}"
-    counts = map(short, (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs))
-    return [cost.model, short(cost.parameters), size, *counts, memory]

@@ -141,7 +141,8 @@ def test_results_compare_with_the_plain_run_of_the_same_model():
     assert srx.times_plain == pytest.approx(plain.median / srx.median)
     assert srx.size == (24, 32)
     assert (srx.tiles, srx.batch, plain.batch) == (6, 6, 1)  # 2 rows of 3
-    assert 0 < srx.fastest <= srx.median <= srx.slowest
+    figures = srx.as_json()
+    assert 0 < figures["fastest_seconds"] <= srx.median <= figures["slowest_seconds"]
     assert srx.sr_megapixels_per_second == pytest.approx(24 * 32 * 9 / 1e6 / srx.median)
     assert srx.peak_memory is not None
     assert srx.peak_memory >= 72 * 96 * 3 * 4 / 3  # a band of the SR picture in fp32
