@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import stat
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -38,15 +37,8 @@ def write_formats(
 
 def json_text(value: object) -> str:
     """Return plain values as lines of JSON; numbers that are not finite become null."""
-    return json.dumps(_finite(value), indent=2, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - any plain value
-    if isinstance(value, dict):
-        return {str(key): _finite(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    plain = json.loads(json.dumps(value), parse_constant=lambda _: None)  # NaN, Infinity
+    return json.dumps(plain, indent=2) + "\n"
 
 
 def write_json(target: str, value: object) -> None:

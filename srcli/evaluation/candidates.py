@@ -14,7 +14,7 @@ from srcli.evaluation.sets import list_pictures, match_files
 from srcli.inference.colour import as_gray_network
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.models import MODELS, entry_of
-from srcli.models.weights import load_model, network_digest
+from srcli.models.weights import CHECKPOINT_SUFFIXES, load_model, network_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-WEIGHTS_SUFFIXES = {".safetensors", ".pth", ".pt", ".ckpt"}
+WEIGHTS_SUFFIXES = {".safetensors", *CHECKPOINT_SUFFIXES}
 
 
 class NetworkCandidate:

@@ -176,13 +176,16 @@ def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: C
         lr, _ = read_picture(picture.lr)
         hr = _crop_to(lr, hr, scale, picture)
     hr, lr = chain.prepare(hr, lr, gray=gray, scale=scale, lr_from_file=picture.lr is not None)
+    digest = hashlib.sha256(f"{hr.shape} {lr.shape} {lr.dtype} {gray}".encode())
+    digest.update(hr.tobytes())
+    digest.update(lr.tobytes())
     return Pair(
         name=picture.name,
         hr=hr,
         lr=lr,
         gray=gray,
         full_size=(height, width),
-        digest=_digest(hr, lr, gray=gray),
+        digest=digest.hexdigest(),
     )
 
 
@@ -224,10 +227,3 @@ def _crop_to(lr: Array, hr: Array, scale: int, picture: SetPicture) -> Array:
             f"{picture.where} with {hr.shape[1]}x{hr.shape[0]}"
         )
     return hr[:height, :width]
-
-
-def _digest(hr: Array, lr: Array, *, gray: bool) -> str:
-    digest = hashlib.sha256(f"{hr.shape} {lr.shape} {lr.dtype} {gray}".encode())
-    digest.update(hr.tobytes())
-    digest.update(lr.tobytes())
-    return digest.hexdigest()

@@ -92,9 +92,9 @@ def paired_mean(
     Both are values by picture; those that are not finite are left out. NaN without any.
     """
     finite = [
-        other[name] - first[name]
+        difference
         for name in first
-        if name in other and math.isfinite(other[name]) and math.isfinite(first[name])
+        if name in other and math.isfinite(difference := other[name] - first[name])
     ]
     if not finite:
         return PairedMean(0, math.nan, math.nan, math.nan)

@@ -86,12 +86,12 @@ def published_rows(
         dataset: In any case; ``B100``, ``BSD100`` and ``BSDS100`` are the same set.
         models: Names of our models, for their own rows only; None for all methods.
     """
-    wanted = set_key(dataset)
+    wanted = name_key(dataset)
     found = [
         replace(row, dataset=dataset, values=dict(row.values))
         for row in load_published()
         if row.scale == scale
-        and set_key(row.dataset) == wanted
+        and name_key(row.dataset) == wanted
         and (models is None or row.model in models)
     ]
     return sorted(found, key=lambda row: row.values["psnr"])
@@ -118,7 +118,7 @@ def rows_beside(scale: int, dataset: str, models: Collection[str] | None) -> lis
     return list(kept.values())
 
 
-def set_key(name: str) -> str:
-    """Return a key that all spellings of a set's name have in common."""
+def name_key(name: str) -> str:
+    """Return a key that all spellings of a set's or a method's name have in common."""
     small = "".join(filter(str.isalnum, name.casefold()))
     return SAME_SET.get(small, small)

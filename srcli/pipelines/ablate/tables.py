@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
 from srcli.pipelines.ablate.statistics import Verdict, difference, verdict
-from srcli.recipes.published import set_key
+from srcli.recipes.published import name_key
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -129,13 +129,13 @@ def cost_table(result: AblationResult) -> Table:
 def sets_of(result: AblationResult) -> list[str]:
     """Return the sets that were measured, then those that only the paper has."""
     measured = list(result.conditions.sets)
-    known = {set_key(name) for name in measured}
+    known = {name_key(name) for name in measured}
     printed = dict.fromkeys(
         key.partition(".")[0]
         for key in _keys(result)
         if not key.startswith(("parameters", "memory.", "training."))
     )
-    return measured + [name for name in printed if set_key(name) not in known]
+    return measured + [name for name in printed if name_key(name) not in known]
 
 
 def verdict_of(result: AblationResult, each: VariantResult, dataset: str) -> Verdict:
@@ -180,11 +180,11 @@ def _keys(result: AblationResult) -> list[str]:
 
 def _printed_keys(result: AblationResult, dataset: str, metric: str) -> list[str]:
     """Return the keys of printed figures of a set, whatever the paper calls it."""
-    own = set_key(dataset)
+    own = name_key(dataset)
     return [
         key
         for key in _keys(result)
-        if set_key(key.partition(".")[0]) == own and key.partition(".")[2].startswith(metric)
+        if name_key(key.partition(".")[0]) == own and key.partition(".")[2].startswith(metric)
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -32,24 +33,20 @@ class ScoreCache:
 
     def get(self, key: str) -> dict[str, Any]:
         """Return the content stored under a key; empty if there is none."""
-        if self._folder is None:
-            return {}
-        try:
-            content = json.loads(self._file(self._folder, key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}  # never stored, or damaged
-        return content if isinstance(content, dict) else {}
+        if self._folder is not None:
+            with suppress(OSError, ValueError):  # never stored, or damaged
+                content = json.loads(self._file(self._folder, key).read_text(encoding="utf-8"))
+                return content if isinstance(content, dict) else {}
+        return {}
 
     def put(self, key: str, content: Mapping[str, Any]) -> None:
         """Store content; a full or read-only disk costs the cache, not the evaluation."""
         if self._folder is None:
             return
         file = self._file(self._folder, key)
-        try:
+        with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             write_whole(file, json.dumps(dict(content)).encode())
-        except OSError:
-            return
 
     @staticmethod
     def _file(folder: Path, key: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
+from srcli.recipes.published import name_key
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -231,7 +232,7 @@ def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) ->
         digits = decimals(values, LEAST_DIGITS.get(name, 0))
         metrics.append(number(row.values.get(name), digits))
     # "G-IDRN" is our "g-idrn": naming both would only be longer.
-    same = row.model if row.model and _plain(row.model) != _plain(row.method) else None
+    same = row.model if row.model and name_key(row.model) != name_key(row.method) else None
     protocol = f"protocol: {row.protocol}" if row.protocol else ""
     return Row(
         cells=(f"{row.method} ({same})" if same else row.method, "printed", *metrics)
@@ -239,7 +240,3 @@ def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) ->
         group=row.dataset,
         source="; ".join(filter(None, (row.source, protocol, row.note))),
     )
-
-
-def _plain(name: str) -> str:
-    return "".join(filter(str.isalnum, name.casefold()))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from srcli.pipelines.ablate import tables
-from srcli.recipes.published import set_key
+from srcli.recipes.published import name_key
 from srcli.report.table import NOTHING, number
 
 
@@ -170,5 +170,5 @@ def test_the_budget_in_words(written, budget, words):
 
 
 def test_names_of_sets_have_several_spellings():
-    assert set_key("B100") == set_key("BSD-100") == set_key("bsds100")
-    assert set_key("Set5") != set_key("Set14")
+    assert name_key("B100") == name_key("BSD-100") == name_key("bsds100")
+    assert name_key("Set5") != name_key("Set14")
