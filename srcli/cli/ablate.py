@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import Console, StopSignals
+from srcli.cli.console import Console, stop_signals
 from srcli.cli.options import (
     check_targets,
     combine,
@@ -215,7 +215,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     targets = _targets(given)
     ablations = _select(given["names"])
     options = _options(given)
-    with StopSignals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
+    with stop_signals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         results = run_ablations(ablations, options, progress=console, stop=stop)
         for result in results:
             for line in result.failures:

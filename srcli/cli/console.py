@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +18,9 @@ from srcli.ports.progress import NoTask, Task
 from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import FrameType
-    from typing import Any, Self
+    from typing import Self
 
     import rich.progress
 
@@ -159,39 +161,32 @@ class _LineTask:
         click.echo(" ".join(parts), err=True)
 
 
-class StopSignals:
-    """A context manager that turns Ctrl-C and SIGTERM into a request to stop.
+@contextmanager
+def stop_signals(*, silent: bool = False) -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and SIGTERM into a request to stop; yield a function that is True after one.
 
-    Call it to ask for the request. A second signal aborts, and so does one that arrives before the
-    first call, when nothing would react to the request yet. If silent, nothing is printed then.
+    A second signal aborts, and so does one that arrives before the first call of that function,
+    when nothing would react to the request yet. If silent, nothing is printed at a signal.
     """
+    asked = stopped = False
 
-    def __init__(self, *, silent: bool = False) -> None:
-        self._silent = silent
-        self._asked = self._stop = False
-        self._former: dict[int, Any] = {}
-
-    def __call__(self) -> bool:
-        """Return True after a signal."""
-        self._asked = True
-        return self._stop
-
-    def __enter__(self) -> Self:
-        """Install the signal handlers."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restore the former handlers."""
-        for number, handler in self._former.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._stop or not self._asked:
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal stopped
+        if stopped or not asked:
             raise KeyboardInterrupt
-        self._stop = True
-        if self._silent:
-            return
-        # written directly: the interrupted code may be using the buffered stream
-        os.write(2, b"\nsrx: stopping after this iteration; once more aborts\n")
+        stopped = True
+        if not silent:
+            # written directly: the interrupted code may be using the buffered stream
+            os.write(2, b"\nsrx: stopping after this iteration; once more aborts\n")
+
+    def stop() -> bool:
+        nonlocal asked
+        asked = True
+        return stopped
+
+    former = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import Console, StopSignals
+from srcli.cli.console import Console, stop_signals
 from srcli.cli.options import SCALES, device_and_precision, held_out_names, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
@@ -173,7 +173,7 @@ def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
     follows = find_team().rank > 0  # only rank 0 shows progress and errors
     try:
         with (
-            StopSignals(silent=follows) as stop,
+            stop_signals(silent=follows) as stop,
             Console(quiet=quiet or follows, verbose=verbose) as console,
         ):
             result = train(options, console, stop)

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from srcli.cli.console import Console, StopSignals
+from srcli.cli.console import Console, stop_signals
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_verbose_shows_details(capsys):
 
 def test_the_second_signal_aborts_and_the_handlers_are_given_back():
     before = signal.getsignal(signal.SIGINT)
-    with StopSignals() as stop:
+    with stop_signals() as stop:
         assert not stop()
         os.kill(os.getpid(), signal.SIGINT)
         assert stop()
@@ -71,13 +71,13 @@ def test_the_second_signal_aborts_and_the_handlers_are_given_back():
 
 
 def test_a_signal_before_the_first_question_aborts():
-    with StopSignals(), pytest.raises(KeyboardInterrupt):
+    with stop_signals(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize(("silent", "words"), [(False, "once more aborts"), (True, "")])
 def test_only_one_of_several_processes_says_that_it_stops(capfd, silent, words):
-    with StopSignals(silent=silent) as stop:
+    with stop_signals(silent=silent) as stop:
         stop()
         os.kill(os.getpid(), signal.SIGINT)
         assert stop()
