@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.evaluation.scores import Evaluation
+    from srcli.pipelines.evaluate.crops import Comparison
     from srcli.pipelines.evaluate.options import EvalOptions
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
@@ -128,14 +129,16 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
-    from srcli.pipelines.evaluate.crops import CropCollector, save_pictures
+    from srcli.pipelines.evaluate.crops import cut_crops, save_pictures
     from srcli.pipelines.evaluate.page import evaluation_page
     from srcli.pipelines.evaluate.run import evaluate
     from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
     targets = table_targets(given, **{"--html": given["html"]})
-    crops = CropCollector()
-    on_picture: list[Callable[[EnlargedPicture], None]] = [crops.add] if given["html"] else []
+    crops: list[Comparison] = []
+    on_picture: list[Callable[[EnlargedPicture], None]] = []
+    if given["html"]:
+        on_picture.append(lambda each: crops.append(cut_crops(each)))
     if given["save_images"]:
         on_picture.append(partial(save_pictures, given["save_images"]))
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
@@ -164,7 +167,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             "--json": lambda: json_text(result.as_json()),
             "--csv": lambda: evaluation_csv(result),
             "--markdown": lambda: evaluation_markdown(result),
-            "--html": lambda: evaluation_page(result, crops.comparisons),
+            "--html": lambda: evaluation_page(result, crops),
         },
     )
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)

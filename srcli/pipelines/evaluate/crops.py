@@ -79,38 +79,30 @@ class Comparison:
     """Of the whole picture, by model, under the protocol."""
 
 
-class CropCollector:
-    """Keeps one comparison of every picture, for the HTML report."""
+def cut_crops(result: EnlargedPicture) -> Comparison:
+    """Cut the crops where the models differ most."""
+    hr, scale = result.pair.hr, result.scale
+    lr = np.clip(np.rint(result.chain.to_levels(result.pair.lr)), 0, 255).astype(np.uint8)
+    window = top, left, height, width = find_window(hr, result.sr, scale=scale)
 
-    def __init__(self) -> None:
-        self.comparisons: list[Comparison] = []
+    def crop(picture: Array, factor: int = 1) -> Array:
+        rows = slice(top // factor, (top + height) // factor)
+        return picture[rows, left // factor : (left + width) // factor].copy()
 
-    def add(self, result: EnlargedPicture) -> None:
-        """Cut the crops where the models differ most."""
-        hr, scale = result.pair.hr, result.scale
-        lr = np.clip(np.rint(result.chain.to_levels(result.pair.lr)), 0, 255).astype(np.uint8)
-        window = top, left, height, width = find_window(hr, result.sr, scale=scale)
-
-        def crop(picture: Array, factor: int = 1) -> Array:
-            rows = slice(top // factor, (top + height) // factor)
-            return picture[rows, left // factor : (left + width) // factor].copy()
-
-        overview = Image.fromarray(np.ascontiguousarray(hr))
-        overview.thumbnail((OVERVIEW, OVERVIEW), Image.Resampling.LANCZOS)
-        self.comparisons.append(
-            Comparison(
-                scale=scale,
-                dataset=result.dataset,
-                picture=result.pair.name,
-                size=(hr.shape[0], hr.shape[1]),
-                window=window,
-                overview=np.asarray(overview),
-                hr=crop(hr),
-                lr=crop(lr, scale),
-                sr={model: crop(picture) for model, picture in result.sr.items()},
-                psnr=dict(result.psnr),
-            )
-        )
+    overview = Image.fromarray(np.ascontiguousarray(hr))
+    overview.thumbnail((OVERVIEW, OVERVIEW), Image.Resampling.LANCZOS)
+    return Comparison(
+        scale=scale,
+        dataset=result.dataset,
+        picture=result.pair.name,
+        size=(hr.shape[0], hr.shape[1]),
+        window=window,
+        overview=np.asarray(overview),
+        hr=crop(hr),
+        lr=crop(lr, scale),
+        sr={model: crop(picture) for model, picture in result.sr.items()},
+        psnr=dict(result.psnr),
+    )
 
 
 def find_window(
@@ -164,18 +156,19 @@ def make_card_picture(
     options = EvalOptions(metrics=("psnr",), resamples=0, costs=False, engine=engine)
     rows, captions = [], []
     for scale in scales:
-        crops = CropCollector()
+        pictures: list[EnlargedPicture] = []
         found = evaluate(
             models,
             [BUILT_IN],
             scales=[scale],
             options=options,
-            on_picture=[crops.add],
+            on_picture=[pictures.append],
             progress=progress,
         )
         for failure in found.failures:
             raise InferenceError(failure.reason)
-        chosen = sorted(crops.comparisons, key=_gain)[len(crops.comparisons) // 2]
+        crops = sorted(map(cut_crops, pictures), key=_gain)
+        chosen = crops[len(crops) // 2]
         lr = _zoomed(chosen.lr, ZOOM * scale)
         others = [_zoomed(each, ZOOM) for each in (*chosen.sr.values(), chosen.hr)]
         rows.append(_joined([lr, *others], axis=1))

@@ -15,7 +15,7 @@ from srcli.pipelines.evaluate.crops import (
     CROP,
     GAP,
     ZOOM,
-    CropCollector,
+    cut_crops,
     find_window,
     make_card_picture,
 )
@@ -95,13 +95,11 @@ def test_crops_are_of_one_place(photograph, scale):
     lr = small(hr, scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
     pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2], digest="")
-    crops = CropCollector()
-    crops.add(
+    found = cut_crops(
         EnlargedPicture(
             scale=scale, dataset="set", pair=pair, chain=CHAINS["rgb8"], sr=sr, psnr={"a": 30.0}
         )
     )
-    (found,) = crops.comparisons
     top, left, high, wide = found.window
     assert np.array_equal(found.hr, hr[top : top + high, left : left + wide])
     assert np.array_equal(found.sr["b"], sr["b"][top : top + high, left : left + wide])

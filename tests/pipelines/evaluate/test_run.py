@@ -14,9 +14,10 @@ from srcli.errors import DataError, UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.imaging.resize import resize
 from srcli.pipelines.evaluate.cache import ScoreCache
-from srcli.pipelines.evaluate.crops import CropCollector
+from srcli.pipelines.evaluate.crops import cut_crops
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
 
@@ -44,12 +45,13 @@ def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
 def test_on_picture_gets_pictures_whose_scores_are_stored(folder, tmp_path):
     options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
     evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
-    crops = CropCollector()
+    pictures: list[EnlargedPicture] = []
     again = evaluate(
-        ["bicubic"], [str(folder)], scales=[2], options=options, on_picture=[crops.add]
+        ["bicubic"], [str(folder)], scales=[2], options=options, on_picture=[pictures.append]
     )
-    assert [each.picture for each in crops.comparisons] == ["a", "grau-höhe"]
-    first = crops.comparisons[0]
+    crops = [cut_crops(each) for each in pictures]
+    assert [each.picture for each in crops] == ["a", "grau-höhe"]
+    first = crops[0]
     assert first.sr["bicubic"].shape == first.hr.shape == (120, 120, 3)
     assert first.lr.shape == (60, 60, 3)
     assert first.psnr["bicubic"] == again.scores[0].values["psnr"]
