@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from srcli.pipelines.evaluate.cache import ScoreCache
 from srcli.pipelines.evaluate.crops import cut_crops
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
 
@@ -45,7 +45,7 @@ def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
 def test_on_picture_gets_pictures_whose_scores_are_stored(folder, tmp_path):
     options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
     evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
-    pictures: list[EnlargedPicture] = []
+    pictures: list[Any] = []
     again = evaluate(
         ["bicubic"], [str(folder)], scales=[2], options=options, on_picture=[pictures.append]
     )
