@@ -276,7 +276,8 @@ def _select(names: Sequence[str]) -> list[Ablation]:
 
 
 def _options(given: dict[str, Any]) -> AblateOptions:
-    from srcli.pipelines.ablate.units import AblateOptions, default_store
+    from srcli.pipelines.ablate.store import default_store
+    from srcli.pipelines.ablate.units import AblateOptions
 
     if not given["no_train"] and not given["data"]:
         raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
@@ -294,7 +295,6 @@ def _options(given: dict[str, Any]) -> AblateOptions:
 
 
 def _results(store: Path | None, names: Collection[str] | None) -> list[AblationResult]:
-    from srcli.pipelines.ablate.store import load_results
-    from srcli.pipelines.ablate.units import default_store
+    from srcli.pipelines.ablate.store import default_store, load_results
 
     return load_results(store or default_store(), names, warn=Console().warn)

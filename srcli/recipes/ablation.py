@@ -132,11 +132,10 @@ class Ablation:
         Raises:
             RecipeError: If there is none; the message lists those there are.
         """
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        names = ", ".join(variant.name for variant in self.variants)
-        raise RecipeError(f"no variant {name!r} in {self.name}; there are: {names}")
+        found = {variant.name: variant for variant in self.variants}
+        if name not in found:
+            raise RecipeError(f"no variant {name!r} in {self.name}; there are: {', '.join(found)}")
+        return found[name]
 
     def published_difference(self, name: str, key: str) -> float | None:
         """Printed difference of a variant to the base.

@@ -72,15 +72,23 @@ def conditions(result: AblationResult) -> list[tuple[str, str]]:
     ]
     if own.overrides:
         pairs.append(("All variants with", ", ".join(own.overrides)))
+    machine = own.machine + (f"; {own.processes} processes at once" if own.processes > 1 else "")
     if own.trained:
+        machine += f"; trained in {own.precision} precision, measured in fp32"
+        names = ", ".join(Path(each).name for each in own.data)  # no folders: they tell nobody
+        held_out = f"{own.held_out} held out for the curves" if own.held_out else "none held out"
+        data = f"{names}: {own.pictures} pictures, {held_out}"
+        data += f", {own.excluded} excluded" if own.excluded else ""
+        protocol = PROTOCOLS[ablation.protocol]
+        sets = ", ".join(own.sets)
+        sets += f"; not at hand: {', '.join(own.missing)}" if own.missing else ""
         pairs += [
             ("Budget", f"{tables.budget_of(result)} for each variant and seed"),
             ("Seeds", f"{own.seeds}: each variant has the same batches in the same order"),
-            ("Trained on", _data(result)),
-            ("Measured on", _sets(result)),
+            ("Trained on", f"{data}; the last weights are measured"),
+            ("Measured on", f"{sets}; protocol {protocol.name}: {protocol.description}"),
         ]
-    pairs.append(("Machine", _machine(result)))
-    return pairs
+    return [*pairs, ("Machine", machine)]
 
 
 def notes(result: AblationResult) -> list[str]:
@@ -127,28 +135,6 @@ def memory_note(result: AblationResult) -> str:
         f"Memory: the {where} memory that PyTorch held at most for one forward pass in fp32 beside "
         f"weights and input, at LR height x width, {how}{reason}."
     )
-
-
-def _data(result: AblationResult) -> str:
-    own = result.conditions
-    held_out = f"{own.held_out} held out for the curves" if own.held_out else "none held out"
-    excluded = f", {own.excluded} excluded" if own.excluded else ""
-    names = ", ".join(Path(each).name for each in own.data)  # where they lay tells nobody anything
-    return f"{names}: {own.pictures} pictures, {held_out}{excluded}; the last weights are measured"
-
-
-def _sets(result: AblationResult) -> str:
-    own = result.conditions
-    protocol = PROTOCOLS[result.ablation.protocol]
-    missing = f"; not at hand: {', '.join(own.missing)}" if own.missing else ""
-    return f"{', '.join(own.sets)}{missing}; protocol {protocol.name}: {protocol.description}"
-
-
-def _machine(result: AblationResult) -> str:
-    own = result.conditions
-    at_once = f"; {own.processes} processes at once" if own.processes > 1 else ""
-    trained = f"; trained in {own.precision} precision, measured in fp32" if own.trained else ""
-    return f"{own.machine}{at_once}{trained}"
 
 
 def ablation_page(results: Sequence[AblationResult], *, title: str = TITLE) -> str:

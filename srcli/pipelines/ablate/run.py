@@ -169,13 +169,6 @@ def run_missing(
 ) -> None:
     """Run all units of a plan that the store lacks; then wait for those of other processes.
 
-    Args:
-        plan: The units.
-        store: The results.
-        executor: Runs the units.
-        progress: Receives the progress.
-        stop: Called often; true ends the run.
-
     Raises:
         SrxError: If the store cannot be written.
     """

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from srcli.data.pairs import cache_folder
 from srcli.errors import DataError, RecipeError
 from srcli.files import lock_file
 from srcli.pipelines.ablate.results import (
@@ -45,6 +46,11 @@ TELLING = ("trained", "budget", "data_digest", "sets", "precision", "device")
 """Conditions that, beside overrides, make two runs of one ablation two results."""
 MISFIT = (LookupError, TypeError, ValueError, AttributeError)
 """Errors that reading a file of another shape can give."""
+
+
+def default_store() -> Path:
+    """Return the folder where results are kept unless another one is named."""
+    return cache_folder() / "ablations"
 
 
 class Store:
@@ -227,15 +233,7 @@ def _compared(ablation: Ablation) -> tuple[object, ...]:
 
 
 def read_runs(store: Store, warn: Callable[[str], None] | None = None) -> list[AblationRun]:
-    """Return all recorded runs, the newest first.
-
-    Args:
-        store: The store.
-        warn: Receives a line for each file that cannot be read, which is then left out.
-
-    Raises:
-        DataError: If a file cannot be read and there is no ``warn``.
-    """
+    """Return all recorded runs, the newest first; ``warn`` as in :func:`load_results`."""
     found = []
     for file in sorted((store.folder / "runs").glob("*.json")):
         try:

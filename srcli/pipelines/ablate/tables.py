@@ -94,36 +94,33 @@ def score_table(result: AblationResult) -> Table:
 def cost_table(result: AblationResult) -> Table:
     """Tabulate parameters, work, peak memory and time of every variant, beside printed values."""
     variants = result.variants
-    cells: list[list[Cell]] = [[each.variant.name] for each in variants]
-    headings: list[str] = []
 
-    def add(heading: str, column: Sequence[Cell]) -> None:
-        headings.append(heading)
-        for row, cell in zip(cells, column, strict=True):
-            row.append(cell)
-
-    def add_printed(heading: str, key: str) -> None:
+    def printed(heading: str, key: str) -> list[tuple[str, list[Cell]]]:
         values = [each.variant.published.get(key) for each in variants]
-        if any(value is not None for value in values):
-            add(heading, [None if value is None else f"{value:g}" for value in values])
+        cells: list[Cell] = [None if value is None else f"{value:g}" for value in values]
+        return [(heading, cells)] if any(cells) else []
 
-    add("parameters", [f"{each.cost.parameters:,}" if each.cost else None for each in variants])
-    add_printed("printed K", "parameters")
-    add("MACs", [short(each.cost.macs) if each.cost else None for each in variants])
+    columns: list[tuple[str, list[Cell]]] = [
+        ("parameters", [f"{each.cost.parameters:,}" if each.cost else None for each in variants]),
+        *printed("printed K", "parameters"),
+        ("MACs", [short(each.cost.macs) if each.cost else None for each in variants]),
+    ]
     for size in dict.fromkeys(m.size for v in variants if v.cost for m in v.cost.memory):
         at = f"{size[0]}x{size[1]}"
-        add(f"MiB at {at}", [_memory(each, size) for each in variants])
-        add_printed(f"printed MB at {at}", f"memory.{at}")
+        columns.append((f"MiB at {at}", [_memory(each, size) for each in variants]))
+        columns += printed(f"printed MB at {at}", f"memory.{at}")
     if result.conditions.trained:
-        add("iterations", [_iterations(each) for each in variants])
         seconds = [[s.seconds for s in each.seeds if s.seconds is not None] for each in variants]
-        add("s/iteration", [number(median(own), 3) if own else None for own in seconds])
+        times: list[Cell] = [number(median(own), 3) if own else None for own in seconds]
+        columns += [("iterations", [_iterations(v) for v in variants]), ("s/iteration", times)]
     hundred = [each.variant.published.get("training.seconds") for each in variants]
     if any(value is not None for value in hundred):
-        per_iteration = [None if value is None else value / 100 for value in hundred]
-        add("printed s/iteration", [number(value, 3) for value in per_iteration])
-    rows = tuple(Row(cells=tuple(row)) for row in cells)
-    return Table(columns=(VARIANT, *_columns(headings)), rows=rows)
+        each_time = [None if value is None else value / 100 for value in hundred]
+        columns.append(("printed s/iteration", [number(value, 3) for value in each_time]))
+    names = [each.variant.name for each in variants]
+    lines = zip(names, *(cells for _, cells in columns), strict=True)
+    headings = _columns([heading for heading, _ in columns])
+    return Table(columns=(VARIANT, *headings), rows=tuple(Row(cells=line) for line in lines))
 
 
 def sets_of(result: AblationResult) -> list[str]:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srcli.data.pairs import cache_folder
 from srcli.data.training_set import DataSelection
 from srcli.errors import UsageError
 from srcli.inference.device import Precision
 from srcli.pipelines.ablate.results import COST, TRAINING, StoredResult
+from srcli.pipelines.ablate.store import default_store
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget
-
-
-def default_store() -> Path:
-    """Return the folder where results are kept unless another one is named."""
-    return cache_folder() / "ablations"
 
 
 @dataclass(frozen=True, kw_only=True)

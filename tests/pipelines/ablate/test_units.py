@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from srcli.errors import RecipeError, UsageError
-from srcli.pipelines.ablate.units import AblateOptions, default_store
+from srcli.pipelines.ablate.store import default_store
+from srcli.pipelines.ablate.units import AblateOptions
 
 DATA = (Path("photos"),)
 
