@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srcli.cli.console import Console
-    from srcli.imaging.fitting import Box
+    from srcli.imaging.resize import Box
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Summary
 
@@ -37,7 +37,7 @@ Outputs that exist are skipped, so that running again resumes; a raster resumes 
 
 def parse_fit(text: str) -> Box:
     """Read bounds such as ``3840x2160``, ``3840x`` or ``x2160``."""
-    from srcli.imaging.fitting import parse_box
+    from srcli.imaging.resize import parse_box
 
     return parse_box(text)
 
@@ -153,7 +153,7 @@ def split_paths(
 
 
 def _settings(options: dict[str, Any]) -> UpscaleOptions:
-    from srcli.imaging.fitting import UNBOUNDED
+    from srcli.imaging.resize import UNBOUNDED
     from srcli.inference.engines import EngineOptions
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 

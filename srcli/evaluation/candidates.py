@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.pairs import Pair, read_picture
 from srcli.evaluation.sets import list_pictures, match_files
-from srcli.inference.colour import as_gray_network
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
+from srcli.layers.colour import as_gray_network
 from srcli.models import MODELS, entry_of
 from srcli.models.weights import CHECKPOINT_SUFFIXES, load_model, network_digest
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from srcli.imaging.filtering import filtered, filtered_downscale
+from srcli.imaging.kernels import filtered, filtered_downscale
 from srcli.imaging.resize import mod_crop, resize, to_dtype
 
 if TYPE_CHECKING:

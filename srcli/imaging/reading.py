@@ -1,15 +1,15 @@
-"""Read a photograph of any format: upright, with metadata, and warnings of all losses."""
+"""Read picture files of any format: the header, once, for planning, and photographs upright."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import LargePictureError, PictureError
-from srcli.imaging import pillow, png, tiff
-from srcli.imaging.opening import read_header
+from srcli.imaging import exif, pillow, png, tiff
+from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture, decoding
 
 if TYPE_CHECKING:
@@ -83,3 +83,92 @@ def _check(picture: Picture) -> None:
             f"{picture.path}: a picture of {picture.width}x{picture.height} pixels cannot be read "
             "as a photograph; cut it, or convert it to a GeoTIFF"
         )
+
+
+def open_picture(path: Path) -> Picture:
+    """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
+
+    Args:
+        path: The file; its format is told from its content.
+
+    Returns:
+        Format, upright size, layout, metadata, and why it is a raster if it is one.
+
+    Raises:
+        PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
+    """
+    from srcli.imaging.rasters.opening import companion_reason, open_by_gdal
+
+    with decoding(path), path.open("rb") as stream:
+        head = stream.read(64)
+        if format_of_content(head) is not None or not head:
+            picture = read_header(path, stream)
+            return replace(picture, raster=picture.raster or companion_reason(picture))
+    found = open_by_gdal(path)
+    if found is None:
+        raise _not_a_picture(path)
+    return found
+
+
+def read_header(path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header of an open picture of one of ``FORMATS``, or GIF.
+
+    Args:
+        path: The file.
+        stream: The same.
+
+    Returns:
+        The picture, upright; files beside it are not looked at.
+
+    Raises:
+        PictureError: If it is empty or in another format.
+    """
+    stream.seek(0)
+    head = stream.read(64)
+    stream.seek(0)
+    name = format_of_content(head)
+    if not head:
+        raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
+    if name is None:
+        raise _not_a_picture(path)
+    if name == "png":
+        picture = png.read_header(path, stream)
+    elif name == "tif":
+        picture = tiff.read_header(path, stream)
+    else:
+        picture = pillow.read_header(name, path, stream)
+    if picture.refusal is None and min(picture.height, picture.width) < 1:
+        raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
+    return picture if picture.refusal else _upright(picture)
+
+
+def _not_a_picture(path: Path) -> PictureError:
+    names = ", ".join(sorted({*FORMATS, "gif"}))
+    return PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
+
+
+def _upright(picture: Picture) -> Picture:
+    """Return the picture with its size and metadata after the orientation is applied."""
+    notes, metadata = list(picture.warnings), picture.metadata
+    orientation = picture.orientation
+    if not 1 <= orientation <= 8:
+        orientation = exif.orientation(metadata.exif, metadata.xmp)
+    if picture.frames > 1:
+        notes.append(f"holds {picture.frames} pictures: only the first is used")
+    if metadata.exif is not None:
+        try:
+            metadata = replace(metadata, exif=exif.upright_exif(metadata.exif))
+        except ValueError:
+            metadata = replace(metadata, exif=None)
+            notes.append("damaged EXIF left out")
+    if metadata.xmp is not None:
+        metadata = replace(metadata, xmp=exif.upright_xmp(metadata.xmp))
+    height, width = picture.height, picture.width
+    return replace(
+        picture,
+        height=width if orientation > 4 else height,
+        width=height if orientation > 4 else width,
+        orientation=orientation,
+        metadata=metadata,
+        warnings=tuple(dict.fromkeys(notes)),
+    )

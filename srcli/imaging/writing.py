@@ -14,11 +14,10 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.files import replacing
+from srcli.files import explain_os_error, hidden_name, remove_stale, replacing
 from srcli.imaging import pillow, png, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
-from srcli.imaging.targets import explain_os_error, hidden_name, remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.colour import GRAY_SHARES
-from srcli.inference.blending import TRIM, axis_weights, ramp
+from srcli.inference.tiling import TRIM, axis_weights, ramp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from srcli.ports.engine import Engine, OutOfMemory
-from srcli.ports.image import Window
+from srcli.ports.image import Engine, OutOfMemory, Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

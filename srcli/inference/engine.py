@@ -14,13 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.inference.band import TorchBand
-from srcli.inference.colour import as_rgb_network
 from srcli.inference.levels import PixelEncoder
-from srcli.layers.flips import ORIENTATIONS, orient, undo_orientation
-from srcli.layers.placement import mirror_positions, rotate_positions, use_positions
+from srcli.layers.colour import as_rgb_network
+from srcli.layers.placement import (
+    ORIENTATIONS,
+    mirror_positions,
+    orient,
+    rotate_positions,
+    undo_orientation,
+    use_positions,
+)
 from srcli.layers.pooling import Calibration, Sample, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
-from srcli.ports.engine import OutOfMemory
+from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
+from srcli.inference.edges import ArraySink, ArraySource
 from srcli.inference.engine import TorchEngine
-from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import Work, run_stream
 from srcli.inference.tiling import Tiling, make_grid
 from srcli.models import MODELS, entry_of
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.layers.network import Network
-    from srcli.ports.engine import Engine
-    from srcli.ports.image import TileGrid
+    from srcli.ports.image import Engine, TileGrid
     from srcli.ports.progress import Task
 
 FILE_TILE, FILE_OVERLAP = 192, 16

@@ -13,7 +13,7 @@ from srcli.inference.engine import raising_out_of_memory
 from srcli.inference.levels import PixelEncoder, check_values, is_full_range, normalise
 from srcli.layers.pooling import Calibration
 from srcli.layers.resize import bicubic_resize
-from srcli.ports.engine import OutOfMemory
+from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

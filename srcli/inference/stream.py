@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError
 from srcli.inference.calibration import calibrate
-from srcli.ports.engine import Band, Engine, OutOfMemory
-from srcli.ports.image import Sink, Source, TileGrid
+from srcli.ports.image import Band, Engine, OutOfMemory, Sink, Source, TileGrid
 from srcli.ports.progress import NoTask, Task
 from srcli.threads import ReadAhead
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.layers.network import full_precision
 from srcli.layers.placement import StretchedMap
 from srcli.layers.pooling import GlobalPool
-from srcli.layers.precision import full_precision
 
 
 class ContrastChannelAttention(nn.Module):

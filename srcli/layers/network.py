@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Literal, Self
 
 import torch
@@ -108,3 +109,10 @@ class Network(nn.Module):
             tensors: Of this or another scale; what is in training form already stays as it is.
         """
         return dict(tensors)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Switch autocast off within a ``with``; on the meta device, which has none, do nothing."""
+    if device.type == "meta":
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

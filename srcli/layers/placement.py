@@ -10,16 +10,19 @@ width of its picture.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.precision import full_precision
+from srcli.layers.network import full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from torch import Tensor
 
 
 class StretchedMap(nn.Module):
@@ -132,3 +135,19 @@ def _weights(
     places = torch.minimum(places.clamp(min=0), in_whole - 1) - starts / step
     distances = places.clamp(0, values - 1)[..., None] - torch.arange(values, device=starts.device)
     return (1 - distances.abs()).clamp(min=0).float()
+
+
+ORIENTATIONS = tuple(product(range(4), (False, True)))
+"""Quarter turns, and whether the picture is mirrored before them."""
+
+
+def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Return (N, C, H, W) mirrored left to right if asked for, then turned anticlockwise."""
+    x = x.flip(3) if mirrored else x
+    return torch.rot90(x, turns, (2, 3)) if turns else x
+
+
+def undo_orientation(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Undo ``orient``; of whatever size."""
+    back = torch.rot90(x, -turns, (2, 3)) if turns else x
+    return back.flip(3) if mirrored else back

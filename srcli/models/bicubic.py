@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.layers.network import Network
-from srcli.layers.precision import full_precision
+from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
 
 if TYPE_CHECKING:

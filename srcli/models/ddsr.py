@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic
-from srcli.layers.network import Network
-from srcli.layers.precision import full_precision
+from srcli.layers.network import Network, full_precision
 
 
 class DDSR(Network):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.attention import EnhancedSpatialAttention
-from srcli.layers.precision import full_precision
+from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import CORNERS, corner_phases
 

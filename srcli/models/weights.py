@@ -1,4 +1,7 @@
-"""Load and save weights: safetensors that name their network; foreign .pth files read safely."""
+"""Load and save weights: safetensors that name their network, and foreign .pth files.
+
+Foreign files are read safely, and their networks recognised by names and shapes of tensors.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,17 @@ from torch import Tensor
 from srcli.errors import ModelError
 from srcli.files import write_whole
 from srcli.models import MODELS, build_network, entry_of, find_entry
-from srcli.models.recognising import recognise
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from srcli.layers.network import Network
+
 
 FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
-PREFIXES = ("module.", "_orig_mod.")
+PREFIXES = r"^(module\.)?(_orig_mod\.)?"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +166,7 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise ModelError(f"{path}: holds no table of tensors")
-    return {_strip(str(key)): value for key, value in content.items()}
-
-
-def _strip(key: str) -> str:
-    for prefix in PREFIXES:
-        key = key.removeprefix(prefix)
-    return key
+    return {re.sub(PREFIXES, "", str(key)): value for key, value in content.items()}
 
 
 def load_state(network: Network, tensors: Mapping[str, Tensor], origin: str) -> None:
@@ -216,35 +215,69 @@ def load_model(model: str, scale: int | None = None) -> Network:
     Raises:
         ModelError: If there is no such model, scale or file.
     """
-    if model in MODELS:
-        return _load_named(model, 4 if scale is None else scale)
     path = Path(model)
-    if path.suffix not in {".safetensors", *CHECKPOINT_SUFFIXES}:
+    if model in MODELS:
+        scale = 4 if scale is None else scale
+        entry = MODELS[model]
+        if not entry.trained or scale not in entry.scales:
+            return build_network(model, scale=scale).eval()
+        path = weights_path(model, scale)
+        if not path.is_file():
+            have = ", ".join(map(str, shipped_scales(model))) or "none yet"
+            raise ModelError(f"model {model} has no weights for scale {scale}; it has: {have}")
+    elif path.suffix not in {".safetensors", *CHECKPOINT_SUFFIXES}:
         find_entry(model)  # says which names there are, and the nearest
     tensors, info = read_weights(path)
-    if info is None:
-        name, own, options = recognise(str(path), tensors, scale)
-        info = WeightsInfo(model=name, scale=own, network=options)
+    info = info or recognise(str(path), tensors, scale)
     if scale is not None and scale != info.scale:
         raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
-    return _assemble(tensors, info, str(path))
-
-
-def _load_named(name: str, scale: int) -> Network:
-    entry = find_entry(name)
-    if not entry.trained or scale not in entry.scales:
-        return build_network(name, scale=scale).eval()
-    path = weights_path(name, scale)
-    if not path.is_file():
-        have = ", ".join(map(str, shipped_scales(name))) or "none yet"
-        raise ModelError(f"model {name} has no weights for scale {scale}; it has: {have}")
-    tensors, info = read_weights(path)
-    if info is None:
-        raise ModelError(f"{path}: carries no metadata; reinstall srx")
-    return _assemble(tensors, info, str(path))
-
-
-def _assemble(tensors: Mapping[str, Tensor], info: WeightsInfo, origin: str) -> Network:
     network = build_network(info.model, scale=info.scale, options=info.network)
-    load_state(network, tensors, origin)
+    load_state(network, tensors, str(path))
     return network.eval()
+
+
+def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = None) -> WeightsInfo:
+    """Find the network of the table that, with default settings, has exactly these tensors.
+
+    Args:
+        origin: The file, for messages.
+        tensors: Its content.
+        scale: The one that is wanted; None for any.
+
+    Raises:
+        ModelError: If there is none, or several scales that cannot be told apart.
+    """
+    shapes = _shapes(tensors)
+    found = [info for info, network in _networks() if _shapes(network.state_dict()) == shapes]
+    if not found:
+        raise ModelError(
+            f"{origin}: does not say which network it belongs to, and none has such tensors; "
+            "srx train NAME --init takes over those that fit"
+        )
+    scales = ", ".join(str(info.scale) for info in found)
+    chosen = [info for info in found if scale in (None, info.scale)]
+    if not chosen:
+        raise ModelError(f"{origin}: is for scale {scales}, not {scale}")
+    if len(chosen) > 1:
+        raise ModelError(
+            f"{origin}: is of {found[0].model}, and does not say for which scale "
+            f"({scales}); name one"
+        )
+    return chosen[0]
+
+
+def _networks() -> Iterator[tuple[WeightsInfo, Network]]:
+    """Yield every network of the table, at every scale, in every form, without its weights."""
+    first_names = {entry.target: name for name, entry in reversed(MODELS.items()) if entry.trained}
+    for name in first_names.values():  # others are the same networks with other weights
+        for scale in MODELS[name].scales:
+            with torch.device("meta"):
+                network = build_network(name, scale=scale)
+                deployed = network.deploy()
+            yield WeightsInfo(model=name, scale=scale), network
+            if _shapes(deployed.state_dict()) != _shapes(network.state_dict()):
+                yield WeightsInfo(model=name, scale=scale, network={"deployed": True}), deployed
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in tensors.items()}

@@ -24,8 +24,7 @@ from srcli.metrics.efficiency import (
     measure_efficiency,
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
-from srcli.models.recognising import recognise
-from srcli.models.weights import WeightsInfo, load_state, read_weights, weights_path
+from srcli.models.weights import WeightsInfo, load_state, read_weights, recognise, weights_path
 from srcli.recipes.table import RECIPES
 
 
@@ -188,9 +187,7 @@ def _card(name: str, scale: int) -> ModelCard:
 
 def _file_card(path: Path, *, check: bool = False) -> tuple[ModelCard, WeightsInfo]:
     tensors, info = read_weights(path)
-    if info is None:
-        name, scale, options = recognise(str(path), tensors)
-        info = WeightsInfo(model=name, scale=scale, network=options)
+    info = info or recognise(str(path), tensors)
     network = build_network(info.model, scale=info.scale, options=info.network)
     if check:
         load_state(network, tensors, str(path))

@@ -14,7 +14,7 @@ from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.errors import DataError, RecipeError
 from srcli.imaging.degrading import DegradationChain, GaussianBlur, JpegFile, SensorNoise
-from srcli.imaging.filtering import filtered_downscale
+from srcli.imaging.kernels import filtered_downscale
 from srcli.imaging.resize import downscale
 from srcli.layers.colour import luma
 from srcli.recipes.degradation import (

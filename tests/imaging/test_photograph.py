@@ -13,9 +13,8 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.imaging.formats import FORMATS
-from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.reading import read_photograph
+from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 
 LOSSY = ("jpg", "webp", "avif")

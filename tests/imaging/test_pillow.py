@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from srcli.imaging.opening import open_picture
 from srcli.imaging.pillow import is_lossless_webp
+from srcli.imaging.reading import open_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -71,7 +71,7 @@ def test_readers_need_no_pyvips_until_a_png_is_decoded(tmp_path):
         "import sys, pathlib\n"
         "sys.modules['pyvips'] = None\n"
         "from srcli.data.pictures import PictureRef, decode\n"
-        "from srcli.imaging.opening import open_picture\n"
+        "from srcli.imaging.reading import open_picture\n"
         "from srcli.imaging.reading import read_photograph\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "for name in ('a.png', 'a.jpg'):\n"

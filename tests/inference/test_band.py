@@ -10,9 +10,8 @@ import torch
 
 from srcli.inference import band as module
 from srcli.inference.band import TorchBand
-from srcli.inference.blending import axis_weights
 from srcli.inference.levels import PixelEncoder
-from srcli.inference.tiling import make_grid
+from srcli.inference.tiling import axis_weights, make_grid
 from srcli.ports.image import Values
 
 CPU = torch.device("cpu")

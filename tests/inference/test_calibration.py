@@ -20,15 +20,14 @@ from srcli.inference.calibration import (
     extremes,
     sample,
 )
+from srcli.inference.edges import ArraySource
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions, EnginePool, enlarge_array
-from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import make_grid
 from srcli.layers.network import Network
 from srcli.layers.pooling import MARGIN, GlobalPool
-from srcli.ports.engine import OutOfMemory
-from srcli.ports.image import Values
+from srcli.ports.image import OutOfMemory, Values
 
 CPU = torch.device("cpu")
 

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from srcli.inference.edges import (
+    ArraySink,
+    ArraySource,
     CroppedSink,
     PaddedSource,
     make_work,
@@ -15,7 +17,6 @@ from srcli.inference.edges import (
     row_to_start,
 )
 from srcli.inference.engine import TorchEngine
-from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.stream import run_stream
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network

@@ -10,10 +10,9 @@ import torch
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
 from srcli.inference import raster_engine as module
-from srcli.inference.edges import make_work, padded_grid, row_to_start
+from srcli.inference.edges import ArraySource, make_work, padded_grid, row_to_start
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array
-from srcli.inference.memory import ArraySource
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError, run_stream
 from srcli.inference.tiling import Tiling
@@ -21,8 +20,7 @@ from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
-from srcli.ports.engine import OutOfMemory
-from srcli.ports.image import Values
+from srcli.ports.image import OutOfMemory, Values
 
 CPU = torch.device("cpu")
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from srcli.errors import PictureError
-from srcli.inference.memory import ArraySink, ArraySource
+from srcli.inference.edges import ArraySink, ArraySource
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import make_grid
-from srcli.ports.engine import OutOfMemory
+from srcli.ports.image import OutOfMemory
 
 SCALE = 2
 

@@ -7,7 +7,21 @@ import pytest
 import torch
 
 from srcli.imaging import colour as arrays
-from srcli.layers.colour import luma, rgb_to_ycbcr, ycbcr_to_rgb
+from srcli.imaging.resize import resize
+from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import enlarge_array
+from srcli.inference.tiling import make_grid
+from srcli.layers.colour import (
+    LumaOnGray,
+    LumaOnRgb,
+    as_gray_network,
+    as_rgb_network,
+    luma,
+    rgb_to_ycbcr,
+    ycbcr_to_rgb,
+)
+from srcli.layers.network import Network
+from srcli.models import build_network
 
 
 def tensor(picture):
@@ -41,3 +55,154 @@ def test_black_white_and_red_by_hand():
     # Poynton: black 16, white 235 of 255; red has Y 81.481, Cb 90.203, Cr 240.
     expected = torch.tensor([[16.0, 128, 128], [235, 128, 128], [81.481, 90.203, 240]])
     torch.testing.assert_close(levels, expected, atol=1e-3, rtol=0)
+
+
+CPU = torch.device("cpu")
+
+
+class Nearest(Network):
+    """Repeats pixels of Y and makes them a little brighter; remembers what it was given."""
+
+    colour = "y"
+    scale = 2
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append((x.dtype, tuple(x.shape), torch.is_autocast_enabled("cpu")))
+        return 1.02 * x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """RGB uint8, 57x83."""
+    from skimage.data import coffee
+
+    return np.ascontiguousarray(coffee()[120:177, 200:283])
+
+
+def by_arrays(picture):
+    """What must come out for (H, W, 3) floats, computed without torch."""
+    ycbcr = arrays.rgb_to_ycbcr(picture.astype(np.float64))
+    y = 1.02 * ycbcr[:, :, :1].repeat(2, 0).repeat(2, 1)
+    return arrays.ycbcr_to_rgb(np.concatenate([y, resize(ycbcr[:, :, 1:], 2)], axis=2))
+
+
+def test_it_is_what_arrays_give(photo):
+    picture = (photo / 255).astype(np.float32)
+    out = enlarge_array(TorchEngine(Nearest(), device=CPU), picture)
+    np.testing.assert_allclose(out, by_arrays(picture), atol=1e-5)
+    levels = enlarge_array(TorchEngine(Nearest(), device=CPU), photo)
+    expected = np.clip(by_arrays(picture), 0, 1) * 255
+    assert np.abs(levels - expected).max() <= 0.501
+    assert levels.dtype == np.uint8
+
+
+def test_sixteen_bits_are_finer_than_eight(photo):
+    engine = TorchEngine(Nearest(), device=CPU)
+    sixteen = enlarge_array(engine, photo.astype(np.uint16) * 257)
+    # Half a level of eight bits, and half one of sixteen.
+    assert np.abs(sixteen / 257 - enlarge_array(engine, photo)).max() <= 0.5 + 0.502 / 257
+    assert len(np.unique(sixteen)) > 2 * 256
+
+
+def test_bicubic_on_y_is_bicubic_on_rgb(photo):
+    plain = build_network("bicubic", scale=3)
+
+    class OnY(Network):
+        colour = "y"
+        scale = 3
+
+        def forward(self, x):
+            return plain(x)
+
+    picture = (photo / 255).astype(np.float32)
+    out = enlarge_array(TorchEngine(OnY(), device=CPU), picture)
+    np.testing.assert_allclose(out, resize(picture.astype(np.float64), 3), atol=1e-5)
+
+
+def test_gray_comes_out_as_its_rgb_copy_does_and_has_the_range_of_y(photo):
+    gray = photo[:, :, :1]
+    network = Nearest()
+    out = enlarge_array(TorchEngine(network, device=CPU), gray)
+    copy = enlarge_array(TorchEngine(network, device=CPU), gray.repeat(3, axis=2))
+    assert out.shape == (114, 166, 1)
+    assert np.ptp(copy, axis=2).max() == 0
+    np.testing.assert_array_equal(out[:, :, 0], copy[:, :, 0])
+    y = arrays.luma(gray.repeat(3, axis=2)).repeat(2, 0).repeat(2, 1)
+    expected = np.clip((1.02 * y - 16) * 255 / 219, 0, 255)
+    assert np.abs(out[:, :, 0] - expected).max() <= 0.501
+
+
+def test_in_half_precision_only_the_network_is_coarse(photo):
+    picture = (photo / 255).astype(np.float32)
+    network = Nearest()
+    half = enlarge_array(TorchEngine(network, device=CPU, half=torch.bfloat16), picture)
+    assert network.seen == [(torch.float32, (1, 1, 57, 83), True)]
+    np.testing.assert_allclose(half, by_arrays(picture), atol=1e-5)
+
+
+def test_a_network_in_half_precision_stays_near_full_precision(photo):
+    torch.manual_seed(0)
+    network = build_network("ddsr", scale=2, options={"depth": 4, "channels": 12})
+    network.start_from_bicubic()
+    whole = enlarge_array(TorchEngine(network, device=CPU), photo)
+    half = enlarge_array(TorchEngine(network, device=CPU, half=torch.bfloat16), photo)
+    assert np.abs(whole.astype(int) - half).mean() < 0.5
+    assert whole.std() > 20
+
+
+def test_averaged_over_flips_and_rotations(photo):
+    class Leaning(Nearest):
+        def forward(self, x):
+            return super().forward(x) + torch.linspace(0, 0.5, 2 * x.shape[3])
+
+    picture = (photo[:40, :40] / 255).astype(np.float32)
+    out = enlarge_array(TorchEngine(Leaning(), device=CPU, tta=True), picture)
+    # The slope cancels; left is its mean, as brighter Y, a factor 255 / 219 as much in RGB.
+    expected = by_arrays(picture) + 0.25 * 255 / 219
+    np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_sizes_that_a_network_cannot_take_are_padded(photo):
+    class Picky(Nearest):
+        multiple_of = 8
+        minimum = 32
+
+        def forward(self, x):
+            assert x.shape[2] % 8 == 0
+            assert min(x.shape[2:]) >= 32
+            return super().forward(x)
+
+    out = enlarge_array(TorchEngine(Picky(), device=CPU), photo[:13, :45])
+    whole = enlarge_array(TorchEngine(Nearest(), device=CPU), photo[:13, :45])
+    # Bicubic Cb and Cr mirror at a border, padding repeats it: two pixels may differ.
+    np.testing.assert_array_equal(out[:-4, :-4], whole[:-4, :-4])
+
+
+def test_tiles_join_as_the_whole(photo):
+    engine = TorchEngine(Nearest(), device=CPU)
+    grid = make_grid(*photo.shape[:2], tile=32, overlap=12)
+    assert grid.count > 4
+    tiled = enlarge_array(engine, photo, grid)
+    assert np.abs(tiled.astype(int) - enlarge_array(engine, photo)).max() <= 1
+
+
+def test_networks_on_rgb_are_left_alone():
+    network = build_network("bicubic", scale=2)
+    assert as_rgb_network(network) is network
+    wrapped = as_rgb_network(Nearest())
+    assert isinstance(wrapped, LumaOnRgb)
+    assert wrapped.scale == 2
+
+
+def test_pictures_of_y_reach_the_network_as_they_are(photo):
+    network = as_gray_network(Nearest())
+    assert isinstance(network, LumaOnGray)
+    y = np.repeat((photo[:, :, :1] / 255).astype(np.float32), 3, axis=2)
+    out = enlarge_array(TorchEngine(network, device=CPU), y)
+    np.testing.assert_allclose(out, 1.02 * y.repeat(2, 0).repeat(2, 1), rtol=1e-6)
+    bicubic = build_network("bicubic", scale=2)
+    assert as_gray_network(bicubic) is bicubic

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.edges import make_work
+from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array, run_one
-from srcli.inference.memory import ArraySink, ArraySource
 from srcli.layers.pooling import GlobalPool, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_parameters

@@ -15,15 +15,17 @@ from safetensors import safe_open
 from torch import nn
 
 from srcli.errors import ModelError
-from srcli.models import build_network, weights
+from srcli.models import MODELS, build_network, weights
 from srcli.models.transfer import warm_start
 from srcli.models.weights import (
     WeightsInfo,
     load_model,
     load_state,
     read_weights,
+    recognise,
     save_weights,
     shipped_scales,
+    weights_path,
 )
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
@@ -260,3 +262,44 @@ def test_a_format_of_later_is_refused(tmp_path, network):
 def test_there_is_no_scale_of_zero():
     with pytest.raises(ModelError, match="no scale 0"):
         load_model("bicubic", 0)
+
+
+SEEN = [
+    (name, scale)
+    for name in ("g-idrn", "rrlfn", "nested-attn", "attentive-gan")
+    for scale in MODELS[name].scales
+]
+
+
+@pytest.mark.parametrize(("name", "scale"), SEEN)
+def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, name, scale):
+    tensors, info = read_weights(weights_path(name, scale))
+    assert info is not None
+    assert recognise("a.pth", tensors) == replace(info, notes={})
+    torch.save({"params": tensors}, tmp_path / "a.pth")
+    found = load_model(str(tmp_path / "a.pth"))
+    expected = load_model(name, scale)
+    picture = torch.rand(1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(found(picture), expected(picture))
+
+
+def test_the_form_that_is_trained_is_recognised_too():
+    state = build_network("rrlfn", scale=3).state_dict()
+    assert recognise("a.pth", state) == WeightsInfo(model="rrlfn", scale=3)
+
+
+def test_a_scale_that_cannot_be_seen_must_be_named():
+    state = build_network("ddsr", scale=3).state_dict()
+    assert recognise("a.pth", state, 3) == WeightsInfo(model="ddsr", scale=3)
+    with pytest.raises(ModelError, match=r"a\.pth: is of ddsr.*\(2, 3, 4\); name one"):
+        recognise("a.pth", state)
+
+
+def test_what_fits_nothing_is_told():
+    state = build_network("g-idrn", scale=2).state_dict()
+    with pytest.raises(ModelError, match=r"a\.pth: is for scale 2, not 4"):
+        recognise("a.pth", state, 4)
+    state.popitem()
+    with pytest.raises(ModelError, match=r"a\.pth: does not say which network .* --init"):
+        recognise("a.pth", state)

@@ -9,8 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.files import is_still_at, lock_stream
-from srcli.imaging.targets import explain_os_error, hidden_name, remove_stale
+from srcli.files import explain_os_error, hidden_name, is_still_at, lock_stream, remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,8 +10,8 @@ import numpy as np
 
 from srcli.errors import DataError, PictureError, UsageError
 from srcli.imaging.reading import read_photograph
-from srcli.inference.blending import joints
 from srcli.inference.engines import enlarge_array
+from srcli.inference.tiling import joints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.bench.timing import PreparedModel
-    from srcli.ports.engine import Engine
+    from srcli.ports.image import Engine
 
 TRUST = 2.0
 """Least ratio of the seam figure without overlap to the one with overlap."""

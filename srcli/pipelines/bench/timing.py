@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from srcli.inference.device import Precision, choose_device, half_type
-from srcli.inference.edges import make_work
+from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions, make_engine, run_one
-from srcli.inference.memory import ArraySink, ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.metrics.efficiency import count_macs
 from srcli.metrics.memory import peak_memory

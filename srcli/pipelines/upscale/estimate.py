@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import SrxError
-from srcli.imaging.fitting import UNBOUNDED, Box
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.template import make_template
+from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.pipelines.upscale.photographs import check_output

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from srcli.errors import UsageError
-from srcli.imaging.fitting import UNBOUNDED, Box
+from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
 
 

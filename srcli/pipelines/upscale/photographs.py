@@ -11,11 +11,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
-from srcli.imaging.fitting import UNBOUNDED, Box
 from srcli.imaging.reading import read_photograph
+from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
+from srcli.inference.edges import ArraySink
 from srcli.inference.engines import EnginePool
-from srcli.inference.memory import ArraySink
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.options import UpscaleOptions

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent
-from srcli.imaging.fitting import UNBOUNDED, Box, shrink, shrink_mask
 from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.resize import resize
-from srcli.inference.edges import make_work
-from srcli.inference.memory import ArraySink, ArraySource
+from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
+from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.ports.image import are_units
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from srcli.inference.engines import EnginePool, run_one
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError
 from srcli.inference.tiling import Tiling
-from srcli.inference.write_behind import WriteBehind
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.raster_job import (
     RasterJob,
@@ -25,6 +24,7 @@ from srcli.pipelines.upscale.raster_job import (
     plan_memory,
 )
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
+from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,7 +114,7 @@ class RasterRun:
                     job.info, job.layout, job.window, limit_bytes=memory.reading
                 ) as source,
                 WriteBehind(
-                    MaskedSink(writer, source, self.options.scale, needs_mask=output.mask),
+                    MaskedSink(writer, source, self.options.scale, needs_mask=output.mask).write,
                     memory.waiting,
                 ) as sink,
             ):

@@ -6,10 +6,10 @@ import os
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.fitting import UNBOUNDED
-from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import LARGEST_AREA
 from srcli.imaging.rasters.disk import journal_path
+from srcli.imaging.reading import open_picture
+from srcli.imaging.resize import UNBOUNDED
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item, make_plan

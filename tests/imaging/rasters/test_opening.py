@@ -16,7 +16,6 @@ from rasterio.errors import RasterioIOError
 from srcli.errors import PictureError
 from srcli.imaging import tiff
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
-from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
@@ -26,6 +25,7 @@ from srcli.imaging.rasters.opening import (
     open_raster,
     reading_errors,
 )
+from srcli.imaging.reading import open_picture
 from srcli.imaging.writing import write_photograph
 
 
@@ -303,7 +303,7 @@ def test_ordinary_photographs_need_no_rasterio(tmp_path):
         Image.new("RGB", (7, 6)).save(tmp_path / name)
     code = (
         "import sys, pathlib\n"
-        "from srcli.imaging.opening import open_picture\n"
+        "from srcli.imaging.reading import open_picture\n"
         f"paths = pathlib.Path({str(tmp_path)!r}).iterdir()\n"
         "found = [open_picture(path).raster for path in paths]\n"
         "print(found, 'rasterio' in sys.modules, 'scipy' in sys.modules)\n"

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.imaging.fitting import Box
-from srcli.imaging.opening import open_picture
+from srcli.imaging.reading import open_picture
+from srcli.imaging.resize import Box
 from srcli.pipelines.upscale.estimate import Estimate, estimate_files, estimate_photograph
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from srcli.imaging.fitting import Box
 from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.resize import Box
 from srcli.pipelines.upscale.prepare import enlarge_alpha, finish, prepare
 
 

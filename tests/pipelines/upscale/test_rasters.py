@@ -24,7 +24,7 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.ports.engine import OutOfMemory
+from srcli.ports.image import OutOfMemory
 from srcli.ports.progress import NoProgress
 
 

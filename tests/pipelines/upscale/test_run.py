@@ -12,14 +12,14 @@ import rasterio
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.fitting import Box
+from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale import run
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import open_photograph, upscale_files
-from srcli.ports.engine import OutOfMemory
+from srcli.ports.image import OutOfMemory
 from srcli.ports.progress import NoProgress, NoTask
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from srcli.layers.precision import full_precision
+from srcli.layers.network import full_precision
 
 
 def test_autocast_is_off_inside_and_on_again_after():
