@@ -66,14 +66,9 @@ class TorchBand:
         self._rows: _Rows | None = None
         self._beside: Tensor | None = None
         self._above: Tensor | None = None
-        self._done: list[tuple[int, NDArray[Any]]] = []
 
-    def add(self, tile: object, *, row: int, column: int) -> None:
-        """Blend in one enlarged tile (C, sH, sW), or zeros for None.
-
-        Tiles come row by row, from left to right. The first may begin any row: rows then come out
-        from where that row of tiles shares none with the one above.
-        """
+    def add(self, tile: object, *, row: int, column: int) -> list[tuple[int, NDArray[Any]]]:
+        """Blend in one enlarged tile (C, sH, sW), or zeros for None; see ``Band.add``."""
         assert tile is None or isinstance(tile, torch.Tensor)
         if self._next is None and column == 0:
             self._begin(row)
@@ -88,18 +83,13 @@ class TorchBand:
         if column + 1 < len(self._columns):
             self._beside = block[:, :, part.end : part.stop] * part.fall
             self._next = (row, column + 1)
-            return
-        self._beside = None
+            return []
         assert self._rows is not None
-        self._done += self._rows.take()
-        self._rows = None
+        done = self._rows.take()
+        self._rows = self._beside = None
         self._next = (len(self.grid.tops), 0)
         if row + 1 < len(self.grid.tops):
             self._begin(row + 1)
-
-    def finished(self) -> list[tuple[int, NDArray[Any]]]:
-        """Return the rows that are complete, in pieces, as arrays of their own."""
-        done, self._done = self._done, []
         return done
 
     def _block(self, tile: Tensor | None) -> Tensor:

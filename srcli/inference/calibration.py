@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,14 +33,6 @@ EXTREMES_PER_WINDOW = 2
 """Windows chosen for their steps, for each of these: maxima want many (``EXPERIMENTS.md``)."""
 CANDIDATE_WINDOWS = 2048
 """Windows from which these are chosen, or valid ones: all of a picture of 1,260x1,260."""
-
-
-class Extremes(NamedTuple):
-    """The windows of an image with the largest steps between pixels, the largest first."""
-
-    windows: list[NDArray[Any]]
-    times: float
-    """Size of the image relative to the part of it that they were chosen from."""
 
 
 def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
@@ -67,7 +59,8 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
         # A flight along a road, a turned swath: look closer, there is little between nodata.
         closer = sample(height, width, most=CANDIDATE_WINDOWS, share=1.0)
         spread = max(spread, _valid(source, closer, len(places)), key=len)
-    chosen, times = Extremes([], 1.0)
+    chosen: list[NDArray[Any]] = []
+    times = 1.0
     if engine.seeks_extremes and spread:
         usual = np.mean([_largest_step(each) for each in spread], axis=0)
         chosen, times = extremes(source, EXTREMES_PER_WINDOW * len(places), usual)
@@ -104,7 +97,9 @@ def sample(
     ]
 
 
-def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> Extremes:
+def extremes(
+    source: Source, count: int, usual: NDArray[np.float64]
+) -> tuple[list[NDArray[Any]], float]:
     """Choose the windows with the largest step between neighbouring pixels, at most ``count``.
 
     What a network finds highest lies by sharp edges. Windows are read once, from top to bottom, as
@@ -115,6 +110,10 @@ def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> Extremes
         count: Windows at most; those without any step are left out.
         usual: Step of each channel (C,) that counts as 1, so that bands count alike, whatever
             their range is; where it is 0, steps count as they are.
+
+    Returns:
+        The windows, the largest step first, and the size of the image relative to the part of it
+        that they were chosen from.
 
     Raises:
         SrxError: If the image cannot be read.
@@ -133,7 +132,7 @@ def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> Extremes
             heapq.heapreplace(best, (score, -i, pixels.copy()))
     windows = [pixels for _, _, pixels in sorted(best, key=lambda one: one[:2], reverse=True)]
     shown = sum(each.height * each.width for each in places)
-    return Extremes(windows, max(source.height * source.width / shown, 1.0))
+    return windows, max(source.height * source.width / shown, 1.0)
 
 
 def _valid(source: Source, places: list[Window], most: int) -> list[NDArray[Any]]:

@@ -18,9 +18,8 @@ from srcli.inference.levels import PixelEncoder
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.placement import (
     ORIENTATIONS,
-    mirror_positions,
     orient,
-    rotate_positions,
+    orient_positions,
     undo_orientation,
     use_positions,
 )
@@ -54,7 +53,7 @@ def raising_out_of_memory() -> Iterator[None]:
 
 
 class TorchEngine:
-    """Run a network on tiles; implements ``srcli.ports.engine.Engine``.
+    """Run a network on tiles; implements ``srcli.ports.image.Engine``.
 
     Args:
         network: From ``load_model``.
@@ -105,7 +104,7 @@ class TorchEngine:
     def calibrate(
         self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
     ) -> Calibration | None:
-        """Measure a whole image; see ``srcli.ports.engine.Engine.calibrate``."""
+        """Measure a whole image; see ``srcli.ports.image.Engine.calibrate``."""
         sample = Sample(extremes=extremes, times=times)
         with self._lock, raising_out_of_memory(), torch.inference_mode():
             batch = self._upload(windows)
@@ -126,7 +125,7 @@ class TorchEngine:
         calibration: object | None = None,
         positions: Sequence[TilePosition] | None = None,
     ) -> list[Tensor | None]:
-        """Enlarge tiles (N, H, W, C); see ``srcli.ports.engine.Engine.run``.
+        """Enlarge tiles (N, H, W, C); see ``srcli.ports.image.Engine.run``.
 
         A calibration is of one image, or holds a row for each tile.
         """
@@ -143,7 +142,7 @@ class TorchEngine:
         return [tile if ok else None for tile, ok in zip(out, good, strict=True)]
 
     def band(self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]) -> TorchBand:
-        """Return a new band; see ``srcli.ports.engine.Engine.band``."""
+        """Return a new band; see ``srcli.ports.image.Engine.band``."""
         encoder = PixelEncoder(dtype)
         return TorchBand(
             grid, scale=self.scale, channels=channels, encoder=encoder, device=self.device
@@ -188,8 +187,7 @@ class TorchEngine:
         height, width = batch.pixels.shape[2:]
         positions = batch.positions
         if positions is not None:
-            positions = mirror_positions(positions, width) if mirrored else positions
-            positions = rotate_positions(positions, height, width, turns)
+            positions = orient_positions(positions, height, width, turns, mirrored)
         values = None if batch.calibration is None else batch.calibration.passes[number]
         with use_calibration(self.network, values), use_positions(self.network, positions):
             out = self._forward(orient(batch.pixels, turns, mirrored), batch.levels, exact=exact)

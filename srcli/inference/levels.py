@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,19 +35,6 @@ def is_full_range(values: Values) -> bool:
     if values.dtype not in (np.uint8, np.uint16):
         return False
     return values.ranges == ((0, np.iinfo(values.dtype).max),)
-
-
-def check_values(values: Values) -> None:
-    """Refuse unknown dtypes and empty ranges.
-
-    Raises:
-        ValueError: If the dtype is not one of the eight, or the range is empty or not finite.
-    """
-    if values.dtype.name not in _STORAGE:
-        raise ValueError(f"expected one of {', '.join(_STORAGE)}, got {values.dtype}")
-    for low, high in values.ranges:
-        if not (math.isfinite(high - low) and high > low):
-            raise ValueError(f"expected a finite low below high, got {low} and {high}")
 
 
 def normalise(

@@ -10,7 +10,7 @@ import torch
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.band import TorchBand
 from srcli.inference.engine import raising_out_of_memory
-from srcli.inference.levels import PixelEncoder, check_values, is_full_range, normalise
+from srcli.inference.levels import PixelEncoder, is_full_range, normalise
 from srcli.layers.pooling import Calibration
 from srcli.layers.resize import bicubic_resize
 from srcli.ports.image import OutOfMemory
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RasterEngine:
-    """Run a network on the bands of a raster; implements ``srcli.ports.engine.Engine``.
+    """Run a network on the bands of a raster; implements ``srcli.ports.image.Engine``.
 
     Three bands of a group go through the network as RGB. A single one goes through it as gray, of
     which luma comes out. Values outside the network's range are clipped for it; what
@@ -45,7 +45,6 @@ class RasterEngine:
     def __init__(
         self, engine: TorchEngine, *, groups: Sequence[tuple[int, ...]], values: Values
     ) -> None:
-        check_values(values)
         bands = list(chain.from_iterable(groups))
         sizes = {len(group) for group in groups}
         if not bands or sizes - {1, 3} or sorted(bands) != list(range(len(bands))):
@@ -74,8 +73,6 @@ class RasterEngine:
     ) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
-        if self.groups == ((0, 1, 2),):
-            return self.engine.calibrate(units, extremes=extremes, times=times)
         found = [
             self.engine.calibrate(units[:, :, :, group], extremes=extremes, times=times)
             for group in self._inputs
@@ -89,19 +86,10 @@ class RasterEngine:
         calibration: object | None = None,
         positions: Sequence[TilePosition] | None = None,
     ) -> Sequence[Tensor | None]:
-        """Enlarge tiles.
-
-        Args:
-            tiles: (N, H, W, C) of the raster's dtype, all of its bands.
-            calibration: From ``calibrate``, of the raster that the tiles are of.
-            positions: Of each in its raster; see ``Engine.run``.
+        """Enlarge tiles (N, H, W, C) of the raster's dtype, all of its bands; see ``Engine.run``.
 
         Returns:
-            (C, scale H, scale W) a tile, in units of the range, not clipped; None where the network
-            gave no finite values.
-
-        Raises:
-            OutOfMemory: If the batch is too large.
+            (C, scale H, scale W) a tile, in units of the range, not clipped; or None.
         """
         if tiles.dtype != self.values.dtype or tiles.shape[3] != self.channels:
             raise ValueError(f"expected tiles of {self.channels} bands of {self.values.dtype}")

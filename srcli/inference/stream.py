@@ -178,8 +178,7 @@ class _Batcher:
     def _place(self, item: _Waiting, tile: object) -> None:
         work = item.work
         assert work.band is not None
-        work.band.add(tile, row=item.row, column=item.column)
-        done = work.band.finished()
+        done = work.band.add(tile, row=item.row, column=item.column)
         start = time.perf_counter()
         try:
             while done:  # rows that are written need not be kept until all are

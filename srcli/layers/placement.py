@@ -66,26 +66,17 @@ def use_positions(network: nn.Module, positions: Tensor | None) -> Iterator[None
             each.positions = None
 
 
-def mirror_positions(positions: Tensor, width: int) -> Tensor:
-    """Return where tiles of this width lie once pictures are mirrored from left to right."""
+def orient_positions(
+    positions: Tensor, height: int, width: int, turns: int, mirrored: bool
+) -> Tensor:
+    """Return where tiles of ``height`` x ``width`` lie once pictures and tiles go by ``orient``."""
     top, left, rows, columns = positions.unbind(1)
-    return torch.stack((top, columns - left - width, rows, columns), dim=1)
-
-
-def rotate_positions(positions: Tensor, height: int, width: int, turns: int) -> Tensor:
-    """Return where tiles lie once all is rotated by quarters, anticlockwise, as by ``torch.rot90``.
-
-    Args:
-        positions: (N, 4).
-        height: Of the tiles, before.
-        width: Of the tiles, before.
-        turns: How many quarters, at least 0.
-    """
+    if mirrored:
+        left = columns - left - width
     for _ in range(turns):
-        top, left, rows, columns = positions.unbind(1)
-        positions = torch.stack((columns - left - width, top, columns, rows), dim=1)
+        top, left, rows, columns = columns - left - width, top, columns, rows
         height, width = width, height
-    return positions
+    return torch.stack((top, left, rows, columns), dim=1)
 
 
 def stretch_part(

@@ -5,6 +5,7 @@ No torch type is named here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -117,6 +118,12 @@ class Values:
     high: float | tuple[float, ...]
     """The network's 1, likewise; above ``low``."""
 
+    def __post_init__(self) -> None:
+        """Raise a ``ValueError`` for a range that is empty or not finite."""
+        for low, high in self.ranges:
+            if not (math.isfinite(high - low) and high > low):
+                raise ValueError(f"expected a finite low below high, got {low} and {high}")
+
     @property
     def ranges(self) -> tuple[tuple[float, float], ...]:
         """(low, high) of each band, or one pair for all."""
@@ -144,17 +151,15 @@ class OutOfMemory(Exception):  # noqa: N818 - a signal between engine and batchi
 class Band(Protocol):
     """The rows of an enlarged image that are being blended; lives where the engine works."""
 
-    def add(self, tile: object, *, row: int, column: int) -> None:
+    def add(self, tile: object, *, row: int, column: int) -> list[tuple[int, NDArray[Any]]]:
         """Blend one enlarged tile of grid place (row, column) in, or zeros for None.
 
         Tiles come row by row, from left to right. The first may begin any row of tiles: rows then
         come out from where that one shares none with the row above.
-        """
 
-    def finished(self) -> list[tuple[int, NDArray[Any]]]:
-        """Rows that no later tile touches: (first output row, (h, W, C) in the source's dtype).
-
-        In order, from top to bottom, maybe in several pieces; they belong to the caller.
+        Returns:
+            Rows that no later tile touches: (first output row, (h, W, C) in the source's dtype),
+            from top to bottom, maybe in several pieces; they belong to the caller.
         """
 
 

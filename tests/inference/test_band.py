@@ -60,8 +60,9 @@ def run(band, tiles, first_row=0):
     for (row, column), tile in tiles.items():
         if row < first_row:
             continue
-        band.add(None if tile is None else torch.from_numpy(tile), row=row, column=column)
-        for top, rows in band.finished():
+        for top, rows in band.add(
+            None if tile is None else torch.from_numpy(tile), row=row, column=column
+        ):
             assert end is None or top == end
             end = top + len(rows)
             tops.append(top)
@@ -166,8 +167,7 @@ def test_rows_belong_to_the_caller():
     _, expected = run(make_band(grid, 2), tiles)
     band, kept = make_band(grid, 2), []
     for (row, column), tile in tiles.items():
-        band.add(torch.from_numpy(tile), row=row, column=column)
-        for _, rows in band.finished():
+        for _, rows in band.add(torch.from_numpy(tile), row=row, column=column):
             kept.append(rows.copy())
             rows[:] = 77
     np.testing.assert_array_equal(np.concatenate(kept), expected)
@@ -208,7 +208,6 @@ def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
     band, most = make_band(grid, 4), 0
     for row, column, _ in grid.windows():
         band.add(tile, row=row, column=column)
-        band.finished()
         if column == len(grid.lefts) - 2:
             most = max(most, held_bytes(known))
     across = 3 * grid.width * 4
@@ -228,8 +227,8 @@ def test_the_gpu_blends_as_the_cpu_does(dtype):
         band = TorchBand(grid, scale=3, channels=3, encoder=encoder, device=torch.device(device))
         rows = []
         for (row, column), tile in tiles.items():
-            band.add(torch.from_numpy(tile).to(device), row=row, column=column)
-            rows += [piece for _, piece in band.finished()]
+            done = band.add(torch.from_numpy(tile).to(device), row=row, column=column)
+            rows += [piece for _, piece in done]
         got.append(np.concatenate(rows).astype(float))
     assert np.abs(got[0] - got[1]).max() <= (1 if np.dtype(dtype).kind in "ui" else 1e-3)
     assert (got[0] != got[1]).mean() < 0.01

@@ -59,17 +59,13 @@ class Paste:
     """A band that pastes instead of blending."""
 
     def __init__(self, grid):
-        self.grid, self.done = grid, []
+        self.grid = grid
 
     def add(self, tile, *, row, column):
         if tile is None:
             size = (self.grid.tile_height * SCALE, self.grid.tile_width * SCALE, 3)
             tile = np.zeros(size, np.uint8)
-        self.done.append((self.grid.tops[row] * SCALE, self.grid.lefts[column] * SCALE, tile))
-
-    def finished(self):
-        done, self.done = self.done, []
-        return [(top, (left, tile)) for top, left, tile in done]
+        return [(self.grid.tops[row] * SCALE, (self.grid.lefts[column] * SCALE, tile))]
 
 
 class PasteSink(ArraySink):

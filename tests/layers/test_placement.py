@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from srcli.layers.placement import (
     ORIENTATIONS,
     StretchedMap,
-    mirror_positions,
     orient,
-    rotate_positions,
+    orient_positions,
     stretch_part,
     undo_orientation,
     use_positions,
@@ -90,9 +89,9 @@ def test_places_follow_what_is_mirrored_and_rotated(turns, mirrored):
     part = picture[2:5, 4:9]
     where = place((2, 4, height, width))
     if mirrored:
-        picture, part, where = picture.flip(1), part.flip(1), mirror_positions(where, tile[1])
+        picture, part = picture.flip(1), part.flip(1)
     picture, part = (torch.rot90(each, turns) for each in (picture, part))
-    where = rotate_positions(where, *tile, turns)
+    where = orient_positions(where, *tile, turns, mirrored)
     ((top, left, *size),) = where.tolist()
     assert size == list(picture.shape)
     assert torch.equal(picture[top : top + part.shape[0], left : left + part.shape[1]], part)
