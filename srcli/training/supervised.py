@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.errors import RecipeError
-from srcli.layers.flips import ORIENTATIONS, orient, undo_orientation
 from srcli.layers.network import Network
+from srcli.layers.placement import ORIENTATIONS, orient, undo_orientation
 from srcli.layers.resize import bicubic_resize
 from srcli.losses import WeightedLoss
 from srcli.models.weights import load_model, network_digest
