@@ -148,22 +148,18 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     given["out"] = given["out"] or Path()
     given["hold_out"], given["hold_out_listed"] = held_out_names(given["hold_out"])
     options = TrainOptions(overrides=changes, **given)
-    if dry_run:
-        return _dry_run(options, Console(quiet=quiet, verbose=verbose))
-    return _train(options, quiet=quiet, verbose=verbose)
+    if not dry_run:
+        return _train(options, quiet=quiet, verbose=verbose)
+    from srcli.pipelines.train.estimate import estimate_training
+
+    for line in estimate_training(options, Console(quiet=quiet, verbose=verbose)).lines():
+        click.echo(line)
+    return int(ExitCode.OK)
 
 
 def recipe_text(recipe: str, changes: Iterable[str]) -> str:
     """Return a recipe with changed fields as the text of a file that gives the same again."""
     return json.dumps(plain_recipe(apply_overrides(load_recipe(recipe), changes)), indent=2)
-
-
-def _dry_run(options: TrainOptions, console: Console) -> int:
-    from srcli.pipelines.train.estimate import estimate_training
-
-    for line in estimate_training(options, console).lines():
-        click.echo(line)
-    return int(ExitCode.OK)
 
 
 def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:

@@ -66,19 +66,14 @@ def make_pairs(
     """
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
     name = digest(hr)
-    if cache is None:
-        return Pairs(scale=scale, hr=hr, lr=_downscale_all(hr, scale, workers, keep), digest=name)
-    file = cache / f"lr-x{scale}-v{CACHE_VERSION}-{name[:24]}.npz"
-    lr = _read(file, hr, scale, keep)
+    file = cache / f"lr-x{scale}-v{CACHE_VERSION}-{name[:24]}.npz" if cache else None
+    lr = _read(file, hr, scale, keep) if file else None
     if lr is None:
-        lr = _downscale_all(hr, scale, workers, keep)
-        _write(file, lr)
+        with ThreadPoolExecutor(workers) as pool:
+            lr = [keep(small) for small in pool.map(lambda image: downscale(image, scale), hr)]
+        if file:
+            _write(file, lr)
     return Pairs(scale=scale, hr=hr, lr=lr, digest=name)
-
-
-def _downscale_all(hr: Sequence[Picture], scale: int, workers: int, keep: Keep) -> list[Picture]:
-    with ThreadPoolExecutor(workers) as pool:
-        return [keep(small) for small in pool.map(lambda image: downscale(image, scale), hr)]
 
 
 def _read(file: Path, hr: Sequence[Picture], scale: int, keep: Keep) -> list[Picture] | None:

@@ -76,19 +76,19 @@ class PatchSampler:
         self._lr = _atlas(pairs.lr, device, release)
         self._hr = _atlas(pairs.hr, device, release)
 
-    def usable(self, patch: int) -> int:
-        """Count the pictures that are at least as large as a patch of ``patch`` LR pixels.
+    def usable(self, patch: int) -> NDArray[np.int64]:
+        """Return the numbers of the pictures that are as large as a patch of ``patch`` LR pixels.
 
         Raises:
             DataError: If none is.
         """
-        count = int((self.shapes >= patch).all(axis=1).sum())
-        if count == 0:
+        found = np.flatnonzero((self.shapes >= patch).all(axis=1))
+        if not len(found):
             raise DataError(
                 f"no training picture has {patch}x{patch} LR pixels ({patch * self.scale} at full "
                 f"size); use a smaller patch (--set stages.0.patch=32) or larger pictures"
             )
-        return count
+        return found
 
     def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step.
@@ -107,9 +107,7 @@ class PatchSampler:
         """
         random = np.random.default_rng((self.seed, step))
         batch, patch = stage.batch, stage.patch
-        usable = np.flatnonzero((self.shapes >= patch).all(axis=1))
-        if len(usable) == 0:
-            self.usable(patch)  # raises, with the remedy
+        usable = self.usable(patch)
         places = self._draw(random, usable, batch, patch)
         if stage.prefer_detail:
             other = self._draw(random, usable, batch, patch)

@@ -62,33 +62,31 @@ class PictureStore:
         """Store a picture (H, W, 3); return a contiguous array of its pixels to use instead."""
         size = picture.nbytes
         if self._limit is not None and self.in_memory + size > self._limit:
-            kept = self._in_files(picture)
-            if kept is not None:
+            if self._folder is not None and self._has_room(self._folder, size):
+                there, self._free = self._free[:size], self._free[size:]
+                kept = there.reshape(picture.shape)
+                kept[...] = picture
+                kept.flags.writeable = False
                 self.in_files += size
                 return kept
             self._limit = None
         self.in_memory += size
         return np.ascontiguousarray(picture)
 
-    def _in_files(self, picture: Picture) -> Picture | None:
-        if self._folder is None:
-            return None
-        if len(self._free) < picture.nbytes:
-            try:
-                self._free = _mapped(self._folder, max(self._next, picture.nbytes))
-            except OSError as error:
-                self._warn(
-                    f"{self._folder}: no room for decoded pictures "
-                    f"({error.strerror or error}); all stay in memory: if that is too small, "
-                    "set SRX_CACHE to a folder with room"
-                )
-                return None
-            self._next = min(2 * self._next, LARGEST)
-        there, self._free = self._free[: picture.nbytes], self._free[picture.nbytes :]
-        kept = there.reshape(picture.shape)
-        kept[...] = picture
-        kept.flags.writeable = False
-        return kept
+    def _has_room(self, folder: Path, size: int) -> bool:
+        """Make a new file if the last one is too small; warn if that is impossible."""
+        if len(self._free) >= size:
+            return True
+        try:
+            self._free = _mapped(folder, max(self._next, size))
+        except OSError as error:
+            self._warn(
+                f"{folder}: no room for decoded pictures ({error.strerror or error}); all stay in "
+                "memory: if that is too small, set SRX_CACHE to a folder with room"
+            )
+            return False
+        self._next = min(2 * self._next, LARGEST)
+        return True
 
 
 def _mapped(folder: Path, size: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,13 +59,12 @@ class TrainingSet:
     """Pictures that were broken or too small."""
     excluded: int = 0
     """Pictures that were left out by name."""
-    digest: str = field(init=False)
-    """Names the pixels of both parts."""
 
-    def __post_init__(self) -> None:
-        """Join the digests of both parts."""
+    @property
+    def digest(self) -> str:
+        """Digest of the HR pixels of both parts."""
         parts = (self.train.digest, self.held_out.digest if self.held_out else "")
-        self.digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
+        return hashlib.sha256("/".join(parts).encode()).hexdigest()[:32]
 
 
 def find_split(selection: DataSelection, progress: Progress) -> Split:

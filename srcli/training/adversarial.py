@@ -65,7 +65,11 @@ class AdversarialStep(SupervisedStep):
                 balance_on=settings.balance_on,
             )
         self.adversarial_loss = loss.to(self.numerics.device)
-        self._check_jitter(size)
+        jitter = settings.jitter
+        if jitter and settings.discriminator == "fc":
+            raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
+        if jitter and self._multiple(size - jitter) < 1:
+            raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
         self._second = make_optimizer(self.discriminator, settings.optimizer)
         self._seed = context.seed
         self._calls = torch.zeros((), dtype=torch.int64)
@@ -106,14 +110,13 @@ class AdversarialStep(SupervisedStep):
 
     def state(self) -> dict[str, Tensor]:
         """Return the state of both optimisers, of the discriminator and of the balance."""
-        slots = optimizer_tensors(self._second)
-        return {
-            **super().state(),
-            **{f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()},
-            **{f"second.{k}": v for k, v in slots.items()},
-            **{f"adversarial_loss.{k}": v for k, v in self.adversarial_loss.state_dict().items()},
-            "jitter.calls": self._calls,
+        own = {
+            "discriminator": self.discriminator.state_dict(),
+            "second": optimizer_tensors(self._second),
+            "adversarial_loss": self.adversarial_loss.state_dict(),
+            "jitter": {"calls": self._calls},
         }
+        return super().state() | {f"{name}.{k}": v for name in own for k, v in own[name].items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
@@ -133,13 +136,6 @@ class AdversarialStep(SupervisedStep):
         top, left = torch.randint(jitter + 1, (2,), generator=random).tolist()
         height, width = (self._multiple(length - jitter) for length in pictures[0].shape[2:])
         return tuple(p[:, :, top : top + height, left : left + width] for p in pictures)
-
-    def _check_jitter(self, size: int) -> None:
-        jitter = self.settings.jitter
-        if jitter and self.settings.discriminator == "fc":
-            raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
-        if jitter and self._multiple(size - jitter) < 1:
-            raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
 
     def _multiple(self, length: int) -> int:
         multiple = self.discriminator.multiple_of

@@ -85,12 +85,9 @@ class Trainer:
         self.numerics = numerics
         self.team = team
         self.budgets = stage_budgets(recipe, budget)
+        forward = numerics.compiled(network)
         context = StepContext(
-            network=network,
-            forward=numerics.compiled(network),
-            numerics=numerics,
-            seed=seed,
-            team=team,
+            network=network, forward=forward, numerics=numerics, seed=seed, team=team
         )
         self.ema = Ema(network, recipe.ema_decay)
         # All stages at once: a wrong option of the last one must not show after hours.

@@ -110,8 +110,7 @@ class SupervisedStep:
             to_teacher = self.losses(sr_image, self._teacher(lr_image), lr_image)
             loss = (1 - share) * loss + share * to_teacher
         if maps:
-            supervision = attention_loss(maps, lr_image, hr_image)
-            loss = loss + self.stage.attention_weight * supervision
+            loss = loss + self.stage.attention_weight * attention_loss(maps, lr_image, hr_image)
         return sr_image, loss
 
     def update(self, done: float) -> None:
@@ -221,7 +220,5 @@ def attention_loss(
     if not maps:
         raise ValueError("expected at least one attention map, got none")
     target = interpolation_error(lr_image, hr_image)
-    total = (maps[-1].float() - target).square().mean()
-    for age, each in enumerate(reversed(maps[:-1]), start=1):
-        total = total + decay**age * (each.float() - target).square().mean()
-    return total
+    errors = [(each.float() - target).square().mean() for each in reversed(maps)]
+    return sum((decay**age * errors[age] for age in range(1, len(errors))), errors[0])

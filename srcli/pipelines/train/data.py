@@ -183,7 +183,7 @@ def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.devic
 def _check_patches(sampler: PatchSampler, recipe: TrainRecipe, progress: Progress) -> None:
     total = len(sampler.shapes)
     for patch in sorted({stage.patch for stage in recipe.stages}):
-        usable = sampler.usable(patch)
+        usable = len(sampler.usable(patch))
         if usable < total:
             progress.warn(
                 f"{total - usable} of {total} pictures are smaller than a patch of "

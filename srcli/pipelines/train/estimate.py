@@ -23,6 +23,7 @@ from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.files import apply_overrides, load_recipe
+from srcli.recipes.training import Stage
 from srcli.training.budget import Budget, parse_budget
 from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from srcli.data.pairs import Pairs
     from srcli.data.pictures import PictureRef
     from srcli.pipelines.train.run import TrainOptions
-    from srcli.recipes.training import Stage, TrainRecipe
+    from srcli.recipes.training import TrainRecipe
 
 SAMPLE = 16
 """Largest number of pictures that are read, spread over all."""
@@ -50,9 +51,7 @@ SECONDS = 5.0
 class StageEstimate:
     """Time and memory of one stage."""
 
-    batch: int
-    patch: int
-    """Edge of a patch, LR pixels."""
+    stage: Stage
     seconds: float
     """Median time of an iteration."""
     peak_bytes: int | None
@@ -108,20 +107,19 @@ class TrainingEstimate:
             f"({split.reason}){excluded}; {self.read} of them read, all take about "
             f"{format_bytes(self.pixel_bytes)}{where}",
         ]
-        for number, stage in enumerate(self.stages, start=1):
-            peak = "unknown" if stage.peak_bytes is None else format_bytes(stage.peak_bytes)
+        for number, each in enumerate(self.stages, start=1):
+            patch = each.stage.patch
+            peak = "unknown" if each.peak_bytes is None else format_bytes(each.peak_bytes)
             lines.append(
-                f"stage {number}: batch {stage.batch} of {stage.patch}x{stage.patch} LR pixels: "
-                f"{format_duration(stage.seconds)} an iteration; peak {memory} {peak}, beside "
-                f"{format_bytes(stage.held_bytes)} of weights, averages and optimiser"
+                f"stage {number}: batch {each.stage.batch} of {patch}x{patch} LR pixels: "
+                f"{format_duration(each.seconds)} an iteration; peak {memory} {peak}, beside "
+                f"{format_bytes(each.held_bytes)} of weights, averages and optimiser"
             )
         count = sum(stage.iterations for stage in self.stages)
         iterations = f"{count:,} iteration{'' if count == 1 else 's'}"
         duration = format_duration(3600 * sum(stage.hours for stage in self.stages))
-        return [
-            *lines,
-            f"budget: {iterations} in {duration}, validation and checkpoints not counted",
-        ]
+        lines.append(f"budget: {iterations} in {duration}, validation and checkpoints not counted")
+        return lines
 
 
 def estimate_training(options: TrainOptions, progress: Progress | None = None) -> TrainingEstimate:
@@ -186,14 +184,10 @@ def estimate_training(options: TrainOptions, progress: Progress | None = None) -
 def _some_pairs(split: Split, recipe: TrainRecipe, scale: int, progress: Progress) -> Pairs:
     """Read a sample of the pictures; all of them, if none of the sample is as large as a patch."""
     largest = max(stage.patch for stage in recipe.stages)
-    pairs = _pairs(_spread(split.train), scale, progress)
-    if not any(min(image.shape[:2]) >= largest for image in pairs.lr):
-        pairs = _pairs(split.train, scale, progress)
-    return pairs
-
-
-def _spread(refs: Sequence[PictureRef]) -> Sequence[PictureRef]:
-    return refs[:: -(-len(refs) // SAMPLE)]
+    pairs = _pairs(split.train[:: -(-len(split.train) // SAMPLE)], scale, progress)
+    if any(min(image.shape[:2]) >= largest for image in pairs.lr):
+        return pairs
+    return _pairs(split.train, scale, progress)
 
 
 def _pairs(refs: Sequence[PictureRef], scale: int, progress: Progress) -> Pairs:
@@ -225,8 +219,7 @@ def _try_stage(trainer: Trainer, number: int) -> StageEstimate:
         *trainer.step.state().values(),
     )
     return StageEstimate(
-        batch=stage.batch,
-        patch=stage.patch,
+        stage=stage,
         seconds=statistics.median(spent),
         peak_bytes=peak_memory(partial(_iterate, trainer, stage), trainer.numerics.device),
         held_bytes=sum(tensor.numel() * tensor.element_size() for tensor in held),

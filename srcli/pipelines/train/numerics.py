@@ -65,7 +65,11 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
     """
     if precision != "auto":
         return precision
-    return "bf16" if _has_bf16(device) else "fp32"
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and cpu_has_bf16()
+    return "bf16" if native else "fp32"
 
 
 def device_for(team: Team, name: str) -> str:
@@ -85,9 +89,3 @@ def device_for(team: Team, name: str) -> str:
     if name == "auto" and not torch.cuda.is_available():
         return "cpu"
     return f"cuda:{team.local_rank}"
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and cpu_has_bf16()

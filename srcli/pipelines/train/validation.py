@@ -125,9 +125,8 @@ def _upscale(
 
 def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
     """Name the set that decides which weights are the best; None if it is part of the data."""
-    for name, pairs in sets.items():
-        return None if name == HELD_OUT else f"{name} ({pairs.digest[:8]})"
-    return None
+    name = next(iter(sets), HELD_OUT)
+    return None if name == HELD_OUT else f"{name} ({sets[name].digest[:8]})"
 
 
 def _named_set(

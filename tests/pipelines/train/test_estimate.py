@@ -19,6 +19,7 @@ from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.run import TrainOptions
 from srcli.ports.progress import NoProgress
 from srcli.recipes.files import apply_overrides, load_recipe
+from srcli.recipes.training import Stage
 from srcli.training.budget import Budget
 from srcli.training.parallel import Team
 
@@ -71,7 +72,7 @@ def test_a_trial_counts_and_measures_and_leaves_nothing_behind(options, tmp_path
     assert found.parameters == count_parameters(network)
     assert (len(found.split.train), len(found.split.held_out), found.read) == (19, 1, 10)
     (stage,) = found.stages
-    assert (stage.batch, stage.patch) == (2, 16)
+    assert (stage.stage.batch, stage.stage.patch) == (2, 16)
     assert stage.seconds > 0
     assert stage.iterations == 12_000
     assert stage.hours == pytest.approx(12_000 * stage.seconds / 3600)
@@ -119,8 +120,7 @@ def test_every_stage_is_tried_also_an_adversarial_one(options):
 
 def test_what_is_told_can_be_read():
     stage = StageEstimate(
-        batch=8,
-        patch=48,
+        stage=Stage(batch=8, patch=48),
         seconds=0.25,
         peak_bytes=3 * 2**30,
         held_bytes=5 * 2**20,
