@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Picture = NDArray[np.uint8]
+    Numbers = NDArray[np.int64]
 
 
 class HostAtlas:
@@ -26,13 +27,7 @@ class HostAtlas:
     def __init__(self, pictures: Sequence[Picture]) -> None:
         self.pictures = list(pictures)
 
-    def cut(
-        self,
-        which: NDArray[np.int64],
-        corner: NDArray[np.int64],
-        turns: NDArray[np.int64],
-        edge: int,
-    ) -> Tensor:
+    def cut(self, which: Numbers, corner: Numbers, turns: Numbers, edge: int) -> Tensor:
         """Return square patches in channels_last layout.
 
         Args:
@@ -77,13 +72,7 @@ class DeviceAtlas:
         if release:
             pictures.clear()
 
-    def cut(
-        self,
-        which: NDArray[np.int64],
-        corner: NDArray[np.int64],
-        turns: NDArray[np.int64],
-        edge: int,
-    ) -> Tensor:
+    def cut(self, which: Numbers, corner: Numbers, turns: Numbers, edge: int) -> Tensor:
         """Return the same as ``HostAtlas.cut``, on the device."""
         width = self.widths[which]
         first = self.starts[which] + corner[:, 0] * width + corner[:, 1]

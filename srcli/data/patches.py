@@ -17,6 +17,7 @@ from srcli.layers.colour import luma
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from srcli.data.atlas import Numbers
     from srcli.data.pairs import Pairs
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage
@@ -76,7 +77,7 @@ class PatchSampler:
         self._lr = _atlas(pairs.lr, device, release)
         self._hr = _atlas(pairs.hr, device, release)
 
-    def usable(self, patch: int) -> NDArray[np.int64]:
+    def usable(self, patch: int) -> Numbers:
         """Return the numbers of the pictures that are as large as a patch of ``patch`` LR pixels.
 
         Raises:
@@ -133,12 +134,7 @@ class PatchSampler:
         return lr, hr
 
     def _lr_patches(
-        self,
-        step: int,
-        numbers: NDArray[np.int64],
-        places: NDArray[np.int64],
-        turns: NDArray[np.int64],
-        patch: int,
+        self, step: int, numbers: Numbers, places: Numbers, turns: Numbers, patch: int
     ) -> Tensor:
         """Crop LR patches at ``places``, or degrade HR there by draws of step and number."""
         if self.degradation is None:
@@ -155,8 +151,8 @@ class PatchSampler:
         return to_tensor(np.stack(patches))
 
     def _draw(
-        self, random: np.random.Generator, usable: NDArray[np.int64], count: int, patch: int
-    ) -> NDArray[np.int64]:
+        self, random: np.random.Generator, usable: Numbers, count: int, patch: int
+    ) -> Numbers:
         # Pictures are drawn in proportion to their area, so that every pixel is as likely.
         areas = self.shapes[usable].prod(axis=1).astype(np.float64)
         which = usable[np.searchsorted(np.cumsum(areas), random.random(count) * areas.sum())]
@@ -164,7 +160,7 @@ class PatchSampler:
         corner = (random.random((count, 2)) * free).astype(np.int64)
         return np.column_stack([which, corner])
 
-    def _score(self, places: NDArray[np.int64], patch: int) -> NDArray[np.float64]:
+    def _score(self, places: Numbers, patch: int) -> NDArray[np.float64]:
         scores = np.empty(len(places))
         for i, (which, y, x) in enumerate(places):
             table = self._detail[which]
@@ -177,7 +173,7 @@ class PatchSampler:
         return scores
 
 
-def _reordered(patches: Tensor, orders: NDArray[np.int64]) -> Tensor:
+def _reordered(patches: Tensor, orders: Numbers) -> Tensor:
     """Permute the channels of every patch (N, 3, H, W) by its row of ``orders`` (N, 3)."""
     count = patches.shape[0]
     channels = torch.from_numpy(orders).to(patches.device)

@@ -9,14 +9,15 @@ from srcli.errors import RecipeError
 from srcli.recipes.fields import require_fraction, unknown
 
 
-def _check_range(
-    kind: str, name: str, value: tuple[float, ...], bounds: tuple[float, float]
-) -> None:
-    if len(value) != 2 or not value[0] <= value[1]:
-        raise RecipeError(f"{name} of {kind} must be two numbers, low and high, got {value}")
-    low, high = bounds
-    if not (low <= value[0] and value[1] <= high):
-        raise RecipeError(f"{name} of {kind} must lie in {low}..{high}, got {value}")
+def _check_ranges(piece: Blur | Noise | Jpeg, **bounds: tuple[float, float]) -> None:
+    """Refuse fields that are no ranges (low, high) within their bounds."""
+    for name, (low, high) in bounds.items():
+        value = getattr(piece, name)
+        if len(value) != 2 or not value[0] <= value[1]:
+            wanted = "must be two numbers, low and high"
+            raise RecipeError(f"{name} of {piece.kind} {wanted}, got {value}")
+        if not (low <= value[0] and value[1] <= high):
+            raise RecipeError(f"{name} of {piece.kind} must lie in {low}..{high}, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,7 @@ class Blur:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         require_fraction(self, "probability", of="blur")
-        _check_range("blur", "sigma", self.sigma, (0, 10))
-        _check_range("blur", "aspect", self.aspect, (0.05, 1))
-        _check_range("blur", "angle", self.angle, (0, 180))
+        _check_ranges(self, sigma=(0, 10), aspect=(0.05, 1), angle=(0, 180))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +58,7 @@ class Noise:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         require_fraction(self, "probability", "gray", of="noise")
-        _check_range("noise", "sigma", self.sigma, (0, 100))
-        _check_range("noise", "shot", self.shot, (0, 1))
+        _check_ranges(self, sigma=(0, 100), shot=(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +76,7 @@ class Jpeg:
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         require_fraction(self, "probability", "subsampling", of="jpeg")
-        _check_range("jpeg", "quality", self.quality, (1, 100))
+        _check_ranges(self, quality=(1, 100))
 
 
 Piece = Blur | Noise | Jpeg

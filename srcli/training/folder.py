@@ -100,8 +100,7 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            reason = f"cannot be written ({error.strerror})"
-            raise DataError(f"--out {self.path}: {reason}") from error
+            raise DataError(f"--out {self.path}: cannot be written ({error.strerror})") from error
 
     def check(self, *, resume: bool) -> bool:
         """Return true if a training is to be resumed and there is a checkpoint.

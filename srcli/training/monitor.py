@@ -119,8 +119,7 @@ class StageMonitor:
         position.elapsed += now - self._now
         self._now = now
         self._advance()
-        due = now - self._saved >= self.manager.checkpoint_seconds
-        if stop or due:
+        if stop or now - self._saved >= self.manager.checkpoint_seconds:
             self.manager.checkpoint()
             self._saved = now
         return position.elapsed, stop

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from srcli.evaluation.pairs import Pair
-    from srcli.evaluation.sets import PictureSet
     from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.training.numerics import Numerics
@@ -140,7 +138,16 @@ def _named_set(
         progress.warn(f"--validate {note}")
     for _, reason in found.missing:
         progress.warn(f"--validate {given}: left out: {reason}")
-    read = _read(found, scale, progress if leniently else None)
+    read = []
+    for item in found.items:
+        try:
+            read.append(
+                read_pair(item, scale=scale, kernel=KERNELS["bicubic"], chain=CHAINS["rgb8"])
+            )
+        except (DataError, PictureError) as error:
+            if not leniently:
+                raise
+            progress.warn(f"validation on {found.name}: left out: {error}")
     if not read and leniently:
         progress.warn(f"--validate {given}: left out: no picture of it can be read")
         return found.name, None
@@ -152,17 +159,3 @@ def _named_set(
     )
     progress.message(f"{len(read)} pictures of {found.name} to validate on")
     return found.name, pairs
-
-
-def _read(found: PictureSet, scale: int, lenient: Progress | None) -> list[Pair]:
-    """Read a set; unusable pictures are errors, or warnings of ``lenient``."""
-    kernel, chain = KERNELS["bicubic"], CHAINS["rgb8"]
-    read = []
-    for item in found.items:
-        try:
-            read.append(read_pair(item, scale=scale, kernel=kernel, chain=chain))
-        except (DataError, PictureError) as error:
-            if lenient is None:
-                raise
-            lenient.warn(f"validation on {found.name}: left out: {error}")
-    return read
