@@ -132,6 +132,14 @@ _LONGEST_NAME = 255  # bytes, on nearly every file system
 _LONGEST_HIDDEN = _LONGEST_NAME - max(map(len, _STALE))  # GDAL appends such a suffix to them
 # EFBIG: the file system's or the user's limit on one file
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_REASONS = {
+    errno.EACCES: "no permission to write here; take another folder",
+    errno.EPERM: "no permission to write here; take another folder",
+    errno.ENOENT: "its folder does not exist; make it first",
+    errno.EISDIR: "is a folder; take another name",
+    errno.EROFS: "the file system is read-only; take another folder",
+    errno.ENAMETOOLONG: "the name is too long; take a shorter one",
+}
 
 
 def hidden_name(target: Path, tail: str) -> Path:
@@ -176,18 +184,6 @@ def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> s
         The reason and the remedy, for the user; None for other errors.
     """
     number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, PermissionError):
-        reason = "no permission to write here; take another folder"
-    elif isinstance(error, FileNotFoundError):
-        reason = "its folder does not exist; make it first"
-    elif isinstance(error, IsADirectoryError):
-        reason = "is a folder; take another name"
-    elif number in _NO_SPACE:
-        reason = f"the disk is full; make room and run again{full}"
-    elif number == errno.EROFS:
-        reason = "the file system is read-only; take another folder"
-    elif number == errno.ENAMETOOLONG:
-        reason = "the name is too long; take a shorter one"
-    else:
-        return None
-    return f"{target}: {reason}"
+    if number in _NO_SPACE:
+        return f"{target}: the disk is full; make room and run again{full}"
+    return f"{target}: {_REASONS[number]}" if number in _REASONS else None

@@ -12,11 +12,11 @@ import pytest
 
 from srcli.errors import PictureError
 from srcli.inference.edges import ArraySource
-from srcli.inference.tiling import make_grid
+from srcli.inference.tiling import Tiling
 from srcli.threads import ReadAhead, WriteBehind
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (50, 60, 2), dtype=np.uint8)
-GRID = make_grid(50, 60, tile=16, overlap=4)
+GRID = Tiling(tile=16, overlap=4).grid(50, 60)
 
 
 class Watched(ArraySource):

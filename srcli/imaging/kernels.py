@@ -36,10 +36,6 @@ class ResizeKernel:
     """Takes (H, W, C) uint8, both sides multiples of the scale, and the scale."""
 
 
-def _matlab(picture: Array, scale: int) -> Array:
-    return resize(picture, Fraction(1, scale))
-
-
 def _pillow(filter_: Image.Resampling) -> Callable[[Array, int], Array]:
     def shrink(picture: Array, scale: int) -> Array:
         height, width = picture.shape[:2]
@@ -77,7 +73,7 @@ _ALL = (
     ResizeKernel(
         name="bicubic",
         description="MATLAB-compatible bicubic (a = -0.5, antialiased)",
-        shrink=_matlab,
+        shrink=lambda picture, scale: resize(picture, Fraction(1, scale)),
     ),
     ResizeKernel(
         name="bicubic-pillow",

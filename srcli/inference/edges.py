@@ -1,4 +1,4 @@
-"""Pad an image by its mirror image while it is enlarged, so that its edges stay clean.
+"""Sources and sinks of images: in memory, and padded by the mirror image to keep edges clean.
 
 Convolutions pad with zeros, which a network takes for a black frame: on flat areas the outermost
 pixels come out too dark. A few mirrored pixels, cut away afterwards, keep the frame out of sight.

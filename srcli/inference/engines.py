@@ -10,7 +10,7 @@ from srcli.inference.device import Precision, choose_device, half_type, keep_fre
 from srcli.inference.edges import ArraySink, ArraySource
 from srcli.inference.engine import TorchEngine
 from srcli.inference.stream import Work, run_stream
-from srcli.inference.tiling import Tiling, make_grid
+from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model
 
@@ -77,11 +77,12 @@ class EnginePool:
         self.network = load_model(model, scale)
         self.options = options
         self._engines: dict[object, TorchEngine] = {}
-        half_type(choose_device(options.device), options.precision)  # refuse wrong options now
+        self._device = choose_device(options.device)
+        half_type(self._device, options.precision)  # refuse wrong options now
 
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""
-        half = half_type(choose_device(self.options.device), self.options.precision, bits=bits)
+        half = half_type(self._device, self.options.precision, bits=bits)
         if half not in self._engines:
             # A copy each: engines lay weights out differently and would undo each other's layout.
             own = copy.deepcopy(self.network)
@@ -134,7 +135,7 @@ def enlarge_array(
     source = ArraySource(pixels)
     if grid is None:
         longest = max(source.height, source.width)
-        grid = make_grid(source.height, source.width, tile=longest, overlap=0)
+        grid = Tiling(tile=longest, overlap=0).grid(source.height, source.width)
     sink = ArraySink(
         source.height * engine.scale, source.width * engine.scale, source.channels, source.dtype
     )

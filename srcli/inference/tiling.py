@@ -26,20 +26,44 @@ class Tiling:
     """Tile, overlap and edge of images, in input pixels."""
 
     tile: int
+    """Longest edge of a tile."""
     overlap: int
+    """Pixels that neighbouring tiles share at least, below half the tile."""
     edge: int = 0
     """Mirrored around the image while it is enlarged."""
     step: int = 1
-    """Tiles begin on multiples of it; above 1 the engine gets their positions."""
+    """Tiles begin on multiples of it, as far as they are large enough and an offset is one; above 1
+    the engine gets their positions."""
 
     def grid(self, height: int, width: int, *, offset: int = 0) -> TileGrid:
-        """Cut an image as ``make_grid`` does; ``height`` and ``width`` are with its edge.
+        """Cut an image into tiles, as short as their number allows.
+
+        Args:
+            height: Rows of the image with its edge, at least 1.
+            width: Columns of the image with its edge, at least 1.
+            offset: Moves the inner tile borders by this many pixels up and left, to measure seams.
 
         Raises:
             UsageError: If tile and overlap do not fit each other.
         """
-        return make_grid(
-            height, width, tile=self.tile, overlap=self.overlap, offset=offset, step=self.step
+        tile, overlap, step = self.tile, self.overlap, self.step
+        if tile < 1:
+            raise UsageError(f"--tile must be at least 1, got {tile}")
+        if overlap < 0 or 2 * overlap >= tile:
+            raise UsageError(
+                f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}"
+            )
+        tile_height = balanced(height, tile=tile, overlap=overlap, step=step)
+        tile_width = balanced(width, tile=tile, overlap=overlap, step=step)
+        return TileGrid(
+            height=height,
+            width=width,
+            tile_height=tile_height,
+            tile_width=tile_width,
+            overlap=overlap,
+            tops=split_axis(height, tile=tile_height, overlap=overlap, offset=offset, step=step),
+            lefts=split_axis(width, tile=tile_width, overlap=overlap, offset=offset, step=step),
+            step=step,
         )
 
     def halved(self) -> Tiling | None:
@@ -48,42 +72,6 @@ class Tiling:
         if tile < _SMALLEST_TILE:
             return None
         return replace(self, tile=tile, overlap=min(self.overlap, tile // 4))
-
-
-def make_grid(
-    height: int, width: int, *, tile: int, overlap: int, offset: int = 0, step: int = 1
-) -> TileGrid:
-    """Cut a ``height`` x ``width`` image into tiles.
-
-    Args:
-        height: Rows of the image, at least 1.
-        width: Columns of the image, at least 1.
-        tile: Longest edge of a tile, input pixels; tiles are as short as their number allows.
-        overlap: Pixels that neighbouring tiles share at least, below half the tile.
-        offset: Moves the inner tile borders by this many pixels up and left, to measure seams.
-        step: Tiles begin on multiples of it, as far as they are large enough and ``offset`` is one.
-
-    Raises:
-        UsageError: If tile and overlap do not fit each other.
-    """
-    if tile < 1:
-        raise UsageError(f"--tile must be at least 1, got {tile}")
-    if overlap < 0 or 2 * overlap >= max(tile, 1):
-        raise UsageError(
-            f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}"
-        )
-    tile_height = balanced(height, tile=tile, overlap=overlap, step=step)
-    tile_width = balanced(width, tile=tile, overlap=overlap, step=step)
-    return TileGrid(
-        height=height,
-        width=width,
-        tile_height=tile_height,
-        tile_width=tile_width,
-        overlap=overlap,
-        tops=split_axis(height, tile=tile_height, overlap=overlap, offset=offset, step=step),
-        lefts=split_axis(width, tile=tile_width, overlap=overlap, offset=offset, step=step),
-        step=step,
-    )
 
 
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:

@@ -11,7 +11,7 @@ import torch
 from srcli.inference import band as module
 from srcli.inference.band import TorchBand
 from srcli.inference.levels import PixelEncoder
-from srcli.inference.tiling import axis_weights, make_grid
+from srcli.inference.tiling import Tiling, axis_weights
 from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ GRIDS = [
 
 def make(numbers):
     height, width, tile, overlap, offset = numbers
-    return make_grid(height, width, tile=tile, overlap=overlap, offset=offset)
+    return Tiling(tile=tile, overlap=overlap).grid(height, width, offset=offset)
 
 
 def make_tiles(grid, scale, channels=3, seed=0):
@@ -202,7 +202,7 @@ def held_bytes(known):
 
 def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
     known = {id(each) for each in gc.get_objects() if issubclass(type(each), torch.Tensor)}
-    grid = make_grid(64 * 3, 64 * 40, tile=64, overlap=8)
+    grid = Tiling(tile=64, overlap=8).grid(64 * 3, 64 * 40)
     tile = torch.rand(3, grid.tile_height * 4, grid.tile_width * 4)
     known.add(id(tile))
     band, most = make_band(grid, 4), 0

@@ -24,7 +24,7 @@ from srcli.inference.edges import ArraySource
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions, EnginePool, enlarge_array
 from srcli.inference.raster_engine import RasterEngine
-from srcli.inference.tiling import make_grid
+from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.pooling import MARGIN, GlobalPool
 from srcli.ports.image import OutOfMemory, Values
@@ -134,7 +134,7 @@ def test_long_images_are_sampled_along_their_length():
 
 def test_only_what_is_cut_and_pools_globally_is_calibrated():
     source = ArraySource(np.zeros((300, 300, 3), np.uint8))
-    whole, cut = (make_grid(300, 300, tile=tile, overlap=8) for tile in (300, 100))
+    whole, cut = (Tiling(tile=tile, overlap=8).grid(300, 300) for tile in (300, 100))
     engine = Counting()
     assert calibrate(engine, source, whole) is None
     assert engine.shown == []
@@ -151,7 +151,7 @@ def test_only_what_is_cut_and_pools_globally_is_calibrated():
 def test_fewer_windows_are_shown_where_memory_is_short(most, shown):
     source = ArraySource(np.zeros((300, 300, 3), np.uint8))
     engine = Counting(most)
-    found = calibrate(engine, source, make_grid(300, 300, tile=100, overlap=8))
+    found = calibrate(engine, source, Tiling(tile=100, overlap=8).grid(300, 300))
     assert engine.shown == shown
     assert set(engine.chosen) == {0}
     assert found == ("measured" if most else None)
@@ -161,7 +161,7 @@ def test_of_the_extremes_those_with_less_go_first():
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     engine = Counting(4, seeks_extremes=True)
     spread, chosen = [12, 6, 3, 2, 1], [24, 12, 6, 3, 1]
-    grid = make_grid(300, 300, tile=100, overlap=8)
+    grid = Tiling(tile=100, overlap=8).grid(300, 300)
     assert calibrate(engine, ArraySource(pixels), grid) == "measured"
     assert engine.chosen == chosen
     assert engine.shown == [a + b for a, b in zip(spread, chosen, strict=True)]
@@ -173,7 +173,7 @@ def test_of_the_extremes_those_with_less_go_first():
 def test_extremes_are_most_of_what_is_shown_and_cost_little(size):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     engine = Counting(999, seeks_extremes=True)
-    calibrate(engine, ArraySource(pixels), make_grid(*size, tile=100, overlap=8))
+    calibrate(engine, ArraySource(pixels), Tiling(tile=100, overlap=8).grid(*size))
     (shown,), (chosen,) = engine.shown, engine.chosen
     assert shown <= EVEN_WINDOWS * (1 + EXTREMES_PER_WINDOW)
     assert chosen == EXTREMES_PER_WINDOW * (shown - chosen)
@@ -182,7 +182,7 @@ def test_extremes_are_most_of_what_is_shown_and_cost_little(size):
 
 def test_windows_without_valid_pixels_are_left_out():
     pixels = np.zeros((300, 300, 3), np.uint8)
-    grid = make_grid(300, 300, tile=100, overlap=8)
+    grid = Tiling(tile=100, overlap=8).grid(300, 300)
     engine = Counting()
     calibrate(engine, Holes(pixels), grid)
     assert 0 < engine.shown[0] < len(sample(300, 300))
@@ -207,7 +207,7 @@ class Road(ArraySource):
 def test_a_narrow_strip_of_data_is_found_and_shown_as_often_as_a_whole_image(at, seeks_extremes):
     pixels = np.random.default_rng(0).integers(0, 256, (2_100, 2_000, 1), np.uint8)
     source = Road(pixels, at)
-    grid = make_grid(2_100, 2_000, tile=200, overlap=8)
+    grid = Tiling(tile=200, overlap=8).grid(2_100, 2_000)
     engine = Counting(seeks_extremes=seeks_extremes)
     assert calibrate(engine, source, grid) == "measured"
     shown = engine.shown[0] - engine.chosen[0]
@@ -276,7 +276,7 @@ def test_every_tile_gets_the_maximum_of_the_whole():
     pixels = np.random.default_rng(0).random((500, 520, 3), dtype=np.float32) * 0.5
     pixels[3, 3] = (0.9, 0.8, 0.7)
     engine = TorchEngine(Highest(), device=CPU)
-    grid = make_grid(500, 520, tile=128, overlap=8)
+    grid = Tiling(tile=128, overlap=8).grid(500, 520)
     out = enlarge_array(engine, pixels, grid)
     expected = np.array([0.9, 0.8, 0.7], np.float32)
     np.testing.assert_allclose(out, np.broadcast_to(expected, out.shape), rtol=0.01)
@@ -294,16 +294,16 @@ def test_every_tile_gets_the_contrast_of_the_whole(tta):
     )
     seen = windows[:, MARGIN:-MARGIN, MARGIN:-MARGIN].reshape(-1, 3)
     expected = seen.std(axis=0) + seen.mean(axis=0)
-    out = enlarge_array(engine, pixels, make_grid(200, 240, tile=64, overlap=8))
+    out = enlarge_array(engine, pixels, Tiling(tile=64, overlap=8).grid(200, 240))
     np.testing.assert_allclose(out, np.broadcast_to(expected, out.shape), rtol=1e-4)
-    alone = enlarge_array(engine, pixels, make_grid(200, 240, tile=240, overlap=8))
+    alone = enlarge_array(engine, pixels, Tiling(tile=240, overlap=8).grid(200, 240))
     np.testing.assert_allclose(alone[0, 0], pixels.std((0, 1)) + pixels.mean((0, 1)), rtol=1e-4)
 
 
 def test_what_half_precision_cannot_measure_is_measured_in_full():
     pixels = np.ones((96, 96, 3), np.float32)
     engine = TorchEngine(Contrast(fragile=True), device=CPU, half=torch.bfloat16)
-    out = enlarge_array(engine, pixels, make_grid(96, 96, tile=48, overlap=8))
+    out = enlarge_array(engine, pixels, Tiling(tile=48, overlap=8).grid(96, 96))
     np.testing.assert_allclose(out, 1.001, rtol=1e-4)  # a deviation of sqrt(1e-6) beside the mean
     assert engine.calibrate(np.full((1, 8, 8, 3), np.nan, np.float32)) is None
 
@@ -317,7 +317,7 @@ def test_each_group_of_bands_gets_its_own():
     )
     inner = slice(MARGIN, WINDOW_SIDE - MARGIN)
     windows = np.stack([pixels[w.top :, w.left :][inner, inner] for w in sample(96, 96)])
-    out = enlarge_array(engine, pixels, make_grid(96, 96, tile=48, overlap=8))
+    out = enlarge_array(engine, pixels, Tiling(tile=48, overlap=8).grid(96, 96))
     expected = windows.std((0, 1, 2)) + windows.mean((0, 1, 2))
     np.testing.assert_allclose(out.reshape(-1, 4), np.broadcast_to(expected, (96 * 96, 4)), atol=1)
 
@@ -327,7 +327,7 @@ def test_tiles_of_the_flagship_come_out_as_the_whole_picture():
 
     pixels = np.ascontiguousarray(data.coffee()[:200, :250]).astype(np.float32) / np.float32(255)
     engine = EnginePool("g-idrn", 2, EngineOptions(precision="fp32")).engine(8)
-    grid = make_grid(200, 250, tile=100, overlap=16)
+    grid = Tiling(tile=100, overlap=16).grid(200, 250)
     whole = enlarge_array(engine, pixels).clip(0, 1)
     calibrated = np.abs(enlarge_array(engine, pixels, grid).clip(0, 1) - whole).mean() * 255
     engine.calibrates = False
@@ -340,7 +340,7 @@ def test_threads_that_share_an_engine_do_not_mix_their_pictures():
     random = np.random.default_rng(0)
     pictures = [random.random((96, 100, 3), dtype=np.float32) * (i + 1) / 8 for i in range(8)]
     engine = TorchEngine(Contrast(), device=CPU, batch=2)
-    grid = make_grid(96, 100, tile=40, overlap=8)
+    grid = Tiling(tile=40, overlap=8).grid(96, 100)
     expected = [enlarge_array(engine, each, grid) for each in pictures]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda each: enlarge_array(engine, each, grid), pictures))

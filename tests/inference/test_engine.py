@@ -19,7 +19,7 @@ from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine, back_projected
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
 from srcli.inference.raster_engine import RasterEngine
-from srcli.inference.tiling import Tiling, make_grid
+from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.placement import StretchedMap
 from srcli.ports.image import Values
@@ -54,7 +54,7 @@ def photo():
 def test_tiled_equals_whole_once_the_overlap_covers_the_receptive_field(photo, offset):
     engine = TorchEngine(Convolutions(), device=CPU)
     # A quarter of the overlap is context that gets no weight: 36 / 4 = 9 layers.
-    grid = make_grid(*photo.shape[:2], tile=80, overlap=36, offset=offset)
+    grid = Tiling(tile=80, overlap=36).grid(*photo.shape[:2], offset=offset)
     assert len(grid.tops) >= 3
     assert len(grid.lefts) >= 4
     whole = enlarge_array(engine, photo)
@@ -69,14 +69,14 @@ def test_tiled_equals_whole_once_the_overlap_covers_the_receptive_field(photo, o
 
 def test_without_overlap_tile_borders_show(photo):
     engine = TorchEngine(Convolutions(), device=CPU)
-    grid = make_grid(*photo.shape[:2], tile=60, overlap=0)
+    grid = Tiling(tile=60, overlap=0).grid(*photo.shape[:2])
     difference = enlarge_array(engine, photo, grid).astype(int) - enlarge_array(engine, photo)
     assert np.abs(difference).max() > 1
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_the_batch_does_not_change_the_result(photo, batch):
-    grid = make_grid(*photo.shape[:2], tile=64, overlap=16)
+    grid = Tiling(tile=64, overlap=16).grid(*photo.shape[:2])
     one = enlarge_array(TorchEngine(Convolutions(), device=CPU, batch=1), photo, grid)
     many = enlarge_array(TorchEngine(Convolutions(), device=CPU, batch=batch), photo, grid)
     assert np.abs(one.astype(int) - many).max() <= 1
@@ -186,7 +186,7 @@ def noise():
 
 
 def placed_grid(step=STEP):
-    return make_grid(200, 240, tile=80, overlap=32, step=step)
+    return Tiling(tile=80, overlap=32, step=step).grid(200, 240)
 
 
 @pytest.mark.parametrize("tta", [False, True])
@@ -234,7 +234,7 @@ def test_tiles_of_rrlfn_come_out_as_the_whole_picture(options):
         each: np.abs(enlarge_array(engine, pixels, cut).clip(0, 1) - whole).mean() * 255
         for each, cut in {
             "placed": tiling.grid(200, 250),
-            "alone": make_grid(200, 250, tile=100, overlap=16),
+            "alone": Tiling(tile=100, overlap=16).grid(200, 250),
         }.items()
     }
     assert levels["placed"] < 0.05
@@ -301,7 +301,7 @@ def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half):
     picture = edges[:45, :61]
     plain = TorchEngine(Dark(), device=CPU, tta=tta, half=half)
     engine = TorchEngine(Dark(), device=CPU, tta=tta, half=half, back_project=True)
-    tiles = make_grid(45, 61, tile=24, overlap=8)
+    tiles = Tiling(tile=24, overlap=8).grid(45, 61)
     outs = [enlarge_array(*each) for each in ((engine, picture), (engine, picture, tiles))]
     for out in outs:
         assert np.abs(resize(out, Fraction(1, 2)).astype(int) - picture).mean() < 0.5

@@ -11,7 +11,7 @@ import pytest
 from srcli.errors import PictureError
 from srcli.inference.edges import ArraySink, ArraySource
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
-from srcli.inference.tiling import make_grid
+from srcli.inference.tiling import Tiling
 from srcli.ports.image import OutOfMemory
 
 SCALE = 2
@@ -85,7 +85,7 @@ def make_work(height, width, value=None, name="a.png", tile=8, step=1):
         name=name,
         source=ArraySource(pixels),
         sink=PasteSink(height * SCALE, width * SCALE, 3, pixels.dtype),
-        grid=make_grid(height, width, tile=tile, overlap=2, step=step),
+        grid=Tiling(tile=tile, overlap=2, step=step).grid(height, width),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from srcli.errors import UsageError
-from srcli.inference.tiling import axis_weights, balanced, joints, make_grid, ramp, split_axis
+from srcli.inference.tiling import Tiling, axis_weights, balanced, joints, ramp, split_axis
 
 LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
 
@@ -34,7 +34,7 @@ def test_offset_moves_the_inner_borders():
 
 
 def test_places_run_row_by_row_with_one_size():
-    grid = make_grid(50, 70, tile=32, overlap=8)
+    grid = Tiling(tile=32, overlap=8).grid(50, 70)
     places = list(grid.windows())
     assert len(places) == grid.count == len(grid.tops) * len(grid.lefts)
     assert [(row, column) for row, column, _ in places] == sorted(
@@ -46,7 +46,7 @@ def test_places_run_row_by_row_with_one_size():
 
 
 def test_a_thin_image_has_tiles_of_its_own_height():
-    grid = make_grid(3, 100, tile=32, overlap=8)
+    grid = Tiling(tile=32, overlap=8).grid(3, 100)
     assert grid.tile_height == 3
     assert grid.tile_width == 31
     assert grid.tops == (0,)
@@ -67,22 +67,24 @@ def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overla
 @pytest.mark.parametrize(("tile", "overlap"), [(192, 16), (64, 16), (48, 8), (29, 0)])
 @pytest.mark.parametrize("step", [2, 6, 7])
 def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(length, tile, overlap, step):
-    plain = make_grid(9, length, tile=tile, overlap=overlap)
-    grid = make_grid(9, length, tile=tile, overlap=overlap, step=step)
+    plain = Tiling(tile=tile, overlap=overlap).grid(9, length)
+    grid = Tiling(tile=tile, overlap=overlap, step=step).grid(9, length)
     assert all(left % step == 0 for left in grid.lefts)
     assert grid.lefts[-1] + grid.tile_width == length
     assert grid.tile_width <= tile
     for before, after in itertools.pairwise(grid.lefts):
         assert 0 < after - before <= grid.tile_width - overlap
     # a tile may lose up to two steps: by its length, and by what it moves on
-    assert len(grid.lefts) <= len(make_grid(9, length, tile=tile - 2 * step, overlap=overlap).lefts)
+    assert len(grid.lefts) <= len(
+        Tiling(tile=tile - 2 * step, overlap=overlap).grid(9, length).lefts
+    )
     assert len(grid.lefts) >= len(plain.lefts)
     assert grid.position(0, len(grid.lefts) - 1) == (0, grid.lefts[-1], 9, length)
 
 
 def test_tiles_too_small_for_a_step_lie_as_without():
-    plain = make_grid(50, 70, tile=12, overlap=5)
-    grid = make_grid(50, 70, tile=12, overlap=5, step=6)
+    plain = Tiling(tile=12, overlap=5).grid(50, 70)
+    grid = Tiling(tile=12, overlap=5, step=6).grid(50, 70)
     assert (grid.tops, grid.lefts) == (plain.tops, plain.lefts)
     assert (grid.tile_height, grid.tile_width) == (plain.tile_height, plain.tile_width)
 
@@ -90,7 +92,7 @@ def test_tiles_too_small_for_a_step_lie_as_without():
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (16, -1), (16, 8), (16, 20)])
 def test_impossible_tilings_are_refused(tile, overlap):
     with pytest.raises(UsageError, match=r"--tile|--overlap"):
-        make_grid(100, 100, tile=tile, overlap=overlap)
+        Tiling(tile=tile, overlap=overlap).grid(100, 100)
 
 
 def test_an_empty_axis_is_an_error():
@@ -139,7 +141,7 @@ GRIDS = [
 @pytest.mark.parametrize("scale", [1, 3, 4])
 def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(scale):
     for length, tile, overlap, offset, step in GRIDS:
-        grid = make_grid(1, length, tile=tile, overlap=overlap, offset=offset, step=step)
+        grid = Tiling(tile=tile, overlap=overlap, step=step).grid(1, length, offset=offset)
         starts, own = grid.lefts, {"tile": grid.tile_width, "overlap": overlap, "scale": scale}
         total, before = np.zeros(length * scale), (0, 0)
         for index, start in enumerate(starts):
@@ -163,7 +165,7 @@ def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(
 def test_only_an_offset_makes_joints_narrower_than_half_the_overlap():
     narrow = set()
     for length, tile, overlap, offset, step in GRIDS:
-        grid = make_grid(1, length, tile=tile, overlap=overlap, offset=offset, step=step)
+        grid = Tiling(tile=tile, overlap=overlap, step=step).grid(1, length, offset=offset)
         places = joints(grid.lefts, tile=grid.tile_width, overlap=overlap)
         if any(last - first < overlap / 2 for first, last in places):
             narrow.add(offset)

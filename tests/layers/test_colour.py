@@ -10,7 +10,7 @@ from srcli.imaging import colour as arrays
 from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import enlarge_array
-from srcli.inference.tiling import make_grid
+from srcli.inference.tiling import Tiling
 from srcli.layers.colour import (
     LumaOnGray,
     LumaOnRgb,
@@ -184,7 +184,7 @@ def test_sizes_that_a_network_cannot_take_are_padded(photo):
 
 def test_tiles_join_as_the_whole(photo):
     engine = TorchEngine(Nearest(), device=CPU)
-    grid = make_grid(*photo.shape[:2], tile=32, overlap=12)
+    grid = Tiling(tile=32, overlap=12).grid(*photo.shape[:2])
     assert grid.count > 4
     tiled = enlarge_array(engine, photo, grid)
     assert np.abs(tiled.astype(int) - enlarge_array(engine, photo)).max() <= 1
