@@ -186,4 +186,5 @@ def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> s
     number = error.errno if isinstance(error, OSError) else None
     if number in _NO_SPACE:
         return f"{target}: the disk is full; make room and run again{full}"
-    return f"{target}: {_REASONS[number]}" if number in _REASONS else None
+    reason = _REASONS.get(number or 0)
+    return f"{target}: {reason}" if reason else None
