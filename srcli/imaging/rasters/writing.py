@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import zlib
@@ -96,7 +97,7 @@ class RasterWriter:
         """
         with writing_errors(target):
             if target.is_dir():
-                raise IsADirectoryError
+                raise IsADirectoryError(errno.EISDIR, "a folder has this name")
             template = make_template(target, output)
             grid = make_block_grid(output, template)
             stream = open_exclusive(part_path(target), target)
