@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from srcli.errors import PictureError, UsageError
 
@@ -42,7 +45,7 @@ class OutputOptions:
     cog: bool = False
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
-    """``"tif"``, ``"png"`` or ``"jpg"``."""
+    """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +62,6 @@ class OutputShape:
     alpha: bool
     inverted: bool = False
     """The lowest value of the only band is white."""
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one value."""
-        import numpy as np
-
-        return np.dtype(self.dtype).itemsize
 
 
 def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> RasterFormat:
@@ -142,7 +138,7 @@ def geotiff_options(
     if kind in _PREDICTED and "NBITS" not in wanted:
         ours["PREDICTOR"] = "3" if shape.dtype.startswith("float") else "2"
     if icc is not None:
-        ours["SOURCE_ICC_PROFILE"] = _base64(icc)
+        ours["SOURCE_ICC_PROFILE"] = base64.b64encode(icc).decode("ascii")
     return {**ours, **_block_size(shape, wanted), **wanted}
 
 
@@ -173,7 +169,7 @@ def copy_options(
     else:
         return {}
     if icc is not None:
-        ours["SOURCE_ICC_PROFILE"] = _base64(icc)
+        ours["SOURCE_ICC_PROFILE"] = base64.b64encode(icc).decode("ascii")
     return {**ours, **wanted}
 
 
@@ -249,7 +245,7 @@ def _lossless(compression: str | None) -> str:
 
 def _block_size(shape: OutputShape, wanted: Mapping[str, str]) -> dict[str, str]:
     """Choose tiles of 512, smaller if a row of them would take too much memory."""
-    row = shape.width * shape.bands * shape.itemsize
+    row = shape.width * shape.bands * np.dtype(shape.dtype).itemsize
     if is_false(wanted.get("TILED", "YES")):
         height = _LARGEST_STRIP // row // _BLOCK_MULTIPLE * _BLOCK_MULTIPLE
         return {"TILED": "NO", "BLOCKYSIZE": str(max(height, _BLOCK_MULTIPLE))}
@@ -257,9 +253,3 @@ def _block_size(shape: OutputShape, wanted: Mapping[str, str]) -> dict[str, str]
     longest = -(-max(shape.height, shape.width) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
     text = str(min(side, longest))
     return {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
-
-
-def _base64(icc: bytes) -> str:
-    import base64
-
-    return base64.b64encode(icc).decode("ascii")

@@ -146,7 +146,8 @@ def read_info(path: Path) -> RasterInfo:
             block_height=block_height,
             block_width=block_width,
             interleave=structure.get("INTERLEAVE", "band").lower(),
-            compression=_compression(structure),
+            # "YCbCr JPEG" is JPEG
+            compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
             overviews=tuple(dataset.overviews(1)),
             icc=_profile(dataset),
             notes=tuple(notes),
@@ -234,28 +235,15 @@ def _palette(
 
 
 def _mask(dataset: DatasetReader) -> MaskKind:
-    kinds = {_mask_kind({flag.name for flag in flags}) for flags in dataset.mask_flag_enums}
-    if "alpha" in kinds:
-        return "alpha"  # the alpha band itself has no mask
-    order: tuple[MaskKind, ...] = ("band", "dataset", "nodata")
-    return next((kind for kind in order if kind in kinds), "none")
-
-
-def _mask_kind(flags: set[str]) -> MaskKind:
-    """Kind of mask by GDAL's flags of one band; no flag at all means a mask of that band alone."""
-    if "all_valid" in flags:
-        return "none"
+    flags = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
     if "alpha" in flags:
-        return "alpha"
+        return "alpha"  # the alpha band itself has no mask
+    if not all(dataset.mask_flag_enums):
+        return "band"  # no flag at all means a mask of that band alone
     # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
     if "per_dataset" in flags:
         return "dataset"
-    return "nodata" if "nodata" in flags else "band"
-
-
-def _compression(structure: Mapping[str, str]) -> str | None:
-    words = structure.get("COMPRESSION", "").upper().split()
-    return words[-1] if words else None  # "YCbCr JPEG" is JPEG
+    return "nodata" if "nodata" in flags else "none"
 
 
 def _profile(dataset: DatasetReader) -> bytes | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.creation import OutputOptions, OutputShape, RasterFormat
 from srcli.imaging.rasters.info import BandInfo, coordinates
@@ -203,11 +205,12 @@ def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
 
 def disk_needed(output: OutputProfile) -> int:
     """Estimate the bytes on disk, temporary files included, without compression."""
-    import numpy as np
-
     # blocks at the lower and right edge are full-sized
-    height = _rounded_up(output.height, output.creation.get("BLOCKYSIZE", "1"))
-    width = _rounded_up(output.width, output.creation.get("BLOCKXSIZE", "1"))
+    block_height, block_width = (
+        int(output.creation.get(key, "1")) for key in ("BLOCKYSIZE", "BLOCKXSIZE")
+    )
+    height = -(-output.height // block_height) * block_height
+    width = -(-output.width // block_width) * block_width
     pixels = height * width * len(output.bands) * np.dtype(output.dtype).itemsize
     pixels += height * width // 8 * output.mask
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
@@ -216,16 +219,10 @@ def disk_needed(output: OutputProfile) -> int:
     return total * (2 if output.copied else 1) + 2**20
 
 
-def _rounded_up(size: int, block: str) -> int:
-    return -(-size // int(block)) * int(block)
-
-
 def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
-    colours = [
-        # metadata of a palette's band describe its indices, not colours
-        BandInfo(dtype=layout.dtype) if layout.palette else info.bands[band - 1]
-        for band in (layout.bands * layout.channels if layout.palette else layout.bands)
-    ]
+    colours = [info.bands[band - 1] for band in layout.bands]
+    if layout.palette:  # whose metadata describe its indices, not colours
+        colours = [BandInfo(dtype=layout.dtype)] * layout.channels
     bands = [
         replace(band, interpretation=name)
         for band, name in zip(colours, layout.interpretations, strict=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +13,6 @@ from srcli.imaging.rasters.nodata import fill_nearest
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
     from typing import Self
 
     from numpy.typing import NDArray
@@ -61,7 +61,8 @@ class RasterSource:
         self.channels = layout.channels
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self._pixels = RasterDecoder(info, layout)
-        self._marks = self._pixels if self._pixels.all_valid else self._second_handle()
+        all_valid = self._pixels.all_valid
+        self._marks = self._pixels if all_valid else RasterDecoder(info, layout, marks_only=True)
         bands = len(layout.bands) + (layout.alpha is not None)
         stored = np.dtype(info.bands[layout.bands[0] - 1].dtype).itemsize * bands + bands
         marked = -(-self.channels // 8) + layout.has_alpha * self.dtype.itemsize
@@ -132,28 +133,16 @@ class RasterSource:
 
     def close(self) -> None:
         """Close the file."""
-        self._pixel_rows.clear()
-        self._mark_rows.clear()
+        self._pixel_rows.held.clear()
+        self._mark_rows.held.clear()
         self._pixels.close()
         self._marks.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _second_handle(self) -> RasterDecoder:
-        try:
-            return RasterDecoder(self.info, self.layout, marks_only=True)
-        except BaseException:
-            self._pixels.close()
-            raise
 
     def _marks_of(self, top: int, height: int) -> Layers:
         return self._mark_rows.read(Window(top=top, left=0, height=height, width=self.width))
@@ -167,7 +156,7 @@ class RasterSource:
     def _cache(self, load: Callable[[Window], Layers], strip: int, most: int) -> RowCache:
         shift = self.window.top % strip
         return RowCache(
-            load, height=self.height, width=self.width, strip=strip, shift=shift, most=most
+            load=load, height=self.height, width=self.width, strip=strip, shift=shift, most=most
         )
 
     def _load_pixels(self, window: Window) -> Layers:
@@ -202,39 +191,28 @@ class RasterSource:
         )
 
 
+@dataclass(kw_only=True, eq=False)
 class RowCache:
     """Cached strips of an image's full width, from which windows are cut.
 
     A grid of tiles is read row by row, and each row of tiles crosses all blocks of some rows of
     blocks. Strips that a window does not touch are dropped: the pixels of a window never depend on
     earlier ones.
-
-    Args:
-        load: Reads a window: a fixed number of arrays (h, w, layers).
-        width: Of the image.
-        height: Of the image.
-        strip: Rows of a strip.
-        shift: Rows by which the first strip is shorter, less than ``strip``.
-        most: Most strips to keep; a window that needs more is loaded directly.
     """
 
-    def __init__(
-        self,
-        load: Callable[[Window], Layers],
-        *,
-        height: int,
-        width: int,
-        strip: int,
-        shift: int,
-        most: int,
-    ) -> None:
-        self._load = load
-        self._height = height
-        self._width = width
-        self._strip = strip
-        self._shift = shift
-        self._most = most
-        self._held: dict[int, Layers] = {}
+    load: Callable[[Window], Layers]
+    """Reads a window: a fixed number of arrays (h, w, layers)."""
+    height: int
+    """Of the image."""
+    width: int
+    """Of the image."""
+    strip: int
+    """Rows of a strip."""
+    shift: int
+    """Rows by which the first strip is shorter, less than ``strip``."""
+    most: int
+    """Most strips to keep; a window that needs more is loaded directly."""
+    held: dict[int, Layers] = field(default_factory=dict)
 
     def read(self, window: Window) -> Layers:
         """Return the arrays of a window inside the image; they may be views of cached ones.
@@ -243,34 +221,30 @@ class RowCache:
             PictureError: If ``load`` raises it.
         """
         bottom = window.top + window.height
-        first = (window.top + self._shift) // self._strip
-        last = (bottom - 1 + self._shift) // self._strip
+        first = (window.top + self.shift) // self.strip
+        last = (bottom - 1 + self.shift) // self.strip
         numbers = range(first, last + 1)
-        if len(numbers) > self._most:
-            self._held.clear()
-            return self._load(window)
-        for number in self._held.keys() - set(numbers):
-            del self._held[number]
+        if len(numbers) > self.most:
+            self.held.clear()
+            return self.load(window)
+        for number in self.held.keys() - set(numbers):
+            del self.held[number]
         for number in numbers:
-            if number not in self._held:
-                self._held[number] = self._load(self._place(number))
+            if number not in self.held:
+                self.held[number] = self.load(self._place(number))
         parts = [self._part(number, window) for number in numbers]
         if len(parts) == 1:
             return parts[0]
         return tuple(np.concatenate(layers) for layers in zip(*parts, strict=True))
 
-    def clear(self) -> None:
-        """Drop all strips."""
-        self._held.clear()
-
     def _place(self, number: int) -> Window:
-        top = max(number * self._strip - self._shift, 0)
-        bottom = min((number + 1) * self._strip - self._shift, self._height)
-        return Window(top=top, left=0, height=bottom - top, width=self._width)
+        top = max(number * self.strip - self.shift, 0)
+        bottom = min((number + 1) * self.strip - self.shift, self.height)
+        return Window(top=top, left=0, height=bottom - top, width=self.width)
 
     def _part(self, number: int, window: Window) -> Layers:
         place = self._place(number)
         first = max(window.top - place.top, 0)
         last = min(window.top + window.height - place.top, place.height)
         right = window.left + window.width
-        return tuple(layer[first:last, window.left : right] for layer in self._held[number])
+        return tuple(layer[first:last, window.left : right] for layer in self.held[number])

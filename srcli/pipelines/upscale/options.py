@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from srcli.errors import UsageError
+from srcli.imaging.rasters.creation import OutputOptions
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
 
@@ -24,7 +24,7 @@ class Naming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RasterOptions:
+class RasterOptions(OutputOptions):
     """Bands, values, window and output of rasters, in the words of GDAL and rasterio."""
 
     bands: tuple[int, ...] | None = None
@@ -39,10 +39,6 @@ class RasterOptions:
     """Window to upscale: column, row, width, height in input pixels."""
     bounds: tuple[float, float, float, float] | None = None
     """Window to upscale: left, bottom, right, top in the file's coordinates."""
-    creation: Mapping[str, str] = field(default_factory=dict)
-    """Creation options of the GDAL driver."""
-    overviews: bool = False
-    cog: bool = False
     max_memory: int | None = None
     """Bytes; None sets no limit."""
     resume: bool = True

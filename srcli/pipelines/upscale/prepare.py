@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
 from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.ports.image import are_units
@@ -23,13 +23,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A photograph as the engine takes it."""
+class Prepared(Photograph):
+    """A photograph as the engine takes it: floats in [0, 1] without NaN."""
 
-    pixels: Array
-    """(H, W, 1 or 3) uint8, uint16, or float32 in [0, 1] without NaN."""
-    alpha: Array | None
-    metadata: Metadata
     value_range: tuple[float, float] | None = None
     """The file's values of 0 and 1, for float pictures."""
     holes: Array | None = None
@@ -50,15 +46,12 @@ class Prepared:
 
 def prepare(photograph: Photograph) -> tuple[Prepared, tuple[str, ...]]:
     """Prepare a photograph for a network; return it with warnings."""
-    prepared = Prepared(
-        pixels=photograph.pixels, alpha=photograph.alpha, metadata=photograph.metadata
-    )
+    prepared = Prepared(**vars(photograph))
     warnings: tuple[str, ...] = ()
-    if photograph.pixels.dtype == np.float32:
+    if prepared.pixels.dtype == np.float32:
         prepared, warnings = _normalise(prepared)
-    if photograph.alpha is not None:
-        filled = fill_transparent(prepared.pixels, photograph.alpha)
-        prepared = replace(prepared, pixels=filled)
+    if prepared.alpha is not None:
+        prepared = replace(prepared, pixels=fill_transparent(prepared.pixels, prepared.alpha))
     return prepared, warnings
 
 

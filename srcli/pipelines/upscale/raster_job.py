@@ -13,7 +13,7 @@ import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.blocks import writer_memory
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
-from srcli.imaging.rasters.output import OutputOptions, OutputProfile, disk_needed, make_output
+from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
 from srcli.imaging.rasters.writing import compression_threads
@@ -104,9 +104,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     creation = dict(asked.creation)
     if options.quality is not None and item.format in ("jpg", "webp"):
         creation.setdefault("QUALITY", str(options.quality))
-    wanted = OutputOptions(
-        format=item.format, creation=creation, overviews=asked.overviews, cog=asked.cog
-    )
+    wanted = replace(asked, format=item.format, creation=creation)
     output = make_output(info, layout, window, options.scale, wanted)
     return RasterJob(
         item=item,

@@ -369,7 +369,10 @@ def test_closing_lets_go_of_both_handles(save, noise):
     with source_of(save("a.tif", noise((60, 50), "float32"))) as source:
         handles = [source._pixels._dataset, source._marks._dataset]
         assert handles[0] is not handles[1]
+        source.read(Window(top=0, left=0, height=9, width=9))
+        assert source._pixel_rows.held
     assert all(handle.closed for handle in handles)
+    assert not source._pixel_rows.held
     source.close()  # a second time does no harm
 
 
@@ -391,7 +394,7 @@ def cached():
             return PIXELS[rows, columns].copy(), MARKS[rows, columns].copy()
 
         options = {"strip": 16, "shift": 0, "most": 99, **options}
-        return RowCache(load, height=100, width=37, **options), loaded
+        return RowCache(load=load, height=100, width=37, **options), loaded
 
     return make
 
@@ -440,10 +443,8 @@ def test_only_rows_in_use_are_held(cached):
     cache, _ = cached()
     for window in image_tiles(20, 12, 4):
         cache.read(window)
-        held = sum(layers[0].shape[0] for layers in cache._held.values())
+        held = sum(layers[0].shape[0] for layers in cache.held.values())
         assert held <= window.height + 2 * 15 + 1
-    cache.clear()
-    assert not cache._held
 
 
 def test_windows_that_need_too_many_strips_are_loaded_alone(cached):
@@ -451,6 +452,6 @@ def test_windows_that_need_too_many_strips_are_loaded_alone(cached):
     window = Window(top=10, left=3, height=40, width=7)
     same(cache, window)
     assert loaded == [window]
-    assert not cache._held
+    assert not cache.held
     same(cache, Window(top=10, left=3, height=10, width=7))
     assert len(loaded) == 3
