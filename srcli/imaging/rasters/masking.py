@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -12,13 +12,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.imaging.rasters.reading import RasterSource
-    from srcli.imaging.rasters.writing import RasterWriter
 
     Array = NDArray[Any]
     Bools = NDArray[np.bool_]
 
 _PART_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
+
+
+class RowWriter(Protocol):
+    """Writer of the finished rows of a raster, from top to bottom."""
+
+    def write(
+        self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
+    ) -> None:
+        """Store rows.
+
+        Args:
+            top: First output row.
+            pixels: (h, W, C).
+            alpha: (h, W) of the same dtype.
+            mask: (h, W); False where empty.
+        """
 
 
 class MaskedSink:
@@ -36,7 +51,7 @@ class MaskedSink:
     """
 
     def __init__(
-        self, writer: RasterWriter, source: RasterSource, scale: int, *, needs_mask: bool = False
+        self, writer: RowWriter, source: RasterSource, scale: int, *, needs_mask: bool = False
     ) -> None:
         self.writer = writer
         self.source = source
@@ -59,18 +74,21 @@ class MaskedSink:
         """
         # multiples of input rows, so that none is read twice
         step = max(_PART_BYTES // max(rows[:1].nbytes * self.scale, 1), 1) * self.scale
-        bottom = top + len(rows)
-        for start in range(top // step * step, bottom, step):
-            first, last = max(start, top), min(start + step, bottom)
+        first, bottom = top, top + rows.shape[0]
+        while first < bottom:
+            last = min((first // step + 1) * step, bottom)
             self._write_part(first, rows[first - top : last - top])
+            first = last
 
     def _write_part(self, top: int, rows: Array) -> None:
         height = rows.shape[0]
         first = top // self.scale
         count = -(-(top + height) // self.scale) - first
         valid, alpha = self.source.valid(first, count), self.source.alpha(first, count)
-        valid = None if valid is None else self._enlarged(valid, top, height)
-        alpha = None if alpha is None else self._enlarged(alpha, top, height)
+        if valid is not None:
+            valid = self._enlarged(valid, top, height)
+        if alpha is not None:
+            alpha = self._enlarged(alpha, top, height)
         mask: Bools | None = None
         if self.has_mask:
             there = np.ones(rows.shape[:2], np.bool_) if valid is None else valid.any(axis=2)
