@@ -31,6 +31,7 @@ from srcli.recipes.table import RECIPES
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext
+from tests.fixtures.ablations import ABLATION_FILE
 
 VARIANTS = {
     "g-idrn/blocks": 8,
@@ -438,29 +439,11 @@ def test_of_several_ablations_the_one_with_a_mistake_is_named(tmp_path, old, new
         load_ablations(file)
 
 
-MINE = """
-[[ablation]]
-name = "mine"
-question = "Which loss?"
-recipe = "ddsr-short"
-scale = 2
-base = "a"
-changes = { "network.depth" = 2 }
-[[ablation.variants]]
-name = "a"
-sentence = "as it is"
-[[ablation.variants]]
-name = "b"
-sentence = "other"
-changes = { "stages.0.losses.0.name" = "l1" }
-"""
-
-
 @pytest.fixture
 def mine(tmp_path):
     """A file with one ablation."""
     path = tmp_path / "my.toml"
-    path.write_text(MINE)
+    path.write_text(ABLATION_FILE)
     return path
 
 

@@ -34,6 +34,7 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.ablations import ABLATIONS
 from srcli.recipes.files import apply_overrides, plain_recipe
 from srcli.recipes.table import RECIPES
+from tests.fixtures.ablations import ABLATION_FILE
 
 MEASURED = Cost(parameters=1, macs=1, memory=())
 TRAINED = Trained(iterations=1, seconds=None, curves={})
@@ -191,29 +192,11 @@ def test_without_training_there_are_costs_alone(planned, tiny):
     assert [keys.seeds for keys in plan.runs[0].keys] == [()] * 3
 
 
-FILE = """
-[[ablation]]
-name = "mine"
-question = "Which loss?"
-recipe = "ddsr-short"
-scale = 2
-base = "a"
-changes = { "network.depth" = 2 }
-[[ablation.variants]]
-name = "a"
-sentence = "as it is"
-[[ablation.variants]]
-name = "b"
-sentence = "other"
-changes = { "stages.0.losses.0.name" = "l1" }
-"""
-
-
 @pytest.fixture
 def file(tmp_path):
     """A file with one ablation."""
     path = tmp_path / "my.toml"
-    path.write_text(FILE)
+    path.write_text(ABLATION_FILE)
     return path
 
 
@@ -226,7 +209,7 @@ def file(tmp_path):
     ],
 )
 def test_what_cannot_be_trained_names_file_ablation_and_variant(file, change, kind, message):
-    file.write_text(FILE.replace(*change))
+    file.write_text(ABLATION_FILE.replace(*change))
     with pytest.raises(kind, match=message) as caught:
         check_files([str(file)])
     text = str(caught.value)

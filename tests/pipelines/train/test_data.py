@@ -20,25 +20,12 @@ from srcli.imaging.resize import downscale
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, loading_limits, make_sampler
 from srcli.pipelines.train.run import TrainOptions
-from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import AERIAL, BICUBIC, PHOTO
 from srcli.recipes.training import Stage, TrainRecipe
+from tests.fixtures.progress import Notes
 
 CPU = torch.device("cpu")
 RECIPE = TrainRecipe(model="g-idrn", stages=(Stage(patch=16, batch=2), Stage(patch=24, batch=2)))
-
-
-class Notes(NoProgress):
-    """Progress that remembers what was said."""
-
-    def __init__(self):
-        self.messages, self.warnings = [], []
-
-    def message(self, text):
-        self.messages.append(text)
-
-    def warn(self, text):
-        self.warnings.append(text)
 
 
 @pytest.fixture

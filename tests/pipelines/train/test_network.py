@@ -21,21 +21,9 @@ from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 from srcli.training.checkpoint import Position
 from srcli.training.numerics import Numerics
+from tests.fixtures.progress import Notes
 
 RECIPE = TrainRecipe(model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1})
-
-
-class Notes(NoProgress):
-    """Progress that remembers what was said."""
-
-    def __init__(self):
-        self.messages, self.warnings = [], []
-
-    def message(self, text):
-        self.messages.append(text)
-
-    def warn(self, text):
-        self.warnings.append(text)
 
 
 def test_the_seed_decides_and_other_random_numbers_stay():

@@ -19,21 +19,9 @@ from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, NoTask
 from srcli.training.numerics import Numerics
+from tests.fixtures.progress import Notes
 
 FP32 = Numerics(device=torch.device("cpu"))
-
-
-class Notes(NoProgress):
-    """Progress that remembers what was said."""
-
-    def __init__(self):
-        self.messages, self.warnings = [], []
-
-    def message(self, text):
-        self.messages.append(text)
-
-    def warn(self, text):
-        self.warnings.append(text)
 
 
 @pytest.fixture
