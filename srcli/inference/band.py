@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,7 +34,8 @@ above 32 MiB go back to the system as soon as they are freed."""
 class TorchBand:
     """Blend the enlarged tiles of one image; memory is one row of tiles, whatever the height.
 
-    That row is held as pixels. In floats there is only the ramp to the next row of tiles.
+    That row is held as pixels. In floats there is only the ramp to the next row of tiles. Rows that
+    no tile with pixels touches are not computed.
 
     Args:
         grid: How the image was cut.
@@ -66,6 +68,9 @@ class TorchBand:
         self._rows: _Rows | None = None
         self._beside: Tensor | None = None
         self._above: Tensor | None = None
+        """Ramp of the row of tiles above; None where all of its tiles were empty."""
+        self._has_pixels = False
+        """True if a tile of the current row has any."""
 
     def add(self, tile: object, *, row: int, column: int) -> list[tuple[int, NDArray[Any]]]:
         """Blend in one enlarged tile (C, sH, sW), or zeros for None; see ``Band.add``."""
@@ -74,23 +79,32 @@ class TorchBand:
             self._begin(row)
         if (row, column) != self._next:
             raise ValueError(f"expected tile {self._next or 'of column 0'}, got {(row, column)}")
+        if tile is not None or self._rows is not None or self._above is not None:
+            if self._rows is None:
+                self._make_room(before=column)
+            self._blend(tile, column)
+            self._has_pixels |= tile is not None
+        if column + 1 < len(self._columns):
+            self._next = (row, column + 1)
+            return []
+        done = self._zeros() if self._rows is None else self._rows.take()
+        self._rows = self._beside = None
+        if not self._has_pixels:
+            self._above = None
+        self._next = (len(self.grid.tops), 0)
+        if row + 1 < len(self.grid.tops):
+            self._begin(row + 1)
+        return done
+
+    def _blend(self, tile: Tensor | None, column: int) -> None:
+        """Blend in a tile of the current row, beside the one before it."""
         block, part = self._block(tile), self._columns[column]
         if part.core > part.start:
             assert self._beside is not None
             joined = self._beside + block[:, :, part.start : part.core] * part.rise
             self._complete(joined, part.origin + part.start)
         self._complete(block[:, :, part.core : part.end], part.origin + part.core)
-        if column + 1 < len(self._columns):
-            self._beside = block[:, :, part.end : part.stop] * part.fall
-            self._next = (row, column + 1)
-            return []
-        assert self._rows is not None
-        done = self._rows.take()
-        self._rows = self._beside = None
-        self._next = (len(self.grid.tops), 0)
-        if row + 1 < len(self.grid.tops):
-            self._begin(row + 1)
-        return done
+        self._beside = block[:, :, part.end : part.stop] * part.fall
 
     def _block(self, tile: Tensor | None) -> Tensor:
         grid = self.grid
@@ -105,20 +119,35 @@ class TorchBand:
         return block
 
     def _begin(self, row: int) -> None:
-        """Make room for the rows that this row of tiles completes."""
-        grid = self.grid
-        width = grid.width * self.scale
-        if self._next is None and len(grid.tops) > 1:
-            tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * self.scale) + 1
-            self._above = torch.empty(
-                (self.channels, tallest, width), dtype=self.encoder.blending, device=self.device
-            )
-        part = self._part(grid.tops, row, grid.tile_height)
+        """Begin a row of tiles; nothing is blended before the first tile with pixels."""
+        part = self._part(self.grid.tops, row, self.grid.tile_height)
         if self._next is None:  # what the row above would have to give is not there
             part = part.without_start()
-        self._next, self._row = (row, 0), part
+        self._next, self._row, self._has_pixels = (row, 0), part, False
+
+    def _make_room(self, *, before: int) -> None:
+        """Make room for the rows that this row of tiles completes; ``before`` columns are empty."""
+        grid, part = self.grid, self._row
+        assert part is not None
+        width = grid.width * self.scale
+        if self._above is None and len(grid.tops) > 1:
+            tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * self.scale) + 1
+            self._above = torch.zeros(
+                (self.channels, tallest, width), dtype=self.encoder.blending, device=self.device
+            )
         span = range(part.origin + part.start, part.origin + part.end)
         self._rows = _Rows(span, (width, self.channels), self.encoder, self.device)
+        for column in range(before):
+            self._blend(None, column)
+
+    def _zeros(self) -> list[tuple[int, NDArray[Any]]]:
+        """Return the finished rows where no tile has had pixels: views of one pixel."""
+        part = self._row
+        assert part is not None
+        zero = self.encoder.encode(torch.zeros((self.channels, 1, 1)))
+        pixel = zero.to(self.encoder.storage).permute(1, 2, 0).numpy()
+        shape = (part.end - part.start, self.grid.width * self.scale, self.channels)
+        return [(part.origin + part.start, np.broadcast_to(pixel, shape))]
 
     def _complete(self, block: Tensor, left: int) -> None:
         """Take columns that no other tile of this row touches, from output column ``left`` on."""
@@ -219,8 +248,12 @@ class _Rows:
 
     def put(self, block: Tensor, top: int, left: int) -> None:
         """Store (C, h, w) as it came from the network at output place (top, left)."""
-        pixels = self._encoder.encode(block).permute(1, 2, 0)
-        height, width = pixels.shape[:2]
+        height, width = block.shape[1:]
+        if any(block.stride()):
+            pixels = self._encoder.encode(block).permute(1, 2, 0)
+        else:  # of an empty tile: one row stands for all
+            row = self._encoder.encode(block[:, :1]).permute(1, 2, 0)
+            pixels = row.to(self._encoder.storage).contiguous().expand(height, -1, -1)
         for start, piece in self._pieces:
             first, last = max(top, start), min(top + height, start + piece.shape[0])
             if last > first:

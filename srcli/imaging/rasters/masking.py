@@ -26,7 +26,7 @@ class RowWriter(Protocol):
     def write(
         self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
     ) -> None:
-        """Store rows.
+        """Store rows; arrays with one value all over may be read-only views of it (strides of 0).
 
         Args:
             top: First output row.
@@ -85,20 +85,32 @@ class MaskedSink:
         first = top // self.scale
         count = -(-(top + height) // self.scale) - first
         valid, alpha = self.source.valid(first, count), self.source.alpha(first, count)
-        if valid is not None:
-            valid = self._enlarged(valid, top, height)
-        if alpha is not None:
-            alpha = self._enlarged(alpha, top, height)
         mask: Bools | None = None
         if self.has_mask:
-            there = np.ones(rows.shape[:2], np.bool_) if valid is None else valid.any(axis=2)
-            mask = np.asarray(there)
+            there = np.ones((count, self.source.width), np.bool_)
+            if valid is not None:
+                there = np.asarray(valid.any(axis=2))
+            mask = self._enlarged(there, top, height)
             # a file with both gets alpha only
-            alpha = None if alpha is None else np.where(mask, alpha, 0).astype(alpha.dtype)
-        self.writer.write(top, self._marked(rows, valid), alpha=alpha, mask=mask)
+            alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
+        if alpha is not None:
+            alpha = self._enlarged(alpha, top, height)
+        if valid is None:
+            rows = self._marked(rows, None)
+        elif valid.any():
+            rows = self._marked(rows, self._enlarged(valid, top, height))
+        else:
+            rows = np.broadcast_to(self._empty, rows.shape)
+        self.writer.write(top, rows, alpha=alpha, mask=mask)
 
     def _enlarged(self, layer: Array, top: int, height: int) -> Array:
-        """Enlarge a layer (rows, W, ...) whose first row contains output row ``top``."""
+        """Enlarge a layer (rows, W, ...) whose first row contains output row ``top``.
+
+        A layer with one value all over comes as a view of it.
+        """
+        if layer.min() == layer.max():
+            size = (height, layer.shape[1] * self.scale, *layer.shape[2:])
+            return np.broadcast_to(layer.flat[0], size)
         layer = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
         return layer.repeat(self.scale, axis=1)
 

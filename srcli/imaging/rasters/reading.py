@@ -110,8 +110,11 @@ class RasterSource:
         if self._pixels.all_valid:
             return None
         packed = self._marks_of(top, height)[0]
+        shape = (height, self.width, self.channels)
+        if bool((packed == packed[0, 0]).all()):  # rows that are valid or empty all over
+            packed = packed[:1, :1]
         valid = np.unpackbits(packed, axis=2, count=self.channels).view(np.bool_)
-        return None if bool(valid.all()) else valid
+        return None if bool(valid.all()) else np.broadcast_to(valid, shape)
 
     def alpha(self, top: int, height: int) -> Array | None:
         """Return the alpha of some rows.
@@ -174,10 +177,12 @@ class RasterSource:
         width = min(right, self.width) - left
         place = Window(top=window.top, left=left, height=window.height, width=width)
         piece = self._marks.interpret(*self._marks.load(self._in_file(place)))
-        valid = np.broadcast_to(
-            np.True_ if piece.valid is None else piece.valid, (place.height, width, self.channels)
-        )
+        valid = np.ones((1, 1, 1), np.bool_) if piece.valid is None else piece.valid
+        if not valid.any():
+            valid = valid[:1, :1]
+        valid = np.broadcast_to(valid, (*valid.shape[:2], self.channels))
         packed = np.packbits(valid, axis=2)  # a bit for each band, because many rows are kept
+        packed = np.broadcast_to(packed, (place.height, width, packed.shape[2]))
         if piece.alpha is None:
             return (packed,)
         return packed, piece.alpha[:, :, None].copy()

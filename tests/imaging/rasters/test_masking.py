@@ -22,7 +22,7 @@ class Rows:
 
     def write(self, top, pixels, *, alpha=None, mask=None):
         self.tops.append(top)
-        self.pixels.append(pixels.copy())
+        self.pixels.append(pixels)
         self.alphas.append(alpha)
         self.masks.append(mask)
 
@@ -125,6 +125,18 @@ def test_a_mask_that_hides_nothing_is_handed_on_too(save, noise, send):
     out = send(path)
     assert out.mask.shape == (12, 10)
     assert out.mask.all()
+
+
+def test_rows_without_valid_pixels_are_views_of_one(save, noise, send):
+    there = np.arange(40)[:, None] < np.full(30, 13)
+    pixels = np.dstack([noise((40, 30)), there * 255, there * 0]).astype(np.uint8)
+    with_alpha = save("a.tif", pixels[:, :, :2], photometric="MINISBLACK", alpha="YES")
+    masked = save("b.tif", pixels, then=lambda file: file.write_mask(there))
+    for path in (with_alpha, masked):
+        out = send(path, rows=16)
+        arrays = zip(out.pixels, out.masks if out.masks[0] is not None else out.alphas, strict=True)
+        views = [[not any(array.strides) for array in pair] for pair in arrays]
+        assert views == [[False, True]] + [[False, False]] + 3 * [[True, True]]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
