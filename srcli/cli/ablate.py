@@ -133,10 +133,10 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
     results: dict[str, list[AblationResult]] = {}
     for each in _results(store, [a.name for a in ablations]):
         results.setdefault(each.ablation.name, []).append(each)
-    from srcli.cli.ablate_tables import plain_result, show_ablation, show_results
+    from srcli.cli.ablate_tables import plain_results, show_ablation, show_results
 
     if json_file:
-        first = {name: plain_result(own[0]) for name, own in results.items()}
+        first = dict(zip(results, plain_results([r[0] for r in results.values()]), strict=True))
         write_json(json_file, [asdict(a) | {"result": first.get(a.name)} for a in ablations])
     for ablation in ablations if json_file != "-" else ():
         show_ablation(ablation)

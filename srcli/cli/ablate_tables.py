@@ -58,10 +58,12 @@ def show_results(results: Sequence[AblationResult], *, to_stderr: bool = False) 
     """Print the tables of every result, its conditions, and failures."""
     from srcli.pipelines.ablate import tables
     from srcli.pipelines.ablate.report import conditions, notes
+    from srcli.pipelines.ablate.verdicts import judge
 
+    judged = judge(results)
     out = make_console(to_stderr=to_stderr)
-    for result, name in zip(results, tables.titles(results), strict=True):
-        scores, costs = tables.score_table(result), tables.cost_table(result)
+    for result, own, name in zip(results, judged, tables.titles(results), strict=True):
+        scores, costs = tables.score_table(result, own), tables.cost_table(result)
         measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
         print_table(out, scores.select(measured), title=f"{name}: quality")
         to_base = f"{name}: difference to {result.ablation.base}"
@@ -71,11 +73,11 @@ def show_results(results: Sequence[AblationResult], *, to_stderr: bool = False) 
             out.print(f"Failed: {line}")
         for word, text in conditions(result):
             out.print(f"{word}: {text}")
-        for text in notes(result):
+        for text in notes(result, own.tests):
             out.print(text)
         out.print()
     if len(results) > 1:
-        print_table(out, tables.summary_table(results))
+        print_table(out, tables.summary_table(results, judged))
 
 
 def report_results(
@@ -93,33 +95,33 @@ def report_results(
     write_formats(
         targets,
         {
-            "--json": lambda: json_text([plain_result(each) for each in results]),
+            "--json": lambda: json_text(plain_results(results)),
             "--markdown": lambda: ablation_markdown(results),
             "--html": lambda: ablation_page(results),
         },
     )
 
 
-def plain_result(result: AblationResult) -> dict[str, Any]:
-    """Return all of a result as plain values, with every difference to the base and its verdict."""
-    from srcli.pipelines.ablate.statistics import difference
-    from srcli.pipelines.ablate.tables import printed_difference, sets_of, verdict_of
+def plain_results(results: Sequence[AblationResult]) -> list[dict[str, Any]]:
+    """Return all of some results as plain values, with the verdicts that they have together."""
+    from srcli.pipelines.ablate.verdicts import judge
 
-    comparisons = []
-    for dataset in sets_of(result):
-        for each in result.variants:
-            name = each.variant.name
-            found = difference(result, name, dataset)
-            comparisons.append(
-                {
-                    "set": dataset,
-                    "variant": name,
-                    "psnr": asdict(found) if found else None,
-                    "printed": printed_difference(result, name, dataset),
-                    "verdict": str(verdict_of(result, each, dataset)),
-                }
-            )
-    return {**asdict(result), "comparisons": comparisons}
+    plain = []
+    for result, judged in zip(results, judge(results), strict=True):
+        comparisons = [
+            {
+                "set": dataset,
+                "variant": name,
+                "psnr": asdict(own.found) if own.found else None,
+                "printed": own.printed,
+                "verdict": str(own.verdict),
+                "p_adjusted": own.p,
+                "repeated": own.repeated,
+            }
+            for (dataset, name), own in judged.comparisons.items()
+        ]
+        plain.append({**asdict(result), "comparisons": comparisons, "tests": judged.tests})
+    return plain
 
 
 def _about(ablation: Ablation) -> list[tuple[str, str]]:

@@ -57,6 +57,17 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def is_shared() -> bool:
+    """Return whether other programs used the processors during the last minute.
+
+    They did if more was run at a time than PyTorch's threads. False where the system keeps no load
+    average, and too early in the first minute.
+    """
+    if not hasattr(os, "getloadavg"):  # Windows
+        return False
+    return os.getloadavg()[0] > torch.get_num_threads() + 0.5
+
+
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Let PyTorch use ``count`` threads until the block ends; None changes nothing."""

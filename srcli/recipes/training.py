@@ -215,6 +215,9 @@ class TrainRecipe:
     """Decay of the averaged weights that are validated and saved; 0 turns averaging off."""
     start_from_bicubic: bool = False
     """Begin as bicubic interpolation, for networks that can; weights of ``--init`` override it."""
+    start_from: str = ""
+    """Begin from trained weights: a name of ``srx models``, taken at the scale of the training, or
+    a weights file; weights of ``--init`` override it. Empty for new weights."""
     degradation: Degradation = BICUBIC
     """Makes LR from HR; in files a name of ``DEGRADATIONS``, or a table."""
     validate_every: int = 1000

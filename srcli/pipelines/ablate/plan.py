@@ -19,13 +19,15 @@ from srcli.errors import ModelError, RecipeError, SrxError
 from srcli.evaluation import evaluation_version
 from srcli.metrics.efficiency import CHALLENGE_SIZE
 from srcli.models import build_network, network_options
-from srcli.pipelines.ablate.results import SeedKeys, VariantKeys
+from srcli.pipelines.ablate.results import SeedKeys, VariantKeys, bicubic_key
 from srcli.pipelines.ablate.store import AblationRun
-from srcli.pipelines.ablate.units import CostUnit, Measurement, TrainingUnit
+from srcli.pipelines.ablate.units import BicubicUnit, CostUnit, Measurement, TrainingUnit
+from srcli.pipelines.train.network import initial_weights
 from srcli.recipes.ablations import is_file, load_ablations, resolve
 from srcli.recipes.files import plain_recipe
 from srcli.training import TRAINING_VERSION
 from srcli.training.budget import parse_budget, stage_budgets
+from srcli.training.folder import file_digest
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext, teachers_digest
@@ -47,16 +49,21 @@ if TYPE_CHECKING:
 class AblationPlan:
     """All units of a run by key, so that what two ablations share is done once."""
 
+    bicubic: dict[str, BicubicUnit] = field(default_factory=dict)
     costs: dict[str, CostUnit] = field(default_factory=dict)
     trainings: dict[str, TrainingUnit] = field(default_factory=dict)
     runs: list[AblationRun] = field(default_factory=list)
     """One for each ablation."""
 
-    def missing(self, store: Store) -> list[Unit]:
-        """Return all units that the store lacks: costs first, then trainings, seed after seed."""
+    @property
+    def units(self) -> list[Unit]:
+        """All units: bicubic and costs first, then trainings, seed after seed."""
         trainings = sorted(self.trainings.values(), key=lambda unit: unit.seed)
-        units: list[Unit] = [*self.costs.values(), *trainings]
-        found = (unit.remaining(store.read(unit.key)) for unit in units)
+        return [*self.bicubic.values(), *self.costs.values(), *trainings]
+
+    def missing(self, store: Store) -> list[Unit]:
+        """Return the units that the store lacks, in their order."""
+        found = (unit.remaining(store.read(unit.key)) for unit in self.units)
         return [unit for unit in found if unit is not None]
 
     def add(
@@ -79,6 +86,20 @@ class AblationPlan:
         scale, protocol, device = ablation.scale, ablation.protocol, conditions.device
         sizes, gradients = ablation.memory_sizes or (CHALLENGE_SIZE,), ablation.memory_gradients
         digests = {label: set_digest(pictures) for label, (_, pictures) in sets.items()}
+
+        def measures(key: str) -> dict[str, Measurement]:
+            """Return the measurements of the weights of a key, by set."""
+            return {
+                label: Measurement(
+                    key=score_key(key, label, protocol, digests[label]),
+                    dataset=given,
+                    protocol=protocol,
+                )
+                for label, (given, _) in sets.items()
+            }
+
+        bicubic = measures(bicubic_key(scale))
+        self._add_bicubic(scale, options, tuple(bicubic.values()))
         keys = []
         for variant, recipe in zip(ablation.variants, recipes, strict=True):
             name = f"{ablation.name}, {variant.name}"
@@ -91,25 +112,43 @@ class AblationPlan:
                 decides = {"budget": options.budget, "precision": options.precision}
                 data = conditions.data_digest
                 key = training_key(recipe, scale, seed, **decides, data=data, device=device)
-                scores = {each: score_key(key, each, protocol, digests[each]) for each in sets}
-                measure = tuple(
-                    Measurement(key=scores[label], dataset=given, protocol=protocol)
-                    for label, (given, _) in sets.items()
-                )
+                measure = measures(key)
                 # Another ablation may have the same training: then this adds what is new of it.
                 known = self.trainings.get(key) or TrainingUnit(
                     label=f"{name}, seed {seed}",
                     key=key,
                     **common,
                     seed=seed,
-                    validate=tuple(each.dataset for each in measure[:1]),
+                    validate=tuple(each.dataset for each in measure.values())[:1],
                     measure=(),
                 )
-                both = dict.fromkeys((*known.measure, *measure))
+                both = dict.fromkeys((*known.measure, *measure.values()))
                 self.trainings[key] = replace(known, measure=tuple(both))
-                seeds.append(SeedKeys(seed=seed, training=key, scores=scores))
+                seeds.append(SeedKeys(seed=seed, training=key, scores=_keys(measure)))
             keys.append(VariantKeys(cost=cost, seeds=tuple(seeds)))
-        self.runs.append(AblationRun(ablation=ablation, conditions=conditions, keys=tuple(keys)))
+        self.runs.append(
+            AblationRun(
+                ablation=ablation,
+                conditions=conditions,
+                keys=tuple(keys),
+                bicubic=_keys(bicubic),
+            )
+        )
+
+    def _add_bicubic(
+        self, scale: int, options: AblateOptions, measure: tuple[Measurement, ...]
+    ) -> None:
+        key = bicubic_key(scale)
+        known = self.bicubic.get(key)
+        both = tuple(dict.fromkeys((*(known.measure if known else ()), *measure)))
+        if both:
+            self.bicubic[key] = BicubicUnit(
+                label=f"bicubic x{scale}", key=key, options=options, scale=scale, measure=both
+            )
+
+
+def _keys(measure: Mapping[str, Measurement]) -> dict[str, str]:
+    return {label: each.key for label, each in measure.items()}
 
 
 def key_of(**parts: object) -> str:
@@ -130,13 +169,15 @@ def cost_key(recipe: TrainRecipe, scale: int, **conditions: object) -> str:
 def training_key(recipe: TrainRecipe, scale: int, seed: int, **conditions: object) -> str:
     """Return the key of a training under conditions such as data and precision.
 
-    The weights of the teachers that the recipe names count as well.
+    The weights that the recipe names, to learn or to start from, count as well.
     """
+    initial = initial_weights(recipe, scale)
     digest = key_of(
         recipe=deciding_fields(recipe),
         scale=scale,
         seed=seed,
         teacher=teachers_digest(recipe, scale),
+        initial=file_digest(initial) if initial else None,
         version=TRAINING_VERSION,
         **conditions,
     )
@@ -247,6 +288,7 @@ def checked_recipes(
 
 def _require_trainable(recipe: TrainRecipe, scale: int, budget: str | None) -> None:
     """Build everything that a training builds before its first iteration."""
+    initial_weights(recipe, scale)
     with torch.random.fork_rng(devices=[]):
         network = build_network(recipe.model, scale=scale, options=recipe.network)
         numerics = Numerics(device=torch.device("cpu"))

@@ -12,6 +12,7 @@ from srcli.evaluation.scores import METRICS
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.pipelines.ablate import tables
 from srcli.pipelines.ablate.statistics import difference
+from srcli.pipelines.ablate.verdicts import LEAST_GAIN, PRINTED_SHARE, judge
 from srcli.recipes.ablation import changes_text
 from srcli.report.charts import DASHES, Line, Point, curve_chart, scatter_chart
 from srcli.report.page import COLOURS, colour_of, interval_table, render_page
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from srcli.pipelines.ablate.results import AblationResult
+    from srcli.pipelines.ablate.verdicts import Judgement
     from srcli.report.table import Table
 
 TITLE = "Ablations"
@@ -36,22 +38,23 @@ def ablation_markdown(results: Sequence[AblationResult]) -> str:
 
     The same results give the same text.
     """
-    lines = ["# Ablations", ""]
+    lines, judged = ["# Ablations", ""], judge(results)
     if len(results) > 1:
-        lines += markdown_table(tables.summary_table(results))
-    for result, title in zip(results, tables.titles(results), strict=True):
-        lines += _ablation(result, title)
+        summary = tables.summary_table(results, judged)
+        lines += [*markdown_table(summary), *(escape(note) for note in summary.notes), ""]
+    for result, judgement, title in zip(results, judged, tables.titles(results), strict=True):
+        lines += _ablation(result, judgement, title)
     lines += [f"Made by `srx ablate`, srx {__version__}.", ""]
     return "\n".join(lines)
 
 
-def _ablation(result: AblationResult, title: str) -> Iterator[str]:
+def _ablation(result: AblationResult, judgement: Judgement, title: str) -> Iterator[str]:
     yield from (f"## {escape(title)}", "", escape(result.ablation.question), "")
     for each in result.ablation.variants:
         mark = " (base)" if each.name == result.ablation.base else ""
         yield f"- **{escape(each.name)}**{mark}: {escape(each.sentence)}"
     yield ""
-    scores = tables.score_table(result)
+    scores = tables.score_table(result, judgement)
     if scores.rows:
         yield from markdown_table(scores)
     yield from markdown_table(tables.cost_table(result))
@@ -59,7 +62,7 @@ def _ablation(result: AblationResult, title: str) -> Iterator[str]:
         yield from ("Failed:", "", *(f"- {escape(line)}" for line in result.failures), "")
     for name, text in conditions(result):
         yield f"- {name}: {escape(text)}"
-    yield from (f"- {escape(text)}" for text in notes(result))
+    yield from (f"- {escape(text)}" for text in notes(result, judgement.tests))
     yield ""
 
 
@@ -91,9 +94,15 @@ def conditions(result: AblationResult) -> list[tuple[str, str]]:
     return [*pairs, ("Machine", machine)]
 
 
-def notes(result: AblationResult) -> list[str]:
-    """Return remarks that the tables must be read with, a sentence or two each."""
+def notes(result: AblationResult, tests: int) -> list[str]:
+    """Return remarks that the tables must be read with, a sentence or two each.
+
+    Args:
+        result: One ablation.
+        tests: Tests of the report that it is part of.
+    """
     own, ablation = result.conditions, result.ablation
+    printed = any(v.published for v in ablation.variants)
     told = [
         *(text for text in (ablation.note,) if text),
         *(f"{v.name}: {v.note}." for v in ablation.variants if v.note),
@@ -106,10 +115,10 @@ def notes(result: AblationResult) -> list[str]:
     timed = own.budget is not None and parse_budget(own.budget).seconds is not None
     lacking = f"{plural(result.missing, 'training')} {'is' if result.missing == 1 else 'are'}"
     conditional = {
-        f"{own.processes} trainings shared the machine: their times compare with each other "
-        "only.": own.processes > 1,
+        "Times are left out where other work shared the machine.": True,
         f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "
-        "interval over seeds and pictures (two-way random effects, Student's t).": True,
+        "interval over seeds and pictures (two-way random effects, Student's t), which is not "
+        "corrected for the number of tests.": True,
         "With one seed the interval is over pictures alone and decides nothing: another "
         "training may differ more. Verdicts take two seeds or more.": own.seeds == 1,
         "±: standard deviation over seeds.": own.seeds > 1,
@@ -117,7 +126,11 @@ def notes(result: AblationResult) -> list[str]:
         "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
         "more are better.": own.seeds == 2,
         "Printed figures are of the paper's full training: verdicts compare the signs of "
-        "differences, not the figures.": any(v.published for v in ablation.variants),
+        "differences, not the figures.": printed,
+        "Verdicts are on printed differences alone, significant at the 5 % level after Holm's "
+        f"correction over the {plural(tests, 'test')} of this report. There is none where base or "
+        f"variant is within {LEAST_GAIN:g} dB of bicubic or below {PRINTED_SHARE:.0%} of the "
+        "printed gain over it.": printed,
         "The budget is a time, so that faster variants were trained for more iterations.": timed,
         f"{lacking} missing: not yet run, or failed.": result.missing > 0,
     }
@@ -146,17 +159,18 @@ def ablation_page(results: Sequence[AblationResult], *, title: str = TITLE) -> s
         results: One section each.
         title: Shown above everything.
     """
+    judged = judge(results)
     return render_page(
         "srcli.pipelines.ablate",
         title=title,
         version=__version__,
         names=tables.titles(results),
-        summary=tables.summary_table(results),
-        ablations=[_sections(result) for result in results],
+        summary=tables.summary_table(results, judged),
+        ablations=[_sections(*each) for each in zip(results, judged, strict=True)],
     )
 
 
-def _sections(result: AblationResult) -> dict[str, Any]:
+def _sections(result: AblationResult, judgement: Judgement) -> dict[str, Any]:
     """Return everything of one ablation for the template."""
     own = result.ablation
     return {
@@ -170,14 +184,14 @@ def _sections(result: AblationResult) -> dict[str, Any]:
             )
             for each in own.variants
         ],
-        "scores": tables.score_table(result),
+        "scores": tables.score_table(result, judgement),
         "differences": difference_table(result),
         "curves": draw_curves(result),
         "costs": tables.cost_table(result),
         "charts": draw_scatters(result),
         "failures": result.failures,
         "conditions": conditions(result),
-        "notes": notes(result),
+        "notes": notes(result, judgement.tests),
     }
 
 

@@ -16,6 +16,11 @@ Curve = tuple[tuple[int, AnyFloat], ...]
 """(iteration, PSNR-Y in dB) of every validation."""
 
 
+def bicubic_key(scale: int) -> str:
+    """Return the key of the scores of bicubic interpolation."""
+    return f"bicubic-x{scale}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemoryUse:
     """The peak memory of one forward pass."""
@@ -52,7 +57,7 @@ class SetScores:
     pictures: Mapping[str, Mapping[str, AnyFloat]]
     """By picture and metric (``psnr``, ``ssim``)."""
     seconds: float | None
-    """Median time of the network, a picture."""
+    """Median time of the network, a picture; None if other work shared the machine."""
     left_out: tuple[str, ...] = ()
     """Pictures that could not be measured."""
     of: int = 0
@@ -74,7 +79,7 @@ class Trained:
 
     iterations: int
     seconds: float | None
-    """Median time of an iteration; None if too few were run."""
+    """Median time of an iteration; None if too few were run, or other work shared the machine."""
     curves: Mapping[str, Curve]
     """By set."""
 
@@ -94,6 +99,10 @@ class StoredResult:
         """Return whether a part is there."""
         whole = {COST: self.cost, TRAINING: self.training, **self.scores}
         return whole.get(part) is not None
+
+    def by_set(self, keys: Mapping[str, str]) -> dict[str, SetScores]:
+        """Return the scores that are there by set, from their keys by set."""
+        return {name: self.scores[key] for name, key in keys.items() if key in self.scores}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +200,8 @@ class AblationResult:
     conditions: Conditions
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
+    bicubic: Mapping[str, SetScores] = field(default_factory=dict)
+    """Scores of bicubic interpolation by set, as far as they were measured."""
 
     @property
     def base(self) -> VariantResult:

@@ -173,7 +173,7 @@ def run_missing(
         SrxError: If the store cannot be written.
     """
     units = plan.missing(store)
-    known = len(plan.costs) + len(plan.trainings) - len(units)
+    known = len(plan.units) - len(units)
     if known:
         progress.message(f"{known} of {known + len(units)} results are there already")
     task = progress.task("results", total=len(units), unit="results")

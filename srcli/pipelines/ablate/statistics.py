@@ -1,41 +1,22 @@
-"""Differences of variants to their base over seeds and pictures, and what they say."""
+"""Paired differences of variants to their base: intervals, p-values and Holm's correction."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from srcli.pipelines.ablate.results import AblationResult
 
 MOST_FREEDOM = 10_000.0
 """Beyond so many degrees of freedom Student's t is normal."""
-
-
-class Verdict(StrEnum):
-    """Verdict of the interval of a difference on the difference that a paper printed."""
-
-    BASE = "base"
-    CONFIRMED = "confirmed"
-    """The interval excludes zero, on the side that the paper printed."""
-    REFUTED = "refuted"
-    """The interval excludes zero, on the other side."""
-    UNDECIDED = "undecided at this budget"
-    """The interval includes zero."""
-    ONE_SEED = "undecided: one seed"
-    """The interval is over pictures alone; another seed may well give the other sign."""
-    BETTER = "better"
-    """The interval excludes zero, and no difference was printed."""
-    WORSE = "worse"
-    FAILED = "failed"
-    UNKNOWN = "–"
-    """It has not been measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +27,8 @@ class PairedDifference:
     low: float
     """Lower end of the 95 % interval of the mean; NaN where there is none."""
     high: float
+    p: float
+    """Two-sided p-value of no difference; NaN where there is none."""
     seeds: int
     pictures: int
 
@@ -73,14 +56,14 @@ def difference(result: AblationResult, name: str, dataset: str) -> PairedDiffere
     if not pictures:
         return None
     values = np.array([[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs])
-    low, high = crossed_interval(values)
+    low, high, p = crossed_interval(values)
     return PairedDifference(
-        mean=float(values.mean()), low=low, high=high, seeds=len(pairs), pictures=len(pictures)
+        mean=float(values.mean()), low=low, high=high, p=p, seeds=len(pairs), pictures=len(pictures)
     )
 
 
-def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % interval of a mean over seeds and pictures, both of them random effects.
+def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the 95 % interval and p-value of a mean over seeds and pictures, both random effects.
 
     The differences of one training, or of one picture, are correlated. Their variances are
     separated as in a two-way table of random effects, and the interval is Student's with the
@@ -92,18 +75,22 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float]:
         differences: (seeds, pictures), finite.
 
     Returns:
-        Lower and upper end; NaN with one seed and one picture.
+        Lower and upper end, and the two-sided p-value; NaN with one seed and one picture.
     """
+    from scipy.special import stdtr
+
     seeds, pictures = differences.shape
     if seeds * pictures < 2:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     mean = float(differences.mean())
     if min(seeds, pictures) == 1:
         square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
     else:
         square, freedom = _mean_square(differences)
-    half = student(freedom) * math.sqrt(square / (seeds * pictures))
-    return mean - half, mean + half
+    error = math.sqrt(square / (seeds * pictures))
+    half = student(freedom) * error
+    p = 2 * float(stdtr(_bounded(freedom), -abs(mean) / error)) if error else float(mean == 0)
+    return mean - half, mean + half, p
 
 
 def _mean_square(differences: NDArray[np.float64]) -> tuple[float, float]:
@@ -133,23 +120,21 @@ def student(freedom: float) -> float:
     """
     from scipy.special import stdtrit
 
-    return float(stdtrit(min(max(freedom, 1.0), MOST_FREEDOM), 0.975))
+    return float(stdtrit(_bounded(freedom), 0.975))
 
 
-def verdict(found: PairedDifference | None, printed: float | None) -> Verdict:
-    """Return the verdict of a difference.
+def _bounded(freedom: float) -> float:
+    return min(max(freedom, 1.0), MOST_FREEDOM)
 
-    Args:
-        found: The difference with its interval; None if it was not measured.
-        printed: The paper's difference; None if it printed none. 0 has no sign to confirm.
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number, in the order given (Holm 1979).
+
+    One below 0.05 is significant while the chance of any false one among all stays below 5 %.
     """
-    if found is None:
-        return Verdict.UNKNOWN
-    if found.seeds == 1:
-        return Verdict.ONE_SEED
-    if not (found.low > 0 or found.high < 0):
-        return Verdict.UNDECIDED
-    above = found.low > 0
-    if not printed:
-        return Verdict.BETTER if above else Verdict.WORSE
-    return Verdict.CONFIRMED if above == (printed > 0) else Verdict.REFUTED
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(order), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -26,13 +27,14 @@ from srcli.pipelines.ablate.results import (
     Trained,
     VariantKeys,
     VariantResult,
+    bicubic_key,
 )
 from srcli.recipes.ablation import Ablation
 from srcli.recipes.fields import convert
 from srcli.recipes.files import plain_recipe, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -169,6 +171,8 @@ class AblationRun:
     conditions: Conditions
     keys: tuple[VariantKeys, ...]
     """One for each variant."""
+    bicubic: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the scores of bicubic by set; empty in records of former versions."""
     written: float = field(default=0.0, compare=False)
     """Time of the record, in seconds since 1970."""
 
@@ -191,7 +195,10 @@ class AblationRun:
                 )
             )
         return AblationResult(
-            ablation=self.ablation, conditions=self.conditions, variants=tuple(variants)
+            ablation=self.ablation,
+            conditions=self.conditions,
+            variants=tuple(variants),
+            bicubic=store.read(bicubic_key(self.ablation.scale)).by_set(self.bicubic),
         )
 
 
@@ -200,7 +207,7 @@ def _seed(store: Store, keys: SeedKeys) -> SeedResult:
     if found.training is None:
         return SeedResult(seed=keys.seed, failure=found.failures.get(TRAINING, ""))
     failed = [f"{s}: {found.failures[k]}" for s, k in keys.scores.items() if k in found.failures]
-    scores = {s: found.scores[k] for s, k in keys.scores.items() if k in found.scores}
+    scores = found.by_set(keys.scores)
     training, failure = vars(found.training), "; ".join(failed)
     return SeedResult(seed=keys.seed, **training, scores=scores, failure=failure)
 

@@ -7,8 +7,15 @@ from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
-from srcli.pipelines.ablate.statistics import Verdict, difference, verdict
-from srcli.recipes.published import name_key
+from srcli.pipelines.ablate.verdicts import (
+    Comparison,
+    Judgement,
+    Verdict,
+    all_keys,
+    judge,
+    printed_keys,
+    sets_of,
+)
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -23,9 +30,9 @@ from srcli.report.table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from srcli.pipelines.ablate.results import AblationResult, VariantResult
+    from srcli.pipelines.ablate.results import AblationResult, Conditions, VariantResult
     from srcli.report.table import Cell
 
 MIB = 2**20
@@ -45,49 +52,110 @@ def titles(results: Sequence[AblationResult]) -> list[str]:
     ]
 
 
-def summary_table(results: Sequence[AblationResult]) -> Table:
-    """Count for each ablation the verdicts on its variants, on the first of its sets."""
-    words = (Verdict.CONFIRMED, Verdict.REFUTED, Verdict.UNDECIDED)
+def summary_table(
+    results: Sequence[AblationResult], judgements: Sequence[Judgement] | None = None
+) -> Table:
+    """Count for each ablation the verdicts on its variants, on all of its sets.
+
+    A pair of trainings that two ablations share is counted with the first. Conditions that differ
+    between the ablations have a column each.
+    """
+    judged = judgements or judge(results)
+    words = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
     rows = []
-    for result, title in zip(results, titles(results), strict=True):
-        dataset = next(iter(result.conditions.sets), None)
-        found = Counter(
-            verdict_of(result, each, dataset) for each in result.variants if dataset is not None
+    conditions = _differing_conditions(results)
+    for place, (title, own) in enumerate(zip(titles(results), judged, strict=True)):
+        result = results[place]
+        found = Counter(each.verdict for each in own.comparisons.values() if not each.repeated)
+        repeated = sum(each.repeated for each in own.comparisons.values())
+        none = sum(
+            each.printed is not None and each.found is not None and each.p is None
+            for each in own.comparisons.values()
         )
-        printed = any(_printed_keys(result, each, "psnr") for each in sets_of(result))
-        found[Verdict.UNDECIDED] += found[Verdict.ONE_SEED]
-        counts = [found[word] if printed and dataset else None for word in words]
-        own = found[Verdict.BETTER] + found[Verdict.WORSE]
-        rows.append(Row(cells=(title, len(result.variants), budget_of(result), *counts, own)))
-    headings = ("variants", "budget", "confirmed", "refuted", "undecided", "better or worse")
-    columns = (Column("ablation", kind="text"), *_columns(headings))
-    return Table(title="Summary", columns=columns, rows=tuple(rows))
+        trained = result.conditions.trained
+        counts = [found[word] if trained else None for word in words]
+        counts += [value if trained else None for value in (none, repeated)]
+        told = [cells[place] for cells in conditions.values()]
+        rows.append(Row(cells=(title, len(result.variants), *told, *counts)))
+    headings = ("same sign", "opposite sign", "undecided", "not judged", "counted above")
+    columns = (
+        Column("ablation", kind="text"),
+        Column("variants"),
+        *(Column(heading, kind="text") for heading in conditions),
+        *_columns(headings),
+    )
+    return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(_family(judged),))
 
 
-def score_table(result: AblationResult) -> Table:
+def _family(judged: Sequence[Judgement]) -> str:
+    tests = plural(next((each.tests for each in judged), 0), "test")
+    return (
+        f"Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
+        f"Holm's correction over {tests}. Not judged: one seed, no printed sign, or base "
+        "or variant too near bicubic. Counted above: the same trainings as in an ablation above."
+    )
+
+
+_CONDITIONS: dict[str, Callable[[Conditions], str]] = {
+    "seeds": lambda own: str(own.seeds),
+    "set for all": lambda own: ", ".join(own.overrides) or NOTHING,
+    "pictures": lambda own: f"{own.pictures} ({own.data_digest[:6]})",
+    "precision": lambda own: own.precision,
+    "processes": lambda own: str(own.processes),
+    "machine": lambda own: own.machine,
+}
+
+
+def _differing_conditions(results: Sequence[AblationResult]) -> dict[str, list[str]]:
+    """Return the budget, and the conditions that differ between ablations that were trained."""
+    found: dict[str, list[str]] = {"budget": [budget_of(result) for result in results]}
+    for heading, text in _CONDITIONS.items():
+        if len({text(each.conditions) for each in results if each.conditions.trained}) > 1:
+            found[heading] = [text(each.conditions) for each in results]
+    return found
+
+
+def score_table(result: AblationResult, judgement: Judgement | None = None) -> Table:
     """Tabulate means over seeds on every set, differences to the base, printed values, verdicts.
 
-    Sets of the paper that were not measured have what was printed alone; without any training
-    there are no rows.
+    Bicubic stands below each set. Sets of the paper that were not measured have what was printed
+    alone; without any training there are no rows. Times stand where the paper has some and no other
+    work shared the machine.
+
+    Args:
+        result: One ablation.
+        judgement: Its verdicts in the report that it is part of; None to judge it alone.
     """
-    timed = any(key.endswith(".seconds") for key in _keys(result) if not key.startswith("training"))
+    judged = judgement or judge([result])[0]
+    timed = any(
+        key.endswith(".seconds") for key in all_keys(result) if not key.startswith("training")
+    )
     headings = ["seeds", "PSNR dB", "SSIM", *["s/picture", "printed s"] * timed]
     headings += ["to base dB", "printed dB", "printed to base"]
+    columns = (VARIANT, *_columns(headings), Column("verdict", kind="status", wrap=True))
     rows: list[Row] = []
     for dataset in sets_of(result) if result.conditions.trained else ():
         best = _best(result, dataset)
         for each in result.variants:
-            mark = verdict_of(result, each, dataset)
             name = each.variant.name
+            own = judged.comparisons[dataset, name]
             rows.append(
                 Row(
-                    cells=(name, *_score_cells(result, each, dataset, timed=timed), str(mark)),
+                    cells=(
+                        name,
+                        *_score_cells(result, each, dataset, own, timed=timed),
+                        str(own.verdict),
+                    ),
                     group=dataset,
                     best=frozenset({"PSNR dB"} if name in best else ()),
-                    status=mark.name.lower(),
+                    status=own.verdict.name.lower(),
                 )
             )
-    columns = (VARIANT, *_columns(headings), Column("verdict", kind="status", wrap=True))
+        if dataset in result.bicubic:
+            scores = result.bicubic[dataset]
+            means = [number(scores.mean(each), METRICS[each].digits) for each in ("psnr", "ssim")]
+            rest = [None] * (len(columns) - 4)
+            rows.append(Row(cells=("bicubic", None, *means, *rest), group=dataset))
     return Table(group_heading="set", columns=columns, rows=tuple(rows))
 
 
@@ -110,9 +178,9 @@ def cost_table(result: AblationResult) -> Table:
         columns.append((f"MiB at {at}", [_memory(each, size) for each in variants]))
         columns += printed(f"printed MB at {at}", f"memory.{at}")
     if result.conditions.trained:
-        seconds = [[s.seconds for s in each.seeds if s.seconds is not None] for each in variants]
-        times: list[Cell] = [number(median(own), 3) if own else None for own in seconds]
-        columns += [("iterations", [_iterations(v) for v in variants]), ("s/iteration", times)]
+        times: list[Cell] = [_seconds(result, [s.seconds for s in v.seeds]) for v in variants]
+        columns.append(("iterations", [_iterations(v) for v in variants]))
+        columns += [("s/iteration", times)] if any(times) else []
     hundred = [each.variant.published.get("training.seconds") for each in variants]
     if any(value is not None for value in hundred):
         each_time = [None if value is None else value / 100 for value in hundred]
@@ -121,39 +189,6 @@ def cost_table(result: AblationResult) -> Table:
     lines = zip(names, *(cells for _, cells in columns), strict=True)
     headings = _columns([heading for heading, _ in columns])
     return Table(columns=(VARIANT, *headings), rows=tuple(Row(cells=line) for line in lines))
-
-
-def sets_of(result: AblationResult) -> list[str]:
-    """Return the sets that were measured, then those that only the paper has."""
-    measured = list(result.conditions.sets)
-    known = {name_key(name) for name in measured}
-    printed = dict.fromkeys(
-        key.partition(".")[0]
-        for key in _keys(result)
-        if not key.startswith(("parameters", "memory.", "training."))
-    )
-    return measured + [name for name in printed if name_key(name) not in known]
-
-
-def verdict_of(result: AblationResult, each: VariantResult, dataset: str) -> Verdict:
-    """Return the verdict on a variant on a set."""
-    if each.variant.name == result.ablation.base:
-        failed = each.seeds and all(seed.failure for seed in each.seeds)
-        return Verdict.FAILED if failed else Verdict.BASE
-    if not each.measured(dataset) and any(seed.failure for seed in each.seeds):
-        return Verdict.FAILED
-    found = difference(result, each.variant.name, dataset)
-    return verdict(found, printed_difference(result, each.variant.name, dataset))
-
-
-def printed_difference(result: AblationResult, name: str, dataset: str) -> float | None:
-    """Return the PSNR difference to the base that was printed for a set, in dB, if one was."""
-    for key in _printed_keys(result, dataset, "psnr"):
-        stem = key.removesuffix(".difference")
-        found = result.ablation.published_difference(name, stem)
-        if found is not None:
-            return found
-    return None
 
 
 def budget_of(result: AblationResult) -> str:
@@ -171,40 +206,29 @@ def _columns(headings: Sequence[str]) -> list[Column]:
     return [Column(heading, wrap=True) for heading in headings]
 
 
-def _keys(result: AblationResult) -> list[str]:
-    return list(dict.fromkeys(k for v in result.variants for k in v.variant.published))
-
-
-def _printed_keys(result: AblationResult, dataset: str, metric: str) -> list[str]:
-    """Return the keys of printed figures of a set, whatever the paper calls it."""
-    own = name_key(dataset)
-    return [
-        key
-        for key in _keys(result)
-        if name_key(key.partition(".")[0]) == own and key.partition(".")[2].startswith(metric)
-    ]
-
-
 def _score_cells(
-    result: AblationResult, each: VariantResult, dataset: str, *, timed: bool
+    result: AblationResult, each: VariantResult, dataset: str, own: Comparison, *, timed: bool
 ) -> list[Cell]:
     scores = each.measured(dataset)
-    name = each.variant.name
     done, wanted = len(scores), result.conditions.seeds
     count = str(done) if done == wanted else f"{done} of {wanted}"
     cells: list[Cell] = [count if dataset in result.conditions.sets else None]
     cells += [_spread(each, dataset, "psnr"), _spread(each, dataset, "ssim")]
     if timed:
-        seconds = [s.seconds for s in scores.values() if s.seconds is not None]
-        cells.append(number(median(seconds), 3) if seconds else None)
+        cells.append(_seconds(result, [s.seconds for s in scores.values()]))
         cells.append(_published(result, each, dataset, "seconds", least=0))
-    found = difference(result, name, dataset)
-    cells.append(interval_text(found, METRICS["psnr"].digits) if found else None)
+    cells.append(interval_text(own.found, METRICS["psnr"].digits) if own.found else None)
     cells.append(_published(result, each, dataset, "psnr", least=LEAST_DIGITS))
-    keys = _printed_keys(result, dataset, "psnr")
+    keys = printed_keys(result, dataset, "psnr")
     digits = decimals(_printed_values(result, keys), LEAST_DIGITS)
-    cells.append(number(printed_difference(result, name, dataset), digits, sign=True))
+    cells.append(number(own.printed, digits, sign=True))
     return cells
+
+
+def _seconds(result: AblationResult, times: Sequence[float | None]) -> str | None:
+    """Return the median of times as text; None where other work shared the machine."""
+    known = [each for each in times if each is not None]
+    return number(median(known), 3) if known and result.conditions.processes == 1 else None
 
 
 def _spread(each: VariantResult, dataset: str, metric: str) -> str | None:
@@ -220,7 +244,7 @@ def _published(
     result: AblationResult, each: VariantResult, dataset: str, metric: str, *, least: int
 ) -> str:
     """Return a printed figure in the digits of the longest one of its set."""
-    keys = [k for k in _printed_keys(result, dataset, metric) if not k.endswith(".difference")]
+    keys = [k for k in printed_keys(result, dataset, metric) if not k.endswith(".difference")]
     own = each.variant.published
     value = next((own[key] for key in keys if key in own), None)
     return number(value, decimals(_printed_values(result, keys), least))

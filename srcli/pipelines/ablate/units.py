@@ -73,14 +73,13 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class _Unit:
-    """All that a training and a measurement of a variant's cost have in common."""
+    """All that units have in common."""
 
     label: str
     """Name for messages."""
     key: str
     """Key of the result."""
     options: AblateOptions
-    recipe: TrainRecipe
     scale: int
 
 
@@ -88,6 +87,7 @@ class _Unit:
 class TrainingUnit(_Unit):
     """The training of one variant with one seed, and its scores."""
 
+    recipe: TrainRecipe
     seed: int
     validate: tuple[str, ...]
     """Sets for the curve, beside the held-out pictures."""
@@ -111,6 +111,7 @@ class TrainingUnit(_Unit):
 class CostUnit(_Unit):
     """The parameters, work and memory of one variant."""
 
+    recipe: TrainRecipe
     sizes: tuple[tuple[int, int], ...]
     """LR (height, width) at which memory is measured."""
     gradients: bool
@@ -126,4 +127,22 @@ class CostUnit(_Unit):
         return (COST,)
 
 
-Unit = CostUnit | TrainingUnit
+@dataclass(frozen=True, kw_only=True)
+class BicubicUnit(_Unit):
+    """The scores of bicubic interpolation, which verdicts need."""
+
+    measure: tuple[Measurement, ...]
+    """Scores that are not there yet."""
+
+    def remaining(self, result: StoredResult) -> BicubicUnit | None:
+        """Return the part of the unit that a result lacks; None if it is complete."""
+        measure = tuple(each for each in self.measure if each.key not in result.scores)
+        return replace(self, measure=measure) if measure else None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the result that the unit makes, in order."""
+        return tuple(each.key for each in self.measure)
+
+
+Unit = BicubicUnit | CostUnit | TrainingUnit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from srcli.errors import CheckpointError, InferenceError, SrxError
-from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions
-from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
-from srcli.metrics.machine import address_space, free_memory, threads
-from srcli.metrics.memory import forward_memory, memory_of
-from srcli.models import build_network
-from srcli.pipelines.ablate.results import COST, TRAINING, Cost, MemoryUse, SetScores, Trained
+from srcli.metrics.machine import is_shared, threads
+from srcli.pipelines.ablate.costs import OUT_OF_MEMORY, measure_cost, out_of_memory
+from srcli.pipelines.ablate.results import COST, TRAINING, Cost, SetScores, Trained
 from srcli.pipelines.ablate.store import Store
-from srcli.pipelines.ablate.units import CostUnit
+from srcli.pipelines.ablate.units import BicubicUnit, CostUnit
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.run import TrainOptions, train
@@ -27,10 +25,9 @@ from srcli.recipes.ablation import METRICS
 from srcli.training.monitor import LOG_STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-    from srcli.layers.network import Network
     from srcli.pipelines.ablate.results import Curve
     from srcli.pipelines.ablate.units import Measurement, TrainingUnit, Unit
     from srcli.ports.executor import JsonDict, Place
@@ -38,9 +35,6 @@ if TYPE_CHECKING:
 
 DONE, STOPPED, FAILED, BUSY = "done", "stopped", "failed", "busy"
 TRAINED, MEASURED = "trained", "measured"
-SPARE = 256 << 20
-"""Bytes of the free memory that are left to others."""
-OUT_OF_MEMORY = "out of memory"
 
 
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
@@ -69,13 +63,15 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
         if isinstance(left, CostUnit):
             done = _attempt(store, left, COST, partial(measure_cost, left, place.device))
             return {"ended": DONE if done else FAILED}
+        if isinstance(left, BicubicUnit):
+            return _measure(left, "bicubic", store, place, progress, stop)
         return _training(left, store, place, progress, stop)
 
 
 def _training(
     unit: TrainingUnit, store: Store, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
-    did, failed = "", False
+    did = ""
     weights = store.weights(unit.key)
     if weights is None:
         if store.read(unit.key).training is not None:
@@ -90,15 +86,29 @@ def _training(
         for name in ("state.safetensors", "best.safetensors"):
             with suppress(OSError):  # they only take room
                 weights.with_name(name).unlink()
+    done = _measure(unit, str(weights), store, place, progress, stop)
+    return {**done, "did": did or done["did"]}
+
+
+def _measure(
+    unit: BicubicUnit | TrainingUnit,
+    model: str,
+    store: Store,
+    place: Place,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> JsonDict:
+    """Measure a model, ``bicubic`` or a weights file, on all sets of a unit."""
+    ended, did = DONE, ""
     for each in unit.measure:
         if stop():
             return {"ended": STOPPED, "did": did}
-        measure = partial(_scores, unit, each, weights, place, progress)
+        measure = partial(_scores, unit, each, model, place, progress)
         if _attempt(store, unit, each.key, measure):
-            did = did or MEASURED
+            did = MEASURED
         else:
-            failed = True
-    return {"ended": FAILED if failed else DONE, "did": did}
+            ended = FAILED
+    return {"ended": ended, "did": did}
 
 
 def _attempt(
@@ -122,82 +132,6 @@ def _attempt(
         torch.cuda.empty_cache()
     store.put(unit.key, part, reason, unit.label)
     return False
-
-
-def measure_cost(unit: CostUnit, device: str) -> Cost:
-    """Measure a network in the form that is deployed.
-
-    Raises:
-        SrxError: If an option of the network or the device does not fit.
-    """
-    target, recipe = choose_device(device), unit.recipe
-    with torch.random.fork_rng(devices=[]):
-        built = build_network(recipe.model, scale=unit.scale, options=recipe.network).deploy()
-    sizes, gradients = unit.sizes, unit.gradients
-    return Cost(
-        parameters=count_parameters(built),
-        macs=count_macs(built, *CHALLENGE_SIZE).conv_macs,
-        memory=tuple(forward_peak(built, size, target, gradients=gradients) for size in sizes),
-    )
-
-
-def forward_peak(
-    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool
-) -> MemoryUse:
-    """Measure the peak memory of one forward pass, beside weights and input, in fp32.
-
-    Args:
-        network: Left as it is.
-        size: LR (height, width); measured at the next size that the network takes.
-        device: Device that it runs on.
-        gradients: Record them, which keeps every intermediate result alive until the end, as in
-            the figures of papers that forget to turn them off.
-
-    Returns:
-        The peak, or the reason why it is unknown: too little memory, or a device without account.
-    """
-    of = memory_of(device)
-    try:
-        with _limited(device):
-            peak = forward_memory(network, size, device, gradients=gradients)
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        return MemoryUse(size=size, peak=None, of=of, reason=OUT_OF_MEMORY)
-    if peak is None:
-        return MemoryUse(size=size, peak=None, of=of, reason=f"{device.type} keeps no account")
-    return MemoryUse(size=size, peak=peak, of=of)
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Return whether an error is a lack of memory; PyTorch has no type for that on processors."""
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (type(error) is RuntimeError and "DefaultCPUAllocator" in str(error))
-
-
-@contextmanager
-def _limited(device: torch.device) -> Iterator[None]:
-    """Limit this process to the memory that is free now.
-
-    Linux grants more memory than there is and kills a process later; under a limit the allocation
-    itself fails, which can be reported. Other systems, and GPUs, need no limit.
-    """
-    free, held = free_memory(), address_space()
-    if device.type != "cpu" or free is None or held is None:
-        yield
-        return
-    import resource  # not on Windows, where there is no /proc either
-
-    before, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = held + max(free - SPARE, 0)
-    tightest = min(x for x in (wanted, before, hard) if x != resource.RLIM_INFINITY)
-    resource.setrlimit(resource.RLIMIT_AS, (tightest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
 
 
 def _train(
@@ -231,7 +165,13 @@ def _train(
         result = train(options, progress, stop)
     if not result.finished:
         return None
-    return read_training(folder / "log.jsonl", result.iterations)
+    trained = read_training(folder / "log.jsonl", result.iterations)
+    return replace(trained, seconds=None) if _shared(unit) else trained
+
+
+def _shared(unit: BicubicUnit | TrainingUnit) -> bool:
+    """Return whether other work shared the machine, so that times tell nothing."""
+    return unit.options.processes > 1 or is_shared()
 
 
 def read_training(log: Path, iterations: int) -> Trained:
@@ -271,7 +211,11 @@ def _entry(line: str) -> dict[str, Any]:
 
 
 def _scores(
-    unit: TrainingUnit, measurement: Measurement, weights: Path, place: Place, progress: Progress
+    unit: BicubicUnit | TrainingUnit,
+    measurement: Measurement,
+    model: str,
+    place: Place,
+    progress: Progress,
 ) -> SetScores:
     options = EvalOptions(
         protocol=measurement.protocol,
@@ -281,7 +225,7 @@ def _scores(
         engine=EngineOptions(device=place.device, precision="fp32"),
     )
     found = evaluate(
-        [str(weights)],
+        [model],
         [measurement.dataset],
         scales=(unit.scale,),
         options=options,
@@ -292,7 +236,7 @@ def _scores(
     (mean,) = found.means()
     return SetScores(
         pictures={score.picture: score.values for score in found.scores},
-        seconds=mean.seconds,
+        seconds=None if _shared(unit) else mean.seconds,
         of=mean.of,
         left_out=tuple(failure.picture for failure in found.failures),
     )

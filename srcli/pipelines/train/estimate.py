@@ -18,7 +18,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
 from srcli.metrics.memory import memory_of, peak_memory
 from srcli.pipelines.train.data import loading_limits, make_sampler
-from srcli.pipelines.train.network import first_network, load_initial_weights
+from srcli.pipelines.train.network import first_network, initial_weights, load_initial_weights
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
@@ -141,8 +141,8 @@ def estimate_training(options: TrainOptions, progress: Progress | None = None) -
         options.device, options.precision, compiled=options.compile, threads=options.threads
     )
     network = first_network(recipe, scale=options.scale, seed=options.seed)
-    if options.init is not None:
-        load_initial_weights(network, options.init, progress)
+    if initial := initial_weights(recipe, options.scale, options.init):
+        load_initial_weights(network, initial, progress)
     network = numerics.placed(network)
     split = find_split(options, progress)
     pairs = _some_pairs(split, recipe, options.scale, progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,6 @@ from srcli.models.weights import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -55,6 +55,26 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
                     f"model {recipe.model} cannot start as bicubic; --set start_from_bicubic=false"
                 ) from error
     return network
+
+
+def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -> Path | None:
+    """Return the weights file that a training begins from; None for new weights.
+
+    Args:
+        recipe: Its ``start_from`` counts without ``init``.
+        scale: The super-resolution factor.
+        init: The file of ``--init``.
+
+    Raises:
+        ModelError: If the weights that the recipe names are not there.
+    """
+    if init is not None or not recipe.start_from:
+        return init
+    file = Path(recipe.start_from)
+    file = file if file.suffix else weights_path(recipe.start_from, scale)
+    if not file.is_file():
+        raise ModelError(f"start_from {recipe.start_from}: there are no weights {file}")
+    return file
 
 
 def load_initial_weights(network: Network, file: Path, progress: Progress) -> None:

@@ -14,7 +14,12 @@ from srcli.data.training_set import DataSelection, TrainingSet
 from srcli.errors import DataError, UsageError
 from srcli.inference.device import Precision
 from srcli.pipelines.train.data import load_data, make_sampler, share_out
-from srcli.pipelines.train.network import first_network, load_initial_weights, weights_writer
+from srcli.pipelines.train.network import (
+    first_network,
+    initial_weights,
+    load_initial_weights,
+    weights_writer,
+)
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
@@ -142,6 +147,7 @@ class _TrainingRun:
         for stage in self.recipe.stages:
             require_divisible(stage.batch, self.team)
         self.teacher = teachers_digest(self.recipe, options.scale)
+        self.initial = initial_weights(self.recipe, options.scale, options.init)
         if options.tensorboard is not None and self.team.rank == 0:
             self.events = EventFiles(options.tensorboard)
 
@@ -153,11 +159,8 @@ class _TrainingRun:
         data = self._data()
         record = partial(self._record, data, numerics, resumes=resumes)
         budget = team.on_rank_zero(record)
-        notes = {
-            "recipe": recipe_name(options.recipe),
-            "seed": str(options.seed),
-            "data": data.digest,
-        }
+        notes = {"recipe": recipe_name(options.recipe), "seed": str(options.seed)}
+        notes["data"] = data.digest
         write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
         hooks = Hooks(
             validate=validator(self.sets, numerics, self.progress),
@@ -205,8 +208,8 @@ class _TrainingRun:
         network = first_network(self.recipe, scale=options.scale, seed=options.seed)
         if options.scale not in (2, 3, 4):
             raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
-        if options.init is not None and not resumes:
-            load_initial_weights(network, options.init, self.progress)
+        if self.initial is not None and not resumes:
+            load_initial_weights(network, self.initial, self.progress)
         return numerics, numerics.placed(network)
 
     def _data(self) -> TrainingSet:
@@ -251,7 +254,7 @@ class _TrainingRun:
             scale=options.scale,
             seed=options.seed,
             data=data.digest,
-            init=file_digest(options.init) if options.init else None,
+            init=file_digest(self.initial) if self.initial else None,
             budget=options.budget,
             precision=numerics.precision,
             threads=numerics.threads,

@@ -28,7 +28,7 @@ from srcli.pipelines.ablate.plan import (
 )
 from srcli.pipelines.ablate.results import COST, TRAINING, Cost, SetScores, Trained
 from srcli.pipelines.ablate.store import Store
-from srcli.pipelines.ablate.units import AblateOptions, CostUnit, TrainingUnit
+from srcli.pipelines.ablate.units import AblateOptions, BicubicUnit, CostUnit, TrainingUnit
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.progress import NoProgress
 from srcli.recipes.ablations import ABLATIONS
@@ -71,12 +71,13 @@ def test_every_ablation_of_the_table_can_be_planned(planned, name):
 def test_costs_come_first_then_seed_after_seed(planned, tiny, tmp_path):
     units = planned(tiny, seeds=2).missing(Store(tmp_path / "store"))
     assert [(type(unit), getattr(unit, "seed", None)) for unit in units] == [
+        (BicubicUnit, None),
         (CostUnit, None),
         (CostUnit, None),
         *[(TrainingUnit, 0)] * 3,
         *[(TrainingUnit, 1)] * 3,
     ]
-    assert units[2].label == "tiny/parts, with, seed 0"
+    assert units[3].label == "tiny/parts, with, seed 0"
 
 
 @pytest.mark.parametrize(
@@ -128,11 +129,14 @@ def test_more_sets_measure_and_do_not_train_again(planned, tiny, tmp_path):
             store.put(key, each.key, SCORES)
     for key in plan.costs:
         store.put(key, COST, MEASURED)
+    for key, unit in plan.bicubic.items():
+        for each in unit.measure:
+            store.put(key, each.key, SCORES)
     assert plan.missing(store) == []
     rgb = planned(replace(tiny, protocol="rgb"))
     missing = rgb.missing(store)
-    assert [unit.key for unit in missing] == list(plan.trainings)
-    assert [[each.protocol for each in unit.measure] for unit in missing] == [["rgb"]] * 3
+    assert [unit.key for unit in missing] == [*plan.bicubic, *plan.trainings]
+    assert [[each.protocol for each in unit.measure] for unit in missing] == [["rgb"]] * 4
 
 
 def test_what_has_failed_is_made_again(planned, tiny, tmp_path):
@@ -147,7 +151,7 @@ def test_what_has_failed_is_made_again(planned, tiny, tmp_path):
     store.put(third.key, TRAINING, TRAINED)
     store.put(third.key, third.measure[0].key, SCORES)
     missing = plan.missing(store)
-    assert [unit.key for unit in missing] == [*plan.costs, first.key, second.key]
+    assert [unit.key for unit in missing] == [*plan.bicubic, *plan.costs, first.key, second.key]
     assert [len(unit.measure) for unit in missing[-2:]] == [0, 1]
 
 

@@ -18,7 +18,13 @@ from srcli.pipelines.ablate.plan import AblationPlan
 from srcli.pipelines.ablate.results import COST, TRAINING, Cost, SetScores, StoredResult, Trained
 from srcli.pipelines.ablate.run import run_ablations, run_missing
 from srcli.pipelines.ablate.store import Store, load_results
-from srcli.pipelines.ablate.units import AblateOptions, CostUnit, Measurement, TrainingUnit
+from srcli.pipelines.ablate.units import (
+    AblateOptions,
+    BicubicUnit,
+    CostUnit,
+    Measurement,
+    TrainingUnit,
+)
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import SerialExecutor
@@ -43,7 +49,7 @@ class Recorder(SerialExecutor):
 
 
 def kind(unit):
-    return "cost" if isinstance(unit, CostUnit) else "training"
+    return {BicubicUnit: "bicubic", CostUnit: "cost"}.get(type(unit), "training")
 
 
 def labels(units):
@@ -79,7 +85,7 @@ def test_a_variant_that_diverges_is_a_row_that_says_so(ran):
 
 def test_more_seeds_do_only_what_is_missing(ran):
     # Two costs, as two variants have the same network, and all trainings but the failed one.
-    assert "4 of 8 results are there already" in ran.notes.messages
+    assert "5 of 9 results are there already" in ran.notes.messages
     trained = [label for label, _, _ in ran.notes.tasks if "stage" in label]
     assert [label.partition(":")[0] for label in trained] == [
         "tiny/parts, too fast, seed 0",
@@ -222,7 +228,7 @@ def test_a_process_that_dies_while_measuring_keeps_its_training(ran, tiny, tmp_p
     dying = Dying()
     wider = replace(ran.options, seeds=1, sets=(str(faces), str(other)))
     (result,) = run_ablations([tiny], wider, executor=dying)
-    assert [len(u.measure) for u in dying.units] == [1, 1, 2]
+    assert [len(u.measure) for u in dying.units] == [1, 1, 1, 2]
     seed = result.base.seeds[0]
     assert (seed.iterations, seed.failure) == (6, "Others: died")
     assert list(seed.scores) == ["Faces"]
@@ -246,7 +252,7 @@ def test_what_two_ablations_share_is_done_once(tiny, options):
     twin = replace(tiny, name="tiny/twin", variants=tiny.variants[:2], base="without")
     recorder = Recorder(idle=True)
     results = run_ablations([tiny, twin], options, executor=recorder)
-    assert [kind(unit) for unit in recorder.units] == ["cost"] * 2 + ["training"] * 3
+    assert [kind(unit) for unit in recorder.units] == ["bicubic", "cost", "cost", *["training"] * 3]
     assert [result.ablation.name for result in results] == ["tiny/parts", "tiny/twin"]
 
 
@@ -256,7 +262,7 @@ def test_what_is_spelled_out_is_the_same_training(tiny, options):
     twin = replace(tiny, name="tiny/twin", variants=(wordy, second))
     recorder = Recorder(idle=True)
     run_ablations([tiny, twin], options, executor=recorder)
-    assert [kind(unit) for unit in recorder.units] == ["cost"] * 2 + ["training"] * 3
+    assert [kind(unit) for unit in recorder.units] == ["bicubic", "cost", "cost", *["training"] * 3]
 
 
 def test_no_set_at_hand_takes_the_built_in_pictures(tiny, options, notes):

@@ -1,4 +1,4 @@
-"""Intervals that keep their promise, against tables and simulation; what verdicts go by."""
+"""Intervals that keep their promise, against tables and simulation; corrected p-values."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import pytest
 
 from srcli.pipelines.ablate.results import SetScores
 from srcli.pipelines.ablate.statistics import (
-    PairedDifference,
-    Verdict,
     crossed_interval,
     difference,
+    holm,
     student,
-    verdict,
 )
 
 
@@ -32,7 +30,7 @@ def test_quantiles_are_those_of_the_printed_tables(freedom, quantile):
 def test_one_seed_or_one_picture_is_the_plain_paired_interval(turned):
     values = np.array([[0.1, 0.3, -0.2, 0.25, 0.4]])
     half = 2.776445 * values.std(ddof=1) / math.sqrt(5)
-    found = crossed_interval(values.T if turned else values)
+    *found, _ = crossed_interval(values.T if turned else values)
     assert found == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-5)
 
 
@@ -41,7 +39,7 @@ def test_one_value_alone_has_no_interval():
 
 
 def test_equal_differences_have_an_interval_without_width():
-    assert crossed_interval(np.full((3, 4), 0.5)) == pytest.approx((0.5, 0.5))
+    assert crossed_interval(np.full((3, 4), 0.5)) == pytest.approx((0.5, 0.5, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +55,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(shape, parts):
             + parts[1] * generator.normal(size=(1, pictures))
             + parts[2] * generator.normal(size=shape)
         )
-        low, high = crossed_interval(values)
+        low, high, _ = crossed_interval(values)
         held += low <= 0 <= high
     assert 0.91 <= held / 400 <= 0.99
 
@@ -72,7 +70,7 @@ def test_two_seeds_miss_the_truth_about_twice_as_often_as_others(pictures):
             + generator.normal(size=(1, pictures))
             + generator.normal(size=(2, pictures))
         )
-        low, high = crossed_interval(values)
+        low, high, _ = crossed_interval(values)
         held += low <= 0 <= high
     assert 0.86 <= held / 1000 <= 0.94  # as the note below such a table says
 
@@ -109,24 +107,20 @@ def test_only_what_both_have_is_compared(written):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "printed", "expected"),
+    ("plain", "adjusted"),
     [
-        (0.1, 0.3, 0.05, Verdict.CONFIRMED),
-        (-0.3, -0.1, -0.05, Verdict.CONFIRMED),
-        (0.1, 0.3, -0.05, Verdict.REFUTED),
-        (-0.3, -0.1, 0.05, Verdict.REFUTED),
-        (-0.1, 0.3, 0.05, Verdict.UNDECIDED),
-        (0.0, 0.3, 0.05, Verdict.UNDECIDED),
-        (math.nan, math.nan, 0.05, Verdict.UNDECIDED),
-        (0.1, 0.3, None, Verdict.BETTER),
-        (-0.3, -0.1, None, Verdict.WORSE),
-        (-0.1, 0.1, None, Verdict.UNDECIDED),
-        (-0.3, -0.1, 0.0, Verdict.WORSE),
+        ([], []),
+        ([0.04], [0.04]),
+        ([0.03, 0.01, 0.04], [0.06, 0.03, 0.06]),  # 2 * 0.03, 3 * 0.01; never below a smaller one
+        ([0.5, 0.6], [1.0, 1.0]),
     ],
 )
-def test_verdicts_go_by_the_sign_and_the_interval(low, high, printed, expected):
-    found = PairedDifference(mean=(low + high) / 2, low=low, high=high, seeds=3, pictures=5)
-    assert verdict(found, printed) == expected
-    assert verdict(None, printed) == Verdict.UNKNOWN
-    one = replace(found, seeds=1)
-    assert verdict(one, printed) == Verdict.ONE_SEED
+def test_holms_correction_by_hand(plain, adjusted):
+    assert holm(plain) == pytest.approx(adjusted)
+
+
+def test_the_p_value_is_that_of_the_paired_t_test():
+    from scipy.stats import ttest_1samp
+
+    values = np.array([[0.1, 0.3, -0.2, 0.25, 0.4]])
+    assert crossed_interval(values)[2] == pytest.approx(ttest_1samp(values[0], 0).pvalue)

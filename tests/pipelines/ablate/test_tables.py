@@ -31,11 +31,11 @@ def test_scores_stand_beside_what_was_printed(written):
     assert small["SSIM"] == "0.8500 ± 0.0000"
     assert small["printed dB"] == "30.19"
     assert small["printed to base"] == "-0.43"
-    assert small["verdict"] == "confirmed"
+    assert small["verdict"] == "same sign"
     assert small["to base dB"].startswith("-0.5")
     large = cells(table, "large", "Set5")
     assert (large["printed dB"], large["printed to base"]) == ("30.70", "+0.08")
-    assert large["verdict"] == "refuted"
+    assert large["verdict"] == "opposite sign"
 
 
 def test_the_base_is_compared_with_nothing(written):
@@ -48,13 +48,13 @@ def test_a_set_has_the_papers_figures_by_any_of_its_names(written):
     # The paper prints B100 for the base's other variant only: a value, but no difference.
     small = cells(tables.score_table(written), "small", "BSD100")
     assert (small["printed dB"], small["printed to base"]) == ("27.10", NOTHING)
-    assert small["verdict"] == "worse"
+    assert small["verdict"] == "none: no sign printed"
 
 
 def test_a_failed_training_is_counted_and_all_of_them_are_a_failure(written):
     other = cells(tables.score_table(written), "other", "Set5")
     assert other["seeds"] == "2 of 3"
-    assert other["verdict"] == "undecided at this budget"
+    assert other["verdict"] == "undecided"
     failed = replace(
         written.of("other"), seeds=tuple(written.of("other").seeds[2] for _ in range(3))
     )
@@ -67,6 +67,15 @@ def test_the_best_of_the_complete_ones_is_marked(written):
     table = tables.score_table(written)
     best = [(row.group, row.cells[0]) for row in table.rows if row.best]
     assert best == [("Set5", "middle"), ("BSD100", "middle")]  # the other lacks a training
+
+
+def test_bicubic_stands_below_every_set(written):
+    table = tables.score_table(written)
+    for dataset in ("Set5", "BSD100"):
+        row = cells(table, "bicubic", dataset)
+        mean = written.bicubic[dataset].mean("psnr")
+        assert (row["PSNR dB"], row["SSIM"]) == (f"{mean:.3f}", "0.8000")
+        assert (row["printed dB"], row["verdict"]) == (NOTHING, NOTHING)
 
 
 def test_sets_that_only_the_paper_has_show_what_it_printed(written):
@@ -93,9 +102,13 @@ def test_times_have_columns_where_the_paper_printed_some(written):
     variants = list(written.variants)
     timed = replace(variants[0].variant, published={"Set5.seconds": 0.4})
     variants[0] = replace(variants[0], variant=timed)
-    table = tables.score_table(replace(written, variants=tuple(variants)))
-    row = cells(table, "small", "Set5")
+    alone = replace(written.conditions, processes=1)
+    own = replace(written, variants=tuple(variants), conditions=alone)
+    row = cells(tables.score_table(own), "small", "Set5")
     assert (row["s/picture"], row["printed s"]) == ("0.250", "0.4")
+    assert cells(tables.cost_table(own), "small")["s/iteration"] == "0.125"
+    shared = cells(tables.score_table(replace(own, conditions=written.conditions)), "small", "Set5")
+    assert (shared["s/picture"], shared["printed s"]) == (NOTHING, "0.4")
 
 
 def test_costs_stand_beside_what_was_printed(written):
@@ -107,7 +120,6 @@ def test_costs_stand_beside_what_was_printed(written):
         "MiB at 64x48": "20.0",
         "printed MB at 64x48": "21",
         "iterations": "5000",
-        "s/iteration": "0.125",
     }
     large = cells(table, "large")
     assert (large["MiB at 64x48"], large["printed MB at 64x48"]) == ("out of memory", "4096")
@@ -122,7 +134,7 @@ def test_costs_alone_where_nothing_was_trained(written):
     assert tables.score_table(bare).rows == ()
     assert "iterations" not in tables.cost_table(bare).headings
     (row,) = tables.summary_table([bare]).rows
-    assert row.cells[2:] == ("not trained", None, None, None, 0)
+    assert row.cells[2:] == ("not trained", *(None,) * 5)
 
 
 def test_unequal_iterations_are_a_span(written):
@@ -137,28 +149,40 @@ def test_unequal_iterations_are_a_span(written):
     assert cells(table, "middle")["iterations"] == "900–1000"
 
 
-def test_the_summary_counts_verdicts_on_the_first_set(written):
+def test_the_summary_counts_the_verdicts_on_all_sets(written):
     table = tables.summary_table([written])
+    assert "over 3 tests" in table.notes[0]
     row = cells(table, "net/size")
     assert row == {
         "variants": "4",
         "budget": "5000 iterations",
-        "confirmed": "1",
-        "refuted": "1",
+        "same sign": "1",
+        "opposite sign": "1",
         "undecided": "1",
-        "better or worse": "0",
+        "not judged": "0",
+        "counted above": "0",
     }
+
+
+def test_the_summary_says_what_differs_between_ablations(written):
+    own = replace(written.conditions, seeds=2, overrides=("stages.0.patch=16",))
+    table = tables.summary_table([written, replace(written, conditions=own)])
+    first, second = ({c.heading: t for c, t in table.cells(row)} for row in table.rows)
+    assert (first["seeds"], second["seeds"]) == ("3", "2")
+    assert (first["set for all"], second["set for all"]) == (NOTHING, "stages.0.patch=16")
+    assert second["counted above"] == "3"
+    assert "precision" not in first
 
 
 def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
     variants = tuple(replace(each, seeds=each.seeds[:1]) for each in written.variants)
     single = replace(written, variants=variants, conditions=replace(written.conditions, seeds=1))
     small = cells(tables.score_table(single), "small", "Set5")
-    assert small["verdict"] == "undecided: one seed"
+    assert small["verdict"] == "none: one seed"
     assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
     assert small["PSNR dB"] == number(single.of("small").means("Set5")[0], 3)  # no deviation
     row = cells(tables.summary_table([single]), "net/size")
-    assert [row[each] for each in ("confirmed", "refuted", "undecided")] == ["0", "0", "3"]
+    assert [row[each] for each in ("same sign", "undecided", "not judged")] == ["0", "0", "3"]
 
 
 @pytest.mark.parametrize(

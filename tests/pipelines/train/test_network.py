@@ -14,7 +14,12 @@ from srcli.imaging.resize import downscale
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.weights import WeightsInfo, load_model, read_weights, save_weights
-from srcli.pipelines.train.network import first_network, load_initial_weights, weights_writer
+from srcli.pipelines.train.network import (
+    first_network,
+    initial_weights,
+    load_initial_weights,
+    weights_writer,
+)
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import PHOTO
 from srcli.recipes.table import RECIPES
@@ -51,6 +56,15 @@ def test_what_cannot_be_trained_is_refused(monkeypatch):
     monkeypatch.delattr("srcli.models.g_idrn.GIDRN.start_from_bicubic")
     with pytest.raises(ModelError, match="cannot start as bicubic"):
         first_network(replace(RECIPE, start_from_bicubic=True), scale=2, seed=0)
+
+
+def test_a_recipe_may_begin_from_trained_weights(tmp_path):
+    named = replace(RECIPE, start_from="rrlfn")
+    assert initial_weights(RECIPE, 4) is None
+    assert initial_weights(named, 4) == weights.weights_path("rrlfn", 4)
+    assert initial_weights(named, 4, tmp_path) == tmp_path  # --init goes first
+    with pytest.raises(ModelError, match="start_from mine.pth: there are no weights mine.pth"):
+        initial_weights(replace(RECIPE, start_from="mine.pth"), 4)
 
 
 def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
