@@ -63,7 +63,7 @@ def test_a_recipe_may_begin_from_trained_weights(tmp_path):
     assert initial_weights(RECIPE, 4) is None
     assert initial_weights(named, 4) == weights.weights_path("rrlfn", 4)
     assert initial_weights(named, 4, tmp_path) == tmp_path  # --init goes first
-    with pytest.raises(ModelError, match="start_from mine.pth: there are no weights mine.pth"):
+    with pytest.raises(ModelError, match=r"start_from mine\.pth: there are no weights"):
         initial_weights(replace(RECIPE, start_from="mine.pth"), 4)
 
 
