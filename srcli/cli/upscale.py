@@ -73,7 +73,11 @@ def parse_fit(text: str) -> Box:
     show_default=True,
     help="Output format: auto (that of the input), png, jpg, webp, avif, bmp, tif.",
 )
-@click.option("--quality", type=click.IntRange(1, 100), help="For jpg (default 95), webp and avif.")
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    help="For jpg (default 95), webp, avif, and COMPRESS=JPEG.",
+)
 @click.option("--suffix", default="", help="Append this to output names, such as _x4.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--tta", is_flag=True, help="Average over 8 flips and rotations; 8 times slower.")
@@ -92,6 +96,11 @@ def parse_fit(text: str) -> Box:
     help="Threads for reading and writing files.",
 )
 @raster_options
+@click.option(
+    "--strip-provenance",
+    is_flag=True,
+    help="Do not record srx, its version, model and scale in the outputs' metadata.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option(
     "--report",
@@ -158,7 +167,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
     return UpscaleOptions(
-        **pick(options, "model", "tile", "overlap", "workers", "quality"),
+        **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_provenance"),
         scale=int(options["scale"]),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(

@@ -17,13 +17,14 @@ from srcli.imaging.ifd import (
     read_directory,
     read_start,
     write_directory,
+    write_start,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PREFIX = b"Exif\0\0"
-ORIENTATION = 0x0112
+ORIENTATION, SOFTWARE = 0x0112, 0x0131
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 # ImageWidth, ImageLength, PixelXDimension, PixelYDimension: no longer true once it is upscaled
 _SIZES = frozenset({0x0100, 0x0101, 0xA002, 0xA003})
@@ -132,6 +133,55 @@ def upright_exif(exif: bytes) -> bytes:
     if start < thumbnail < len(tiff) - 2:
         _drop_thumbnail(tiff, thumbnail, layout)
     return PREFIX + bytes(tiff)
+
+
+def software(exif: bytes | None) -> str:
+    """Return the Software entry; empty without one, or in a damaged block.
+
+    Args:
+        exif: EXIF block, with or without its prefix.
+    """
+    if exif is None:
+        return ""
+    try:
+        main, _, _ = directories(exif)
+    except ValueError:
+        return ""
+    found = next((entry.value for entry in main if entry.tag == SOFTWARE), b"")
+    return found.split(b"\0")[0].decode("utf-8", "replace").strip()
+
+
+def with_software(exif: bytes | None, text: str) -> bytes:
+    """Return the EXIF block with this Software entry, or a new block that has nothing else.
+
+    The main directory moves to the end, all other bytes stay where they are, because makers' notes
+    point at each other by offset.
+
+    Args:
+        exif: EXIF block, with or without its prefix.
+        text: The entry.
+
+    Raises:
+        ValueError: If the block is damaged.
+    """
+    value = text.encode() + b"\0"
+    if exif is None:
+        layout = Layout("<")
+        entry = Entry(SOFTWARE, 2, len(value), value)
+        return PREFIX + write_start(layout, 8) + pack([entry], {}, 8, layout)
+    tiff = exif.removeprefix(PREFIX)
+    layout, start = read_start(tiff[:16])
+    directories(exif)  # refuses damage
+    first = start + struct.calcsize(layout.count)
+    end = first + 12 * int(struct.unpack_from(layout.count, tiff, start)[0])
+    rows = [tiff[at : at + 12] for at in range(first, end, 12)]
+    rows = [row for row in rows if struct.unpack_from(layout.order + "H", row)[0] != SOFTWARE]
+    tiff += bytes(len(tiff) % 2)
+    place = len(tiff) + 2 + 12 * (len(rows) + 1) + 4
+    rows.append(struct.pack(layout.order + "HHII", SOFTWARE, 2, len(value), place))
+    rows.sort(key=lambda row: struct.unpack_from(layout.order + "H", row)[0])
+    directory = struct.pack(layout.count, len(rows)) + b"".join(rows) + bytes(4)
+    return PREFIX + write_start(layout, len(tiff)) + tiff[8:] + directory + value
 
 
 def _edit(tiff: bytearray, start: int, layout: Layout) -> tuple[int, int]:

@@ -33,6 +33,8 @@ class Metadata:
     """XMP packet; orientation 1 where it states one."""
     dpi: tuple[float, float] | None = None
     """Pixels per inch, horizontal and vertical."""
+    software: str | None = None
+    """Programs that made the picture: a text of PNG, which other formats hold in EXIF."""
 
 
 @dataclass(frozen=True, kw_only=True)

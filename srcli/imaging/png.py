@@ -33,7 +33,8 @@ _BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**26  # bytes that a compressed chunk of metadata may unpack to
 _SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 # keywords that programs add by themselves
-_UNIMPORTANT = frozenset({b"Software", b"date:create", b"date:modify", b"date:timestamp"})
+_SOFTWARE_KEYWORD = b"Software"
+_UNIMPORTANT = frozenset({b"date:create", b"date:modify", b"date:timestamp"})
 
 
 _Chunks = dict[bytes, list[bytes]]
@@ -59,11 +60,13 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         else:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", _first(chunks, b"IHDR"))
+    xmp, software = _read_texts(chunks, notes)
     metadata = Metadata(
         icc=_profile(chunks, notes),
         exif=_first(chunks, b"eXIf") or None,
-        xmp=_read_texts(chunks, notes),
+        xmp=xmp,
         dpi=_resolution(_first(chunks, b"pHYs")),
+        software=software,
     )
     if metadata.icc is None and _has_other_colours(chunks):
         notes.append("a colour description other than an ICC profile is left out")
@@ -146,6 +149,8 @@ def _pack_metadata(metadata: Metadata) -> bytes | None:
         chunks += _chunk(b"eXIf", metadata.exif.removeprefix(PREFIX))
     if metadata.xmp is not None:
         chunks += _chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp)
+    if metadata.software is not None:
+        chunks += _chunk(b"iTXt", _SOFTWARE_KEYWORD + b"\0\0\0\0\0" + metadata.software.encode())
     return chunks
 
 
@@ -202,20 +207,35 @@ def _profile(chunks: _Chunks, notes: list[str]) -> bytes | None:
     return None
 
 
-def _read_texts(chunks: _Chunks, notes: list[str]) -> bytes | None:
-    """Return the XMP packet; note other texts as left out."""
-    xmp, left_out = None, set()
+def _read_texts(chunks: _Chunks, notes: list[str]) -> tuple[bytes | None, str | None]:
+    """Return the XMP packet and the Software entry; note other texts as left out."""
+    xmp, software, left_out = None, None, set()
     for kind in (b"iTXt", b"tEXt", b"zTXt"):
         for content in chunks.get(kind, ()):
             keyword, _, rest = content.partition(b"\0")
             if keyword == _XMP_KEYWORD and kind == b"iTXt" and len(rest) > 2:
                 packet = rest[2:].split(b"\0", 2)[-1]
                 xmp = _inflate(packet) if rest[0] else packet
+            elif keyword == _SOFTWARE_KEYWORD:
+                software = _decode(kind, rest)
             elif keyword not in _UNIMPORTANT:
                 left_out.add(keyword.decode("latin-1"))
     if left_out:
         notes.append(f"text entries left out: {', '.join(sorted(left_out))[:100]}")
-    return xmp
+    return xmp, software
+
+
+def _decode(kind: bytes, content: bytes) -> str | None:
+    """Return the text behind the keyword of a chunk; None if it is damaged or empty."""
+    try:
+        if kind == b"iTXt":
+            packet = content[2:].split(b"\0", 2)[-1]
+            text = (_inflate(packet) if content[0] else packet).decode("utf-8", "replace")
+        else:
+            text = (_inflate(content[1:]) if kind == b"zTXt" else content).decode("latin-1")
+    except (IndexError, ValueError, zlib.error):
+        return None
+    return text.strip() or None
 
 
 def _has_other_colours(chunks: _Chunks) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, hidden_name, remove_stale, replacing
-from srcli.imaging import pillow, png, tiff_writing
+from srcli.imaging import exif, pillow, png, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
 
@@ -139,6 +139,7 @@ def write_photograph(
         bits=photograph.pixels.dtype.itemsize * 8,
     )
     values, metadata = _convert(photograph, known)
+    metadata = _software_in_exif(metadata, known)
     metadata = _drop_unfit_metadata(path, metadata, known, values)
     with _name_errors(path):
         with replacing(path, temporary_name(path)) as part:
@@ -211,6 +212,21 @@ def _on_white(pixels: Array, alpha: Array) -> Array:
     peak = float(np.iinfo(pixels.dtype).max)
     part = alpha[:, :, None] / peak
     return to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
+
+
+def _software_in_exif(metadata: Metadata, known: Format) -> Metadata:
+    """Move the Software entry into EXIF, behind one that is there; PNG holds it as a text."""
+    software, earlier = metadata.software, exif.software(metadata.exif)
+    if software is None or known.name == "png" or "exif" not in known.metadata:
+        return metadata
+    if earlier not in software:
+        software = f"{earlier}; {software}"
+    try:
+        block = exif.with_software(metadata.exif, software)
+    except ValueError:
+        return metadata
+    # an entry must not make EXIF too long for jpg
+    return metadata if len(block) > _JPEG_LIMITS["exif"] else replace(metadata, exif=block)
 
 
 def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:

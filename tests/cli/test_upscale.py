@@ -311,12 +311,52 @@ def test_weights_can_be_given_as_a_file(srx, photos, tmp_path):
     from srcli.models.weights import weights_path
 
     file = weights_path("g-idrn", 2)
-    assert srx("upscale", photos / "one.png", tmp_path / "a.png", "-m", file, "-s", "2").code == 0
-    assert srx("upscale", photos / "one.png", tmp_path / "b.png", "-s", "2").code == 0
+    for name, words in (("a.png", ("-m", file)), ("b.png", ())):
+        command = ("upscale", photos / "one.png", tmp_path / name, "-s", "2", *words)
+        assert srx(*command, "--strip-provenance").code == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     wrong = srx("upscale", photos / "one.png", tmp_path / "c.png", "-m", file, "-s", "4")
     assert wrong.code == 2
     assert "is for scale 2" in wrong.err
+
+
+@pytest.mark.parametrize("fmt", ["jpg", "tif", "png"])
+def test_photographs_say_which_software_and_model_made_them(srx, tmp_path, astronaut, fmt):
+    import hashlib
+
+    import srcli
+    from srcli.models.weights import weights_path
+
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0131] = "Maker", "Camera 1.0"
+    exif.get_ifd(0x8769)[0x927C] = b"note" * 9
+    source, out = tmp_path / "a.jpg", tmp_path / f"out.{fmt}"
+    Image.fromarray(astronaut[:16, :16]).save(source, exif=exif)
+    asked = ("upscale", source, "-o", out, "-m", "rrlfn", "-s", 2, "--overwrite")
+    assert srx(*asked, "--strip-provenance").code == 0
+    with Image.open(out) as image:
+        plain = image.getexif()
+        assert plain[0x0131] == "Camera 1.0"
+        assert "srx" not in str(image.info)
+    digest = hashlib.sha256(weights_path("rrlfn", 2).read_bytes()).hexdigest()[:16]
+    expected = f"Camera 1.0; srx {srcli.__version__} (rrlfn x2, weights {digest})"
+    made = []
+    for _ in range(2):
+        assert srx(*asked).code == 0
+        made.append(out.read_bytes())
+        with Image.open(out) as image:
+            found = image.getexif()
+            text = image.info["Software"] if fmt == "png" else found[0x0131]
+            assert text == expected
+            assert found[0x010F] == "Maker"
+            assert found.get_ifd(0x8769)[0x927C] == b"note" * 9
+    assert made[0] == made[1]  # no dates
+    # the history goes on, whatever the format
+    last = tmp_path / "last.jpg"
+    assert srx("upscale", out, last, "-m", "bicubic", "-s", 2).code == 0
+    with Image.open(last) as image:
+        history = image.getexif()[0x0131]
+    assert history == f"{expected}; srx {srcli.__version__} (bicubic x2)"
 
 
 def test_a_full_target_fails_clearly_and_leaves_nothing(srx, photos, tmp_path):
@@ -379,6 +419,76 @@ def test_rasters_go_with_pictures_and_say_what_was_decided(srx, srx_data, tmp_pa
     assert len(list((tmp_path / "out").iterdir())) == 3
     again = srx("upscale", rasters, tmp_path / "out", *words)
     assert "3 skipped" in again.out
+
+
+@pytest.mark.parametrize("words", [(), ("--cog",), ("-f", "jpg"), ("-f", "png")])
+def test_rasters_say_which_software_and_model_made_them(srx, srx_data, tmp_path, words):
+    import rasterio
+
+    import srcli
+
+    source = tmp_path / "in.tif"
+    with rasterio.open(srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif") as landsat:
+        profile = landsat.profile | {"width": 24, "height": 16}
+        with rasterio.open(source, "w", **profile) as file:
+            file.write(landsat.read(window=rasterio.windows.Window(200, 200, 24, 16)))
+            file.update_tags(TIFFTAG_SOFTWARE="Mosaic 3", AREA="Bahamas")
+    asked = ("upscale", source, tmp_path, "--suffix", "_big", "-m", "bicubic", "-s", 2, *words)
+    key = {"jpg": "EXIF_Software", "png": "Software"}.get(words[-1] if words else "", "")
+    for strip in ((), ("--strip-provenance",)):
+        done = srx(*asked, "--overwrite", *strip)
+        assert done.code == 0, done.err
+        (out,) = (p for p in tmp_path.glob("in_big.*") if p.suffix in (".tif", ".jpg", ".png"))
+        with rasterio.open(out) as dataset:
+            tags = dataset.tags()
+        assert tags["AREA"] == "Bahamas"
+        own = {name for name in tags if name.startswith("SRX_")}
+        if strip:
+            assert not own
+            assert tags["TIFFTAG_SOFTWARE"] == "Mosaic 3"
+            continue
+        software = f"Mosaic 3; srx {srcli.__version__} (bicubic x2)"
+        assert tags[key or "TIFFTAG_SOFTWARE"] == software
+        assert own == {"SRX_VERSION", "SRX_MODEL", "SRX_SCALE"}
+        assert (tags["SRX_MODEL"], tags["SRX_SCALE"]) == ("bicubic", "2")
+        if out.suffix == ".jpg":
+            with Image.open(out) as image:
+                assert image.getexif()[0x0131] == software
+
+
+@pytest.mark.parametrize("cog", [(), ("--cog",)])
+def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(srx, srx_data, tmp_path, cog):
+    import rasterio
+
+    source = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
+    asked = ("upscale", source, "-m", "bicubic", "-s", 2, "--srcwin", 200, 200, 64, 64, *cog)
+    compressed = ("--co", "COMPRESS=JPEG")
+    key = "QUALITY" if cog else "JPEG_QUALITY"
+    made = {}
+    for name, words in {
+        "default": (),
+        "95": ("--co", f"{key}=95"),
+        "50": ("--quality", 50),
+        "said": ("--quality", 50, "--co", f"{key}=95"),
+    }.items():
+        out = tmp_path / f"{name}.tif"
+        done = srx(*asked, "-o", out, *compressed, *words)
+        assert done.code == 0, done.err
+        with rasterio.open(out) as dataset:
+            assert dataset.compression.name == "jpeg"
+            made[name] = dataset.read()
+    assert np.array_equal(made["default"], made["95"])
+    assert np.array_equal(made["said"], made["95"])
+    assert not np.array_equal(made["50"], made["95"])
+
+
+def test_overviews_that_there_are_none_of_are_told(srx, srx_data, tmp_path):
+    source = srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif"
+    asked = ("upscale", source, "-m", "bicubic", "-s", 2, "--overviews")
+    small = srx(*asked, tmp_path / "small.tif", "--srcwin", 0, 0, 128, 100)
+    assert "no overviews: 256x200 pixels are few enough" in small.err
+    large = srx(*asked, tmp_path / "large.tif", "--srcwin", 0, 0, 129, 100)
+    assert "no overviews" not in large.err
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.formats import FORMATS
+from srcli.imaging.provenance import Provenance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +48,10 @@ class OutputOptions:
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
     """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
+    quality: int | None = None
+    """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
+    provenance: Provenance | None = None
+    """Recorded in tags of the output; None records nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +141,8 @@ def geotiff_options(
         planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
         rgb = "RGB" if planar else "YCBCR"  # chroma at half the resolution: much smaller
     ours = {"COMPRESS": kind, "INTERLEAVE": "PIXEL", "PHOTOMETRIC": rgb, "BIGTIFF": "IF_SAFER"}
+    if kind == "JPEG":
+        ours["JPEG_QUALITY"] = _jpeg_quality(options)
     if kind in _PREDICTED and "NBITS" not in wanted:
         ours["PREDICTOR"] = "3" if shape.dtype.startswith("float") else "2"
     if icc is not None:
@@ -154,7 +162,7 @@ def copy_options(
     """
     wanted = _upper(options.creation)
     if options.format == "jpg":
-        ours = {"QUALITY": "95"}
+        ours = {"QUALITY": _jpeg_quality(options)}
     elif options.format == "png":
         ours = {}
     elif options.cog:
@@ -163,7 +171,9 @@ def copy_options(
         ours["NUM_THREADS"] = "ALL_CPUS"
         if "RESAMPLING" not in wanted:
             ours["OVERVIEW_RESAMPLING"] = "AVERAGE"
-        if kind in _PREDICTED:
+        if kind == "JPEG":
+            ours["QUALITY"] = _jpeg_quality(options)
+        elif kind in _PREDICTED:
             ours["PREDICTOR"] = "YES"
         icc = None  # copied from the GeoTIFF
     else:
@@ -233,6 +243,10 @@ def _checked(creation: Mapping[str, str]) -> dict[str, str]:
         if not value.isdecimal() or not 1 <= int(value) <= 65_536:
             raise UsageError(f"--co {name}={value}: give a number of pixels, such as 512")
     return wanted
+
+
+def _jpeg_quality(options: OutputOptions) -> str:
+    return str(options.quality or FORMATS["jpg"].default_quality)
 
 
 def _upper(creation: Mapping[str, str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from rasterio.crs import CRS  # noqa: TC004 - see above
     from rasterio.rpc import RPC  # noqa: TC004 - see above
 
+    from srcli.imaging.provenance import Provenance
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Window
@@ -27,6 +28,12 @@ __all__ = ["OutputOptions", "OutputProfile", "disk_needed", "make_output"]
 
 _COLOURS = ("red", "green", "blue")
 _SMALLEST_OVERVIEW = 256
+_SOFTWARE: Mapping[RasterFormat, str] = {
+    "tif": "TIFFTAG_SOFTWARE",
+    "png": "Software",
+    "jpg": "EXIF_Software",
+}
+"""Tags that GDAL's drivers write as the Software entry of a format."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +141,11 @@ def make_output(
     gcps = () if info.has_transform else info.gcps
     if info.has_transform and info.gcps:
         notes.append("ground control points left out: the transform says the same")
+    if options.overviews and max(shape.height, shape.width) <= _SMALLEST_OVERVIEW:
+        notes.append(
+            f"no overviews: {shape.width}x{shape.height} pixels are few enough without "
+            f"(at most {_SMALLEST_OVERVIEW} a side)"
+        )
     return OutputProfile(
         format=fmt,
         cog=options.cog,
@@ -149,7 +161,7 @@ def make_output(
         gcps=scaled_points(gcps, window, scale) if gcps else (),
         gcps_crs=info.gcps_crs if gcps else None,
         rpcs=scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
-        tags=info.tags,
+        tags=_tags(info, fmt, options.provenance),
         overviews=_overview_factors(shape) if creation.wants_overviews(options) else (),
         creation=creation.geotiff_options(shape, options, info.compression, icc),
         copying=creation.copy_options(options, info.compression, icc),
@@ -232,6 +244,18 @@ def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
     elif layout.has_alpha:
         bands.append(BandInfo(dtype=layout.dtype, interpretation="alpha"))
     return tuple(bands)
+
+
+def _tags(
+    info: RasterInfo, fmt: RasterFormat, provenance: Provenance | None
+) -> Mapping[str, Mapping[str, str]]:
+    """Return the input's tags by namespace, with the provenance among those of the default one."""
+    if provenance is None:
+        return info.tags
+    own = info.tags.get("", {})
+    earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
+    software = {_SOFTWARE[fmt]: provenance.software(earlier)}
+    return {**info.tags, "": {**own, **software, **provenance.tags}}
 
 
 def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:

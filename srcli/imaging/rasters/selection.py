@@ -90,9 +90,11 @@ def choose_layout(
     if rgb is not None and alpha in rgb:
         raise UsageError(f"--rgb {_list(rgb)}: band {alpha} is alpha; give three colour bands")
     chosen, notes = _choose_rgb(info, kept, rgb)
+    if bands is not None and len(kept) == 3:
+        notes = []  # the user has said which three, in this order
     places = tuple(kept.index(band) for band in chosen)
     names = [info.bands[band - 1].interpretation for band in kept]
-    if places and (rgb is not None or (bands is not None and notes)):
+    if places and (rgb is not None or bands is not None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
         names = _renamed(names, places)
     return BandLayout(

@@ -75,6 +75,8 @@ class UpscaleOptions:
     """Reading and writing threads."""
     quality: int | None = None
     """1 to 100, for lossy formats; None takes the format's default."""
+    strip_provenance: bool = False
+    """Do not record software and model in outputs."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
     naming: Naming = field(default_factory=Naming)

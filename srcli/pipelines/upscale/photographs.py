@@ -6,11 +6,13 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
+from srcli.imaging import exif
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
@@ -54,6 +56,8 @@ class PhotographRun:
     """Tiles are halved after running out of memory."""
     options: UpscaleOptions
     reporter: Reporter
+    provenance: Provenance | None = None
+    """Recorded in outputs; None records nothing."""
     writers: ThreadPoolExecutor = field(init=False)
     writes: deque[tuple[PhotographJob, Future[None]]] = field(init=False, default_factory=deque)
 
@@ -145,6 +149,11 @@ class PhotographRun:
             quality = LOSSLESS
         with name_memory_errors(item):
             picture = finish(job.prepared, job.sink.pixels, self.options.scale, self.options.fit)
+            if self.provenance is not None:
+                metadata = picture.metadata
+                earlier = metadata.software or exif.software(metadata.exif)
+                metadata = replace(metadata, software=self.provenance.software(earlier))
+                picture = replace(picture, metadata=metadata)
             item.make_folder()
             write_photograph(item.target, picture, fmt=item.format, quality=quality)
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.photograph import LARGEST_AREA
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.disk import journal_path
 from srcli.imaging.reading import open_picture
 from srcli.imaging.resize import UNBOUNDED
 from srcli.inference.engines import EnginePool, choose_tiling
+from srcli.models import MODELS
+from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.rasters import RasterRun
@@ -19,7 +26,6 @@ from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from srcli.imaging.photograph import Picture
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -111,9 +117,25 @@ def _upscale(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter)
     if options.raster.asked_for:
         opened = list(opened)
         _warn_ignored_raster_options(len(opened), options, reporter)
-    PhotographRun(pool, tiling, options, reporter).upscale(opened)
+    made_by = None if options.strip_provenance else find_provenance(options.model, options.scale)
+    PhotographRun(pool, tiling, options, reporter, made_by).upscale(opened)
     if rasters:
+        raster = replace(options.raster, quality=options.quality, provenance=made_by)
+        options = replace(options, raster=raster)
         RasterRun(pool, tiling, options, reporter).upscale(rasters)
+
+
+def find_provenance(model: str, scale: int) -> Provenance:
+    """Return what outputs say of the software and the model that have made them.
+
+    Args:
+        model: A name of ``srx models``, or a weights file.
+        scale: The factor.
+    """
+    file = weights_path(model, scale) if model in MODELS else Path(model)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
+    name = model if model in MODELS else file.name
+    return Provenance(version=srcli.__version__, model=name, scale=scale, weights=digest)
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:

@@ -88,7 +88,7 @@ def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
     layout = choose_layout(info, bands=(4, 3, 2))
     assert layout.groups == ((0, 1, 2),)
     assert layout.interpretations == ("red", "green", "blue")
-    assert "bands 4,3,2 are taken for red, green, blue" in layout.notes[0]
+    assert layout.notes == ()
     further = choose_layout(info, bands=(4, 3, 2, 1))  # has all three colours: they are meant
     assert further.groups == ((0,), (1, 2, 3))
     assert further.interpretations == ("undefined", "red", "green", "blue")

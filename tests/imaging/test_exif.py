@@ -1,0 +1,43 @@
+"""A Software entry is added to EXIF without moving anything that makers' notes may point at."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from srcli.imaging.exif import directories, software, upright_exif, with_software
+
+
+def block(order, *, earlier):
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010F], exif[0x0132], exif[0x8298] = "Maker", "2024:05:06 07:08:09", "(c) Someone"
+    if earlier:
+        exif[0x0131] = "Camera"
+    exif.get_ifd(0x8769)[0x927C] = b"note" * 5
+    return exif.tobytes()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("earlier", [True, False])
+def test_the_software_entry_is_set_and_all_else_stays_in_place(order, earlier):
+    before = block(order, earlier=earlier)
+    after = with_software(before, "Müller 2.0")
+    assert software(after) == "Müller 2.0"
+    assert software(before) == ("Camera" if earlier else "")
+    assert after[14 : len(before)] == before[14:]
+    exif = Image.Exif()
+    exif.load(upright_exif(after))
+    tags = [entry.tag for entry in directories(after)[0]]
+    assert tags == sorted(tags)
+    assert (exif[0x010F], exif[0x8298]) == ("Maker", "(c) Someone")
+    assert exif.get_ifd(0x8769)[0x927C] == b"note" * 5
+
+
+def test_a_new_block_and_damaged_ones():
+    exif = Image.Exif()
+    exif.load(with_software(None, "srx"))
+    assert dict(exif) == {0x0131: "srx"}
+    assert software(b"damaged") == software(None) == ""
+    with pytest.raises(ValueError, match="no TIFF structure"):
+        with_software(b"damaged", "srx")
