@@ -27,7 +27,7 @@ Examples:
   srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
-  srx upscale photos/ out/ --dry-run            sizes, disk, memory and time needed
+  srx upscale photos/ out/ --dry-run            sizes, disk and memory needed
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds "485900 5205600 486400 5206100" --rgb 1,2,3
 
@@ -101,7 +101,12 @@ def parse_fit(text: str) -> Box:
     is_flag=True,
     help="Do not record srx, its version, model and scale in the outputs' metadata.",
 )
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print sizes, disk, memory and problems, and do nothing. From 100 megapixels of output on "
+    "also the time, by running the network on a batch of tiles, which takes some seconds.",
+)
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -214,10 +219,11 @@ def print_estimate(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         if not skipped:
             pixels += estimate.height * estimate.width
             disk += estimate.bytes
+    timed = "" if run.seconds is None else f", about {format_duration(run.seconds)} for the network"
     click.echo(
         f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
-        f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures, "
-        f"about {format_duration(run.seconds)} for the network; nothing was done"
+        f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures"
+        f"{timed}; nothing was done"
     )
     return int(ExitCode.PARTIAL if problems else ExitCode.OK)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import sys
 from functools import cache
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from srcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 # Parameters of glibc's mallopt(3).
@@ -24,6 +25,8 @@ def choose_device(name: str) -> torch.device:
     Raises:
         UsageError: If the machine does not have it.
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -52,6 +55,8 @@ def half_type(device: torch.device, precision: Precision, *, bits: int = 8) -> t
     Raises:
         UsageError: If a precision is asked for that the device cannot compute.
     """
+    import torch
+
     if precision == "fp32":
         return None
     if precision == "bf16":
@@ -69,6 +74,8 @@ def half_type(device: torch.device, precision: Precision, *, bits: int = 8) -> t
 
 def cpu_has_bf16() -> bool:
     """Return True if the processor multiplies bf16 natively (AVX512-BF16 or AMX)."""
+    import torch
+
     known = hasattr(torch.cpu, "_is_avx512_bf16_supported")  # not in every version of PyTorch
     return known and torch.cpu._is_avx512_bf16_supported()
 

@@ -1,4 +1,4 @@
-"""Build the engine that upscaling, evaluation and benchmarks run on."""
+"""Build the engine that upscaling, evaluation and benchmarks run on; torch is imported for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
 from srcli.inference.edges import ArraySink, ArraySource
-from srcli.inference.engine import TorchEngine
 from srcli.inference.stream import Work, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, entry_of
@@ -17,6 +16,7 @@ from srcli.models.weights import load_model
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from srcli.inference.engine import TorchEngine
     from srcli.layers.network import Network
     from srcli.ports.image import Engine, TileGrid
     from srcli.ports.progress import Task
@@ -49,6 +49,8 @@ def make_engine(
         bits: Of the pictures; ``auto`` precision keeps fp32 above 8.
         whole_pictures: It will get few tiles and many whole pictures.
     """
+    from srcli.inference.engine import TorchEngine
+
     device = choose_device(options.device)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
@@ -91,25 +93,26 @@ class EnginePool:
 
 
 def choose_tiling(
-    model: str, network: Network, tile: int | None = None, overlap: int | None = None
+    model: str, network: Network | None, tile: int | None = None, overlap: int | None = None
 ) -> Tiling:
     """Return the tiling of a model: its defaults, or what the user asked for.
 
     Args:
         model: A name of the table, or a weights file, which gets the tiling of its network.
-        network: Its network, which declares edge and step.
+        network: Its network, which declares edge and step; None for a model of the table, whose
+            tiling is then without both.
         tile: Tile edge; None for the model's.
         overlap: None for the model's, or as much of it as the tile allows.
     """
-    named = entry_of(network)
+    named = None if network is None else entry_of(network)
     entry = MODELS.get(model, named[1] if named else None)
     default, default_overlap = (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
     edge = tile or default
     return Tiling(
         tile=edge,
         overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
-        edge=network.edge,
-        step=network.tile_step,
+        edge=0 if network is None else network.edge,
+        step=1 if network is None else network.tile_step,
     )
 
 

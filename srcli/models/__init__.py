@@ -91,18 +91,23 @@ MODELS: dict[str, NetworkEntry] = {
 }
 
 
-def find_entry(name: str) -> NetworkEntry:
+def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
     """Return the table's entry for ``name``.
 
     Raises:
-        ModelError: If there is none; the message names the nearest and all there are.
+        ModelError: If there is none, or it has not the scale; the message names the nearest and all
+            there are.
     """
     if name not in MODELS:
         near = difflib.get_close_matches(name.lower(), MODELS, n=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         have = ", ".join(MODELS)
         raise ModelError(f"no model {name!r}{hint}; there are: {have}, or a weights file")
-    return MODELS[name]
+    entry = MODELS[name]
+    if scale is not None and scale not in entry.scales:
+        have = ", ".join(map(str, entry.scales))
+        raise ModelError(f"model {name} has no scale {scale}; it has: {have}")
+    return entry
 
 
 def entry_of(network: Network) -> tuple[str, NetworkEntry] | None:
@@ -123,11 +128,7 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     Raises:
         ModelError: If the name, the scale or an option does not fit.
     """
-    entry = find_entry(name)
-    if scale not in entry.scales:
-        have = ", ".join(map(str, entry.scales))
-        raise ModelError(f"model {name} has no scale {scale}; it has: {have}")
-    constructor = _constructor(entry)
+    constructor = _constructor(find_entry(name, scale))
     try:
         checked = check_options(constructor, options or {}, f"model {name}")
     except RecipeError as error:

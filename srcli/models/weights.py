@@ -14,10 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
 
 from srcli.errors import ModelError
 from srcli.files import write_whole
@@ -25,6 +22,8 @@ from srcli.models import MODELS, build_network, entry_of, find_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from torch import Tensor
 
     from srcli.layers.network import Network
 
@@ -77,6 +76,8 @@ def save_weights(
         info: Goes into the metadata.
         half: Store float16.
     """
+    from safetensors.torch import save
+
     metadata = {
         "srx_format": FORMAT,
         "model": info.model,
@@ -146,6 +147,9 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
 
 
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    import torch
+    from torch import Tensor
+
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
@@ -215,18 +219,10 @@ def load_model(model: str, scale: int | None = None) -> Network:
     Raises:
         ModelError: If there is no such model, scale or file.
     """
-    path = Path(model)
-    if model in MODELS:
-        scale = 4 if scale is None else scale
-        entry = MODELS[model]
-        if not entry.trained or scale not in entry.scales:
-            return build_network(model, scale=scale).eval()
-        path = weights_path(model, scale)
-        if not path.is_file():
-            have = ", ".join(map(str, shipped_scales(model))) or "none yet"
-            raise ModelError(f"model {model} has no weights for scale {scale}; it has: {have}")
-    elif path.suffix not in {".safetensors", *CHECKPOINT_SUFFIXES}:
-        find_entry(model)  # says which names there are, and the nearest
+    chosen = 4 if scale is None else scale
+    path = find_weights(model, chosen)
+    if path is None:
+        return build_network(model, scale=chosen).eval()
     tensors, info = read_weights(path)
     info = info or recognise(str(path), tensors, scale)
     if scale is not None and scale != info.scale:
@@ -234,6 +230,23 @@ def load_model(model: str, scale: int | None = None) -> Network:
     network = build_network(info.model, scale=info.scale, options=info.network)
     load_state(network, tensors, str(path))
     return network.eval()
+
+
+def find_weights(model: str, scale: int) -> Path | None:
+    """Return the weights file of a model for ``load_model``; None for a model without weights.
+
+    Raises:
+        ModelError: If there is no such model or scale. Files are not looked at.
+    """
+    if model not in MODELS and Path(model).suffix in {".safetensors", *CHECKPOINT_SUFFIXES}:
+        return Path(model)
+    if not find_entry(model, scale).trained:
+        return None
+    path = weights_path(model, scale)
+    if not path.is_file():
+        have = ", ".join(map(str, shipped_scales(model))) or "none yet"
+        raise ModelError(f"model {model} has no weights for scale {scale}; it has: {have}")
+    return path
 
 
 def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = None) -> WeightsInfo:
@@ -268,6 +281,8 @@ def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = No
 
 def _networks() -> Iterator[tuple[WeightsInfo, Network]]:
     """Yield every network of the table, at every scale, in every form, without its weights."""
+    import torch
+
     first_names = {entry.target: name for name, entry in reversed(MODELS.items()) if entry.trained}
     for name in first_names.values():  # others are the same networks with other weights
         for scale in MODELS[name].scales:

@@ -516,6 +516,22 @@ def test_wrong_raster_options_leave_one_line_and_nothing_else(
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+def test_nothing_but_upscaling_needs_torch(photos, srx_data, tmp_path):
+    raster = srx_data / "geotiff" / "naip_rgbn_uint8_utm14.tif"
+    (tmp_path / raster.name).touch()
+    code = (
+        "import sys; sys.modules['torch'] = None; from srcli.cli.main import run\n"
+        f"print([run(['upscale', {str(photos)!r}, 'out', '--dry-run', '-s', '3']),"
+        f"run(['upscale', {str(raster)!r}, 'out', '--dry-run']),"
+        f"run(['upscale', {str(raster)!r}, {str(tmp_path)!r}])])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert "[0, 0, 0]" in done.stdout, done.stderr
+    assert "10.8 megapixels to write, 0 problems" in done.stdout
+    assert "1 skipped" in done.stdout
+
+
 def test_a_dry_run_shows_names_that_are_not_utf8_escaped(tmp_path, astronaut):
     folder = tmp_path / "in"
     folder.mkdir()

@@ -14,6 +14,8 @@ from srcli.imaging.rasters.template import make_template
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
+from srcli.models import MODELS
+from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
+
+
+TIMED_PIXELS = 100_000_000
+"""Pixels that the network makes from which its time is estimated: loading it and running it takes
+seconds, and what is smaller takes minutes at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +61,9 @@ class RunEstimate:
     """Each input with its estimate, or the error with which it would fail."""
     memory: int
     """Bytes for pictures at the worst moment, beside the program."""
-    seconds: float
-    """Time of the network on this machine for outputs that do not exist yet, by one timed batch."""
+    seconds: float | None
+    """Time of the network on this machine for outputs that do not exist yet, by one timed batch;
+    None below ``TIMED_PIXELS``."""
 
 
 def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> RunEstimate:
@@ -66,8 +74,10 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         ModelError: If the model or its scale does not exist.
     """
     plan = make_plan(inputs, output, options.naming)
-    pool = EnginePool(options.model, options.scale, options.engine)
-    tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
+    find_weights(options.model, options.scale)
+    pool = _make_pool(options) if _needs_torch(options) else None
+    network = None if pool is None else pool.network
+    tiling = choose_tiling(options.model, network, options.tile, options.overlap)
     found: list[tuple[Item, Estimate | str]] = [
         (Item(source=folder, target=output, format=""), f"{folder}: {reason}")
         for folder, reason in plan.unreadable_folders
@@ -89,7 +99,9 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
             # each worker may hold a photograph that is read or written, beside the one upscaled
             memory = max(memory, estimate.memory * (1 if picture is None else 1 + options.workers))
             pixels += estimate.sr_pixels
-    seconds = pixels * _seconds_per_pixel(pool, tiling) if pixels else 0.0
+    seconds = None
+    if pixels >= TIMED_PIXELS:
+        seconds = pixels * _seconds_per_pixel(pool or _make_pool(options), tiling)
     return RunEstimate(items=tuple(found), memory=memory, seconds=seconds)
 
 
@@ -139,6 +151,18 @@ def estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Esti
         warnings=(*job.notes, *tight),
         remarks=(job.range_found,) if job.range_found else (),
     )
+
+
+def _make_pool(options: UpscaleOptions) -> EnginePool:
+    return EnginePool(options.model, options.scale, options.engine)
+
+
+def _needs_torch(options: UpscaleOptions) -> bool:
+    """Return True for options that only the network, or torch's view of the machine, can check."""
+    by_name = options.model in MODELS
+    engine = options.engine
+    automatic = engine.device == engine.precision == "auto"
+    return not by_name or not automatic or options.raster.max_memory is not None
 
 
 def _seconds_per_pixel(pool: EnginePool, tiling: Tiling) -> float:

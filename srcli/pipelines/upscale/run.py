@@ -20,7 +20,6 @@ from srcli.models import MODELS
 from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item, make_plan
-from srcli.pipelines.upscale.rasters import RasterRun
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.ports.progress import NoProgress, Progress
 
@@ -120,6 +119,8 @@ def _upscale(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter)
     made_by = None if options.strip_provenance else find_provenance(options.model, options.scale)
     PhotographRun(pool, tiling, options, reporter, made_by).upscale(opened)
     if rasters:
+        from srcli.pipelines.upscale.rasters import RasterRun  # and with it torch
+
         raster = replace(options.raster, quality=options.quality, provenance=made_by)
         options = replace(options, raster=raster)
         RasterRun(pool, tiling, options, reporter).upscale(rasters)

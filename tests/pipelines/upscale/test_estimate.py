@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from srcli.errors import PictureError
+from srcli.errors import ModelError, PictureError, UsageError
 from srcli.imaging.reading import open_picture
 from srcli.imaging.resize import Box
+from srcli.inference.engines import EngineOptions
+from srcli.pipelines.upscale import estimate as module
 from srcli.pipelines.upscale.estimate import Estimate, estimate_files, estimate_photograph
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
@@ -48,11 +50,14 @@ def estimate_of(run, place=0):
     return estimate
 
 
-def test_sizes_come_true(srx_data, tmp_path, astronaut):
+def test_sizes_come_true(srx_data, tmp_path, astronaut, monkeypatch):
     Image.fromarray(astronaut).save(tmp_path / "a.png")
     sources = [tmp_path / "a.png", srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"]
+    assert estimate_files(sources, tmp_path / "out", OPTIONS).seconds is None
+    monkeypatch.setattr(module, "TIMED_PIXELS", 1)
     run = estimate_files(sources, tmp_path / "out", OPTIONS)
     assert not (tmp_path / "out").exists()
+    assert run.seconds is not None
     assert run.seconds > 0
     done = upscale_files(sources, tmp_path / "out", OPTIONS)
     sizes = {report.source: report.size for report in done.files}
@@ -65,7 +70,22 @@ def test_sizes_come_true(srx_data, tmp_path, astronaut):
         else:
             assert estimate.bytes == estimate.height * estimate.width * 3
     again = estimate_files(sources, tmp_path / "out", OPTIONS)
-    assert (again.seconds, again.memory) == (0, 0)  # all of it is there
+    assert (again.seconds, again.memory) == (None, 0)  # all of it is there
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"model": "g-idrm"}, ModelError),
+        ({"model": "missing.safetensors"}, ModelError),
+        ({"model": "g-idrn-aerial", "scale": 3}, ModelError),
+        ({"engine": EngineOptions(device="cuda:99")}, UsageError),
+        ({"engine": EngineOptions(device="cpu", precision="fp16")}, UsageError),
+    ],
+)
+def test_networks_that_cannot_be_run_are_refused(wide, change, error):
+    with pytest.raises(error):
+        estimate_files([wide.source], wide.target, replace(OPTIONS, **change))
 
 
 def test_a_part_of_a_raster_counts_as_such(srx_data, tmp_path):
@@ -97,4 +117,4 @@ def test_what_would_fail_says_why(srx_data, tmp_path, raster, message):
     ((_, reason),) = run.items
     assert isinstance(reason, str)
     assert message in reason
-    assert run.seconds == 0
+    assert run.seconds is None
