@@ -33,14 +33,6 @@ def parse_rgb(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def parse_bounds(text: str) -> tuple[float, ...]:
-    """Read four coordinates in one word: left, bottom, right, top."""
-    numbers = tuple(map(_number, re.split(r"[,\s]+", text.strip(" []()"))))
-    if len(numbers) != 4 or not all(map(math.isfinite, numbers)):
-        raise ValueError(f'{text!r} is not "left bottom right top"')
-    return numbers
-
-
 def parse_range(text: str) -> str:
     """Read ``auto``, ``dtype`` or two numbers; return the word or ``LO,HI``."""
     word = text.strip()
@@ -89,9 +81,11 @@ def _number(text: str) -> float:
 
 raster_options = combine(
     click.option(
+        "-b",
         "--bidx",
         type=ParsedType("BANDS", parse_bands),
-        help="Rasters: bands to upscale, in this order.",
+        multiple=True,
+        help="Rasters: bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.",
     ),
     click.option(
         "--rgb",
@@ -115,6 +109,7 @@ raster_options = combine(
         help="Rasters: the nodata value.",
     ),
     click.option(
+        "-srcwin",
         "--srcwin",
         type=int,
         nargs=4,
@@ -122,11 +117,23 @@ raster_options = combine(
         help="Rasters: upscale this window only, in input pixels.",
     ),
     click.option(
+        "-te",
         "--bounds",
-        type=ParsedType('"L B R T"', parse_bounds),
-        help="Rasters: upscale this window only, in the file's coordinates.",
+        type=float,
+        nargs=4,
+        metavar="L B R T",
+        help="Rasters: upscale this window only, in the file's coordinates (left, bottom, right, "
+        "top), snapped outwards to whole pixels.",
     ),
     click.option(
+        "-projwin",
+        type=float,
+        nargs=4,
+        metavar="L T R B",
+        help="Rasters: the same by the upper left and the lower right corner.",
+    ),
+    click.option(
+        "-co",
         "--co",
         "creation",
         type=ParsedType("KEY=VALUE", parse_creation),
@@ -152,17 +159,29 @@ def raster_settings(given: dict[str, Any]) -> RasterOptions:
     """Return the values of ``raster_options``.
 
     Raises:
-        UsageError: If ``--srcwin`` and ``--bounds`` are both given.
+        UsageError: If several windows are given, or the corners of ``-projwin`` are no rectangle.
     """
     from srcli.errors import UsageError
     from srcli.pipelines.upscale.options import RasterOptions
 
-    if given["srcwin"] and given["bounds"]:
-        raise UsageError("--srcwin and --bounds both name a window; give one of them")
+    windows = {"--srcwin": "srcwin", "--bounds (-te)": "bounds", "-projwin": "projwin"}
+    named = [option for option, key in windows.items() if given[key]]
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} each name a window; give one of them")
+    bounds = given["bounds"]
+    if given["projwin"]:
+        left, top, right, bottom = bounds = given["projwin"]
+        if not (left < right and bottom < top):
+            raise UsageError(
+                f"-projwin {' '.join(f'{one:.12g}' for one in bounds)}: give the upper left corner "
+                "(x y), then the lower right one"
+            )
+        bounds = left, bottom, right, top
     return RasterOptions(
-        bands=given["bidx"],
+        bands=sum(given["bidx"], ()) or None,
+        bounds=bounds,
         creation=dict(given["creation"]),
         resume=not given["no_resume"],
-        **pick(given, "rgb", "values", "nodata", "srcwin", "bounds"),
+        **pick(given, "rgb", "values", "nodata", "srcwin"),
         **pick(given, "overviews", "cog", "max_memory"),
     )

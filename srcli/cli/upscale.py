@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.gdal_words import GdalCommand
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, device_and_precision, pick, verbosity
 from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
@@ -29,7 +30,8 @@ Examples:
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale photos/ out/ --dry-run            sizes, disk and memory needed
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
-  srx upscale ortho.tif out/ --bounds "485900 5205600 486400 5206100" --rgb 1,2,3
+  srx upscale ortho.tif out/ --bounds 485900 5205600 486400 5206100 --rgb 1,2,3
+  srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -b 1 -b 2 -b 3 -of COG -co COMPRESS=ZSTD
 
 Outputs that exist are skipped, so that running again resumes; a raster resumes where it stopped.
 """
@@ -42,7 +44,7 @@ def parse_fit(text: str) -> Box:
     return parse_box(text)
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GdalCommand, epilog=EXAMPLES)
 @click.argument(
     "paths", nargs=-1, required=True, metavar="IN... OUT", type=click.Path(path_type=Path)
 )
@@ -63,15 +65,17 @@ def parse_fit(text: str) -> Box:
 )
 @auto_or_int("-t", "--tile", minimum=16, text="Tile size in input pixels.")
 @auto_or_int("--overlap", minimum=0, text="Overlap of neighbouring tiles in input pixels.")
-@auto_or_int("-b", "--batch", minimum=1, text="Tiles per forward pass.")
+@auto_or_int("--batch", minimum=1, text="Tiles per forward pass.")
 @click.option("-r", "--recursive", is_flag=True, help="Include subfolders and mirror them.")
 @click.option(
     "-f",
+    "-of",
     "--format",
     "fmt",
     default="auto",
     show_default=True,
-    help="Output format: auto (that of the input), png, jpg, webp, avif, bmp, tif.",
+    help="Output format: auto (that of the input), png, jpg, webp, avif, bmp, tif; GTiff is tif, "
+    "COG is tif with --cog.",
 )
 @click.option(
     "--quality",
@@ -171,15 +175,16 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.inference.engines import EngineOptions
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
+    fmt = options["fmt"].lower().lstrip(".")
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_provenance"),
         scale=int(options["scale"]),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(
-            format=options["fmt"].lower().lstrip("."),
+            format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
             **pick(options, "suffix", "recursive", "overwrite"),
         ),
-        raster=raster_settings(options),
+        raster=raster_settings({**options, "cog": options["cog"] or fmt == "cog"}),
         engine=EngineOptions(
             **pick(options, "device", "precision", "batch", "tta", "back_project")
         ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+from srcli.cli.gdal_words import GdalCommand
 from srcli.cli.raster_options import raster_options, raster_settings
 from srcli.errors import UsageError
 
@@ -18,7 +19,7 @@ def parse(*words: str) -> RasterOptions:
     """What a command line means."""
     found: list[RasterOptions] = []
 
-    @click.command()
+    @click.command(cls=GdalCommand)
     @raster_options
     def command(**given: object) -> None:
         found.append(raster_settings(given))
@@ -32,6 +33,7 @@ def parse(*words: str) -> RasterOptions:
     [
         (["--bidx", "4,3,2"], "bands", (4, 3, 2)),
         (["--bidx", "4 3"], "bands", (4, 3)),
+        (["-b", "4", "-b", "3,2", "--bidx", "1"], "bands", (4, 3, 2, 1)),
         (["--rgb", "3,2,1"], "rgb", (3, 2, 1)),
         (["--range", "0,3000"], "values", "0.0,3000.0"),
         (["--range", "-1e3,1.5"], "values", "-1000.0,1.5"),
@@ -39,6 +41,11 @@ def parse(*words: str) -> RasterOptions:
         (["--nodata", "-9999"], "nodata", -9999.0),
         (["--nodata", "none"], "nodata", "none"),
         (["--srcwin", "10", "20", "300", "400"], "srcwin", (10, 20, 300, 400)),
+        (["-srcwin", "10", "20", "300", "400"], "srcwin", (10, 20, 300, 400)),
+        (["--srcwin=10 20 300 400"], "srcwin", (10, 20, 300, 400)),
+        (["--bounds", "1", "-2", "3", "4.5"], "bounds", (1.0, -2.0, 3.0, 4.5)),
+        (["-te", "-1", "2", "3", "4.5"], "bounds", (-1.0, 2.0, 3.0, 4.5)),
+        (["-projwin", "-1", "4.5", "3", "2"], "bounds", (-1.0, 2.0, 3.0, 4.5)),
         (["--bounds", "1 2 3 4.5"], "bounds", (1.0, 2.0, 3.0, 4.5)),
         (["--bounds", "[-1, 2,3, 4]"], "bounds", (-1.0, 2.0, 3.0, 4.0)),
         (
@@ -46,6 +53,7 @@ def parse(*words: str) -> RasterOptions:
             "creation",
             {"COMPRESS": "ZSTD", "ZSTD_LEVEL": "9"},
         ),
+        (["-co", "PREDICTOR=2", "-co=TILED=YES"], "creation", {"PREDICTOR": "2", "TILED": "YES"}),
         (["--max-memory", "2G"], "max_memory", 2 << 30),
         (["--max-memory", "1.5gb"], "max_memory", 3 << 29),
         (["--max-memory", "800MiB"], "max_memory", 800 << 20),
@@ -79,8 +87,9 @@ def test_nan_can_be_nodata():
         (["--range", "0,inf"], "is not auto"),
         (["--nodata", "black"], "neither a number nor 'none'"),
         (["--srcwin", "1", "2", "3", "many"], "not a valid int"),
-        (["--bounds", "1 2 3"], 'is not "left bottom right top"'),
-        (["--bounds", "1 2 3 nan"], "is not"),
+        (["--bounds", "1 2 3"], "requires 4 arguments"),
+        (["--bounds", "1", "2", "3", "out/"], "'out/' is not a valid float"),
+        (["-b", "mask"], "no list of different bands"),
         (["--co", "COMPRESS"], "is not KEY=VALUE"),
         (["--co", "=5"], "is not KEY=VALUE"),
         (["--max-memory", "lots"], "no amount of memory"),
@@ -94,6 +103,13 @@ def test_nonsense_is_refused_in_words(words, message):
     assert message in caught.value.format_message()
 
 
-def test_two_ways_to_name_a_part_contradict_each_other():
-    with pytest.raises(UsageError, match="give one of them"):
-        parse("--srcwin", "0", "0", "5", "5", "--bounds", "0 0 1 1")
+@pytest.mark.parametrize("other", ["--srcwin", "-projwin"])
+def test_two_ways_to_name_a_part_contradict_each_other(other):
+    with pytest.raises(UsageError, match=f"{other}.* name a window; give one of them"):
+        parse(other, "0", "0", "5", "5", "-te", "0", "0", "1", "1")
+
+
+@pytest.mark.parametrize("corners", [(1, 2, 3, 4), (3, 4, 1, 2), (1, 4, 3, "nan")])
+def test_the_corners_of_projwin_in_the_order_of_te_are_refused(corners):
+    with pytest.raises(UsageError, match=f"-projwin {corners[0]} .*: give the upper left corner"):
+        parse("-projwin", *map(str, corners))

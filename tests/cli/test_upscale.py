@@ -495,7 +495,8 @@ def test_overviews_that_there_are_none_of_are_told(srx, srx_data, tmp_path):
     ("words", "code", "message"),
     [
         (["--srcwin", 0, 0, 0, 5], 2, "srcwin"),
-        (["--bounds", "1 2 3 4"], 2, "--bounds lies outside the file"),
+        (["--bounds", 1, 2, 3, 4], 2, "--bounds lies outside the file"),
+        (["--bounds", 1, 2, 3, "nan"], 2, "--bounds 1,2,3,nan: give left,bottom,right,top"),
         (["--bidx", "7"], 2, "7"),
         (["--rgb", "1,2,9"], 2, "9"),
         (["--co", "COMPRESS=NONSENSE"], 2, "NONSENSE"),

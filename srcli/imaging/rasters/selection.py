@@ -134,7 +134,9 @@ def choose_window(
     if srcwin is not None:
         return _clipped(info, "--srcwin", _edges(srcwin))
     if bounds is not None:
-        return _clipped(info, "--bounds", _enclosing(info, bounds))
+        edges, snapped = _enclosing(info, bounds)
+        window, clipped = _clipped(info, "--bounds", edges)
+        return window, clipped or snapped
     return Window(top=0, left=0, height=info.height, width=info.width), ()
 
 
@@ -219,8 +221,10 @@ def _edges(srcwin: Sequence[int]) -> tuple[int, int, int, int]:
     return column, row, column + width, row + height
 
 
-def _enclosing(info: RasterInfo, bounds: Sequence[float]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom edge, in pixels."""
+def _enclosing(
+    info: RasterInfo, bounds: Sequence[float]
+) -> tuple[tuple[int, int, int, int], tuple[str, ...]]:
+    """Return left, top, right and bottom edge in pixels, and a note if they lie outside bounds."""
     numbers = len(bounds) == 4 and all(math.isfinite(one) for one in bounds)
     if not numbers or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise UsageError(
@@ -235,7 +239,12 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float]) -> tuple[int, int, int
     columns, rows = zip(*places, strict=True)
     first = math.floor(min(columns) + _SLACK), math.floor(min(rows) + _SLACK)
     last = math.ceil(max(columns) - _SLACK), math.ceil(max(rows) - _SLACK)
-    return *first, max(last[0], first[0] + 1), max(last[1], first[1] + 1)
+    edges = (*first, max(last[0], first[0] + 1), max(last[1], first[1] + 1))
+    exact = (min(columns), min(rows), max(columns), max(rows))
+    if all(abs(a - b) <= _SLACK for a, b in zip(edges, exact, strict=True)):
+        return edges, ()
+    snapped = _list(_map_bounds(info, edges))
+    return edges, (f"--bounds snapped outwards to whole pixels: {snapped} (left,bottom,right,top)",)
 
 
 def _clipped(
@@ -259,16 +268,17 @@ def _extent(info: RasterInfo) -> str:
     size = f"has {info.width}x{info.height} pixels"
     if not info.has_transform:
         return size
-    places = [
-        coordinates(info.transform, column, row)
-        for column in (0, info.width)
-        for row in (0, info.height)
-    ]
+    left, bottom, right, top = _map_bounds(info, (0, 0, info.width, info.height))
+    return f"{size} and reaches from {left:.10g},{bottom:.10g} to {right:.10g},{top:.10g}"
+
+
+def _map_bounds(
+    info: RasterInfo, edges: tuple[int, int, int, int]
+) -> tuple[float, float, float, float]:
+    """Return left, bottom, right, top on the map of a window given by its edges in pixels."""
+    places = [coordinates(info.transform, x, y) for x in edges[::2] for y in edges[1::2]]
     across, up = zip(*places, strict=True)
-    return (
-        f"{size} and reaches from {min(across):.10g},{min(up):.10g} "
-        f"to {max(across):.10g},{max(up):.10g}"
-    )
+    return min(across), min(up), max(across), max(up)
 
 
 def _list(numbers: Sequence[float]) -> str:
