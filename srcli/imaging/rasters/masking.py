@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _PART_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
+_PIECE_COLUMNS = 128
+"""Columns of the input marked at once: pieces that are valid all over cost nothing."""
 
 
 class RowWriter(Protocol):
@@ -95,12 +97,10 @@ class MaskedSink:
             alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
         if alpha is not None:
             alpha = self._enlarged(alpha, top, height)
-        if valid is None:
-            rows = self._marked(rows, None)
-        elif valid.any():
-            rows = self._marked(rows, self._enlarged(valid, top, height))
-        else:
+        if valid is not None and not valid.any():
             rows = np.broadcast_to(self._empty, rows.shape)
+        else:
+            rows = self._marked(rows, valid, top)
         self.writer.write(top, rows, alpha=alpha, mask=mask)
 
     def _enlarged(self, layer: Array, top: int, height: int) -> Array:
@@ -114,7 +114,7 @@ class MaskedSink:
         layer = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
         return layer.repeat(self.scale, axis=1)
 
-    def _marked(self, rows: Array, valid: Bools | None) -> Array:
+    def _marked(self, rows: Array, valid: Bools | None, top: int) -> Array:
         out = rows
         if self._nodata is not None:
             equal = is_nodata(rows, self._nodata)
@@ -123,5 +123,9 @@ class MaskedSink:
                 out[equal] = nearest_other_value(rows.dtype, self._nodata)
         if valid is not None:
             out = rows.copy() if out is rows else out
-            np.copyto(out, self._empty, where=~valid)
+            for left in range(0, valid.shape[1], _PIECE_COLUMNS):
+                part = valid[:, left : left + _PIECE_COLUMNS]
+                target = out[:, left * self.scale : (left + _PIECE_COLUMNS) * self.scale]
+                if not part.all():
+                    np.copyto(target, self._empty, where=self._enlarged(~part, top, len(rows)))
         return out
