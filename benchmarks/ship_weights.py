@@ -16,9 +16,9 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from srcli.models import build_network
+from srcli.models import MODELS
 from srcli.models.weights import (
     WeightsInfo,
     read_weights,
@@ -28,19 +28,20 @@ from srcli.models.weights import (
 )
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.recipes.papers import PAPERS
+from srcli.recipes.published import load_published
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation
 
 HARMLESS_DB = 0.005
-Y_ALONE = ", Y alone"
+AS_PRINTED = {"luma-float": ", Y alone", "rgb": ", RGB"}
+"""What the names of sets end with in cards, by the preset of the paper."""
+OPTIONS = {"luma-float": {"chain": "luma-float"}, "rgb": {"protocol": "rgb"}}
 
 
-def measure(
-    file: Path, scale: int, sets: list[str], chain: str = "rgb8", jpeg: int | None = None
-) -> Evaluation:
-    metrics = ("psnr", "ssim", "ifc")
-    options = EvalOptions(metrics=metrics, costs=False, chain=chain, jpeg=jpeg)
+def measure(file: Path, scale: int, sets: list[str], **how: Any) -> Evaluation:
+    options = EvalOptions(metrics=("psnr", "ssim", "ifc"), costs=False, **how)
     result = evaluate([str(file)], sets, scales=[scale], options=options)
     if result.failures:
         raise SystemExit(result.failures[0].reason)
@@ -104,7 +105,7 @@ def main() -> None:
                 )
         weights_dir().mkdir(exist_ok=True)
         shutil.copy(half if keep_half else arguments.weights, target)
-    rows |= measure_luma(target, info, arguments.data)
+    rows |= measure_as_printed(target, info, arguments.data)
     rows |= measure_jpeg(target, scale, arguments)
     for name, values in rows.items():
         print(f"{name}: {values['psnr']:.3f} dB / {values['ssim']:.4f}")
@@ -117,13 +118,16 @@ def main() -> None:
     print(target)
 
 
-def measure_luma(file: Path, info: WeightsInfo, sets: list[str]) -> dict[str, dict[str, float]]:
-    """Measure a network on Y as older papers did: rounded Y in, rounded Y out."""
-    network = build_network(info.model, scale=info.scale, options=info.network)
-    if network.colour != "y":
+def measure_as_printed(
+    file: Path, info: WeightsInfo, sets: list[str]
+) -> dict[str, dict[str, float]]:
+    """Measure by the protocol of the paper, where it is known and not the one of cards."""
+    own = [row for row in load_published() if row.model == info.model and row.preset in AS_PRINTED]
+    if not own:
         return {}
-    found = table(measure(file, info.scale, sets, "luma-float"))
-    return {name + Y_ALONE: values for name, values in found.items()}
+    preset = own[0].preset
+    found = table(measure(file, info.scale, sets, **OPTIONS[preset]))
+    return {name + AS_PRINTED[preset]: values for name, values in found.items()}
 
 
 def measure_jpeg(file: Path, scale: int, arguments: argparse.Namespace) -> dict[str, dict]:
@@ -137,8 +141,10 @@ def measure_jpeg(file: Path, scale: int, arguments: argparse.Namespace) -> dict[
 def remarks(arguments: argparse.Namespace, rows: dict[str, dict]) -> list[str]:
     """Lines of a card on the chains of further figures."""
     lines = []
-    if any(name.endswith(Y_ALONE) for name in rows):
-        lines.append('y_alone = "the same with --chain luma-float"')
+    for preset, suffix in AS_PRINTED.items():
+        if any(name.endswith(suffix) for name in rows):
+            ((option, value),) = OPTIONS[preset].items()
+            lines.append(f'as_printed = "the same with --{option} {value}"')
     if arguments.jpeg:
         lines.append(f'jpeg = "the same with --jpeg {arguments.jpeg}"')
     return lines
@@ -154,6 +160,7 @@ def describe(
         f"scale = {info.scale}",
         f'sha256 = "{hashlib.sha256(target.read_bytes()).hexdigest()}"',
         f'dtype = "{"float16" if half else "float32"}"',
+        f'paper = "{PAPERS[MODELS[arguments.name].paper]}"',
         'licence = "CC-BY-SA-4.0, see weights/LICENSE.md"',
         "",
         "[training]",

@@ -105,7 +105,8 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     is_flag=False,
     flag_value="models",
     type=click.Choice(["models", "all"]),
-    help="Show results printed in papers for these sets, of the measured models or all methods.",
+    help="Show results printed in papers for these sets, of the measured models or all methods; "
+    "those of another protocol are marked as not comparable.",
 )
 @click.option(
     "-t", "--tile", type=click.IntRange(16), help="Run in tiles of this LR size. [default: whole]"

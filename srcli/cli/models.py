@@ -158,6 +158,8 @@ def _about(entry: ModelInfo) -> list[tuple[str, str]]:
     edge = f"; {tiling.edge} pixels mirrored around the picture" if tiling.edge else ""
     return [
         ("source", entry.entry.source),
+        *([("paper", str(entry.paper))] if entry.paper else []),
+        *([("printed in", "; ".join(entry.printed_in))] if entry.printed_in else []),
         ("channel", entry.channel),
         ("network", f"{kind}({_arguments(defaults)})"),
         ("tiles", cut + edge),
@@ -206,7 +208,7 @@ def _weights(card: ModelCard) -> list[tuple[str, str]]:
     pairs += [(key, str(content[key])) for key in ("dtype", "licence") if key in content]
     pairs += [(key, str(value)) for key, value in content.get("training", {}).items()]
     measured = content.get("measured", {})
-    named = {"command": "measured by", "chain": "chain", "y_alone": "Y alone"}
+    named = {"command": "measured by", "chain": "chain", "as_printed": "as the paper"}
     return pairs + [(label, measured[key]) for key, label in named.items() if key in measured]
 
 

@@ -63,7 +63,7 @@ def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
 
 
 class HighFrequencyLoss(nn.Module):
-    """Mean absolute difference of Gaussian high-pass images (G-IDRN, journal paper, 2024).
+    """Mean absolute difference of Gaussian high-pass images (G-IDRN, Acta Automatica Sinica, 2024).
 
     Args:
         size: Odd edge of the Gaussian kernel, HR pixels.

@@ -26,6 +26,8 @@ class NetworkEntry:
     summary: str
     source: str
     """Place and year of its publication."""
+    paper: str = ""
+    """Key of ``srcli.recipes.papers.PAPERS``; empty for none."""
     scales: tuple[int, ...] = (2, 3, 4)
     tile: int = 192
     """Default tile edge in input pixels; one number, so that results are the same everywhere."""
@@ -38,34 +40,40 @@ MODELS: dict[str, NetworkEntry] = {
     "g-idrn": NetworkEntry(
         target="srcli.models.g_idrn:GIDRN",
         summary="grouped information distillation residual network, 0.58 M parameters (flagship)",
-        source="journal paper, 2024",
+        source="Acta Automatica Sinica, 2024",
+        paper="g-idrn",
     ),
     "g-idrn-aerial": NetworkEntry(
         target="srcli.models.g_idrn:GIDRN",
         summary="g-idrn, fine-tuned on drone and satellite pictures",
-        source="journal paper, 2024",
+        source="Acta Automatica Sinica, 2024",
+        paper="g-idrn",
         scales=(2, 4),
     ),
     "g-idrn-photo": NetworkEntry(
         target="srcli.models.g_idrn:GIDRN",
         summary="g-idrn, trained on photographs as cameras save them: JPEG, noise, soft lenses",
-        source="journal paper, 2024",
+        source="Acta Automatica Sinica, 2024",
+        paper="g-idrn",
         scales=(2, 4),
     ),
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
         summary="re-parameterised residual local feature network, 0.47 M parameters deployed",
         source="university journal, 2025",
+        paper="rrlfn",
     ),
     "ddsr": NetworkEntry(
         target="srcli.models.ddsr:DDSR",
         summary="deconvolution, then 18 layers at full size, on Y, 0.63 M parameters",
         source="software journal, ~2018",
+        paper="ddsr",
     ),
     "attentive-gan": NetworkEntry(
         target="srcli.models.attentive_gan:AttentiveGenerator",
         summary="attention-recurrent generator trained against a discriminator, 1.05 M parameters",
         source="computer-systems journal, ~2020",
+        paper="attentive-gan",
         scales=(4,),
         overlap=24,
     ),
@@ -73,6 +81,7 @@ MODELS: dict[str, NetworkEntry] = {
         target="srcli.models.attentive_gan:AttentiveGenerator",
         summary="attentive-gan's generator trained by L1 alone: higher PSNR, nothing invented",
         source="computer-systems journal, ~2020",
+        paper="attentive-gan",
         scales=(4,),
         overlap=24,
     ),
@@ -80,6 +89,7 @@ MODELS: dict[str, NetworkEntry] = {
         target="srcli.models.nested_attn:NestedAttention",
         summary="nested attention residual network, 1.78 M parameters",
         source="automation journal, ~2023",
+        paper="nested-attn",
     ),
     "bicubic": NetworkEntry(
         target="srcli.models.bicubic:Bicubic",

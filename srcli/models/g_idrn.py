@@ -1,4 +1,4 @@
-"""G-IDRN: group-information distillation residual network (journal paper, 2024)."""
+"""G-IDRN: group-information distillation residual network (Acta Automatica Sinica, 2024)."""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ from srcli.metrics.efficiency import (
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
 from srcli.models.weights import WeightsInfo, load_state, read_weights, recognise, weights_path
+from srcli.recipes.papers import PAPERS, Paper
+from srcli.recipes.published import load_published
 from srcli.recipes.table import RECIPES
 
 
@@ -129,6 +131,17 @@ class ModelInfo:
         return tuple(n for n, recipe in RECIPES.items() if find_entry(recipe.model).target == own)
 
     @property
+    def paper(self) -> Paper | None:
+        """The publication of its network; None for methods without one."""
+        return PAPERS.get(self.entry.paper)
+
+    @property
+    def printed_in(self) -> tuple[str, ...]:
+        """Tables of papers that print results of its network."""
+        rows = (row for row in load_published() if self.entry.paper and row.model == self.name)
+        return tuple(dict.fromkeys(row.source for row in rows))
+
+    @property
     def constructor(self) -> tuple[str, dict[str, Any]]:
         """Name of the network's class, and its options: the defaults, or those of the file."""
         kind = type(self.cards[0].network)
@@ -144,6 +157,8 @@ class ModelInfo:
             "name": self.name,
             "summary": self.entry.summary,
             "source": self.entry.source,
+            "paper": asdict(self.paper) if self.paper else None,
+            "printed_in": list(self.printed_in),
             "channel": self.channel,
             "scales": list(self.scales),
             "untrained": list(self.untrained),

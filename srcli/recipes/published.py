@@ -34,6 +34,8 @@ class PublishedRow:
     """Paper and table."""
     protocol: str = ""
     """Protocol of the measurement as far as the paper tells; do not compare across protocols."""
+    preset: str = ""
+    """Name of our protocol that measures alike, as far as is known; empty where none is."""
     note: str = ""
     """Reason to doubt a figure; empty for most."""
 
@@ -69,6 +71,7 @@ def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
                 parameters=float(line["parameters"]) if "parameters" in line else None,
                 source=line.get("source") or table["source"],
                 protocol=table["protocol"],
+                preset=line.get("preset", table.get("preset", "")),
                 note="; ".join(remarks),
             )
 

@@ -35,6 +35,15 @@ notes = [{ method = "B", sets = ["Set14"], text = "odd" }]
 """
 
 
+def test_every_preset_is_one_of_our_protocols_or_none():
+    presets = {(r.source.split()[0], r.model == "bicubic"): r.preset for r in load_published()}
+    assert set(presets.values()) == {"y", "rgb", "luma-float", ""}
+    assert presets["g-idrn", False] == "y"
+    assert presets["g-idrn", True] == presets["ddsr", False] == "luma-float"
+    assert presets["nested-attn", False] == "rgb"
+    assert presets["attentive-gan", False] == ""
+
+
 def rows_of(source, scale=None):
     return [r for r in load_published() if r.source == source and scale in (None, r.scale)]
 
@@ -269,13 +278,14 @@ def tables():
 
 @pytest.mark.parametrize("table", tables(), ids=lambda t: f"{t.get('source')} x{t['scale']}")
 def test_every_table_of_the_file_is_sound(table):
-    assert table.keys() - {"source", "notes"} == {"protocol", "scale", "sets", "metrics", "rows"}
+    needed = {"protocol", "preset", "scale", "sets", "metrics", "rows"}
+    assert table.keys() - {"source", "notes"} == needed
     assert table["scale"] in (2, 3, 4)
     assert table["metrics"]
     assert table["metrics"] == ["psnr", "ssim", "ifc"][: len(table["metrics"])]
     printed = set()
     for line in table["rows"]:
-        assert line.keys() - {"parameters", "model", "source"} == {"method", "values"}
+        assert line.keys() - {"parameters", "model", "source", "preset"} == {"method", "values"}
         assert line.get("source") or table.get("source")
         assert type(line.get("parameters", 0)) in (int, float)
         for dataset, values in zip(table["sets"], line["values"], strict=True):

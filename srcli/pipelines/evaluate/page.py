@@ -151,7 +151,9 @@ def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, 
             source=row.source,
         )
         for row in evaluation.published
-        if (row.scale, row.dataset) == (scale, dataset) and row.parameters and name in row.values
+        if (row.scale, row.dataset, row.preset) == (scale, dataset, evaluation.protocol.name)
+        and row.parameters
+        and name in row.values
     ]
     if sum(point.parameters > 0 for point in points) < 2:
         return None

@@ -66,6 +66,8 @@ def metric_columns(names: Iterable[str]) -> list[Column]:
 def score_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate the means of every model on every set, published rows of the same set below them.
 
+    Published rows of another protocol are marked as not comparable.
+
     A model that no picture of a set was measured with has a row of dashes. Seconds stand in the
     last column where any were taken.
     """
@@ -234,9 +236,9 @@ def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) ->
     # "G-IDRN" is our "g-idrn": naming both would only be longer.
     same = row.model if row.model and name_key(row.model) != name_key(row.method) else None
     protocol = f"protocol: {row.protocol}" if row.protocol else ""
+    kind = "printed" if row.preset == evaluation.protocol.name else "not comparable"
     return Row(
-        cells=(f"{row.method} ({same})" if same else row.method, "printed", *metrics)
-        + (None,) * timed,
+        cells=(f"{row.method} ({same})" if same else row.method, kind, *metrics) + (None,) * timed,
         group=row.dataset,
         source="; ".join(filter(None, (row.source, protocol, row.note))),
     )

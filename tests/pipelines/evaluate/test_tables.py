@@ -59,6 +59,12 @@ def test_differences_over_unlike_pictures_say_so(written):
     assert [row.cells[1] for row in rows] == ["1 or 2", "1 or 2", "1"]
 
 
+def test_rows_of_another_protocol_are_not_comparable(written):
+    row = replace(written.published[0], preset="rgb")
+    table = tables.score_table(replace(written, published=[row]), 4)
+    assert [row.cells[1] for row in table.rows if row.source] == ["not comparable"]
+
+
 def test_a_printed_row_of_ours_is_named_and_its_doubts_are_told(written):
     row = replace(written.published[0], model="bicubic", note="looks wrong")
     table = tables.score_table(replace(written, published=[row]), 4)

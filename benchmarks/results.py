@@ -1,0 +1,169 @@
+"""Write result tables into Markdown files: our figures beside the papers', by the same protocol.
+
+A table stands between ``<!-- table: begin NAME -->`` and ``<!-- table: end -->``. NAME is
+``results``, for all shipped weights, or a model: every result table of its paper with our figures
+below. Figures of weights are those of their cards; bicubic is measured.
+
+Usage: python benchmarks/results.py README.md docs/papers/*.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from functools import cache
+from pathlib import Path
+
+from srcli.data.pairs import cache_folder
+from srcli.models import MODELS
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.models import ModelCard, ModelInfo, list_models
+from srcli.recipes.published import PublishedRow, load_published, name_key
+from srcli.report.table import NOTHING, decimals, make_table, markdown_table, number
+
+SETS = ("Set5", "Set14")
+BLOCK = re.compile(r"(<!-- table: begin ([\w-]+) -->\n).*?(<!-- table: end -->)", re.DOTALL)
+CARD_NAMES = {"y": "", "luma-float": ", Y alone", "rgb": ", RGB"}
+"""What cards add to the name of a set, by protocol."""
+OPTIONS = {"y": {}, "luma-float": {"chain": "luma-float"}, "rgb": {"protocol": "rgb"}}
+DIGITS = {"psnr": 2, "ssim": 4, "ifc": 2}
+PAIR = ("psnr", "ssim")
+Values = dict[str, float]
+
+
+@cache
+def bicubic(scale: int, preset: str) -> dict[str, Values]:
+    """Measure bicubic interpolation by a protocol; values by set."""
+    options = EvalOptions(
+        metrics=tuple(DIGITS),
+        resamples=0,
+        costs=False,
+        cache=cache_folder() / "eval",
+        **OPTIONS[preset],
+    )
+    found = evaluate(["bicubic"], SETS, scales=[scale], options=options)
+    return {mean.dataset: mean.values for mean in found.means()}
+
+
+def of_card(card: ModelCard, preset: str) -> dict[str, Values]:
+    """Return the values of shipped weights by set."""
+    names = {name: name + CARD_NAMES[preset] for name in SETS}
+    return {name: card.measured[key] for name, key in names.items() if key in card.measured}
+
+
+def text(values: Values | None, metrics: tuple[str, ...] = PAIR) -> str:
+    """Write values as papers do: 33.66 / 0.9299."""
+    if not values:
+        return NOTHING
+    return " / ".join(number(values[each], DIGITS[each]) for each in metrics if each in values)
+
+
+def printed_text(
+    rows: list[PublishedRow], row: PublishedRow | None, metrics: tuple[str, ...] = PAIR
+) -> str:
+    """Write a printed row in the digits of its table."""
+    if row is None:
+        return NOTHING
+    digits = {
+        name: decimals([r.values[name] for r in rows if name in r.values], min(least, 2))
+        for name, least in DIGITS.items()
+    }
+    return " / ".join(number(row.values[m], digits[m]) for m in metrics if m in row.values)
+
+
+def results() -> list[str]:
+    """Tabulate all shipped weights, a line for each protocol that they are measured by."""
+    lines: list[list[str]] = []
+    for scale in (2, 3, 4):
+        for preset in ("y", "luma-float", "rgb"):
+            own = bicubic(scale, preset)
+            lines.append(
+                ["bicubic", f"x{scale}", preset, *(text(own[s]) for s in SETS), *["–"] * 3]
+            )
+    for entry in (each for name in MODELS for each in list_models(name) if each.entry.trained):
+        for card in (each for each in entry.cards if each.file):
+            lines += model_lines(entry, card)
+    headings = ("protocol", *SETS, *(f"printed {name}" for name in SETS), "trained by")
+    lines.sort(key=lambda line: line[1])
+    return list(markdown_table(make_table(lines, ("model", "scale", *headings))))
+
+
+def model_lines(entry: ModelInfo, card: ModelCard) -> list[list[str]]:
+    """Return the lines of shipped weights, with what the paper printed by the same protocol."""
+    printed = [r for r in load_published() if (r.model, r.scale) == (entry.name, card.scale)]
+    lines = []
+    for preset in CARD_NAMES:
+        measured = of_card(card, preset)
+        own = [row for row in printed if row.preset == preset]
+        unknown = [row for row in printed if not row.preset] if preset == "y" else []
+        if not measured:
+            continue
+        beside = []
+        for name in SETS:
+            row = find(own or unknown, name)
+            mark = " (not comparable)" if row and row in unknown else ""
+            beside.append(printed_text(printed, row) + mark)
+        cells = [text(measured.get(name)) for name in SETS]
+        recipe = card.content["training"]["recipe"]
+        lines.append([entry.name, f"x{card.scale}", preset, *cells, *beside, recipe])
+    return lines
+
+
+def find(rows: list[PublishedRow], dataset: str) -> PublishedRow | None:
+    """Return the first row of a set under any of its names."""
+    return next((r for r in rows if name_key(r.dataset) == name_key(dataset)), None)
+
+
+def paper(name: str) -> list[str]:
+    """Tabulate the result tables of a paper with our figures below each, by its protocol."""
+    lines: list[str] = []
+    (entry,) = list_models(name)
+    tables: dict[tuple[str, int], list[PublishedRow]] = {}
+    for row in load_published():
+        if row.source.startswith(f"{name} paper"):
+            tables.setdefault((row.source, row.scale), []).append(row)
+    for (source, scale), rows in tables.items():
+        lines += [f"**{source.removeprefix(f'{name} paper, ')}, x{scale}**", ""]
+        lines += paper_table(rows, [c for c in entry.cards if c.scale == scale and c.file])
+    return lines
+
+
+def paper_table(rows: list[PublishedRow], cards: list[ModelCard]) -> list[str]:
+    sets = list(dict.fromkeys(row.dataset for row in rows))
+    metrics = tuple(name for name in DIGITS if any(name in row.values for row in rows))
+    lines: list[list[str]] = []
+    for method in dict.fromkeys(row.method for row in rows):
+        own = [row for row in rows if row.method == method]
+        size = own[0].parameters
+        cells = [printed_text(rows, find(own, name), metrics) for name in sets]
+        lines.append([method, "–" if size is None else f"{size:g}", *cells])
+    presets = list(dict.fromkeys(row.preset for row in rows if row.model != "bicubic"))
+    preset = presets[0] or "y"
+    note = "" if presets[0] else ", not comparable: the paper's protocol is not known"
+    for card in cards:
+        cells = [text(of_card(card, preset).get(name), metrics) for name in sets]
+        lines.append([f"ours, by {preset}{note}", f"{card.parameters / 1000:.0f}", *cells])
+    by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"
+    cells = [text(bicubic(rows[0].scale, by).get(name), metrics) for name in sets]
+    lines.append([f"bicubic here, by {by}{note}", "–", *cells])
+    headings = [f"{name} {'/'.join(m.upper() for m in metrics)}" for name in sets]
+    return list(markdown_table(make_table(lines, ("method",), ("K", *headings))))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", type=Path, nargs="+")
+    for file in parser.parse_args().files:
+        content = file.read_text(encoding="utf-8")
+
+        def fill(found: re.Match[str]) -> str:
+            lines = results() if found[2] == "results" else paper(found[2])
+            return found[1] + "\n" + "\n".join(lines) + found[3]
+
+        file.write_text(BLOCK.sub(fill, content), encoding="utf-8")
+        print(f"{file}: {len(BLOCK.findall(content))} tables")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Papers are cited alike in the table, in CITATION.cff and in the cards of weights."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from srcli.models import MODELS
+from srcli.models.weights import weights_dir
+from srcli.recipes.papers import PAPERS
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_citation_file_has_every_paper(name):
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    own = PAPERS[name]
+    assert own.title in text
+    assert own.doi in text
+    assert all(author.split()[0] in text for author in own.authors)
+
+
+def test_every_trained_network_has_a_paper():
+    assert {each.paper for each in MODELS.values() if each.trained} == set(PAPERS)
+    assert not MODELS["bicubic"].paper
+
+
+def test_cards_cite_the_paper_of_their_network():
+    for card in weights_dir().glob("*.toml"):
+        name = card.stem.rpartition("-x")[0]
+        content = tomllib.loads(card.read_text(encoding="utf-8"))
+        assert content["paper"] == str(PAPERS[MODELS[name].paper])
+
+
+def test_a_reference_says_what_is_not_known():
+    assert "authors not recorded here" in str(PAPERS["ddsr"])
+    assert str(PAPERS["g-idrn"]).endswith("2024, doi:10.16383/j.aas.c211089")
