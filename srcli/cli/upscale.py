@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.gdal_words import GdalCommand
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, device_and_precision, pick, verbosity
-from srcli.cli.raster_options import raster_options, raster_settings
+from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
 from srcli.errors import UsageError
 from srcli.quantities import format_duration
 
