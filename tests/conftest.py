@@ -15,7 +15,12 @@ from srcli.cli.main import run
 from srcli.models import build_network
 from srcli.models.weights import WeightsInfo, save_weights
 
-pytest_plugins = ["tests.fixtures.evaluations", "tests.fixtures.pages", "tests.fixtures.progress"]
+pytest_plugins = [
+    "tests.fixtures.evaluations",
+    "tests.fixtures.pages",
+    "tests.fixtures.progress",
+    "tests.fixtures.workers",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")

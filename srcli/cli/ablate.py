@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, stop_signals
+from srcli.cli.devices import device, precision
 from srcli.cli.options import (
     check_targets,
     combine,
-    device,
     held_out_names,
     json_output,
     pick,
-    precision,
     verbosity,
 )
 from srcli.cli.text_files import write_json

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.devices import device
 from srcli.cli.options import (
     ParsedType,
-    device,
     pick,
     several_models,
     several_scales,

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.devices import device, precision
 from srcli.cli.options import (
-    device,
     pick,
-    precision,
     several_models,
     several_scales,
     table_files,

@@ -86,31 +86,6 @@ def combine(*options: Option) -> Option:
     return decorate
 
 
-def precision(text: str) -> Option:
-    """Return the option ``--precision`` with its help text."""
-    return click.option(
-        "--precision",
-        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-        default="auto",
-        show_default=True,
-        help=text,
-    )
-
-
-device = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|cuda:N|mps",
-    help="Device to compute on.",
-)
-device_and_precision = combine(
-    device,
-    precision(
-        "Number format of the network; auto takes half precision for 8-bit pictures where the "
-        "machine computes it natively."
-    ),
-)
 verbosity = combine(
     click.option("-v", "--verbose", is_flag=True, help="Show details."),
     click.option("-q", "--quiet", is_flag=True, help="Show errors only."),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, stop_signals
-from srcli.cli.options import SCALES, device_and_precision, held_out_names, verbosity
+from srcli.cli.devices import device, network_precision
+from srcli.cli.options import SCALES, held_out_names, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import apply_overrides, load_recipe, plain_recipe
@@ -114,7 +115,8 @@ Examples:
 )
 @click.option("--compile", is_flag=True, help="Compile the network (GPU: slow start, then faster).")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor.")
-@device_and_precision
+@device
+@network_precision
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train a network from RECIPE: a name of the table (g-idrn, g-idrn-muon), or a recipe file.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import SCALES, ParsedType, auto_or_int, device_and_precision, pick, verbosity
+from srcli.cli.devices import devices, network_precision, several_workers
+from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, verbosity
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
 from srcli.errors import UsageError
 from srcli.quantities import format_duration
@@ -28,6 +29,7 @@ Examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale photos/ out/ --dry-run            sizes, disk and memory needed
+  srx upscale photos/ out/ --device all         on every GPU of the machine
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds 485900 5205600 486400 5206100 --rgb 1,2,3
   srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -b 1 -b 2 -b 3 -of COG -co COMPRESS=ZSTD
@@ -115,7 +117,8 @@ def parse_fit(text: str) -> Box:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a JSON line for every file.",
 )
-@device_and_precision
+@devices
+@network_precision
 @verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.
@@ -128,7 +131,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     from srcli.pipelines.upscale.run import upscale_files
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
-    settings = _settings(options)
+    executor, own_device = several_workers(options)
+    settings = _settings(options | {"device": own_device})
     if options["dry_run"]:
         return print_estimate(inputs, output, settings)
     with (
@@ -140,7 +144,9 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
             write(file)
             _tell(console, file)
 
-        summary = upscale_files(inputs, output, settings, progress=console, on_file=tell)
+        summary = upscale_files(
+            inputs, output, settings, progress=console, on_file=tell, executor=executor
+        )
     if not options["quiet"]:
         click.echo(_closing(summary))
     return int(summary.exit_code)

@@ -46,6 +46,20 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def choose_devices(names: str) -> list[str]:
+    """Return the devices of a list with commas, such as ``cuda:0,cuda:1``; ``all`` is every GPU.
+
+    A name may be given several times. Without a GPU ``all`` is the device that ``auto`` is.
+
+    Raises:
+        UsageError: If the machine does not have one.
+    """
+    if names == "all":
+        gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        return gpus or [str(choose_device("auto"))]
+    return [str(choose_device(name.strip())) for name in names.split(",")]
+
+
 def half_type(device: torch.device, precision: Precision, *, bits: int = 8) -> torch.dtype | None:
     """Half-precision type of the network's forward pass; None for fp32.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
@@ -90,6 +91,12 @@ class EnginePool:
             own = copy.deepcopy(self.network)
             self._engines[half] = make_engine(own, self.options, bits=bits)
         return self._engines[half]
+
+
+@lru_cache(maxsize=2)
+def cached_pool(model: str, scale: int, options: EngineOptions) -> EnginePool:
+    """Return the engines of a model, which this process keeps for the next call."""
+    return EnginePool(model, scale, options)
 
 
 def choose_tiling(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from srcli.ports.progress import Progress
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 JsonDict = Mapping[str, Any]
-"""Names and values that JSON can hold."""
+"""Names and plain values, which can be sent to another process."""
 
 
 class Unit(Protocol):
@@ -17,7 +20,7 @@ class Unit(Protocol):
 
     @property
     def label(self) -> str:
-        """Name for messages."""
+        """Name for messages; empty for one whose progress is part of the progress of all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,10 @@ class UnitResult:
 class Executor(Protocol):
     """Runs units of work, one after another or side by side."""
 
+    @property
+    def slots(self) -> int:
+        """Units that can run at once, at present."""
+
     def run(
         self,
         work: Work,
@@ -57,6 +64,7 @@ class Executor(Protocol):
         *,
         progress: Progress,
         stop: Callable[[], bool],
+        shared: Sequence[Path] = (),
     ) -> Iterator[UnitResult]:
         """Run all units and yield each result when it is there, in any order.
 
@@ -68,4 +76,9 @@ class Executor(Protocol):
             units: The units.
             progress: Receives the progress of all units.
             stop: Called often; true ends the run.
+            shared: Files and folders that all workers must see. A folder that is made first gets
+                the results; the others are inputs.
+
+        Raises:
+            SrxError: Raised by the work: a reason for which no unit can be done.
         """

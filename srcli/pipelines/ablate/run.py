@@ -17,7 +17,7 @@ from srcli.pipelines.ablate.results import Conditions
 from srcli.pipelines.ablate.store import Store, put_run
 from srcli.pipelines.ablate.units import TrainingUnit
 from srcli.pipelines.ablate.work import BUSY, MEASURED, STOPPED, TRAINED, run_unit
-from srcli.pipelines.executors import make_executor
+from srcli.pipelines.executors.make import make_executor
 from srcli.pipelines.train.numerics import resolve_precision
 from srcli.ports.progress import NoProgress
 from srcli.report.table import plural
@@ -68,7 +68,9 @@ def run_ablations(
     own = progress or NoProgress()
     store = Store(options.store)
     plan = _plan(ablations, options, own)
-    executor = executor or make_executor(options.device, options.processes, options.threads)
+    executor = executor or make_executor(
+        options.device, processes=options.processes, threads=options.threads, fresh=True
+    )
     try:
         for run in plan.runs:  # at once, so that results are found whatever happens
             put_run(store, run)

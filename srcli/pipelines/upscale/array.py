@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image
 from srcli.errors import UsageError
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.inference.device import Precision, choose_device
-from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, run_one
+from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
 from srcli.pipelines.upscale.prepare import finish, prepare
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
     def enlarge(array: NDArray[Any]) -> NDArray[Any]:
         prepared, _ = prepare(_as_photograph(array))
-        pool = _pool(model, factor, options)
+        pool = cached_pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, sink = prepared.work(factor, tiling, "picture")
         run_one(pool.engine(prepared.bits), work)
@@ -113,11 +112,6 @@ def _whole(name: str, value: object, expected: str, least: int | None = None) ->
     if number is None or number != value or (least is not None and number < least):
         raise UsageError(f"{name}={value!r}: give {expected}")
     return int(number)
-
-
-@lru_cache(maxsize=2)
-def _pool(model: str, scale: int, options: EngineOptions) -> EnginePool:
-    return EnginePool(model, scale, options)
 
 
 def _as_photograph(picture: NDArray[Any]) -> Photograph:

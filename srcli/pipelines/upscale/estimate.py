@@ -16,10 +16,10 @@ from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
-from srcli.pipelines.upscale.run import open_photograph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -93,14 +93,18 @@ class Reporter:
         return self.summary
 
     def add(self, report: FileReport) -> None:
-        """Record the report of a file and show its warnings."""
+        """Show the warnings of a file and record its report."""
+        for warning in report.warnings:
+            self.progress.warn(f"{report.source}: {warning}")
+        self.record(report)
+
+    def record(self, report: FileReport) -> None:
+        """Record the report of a file."""
         self.summary.files.append(report)
         if report.state != "skipped":
             self._files.advance(1)
             speed = self.summary.megapixels / max(time.monotonic() - self._started, 1e-3)
             self._files.describe(f"{speed:.2f} megapixels/s")
-        for warning in report.warnings:
-            self.progress.warn(f"{report.source}: {warning}")
         if self._on_file is not None:
             self._on_file(report)
 

@@ -10,29 +10,23 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.photograph import LARGEST_AREA
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.disk import journal_path
-from srcli.imaging.reading import open_picture
-from srcli.imaging.resize import UNBOUNDED
-from srcli.inference.engines import EnginePool, choose_tiling
+from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
+from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from srcli.imaging.photograph import Picture
     from srcli.pipelines.upscale.options import UpscaleOptions
-
-
-LARGEST_PHOTOGRAPH = 400_000_000
-"""Output pixels; larger pictures are read by windows. One number, so that results do not depend on
-the machine."""
+    from srcli.ports.executor import Executor
 
 
 def upscale_files(
@@ -42,6 +36,7 @@ def upscale_files(
     *,
     progress: Progress | None = None,
     on_file: Callable[[FileReport], None] | None = None,
+    executor: Executor | None = None,
 ) -> Summary:
     """Upscale pictures and folders.
 
@@ -51,6 +46,8 @@ def upscale_files(
         options: Model, scale, naming, tiling.
         progress: Shows files, tiles and warnings.
         on_file: Called with the report of every file, as soon as it is known.
+        executor: Runs shares of the inputs, each on a device of its own; None upscales all in this
+            process, on the device that the options name.
 
     Returns:
         The reports of all files; one bad file never stops the others.
@@ -68,7 +65,7 @@ def upscale_files(
     items = [item for item in plan.items if _is_open(item, options, reporter)]
     try:
         if items:
-            _upscale(items, options, reporter)
+            _upscale(items, options, reporter, executor)
     finally:
         summary = reporter.close()
     return summary
@@ -90,39 +87,35 @@ def _is_open(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
     return False
 
 
-def _upscale(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
+def _upscale(
+    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, executor: Executor | None
+) -> None:
     try:
         items[0].make_folder()
     except PictureError as error:  # told before minutes are spent on what cannot be written
         raise UsageError(str(error)) from error
-    pool = EnginePool(options.model, options.scale, options.engine)
+    # workers check device and precision on their machines
+    own = options.engine if executor is None else EngineOptions()
+    pool = EnginePool(options.model, options.scale, own)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     reporter.open(len(items))
     rasters: list[Item] = []
-
-    def photographs() -> Iterator[tuple[Item, Picture]]:
-        for item in items:
-            try:
-                picture = open_photograph(item, options)
-            except PictureError as error:
-                reporter.fail(item, error)
-                continue
-            if picture is None:
-                rasters.append(item)
-            else:
-                yield item, picture
-
-    opened: Iterable[tuple[Item, Picture]] = photographs()
+    opened: Iterable[tuple[Item, Picture]] = open_photographs(items, options, reporter, rasters)
     if options.raster.asked_for:
         opened = list(opened)
         _warn_ignored_raster_options(len(opened), options, reporter)
     made_by = None if options.strip_provenance else find_provenance(options.model, options.scale)
+    raster = replace(options.raster, quality=options.quality, provenance=made_by)
+    options = replace(options, raster=raster)
+    if executor is not None:
+        from srcli.pipelines.upscale.spread import spread  # and with it torch
+
+        spread(items, options, reporter, executor)
+        return
     PhotographRun(pool, tiling, options, reporter, made_by).upscale(opened)
     if rasters:
         from srcli.pipelines.upscale.rasters import RasterRun  # and with it torch
 
-        raster = replace(options.raster, quality=options.quality, provenance=made_by)
-        options = replace(options, raster=raster)
         RasterRun(pool, tiling, options, reporter).upscale(rasters)
 
 
@@ -137,63 +130,6 @@ def find_provenance(model: str, scale: int) -> Provenance:
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
     name = model if model in MODELS else file.name
     return Provenance(version=srcli.__version__, model=name, scale=scale, weights=digest)
-
-
-def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
-    """Open an input that is a photograph.
-
-    Read by windows are georeferenced files and others that photographs cannot be (see
-    ``Picture.raster``), inputs with raster options, and pictures too large for memory. Of the
-    pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
-    always a photograph, as windows on disk cannot be rotated.
-
-    Args:
-        item: The input.
-        options: Scale, ``--fit`` and raster options.
-
-    Returns:
-        The photograph; None if it is read by windows.
-
-    Raises:
-        PictureError: If it cannot be opened; if raster options are given for a photograph rotated
-            by EXIF, or ``--fit`` for a file that is read by windows.
-    """
-    asked = bool(options.raster.asked_for)
-    try:
-        picture = open_picture(item.source)
-    except PictureError:
-        if asked and options.fit == UNBOUNDED:
-            return None  # reading it fails with the reason
-        raise
-    by_windows = picture.raster is not None or _by_windows(item, picture, options)
-    if options.fit == UNBOUNDED or not by_windows:
-        return None if by_windows else picture
-    if picture.raster is not None:
-        raise PictureError(
-            f"{item.source}: is a raster ({picture.raster}), and --fit is for photographs; "
-            "drop --fit"
-        )
-    raise PictureError(
-        f"{item.source}: is too large for --fit when enlarged by {options.scale} "
-        f"(more than {LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
-    )
-
-
-def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
-    """Return True if raster options or its size make an ordinary picture a raster."""
-    pixels = picture.height * picture.width
-    if pixels > LARGEST_AREA:
-        return True
-    asked, turned = bool(options.raster.asked_for), picture.orientation != 1
-    if item.from_folder:
-        asked = asked and picture.format == "tif" and not turned
-    if asked and turned:
-        raise PictureError(
-            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
-            "drop them, or rotate the pixels first"
-        )
-    large = pixels * options.scale**2 > LARGEST_PHOTOGRAPH
-    return asked or (large and not turned and picture.format != "gif")
 
 
 def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: Reporter) -> None:

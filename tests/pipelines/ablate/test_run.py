@@ -27,7 +27,7 @@ from srcli.pipelines.ablate.units import (
 )
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.executors import SerialExecutor
+from srcli.pipelines.executors.processes import SerialExecutor
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.ports.executor import Place, UnitResult
 from srcli.recipes.files import plain_recipe
@@ -42,7 +42,7 @@ class Recorder(SerialExecutor):
         self.units = []
         self.idle = idle
 
-    def run(self, work, units, *, progress, stop):
+    def run(self, work, units, *, progress, stop, shared=()):
         self.units += units
         if not self.idle:
             yield from super().run(work, units, progress=progress, stop=stop)
@@ -204,7 +204,7 @@ def test_without_training_costs_come_at_once(tiny, options):
 
 def test_a_dead_process_is_a_row_that_says_so(tiny, options, notes):
     class Dying(Recorder):
-        def run(self, work, units, *, progress, stop):
+        def run(self, work, units, *, progress, stop, shared=()):
             for i in range(len(units)):
                 yield UnitResult(index=i, result=None, failure="its process was killed")
 
@@ -220,7 +220,7 @@ def test_a_process_that_dies_while_measuring_keeps_its_training(ran, tiny, tmp_p
     (other / "one.png").write_bytes((faces / "aaa.png").read_bytes())
 
     class Dying(Recorder):
-        def run(self, work, units, *, progress, stop):
+        def run(self, work, units, *, progress, stop, shared=()):
             self.units += units
             for i in range(len(units)):
                 yield UnitResult(index=i, result=None, failure="died")
@@ -357,11 +357,13 @@ def trained(iterations):
 class Fake:
     """Does units by putting their figures, unless another process is at them."""
 
+    slots = 1
+
     def __init__(self, store, results=()):
         self.store, self.results = store, dict(results)
         self.done = []
 
-    def run(self, work, units, *, progress, stop):
+    def run(self, work, units, *, progress, stop, shared=()):
         for index, unit in enumerate(units):
             with self.store.lock(unit.key) as own:
                 if own and unit.key not in self.results:

@@ -15,10 +15,11 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale import run
+from srcli.pipelines.upscale import opening
+from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.run import open_photograph, upscale_files
+from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
 from srcli.ports.progress import NoProgress, NoTask
 
@@ -258,9 +259,9 @@ def test_plain_pictures_do_not_unless_asked(picture, astronaut):
 
 def test_pictures_that_are_too_large_do(picture, monkeypatch):
     pixels = 128 * 160 * 4
-    monkeypatch.setattr(run, "LARGEST_PHOTOGRAPH", pixels)
+    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", pixels)
     assert not is_raster(item(picture), BICUBIC)
-    monkeypatch.setattr(run, "LARGEST_PHOTOGRAPH", pixels - 1)
+    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", pixels - 1)
     assert is_raster(item(picture), BICUBIC)
 
 
@@ -269,7 +270,7 @@ def test_what_exif_turns_stays_a_photograph(tmp_path, astronaut, monkeypatch):
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
     Image.fromarray(astronaut).save(path, exif=exif)
-    monkeypatch.setattr(run, "LARGEST_PHOTOGRAPH", 10)
+    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", 10)
     assert not is_raster(item(path), BICUBIC)
 
 
@@ -338,7 +339,7 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkey
     placed = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
     with pytest.raises(PictureError, match=r"landsat.*is a raster \(.+\), and --fit"):
         is_raster(item(placed), fitting)
-    monkeypatch.setattr(run, "LARGEST_PHOTOGRAPH", 1000)
+    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", 1000)
     with pytest.raises(PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"):
         is_raster(item(picture), fitting)
     with pytest.raises(UsageError, match="--fit is for photographs and --srcwin for rasters"):

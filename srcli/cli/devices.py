@@ -1,0 +1,90 @@
+"""Options for devices: one or several, number formats, and other machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from srcli.cli.options import ParsedType, combine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from srcli.cli.options import Option
+    from srcli.ports.executor import Executor
+
+
+def parse_executor(text: str) -> str:
+    """Check the name of an executor."""
+    if text in ("local", "ray") or text.startswith("ray://"):
+        return text
+    raise ValueError(f"{text!r} is not local, ray or ray://HOST:PORT")
+
+
+def precision(text: str) -> Option:
+    """Return the option ``--precision`` with its help text."""
+    return click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+        default="auto",
+        show_default=True,
+        help=text,
+    )
+
+
+device = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="auto|cpu|cuda|cuda:N|mps",
+    help="Device to compute on.",
+)
+devices = combine(
+    click.option(
+        "--device",
+        "--devices",
+        "device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda|cuda:N|mps|all",
+        help="Device to compute on, or several with commas between them, such as cuda:0,cuda:1: "
+        "each gets a process. all: every GPU.",
+    ),
+    click.option(
+        "--executor",
+        type=ParsedType("local|ray|ray://HOST:PORT", parse_executor),
+        default="local",
+        show_default=True,
+        help="Work on this machine, or on a Ray cluster: the one that this machine belongs to, or "
+        "another one. Needs pip install 'srcli[ray]'.",
+    ),
+)
+network_precision = precision(
+    "Number format of the network; auto takes half precision for 8-bit pictures where the "
+    "machine computes it natively."
+)
+
+
+def several_workers(given: Mapping[str, Any]) -> tuple[Executor | None, str]:
+    """Return the executor that ``devices`` asks for, and the device of this process.
+
+    Args:
+        given: All options.
+
+    Returns:
+        None where one device of this machine does all, and its name; else ``auto``.
+
+    Raises:
+        UsageError: If the machine does not have a device, or Ray is missing.
+    """
+    names, kind = given["device"], given["executor"]
+    if kind == "local" and names != "all" and "," not in names:
+        return None, names
+    from srcli.pipelines.executors.make import make_executor
+    from srcli.pipelines.executors.processes import SerialExecutor
+
+    executor = make_executor(names, kind=kind)
+    if isinstance(executor, SerialExecutor):
+        return None, executor.place.device
+    return executor, "auto"

@@ -1,0 +1,281 @@
+"""Run units on a Ray cluster; Ray repeats those whose worker or node is lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import srcli
+from srcli.errors import SrxError, UsageError
+from srcli.pipelines.executors.processes import STOP_SECONDS, WAIT_SECONDS
+from srcli.pipelines.executors.relay import Receiver, RelayedProgress, attempt, unit_progress
+from srcli.ports.executor import Place, Unit, UnitResult, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from srcli.ports.executor import JsonDict
+    from srcli.ports.progress import Progress
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # lines about lost nodes, whose units are repeated
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns that this will be the default
+}
+
+Handle = Any
+"""An actor or a result of Ray."""
+
+
+@dataclass
+class RayExecutor:
+    """Runs units on the processors or GPUs of a Ray cluster.
+
+    Workers keep what they have loaded. All nodes need the same srcli, and see inputs and outputs
+    under the same names.
+    """
+
+    kind: str
+    """``ray`` for the cluster that this machine belongs to, or a new one on it alone;
+    ``ray://HOST:PORT`` for another."""
+    device: str = "auto"
+    """``cpu``, ``cuda``, or ``auto``: GPUs if the cluster has some."""
+    threads: int = 1
+    """Threads of each worker, for which Ray reserves processors."""
+    fresh: bool = False
+    """Start a new process for each unit, so that its memory is free again after it."""
+
+    def __post_init__(self) -> None:
+        """Refuse names of single devices."""
+        if self.device not in ("auto", "cpu", "cuda", "all"):
+            raise UsageError(f"--device {self.device}: Ray chooses the GPU; give auto, cpu or cuda")
+
+    @property
+    def slots(self) -> int:
+        """Units that the nodes of the cluster can run at once, at present."""
+        total = self._connected().cluster_resources()
+        at_once = int(total.get("CPU", 0)) // self.threads
+        return min(at_once, int(total.get("GPU", 0))) if self._use_gpus() else at_once
+
+    def run(
+        self,
+        work: Work,
+        units: Sequence[Unit],
+        *,
+        progress: Progress,
+        stop: Callable[[], bool],
+        shared: Sequence[Path] = (),
+    ) -> Iterator[UnitResult]:
+        """Run all units; an exception such as Ctrl-C asks running ones to stop."""
+        ray = self._connected()
+        waiting, warned = deque(range(len(units))), set[str]()
+        running: dict[Any, int] = {}
+        receivers: dict[int, Receiver] = {}
+        with _visible(shared) as setup:
+            self._check_nodes(setup)
+            gpus = int(self._use_gpus())
+            place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
+            resources = {"num_cpus": self.threads, "num_gpus": gpus}
+            do = ray.remote(**resources, max_calls=int(self.fresh))(_do)
+            board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board).remote()
+            try:
+                while True:
+                    stopped = stop()
+                    while waiting and not stopped and len(running) < 2 * self.slots + 2:
+                        index = waiting.popleft()
+                        receivers[index] = Receiver(unit_progress(progress, units[index], warned))
+                        job = (work, units[index], place)
+                        running[do.remote(setup, board, index, job)] = index
+                    if not running:
+                        return
+                    ready, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
+                    for index, event in ray.get(board.take.remote(stopped)):
+                        receivers[index].take(event)
+                    for ref in ready:
+                        index = running.pop(ref)
+                        receivers.pop(index).close()
+                        yield from _result(ref, index)
+            finally:
+                if running:
+                    ray.get(board.take.remote(True))
+                    ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
+                for ref in running:
+                    ray.cancel(ref, force=True)
+                for receiver in receivers.values():
+                    receiver.close()
+
+    def _connected(self) -> Any:  # noqa: ANN401 - the module ray
+        os.environ.update(QUIET)
+        try:
+            import ray
+        except ImportError as error:
+            raise UsageError(
+                f"--executor {self.kind}: Ray is missing; pip install 'srcli[ray]'"
+            ) from error
+        if not ray.is_initialized():
+            former = signal.getsignal(signal.SIGTERM)
+            try:
+                ray.init(
+                    None if self.kind == "ray" else self.kind,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            except (OSError, RuntimeError, ValueError) as error:
+                reason = str(error).strip().split("\n")[0]
+                raise UsageError(f"--executor {self.kind}: no Ray cluster ({reason})") from error
+            finally:
+                signal.signal(signal.SIGTERM, former)
+        return ray
+
+    def _use_gpus(self) -> bool:
+        there = "GPU" in self._connected().cluster_resources()
+        return self.device in ("cuda", "all") or (self.device == "auto" and there)
+
+    def _check_nodes(self, setup: _Setup) -> None:
+        """Refuse a cluster with a node that lacks srcli or the shared files.
+
+        Raises:
+            UsageError: With the node and the reason.
+        """
+        ray = self._connected()
+        on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        check = ray.remote(num_cpus=0)(_enter)
+        for node in nodes:
+            here = on_node(node["NodeID"], soft=False)
+            try:
+                reason = ray.get(check.options(scheduling_strategy=here).remote(setup))
+            except ray.exceptions.RayError as error:
+                reason = _first_line(error)
+            if reason:
+                raise UsageError(f"--executor {self.kind}: node {node['NodeName']}: {reason}")
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What a worker takes over from the parent before its first unit."""
+
+    folder: str
+    environ: tuple[tuple[str, str], ...]
+    paths: tuple[Path, ...]
+    version: str = srcli.__version__
+
+
+@contextmanager
+def _visible(shared: Sequence[Path]) -> Iterator[_Setup]:
+    """Yield the setup, which names a file that is there until the block ends."""
+    paths = [path.absolute() for path in shared if path.exists()]
+    probe = None
+    if paths and paths[0].is_dir():
+        probe = paths[0] / f".srx-{secrets.token_hex(8)}.part"
+        probe.touch()
+        paths[0] = probe
+    environ = tuple((name, text) for name, text in os.environ.items() if name.startswith("SRX_"))
+    try:
+        yield _Setup(str(Path.cwd()), environ, tuple(paths))
+    finally:
+        if probe is not None:
+            probe.unlink(missing_ok=True)
+
+
+def _enter(setup: _Setup) -> str:
+    """Prepare this process of a node; return the reason why it cannot work, or nothing."""
+    if setup.version != srcli.__version__:
+        return f"has srcli {srcli.__version__} instead of {setup.version}; install that"
+    with suppress(OSError):  # names without a folder may be absolute
+        os.chdir(setup.folder)
+    os.environ.update(setup.environ)
+    missing = [path for path in setup.paths if not path.exists()]
+    advice = "inputs and outputs need storage that all nodes share"
+    return f"{missing[0].parent} is not the same there; {advice}" if missing else ""
+
+
+def _do(
+    setup: _Setup,
+    board: Handle,
+    index: int,
+    job: tuple[Work, Unit, Place],
+) -> tuple[JsonDict | None, str | SrxError]:
+    """Do a unit in a worker of a node; no result and no failure if it was not to begin."""
+    link = _Link(board, index)
+    link.send(("begin",))
+    if reason := _enter(setup):
+        return None, UsageError(f"a node {reason}")
+    if link.flush():
+        return None, ""
+    done = attempt(*job, RelayedProgress(link.send), link.stop)
+    link.flush()
+    return done
+
+
+def _result(ref: Handle, index: int) -> Iterator[UnitResult]:
+    import ray
+
+    try:
+        result, failure = ray.get(ref)
+    except ray.exceptions.RayError as error:
+        result, failure = None, f"its worker failed: {_first_line(error)}"
+    if isinstance(failure, SrxError):
+        raise failure
+    if result is not None or failure:
+        yield UnitResult(index=index, result=result, failure=failure)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
+
+
+class _Board:
+    """An actor that takes the events of all workers, and tells them whether to stop."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[int, tuple[Any, ...]]] = []
+        self._stopped = False
+
+    def post(self, index: int, events: list[tuple[Any, ...]]) -> bool:
+        """Take the events of a unit; return true if it is to stop."""
+        self._events += [(index, event) for event in events]
+        return self._stopped
+
+    def take(self, stopped: bool) -> list[tuple[int, tuple[Any, ...]]]:
+        """Return the events since the last call."""
+        self._stopped = stopped
+        events, self._events = self._events, []
+        return events
+
+
+class _Link:
+    """The connection of a unit to the board, used every few tenths of a second."""
+
+    def __init__(self, board: Handle, index: int) -> None:
+        self._board, self._index = board, index
+        self._events: deque[tuple[Any, ...]] = deque()
+        self._stopped = False
+        self._time = time.monotonic()
+
+    def send(self, event: tuple[Any, ...]) -> None:
+        """Send an event, soon."""
+        self._events.append(event)
+        self.stop()
+
+    def stop(self) -> bool:
+        """Return true if the unit is to stop."""
+        return self.flush() if time.monotonic() - self._time > WAIT_SECONDS else self._stopped
+
+    def flush(self) -> bool:
+        """Send all events now; return true if the unit is to stop."""
+        import ray
+
+        self._time = time.monotonic()
+        events = [self._events.popleft() for _ in range(len(self._events))]
+        self._stopped = ray.get(self._board.post.remote(self._index, events))
+        return self._stopped

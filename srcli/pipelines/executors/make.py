@@ -1,0 +1,62 @@
+"""Make the executor that the options ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srcli.errors import UsageError
+from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
+from srcli.ports.executor import Place
+
+if TYPE_CHECKING:
+    from srcli.ports.executor import Executor
+
+
+def make_executor(
+    devices: str = "auto",
+    *,
+    kind: str = "local",
+    processes: int = 0,
+    threads: int = 0,
+    fresh: bool = False,
+) -> Executor:
+    """Return an executor for this process, for several, or for a Ray cluster.
+
+    Args:
+        devices: Devices with commas between them, as ``--device`` takes them.
+        kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
+        processes: Units at once; 0 for one on each device. One works in this process.
+        threads: Threads of each process; 0 divides the processors among them.
+        fresh: Start a new process for each unit, so that its memory is free again after it.
+
+    Raises:
+        UsageError: If the machine does not have a device; if Ray is missing or not reached.
+    """
+    if kind.partition(":")[0] == "ray":
+        from srcli.pipelines.executors.cluster import RayExecutor
+
+        if processes:
+            raise UsageError("--processes is for one machine; Ray fills its cluster")
+        return RayExecutor(kind, devices, threads=threads or 1, fresh=fresh)
+    found = places(devices, processes, threads)
+    return SerialExecutor(found[0]) if len(found) == 1 else ProcessExecutor(found, fresh=fresh)
+
+
+def places(devices: str, processes: int, threads: int) -> list[Place]:
+    """Return the place of each process; processes share GPUs without a number.
+
+    Args:
+        devices: As ``make_executor`` takes them.
+        processes: 0 for one on each device.
+        threads: Threads of each; 0 divides the processors among several, and leaves PyTorch's
+            choice to one.
+    """
+    from srcli.inference.device import choose_devices  # here: workers without torch start fast
+    from srcli.metrics.machine import processors
+
+    names = choose_devices(devices)
+    if processes > 1 and names == ["cuda"]:  # without a number
+        names = choose_devices("all")
+    count = processes or len(names)
+    own = threads or (0 if count == 1 else max(1, processors() // count))
+    return [Place(device=names[i % len(names)], threads=own) for i in range(count)]
