@@ -54,6 +54,8 @@ def choose_devices(names: str) -> list[str]:
     Raises:
         UsageError: If the machine does not have one.
     """
+    import torch
+
     if names == "all":
         gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
         return gpus or [str(choose_device("auto"))]

@@ -1,0 +1,120 @@
+"""Units on a Ray cluster of two nodes on this machine, of which one may be lost."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from types import SimpleNamespace as Unit
+
+import pytest
+from PIL import Image
+
+from srcli.errors import DataError, UsageError
+from srcli.pipelines.executors import cluster
+from srcli.pipelines.executors.cluster import QUIET, RayExecutor
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
+
+
+@pytest.fixture(scope="module")
+def nodes(work, tmp_path_factory):
+    """A cluster of two nodes with a processor each; Ray's messages are no warnings of ours."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        import ray
+        from ray.cluster_utils import Cluster
+
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        made.add_node(num_cpus=1)
+        patch.setenv("RAY_ADDRESS", made.address)
+        yield made
+        ray.shutdown()
+        made.shutdown()
+
+
+def ended(units, work, notes, stop=lambda: False, **settings):
+    found = RayExecutor("ray", **settings).run(work, units, progress=notes, stop=stop)
+    return {each.index: each for each in found}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_units_run_on_all_nodes_and_report(nodes, work, notes, tmp_path):
+    units = [Unit(label="", value=i, folder=str(tmp_path)) for i in range(2)]
+    found = ended(units, work.meet, notes)
+    assert [found[i].result for i in range(2)] == [{"met": 2}] * 2
+    units = [Unit(label=f"unit {i}", value=i) for i in range(5)]
+    found = ended(units, work.double, notes)
+    assert [found[i].result["value"] for i in range(5)] == [0, 2, 4, 6, 8]
+    assert {each.result["place"] for each in found.values()} == {"cpu"}
+    assert len({each.result["pid"] for each in found.values()} - {os.getpid()}) <= 3
+    assert sorted(notes.warnings)[:2] == ["unit 0: even", "unit 1: odd"]
+    assert sorted(label for label, _, _ in notes.closed) == [
+        f"unit {i}: doubling" for i in range(5)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_failures_are_told_and_stopping_ends_what_runs(nodes, work, notes, tmp_path):
+    units = [Unit(label=how, how=how) for how in ("exit", "raise", "not at all")]
+    found = ended(units, work.die, notes)
+    assert found[0].failure.startswith("its worker failed: WorkerCrashedError: ")
+    assert found[1].failure == "its process failed: ValueError: no such luck"
+    assert found[2].result == {"alive": True}
+    with pytest.raises(DataError, match="the store is full; make room"):
+        ended([Unit(label="", how="error")], work.die, notes)
+    units = [Unit(label=str(i), folder=str(tmp_path)) for i in range(6)]
+    found = ended(units, work.wait, notes, stop=lambda: len(list(tmp_path.iterdir())) >= 2)
+    assert {each.result["ended"] for each in found.values()} == {"stopped"}
+    assert len(found) < 6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
+    (tmp_path / "in").mkdir()
+    for i in range(24):
+        Image.fromarray(astronaut[i : i + 60, i : i + 60]).save(tmp_path / "in" / f"{i:02}.png")
+    options = UpscaleOptions(model="g-idrn", scale=4)
+    upscale_files([tmp_path / "in"], tmp_path / "alone", options)
+    lost = nodes.add_node(num_cpus=1)
+    timers = []
+
+    def lose_node(report):
+        if not timers:
+            timers.append(threading.Thread(target=nodes.remove_node, args=(lost,)))
+            timers[0].start()
+
+    executor = RayExecutor("ray")
+    summary = upscale_files(
+        [tmp_path / "in"], tmp_path / "shared", options, on_file=lose_node, executor=executor,
+        progress=notes,
+    )  # fmt: skip
+    timers[0].join()
+    assert summary.count("done") == 24
+    for path in (tmp_path / "alone").iterdir():
+        assert path.read_bytes() == (tmp_path / "shared" / path.name).read_bytes()
+    assert not list((tmp_path / "shared").glob(".srx-*"))
+
+
+def test_a_node_without_the_files_or_with_another_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with cluster._visible((tmp_path, tmp_path / "no such model")) as setup:
+        (probe,) = setup.paths
+        assert probe.exists()
+        assert cluster._enter(setup) == ""
+        probe.unlink()
+        assert f"{tmp_path} is not the same there" in cluster._enter(setup)
+        monkeypatch.setattr("srcli.__version__", "0.0")
+        assert cluster._enter(setup).startswith("has srcli 0.0 instead of ")
+
+
+def test_ray_is_asked_for_by_name(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r"--executor ray: Ray is missing; pip install 'srcli"):
+        RayExecutor("ray").slots  # noqa: B018 - connects
+    with pytest.raises(UsageError, match="--device cuda:1: Ray chooses the GPU"):
+        RayExecutor("ray", "cuda:1")
