@@ -81,7 +81,7 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     options = UpscaleOptions(model="g-idrn", scale=4)
     upscale_files([tmp_path / "in"], tmp_path / "alone", options)
     lost = nodes.add_node(num_cpus=1)
-    timers = []
+    timers: list[threading.Thread] = []
 
     def lose_node(report):
         if not timers:
