@@ -159,10 +159,9 @@ def _make_pool(options: UpscaleOptions) -> EnginePool:
 
 def _needs_torch(options: UpscaleOptions) -> bool:
     """Return True for options that only the network, or torch's view of the machine, can check."""
-    by_name = options.model in MODELS
-    engine = options.engine
-    automatic = engine.device == engine.precision == "auto"
-    return not by_name or not automatic or options.raster.max_memory is not None
+    everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
+    known = options.model in MODELS and options.raster.max_memory is None
+    return not (everywhere and known)
 
 
 def _seconds_per_pixel(pool: EnginePool, tiling: Tiling) -> float:
