@@ -8,13 +8,13 @@ import secrets
 import sys
 import zlib
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from srcli.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
-    from pathlib import Path
 
 
 if sys.platform != "win32":
@@ -22,6 +22,14 @@ if sys.platform != "win32":
 
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 """Errors of file systems that do not support locks."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: ``$SRX_CACHE``, else below the user's cache."""
+    base = os.environ.get("SRX_CACHE")
+    if base:
+        return Path(base)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srx"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import pytest
 from srcli import files
 from srcli.errors import DataError
 from srcli.files import (
+    cache_folder,
     explain_os_error,
     hidden_name,
     lock_file,
@@ -179,3 +180,11 @@ def test_names_that_are_no_unicode_stay_different(tmp_path):
     assert hidden[0] != hidden[1]
     long = [hidden_name(tmp_path / (name * 40), ".part") for name in names]
     assert long[0] != long[1]
+
+
+def test_where_the_cache_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv("SRX_CACHE", str(tmp_path / "a"))
+    assert cache_folder() == tmp_path / "a"
+    monkeypatch.delenv("SRX_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "srx"

@@ -30,7 +30,7 @@ EXAMPLES = """
 Examples:
   srx bench -m g-idrn -m bicubic -s 4 --size 256x256 --size 120x80
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
-  srx bench -m g-idrn --size 512x512 --compare plain --rounds 5
+  srx bench -m g-idrn --engine torch --engine openvino --compare plain --rounds 5
   srx bench -m g-idrn -s 2 --seams photo.jpg --json - --quiet
 
 Nothing else should run meanwhile; a wide spread of the rounds shows that something did. Exit code 1
@@ -72,6 +72,15 @@ def _parse_size(text: str) -> tuple[int, int]:
     show_default=True,
     help="Number format of the network; auto is the choice of 'srx upscale' for 8-bit pictures. "
     "Repeat to compare.",
+)
+@click.option(
+    "--engine",
+    "engines",
+    type=click.Choice(["auto", "torch", "openvino"]),
+    multiple=True,
+    default=("auto",),
+    show_default=True,
+    help="Software that runs the network; auto is the choice of 'srx upscale'. Repeat to compare.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="Rounds; default: as --seconds allows.")
 @click.option(
@@ -143,7 +152,17 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
         engine=EngineOptions(device=options["device"]),
         compare_plain=options["compare"] == "plain",
         seams_picture=options["seams"],
-        **pick(options, "sizes", "precisions", "tile", "overlap", "rounds", "seconds", "threads"),
+        **pick(
+            options,
+            "sizes",
+            "precisions",
+            "engines",
+            "tile",
+            "overlap",
+            "rounds",
+            "seconds",
+            "threads",
+        ),
     )
 
 

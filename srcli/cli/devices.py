@@ -60,6 +60,14 @@ devices = combine(
         "another one. Needs pip install 'srcli[ray]'.",
     ),
 )
+engine = click.option(
+    "--engine",
+    type=click.Choice(["auto", "torch", "openvino"]),
+    default="auto",
+    show_default=True,
+    help="Software that runs the network; auto takes OpenVINO on the CPU where it is installed and "
+    "a picture is large enough.",
+)
 network_precision = precision(
     "Number format of the network; auto takes half precision for 8-bit pictures where the "
     "machine computes it natively."

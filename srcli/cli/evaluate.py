@@ -125,6 +125,13 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @device
 @precision("Number format of the network; auto is fp32: hundredths of a decibel matter here.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "torch", "openvino"]),
+    default="auto",
+    show_default=True,
+    help="Software that runs the network; auto is torch: figures are the same everywhere.",
+)
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
@@ -187,7 +194,7 @@ def _models(given: dict[str, Any]) -> list[str]:
 
 
 def _options(given: dict[str, Any]) -> EvalOptions:
-    from srcli.data.pairs import cache_folder
+    from srcli.files import cache_folder
     from srcli.inference.engines import EngineOptions
     from srcli.pipelines.evaluate.options import EvalOptions
 
@@ -198,7 +205,7 @@ def _options(given: dict[str, Any]) -> EvalOptions:
         costs=not given["no_cost"],
         cache=None if given["no_cache"] else cache_folder() / "eval",
         lr_folder=given["lr"],
-        engine=EngineOptions(**pick(given, "device", "precision", "tta", "back_project")),
+        engine=EngineOptions(**pick(given, "device", "precision", "engine", "tta", "back_project")),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.devices import devices, network_precision, several_workers
+from srcli.cli.devices import devices, engine, network_precision, several_workers
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, verbosity
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
 from srcli.errors import UsageError
@@ -119,6 +119,7 @@ def parse_fit(text: str) -> Box:
 )
 @devices
 @network_precision
+@engine
 @verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.
@@ -191,7 +192,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
         ),
         raster=raster_settings({**options, "cog": options["cog"] or fmt == "cog"}),
         engine=EngineOptions(
-            **pick(options, "device", "precision", "batch", "tta", "back_project")
+            **pick(options, "device", "precision", "engine", "batch", "tta", "back_project")
         ),
     )
 

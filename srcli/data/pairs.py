@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from srcli.imaging.resize import downscale, mod_crop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     Picture = NDArray[np.uint8]
     Keep = Callable[[Picture], Picture]
@@ -34,14 +33,6 @@ class Pairs:
     lr: list[NDArray[np.uint8]]
     digest: str
     """Digest of the HR pixels of all pictures, in order."""
-
-
-def cache_folder() -> Path:
-    """Return the folder of cached LR pictures: ``$SRX_CACHE``, else below the user's cache."""
-    base = os.environ.get("SRX_CACHE")
-    if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srx"
 
 
 def make_pairs(

@@ -83,7 +83,7 @@ class NetworkCandidate:
     def identity(self, pair: Pair) -> str:
         """Return everything beside the picture that decides the SR picture."""
         own = self._options
-        device = self._engine.device.type
+        device = own.engine if own.engine == "openvino" else self._engine.device.type
         how = f"tta={own.tta} back={own.back_project} tile={self._tile}"
         return f"{self.digest} {own.precision} {device} {how}"
 

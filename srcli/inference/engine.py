@@ -65,6 +65,9 @@ class TorchEngine:
         plain: fp32 in PyTorch's default layout, for comparisons.
     """
 
+    name = "torch"
+    """Of the software that runs the network, as options have it."""
+
     def __init__(  # noqa: PLR0913 - the ways to run a network, by name
         self,
         network: Network,
@@ -189,20 +192,21 @@ class TorchEngine:
         if positions is not None:
             positions = orient_positions(positions, height, width, turns, mirrored)
         values = None if batch.calibration is None else batch.calibration.passes[number]
-        with use_calibration(self.network, values), use_positions(self.network, positions):
-            out = self._forward(orient(batch.pixels, turns, mirrored), batch.levels, exact=exact)
+        x = orient(batch.pixels, turns, mirrored)
+        height, width = x.shape[2:]
+        size = (self.network.padded(height), self.network.padded(width))
+        x = F.pad(x, (0, size[1] - width, 0, size[0] - height), mode="replicate")
+        keywords = {"levels": batch.levels} if self.network.takes_levels else {}
+        with use_calibration(self.network, values), use_positions(self.network, positions, size):
+            out = self._forward(x, None if exact else self.half, **keywords)
+        out = out[:, :, : height * self.scale, : width * self.scale].float()
         return undo_orientation(out, turns, mirrored)
 
-    def _forward(self, x: Tensor, levels: int | None, *, exact: bool) -> Tensor:
-        height, width = x.shape[2:]
-        down, right = (self.network.padded(side) - side for side in (height, width))
-        padded = F.pad(x, (0, right, 0, down), mode="replicate")
-        half = None if exact else self.half
-        keywords = {"levels": levels} if self.network.takes_levels else {}
+    def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
+        """Run the network on (N, 3, H, W) of a size that it takes."""
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
-            laid_out = padded.contiguous(memory_format=self._layout)
-            out: Tensor = self._rgb_network(laid_out, **keywords)
-        return out[:, :, : height * self.scale, : width * self.scale].float()
+            out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout), **keywords)
+        return out
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import platform
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
 
+from srcli.errors import UsageError
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
 from srcli.inference.edges import ArraySink, ArraySource
 from srcli.inference.stream import Work, run_stream
@@ -15,6 +18,7 @@ from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from srcli.inference.engine import TorchEngine
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from srcli.ports.image import Engine, TileGrid
     from srcli.ports.progress import Task
 
+EngineName = Literal["auto", "torch", "openvino"]
 FILE_TILE, FILE_OVERLAP = 192, 16
 """Tiling of networks that are not in the table of models."""
 
@@ -32,6 +37,9 @@ class EngineOptions:
 
     device: str = "auto"
     precision: Precision = "auto"
+    engine: EngineName = "auto"
+    """``auto`` is OpenVINO where it is installed, on x86-64 processors, for tiles of at least
+    ``SMALLEST_TILE`` pixels: what a picture's own size decides."""
     batch: int | None = None
     tta: bool = False
     back_project: bool = False
@@ -51,20 +59,44 @@ def make_engine(
         whole_pictures: It will get few tiles and many whole pictures.
     """
     from srcli.inference.engine import TorchEngine
+    from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
 
     device = choose_device(options.device)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
     half = half_type(device, options.precision, bits=bits)
-    return TorchEngine(
-        network,
-        device=device,
-        half=None if options.plain else half,
-        batch=options.batch,
-        tta=options.tta,
-        back_project=options.back_project,
-        plain=options.plain,
-    )
+    given: dict[str, Any] = {
+        "device": device,
+        "half": None if options.plain else half,
+        "batch": options.batch,
+        "tta": options.tta,
+        "back_project": options.back_project,
+    }
+    if not options.plain and takes_openvino(options.engine, device):
+        smallest = SMALLEST_TILE if options.engine == "auto" else 0
+        return OpenVINOEngine(network, smallest=smallest, **given)
+    return TorchEngine(network, plain=options.plain, **given)
+
+
+def has_openvino() -> bool:
+    """Return True if OpenVINO is installed."""
+    return find_spec("openvino") is not None
+
+
+def takes_openvino(engine: EngineName, device: torch.device) -> bool:
+    """Return True if networks on this device run by OpenVINO.
+
+    Raises:
+        UsageError: If it is asked for, and not installed or not for this device.
+    """
+    if engine == "auto":
+        measured = platform.machine().lower() in {"x86_64", "amd64"}
+        return device.type == "cpu" and measured and has_openvino()
+    if engine == "openvino" and device.type != "cpu":
+        raise UsageError(f"--engine openvino runs on the CPU, not on {device.type}")
+    if engine == "openvino" and not has_openvino():
+        raise UsageError("--engine openvino needs OpenVINO: pip install 'srcli[openvino]'")
+    return engine == "openvino"
 
 
 class EnginePool:
@@ -81,7 +113,9 @@ class EnginePool:
         self.options = options
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)
-        half_type(self._device, options.precision)  # refuse wrong options now
+        # refuse wrong options now
+        half_type(self._device, options.precision)
+        takes_openvino(options.engine, self._device)
 
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""

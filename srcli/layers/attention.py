@@ -67,7 +67,7 @@ class PooledChannelAttention(nn.Module):
         """Gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         pools = [each(x)[..., 0, 0] for each in (self.average, self.maximum) if each is not None]
         joined: Tensor = self.join(torch.stack(pools, dim=1))
-        return torch.sigmoid(self.expand(F.relu(self.squeeze(joined.mT[..., None]))))
+        return torch.sigmoid(self.expand(F.relu(self.squeeze(joined.transpose(1, 2)[..., None]))))
 
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""
@@ -138,7 +138,9 @@ class AsymmetricNonLocal(nn.Module):
         query: Tensor = self.query(x)
         # Pooling commutes with 1x1 convolutions; pooled after them it is one channel, not many.
         key, value = self._pyramid(self.key(x)), self._pyramid(self.value(x))
-        most = h * w if torch.is_grad_enabled() else max(self.scores // (n * key.shape[2]), 1)
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        whole = torch.is_grad_enabled() or tracing  # the number of parts would be traced too
+        most = h * w if whole else max(self.scores // (n * key.shape[2]), 1)
         parts = torch.split(query.flatten(2), most, dim=2)
         attended = [attend(part, key, value) for part in parts]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)

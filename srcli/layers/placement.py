@@ -33,37 +33,53 @@ class StretchedMap(nn.Module):
         minimum: Pixels that the first value needs.
     """
 
-    positions: Tensor | None
+    rows: Tensor | None
+    columns: Tensor | None
 
     def __init__(self, *, step: int, minimum: int) -> None:
         super().__init__()
         self.step = step
         self.minimum = minimum
-        self.register_buffer("positions", None, persistent=False)
+        self.register_buffer("rows", None, persistent=False)
+        self.register_buffer("columns", None, persistent=False)
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Resize (N, C, h, w) bilinearly to (N, C, *size)."""
-        if self.positions is None:
+        if self.rows is None or self.columns is None:
             return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
-        return stretch_part(maps, size, self.positions, step=self.step, minimum=self.minimum)
+        return stretch_part(maps, self.rows, self.columns)
+
+
+def stretched_maps(network: nn.Module) -> dict[str, StretchedMap]:
+    """Return the stretched maps of a network by the names of their modules."""
+    return {name: each for name, each in network.named_modules() if isinstance(each, StretchedMap)}
 
 
 @contextmanager
-def use_positions(network: nn.Module, positions: Tensor | None) -> Iterator[None]:
+def use_positions(
+    network: nn.Module, positions: Tensor | None, size: tuple[int, int]
+) -> Iterator[None]:
     """Let the stretched maps of a network hold where its batch lies, until the block ends.
 
     Args:
         network: Any.
         positions: (N, 4) integers; None if every item is a whole picture.
+        size: (H, W) of the network's input.
     """
-    modules = [each for each in network.modules() if isinstance(each, StretchedMap)]
+    modules = stretched_maps(network).values()
+    weights: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # mostly one for all modules
     try:
         for each in modules:
-            each.positions = positions
+            if positions is None:
+                continue
+            kind = (each.step, each.minimum)
+            if kind not in weights:
+                weights[kind] = stretch_weights(positions, size, step=kind[0], minimum=kind[1])
+            each.rows, each.columns = weights[kind]
         yield
     finally:
         for each in modules:
-            each.positions = None
+            each.rows = each.columns = None
 
 
 def orient_positions(
@@ -79,9 +95,29 @@ def orient_positions(
     return torch.stack((top, left, rows, columns), dim=1)
 
 
-def stretch_part(
-    maps: Tensor, size: tuple[int, int], positions: Tensor, *, step: int, minimum: int
-) -> Tensor:
+def stretch_weights(
+    positions: Tensor, size: tuple[int, int], *, step: int, minimum: int
+) -> tuple[Tensor, Tensor]:
+    """Return the weights by which ``stretch_part`` resizes maps of tiles.
+
+    Args:
+        positions: Where the tiles lie, (N, 4).
+        size: (H, W) of the tiles; a shorter side than ``minimum`` counts as that long.
+        step: Pixels from one value to the next.
+        minimum: Pixels that the first value needs.
+
+    Returns:
+        (N, H, h) and (N, W, w): the share of each value of a map in each row and each column.
+    """
+    axes = zip(positions.T[:2], positions.T[2:], size, strict=True)
+    rows, columns = (
+        _weights(starts, wholes, max(length, minimum), step, minimum)
+        for starts, wholes, length in axes
+    )
+    return rows, columns
+
+
+def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Resize maps of tiles as bilinear resizing of the whole pictures' maps would.
 
     Equal to the part of ``F.interpolate(..., mode="bilinear", align_corners=False)`` of the whole,
@@ -90,20 +126,14 @@ def stretch_part(
 
     Args:
         maps: (N, C, h, w), one value for every ``step`` pixels of the tiles.
-        size: (H, W) of the tiles.
-        positions: Where they lie, (N, 4).
-        step: Pixels from one value to the next.
-        minimum: Pixels that the first value needs.
+        rows: (N, H, h) from ``stretch_weights``.
+        columns: (N, W, w) likewise.
 
     Returns:
         (N, C, H, W) of the dtype of ``maps``.
     """
-    axes = zip(positions.T[:2], positions.T[2:], size, maps.shape[2:], strict=True)
-    rows, columns = (
-        _weights(starts, wholes, length, values, step, minimum)
-        for starts, wholes, length, values in axes
-    )
     tiles, channels, height = maps.shape[:3]
+    size = (rows.shape[1], columns.shape[1])
     # Channels last, where both steps are plain matrix products.
     with full_precision(maps.device):
         wide = columns[:, None] @ maps.permute(0, 2, 3, 1).float()
@@ -111,14 +141,13 @@ def stretch_part(
     return full.view(tiles, *size, channels).permute(0, 3, 1, 2).to(maps.dtype)
 
 
-def _weights(
-    starts: Tensor, wholes: Tensor, length: int, values: int, step: int, minimum: int
-) -> Tensor:
-    """Share of each of a tile's ``values`` in each of its ``length`` pixels: (N, length, values).
+def _weights(starts: Tensor, wholes: Tensor, length: int, step: int, minimum: int) -> Tensor:
+    """Share of each of a tile's values in each of its ``length`` pixels: (N, length, values).
 
     Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
     """
     kind = torch.float32 if starts.device.type == "mps" else torch.float64
+    values = (length - minimum) // step + 1
     in_whole = ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
     starts, wholes = starts.view(-1, 1).to(kind), wholes.view(-1, 1).to(kind)
     pixels = torch.arange(length, device=starts.device, dtype=kind) + 0.5

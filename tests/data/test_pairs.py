@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from srcli.data import pairs as module
-from srcli.data.pairs import cache_folder, make_pairs
+from srcli.data.pairs import make_pairs
 from srcli.imaging.resize import downscale
 
 
@@ -76,11 +76,3 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(images, tmp_path):
 def test_a_picture_below_the_scale_is_refused():
     with pytest.raises(ValueError, match="smaller than the scale"):
         make_pairs([np.zeros((1, 9, 3), np.uint8)], 2)
-
-
-def test_where_the_cache_lies(monkeypatch, tmp_path):
-    monkeypatch.setenv("SRX_CACHE", str(tmp_path / "a"))
-    assert cache_folder() == tmp_path / "a"
-    monkeypatch.delenv("SRX_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "srx"

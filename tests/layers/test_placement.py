@@ -14,6 +14,7 @@ from srcli.layers.placement import (
     orient,
     orient_positions,
     stretch_part,
+    stretch_weights,
     undo_orientation,
     use_positions,
 )
@@ -27,6 +28,11 @@ def count(sides):
 
 def place(*numbers):
     return torch.tensor(numbers)
+
+
+def stretched(maps, size, positions):
+    weights = stretch_weights(positions, size, step=STEP, minimum=MINIMUM)
+    return stretch_part(maps, *weights)
 
 
 def same_all_over(tile, whole, margin):
@@ -50,7 +56,7 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype):
         rows, columns = top // STEP, left // STEP
         maps.append(whole_map[..., rows : rows + 8, columns : columns + 8])
         parts.append(whole[..., top : top + side, left : left + side])
-    got = stretch_part(torch.cat(maps), (side, side), place(*positions), step=STEP, minimum=MINIMUM)
+    got = stretched(torch.cat(maps), (side, side), place(*positions))
     assert got.dtype == dtype
     # The whole's values drift by up to two from the pixels that they were made of.
     same_all_over(got, torch.cat(parts), margin=15)
@@ -63,9 +69,7 @@ def test_far_to_the_right_places_are_as_exact_as_at_the_start():
     values = count(torch.tensor(width)).item()
     left, side = 450_000, 57
     tile_map = torch.arange(8.0).expand(1, 1, 8, 8)
-    got = stretch_part(
-        tile_map, (side, side), place((0, left, side, width)), step=STEP, minimum=MINIMUM
-    )
+    got = stretched(tile_map, (side, side), place((0, left, side, width)))
     exact = [(x + 0.5) * values / width - 0.5 - left / STEP for x in range(left, left + side)]
     expected = torch.tensor(exact).clamp(0, 7).expand(1, 1, side, side)
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
@@ -76,8 +80,8 @@ def test_half_precision_gives_what_full_precision_gives():
     maps = torch.rand(2, 4, 6, 6).bfloat16()
     where = place((6, 12, 300, 300), (0, 60, 500, 200))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        got = stretch_part(maps, (45, 40), where, step=STEP, minimum=MINIMUM)
-    full = stretch_part(maps.float(), (45, 40), where, step=STEP, minimum=MINIMUM)
+        got = stretched(maps, (45, 45), where)
+    full = stretched(maps.float(), (45, 45), where)
     torch.testing.assert_close(got, full.bfloat16(), atol=0, rtol=0)
 
 
@@ -104,14 +108,14 @@ def test_a_placement_is_held_within_its_block_alone():
     assert isinstance(stretch, StretchedMap)
     maps = torch.rand(2, 1, 3, 3)
     own = stretch(maps, (27, 27))
-    with use_positions(network, where):
+    with use_positions(network, where, (27, 27)):
         held = stretch(maps, (27, 27))
         assert not network.state_dict()
     torch.testing.assert_close(held[0], own[0])  # this tile is a whole picture
     assert not torch.allclose(held[1], own[1], atol=0.01)
-    with use_positions(network, None):
+    with use_positions(network, None, (27, 27)):
         assert torch.equal(stretch(maps, (27, 27)), own)
-    with pytest.raises(ValueError, match="stop"), use_positions(network, where):
+    with pytest.raises(ValueError, match="stop"), use_positions(network, where, (27, 27)):
         raise ValueError("stop")
     assert torch.equal(stretch(maps, (27, 27)), own)
 

@@ -11,9 +11,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.data.pairs import cache_folder
 from srcli.errors import DataError, RecipeError
-from srcli.files import lock_file
+from srcli.files import cache_folder, lock_file
 from srcli.pipelines.ablate.results import (
     COST,
     TRAINING,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from srcli.errors import UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.inference.device import Precision, choose_device
-from srcli.inference.engines import EngineOptions, choose_tiling
+from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
 from srcli.metrics.efficiency import ModelCost, model_cost
 from srcli.metrics.machine import Machine, describe_machine, threads
 from srcli.models.weights import load_model
@@ -53,8 +53,10 @@ class BenchOptions:
     """LR (height, width) of the pictures."""
     precisions: tuple[Precision, ...] = ("auto",)
     """``auto`` is the choice of ``srx upscale`` for 8-bit pictures."""
+    engines: tuple[EngineName, ...] = ("auto",)
+    """Likewise."""
     engine: EngineOptions = field(default_factory=EngineOptions)
-    """Device, batch, averaging; its precision is not used."""
+    """Device, batch, averaging; its precision and engine are not used."""
     tile: int | None = None
     """Input pixels; None takes each model's default."""
     overlap: int | None = None
@@ -144,11 +146,12 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
     prepared = [
         each
         for model, label, network in loaded
+        for number, engine in enumerate(dict.fromkeys(options.engines))
         for each in prepare_models(
             network,
-            options.engine,
+            replace(options.engine, engine=engine),
             options.precisions,
-            plain=options.compare_plain,
+            plain=options.compare_plain and number == 0,
             tiling=choose_tiling(model, network, options.tile, options.overlap),
             label=label,
         )

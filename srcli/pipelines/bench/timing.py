@@ -52,7 +52,8 @@ class PreparedModel:
     @property
     def title(self) -> str:
         """Label, scale and number format, for progress and messages."""
-        return f"{self.label} x{self.scale} {'plain' if self.plain else self.precision}"
+        how = name_format(self.precision, plain=self.plain, engine=self.engine.name)
+        return f"{self.label} x{self.scale} {how}"
 
 
 @dataclass(kw_only=True)
@@ -87,7 +88,8 @@ class BenchCase:
 
     def warm_up(self) -> None:
         """Run once without timing, and measure memory."""
-        self.peak = peak_memory(self.run, self.model.engine.device)
+        peak = peak_memory(self.run, self.model.engine.device)
+        self.peak = peak if self.model.engine.name == "torch" else None  # PyTorch counts its own
 
     def time_round(self) -> None:
         """Run once and record the seconds."""
@@ -123,6 +125,8 @@ class Speed:
     """Of every round, in order: one picture from memory to memory."""
     peak_memory: int | None
     """Most bytes that PyTorch held beside the weights; None if it cannot be measured."""
+    engine: str = "torch"
+    """``torch`` or ``openvino``."""
     times_plain: float | None = None
     """Speed as a multiple of the plain run of the same model; None without one."""
 
@@ -138,8 +142,8 @@ class Speed:
 
     @property
     def format(self) -> str:
-        """Number format, or ``plain``."""
-        return "plain" if self.plain else self.precision
+        """Number format and engine in short."""
+        return name_format(self.precision, plain=self.plain, engine=self.engine)
 
     def as_json(self) -> dict[str, Any]:
         """Return all fields and figures derived from them as JSON values."""
@@ -152,6 +156,13 @@ class Speed:
             "pictures_per_second": 1 / self.median,
             "sr_megapixels_per_second": self.sr_megapixels_per_second,
         }
+
+
+def name_format(precision: str, *, plain: bool, engine: str) -> str:
+    """Return ``plain``, or the number format, with the engine before it if it is not PyTorch."""
+    if plain:
+        return "plain"
+    return precision if engine == "torch" else f"{engine} {precision}"
 
 
 def prepare_models(
@@ -242,6 +253,7 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             model=model.label,
             precision=model.precision,
             plain=model.plain,
+            engine=model.engine.name,
             size=size,
             tiles=grid.count,
             tile=(grid.tile_height, grid.tile_width),

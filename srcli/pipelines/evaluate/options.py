@@ -116,9 +116,13 @@ class EvalOptions:
 
     @property
     def engine_options(self) -> EngineOptions:
-        """Device and precision, ``auto`` resolved."""
-        auto = self.engine.precision == "auto"
-        return replace(self.engine, precision="fp32") if auto else self.engine
+        """Device, precision and engine, ``auto`` resolved to fp32 by PyTorch."""
+        own = self.engine
+        return replace(
+            own,
+            precision="fp32" if own.precision == "auto" else own.precision,
+            engine="torch" if own.engine == "auto" else own.engine,
+        )
 
     @property
     def lr_origin(self) -> str:
@@ -134,6 +138,8 @@ class EvalOptions:
             run += ", mean over 8 flips and rotations"
         if self.engine.back_project:
             run += ", back-projected"
+        if self.engine.engine == "openvino":
+            run += ", by OpenVINO"
         return (
             f"protocol {settings.protocol.name}: {settings.protocol.description}, border of "
             f"{border} pixels left out; LR: {lr or self.lr_origin}; "

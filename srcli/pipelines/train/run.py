@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.data.pairs import cache_folder
 from srcli.data.training_set import DataSelection, TrainingSet
 from srcli.errors import DataError, UsageError
+from srcli.files import cache_folder
 from srcli.inference.device import Precision
 from srcli.pipelines.train.data import load_data, make_sampler, share_out
 from srcli.pipelines.train.network import (

@@ -142,6 +142,7 @@ def fingerprint(
         "batch": engine.batch_size(grid.tile_height, grid.tile_width),
         "precision": str(engine.half or "fp32"),
         "device": engine.device.type,
+        "engine": engine.name,
         "tta": engine.tta,
         "back_project": engine.back_project,
         "bands": [*job.layout.bands, job.layout.alpha],

@@ -1,0 +1,124 @@
+"""The OpenVINO engine: tiles as asynchronous requests to a compiled network, on the CPU."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from srcli.inference.engine import TorchEngine
+from srcli.inference.openvino_model import held_values, import_openvino, read_model
+from srcli.layers.pooling import GlobalPool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from srcli.layers.network import Network
+
+SMALLEST_TILE = 96 * 96
+"""Input pixels of tiles from which on ``auto`` takes this engine: pictures with smaller ones are
+done before a network is compiled."""
+BATCH_PIXELS = 512 * 1024
+"""Input pixels of a batch: enough tiles to keep all streams busy."""
+
+
+class OpenVINOEngine(TorchEngine):
+    """Run a network by OpenVINO on the CPU; implements ``srcli.ports.image.Engine``.
+
+    The network is converted once, for pictures of any size, and compiled in each process. PyTorch
+    computes calibrations, and again what fails in half precision.
+
+    Args:
+        network: From ``load_model``; one that ``takes_levels`` stays with PyTorch.
+        smallest: Input pixels of a tile; PyTorch takes smaller ones.
+        options: See ``TorchEngine``.
+    """
+
+    name = "openvino"
+
+    def __init__(self, network: Network, *, smallest: int = 0, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(network, **options)
+        self._smallest = smallest
+        self._threads = torch.get_num_threads()
+        self._pools = [each for each in network.modules() if isinstance(each, GlobalPool)]
+        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+
+    def batch_size(self, height: int, width: int) -> int:
+        """Tiles of this size to try at once: a multiple of the threads."""
+        if self._batch is not None or height * width < self._smallest:
+            return super().batch_size(height, width)
+        return max(min(64, BATCH_PIXELS // (height * width)) // self._threads, 1) * self._threads
+
+    def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
+        recording = any(pool.sample is not None for pool in self._pools)
+        small = x.shape[2] * x.shape[3] < self._smallest
+        if recording or small or keywords or half is not self.half:
+            return super()._forward(x, half, **keywords)
+        held = held_values(self._rgb_network)
+        names = tuple(held)
+        if names not in self._compiled:
+            self._compiled[names] = _Compiled(
+                read_model(self._rgb_network, held, x), half is not None, self._threads
+            )
+        n, channels, height, width = x.shape
+        out = torch.empty((n, channels, height * self.scale, width * self.scale))
+        self._compiled[names].run([x, *held.values()], out)
+        return out
+
+
+class _Compiled:
+    """A network compiled for many tiles at once, a thread each, and for one by all threads.
+
+    Args:
+        model: From ``read_model``.
+        half: Compute in bf16.
+        threads: Of the processor, in all.
+    """
+
+    def __init__(self, model: Any, half: bool, threads: int) -> None:  # noqa: ANN401
+        self._model = model
+        self._precision = "bf16" if half else "f32"
+        self._threads = threads
+        self._queues: dict[int, Any] = {}
+
+    def run(self, inputs: Sequence[Tensor], out: Tensor) -> None:
+        """Compute every item of a batch.
+
+        Args:
+            inputs: (N or 1, ...): of each item, or one for all.
+            out: Takes (N, C, H, W).
+        """
+        count = len(out)
+        last = count % self._threads
+        alone = range(count - last, count) if last * 2 <= self._threads else range(0)
+        for streams, items in ((self._threads, range(count - len(alone))), (1, alone)):
+            if not items:
+                continue
+            queue = self._queue(streams)
+            queue.set_callback(partial(_take, out.numpy()))
+            for item in items:
+                own = [each[item % len(each)][None].contiguous().numpy() for each in inputs]
+                queue.start_async(own, item)
+            queue.wait_all()
+
+    def _queue(self, streams: int) -> Any:  # noqa: ANN401
+        if streams not in self._queues:
+            openvino = import_openvino()
+            options = {
+                "INFERENCE_PRECISION_HINT": self._precision,
+                "INFERENCE_NUM_THREADS": self._threads,
+                "NUM_STREAMS": streams,
+                "ENABLE_CPU_PINNING": False,  # processes side by side would share a core
+            }
+            compiled = openvino.Core().compile_model(self._model, "CPU", options)
+            self._queues[streams] = openvino.AsyncInferQueue(compiled, streams)
+        return self._queues[streams]
+
+
+def _take(out: NDArray[np.float32], request: Any, item: int) -> None:  # noqa: ANN401
+    out[item] = request.get_output_tensor(0).data[0]

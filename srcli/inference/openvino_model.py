@@ -1,0 +1,199 @@
+"""Convert networks to OpenVINO's form, with the image path in fp32, and keep them in the cache."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import sys
+import warnings
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import torch
+from torch import Tensor, nn
+
+import srcli
+from srcli.files import cache_folder, write_whole
+from srcli.layers.placement import StretchedMap
+from srcli.layers.pooling import GlobalPool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_HEAVY = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
+"""Operations that half precision is worth it for."""
+
+
+def import_openvino() -> Any:  # noqa: ANN401
+    """Import OpenVINO, late: it takes a fifth of a second.
+
+    Its telemetry is kept out, which would report every import over the network.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return import_module("openvino")
+
+
+def held_values(network: nn.Module) -> dict[str, Tensor]:
+    """Return what modules of a network hold of a picture: the further inputs of the model.
+
+    Returns:
+        (N or 1, ...) by names of buffers.
+    """
+    return {
+        f"{name}.{key}": value
+        for name, module in network.named_modules()
+        if isinstance(module, GlobalPool | StretchedMap)
+        for key, value in module.named_buffers(recurse=False)
+    }
+
+
+def read_model(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> Any:  # noqa: ANN401
+    """Read a converted network from the cache, or convert it and write it there.
+
+    Args:
+        network: Takes (N, 3, H, W).
+        held: From ``held_values``.
+        x: An input; the model takes one picture, of any size.
+
+    Returns:
+        ``openvino.Model``: its inputs are ``x`` and what is held, in order, each of one picture.
+    """
+    path = cache_folder() / "openvino" / f"{_digest(network, held)}.xml"
+    core = import_openvino().Core()
+    if path.is_file():
+        return core.read_model(path)
+    xml, weights = convert(network, held, x)
+    with suppress(OSError):  # a folder that cannot be written costs time alone
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path.with_suffix(".bin"), weights)
+        write_whole(path, xml)
+    return core.read_model(xml, weights)
+
+
+class _WithInputs(nn.Module):
+    """A network that takes as inputs what its modules hold.
+
+    Args:
+        network: Takes (N, 3, H, W).
+        names: Of the buffers.
+    """
+
+    def __init__(self, network: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, x: Tensor, *values: Tensor) -> Tensor:
+        """Run the network."""
+        for name, value in zip(self.names, values, strict=True):
+            module, _, key = name.rpartition(".")
+            setattr(self.network.get_submodule(module), key, value)
+        out: Tensor = self.network(x)
+        return out
+
+
+def convert(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> tuple[bytes, bytes]:
+    """Convert a network; see ``read_model``.
+
+    Returns:
+        The graph as XML, and its weights.
+    """
+    openvino = import_openvino()
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    wrapper = _WithInputs(copy.deepcopy(network), list(held))
+    inputs = (x[:1], *(value[:1] for value in held.values()))
+    exact = _exact_modules(wrapper, inputs)
+    # Pictures (1, 3, H, W) and weights (1, length, values) have any size; (1, C, 1, 1) have not.
+    shapes = [
+        openvino.PartialShape([n if n < 4 or each.shape[2:] == (1, 1) else -1 for n in each.shape])
+        for each in inputs
+    ]
+    with warnings.catch_warnings():
+        # Sides become numbers of the graph, and tracing, deprecated, is what OpenVINO takes.
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(wrapper, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        # What openvino.convert_model does, without its telemetry.
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
+        model = frontend.convert(frontend.load(decoder))
+    model.reshape(dict(enumerate(shapes)))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        openvino.serialize(model, path, path.with_suffix(".bin"))
+        return _keep_exact(path.read_bytes(), exact), path.with_suffix(".bin").read_bytes()
+
+
+def _exact_modules(network: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
+    """Return the names of modules without children that run in fp32 under autocast."""
+    exact: list[str] = []
+
+    def note(module: nn.Module, _: object) -> None:
+        if not torch.is_autocast_enabled("cpu"):
+            exact.append(names[module])
+
+    names = {each: name for name, each in network.named_modules() if not list(each.children())}
+    hooks = [module.register_forward_pre_hook(note) for module in names]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return exact
+
+
+def _keep_exact(xml: bytes, names: list[str]) -> bytes:
+    """Mark operations that stay in fp32, and all that lie between them and heavy ones before.
+
+    What follows the last heavy operation is in fp32 anyway.
+
+    Args:
+        xml: A serialised model.
+        names: Of the modules that these operations are of.
+    """
+    begins = tuple(f"__module.{name}/" for name in names)
+    root = ET.fromstring(xml)
+    layers = {layer.get("id"): layer for layer in root.iterfind("layers/layer")}
+    sources: dict[str | None, list[str | None]] = {key: [] for key in layers}
+    for edge in root.iterfind("edges/edge"):
+        sources[edge.get("to-layer")].append(edge.get("from-layer"))
+    waiting = [key for key, layer in layers.items() if str(layer.get("name")).startswith(begins)]
+    marked: set[str | None] = set()
+    while waiting:
+        key = waiting.pop()
+        if key in marked or layers[key].get("type") in ("Const", "Parameter"):
+            continue
+        marked.add(key)
+        before = [each for each in sources[key] if layers[each].get("type") not in _HEAVY]
+        waiting += before
+    for key in marked:
+        data = layers[key].find("data")
+        info = ET.Element("rt_info")
+        ET.SubElement(info, "attribute", name="precise", version="0")
+        layers[key].insert(0 if data is None else 1, info)
+    return ET.tostring(root)
+
+
+def _digest(network: nn.Module, held: Mapping[str, Tensor]) -> str:
+    """Digest of all that a converted network depends on, in hex."""
+    package = Path(srcli.__file__).parent
+    files = [Path(__file__), *(package / "layers").glob("*.py"), *(package / "models").glob("*.py")]
+    digest = hashlib.sha256(repr((version("openvino"), version("torch"), list(held))).encode())
+    for path in sorted(files):
+        digest.update(path.read_bytes())
+    for name, module in network.named_modules():
+        settings = {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, int | float | str | tuple | list)
+        }
+        digest.update(f"{name} {type(module).__qualname__} {settings}".encode())
+    for value in network.state_dict().values():
+        digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()

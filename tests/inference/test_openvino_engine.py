@@ -1,0 +1,166 @@
+"""The OpenVINO engine gives what PyTorch gives: to rounding in fp32, to a level in bf16."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from srcli.errors import UsageError
+from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import (
+    EngineOptions,
+    EnginePool,
+    enlarge_array,
+    has_openvino,
+    make_engine,
+    takes_openvino,
+)
+from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
+from srcli.inference.tiling import Tiling
+from srcli.layers.network import Network, full_precision
+from srcli.layers.placement import StretchedMap
+from srcli.layers.pooling import GlobalPool
+from srcli.metrics.fidelity import psnr
+from srcli.models import MODELS
+from srcli.models.weights import load_model
+
+CPU = torch.device("cpu")
+STEP = 6
+TILED = Tiling(tile=40, overlap=10, step=STEP)
+
+
+@pytest.fixture(autouse=True)
+def _with_openvino(monkeypatch):
+    if not has_openvino():
+        pytest.skip("needs openvino")
+    monkeypatch.setattr("srcli.inference.engines.has_openvino", lambda: True)
+
+
+class Tiny(Network):
+    """Has all that needs care: pools, stretched maps, an image path, padding."""
+
+    scale = 2
+    multiple_of = 2
+    pools_globally = True
+    tile_step = STEP
+
+    def __init__(self, deep=1.0):
+        super().__init__()
+        torch.manual_seed(0)
+        self.deep = deep
+        self.head = torch.nn.Conv2d(3, 12, 3, padding=1)
+        self.pool = GlobalPool("contrast")
+        self.stretch = StretchedMap(step=STEP, minimum=STEP)
+        self.direct = torch.nn.Conv2d(3, 12, 3, padding=1)
+        self.last = torch.nn.Conv2d(12, 12, 1)
+
+    def forward(self, x):
+        deep = F.relu(self.head(x))
+        means = F.avg_pool2d(deep, STEP)
+        deep = deep * self.pool(deep) + self.stretch(means, (x.shape[2], x.shape[3]))
+        with full_precision(x.device):
+            image = self.direct(x.float())
+            out = self.last(image + self.deep * deep.float())
+        return F.pixel_shuffle(out, 2)
+
+
+@pytest.fixture(scope="module")
+def photo():
+    from skimage import data
+
+    return np.ascontiguousarray(data.astronaut()[:75, 200:297])
+
+
+@pytest.mark.parametrize("tta", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("half", "tolerance"), [(None, 2e-6), (torch.bfloat16, 0.01)])
+def test_whole_pictures_and_tiles_come_out_as_from_torch(photo, half, tolerance, tta):
+    floats = photo / np.float32(255)
+    torch_engine = TorchEngine(Tiny(), device=CPU, tta=tta)
+    engine = OpenVINOEngine(Tiny(), device=CPU, half=half, tta=tta)
+    for grid in (None, TILED.grid(*photo.shape[:2])):
+        expected = enlarge_array(torch_engine, floats, grid)
+        got = enlarge_array(engine, floats, grid)
+        np.testing.assert_allclose(got, expected, atol=tolerance, rtol=0)
+        assert (np.abs(got - expected).max() > 1e-5) == (half is not None)
+
+
+def test_the_image_path_stays_in_fp32(photo):
+    """The sum of image and deep path as well: it is no module."""
+    floats = photo / np.float32(255)
+    exact = enlarge_array(TorchEngine(Tiny(deep=0.0), device=CPU), floats)
+    engine = OpenVINOEngine(Tiny(deep=0.0), device=CPU, half=torch.bfloat16)
+    np.testing.assert_allclose(enlarge_array(engine, floats), exact, atol=2e-6, rtol=0)
+
+
+def test_a_network_is_converted_once(photo, monkeypatch, tmp_path):
+    first = enlarge_array(OpenVINOEngine(Tiny(), device=CPU), photo)
+
+    def never(*_):
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("srcli.inference.openvino_model.convert", never)
+        again = enlarge_array(OpenVINOEngine(Tiny(), device=CPU), photo)
+        np.testing.assert_array_equal(again, first)
+        with pytest.raises(AssertionError):  # another network
+            enlarge_array(OpenVINOEngine(Tiny(deep=0.5), device=CPU), photo)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SRX_CACHE", str(tmp_path / "file" / "cache"))  # cannot be written
+    unsaved = enlarge_array(OpenVINOEngine(Tiny(), device=CPU), photo)
+    np.testing.assert_array_equal(unsaved, first)
+
+
+def test_small_tiles_and_what_fails_in_half_precision_go_through_torch(photo, monkeypatch):
+    monkeypatch.setattr("srcli.inference.openvino_engine.read_model", None)
+    engine = OpenVINOEngine(Tiny(), device=CPU, smallest=41 * 41)
+    expected = TorchEngine(Tiny(), device=CPU)
+    grid = TILED.grid(*photo.shape[:2])
+    np.testing.assert_array_equal(
+        enlarge_array(engine, photo, grid), enlarge_array(expected, photo, grid)
+    )
+    assert engine.batch_size(40, 40) == expected.batch_size(40, 40)
+    assert engine.batch_size(192, 192) % torch.get_num_threads() == 0
+    with pytest.raises(TypeError):  # this one would need the model
+        enlarge_array(engine, photo)
+
+
+def test_auto_takes_openvino_where_it_is_measured_to_be_faster(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert takes_openvino("auto", CPU)
+    assert not takes_openvino("torch", CPU)
+    assert not takes_openvino("auto", torch.device("cuda"))
+    assert isinstance(make_engine(Tiny(), EngineOptions(device="cpu")), OpenVINOEngine)
+    plain = make_engine(Tiny(), EngineOptions(device="cpu", plain=True))
+    assert not isinstance(plain, OpenVINOEngine)
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert not takes_openvino("auto", CPU)
+    assert takes_openvino("openvino", CPU)
+    with pytest.raises(UsageError, match="runs on the CPU, not on cuda"):
+        takes_openvino("openvino", torch.device("cuda"))
+    monkeypatch.setattr("srcli.inference.engines.has_openvino", lambda: False)
+    assert not takes_openvino("auto", CPU)
+    with pytest.raises(UsageError, match=r"pip install 'srcli\[openvino\]'"):
+        EnginePool("bicubic", 2, EngineOptions(device="cpu", engine="openvino"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, entry in MODELS.items() if entry.trained])
+def test_trained_networks_lose_nothing_that_counts(name, srx_data):
+    from PIL import Image
+
+    path = sorted((srx_data / "benchmarks" / "Set5").rglob("*baby*.png"))[0]
+    hr_image = np.asarray(Image.open(path).convert("RGB"))[:480, :480]
+    lr_image = np.ascontiguousarray(
+        np.asarray(Image.fromarray(hr_image).resize((120, 120), Image.Resampling.BICUBIC))
+    )
+    assert lr_image.shape[0] * lr_image.shape[1] >= SMALLEST_TILE
+    network = load_model(name, 4)
+    exact = enlarge_array(TorchEngine(load_model(name, 4), device=CPU, plain=True), lr_image)
+    for half, limit in ((None, 1e-4), (torch.bfloat16, 0.01)):
+        engine = OpenVINOEngine(network, device=CPU, half=half)
+        got = enlarge_array(engine, lr_image)
+        assert psnr(got, hr_image) > psnr(exact, hr_image) - limit
+        flat = enlarge_array(engine, np.full((100, 110, 3), 137, np.uint8))
+        assert np.ptp(flat[40:-40, 40:-40].astype(int), axis=(0, 1)).max() <= 1
