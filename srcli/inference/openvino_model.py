@@ -17,7 +17,6 @@ from xml.etree import ElementTree as ET
 import torch
 from torch import Tensor, nn
 
-import srcli
 from srcli.files import cache_folder, write_whole
 from srcli.layers.placement import StretchedMap
 from srcli.layers.pooling import GlobalPool
@@ -181,7 +180,7 @@ def _keep_exact(xml: bytes, names: list[str]) -> bytes:
 
 def _digest(network: nn.Module, held: Mapping[str, Tensor]) -> str:
     """Digest of all that a converted network depends on, in hex."""
-    package = Path(srcli.__file__).parent
+    package = Path(__file__).parents[1]
     files = [Path(__file__), *(package / "layers").glob("*.py"), *(package / "models").glob("*.py")]
     digest = hashlib.sha256(repr((version("openvino"), version("torch"), list(held))).encode())
     for path in sorted(files):
