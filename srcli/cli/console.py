@@ -162,22 +162,28 @@ class _LineTask:
 
 
 @contextmanager
-def stop_signals(*, silent: bool = False) -> Iterator[Callable[[], bool]]:
+def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callable[[], bool]]:
     """Turn Ctrl-C and SIGTERM into a request to stop; yield a function that is True after one.
 
     A second signal aborts, and so does one that arrives before the first call of that function,
     when nothing would react to the request yet. If silent, nothing is printed at a signal.
+
+    If ``once``, further signals are ignored: ``torchrun`` and batch systems pass on the same signal
+    several times, and end processes that take too long.
     """
     asked = stopped = False
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal stopped
-        if stopped or not asked:
+        again, stopped = stopped, True
+        if again and once:
+            return
+        if again or not asked:
             raise KeyboardInterrupt
-        stopped = True
         if not silent:
             # written directly: the interrupted code may be using the buffered stream
-            os.write(2, b"\nsrx: stopping after this iteration; once more aborts\n")
+            more = b"" if once else b"; once more aborts"
+            os.write(2, b"\nsrx: stopping after this iteration" + more + b"\n")
 
     def stop() -> bool:
         nonlocal asked

@@ -33,7 +33,7 @@ Examples:
       --init runs/x2/best.safetensors --set stages.0.batch=16 --set ema_decay=0.99
   srx train g-idrn-muon -s 4 --data drone/ --out runs/drone --degradation aerial
   srx train g-idrn --show > mine.json; srx train mine.json -s 2 --data photos/ --dry-run
-  torchrun --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/two
+  torchrun --standalone --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/x2
   srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors"""
 )
 @click.argument("recipe")
@@ -127,7 +127,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     new --budget with --resume stretches the rest of the schedule.
 
     Under torchrun all processes train one network, on one GPU each: every process computes its
-    share of each batch of the recipe, the first one writes and validates.
+    share of each batch of the recipe and of each validation; the first one writes. --nnodes takes
+    several machines; see docs/scale.md.
     """
     degradation = given.pop("degradation")
     changes = (*((f"degradation={degradation}",) if degradation else ()), *given.pop("overrides"))
@@ -168,16 +169,21 @@ def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
     from srcli.pipelines.train.run import train
     from srcli.training.parallel import find_team
 
-    follows = find_team().rank > 0  # only rank 0 shows progress and errors
+    team = find_team()
+    follows = team.rank > 0  # only rank 0 shows progress and errors
     try:
         with (
-            stop_signals(silent=follows) as stop,
+            stop_signals(silent=follows, once=team.size > 1) as stop,
             Console(quiet=quiet or follows, verbose=verbose) as console,
         ):
             result = train(options, console, stop)
             console.message(summary(result))
     except PeerError as error:
         return int(error.exit_code)
+    except KeyboardInterrupt:
+        if not follows:
+            raise
+        return int(ExitCode.INTERRUPTED)
     return int(ExitCode.OK if result.finished else ExitCode.INTERRUPTED)
 
 

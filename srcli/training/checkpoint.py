@@ -6,11 +6,12 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from srcli.errors import CheckpointError, InferenceError
@@ -19,6 +20,7 @@ from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.log import write_entry
 from srcli.training.optimizers import part
+from srcli.training.parallel import ALONE, Team
 from srcli.training.supervised import SupervisedStep
 
 if TYPE_CHECKING:
@@ -108,22 +110,29 @@ class TrainingState:
         stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
         write_whole(file, save(stored, metadata={"position": json.dumps(asdict(self.position))}))
 
-    def load(self, file: Path) -> None:
+    def load(self, file: Path, team: Team = ALONE) -> None:
         """Put a saved state back into network, averages and the step of its stage.
+
+        Args:
+            file: Read by rank 0 alone, which may be the only one that has it.
+            team: The processes of the training; all of them get the state.
 
         Raises:
             CheckpointError: If the file is damaged or belongs to another network.
         """
-        self.position = read_position(file)
+        self.position, tensors = team.on_rank_zero(
+            lambda: (read_position(file), _read_tensors(file))
+        )
+        team.on_all_ranks(partial(self._restore, tensors, file))
+
+    def _restore(self, tensors: Mapping[str, Tensor], file: Path) -> None:
         try:
-            with safe_open(file, framework="pt") as stored:
-                tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
             self.network.load_state_dict(part(tensors, "network."))
             averages = part(tensors, "ema.")
             for key, value in self.ema.averages.items():
                 value.copy_(averages[key])
             self.step.restore(tensors)
-        except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, RuntimeError) as error:
             raise _unusable(file, error) from error
 
 
@@ -137,6 +146,13 @@ def read_position(file: Path) -> Position:
         with safe_open(file, framework="pt") as stored:
             return Position(**json.loads((stored.metadata() or {})["position"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _unusable(file, error) from error
+
+
+def _read_tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
         raise _unusable(file, error) from error
 
 
@@ -165,7 +181,8 @@ class Hooks:
 
     validate: Callable[[Network], Mapping[str, float]] | None = None
     """Return the PSNR of a network in dB, by the name of each set of pictures; called with the
-    averaged weights. The first set decides which weights are the best."""
+    averaged weights, on every rank, all of which return the same. The first set decides which
+    weights are the best."""
     save_best: Callable[[dict[str, Tensor], Position], None] | None = None
     """Called with the averaged weights after the best validation so far; in stages whose aim PSNR
     does not measure, after every validation."""
@@ -179,7 +196,7 @@ class Hooks:
 
 
 class CheckpointManager:
-    """Validate, log and save; of several processes only rank 0 does.
+    """Validate, log and save; all ranks validate, rank 0 alone logs and saves.
 
     Args:
         state: Of the training.
@@ -187,6 +204,7 @@ class CheckpointManager:
         hooks: Validation, progress, and where weights go.
         folder: Where ``state.safetensors`` and ``log.jsonl`` are written.
         checkpoint_seconds: Time between checkpoints.
+        team: The processes of the training.
     """
 
     def __init__(
@@ -197,16 +215,18 @@ class CheckpointManager:
         hooks: Hooks,
         folder: Path,
         checkpoint_seconds: float,
+        team: Team = ALONE,
     ) -> None:
         self.state = state
         self.recipe = recipe
         self.hooks = hooks
+        self.team = team
         self.state_file = folder / "state.safetensors"
         self.log_file = folder / "log.jsonl"
         self.checkpoint_seconds = checkpoint_seconds
 
     def validate(self) -> None:
-        """Validate the averaged weights, unless that was done at this iteration.
+        """Validate the averaged weights, unless that was done at this iteration; on all ranks.
 
         Raises:
             InferenceError: If a weight is no finite number.
@@ -214,7 +234,9 @@ class CheckpointManager:
         state, position = self.state, self.state.position
         if self.hooks.validate is None or position.validated == position.total:
             return
-        self._require_finite()
+        self.team.on_all_ranks(self._require_finite)
+        # Running statistics of batch normalisation are each rank's own; those of rank 0 are saved.
+        self.team.broadcast([*state.ema.averages.values()])
         weights = {key: value.clone() for key, value in state.network.state_dict().items()}
         state.network.load_state_dict(state.ema.averages)
         state.network.eval()
@@ -223,8 +245,13 @@ class CheckpointManager:
         finally:
             state.network.load_state_dict(weights)
             state.network.train()
-        value = next(iter(found.values()))
         position.validated = position.total
+        self.team.on_rank_zero(partial(self._record, found))
+
+    def _record(self, found: dict[str, float]) -> None:
+        """Log and report the PSNR of every set, and save the weights if they are the best."""
+        state, position = self.state, self.state.position
+        value = next(iter(found.values()))
         entry: dict[str, object] = {"psnr": value, "sets": found}
         if not self.recipe.degradation.is_clean:
             entry["degradation"] = self.recipe.degradation.name  # these PSNRs depend on it

@@ -99,6 +99,7 @@ class Trainer:
             hooks=hooks,
             folder=folder,
             checkpoint_seconds=checkpoint_seconds,
+            team=team,
         )
 
     @property
@@ -120,7 +121,7 @@ class Trainer:
         file = self.manager.state_file
         if not self.team.on_rank_zero(file.is_file):
             return False
-        self.team.on_all_ranks(partial(self.state.load, file))
+        self.state.load(file, self.team)
         self.team.on_rank_zero(partial(rewind, self.manager.log_file, self.position.total))
         return True
 
@@ -158,15 +159,10 @@ class Trainer:
                 values = self.train_on_batch(stage, done)
                 position.step += 1
                 position.total += 1
-                stop = self.manager.hooks.stop()
-                # The clock of rank 0 decides for all, so that they agree on rate and end; so does
-                # its answer on stopping.
-                position.elapsed, stopped = self.team.on_rank_zero(
-                    partial(monitor.after_iteration, values, done, stop)
-                )
-                if stopped:
+                stop = self.manager.hooks.stop() or self.team.orphaned
+                if monitor.after_iteration(values, done, stop):
                     return False
-            self.team.on_rank_zero(monitor.end)
+            monitor.end()
         finally:
             monitor.close()
         return True

@@ -68,6 +68,8 @@ class AverageMeter:
 class StageMonitor:
     """Call the checkpoint manager when validation, log or checkpoint are due, and show progress.
 
+    All ranks make the same calls; the clock of rank 0 decides for them.
+
     Args:
         manager: Of the training.
         stage: The stage.
@@ -90,9 +92,7 @@ class StageMonitor:
         self._now = self._saved = time.monotonic()
         self._done = 0.0
 
-    def after_iteration(
-        self, values: Mapping[str, Tensor], done: float, stop: bool
-    ) -> tuple[float, bool]:
+    def after_iteration(self, values: Mapping[str, Tensor], done: float, stop: bool) -> bool:
         """Log, validate and save as far as that is due after an iteration.
 
         Args:
@@ -101,28 +101,25 @@ class StageMonitor:
             stop: True to end the training here, with a checkpoint.
 
         Returns:
-            Seconds spent in this stage, and ``stop``.
+            True if any rank is to stop.
 
         Raises:
             InferenceError: If the training has diverged.
             OSError: If a file cannot be written.
         """
-        position = self.manager.state.position
-        self._recent.add(values)
-        self._since_log.add(values)
+        position, team = self.manager.state.position, self.manager.team
         self._done = done
-        self._report()
-        if self._validation_is_due():
+        ranks = team.gather(lambda: (*self._report(values), stop))
+        validate, position.elapsed, save, _ = ranks[0]
+        if validate:
             self.manager.validate()
-        # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
-        now = time.monotonic()
-        position.elapsed += now - self._now
-        self._now = now
+            position.elapsed, save = team.on_rank_zero(self._look_at_clock)
         self._advance()
-        if stop or now - self._saved >= self.manager.checkpoint_seconds:
-            self.manager.checkpoint()
-            self._saved = now
-        return position.elapsed, stop
+        stopped = any(stop for *_, stop in ranks)
+        if stopped or save:
+            team.on_rank_zero(self.manager.checkpoint)
+            self._saved = self._now
+        return stopped
 
     def end(self) -> None:
         """Log the rest of the stage, and validate.
@@ -131,8 +128,7 @@ class StageMonitor:
             InferenceError: If the training has diverged.
             OSError: If a file cannot be written.
         """
-        self._recent.take()
-        self._log()
+        self.manager.team.on_rank_zero(self._log_rest)
         self.manager.validate()
 
     def close(self) -> None:
@@ -150,8 +146,17 @@ class StageMonitor:
         passed = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
         return passed or position.total % self.manager.recipe.validate_every == 0
 
-    def _report(self) -> None:
+    def _report(self, values: Mapping[str, Tensor]) -> tuple[bool, float, bool]:
+        """Log and show an iteration on rank 0; return what is due, which the others leave to it.
+
+        Returns:
+            True to validate, seconds spent in this stage, true to save.
+        """
+        if self.manager.team.rank:
+            return False, 0.0, False
         position = self.manager.state.position
+        self._recent.add(values)
+        self._since_log.add(values)
         log = position.step % LOG_STEPS == 0
         if (log or self._recent.age >= DESCRIBE_SECONDS) and (recent := self._recent.take()):
             means, _, speed = recent
@@ -160,6 +165,19 @@ class StageMonitor:
             self._task.describe(f"{losses}  {speed:.2f} it/s{best}")
         if log:
             self._log()
+        return self._validation_is_due(), *self._look_at_clock()
+
+    def _look_at_clock(self) -> tuple[float, bool]:
+        """Return the seconds spent in this stage, and true if a checkpoint is due."""
+        # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
+        now = time.monotonic()
+        elapsed = self.manager.state.position.elapsed + now - self._now
+        self._now = now
+        return elapsed, now - self._saved >= self.manager.checkpoint_seconds
+
+    def _log_rest(self) -> None:
+        self._recent.take()
+        self._log()
 
     def _log(self) -> None:
         """Write the means since the last entry; progress has means of its own."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import re
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from srcli.errors import InferenceError, PeerError, RecipeError, SrxError
+from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 TIMEOUT = timedelta(hours=2)
-"""Longest time that the others wait for rank 0, which validates alone."""
+"""Longest time that the others wait for a process, such as one that makes all LR pictures."""
 TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -34,13 +35,22 @@ class Team:
     """
 
     rank: int = 0
-    """Number of this process; 0 writes, validates and shows progress."""
+    """Number of this process; 0 writes and shows progress."""
     local_rank: int = 0
     """Number of this process on its machine."""
     size: int = 1
+    local_size: int = 1
+    """Number of processes on this machine."""
+    parent: int = field(default_factory=os.getppid, compare=False)
+    """Process that started this one: of several, that of ``torchrun``."""
 
     connected: bool = False
     """True if the processes exchange tensors by ``torch.distributed``; see ``process_group``."""
+
+    @property
+    def orphaned(self) -> bool:
+        """True if ``torchrun`` was killed: nobody would end this process any more."""
+        return self.size > 1 and os.getppid() != self.parent
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace the tensors by their means over the processes, by one transfer.
@@ -52,7 +62,7 @@ class Team:
         if not self.connected:
             return
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
-        with _shorten_errors():
+        with self._lost_peers():
             dist.all_reduce(flat)
         flat.div_(self.size)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
@@ -63,7 +73,7 @@ class Team:
         """Replace the tensors by those of rank 0."""
         for tensor in tensors if self.connected else ():
             first = tensor.detach().contiguous()
-            with _shorten_errors():
+            with self._lost_peers():
                 dist.broadcast(first, 0)
             tensor.detach().copy_(first)
 
@@ -71,7 +81,7 @@ class Team:
         """Call a function on rank 0 while the others wait; all get its result.
 
         Args:
-            work: Returns plain values; only rank 0 calls it.
+            work: Returns what can be pickled; only rank 0 calls it.
 
         Raises:
             PeerError: On the other ranks, if it fails on rank 0.
@@ -83,55 +93,72 @@ class Team:
             if self.rank == 0:
                 box = [(work(),)]
         except BaseException:  # Ctrl-C too: no process may be left waiting
-            with suppress(InferenceError), _shorten_errors():  # the others may have ended already
+            with suppress(SrxError), self._lost_peers():  # the others may have ended already
                 dist.broadcast_object_list(box)
             raise
-        with _shorten_errors():
+        with self._lost_peers():
             dist.broadcast_object_list(box)
         if box[0] is None:
             raise PeerError("the first process of the training has failed")
         return box[0][0]
 
     def on_all_ranks(self, work: Callable[[], Result]) -> Result:
+        """Call a function on every rank and return its result; see ``gather`` for errors."""
+        own: list[Result] = []
+        self.gather(lambda: own.append(work()))
+        return own[0]
+
+    def gather(self, work: Callable[[], Result]) -> list[Result]:
         """Call a function on every rank; where it fails on one, it fails on all.
 
         Args:
-            work: Must not use the team.
+            work: Returns what can be pickled; must not use the team.
+
+        Returns:
+            The results of all ranks, in their order.
 
         Raises:
             SrxError: The reason, on rank 0.
             PeerError: On the other ranks.
         """
         if not self.connected:
-            return work()
-        result: Result
-        own: SrxError | None = None
+            return [work()]
+        mine: tuple[str, Result | None] = ("", None)
+        own: BaseException | None = None
         try:
-            result = work()
-        except SrxError as error:
-            own = error
-        reasons = [""] * self.size
-        with _shorten_errors():
-            dist.all_gather_object(reasons, str(own) if own else "")
-        failed = next((rank for rank, reason in enumerate(reasons) if reason), None)
+            mine = ("", work())
+        except BaseException as error:  # noqa: BLE001 - raised below, when the others know
+            reason = str(error).partition("\n")[0]
+            own, mine = error, (reason or type(error).__name__, None)
+        boxes: list[tuple[str, Any]] = [mine] * self.size
+        with suppress(SrxError) if own else nullcontext(), self._lost_peers():
+            dist.all_gather_object(boxes, mine)
+        if own and (self.rank == 0 or not isinstance(own, SrxError)):
+            raise own
+        failed = next((rank for rank, (reason, _) in enumerate(boxes) if reason), None)
         if failed is None:
-            return result
+            return [result for _, result in boxes]
         if self.rank:
-            raise PeerError("a process of the training has failed")
-        raise own or InferenceError(f"process {failed}: {reasons[failed]}")
+            raise PeerError("a process of the training has failed") from own
+        raise InferenceError(f"process {failed}: {boxes[failed][0]}")
+
+    @contextmanager
+    def _lost_peers(self) -> Iterator[None]:
+        """Turn errors of ``torch.distributed`` into one line, on rank 0 or, if it is lost, on 1."""
+        try:
+            yield
+        except RuntimeError as error:  # gloo's and NCCL's own kinds derive from it
+            if self.rank > 1:
+                raise PeerError("a process of the training has ended") from error
+            # Without the place in the source of gloo, and its advice
+            reason = re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
+            raise InferenceError(
+                f"another process of the training has ended ({reason})",
+                advice="the last checkpoint is kept; go on with --resume",
+            ) from error
 
 
 ALONE = Team()
-
-
-@contextmanager
-def _shorten_errors() -> Iterator[None]:
-    """Turn errors of ``torch.distributed`` into one line."""
-    try:
-        yield
-    except RuntimeError as error:  # gloo's and NCCL's own kinds derive from it
-        reason = str(error).partition("\n")[0]
-        raise InferenceError(f"another process of the training has ended ({reason})") from error
 
 
 def find_team(environment: Mapping[str, str] | None = None) -> Team:
@@ -144,8 +171,14 @@ def find_team(environment: Mapping[str, str] | None = None) -> Team:
     if any(name not in known for name in TORCHRUN_VARIABLES) or int(known["WORLD_SIZE"]) == 1:
         return ALONE
     rank = int(known["RANK"])
-    local_rank, size = int(known.get("LOCAL_RANK", rank)), int(known["WORLD_SIZE"])
-    return Team(rank=rank, local_rank=local_rank, size=size, connected=True)
+    size = int(known["WORLD_SIZE"])
+    return Team(
+        rank=rank,
+        local_rank=int(known.get("LOCAL_RANK", rank)),
+        size=size,
+        local_size=int(known.get("LOCAL_WORLD_SIZE", size)),
+        connected=True,
+    )
 
 
 @contextmanager
@@ -179,6 +212,26 @@ def require_divisible(batch: int, team: Team) -> None:
             f"a batch of {batch} cannot be divided among {team.size} processes; change it "
             "(--set stages.0.batch=...) or their number"
         )
+
+
+def require_same(team: Team, option: str, digest: str) -> None:
+    """Refuse pictures that are not the same on all ranks.
+
+    Args:
+        team: The processes of the training.
+        option: The option that names them.
+        digest: Of the pictures here.
+
+    Raises:
+        DataError: On rank 0, if they differ.
+    """
+    first = team.on_rank_zero(lambda: digest)
+
+    def check() -> None:
+        if digest != first:
+            raise DataError(f"{option}: holds other pictures here than for the first process")
+
+    team.on_all_ranks(check)
 
 
 def average_gradients(team: Team, optimizer: torch.optim.Optimizer) -> None:

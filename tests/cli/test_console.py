@@ -83,3 +83,16 @@ def test_only_one_of_several_processes_says_that_it_stops(capfd, silent, words):
         assert stop()
     said = capfd.readouterr().err
     assert words in said if words else said == ""
+
+
+def test_a_signal_that_is_passed_on_several_times_is_one(capfd):
+    before = signal.getsignal(signal.SIGINT)
+    with stop_signals(once=True) as stop:
+        stop()
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop()
+    assert capfd.readouterr().err == "\nsrx: stopping after this iteration\n"
+    assert signal.getsignal(signal.SIGINT) is before
+    with stop_signals(once=True), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)

@@ -121,7 +121,8 @@ def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock)
     )
     assert shown.done == 10.0
     clock.now += 2.5
-    assert iterate(watch, position) == (12.5, False)
+    assert iterate(watch, position) is False
+    assert position.elapsed == 12.5
     assert shown.done == 12.5
     watch.close()
     assert shown.closed
@@ -133,7 +134,7 @@ def test_checkpoints_come_by_the_clock_and_at_a_stop(tmp_path, clock):
         clock.now += 4
         iterate(watch, position)
     assert saved == [3]
-    assert iterate(watch, position, stop=True)[1] is True
+    assert iterate(watch, position, stop=True) is True
     assert saved == [3, 6]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -32,14 +33,18 @@ TORCHRUN = {
     "RANK": "3",
     "LOCAL_RANK": "1",
     "WORLD_SIZE": "4",
+    "LOCAL_WORLD_SIZE": "2",
     "MASTER_ADDR": "localhost",
     "MASTER_PORT": "1",
 }
 
 
 def test_torchruns_variables_tell_the_place():
-    assert find_team(TORCHRUN) == Team(connected=True, rank=3, local_rank=1, size=4)
+    assert find_team(TORCHRUN) == Team(connected=True, rank=3, local_rank=1, size=4, local_size=2)
+    assert not find_team(TORCHRUN).orphaned
+    assert replace(find_team(TORCHRUN), parent=1).orphaned
     assert find_team({}) is ALONE
+    assert not replace(ALONE, parent=1).orphaned
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         others = {key: value for key, value in TORCHRUN.items() if key != name}
         assert find_team(others) is ALONE
@@ -89,13 +94,16 @@ def test_a_failure_in_one_process_is_told_by_the_first(gloo, length):
 
 def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
     def broken(tensor):
-        raise RuntimeError("Connection closed by peer\nat line 12")
+        raise RuntimeError("[/a/pair.cc:5] Connection closed by peer. Good luck\nat line 12")
 
     monkeypatch.setattr("torch.distributed.all_reduce", broken)
     with pytest.raises(
-        InferenceError, match=r"another process .* has ended \(Connection .*peer\)$"
+        InferenceError, match=r"another process .* has ended \(Connection .*peer\); .* --resume$"
     ):
         gloo.average([torch.zeros(1)])
+    for rank, kind in ((1, InferenceError), (2, PeerError)):  # one of two lines at most is shown
+        with pytest.raises(kind):
+            replace(gloo, rank=rank).average([torch.zeros(1)])
 
 
 class Threads(Team):
@@ -134,11 +142,20 @@ class Threads(Team):
                 error = caught
         result, error = self._exchange((result, error))[0]
         if error is None:
-            return json.loads(json.dumps(result))
+            return copy.deepcopy(result)
         raise error if self.rank == 0 else PeerError
 
-    def on_all_ranks(self, work):
-        return work()
+    def gather(self, work):
+        result = error = None
+        try:
+            result = work()
+        except SrxError as caught:
+            error = caught
+        found = self._exchange((result, error))
+        errors = [error for _, error in found if error]
+        if not errors:
+            return [result for result, _ in found]
+        raise errors[0] if self.rank == 0 else PeerError
 
 
 class Meeting(threading.Barrier):
@@ -258,21 +275,27 @@ def test_several_processes_learn_what_one_with_the_whole_batch_does(
             assert torch.equal(value, trainer.network.state_dict()[name])
 
 
-def test_the_first_alone_validates_saves_and_talks_and_all_end_by_its_clock(tmp_path):
-    called = []
+def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(tmp_path):
+    called: list[int] = []
+    validated: tuple[list[float], ...] = ([], [])
 
     def prepare(team):
         def note(*arguments):
             called.append(team.rank)
+
+        def validate(network):
+            validated[team.rank].append(float(network.a.weight.detach().sum()))
             return {"held-out": 1.0}
 
-        hooks = Hooks(validate=note, save_best=note, save_last=note, log=note)
+        hooks = Hooks(validate=validate, save_best=note, save_last=note, log=note)
         stages = (replace(STAGE, steps=1), STAGE)
         return make(team, tmp_path, stages, hooks=hooks, budget=Budget(seconds=0.3))
 
     trainers, ended = in_processes(2, prepare)
     assert ended == [True, True]
     assert set(called) == {0}
+    assert len(validated[0]) > 1
+    assert validated[0] == validated[1]  # of the same weights
     assert trainers[0].position.total == trainers[1].position.total > 0
 
 
@@ -284,7 +307,7 @@ def test_all_begin_from_the_weights_of_the_first(tmp_path):
     assert torch.equal(trainers[0].ema.averages["a.weight"], trainers[1].ema.averages["a.weight"])
 
 
-def test_all_stop_when_the_first_is_told_to_and_go_on_together(tmp_path):
+def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
     stages = (STAGE, replace(STAGE, adversarial=AE))
     whole, _ = in_processes(2, lambda team: make(team, tmp_path / "whole", stages))
 
@@ -296,10 +319,12 @@ def test_all_stop_when_the_first_is_told_to_and_go_on_together(tmp_path):
 
     parts, ended = in_processes(2, stopping)
     assert ended == [False, False]
-    assert [trainer.position.total for trainer in parts] == [10, 10]
+    assert [trainer.position.total for trainer in parts] == [9, 9]
 
     meeting = Meeting(2)
-    rest = [make(Threads(rank, meeting), tmp_path / "part", stages) for rank in range(2)]
+    # The folder may be on the disk of the first alone.
+    folders = [tmp_path / "part", tmp_path / "none"]
+    rest = [make(Threads(rank, meeting), folders[rank], stages) for rank in range(2)]
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(Trainer.resume, rest)) == [True, True]
         assert list(pool.map(Trainer.run, rest)) == [True, True]

@@ -47,6 +47,8 @@ def choose_numerics(
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+        if chosen.index is not None:  # else every process would take memory of the first GPU too
+            torch.cuda.set_device(chosen)
     return Numerics(
         device=chosen,
         autocast=torch.bfloat16 if half else None,
@@ -88,4 +90,9 @@ def device_for(team: Team, name: str) -> str:
         raise UsageError(f"--device {name}: several processes train on cpu or cuda")
     if name == "auto" and not torch.cuda.is_available():
         return "cpu"
+    if 0 < (gpus := torch.cuda.device_count()) < team.local_size:
+        raise UsageError(
+            f"{team.local_size} processes were started on a machine with {gpus} "
+            f"GPU{'' if gpus == 1 else 's'}; give torchrun --nproc-per-node {gpus}, or --device cpu"
+        )
     return f"cuda:{team.local_rank}"

@@ -29,7 +29,13 @@ from srcli.training.checkpoint import Hooks, read_position
 from srcli.training.folder import RunFolder, RunRecord, file_digest
 from srcli.training.log import EventFiles
 from srcli.training.loop import Trainer
-from srcli.training.parallel import Team, find_team, process_group, require_divisible
+from srcli.training.parallel import (
+    Team,
+    find_team,
+    process_group,
+    require_divisible,
+    require_same,
+)
 from srcli.training.supervised import teachers_digest
 
 if TYPE_CHECKING:
@@ -96,7 +102,7 @@ def train(
     """Train as the options say; write recipe, weights, state and log into the folder.
 
     Started by ``torchrun``, all processes train one network: each computes its share of every
-    batch; rank 0 writes, validates and shows progress.
+    batch and of every validation; rank 0 writes and shows progress.
 
     Args:
         options: Recipe, data and settings.
@@ -157,13 +163,16 @@ class _TrainingRun:
         # Built before the pictures are read: a wrong option of the network shows at once.
         numerics, network = team.on_all_ranks(partial(self._network, resumes=resumes))
         data = self._data()
+        self.sets = team.on_all_ranks(partial(self._validation_sets, data))
+        digest = "/".join(pairs.digest for pairs in self.sets.values())
+        require_same(team, "--validate", digest)
         record = partial(self._record, data, numerics, resumes=resumes)
         budget = team.on_rank_zero(record)
         notes = {"recipe": recipe_name(options.recipe), "seed": str(options.seed)}
         notes["data"] = data.digest
         write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
         hooks = Hooks(
-            validate=validator(self.sets, numerics, self.progress),
+            validate=validator(self.sets, numerics, self.progress, team),
             save_best=partial(write, self.folder.best),
             save_last=partial(write, self.folder.last),
             log=self.events.write if self.events else None,
@@ -208,7 +217,8 @@ class _TrainingRun:
         network = first_network(self.recipe, scale=options.scale, seed=options.seed)
         if options.scale not in (2, 3, 4):
             raise UsageError(f"--scale {options.scale}: give 2, 3 or 4")
-        if self.initial is not None and not resumes:
+        # Weights of rank 0 go to all before the first iteration.
+        if self.initial is not None and not resumes and self.team.rank == 0:
             load_initial_weights(network, self.initial, self.progress)
         return numerics, numerics.placed(network)
 
@@ -221,34 +231,31 @@ class _TrainingRun:
             self.recipe.degradation,
             self.progress,
             cache=cache_folder(),
-            processes=team.size,
+            processes=team.local_size,
         )
         # One process of each machine makes the LR pictures; the others find them in the cache.
         made = team.on_all_ranks(lambda: load() if team.local_rank == 0 else None)
         data = team.on_all_ranks(lambda: made or load())
-        first = team.on_rank_zero(lambda: data.digest)
-
-        def require_same() -> None:
-            if data.digest != first:
-                raise DataError("--data: holds other pictures here than for the first process")
-
-        team.on_all_ranks(require_same)
+        require_same(team, "--data", data.digest)
         return data
 
-    def _record(self, data: TrainingSet, numerics: Numerics, *, resumes: bool) -> str | None:
-        """Read the validation sets; store recipe and settings, or compare them when resuming.
-
-        Returns:
-            The budget in force.
-        """
+    def _validation_sets(self, data: TrainingSet) -> dict[str, Pairs]:
         options = self.options
-        self.sets = validation_sets(
+        return validation_sets(
             data.held_out,
             options.validate,
             options.scale,
             self.progress,
             leniently=options.validate_leniently,
         )
+
+    def _record(self, data: TrainingSet, numerics: Numerics, *, resumes: bool) -> str | None:
+        """Store recipe and settings, or compare them when resuming.
+
+        Returns:
+            The budget in force.
+        """
+        options = self.options
         record = RunRecord(
             recipe_name=recipe_name(options.recipe),
             scale=options.scale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import psnr
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.ports.progress import NoProgress
+from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +76,10 @@ def validation_sets(
 
 
 def validator(
-    sets: Mapping[str, Pairs], numerics: Numerics, progress: Progress | None = None
+    sets: Mapping[str, Pairs],
+    numerics: Numerics,
+    progress: Progress | None = None,
+    team: Team = ALONE,
 ) -> Callable[[Network], dict[str, float]] | None:
     """Return a function that gives the mean PSNR-Y of a network on each set, in dB.
 
@@ -82,6 +87,7 @@ def validator(
         sets: From ``validation_sets``.
         numerics: As in training.
         progress: Advanced with every picture.
+        team: Every rank upscales its share of each set; all get the figures of one process.
 
     Returns:
         None without sets; else a function of a network in evaluation mode.
@@ -90,12 +96,29 @@ def validator(
     def validate(network: Network) -> dict[str, float]:
         upscale = as_rgb_network(network)
         shown = progress or NoProgress()
-        return {name: _mean_psnr(upscale, pairs, numerics, shown) for name, pairs in sets.items()}
+        ranks = team.gather(
+            lambda: [
+                _psnrs(upscale, _share(pairs, team), numerics, shown) for pairs in sets.values()
+            ]
+        )
+        means = {}
+        for name, *shares in zip(sets, *ranks, strict=True):
+            values = np.empty(len(sets[name].hr))
+            for rank, share in enumerate(shares):
+                values[rank :: team.size] = share  # in the order of one process: the same sum
+            means[name] = float(values.mean())
+        return means
 
     return validate if sets else None
 
 
-def _mean_psnr(network: nn.Module, pairs: Pairs, numerics: Numerics, progress: Progress) -> float:
+def _share(pairs: Pairs, team: Team) -> Pairs:
+    """Return every n-th picture, for a rank of n processes."""
+    own = slice(team.rank, None, team.size)
+    return replace(pairs, hr=pairs.hr[own], lr=pairs.lr[own])
+
+
+def _psnrs(network: nn.Module, pairs: Pairs, numerics: Numerics, progress: Progress) -> list[float]:
     """Upscale every LR picture whole and compare it with its HR picture by protocol ``y``."""
     protocol, scale = PROTOCOLS["y"], pairs.scale
     values: list[float] = []
@@ -105,7 +128,7 @@ def _mean_psnr(network: nn.Module, pairs: Pairs, numerics: Numerics, progress: P
             a, b = protocol.planes(sr_image, scale), protocol.planes(hr_image, scale)
             values.append(psnr(a, b))
             task.advance()
-    return float(np.mean(values))
+    return values
 
 
 @torch.inference_mode()

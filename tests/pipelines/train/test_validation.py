@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -139,6 +141,26 @@ def test_bicubic_scores_what_the_protocol_says(astronaut):
         sr_image = np.clip(np.round(floats), 0, 255).astype(np.uint8)
         expected.append(PROTOCOLS["y"].score(sr_image, hr_image, 2)[0])
     assert abs(found - np.mean(expected)) < 0.005
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_several_processes_get_the_figures_of_one_bit_for_bit(astronaut, size):
+    pairs = make_pairs([astronaut, astronaut[:67, :50], astronaut[9:70, 5:64]], 2)
+    sets = {"a": pairs, "b": make_pairs([astronaut[:40]], 2)}
+    team = SimpleNamespace(size=size, rank=0)
+
+    def gather(work):
+        found = []
+        for team.rank in range(size):
+            found.append(work())
+        return found
+
+    team.gather = gather
+    network = build_network("bicubic", scale=2)
+    one, several = validator(sets, FP32), validator(sets, FP32, None, team)  # type: ignore[arg-type]
+    assert one is not None
+    assert several is not None
+    assert several(network) == one(network)
 
 
 def test_every_picture_is_told_of(astronaut):
