@@ -65,6 +65,7 @@ def test_a_gpu_trains_in_bf16_and_channels_last():
 
 def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
     second = Team(connected=True, rank=5, local_rank=1, size=8, local_size=4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
     assert device_for(ALONE, "cuda:3") == "cuda:3"
     assert device_for(second, "cpu") == "cpu"
     assert device_for(second, "cuda") == "cuda:1"
@@ -72,7 +73,7 @@ def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
         assert device_for(second, "auto") == device
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
-    with pytest.raises(UsageError, match="4 processes .* 3 GPUs; give torchrun --nproc-per-node 3"):
+    with pytest.raises(UsageError, match=r"4 processes .* 3 GPUs; give torchrun --nproc-per-node 3"):
         device_for(second, "cuda")
     for name in ("cuda:0", "mps"):
         with pytest.raises(UsageError, match="several processes"):
