@@ -168,8 +168,8 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
     A second signal aborts, and so does one that arrives before the first call of that function,
     when nothing would react to the request yet. If silent, nothing is printed at a signal.
 
-    If ``once``, further signals are ignored: ``torchrun`` and batch systems pass on the same signal
-    several times, and end processes that take too long.
+    If ``once``, further signals are ignored, to the end of the process: ``torchrun`` and batch
+    systems pass on the same signal several times, and kill processes that take too long.
     """
     asked = stopped = False
 
@@ -195,4 +195,4 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
         yield stop
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if once else handler)

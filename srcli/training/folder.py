@@ -168,7 +168,10 @@ class RunFolder:
         for name in ("precision", "threads", "processes"):
             was, now = getattr(stored, name), getattr(record, name)
             if was != now:
-                notes.append(f"{name} was {was} and is {now} now: not the same to the last bit")
+                kept = "the same batches, but " if name == "processes" else ""
+                notes.append(
+                    f"{name} was {was} and is {now} now: {kept}not the same to the last bit"
+                )
         if merged != stored:
             with self._writing():
                 write_json(self.run, asdict(merged))
