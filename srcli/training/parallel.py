@@ -150,15 +150,18 @@ class Team:
         except RuntimeError as error:  # gloo's and NCCL's own kinds derive from it
             if self.rank > 1:
                 raise PeerError("a process of the training has ended") from error
-            # Without the place in the source of gloo, and its advice
-            reason = re.sub(r"^\[\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
             raise InferenceError(
-                f"another process of the training has ended ({reason})",
+                f"another process of the training has ended ({_first_sentence(error)})",
                 advice="the last checkpoint is kept; go on with --resume",
             ) from error
 
 
 ALONE = Team()
+
+
+def _first_sentence(error: RuntimeError) -> str:
+    """Return an error of gloo or NCCL without places in their sources, and without their advice."""
+    return re.sub(r"\[/\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
 
 
 def find_team(environment: Mapping[str, str] | None = None) -> Team:
@@ -186,6 +189,9 @@ def process_group(team: Team) -> Iterator[None]:
     """Connect to the other processes of a team, and disconnect at the end.
 
     Tensors on the processor travel by gloo, those on a GPU by NCCL.
+
+    Raises:
+        InferenceError: If they cannot be reached.
     """
     if team.size == 1:
         yield
@@ -194,7 +200,13 @@ def process_group(team: Team) -> Iterator[None]:
     # an optimiser, it would keep the group alive, and its threads then abort the process at exit.
     import_module("torch.distributed.nn.functional")
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, rank=team.rank, world_size=team.size, timeout=TIMEOUT)
+    try:
+        dist.init_process_group(backend, rank=team.rank, world_size=team.size, timeout=TIMEOUT)
+    except RuntimeError as error:
+        raise InferenceError(
+            f"process {team.rank} of {team.size} cannot reach the others "
+            f"({_first_sentence(error)}); see docs/scale.md"
+        ) from error
     try:
         yield
     finally:

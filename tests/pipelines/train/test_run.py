@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -589,9 +591,12 @@ def test_the_lock_of_a_killed_training_keeps_nobody_out(options):
 PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
 
 
-def in_two_processes(options, *more, wait=True):
+ONE_NODE = ("--standalone", "--nproc-per-node=2")
+
+
+def in_two_processes(options, *more, wait=True, place=ONE_NODE):
     """Run the command line under torchrun, two processes that talk by gloo."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [sys.executable, "-m", "torch.distributed.run", *place]
     command += ["-m", "srcli", "train", options.recipe, "-s", str(options.scale)]
     command += ["--data", str(options.data[0]), "--out", str(options.out), "--threads", "1"]
     command += ["--precision", "fp32", "--device", "cpu", "--budget", str(options.budget), *more]
@@ -603,6 +608,14 @@ def in_two_processes(options, *more, wait=True):
         return process
     _, said = process.communicate(timeout=300)
     return process.returncode, said
+
+
+def wait_for_checkpoint(options, process):
+    deadline = time.monotonic() + 120
+    while not (options.out / "state.safetensors").is_file():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def curve(folder):
@@ -637,11 +650,7 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
     code, said = in_two_processes(whole)
     assert code == 0, said
     process = in_two_processes(stopped, "--checkpoint-every", "0.001s", wait=False)
-    deadline = time.monotonic() + 120
-    while not (stopped.out / "state.safetensors").is_file():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    wait_for_checkpoint(stopped, process)
     process.terminate()  # torchrun passes it on; the training ends in order
     _, said = process.communicate(timeout=120)
     assert "go on with --resume" in said
@@ -659,3 +668,67 @@ def test_what_two_processes_cannot_do_is_one_line(options):
     lines = [line for line in said.splitlines() if line.startswith("srx:")]
     assert len(lines) == 1
     assert "a batch of 3 cannot be divided among 2 processes" in lines[0]
+
+
+@pytest.mark.slow
+def test_two_nodes_train_as_two_processes_of_one_do(options):
+    options = replace(options, overrides=PARALLEL, budget="40", hold_out=None)
+    nodes = replace(options, out=options.out.with_name("nodes"))
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        port = found.getsockname()[1]
+    meet = (f"--rdzv-endpoint=localhost:{port}", "--rdzv-backend=c10d", "--rdzv-id=test")
+    place = ("--nnodes=2", "--nproc-per-node=1", *meet)
+    both = [in_two_processes(nodes, wait=False, place=place) for _ in range(2)]
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert sum(text.count("trained 40 iterations") for text in said) == 1
+    code, text = in_two_processes(options)
+    assert code == 0, text
+    assert same_tensors(nodes.out / "state.safetensors", options.out / "state.safetensors")
+    assert curve(nodes.out) == curve(options.out)
+
+
+@pytest.mark.slow
+def test_training_goes_on_in_another_number_of_processes(options):
+    whole = replace(options, overrides=PARALLEL, budget="60")
+    moved = replace(whole, out=whole.out.with_name("moved"))
+    train(whole)
+    train(moved, stop=stop_after(20))
+    process = in_two_processes(moved, "--resume", "--checkpoint-every", "0.001s", wait=False)
+    while read_position(moved.out / "state.safetensors").total < 25:
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.terminate()
+    _, said = process.communicate(timeout=120)
+    assert "processes was 1 and is 2 now: the same batches, but not the same" in said
+    notes = Notes()
+    assert train(replace(moved, resume=True), notes).finished
+    assert any("processes was 2 and is 1 now" in text for text in notes.warnings)
+    left, right = (load_file(run.out / "last.safetensors") for run in (whole, moved))
+    for name, value in left.items():
+        torch.testing.assert_close(right[name], value, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize("lost", ["RANK=0", "RANK=1", "torchrun"])
+def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost):
+    options = replace(options, overrides=PARALLEL, budget="20000")
+    process = in_two_processes(options, "--checkpoint-every", "0.001s", wait=False)
+    wait_for_checkpoint(options, process)
+    killed = process.pid
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        if lost in Path(f"/proc/{child}/environ").read_text().split("\0"):
+            killed = int(child)
+    assert (killed == process.pid) is (lost == "torchrun")
+    os.kill(killed, signal.SIGKILL)
+    _, said = process.communicate(timeout=120)  # ends when nobody holds stderr any more
+    assert process.returncode != 0
+    if lost == "torchrun":
+        assert said.count("go on with --resume") == 1
+    else:
+        assert said.count("srx: error:") == 1
+        assert "srx: error: another process of the training has ended" in said
+    before = read_position(options.out / "state.safetensors").total
+    assert train(replace(options, resume=True), stop=stop_after(1)).iterations == before + 1
