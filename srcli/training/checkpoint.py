@@ -111,18 +111,14 @@ class TrainingState:
         write_whole(file, save(stored, metadata={"position": json.dumps(asdict(self.position))}))
 
     def load(self, file: Path, team: Team = ALONE) -> None:
-        """Put a saved state back into network, averages and the step of its stage.
+        """Put a saved state back into network, averages and the step of its stage, on all ranks.
 
-        Args:
-            file: Read by rank 0 alone, which may be the only one that has it.
-            team: The processes of the training; all of them get the state.
+        Rank 0 alone reads the file, which may lie on a disk of its own.
 
         Raises:
             CheckpointError: If the file is damaged or belongs to another network.
         """
-        self.position, tensors = team.on_rank_zero(
-            lambda: (read_position(file), _read_tensors(file))
-        )
+        self.position, tensors = team.on_rank_zero(partial(_read_state, file))
         team.on_all_ranks(partial(self._restore, tensors, file))
 
     def _restore(self, tensors: Mapping[str, Tensor], file: Path) -> None:
@@ -149,9 +145,9 @@ def read_position(file: Path) -> Position:
         raise _unusable(file, error) from error
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def _read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
     try:
-        return load_file(file)
+        return read_position(file), load_file(file)
     except (SafetensorError, OSError) as error:
         raise _unusable(file, error) from error
 
@@ -235,7 +231,7 @@ class CheckpointManager:
         if self.hooks.validate is None or position.validated == position.total:
             return
         self.team.on_all_ranks(self._require_finite)
-        # Running statistics of batch normalisation are each rank's own; those of rank 0 are saved.
+        # The running statistics of batch normalisation are each rank's own.
         self.team.broadcast([*state.ema.averages.values()])
         weights = {key: value.clone() for key, value in state.network.state_dict().items()}
         state.network.load_state_dict(state.ema.averages)

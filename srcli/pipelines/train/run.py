@@ -163,7 +163,10 @@ class _TrainingRun:
         # Built before the pictures are read: a wrong option of the network shows at once.
         numerics, network = team.on_all_ranks(partial(self._network, resumes=resumes))
         data = self._data()
-        self.sets = team.on_all_ranks(partial(self._validation_sets, data))
+        read = partial(
+            validation_sets, data.held_out, options.validate, options.scale, self.progress
+        )
+        self.sets = team.on_all_ranks(partial(read, leniently=options.validate_leniently))
         digest = "/".join(pairs.digest for pairs in self.sets.values())
         require_same(team, "--validate", digest)
         record = partial(self._record, data, numerics, resumes=resumes)
@@ -238,16 +241,6 @@ class _TrainingRun:
         data = team.on_all_ranks(lambda: made or load())
         require_same(team, "--data", data.digest)
         return data
-
-    def _validation_sets(self, data: TrainingSet) -> dict[str, Pairs]:
-        options = self.options
-        return validation_sets(
-            data.held_out,
-            options.validate,
-            options.scale,
-            self.progress,
-            leniently=options.validate_leniently,
-        )
 
     def _record(self, data: TrainingSet, numerics: Numerics, *, resumes: bool) -> str | None:
         """Store recipe and settings, or compare them when resuming.
