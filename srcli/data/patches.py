@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage
 
+TURNS = {"d8": range(8), "rotations": (0, 3, 5, 6), "none": (0,)}
+"""Ways to turn patches by augmentation, as :func:`~srcli.data.atlas.turned` numbers them."""
 CELL = 8
 """Edge, in LR pixels, of the cells in which detail is measured."""
 BEYOND = 0.1
@@ -33,8 +35,8 @@ LEVELS = {"rgb": (0.0, 1.0), "y": (Y_BLACK / 255, Y_WHITE / 255)}
 class PatchSampler:
     """Draw batches of aligned LR and HR patches; batch ``step`` depends on the seed and step only.
 
-    Patches are flipped and rotated in one of eight ways (D8 augmentation). For a network on Y they
-    are Y of the RGB pixels, not rounded, as its input is when it enlarges a picture.
+    Patches are turned as the stage says. For a network on Y they are Y of the RGB pixels, not
+    rounded, as its input is when it enlarges a picture.
 
     Args:
         pairs: HR and LR pictures.
@@ -96,8 +98,8 @@ class PatchSampler:
 
         Args:
             step: Number of the iteration.
-            stage: Number N and edge P of the patches, preference of detail, order of channels and
-                levels.
+            stage: Number N, edge P and places of the patches, preference of detail, turns, order
+                of channels and levels.
 
         Returns:
             Floats in [0, 1], with varied levels in [-0.1, 1.1], in channels_last layout; C is 3,
@@ -107,14 +109,15 @@ class PatchSampler:
             DataError: If no picture is as large as the patch.
         """
         random = np.random.default_rng((self.seed, step))
-        batch, patch = stage.batch, stage.patch
+        batch, patch = stage.batch, stage.edge(self.scale)
         usable = self.usable(patch)
-        places = self._draw(random, usable, batch, patch)
+        places = self._draw(random, usable, stage)
         if stage.prefer_detail:
-            other = self._draw(random, usable, batch, patch)
+            other = self._draw(random, usable, stage)
             better = self._score(other, patch) > self._score(places, patch)
             places = np.where(better[:, None], other, places)
-        turns = random.integers(0, 8, size=batch)
+        ways = np.array(TURNS[stage.augmentation])
+        turns = ways[random.integers(0, 8, size=batch) % len(ways)]
         orders = np.tile(np.arange(3), (batch, 1))
         if stage.shuffle_channels:
             orders = random.permuted(orders, axis=1)
@@ -150,14 +153,14 @@ class PatchSampler:
             patches.append(turned(lr_patch, turn))
         return to_tensor(np.stack(patches))
 
-    def _draw(
-        self, random: np.random.Generator, usable: Numbers, count: int, patch: int
-    ) -> Numbers:
+    def _draw(self, random: np.random.Generator, usable: Numbers, stage: Stage) -> Numbers:
+        """Draw a place for each patch: number of the picture, top and left in LR pixels."""
+        count, step = stage.batch, stage.patch_stride
         # Pictures are drawn in proportion to their area, so that every pixel is as likely.
         areas = self.shapes[usable].prod(axis=1).astype(np.float64)
         which = usable[np.searchsorted(np.cumsum(areas), random.random(count) * areas.sum())]
-        free = self.shapes[which] - patch + 1
-        corner = (random.random((count, 2)) * free).astype(np.int64)
+        free = (self.shapes[which] - stage.edge(self.scale)) // step + 1
+        corner = (random.random((count, 2)) * free).astype(np.int64) * step
         return np.column_stack([which, corner])
 
     def _score(self, places: Numbers, patch: int) -> NDArray[np.float64]:

@@ -25,6 +25,9 @@ class AttentiveGenerator(Network):
         growth: Channels that each convolution of a dense block adds.
         rdb_depth: 3x3 convolutions of a block.
         mapping_depth: Convolutions of the mapping.
+        mapping_input: What the mapping reads: the picture's features beside the last map, or the
+            state of the attention's recurrent unit, as the paper's equations 7 and 8 have it to
+            the letter; the picture's features are used where there is no attention.
         image_skip: Add the bicubic enlargement of the input to the output; the published model
             makes the whole picture itself.
     """
@@ -43,6 +46,7 @@ class AttentiveGenerator(Network):
         growth: int = 32,
         rdb_depth: int = 4,
         mapping_depth: int = 8,
+        mapping_input: Literal["map", "state"] = "map",
         image_skip: bool = False,
     ) -> None:
         super().__init__()
@@ -54,6 +58,7 @@ class AttentiveGenerator(Network):
         self.scale = scale
         self.num_maps = steps
         self.start = start
+        self.mapping_input = mapping_input
 
         def block() -> nn.Module:
             if rdb == "plain":
@@ -65,7 +70,7 @@ class AttentiveGenerator(Network):
         self.attention = (
             AttentionStep([block() for _ in range(num_rdb)], channels=channels) if steps else None
         )
-        inputs = channels + 1 if steps else channels
+        inputs = channels + 1 if steps and mapping_input == "map" else channels
         self.mapping = nn.ModuleList(
             nn.Conv2d(channels if i else inputs, channels, 3, padding=1)
             for i in range(mapping_depth)
@@ -89,9 +94,11 @@ class AttentiveGenerator(Network):
         """
         self.check_input(x)
         features: Tensor = self.shallow(F.relu(self.head(x)))
-        mapped, maps = features, self._maps(features)
-        if maps:
-            mapped = torch.cat([features, maps[-1]], dim=1)
+        maps, state = self._attention(features)
+        mapped = features
+        if state is not None:
+            by_map = self.mapping_input == "map"
+            mapped = torch.cat([features, maps[-1]], dim=1) if by_map else state
         for convolution in self.mapping:
             mapped = F.relu(convolution(mapped))
         out = F.pixel_shuffle(self.up(mapped + features), self.scale)
@@ -99,16 +106,17 @@ class AttentiveGenerator(Network):
             out = self.skip(out, x)
         return out, maps
 
-    def _maps(self, features: Tensor) -> list[Tensor]:
-        if self.attention is None:
-            return []
+    def _attention(self, features: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """Return the maps of all steps and the last state; None without attention."""
         state: Tensor | None = None
-        before = torch.full_like(features[:, :1], self.start)
         maps: list[Tensor] = []
+        if self.attention is None:
+            return maps, state
+        before = torch.full_like(features[:, :1], self.start)
         for _ in range(self.num_maps):
             before, state = self.attention(features, before, state)
             maps.append(before)
-        return maps
+        return maps, state
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:

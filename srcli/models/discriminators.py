@@ -70,7 +70,7 @@ class AutoEncoder(Network):
 
 
 class Classifier(Network):
-    """Tell real pictures from made ones: convolutions, then two fully connected layers.
+    """Tell real pictures from made ones: convolutions, then fully connected layers.
 
     The paper's last sigmoid belongs to its loss and is taken there, on logits, where it is exact.
 
@@ -78,7 +78,8 @@ class Classifier(Network):
         size: Edge of the pictures; it takes no other.
         widths: Channels after each convolution.
         strides: Their strides.
-        hidden: Width of the first fully connected layer.
+        hidden: Width of the first of two fully connected layers; 0 for one layer alone, as in the
+            paper's text.
         slope: Negative slope of the leaky ReLUs.
     """
 
@@ -98,8 +99,9 @@ class Classifier(Network):
         edge = size
         for stride in strides:
             edge = -(-edge // stride)
-        self.hidden = nn.Linear(widths[-1] * edge * edge, hidden)
-        self.last = nn.Linear(hidden, 1)
+        flat = widths[-1] * edge * edge
+        self.hidden = nn.Linear(flat, hidden) if hidden else None
+        self.last = nn.Linear(hidden or flat, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, 1) of (N, 3, size, size) being real."""
@@ -110,7 +112,9 @@ class Classifier(Network):
             )
         for convolution in self.encoder:
             x = F.leaky_relu(convolution(x), self.slope)
-        x = F.leaky_relu(self.hidden(x.flatten(1)), self.slope)
+        x = x.flatten(1)
+        if self.hidden is not None:
+            x = F.leaky_relu(self.hidden(x), self.slope)
         out: Tensor = self.last(x)
         return out
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from srcli.layers.attention import PooledChannelAttention
 from srcli.layers.network import Network
 from srcli.layers.resize import BicubicSkip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class NestedAttention(Network):
@@ -27,6 +30,9 @@ class NestedAttention(Network):
         ca_kernel: Odd length of its convolution along the channels.
         accumulate: How a loop joins its input and the outputs of its modules: all side by side
             under a 1x1 convolution, or added up.
+        activations: Where ReLUs stand: inside the blocks alone, or also behind the first
+            convolution, the 1x1 convolutions and each step of the enlargement; the paper has ReLU
+            as its activation and no list. Residual branches end without one.
     """
 
     edge = 4
@@ -43,6 +49,7 @@ class NestedAttention(Network):
         reduction: int = 16,
         ca_kernel: int = 3,
         accumulate: Literal["concat", "sum"] = "concat",
+        activations: Literal["blocks", "all"] = "blocks",
     ) -> None:
         super().__init__()
         if levels < 1 or branches < 1:
@@ -62,7 +69,11 @@ class NestedAttention(Network):
             if number == 0:
                 return AttentionResidualBlock(channels=channels, attention=attention())
             inner = [level(number - 1) for _ in range(branches)]
-            return NestedLoop(inner, channels=channels, concatenate=accumulate == "concat")
+            concatenate = accumulate == "concat"
+            return NestedLoop(inner, channels=channels, concatenate=concatenate, act=act)
+
+        def act() -> nn.Module:
+            return nn.ReLU() if activations == "all" else nn.Identity()
 
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         self.body = level(levels - 1)
@@ -72,13 +83,16 @@ class NestedAttention(Network):
         for factor in steps:
             self.up.append(nn.Conv2d(channels, channels * factor**2, 3, padding=1))
             self.up.append(nn.PixelShuffle(factor))
+            if activations == "all":
+                self.up.append(nn.ReLU())
+        self.act = act()
         self.last = nn.Conv2d(channels, 3, 3, padding=1)
         self.skip = BicubicSkip(scale=scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
         self.check_input(x)
-        out: Tensor = self.last(self.up(self.body(self.head(x))))
+        out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
         # The image path carries the picture itself and stays in fp32, whatever the rest does.
         summed: Tensor = self.skip(out, x)
         return summed
@@ -122,13 +136,22 @@ class NestedLoop(nn.Module):
         modules: The level below; each maps ``channels`` to ``channels``.
         channels: Channels in and out.
         concatenate: Join by a 1x1 convolution over all; else add them up.
+        act: Makes what follows the 1x1 convolution.
     """
 
-    def __init__(self, modules: list[nn.Module], *, channels: int, concatenate: bool) -> None:
+    def __init__(
+        self,
+        modules: list[nn.Module],
+        *,
+        channels: int,
+        concatenate: bool,
+        act: Callable[[], nn.Module] = nn.Identity,
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         joined = (len(modules) + 1) * channels
         self.fuse = nn.Conv2d(joined, channels, 1) if concatenate else None
+        self.act = act()
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,6 +162,6 @@ class NestedLoop(nn.Module):
         if self.fuse is None:
             joined = torch.stack(kept).sum(dim=0)
         else:
-            joined = self.fuse(torch.cat(kept, dim=1))
+            joined = self.act(self.fuse(torch.cat(kept, dim=1)))
         out: Tensor = self.last(joined)
         return out + x

@@ -13,7 +13,7 @@ _G_IDRN_LOSS = (
 
 G_IDRN = TrainRecipe(
     model="g-idrn",
-    start_from_bicubic=True,
+    ema_decay=0.0,
     stages=(
         Stage(
             losses=_G_IDRN_LOSS,
@@ -25,6 +25,12 @@ G_IDRN = TrainRecipe(
         ),
     ),
     paper="G-IDRN 2024: DIV2K 001-800, 10^6 iterations, Adam 5e-4 halved every 2*10^5",
+    inferred=(
+        "network.ds_self",
+        "network.ds_initial",
+        "stages.0.losses.1.options",
+        "validate_every",
+    ),
 )
 
 _SHORT = Stage(
@@ -39,10 +45,16 @@ _SHORT = Stage(
 _GENTLE = replace(_SHORT, optimizer=replace(_SHORT.optimizer, learning_rate=5e-4))
 
 
-def _short(recipe: TrainRecipe, stage: Stage, of: str = "network and loss") -> TrainRecipe:
-    """Return a recipe with one stage instead of the paper's, for hours instead of days."""
-    return replace(
-        recipe,
+def _short(
+    recipe: TrainRecipe, stage: Stage, of: str = "network and loss", *, from_bicubic: bool = True
+) -> TrainRecipe:
+    """Return a recipe with one stage instead of the paper's, for hours instead of days.
+
+    Weights are averaged, and the network begins as bicubic interpolation: our choices.
+    """
+    return TrainRecipe(
+        model=recipe.model,
+        start_from_bicubic=from_bicubic,
         stages=(stage,),
         paper=f"the paper's {of}, a one-cycle schedule for hours instead of days",
     )
@@ -55,12 +67,14 @@ _RRLFN_STAGE = Stage(
     schedule=Schedule(kind="step", milestones=(0.25, 0.5, 0.75), gamma=0.5),
     steps=800_000,
     batch=64,
-    patch=64,
+    patch=(128, 85, 64),
+    augmentation="rotations",
     shuffle_channels=True,
 )
 
 RRLFN = TrainRecipe(
     model="rrlfn",
+    ema_decay=0.0,
     stages=(
         _RRLFN_STAGE,
         _RRLFN_STAGE,
@@ -70,13 +84,22 @@ RRLFN = TrainRecipe(
         ),
     ),
     paper="RRLFN 2025: L1 twice, then with the contrastive loss, 8*10^5 iterations each, Adam 5e-4 "
-    "halved every 2*10^5; x4 begins from x2 (--init); its data are not named: DIV2K",
+    "halved every 2*10^5; rotated patches of 256x256 HR pixels; x4 begins from x2 (--init); its "
+    "data are not named: DIV2K",
+    inferred=(
+        "stages.*.batch",
+        "stages.*.patch",
+        "stages.2.losses.1.weight",
+        "stages.2.losses.1.options",
+        "validate_every",
+    ),
 )
 
-RRLFN_SHORT = _short(replace(RRLFN, start_from_bicubic=True), _SHORT, of="network and first loss")
+RRLFN_SHORT = _short(RRLFN, _SHORT, of="network and first loss")
 
 DDSR = TrainRecipe(
     model="ddsr",
+    ema_decay=0.0,
     stages=(
         Stage(
             losses=(LossTerm(name="l2"),),
@@ -84,18 +107,23 @@ DDSR = TrainRecipe(
             schedule=Schedule(kind="step", milestones=(0.6, 0.9), gamma=0.1),
             steps=100_000,
             batch=128,
-            patch=7,
+            patch=(10, 7, 6),
+            patch_stride=4,
+            augmentation="none",
         ),
     ),
     paper="DDSR, about 2018: General-100, 91-images and BSD100 on Y, 10^5 iterations, Adam 1e-3, a "
-    "tenth after 6*10^4 and 9*10^4; patches of 7x7 are for x3, 10x10 for x2, 6x6 for x4",
+    "tenth after 6*10^4 and 9*10^4; patches of 7x7 at x3, every 4 pixels",
+    inferred=("stages.0.batch", "stages.0.patch", "degradation", "validate_every"),
 )
 
-DDSR_SHORT = _short(DDSR, replace(_SHORT, losses=(LossTerm(name="l2"),), patch=24))
+DDSR_SHORT = _short(
+    DDSR, replace(_SHORT, losses=(LossTerm(name="l2"),), patch=24), from_bicubic=False
+)
 
 NESTED_ATTN = TrainRecipe(
     model="nested-attn",
-    start_from_bicubic=True,
+    ema_decay=0.0,
     stages=(
         Stage(
             optimizer=Optimizer(learning_rate=1e-3),
@@ -103,9 +131,23 @@ NESTED_ATTN = TrainRecipe(
             steps=1_000_000,
             batch=16,
             patch=48,
+            augmentation="none",
         ),
     ),
     paper="nested attention 2023: DIV2K, 1000 epochs, Adam 1e-3, L1",
+    inferred=(
+        "network.channels",
+        "network.branches",
+        "network.ca_kernel",
+        "network.accumulate",
+        "network.activations",
+        "stages.0.schedule",
+        "stages.0.steps",
+        "stages.0.batch",
+        "stages.0.patch",
+        "degradation",
+        "validate_every",
+    ),
 )
 
 NESTED_ATTN_SHORT = _short(NESTED_ATTN, _GENTLE)
@@ -114,7 +156,7 @@ _CONSTANT = Schedule(kind="constant")
 
 ATTENTIVE_GAN = TrainRecipe(
     model="attentive-gan",
-    start_from_bicubic=True,
+    ema_decay=0.0,
     stages=(
         Stage(
             optimizer=Optimizer(learning_rate=1e-4),
@@ -122,6 +164,7 @@ ATTENTIVE_GAN = TrainRecipe(
             steps=125_000,
             batch=16,
             patch=24,
+            augmentation="none",
         ),
         Stage(
             optimizer=Optimizer(learning_rate=1e-4),
@@ -129,11 +172,26 @@ ATTENTIVE_GAN = TrainRecipe(
             steps=1_125_000,
             batch=16,
             patch=24,
+            augmentation="none",
             adversarial=Adversarial(),
         ),
     ),
     paper="attentive GAN 2020: 100,000 pictures of ImageNet for 200 epochs, Adam 1e-4, constant; "
     "the generator alone for the first tenth",
+    inferred=(
+        "network",
+        "stages.0",
+        "stages.1.steps",
+        "stages.1.batch",
+        "stages.1.patch",
+        "stages.1.adversarial.options",
+        "stages.1.adversarial.weight",
+        "stages.1.adversarial.optimizer",
+        "stages.1.adversarial.gamma",
+        "stages.1.adversarial.balance_rate",
+        "stages.1.adversarial.balance_start",
+        "validate_every",
+    ),
 )
 
 _GENERATOR_ALONE = replace(_GENTLE, patch=32)
@@ -159,8 +217,9 @@ _AGAINST_SMALL = Stage(
     ),
 )
 
-ATTENTIVE_GAN_SHORT = replace(
-    ATTENTIVE_GAN,
+ATTENTIVE_GAN_SHORT = TrainRecipe(
+    model="attentive-gan",
+    start_from_bicubic=True,
     stages=(
         replace(_GENERATOR_ALONE, steps=3_500),
         _AGAINST_SMALL,
@@ -178,8 +237,9 @@ ATTENTIVE_GAN_ADVERSARIAL = replace(
     paper="the second stage of attentive-gan-short alone: for a generator that L1 has trained",
 )
 
-ATTENTIVE_GAN_L1 = replace(
-    ATTENTIVE_GAN,
+ATTENTIVE_GAN_L1 = TrainRecipe(
+    model="attentive-gan",
+    start_from_bicubic=True,
     stages=(_GENERATOR_ALONE,),
     paper="the paper's generator alone, by L1: a start for the adversarial stage, and the one with "
     "the higher PSNR",

@@ -175,8 +175,12 @@ class Stage:
     """Iterations; ``--budget`` replaces them, in proportion where there are several stages."""
     batch: int = 32
     """Patches per iteration."""
-    patch: int = 64
-    """Edge of a patch in LR pixels."""
+    patch: int | tuple[int, int, int] = 64
+    """Edge of a patch in LR pixels; three numbers are those at x2, x3 and x4."""
+    patch_stride: int = 1
+    """Patches lie at multiples of so many LR pixels from the picture's corner."""
+    augmentation: Literal["d8", "rotations", "none"] = "d8"
+    """Turns of the patches: the 8 flips and rotations, the 4 rotations, or as they are."""
     prefer_detail: bool = False
     """Take the one with more gradient energy of two random places."""
     shuffle_channels: bool = False
@@ -195,11 +199,20 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        require_positive(self, "steps", "batch", "patch")
+        require_positive(self, "steps", "batch", "patch_stride")
+        edges = self.patch if isinstance(self.patch, tuple) else (self.patch,)
+        if len(edges) not in (1, 3) or min(edges) < 1:
+            raise RecipeError(
+                f"patch must be above 0, or three such numbers for x2, x3 and x4, got {self.patch}"
+            )
         require_fraction(self, "vary_levels")
         require_not_negative(self, "attention_weight")
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")
+
+    def edge(self, scale: int) -> int:
+        """Return the edge of a patch in LR pixels at a scale of 2, 3 or 4."""
+        return self.patch[scale - 2] if isinstance(self.patch, tuple) else self.patch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +237,9 @@ class TrainRecipe:
     """Iterations between validations."""
     paper: str = ""
     """Source of the settings, and the paper's training data."""
+    inferred: tuple[str, ...] = ()
+    """Fields of a recipe called a paper's that the paper does not state: our choices. ``*`` is any
+    stage."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""

@@ -49,7 +49,8 @@ class AdversarialStep(SupervisedStep):
     def __init__(self, stage: Stage, settings: Adversarial, context: StepContext) -> None:
         super().__init__(stage, context)
         self.settings = settings
-        size = stage.patch * context.network.scale
+        scale = context.network.scale
+        size = stage.edge(scale) * scale
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
             network = build_discriminator(

@@ -62,6 +62,20 @@ def test_patches_are_places_of_pictures_in_all_eight_ways():
     assert seen == {(which, way) for which in (0, 1) for way in range(8)}
 
 
+@pytest.mark.parametrize(("augmentation", "ways"), [("rotations", {0, 1, 2, 3}), ("none", {0})])
+def test_fewer_ways_and_places_on_a_grid_where_asked(augmentation, ways):
+    stage = Stage(batch=200, patch=(6, 5, 4), patch_stride=4, augmentation=augmentation)
+    batch, _ = PatchSampler(pictures(2, (20, 23)), device=CPU).batch(0, stage)
+    picture, seen, corners = np.arange(20 * 23).reshape(20, 23), set(), set()
+    for patch in numbers(batch).numpy():
+        top, left = divmod(int(patch.min()), 23)
+        corners.add((top, left))
+        place = picture[top : top + 6, left : left + 6]
+        seen |= {i for i, way in enumerate(turned(place)) if np.array_equal(way, patch)}
+    assert seen == ways
+    assert corners == {(top, left) for top in range(0, 15, 4) for left in range(0, 18, 4)}
+
+
 def test_lr_and_hr_patches_show_the_same_place():
     for scale in (2, 3, 4):
         sampler = PatchSampler(pictures(scale, (20, 23), (9, 12)), device=CPU)

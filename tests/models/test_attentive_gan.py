@@ -31,6 +31,7 @@ def small(**options):
         ({"image_skip": True}, 1_046_385),
         ({"steps": 0}, 1_046_385 - 683_969 - 64 * 9),
         ({"rdb": "plain"}, 1_046_385 + 3 * (147_712 - 141_504)),
+        ({"mapping_input": "state"}, 1_046_385 - 64 * 9),
     ],
 )
 def test_every_variant_has_its_parameters(options, count):
@@ -45,7 +46,14 @@ def test_the_work_is_the_derived_one(steps, macs):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"steps": 0}, {"steps": 1}, {"rdb": "plain"}, {"image_skip": True}],
+    [
+        {},
+        {"steps": 0},
+        {"steps": 1},
+        {"rdb": "plain"},
+        {"image_skip": True},
+        {"mapping_input": "state"},
+    ],
 )
 def test_gradients_reach_every_parameter_from_the_bicubic_start(options):
     network = small(**options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from srcli.errors import RecipeError
 from srcli.metrics.efficiency import count_parameters
@@ -32,10 +33,11 @@ def test_the_auto_encoder_gives_back_pictures_of_any_fitting_size(size):
     assert all(p.grad is not None and p.grad.any() for p in network.parameters())
 
 
-@pytest.mark.parametrize("size", [16, 20])
-def test_the_classifier_gives_one_number_a_picture(size):
+@pytest.mark.parametrize(("size", "hidden"), [(16, 5), (20, 5), (20, 0)])
+def test_the_classifier_gives_one_number_a_picture(size, hidden):
     torch.manual_seed(0)
-    network = Classifier(size=size, widths=WIDTHS, hidden=5)
+    network = Classifier(size=size, widths=WIDTHS, hidden=hidden)
+    assert len([m for m in network.modules() if isinstance(m, nn.Linear)]) == (2 if hidden else 1)
     out = network(torch.rand(3, 3, size, size))
     assert out.shape == (3, 1)
     out.square().mean().backward()
@@ -93,4 +95,5 @@ def test_what_does_not_fit_is_refused(name, size, options, words):
 def test_options_reach_the_constructor():
     network = build_discriminator("fc", size=24, options={"hidden": 7, "widths": list(WIDTHS)})
     assert isinstance(network, Classifier)
+    assert network.hidden is not None
     assert network.hidden.weight.shape == (7, 8 * 3 * 3)

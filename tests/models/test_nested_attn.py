@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_macs, count_parameters
@@ -32,11 +33,22 @@ def small(**options):
         ({"scale": 3}, 1_777_395 - 2 * 147_712 + 64 * 9 * 576 + 576),
         # No 1x1 fusion: 5 of them at level 3.
         ({"accumulate": "sum"}, 1_777_395 - 5 * (64 * 5 * 64 + 64)),
+        ({"activations": "all"}, 1_777_395),
         ({"levels": 1}, 1_792 + 74_443 + 2 * 147_712 + 1_731),
     ],
 )
 def test_every_variant_has_its_parameters(options, count):
     assert count_parameters(NestedAttention(**options)) == count
+
+
+def test_relus_stand_behind_every_convolution_but_those_that_end_a_branch():
+    plain, rectified = NestedAttention(levels=2), NestedAttention(levels=2, activations="all")
+    counts = [sum(isinstance(m, nn.ReLU) for m in each.modules()) for each in (plain, rectified)]
+    assert counts == [0, 1 + 1 + 2]  # the first, the loop's 1x1, two steps of x2
+    rectified.load_state_dict({k.replace("up.2", "up.3"): v for k, v in plain.state_dict().items()})
+    x = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        assert not torch.equal(plain(x), rectified(x))
 
 
 def test_the_work_is_the_derived_one():

@@ -48,7 +48,7 @@ VARIANTS = {
     "ddsr/residual": 2,
     "ddsr/optimizer": 4,
     "ddsr/lr-drop": 3,
-    "attentive-gan/parts": 11,
+    "attentive-gan/parts": 12,
     "nested-attn/depth": 3,
     "nested-attn/channel-attention": 2,
     "nested-attn/pooling": 3,

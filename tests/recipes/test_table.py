@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from srcli.errors import RecipeError
-from srcli.models import build_network, find_entry
-from srcli.recipes.files import load_recipe
+from srcli.models import build_network, find_entry, network_options
+from srcli.recipes.files import load_recipe, plain_recipe
 from srcli.recipes.table import RECIPES
 from srcli.recipes.training import Schedule
 from srcli.training.loop import make_step
@@ -39,7 +39,8 @@ def test_rrlfn_is_trained_as_in_the_paper():
     losses = [[(t.name, t.weight) for t in stage.losses] for stage in stages]
     assert losses == [[("l1", 1.0)]] * 2 + [[("l1", 1.0), ("contrastive", 0.002)]]
     for stage in stages:
-        assert (stage.steps, stage.batch, 4 * stage.patch) == (800_000, 64, 256)
+        assert (stage.steps, stage.batch, stage.augmentation) == (800_000, 64, "rotations")
+        assert [scale * stage.edge(scale) for scale in (2, 3, 4)] == [256, 255, 256]
         assert stage.shuffle_channels
         assert stage.reset_optimizer
         assert (stage.optimizer.beta1, stage.optimizer.beta2) == (0.9, 0.999)
@@ -51,7 +52,8 @@ def test_rrlfn_is_trained_as_in_the_paper():
 
 def test_ddsr_is_trained_as_in_the_paper():
     (stage,) = RECIPES["ddsr"].stages
-    assert (stage.steps, stage.batch, stage.patch) == (100_000, 128, 7)
+    assert (stage.steps, stage.batch, stage.patch_stride) == (100_000, 128, 4)
+    assert [stage.edge(scale) for scale in (2, 3, 4)] == [10, 7, 6]
     assert [(t.name, t.weight) for t in stage.losses] == [("l2", 1.0)]
     rates = [rate_at(stage, step / 1e5) for step in (0, 59_999, 60_000, 90_000)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-5])
@@ -70,7 +72,7 @@ def test_nested_attn_is_trained_as_in_the_paper():
 def test_attentive_gan_is_trained_as_in_the_paper():
     alone, against = RECIPES["attentive-gan"].stages
     for stage in (alone, against):
-        assert (stage.batch, 4 * stage.patch) == (16, 96)
+        assert (stage.batch, 4 * stage.edge(4)) == (16, 96)
         assert [(t.name, t.weight) for t in stage.losses] == [("l1", 1.0)]
         assert rate_at(stage, 0.0) == rate_at(stage, 1.0) == 1e-4
     # 200 epochs of 100,000 pictures, the first tenth without the discriminator
@@ -131,6 +133,29 @@ def test_muon_changes_nothing_but_the_optimiser_and_the_start(name, adam):
     assert stage.optimizer.learning_rate > short.optimizer.learning_rate
     assert replace(stage, optimizer=short.optimizer) == short
     assert recipe.start_from_bicubic
+
+
+@pytest.mark.parametrize(
+    ("name", "augmentation"),
+    [
+        ("g-idrn", "d8"),
+        ("rrlfn", "rotations"),
+        ("ddsr", "none"),
+        ("attentive-gan", "none"),
+        ("nested-attn", "none"),
+    ],
+)
+def test_a_papers_recipe_has_nothing_that_the_paper_does_not_name(name, augmentation):
+    recipe = RECIPES[name]
+    assert (recipe.ema_decay, recipe.start_from_bicubic) == (0.0, False)
+    assert {stage.augmentation for stage in recipe.stages} == {augmentation}
+    assert not any(stage.prefer_detail for stage in recipe.stages)
+    plain = plain_recipe(recipe)
+    options = network_options(recipe.model, {})
+    for path in recipe.inferred:  # every path leads to a field
+        found: Any = {**plain, "network": options}
+        for part in path.split("."):
+            found = found[0 if part == "*" else int(part) if part.isdigit() else part]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -15,6 +15,8 @@ from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, S
     [
         lambda: Stage(batch=0),
         lambda: Stage(patch=-1),
+        lambda: Stage(patch=(8, 0, 8)),
+        lambda: Stage(patch_stride=0),
         lambda: Stage(steps=0),
         lambda: Stage(losses=()),
         lambda: Stage(attention_weight=-0.1),

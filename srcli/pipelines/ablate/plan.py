@@ -196,7 +196,7 @@ def deciding_fields(recipe: TrainRecipe) -> dict[str, Any]:
     """Return a recipe as plain values: options of the network in full, without its source."""
     network = network_options(recipe.model, recipe.network)
     plain = plain_recipe(replace(recipe, network=network))
-    del plain["paper"]
+    del plain["paper"], plain["inferred"]
     return plain
 
 

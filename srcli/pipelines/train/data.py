@@ -182,7 +182,7 @@ def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.devic
 
 def _check_patches(sampler: PatchSampler, recipe: TrainRecipe, progress: Progress) -> None:
     total = len(sampler.shapes)
-    for patch in sorted({stage.patch for stage in recipe.stages}):
+    for patch in sorted({stage.edge(sampler.scale) for stage in recipe.stages}):
         usable = len(sampler.usable(patch))
         if usable < total:
             progress.warn(

@@ -108,7 +108,7 @@ class TrainingEstimate:
             f"{format_bytes(self.pixel_bytes)}{where}",
         ]
         for number, each in enumerate(self.stages, start=1):
-            patch = each.stage.patch
+            patch = each.stage.edge(self.scale)
             peak = "unknown" if each.peak_bytes is None else format_bytes(each.peak_bytes)
             lines.append(
                 f"stage {number}: batch {each.stage.batch} of {patch}x{patch} LR pixels: "
@@ -183,7 +183,7 @@ def estimate_training(options: TrainOptions, progress: Progress | None = None) -
 
 def _some_pairs(split: Split, recipe: TrainRecipe, scale: int, progress: Progress) -> Pairs:
     """Read a sample of the pictures; all of them, if none of the sample is as large as a patch."""
-    largest = max(stage.patch for stage in recipe.stages)
+    largest = max(stage.edge(scale) for stage in recipe.stages)
     pairs = _pairs(split.train[:: -(-len(split.train) // SAMPLE)], scale, progress)
     if any(min(image.shape[:2]) >= largest for image in pairs.lr):
         return pairs

@@ -306,16 +306,27 @@ SMALL = {
 CASES = {
     "g-idrn-short": ("x2",),
     "g-idrn-muon": ("x3", "stages.0.distillation=bicubic"),
-    "rrlfn": ("x2", "stages.0.vary_levels=0.5"),
+    "rrlfn": (
+        "x2",
+        "stages.0.vary_levels=0.5",
+        "ema_decay=0.999",
+        *(f"stages.{i}.augmentation=d8" for i in range(3)),
+    ),
     "ddsr": (
         "x2",
         "stages.0.optimizer.kind=sgd",
         "stages.0.optimizer.nesterov=true",
         "stages.0.optimizer.clip_norm=0.1",
         "stages.0.vary_levels=0.5",
+        "stages.0.augmentation=d8",
+        "stages.0.patch_stride=1",
+        "ema_decay=0.999",
     ),
     "attentive-gan": (
         "x4",
+        "start_from_bicubic=true",
+        "ema_decay=0.999",
+        *(f"stages.{i}.augmentation=d8" for i in range(2)),
         "stages.1.attention_weight=0.1",
         'stages.1.adversarial.options={"widths": [8, 16], "strides": [1, 2], "decoder": [8]}',
     ),
@@ -325,7 +336,14 @@ CASES = {
         "stages.0.adversarial.jitter=0",
         "stages.0.adversarial.discriminator=fc",
     ),
-    "nested-attn": ("x2", "stages.0.optimizer.kind=adamw", "degradation=photo"),
+    "nested-attn": (
+        "x2",
+        "stages.0.optimizer.kind=adamw",
+        "degradation=photo",
+        "start_from_bicubic=true",
+        "ema_decay=0.999",
+        "stages.0.augmentation=d8",
+    ),
 }
 
 
