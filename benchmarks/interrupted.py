@@ -25,9 +25,8 @@ import rasterio
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def journal_rows(folder: Path) -> int:
-    journals = list(folder.glob(".*.journal")) if folder.is_dir() else []
-    return sum(path.read_bytes().count(b"\n") for path in journals)
+def count_parts(folder: Path) -> int:
+    return len(list(folder.glob(".*.parts/part-*.tif"))) if folder.is_dir() else 0
 
 
 def main() -> None:
@@ -63,8 +62,8 @@ def main() -> None:
                 child.kill()
                 told = child.communicate()[0].decode()
                 kills += 1
-                print(f"kill {kills}: {journal_rows(killed)} lines in the journal", flush=True)
-            resumed += "continues an earlier run" in told
+                print(f"kill {kills}: {count_parts(killed)} parts are there", flush=True)
+            resumed += "kept from an earlier run" in told
             if child.returncode == 0:
                 compare(folder / "whole" / source.name, killed)
                 finished += 1

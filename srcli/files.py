@@ -55,7 +55,7 @@ def replacing(path: Path, part: Path | None = None) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that a crash, a full disk or a power cut leaves the former one as it was.
 
     Args:

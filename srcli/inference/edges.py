@@ -92,7 +92,7 @@ def make_work(
     name: str,
     scale: int,
     tiling: Tiling,
-    first_row: int | None = None,
+    rows: range | None = None,
 ) -> Work:
     """Cut an image into tiles, with mirrored pixels around it.
 
@@ -102,9 +102,8 @@ def make_work(
         name: Names the image in errors.
         scale: Of the engine.
         tiling: Tile, overlap and edge.
-        first_row: Row of tiles to start at (see ``row_to_start``), for images that can be resumed.
-            Given, be it 0, the work goes row by row of tiles (see ``Work.by_rows``). None for
-            images that share batches with others.
+        rows: Rows of tiles to do (see ``tile_rows``), one after another. None for images that
+            share batches with others (see ``Work.rows``).
 
     Raises:
         UsageError: If tile and overlap do not fit each other.
@@ -113,14 +112,7 @@ def make_work(
     if tiling.edge:
         sink = CroppedSink(sink, tiling.edge * scale, source.height * scale)
         source = PaddedSource(source, tiling.edge)
-    return Work(
-        name=name,
-        source=source,
-        sink=sink,
-        grid=grid,
-        first_row=first_row or 0,
-        by_rows=first_row is not None,
-    )
+    return Work(name=name, source=source, sink=sink, grid=grid, rows=rows)
 
 
 def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
@@ -132,32 +124,26 @@ def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
     return tiling.grid(height + 2 * tiling.edge, width + 2 * tiling.edge)
 
 
-def row_to_start(grid: TileGrid, output_row: int, scale: int, edge: int) -> int:
-    """Return the row of tiles from which a resumed image comes out as if it had never stopped.
+def tile_rows(grid: TileGrid, output_rows: range, scale: int, edge: int) -> range:
+    """Return the rows of tiles that give some output rows as if all were done.
 
     A row of tiles that comes first gives nothing of what it shares with the row above, so that
     rows which need that are computed from the row of tiles above.
 
     Args:
         grid: How the image was cut, with its edge: ``padded_grid``.
-        output_row: First one that is wanted, of the enlarged image without edge.
+        output_rows: Rows of the enlarged image without edge that are wanted, at least one.
         scale: Output pixels per input pixel.
         edge: Input pixels mirrored around the image.
-
-    Returns:
-        0 to ``len(grid.tops)``; that many where no row is wanted.
     """
-    wanted = output_row + edge * scale
-    if wanted >= (grid.height - edge) * scale:
-        return len(grid.tops)
-    tile, overlap = grid.tile_height, grid.overlap
-    row = 0
-    while row + 1 < len(grid.tops):
-        _, core = ramp(grid.tops, row, tile=tile, overlap=overlap, scale=scale)
-        if core > wanted:
-            break
-        row += 1
-    return row
+    # ends[row]: first output row that waits for the next row of tiles; it is alone from cores[row]
+    ramps = [
+        ramp(grid.tops, row, tile=grid.tile_height, overlap=grid.overlap, scale=scale)
+        for row in range(len(grid.tops) - 1)
+    ]
+    top, last = output_rows.start + edge * scale, output_rows.stop - 1 + edge * scale
+    first = sum(core <= top for _, core in ramps)
+    return range(first, sum(end <= last for end, _ in ramps) + 1)
 
 
 class ArraySource:

@@ -47,16 +47,15 @@ class Work:
     source: Source
     sink: Sink
     grid: TileGrid
-    first_row: int = 0
-    """Row of tiles to start at; ``len(grid.tops)`` where nothing is left to do."""
-    by_rows: bool = False
-    """Batches hold tiles of one row of tiles of this image only. So a resumed image makes the same
-    batches as one that never stopped, as far as they fit into memory. Tiles are read ahead."""
+    rows: range | None = None
+    """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row of tiles of
+    this image only, so that a part of it makes the same batches as the whole, as far as they fit
+    into memory. Tiles are read ahead. None for images that share batches with others."""
+    calibration: object | None = None
+    """The engine's measurements of the whole image, for every tile of it; made if None."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written to its sink afterwards."""
     timing: Timing = field(default_factory=Timing)
-    calibration: object | None = field(init=False, default=None)
-    """The engine's measurements of the whole image, for every tile of it."""
     open_tiles: int = field(init=False, default=0)
     reported: bool = field(init=False, default=False)
     band: Band | None = field(init=False, default=None)
@@ -68,12 +67,13 @@ class Work:
 
     @property
     def tiles_done(self) -> int:
-        """Tiles that were blended, of those from ``first_row`` on."""
+        """Tiles that were blended."""
         return self._wanted - self.open_tiles
 
     @property
     def _wanted(self) -> int:
-        return (len(self.grid.tops) - self.first_row) * len(self.grid.lefts)
+        rows = len(self.grid.tops) if self.rows is None else len(self.rows)
+        return rows * len(self.grid.lefts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,11 +118,11 @@ class _Batcher:
         self.limit: dict[tuple[int, ...], int] = {}
 
     def feed(self, work: Work) -> Iterator[Work]:
-        if work.by_rows:
+        if work.rows is not None:
             yield from self.flush()
         done: list[Work] = []
         try:
-            if work.open_tiles:
+            if work.open_tiles and work.calibration is None:
                 work.calibration = calibrate(self.engine, work.source, work.grid)
         except SrxError as error:
             work.error = error
@@ -130,7 +130,7 @@ class _Batcher:
             return
         with self._reader(work) as reader:
             for item in _tiles(work, reader):
-                if work.by_rows:  # yielded when the thread has ended
+                if work.rows is not None:  # yielded when the thread has ended
                     done += self._take(item)
                 else:
                     yield from self._take(item)
@@ -160,9 +160,9 @@ class _Batcher:
     def _reader(self, work: Work) -> TileReader:
         grid = work.grid
         ahead = 0
-        if work.by_rows:
+        if work.rows is not None:
             ahead = BATCHES_AHEAD * self.engine.batch_size(grid.tile_height, grid.tile_width)
-        tiles = (tile for tile in grid.windows() if tile[0] >= work.first_row)
+        tiles = (tile for tile in grid.windows() if work.rows is None or tile[0] in work.rows)
         return ReadAhead(lambda tile: work.source.read(tile[2]), tiles, ahead=ahead)
 
     def _take(self, item: _Waiting) -> Iterator[Work]:
@@ -171,7 +171,7 @@ class _Batcher:
             yield from self.flush()
         self.waiting.append(item)
         ready = [each.pixels for each in self.waiting if each.pixels is not None]
-        ends_row = item.work.by_rows and item.column + 1 == len(item.work.grid.lefts)
+        ends_row = item.work.rows is not None and item.column + 1 == len(item.work.grid.lefts)
         if ends_row or not ready or len(ready) >= self._limit(ready[0]):
             yield from self.flush()
 

@@ -14,7 +14,7 @@ from srcli.inference.edges import (
     PaddedSource,
     make_work,
     padded_grid,
-    row_to_start,
+    tile_rows,
 )
 from srcli.inference.engine import TorchEngine
 from srcli.inference.stream import run_stream
@@ -97,37 +97,40 @@ class Rows:
         return np.concatenate(self.parts)
 
 
-def enlarge(pixels, tiling, first_row):
-    rows = Rows()
-    work = make_work(
-        ArraySource(pixels), rows, name="a.tif", scale=2, tiling=tiling, first_row=first_row
-    )
-    assert work.by_rows is (first_row is not None)
+def enlarge(pixels, tiling, rows=None):
+    sink = Rows()
+    work = make_work(ArraySource(pixels), sink, name="a.tif", scale=2, tiling=tiling, rows=rows)
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu"), batch=2), [work])
     assert done.error is None
-    return rows
+    return sink
 
 
 @pytest.mark.parametrize("height", [1, 9, 20, 33])
 @pytest.mark.parametrize(
     ("tile", "overlap", "edge"), [(8, 3, 0), (8, 3, 2), (10, 0, 3), (16, 7, 1)]
 )
-def test_output_resumed_at_any_row_is_what_it_would_have_been(height, tile, overlap, edge):
+def test_any_rows_alone_are_those_of_the_whole(height, tile, overlap, edge):
     random = np.random.default_rng(height)
     pixels = random.integers(0, 255, (height, 21, 3), dtype=np.uint8)
     tiling = Tiling(tile=tile, overlap=overlap, edge=edge)
     grid = padded_grid(height, 21, tiling)
-    whole = enlarge(pixels, tiling, None)
+    whole = enlarge(pixels, tiling)
     assert whole.pixels.shape == (2 * height, 42, 3)
-    runs = [enlarge(pixels, tiling, row) for row in range(len(grid.tops))]
-    assert runs[0].top == 0
-    for run in runs:
+    every = range(len(grid.tops))
+    runs = {(a, b): enlarge(pixels, tiling, range(a, b + 1)) for a in every for b in every[a:]}
+    ends = {}
+    for place, run in runs.items():
+        ends[place] = range(0)
         if run.parts:  # the last rows of tiles may hold nothing but the edge
-            np.testing.assert_array_equal(run.pixels, whole.pixels[run.top :])
-    for row in range(2 * height):
-        start = row_to_start(grid, row, scale=2, edge=edge)
-        assert runs[start].top <= row
-        # It is the last row of tiles that gives all that is wanted.
-        later = runs[start + 1 :]
-        assert all(run.top is None or run.top > row for run in later)
-    assert row_to_start(grid, 2 * height, scale=2, edge=edge) == len(grid.tops)
+            ends[place] = range(run.top, run.top + len(run.pixels))
+            rows = slice(ends[place].start, ends[place].stop)
+            np.testing.assert_array_equal(run.pixels, whole.pixels[rows])
+    for first in range(2 * height):
+        for last in range(first, 2 * height, 5):
+            found = tile_rows(grid, range(first, last + 1), scale=2, edge=edge)
+            assert first in ends[found[0], found[-1]]
+            assert last in ends[found[0], found[-1]]
+            # No smaller run of rows of tiles gives all that is wanted.
+            for place in ((found[0] + 1, found[-1]), (found[0], found[-1] - 1)):
+                smaller = ends.get(place, range(0))
+                assert first not in smaller or last not in smaller

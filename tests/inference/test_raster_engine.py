@@ -10,7 +10,7 @@ import torch
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
 from srcli.inference import raster_engine as module
-from srcli.inference.edges import ArraySource, make_work, padded_grid, row_to_start
+from srcli.inference.edges import ArraySource, make_work, padded_grid, tile_rows
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.inference.raster_engine import RasterEngine
@@ -74,7 +74,7 @@ class Rows:
         self.parts.append(rows)
 
 
-def enlarge(engine, pixels, tiling=None, first_row=None):
+def enlarge(engine, pixels, tiling=None, tiles=None):
     """Number of the first row that comes out, and the rows."""
     rows = Rows()
     tiling = tiling or Tiling(tile=16, overlap=6)
@@ -84,7 +84,7 @@ def enlarge(engine, pixels, tiling=None, first_row=None):
         name="a.tif",
         scale=engine.scale,
         tiling=tiling,
-        first_row=first_row,
+        rows=tiles,
     )
     (done,) = run_stream(engine, [work])
     if done.error is not None:
@@ -281,12 +281,13 @@ def test_resumed_at_any_row_the_bytes_are_the_same(model, picture, dtype, span, 
     for row in range(len(grid.tops)):
         # A new engine each time, as in a new process.
         engine = make_engine(groups, dtype, span[0], span[1], network=network, batch=4)
-        runs[row] = enlarge(engine, pixels, tiling, row)
+        runs[row] = enlarge(engine, pixels, tiling, range(row, len(grid.tops)))
     whole = runs[0][1].tobytes()
     assert runs[0][1].std() > 1
     stride = len(whole) // (2 * height)
     for wanted in range(2 * height):
-        top, rows = runs[row_to_start(grid, wanted, scale=2, edge=tiling.edge)]
+        needed = tile_rows(grid, range(wanted, 2 * height), scale=2, edge=tiling.edge)
+        top, rows = runs[needed.start]
         assert top <= wanted
         assert rows[wanted - top :].tobytes() == whole[wanted * stride :]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -32,8 +31,8 @@ _FALSE = frozenset({"NO", "FALSE", "OFF", "0"})
 # Options of GDAL's own way of writing, without effect here.
 _UNSUPPORTED = frozenset({"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"})
 
-DRIVERS: Mapping[RasterFormat, str] = {"tif": "COG", "png": "PNG", "jpg": "JPEG"}
-"""GDAL's drivers that copy a finished GeoTIFF into its final format."""
+DRIVERS: Mapping[RasterFormat, str] = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+"""GDAL's drivers of the formats."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,51 +113,18 @@ def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> Rast
     return "jpg" if options.format == "jpg" else "png"
 
 
-def geotiff_options(
-    shape: OutputShape, options: OutputOptions, compression: str | None, icc: bytes | None
+def creation_options(
+    shape: OutputShape, options: OutputOptions, compression: str | None
 ) -> dict[str, str]:
-    """Choose the creation options of the GeoTIFF that is written row by row.
+    """Choose GDAL's creation options of the final file.
 
     Args:
         shape: The output.
-        options: The user's; they apply only if this GeoTIFF is the final format.
+        options: The user's.
         compression: Of the input.
-        icc: Colour profile to embed.
 
     Raises:
         UsageError: If an option is not supported here.
-    """
-    if options.format != "tif" or options.cog:
-        # temporary: fast to write, and in strips if it is read line by line
-        wanted = {"COMPRESS": "DEFLATE", "ZLEVEL": "1"}
-        if options.format != "tif":
-            wanted |= {"TILED": "NO", "BLOCKYSIZE": "32"}
-    else:
-        wanted = _checked(options.creation)
-    kind = wanted.get("COMPRESS", _lossless(compression)).upper()
-    rgb = "RGB" if shape.rgb else "MINISWHITE" if shape.inverted else "MINISBLACK"
-    if kind == "JPEG" and shape.rgb and not shape.alpha and shape.dtype == "uint8":
-        planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
-        rgb = "RGB" if planar else "YCBCR"  # chroma at half the resolution: much smaller
-    ours = {"COMPRESS": kind, "INTERLEAVE": "PIXEL", "PHOTOMETRIC": rgb, "BIGTIFF": "IF_SAFER"}
-    if kind == "JPEG":
-        ours["JPEG_QUALITY"] = _jpeg_quality(options)
-    if kind in _PREDICTED and "NBITS" not in wanted:
-        ours["PREDICTOR"] = "3" if shape.dtype.startswith("float") else "2"
-    if icc is not None:
-        ours["SOURCE_ICC_PROFILE"] = base64.b64encode(icc).decode("ascii")
-    return {**ours, **_block_size(shape, wanted), **wanted}
-
-
-def copy_options(
-    options: OutputOptions, compression: str | None, icc: bytes | None
-) -> dict[str, str]:
-    """Choose the creation options of the copy into the final format; none without a copy.
-
-    Args:
-        options: The user's.
-        compression: Of the input.
-        icc: Colour profile to embed.
     """
     wanted = _upper(options.creation)
     if options.format == "jpg":
@@ -166,21 +132,43 @@ def copy_options(
     elif options.format == "png":
         ours = {}
     elif options.cog:
-        kind = wanted.get("COMPRESS", _lossless(compression)).upper()
-        ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
-        ours["NUM_THREADS"] = "ALL_CPUS"
-        if "RESAMPLING" not in wanted:
-            ours["OVERVIEW_RESAMPLING"] = "AVERAGE"
-        if kind == "JPEG":
-            ours["QUALITY"] = _jpeg_quality(options)
-        elif kind in _PREDICTED:
-            ours["PREDICTOR"] = "YES"
-        icc = None  # copied from the GeoTIFF
+        ours = _cog_options(options, wanted, compression)
     else:
-        return {}
-    if icc is not None:
-        ours["SOURCE_ICC_PROFILE"] = base64.b64encode(icc).decode("ascii")
+        wanted = _checked(options.creation)
+        ours = _geotiff_options(shape, options, wanted, compression)
     return {**ours, **wanted}
+
+
+def _geotiff_options(
+    shape: OutputShape, options: OutputOptions, wanted: Mapping[str, str], compression: str | None
+) -> dict[str, str]:
+    kind = wanted.get("COMPRESS", _lossless(compression)).upper()
+    rgb = "RGB" if shape.rgb else "MINISWHITE" if shape.inverted else "MINISBLACK"
+    if kind == "JPEG" and shape.rgb and not shape.alpha and shape.dtype == "uint8":
+        planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
+        rgb = "RGB" if planar else "YCBCR"  # chroma at half the resolution: much smaller
+    ours = {"COMPRESS": kind, "INTERLEAVE": "PIXEL", "PHOTOMETRIC": rgb, "BIGTIFF": "IF_SAFER"}
+    ours["NUM_THREADS"] = "ALL_CPUS"
+    if kind == "JPEG":
+        ours["JPEG_QUALITY"] = _jpeg_quality(options)
+    if kind in _PREDICTED and "NBITS" not in wanted:
+        ours["PREDICTOR"] = "3" if shape.dtype.startswith("float") else "2"
+    return ours | _block_size(shape, wanted)
+
+
+def _cog_options(
+    options: OutputOptions, wanted: Mapping[str, str], compression: str | None
+) -> dict[str, str]:
+    kind = wanted.get("COMPRESS", _lossless(compression)).upper()
+    ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
+    ours["NUM_THREADS"] = "ALL_CPUS"
+    if "RESAMPLING" not in wanted:
+        ours["OVERVIEW_RESAMPLING"] = "AVERAGE"
+    if kind == "JPEG":
+        ours["QUALITY"] = _jpeg_quality(options)
+    elif kind in _PREDICTED:
+        ours["PREDICTOR"] = "YES"
+    return ours
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
@@ -242,6 +230,8 @@ def _checked(creation: Mapping[str, str]) -> dict[str, str]:
         value = wanted.get(name, "16")
         if not value.isdecimal() or not 1 <= int(value) <= 65_536:
             raise UsageError(f"--co {name}={value}: give a number of pixels, such as 512")
+        if int(value) % _BLOCK_MULTIPLE and not is_false(wanted.get("TILED", "YES")):
+            raise UsageError(f"--co {name}={value}: sides of tiles are multiples of 16")
     return wanted
 
 

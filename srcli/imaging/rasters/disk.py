@@ -1,15 +1,14 @@
-"""Files around an unfinished output: hidden names, locks, flushing to disk, its sidecars."""
+"""Flush files to disk, move the sidecars of an output, and explain errors of writing."""
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.files import explain_os_error, hidden_name, is_still_at, lock_stream, remove_stale
+from srcli.files import explain_os_error, remove_stale
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,51 +22,26 @@ _WORLDS = {
     ".png": (".pgw", ".wld"),
     ".jpg": (".jgw", ".wld"),
 }
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
-def part_path(target: Path) -> Path:
-    """Return the hidden name of an output until it is finished."""
-    return hidden_name(target, ".part")
+_PROBE = 2**22
+"""Bytes that a disk must still take after a file."""
 
 
-def journal_path(target: Path) -> Path:
-    """Return the hidden name of an output's journal."""
-    return hidden_name(target, ".journal")
-
-
-def open_exclusive(path: Path, target: Path) -> IO[bytes]:
-    """Open a file for reading and writing, created if missing, and lock it.
-
-    The lock ends with the process, also when it is killed.
-
-    Args:
-        path: The file; it may be renamed while it is open.
-        target: Its final name, for messages.
+def check_room(path: Path) -> None:
+    """Check that the disk was not full when GDAL wrote a file, which GDAL does not always report.
 
     Raises:
-        PictureError: If another process has locked it.
+        OSError: If the file cannot become larger.
     """
-    while True:
-        stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666), "r+b")
+    with path.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
         try:
-            if not lock_stream(stream):
-                raise PictureError(
-                    f"{target}: another srx is writing this file; wait for it, or take another name"
-                )
-            if is_still_at(path, stream):
-                return stream
-        except BaseException:
-            stream.close()
-            raise
-        # another process has finished and renamed it in between
-        stream.close()
-
-
-def sync(stream: IO[bytes]) -> None:
-    """Flush an open file and wait until it is on the disk."""
-    stream.flush()
-    os.fsync(stream.fileno())
+            stream.write(bytes(_PROBE))
+            stream.flush()
+            os.fsync(stream.fileno())
+        finally:
+            stream.truncate(end)
 
 
 def sync_file(path: Path) -> None:
@@ -112,19 +86,6 @@ def _reason(target: Path, error: BaseException) -> str:
     return f"{target}: cannot be written ({text[:200]}); is there room on the disk?"
 
 
-def make_sidecar_folder(target: Path) -> Path:
-    """Make an empty hidden folder beside an output, for its sidecars until it is finished."""
-    remove_sidecar_folder(target)
-    folder = hidden_name(target, ".parts")
-    folder.mkdir()
-    return folder
-
-
-def remove_sidecar_folder(target: Path) -> None:
-    """Remove the hidden folder of an output, if there is one."""
-    shutil.rmtree(hidden_name(target, ".parts"), ignore_errors=True)
-
-
 def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) -> None:
     """Write sidecars under their final names into a folder.
 
@@ -138,14 +99,14 @@ def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) ->
         (folder / name).write_bytes(data)
 
 
-def move_sidecars(folder: Path | None, target: Path) -> None:
+def move_sidecars(folder: Path, target: Path) -> None:
     """Move sidecars beside the output, and remove those of an earlier file of its name.
 
     Args:
-        folder: Contains them; None if there are none.
+        folder: Contains them, and the output itself.
         target: The output.
     """
-    made = [] if folder is None else sorted(folder.iterdir())
+    made = sorted(folder.iterdir())
     remove_stale(target, keep={file.name for file in made})
     _warn_old_world_file(target, {file.name for file in made})
     for file in made:

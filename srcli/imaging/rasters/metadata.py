@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 from srcli.imaging.rasters.info import coordinates
@@ -11,7 +10,6 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from collections.abc import Mapping
 
     from affine import Affine
-    from rasterio.control import GroundControlPoint
     from rasterio.io import DatasetWriter
 
     from srcli.imaging.rasters.output import OutputProfile
@@ -58,9 +56,8 @@ def set_metadata(dataset: DatasetWriter, output: OutputProfile) -> None:
     # an enlarged palette band is gray: its colour table is not kept
     names = ["gray" if b.interpretation == "palette" else b.interpretation for b in output.bands]
     dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
-    _set_tags(dataset, 0, output.tags)
+    set_tags(dataset, output)
     for place, band in enumerate(output.bands, 1):
-        _set_tags(dataset, place, band.tags)
         if band.description:
             dataset.set_band_description(place, band.description)
         if band.unit:
@@ -69,9 +66,25 @@ def set_metadata(dataset: DatasetWriter, output: OutputProfile) -> None:
         dataset.scales = [band.scale for band in output.bands]
         dataset.offsets = [band.offset for band in output.bands]
     if output.gcps:
-        dataset.gcps = (_control_points(output), output.gcps_crs)
+        dataset.gcps = (output.gcps, output.gcps_crs)
     if output.rpcs is not None:
         dataset.rpcs = output.rpcs
+
+
+def set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
+    """Set the tags of the file and of its bands, of all namespaces."""
+    _set_tags(dataset, 0, output.tags)
+    for place, band in enumerate(output.bands, 1):
+        _set_tags(dataset, place, band.tags)
+
+
+def set_documents(dataset: DatasetWriter, output: OutputProfile) -> None:
+    """Set the tags that are complete documents, such as XMP, once more.
+
+    A VRT on disk holds them in other white space.
+    """
+    documents = {name: tags for name, tags in output.tags.items() if set(tags) == {name}}
+    _set_tags(dataset, 0, documents)
 
 
 def _set_tags(dataset: DatasetWriter, band: int, found: Mapping[str, Mapping[str, str]]) -> None:
@@ -79,37 +92,8 @@ def _set_tags(dataset: DatasetWriter, band: int, found: Mapping[str, Mapping[str
     for namespace, tags in found.items():
         settable = {key: value for key, value in tags.items() if key not in _RESERVED}
         if set(tags) == {namespace}:
-            # a complete document, such as XML: rasterio reads it under the name of its namespace,
-            # but writes "key=value"
+            # a complete document: rasterio reads it under the name of its namespace, but writes
+            # "key=value"
             key, sign, value = tags[namespace].partition("=")
             settable = {key: value} if sign else {}
         dataset.update_tags(band, ns=namespace or None, **settable)
-
-
-def _control_points(output: OutputProfile) -> list[GroundControlPoint]:
-    """Shift control points so that GDAL reads the right ones from the output."""
-    points = [copy.copy(point) for point in output.gcps]
-    if output.tags.get("", {}).get("AREA_OR_POINT") == "Point":
-        shift = _shift_of_gdal()
-        for point in points:
-            point.row -= shift
-            point.col -= shift
-    return points
-
-
-def _shift_of_gdal() -> float:
-    """Measure by how many pixels GDAL moves control points from writing to reading.
-
-    With AREA_OR_POINT=Point GDAL 3.10 moves them by half a pixel to the lower right when it writes
-    a GeoTIFF, and once more when it reads it.
-    """
-    from rasterio.control import GroundControlPoint
-    from rasterio.io import MemoryFile
-
-    points = [GroundControlPoint(row=9, col=9 * n, x=n, y=n * n) for n in range(4)]
-    profile = {"driver": "GTiff", "height": 1, "width": 1, "count": 1, "dtype": "uint8"}
-    with MemoryFile() as memory:
-        with memory.open(**profile, crs="EPSG:4326", gcps=points) as dataset:
-            dataset.update_tags(AREA_OR_POINT="Point")
-        with memory.open() as dataset:
-            return float(dataset.gcps[0][0].row) - 9

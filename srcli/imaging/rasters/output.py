@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -63,9 +64,7 @@ class OutputProfile:
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build."""
     creation: Mapping[str, str]
-    """GDAL's creation options of the GeoTIFF that is written row by row."""
-    copying: Mapping[str, str] = field(default_factory=dict)
-    """GDAL's creation options of the copy into the final format (COG, PNG, JPEG)."""
+    """GDAL's creation options."""
     notes: tuple[str, ...] = ()
     """Messages for the user on what is not kept."""
 
@@ -75,9 +74,9 @@ class OutputProfile:
         return len(self.bands) - self.alpha
 
     @property
-    def copied(self) -> bool:
-        """True if the GeoTIFF written row by row is copied into another format in the end."""
-        return self.cog or self.format != "tif"
+    def driver(self) -> str:
+        """GDAL's name of the format."""
+        return "COG" if self.cog else creation.DRIVERS[self.format]
 
 
 def make_output(
@@ -137,7 +136,9 @@ def make_output(
         notes.append("jpg has no transparency: the alpha band is left out")
         bands, alpha = bands[:-1], False
     shape = replace(shape, bands=len(bands), alpha=alpha)
-    icc = _profile(info, names, notes)
+    tags = dict(_tags(info, fmt, options.provenance))
+    if (icc := _profile(info, names, notes)) is not None:
+        tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": base64.b64encode(icc).decode("ascii")}
     gcps = () if info.has_transform else info.gcps
     if info.has_transform and info.gcps:
         notes.append("ground control points left out: the transform says the same")
@@ -161,10 +162,9 @@ def make_output(
         gcps=scaled_points(gcps, window, scale) if gcps else (),
         gcps_crs=info.gcps_crs if gcps else None,
         rpcs=scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
-        tags=_tags(info, fmt, options.provenance),
+        tags=tags,
         overviews=_overview_factors(shape) if creation.wants_overviews(options) else (),
-        creation=creation.geotiff_options(shape, options, info.compression, icc),
-        copying=creation.copy_options(options, info.compression, icc),
+        creation=creation.creation_options(shape, options, info.compression),
         notes=tuple(notes),
     )
 
@@ -216,7 +216,7 @@ def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
 
 
 def disk_needed(output: OutputProfile) -> int:
-    """Estimate the bytes on disk, temporary files included, without compression."""
+    """Estimate the bytes on disk without compression: the parts and the result copied from them."""
     # blocks at the lower and right edge are full-sized
     block_height, block_width = (
         int(output.creation.get(key, "1")) for key in ("BLOCKYSIZE", "BLOCKXSIZE")
@@ -226,9 +226,9 @@ def disk_needed(output: OutputProfile) -> int:
     pixels = height * width * len(output.bands) * np.dtype(output.dtype).itemsize
     pixels += height * width // 8 * output.mask
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
-    if output.overviews:
-        total += total * 7 // 20  # a third, plus edges
-    return total * (2 if output.copied else 1) + 2**20
+    overviews = total * 7 // 20 if output.overviews else 0  # a third, plus edges
+    # a COG's are made in a file of their own first
+    return total * 2 + overviews * (2 if output.cog else 1) + 2**20
 
 
 def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import SrxError
+from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.rasters.template import make_template
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
@@ -139,7 +139,7 @@ def estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Esti
     """
     job = open_job(item, options)
     tight = check_disk(job)
-    make_template(item.target, job.output)  # options that GDAL refuses are refused here too
+    check_options(item.target, job.output)  # options that GDAL refuses are refused here too
     grid = padded_grid(job.window.height, job.window.width, tiling)
     memory = plan_memory(job, grid, options.scale, options.raster.max_memory)
     return Estimate(

@@ -11,12 +11,11 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.blocks import writer_memory
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
+from srcli.imaging.rasters.part_writing import writer_memory
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
-from srcli.imaging.rasters.writing import compression_threads
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import Values, Window
@@ -67,7 +66,7 @@ class RasterMemory:
     band: int
     """One row of tiles in the output's values, and the ramps between tiles in float32."""
     blocks: int
-    """Blocks of the output that are being filled and compressed."""
+    """Blocks of a part that are being filled and compressed."""
     reading: int = READ_AHEAD
     """Limit for the rows of the input that are held."""
     waiting: int = WAITING
@@ -131,7 +130,6 @@ def fingerprint(
         grid: The tiles of the raster.
         options: Model and scale.
     """
-    asked = options.raster
     part = job.window
     return {
         "version": srcli.__version__,
@@ -150,7 +148,6 @@ def fingerprint(
         "range": [job.values.ranges, str(job.values.dtype)],
         "nodata": str([band.nodata for band in job.info.bands]),
         "part": [part.left, part.top, part.width, part.height],
-        "output": [job.item.format, dict(asked.creation), asked.overviews, asked.cog],
     }
 
 
@@ -171,7 +168,7 @@ def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -
     ramps = (grid.overlap // 2 + 1) * scale
     wanted = RasterMemory(
         band=row * (grid.tile_height * scale * size + ramps * 4),
-        blocks=writer_memory(job.output, compression_threads(job.output)),
+        blocks=writer_memory(job.output),
     )
     if limit is None:
         return wanted

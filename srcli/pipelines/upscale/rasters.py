@@ -1,4 +1,4 @@
-"""Upscale rasters one after another: windows in, blocks out, resumable."""
+"""Upscale rasters one after another: make the missing parts of each, and merge them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
-from srcli.imaging.rasters.masking import MaskedSink
-from srcli.imaging.rasters.reading import RasterSource
-from srcli.imaging.rasters.writing import RasterWriter
-from srcli.inference.edges import make_work, padded_grid, row_to_start
-from srcli.inference.engines import EnginePool, run_one
+from srcli.imaging.rasters.drivers import check_options
+from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.parts import open_parts
+from srcli.inference.edges import padded_grid
+from srcli.inference.engines import EnginePool
 from srcli.inference.raster_engine import RasterEngine
-from srcli.inference.stream import TileTooLargeError
+from srcli.inference.stream import TileTooLargeError, Timing
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.raster_job import (
@@ -23,14 +23,22 @@ from srcli.pipelines.upscale.raster_job import (
     open_job,
     plan_memory,
 )
+from srcli.pipelines.upscale.raster_parts import PartMaker
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
-from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.inference.stream import Work
     from srcli.pipelines.upscale.plan import Item
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterResult:
+    """Work done on one raster."""
+
+    tiles: int
+    """Without those of an earlier run."""
+    timing: Timing
 
 
 @dataclass(frozen=True)
@@ -60,15 +68,15 @@ class RasterRun:
         item.make_folder()
         if job.range_found:
             self._tell(job, job.range_found)
-        work = self._retry(job, self.tiling)
-        timing = work.timing
+        result = self._retry(job, self.tiling)
+        timing = result.timing
         total = max(timing.total, 1e-9)
         return FileReport(
             source=item.source,
             target=item.target,
             state="done",
             seconds=time.monotonic() - started,
-            tiles=work.tiles_done,
+            tiles=result.tiles,
             size=(job.output.height, job.output.width),
             warnings=(*job.notes, *tight),
             details=(
@@ -80,7 +88,7 @@ class RasterRun:
     def _tell(self, job: RasterJob, text: str) -> None:
         self.reporter.progress.message(f"{job.item.source}: {text}")
 
-    def _retry(self, job: RasterJob, tiling: Tiling) -> Work:
+    def _retry(self, job: RasterJob, tiling: Tiling) -> RasterResult:
         """Upscale a raster, with smaller tiles after running out of memory."""
         while True:
             try:
@@ -94,50 +102,35 @@ class RasterRun:
                 f"{job.item.source}: out of memory: starts over with tiles of {tiling.tile} pixels"
             )
 
-    def _write(self, job: RasterJob, tiling: Tiling) -> Work:
-        """Upscale a raster to its file; an interrupted one is kept, to be resumed."""
+    def _write(self, job: RasterJob, tiling: Tiling) -> RasterResult:
+        """Upscale a raster to its file; the parts of an interrupted one are kept, to be resumed."""
         inner = self.pool.engine(job.bits)
-        engine = RasterEngine(inner, groups=job.layout.groups, values=job.values)
-        asked, output = self.options.raster, job.output
         grid = padded_grid(job.window.height, job.window.width, tiling)
-        memory = plan_memory(job, grid, self.options.scale, asked.max_memory)
+        memory = plan_memory(job, grid, self.options.scale, self.options.raster.max_memory)
+        check_options(job.item.target, job.output)
         mark = fingerprint(job, inner, grid, self.options)
-        writer = RasterWriter.begin(job.item.target, output, mark, resume=asked.resume)
-        for note in writer.notes:
-            self._tell(job, note)
-        if writer.first_row:
-            share = writer.first_row / output.height
-            self._tell(job, f"continues an earlier run that stopped at {share:.0%}")
-        try:
-            with (
-                RasterSource(
-                    job.info, job.layout, job.window, limit_bytes=memory.reading
-                ) as source,
-                WriteBehind(
-                    MaskedSink(writer, source, self.options.scale, needs_mask=output.mask).write,
-                    memory.waiting,
-                ) as sink,
-            ):
-                work = make_work(
-                    source,
-                    sink,
-                    name=str(job.item.source),
-                    scale=self.options.scale,
-                    tiling=tiling,
-                    first_row=row_to_start(grid, writer.first_row, self.options.scale, tiling.edge),
-                )
-                self.reporter.tiles.grow(work.open_tiles)
-                run_one(engine, work, task=self.reporter.tiles)
-            if output.copied:
-                last = "COG" if output.cog else output.format
-                self._tell(job, f"rows are done; now copied into its last form ({last})")
-            elif output.overviews:
-                self._tell(job, "rows are done; now overviews")
-            writer.finish()
-        except TileTooLargeError:
-            writer.discard()
-            raise
-        except BaseException:
-            writer.suspend()  # also after Ctrl-C: the same command resumes here
-            raise
-        return work
+        resume = self.options.raster.resume
+        with open_parts(job.item.target, job.output, mark, resume=resume) as (parts, notes):
+            for note in notes:
+                self._tell(job, note)
+            maker = PartMaker(
+                job=job,
+                engine=RasterEngine(inner, groups=job.layout.groups, values=job.values),
+                tiling=tiling,
+                memory=memory,
+                parts=parts,
+            )
+            missing = parts.missing()
+            tiles = sum(len(maker.tile_rows(run)) for run in missing) * len(grid.lefts)
+            if tiles < grid.count:
+                kept = grid.count - tiles
+                self._tell(job, f"{kept} of {grid.count} tiles are kept from an earlier run")
+            self.reporter.tiles.grow(tiles)
+            try:
+                timing = maker.make(missing, self.reporter.tiles)
+            except TileTooLargeError:
+                parts.clear()
+                raise
+            self._tell(job, f"the tiles are done, {job.item.target.name} is written")
+            merge_parts(parts)
+        return RasterResult(tiles=tiles, timing=timing)

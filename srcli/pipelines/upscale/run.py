@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.disk import journal_path
+from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
@@ -78,7 +78,7 @@ def _is_open(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
         return False
     if options.naming.overwrite or not item.exists:
         return True
-    if journal_path(item.target).exists():
+    if has_unfinished_parts(item.target):
         reporter.progress.warn(
             f"{item.target}: an interrupted run with --overwrite has left work beside it; "
             "--overwrite goes on with it, --overwrite --no-resume starts over"

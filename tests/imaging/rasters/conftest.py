@@ -10,6 +10,14 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import Affine
 
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.part_writing import PartWriter
+from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.selection import choose_layout
+from srcli.ports.image import Window
+
 PLACE = Affine(0.5, 0.0, 600_000.0, 0.0, -0.5, 5_100_000.0)
 
 
@@ -52,6 +60,55 @@ def save_vrt(tmp_path):
         return path
 
     return write
+
+
+def plan(path, scale=1, **options):
+    """Profile of the output for a raster, whole."""
+    info = read_info(path)
+    whole = Window(top=0, left=0, height=info.height, width=info.width)
+    return make_output(info, choose_layout(info), whole, scale, OutputOptions(**options))
+
+
+@pytest.fixture(name="plan")
+def _plan():
+    """Profile of the output for a raster: ``plan(path, scale=1, creation=...)``."""
+    return plan
+
+
+def write_parts(parts, pixels, *, alpha=None, mask=None, steps=(1, 7, 100, 300, 2)):
+    """Write the missing parts of an output, some rows at a time."""
+    for run in parts.missing():
+        writer = PartWriter(parts, run)
+        top, turn = parts.span(run.start).start, 0
+        while top < parts.span(run.stop - 1).stop:
+            part = slice(top, top + steps[turn % len(steps)])
+            writer.write(
+                top,
+                pixels[part],
+                alpha=None if alpha is None else alpha[part],
+                mask=None if mask is None else mask[part],
+            )
+            top, turn = part.stop, turn + 1
+        writer.finish()
+
+
+@pytest.fixture(name="write_parts")
+def _write_parts():
+    """Write missing parts: ``write_parts(parts, pixels, alpha=..., mask=...)``."""
+    return write_parts
+
+
+@pytest.fixture
+def write():
+    """Write an output as srx does: ``write(target, profile, pixels, alpha=..., mask=...)``."""
+
+    def make(target, out, pixels, fingerprint=None, **layers):
+        with open_parts(target, out, fingerprint or {}) as (parts, notes):
+            write_parts(parts, pixels, **layers)
+            merge_parts(parts)
+        return notes
+
+    return make
 
 
 def noise(shape, dtype=np.uint8, seed=0):

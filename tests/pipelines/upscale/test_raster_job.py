@@ -79,7 +79,7 @@ def test_disk_that_cannot_hold_the_result_is_refused(plan, monkeypatch, tmp_path
         free = 0
 
     monkeypatch.setattr("shutil.disk_usage", lambda folder: Disk)
-    size = 8000 * 4000 * 3
+    size = 8000 * 4000 * 3 * 2  # parts and result
     for free, found in ((10 * size, None), (size // 2, "and 0.0 GB are free")):
         Disk.free = free
         told = check_disk(job)

@@ -17,8 +17,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 import srcli
-from srcli.imaging.rasters.blocks import BlockEncoder
-from srcli.imaging.rasters.writing import RasterWriter
+from srcli.imaging.rasters.part_writing import PartWriter
+from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
@@ -230,46 +230,72 @@ def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
     assert np.nanmax(around) < high + 0.2 * (high - low)
 
 
+@pytest.fixture
+def _low_parts(monkeypatch):
+    """Parts of 256 rows, however narrow."""
+    monkeypatch.setattr("srcli.imaging.rasters.part_writing._LEAST_PIXELS", 1)
+
+
+@pytest.mark.usefixtures("_low_parts")
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_an_interrupted_run_goes_on_where_it_stopped(part, tmp_path, monkeypatch, stop):
-    source = part(SATELLITE, 200, 200, 256, 256)
-    monkeypatch.setattr("srcli.imaging.rasters.blocks._CHUNK_ROWS", 64)
-    monkeypatch.setattr("srcli.imaging.rasters.writing._SECONDS_BETWEEN_SYNCS", 0)
+    source = part(SATELLITE, 200, 0, 128, 512)
     whole = enlarge(source, tmp_path / "whole", creation=BLOCKS)
-    encode, left = BlockEncoder.encode, [5]
+    add, left = Parts.add, [3]
 
-    def interrupted(self, *rows):
+    def interrupted(self, *part):
         left[0] -= 1
         if not left[0]:
             raise stop
-        return encode(self, *rows)
+        add(self, *part)
 
-    monkeypatch.setattr(BlockEncoder, "encode", interrupted)
+    monkeypatch.setattr(Parts, "add", interrupted)
     out = tmp_path / "out"
     if stop is KeyboardInterrupt:
         with pytest.raises(KeyboardInterrupt):
             enlarge(source, out, creation=BLOCKS)
     else:
         assert "the disk is full" in enlarge(source, out, creation=BLOCKS).error
-    monkeypatch.setattr(BlockEncoder, "encode", encode)
+    monkeypatch.setattr(Parts, "add", add)
     assert not (out / source.name).exists()
     assert leftovers(out) != []
     notes = Notes()
     given = replace(BICUBIC, raster=RasterOptions(creation=BLOCKS))
     (report,) = upscale_files([source], out, given, progress=notes).files
     assert report.tiles < whole.tiles
-    assert any("continues an earlier run that stopped at 50%" in text for text in notes.messages)
+    kept = f"{whole.tiles - report.tiles} of {whole.tiles} tiles are kept from an earlier run"
+    assert any(kept in text for text in notes.messages)
     assert np.array_equal(pixels_of(report.target), pixels_of(whole.target))
     assert leftovers(out) == []
 
 
+@pytest.mark.usefixtures("_low_parts")
+def test_any_missing_parts_are_made_again(part, tmp_path, monkeypatch):
+    """Also of a network that measures the whole picture, in one process or several."""
+    source = part(NAIP, 0, 0, 100, 600)
+    options = replace(BICUBIC, model="ddsr", tile=64)
+    whole = enlarge(source, tmp_path / "whole", options)
+    with monkeypatch.context() as patch:
+        patch.setattr("srcli.pipelines.upscale.rasters.merge_parts", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            enlarge(source, tmp_path / "out", options)
+    (folder,) = (tmp_path / "out").glob(".*.parts")
+    parts = sorted(folder.glob("part-*"))
+    assert len(parts) == 5
+    for lost in parts[1], parts[3]:
+        lost.unlink()
+    report = enlarge(source, tmp_path / "out", options)
+    assert 0 < report.tiles < whole.tiles
+    np.testing.assert_array_equal(pixels_of(report.target), pixels_of(whole.target))
+
+
 def test_other_options_start_over_and_say_why(part, tmp_path, monkeypatch):
     source = part(NAIP, 0, 0, 128, 128)
-    finish = RasterWriter.finish
-    monkeypatch.setattr(RasterWriter, "finish", _interrupt)
+    finish = PartWriter.finish
+    monkeypatch.setattr(PartWriter, "finish", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         enlarge(source, tmp_path / "out", creation=BLOCKS)
-    monkeypatch.setattr(RasterWriter, "finish", finish)
+    monkeypatch.setattr(PartWriter, "finish", finish)
     notes = Notes()
     given = replace(BICUBIC, tile=32, raster=RasterOptions(creation=BLOCKS))
     (report,) = upscale_files([source], tmp_path / "out", given, progress=notes).files
@@ -289,7 +315,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(srx_data, tmp_path):
         "--srcwin",
         "0",
         "0",
-        "256",
+        "1000",
         "600",
         "--co",
         "BLOCKXSIZE=64",
@@ -301,19 +327,14 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(srx_data, tmp_path):
     subprocess.run([*command, str(tmp_path / "whole")], check=True, timeout=120)
     killed = tmp_path / "killed"
     running = subprocess.Popen([*command, str(killed)])
-    journal = None
     for _ in range(1200):
-        found = list(killed.glob(".*journal*")) if killed.is_dir() else []
-        journal = found[0] if found else None
-        if journal is not None and journal.read_bytes().count(b"\n") >= 3:
+        if list(killed.glob(".*.parts/part-*.tif")):
             break
         time.sleep(0.05)
     running.send_signal(signal.SIGKILL)
     assert running.wait(30) == -signal.SIGKILL
-    assert journal is not None
     assert not (killed / NAIP).exists()
-    before = journal.read_bytes().count(b"\n")
-    assert before >= 3
+    assert list(killed.glob(".*.parts/part-*.tif"))
     done = subprocess.run(
         [*[word for word in command if word != "--quiet"], "-v", str(killed)],
         check=True,
@@ -321,7 +342,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_file(srx_data, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert "continues an earlier run" in done.stderr + done.stdout
+    assert "tiles are kept from an earlier run" in done.stderr + done.stdout
     assert np.array_equal(pixels_of(killed / NAIP), pixels_of(tmp_path / "whole" / NAIP))
     assert leftovers(killed) == []
 
@@ -497,7 +518,7 @@ def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(part, tmp_path, monk
     rasterio.shutil.copy(source, middle, driver="VRT")
     rasterio.shutil.copy(middle, top, driver="VRT")
     with monkeypatch.context() as patch:
-        patch.setattr(RasterWriter, "finish", _interrupt)
+        patch.setattr(PartWriter, "finish", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             enlarge(top, tmp_path / "out")
     with rasterio.open(source, "r+") as file:
@@ -515,7 +536,7 @@ def test_work_left_by_an_interrupted_overwrite_is_told(part, tmp_path, monkeypat
     source = part(NAIP, 0, 0, 120, 140)
     assert enlarge(source, tmp_path / "out").state == "done"
     with monkeypatch.context() as patch:
-        patch.setattr(RasterWriter, "finish", _interrupt)
+        patch.setattr(PartWriter, "finish", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             enlarge(source, tmp_path / "out", replace(BICUBIC, naming=Naming(overwrite=True)))
     notes = Notes()

@@ -1,0 +1,86 @@
+"""Describe an output and its parts by a VRT, from which GDAL copies the final file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
+
+from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.metadata import set_metadata
+from srcli.imaging.rasters.part_writing import part_blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from srcli.imaging.rasters.output import OutputProfile
+    from srcli.imaging.rasters.parts import Parts
+
+
+def write_vrt(
+    path: Path,
+    output: OutputProfile,
+    parts: Parts | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Write a VRT with the metadata of an output.
+
+    Args:
+        path: The VRT, in the folder of the parts or beside it.
+        output: What it is to hold.
+        parts: The pixels; all must be there. Without them it is empty.
+        size: (height, width), of the output by default.
+
+    Raises:
+        rasterio.errors.RasterioError: If GDAL cannot write it.
+    """
+    import rasterio
+
+    height, width = size or (output.height, output.width)
+    georeference = {} if output.transform is None else {"transform": output.transform}
+    with quiet_pillow():  # rasterio warns of files without a transform
+        dataset = rasterio.open(
+            path,
+            "w",
+            driver="VRT",
+            height=height,
+            width=width,
+            count=len(output.bands),
+            dtype=output.dtype,
+            nodata=output.nodata,
+            crs=output.crs,
+            **georeference,
+        )
+    with dataset:
+        set_metadata(dataset, output)
+        for band in dataset.indexes:
+            sources = {} if parts is None else _sources(parts, f"{band}", path.parent)
+            dataset.update_tags(band, ns="new_vrt_sources", **sources)
+    if output.mask:
+        inner = "".join(_sources(parts, "mask,1", path.parent).values()) if parts else ""
+        mask = f'<MaskBand><VRTRasterBand dataType="Byte">{inner}</VRTRasterBand></MaskBand>'
+        head, end, tail = path.read_text(encoding="utf-8").rpartition("</VRTDataset>")
+        path.write_text(head + mask + end + tail, encoding="utf-8")
+
+
+def _sources(parts: Parts, band: str, folder: Path) -> dict[str, str]:
+    """Make the XML that places one band of all parts, by names that GDAL ignores."""
+    from rasterio.dtypes import dtype_rev, typename_fwd
+
+    width, kind = parts.output.width, typename_fwd[dtype_rev[parts.output.dtype]]
+    sources = {}
+    for number, file in sorted(parts.found().items()):
+        span = parts.span(number)
+        block_height, block_width = part_blocks(parts.output, len(span))
+        sources[f"source_{number}"] = (
+            "<SimpleSource>"
+            f'<SourceFilename relativeToVRT="1">{escape(file.relative_to(folder).as_posix())}'
+            f"</SourceFilename><SourceBand>{band}</SourceBand>"
+            f'<SourceProperties RasterXSize="{width}" RasterYSize="{len(span)}" '
+            f'DataType="{"Byte" if band.startswith("mask") else kind}" '
+            f'BlockXSize="{block_width}" BlockYSize="{block_height}"/>'
+            f'<SrcRect xOff="0" yOff="0" xSize="{width}" ySize="{len(span)}"/>'
+            f'<DstRect xOff="0" yOff="{span.start}" xSize="{width}" ySize="{len(span)}"/>'
+            "</SimpleSource>"
+        )
+    return sources

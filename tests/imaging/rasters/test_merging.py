@@ -1,0 +1,668 @@
+"""Final files, against those that GDAL writes at once; full disks; killed and continued."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from PIL import Image, ImageCms
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.rpc import RPC
+from skimage.data import astronaut
+
+from srcli.errors import PictureError
+from srcli.imaging.rasters import merging
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.merging import check_result, merge_parts
+from srcli.imaging.rasters.parts import open_parts, parts_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PHOTO = astronaut()  # 512 x 512 RGB
+SRGB = base64.b64encode(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()).decode()
+SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
+
+
+def gdals_own(path, out, pixels, mask=None):
+    """The same raster, written by rasterio in one go with the same options."""
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path, "w", driver="GTiff", height=out.height, width=out.width, count=len(out.bands),
+            dtype=out.dtype, nodata=out.nodata, crs=out.crs, transform=out.transform,
+            **out.creation,
+        ) as file,
+    ):  # fmt: skip
+        file.colorinterp = [ColorInterp[band.interpretation] for band in out.bands]
+        file.write(np.moveaxis(pixels, 2, 0))
+        if mask is not None:
+            file.write_mask(mask)
+    return path
+
+
+def described(path):
+    """All that rasterio says of a file, its pixels included."""
+    with rasterio.open(path) as file:
+        names = {None, *file.tag_namespaces()} - {"DERIVED_SUBDATASETS"}  # made of the file's name
+        return {
+            **file.profile,
+            "tags": {name: file.tags(ns=name) for name in names},
+            "bands": [file.tags(band) for band in file.indexes],
+            "words": (file.descriptions, file.units, file.scales, file.offsets),
+            "meaning": (file.colorinterp, file.mask_flag_enums),
+            "points": ([str(point) for point in file.gcps[0]], file.gcps[1]),
+            "model": file.rpcs,
+            "pixels": file.read().tobytes(),
+            "mask": file.dataset_mask().tobytes(),
+        }
+
+
+CASES = [
+    ({}, "uint8", 3),
+    ({"BIGTIFF": "YES"}, "uint8", 3),
+    ({"COMPRESS": "LZW"}, "uint16", 1),
+    ({"COMPRESS": "ZSTD", "INTERLEAVE": "BAND"}, "int16", 4),
+    ({"COMPRESS": "NONE"}, "float32", 1),
+    ({"BIGTIFF": "YES", "INTERLEAVE": "BAND"}, "float64", 8),
+    ({}, "float64", 2),
+    ({"COMPRESS": "JPEG"}, "uint8", 3),
+    ({"COMPRESS": "JPEG", "PHOTOMETRIC": "RGB", "JPEG_QUALITY": "50"}, "uint8", 3),
+    ({"COMPRESS": "JPEG", "INTERLEAVE": "BAND"}, "uint8", 4),
+    ({"TILED": "NO"}, "uint32", 3),
+    ({"TILED": "NO", "COMPRESS": "JPEG", "INTERLEAVE": "BAND"}, "uint8", 3),
+    ({"COMPRESS": "LERC", "MAX_Z_ERROR": "0"}, "float32", 4),
+    ({"SPARSE_OK": "TRUE"}, "uint8", 1),
+    ({"ENDIANNESS": "BIG"}, "uint16", 3),
+    ({"COMPRESS": "WEBP", "WEBP_LOSSLESS": "YES"}, "uint8", 3),
+]
+
+
+@pytest.mark.parametrize(("creation", "dtype", "bands"), CASES, ids=str)
+def test_the_file_is_that_of_gdal(save, tmp_path, noise, creation, dtype, bands, plan, write):
+    pixels = noise((530, 70, bands), dtype)
+    pixels[100:300] = 0
+    source = save("in.tif", pixels, photometric="RGB" if bands == 3 else "MINISBLACK")
+    out = plan(source, creation={**SMALL, **creation})
+    target = tmp_path / "out.tif"
+    write(target, out, pixels)
+    assert described(target) == described(gdals_own(tmp_path / "ref.tif", out, pixels))
+    if creation.get("COMPRESS") != "JPEG":
+        with rasterio.open(target) as file:
+            np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
+    wanted = 43 if creation.get("BIGTIFF") == "YES" else 42
+    assert wanted in target.read_bytes()[2:4]
+    assert {path.name for path in tmp_path.iterdir()} == {"in.tif", "out.tif", "ref.tif"}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 33), (257, 1), (256, 32), (255, 31), (513, 65)])
+@pytest.mark.parametrize("interleave", ["PIXEL", "BAND"])
+def test_odd_sizes_with_a_mask(save, tmp_path, noise, size, interleave, plan, write):
+    pixels = noise((*size, 3))
+    mask = noise(size, seed=1) > 100
+    source = save("in.tif", pixels, then=lambda file: file.write_mask(mask))
+    out = plan(source, creation={**SMALL, "INTERLEAVE": interleave})
+    write(tmp_path / "out.tif", out, pixels, mask=mask)
+    wanted = described(gdals_own(tmp_path / "ref.tif", out, pixels, mask))
+    assert described(tmp_path / "out.tif") == wanted
+    assert wanted["mask"] == (mask * np.uint8(255)).tobytes()
+
+
+def test_gdal_has_nothing_to_complain_about(save, tmp_path, noise, caplog, plan, write):
+    for bands in (1, 2, 3, 4, 5):
+        source = save("in.tif", noise((40, 50, bands)), photometric="MINISBLACK", nodata=3)
+        write(tmp_path / "out.tif", plan(source), noise((40, 50, bands)))
+        caplog.clear()
+        described(tmp_path / "out.tif")
+        assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_all_that_is_known_of_the_input_is_in_the_output(save, tmp_path, noise, plan, write):
+    coefficients = [1.0, *([0.001] * 19)]
+    model = RPC(
+        height_off=1.0, height_scale=2.0, lat_off=3.0, lat_scale=4.0, long_off=5.0, long_scale=6.0,
+        line_off=7.0, line_scale=8.0, samp_off=9.0, samp_scale=10.0,
+        line_num_coeff=coefficients, line_den_coeff=coefficients,
+        samp_num_coeff=coefficients, samp_den_coeff=coefficients, err_bias=1.0, err_rand=2.0,
+    )  # fmt: skip
+
+    def describe(file):
+        file.descriptions = ("red band", "", "blau, größer")
+        file.units = ("W/m2", "", "K")
+        file.scales, file.offsets = (0.1, 1, 2.5), (0, -3, 1e-9)
+        file.update_tags(2, WAVELENGTH="0.6", bidx_like="x")
+        file.update_tags(ns="SURVEY", FLIGHT="7 & <8>")
+        file.update_tags(ns="xml:XMP", **{"<?xpacket begin": "'' id='a=b'?><x:xmpmeta/>"})
+        file.update_tags(TIFFTAG_COPYRIGHT="me", AREA_OR_POINT="Point", TITLE="a=b\nc")
+        file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+        file.rpcs = model
+
+    pixels = noise((60, 50, 3), "uint16")
+    source = save(
+        "in.tif", pixels, nodata=65_535, photometric="RGB", compress="lzw", predictor=2,
+        tiled=True, blockxsize=64, blockysize=64, SOURCE_ICC_PROFILE=SRGB, then=describe,
+    )  # fmt: skip
+    write(tmp_path / "out.tif", plan(source), pixels)
+    found, wanted = described(tmp_path / "out.tif"), described(source)
+    assert found["model"].to_dict() == model.to_dict()
+    assert "xml:XMP" in wanted["tags"]
+    assert found == wanted
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.tags(ns="COLOR_PROFILE")["SOURCE_ICC_PROFILE"] == SRGB
+
+
+@pytest.mark.parametrize("options", [{}, {"cog": True}], ids=str)
+@pytest.mark.parametrize("point", ["Area", "Point"])
+def test_control_points_are_in_the_output(save, tmp_path, noise, point, options, plan, write):
+    def place(file):
+        points = [GroundControlPoint(row=r, col=c, x=c, y=-r, z=5) for r, c in ((4, 6.25), (24, 9))]
+        file.gcps = (points, rasterio.CRS.from_epsg(4326))
+        file.update_tags(AREA_OR_POINT=point)
+
+    source = save("in.tif", noise((40, 50, 1)), transform=None, crs=None, then=place)
+    points = read_info(source).gcps
+    out = plan(source, **options)
+    write(tmp_path / "out.tif", out, noise((40, 50, 1)))
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert [(p.row, p.col, p.x, p.y, p.z) for p in file.gcps[0]] == [
+            (p.row, p.col, p.x, p.y, p.z) for p in points
+        ]
+        assert file.gcps[1] == rasterio.CRS.from_epsg(4326)
+        assert file.tags()["AREA_OR_POINT"] == point
+
+
+@pytest.mark.parametrize(("dtype", "opaque"), [("uint8", 255), ("uint16", 65_535), ("float32", 1)])
+def test_alpha_is_opaque_unless_it_is_given_or_masked(
+    save, tmp_path, noise, dtype, opaque, plan, write
+):
+    pixels = noise((40, 50, 4), dtype)
+    source = save("in.tif", pixels, photometric="RGB", alpha="yes")
+    out = plan(source)
+    mask = noise((40, 50)) > 99
+    for given, wanted in (
+        ({}, np.full((40, 50), opaque)),
+        ({"alpha": pixels[:, :, 3]}, pixels[:, :, 3]),
+        ({"mask": mask}, mask * opaque),
+        ({"mask": mask, "alpha": pixels[:, :, 3]}, pixels[:, :, 3]),
+    ):
+        write(tmp_path / "out.tif", out, pixels[:, :, :3], **given)
+        with rasterio.open(tmp_path / "out.tif") as file:
+            np.testing.assert_array_equal(file.read(4), wanted)
+            np.testing.assert_array_equal(file.read(1), pixels[:, :, 0])
+
+
+@pytest.fixture
+def copy(plan, write):
+    """The input once more, written as srx writes: ``copy(source, target, cog=True)``."""
+
+    def make(source, target, **options):
+        out = plan(source, **options)
+        with rasterio.open(source) as file:
+            pixels = np.moveaxis(file.read(), 0, 2)
+            mask = file.dataset_mask() > 0
+        alpha = None
+        if out.channels < pixels.shape[2]:
+            pixels, alpha = pixels[:, :, :-1], pixels[:, :, -1]
+        write(target, out, pixels, alpha=alpha, mask=mask)
+
+    return make
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+@contextmanager
+def largest_file(size):
+    """Let files grow to ``size`` bytes only, as if the disk were full."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+def test_overviews_are_those_that_gdal_builds(save, tmp_path, copy):
+    source = save("in.tif", PHOTO, compress="deflate", photometric="RGB", tiled=True)
+    target = tmp_path / "out.tif"
+    copy(source, target, overviews=True)
+    with rasterio.open(source, "r+") as file:
+        file.build_overviews([2], Resampling.average)
+    with rasterio.open(source, overview_level=0) as a, rasterio.open(target, overview_level=0) as b:
+        np.testing.assert_array_equal(a.read(), b.read())
+    with rasterio.open(target) as file:
+        assert file.overviews(1) == [2]
+        np.testing.assert_array_equal(file.read(), np.moveaxis(PHOTO, 2, 0))
+    assert names(tmp_path) == {"in.tif", "out.tif"}
+
+
+def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, copy):
+    mask = np.zeros((512, 512), bool)
+    mask[100:, 200:] = True
+    source = save("in.tif", PHOTO, photometric="RGB", then=lambda file: file.write_mask(mask))
+    creation = {"COMPRESS": "JPEG", "JPEG_QUALITY": "95"}
+    copy(source, tmp_path / "out.tif", overviews=True, creation=creation)
+    with rasterio.open(tmp_path / "out.tif", overview_level=0) as file:
+        np.testing.assert_array_equal(file.dataset_mask() > 0, mask[::2, ::2])
+        assert file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "YCbCr JPEG"
+        assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "95"
+
+
+def test_a_cloud_optimized_file(save, tmp_path, copy):
+    def describe(file):
+        file.update_tags(TITLE="field", AREA_OR_POINT="Point")
+        file.descriptions = ("r", "g", "b")
+
+    photo = np.tile(PHOTO, (2, 1, 1))  # GDAL makes no overviews of what fits into one block
+    source = save("in.tif", photo, photometric="RGB", nodata=3, then=describe)
+    copy(source, tmp_path / "out.tif", cog=True)
+    with rasterio.open(tmp_path / "out.tif") as file, rasterio.open(source) as old:
+        structure = file.tags(ns="IMAGE_STRUCTURE")
+        assert (structure["LAYOUT"], structure["COMPRESSION"]) == ("COG", "DEFLATE")
+        assert structure["PREDICTOR"] == "2"
+        assert file.overviews(1) == [2]
+        assert (file.transform, file.crs, file.nodata) == (old.transform, old.crs, 3)
+        assert (file.tags(), file.descriptions) == (old.tags(), old.descriptions)
+        np.testing.assert_array_equal(file.read(), old.read())
+    assert names(tmp_path) == {"in.tif", "out.tif"}
+
+
+def test_a_cloud_optimized_jpeg_is_compressed_once(save, tmp_path, copy):
+    source = save("in.tif", PHOTO, photometric="RGB")
+    copy(source, tmp_path / "out.tif", cog=True, creation={"COMPRESS": "JPEG", "QUALITY": "90"})
+    rasterio.shutil.copy(source, tmp_path / "ref.tif", driver="COG", COMPRESS="JPEG", QUALITY="90")
+    with rasterio.open(tmp_path / "out.tif") as a, rasterio.open(tmp_path / "ref.tif") as b:
+        np.testing.assert_array_equal(a.read(), b.read())
+
+
+@pytest.mark.parametrize("option", ["OVERVIEW_RESAMPLING", "RESAMPLING"])
+def test_smaller_copies_of_a_cog_are_made_as_asked(save, tmp_path, option, copy):
+    source = save("in.tif", PHOTO, photometric="RGB")
+    wanted = {option: "NEAREST", "BLOCKSIZE": "128"}
+    copy(source, tmp_path / "out.tif", cog=True, creation=wanted)
+    rasterio.shutil.copy(source, tmp_path / "ref.tif", driver="COG", **wanted)
+    with (
+        rasterio.open(tmp_path / "out.tif", overview_level=0) as a,
+        rasterio.open(tmp_path / "ref.tif", overview_level=0) as b,
+    ):
+        np.testing.assert_array_equal(a.read(), b.read())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_png_has_its_place_beside_it(save, tmp_path, dtype, copy):
+    pixels = PHOTO[:70, :90].astype(dtype) * (1 if dtype == "uint8" else 257)
+    source = save("in.tif", pixels)
+    target = tmp_path / "out.png"
+    copy(source, target, format="png")
+    assert names(tmp_path) == {"in.tif", "out.png", "out.pgw", "out.prj", "out.png.aux.xml"}
+    with rasterio.open(target) as file, rasterio.open(source) as old:
+        assert (file.transform, file.crs) == (old.transform, old.crs)
+        np.testing.assert_array_equal(file.read(), old.read())
+    (tmp_path / "out.png.aux.xml").unlink()
+    with rasterio.open(target) as file, rasterio.open(source) as old:  # the world file alone
+        assert file.transform == old.transform
+
+
+def test_a_mask_is_alpha_in_a_png(save, tmp_path, copy):
+    mask = PHOTO[:50, :60, 0] > 99
+    source = save("in.tif", PHOTO[:50, :60], then=lambda file: file.write_mask(mask))
+    copy(source, tmp_path / "out.png", format="png")
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(image)[:, :, 3], mask * np.uint8(255))
+
+
+def test_a_jpeg_is_that_of_gdal(save, tmp_path, copy):
+    pixels = np.dstack([PHOTO, np.full((512, 512), 255, np.uint8)])
+    source = save("in.tif", pixels, photometric="RGB", alpha="yes")
+    copy(source, tmp_path / "out.jpg", format="jpg", creation={"QUALITY": "90"})
+    reference = save("rgb.tif", PHOTO, photometric="RGB")
+    rasterio.shutil.copy(reference, tmp_path / "ref.jpg", driver="JPEG", QUALITY="90")
+    with rasterio.open(tmp_path / "out.jpg") as a, rasterio.open(tmp_path / "ref.jpg") as b:
+        np.testing.assert_array_equal(a.read(), b.read())
+        assert a.transform == b.transform
+    assert (tmp_path / "out.jgw").exists()
+
+
+def test_pictures_without_a_place_have_nothing_beside_them(save, tmp_path, copy):
+    source = save("in.tif", PHOTO[:40, :50], transform=None, crs=None)
+    with pytest.warns(NotGeoreferencedWarning):  # of the test's own reading
+        copy(source, tmp_path / "out.png", format="png")
+    assert names(tmp_path) == {"in.tif", "out.png"}
+
+
+def test_control_points_stand_beside_a_png(save, tmp_path, copy):
+    points = [GroundControlPoint(row=r, col=c, x=c, y=-r) for r, c in ((4, 6), (4, 36), (24, 6))]
+
+    def place(file):
+        file.gcps = (points, rasterio.CRS.from_epsg(4326))
+
+    source = save("in.tif", PHOTO[:40, :50], transform=None, crs=None, then=place)
+    copy(source, tmp_path / "out.png", format="png")
+    with rasterio.open(tmp_path / "out.png") as file:
+        assert [(p.row, p.col, p.x, p.y) for p in file.gcps[0]] == [
+            (p.row, p.col, p.x, p.y) for p in points
+        ]
+
+
+@pytest.mark.parametrize("options", [{}, {"cog": True}, {"format": "png"}], ids=str)
+def test_a_coordinate_system_that_only_gdal_knows(save, tmp_path, options, copy):
+    turned = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39 +lon_0=18 +to_meter=0.01745"
+    source = save("in.tif", PHOTO[:40, :50], crs=turned)
+    target = tmp_path / f"out.{options.get('format', 'tif')}"
+    copy(source, target, **options)
+    with rasterio.open(target) as file, rasterio.open(source) as old:
+        assert "ob_tran" in old.crs.to_wkt()
+        assert file.crs == old.crs
+
+
+def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
+    target = tmp_path / "out.tif"
+    rasterio.shutil.copy(save("old.tif", PHOTO), target, driver="GTiff")
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(target, "r+") as file:
+        file.build_overviews([2], Resampling.nearest)
+    assert (tmp_path / "out.tif.ovr").exists()
+    (tmp_path / "out.tif.aux.xml").write_text(
+        "<PAMDataset><Description>old</Description></PAMDataset>"
+    )
+    copy(save("in.tif", PHOTO[:40, :50]), target)
+    assert names(tmp_path) == {"old.tif", "in.tif", "out.tif"}
+    with rasterio.open(target) as file:
+        assert (file.overviews(1), file.shape) == ([], (40, 50))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.97])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"overviews": True},
+        {"cog": True},
+        {"format": "jpg", "creation": {"QUALITY": "100"}},
+    ],
+    ids=str,
+)
+def test_a_full_disk_loses_nothing(save, tmp_path, plan, write, write_parts, options, noise, share):
+    pixels = noise((300, 300, 1), seed=1)
+    out = plan(save("in.tif", pixels), **options)
+    target = tmp_path / f"out.{options.get('format', 'tif')}"
+    write(target, out, pixels)
+    size = target.stat().st_size
+    target.unlink()
+    with open_parts(target, out, {}) as (parts, _):
+        write_parts(parts, pixels)
+        with (
+            largest_file(int(size * share)),
+            pytest.raises(PictureError, match=f"^{target}: .*room"),
+        ):
+            merge_parts(parts)
+    folder = parts_folder(target)
+    assert not target.exists()
+    assert not (folder / "result").exists()
+    with open_parts(target, out, {}) as (parts, notes):
+        assert (parts.missing(), notes) == ([], ())
+        merge_parts(parts)
+    with rasterio.open(target) as file:
+        off = np.abs(file.read(1).astype(int) - pixels[:, :, 0])
+    assert off.max() <= (2 if target.suffix == ".jpg" else 0)
+    assert not folder.exists()
+
+
+def test_overviews_are_not_begun_without_room(save, tmp_path, monkeypatch, copy):
+    source = save("in.tif", PHOTO)
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(PictureError, match=r"0.0 GB of the disk are free, .* make room"):
+        copy(source, tmp_path / "out.tif", overviews=True)
+    monkeypatch.undo()
+    assert len(list(parts_folder(tmp_path / "out.tif").glob("part-*.tif"))) == 1
+    copy(source, tmp_path / "out.tif", overviews=True)
+    assert read_info(tmp_path / "out.tif").overviews == (2,)
+
+
+def test_nothing_gets_the_final_name_that_gdal_cannot_read(save, tmp_path, monkeypatch, copy):
+    def fails(*_args):
+        raise RasterioIOError("block 7 is odd")
+
+    source = save("in.tif", PHOTO[:40, :50])
+    target = tmp_path / "out.tif"
+    target.write_bytes(b"the old file")
+    monkeypatch.setattr(merging, "check_result", fails)
+    with pytest.raises(PictureError, match=r"out.tif: cannot be written \(block 7 is odd\)"):
+        copy(source, target)
+    assert target.read_bytes() == b"the old file"
+
+
+def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
+    pixels = np.dstack([PHOTO, PHOTO[:, :, :1]])
+    source = save("in.tif", pixels, photometric="RGB", alpha="yes")
+    for number, options in enumerate(({}, {"cog": True}, {"overviews": True})):
+        target = tmp_path / f"{number}.tif"
+        copy(source, target, **options)
+        with rasterio.open(target) as file:
+            assert file.colorinterp[3] == ColorInterp.alpha
+            assert MaskFlags.alpha in file.mask_flag_enums[0]
+            np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
+
+
+@pytest.fixture
+def path(save):
+    """A photograph of 300 x 300 with overviews."""
+
+    def add(file):
+        file.build_overviews([2], Resampling.average)
+
+    return save("a.tif", astronaut()[:300, :300, :1], compress="deflate", tiled=True, then=add)
+
+
+@pytest.fixture
+def check(plan):
+    """Check a file of 300 x 300: ``check(path, height=300, overviews=True)``."""
+
+    def run(path, height=300, **options):
+        out = replace(plan(path, **options), height=height)
+        check_result(path, path.with_name("out.tif"), out)
+        return out
+
+    return run
+
+
+def test_a_whole_file_passes(path, check):
+    assert check(path, overviews=True).overviews == (2,)
+    assert check(path).overviews == ()
+
+
+def test_a_file_that_ends_early_does_not(path, check):
+    data = path.read_bytes()
+    for cut in (1, 700, 5000, 20_000):
+        path.write_bytes(data[:-cut])
+        with pytest.raises(PictureError, match=r"out.tif: was written incompletely.* room"):
+            check(path)
+
+
+def test_missing_copies_do_not(save, noise, check):
+    path = save("b.tif", noise((300, 300, 1)))
+    with pytest.raises(PictureError, match="written incompletely"):
+        check(path, overviews=True)
+
+
+def test_blocks_without_bytes_pass_only_where_they_are_wanted(save, check):
+    path = save("b.tif", np.zeros((300, 300, 1), np.uint8), SPARSE_OK=True)
+    check(path, creation={"SPARSE_OK": "TRUE"})
+    with pytest.raises(PictureError, match="written incompletely"):
+        check(path)
+
+
+def test_another_size_does_not(path, check):
+    with pytest.raises(
+        PictureError, match=r"1 band\(s\) of 300x300 pixels instead of 1 of 300x299"
+    ):
+        check(path, height=299)
+
+
+# Runs in a process of its own that is forked for every attempt, because importing takes longer.
+KILLED = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+import numpy as np
+import rasterio
+from srcli.imaging.rasters import merging, part_writing, parts as all_parts
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.part_writing import PartWriter
+from srcli.imaging.rasters.selection import choose_layout
+from srcli.ports.image import Window
+
+folder, mode, options = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+pixels = np.load(folder / "pixels.npy")
+part_writing._LEAST_PIXELS = 1
+target = folder / ("out." + options.get("format", "tif"))
+
+def attempt(pause):
+    info = read_info(folder / "in.tif")
+    whole = Window(top=0, left=0, height=info.height, width=info.width)
+    out = make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
+    with all_parts.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
+        assert notes == (), notes
+        for run in parts.missing():
+            writer = PartWriter(parts, run)
+            for top in range(parts.span(run.start).start, parts.span(run.stop - 1).stop, 50):
+                time.sleep(pause)
+                writer.write(top, pixels[top : top + 50])
+            writer.finish()
+        merging.merge_parts(parts)
+
+def forked(work):
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException as error:
+            print("failed:", repr(error), flush=True)
+            os._exit(1)
+        os._exit(0)
+    return child
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+def check():
+    with rasterio.open(target) as file:
+        assert np.array_equal(np.moveaxis(file.read(), 0, 2), pixels), "other pixels"
+        assert not options.get("overviews") or file.overviews(1) == [2, 4], file.overviews(1)
+    left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
+    assert not left, left
+    target.unlink()
+
+def count_down(steps):
+    # every call that changes what is on the disk is a moment at which the process may end
+    def guard(owner, name):
+        real = getattr(owner, name)
+        def guarded(*args, **kwargs):
+            for before in (True, False):
+                nonlocal steps
+                steps -= 1
+                if steps == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if before:
+                    result = real(*args, **kwargs)
+            return result
+        setattr(owner, name, guarded)
+    guard(os, "fsync")
+    guard(Path, "replace")
+    guard(Path, "unlink")
+    guard(Path, "write_bytes")
+    guard(Path, "mkdir")
+    guard(Path, "rmdir")
+    guard(os, "rmdir")
+    guard(os, "unlink")
+    guard(merging, "copy_file")
+    guard(merging, "_build_overviews")
+
+kills = 0
+if mode.startswith("every"):
+    for steps in range(1, 999, int(mode[5:])):
+        code = ended(forked(lambda: (count_down(steps), attempt(0))))
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, code
+        kills += 1
+        assert ended(forked(lambda: attempt(0))) == 0
+        forked_check = ended(forked(check))
+        assert forked_check == 0
+    assert ended(forked(check)) == 0
+else:
+    random.seed(int(mode))
+    while kills < 20:
+        child = forked(lambda: attempt(0.003))
+        time.sleep(random.uniform(0.0, 0.25))
+        os.kill(child, signal.SIGKILL)
+        code = ended(child)
+        assert code in (0, -signal.SIGKILL), code
+        kills += code != 0
+        if code == 0:
+            assert ended(forked(check)) == 0
+    assert ended(forked(lambda: attempt(0))) == 0
+    assert ended(forked(check)) == 0
+print("kills", kills)
+"""
+
+
+def kill(folder, mode, options):
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, folder, mode, json.dumps(options)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "TMPDIR": str(folder)},  # what is killed leaves small files there
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return int(done.stdout.split()[-1])
+
+
+@pytest.fixture
+def folder(save, noise):
+    """Where ``in.tif`` of three chunks lies."""
+    pixels = noise((600, 40, 3))
+    path: Path = save("in.tif", pixels)
+    np.save(path.with_name("pixels.npy"), pixels)
+    return path.parent
+
+
+STEPS = [
+    ({"creation": SMALL, "overviews": True}, 40),
+    ({"creation": {**SMALL, "TFW": "YES"}}, 40),
+    ({"cog": True}, 40),
+    ({"format": "png"}, 50),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("options", "least"), STEPS, ids=str)
+def test_killed_at_any_step_it_is_finished_by_the_next_run(folder, options, least):
+    assert kill(folder, "every1", options) >= least
+
+
+def test_killed_at_some_steps_it_is_finished_by_the_next_run(folder):
+    options, least = STEPS[0]
+    assert kill(folder, "every9", options) >= least // 9
+
+
+def test_killed_at_random_moments_it_is_finished_in_the_end(folder):
+    assert kill(folder, "7", {"creation": SMALL, "overviews": True}) == 20
