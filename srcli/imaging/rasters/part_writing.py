@@ -9,22 +9,15 @@ import numpy as np
 
 from srcli.imaging.rasters.disk import writing_errors
 from srcli.imaging.rasters.opening import BLOCK_CACHE
+from srcli.imaging.rasters.parts import Parts, part_blocks, part_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.imaging.rasters.output import OutputProfile
-    from srcli.imaging.rasters.parts import Parts
 
     Array = NDArray[Any]
 
-_BLOCK_WIDTH, _BLOCK_HEIGHT = 512, 256
-_LEAST_PIXELS = 1_000_000
-"""Narrow rasters have higher parts, so that there are not too many files."""
-_MOST_BYTES = 2**27
-"""Wide rasters have lower parts, which are held in memory."""
-_MULTIPLE = 16
-"""Sides of the blocks of a TIFF are multiples of it."""
 _MOST_THREADS = 8
 _OPAQUE_FLOAT = 1.0
 
@@ -136,22 +129,6 @@ class PartWriter:
                 if self._valid is not None:
                     dataset.write_mask(self._valid[:rows])
             self._parts.add(self._numbers.start, memory.getbuffer())
-
-
-def part_rows(output: OutputProfile) -> int:
-    """Return the rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
-    row = output.width * len(output.bands) * np.dtype(output.dtype).itemsize
-    rows = max(min(_MOST_BYTES // row // _MULTIPLE * _MULTIPLE, _BLOCK_HEIGHT), _MULTIPLE)
-    return rows * -(-_LEAST_PIXELS // (rows * output.width))
-
-
-def part_blocks(output: OutputProfile, height: int) -> tuple[int, int]:
-    """Return the (height, width) of the blocks of a part of some height."""
-    return _block_side(height, _BLOCK_HEIGHT), _block_side(output.width, _BLOCK_WIDTH)
-
-
-def _block_side(length: int, longest: int) -> int:
-    return min(longest, -(-length // _MULTIPLE) * _MULTIPLE)
 
 
 def writer_memory(output: OutputProfile) -> int:

@@ -17,15 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from srcli.errors import PictureError
 from srcli.files import hidden_name, lock_file, write_whole
 from srcli.imaging.rasters.disk import writing_errors
 from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.rasters.part_writing import part_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_BLOCK_WIDTH, _BLOCK_HEIGHT = 512, 256
+_LEAST_PIXELS = 1_000_000
+"""Narrow rasters have higher parts, so that there are not too many files."""
+_MOST_BYTES = 2**27
+"""Wide rasters have lower parts, which are held in memory."""
+_MULTIPLE = 16
+"""Sides of the blocks of a TIFF are multiples of it."""
 VERSION = 2
 _NAME = re.compile(r"part-(\d{6})-([0-9a-f]{8})\.tif")
 _PLAN, _DONE, _LOCK = "plan.json", "done.json", "lock"
@@ -114,6 +122,22 @@ class Parts:
     def note_done(self, file: Path) -> None:
         """Record that all that is left to do is to give the finished file its final name."""
         write_whole(self.folder / _DONE, json.dumps(_stamp(file)).encode())
+
+
+def part_rows(output: OutputProfile) -> int:
+    """Return the rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
+    row = output.width * len(output.bands) * np.dtype(output.dtype).itemsize
+    rows = max(min(_MOST_BYTES // row // _MULTIPLE * _MULTIPLE, _BLOCK_HEIGHT), _MULTIPLE)
+    return rows * -(-_LEAST_PIXELS // (rows * output.width))
+
+
+def part_blocks(output: OutputProfile, height: int) -> tuple[int, int]:
+    """Return the (height, width) of the blocks of a part of some height."""
+    return _block_side(height, _BLOCK_HEIGHT), _block_side(output.width, _BLOCK_WIDTH)
+
+
+def _block_side(length: int, longest: int) -> int:
+    return min(longest, -(-length // _MULTIPLE) * _MULTIPLE)
 
 
 def has_unfinished_parts(target: Path) -> bool:

@@ -7,13 +7,12 @@ from xml.sax.saxutils import escape
 
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.metadata import set_metadata
-from srcli.imaging.rasters.part_writing import part_blocks
+from srcli.imaging.rasters.parts import Parts, part_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.imaging.rasters.output import OutputProfile
-    from srcli.imaging.rasters.parts import Parts
 
 
 def write_vrt(

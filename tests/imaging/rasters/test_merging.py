@@ -521,7 +521,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
 import rasterio
-from srcli.imaging.rasters import merging, part_writing, parts as all_parts
+from srcli.imaging.rasters import merging, parts as all_parts
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.part_writing import PartWriter
@@ -530,7 +530,7 @@ from srcli.ports.image import Window
 
 folder, mode, options = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 pixels = np.load(folder / "pixels.npy")
-part_writing._LEAST_PIXELS = 1
+all_parts._LEAST_PIXELS = 1
 target = folder / ("out." + options.get("format", "tif"))
 
 def attempt(pause):

@@ -9,14 +9,14 @@ import pytest
 import rasterio
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters import part_writing
+from srcli.imaging.rasters import parts as parts_module
 from srcli.imaging.rasters.part_writing import PartWriter, writer_memory
 from srcli.imaging.rasters.parts import open_parts
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(part_writing, "_LEAST_PIXELS", 1)
+    monkeypatch.setattr(parts_module, "_LEAST_PIXELS", 1)
 
 
 def read(parts, mask=False):

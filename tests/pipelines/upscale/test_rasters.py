@@ -233,7 +233,7 @@ def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
 @pytest.fixture
 def _low_parts(monkeypatch):
     """Parts of 256 rows, however narrow."""
-    monkeypatch.setattr("srcli.imaging.rasters.part_writing._LEAST_PIXELS", 1)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
 
 
 @pytest.mark.usefixtures("_low_parts")
