@@ -13,17 +13,19 @@ from srcli.layers.placement import StretchedMap
 from srcli.layers.pooling import GlobalPool
 
 
-class ContrastChannelAttention(nn.Module):
-    """CCA: scale channels by a gate computed from their contrast (IMDN, RFDN).
+class ChannelAttention(nn.Module):
+    """Scale channels by a gate computed from their global means (RCAN, Zhang et al. 2018).
 
     Args:
         channels: Channels in and out.
         reduction: How many times narrower the bottleneck of the gate is.
     """
 
-    def __init__(self, *, channels: int, reduction: int = 4) -> None:
+    POOL: Literal["mean", "contrast"] = "mean"
+
+    def __init__(self, *, channels: int, reduction: int = 16) -> None:
         super().__init__()
-        self.pool = GlobalPool("contrast")
+        self.pool = GlobalPool(self.POOL)
         self.squeeze = nn.Conv2d(channels, channels // reduction, 1)
         self.expand = nn.Conv2d(channels // reduction, channels, 1)
 
@@ -34,6 +36,20 @@ class ContrastChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Gated (N, C, H, W)."""
         return x * self.gate(x)
+
+
+class ContrastChannelAttention(ChannelAttention):
+    """CCA: scale channels by a gate computed from their contrast (IMDN, RFDN).
+
+    Args:
+        channels: Channels in and out.
+        reduction: How many times narrower the bottleneck of the gate is.
+    """
+
+    POOL = "contrast"
+
+    def __init__(self, *, channels: int, reduction: int = 4) -> None:
+        super().__init__(channels=channels, reduction=reduction)
 
 
 class PooledChannelAttention(nn.Module):
@@ -75,15 +91,16 @@ class PooledChannelAttention(nn.Module):
 
 
 class EnhancedSpatialAttention(nn.Module):
-    """ESA (RFANet, Liu et al. 2020) in RLFN's reduced form (Kong et al. 2022).
+    """ESA (RFANet, Liu et al. 2020), or RLFN's reduced form of it (Kong et al. 2022).
 
     Every value is gated by a strongly shrunk map of its surroundings: a strided
-    convolution, a 7x7 maximum with stride 3 and a 3x3 convolution, resized bilinearly. Tiles whose
+    convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly. Tiles whose
     places are held (``srcli.layers.placement``) are resized as parts of their pictures.
 
     Args:
         channels: Channels in and out.
         width: Channels inside.
+        depth: 3x3 convolutions of the shrunk map, ReLU between them: 3 in RFANet, 1 in RLFN.
     """
 
     MINIMUM = 15
@@ -91,7 +108,7 @@ class EnhancedSpatialAttention(nn.Module):
     STEP = 6
     """Pixels from one value of the shrunk map to the next."""
 
-    def __init__(self, *, channels: int, width: int = 16) -> None:
+    def __init__(self, *, channels: int, width: int = 16, depth: int = 1) -> None:
         super().__init__()
         self.squeeze = nn.Conv2d(channels, width, 1)
         self.stride = nn.Conv2d(width, width, 3, stride=2)
@@ -99,11 +116,15 @@ class EnhancedSpatialAttention(nn.Module):
         self.direct = nn.Conv2d(width, width, 1)
         self.expand = nn.Conv2d(width, channels, 1)
         self.stretch = StretchedMap(step=self.STEP, minimum=self.MINIMUM)
+        deeper = [nn.Conv2d(width, width, 3, padding=1) for _ in range(depth - 1)]
+        self.deeper = nn.ModuleList(deeper) if deeper else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Gate (N, C, H, W), both sides at least ``MINIMUM``."""
         narrow: Tensor = self.squeeze(x)
         around = self.pooled(F.max_pool2d(self.stride(narrow), kernel_size=7, stride=3))
+        for conv in self.deeper or ():
+            around = conv(F.relu(around))
         around = self.stretch(around, (x.shape[2], x.shape[3]))
         gate = torch.sigmoid(self.expand(self.direct(narrow) + around))
         return x * gate

@@ -40,6 +40,11 @@ class Network(nn.Module):
     tiles should begin on multiples of it, and the map needs their positions."""
     takes_levels: bool = False
     """``forward`` takes ``levels`` too: 255 or 65535 where pixels were read from integers."""
+    fp16: bool = True
+    """May run in fp16; where it may not, it runs in fp32 whatever is asked for."""
+    bf16: bool = True
+    """The same of bf16, whose 8 bits are too few for a network in which the picture itself, not
+    only a correction of it, goes through half-precision layers."""
     bound_to_scale: bool = False
     """Its weights for one scale are no start for another."""
     num_maps: int = 0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-_EDGES = (
+EDGE_FILTERS = (
     ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
     ((1.0, 2.0, 1.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -1.0)),
     ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0)),
@@ -113,9 +113,11 @@ class ReparameterisedConv(nn.Module):
         self.conv_norm = norm(True)
         self.point_norm = norm(pointwise)
         self.identity_norm = norm(identity)
-        self.edges = nn.ModuleList(point(False) for _ in _EDGES if edges)
-        self.edge_norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in _EDGES if edges and bn)
-        masks = torch.tensor(_EDGES) / _EDGE_UNIT if edges else None
+        self.edges = nn.ModuleList(point(False) for _ in EDGE_FILTERS if edges)
+        self.edge_norms = nn.ModuleList(
+            nn.BatchNorm2d(channels) for _ in EDGE_FILTERS if edges and bn
+        )
+        masks = torch.tensor(EDGE_FILTERS) / _EDGE_UNIT if edges else None
         self.register_buffer("masks", masks, persistent=False)
         with torch.no_grad():
             for weight in self.edges.parameters():

@@ -154,8 +154,8 @@ def _phase_taps(scale: int) -> NDArray[np.float64]:
     return cubic(offsets[:, None] - np.arange(-2.0, 3.0))
 
 
-class BicubicSkip(nn.Module):
-    """Add the bicubic enlargement of a network's input to its output; no parameters.
+class BicubicEnlargement(nn.Module):
+    """Enlarge by bicubic interpolation, for networks that work at full size; no parameters.
 
     The same numbers as ``bicubic_resize`` by an integer factor, in a form that reads nothing from
     the host while it runs.
@@ -168,9 +168,29 @@ class BicubicSkip(nn.Module):
         super().__init__()
         self.phases: list[list[float]] = _phase_taps(scale).tolist()
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, C, H, W) to (N, C, scale H, scale W) in fp32."""
+        return _enlarge(x, self.phases)
+
+
+class BicubicSkip(nn.Module):
+    """Add the bicubic enlargement of a network's input to its output; see ``BicubicEnlargement``.
+
+    Args:
+        scale: 2, 3 or 4.
+    """
+
+    def __init__(self, *, scale: int) -> None:
+        super().__init__()
+        self.phases: list[list[float]] = _phase_taps(scale).tolist()
+
     def forward(self, out: Tensor, x: Tensor) -> Tensor:
         """Add enlarged ``x`` (N, C, H, W) to ``out`` (N, C, scale H, scale W), in fp32."""
-        image = x.float()
-        for axis in (2, 3):
-            image = _enlarge_axis(image, axis, self.phases)
-        return out.float() + image
+        return out.float() + _enlarge(x, self.phases)
+
+
+def _enlarge(x: Tensor, phases: list[list[float]]) -> Tensor:
+    image = x.float()
+    for axis in (2, 3):
+        image = _enlarge_axis(image, axis, phases)
+    return image

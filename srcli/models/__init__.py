@@ -36,6 +36,14 @@ class NetworkEntry:
     """It needs weights."""
 
 
+def _compared(
+    target: str, source: str, summary: str, scales: tuple[int, ...] = (2, 3, 4)
+) -> NetworkEntry:
+    """Return the entry of a network that the papers compare with; no weights of it are shipped."""
+    path = f"srcli.models.baselines.{target}"
+    return NetworkEntry(target=path, source=source, summary=summary, scales=scales)
+
+
 MODELS: dict[str, NetworkEntry] = {
     "g-idrn": NetworkEntry(
         target="srcli.models.g_idrn:GIDRN",
@@ -90,6 +98,24 @@ MODELS: dict[str, NetworkEntry] = {
         summary="nested attention residual network, 1.78 M parameters",
         source="automation journal, ~2023",
         paper="nested-attn",
+    ),
+    "rfdn": _compared("rfdn:RFDN", "ECCV workshops 2020", "residual feature distillation network"),
+    "imdn": _compared("imdn:IMDN", "ACM MM 2019", "information multi-distillation network"),
+    "rlfn": _compared("rlfn:RLFN", "CVPR workshops 2022", "residual local feature network"),
+    "fsrcnn": _compared("fsrcnn:FSRCNN", "ECCV 2016", "hourglass and deconvolution, on Y"),
+    "srcnn": _compared("srcnn:SRCNN", "TPAMI 2016", "three convolutions after bicubic, on Y"),
+    "vdsr": _compared("vdsr:VDSR", "CVPR 2016", "20 convolutions after bicubic, on Y"),
+    "edsr": _compared("edsr:EDSR", "CVPR workshops 2017", "wide residual blocks"),
+    "srresnet": _compared("srresnet:SRResNet", "CVPR 2017", "SRGAN's generator"),
+    "carn": _compared("carn:CARN", "ECCV 2018", "cascading residual network"),
+    "pan": _compared("pan:PAN", "ECCV workshops 2020", "pixel attention network"),
+    "rcan": _compared("rcan:RCAN", "ECCV 2018", "residual channel attention network"),
+    "ecbsr": _compared("ecbsr:ECBSR", "ACM MM 2021", "edge-oriented convolutions, on Y"),
+    "rrdbnet": _compared(
+        "rrdbnet:RRDBNet", "ECCV workshops 2018", "ESRGAN's and Real-ESRGAN's network", (1, 2, 4)
+    ),
+    "srvgg": _compared(
+        "srvgg:SRVGGNetCompact", "ICCV workshops 2021", "Real-ESRGAN's compact one", (1, 2, 3, 4)
     ),
     "bicubic": NetworkEntry(
         target="srcli.models.bicubic:Bicubic",

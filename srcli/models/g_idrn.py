@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention
+from srcli.layers.distillation import Concatenation, FeatureDistillationBlock
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import bicubic_phases
@@ -85,7 +87,8 @@ class GIDRN(TrainedWithBranches):
 
         def make() -> nn.Module:
             if block == "rfdb":
-                return FeatureDistillationBlock(channels=channels, slope=slope)
+                attention = partial(ContrastChannelAttention, channels=channels, reduction=4)
+                return FeatureDistillationBlock(attention, channels=channels, slope=slope)
             return GroupDistillationBlock(
                 channels=channels,
                 group_width=group_width,
@@ -160,30 +163,6 @@ class GIDRN(TrainedWithBranches):
         steps = self.scale * self.scale
         for channel in range(3):
             self.direct.weight[channel * steps : (channel + 1) * steps, channel] = kernels
-
-
-class Concatenation(nn.Module):
-    """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
-
-    Args:
-        modules: Each maps ``channels`` to ``channels``.
-        channels: Channels in and out.
-        slope: Negative slope of the leaky ReLU after the fusion.
-    """
-
-    def __init__(self, modules: Sequence[nn.Module], *, channels: int, slope: float) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(modules)
-        self.fuse = nn.Conv2d(len(modules) * channels, channels, 1)
-        self.slope = slope
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        outputs: list[Tensor] = []
-        for block in self.blocks:
-            x = block(x)
-            outputs.append(x)
-        return F.leaky_relu(self.fuse(torch.cat(outputs, dim=1)), self.slope)
 
 
 class DenseShortcut(nn.Module):
@@ -266,32 +245,3 @@ class GroupDistillationBlock(nn.Module):
         # The share joins the small gate, not the large map: one pass over the features fewer.
         gate = self.attention.gate(fused) * self.share.to(fused.dtype)
         return torch.addcmul(x, fused, gate.to(fused.dtype))
-
-
-class FeatureDistillationBlock(nn.Module):
-    """RFDB of RFDN (Liu et al. 2020) with CCA, without ESA and block residual.
-
-    Args:
-        channels: Channels in and out; half of them are distilled at each step.
-        slope: Negative slope of the leaky ReLU.
-    """
-
-    def __init__(self, *, channels: int, slope: float = 0.05) -> None:
-        super().__init__()
-        distilled = channels // 2
-        self.slope = slope
-        self.distil = nn.ModuleList(nn.Conv2d(channels, distilled, 1) for _ in range(3))
-        self.refine = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(3))
-        self.last = nn.Conv2d(channels, distilled, 3, padding=1)
-        self.fuse = nn.Conv2d(4 * distilled, channels, 1)
-        self.attention = ContrastChannelAttention(channels=channels, reduction=4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        kept: list[Tensor] = []
-        for distil, refine in zip(self.distil, self.refine, strict=True):
-            kept.append(F.leaky_relu(distil(x), self.slope))
-            x = F.leaky_relu(refine(x) + x, self.slope)
-        kept.append(F.leaky_relu(self.last(x), self.slope))
-        out: Tensor = self.attention(self.fuse(torch.cat(kept, dim=1)))
-        return out

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.attention import EnhancedSpatialAttention
+from srcli.layers.local_features import ResidualLocalFeatureBlock
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import CORNERS, corner_phases
@@ -131,35 +132,3 @@ class RRLFN(TrainedWithBranches):
                 channel = 3 * number + colour
                 self.head.weight[channel, colour, 1 + down, 1 + right] = 1
                 self.up.weight[colour * phases : (colour + 1) * phases, channel] += kernels
-
-
-class ResidualLocalFeatureBlock(nn.Module):
-    """RRLFB: three 3x3 units, the input added, a 1x1 convolution, spatial attention.
-
-    Args:
-        units: Map ``channels`` to ``channels``; each is followed by the activation.
-        channels: Channels in and out.
-        esa_channels: Channels inside the attention.
-        slope: Negative slope of the activation; 0 for ReLU.
-    """
-
-    def __init__(
-        self, units: list[ReparameterisedConv], *, channels: int, esa_channels: int, slope: float
-    ) -> None:
-        super().__init__()
-        self.refine = nn.ModuleList(units)
-        self.fuse = nn.Conv2d(channels, channels, 1)
-        self.attention = EnhancedSpatialAttention(channels=channels, width=esa_channels)
-        self.slope = slope
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        step = x
-        for unit in self.refine:
-            step = self._activated(unit(step))
-        out: Tensor = self.attention(self.fuse(x + step))
-        return out
-
-    def _activated(self, x: Tensor) -> Tensor:
-        # In place: nothing else needs what a convolution or a sum of branches gave.
-        return F.leaky_relu_(x, self.slope) if self.slope else F.relu_(x)

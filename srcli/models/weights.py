@@ -21,8 +21,6 @@ from srcli.files import write_whole
 from srcli.models import MODELS, build_network, entry_of, find_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
     from srcli.layers.network import Network
@@ -104,7 +102,7 @@ def _ordered(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[start:]
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], WeightsInfo | None]:
+def read_weights(path: Path) -> tuple[Mapping[str, Tensor], WeightsInfo | None]:
     """Read the tensors of a weights file, and its metadata if it is ours.
 
     Args:
@@ -224,7 +222,8 @@ def load_model(model: str, scale: int | None = None) -> Network:
     if path is None:
         return build_network(model, scale=chosen).eval()
     tensors, info = read_weights(path)
-    info = info or recognise(str(path), tensors, scale)
+    if info is None:
+        tensors, info = recognise(str(path), tensors, scale)
     if scale is not None and scale != info.scale:
         raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
     network = build_network(info.model, scale=info.scale, options=info.network)
@@ -249,26 +248,32 @@ def find_weights(model: str, scale: int) -> Path | None:
     return path
 
 
-def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = None) -> WeightsInfo:
-    """Find the network of the table that, with default settings, has exactly these tensors.
+def recognise(
+    origin: str, tensors: Mapping[str, Tensor], scale: int | None = None
+) -> tuple[Mapping[str, Tensor], WeightsInfo]:
+    """Find the network of the table that tensors without metadata belong to.
 
     Args:
         origin: The file, for messages.
-        tensors: Its content.
+        tensors: Its content, by published names or our own.
         scale: The one that is wanted; None for any.
+
+    Returns:
+        The tensors by the network's own names, and what the metadata would say.
 
     Raises:
         ModelError: If there is none, or several scales that cannot be told apart.
     """
-    shapes = _shapes(tensors)
-    found = [info for info, network in _networks() if _shapes(network.state_dict()) == shapes]
+    from srcli.models.recognition import describe, find_matches
+
+    found = find_matches(tensors)
     if not found:
         raise ModelError(
-            f"{origin}: does not say which network it belongs to, and none has such tensors; "
-            "srx train NAME --init takes over those that fit"
+            f"{origin}: does not say which network it belongs to, and none has such tensors "
+            f"({describe(tensors)}); srx train NAME --init takes over those that fit"
         )
-    scales = ", ".join(str(info.scale) for info in found)
-    chosen = [info for info in found if scale in (None, info.scale)]
+    scales = ", ".join(str(match.scale) for match in found)
+    chosen = [match for match in found if scale in (None, match.scale)]
     if not chosen:
         raise ModelError(f"{origin}: is for scale {scales}, not {scale}")
     if len(chosen) > 1:
@@ -276,23 +281,5 @@ def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = No
             f"{origin}: is of {found[0].model}, and does not say for which scale "
             f"({scales}); name one"
         )
-    return chosen[0]
-
-
-def _networks() -> Iterator[tuple[WeightsInfo, Network]]:
-    """Yield every network of the table, at every scale, in every form, without its weights."""
-    import torch
-
-    first_names = {entry.target: name for name, entry in reversed(MODELS.items()) if entry.trained}
-    for name in first_names.values():  # others are the same networks with other weights
-        for scale in MODELS[name].scales:
-            with torch.device("meta"):
-                network = build_network(name, scale=scale)
-                deployed = network.deploy()
-            yield WeightsInfo(model=name, scale=scale), network
-            if _shapes(deployed.state_dict()) != _shapes(network.state_dict()):
-                yield WeightsInfo(model=name, scale=scale, network={"deployed": True}), deployed
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in tensors.items()}
+    (match,) = chosen
+    return match.tensors, WeightsInfo(model=match.model, scale=match.scale, network=match.options)

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from srcli.errors import ModelError
 from srcli.inference.engines import choose_tiling
 from srcli.inference.tiling import Tiling
@@ -197,12 +199,14 @@ def _card(name: str, scale: int) -> ModelCard:
     path = weights_path(name, scale)
     if find_entry(name).trained and path.is_file():
         return _file_card(path)[0]
-    return ModelCard(scale=scale, network=build_network(name, scale=scale).deploy())
+    with torch.device("meta"):  # some are large, and their costs are counted without numbers
+        return ModelCard(scale=scale, network=build_network(name, scale=scale).deploy())
 
 
 def _file_card(path: Path, *, check: bool = False) -> tuple[ModelCard, WeightsInfo]:
     tensors, info = read_weights(path)
-    info = info or recognise(str(path), tensors)
+    if info is None:
+        tensors, info = recognise(str(path), tensors)
     network = build_network(info.model, scale=info.scale, options=info.network)
     if check:
         load_state(network, tensors, str(path))

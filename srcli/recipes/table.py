@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from srcli.recipes.baselines import BASELINES
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 
 _G_IDRN_LOSS = (
@@ -275,4 +276,5 @@ RECIPES: dict[str, TrainRecipe] = {
     "attentive-gan-l1-muon": _by_muon(ATTENTIVE_GAN_L1, 2e-3),
     "nested-attn": NESTED_ATTN,
     "nested-attn-short": NESTED_ATTN_SHORT,
+    **BASELINES,
 }

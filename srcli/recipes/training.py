@@ -61,10 +61,17 @@ class Optimizer:
     gradient, ``adamw`` and ``muon`` shrink the weight itself by this times the learning rate."""
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Factors on the learning rate of single layers, by the beginning of the names of their
+    weights, such as ``{"up": 0.1}``."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
         require_positive(self, "learning_rate", "epsilon")
+        if self.rates and self.kind == "muon":
+            raise RecipeError("muon ignores rates; set the kind to adam, adamw or sgd before them")
+        if not all(factor >= 0 for factor in self.rates.values()):
+            raise RecipeError(f"rates must be at least 0, got {dict(self.rates)}")
         require_fraction(self, "beta1", "beta2", "momentum", below_one=True)
         require_not_negative(self, "weight_decay", "clip_norm")
         if self.nesterov and (self.kind != "sgd" or self.momentum == 0):

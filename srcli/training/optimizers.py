@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from srcli.errors import RecipeError
 from srcli.training.muon import Muon
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
     Args:
         network: Its weights are optimised.
         settings: Kind and hyper-parameters.
+
+    Raises:
+        RecipeError: If one of its rates is of no layer.
     """
     lr, weight_decay = settings.learning_rate, settings.weight_decay
-    parameters = network.parameters()
+    parameters = _groups(network, settings.rates) if settings.rates else network.parameters()
     if settings.kind == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -41,6 +45,19 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
         return Muon(network, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
+
+
+def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the weights in groups of equal factors on the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    unused = set(rates)
+    for name, weight in network.named_parameters():
+        start = next((start for start in rates if name.startswith(start)), None)
+        unused.discard(start or "")
+        groups.setdefault(rates.get(start or "", 1.0), []).append(weight)
+    if unused:
+        raise RecipeError(f"rates: no weight of the network begins with {min(unused)!r}")
+    return [{"params": weights, "factor": factor} for factor, weights in groups.items()]
 
 
 def rate_factor(schedule: Schedule, progress: float) -> float:
@@ -84,7 +101,7 @@ def apply_gradients(optimizer: torch.optim.Optimizer, *, rate: float, clip_norm:
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, clip_norm)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("factor", 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 

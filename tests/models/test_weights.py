@@ -275,7 +275,7 @@ SEEN = [
 def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, name, scale):
     tensors, info = read_weights(weights_path(name, scale))
     assert info is not None
-    assert recognise("a.pth", tensors) == replace(info, notes={})
+    assert recognise("a.pth", tensors)[1] == replace(info, notes={})
     torch.save({"params": tensors}, tmp_path / "a.pth")
     found = load_model(str(tmp_path / "a.pth"))
     expected = load_model(name, scale)
@@ -286,12 +286,12 @@ def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, 
 
 def test_the_form_that_is_trained_is_recognised_too():
     state = build_network("rrlfn", scale=3).state_dict()
-    assert recognise("a.pth", state) == WeightsInfo(model="rrlfn", scale=3)
+    assert recognise("a.pth", state)[1] == WeightsInfo(model="rrlfn", scale=3)
 
 
 def test_a_scale_that_cannot_be_seen_must_be_named():
     state = build_network("ddsr", scale=3).state_dict()
-    assert recognise("a.pth", state, 3) == WeightsInfo(model="ddsr", scale=3)
+    assert recognise("a.pth", state, 3)[1] == WeightsInfo(model="ddsr", scale=3)
     with pytest.raises(ModelError, match=r"a\.pth: is of ddsr.*\(2, 3, 4\); name one"):
         recognise("a.pth", state)
 

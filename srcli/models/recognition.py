@@ -1,0 +1,134 @@
+"""Recognise the network that tensors without metadata belong to, by their names and shapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from srcli.models import MODELS, build_network, network_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from srcli.layers.network import Network
+    from srcli.layers.published import Published
+
+LIKE = 0.5
+"""Share of common shapes from which a network counts as like a file."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Match:
+    """A network of the table, and tensors that fit it."""
+
+    model: str
+    scale: int
+    tensors: Mapping[str, Tensor]
+    """By the names of the network."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of its constructor that differ from the defaults, without the scale."""
+
+
+def find_matches(tensors: Mapping[str, Tensor]) -> list[Match]:
+    """Return the networks that tensors belong to: one, none, or the same at several scales.
+
+    Args:
+        tensors: By the names that their authors published them under, which a function
+            ``from_published`` beside the class of the network knows; or by the names of a network
+            of the table with default settings.
+    """
+    for name, read in _readers().items():
+        published = read(tensors)
+        if published:
+            return [
+                Match(model=name, scale=scale, tensors=each.tensors, options=_options(name, each))
+                for each in published
+                for scale in each.scales
+            ]
+    for name in _networks():
+        if len(_first(name)[0] & tensors.keys()) < LIKE * len(tensors):
+            continue
+        own = [
+            Match(model=name, scale=scale, tensors=tensors, options=options)
+            for scale, options, network in _forms(name, MODELS[name].scales)
+            if _shapes(network.state_dict()) == _shapes(tensors)
+        ]
+        if own:
+            return own
+    return []
+
+
+def describe(tensors: Mapping[str, Tensor]) -> str:
+    """Say how large a file is and which network is most like it, for messages."""
+    size = f"{len(tensors)} tensors, {sum(each.numel() for each in tensors.values()):,} parameters"
+    own = _multiset(tensors)
+
+    def share(shapes: Counter[tuple[int, ...]]) -> float:
+        return (own & shapes).total() / max(own.total(), shapes.total(), 1)
+
+    nearest = max(_networks(), key=lambda name: share(_first(name)[1]))
+    likeness, scale = max(
+        (share(_multiset(network.state_dict())), scale)
+        for scale, _, network in _forms(nearest, MODELS[nearest].scales)
+    )
+    if likeness == 1:
+        return f"{size}: {nearest} x{scale} under other names?"
+    return f"{size}; the nearest is {nearest} x{scale}" if likeness >= LIKE else size
+
+
+@cache
+def _networks() -> tuple[str, ...]:
+    """Names of the networks that have weights, each class once."""
+    first = {entry.target: name for name, entry in reversed(MODELS.items()) if entry.trained}
+    return tuple(reversed(first.values()))
+
+
+@cache
+def _readers() -> dict[str, Callable[[Mapping[str, Tensor]], list[Published]]]:
+    """Functions ``from_published`` by the name of their network."""
+    found = {}
+    for name in _networks():
+        module = import_module(MODELS[name].target.partition(":")[0])
+        if "from_published" in vars(module):
+            found[name] = module.from_published
+    return found
+
+
+def _options(name: str, published: Published) -> dict[str, Any]:
+    """Return the options that differ from the defaults."""
+    defaults = network_options(name, {})
+    return {key: value for key, value in published.options.items() if value != defaults[key]}
+
+
+@cache
+def _first(name: str) -> tuple[frozenset[str], Counter[tuple[int, ...]]]:
+    """Names of tensors of a network in all forms, at its first scale; shapes of the last form."""
+    forms = [network.state_dict() for _, _, network in _forms(name, MODELS[name].scales[:1])]
+    return frozenset().union(*forms), _multiset(forms[-1])
+
+
+def _forms(name: str, scales: tuple[int, ...]) -> Iterator[tuple[int, dict[str, Any], Network]]:
+    """Yield a network in every form, with scale and options, without its weights."""
+    for scale in scales:
+        with torch.device("meta"):
+            network = build_network(name, scale=scale)
+            yield scale, {}, network
+            if "deployed" in network_options(name, {}):
+                deployed = build_network(name, scale=scale, options={"deployed": True})
+                if deployed.state_dict().keys() != network.state_dict().keys():
+                    yield scale, {"deployed": True}, deployed
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in tensors.items()}
+
+
+def _multiset(tensors: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
+    return Counter(tuple(value.shape) for value in tensors.values())
