@@ -39,9 +39,20 @@ class NetworkEntry:
 def _compared(
     target: str, source: str, summary: str, scales: tuple[int, ...] = (2, 3, 4)
 ) -> NetworkEntry:
-    """Return the entry of a network that the papers compare with; no weights of it are shipped."""
-    path = f"srcli.models.baselines.{target}"
-    return NetworkEntry(target=path, source=source, summary=summary, scales=scales)
+    """Return the entry of a network that the papers compare with; no weights of it are shipped.
+
+    Args:
+        target: ``module:Class`` below ``srcli.models.baselines``.
+        source: See ``NetworkEntry``, as the others.
+        summary: One line.
+        scales: Those of the published models.
+    """
+    return NetworkEntry(
+        target=f"srcli.models.baselines.{target}",
+        source=source,
+        summary=summary,
+        scales=scales,
+    )
 
 
 MODELS: dict[str, NetworkEntry] = {

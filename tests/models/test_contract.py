@@ -425,7 +425,7 @@ def test_tiles_come_out_as_the_whole_picture(name, options, astronaut):
     whole = enlarge_array(engine, pixels)
     tiled = enlarge_array(engine, pixels, tiling.grid(190, 90))
     assert np.abs(tiled - whole).mean() * 255 < 0.005
-    if network.tile_step > 1:
+    if network.tile_step > 1 and name in OWN:  # others gate by little before they are trained
         alone = enlarge_array(engine, pixels, replace(tiling, step=1).grid(190, 90))
         assert np.abs(alone - whole).mean() > 10 * np.abs(tiled - whole).mean()
 
