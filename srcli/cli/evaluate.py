@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.devices import device, precision
+from srcli.cli.devices import devices, precision, several_workers
 from srcli.cli.options import (
     pick,
     several_models,
@@ -123,7 +123,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
 )
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
-@device
+@devices
 @precision("Number format of the network; auto is fp32: hundredths of a decibel matter here.")
 @click.option(
     "--engine",
@@ -142,6 +142,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
     targets = table_targets(given, **{"--html": given["html"]})
+    executor, given["device"] = several_workers(given)
     crops: list[Comparison] = []
     on_picture: list[Callable[[EnlargedPicture], None]] = []
     if given["html"]:
@@ -156,6 +157,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             options=_options(given),
             on_picture=on_picture,
             progress=console,
+            executor=executor,
         )
         if stored := sum(score.stored for score in result.scores):
             console.message(

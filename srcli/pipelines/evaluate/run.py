@@ -7,34 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import DataError, ModelError, UsageError
-from srcli.evaluation.candidates import (
-    FolderCandidate,
-    NetworkCandidate,
-    short_labels,
-    unique_models,
-)
-from srcli.evaluation.scores import Evaluation, Failure
+from srcli.errors import DataError, UsageError
+from srcli.evaluation.candidates import short_labels, unique_models
+from srcli.evaluation.scores import Evaluation
 from srcli.evaluation.sets import BUILT_IN, PictureSet, find_set, resolve_set_name
 from srcli.inference.device import choose_device
-from srcli.models import MODELS
 from srcli.pipelines.evaluate.cache import ScoreCache, cost_of
+from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.set_run import SetRun
+from srcli.pipelines.evaluate.set_run import WORKERS, SetRun
+from srcli.pipelines.evaluate.spread import SpreadRun
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.published import rows_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from srcli.evaluation.candidates import Candidate
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
-
-WORKERS = 4
-"""Threads that read pictures and score them."""
+    from srcli.ports.executor import Executor
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the parts of the command
     models: Sequence[str],
     datasets: Sequence[str] = (BUILT_IN,),
     *,
@@ -42,6 +36,7 @@ def evaluate(
     options: EvalOptions | None = None,
     on_picture: Sequence[Callable[[EnlargedPicture], None]] = (),
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Evaluation:
     """Score models, and SR pictures of other programs, on sets of HR pictures.
 
@@ -55,6 +50,8 @@ def evaluate(
         on_picture: Called with every picture after all models have enlarged it; then even those
             are enlarged whose scores are stored.
         progress: Shows every picture.
+        executor: Runs shares of the pictures, each on a device of its own; None scores all in this
+            process, on the device that the options name.
 
     Returns:
         Scores and everything that could not be scored; one bad picture stops nothing.
@@ -87,12 +84,12 @@ def evaluate(
     pool = ThreadPoolExecutor(WORKERS)
     try:
         for scale in scales:
-            networks = _networks(labels, scale, own, result)
+            networks = make_networks(labels, scale, own, result)
             network_names.update(each.network_name for each in networks)
             for each in (found for at, found in sets if at == scale):
-                folders = _folders(labels, scale, each, own, result)
+                folders = make_folders(labels, scale, each, own, result)
                 candidates: list[Candidate] = [*networks, *folders]
-                SetRun(
+                run = SetRun(
                     scale=scale,
                     pictures=each,
                     candidates=candidates,
@@ -101,22 +98,36 @@ def evaluate(
                     cache=cache,
                     pool=pool,
                     on_picture=on_picture,
-                ).run(task)
+                )
+                run.begin(task)
+                if executor is None:
+                    run.run(task)
             if own.costs:
                 result.costs.extend(cost_of(each, device, cache) for each in networks)
+        if executor is not None:
+            SpreadRun(executor, labels, own, result, on_picture).run(sets, progress, task)
     finally:
         pool.shutdown(cancel_futures=True)
         task.close()
+    _complete(result, own, network_names)
+    return result
+
+
+def _complete(result: Evaluation, options: EvalOptions, network_names: set[str]) -> None:
+    """Add differences and printed rows to the scores.
+
+    Raises:
+        DataError: If there are no scores.
+    """
     if not result.scores:
         reasons = list(dict.fromkeys(failure.reason for failure in result.failures))
         rest = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         raise DataError(f"nothing could be measured: {(reasons or ['no pictures'])[0]}{rest}")
-    result.add_differences(resamples=own.resamples)
-    if own.published:
-        wanted = None if own.published == "all" else network_names
+    result.add_differences(resamples=options.resamples)
+    if options.published:
+        wanted = None if options.published == "all" else network_names
         for scale, dataset in result.sizes:
             result.published.extend(rows_beside(scale, dataset, wanted))
-    return result
 
 
 def _find_sets(
@@ -148,48 +159,3 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
     if kernel.name != "bicubic":
         raise UsageError(f"--kernel {kernel.name}: all LR is read from files; drop --kernel")
     return "read from files"
-
-
-def _networks(
-    labels: Mapping[str, str], scale: int, options: EvalOptions, result: Evaluation
-) -> list[NetworkCandidate]:
-    chain, engine = options.settings(scale).chain, options.engine_options
-    found = []
-    for model, label in labels.items():
-        if _is_folder(model):
-            continue
-        try:
-            found.append(NetworkCandidate(model, label, scale, chain, engine, tile=options.tile))
-        except ModelError as error:
-            alone = len(labels) == 1 and len(result.scales) == 1
-            if alone or not (model in MODELS or Path(model).is_file()):
-                raise  # nothing else to do, or a slip of the pen rather than a missing scale
-            result.failures.append(Failure(scale, "", "", label, str(error)))
-    return found
-
-
-def _folders(
-    labels: Mapping[str, str],
-    scale: int,
-    pictures: PictureSet,
-    options: EvalOptions,
-    result: Evaluation,
-) -> list[FolderCandidate]:
-    chain, names = options.settings(scale).chain, [picture.name for picture in pictures.items]
-    found = []
-    for model, label in labels.items():
-        if not _is_folder(model):
-            continue
-        inner = Path(model) / pictures.name
-        place = inner if inner.is_dir() else Path(model)
-        each = FolderCandidate(place, label, scale, names, chain)
-        found.append(each)
-        result.failures.extend(
-            Failure(scale, pictures.name, name, label, reason)
-            for name, reason in each.matched.orphans.items()
-        )
-    return found
-
-
-def _is_folder(model: str) -> bool:
-    return model not in MODELS and Path(model).is_dir()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+WORKERS = 4
+"""Threads that read pictures and score them."""
 GPU_DEPTH = 4
 """Pictures that may wait for their scores while a GPU enlarges the next."""
 
@@ -126,12 +128,15 @@ class SetRun:
         on_cpu = choose_device(self.options.engine.device).type == "cpu"
         self._depth = 0 if on_cpu else GPU_DEPTH
 
-    def run(self, task: Task) -> None:
-        """Score all pictures."""
+    def begin(self, task: Task) -> None:
+        """Record the size of the set, and the pictures that lack a partner."""
         self.result.sizes[self.scale, self.pictures.name] = self.pictures.size
         for name, reason in (*self.pictures.missing, *self.pictures.orphans):
             self._fail(name, None, reason)
         task.advance(len(self.pictures.missing))
+
+    def run(self, task: Task) -> None:
+        """Score all pictures."""
         ahead = ReadAhead(
             self._read, self.pictures.items, ahead=max(1, self._depth), pool=self.pool
         )
@@ -233,12 +238,29 @@ class SetRun:
             sr=sr,
             psnr={label: scores[label].values.get("psnr", float("nan")) for label in sr},
         )
-        for call in self.on_picture:
-            try:
-                call(enlarged)
-            except SrxError as error:
-                self._fail(pair.name, None, str(error))
+        hand_over(enlarged, self.on_picture, self.result)
 
     def _fail(self, picture: str, model: str | None, reason: str) -> None:
         failure = Failure(self.scale, self.pictures.name, picture, model, reason)
         self.result.failures.append(failure)
+
+
+def hand_over(
+    picture: EnlargedPicture,
+    on_picture: Sequence[Callable[[EnlargedPicture], None]],
+    result: Evaluation,
+) -> None:
+    """Call functions with a picture; the errors of those become its failures.
+
+    Args:
+        picture: The argument.
+        on_picture: The functions.
+        result: Receives the failures.
+    """
+    for call in on_picture:
+        try:
+            call(picture)
+        except SrxError as error:
+            name = picture.pair.name
+            failure = Failure(picture.scale, picture.dataset, name, None, str(error))
+            result.failures.append(failure)

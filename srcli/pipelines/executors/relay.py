@@ -89,6 +89,36 @@ class _TaskShare:
             self.grow(-self.grown)
 
 
+@dataclass(frozen=True)
+class StoppingTask:
+    """A task of a worker that is interrupted, as by Ctrl-C, when it advances after a stop."""
+
+    task: Task
+    stop: Callable[[], bool]
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Add to the work that is done.
+
+        Raises:
+            KeyboardInterrupt: If the work is to stop.
+        """
+        if self.stop():
+            raise KeyboardInterrupt
+        self.task.advance(amount)
+
+    def grow(self, amount: float) -> None:
+        """Add to the total."""
+        self.task.grow(amount)
+
+    def describe(self, text: str) -> None:
+        """Replace the text beside the bar."""
+        self.task.describe(text)
+
+    def close(self) -> None:
+        """End the task."""
+        self.task.close()
+
+
 class Receiver:
     """The parent's end: passes the events of one ``RelayedProgress`` on to a progress."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from srcli.inference.engines import cached_pool, choose_tiling
 from srcli.metrics.machine import threads
-from srcli.pipelines.executors.relay import SharedTasks
+from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
 from srcli.pipelines.executors.shares import run_in_shares
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
@@ -17,10 +17,10 @@ from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.rasters import RasterRun
 from srcli.pipelines.upscale.reporter import Reporter
-from srcli.ports.progress import Progress, Task
 
 if TYPE_CHECKING:
     from srcli.ports.executor import Executor, JsonDict, Place
+    from srcli.ports.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def upscale_share(
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     reporter = Reporter(progress)
     reporter.open(len(unit.items))
-    reporter.tiles = _StoppingTask(reporter.tiles, stop)
+    reporter.tiles = StoppingTask(reporter.tiles, stop)
     rasters: list[Item] = []
     try:
         with threads(place.threads or None):
@@ -96,23 +96,3 @@ def upscale_share(
         pass  # what was done by then is reported
     reporter.close()
     return {"files": reporter.summary.files}
-
-
-@dataclass(frozen=True)
-class _StoppingTask:
-    task: Task
-    stop: Callable[[], bool]
-
-    def advance(self, amount: float = 1.0) -> None:
-        if self.stop():
-            raise KeyboardInterrupt
-        self.task.advance(amount)
-
-    def grow(self, amount: float) -> None:
-        self.task.grow(amount)
-
-    def describe(self, text: str) -> None:
-        self.task.describe(text)
-
-    def close(self) -> None:
-        self.task.close()

@@ -1,0 +1,161 @@
+"""Score shares of the pictures of all sets in several workers, each of which keeps its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from srcli.evaluation.scores import Evaluation, Failure
+from srcli.evaluation.sets import PictureSet, SetPicture
+from srcli.metrics.machine import threads
+from srcli.pipelines.evaluate.cache import ScoreCache
+from srcli.pipelines.evaluate.candidates import make_folders, make_networks
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.set_run import WORKERS, EnlargedPicture, SetRun, hand_over
+from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
+from srcli.pipelines.executors.shares import run_in_shares
+from srcli.ports.executor import Executor
+
+if TYPE_CHECKING:
+    from srcli.evaluation.candidates import NetworkCandidate
+    from srcli.ports.executor import JsonDict, Place, UnitResult
+    from srcli.ports.progress import Progress, Task
+
+
+class _Item(NamedTuple):
+    number: int
+    """Place among all pictures of all sets."""
+    scale: int
+    dataset: str
+    picture: SetPicture
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalShare:
+    """A unit of work: some of the pictures."""
+
+    items: Sequence[_Item]
+    sets: Mapping[tuple[int, str], PictureSet]
+    """Whole sets by scale and name, with which folders of SR pictures are matched."""
+    result: Evaluation
+    """Without scores."""
+    labels: Mapping[str, str]
+    """Names in tables by model."""
+    options: EvalOptions
+    want_pictures: bool
+    """Return SR pictures, too."""
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class SpreadRun:
+    """Scores all sets by an executor, with the results of one process in its order."""
+
+    executor: Executor
+    labels: Mapping[str, str]
+    """Names in tables by model."""
+    options: EvalOptions
+    result: Evaluation
+    """Receives scores and failures."""
+    on_picture: Sequence[Callable[[EnlargedPicture], None]]
+    """Called with every picture, in order."""
+
+    def run(self, sets: Sequence[tuple[int, PictureSet]], progress: Progress, task: Task) -> None:
+        """Score all pictures of sets at their scales."""
+        items: list[_Item] = []
+        for scale, each in sets:
+            items += [_Item(len(items) + i, scale, each.name, p) for i, p in enumerate(each.items)]
+        models = [Path(model) for model in self.labels]
+        folders = any(model.is_dir() for model in models)
+        whole = {(scale, each.name): each for scale, each in sets} if folders else {}
+        empty = replace(self.result, scores=[], failures=[])
+        done_ahead: dict[int, tuple[Sequence[_Item], UnitResult]] = {}
+        number = 0
+        for share, done in run_in_shares(
+            self.executor,
+            score_share,
+            items,
+            lambda share: EvalShare(
+                items=share,
+                sets=whole,
+                result=empty,
+                labels=self.labels,
+                options=self.options,
+                want_pictures=bool(self.on_picture),
+            ),
+            progress=SharedTasks(progress, {"pictures": task}),
+            stop=lambda: False,
+            shared=[path for path in (items[0].picture.hr, *models) if path],
+        ):
+            done_ahead[share[0].number] = share, done
+            while number in done_ahead:
+                first, result = done_ahead.pop(number)
+                self._add(first, result)
+                number += len(first)
+
+    def _add(self, share: Sequence[_Item], done: UnitResult) -> None:
+        if done.result is None:
+            ((_, scale, dataset, picture),) = share
+            reason = f"{picture.where}: {done.failure}"
+            self.result.failures.append(Failure(scale, dataset, picture.name, None, reason))
+            return
+        self.result.scores += done.result["scores"]
+        self.result.failures += done.result["failures"]
+        for picture in done.result["pictures"]:
+            hand_over(picture, self.on_picture, self.result)
+
+
+def score_share(
+    unit: EvalShare, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
+    """Score the pictures of a share in a worker.
+
+    Args:
+        unit: The share.
+        place: Device and threads.
+        progress: Receives the progress of pictures.
+        stop: Called after every picture; true interrupts the work as Ctrl-C does.
+
+    Returns:
+        ``scores``, ``failures`` and ``pictures`` (:class:`EnlargedPicture`), each in order.
+    """
+    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    pictures: list[EnlargedPicture] = []
+    task = StoppingTask(progress.task("pictures"), stop)
+    result = replace(unit.result, scores=[], failures=[])
+    with threads(place.threads or None), ThreadPoolExecutor(WORKERS) as pool:
+        for (scale, dataset), items in groupby(unit.items, key=lambda item: item[1:3]):
+            ignored = replace(result, failures=[])  # the parent reports on models
+            whole = unit.sets.get((scale, dataset), PictureSet(name=dataset, items=()))
+            networks = _networks(tuple(unit.labels.items()), scale, options)
+            folders = make_folders(unit.labels, scale, whole, options, ignored)
+            SetRun(
+                scale=scale,
+                pictures=PictureSet(name=dataset, items=tuple(item.picture for item in items)),
+                candidates=[*networks, *folders],
+                options=options,
+                result=result,
+                cache=ScoreCache(options.cache),
+                pool=pool,
+                on_picture=[pictures.append] if unit.want_pictures else (),
+            ).run(task)
+    return {"scores": result.scores, "failures": result.failures, "pictures": pictures}
+
+
+@lru_cache(maxsize=4)
+def _networks(
+    labels: tuple[tuple[str, str], ...], scale: int, options: EvalOptions
+) -> list[NetworkCandidate]:
+    ignored = Evaluation(
+        scales=(scale, 0),  # several, so that a missing scale is no error of the command
+        models=(),
+        protocol=options.settings(scale).protocol,
+        metrics=options.metrics,
+        chain="",
+    )
+    return make_networks(dict(labels), scale, options, ignored)

@@ -1,0 +1,80 @@
+"""Evaluation by an executor: the scores and pictures of one process, in its order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.executors.processes import SerialExecutor
+from srcli.ports.executor import Place, UnitResult
+
+OPTIONS = EvalOptions(metrics=("psnr",), costs=False)
+
+
+class Backwards(SerialExecutor):
+    """Two workers, whose results come in the wrong order; loses those of some shares."""
+
+    def __init__(self, kills=""):
+        super().__init__(Place(device="cpu", threads=1), slots=2)
+        self.kills = kills
+
+    def run(self, work, units, *, progress, stop, shared=()):
+        for index in reversed(range(len(units))):
+            if self.kills in {item.picture.name for item in units[index].items}:
+                yield UnitResult(index=index, result=None, failure="its process was killed")
+            else:
+                (done,) = super().run(work, [units[index]], progress=progress, stop=stop)
+                yield replace(done, index=index)
+
+
+@pytest.fixture
+def sets(tmp_path, astronaut):
+    """Two sets of HR pictures with one that cannot be read, and SR pictures of one of them."""
+    for name, count in (("one", 9), ("two", 3), ("other", 8)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            picture = Image.fromarray(np.ascontiguousarray(astronaut[i : i + 40, : 32 + 4 * i]))
+            picture.save(tmp_path / name / f"{i}.png")
+    (tmp_path / "two" / "broken.png").write_text("no picture")
+    (tmp_path / "other" / "9.png").write_bytes((tmp_path / "other" / "0.png").read_bytes())
+    return [str(tmp_path / "one"), str(tmp_path / "two")]
+
+
+def run(sets, tmp_path, **settings):
+    pictures: list[Any] = []
+    result = evaluate(
+        ["bicubic", str(tmp_path / "other")], sets, scales=(2, 4), options=OPTIONS,
+        on_picture=[pictures.append], **settings,
+    )  # fmt: skip
+    plain = result.as_json()
+    for each in plain["means"] + plain["pictures"]:
+        del each["seconds"]
+    plain["failures"].sort(key=str)
+    return plain, [
+        (p.scale, p.dataset, p.pair.name, p.psnr, p.sr["bicubic"].sum()) for p in pictures
+    ]
+
+
+def test_scores_failures_and_pictures_are_those_of_one_process(sets, tmp_path, notes):
+    alone, pictures = run(sets, tmp_path)
+    assert len(alone["failures"]) > 2
+    assert len(pictures) == 2 * 12
+    assert run(sets, tmp_path, executor=Backwards(), progress=notes) == (alone, pictures)
+    ((label, done, _),) = notes.closed
+    assert (label, done) == ("pictures", 2 * 13)
+
+
+def test_a_picture_that_kills_its_worker_fails_alone(sets, tmp_path):
+    alone, _ = run(sets, tmp_path)
+    lost, _ = run(sets, tmp_path, executor=Backwards(kills="1"))
+    kept = [each for each in alone["pictures"] if each["picture"] != "1"]
+    assert lost["pictures"] == kept
+    reasons = [each["reason"] for each in lost["failures"] if each["picture"] == "1"]
+    assert len(reasons) == 4
+    assert all(reason.endswith("1.png: its process was killed") for reason in reasons)
