@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, stop_signals
-from srcli.cli.devices import device, precision
+from srcli.cli.devices import devices, precision, several_workers
 from srcli.cli.options import (
     check_targets,
     combine,
@@ -186,9 +186,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Variants at once: each gets a GPU, or a share of the processor.",
+    help="Variants at once: each gets a GPU, or a share of the processor. [default: one a device]",
 )
 @click.option("--hold-out", multiple=True, metavar="NAME|FILE", help="As in 'srx train'.")
 @click.option(
@@ -199,7 +197,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
 )
 @stored("Where results are kept.")
 @written_report
-@device
+@devices
 @precision("Number format of the trainings; quality is always measured in fp32.")
 @verbosity
 def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
@@ -213,9 +211,12 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
 
     targets = _targets(given)
     ablations = _select(given["names"])
+    asked = pick(given, "processes", "threads")
+    executor, given["device"] = several_workers(given, **asked, fresh=True)
+    given["processes"] = 1 if executor is None else executor.slots
     options = _options(given)
     with stop_signals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
-        results = run_ablations(ablations, options, progress=console, stop=stop)
+        results = run_ablations(ablations, options, progress=console, stop=stop, executor=executor)
         for result in results:
             for line in result.failures:
                 console.error(f"{result.ablation.name}: {line}")

@@ -74,25 +74,29 @@ network_precision = precision(
 )
 
 
-def several_workers(given: Mapping[str, Any]) -> tuple[Executor | None, str]:
+def several_workers(
+    given: Mapping[str, Any],
+    **settings: Any,  # noqa: ANN401 - handed on
+) -> tuple[Executor | None, str]:
     """Return the executor that ``devices`` asks for, and the device of this process.
 
     Args:
         given: All options.
+        settings: For ``make_executor``, beside device and kind.
 
     Returns:
-        None where one device of this machine does all, and its name; else ``auto``.
+        None where one device of this machine does all; its name, or that of the first.
 
     Raises:
         UsageError: If the machine does not have a device, or Ray is missing.
     """
     names, kind = given["device"], given["executor"]
-    if kind == "local" and names != "all" and "," not in names:
+    if kind == "local" and names != "all" and "," not in names and not settings:
         return None, names
     from srcli.pipelines.executors.make import make_executor
-    from srcli.pipelines.executors.processes import SerialExecutor
+    from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
 
-    executor = make_executor(names, kind=kind)
+    executor = make_executor(names, kind=kind, **settings)
     if isinstance(executor, SerialExecutor):
         return None, executor.place.device
-    return executor, "auto"
+    return executor, executor.places[0].device if isinstance(executor, ProcessExecutor) else "auto"

@@ -294,7 +294,7 @@ def test_a_network_that_does_not_fit_is_told_before_anything_runs(srx, tmp_path,
 def test_a_signal_keeps_what_is_done_and_says_so(srx, mine, monkeypatch):
     true = runs.run_ablations
 
-    def interrupted(ablations, options, *, progress, stop):
+    def interrupted(ablations, options, *, progress, stop, executor):
         assert not stop()
         os.kill(os.getpid(), signal.SIGTERM)
         return true(ablations, options, progress=progress, stop=stop)

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 from srcli.data.training_set import find_split
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.sets import BUILT_IN, find_set
-from srcli.inference.device import choose_device
-from srcli.metrics.machine import describe_machine, threads
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.pipelines.ablate.plan import AblationPlan, checked_recipes, data_digest
 from srcli.pipelines.ablate.results import Conditions
 from srcli.pipelines.ablate.store import Store, put_run
-from srcli.pipelines.ablate.units import TrainingUnit
-from srcli.pipelines.ablate.work import BUSY, MEASURED, STOPPED, TRAINED, run_unit
+from srcli.pipelines.ablate.units import MachineUnit, TrainingUnit
+from srcli.pipelines.ablate.work import BUSY, MEASURED, STOPPED, TRAINED, describe_place, run_unit
+from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.make import make_executor
-from srcli.pipelines.train.numerics import resolve_precision
+from srcli.ports.executor import Place
 from srcli.ports.progress import NoProgress
 from srcli.report.table import plural
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from srcli.evaluation.sets import PictureSet
     from srcli.pipelines.ablate.results import AblationResult
     from srcli.pipelines.ablate.units import AblateOptions, Unit
-    from srcli.ports.executor import Executor, UnitResult
+    from srcli.ports.executor import Executor, JsonDict, UnitResult
     from srcli.ports.progress import Progress, Task
     from srcli.recipes.ablation import Ablation
 
@@ -67,10 +66,10 @@ def run_ablations(
     """
     own = progress or NoProgress()
     store = Store(options.store)
-    plan = _plan(ablations, options, own)
     executor = executor or make_executor(
         options.device, processes=options.processes, threads=options.threads, fresh=True
     )
+    plan = _plan(ablations, options, own, executor)
     try:
         for run in plan.runs:  # at once, so that results are found whatever happens
             put_run(store, run)
@@ -82,16 +81,14 @@ def run_ablations(
 
 
 def _plan(
-    ablations: Sequence[Ablation], options: AblateOptions, progress: Progress
+    ablations: Sequence[Ablation], options: AblateOptions, progress: Progress, executor: Executor
 ) -> AblationPlan:
     """Check everything before anything takes long, and list the units of work."""
     _check_names(ablations)
-    device = choose_device(options.device)
     recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
+    where = _describe_machine(options, executor)
     # Machines that share a store may resolve auto differently, so that keys hold the result.
-    own = replace(options, precision=resolve_precision(options.precision, device))
-    with threads(options.threads or None):
-        machine = str(describe_machine(device))
+    own = replace(options, precision=where["precision"])
     data: dict[str, Any] = {}
     if own.train:
         split = find_split(own, progress)
@@ -107,8 +104,8 @@ def _plan(
         seeds=own.seeds,
         data=tuple(str(path) for path in own.data),
         precision=own.precision,
-        device=device.type,
-        machine=machine,
+        device=where["device"],
+        machine=where["machine"],
         processes=own.processes,
         **data,
     )
@@ -118,6 +115,18 @@ def _plan(
         conditions = replace(shared, sets=tuple(sets), missing=missing)
         plan.add(ablation, variants, own, conditions, sets)
     return plan
+
+
+def _describe_machine(options: AblateOptions, executor: Executor) -> JsonDict:
+    """Return ``device``, ``machine`` and ``precision`` of the place where units are run."""
+    unit = MachineUnit(options)
+    if not isinstance(executor, RayExecutor):  # the place is this machine
+        place = Place(device=options.device, threads=options.threads)
+        return describe_place(unit, place, NoProgress(), lambda: False)
+    (done,) = executor.run(describe_place, [unit], progress=NoProgress(), stop=lambda: False)
+    if done.result is None:
+        raise UsageError(f"--executor {executor.kind}: {done.failure}")
+    return done.result
 
 
 def _check_names(ablations: Sequence[Ablation]) -> None:
@@ -208,7 +217,9 @@ def _run(
 ) -> list[Unit]:
     """Run units and report on them; return those that another process works on."""
     busy = []
-    for done in executor.run(run_unit, units, progress=progress, stop=stop):
+    store.folder.mkdir(parents=True, exist_ok=True)
+    shared = (store.folder, *(path for unit in units[:1] for path in unit.options.data))
+    for done in executor.run(run_unit, units, progress=progress, stop=stop, shared=shared):
         unit, ended = units[done.index], (done.result or {}).get("ended")
         if ended == BUSY:
             busy.append(unit)

@@ -60,6 +60,14 @@ class AblateOptions(DataSelection):
             raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
 
 
+@dataclass(frozen=True)
+class MachineUnit:
+    """The description of the machine that runs the units."""
+
+    options: AblateOptions
+    label: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
     """A set that a trained variant is measured on."""

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from srcli.errors import CheckpointError, InferenceError, SrxError
+from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions
-from srcli.metrics.machine import is_shared, threads
+from srcli.metrics.machine import describe_machine, is_shared, threads
 from srcli.pipelines.ablate.costs import OUT_OF_MEMORY, measure_cost, out_of_memory
 from srcli.pipelines.ablate.results import COST, TRAINING, Cost, SetScores, Trained
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import BicubicUnit, CostUnit
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.train.numerics import resolve_precision
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.recipes.ablation import METRICS
 from srcli.training.monitor import LOG_STEPS
@@ -29,12 +31,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.pipelines.ablate.results import Curve
-    from srcli.pipelines.ablate.units import Measurement, TrainingUnit, Unit
+    from srcli.pipelines.ablate.units import MachineUnit, Measurement, TrainingUnit, Unit
     from srcli.ports.executor import JsonDict, Place
     from srcli.ports.progress import Progress
 
 DONE, STOPPED, FAILED, BUSY = "done", "stopped", "failed", "busy"
 TRAINED, MEASURED = "trained", "measured"
+
+
+def describe_place(
+    unit: MachineUnit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
+    """Describe the machine of a worker.
+
+    Returns:
+        ``device``: its type; ``machine``: in words; ``precision``: that of the options, resolved.
+    """
+    device = choose_device(place.device)
+    with threads(place.threads or None):
+        machine = str(describe_machine(device))
+    precision = resolve_precision(unit.options.precision, device)
+    return {"device": device.type, "machine": machine, "precision": precision}
 
 
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:

@@ -16,8 +16,8 @@ def make_executor(
     devices: str = "auto",
     *,
     kind: str = "local",
-    processes: int = 0,
-    threads: int = 0,
+    processes: int | None = None,
+    threads: int | None = None,
     fresh: bool = False,
 ) -> Executor:
     """Return an executor for this process, for several, or for a Ray cluster.
@@ -25,8 +25,8 @@ def make_executor(
     Args:
         devices: Devices with commas between them, as ``--device`` takes them.
         kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
-        processes: Units at once; 0 for one on each device. One works in this process.
-        threads: Threads of each process; 0 divides the processors among them.
+        processes: Units at once; None for one on each device. One works in this process.
+        threads: Threads of each process; None divides the processors among them.
         fresh: Start a new process for each unit, so that its memory is free again after it.
 
     Raises:
@@ -38,7 +38,7 @@ def make_executor(
         if processes:
             raise UsageError("--processes is for one machine; Ray fills its cluster")
         return RayExecutor(kind, devices, threads=threads or 1, fresh=fresh)
-    found = places(devices, processes, threads)
+    found = places(devices, processes or 0, threads or 0)
     return SerialExecutor(found[0]) if len(found) == 1 else ProcessExecutor(found, fresh=fresh)
 
 
