@@ -12,6 +12,7 @@ Usage: python examples/make_scene.py OUT.tif --size 5000x4000 [--dtype uint16] [
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import time
@@ -21,7 +22,7 @@ import numpy as np
 from scene.picture import coverage, render
 from scene.tiles import TILE
 
-from srcli.imaging.writing import temporary_name
+from srcli.files import hidden_name
 
 
 def write(path: Path, size: tuple[int, int], options: argparse.Namespace) -> None:
@@ -42,7 +43,7 @@ def write(path: Path, size: tuple[int, int], options: argparse.Namespace) -> Non
     }  # fmt: skip
     if options.compress == "deflate":
         profile |= {"compress": "deflate", "predictor": 2}
-    part, stride = temporary_name(path), max(TILE, options.blocks)
+    part, stride = hidden_name(path, f".{os.getpid()}.part"), max(TILE, options.blocks)
     try:
         with rasterio.Env(GDAL_CACHEMAX=128), rasterio.open(part, "w", **profile) as out:
             out.descriptions = ("red", "green", "blue", "near infrared")[: options.bands]

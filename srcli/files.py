@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import platform
+import re
 import secrets
+import stat
 import sys
+import time
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from srcli.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
+    from io import BufferedReader
 
 
 if sys.platform != "win32":
@@ -32,27 +39,102 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "srx"
 
 
-@contextmanager
-def replacing(path: Path, part: Path | None = None) -> Iterator[Path]:
-    """Yield a temporary name; the file of that name takes the final name at the end of the block.
+_ABANDONED_AFTER = 24 * 3600
+"""Seconds after which a temporary file of another machine, whose locks may not be visible here,
+belongs to a process that has ended."""
+_TEMPORARY = re.compile(r"\.srx-(?:([0-9a-f]{8})-)?[0-9a-f]{16}\.part")
 
-    If the block fails, the temporary file is removed and a former file stays as it was.
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Yield a new file with a hidden name; it takes the final name at the end of the block.
+
+    If the block fails, the new file is removed and a former file stays as it was. What processes
+    that were killed have left in this folder is removed first.
 
     Args:
         path: The final name. The folder must exist.
-        part: The name to write to, on the same disk; by default a hidden one of its own beside
-            the final one.
 
     Raises:
-        OSError: If the file cannot take its name.
+        OSError: If the file cannot be made or cannot take its name.
     """
-    # not made of the final name, which may be as long as names can be
-    part = part or path.with_name(f".srx-{secrets.token_hex(8)}.part")
+    _remove_abandoned(path.parent)
+    part, stream = _make_part(path.parent)
     try:
-        yield part
-        part.replace(path)
+        with stream:
+            yield stream
+            stream.flush()
+            if sys.platform != "win32":  # while it is locked, so that no process removes it
+                part.replace(path)
+        if sys.platform == "win32":  # where open files cannot be renamed
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _make_part(folder: Path) -> tuple[Path, IO[bytes]]:
+    """Make a temporary file and lock it; an existing file or link is never opened."""
+    while True:
+        part = folder / f".srx-{_machine()}-{secrets.token_hex(8)}.part"
+        stream = part.open("x+b")
+        # another process may take it for abandoned before it is locked
+        if lock_stream(stream) and is_still_at(part, stream):
+            return part, stream
+        stream.close()
+
+
+@cache
+def _machine() -> str:
+    """Name this machine since its start; its processes see each other's locks."""
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        name = platform.node().encode()
+    return f"{zlib.crc32(name):08x}"
+
+
+@cache
+def _remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of processes that have ended; once for each folder and process."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found and entry.is_file(follow_symlinks=False):
+                with suppress(OSError), Path(entry.path).open("r+b") as stream:
+                    old = time.time() - entry.stat().st_mtime > _ABANDONED_AFTER
+                    locked = _try_lock(stream)
+                    if locked is not False and (old or (locked and found[1] == _machine())):
+                        Path(entry.path).unlink()
+
+
+def open_input(path: Path) -> BufferedReader:
+    """Open a file for reading, but no pipe or device: reading one may never end.
+
+    Raises:
+        OSError: If it cannot be opened, or is no regular file.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder, the system's error is clear
+        raise OSError(errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path))
+    return path.open("rb")
+
+
+def read_input(path: Path) -> bytes:
+    """Read a file; see ``open_input``."""
+    with open_input(path) as stream:
+        return stream.read()
+
+
+def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # noqa: ANN401
+    """Parse JSON or TOML.
+
+    Raises:
+        ValueError: If it is damaged, or nested so deeply that Python's parsers give up.
+    """
+    try:
+        return parse(text)
+    except RecursionError:
+        raise ValueError("its tables are nested too deeply") from None
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
@@ -65,7 +147,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    with replacing(path) as part, part.open("wb") as file:
+    with replacing(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -83,8 +165,13 @@ def lock_stream(stream: IO[bytes]) -> bool:
     Raises:
         OSError: If the disk fails.
     """
+    return _try_lock(stream) is not False
+
+
+def _try_lock(stream: IO[bytes]) -> bool | None:
+    """Lock a file as ``lock_stream`` does; None where there are no locks."""
     if sys.platform == "win32":
-        return True
+        return None
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -92,6 +179,7 @@ def lock_stream(stream: IO[bytes]) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
+        return None
     return True
 
 

@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fixtures.evaluations",
     "tests.fixtures.pages",
     "tests.fixtures.progress",
+    "tests.fixtures.web",
     "tests.fixtures.workers",
 ]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,8 @@ from srcli.files import (
     explain_os_error,
     hidden_name,
     lock_file,
+    open_input,
+    parse_text,
     remove_stale,
     replacing,
     write_whole,
@@ -48,8 +53,8 @@ def test_an_interruption_leaves_nothing_behind(tmp_path):
     file = tmp_path / "a.json"
 
     def interrupted():
-        with replacing(file, tmp_path / "b.part") as part:
-            part.write_bytes(b"half")
+        with replacing(file) as part:
+            part.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -61,12 +66,63 @@ def test_the_former_file_stays_until_the_new_one_is_complete(tmp_path):
     file = tmp_path / "a.json"
     file.write_bytes(b"old")
     with replacing(file) as part:
-        part.write_bytes(b"new")
+        part.write(b"new")
         assert file.read_bytes() == b"old"
-        assert part.parent == tmp_path
-        assert part.name.startswith(".")
+        (hidden,) = set(tmp_path.iterdir()) - {file}
+        assert hidden.name.startswith(".")
     assert file.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_links_are_never_written_through(tmp_path, monkeypatch):
+    victim = tmp_path / "precious"
+    victim.write_bytes(b"precious")
+    tokens = iter(["0" * 16, "1" * 16])
+    monkeypatch.setattr("secrets.token_hex", lambda count: next(tokens))
+    (tmp_path / f".srx-{files._machine()}-{'0' * 16}.part").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "a.json", b"new")
+    assert victim.read_bytes() == b"precious"
+    write_whole(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+
+
+def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom srcli.files import replacing\n"
+        "with replacing(Path(sys.argv[1])) as part:\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a"], check=False, timeout=60)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".srx-")
+    elsewhere = [tmp_path / f".srx-{name}{'0' * 16}.part" for name in ("", "0123abcd-")]
+    mine = [tmp_path / name for name in (".srx-a.part", ".a.part", "a.part")]
+    for file in (*elsewhere, *mine):
+        file.write_bytes(b"")
+    old = tmp_path / f".srx-0123abcd-{'1' * 16}.part"  # of a machine whose locks are not seen
+    old.write_bytes(b"")
+    os.utime(old, (0, 0))
+    with replacing(tmp_path / "live"):
+        files._remove_abandoned.cache_clear()
+        write_whole(tmp_path / "new", b"")
+        assert len([*tmp_path.iterdir()]) == len(elsewhere) + len(mine) + 2
+    assert {*tmp_path.iterdir()} == {*elsewhere, *mine, tmp_path / "live", tmp_path / "new"}
+
+
+def test_pipes_are_no_input(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero")):
+        with pytest.raises(OSError, match="a pipe or a device"):
+            open_input(path)
+    with pytest.raises(IsADirectoryError):
+        open_input(tmp_path)
+
+
+@pytest.mark.parametrize(("parse", "text"), [(json.loads, "["), (tomllib.loads, "a = [")])
+def test_texts_that_are_nested_too_deeply_are_damaged(parse, text):
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_text(text + "[" * 100_000 + "]" * 100_001, parse)
 
 
 needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")

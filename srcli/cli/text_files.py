@@ -120,10 +120,10 @@ def _standard(found: os.stat_result) -> int | None:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    with replacing(file) as part:
-        part.write_bytes(data)
+    with replacing(file) as stream:
+        stream.write(data)
         with suppress(FileNotFoundError):
-            part.chmod(stat.S_IMODE(file.stat().st_mode))
+            Path(stream.name).chmod(stat.S_IMODE(file.stat().st_mode))
 
 
 def _pour(file: Path, data: bytes) -> None:

@@ -33,6 +33,7 @@ Examples:
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds 485900 5205600 486400 5206100 --rgb 1,2,3
   srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -b 1 -b 2 -b 3 -of COG -co COMPRESS=ZSTD
+  srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
 
 Outputs that exist are skipped, so that running again resumes; a raster resumes where it stopped.
 """
@@ -100,6 +101,11 @@ def parse_fit(text: str) -> Box:
     show_default=True,
     help="Threads for reading and writing files.",
 )
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Read rasters from the network: URLs as inputs, and mosaics with remote parts.",
+)
 @raster_options
 @click.option(
     "--strip-provenance",
@@ -129,14 +135,17 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     """
     from srcli.cli.console import Console
     from srcli.cli.text_files import report_lines
+    from srcli.imaging.rasters.access import network
     from srcli.pipelines.upscale.run import upscale_files
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     executor, own_device = several_workers(options)
     settings = _settings(options | {"device": own_device})
     if options["dry_run"]:
-        return print_estimate(inputs, output, settings)
+        with network(allowed=options["allow_remote"]):
+            return print_estimate(inputs, output, settings)
     with (
+        network(allowed=options["allow_remote"]),
         Console(quiet=options["quiet"], verbose=options["verbose"]) as console,
         report_lines(options["report"]) as write,
     ):
@@ -183,7 +192,8 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
 
     fmt = options["fmt"].lower().lstrip(".")
     return UpscaleOptions(
-        **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_provenance"),
+        **pick(options, "model", "tile", "overlap", "workers", "quality"),
+        **pick(options, "strip_provenance", "allow_remote"),
         scale=int(options["scale"]),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(

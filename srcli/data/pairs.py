@@ -86,5 +86,5 @@ def _write(file: Path, lr: Sequence[Picture]) -> None:
     arrays: dict[str, Any] = {f"{i:06d}": image for i, image in enumerate(lr)}
     with suppress(OSError):  # a full or read-only disk costs the cache, not the training
         file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part, part.open("wb") as stream:
+        with replacing(file) as stream:
             np.savez(stream, **arrays)

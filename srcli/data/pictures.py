@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from srcli.errors import DataError
-from srcli.imaging.photograph import LARGEST_AREA
+from srcli.files import read_input
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.threads import ReadAhead
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+LARGEST_PICTURE = 2**28
+"""Pixels; training decodes whole pictures, several at a time."""
+LARGEST_MEMBER = 2**29
+"""Bytes of a zip's member, unpacked; a few bytes can claim any size."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
@@ -38,6 +42,7 @@ DAMAGE = (
     EOFError,
     NotImplementedError,
     RuntimeError,  # an encrypted zip member
+    MemoryError,
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
@@ -75,11 +80,14 @@ class Archives:
     def read(self, ref: PictureRef) -> bytes:
         """Return the encoded picture."""
         if not ref.member:
-            return ref.path.read_bytes()
+            return read_input(ref.path)
         opened: dict[Path, zipfile.ZipFile] = self._own.__dict__.setdefault("opened", {})
         if ref.path not in opened:
             opened[ref.path] = zipfile.ZipFile(ref.path)
             self._all.append(opened[ref.path])
+        size = opened[ref.path].getinfo(ref.member).file_size
+        if size > LARGEST_MEMBER:
+            raise DataError(f"{ref}: {size >> 20} MiB unpacked is too large; remove or replace it")
         return opened[ref.path].read(ref.member)
 
     def __enter__(self) -> Self:
@@ -108,11 +116,13 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
+            for file in sorted(filter(Path.is_file, path.rglob("*"))):
                 if file.suffix.lower() == ".zip":
                     found.extend(_members(file))
                 elif _is_picture(file):
                     found.append(PictureRef(path=file))
+        elif not path.is_file():
+            raise DataError(f"{path}: a pipe or a device; copy it to a file first")
         elif path.suffix.lower() == ".zip":
             found.extend(_members(path))
         else:
@@ -159,7 +169,7 @@ def _decode(ref: PictureRef, archives: Archives) -> tuple[NDArray[np.uint8], lis
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
-            if image.width * image.height > LARGEST_AREA:
+            if image.width * image.height > LARGEST_PICTURE:
                 raise DataError(f"{ref}: {image.width}x{image.height} is too large; cut it")
             # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
             deep = any(";16" in str(tile) for tile in image.tile)

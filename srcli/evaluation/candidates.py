@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.pairs import Pair, read_picture
 from srcli.evaluation.sets import list_pictures, match_files
+from srcli.files import read_input
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
 from srcli.models import MODELS, entry_of
@@ -123,7 +124,7 @@ class FolderCandidate:
         """Return a digest of the file."""
         path = self.matched.files.get(pair.name)
         try:
-            return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+            return hashlib.sha256(read_input(path)).hexdigest() if path else ""
         except OSError:
             return ""  # reading it as a picture reports the error
 

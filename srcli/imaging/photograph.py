@@ -103,6 +103,9 @@ _DAMAGE = (
 )
 
 
+_UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
+
+
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
     """Turn errors of readers on a bad file into a PictureError that names the file.
@@ -124,7 +127,7 @@ def decoding(path: Path) -> Iterator[None]:
     except MemoryError:
         raise PictureError(f"{path}: does not fit into memory; cut it or use a GeoTIFF") from None
     except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno in (errno.EIO, errno.ENAMETOOLONG):
+        if isinstance(error, OSError) and error.errno in _UNREADABLE:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise PictureError(

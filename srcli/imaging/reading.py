@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import LargePictureError, PictureError
+from srcli.files import open_input
 from srcli.imaging import exif, pillow, png, tiff
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture, decoding
@@ -34,7 +35,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
         LargePictureError: If it has over ``LARGEST_AREA`` pixels.
     """
     path = source.path if isinstance(source, Picture) else source
-    with decoding(path), path.open("rb") as stream:
+    with decoding(path), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
         _check(picture)
         stream.seek(0)
@@ -85,11 +86,13 @@ def _check(picture: Picture) -> None:
         )
 
 
-def open_picture(path: Path) -> Picture:
+def open_picture(path: Path, *, remote: bool = False, confined: bool = False) -> Picture:
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
     Args:
         path: The file; its format is told from its content.
+        remote: The network may be used, by rasters; the path may be a URL.
+        confined: Nothing outside the file's own folder may be read.
 
     Returns:
         Format, upright size, layout, metadata, and why it is a raster if it is one.
@@ -97,14 +100,16 @@ def open_picture(path: Path) -> Picture:
     Raises:
         PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
     """
+    from srcli.imaging.rasters.access import gdal_name
     from srcli.imaging.rasters.opening import companion_reason, open_by_gdal
 
-    with decoding(path), path.open("rb") as stream:
-        head = stream.read(64)
-        if format_of_content(head) is not None or not head:
-            picture = read_header(path, stream)
-            return replace(picture, raster=picture.raster or companion_reason(picture))
-    found = open_by_gdal(path)
+    if not isinstance(gdal_name(path, remote=remote), str):
+        with decoding(path), open_input(path) as stream:
+            head = stream.read(64)
+            if format_of_content(head) is not None or not head:
+                picture = read_header(path, stream)
+                return replace(picture, raster=picture.raster or companion_reason(picture))
+    found = open_by_gdal(path, remote=remote, confined=confined)
     if found is None:
         raise _not_a_picture(path)
     return found

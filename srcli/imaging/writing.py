@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.files import explain_os_error, hidden_name, remove_stale, replacing
+from srcli.files import explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff_writing
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
@@ -142,7 +142,7 @@ def write_photograph(
     metadata = _software_in_exif(metadata, known)
     metadata = _drop_unfit_metadata(path, metadata, known, values)
     with _name_errors(path):
-        with replacing(path, temporary_name(path)) as part:
+        with replacing(path) as part:
             try:
                 _write_synced(part, values, metadata, known, quality)
             except _MALFORMED:
@@ -150,26 +150,19 @@ def write_photograph(
                 if plain == metadata:
                     raise
                 # Encoders fail on the EXIF of some cameras; the pixels count for more.
+                part.seek(0)
+                part.truncate()
                 _write_synced(part, values, plain, known, quality)
                 log.warning("%s: EXIF or resolution are malformed: left out", path)
         remove_stale(path)
 
 
 def _write_synced(
-    part: Path, values: Array, metadata: Metadata, known: Format, quality: int | None
+    part: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
-    with _FileWithoutDescriptor(part, "w+b") as stream:
+    with _FileWithoutDescriptor(part.fileno(), "r+b", closefd=False) as stream:
         _encode(stream, values, metadata, known, quality)
         stream.sync()
-
-
-def temporary_name(path: Path) -> Path:
-    """Return the hidden name beside a file under which it is written; never too long.
-
-    Args:
-        path: The final name.
-    """
-    return hidden_name(path, f".{os.getpid()}.part")
 
 
 def _known(fmt: str) -> Format:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import itertools
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -187,6 +188,37 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ModelError(f"model {name}: {error}") from error
     return network
+
+
+def outline_network(
+    name: str, *, scale: int, options: Mapping[str, Any] | None = None, most: int | None = None
+) -> Network:
+    """Build a network as ``build_network`` does, but without memory for its tensors.
+
+    Args:
+        name: A key of ``MODELS``.
+        scale: One of the entry's scales.
+        options: Keyword arguments of its constructor that differ from the defaults.
+        most: Parameters after which it is given up; None for any number.
+
+    Raises:
+        ModelError: If the name, the scale or an option does not fit, or there are more parameters.
+    """
+    import torch
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    built = itertools.count(1)
+
+    def give_up(module: torch.nn.Module, key: str, parameter: torch.Tensor) -> None:
+        if most is not None and next(built) > most:
+            raise ModelError(f"model {name}: its options ask for far more tensors than there are")
+
+    hook = register_module_parameter_registration_hook(give_up)
+    try:
+        with torch.device("meta"):
+            return build_network(name, scale=scale, options=options)
+    finally:
+        hook.remove()
 
 
 def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
 from srcli.errors import ModelError
-from srcli.files import write_whole
-from srcli.models import MODELS, build_network, entry_of, find_entry
+from srcli.files import parse_text, write_whole
+from srcli.models import MODELS, build_network, entry_of, find_entry, outline_network
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
+_MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
 PREFIXES = r"^(module\.)?(_orig_mod\.)?"
 
 
@@ -58,9 +61,8 @@ def weights_path(name: str, scale: int) -> Path:
 def shipped_scales(name: str) -> tuple[int, ...]:
     """Scales at which a model can be used as installed."""
     entry = find_entry(name)
-    if not entry.trained:
-        return entry.scales
-    return tuple(scale for scale in entry.scales if weights_path(name, scale).is_file())
+    there = [weights_path(name, s).is_file() or not entry.trained for s in entry.scales]
+    return tuple(compress(entry.scales, there))
 
 
 def save_weights(
@@ -113,7 +115,7 @@ def read_weights(path: Path) -> tuple[Mapping[str, Tensor], WeightsInfo | None]:
         ModelError: If the file is missing, damaged or holds anything but tensors.
     """
     if not path.is_file():
-        raise ModelError(f"{path}: no such weights file")
+        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
     if path.suffix == ".safetensors":
         try:
             with safe_open(path, framework="pt") as stored:
@@ -128,12 +130,11 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
     if "srx_format" not in metadata:
         return None
     if metadata["srx_format"] != FORMAT:
-        raise ModelError(
-            f"{path}: written by a newer srx (format {metadata['srx_format']}); update srx"
-        )
+        newer = f"written by a newer srx (format {metadata['srx_format']}); update srx"
+        raise ModelError(f"{path}: {newer}")
     known = {"srx_format", "model", "scale", "network"}
     try:
-        network = json.loads(metadata["network"])
+        network = parse_text(metadata["network"])
         return WeightsInfo(
             model=metadata["model"],
             scale=int(metadata["scale"]),
@@ -149,7 +150,8 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     from torch import Tensor
 
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # an unusable file is told of below
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
         if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
             raise ModelError(
@@ -171,8 +173,8 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     return {re.sub(PREFIXES, "", str(key)): value for key, value in content.items()}
 
 
-def load_state(network: Network, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Copy tensors into a network, all of them and nothing else.
+def check_tensors(network: Network, tensors: Mapping[str, Tensor], origin: str) -> None:
+    """Check that a network has these tensors, all of them and nothing else.
 
     Raises:
         ModelError: If names or shapes differ.
@@ -185,7 +187,30 @@ def load_state(network: Network, tensors: Mapping[str, Tensor], origin: str) -> 
             f"{origin}: does not fit the network ({len(missing)} tensors missing, "
             f"{len(extra)} unknown, {len(wrong)} of another shape)"
         )
-    network.load_state_dict({key: tensors[key].to(own[key].dtype) for key in own})
+
+
+def load_network(path: Path, scale: int | None = None) -> tuple[Network, WeightsInfo]:
+    """Build the network of a weights file and load its tensors.
+
+    Shapes are compared before memory is taken, as metadata may ask for a network of any size.
+
+    Raises:
+        ModelError: If the file cannot be read, or fits no network or not this scale.
+    """
+    tensors, info = read_weights(path)
+    if info is None:
+        tensors, info = recognise(str(path), tensors, scale)
+    if scale is not None and scale != info.scale:
+        raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
+    named: dict[str, Any] = {"scale": info.scale, "options": info.network}
+    try:
+        outline = outline_network(info.model, **named, most=_MOST_BUILT * len(tensors))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    check_tensors(outline, tensors, str(path))
+    network = build_network(info.model, **named)
+    network.load_state_dict({k: tensors[k].to(v.dtype) for k, v in network.state_dict().items()})
+    return network, info
 
 
 def network_digest(network: Network) -> str:
@@ -218,17 +243,9 @@ def load_model(model: str, scale: int | None = None) -> Network:
         ModelError: If there is no such model, scale or file.
     """
     chosen = 4 if scale is None else scale
-    path = find_weights(model, chosen)
-    if path is None:
+    if (path := find_weights(model, chosen)) is None:
         return build_network(model, scale=chosen).eval()
-    tensors, info = read_weights(path)
-    if info is None:
-        tensors, info = recognise(str(path), tensors, scale)
-    if scale is not None and scale != info.scale:
-        raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
-    network = build_network(info.model, scale=info.scale, options=info.network)
-    load_state(network, tensors, str(path))
-    return network.eval()
+    return load_network(path, scale)[0].eval()
 
 
 def find_weights(model: str, scale: int) -> Path | None:
@@ -277,9 +294,7 @@ def recognise(
     if not chosen:
         raise ModelError(f"{origin}: is for scale {scales}, not {scale}")
     if len(chosen) > 1:
-        raise ModelError(
-            f"{origin}: is of {found[0].model}, and does not say for which scale "
-            f"({scales}); name one"
-        )
-    (match,) = chosen
-    return match.tensors, WeightsInfo(model=match.model, scale=match.scale, network=match.options)
+        which = f"{found[0].model}, and does not say for which scale ({scales}); name one"
+        raise ModelError(f"{origin}: is of {which}")
+    one = chosen[0]
+    return one.tensors, WeightsInfo(model=one.model, scale=one.scale, network=one.options)

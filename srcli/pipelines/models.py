@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from srcli.errors import ModelError
+from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
@@ -26,7 +27,7 @@ from srcli.metrics.efficiency import (
     measure_efficiency,
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
-from srcli.models.weights import WeightsInfo, load_state, read_weights, recognise, weights_path
+from srcli.models.weights import WeightsInfo, load_network, weights_path
 from srcli.recipes.papers import PAPERS, Paper
 from srcli.recipes.published import load_published
 from srcli.recipes.table import RECIPES
@@ -188,7 +189,7 @@ def list_models(name: str | None = None) -> list[ModelInfo]:
     # No model's name has a dot in it.
     if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
         path = Path(name)
-        card, info = _file_card(path, check=True)
+        card, info = _file_card(path)
         tiling = choose_tiling(str(path), card.network)
         return [ModelInfo(name=info.model, cards=(card,), tiling=tiling, file=path)]
     cards = tuple(_card(name, scale) for scale in find_entry(name).scales)
@@ -203,13 +204,8 @@ def _card(name: str, scale: int) -> ModelCard:
         return ModelCard(scale=scale, network=build_network(name, scale=scale).deploy())
 
 
-def _file_card(path: Path, *, check: bool = False) -> tuple[ModelCard, WeightsInfo]:
-    tensors, info = read_weights(path)
-    if info is None:
-        tensors, info = recognise(str(path), tensors)
-    network = build_network(info.model, scale=info.scale, options=info.network)
-    if check:
-        load_state(network, tensors, str(path))
+def _file_card(path: Path) -> tuple[ModelCard, WeightsInfo]:
+    network, info = load_network(path)
     card = ModelCard(
         scale=info.scale,
         network=network,
@@ -225,7 +221,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = parse_text(path.read_text(encoding="utf-8"), tomllib.loads)
     except ValueError as error:
         raise ModelError(f"{path}: this card cannot be read ({error})") from error
     return content if "sha256" in content else {}  # some other TOML file beside the weights

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import RecipeError, UsageError
+from srcli.files import parse_text, read_input
 from srcli.recipes.ablation import Ablation, Variant
 from srcli.recipes.fields import convert, unknown
 from srcli.recipes.files import SUFFIXES, apply_overrides, load_recipe
@@ -88,7 +89,7 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
             names an ablation that is in the table. The message names the file and the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_input(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise RecipeError(f"{path}: cannot be read ({reason})") from error
@@ -110,8 +111,8 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
         RecipeError: If it is not TOML, has unknown keys, wrong values or a name twice.
     """
     try:
-        plain = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        plain = parse_text(text, tomllib.loads)
+    except ValueError as error:
         raise RecipeError(f"not TOML ({error})") from error
     for key in plain:
         if key != "ablation":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -21,6 +20,7 @@ from typing import (
 )
 
 from srcli.errors import RecipeError
+from srcli.files import parse_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -207,13 +207,13 @@ def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401
         return text
     listed = get_origin(hint) is tuple or get_origin(hint) in (Union, UnionType)
     try:
-        return json.loads(text)
+        return parse_text(text)
     except ValueError:
         parts = [part for part in text.split(",") if part.strip()]
     if not listed or "," not in text:
         return text
     try:
-        return [json.loads(part) for part in parts]
+        return [parse_text(part) for part in parts]
     except ValueError:
         return text
 

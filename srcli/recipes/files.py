@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from srcli.errors import RecipeError
-from srcli.files import write_whole
+from srcli.files import parse_text, read_input, write_whole
 from srcli.recipes.fields import ROOT, convert, field_types, read_text, unknown
 from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
@@ -52,8 +52,8 @@ def read_recipe(path: Path) -> TrainRecipe:
         RecipeError: If the file is missing or damaged, or has an unknown field or a wrong value.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        plain = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+        text = read_input(path).decode()
+        plain = parse_text(text, tomllib.loads if path.suffix.lower() == ".toml" else json.loads)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from srcli.errors import CheckpointError, InferenceError
-from srcli.files import write_whole
+from srcli.files import parse_text, write_whole
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.log import write_entry
@@ -140,7 +140,7 @@ def read_position(file: Path) -> Position:
     """
     try:
         with safe_open(file, framework="pt") as stored:
-            return Position(**json.loads((stored.metadata() or {})["position"]))
+            return Position(**parse_text((stored.metadata() or {})["position"]))
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise _unusable(file, error) from error
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
-from srcli.files import lock_file
+from srcli.files import lock_file, open_input, parse_text
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
@@ -208,7 +207,7 @@ class RunFolder:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_text(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _damaged(file, f"cannot be read ({error})") from error
     if not isinstance(content, dict):
@@ -232,7 +231,7 @@ def file_digest(path: Path) -> str:
         DataError: If it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error

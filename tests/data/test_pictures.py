@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import threading
 import time
@@ -195,6 +196,33 @@ def test_pictures_that_claim_more_than_memory_holds_are_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.png: 65536x65536 is too large; cut it"):
         decode(PictureRef(path=path))
+
+
+def test_members_that_claim_too_much_are_refused(shard, monkeypatch):
+    monkeypatch.setattr(module, "LARGEST_MEMBER", 100)
+    errors: list[DataError] = []
+    assert decode_all(find_pictures([shard]), on_error=errors.append) == []
+    assert "0 MiB unpacked is too large; remove or replace it" in str(errors[0])
+
+
+def test_pictures_that_do_not_fit_into_memory_are_left_out(shard, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(module, "load", fail)
+    errors: list[DataError] = []
+    assert decode_all(find_pictures([shard]), on_error=errors.append) == []
+    assert "cannot be decoded" in str(errors[0])
+
+
+def test_pipes_are_no_pictures(tmp_path, astronaut):
+    os.mkfifo(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "a.zip")
+    (tmp_path / "b.png").write_bytes(png(astronaut))
+    assert [ref.name for ref in find_pictures([tmp_path])] == ["b"]
+    for name in ("a.png", "a.zip"):
+        with pytest.raises(DataError, match="a pipe or a device; copy it to a file first"):
+            find_pictures([tmp_path / name])
 
 
 def test_broken_pictures_are_told_of_and_left_out(tmp_path, astronaut):

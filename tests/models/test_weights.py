@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import subprocess
 import sys
+import time
+import zipfile
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save
 from torch import nn
 
 from srcli.errors import ModelError
@@ -19,8 +23,8 @@ from srcli.models import MODELS, build_network, weights
 from srcli.models.transfer import warm_start
 from srcli.models.weights import (
     WeightsInfo,
+    check_tensors,
     load_model,
-    load_state,
     read_weights,
     recognise,
     save_weights,
@@ -124,7 +128,7 @@ def test_tensors_that_do_not_fit_are_counted(network):
     state["odd"] = state.pop("head.bias")
     state["head.weight"] = torch.zeros(1)
     with pytest.raises(ModelError, match="1 tensors missing, 1 unknown, 1 of another shape"):
-        load_state(network, state, "here")
+        check_tensors(network, state, "here")
 
 
 def test_a_warm_start_takes_all_but_the_heads_of_another_scale(network):
@@ -219,6 +223,28 @@ def test_another_kind_of_file_is_said_to_be_none_in_one_line(tmp_path, name):
     assert text.startswith(f"{path}: not a weights file (.safetensors, .pth): ")
     assert "weights_only" not in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("options", [{"num_blocks": 3_000_000}, {"channels": 24_000}, None])
+def test_metadata_that_asks_for_a_huge_network_takes_no_memory(tmp_path, options):
+    path = tmp_path / "a.safetensors"
+    text = "[" * 100_000 + "]" * 100_000 if options is None else json.dumps(options)
+    metadata = {"srx_format": "1", "model": "g-idrn", "scale": "4", "network": text}
+    path.write_bytes(save({"a": torch.zeros(1)}, metadata=metadata))
+    before = time.process_time()
+    with pytest.raises(ModelError, match=r"a\.safetensors: .*(far more tensors|nested too)"):
+        load_model(str(path))
+    assert time.process_time() - before < 2
+
+
+def test_no_warning_of_pytorch_comes_before_the_error(tmp_path):
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:  # as torch.jit.save names its files
+        archive.writestr("a/constants.pkl", b"")
+        archive.writestr("a/data.pkl", b"")
+        archive.writestr("a/version", b"3")
+    with pytest.raises(ModelError, match="not a checkpoint"):  # warnings are errors here
+        load_model(str(path), 4)
 
 
 def test_a_damaged_checkpoint_comes_without_advice_to_programmers(tmp_path):

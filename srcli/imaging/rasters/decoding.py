@@ -58,7 +58,7 @@ class RasterDecoder:
         self._masked = list(layout.bands) if info.mask == "band" else list(layout.bands[:1])
         self._masked = self._masked if masked else []
         self._palette = _lookup(info) if layout.palette else None
-        self._dataset = open_raster(info.path)
+        self._dataset = open_raster(info.path, remote=info.remote)
 
     @property
     def all_valid(self) -> bool:
@@ -86,7 +86,8 @@ class RasterDecoder:
         values = np.empty((height, width, len(self._read)), self._dtype)
         # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
         masks = np.empty((len(self._masked), height, width), np.uint8)
-        with reading_errors(self.info.path, f"rows {window.top} to {bottom} cannot be read"):
+        failure = f"rows {window.top} to {bottom} cannot be read"
+        with reading_errors(self.info.path, failure, remote=self.info.remote):
             if self._read:
                 # decoded into place, without a second copy by bands
                 self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))

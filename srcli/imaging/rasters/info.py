@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.imaging.rasters.access import check_sources
 from srcli.imaging.rasters.opening import dataset_files, open_with_georeference, reading_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from rasterio.io import DatasetReader
     from rasterio.rpc import RPC  # noqa: TC004 - see above
 
+MOST_BANDS = 4096
+"""Every band has a header of its own; a few bytes can claim 65,535 of them."""
 MaskKind = Literal["none", "nodata", "dataset", "alpha", "band"]
 """How a file marks valid pixels: not at all, by a nodata value, by one mask for all bands, by an
 alpha band, or by a mask for each band. NaN in floats is always invalid."""
@@ -71,6 +74,8 @@ class RasterInfo:
     path: Path
     files: tuple[str, ...] = ()
     """Names of all files it consists of: itself, sources of (nested) mosaics, masks beside it."""
+    remote: bool = False
+    """Reading it may use the network."""
     driver: str
     """GDAL's name of the format: ``"GTiff"``."""
     height: int
@@ -105,28 +110,34 @@ class RasterInfo:
     """Messages for the user on parts of the file that are ignored."""
 
 
-def read_info(path: Path) -> RasterInfo:
+def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
     """Read the metadata of any file that GDAL opens, without decoding pixels.
+
+    Args:
+        path: The file, or with ``remote`` a URL.
+        remote: The network may be used.
 
     Raises:
         PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
     """
-    dataset, georeferenced = open_with_georeference(path)
-    with dataset, reading_errors(path, "its header cannot be read"):
+    check_sources(path, remote=remote, confined=False)
+    dataset, georeferenced = open_with_georeference(path, remote=remote)
+    with dataset, reading_errors(path, "its header cannot be read", remote=remote):
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
             notes.append(f"holds {len(dataset.subdatasets)} pictures: only the first is used")
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
-        bands = tuple(_band(dataset, band, notes) for band in dataset.indexes)
+        bands = tuple(_bands(dataset, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         points, points_crs = dataset.gcps
         transform = dataset.transform if georeferenced else type(dataset.transform).identity()
         block_height, block_width = dataset.block_shapes[0]
         return RasterInfo(
             path=path,
-            files=dataset_files(dataset.files),
+            files=dataset_files(dataset.files, remote=remote),
+            remote=remote,
             driver=dataset.driver,
             height=dataset.height,
             width=dataset.width,
@@ -186,6 +197,11 @@ def _check(path: Path, dataset: DatasetReader) -> None:
             f"{path}: holds {len(names)} rasters ({', '.join(names[:5])}{more}); save the one "
             "that you mean as a GeoTIFF first, with gdal_translate"
         )
+    if dataset.count > MOST_BANDS:
+        raise PictureError(
+            f"{path}: has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some "
+            "to a file of their own, with gdal_translate -b"
+        )
     unknown = sorted(set(dataset.dtypes) - _SUPPORTED_DTYPES)
     if unknown:
         raise PictureError(
@@ -194,22 +210,33 @@ def _check(path: Path, dataset: DatasetReader) -> None:
         )
 
 
-def _band(dataset: DatasetReader, band: int, notes: list[str]) -> BandInfo:
-    index = band - 1
-    dtype, stated = dataset.dtypes[index], dataset.nodatavals[index]
-    nodata = cast_nodata(dtype, stated)
-    if nodata is None and stated is not None:
-        notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
-    return BandInfo(
-        dtype=dtype,
-        nodata=nodata,
-        interpretation=dataset.colorinterp[index].name,
-        description=dataset.descriptions[index] or None,
-        unit=dataset.units[index] or None,
-        scale=float(dataset.scales[index]),
-        offset=float(dataset.offsets[index]),
-        tags=_tags(dataset, band),
+def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
+    # each of these goes through all bands
+    values = zip(
+        dataset.indexes,
+        dataset.dtypes,
+        dataset.nodatavals,
+        dataset.colorinterp,
+        dataset.descriptions,
+        dataset.units,
+        dataset.scales,
+        dataset.offsets,
+        strict=True,
     )
+    for band, dtype, stated, interpretation, description, unit, scale, offset in values:
+        nodata = cast_nodata(dtype, stated)
+        if nodata is None and stated is not None:
+            notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
+        yield BandInfo(
+            dtype=dtype,
+            nodata=nodata,
+            interpretation=interpretation.name,
+            description=description or None,
+            unit=unit or None,
+            scale=float(scale),
+            offset=float(offset),
+            tags=_tags(dataset, band),
+        )
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:

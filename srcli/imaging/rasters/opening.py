@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.files import open_input
 from srcli.imaging.photograph import Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.access import OFFLINE, allowed_drivers, check_sources, gdal_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -77,17 +79,23 @@ def companion_reason(picture: Picture) -> str | None:
     return f"a nodata value ({extra.name})" if b"<NoDataValue" in text else None
 
 
-def open_by_gdal(path: Path) -> Picture | None:
+def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
     """Open a file that is in no format of photographs as a raster.
 
     Args:
         path: The file.
+        remote: The network may be used.
+        confined: Nothing outside the file's own folder may be read.
 
     Returns:
         The raster; None if GDAL does not open it and its suffix is not one of rasters.
+
+    Raises:
+        PictureError: If it would read what it may not.
     """
+    check_sources(path, remote=remote, confined=confined)
     try:
-        with open_raster(path) as dataset:
+        with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
             reason, (height, width) = f"a format of GDAL ({dataset.driver})", dataset.shape
             bands, bits = dataset.count, np.dtype(dataset.dtypes[0]).itemsize * 8
     except PictureError:
@@ -103,7 +111,7 @@ def open_by_gdal(path: Path) -> Picture | None:
 def _beginning(path: Path) -> bytes:
     """Read the first bytes of a file; none if it is missing."""
     try:
-        with path.open("rb") as stream:
+        with open_input(path) as stream:
             return stream.read(2**20)
     except OSError:
         return b""
@@ -117,44 +125,58 @@ def _is_world_file(path: Path) -> bool:
         return False
 
 
-def open_raster(path: Path) -> DatasetReader:
+def open_raster(path: Path, *, remote: bool = False) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread.
+
+    Args:
+        path: The file.
+        remote: The network may be used.
 
     Raises:
         PictureError: If the file is missing, GDAL cannot open it, or rasterio is not installed.
     """
-    return open_with_georeference(path)[0]
+    return open_with_georeference(path, remote=remote)[0]
 
 
-def open_with_georeference(path: Path) -> tuple[DatasetReader, bool]:
+def open_with_georeference(
+    path: Path, *, remote: bool = False, confined: bool = False
+) -> tuple[DatasetReader, bool]:
     """Open a raster and tell if it has a transform, control points or RPCs.
 
     In rasterio's handle an identity transform and none at all look alike (and for some formats it
     is arbitrary); only the warning given on opening distinguishes them.
 
+    Args:
+        path: The file.
+        remote: The network may be used.
+        confined: No index of other files is opened.
+
     Raises:
         PictureError: As for ``open_raster``.
     """
-    with decoding(path), path.open("rb"):
-        pass  # the system's error for a missing or forbidden file is clearer than GDAL's
-    with reading_errors(path, "GDAL cannot open it"):
-        import rasterio
+    name = gdal_name(path, remote=remote)
+    if isinstance(name, Path):
+        with decoding(path), open_input(path):
+            pass  # the system's error for a missing or forbidden file is clearer than GDAL's
+    with reading_errors(path, "GDAL cannot open it", remote=remote):
         from rasterio.errors import NotGeoreferencedWarning
+        from rasterio.io import DatasetReader
 
         with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # A Path, unlike a string, is never interpreted as a URL.
-            dataset = rasterio.open(path.absolute(), sharing=False)
+            drivers = allowed_drivers(remote=remote, confined=confined)
+            dataset = DatasetReader(str(name), driver=[*drivers], sharing=False)
         return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
 
 
 @contextmanager
-def reading_errors(path: Path, failure: str) -> Iterator[None]:
+def reading_errors(path: Path, failure: str, *, remote: bool = False) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
     Args:
         path: The file, for messages.
         failure: Description of the failure: ``"rows 1 to 9 cannot be read"``.
+        remote: The network may be used.
 
     Raises:
         PictureError: If a call fails, or rasterio is not installed.
@@ -168,7 +190,7 @@ def reading_errors(path: Path, failure: str) -> Iterator[None]:
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE):
+        with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE, **({} if remote else OFFLINE)):
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
@@ -185,11 +207,12 @@ def _reason(error: BaseException) -> str:
     return text[:200] or type(error).__name__
 
 
-def dataset_files(names: Iterable[str]) -> tuple[str, ...]:
+def dataset_files(names: Iterable[str], *, remote: bool = False) -> tuple[str, ...]:
     """List all files of a dataset; GDAL itself follows VRT mosaics one level deep only.
 
     Args:
         names: GDAL's list for the dataset, the dataset's own file first.
+        remote: The network may be used.
 
     Returns:
         These, then the files of the mosaics (.vrt) among them, each once.
@@ -199,18 +222,18 @@ def dataset_files(names: Iterable[str]) -> tuple[str, ...]:
     while waiting:
         name = waiting.pop()
         if name.lower().endswith(".vrt"):
-            new = [other for other in _listed_files(name) if other not in found]
+            new = [other for other in _listed_files(name, remote) if other not in found]
             found |= dict.fromkeys(new)
             waiting += new
     return tuple(found)
 
 
-def _listed_files(name: str) -> list[str]:
+def _listed_files(name: str, remote: bool) -> list[str]:
     path = Path(name)
     if not path.is_file():  # missing, or a URL: reading the pixels will report it
         return []
     try:
-        with open_raster(path) as dataset:
+        with open_raster(path, remote=remote) as dataset:
             return list(dataset.files)
     except PictureError:
         return []

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from srcli.data.pictures import DAMAGE, Archives
-from srcli.errors import ModelError, RecipeError, SrxError
+from srcli.errors import DataError, ModelError, RecipeError, SrxError
 from srcli.evaluation import evaluation_version
+from srcli.files import read_input
 from srcli.metrics.efficiency import CHALLENGE_SIZE
 from srcli.models import build_network, network_options
 from srcli.pipelines.ablate.results import SeedKeys, VariantKeys, bicubic_key
@@ -218,7 +219,7 @@ def data_digest(split: Split) -> str:
 def _content(archives: Archives, ref: PictureRef) -> bytes:
     try:
         return hashlib.sha256(archives.read(ref)).digest()
-    except (*DAMAGE, KeyError):
+    except (*DAMAGE, DataError, KeyError):
         return b"unreadable"
 
 
@@ -229,7 +230,7 @@ def set_digest(pictures: PictureSet) -> str:
         digest.update(f"{item.name}/".encode("utf-8", "surrogateescape"))
         for path in (item.hr, item.lr):
             try:
-                content = path.read_bytes() if path is not None else b""
+                content = read_input(path) if path is not None else b""
             except OSError:
                 content = b""  # the evaluation reports it
             digest.update(hashlib.sha256(content).digest())

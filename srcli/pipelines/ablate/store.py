@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DataError, RecipeError
-from srcli.files import cache_folder, lock_file
+from srcli.files import cache_folder, lock_file, parse_text
 from srcli.pipelines.ablate.results import (
     COST,
     TRAINING,
@@ -153,7 +153,7 @@ class Store:
 
     def _parts(self, key: str) -> dict[str, Any]:
         try:
-            content = json.loads((self._folder(key) / "result.json").read_text(encoding="utf-8"))
+            content = parse_text((self._folder(key) / "result.json").read_text(encoding="utf-8"))
             return dict(content["parts"])
         except (OSError, *MISFIT):
             return {}
@@ -286,7 +286,7 @@ def load_results(
 def _read_run(file: Path) -> AblationRun:
     """Read the record of a run; a missing or damaged one, or one of another version, is refused."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_text(file.read_text(encoding="utf-8"))
         if (version := content.pop("version", None)) != VERSION:
             raise ValueError(f"version {version}, not {VERSION}")
         run: AblationRun = convert(content, AblationRun, "the run")

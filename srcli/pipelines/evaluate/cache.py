@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from srcli.evaluation import evaluation_version
-from srcli.files import write_whole
+from srcli.files import parse_text, write_whole
 from srcli.metrics.efficiency import CHALLENGE_SIZE, ModelCost, model_cost
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ScoreCache:
         """Return the content stored under a key; empty if there is none."""
         if self._folder is not None:
             with suppress(OSError, ValueError):  # never stored, or damaged
-                content = json.loads(self._file(self._folder, key).read_text(encoding="utf-8"))
+                content = parse_text(self._file(self._folder, key).read_text(encoding="utf-8"))
                 return content if isinstance(content, dict) else {}
         return {}
 

@@ -73,7 +73,7 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         UsageError: If inputs or outputs do not fit each other.
         ModelError: If the model or its scale does not exist.
     """
-    plan = make_plan(inputs, output, options.naming)
+    plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
     find_weights(options.model, options.scale)
     pool = _make_pool(options) if _needs_torch(options) else None
     network = None if pool is None else pool.network

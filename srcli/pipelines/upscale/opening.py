@@ -67,9 +67,9 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     """
     asked = bool(options.raster.asked_for)
     try:
-        picture = open_picture(item.source)
+        picture = open_picture(item.source, remote=options.allow_remote, confined=item.from_folder)
     except PictureError:
-        if asked and options.fit == UNBOUNDED:
+        if asked and not item.from_folder and options.fit == UNBOUNDED:
             return None  # reading it fails with the reason
         raise
     by_windows = picture.raster is not None or _by_windows(item, picture, options)

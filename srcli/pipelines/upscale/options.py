@@ -77,6 +77,8 @@ class UpscaleOptions:
     """1 to 100, for lossy formats; None takes the format's default."""
     strip_provenance: bool = False
     """Do not record software and model in outputs."""
+    allow_remote: bool = False
+    """Inputs may be URLs, and rasters may have parts on the network."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
     naming: Naming = field(default_factory=Naming)

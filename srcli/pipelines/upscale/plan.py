@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
+from srcli.files import open_input
 from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
     format_of_content,
     format_of_suffix,
 )
+from srcli.imaging.rasters.access import is_remote
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
@@ -83,13 +85,16 @@ class Plan:
     """Folders that cannot be listed, each with the reason."""
 
 
-def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
+def make_plan(
+    inputs: Sequence[Path], output: Path, naming: Naming, *, remote: bool = False
+) -> Plan:
     """Pair every input picture with its output file.
 
     Args:
         inputs: Pictures and folders.
         output: A folder, or a file name when there is one input picture.
         naming: Format, suffix, recursion.
+        remote: Inputs may be URLs.
 
     Raises:
         UsageError: If an input is missing, nothing is found, an input would be overwritten, or two
@@ -97,7 +102,7 @@ def make_plan(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     """
     naming = _check_naming(naming)
     for path in inputs:
-        _check_input(path)
+        _check_input(path, remote=remote)
     _check_output(output)
     if len(inputs) == 1 and not inputs[0].is_dir() and not is_folder(output):
         plan = Plan(items=(_name_file(inputs[0], output, naming),))
@@ -139,15 +144,16 @@ def _check_naming(naming: Naming) -> Naming:
     return replace(naming, format=known)
 
 
-def _check_input(path: Path) -> None:
+def _check_input(path: Path, *, remote: bool) -> None:
     try:
         there = path.exists()
     except OSError as error:
         raise UsageError(f"{path}: cannot be looked at ({error.strerror})") from error
-    if not there:
-        text = str(path)
-        remote = text.startswith("/vsi") or ":/" in text
-        hint = "; inputs are files on disk: download or unpack it first" if remote else ""
+    if not there and not (remote and is_remote(str(path))):
+        hint = ""
+        if str(path).startswith("/vsi") or ":/" in str(path):
+            hint = "; inputs are files on disk: download or unpack it first"
+            hint += ", or give --allow-remote" if is_remote(str(path)) else ""
         raise UsageError(f"{path}: no such file or folder{hint}")
 
 
@@ -235,7 +241,7 @@ def _choose_format(source: Path) -> str:
     if suffix in RASTER_SUFFIXES:
         return RASTER_FORMAT
     try:
-        with source.open("rb") as stream:
+        with open_input(source) as stream:
             content = format_of_content(stream.read(64))
     except OSError:
         return FALLBACK_FORMAT

@@ -95,7 +95,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         UsageError: If the options do not fit it.
     """
     asked = options.raster
-    info = _with_nodata(read_info(item.source), asked)
+    info = _with_nodata(read_info(item.source, remote=options.allow_remote), asked)
     _refuse_own_part(item, info)
     layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)

@@ -56,7 +56,7 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
         ModelError: If the model or its scale does not exist.
     """
-    plan = make_plan(inputs, output, options.naming)
+    plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
     reporter = Reporter(progress or NoProgress(), on_file)
     for note in plan.notes:
         reporter.progress.message(note)

@@ -370,9 +370,13 @@ def test_a_mask_among_the_pages_of_a_tiff(save, tmp_path, noise):
 
 
 def test_a_damaged_raster_is_left_to_gdal_which_knows_why(tmp_path):
-    path = tmp_path / "a.vrt"
-    path.write_text("<VRTDataset")
+    path = tmp_path / "a.jp2"
+    path.write_text("damaged")
     assert raster_reason(path) is not None
+    path = tmp_path / "a.vrt"  # but for mosaics, which are read before
+    path.write_text("<VRTDataset")
+    with pytest.raises(PictureError, match=r"a\.vrt: its XML is damaged"):
+        open_picture(path)
     other = tmp_path / "a.xyz"
     other.write_text("words")
     with pytest.raises(PictureError, match="not a picture"):
