@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from srcli.evaluation.scores import Evaluation
     from srcli.pipelines.evaluate.crops import Comparison
+    from srcli.pipelines.evaluate.figure import FigureCrops
     from srcli.pipelines.evaluate.options import EvalOptions
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
@@ -38,6 +39,7 @@ Examples:
   srx eval -m g-idrn -s 4 --data Set14 --jpeg 75           LR with JPEG artefacts
   srx eval --sr other_program_x4/ --hr hr/ -s 4            SR pictures of another program
   srx eval -m bicubic -s 4 --data Set5 --chain luma-float  as published bicubic rows
+  srx eval -m g-idrn -m bicubic -s 4 --data Set14 --figure crops.png --crop comic:40,30,80,80
 
 \b
 A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K,
@@ -68,7 +70,11 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     help="SR pictures of the set made by another program; repeat to compare.",
 )
 @click.option(
-    "--metrics", default="psnr,ssim,ifc,consistency", show_default=True, help="Metrics to compute."
+    "--metrics",
+    default="psnr,ssim,ifc,consistency",
+    show_default=True,
+    help="Metrics to compute; also low and high (PSNR of low and high frequencies), lpips and "
+    "dists (pip install 'srcli[perceptual]').",
 )
 @click.option(
     "--protocol",
@@ -122,6 +128,19 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
 )
+@click.option(
+    "--figure",
+    type=FILE,
+    help="Write a PNG of crops side by side: LR, the models, HR; a row for each --crop, or for the "
+    "place of each picture where the models differ most.",
+)
+@click.option(
+    "--crop",
+    "crops",
+    multiple=True,
+    metavar="IMG:X,Y,W,H",
+    help="Part of a picture for --figure, in HR pixels; may be repeated.",
+)
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @devices
 @precision("Number format of the network; auto is fp32: hundredths of a decibel matter here.")
@@ -136,19 +155,17 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
-    from srcli.pipelines.evaluate.crops import cut_crops, save_pictures
+    from srcli.pipelines.evaluate.crops import cut_crops
     from srcli.pipelines.evaluate.page import evaluation_page
     from srcli.pipelines.evaluate.run import evaluate
     from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
-    targets = table_targets(given, **{"--html": given["html"]})
+    targets = table_targets(given, **{"--html": given["html"], "--figure": given["figure"]})
+    figure, on_picture = _picture_files(given)
     executor, given["device"] = several_workers(given)
     crops: list[Comparison] = []
-    on_picture: list[Callable[[EnlargedPicture], None]] = []
     if given["html"]:
         on_picture.append(lambda each: crops.append(cut_crops(each)))
-    if given["save_images"]:
-        on_picture.append(partial(save_pictures, given["save_images"]))
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
             _models(given),
@@ -168,6 +185,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             console.error(reason)
         if given["published"] and not result.published:
             console.message("--published: no paper's figures for these sets and scales are known")
+    if figure:
+        figure.write(given["figure"])
     if not given["quiet"]:
         _show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
     write_formats(
@@ -180,6 +199,23 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         },
     )
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
+
+
+def _picture_files(
+    given: dict[str, Any],
+) -> tuple[FigureCrops | None, list[Callable[[EnlargedPicture], None]]]:
+    """Return the figure to draw, if one is wanted, and what is to be called with every picture."""
+    from srcli.pipelines.evaluate.crops import CropPlace, save_pictures
+    from srcli.pipelines.evaluate.figure import FigureCrops
+
+    if given["crops"] and not given["figure"]:
+        raise UsageError("--crop: give --figure FILE as well")
+    places = [CropPlace.parse(text) for text in given["crops"]]
+    figure = FigureCrops(places) if given["figure"] else None
+    calls: list[Callable[[EnlargedPicture], None]] = [figure] if figure else []
+    if given["save_images"]:
+        calls.append(partial(save_pictures, given["save_images"]))
+    return figure, calls
 
 
 def _models(given: dict[str, Any]) -> list[str]:

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 
 class Metric(NamedTuple):
-    """A measure of fidelity as tables show it; more is better for all of them."""
+    """A measure of quality as tables show it."""
 
     heading: str
     digits: int
     meaning: str
+    lower_is_better: bool = False
 
 
 METRICS = {
@@ -33,7 +34,16 @@ METRICS = {
     "consistency": Metric(
         "cons. dB", 2, "PSNR between the LR picture and the SR picture made small again"
     ),
+    "low": Metric("low dB", 3, "PSNR of the low frequencies: a Gaussian of 9x9 pixels, sigma 1.5"),
+    "high": Metric("high dB", 3, "PSNR of the high frequencies, which that Gaussian takes away"),
+    "lpips": Metric(
+        "LPIPS", 4, "perceptual distance (Zhang et al. 2018), VGG-16; lower is better", True
+    ),
+    "dists": Metric(
+        "DISTS", 4, "distance of structure and texture (Ding et al. 2020); lower is better", True
+    ),
 }
+DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
 
 
 @dataclass(frozen=True, kw_only=True)

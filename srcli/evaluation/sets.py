@@ -72,8 +72,9 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
 
     A folder holds HR pictures; or a folder of HR pictures (``HR``, ``GT``, ``GTmod12``,
     ``..._HR``) beside one of LR pictures (``LR_bicubic/X4``, ``LRbicx4``, ``LR_x4``, ``LR``,
-    ...); or pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png``. Other degradations
-    (``LR_unknown``) are not taken for bicubic; ``notes`` names them.
+    ...); or pairs ``img_001_SRF_4_HR.png`` and ``img_001_SRF_4_LR.png`` (SelfExSR), ``X_HR.png``
+    and ``X_LR4.png`` (RealSR). Other degradations (``LR_unknown``) are not taken for bicubic;
+    ``notes`` names them.
 
     Raises:
         DataError: If there is no such set, or it holds no pictures.
@@ -256,13 +257,15 @@ def _plain(name: str) -> str:
 
 
 def _suffixed_set(folder: Path, name: str, scale: int) -> PictureSet | None:
-    """Return pairs whose names end in ``_SRF_<scale>_HR`` and ``_LR``, as in SelfExSR's sets."""
-    ending = re.compile(rf"(.+)_SRF_{scale}_HR", re.IGNORECASE)
+    """Return pairs named ``X_SRF_4_HR`` and ``X_SRF_4_LR``, or ``X_HR`` and ``X_LR4``."""
     by_name = {path.name.casefold(): path for path in _pictures(folder)}
+    realsr = any(path.stem.casefold().endswith(f"_lr{scale}") for path in by_name.values())
+    ending = re.compile("(.+)_HR" if realsr else rf"(.+)_SRF_{scale}_HR", re.IGNORECASE)
+    last = f"LR{scale}" if realsr else "LR"
     items, missing = [], []
     for path in by_name.values():
         if found := ending.fullmatch(path.stem):
-            partner = f"{path.stem[:-2]}LR{path.suffix}"
+            partner = f"{path.stem[:-2]}{last}{path.suffix}"
             if lr := by_name.get(partner.casefold()):
                 items.append(SetPicture(name=found[1], hr=path, lr=lr))
             else:

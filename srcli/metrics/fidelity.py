@@ -35,6 +35,27 @@ def psnr(a: Array, b: Array, peak: float = 255.0) -> float:
     return math.inf if error == 0 else 10 * math.log10(peak * peak / error)
 
 
+def split_psnr(a: Array, b: Array, peak: float = 255.0) -> tuple[float, float]:
+    """Return the PSNR in dB of the low and of the high frequencies of two pictures.
+
+    Low is what a Gaussian of 9x9 pixels and sigma 1.5 leaves, high is the rest, both on the scale
+    of the pictures (the split of G-IDRN's loss; its paper shows high frequencies stretched).
+
+    Args:
+        a: (H, W) or (H, W, C) in 0..peak.
+        b: Same shape.
+        peak: The largest possible value.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    _require_one_shape(a, b)
+    error = a.astype(np.float64) - b.astype(np.float64)
+    # The filter is linear: parts of the difference are differences of the parts.
+    low = gaussian_filter(error, 1.5, radius=4, axes=(0, 1), mode="mirror")
+    zero = np.zeros_like(error)
+    return psnr(low, zero, peak), psnr(error - low, zero, peak)
+
+
 def ssim(a: Array, b: Array, peak: float = 255.0) -> float:
     """Return the structural similarity of Wang's ``ssim_index`` (Wang et al. 2004).
 

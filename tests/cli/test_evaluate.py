@@ -348,7 +348,7 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
     ("options", "message"),
     [
         (("--protocol", "z"), "there are y"),
-        (("--metrics", "psnr,lpips"), "there are psnr"),
+        (("--metrics", "psnr,vmaf"), "there are psnr"),
         (("--kernel", "sinc"), "there are bicubic"),
         (("--chain", "x"), "there are rgb8"),
         (("--shave", "-1"), "at least 0"),

@@ -88,6 +88,18 @@ def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(tmp_path):
     assert "img_002_SRF_4_LR.png" in reason
 
 
+def test_realsr_is_paired_as_it_is_distributed(tmp_path):
+    for name in ("Canon_001_HR.png", "Canon_001_LR4.png", "Nikon_002_HR.png"):
+        put(tmp_path / name)
+    found = find_set(str(tmp_path), 4)
+    ((item,),) = (found.items,)
+    assert item.name == "Canon_001"
+    assert item.lr == tmp_path / "Canon_001_LR4.png"
+    ((name, reason),) = found.missing
+    assert name == "Nikon_002"
+    assert "Nikon_002_LR4.png" in reason
+
+
 def test_what_has_no_partner_is_named_on_both_sides(tmp_path):
     for file in ("HR/a.png", "HR/b.png", "LR_bicubic/X2/ax2.png", "LR_bicubic/X2/cx2.png"):
         put(tmp_path / file)

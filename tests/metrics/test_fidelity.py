@@ -10,13 +10,23 @@ import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srcli.imaging.colour import luma
-from srcli.metrics.fidelity import psnr, ssim
+from srcli.metrics.fidelity import psnr, split_psnr, ssim
 
 
 @pytest.fixture
 def pair(astronaut):
     noise = np.random.default_rng(0).normal(0, 12, astronaut.shape)
     return astronaut, np.clip(np.round(astronaut + noise), 0, 255).astype(np.uint8)
+
+
+def test_frequencies_are_split(pair):
+    picture, noisy = pair
+    low, high = split_psnr(picture, noisy)
+    assert low > high > psnr(picture, noisy)  # noise is mostly fine, and none of it is lost
+    brighter = np.clip(picture.astype(int) // 2 + 10, 0, 255)
+    low, high = split_psnr(picture // 2, brighter)
+    assert low == pytest.approx(20 * math.log10(255 / 10))
+    assert high > 200  # a level is no detail
 
 
 def test_psnr_by_hand():

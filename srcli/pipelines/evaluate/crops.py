@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from srcli.errors import InferenceError
+from srcli.errors import InferenceError, UsageError
 from srcli.evaluation.sets import BUILT_IN
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.writing import write_photograph
@@ -79,11 +79,54 @@ class Comparison:
     """Of the whole picture, by model, under the protocol."""
 
 
-def cut_crops(result: EnlargedPicture) -> Comparison:
-    """Cut the crops where the models differ most."""
+@dataclass(frozen=True, kw_only=True)
+class CropPlace:
+    """A part of a picture that is to be shown."""
+
+    picture: str
+    """Name of the picture in tables."""
+    window: tuple[int, int, int, int]
+    """Left, top, width, height in HR pixels."""
+
+    @classmethod
+    def parse(cls, text: str) -> CropPlace:
+        """Read ``IMG:X,Y,W,H``.
+
+        Raises:
+            UsageError: If it has another form, or nothing lies inside.
+        """
+        picture, colon, numbers = text.rpartition(":")
+        parts = numbers.split(",")
+        if not colon or len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+            raise UsageError(f"--crop {text}: give IMG:X,Y,W,H, such as bird:100,60,80,80")
+        left, top, width, height = map(int, parts)
+        if min(width, height) < 1:
+            raise UsageError(f"--crop {text}: width and height must be above 0")
+        return cls(picture=picture, window=(left, top, width, height))
+
+    def inside(self, hr: Array, scale: int) -> tuple[int, int, int, int]:
+        """Return top, left, height and width, widened to multiples of the scale.
+
+        Raises:
+            UsageError: If the picture (H, W, 3) ends before.
+        """
+        left, top, width, height = self.window
+        bottom, right = (-(-end // scale) * scale for end in (top + height, left + width))
+        top, left = top // scale * scale, left // scale * scale
+        if bottom > hr.shape[0] or right > hr.shape[1]:
+            raise UsageError(
+                f"--crop {self.picture}: ends at {right}, {bottom}; the picture has "
+                f"{hr.shape[1]}x{hr.shape[0]} pixels at x{scale}"
+            )
+        return top, left, bottom - top, right - left
+
+
+def cut_crops(result: EnlargedPicture, place: CropPlace | None = None) -> Comparison:
+    """Cut the crops at a place, or where the models differ most."""
     hr, scale = result.pair.hr, result.scale
     lr = np.clip(np.rint(result.chain.to_levels(result.pair.lr)), 0, 255).astype(np.uint8)
-    window = top, left, height, width = find_window(hr, result.sr, scale=scale)
+    window = place.inside(hr, scale) if place else find_window(hr, result.sr, scale=scale)
+    top, left, height, width = window
 
     def crop(picture: Array, factor: int = 1) -> Array:
         rows = slice(top // factor, (top + height) // factor)

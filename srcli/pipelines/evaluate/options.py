@@ -7,10 +7,11 @@ from pathlib import Path
 
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.pairs import CHAINS, Chain, Pair, jpeg_chain
-from srcli.evaluation.scores import METRICS
+from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
 from srcli.imaging.kernels import KERNELS, ResizeKernel
 from srcli.inference.engines import EngineOptions
 from srcli.metrics import fidelity, ifc
+from srcli.metrics.perceptual import require_perceptual
 from srcli.metrics.protocol import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol
 
 
@@ -53,7 +54,7 @@ class EvalOptions:
     kernel: str = "bicubic"
     jpeg: int | None = None
     """Quality (1..100) of a JPEG that LR is saved as first; None for none."""
-    metrics: tuple[str, ...] = tuple(METRICS)
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     shave: int | None = None
     """Border left out on each side, in HR pixels; None is the scale."""
     resamples: int = 10_000
@@ -101,6 +102,7 @@ class EvalOptions:
         }.items():
             if wrong:
                 raise UsageError(message)
+        require_perceptual(name for name in self.metrics if METRICS[name].lower_is_better)
 
     def settings(self, scale: int) -> ScoreSettings:
         """Return the settings for pictures of one scale."""

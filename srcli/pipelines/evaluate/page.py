@@ -82,6 +82,12 @@ def lead_metric(evaluation: Evaluation) -> str:
     return "psnr" if "psnr" in evaluation.metrics else evaluation.metrics[0]
 
 
+def chart_metrics(evaluation: Evaluation) -> list[str]:
+    """Return the metrics that are drawn against parameters: the leading one, and SSIM."""
+    also = [name for name in ("ssim",) if name in evaluation.metrics]
+    return list(dict.fromkeys((lead_metric(evaluation), *also)))
+
+
 def _scale(
     evaluation: Evaluation, scale: int, anchors: Mapping[tuple[int, str, str], str]
 ) -> Values:
@@ -101,7 +107,12 @@ def _scale(
         "intervals": any(ends_text(each, 0) for each in differences),
         "unclear": not all(each.clear for each in differences),
         "costs": tables.cost_table(evaluation, scale),
-        "charts": [chart for dataset in sets if (chart := _scatter(evaluation, scale, dataset))],
+        "charts": [
+            chart
+            for dataset in sets
+            for name in chart_metrics(evaluation)
+            if (chart := _scatter(evaluation, scale, dataset, name))
+        ],
         "pictures": [
             _picture_table(evaluation, scale, dataset, anchors)
             for dataset in sets
@@ -126,9 +137,10 @@ def _difference_table(own: Sequence[Difference], evaluation: Evaluation) -> Tabl
     return interval_table(entries, headings, digits=metric.digits, title=title)
 
 
-def _scatter(evaluation: Evaluation, scale: int, dataset: str) -> tuple[Markup, str] | None:
-    """Draw one set, with a caption; None where fewer than two methods have parameters."""
-    name = lead_metric(evaluation)
+def _scatter(
+    evaluation: Evaluation, scale: int, dataset: str, name: str
+) -> tuple[Markup, str] | None:
+    """Draw a metric on one set, with a caption; None for fewer than two methods with parameters."""
     parameters = {c.model: c.parameters for c in evaluation.costs if c.scale == scale}
     points = [
         Point(

@@ -16,6 +16,7 @@ from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.evaluation.sets import PictureSet
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
+from srcli.metrics.perceptual import perceptual_distance
 from srcli.pipelines.evaluate.cache import ScoreCache, key_of
 from srcli.pipelines.evaluate.options import EvalOptions, ScoreSettings
 from srcli.threads import ReadAhead
@@ -63,8 +64,18 @@ class Reference:
             "ssim": lambda: fidelity.ssim(planes, self._hr),
             "ifc": lambda: self._ifc_reference.score(self._luma(sr)),
             "consistency": lambda: self._consistency(sr),
+            "low": lambda: fidelity.split_psnr(self._planes(sr), self._hr)[0],
+            "high": lambda: fidelity.split_psnr(self._planes(sr), self._hr)[1],
+            "lpips": lambda: self._perceptual("lpips", sr),
+            "dists": lambda: self._perceptual("dists", sr),
         }
         return {name: measures[name]() for name in metrics}
+
+    def _perceptual(self, name: str, sr: Array) -> float:
+        """Compare all three channels, whatever the protocol compares, without the border."""
+        own = self._settings.shave
+        inside = tuple(slice(own, side - own) for side in sr.shape[:2])
+        return perceptual_distance(name, sr[inside], self._pair.hr[inside])
 
     @cached_property
     def _hr(self) -> Array:

@@ -53,8 +53,11 @@ def best_models(evaluation: Evaluation, scale: int, dataset: str) -> dict[str, s
     """
     rows = [m for m in evaluation.means(scale, dataset) if m.pictures == m.of]
     return {
-        name: best_of({m.model: m.values[name] for m in rows}, METRICS[name].digits)
-        for name in evaluation.metrics
+        name: best_of(
+            {m.model: -m.values[name] if each.lower_is_better else m.values[name] for m in rows},
+            each.digits,
+        )
+        for name, each in ((name, METRICS[name]) for name in evaluation.metrics)
     }
 
 

@@ -182,7 +182,8 @@ def test_published_rows_are_told_apart(tree):
     assert "28.20" in rows[0].text
     assert "Nobody | et al., Table <2>" in rows[0].text
     assert "ELSEWHERE" not in tree.text
-    (scatter,) = tree.all("svg", "scatter")
+    scatter, by_ssim = tree.all("svg", "scatter")
+    assert "SSIM on Photos against parameters" in by_ssim.attributes["aria-label"]
     assert len(scatter.all("g", "printed")) == 1
     assert len(scatter.all("circle")) == 3
     assert len(scatter.all("g", "level")) == 1
