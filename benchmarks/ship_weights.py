@@ -19,13 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.models import MODELS
-from srcli.models.weights import (
-    WeightsInfo,
-    read_weights,
-    save_weights,
-    weights_dir,
-    weights_path,
-)
+from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.weights import weights_dir, weights_path
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.recipes.papers import PAPERS

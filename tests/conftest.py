@@ -13,7 +13,7 @@ import torch
 
 from srcli.cli.main import run
 from srcli.models import build_network
-from srcli.models.weights import WeightsInfo, save_weights
+from srcli.models.storage import WeightsInfo, save_weights
 
 pytest_plugins = [
     "tests.fixtures.evaluations",

@@ -14,7 +14,8 @@ from PIL import Image
 from srcli.evaluation.sets import find_set
 from srcli.imaging.resize import downscale
 from srcli.models.attentive_gan import AttentiveGenerator
-from srcli.models.weights import WeightsInfo, load_model, save_weights
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import load_model
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 

@@ -145,10 +145,11 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 
 def _settings(options: dict[str, Any]) -> BenchOptions:
     from srcli.inference.engines import EngineOptions
+    from srcli.models.weights import default_scale
     from srcli.pipelines.bench.run import BenchOptions
 
     return BenchOptions(
-        scales=tuple(int(scale) for scale in options["scales"]),
+        scales=tuple(map(int, options["scales"])) or (default_scale(options["models"]),),
         engine=EngineOptions(device=options["device"]),
         compare_plain=options["compare"] == "plain",
         seams_picture=options["seams"],

@@ -155,6 +155,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
     from srcli.cli.console import Console
+    from srcli.models.weights import default_scale
     from srcli.pipelines.evaluate.crops import cut_crops
     from srcli.pipelines.evaluate.page import evaluation_page
     from srcli.pipelines.evaluate.run import evaluate
@@ -170,7 +171,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         result = evaluate(
             _models(given),
             given["datasets"] or ("built-in",),
-            scales=[int(each) for each in dict.fromkeys(given["scales"])],
+            scales=[int(each) for each in dict.fromkeys(given["scales"])]
+            or [default_scale(_models(given))],
             options=_options(given),
             on_picture=on_picture,
             progress=console,

@@ -109,9 +109,7 @@ several_scales = click.option(
     "scales",
     type=SCALES,
     multiple=True,
-    default=("4",),
-    show_default=True,
-    help="Scale factor; repeat for several.",
+    help="Scale factor; repeat for several. [default: 4, or that of a weights file]",
 )
 table_files = combine(
     json_output,

@@ -58,7 +58,9 @@ def parse_fit(text: str) -> Box:
     show_default=True,
     help="A name of 'srx models', or a weights file.",
 )
-@click.option("-s", "--scale", type=SCALES, default="4", show_default=True, help="Scale factor.")
+@click.option(
+    "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of a weights file]"
+)
 @click.option(
     "--fit",
     type=ParsedType("WxH", parse_fit),
@@ -188,13 +190,14 @@ def split_paths(
 def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.imaging.resize import UNBOUNDED
     from srcli.inference.engines import EngineOptions
+    from srcli.models.weights import default_scale
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
     fmt = options["fmt"].lower().lstrip(".")
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality"),
         **pick(options, "strip_provenance", "allow_remote"),
-        scale=int(options["scale"]),
+        scale=int(options["scale"] or default_scale([options["model"]])),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(
             format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),

@@ -15,7 +15,8 @@ from srcli.files import read_input
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
 from srcli.models import MODELS, entry_of
-from srcli.models.weights import CHECKPOINT_SUFFIXES, load_model, network_digest
+from srcli.models.storage import WEIGHTS_SUFFIXES
+from srcli.models.weights import load_model, network_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
 
     Array = NDArray[Any]
-
-WEIGHTS_SUFFIXES = {".safetensors", *CHECKPOINT_SUFFIXES}
 
 
 class NetworkCandidate:

@@ -3,52 +3,76 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from srcli.models import MODELS, build_network, network_options
+from srcli.errors import ModelError
+from srcli.models import MODELS, network_options, outline_network
+from srcli.models.storage import WeightsInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch import Tensor
 
     from srcli.layers.network import Network
     from srcli.layers.published import Published
+
+    Named = tuple[Mapping[str, Tensor], WeightsInfo]
 
 LIKE = 0.5
 """Share of common shapes from which a network counts as like a file."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Match:
-    """A network of the table, and tensors that fit it."""
+def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = None) -> Named:
+    """Find the network of the table that tensors without metadata belong to.
 
-    model: str
-    scale: int
-    tensors: Mapping[str, Tensor]
-    """By the names of the network."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments of its constructor that differ from the defaults, without the scale."""
+    Args:
+        origin: The file, for messages.
+        tensors: Its content, by published names or our own.
+        scale: The one that is wanted; None for any.
+
+    Returns:
+        The tensors by the network's own names, and what the metadata would say.
+
+    Raises:
+        ModelError: If there is none, or several scales that cannot be told apart.
+    """
+    found = find_matches(tensors)
+    if not found:
+        raise ModelError(
+            f"{origin}: does not say which network it belongs to, and none has such tensors "
+            f"({describe(tensors)}); srx train NAME --init takes over those that fit"
+        )
+    scales = ", ".join(str(info.scale) for _, info in found)
+    chosen = [each for each in found if scale in (None, each[1].scale)]
+    if not chosen:
+        raise ModelError(f"{origin}: is for scale {scales}, not {scale}")
+    if len(chosen) > 1:
+        raise ModelError(
+            f"{origin}: is of {found[0][1].model}, and does not say for which scale "
+            f"({scales}); name one"
+        )
+    return chosen[0]
 
 
-def find_matches(tensors: Mapping[str, Tensor]) -> list[Match]:
-    """Return the networks that tensors belong to: one, none, or the same at several scales.
+def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
+    """Return the network that tensors belong to, several times where it may be of several scales.
 
     Args:
         tensors: By the names that their authors published them under, which a function
             ``from_published`` beside the class of the network knows; or by the names of a network
             of the table with default settings.
+
+    Returns:
+        The tensors by the network's own names, and what the metadata would say.
     """
     for name, read in _readers().items():
         published = read(tensors)
         if published:
             return [
-                Match(model=name, scale=scale, tensors=each.tensors, options=_options(name, each))
+                (each.tensors, WeightsInfo(model=name, scale=scale, network=_options(name, each)))
                 for each in published
                 for scale in each.scales
             ]
@@ -56,7 +80,7 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Match]:
         if len(_first(name)[0] & tensors.keys()) < LIKE * len(tensors):
             continue
         own = [
-            Match(model=name, scale=scale, tensors=tensors, options=options)
+            (tensors, WeightsInfo(model=name, scale=scale, network=options))
             for scale, options, network in _forms(name, MODELS[name].scales)
             if _shapes(network.state_dict()) == _shapes(tensors)
         ]
@@ -117,13 +141,12 @@ def _first(name: str) -> tuple[frozenset[str], Counter[tuple[int, ...]]]:
 def _forms(name: str, scales: tuple[int, ...]) -> Iterator[tuple[int, dict[str, Any], Network]]:
     """Yield a network in every form, with scale and options, without its weights."""
     for scale in scales:
-        with torch.device("meta"):
-            network = build_network(name, scale=scale)
-            yield scale, {}, network
-            if "deployed" in network_options(name, {}):
-                deployed = build_network(name, scale=scale, options={"deployed": True})
-                if deployed.state_dict().keys() != network.state_dict().keys():
-                    yield scale, {"deployed": True}, deployed
+        network = outline_network(name, scale=scale)
+        yield scale, {}, network
+        if "deployed" in network_options(name, {}):
+            deployed = outline_network(name, scale=scale, options={"deployed": True})
+            if deployed.state_dict().keys() != network.state_dict().keys():
+                yield scale, {"deployed": True}, deployed
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

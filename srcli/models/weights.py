@@ -1,50 +1,30 @@
-"""Load and save weights: safetensors that name their network, and foreign .pth files.
-
-Foreign files are read safely, and their networks recognised by names and shapes of tensors.
-"""
+"""Find the weights of models, shipped ones and the user's own, and load networks with them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
 from srcli.errors import ModelError
-from srcli.files import parse_text, write_whole
 from srcli.models import MODELS, build_network, entry_of, find_entry, outline_network
+from srcli.models.recognition import find_matches, recognise
+from srcli.models.storage import WEIGHTS_SUFFIXES, WeightsInfo, read_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from torch import Tensor
 
     from srcli.layers.network import Network
 
 
-FORMAT = "1"
-CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
 _MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
-PREFIXES = r"^(module\.)?(_orig_mod\.)?"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsInfo:
-    """The metadata of a weights file."""
-
-    model: str
-    scale: int
-    network: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments of the constructor, without the scale."""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """Everything else, such as recipe and iterations."""
 
 
 def weights_dir() -> Path:
@@ -54,8 +34,37 @@ def weights_dir() -> Path:
 
 
 def weights_path(name: str, scale: int) -> Path:
-    """File of the shipped weights of one model at one scale; it need not exist."""
-    return weights_dir() / f"{name}-x{scale}.safetensors"
+    """File of the weights of a model at one scale: shipped, or the user's; it need not exist.
+
+    Users put files, their own or published ones, into a folder and name it in ``SRX_WEIGHTS``.
+    """
+    shipped = weights_dir() / f"{name}-x{scale}.safetensors"
+    return shipped if shipped.is_file() else _user_file(name, scale) or shipped
+
+
+def _user_file(name: str, scale: int) -> Path | None:
+    folder = os.environ.get("SRX_WEIGHTS")
+    if not folder or not Path(folder).is_dir():
+        return None
+    fitting = [
+        path
+        for path in sorted(Path(folder).iterdir())
+        if path.suffix in WEIGHTS_SUFFIXES
+        and (name, scale) in _networks_of(path, path.stat().st_mtime_ns)
+    ]
+    # Some files do not tell their scale but by their names.
+    return min(fitting, key=lambda path: f"x{scale}" not in path.stem.lower(), default=None)
+
+
+@cache
+def _networks_of(path: Path, changed: int) -> frozenset[tuple[str, int]]:
+    """Return model and scale of a file, several where it does not tell; none if it is of none."""
+    try:
+        tensors, info = read_weights(path)
+    except ModelError:
+        return frozenset()
+    found = [info] if info else [each for _, each in find_matches(tensors)]
+    return frozenset((each.model, each.scale) for each in found)
 
 
 def shipped_scales(name: str) -> tuple[int, ...]:
@@ -63,114 +72,6 @@ def shipped_scales(name: str) -> tuple[int, ...]:
     entry = find_entry(name)
     there = [weights_path(name, s).is_file() or not entry.trained for s in entry.scales]
     return tuple(compress(entry.scales, there))
-
-
-def save_weights(
-    path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo, *, half: bool = False
-) -> None:
-    """Write weights atomically.
-
-    Args:
-        path: Target, ``.safetensors``.
-        tensors: The network's state.
-        info: Goes into the metadata.
-        half: Store float16.
-    """
-    from safetensors.torch import save
-
-    metadata = {
-        "srx_format": FORMAT,
-        "model": info.model,
-        "scale": str(info.scale),
-        "network": json.dumps(dict(info.network), sort_keys=True),
-        **info.notes,
-    }
-    stored = {
-        key: (value.half() if half and value.is_floating_point() else value)
-        .detach()
-        .cpu()
-        .contiguous()
-        for key, value in tensors.items()
-    }
-    write_whole(path, _ordered(save(stored, metadata=metadata)))
-
-
-def _ordered(content: bytes) -> bytes:
-    """Sort the header of safetensors: its writer shuffles metadata, equal weights differed."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
-    text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the numbers behind it stay aligned
-    return len(text).to_bytes(8, "little") + text + content[start:]
-
-
-def read_weights(path: Path) -> tuple[Mapping[str, Tensor], WeightsInfo | None]:
-    """Read the tensors of a weights file, and its metadata if it is ours.
-
-    Args:
-        path: ``.safetensors``, or a ``.pth``/``.pt``/``.ckpt`` checkpoint of other software, of
-            which only plain tensors are read (no code runs).
-
-    Raises:
-        ModelError: If the file is missing, damaged or holds anything but tensors.
-    """
-    if not path.is_file():
-        raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as stored:
-                tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-                return tensors, _parse(path, stored.metadata() or {})
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path}: damaged weights file ({error}); get it again") from error
-    return _read_checkpoint(path), None
-
-
-def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
-    if "srx_format" not in metadata:
-        return None
-    if metadata["srx_format"] != FORMAT:
-        newer = f"written by a newer srx (format {metadata['srx_format']}); update srx"
-        raise ModelError(f"{path}: {newer}")
-    known = {"srx_format", "model", "scale", "network"}
-    try:
-        network = parse_text(metadata["network"])
-        return WeightsInfo(
-            model=metadata["model"],
-            scale=int(metadata["scale"]),
-            network={k: tuple(v) if isinstance(v, list) else v for k, v in network.items()},
-            notes={k: v for k, v in metadata.items() if k not in known},
-        )
-    except (KeyError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: metadata cannot be read ({error})") from error
-
-
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    import torch
-    from torch import Tensor
-
-    try:
-        with warnings.catch_warnings(action="ignore"):  # an unusable file is told of below
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
-        if path.suffix.lower() not in CHECKPOINT_SUFFIXES:
-            raise ModelError(
-                f"{path}: not a weights file (.safetensors, .pth): it holds something else"
-            ) from error
-        reason = str(error).partition("\n")[0]
-        if "weights only" in reason.lower():  # what follows is PyTorch's advice to its programmers
-            reason = "it is damaged, or holds more than tensors"
-        raise ModelError(
-            f"{path}: not a checkpoint that can be read safely ({reason}); "
-            f"convert it to .safetensors where you trust it"
-        ) from error
-    for key in CHECKPOINT_KEYS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise ModelError(f"{path}: holds no table of tensors")
-    return {re.sub(PREFIXES, "", str(key)): value for key, value in content.items()}
 
 
 def check_tensors(network: Network, tensors: Mapping[str, Tensor], origin: str) -> None:
@@ -254,47 +155,35 @@ def find_weights(model: str, scale: int) -> Path | None:
     Raises:
         ModelError: If there is no such model or scale. Files are not looked at.
     """
-    if model not in MODELS and Path(model).suffix in {".safetensors", *CHECKPOINT_SUFFIXES}:
+    if _is_file(model):
         return Path(model)
     if not find_entry(model, scale).trained:
         return None
     path = weights_path(model, scale)
     if not path.is_file():
         have = ", ".join(map(str, shipped_scales(model))) or "none yet"
-        raise ModelError(f"model {model} has no weights for scale {scale}; it has: {have}")
+        raise ModelError(
+            f"model {model} has no weights for scale {scale}; it has: {have} (give a file, or "
+            "put one into a folder and name it in SRX_WEIGHTS)"
+        )
     return path
 
 
-def recognise(
-    origin: str, tensors: Mapping[str, Tensor], scale: int | None = None
-) -> tuple[Mapping[str, Tensor], WeightsInfo]:
-    """Find the network of the table that tensors without metadata belong to.
+def _is_file(model: str) -> bool:
+    return model not in MODELS and Path(model).suffix in WEIGHTS_SUFFIXES
+
+
+def default_scale(models: Iterable[str]) -> int:
+    """Return the scale where none is given: that of the first weights file, 4 if all are names.
 
     Args:
-        origin: The file, for messages.
-        tensors: Its content, by published names or our own.
-        scale: The one that is wanted; None for any.
-
-    Returns:
-        The tensors by the network's own names, and what the metadata would say.
+        models: Names of ``srx models``, or weights files; missing files do not count.
 
     Raises:
-        ModelError: If there is none, or several scales that cannot be told apart.
+        ModelError: If the file cannot be read, or does not tell its scale.
     """
-    from srcli.models.recognition import describe, find_matches
-
-    found = find_matches(tensors)
-    if not found:
-        raise ModelError(
-            f"{origin}: does not say which network it belongs to, and none has such tensors "
-            f"({describe(tensors)}); srx train NAME --init takes over those that fit"
-        )
-    scales = ", ".join(str(match.scale) for match in found)
-    chosen = [match for match in found if scale in (None, match.scale)]
-    if not chosen:
-        raise ModelError(f"{origin}: is for scale {scales}, not {scale}")
-    if len(chosen) > 1:
-        which = f"{found[0].model}, and does not say for which scale ({scales}); name one"
-        raise ModelError(f"{origin}: is of {which}")
-    one = chosen[0]
-    return one.tensors, WeightsInfo(model=one.model, scale=one.scale, network=one.options)
+    for model in models:
+        if _is_file(model) and Path(model).is_file():
+            tensors, info = read_weights(Path(model))
+            return (info or recognise(model, tensors)[1]).scale
+    return 4

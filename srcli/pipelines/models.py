@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -27,10 +27,13 @@ from srcli.metrics.efficiency import (
     measure_efficiency,
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
-from srcli.models.weights import WeightsInfo, load_network, weights_path
+from srcli.models.weights import load_network, weights_path
 from srcli.recipes.papers import PAPERS, Paper
 from srcli.recipes.published import load_published
 from srcli.recipes.table import RECIPES
+
+if TYPE_CHECKING:
+    from srcli.models.storage import WeightsInfo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

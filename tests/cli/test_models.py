@@ -13,7 +13,8 @@ from PIL import Image
 
 from srcli.evaluation import sets
 from srcli.models import MODELS, build_network
-from srcli.models.weights import WeightsInfo, save_weights, shipped_scales, weights_path
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import shipped_scales, weights_path
 from srcli.pipelines import models
 from srcli.recipes.table import RECIPES
 

@@ -11,7 +11,7 @@ from srcli.evaluation.pairs import read_pair
 from srcli.evaluation.sets import SetPicture
 from srcli.metrics.fidelity import psnr
 from srcli.models.ddsr import DDSR
-from srcli.models.weights import WeightsInfo, save_weights
+from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.options import EvalOptions
 
 

@@ -21,7 +21,8 @@ from srcli.layers.pooling import GlobalPool, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
-from srcli.models.weights import WeightsInfo, load_model, save_weights
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import load_model
 
 CPU = torch.device("cpu")
 

@@ -9,8 +9,9 @@ import torch
 
 from srcli.layers.resize import bicubic_resize
 from srcli.models import build_network
+from srcli.models.storage import read_weights
 from srcli.models.transfer import to_deployed, to_scale, warm_start
-from srcli.models.weights import read_weights, weights_path
+from srcli.models.weights import weights_path
 
 SMALL = {"channels": 8, "num_blocks": 1, "esa_channels": 4}
 

@@ -20,17 +20,10 @@ from torch import nn
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, weights
+from srcli.models.recognition import recognise
+from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.transfer import warm_start
-from srcli.models.weights import (
-    WeightsInfo,
-    check_tensors,
-    load_model,
-    read_weights,
-    recognise,
-    save_weights,
-    shipped_scales,
-    weights_path,
-)
+from srcli.models.weights import check_tensors, load_model, shipped_scales, weights_path
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
 INFO = WeightsInfo(model="g-idrn", scale=2, network=SMALL, notes={"recipe": "r", "iterations": "7"})
@@ -262,7 +255,7 @@ def test_equal_weights_are_equal_files(tmp_path, network):
     save_weights(second, dict(reversed(network.state_dict().items())), turned)
     assert first.read_bytes() == second.read_bytes()
     code = (  # of safetensors each process has an order of its own
-        "import sys; from pathlib import Path; from srcli.models.weights import *\n"
+        "import sys; from pathlib import Path; from srcli.models.storage import *\n"
         "tensors, info = read_weights(Path(sys.argv[1]))\n"
         "save_weights(Path(sys.argv[2]), tensors, info)\n"
     )

@@ -8,14 +8,8 @@ import pytest
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network
-from srcli.models.weights import (
-    WeightsInfo,
-    load_model,
-    read_weights,
-    save_weights,
-    shipped_scales,
-    weights_path,
-)
+from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.weights import load_model, shipped_scales, weights_path
 from srcli.pipelines import models as module
 from srcli.pipelines.models import list_models
 from srcli.recipes.table import RECIPES

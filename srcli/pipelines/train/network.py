@@ -11,13 +11,10 @@ import torch
 from srcli import __version__
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, find_entry
+from srcli.models.recognition import find_matches
+from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.transfer import to_deployed, to_scale, warm_start
-from srcli.models.weights import (
-    WeightsInfo,
-    read_weights,
-    save_weights,
-    weights_path,
-)
+from srcli.models.weights import weights_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,6 +88,9 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     if str(file) in MODELS and not file.is_file():
         raise _no_file(str(file), network.scale)
     stored, info = read_weights(file)
+    if info is None and (matches := find_matches(stored)):
+        # of the scale trained, if the file does not tell its own
+        stored, info = min(matches, key=lambda each: each[1].scale != network.scale)
     taken, total = warm_start(network, to_scale(network, network.training_state(stored)))
     if taken == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")

@@ -11,6 +11,7 @@ from srcli.errors import UsageError
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
+from srcli.models.weights import default_scale
 from srcli.pipelines.upscale.prepare import finish, prepare
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _PLAIN = frozenset({"L", "LA", "RGB", "RGBA", "F"})
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Picture,
     model: str = "g-idrn",
-    scale: int = 4,
+    scale: int | None = None,
     *,
     tile: int | None = None,
     overlap: int | None = None,
@@ -47,7 +48,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             of 16 bits, and I with values from 0 to 65535, become I;16 (a transparent value of
             16 bits is an error, as PIL has no mode for the result); CMYK and others become RGB.
         model: A name of ``srx models``, or a weights file.
-        scale: 2, 3 or 4.
+        scale: 2, 3 or 4; None for 4, or that of a weights file.
         tile: Tile size in input pixels; the model's by default.
         overlap: Overlap of neighbouring tiles in input pixels; the model's by default.
         tta: Average over the 8 flips and rotations: a little better, 8 times slower.
@@ -67,7 +68,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     """
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
-    factor = _whole("scale", scale, "2, 3 or 4")
+    factor = default_scale([model]) if scale is None else _whole("scale", scale, "2, 3 or 4")
     edge = None if tile is None else _whole("tile", tile, "None or a whole number from 1", 1)
     shared = (
         None if overlap is None else _whole("overlap", overlap, "None or a whole number from 0", 0)

@@ -13,7 +13,8 @@ from PIL import Image
 from srcli.data.training_set import DataSelection, find_split
 from srcli.errors import ModelError, RecipeError
 from srcli.evaluation.sets import find_set
-from srcli.models.weights import load_model, read_weights, save_weights
+from srcli.models.storage import read_weights, save_weights
+from srcli.models.weights import load_model
 from srcli.pipelines.ablate import plan as plans
 from srcli.pipelines.ablate.plan import (
     AblationPlan,

@@ -13,7 +13,7 @@ from srcli.errors import DataError, ModelError, UsageError
 from srcli.inference.engines import EngineOptions
 from srcli.metrics import efficiency
 from srcli.models import build_network
-from srcli.models.weights import WeightsInfo, save_weights
+from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.bench import seams as seams_module
 from srcli.pipelines.bench.run import BenchOptions, bench, real_picture
 from srcli.ports.progress import NoProgress

@@ -11,7 +11,7 @@ from srcli.evaluation import EVALUATION_VERSION
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.efficiency import model_cost
 from srcli.models import build_network
-from srcli.models.weights import WeightsInfo, save_weights
+from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate import cache
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate

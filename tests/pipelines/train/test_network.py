@@ -13,7 +13,8 @@ from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
-from srcli.models.weights import WeightsInfo, load_model, read_weights, save_weights
+from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.weights import load_model
 from srcli.pipelines.train.network import (
     first_network,
     initial_weights,

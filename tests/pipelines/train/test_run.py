@@ -27,7 +27,8 @@ from srcli.errors import (
     SrxError,
     UsageError,
 )
-from srcli.models.weights import load_model, read_weights
+from srcli.models.storage import read_weights
+from srcli.models.weights import load_model
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.training.checkpoint import read_position
 

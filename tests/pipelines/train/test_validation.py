@@ -15,7 +15,8 @@ from srcli.imaging.resize import downscale, resize
 from srcli.layers.network import Network
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.models import build_network
-from srcli.models.weights import WeightsInfo, load_model, save_weights
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator

@@ -119,7 +119,6 @@ def test_large_floats_that_fit_are_taken():
         ({"overlap": -1}, "overlap=-1: give None or a whole number from 0"),
         ({"scale": 2.5}, "scale=2.5: give 2, 3 or 4"),
         ({"scale": "4"}, "scale='4'"),
-        ({"scale": None}, "scale=None"),
         ({"scale": float("nan")}, "scale=nan"),
     ],
 )
