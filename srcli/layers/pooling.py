@@ -19,6 +19,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
     from torch.autograd.function import FunctionCtx
 
 MARGIN = 4
@@ -171,6 +172,22 @@ class Calibration:
         chosen = list(indices)
         return Calibration(
             tuple({name: value[chosen] for name, value in one.items()} for one in self.passes)
+        )
+
+    def arrays(self) -> list[dict[str, NDArray[Any]]]:
+        """Return the values as arrays, which can be sent to another process."""
+        return [{name: value.cpu().numpy() for name, value in one.items()} for one in self.passes]
+
+    @staticmethod
+    def of_arrays(
+        passes: Sequence[Mapping[str, NDArray[Any]]], device: torch.device
+    ) -> Calibration:
+        """Return the calibration whose ``arrays`` were taken, on a device."""
+        return Calibration(
+            tuple(
+                {name: torch.from_numpy(value).to(device) for name, value in one.items()}
+                for one in passes
+            )
         )
 
     @staticmethod

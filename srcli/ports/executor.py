@@ -73,7 +73,7 @@ class Executor(Protocol):
 
         Args:
             work: The function that does a unit.
-            units: The units.
+            units: The units; more may be appended while results are taken.
             progress: Receives the progress of all units.
             stop: Called often; true ends the run.
             shared: Files and folders that all workers must see. A folder that is made first gets

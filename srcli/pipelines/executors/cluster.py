@@ -76,7 +76,7 @@ class RayExecutor:
     ) -> Iterator[UnitResult]:
         """Run all units; an exception such as Ctrl-C asks running ones to stop."""
         ray = self._connected()
-        waiting, warned = deque(range(len(units))), set[str]()
+        begun, warned = 0, set[str]()
         running: dict[Any, int] = {}
         receivers: dict[int, Receiver] = {}
         with _visible(shared) as setup:
@@ -89,11 +89,13 @@ class RayExecutor:
             try:
                 while True:
                     stopped = stop()
-                    while waiting and not stopped and len(running) < 2 * self.slots + 2:
-                        index = waiting.popleft()
-                        receivers[index] = Receiver(unit_progress(progress, units[index], warned))
-                        job = (work, units[index], place)
-                        running[do.remote(setup, board, index, job)] = index
+                    limit = 2 * self.slots + 2
+                    while begun < len(units) and not stopped and len(running) < limit:
+                        unit = units[begun]
+                        receivers[begun] = Receiver(unit_progress(progress, unit, warned))
+                        job = (work, unit, place)
+                        running[do.remote(setup, board, begun, job)] = begun
+                        begun += 1
                     if not running:
                         return
                     ready, _ = ray.wait(list(running), timeout=WAIT_SECONDS)

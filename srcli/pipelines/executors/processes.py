@@ -11,7 +11,6 @@ import os
 import signal
 import tempfile
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -54,9 +53,9 @@ class SerialExecutor:
     ) -> Iterator[UnitResult]:
         """Run all units in order; unexpected errors of the work are raised."""
         warned: set[str] = set()
-        for index, unit in enumerate(units):
-            if stop():
-                return
+        index = -1
+        while (index := index + 1) < len(units) and not stop():
+            unit = units[index]
             own = unit_progress(progress, unit, warned)
             yield UnitResult(index=index, result=work(unit, self.place, own, stop))
 
@@ -91,7 +90,7 @@ class ProcessExecutor:
 
         An exception such as Ctrl-C asks running units to stop, and gives them some seconds for it.
         """
-        waiting = deque(enumerate(units))
+        begun = 0
         free = list(reversed(self.places))
         idle: list[_Worker] = []
         running: dict[Connection, _Worker] = {}
@@ -99,11 +98,12 @@ class ProcessExecutor:
         with _ending(running, idle):
             while True:
                 stopped = stop()
-                while waiting and (idle or free) and not stopped:
+                while begun < len(units) and (idle or free) and not stopped:
                     worker = idle.pop() if idle else _Worker(free.pop())
                     running[worker.events] = worker
-                    index, unit = waiting.popleft()
-                    worker.begin(index, work, unit, unit_progress(progress, unit, warned))
+                    unit = units[begun]
+                    worker.begin(begun, work, unit, unit_progress(progress, unit, warned))
+                    begun += 1
                 if not running:
                     return
                 for worker in running.values() if stopped else ():

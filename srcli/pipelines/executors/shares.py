@@ -34,15 +34,14 @@ def run_in_shares(
         context: ``progress``, ``stop`` and ``shared`` of :meth:`Executor.run`.
     """
     groups = shares(items, executor.slots)
-    while groups:
-        again: list[T] = []
-        for done in executor.run(work, [unit_of(group) for group in groups], **context):
-            group = groups[done.index]
-            if done.result is None and len(group) > 1:
-                again += group
-            else:
-                yield group, done
-        groups = [[item] for item in again]
+    units = [unit_of(group) for group in groups]
+    for done in executor.run(work, units, **context):
+        group = groups[done.index]
+        if done.result is None and len(group) > 1:
+            groups += [[item] for item in group]
+            units += [unit_of([item]) for item in group]
+        else:
+            yield group, done
 
 
 def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:

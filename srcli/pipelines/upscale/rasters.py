@@ -68,22 +68,7 @@ class RasterRun:
         item.make_folder()
         if job.range_found:
             self._tell(job, job.range_found)
-        result = self._retry(job, self.tiling)
-        timing = result.timing
-        total = max(timing.total, 1e-9)
-        return FileReport(
-            source=item.source,
-            target=item.target,
-            state="done",
-            seconds=time.monotonic() - started,
-            tiles=result.tiles,
-            size=(job.output.height, job.output.width),
-            warnings=(*job.notes, *tight),
-            details=(
-                f"the network waited for reading {timing.reading / total:.1%} and for writing "
-                f"{timing.writing / total:.1%} of {timing.total:.1f} s",
-            ),
-        )
+        return report_of(job, self._retry(job, self.tiling), started, tight)
 
     def _tell(self, job: RasterJob, text: str) -> None:
         self.reporter.progress.message(f"{job.item.source}: {text}")
@@ -134,3 +119,31 @@ class RasterRun:
             self._tell(job, f"the tiles are done, {job.item.target.name} is written")
             merge_parts(parts)
         return RasterResult(tiles=tiles, timing=timing)
+
+
+def report_of(
+    job: RasterJob, result: RasterResult, started: float, tight: tuple[str, ...]
+) -> FileReport:
+    """Return the report of a raster that is done.
+
+    Args:
+        job: The raster.
+        result: The work.
+        started: By ``time.monotonic``.
+        tight: Warnings of ``check_disk``.
+    """
+    timing = result.timing
+    total = max(timing.total, 1e-9)
+    return FileReport(
+        source=job.item.source,
+        target=job.item.target,
+        state="done",
+        seconds=time.monotonic() - started,
+        tiles=result.tiles,
+        size=(job.output.height, job.output.width),
+        warnings=(*job.notes, *tight),
+        details=(
+            f"the network waited for reading {timing.reading / total:.1%} and for writing "
+            f"{timing.writing / total:.1%} of {timing.total:.1f} s",
+        ),
+    )

@@ -103,14 +103,15 @@ def _upscale(
     opened: Iterable[tuple[Item, Picture]] = open_photographs(items, options, reporter, rasters)
     if options.raster.asked_for:
         opened = list(opened)
+        items = [item for item, _ in opened]
         _warn_ignored_raster_options(len(opened), options, reporter)
     made_by = None if options.strip_provenance else find_provenance(options.model, options.scale)
     raster = replace(options.raster, quality=options.quality, provenance=made_by)
     options = replace(options, raster=raster)
-    if executor is not None:
+    if executor is not None and (items or rasters):
         from srcli.pipelines.upscale.spread import spread  # and with it torch
 
-        spread(items, options, reporter, executor)
+        spread(items, rasters, tiling, options, reporter, executor)
         return
     PhotographRun(pool, tiling, options, reporter, made_by).upscale(opened)
     if rasters:

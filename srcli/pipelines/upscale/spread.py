@@ -1,4 +1,4 @@
-"""Upscale shares of the inputs in several workers, each of which keeps its engines."""
+"""Upscale inputs in several workers, each of which keeps its engines."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 from srcli.inference.engines import cached_pool, choose_tiling
 from srcli.metrics.machine import threads
 from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
-from srcli.pipelines.executors.shares import run_in_shares
+from srcli.pipelines.executors.shares import shares
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.rasters import RasterRun
+from srcli.pipelines.upscale.raster_spread import RasterSpread
+from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
 from srcli.pipelines.upscale.reporter import Reporter
 
 if TYPE_CHECKING:
+    from srcli.inference.tiling import Tiling
     from srcli.ports.executor import Executor, JsonDict, Place
     from srcli.ports.progress import Progress
 
@@ -34,14 +36,21 @@ class UpscaleShare:
 
 def spread(
     items: Sequence[Item],
+    rasters: Sequence[Item],
+    tiling: Tiling,
     options: UpscaleOptions,
     reporter: Reporter,
     executor: Executor,
 ) -> None:
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 
+    The inputs of a share whose worker died are done again, one by one, so that one that kills its
+    worker takes no other with it.
+
     Args:
-        items: Inputs and outputs.
+        items: Inputs; those that prove to be rasters become one.
+        rasters: Inputs that are known to be rasters.
+        tiling: Of rasters.
         options: All options; the executor chooses the device.
         reporter: Receives the reports.
         executor: Runs the shares.
@@ -49,26 +58,49 @@ def spread(
     Raises:
         SrxError: If the options do not fit the workers' devices.
     """
-    for share, done in run_in_shares(
-        executor,
-        upscale_share,
-        items,
-        lambda share: UpscaleShare(share, options),
-        progress=SharedTasks(reporter.progress, {"tiles": reporter.tiles}),
-        stop=lambda: False,
-        shared=(items[0].target.parent, items[0].source, Path(options.model)),
-    ):
-        if done.result is None:
-            reporter.fail(share[0], f"{share[0].source}: {done.failure}")
-            continue
-        for report in done.result["files"]:
-            reporter.record(report)
+    units: list[UpscaleShare | RasterUnit] = []
+    units += [UpscaleShare(share, options) for share in shares(items, executor.slots)]
+    open_rasters = RasterSpread(options, tiling, reporter, executor.slots, units)
+    for raster in rasters:
+        open_rasters.add(raster)
+    first = next(iter((*items, *rasters)))
+    try:
+        for done in executor.run(
+            upscale_unit,
+            units,
+            progress=SharedTasks(reporter.progress, {"tiles": reporter.tiles}),
+            stop=lambda: False,
+            shared=(first.target.parent, first.source, Path(options.model)),
+        ):
+            unit = units[done.index]
+            if isinstance(unit, RasterUnit):
+                open_rasters.on_result(unit, done)
+            elif done.result is not None:
+                for report in done.result["files"]:
+                    reporter.record(report)
+                for raster in done.result["rasters"]:
+                    open_rasters.add(raster)
+            elif len(unit.items) > 1:
+                units += [UpscaleShare([item], options) for item in unit.items]
+            else:
+                reporter.fail(unit.items[0], f"{unit.items[0].source}: {done.failure}")
+    finally:
+        open_rasters.close()
+
+
+def upscale_unit(
+    unit: UpscaleShare | RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
+    """Do a unit in a worker; see ``upscale_share`` and ``raster_unit``."""
+    if isinstance(unit, RasterUnit):
+        return raster_unit(unit, place, progress, stop)
+    return upscale_share(unit, place, progress, stop)
 
 
 def upscale_share(
     unit: UpscaleShare, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
-    """Upscale the inputs of a share in a worker.
+    """Upscale the photographs of a share in a worker.
 
     Args:
         unit: The share.
@@ -77,7 +109,7 @@ def upscale_share(
         stop: Called after every batch of tiles; true interrupts the work as Ctrl-C does.
 
     Returns:
-        ``files``: the reports of all that were done or failed.
+        ``files``: the reports of all that were done or failed; ``rasters``: the other inputs.
     """
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     pool = cached_pool(options.model, options.scale, options.engine)
@@ -91,8 +123,7 @@ def upscale_share(
             photographs = open_photographs(unit.items, options, reporter, rasters)
             made_by = options.raster.provenance
             PhotographRun(pool, tiling, options, reporter, made_by).upscale(photographs)
-            RasterRun(pool, tiling, options, reporter).upscale(rasters)
     except KeyboardInterrupt:
         pass  # what was done by then is reported
     reporter.close()
-    return {"files": reporter.summary.files}
+    return {"files": reporter.summary.files, "rasters": rasters}

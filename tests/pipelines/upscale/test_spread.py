@@ -39,7 +39,8 @@ class Dying(Shared):
 
     def run(self, work, units, *, progress, stop, shared=()):
         for index, unit in enumerate(units):
-            if any(item.source.name == "b.png" for item in unit.items):
+            items = unit.items if isinstance(unit, UpscaleShare) else ()
+            if any(item.source.name == "b.png" for item in items):
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
                 (done,) = super().run(work, [unit], progress=progress, stop=stop)
@@ -105,7 +106,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, n
         for name in "ab"
     ]
     found = upscale_share(UpscaleShare(items, OPTIONS), HERE, notes, lambda: True)
-    assert found == {"files": []}
+    assert found == {"files": [], "rasters": []}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 

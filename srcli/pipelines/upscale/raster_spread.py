@@ -1,0 +1,197 @@
+"""Upscale rasters in several workers: runs of parts side by side, merged when all are there."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from srcli.errors import SrxError
+from srcli.imaging.rasters.drivers import check_options
+from srcli.imaging.rasters.parts import Parts, open_parts
+from srcli.inference.edges import padded_grid, tile_rows
+from srcli.inference.stream import Timing
+from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.raster_job import RasterJob, check_disk
+from srcli.pipelines.upscale.raster_units import RasterUnit
+from srcli.pipelines.upscale.rasters import RasterResult, report_of
+from srcli.pipelines.upscale.reporter import Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from srcli.ports.executor import JsonDict, UnitResult
+
+LEAST_TILE_ROWS = 20
+"""Of a run of parts: one row of tiles is computed twice at each cut, which is 5 % of these."""
+FEWEST_TILE_ROWS = 4
+"""Of a run, where longer ones would leave workers without work."""
+
+
+@dataclass(kw_only=True)
+class _OpenRaster:
+    """A raster that is under way."""
+
+    item: Item
+    started: float
+    closing: ExitStack = field(default_factory=ExitStack)
+    tight: tuple[str, ...] = ()
+    parts: Parts | None = None
+    runs: int = 0
+    """Units that have not come back."""
+    tiles: int = 0
+    timing: Timing = field(default_factory=Timing)
+    error: str = ""
+    too_large: bool = False
+
+
+@dataclass
+class RasterSpread:
+    """Turns rasters into units, and their results into further units and reports."""
+
+    options: UpscaleOptions
+    tiling: Tiling
+    reporter: Reporter
+    slots: int
+    """Workers."""
+    units: list[Any]
+    """Receives units, while an executor runs them."""
+    _open: dict[Item, _OpenRaster] = field(init=False, default_factory=dict)
+
+    def add(self, item: Item) -> None:
+        """Begin a raster."""
+        self._open[item] = _OpenRaster(item=item, started=time.monotonic())
+        self._append("prepare", item, self.tiling)
+
+    def close(self) -> None:
+        """Release the parts of all rasters that are under way."""
+        while self._open:
+            self._open.popitem()[1].closing.close()
+
+    def on_result(self, unit: RasterUnit, done: UnitResult) -> None:
+        """Take the result of a unit; begin what follows from it."""
+        raster = self._open[unit.item]
+        result = done.result
+        if result is None:
+            result = {"error": f"{unit.item.source}: {done.failure}"}
+        raster.error = raster.error or result.get("error", "")
+        raster.too_large = raster.too_large or "too_large" in result
+        try:
+            if unit.what == "make":
+                self._made(unit, raster, result)
+            elif raster.error:
+                self._end(raster, unit.tiling)
+            elif unit.what == "prepare":
+                self._prepared(unit, raster, result)
+            else:
+                self._end(raster, unit.tiling, unit.job)
+        except SrxError as error:
+            raster.error, raster.too_large = str(error), False
+            self._end(raster, unit.tiling)
+
+    def _append(
+        self,
+        what: Literal["prepare", "make", "merge"],
+        item: Item,
+        tiling: Tiling,
+        **settings: Any,  # noqa: ANN401 - of ``RasterUnit``
+    ) -> None:
+        unit = RasterUnit(what=what, item=item, options=self.options, tiling=tiling, **settings)
+        self.units.append(unit)
+
+    def _tell(self, item: Item, text: str) -> None:
+        self.reporter.progress.message(f"{item.source}: {text}")
+
+    def _prepared(self, unit: RasterUnit, raster: _OpenRaster, result: JsonDict) -> None:
+        """Open the parts and begin to make the missing ones."""
+        job: RasterJob = result["job"]
+        item, scale = unit.item, self.options.scale
+        raster.tight = check_disk(job)
+        item.make_folder()
+        if job.range_found and unit.tiling == self.tiling:
+            self._tell(item, job.range_found)
+        check_options(item.target, job.output)
+        resume = self.options.raster.resume
+        opened = open_parts(item.target, job.output, result["fingerprint"], resume=resume)
+        parts, notes = raster.closing.enter_context(opened)
+        raster.parts = parts
+        for note in notes:
+            self._tell(item, note)
+        grid = padded_grid(job.window.height, job.window.width, unit.tiling)
+
+        def rows(run: range) -> int:
+            wanted = range(parts.span(run.start).start, parts.span(run.stop - 1).stop)
+            return len(tile_rows(grid, wanted, scale, unit.tiling.edge))
+
+        missing = parts.missing()
+        count = sum(map(rows, missing)) * len(grid.lefts)
+        if count < grid.count:
+            kept = f"{grid.count - count} of {grid.count} tiles are kept from an earlier run"
+            self._tell(item, kept)
+        settings = {"job": job, "calibration": result["calibration"]}
+        for run in cut_runs(missing, sum(map(rows, missing)), self.slots):
+            self._append("make", item, unit.tiling, parts=run, **settings)
+            raster.runs += 1
+            raster.tiles += rows(run) * len(grid.lefts)
+        self.reporter.tiles.grow(raster.tiles)
+        if not raster.runs:
+            self._append("merge", item, unit.tiling, job=job)
+
+    def _made(self, unit: RasterUnit, raster: _OpenRaster, result: JsonDict) -> None:
+        """Begin to merge when the last run of parts has come back."""
+        raster.runs -= 1
+        if "timing" in result:
+            own: Timing = result["timing"]
+            raster.timing.reading += own.reading
+            raster.timing.writing += own.writing
+            raster.timing.total += own.total
+        if raster.runs:
+            return
+        if raster.error:
+            self._end(raster, unit.tiling)
+            return
+        self._tell(unit.item, f"the tiles are done, {unit.item.target.name} is written")
+        self._append("merge", unit.item, unit.tiling, job=unit.job)
+
+    def _end(self, raster: _OpenRaster, tiling: Tiling, job: RasterJob | None = None) -> None:
+        """Report a raster, or begin again with smaller tiles if those were too large."""
+        item, smaller = raster.item, tiling.halved()
+        again = raster.too_large and smaller is not None
+        if again and raster.parts is not None:
+            raster.parts.clear()
+        raster.closing.close()
+        del self._open[item]
+        if again and smaller is not None:
+            self.reporter.progress.warn(
+                f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
+            )
+            self._open[item] = _OpenRaster(item=item, started=raster.started)
+            self._append("prepare", item, smaller)
+        elif job is None:
+            self.reporter.fail(item, raster.error, raster.started)
+        else:
+            result = RasterResult(tiles=raster.tiles, timing=raster.timing)
+            self.reporter.add(report_of(job, result, raster.started, raster.tight))
+
+
+def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:
+    """Cut runs of parts into shorter ones, which workers make side by side.
+
+    There is a run for each worker, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more
+    where that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
+
+    Args:
+        missing: Runs of consecutive parts.
+        rows: Rows of tiles that they take together.
+        slots: Workers.
+    """
+    slots = max(slots, 1)
+    wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
+    count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
+    length = max(-(-sum(map(len, missing)) // count), 1)
+    for run in missing:
+        for start in range(run.start, run.stop, length):
+            yield range(start, min(start + length, run.stop))

@@ -1,0 +1,124 @@
+"""Units of work of a raster: prepare it, make a run of its parts, merge them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from srcli.errors import SrxError
+from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.parts import Parts, parts_folder
+from srcli.imaging.rasters.reading import RasterSource
+from srcli.inference.calibration import calibrate
+from srcli.inference.edges import PaddedSource, padded_grid
+from srcli.inference.engines import cached_pool
+from srcli.inference.raster_engine import RasterEngine
+from srcli.inference.stream import TileTooLargeError
+from srcli.inference.tiling import Tiling
+from srcli.layers.pooling import Calibration
+from srcli.metrics.machine import threads
+from srcli.pipelines.executors.relay import StoppingTask
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.raster_job import RasterJob, fingerprint, open_job, plan_memory
+from srcli.pipelines.upscale.raster_parts import PartMaker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from srcli.ports.executor import JsonDict, Place
+    from srcli.ports.progress import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class RasterUnit:
+    """A unit of work of one raster."""
+
+    what: Literal["prepare", "make", "merge"]
+    item: Item
+    options: UpscaleOptions
+    tiling: Tiling
+    job: RasterJob | None = None
+    """None until the raster is prepared."""
+    calibration: list[dict[str, Any]] | None = None
+    """Measurements of the whole raster as arrays; None where the network needs none."""
+    parts: range = range(0)
+    """Consecutive parts to make."""
+    label: str = ""
+
+
+def raster_unit(
+    unit: RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
+    """Do a unit of a raster in a worker.
+
+    Args:
+        unit: The unit.
+        place: Device and threads.
+        progress: Receives the progress of tiles.
+        stop: Called after every batch of tiles; true interrupts the work as Ctrl-C does.
+
+    Returns:
+        Of "prepare": ``job``, ``fingerprint`` and ``calibration``; of "make": ``timing``. Instead
+        of all, ``error`` in words, or ``too_large`` where a tile does not fit into memory.
+    """
+    work = {"prepare": _prepare, "make": _make, "merge": _merge}[unit.what]
+    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    try:
+        with threads(place.threads or None):
+            return work(replace(unit, options=options), progress, stop)
+    except KeyboardInterrupt:
+        return {"error": "interrupted"}
+    except TileTooLargeError as error:
+        return {"error": str(error), "too_large": True}
+    except SrxError as error:
+        return {"error": str(error)}
+    except MemoryError:
+        short = "out of memory; --max-memory says early what does not fit"
+        return {"error": f"{unit.item.source}: {short}"}
+
+
+def _maker(unit: RasterUnit, job: RasterJob) -> PartMaker:
+    options = unit.options
+    inner = cached_pool(options.model, options.scale, options.engine).engine(job.bits)
+    grid = padded_grid(job.window.height, job.window.width, unit.tiling)
+    calibration = unit.calibration and Calibration.of_arrays(unit.calibration, inner.device)
+    return PartMaker(
+        job=job,
+        engine=RasterEngine(inner, groups=job.layout.groups, values=job.values),
+        tiling=unit.tiling,
+        memory=plan_memory(job, grid, options.scale, options.raster.max_memory),
+        parts=Parts(job.item.target, job.output, parts_folder(job.item.target)),
+        calibration=calibration or None,
+    )
+
+
+def _prepare(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
+    job = open_job(unit.item, unit.options)
+    maker = _maker(unit, job)
+    grid = padded_grid(job.window.height, job.window.width, unit.tiling)
+    mark = fingerprint(job, maker.engine.engine, grid, unit.options)
+    limit = maker.memory.reading
+    with RasterSource(job.info, job.layout, job.window, limit_bytes=limit) as source:
+        found = calibrate(maker.engine, PaddedSource(source, unit.tiling.edge), grid)
+    assert found is None or isinstance(found, Calibration)
+    return {"job": job, "fingerprint": mark, "calibration": found and found.arrays()}
+
+
+def _make(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
+    assert unit.job is not None
+    maker = _maker(unit, unit.job)
+    # those that are there were made by a worker that was lost
+    wanted = set(unit.parts)
+    runs = [
+        range(max(run.start, unit.parts.start), min(run.stop, unit.parts.stop))
+        for run in maker.parts.missing()
+        if wanted.intersection(run)
+    ]
+    return {"timing": maker.make(runs, StoppingTask(progress.task("tiles"), stop))}
+
+
+def _merge(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
+    assert unit.job is not None
+    merge_parts(_maker(unit, unit.job).parts)
+    return {}
