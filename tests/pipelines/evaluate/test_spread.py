@@ -25,12 +25,15 @@ class Backwards(SerialExecutor):
         self.kills = kills
 
     def run(self, work, units, *, progress, stop, shared=()):
-        for index in reversed(range(len(units))):
+        done: set[int] = set()
+        while left := set(range(len(units))) - done:
+            index = max(left)
+            done.add(index)
             if self.kills in {item.picture.name for item in units[index].items}:
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
-                (done,) = super().run(work, [units[index]], progress=progress, stop=stop)
-                yield replace(done, index=index)
+                (result,) = super().run(work, [units[index]], progress=progress, stop=stop)
+                yield replace(result, index=index)
 
 
 @pytest.fixture
