@@ -110,6 +110,11 @@ def parse_fit(text: str) -> Box:
 )
 @raster_options
 @click.option(
+    "--strip-metadata",
+    is_flag=True,
+    help="Leave out EXIF (camera, date, place), XMP, tags; colour profile and georeference stay.",
+)
+@click.option(
     "--strip-provenance",
     is_flag=True,
     help="Do not record srx, its version, model and scale in the outputs' metadata.",
@@ -196,7 +201,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
     fmt = options["fmt"].lower().lstrip(".")
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality"),
-        **pick(options, "strip_provenance", "allow_remote"),
+        **pick(options, "strip_metadata", "strip_provenance", "allow_remote"),
         scale=int(options["scale"] or default_scale([options["model"]])),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(

@@ -79,12 +79,15 @@ FORMATS: dict[str, Format] = {
 }
 """The formats that can be written here, by name; AVIF only where Pillow has it."""
 
+_READ_ONLY = (".gif", ".heic", ".heif", ".hif", ".jxl")
 READABLE_SUFFIXES: frozenset[str] = frozenset(
-    {suffix for known in FORMATS.values() for suffix in known.suffixes} | {".gif"}
+    {suffix for known in FORMATS.values() for suffix in known.suffixes} | {*_READ_ONLY}
 )
-"""Lower-case suffixes of the files that a search of a folder finds."""
+"""Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL need
+``srcli[formats]``, and fail one by one without it."""
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"})
 
 
 def format_of_suffix(suffix: str) -> str | None:
@@ -107,13 +110,15 @@ def format_of_content(head: bytes) -> str | None:
         head: The first 64 bytes or more.
 
     Returns:
-        A key of ``FORMATS``, ``"gif"``, or None for anything else.
+        A key of ``FORMATS``, ``"gif"``, ``"heic"``, ``"jxl"``, or None for anything else.
     """
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[4:8] == b"ftyp":
         brands = {head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4]), 64), 4)}
-        return "avif" if "avif" in FORMATS and brands & _AVIF_BRANDS else None
+        if brands & _AVIF_BRANDS:
+            return "avif" if "avif" in FORMATS else None
+        return "heic" if brands & _HEIC_BRANDS else None
     starts = {
         b"\x89PNG\r\n\x1a\n": "png",
         b"\xff\xd8\xff": "jpg",
@@ -122,6 +127,8 @@ def format_of_content(head: bytes) -> str | None:
         b"MM\0*": "tif",
         b"II+\0": "tif",
         b"MM\0+": "tif",
+        b"\xff\x0a": "jxl",
+        b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",
         b"GIF87a": "gif",
         b"GIF89a": "gif",
     }

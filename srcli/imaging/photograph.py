@@ -43,8 +43,8 @@ class Picture:
 
     path: Path
     format: str
-    """A key of ``FORMATS`` or ``"gif"``, by the file's content and not its name; ``""`` for the
-    formats that only GDAL reads."""
+    """As ``format_of_content`` tells it, not the file's name; ``""`` for the formats that only GDAL
+    reads."""
     height: int
     """Pixels, after the EXIF orientation."""
     width: int

@@ -12,20 +12,11 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageCms,
-    ImageFile,
-    JpegImagePlugin,
-    MpoImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image, ImageCms, ImageFile
 
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.exif import PREFIX
 from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.plugins import find_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,21 +26,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# The classes are called directly, because Image.open applies Pillow's process-wide pixel limit and
-# tries every format there is.
-_PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
-    "jpg": JpegImagePlugin.JpegImageFile,
-    "mpo": MpoImagePlugin.MpoImageFile,
-    "webp": WebPImagePlugin.WebPImageFile,
-    "bmp": BmpImagePlugin.BmpImageFile,
-    "tif": TiffImagePlugin.TiffImageFile,
-    "gif": GifImagePlugin.GifImageFile,
-}
-if "avif" in FORMATS:
-    from PIL import AvifImagePlugin
-
-    _PLUGINS["avif"] = AvifImagePlugin.AvifImageFile
-
 _LOCK = threading.RLock()
 _GRAY_MODES = frozenset({"1", "L", "LA", "La", "I;16", "I;16L", "I;16B", "F"})
 _ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
@@ -57,7 +33,7 @@ _ALPHA_MODES = frozenset({"LA", "La", "RGBA", "RGBa", "PA"})
 _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La": "LA"}
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
-_LOSSY = frozenset({"jpg", "avif"})
+_LOSSY = frozenset({"jpg", "avif", "heic"})
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
 
 
@@ -93,8 +69,9 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[
     Returns:
         The image and the texts of Pillow's warnings.
     """
+    plugin = find_plugin(name, stream)
     with quiet_pillow() as messages:
-        image = _PLUGINS[name](stream)
+        image = plugin(stream)
     return image, messages
 
 
@@ -114,7 +91,7 @@ def load(image: ImageFile.ImageFile) -> None:
 
 
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a JPEG, WebP, AVIF, BMP or GIF file.
+    """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file.
 
     Args:
         name: Its format.
@@ -133,8 +110,13 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes.append("IPTC captions left out")
     if info.get("comment") and name == "jpg":
         notes.append("comment left out")
-    if name == "avif" and _is_deep_avif(stream):
-        notes.append("over 8 bits: rounded to 8, as Pillow reads AVIF")
+    if (name == "avif" and _is_deep_avif(stream)) or info.get("bit_depth", 8) > 8:
+        notes.append(f"over 8 bits: rounded to 8, as Pillow reads {name.upper()}")
+    exif = info.get("exif") or None
+    if name == "jxl" and exif is not None and not exif.startswith(PREFIX):
+        exif = PREFIX + exif
+    # their libraries turn the pixels upright, but for JPEGs inside of JPEG XL
+    turned = name == "heic" or (name == "jxl" and not vars(image)["jpeg"])
     return Picture(
         path=path,
         format=name,
@@ -144,13 +126,18 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         has_alpha=image.mode in _ALPHA_MODES or "transparency" in info,
         bits=8,
         frames=_frames(image, stream),
-        orientation=0,
+        orientation=1 if turned else 0,
         lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,
         metadata=Metadata(
             icc=info.get("icc_profile") or None,
-            exif=info.get("exif") or None,
+            exif=exif,
             xmp=info.get("xmp") or None,
             dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        ),
+        refusal=(
+            f"{path}: JPEG XL with gray values of more than 8 bits is not read; convert it to PNG"
+            if name == "jxl" and image.mode in ("I;16", "F")
+            else None
         ),
         warnings=tuple(notes),
     )

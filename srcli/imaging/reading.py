@@ -148,7 +148,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 
 def _not_a_picture(path: Path) -> PictureError:
-    names = ", ".join(sorted({*FORMATS, "gif"}))
+    names = ", ".join(sorted({*FORMATS, "gif", "heic", "jxl"}))
     return PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
+import rasterio
+from PIL import Image, ImageCms
 
 from srcli.imaging.resize import resize
 
@@ -318,6 +319,36 @@ def test_weights_can_be_given_as_a_file(srx, photos, tmp_path):
     wrong = srx("upscale", photos / "one.png", tmp_path / "c.png", "-m", file, "-s", "4")
     assert wrong.code == 2
     assert "is for scale 2" in wrong.err
+
+
+@pytest.mark.parametrize("georeferenced", [False, True])
+def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut, georeferenced):
+    source, out = tmp_path / "a.tif", tmp_path / "out.tif"
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    if georeferenced:
+        transform = rasterio.Affine(1, 0, 500000, 0, -1, 5200000)
+        profile = {"width": 16, "height": 16, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
+        with rasterio.open(source, "w", transform=transform, **profile) as file:
+            file.write(astronaut[:16, :16].transpose(2, 0, 1))
+            file.update_tags(OWNER="Secret", AREA_OR_POINT="Point")
+            file.update_tags(1, NOTE="Secret")
+    else:
+        exif = Image.Exif()
+        exif[0x010F] = "Secret"
+        Image.fromarray(astronaut[:16, :16]).save(source, exif=exif, icc_profile=icc)
+    for strip in ((), ("--strip-metadata",)):
+        assert srx("upscale", source, out, "-m", "bicubic", "-s", 2, *strip).code == 0
+        content = out.read_bytes()
+        assert (b"Secret" in content) != bool(strip)
+        assert (b"srx " in content) != bool(strip)
+        if georeferenced:
+            with rasterio.open(out) as file:
+                assert file.crs.to_epsg() == 32632
+                assert file.tags()["AREA_OR_POINT"] == "Point"
+        else:
+            with Image.open(out) as image:
+                assert image.info["icc_profile"] == icc
+        out.unlink()
 
 
 @pytest.mark.parametrize("fmt", ["jpg", "tif", "png"])

@@ -634,6 +634,30 @@ def test_transparent_gif(tmp_path):
     assert photograph.pixels[3, 3].tolist() == [255, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("heic", "pillow_heif.as_plugin"), ("jxl", "pillow_jxl.JpegXLImagePlugin")],
+)
+def test_formats_of_further_libraries_are_read_upright(tmp_path, monkeypatch, name, module):
+    library = pytest.importorskip(module)
+    image = Image.new("RGB", (64, 32), "red")
+    image.paste("blue", (0, 0, 32, 32))
+    tags = Image.Exif()
+    tags[0x0112], tags[0x010F] = 6, "Camera"
+    path = tmp_path / f"a.{name}"
+    if name == "heic":
+        library.register_heif_opener()
+    image.save(path, exif=tags.tobytes())
+    photograph = read_photograph(path)
+    # JPEG XL states the orientation elsewhere, and EXIF does not turn it
+    assert photograph.pixels.shape == ((64, 32, 3) if name == "heic" else (32, 64, 3))
+    assert photograph.pixels[0, 0, 2] > 200
+    assert b"Camera" in (photograph.metadata.exif or b"")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(PictureError, match=rf"a\.{name}: .*pip install pillow-"):
+        read_photograph(path)
+
+
 SAVED: dict[str, dict[str, Any]] = {
     "png": {},
     "jpeg": {},

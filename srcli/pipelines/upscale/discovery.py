@@ -14,7 +14,7 @@ SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
 OTHER_PICTURES = frozenset(
     {
-        ".heic", ".heif", ".jxl", ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm",
+        ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm",
         ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
     }
 )  # fmt: skip

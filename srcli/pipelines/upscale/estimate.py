@@ -16,9 +16,10 @@ from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.photographs import check_output
-from srcli.pipelines.upscale.plan import Item, make_plan
+from srcli.pipelines.upscale.plan import make_plan
 from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     for item in plan.items:
         try:
             picture = open_photograph(item, options)
+            item.check_folder()
             estimate = (
                 estimate_raster(item, options, tiling)
                 if picture is None

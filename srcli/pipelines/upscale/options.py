@@ -75,6 +75,8 @@ class UpscaleOptions:
     """Reading and writing threads."""
     quality: int | None = None
     """1 to 100, for lossy formats; None takes the format's default."""
+    strip_metadata: bool = False
+    """Write colour profile and georeference only: no EXIF, XMP, tags or provenance."""
     strip_provenance: bool = False
     """Do not record software and model in outputs."""
     allow_remote: bool = False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
 from srcli.imaging import exif
+from srcli.imaging.photograph import Metadata
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import UNBOUNDED, Box
@@ -20,8 +21,8 @@ from srcli.inference.edges import ArraySink
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 from srcli.threads import ReadAhead
@@ -95,6 +96,9 @@ class PhotographRun:
         _, unwritable = check_output(item, picture, self.options.scale, self.options.fit)
         with name_memory_errors(item):
             photograph = read_photograph(picture)
+            if self.options.strip_metadata:
+                metadata = Metadata(icc=photograph.metadata.icc)
+                photograph = replace(photograph, metadata=metadata)
             prepared, warnings = prepare(photograph)
         lost = lost_metadata(item.format, photograph.metadata)
         warnings = (*photograph.warnings, *unwritable, *lost, *warnings)

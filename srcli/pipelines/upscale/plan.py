@@ -7,14 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, UsageError
-from srcli.files import open_input
-from srcli.imaging.formats import (
-    FORMATS,
-    READABLE_SUFFIXES,
-    format_of_content,
-    format_of_suffix,
-)
+from srcli.errors import UsageError
+from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_suffix
 from srcli.imaging.rasters.access import is_remote
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.pipelines.upscale.discovery import (
@@ -24,16 +18,19 @@ from srcli.pipelines.upscale.discovery import (
     real_path,
     same_file,
 )
+from srcli.pipelines.upscale.naming import (
+    Item,
+    name_by_extension,
+    name_file,
+    name_in_folder,
+    refuse_collisions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srcli.pipelines.upscale.options import Naming
 
-FALLBACK_FORMAT = "png"
-"""Output format for photographs of a format that cannot be written (GIF)."""
-RASTER_FORMAT = "tif"
-"""Output format for rasters of a format that cannot be written (VRT, JP2, netCDF)."""
 _NOT_WRITTEN = frozenset(
     {
         *OTHER_PICTURES, ".hdr", ".raw", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc",
@@ -42,37 +39,6 @@ _NOT_WRITTEN = frozenset(
     }
 )  # fmt: skip
 """Suffixes of other files; an output named so is a mistake and not a new folder."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """One input and its output."""
-
-    source: Path
-    target: Path
-    format: str
-    """Of the output, a key of ``FORMATS``."""
-    from_folder: bool = False
-    """The input was found in a folder, not named itself."""
-
-    @property
-    def exists(self) -> bool:
-        """True if the output exists; False if its name is too long to exist."""
-        return os.path.exists(self.target)  # noqa: PTH110 - pathlib raises for names too long
-
-    def make_folder(self) -> None:
-        """Make the folder of the output.
-
-        Raises:
-            PictureError: If that is impossible.
-        """
-        folder = self.target.parent
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise PictureError(
-                f"{folder}: this folder cannot be made ({error.strerror}); give another output"
-            ) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +71,7 @@ def make_plan(
         _check_input(path, remote=remote)
     _check_output(output)
     if len(inputs) == 1 and not inputs[0].is_dir() and not is_folder(output):
-        plan = Plan(items=(_name_file(inputs[0], output, naming),))
+        plan = Plan(items=(name_file(inputs[0], output, naming),))
     else:
         if not is_folder(output) or output.is_file():
             raise UsageError(
@@ -116,8 +82,9 @@ def make_plan(
         raise UsageError(_nothing_found(inputs, naming, plan))
     # the same file named twice is one file
     items = tuple({(real_path(one.source), one.target): one for one in plan.items}.values())
-    _refuse_collisions(items, naming)
-    notes = plan.notes
+    items, notes = name_by_extension(items, naming)
+    refuse_collisions(items, naming)
+    notes = (*plan.notes, *notes)
     if replaced := sum(same_file(item.source, item.target) for item in items):
         notes += (
             f"{_count(replaced)} replaced by the enlargement: run this once only, not again after "
@@ -179,7 +146,7 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     results = 0
     for path in inputs:
         if not path.is_dir():
-            items.append(_name_in_folder(path, output, naming))
+            items.append(name_in_folder(path, output, naming))
             continue
         found = find_pictures(path, output, recursive=naming.recursive)
         unreadable += found.unreadable
@@ -190,7 +157,7 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             if _is_result(picture, folder, naming):
                 results += 1
             else:
-                item = _name_in_folder(picture, folder, naming)
+                item = name_in_folder(picture, folder, naming)
                 items.append(replace(item, from_folder=True))
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
@@ -213,66 +180,19 @@ def _is_result(picture: Path, folder: Path, naming: Naming) -> bool:
     return suffixed and same_file(folder, picture.parent)
 
 
-def _name_file(source: Path, output: Path, naming: Naming) -> Item:
-    fmt = format_of_suffix(output.suffix)
-    assert fmt is not None
-    if naming.format not in ("auto", fmt):
-        raise UsageError(f"{output}: its extension contradicts --format {naming.format}")
-    target = output.with_name(f"{output.stem}{naming.suffix}{output.suffix}")
-    return Item(source=source, target=target, format=fmt)
-
-
-def _name_in_folder(source: Path, folder: Path, naming: Naming) -> Item:
-    own = format_of_suffix(source.suffix)
-    fmt = naming.format
-    if fmt == "auto":
-        fmt = own or _choose_format(source)
-    extension = source.suffix if fmt == own else f".{fmt}"
-    return Item(
-        source=source, target=folder / f"{source.stem}{naming.suffix}{extension}", format=fmt
-    )
-
-
-def _choose_format(source: Path) -> str:
-    """Return the output format for an input whose suffix is not one of ``FORMATS``."""
-    suffix = source.suffix.lower()
-    if suffix in READABLE_SUFFIXES:
-        return FALLBACK_FORMAT
-    if suffix in RASTER_SUFFIXES:
-        return RASTER_FORMAT
-    try:
-        with open_input(source) as stream:
-            content = format_of_content(stream.read(64))
-    except OSError:
-        return FALLBACK_FORMAT
-    if content is None:
-        return RASTER_FORMAT
-    return content if content in FORMATS else FALLBACK_FORMAT
-
-
-def _refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
-    sources = {real_path(item.source) for item in items}
-    writers: dict[Path, Path] = {}
-    for item in items:
-        target = real_path(item.target)
-        if target in sources and not (naming.overwrite and target == real_path(item.source)):
-            raise UsageError(
-                f"{item.target}: is itself an input and would be overwritten; "
-                f"give another output folder or --suffix _x4"
-            )
-        if target in writers:
-            raise UsageError(
-                f"{writers[target]} and {item.source} would both become {item.target}; "
-                f"upscale them into different folders, or give another --format"
-            )
-        writers[target] = item.source
-
-
 def _nothing_found(inputs: Sequence[Path], naming: Naming, plan: Plan) -> str:
     if plan.unreadable_folders:
         folder, reason = plan.unreadable_folders[0]
         return f"{folder}: {reason}"
     where = ", ".join(map(str, inputs))
-    hint = "" if naming.recursive else "; -r looks into subfolders"
+    if not naming.recursive and any(map(_has_subfolders, inputs)):
+        found = f"{where}: add -r to search its subfolders; the folder itself holds no pictures"
+        return "; ".join((found, *plan.notes))
     known = " ".join(sorted(SUFFIXES))
-    return "; ".join((f"{where}: no pictures found ({known}){hint}", *plan.notes))
+    return "; ".join((f"{where}: no pictures found ({known})", *plan.notes))
+
+
+def _has_subfolders(path: Path) -> bool:
+    return path.is_dir() and any(
+        entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir()
+    )

@@ -17,7 +17,7 @@ from srcli.imaging.rasters.part_writing import writer_memory
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.naming import Item
 from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """
     asked = options.raster
     info = _with_nodata(read_info(item.source, remote=options.allow_remote), asked)
+    if options.strip_metadata:
+        info = _without_tags(info)
     _refuse_own_part(item, info)
     layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
@@ -115,6 +117,13 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         notes=(*info.notes, *layout.notes, *clipped, *output.notes),
         range_found=range_found,
     )
+
+
+def _without_tags(info: RasterInfo) -> RasterInfo:
+    """Drop all tags but AREA_OR_POINT, which is a part of the georeference."""
+    own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
+    bands = tuple(replace(band, tags={}) for band in info.bands)
+    return replace(info, tags={"": own}, bands=bands)
 
 
 def fingerprint(

@@ -13,8 +13,8 @@ from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.inference.edges import padded_grid, tile_rows
 from srcli.inference.stream import Timing
 from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import RasterJob, check_disk
 from srcli.pipelines.upscale.raster_units import RasterUnit
 from srcli.pipelines.upscale.rasters import RasterResult, report_of

@@ -29,7 +29,7 @@ from srcli.pipelines.upscale.reporter import FileReport, Reporter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.pipelines.upscale.plan import Item
+    from srcli.pipelines.upscale.naming import Item
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.errors import SrxError
-    from srcli.pipelines.upscale.plan import Item
+    from srcli.pipelines.upscale.naming import Item
     from srcli.ports.progress import Progress, Task
 
 State = Literal["done", "skipped", "failed"]

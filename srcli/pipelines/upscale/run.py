@@ -15,9 +15,10 @@ from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
+from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.photographs import PhotographRun
-from srcli.pipelines.upscale.plan import Item, make_plan
+from srcli.pipelines.upscale.plan import make_plan
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.ports.progress import NoProgress, Progress
 
@@ -105,7 +106,9 @@ def _upscale(
         opened = list(opened)
         items = [item for item, _ in opened]
         _warn_ignored_raster_options(len(opened), options, reporter)
-    made_by = None if options.strip_provenance else find_provenance(options.model, options.scale)
+    made_by = None
+    if not (options.strip_provenance or options.strip_metadata):
+        made_by = find_provenance(options.model, options.scale)
     raster = replace(options.raster, quality=options.quality, provenance=made_by)
     options = replace(options, raster=raster)
     if executor is not None and (items or rasters):

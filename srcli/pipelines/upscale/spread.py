@@ -11,10 +11,10 @@ from srcli.inference.engines import cached_pool, choose_tiling
 from srcli.metrics.machine import threads
 from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
 from srcli.pipelines.executors.shares import shares
+from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun
-from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_spread import RasterSpread
 from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
 from srcli.pipelines.upscale.reporter import Reporter

@@ -64,11 +64,11 @@ def test_links_to_folders_are_told_and_circles_end(tree, tmp_path):
 
 
 def test_pictures_of_other_formats_are_left_alone_and_told(tree, tmp_path):
-    folder = tree("a.png", "IMG.HEIC", "sub/b.dng", "notes.txt", ".hidden.heic", "out/c.jxl")
+    folder = tree("a.png", "IMG.PSD", "sub/b.dng", "notes.txt", ".hidden.psd", "out/c.psd")
     deep = find_pictures(folder, folder / "out", recursive=True)
     assert names(deep, folder) == ["a.png"]
-    assert sorted(deep.others) == [folder / "IMG.HEIC", folder / "sub" / "b.dng"]
-    assert find_pictures(folder, folder / "out", recursive=False).others == [folder / "IMG.HEIC"]
+    assert sorted(deep.others) == [folder / "IMG.PSD", folder / "sub" / "b.dng"]
+    assert find_pictures(folder, folder / "out", recursive=False).others == [folder / "IMG.PSD"]
 
 
 def test_a_folder_that_cannot_be_looked_into_is_told(tree, tmp_path, monkeypatch):

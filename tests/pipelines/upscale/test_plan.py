@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from srcli.errors import UsageError
+from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import Naming
-from srcli.pipelines.upscale.plan import Item, make_plan
+from srcli.pipelines.upscale.plan import make_plan
 
 
 def picture(path: Path, size=(6, 5)) -> Path:
@@ -65,11 +66,23 @@ def test_a_gif_becomes_a_png(tmp_path):
     assert (item.target.name, item.format) == ("a.png", "png")
 
 
-def test_two_inputs_for_one_output_are_refused_with_both_names(tmp_path):
-    picture(tmp_path / "in/a.jpg")
-    picture(tmp_path / "in/a.png")
-    with pytest.raises(UsageError, match=r"a\.jpg and .*a\.png"):
-        make_plan([tmp_path / "in"], tmp_path / "out", Naming(format="png"))
+def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tmp_path):
+    for name in ("in/a.jpg", "in/a.png", "in/b.png"):
+        picture(tmp_path / name)
+    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming(format="png", suffix="_x4"))
+    assert names(plan, tmp_path) == {
+        "in/a.jpg": "out/a_jpg_x4.png",
+        "in/a.png": "out/a_png_x4.png",
+        "in/b.png": "out/b_x4.png",
+    }
+    assert "2 outputs" in plan.notes[0]
+    assert "a_jpg_x4.png" in plan.notes[0]
+
+
+def test_two_inputs_of_one_name_are_refused_with_both(tmp_path):
+    inputs = [picture(tmp_path / "x/a.png"), picture(tmp_path / "y/a.png")]
+    with pytest.raises(UsageError, match=r"x/a\.png and .*y/a\.png"):
+        make_plan(inputs, tmp_path / "out", Naming())
 
 
 def test_writing_over_the_inputs_is_refused(tmp_path):
@@ -90,7 +103,7 @@ def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tmp_pat
     ("make", "output", "message"),
     [
         ("", "out", "no such file"),
-        ("in/sub/a.png", "out", "-r looks into subfolders"),
+        ("in/sub/a.png", "out", "add -r"),
         ("in/a.png", "in/a.png/x", "no pictures|not a folder|is a file"),
     ],
 )
@@ -118,15 +131,15 @@ def test_folders_with_a_pictures_name_are_no_pictures(tmp_path):
 
 def test_pictures_that_cannot_be_read_are_told_of(tmp_path):
     picture(tmp_path / "in/a.png")
-    for name in ("IMG_1.HEIC", "IMG_2.HEIC", "b.dng"):
+    for name in ("IMG_1.PSD", "IMG_2.PSD", "b.dng"):
         (tmp_path / "in" / name).write_bytes(b"no matter")
     plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming())
     assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
     assert len(plan.notes) == 1
     assert plan.notes[0].startswith("3 pictures are left out")
-    assert "(.dng, .heic): convert" in plan.notes[0]
+    assert "(.dng, .psd): convert" in plan.notes[0]
     (tmp_path / "in/a.png").unlink()
-    with pytest.raises(UsageError, match=r"no pictures found.*3 pictures are left out.*\.heic"):
+    with pytest.raises(UsageError, match=r"no pictures found.*3 pictures are left out.*\.psd"):
         make_plan([tmp_path / "in"], tmp_path / "out", Naming())
 
 

@@ -14,8 +14,8 @@ from srcli.errors import UsageError
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.make import make_executor
 from srcli.pipelines.executors.processes import SerialExecutor
+from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.spread import UpscaleShare, upscale_share
 from srcli.ports.executor import Place, UnitResult

@@ -1,0 +1,171 @@
+"""Names and formats of outputs; inputs whose outputs would have one name are told apart."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcli.errors import PictureError, UsageError
+from srcli.files import open_input
+from srcli.imaging.formats import (
+    FORMATS,
+    READABLE_SUFFIXES,
+    format_of_content,
+    format_of_suffix,
+)
+from srcli.imaging.rasters.opening import RASTER_SUFFIXES
+from srcli.pipelines.upscale.discovery import real_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from srcli.pipelines.upscale.options import Naming
+
+FALLBACK_FORMAT = "png"
+"""Output format for photographs of a format that cannot be written (GIF)."""
+RASTER_FORMAT = "tif"
+"""Output format for rasters of a format that cannot be written (VRT, JP2, netCDF)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One input and its output."""
+
+    source: Path
+    target: Path
+    format: str
+    """Of the output, a key of ``FORMATS``."""
+    from_folder: bool = False
+    """The input was found in a folder, not named itself."""
+
+    @property
+    def exists(self) -> bool:
+        """True if the output exists; False if its name is too long to exist."""
+        return os.path.exists(self.target)  # noqa: PTH110 - pathlib raises for names too long
+
+    def make_folder(self) -> None:
+        """Make the folder of the output.
+
+        Raises:
+            PictureError: If that is impossible.
+        """
+        folder = self.target.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(
+                f"{folder}: this folder cannot be made ({error.strerror}); give another output"
+            ) from error
+
+    def check_folder(self) -> None:
+        """Check that the output's folder can be made and written to, without making it.
+
+        Raises:
+            PictureError: If not.
+        """
+        folder = self.target.parent
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise PictureError(f"{folder}: is no folder; give another output")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PictureError(f"{folder}: no permission to write there; give another output")
+
+
+def name_file(source: Path, output: Path, naming: Naming) -> Item:
+    """Pair an input with an output file of a given name.
+
+    Raises:
+        UsageError: If its extension contradicts ``--format``.
+    """
+    fmt = format_of_suffix(output.suffix)
+    assert fmt is not None
+    if naming.format not in ("auto", fmt):
+        raise UsageError(f"{output}: its extension contradicts --format {naming.format}")
+    target = output.with_name(f"{output.stem}{naming.suffix}{output.suffix}")
+    return Item(source=source, target=target, format=fmt)
+
+
+def name_in_folder(source: Path, folder: Path, naming: Naming) -> Item:
+    """Pair an input with its output in a folder, of the same name."""
+    own = format_of_suffix(source.suffix)
+    fmt = naming.format
+    if fmt == "auto":
+        fmt = own or _choose_format(source)
+    extension = source.suffix if fmt == own else f".{fmt}"
+    return Item(
+        source=source, target=folder / f"{source.stem}{naming.suffix}{extension}", format=fmt
+    )
+
+
+def _choose_format(source: Path) -> str:
+    """Return the output format for an input whose suffix is not one of ``FORMATS``."""
+    suffix = source.suffix.lower()
+    if suffix in READABLE_SUFFIXES:
+        return FALLBACK_FORMAT
+    if suffix in RASTER_SUFFIXES:
+        return RASTER_FORMAT
+    try:
+        with open_input(source) as stream:
+            content = format_of_content(stream.read(64))
+    except OSError:
+        return FALLBACK_FORMAT
+    if content is None:
+        return RASTER_FORMAT
+    return content if content in FORMATS else FALLBACK_FORMAT
+
+
+def name_by_extension(
+    items: Sequence[Item], naming: Naming
+) -> tuple[tuple[Item, ...], tuple[str, ...]]:
+    """Tell outputs of one name apart by the extensions of their inputs: ``a_jpg.png``.
+
+    Returns:
+        All items, and a note for the user if names have changed.
+    """
+    same: defaultdict[Path, list[Item]] = defaultdict(list)
+    for item in items:
+        same[real_path(item.target)].append(item)
+    renamed: dict[Path, Path] = {}
+    for group in same.values():
+        if len({item.source.suffix.lower() for item in group}) == 1:
+            continue
+        for item in group:
+            extension = item.source.suffix.lower().lstrip(".")
+            name = f"{item.source.stem}_{extension}{naming.suffix}{item.target.suffix}"
+            renamed[item.source] = item.target.with_name(name)
+    if not renamed:
+        return tuple(items), ()
+    note = (
+        f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
+        f"{min(renamed.values()).name}, as they would have the same names otherwise"
+    )
+    return tuple(replace(item, target=renamed.get(item.source, item.target)) for item in items), (
+        note,
+    )
+
+
+def refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
+    """Refuse outputs that would replace an input or another output.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    sources = {real_path(item.source) for item in items}
+    writers: dict[Path, Path] = {}
+    for item in items:
+        target = real_path(item.target)
+        if target in sources and not (naming.overwrite and target == real_path(item.source)):
+            raise UsageError(
+                f"{item.target}: is itself an input and would be overwritten; "
+                f"give another output folder or --suffix _x4"
+            )
+        if target in writers:
+            raise UsageError(
+                f"{writers[target]} and {item.source} would both become {item.target}; "
+                f"upscale them into different folders, or give another --format"
+            )
+        writers[target] = item.source
