@@ -14,11 +14,13 @@ import re
 from functools import cache
 from pathlib import Path
 
-from srcli.data.pairs import cache_folder
-from srcli.models import MODELS
+from srcli.files import cache_folder
+from srcli.metrics.efficiency import count_parameters
+from srcli.models import MODELS, build_network
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.models import ModelCard, ModelInfo, list_models
+from srcli.recipes.ablations import ABLATIONS, resolve
 from srcli.recipes.published import PublishedRow, load_published, name_key
 from srcli.report.table import NOTHING, decimals, make_table, markdown_table, number
 
@@ -50,6 +52,29 @@ def of_card(card: ModelCard, preset: str) -> dict[str, Values]:
     """Return the values of shipped weights by set."""
     names = {name: name + CARD_NAMES[preset] for name in SETS}
     return {name: card.measured[key] for name, key in names.items() if key in card.measured}
+
+
+@cache
+def of_picture(model: str, scale: int, preset: str, name: str) -> Values | None:
+    """Measure a model on one picture, given as SET/PICTURE; None if the set is not at hand."""
+    dataset, _, picture = name.partition("/")
+    if dataset not in SETS or not picture:
+        return None
+    return pictures(model, scale, preset, dataset)[picture]
+
+
+@cache
+def pictures(model: str, scale: int, preset: str, dataset: str) -> dict[str, Values]:
+    """Measure a model on a set; values by picture."""
+    options = EvalOptions(
+        metrics=("psnr",),
+        resamples=0,
+        costs=False,
+        cache=cache_folder() / "eval",
+        **OPTIONS[preset],
+    )
+    found = evaluate([model], [dataset], scales=[scale], options=options)
+    return {score.picture: score.values for score in found.scores}
 
 
 def text(values: Values | None, metrics: tuple[str, ...] = PAIR) -> str:
@@ -125,11 +150,45 @@ def paper(name: str) -> list[str]:
             tables.setdefault((row.source, row.scale), []).append(row)
     for (source, scale), rows in tables.items():
         lines += [f"**{source.removeprefix(f'{name} paper, ')}, x{scale}**", ""]
-        lines += paper_table(rows, [c for c in entry.cards if c.scale == scale and c.file])
-    return lines
+        lines += paper_table(name, rows, [c for c in entry.cards if c.scale == scale and c.file])
+    return lines + count_table(name) + ablation_lines(name)
 
 
-def paper_table(rows: list[PublishedRow], cards: list[ModelCard]) -> list[str]:
+def count_table(name: str) -> list[str]:
+    """Tabulate the parameters that the paper prints for its variants beside those of ours."""
+    lines = []
+    for ablation in ABLATIONS.values():
+        if not ablation.name.startswith(f"{name}/"):
+            continue
+        for variant in ablation.variants:
+            printed = variant.published.get("parameters")
+            if printed is None:
+                continue
+            recipe = resolve(ablation, variant)
+            network = build_network(recipe.model, scale=ablation.scale, options=recipe.network)
+            counted = f"{count_parameters(network.deploy()):,}"
+            lines.append((ablation.name, variant.name, f"{printed:g}", counted, variant.note))
+    if not lines:
+        return []
+    table = make_table(
+        lines,
+        ("ablation", "variant"),
+        ("printed K", "counted", "remark"),
+    )
+    return ["**Parameters**", "", *markdown_table(table)]
+
+
+def ablation_lines(name: str) -> list[str]:
+    """List the ablations of a paper with the command that runs each."""
+    own = [each for each in ABLATIONS.values() if each.name.startswith(f"{name}/")]
+    lines = [
+        f"- `srx ablate run {each.name}`: {each.question} ({each.source or 'our own'})"
+        for each in own
+    ]
+    return ["**Ablations**, printed beside ours in `benchmarks/ablations.md`", "", *lines, ""]
+
+
+def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) -> list[str]:
     sets = list(dict.fromkeys(row.dataset for row in rows))
     metrics = tuple(name for name in DIGITS if any(name in row.values for row in rows))
     lines: list[list[str]] = []
@@ -142,10 +201,13 @@ def paper_table(rows: list[PublishedRow], cards: list[ModelCard]) -> list[str]:
     preset = presets[0] or "y"
     note = "" if presets[0] else ", not comparable: the paper's protocol is not known"
     for card in cards:
-        cells = [text(of_card(card, preset).get(name), metrics) for name in sets]
+        own = {name: of_picture(model, card.scale, preset, name) for name in sets}
+        cells = [text(of_card(card, preset).get(name) or own[name], metrics) for name in sets]
         lines.append([f"ours, by {preset}{note}", f"{card.parameters / 1000:.0f}", *cells])
     by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"
-    cells = [text(bicubic(rows[0].scale, by).get(name), metrics) for name in sets]
+    scale = rows[0].scale
+    own = {name: of_picture("bicubic", scale, by, name) for name in sets}
+    cells = [text(bicubic(scale, by).get(name) or own[name], metrics) for name in sets]
     lines.append([f"bicubic here, by {by}{note}", "–", *cells])
     headings = [f"{name} {'/'.join(m.upper() for m in metrics)}" for name in sets]
     return list(markdown_table(make_table(lines, ("method",), ("K", *headings))))
