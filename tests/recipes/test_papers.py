@@ -24,6 +24,19 @@ def test_citation_file_has_every_paper(name):
     assert all(author.split()[0] in text for author in own.authors)
 
 
+@pytest.mark.parametrize("name", PAPERS)
+def test_every_paper_has_a_page_that_points_into_the_code(name):
+    text = (ROOT / "docs" / "papers" / f"{name}.md").read_text(encoding="utf-8")
+    assert f"<!-- table: begin {name} -->" in text
+    assert "ours, by" in text  # filled by benchmarks/results.py
+    assert PAPERS[name].doi in text
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "srcli").rglob("*.py"))
+    for place in re.findall(r"`(srcli/[\w/.]+)`", text):
+        assert (ROOT / place).exists(), place
+    for class_name in re.findall(r"`([A-Z][a-z]+[A-Z]\w+)[.(`]", text):
+        assert class_name in code, class_name
+
+
 def test_every_network_but_those_compared_with_has_a_paper():
     own = [each for each in MODELS.values() if ".baselines." not in each.target]
     assert {each.paper for each in own if each.trained} == set(PAPERS)
