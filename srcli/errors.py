@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong usage, or nothing usable among the inputs."""
     INTERRUPTED = 130
-    """Ctrl-C or SIGTERM."""
+    """Ctrl-C, SIGTERM or SIGHUP."""
 
 
 class SrxError(Exception):

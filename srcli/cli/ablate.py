@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import Console, stop_signals
+from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import devices, precision, several_workers
 from srcli.cli.options import (
     check_targets,
@@ -143,7 +143,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
             show_results(results[ablation.name])
         else:
             own_name = ablation.name if ablation.name in ABLATIONS else name
-            click.echo(f"Not run yet: srx ablate run {own_name} --data PHOTOS --budget 20m\n")
+            echo(f"Not run yet: srx ablate run {own_name} --data PHOTOS --budget 20m")
 
 
 @command.command("run", epilog=RUN_EXAMPLES)

@@ -5,6 +5,7 @@ Progress goes to stderr, as bars on a terminal and as a line every few seconds e
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import click
 
 from srcli.ports.progress import NoTask, Task
 from srcli.quantities import format_duration
+from srcli.report.table import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,8 +28,19 @@ if TYPE_CHECKING:
 
 LINE_SECONDS = 5.0
 """Interval between progress lines without a terminal."""
+ENDING_SIGNALS = tuple(
+    number
+    for name in ("SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) and signal.getsignal(number) != signal.SIG_IGN
+)
+"""Signals by which systems end a process; not SIGHUP under ``nohup``."""
 RESUMED_SECONDS = 0.05
 """Progress within this time of the start was made by an earlier run."""
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a line; names of files in it cannot steer the terminal or forge lines."""
+    click.echo(visible(text), err=err)
 
 
 class Console:
@@ -40,6 +53,8 @@ class Console:
 
     def __enter__(self) -> Self:
         """Start the progress bars if stderr is a terminal."""
+        if logging.lastResort is not None:  # what prints warnings of libraries and ours
+            logging.lastResort.setFormatter(_Visible())
         if not self.quiet and sys.stderr.isatty():
             self._bars = _make_bars()
             self._bars.start()
@@ -56,7 +71,7 @@ class Console:
         if self.quiet:
             return NoTask()
         if self._bars is not None:
-            return _BarTask(self._bars, label, total, unit)
+            return _BarTask(self._bars, visible(label), total, unit)
         return _LineTask(label, total, unit)
 
     def message(self, text: str) -> None:
@@ -80,9 +95,14 @@ class Console:
 
     def _line(self, text: str) -> None:
         if self._bars is not None:
-            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self._bars.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
         else:
-            click.echo(text, err=True)
+            echo(text, err=True)
+
+
+class _Visible(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def _make_bars() -> rich.progress.Progress:
@@ -117,7 +137,7 @@ class _BarTask:
         self._bars.advance(self._id, amount)
 
     def describe(self, text: str) -> None:
-        self._bars.update(self._id, text=text)
+        self._bars.update(self._id, text=visible(text))
 
     def close(self) -> None:
         self._bars.remove_task(self._id)
@@ -158,12 +178,12 @@ class _LineTask:
             parts.append(f"({format_duration(left)} left)")
         if self._text:
             parts.append(self._text)
-        click.echo(" ".join(parts), err=True)
+        echo(" ".join(parts), err=True)
 
 
 @contextmanager
 def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a request to stop; yield a function that is True after one.
+    """Turn Ctrl-C, SIGTERM, SIGHUP into a request to stop; yield a function that is True after one.
 
     A second signal aborts, and so does one that arrives before the first call of that function,
     when nothing would react to the request yet. If silent, nothing is printed at a signal.
@@ -190,7 +210,7 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
         asked = True
         return stopped
 
-    former = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, handle) for number in (signal.SIGINT, *ENDING_SIGNALS)}
     try:
         yield stop
     finally:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import io
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import click
 
 from srcli import __version__
+from srcli.cli.console import ENDING_SIGNALS, echo
 from srcli.cli.text_files import escape_names
 from srcli.errors import ExitCode, SrxError
 
@@ -70,13 +73,15 @@ def group() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``srx`` and leave the process with its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in ENDING_SIGNALS:
+        signal.signal(number, _terminate)
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``srx`` and return its exit code."""
     escape_names()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
         result = group.main(
             args=None if arguments is None else list(arguments),
@@ -84,16 +89,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
             standalone_mode=False,
         )
     except SrxError as error:
-        click.echo(f"srx: error: {error}", err=True)
+        echo(f"srx: error: {error}", err=True)
         return int(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        text = io.StringIO()
+        error.show(file=text)
+        for line in text.getvalue().split("\n")[:-1]:
+            echo(line, err=True)
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
-        click.echo(
-            f"srx: interrupted{after_interrupt(sys.argv[1:] if arguments is None else arguments)}",
-            err=True,
-        )
+        with suppress(OSError):  # the terminal may be gone
+            echo(f"srx: interrupted{after_interrupt(words)}", err=True)
         return int(ExitCode.INTERRUPTED)
     return result if isinstance(result, int) else int(ExitCode.OK)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.console import echo
 from srcli.cli.options import check_targets, json_output
 from srcli.cli.tables import make_console, print_pairs, print_table
 from srcli.cli.text_files import is_replaceable, write_json
@@ -84,7 +85,7 @@ def _write_picture(target: str, name: str, entry: ModelInfo, *, to_stderr: bool)
     photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
     write_photograph(Path(target), photograph, fmt="png")
     for caption in captions:
-        click.echo(caption, err=to_stderr)
+        echo(caption, err=to_stderr)
 
 
 def _show_list(entries: Sequence[ModelInfo]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from srcli.report.table import Column
+from srcli.report.table import Column, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
+    from rich.text import Text
 
     from srcli.report.table import Table
 
@@ -24,10 +25,16 @@ def make_console(*, to_stderr: bool = False) -> Console:
     Text is broken to the width of the terminal, also where it goes through a pipe to ``less``.
     Where there is no terminal (logs of jobs) and no ``COLUMNS``, the names in tables stay whole.
     """
-    from rich.console import Console
+    from rich import console as rich
+
+    class Plain(rich.Console):
+        """Escapes what would steer the terminal, in cells of tables too."""
+
+        def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401
+            return super().render_str(visible(text), **options)
 
     # Brackets and colons in the names of pictures, sets and models are no markup.
-    console = Console(stderr=to_stderr, highlight=False, markup=False, emoji=False)
+    console = Plain(stderr=to_stderr, highlight=False, markup=False, emoji=False)
     if "COLUMNS" not in os.environ and not any(map(os.isatty, range(3))):
         console.width = WIDE
     return console
@@ -67,7 +74,7 @@ def print_table(out: Console, table: Table, *, title: str = "", note: str = "") 
         shown.add_section()
         for row in rows:
             cells = [
-                Text(f"*{text}", style="bold") if column.heading in row.best else text
+                Text(visible(f"*{text}"), style="bold") if column.heading in row.best else text
                 for column, text in table.cells(row)
             ]
             shown.add_row(*[name] * len(group), *cells, style="dim" if row.source else "")

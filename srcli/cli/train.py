@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import Console, stop_signals
+from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import device, network_precision
 from srcli.cli.options import SCALES, held_out_names, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
@@ -156,7 +156,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     from srcli.pipelines.train.estimate import estimate_training
 
     for line in estimate_training(options, Console(quiet=quiet, verbose=verbose)).lines():
-        click.echo(line)
+        echo(line)
     return int(ExitCode.OK)
 
 

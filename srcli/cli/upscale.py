@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.console import echo
 from srcli.cli.devices import devices, engine, network_precision, several_workers
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, verbosity
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
@@ -165,7 +166,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
             inputs, output, settings, progress=console, on_file=tell, executor=executor
         )
     if not options["quiet"]:
-        click.echo(_closing(summary))
+        echo(_closing(summary))
     return int(summary.exit_code)
 
 
@@ -236,20 +237,20 @@ def print_estimate(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     for item, estimate in run.items:
         if isinstance(estimate, str):
             problems += 1
-            click.echo(f"would fail: {estimate}")
+            echo(f"would fail: {estimate}")
             continue
         skipped = item.exists and not options.naming.overwrite
         size = f"{estimate.width}x{estimate.height} {item.format}"
-        click.echo(f"{item.source} -> {item.target} ({'skip, exists' if skipped else size})")
+        echo(f"{item.source} -> {item.target} ({'skip, exists' if skipped else size})")
         for remark in estimate.remarks:
-            click.echo(f"  {remark}")
+            echo(f"  {remark}")
         for warning in estimate.warnings:
-            click.echo(f"  warning: {warning}")
+            echo(f"  warning: {warning}")
         if not skipped:
             pixels += estimate.height * estimate.width
             disk += estimate.bytes
     timed = "" if run.seconds is None else f", about {format_duration(run.seconds)} for the network"
-    click.echo(
+    echo(
         f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
         f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures"
         f"{timed}; nothing was done"

@@ -22,6 +22,8 @@ NOTHING = "–"
 UNITS = ("", "K", "M", "G", "T")
 SPECIAL = re.compile(r"([\\`*\[\]<>|~&])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """Characters with a meaning in Markdown; an underscore inside a word has none."""
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]+(e[+-]?\d+)?$|inf$)")  # numbers are none
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,18 @@ def csv_text(headings: Iterable[str], rows: Iterable[Sequence[Cell]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(headings)
-    writer.writerows(rows)
+    writer.writerows(map(_guarded, row) for row in rows)
     return printable(stream.getvalue())
+
+
+def _guarded(cell: Cell) -> Cell:
+    """Return a text that spreadsheets take for no formula; names of files may be anyone's."""
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def visible(text: str) -> str:
+    r"""Return text on one line, with escapes such as ``\x1b`` for what would steer a terminal."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from srcli.cli import main
@@ -31,3 +35,30 @@ def test_an_interruption_says_what_the_same_command_does(srx, monkeypatch, words
     monkeypatch.setattr(main.group, "main", interrupted)
     stopped = srx(*words)
     assert (stopped.code, stopped.out, stopped.err) == (130, "", f"srx: interrupted{rest}\n")
+
+
+def test_names_cannot_steer_the_terminal_or_forge_lines(srx, tmp_path):
+    name = "a\x1b[2J\nsrx: error: forged.png"
+    (tmp_path / name).write_bytes(b"damaged")
+    for arguments in (("upscale", tmp_path / name, tmp_path / "b.png"), ("models", f"{name}.pt")):
+        done = srx(*arguments)
+        assert "a\\x1b[2J\\nsrx: error: forged.png" in done.err
+        assert "\x1b" not in done.err
+        assert not any(line.startswith("srx: error: forged") for line in done.err.splitlines())
+    assert "\\x1b[2J" in srx("upscale", "a", "b", "--\x1b[2J").err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_ends_a_run_as_sigterm_does(ignored):
+    code = (
+        "import os, signal\n"
+        f"signal.signal(signal.SIGHUP, signal.{'SIG_IGN' if ignored else 'SIG_DFL'})\n"
+        "from srcli.cli import main\n"
+        "main.group.main = lambda **_: os.kill(os.getpid(), signal.SIGHUP)\n"
+        "main.main(['models'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == (0 if ignored else 130), done.stderr

@@ -18,6 +18,7 @@ from srcli.report.table import (
     number,
     short,
     significant,
+    visible,
 )
 
 
@@ -142,3 +143,14 @@ def test_csv_keeps_all_digits_and_leaves_nothing_empty():
 )
 def test_texts_are_shown_as_they_are(text, expected):
     assert escape(text) == expected
+
+
+def test_what_steers_terminals_is_escaped():
+    assert visible("a\x1b[2J\nb\u202ec é") == "a\\x1b[2J\\nb\\u202ec é"
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+a", "-a", "@a", "\ta", "-1+cmd|x"])
+def test_no_cell_of_csv_is_a_formula(cell):
+    assert f"'{cell}" in csv_text(["a"], [[cell]])
+    for plain in ("a=b", "-1.5", "+2e-3", "-inf", -3.5):
+        assert csv_text(["a"], [[plain]]) == f"a\n{plain}\n"

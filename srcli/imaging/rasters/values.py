@@ -37,6 +37,8 @@ _CONSTANT = 1e-6
 # An undeclared nodata value is suspected from this fraction of the samples, and from this distance
 # to the nearest other value, as a multiple of the others' range.
 _FREQUENT, _FAR = 0.001, 2.0
+# Values that files usually hold for no data need not lie so far away.
+_USUAL, _LESS_FAR = frozenset({-32768.0, -32767.0, -9999.0, -99999.0}), 0.1
 _MOST_SHOWN = 4  # groups of bands whose ranges are printed
 
 
@@ -199,7 +201,8 @@ def _suggest_nodata(groups: list[Array], layout: BandLayout) -> str:
                 continue
             ends = float(others.min()), float(others.max())
             nearest, furthest = sorted(abs(each - float(end)) for each in ends)
-            if nearest > _FAR * (furthest - nearest):
+            far = _LESS_FAR if float(end) in _USUAL else _FAR
+            if nearest > far * (furthest - nearest):
                 text = _number_text(float(end), 9)
                 return f"; {text} occurs often, far from all others: --nodata {text} if it is none"
     return ""

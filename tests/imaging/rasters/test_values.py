@@ -250,6 +250,12 @@ def test_what_looks_like_nodata_is_asked_for(save, dtype, stray):
     assert "--nodata" not in find(save("c.tif", pixels, nodata=stray))[1]
 
 
+def test_usual_values_for_nodata_are_asked_for_close_to_the_others(save):
+    pixels = np.random.default_rng(0).integers(0, 20_000, (60, 70)).astype(np.int16)
+    pixels[:5] = -32767
+    assert "; -32767 occurs often" in find(save("a.tif", pixels))[1]
+
+
 def test_black_borders_of_a_picture_of_all_values_are_no_question(save, noise):
     pixels = noise((60, 70), "uint16")
     pixels[:5] = 0
