@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from srcli.imaging.formats import READABLE_SUFFIXES
@@ -49,31 +49,67 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
     """
     found = FolderContents()
     inside = None if same_file(output, folder) else real_path(output)
-
-    def note(error: OSError) -> None:
-        place = Path(error.filename or folder)
-        found.unreadable.append((place, f"cannot be looked into ({error.strerror})"))
-
-    for name, subfolders, files in os.walk(folder, onerror=note):
-        here = Path(name)
-        shown = [sub for sub in subfolders if not sub.startswith(".")]
-        if recursive:
-            found.linked += [here / sub for sub in shown if (here / sub).is_symlink()]
-        subfolders[:] = shown if recursive else []
-        for path in (here / file for file in files if not file.startswith(".")):
-            suffix = path.suffix.lower()
-            if suffix not in SUFFIXES | OTHER_PICTURES or not _is_regular(path):
-                continue
-            if inside is None or not real_path(path).is_relative_to(inside):
-                (found.pictures if suffix in SUFFIXES else found.others).append(path)
+    waiting = [str(folder)]
+    while waiting:
+        place = waiting.pop()
+        if inside is not None and _is_within(real_path(place), inside):
+            continue
+        try:
+            with os.scandir(place) as entries:
+                shown = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            found.unreadable.append((Path(place), f"cannot be looked into ({error.strerror})"))
+            continue
+        for entry in shown:
+            if _is_folder(entry):
+                if recursive and entry.is_symlink():
+                    found.linked.append(Path(entry.path))
+                elif recursive:
+                    waiting.append(entry.path)
+            elif not (inside and entry.is_symlink() and _is_within(real_path(entry.path), inside)):
+                _add_file(entry, found)
     found.pictures.sort()
     found.linked.sort()
     return found
 
 
-def real_path(path: Path) -> Path:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _add_file(entry: os.DirEntry[str], found: FolderContents) -> None:
+    """Add a file by its suffix; no pipes and devices, as reading one would wait for ever."""
+    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - paths are slow to make
+    kind = found.pictures if suffix in SUFFIXES else found.others
+    if suffix in SUFFIXES or suffix in OTHER_PICTURES:
+        try:
+            # reading a link that leads nowhere gives the reason
+            regular = entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))  # noqa: PTH110
+        except OSError:
+            regular = True
+        if regular:
+            kind.append(Path(entry.path))
+
+
+@cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def forget_folders() -> None:
+    """Look folders up again in ``real_path``, which remembers where they lead."""
+    _real_folder.cache_clear()
+
+
+def real_path(path: Path | str) -> str:
     """Return the path without links; a link that leads in a circle stays as it is."""
-    return Path(os.path.realpath(path))
+    folder, name = os.path.split(path)  # one look at the file, as there may be very many
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
+        return os.path.realpath(path)
+    return os.path.join(_real_folder(folder), name)  # noqa: PTH118
 
 
 def same_file(first: Path, second: Path) -> bool:
@@ -81,9 +117,5 @@ def same_file(first: Path, second: Path) -> bool:
     return real_path(first) == real_path(second)
 
 
-def _is_regular(path: Path) -> bool:
-    """Return False for pipes and devices: reading one would wait for ever."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return True  # reading it gives the reason
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))  # noqa: PTH118

@@ -30,7 +30,7 @@ RASTER_FORMAT = "tif"
 """Output format for rasters of a format that cannot be written (VRT, JP2, netCDF)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
     """One input and its output."""
 
@@ -89,16 +89,17 @@ def name_file(source: Path, output: Path, naming: Naming) -> Item:
     return Item(source=source, target=target, format=fmt)
 
 
-def name_in_folder(source: Path, folder: Path, naming: Naming) -> Item:
+def name_in_folder(
+    source: Path, folder: Path, naming: Naming, *, from_folder: bool = False
+) -> Item:
     """Pair an input with its output in a folder, of the same name."""
     own = format_of_suffix(source.suffix)
     fmt = naming.format
     if fmt == "auto":
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
-    return Item(
-        source=source, target=folder / f"{source.stem}{naming.suffix}{extension}", format=fmt
-    )
+    target = folder / f"{source.stem}{naming.suffix}{extension}"
+    return Item(source=source, target=target, format=fmt, from_folder=from_folder)
 
 
 def _choose_format(source: Path) -> str:
@@ -126,12 +127,12 @@ def name_by_extension(
     Returns:
         All items, and a note for the user if names have changed.
     """
-    same: defaultdict[Path, list[Item]] = defaultdict(list)
+    same: defaultdict[str, list[Item]] = defaultdict(list)
     for item in items:
         same[real_path(item.target)].append(item)
     renamed: dict[Path, Path] = {}
     for group in same.values():
-        if len({item.source.suffix.lower() for item in group}) == 1:
+        if len(group) == 1 or len({item.source.suffix.lower() for item in group}) == 1:
             continue
         for item in group:
             extension = item.source.suffix.lower().lstrip(".")
@@ -155,7 +156,7 @@ def refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
         UsageError: If there is one.
     """
     sources = {real_path(item.source) for item in items}
-    writers: dict[Path, Path] = {}
+    writers: dict[str, Path] = {}
     for item in items:
         target = real_path(item.target)
         if target in sources and not (naming.overwrite and target == real_path(item.source)):

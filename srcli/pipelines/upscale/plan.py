@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
     SUFFIXES,
     find_pictures,
+    forget_folders,
     real_path,
     same_file,
 )
@@ -66,6 +68,7 @@ def make_plan(
         UsageError: If an input is missing, nothing is found, an input would be overwritten, or two
             inputs would write one output.
     """
+    forget_folders()
     naming = _check_naming(naming)
     for path in inputs:
         _check_input(path, remote=remote)
@@ -152,13 +155,13 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
         unreadable += found.unreadable
         others += found.others
         notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
-        for picture in found.pictures:
-            folder = output / picture.parent.relative_to(path)
-            if _is_result(picture, folder, naming):
-                results += 1
-            else:
-                item = name_in_folder(picture, folder, naming)
-                items.append(replace(item, from_folder=True))
+        for parent, pictures in groupby(found.pictures, key=lambda picture: picture.parent):
+            folder = output / parent.relative_to(path)
+            for picture in pictures:
+                if _is_result(picture, folder, naming):
+                    results += 1
+                else:
+                    items.append(name_in_folder(picture, folder, naming, from_folder=True))
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
     if others:

@@ -59,7 +59,7 @@ def test_links_to_folders_are_told_and_circles_end(tree, tmp_path):
     found = find_pictures(folder, tmp_path / "out", recursive=True)
     assert names(found, folder) == ["a.png", "loop.png", "sub/b.png"]
     assert found.linked == [folder / "link", folder / "sub" / "up"]
-    assert real_path(folder / "loop.png").name == "loop.png"
+    assert real_path(folder / "loop.png").endswith("loop.png")
     assert find_pictures(folder, tmp_path / "out", recursive=False).linked == []
 
 
