@@ -33,8 +33,8 @@ Examples:
   srx bench -m g-idrn --engine torch --engine openvino --compare plain --rounds 5
   srx bench -m g-idrn -s 2 --seams photo.jpg --json - --quiet
 
-Nothing else should run meanwhile; a wide spread of the rounds shows that something did. Exit code 1
-means that a seam figure cannot be trusted.
+Nothing else should run meanwhile; a note says if the load or the spread of the rounds shows that
+something did. Exit code 1 means that a seam figure cannot be trusted.
 """
 LONGEST_SIDE = 8192
 

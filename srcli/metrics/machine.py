@@ -68,6 +68,11 @@ def is_shared() -> bool:
     return os.getloadavg()[0] > torch.get_num_threads() + 0.5
 
 
+def load_average() -> float | None:
+    """Return the mean number of running processes in the last minute; None if unknown."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
+
+
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Let PyTorch use ``count`` threads until the block ends; None changes nothing."""

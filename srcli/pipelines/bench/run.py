@@ -13,12 +13,13 @@ from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
 from srcli.metrics.efficiency import ModelCost, model_cost
-from srcli.metrics.machine import Machine, describe_machine, threads
+from srcli.metrics.machine import Machine, describe_machine, load_average, threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench.seams import Seams, measure_seams, read_rgb
 from srcli.pipelines.bench.timing import (
     BenchCase,
     Speed,
+    busy_note,
     make_speeds,
     prepare_models,
     runs_planned,
@@ -101,6 +102,8 @@ class Bench:
     seams: tuple[Seams, ...]
     seams_picture: str | None
     """Name and size of the picture that seams were measured on."""
+    busy: str | None = None
+    """Note that something else ran meanwhile; None where nothing shows it."""
 
     def as_json(self) -> dict[str, Any]:
         """Return all figures as JSON values, with those derived from others."""
@@ -138,6 +141,7 @@ def bench(
 
 def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> Bench:
     device = choose_device(options.engine.device)
+    load = load_average()
     loaded = [
         (model, label, load_model(model, scale))
         for scale in dict.fromkeys(options.scales)
@@ -170,13 +174,15 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
     for cases in groups:
         time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
     task.close()
+    speeds = tuple(speed for cases in groups for speed in make_speeds(cases))
     return Bench(
         machine=describe_machine(device),
         how=METHOD + (PLAIN if options.compare_plain else ""),
         costs=tuple(costs),
-        speeds=tuple(speed for cases in groups for speed in make_speeds(cases)),
+        speeds=speeds,
         seams=seams,
         seams_picture=caption,
+        busy=busy_note(load, speeds),
     )
 
 

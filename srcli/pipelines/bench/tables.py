@@ -47,6 +47,8 @@ def tables(bench: Bench) -> list[Table]:
 def notes(bench: Bench) -> list[str]:
     """Return the conditions and the meaning of the figures, a paragraph each."""
     found = [f"Machine: {bench.machine}.", bench.how, COSTS]
+    if bench.busy:
+        found.insert(0, bench.busy)
     return [*found, SEAMS] if bench.seams else found
 
 

@@ -18,6 +18,7 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions, make_engine, run_one
 from srcli.inference.tiling import Tiling
 from srcli.metrics.efficiency import count_macs
+from srcli.metrics.machine import processors
 from srcli.metrics.memory import peak_memory
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
 """Bounds of the number of rounds chosen by time."""
+BUSY_LOAD, BUSY_SPREAD = 0.3, 1.3
+"""Load for each processor before the first round, and slowest round as a multiple of the median,
+above which the machine was busy with something else."""
 _NAMES: dict[torch.dtype | None, Precision] = {
     None: "fp32",
     torch.bfloat16: "bf16",
@@ -264,6 +268,24 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             peak_memory=case.peak,
             times_plain=plain[model.label] / median(case.seconds) if compared else None,
         )
+
+
+def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
+    """Return a note if something else ran meanwhile, as load and spread show; else None.
+
+    Args:
+        load: Load average before the first round.
+        speeds: All that was measured.
+    """
+    signs = []
+    if load is not None and load > BUSY_LOAD * processors():
+        signs.append(f"load average {load:.1f} on {processors()} processors at the start")
+    spread = max((max(speed.seconds) / speed.median for speed in speeds), default=1.0)
+    if spread > BUSY_SPREAD:
+        signs.append(f"slowest round {spread:.1f} times the median")
+    if not signs:
+        return None
+    return f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
 
 
 def _synchronize(device: torch.device) -> None:

@@ -15,6 +15,7 @@ from srcli.pipelines.bench.run import real_picture
 from srcli.pipelines.bench.timing import (
     MOST_ROUNDS,
     BenchCase,
+    busy_note,
     make_speeds,
     prepare_models,
     rounds_within,
@@ -127,6 +128,25 @@ def test_engines_of_one_network_do_not_share_weights():
     assert a.data_ptr() != b.data_ptr()
     assert a.is_contiguous()
     assert b.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("load", "slowest", "signs"),
+    [
+        (None, 1.2, []),
+        (0.5, 1.2, []),
+        (1.5, 1.0, ["load average 1.5 on 2 processors"]),
+        (0.1, 2.0, ["slowest round 2.0 times the median"]),
+        (3.0, 1.5, ["load average 3.0", "slowest round 1.5 times"]),
+    ],
+)
+def test_a_busy_machine_is_noticed(monkeypatch, load, slowest, signs):
+    monkeypatch.setattr("srcli.pipelines.bench.timing.processors", lambda: 2)
+    cases = [BenchCase(model=prepared("bicubic", 2)[0], picture=real_picture(8, 8))]
+    cases[0].seconds = [0.9, 1.0, slowest]
+    note = busy_note(load, list(make_speeds(cases)))
+    assert (note is None) == (not signs)
+    assert all(sign in (note or "") for sign in signs)
 
 
 def test_results_compare_with_the_plain_run_of_the_same_model():

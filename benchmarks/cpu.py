@@ -1,0 +1,158 @@
+"""Time every network by every engine on the CPU, side by side, and write benchmarks/cpu.md.
+
+Usage: python benchmarks/cpu.py [-m g-idrn -m rrlfn ...] [-s 4] [--size 512] [--rounds 5]
+           [--threads N] [--markdown benchmarks/cpu.md]
+
+Plain is the usual loop: the network in fp32, PyTorch's default layout, tile after tile. By hand is
+``benchmarks/openvino_by_hand.py``: the same network converted to OpenVINO's bf16, whole picture,
+default options. The others are what --engine and --precision give. All of them take turns, every
+second round backwards; all are from uint8 to uint8 in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import torch
+from openvino_by_hand import ByHand, Picture
+
+from srcli.inference.device import cpu_has_bf16
+from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
+from srcli.metrics.machine import describe_machine, load_average, threads
+from srcli.models.weights import load_model
+from srcli.pipelines.bench.run import real_picture
+from srcli.pipelines.bench.timing import (
+    BenchCase,
+    Speed,
+    busy_note,
+    make_speeds,
+    prepare_models,
+    time_rounds,
+)
+from srcli.ports.progress import NoTask
+from srcli.report.table import make_table, markdown_table, significant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODELS = ("g-idrn", "rrlfn", "nested-attn", "attentive-gan", "ddsr")
+ENGINES: tuple[EngineName, ...] = ("torch", "openvino")
+COLUMNS = ("plain", "fp32", "openvino fp32", "bf16", "by hand", "openvino bf16")
+
+
+@dataclass
+class HandCase:
+    """By hand, with the methods that ``time_rounds`` calls."""
+
+    model: Any
+    picture: Picture
+    run: ByHand
+    seconds: list[float] = field(default_factory=list)
+
+    def warm_up(self) -> None:
+        self.run(self.picture)
+
+    def time_round(self) -> None:
+        start = time.perf_counter()
+        self.run(self.picture)
+        self.seconds.append(time.perf_counter() - start)
+
+
+def measure(
+    name: str, scale: int, size: int, rounds: int
+) -> tuple[dict[str, list[float]], list[Any]]:
+    """Return the seconds of all rounds by column, and speeds for ``busy_note``."""
+    network = load_model(name, scale)
+    picture = real_picture(size, size)
+    cases = [
+        BenchCase(model=prepared, picture=picture)
+        for engine in ENGINES
+        for prepared in prepare_models(
+            network,
+            EngineOptions(device="cpu", engine=engine),
+            ("fp32", "bf16") if cpu_has_bf16() else ("fp32",),
+            plain=engine == "torch",
+            tiling=choose_tiling(name, network),
+            label=name,
+        )
+    ]
+    by_hand = HandCase(cases[0].model, picture, ByHand(name, scale, size, size))
+    time_rounds([*cases, by_hand], rounds=rounds, seconds=0, task=NoTask())  # type: ignore[list-item]
+    speeds = list(make_speeds(cases))
+    found = {speed.format: list(speed.seconds) for speed in speeds}
+    return found | {"by hand": by_hand.seconds}, speeds
+
+
+def rows(name: str, found: Seconds) -> Iterator[list[str | None]]:
+    """Yield medians with fastest and slowest, then multiples of the plain loop's speed."""
+    times: list[str | None] = [name, "ms"]
+    ratios: list[str | None] = ["", "x plain"]
+    for column in COLUMNS:
+        seconds = found.get(column)
+        if seconds is None:
+            times.append(None)
+            ratios.append(None)
+            continue
+        middle, low, high = (significant(f(seconds) * 1000) for f in (median, min, max))
+        times.append(f"{middle} ({low}–{high})")
+        # Of each round, so that load on the machine hits both alike.
+        ratios.append(f"{median(a / b for a, b in zip(found['plain'], seconds, strict=True)):.2f}")
+    yield times
+    yield ratios
+    if "openvino bf16" in found:
+        ours = median(a / b for a, b in zip(found["by hand"], found["openvino bf16"], strict=True))
+        yield ["", "x by hand", *[None] * (len(COLUMNS) - 1), f"{ours:.2f}"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("-m", "--model", dest="models", action="append")
+    parser.add_argument("-s", "--scale", type=int, default=4)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--markdown", type=Path)
+    given = parser.parse_args()
+    load = load_average()
+    table: list[list[str | None]] = []
+    speeds: list[Speed] = []
+    with threads(given.threads):
+        for name in given.models or MODELS:
+            found, own = measure(name, given.scale, given.size, given.rounds)
+            speeds += own
+            table += rows(name, found)
+            print(
+                "\n".join("  ".join(str(cell or "") for cell in row) for row in rows(name, found))
+            )
+        machine = describe_machine(torch.device("cpu"))
+    size = f"{given.size}x{given.size}"
+    title = f"x{given.scale}, {size} LR, {given.rounds} rounds: median (fastest–slowest)"
+    text = [
+        "# Engines on the CPU",
+        "",
+        f"`python {shlex.join(sys.argv)}`, {datetime.now(UTC):%Y-%m-%d}. {machine}, OpenVINO "
+        f"{version('openvino')}, native bf16: {'yes' if cpu_has_bf16() else 'no'}, AMX: "
+        f"{'yes' if torch.cpu._is_amx_tile_supported() else 'no'}.",
+        "",
+        *([busy, ""] if (busy := busy_note(load, speeds)) else []),
+        *(__doc__ or "").strip().split("\n\n")[2].splitlines(),
+        "",
+        f"## {title}",
+        "",
+        *markdown_table(make_table(table, ("model", ""), COLUMNS, title=title)),
+    ]
+    if given.markdown:
+        given.markdown.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
