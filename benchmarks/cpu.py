@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MODELS = ("g-idrn", "rrlfn", "nested-attn", "attentive-gan", "ddsr")
+Seconds = dict[str, list[float]]
+"""Of all rounds, by column."""
 ENGINES: tuple[EngineName, ...] = ("torch", "openvino")
 COLUMNS = ("plain", "fp32", "openvino fp32", "bf16", "by hand", "openvino bf16")
 
@@ -67,10 +69,8 @@ class HandCase:
         self.seconds.append(time.perf_counter() - start)
 
 
-def measure(
-    name: str, scale: int, size: int, rounds: int
-) -> tuple[dict[str, list[float]], list[Any]]:
-    """Return the seconds of all rounds by column, and speeds for ``busy_note``."""
+def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, list[Speed]]:
+    """Return all seconds, and the speeds that ``busy_note`` takes."""
     network = load_model(name, scale)
     picture = real_picture(size, size)
     cases = [

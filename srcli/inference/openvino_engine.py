@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from srcli.errors import InferenceError
 from srcli.inference.engine import TorchEngine
 from srcli.inference.openvino_model import held_values, import_openvino, read_model
 from srcli.layers.pooling import GlobalPool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,11 +32,12 @@ class OpenVINOEngine(TorchEngine):
     """Run a network by OpenVINO on the CPU; implements ``srcli.ports.image.Engine``.
 
     The network is converted once, for pictures of any size, and compiled in each process. PyTorch
-    computes calibrations, and again what fails in half precision.
+    computes calibrations, again what fails in half precision, and by ``auto`` networks that cannot
+    be converted.
 
     Args:
         network: From ``load_model``; one that ``takes_levels`` stays with PyTorch.
-        smallest: Input pixels of a tile; PyTorch takes smaller ones.
+        smallest: Input pixels of a tile; PyTorch takes smaller ones. 0 leaves it nothing.
         options: See ``TorchEngine``.
     """
 
@@ -46,7 +48,7 @@ class OpenVINOEngine(TorchEngine):
         self._smallest = smallest
         self._threads = torch.get_num_threads()
         self._pools = [each for each in network.modules() if isinstance(each, GlobalPool)]
-        self._compiled: dict[tuple[str, ...], _Compiled] = {}
+        self._compiled: dict[tuple[str, ...], _Compiled | None] = {}
 
     def batch_size(self, height: int, width: int) -> int:
         """Tiles of this size to try at once: a multiple of the threads."""
@@ -62,13 +64,27 @@ class OpenVINOEngine(TorchEngine):
         held = held_values(self._rgb_network)
         names = tuple(held)
         if names not in self._compiled:
-            self._compiled[names] = _Compiled(
-                read_model(self._rgb_network, held, x), half is not None, self._threads
-            )
+            self._compiled[names] = self._compile(held, x)
+        compiled = self._compiled[names]
+        if compiled is None:
+            return super()._forward(x, half, **keywords)
         n, channels, height, width = x.shape
         out = torch.empty((n, channels, height * self.scale, width * self.scale))
-        self._compiled[names].run([x, *held.values()], out)
+        compiled.run([x, *held.values()], out)
         return out
+
+    def _compile(self, held: Mapping[str, Tensor], x: Tensor) -> _Compiled | None:
+        """Return None where the network cannot be converted and PyTorch may take it."""
+        try:
+            model = read_model(self._rgb_network, held, x)
+        except Exception as error:
+            if self._smallest:
+                return None
+            raise InferenceError(
+                f"--engine openvino: this network cannot be converted ({error})",
+                advice="use --engine torch",
+            ) from error
+        return _Compiled(model, self.half is not None, self._threads)
 
 
 class _Compiled:

@@ -160,6 +160,8 @@ class AsymmetricNonLocal(nn.Module):
         # Pooling commutes with 1x1 convolutions; pooled after them it is one channel, not many.
         key, value = self._pyramid(self.key(x)), self._pyramid(self.value(x))
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if tracing and not self.bins:
+            raise RuntimeError("attention over all pixels would be traced for one size alone")
         whole = torch.is_grad_enabled() or tracing  # the number of parts would be traced too
         most = h * w if whole else max(self.scores // (n * key.shape[2]), 1)
         parts = torch.split(query.flatten(2), most, dim=2)

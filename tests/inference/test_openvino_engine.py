@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from srcli.errors import UsageError
+from srcli.errors import InferenceError, UsageError
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import (
     EngineOptions,
@@ -18,7 +20,9 @@ from srcli.inference.engines import (
     takes_openvino,
 )
 from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
+from srcli.inference.openvino_model import import_openvino
 from srcli.inference.tiling import Tiling
+from srcli.layers.attention import AsymmetricNonLocal
 from srcli.layers.network import Network, full_precision
 from srcli.layers.placement import StretchedMap
 from srcli.layers.pooling import GlobalPool
@@ -96,17 +100,22 @@ def test_the_image_path_stays_in_fp32(photo):
     np.testing.assert_allclose(enlarge_array(engine, floats), exact, atol=2e-6, rtol=0)
 
 
+def test_openvino_comes_without_its_telemetry():
+    import_openvino()
+    assert sys.modules["openvino_telemetry"] is None
+
+
 def test_a_network_is_converted_once(photo, monkeypatch, tmp_path):
     first = enlarge_array(OpenVINOEngine(Tiny(), device=CPU), photo)
 
     def never(*_):
-        raise AssertionError
+        raise RuntimeError("another network")
 
     with monkeypatch.context() as patch:
         patch.setattr("srcli.inference.openvino_model.convert", never)
         again = enlarge_array(OpenVINOEngine(Tiny(), device=CPU), photo)
         np.testing.assert_array_equal(again, first)
-        with pytest.raises(AssertionError):  # another network
+        with pytest.raises(InferenceError, match="another"):
             enlarge_array(OpenVINOEngine(Tiny(deep=0.5), device=CPU), photo)
     (tmp_path / "file").touch()
     monkeypatch.setenv("SRX_CACHE", str(tmp_path / "file" / "cache"))  # cannot be written
@@ -126,6 +135,23 @@ def test_small_tiles_and_what_fails_in_half_precision_go_through_torch(photo, mo
     assert engine.batch_size(192, 192) % torch.get_num_threads() == 0
     with pytest.raises(TypeError):  # this one would need the model
         enlarge_array(engine, photo)
+
+
+def test_a_network_that_cannot_be_converted_stays_with_torch(photo):
+    class AllPixels(Tiny):
+        def __init__(self):
+            super().__init__()
+            self.non_local = AsymmetricNonLocal(channels=3, bins=())
+
+        def forward(self, x):
+            return super().forward(self.non_local(x))
+
+    part = photo[:20, :20]
+    expected = enlarge_array(TorchEngine(AllPixels(), device=CPU), part)
+    auto = OpenVINOEngine(AllPixels(), device=CPU, smallest=1)
+    np.testing.assert_array_equal(enlarge_array(auto, part), expected)
+    with pytest.raises(InferenceError, match=r"cannot be converted \(attention over all pixels"):
+        enlarge_array(OpenVINOEngine(AllPixels(), device=CPU), part)
 
 
 def test_auto_takes_openvino_where_it_is_measured_to_be_faster(monkeypatch):
