@@ -191,11 +191,13 @@ def ablation_lines(name: str) -> list[str]:
 def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) -> list[str]:
     sets = list(dict.fromkeys(row.dataset for row in rows))
     metrics = tuple(name for name in DIGITS if any(name in row.values for row in rows))
+    times = [row.milliseconds for row in rows if row.milliseconds is not None]
     lines: list[list[str]] = []
     for method in dict.fromkeys(row.method for row in rows):
         own = [row for row in rows if row.method == method]
-        size = own[0].parameters
+        size, time = own[0].parameters, own[0].milliseconds
         cells = [printed_text(rows, find(own, name), metrics) for name in sets]
+        cells += [number(time, decimals(times))] * bool(times)
         lines.append([method, "–" if size is None else f"{size:g}", *cells])
     presets = list(dict.fromkeys(row.preset for row in rows if row.model != "bicubic"))
     preset = presets[0] or "y"
@@ -203,13 +205,15 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
     for card in cards:
         own = {name: of_picture(model, card.scale, preset, name) for name in sets}
         cells = [text(of_card(card, preset).get(name) or own[name], metrics) for name in sets]
-        lines.append([f"ours, by {preset}{note}", f"{card.parameters / 1000:.0f}", *cells])
+        size = f"{card.parameters / 1000:.0f}"
+        lines.append([f"ours, by {preset}{note}", size, *cells, *["–"] * bool(times)])
     by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"
     scale = rows[0].scale
     own = {name: of_picture("bicubic", scale, by, name) for name in sets}
     cells = [text(bicubic(scale, by).get(name) or own[name], metrics) for name in sets]
-    lines.append([f"bicubic here, by {by}{note}", "–", *cells])
+    lines.append([f"bicubic here, by {by}{note}", "–", *cells, *["–"] * bool(times)])
     headings = [f"{name} {'/'.join(m.upper() for m in metrics)}" for name in sets]
+    headings += ["ms, the paper's device"] * bool(times)
     return list(markdown_table(make_table(lines, ("method",), ("K", *headings))))
 
 

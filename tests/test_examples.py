@@ -94,6 +94,24 @@ def test_attention_maps_are_what_the_network_sees(run, tmp_path, astronaut, atte
         np.testing.assert_allclose(got, wanted[0, 0, 4:-4, 4:-4].numpy(), atol=0.6 / 255)
 
 
+def test_feature_maps_are_a_grid_of_channels(run, tmp_path, astronaut, attentive, capsys):
+    picture, out = tmp_path / "one.png", tmp_path / "maps.png"
+    Image.fromarray(astronaut[:10, :14]).save(picture)
+    options = ("--model", attentive, "--scale", "4", "--layer")
+    run("save_features.py", picture, out, *options, "head")
+    assert capsys.readouterr().out == f"{out}: 12 maps of 14x10\n"
+    network = load_model(str(attentive))
+    with torch.no_grad():
+        x = torch.from_numpy(astronaut[:10, :14].copy()).permute(2, 0, 1)[None].float() / 255
+        wanted = network.head(x)[0, 5]  # the second of the second row of four
+    with Image.open(out) as image:
+        got = np.asarray(image)[11:21, 15:29] / 255
+    scaled = (wanted - wanted.min()) / (wanted.max() - wanted.min())
+    np.testing.assert_allclose(got, scaled.numpy(), atol=0.6 / 255)
+    with pytest.raises(SystemExit, match=r"--layer nowhere: .*tiny\.safetensors has head, shallow"):
+        run("save_features.py", picture, out, *options, "nowhere")
+
+
 def test_models_without_attention_maps_are_refused_before_work(run, tmp_path, astronaut):
     Image.fromarray(astronaut).save(tmp_path / "one.png")
     with pytest.raises(SystemExit, match="bicubic has no attention maps"):

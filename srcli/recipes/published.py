@@ -30,6 +30,8 @@ class PublishedRow:
     """By metric: ``psnr`` always, ``ssim`` and ``ifc`` where they are printed."""
     parameters: float | None
     """Thousands of parameters, as printed."""
+    milliseconds: float | None = None
+    """Time of a picture on the paper's device, as printed."""
     source: str
     """Paper and table."""
     protocol: str = ""
@@ -69,6 +71,7 @@ def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
                 model=line.get("model"),
                 values=dict(zip(table["metrics"], map(float, values), strict=False)),
                 parameters=float(line["parameters"]) if "parameters" in line else None,
+                milliseconds=line.get("milliseconds"),
                 source=line.get("source") or table["source"],
                 protocol=table["protocol"],
                 preset=line.get("preset", table.get("preset", "")),
