@@ -103,7 +103,7 @@ def test_feature_maps_are_a_grid_of_channels(run, tmp_path, astronaut, attentive
     network = load_model(str(attentive))
     with torch.no_grad():
         x = torch.from_numpy(astronaut[:10, :14].copy()).permute(2, 0, 1)[None].float() / 255
-        wanted = network.head(x)[0, 5]  # the second of the second row of four
+        wanted = network.get_submodule("head")(x)[0, 5]  # the second of the second row of four
     with Image.open(out) as image:
         got = np.asarray(image)[11:21, 15:29] / 255
     scaled = (wanted - wanted.min()) / (wanted.max() - wanted.min())
