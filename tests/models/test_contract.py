@@ -118,7 +118,7 @@ COMPARED = {
         variants=({"attention": "esa"},),
         others=(
             ({"channels": 52}, {2: 625_962, 3: 632_997, 4: 642_846}),
-            ({"channels": 50, "num_blocks": 4, "attention": "esa"}, {4: 433_448}),
+            ({"channels": 50, "num_blocks": 4, "attention": "esa", "top": 255.0}, {4: 433_448}),
         ),
     ),
     "imdn": Case(

@@ -11,6 +11,7 @@ from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAtte
 from srcli.layers.distillation import Concatenation, FeatureDistillationBlock
 from srcli.layers.network import Network
 from srcli.layers.published import Names, Published, count_blocks, from_zero, rename, shuffle_scale
+from srcli.layers.value_range import ValueRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,7 @@ class RFDN(Network):
         num_blocks: Distillation blocks (6; 4 in the challenge).
         attention: ``cca`` of the paper's models, or ``esa`` of the challenge's.
         slope: Negative slope of the leaky ReLUs.
+        top: White, in the range that the network works in (255 in the challenge).
     """
 
     edge = 4
@@ -38,6 +40,7 @@ class RFDN(Network):
         num_blocks: int = 6,
         attention: Literal["cca", "esa"] = "cca",
         slope: float = 0.05,
+        top: float = 1.0,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -51,6 +54,7 @@ class RFDN(Network):
             self.minimum = EnhancedSpatialAttention.MINIMUM
             self.tile_step = EnhancedSpatialAttention.STEP
         self.pools_globally = attention == "cca"
+        self.range = ValueRange(top=top)
         self.head = nn.Conv2d(3, channels, 3, padding=1)
         blocks = [
             FeatureDistillationBlock(make, channels=channels, slope=slope)
@@ -63,9 +67,9 @@ class RFDN(Network):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
         self.check_input(x)
-        head: Tensor = self.head(x)
+        head: Tensor = self.head(self.range(x))
         out: Tensor = self.up(self.tail(self.body(head)) + head)
-        return F.pixel_shuffle(out, self.scale)
+        return self.range.undo(F.pixel_shuffle(out, self.scale))
 
 
 _NAMES: Names = {
@@ -94,6 +98,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
     """Take over the file of github.com/njulj/RFDN, RFDN_AIM.pth, and files by its names."""
     if not tensors.keys() >= {"fea_conv.weight", "B1.c1_d.weight", "upsampler.0.weight"}:
         return []
+    challenge = "B1.esa.conv1.weight" in tensors
     return [
         Published(
             tensors=rename(tensors, _NAMES),
@@ -101,7 +106,8 @@ def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
             options={
                 "channels": len(tensors["fea_conv.weight"]),
                 "num_blocks": count_blocks(tensors, r"B(\d+)"),
-                "attention": "esa" if "B1.esa.conv1.weight" in tensors else "cca",
+                "attention": "esa" if challenge else "cca",
+                "top": 255.0 if challenge else 1.0,
             },
         )
     ]
