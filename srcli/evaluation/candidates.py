@@ -70,10 +70,9 @@ class NetworkCandidate:
 
     @property
     def network_name(self) -> str:
-        """Name of the network in the table of models, whatever file its weights come from."""
+        """Name of the network in the table of models, or of its class if it is not in there."""
         named = entry_of(self.network)
-        assert named is not None, "loaded by the table, or by a file that names its network"
-        return named[0]
+        return named[0] if named else type(self.network).__name__
 
     @cached_property
     def digest(self) -> str:

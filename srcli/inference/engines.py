@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Task
 
 EngineName = Literal["auto", "torch", "openvino"]
+WHOLE_TILE = 1 << 20
+"""Tile edge of networks whose pictures are not cut: longer than any picture."""
 FILE_TILE, FILE_OVERLAP = 192, 16
 """Tiling of networks that are not in the table of models."""
 
@@ -65,6 +67,8 @@ def make_engine(
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
     half = half_type(device, options.precision, bits=bits)
+    if not _takes(network, half):
+        half = None
     given: dict[str, Any] = {
         "device": device,
         "half": None if options.plain else half,
@@ -76,6 +80,12 @@ def make_engine(
         smallest = SMALLEST_TILE if options.engine == "auto" else 0
         return OpenVINOEngine(network, smallest=smallest, **given)
     return TorchEngine(network, plain=options.plain, **given)
+
+
+def _takes(network: Network, half: torch.dtype | None) -> bool:
+    import torch
+
+    return half is None or (network.fp16 if half == torch.float16 else network.bf16)
 
 
 def has_openvino() -> bool:
@@ -148,6 +158,8 @@ def choose_tiling(
     named = None if network is None else entry_of(network)
     entry = MODELS.get(model, named[1] if named else None)
     default, default_overlap = (entry.tile, entry.overlap) if entry else (FILE_TILE, FILE_OVERLAP)
+    if network is not None and not network.tiles:
+        default = WHOLE_TILE
     edge = tile or default
     return Tiling(
         tile=edge,

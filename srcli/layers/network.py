@@ -38,6 +38,9 @@ class Network(nn.Module):
     tile_step: int = 1
     """Above 1 it has maps with one value for so many pixels that are stretched over the picture:
     tiles should begin on multiples of it, and the map needs their positions."""
+    tiles: bool = True
+    """Tiles come out as the whole picture does; where they do not, pictures are not cut unless it
+    is asked for."""
     takes_levels: bool = False
     """``forward`` takes ``levels`` too: 255 or 65535 where pixels were read from integers."""
     fp16: bool = True

@@ -13,6 +13,7 @@ from srcli.models.storage import WeightsInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -41,10 +42,7 @@ def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = No
     """
     found = find_matches(tensors)
     if not found:
-        raise ModelError(
-            f"{origin}: does not say which network it belongs to, and none has such tensors "
-            f"({describe(tensors)}); srx train NAME --init takes over those that fit"
-        )
+        raise unknown_network(origin, tensors)
     scales = ", ".join(str(info.scale) for _, info in found)
     chosen = [each for each in found if scale in (None, each[1].scale)]
     if not chosen:
@@ -55,6 +53,23 @@ def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = No
             f"({scales}); name one"
         )
     return chosen[0]
+
+
+def unknown_network(
+    origin: str | Path, tensors: Mapping[str, Tensor], hint: str = ""
+) -> ModelError:
+    """Return the error for a file of no network of the table; it names the nearest one.
+
+    Args:
+        origin: The file.
+        tensors: Its content.
+        hint: More to say.
+    """
+    return ModelError(
+        f"{origin}: does not say which network it belongs to, and none has such tensors "
+        f"({describe(tensors)}); {hint}{hint and '; '}srx train NAME --init takes over those that "
+        "fit"
+    )
 
 
 def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
@@ -69,13 +84,13 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
         The tensors by the network's own names, and what the metadata would say.
     """
     for name, read in _readers().items():
-        published = read(tensors)
-        if published:
-            return [
-                (each.tensors, WeightsInfo(model=name, scale=scale, network=_options(name, each)))
-                for each in published
-                for scale in each.scales
-            ]
+        found = [
+            (each.tensors, WeightsInfo(model=name, scale=scale, network=_options(name, each)))
+            for each in read(tensors)
+            for scale in each.scales
+        ]
+        if found and _fits(*found[0]):  # descendants have much in common with a network
+            return found
     for name in _networks():
         if len(_first(name)[0] & tensors.keys()) < LIKE * len(tensors):
             continue
@@ -87,6 +102,14 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
         if own:
             return own
     return []
+
+
+def _fits(tensors: Mapping[str, Tensor], info: WeightsInfo) -> bool:
+    try:
+        network = outline_network(info.model, scale=info.scale, options=info.network)
+    except ModelError:
+        return False
+    return _shapes(network.state_dict()) == _shapes(tensors)
 
 
 def describe(tensors: Mapping[str, Tensor]) -> str:

@@ -99,10 +99,18 @@ def load_network(path: Path, scale: int | None = None) -> tuple[Network, Weights
         ModelError: If the file cannot be read, or fits no network or not this scale.
     """
     tensors, info = read_weights(path)
-    if info is None:
+    outside = None
+    if info is None and not find_matches(tensors):
+        from srcli.models.outside import load_outside
+
+        outside = load_outside(path, tensors)
+        info = WeightsInfo(model="spandrel", scale=outside.scale)
+    elif info is None:
         tensors, info = recognise(str(path), tensors, scale)
     if scale is not None and scale != info.scale:
         raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
+    if outside is not None:
+        return outside, info
     named: dict[str, Any] = {"scale": info.scale, "options": info.network}
     try:
         outline = outline_network(info.model, **named, most=_MOST_BUILT * len(tensors))
@@ -115,10 +123,10 @@ def load_network(path: Path, scale: int | None = None) -> tuple[Network, Weights
 
 
 def network_digest(network: Network) -> str:
-    """Digest of a network of the table: its name, scale, settings and weights, in hex."""
+    """Digest of a network: its name, scale, settings and weights, in hex."""
     named = entry_of(network)
-    assert named is not None, "loaded by the table, or by a file that names its network"
-    digest = hashlib.sha256(f"{named[0]} x{network.scale}".encode())
+    name = named[0] if named else type(network).__name__
+    digest = hashlib.sha256(f"{name} x{network.scale}".encode())
     # Modules that hold something of a picture are no settings of a network.
     settings = re.sub(r"\n *\(\w+\): (GlobalPool|StretchedMap)\(\)", "", str(network))
     digest.update(settings.encode())
@@ -184,6 +192,6 @@ def default_scale(models: Iterable[str]) -> int:
     """
     for model in models:
         if _is_file(model) and Path(model).is_file():
-            tensors, info = read_weights(Path(model))
-            return (info or recognise(model, tensors)[1]).scale
+            info = read_weights(Path(model))[1] or load_network(Path(model))[1]
+            return info.scale
     return 4

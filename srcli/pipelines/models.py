@@ -193,6 +193,8 @@ def list_models(name: str | None = None) -> list[ModelInfo]:
     if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
         path = Path(name)
         card, info = _file_card(path)
+        if info.model not in MODELS:
+            raise ModelError(f"{path}: has no card, as it is read by {info.model}")
         tiling = choose_tiling(str(path), card.network)
         return [ModelInfo(name=info.model, cards=(card,), tiling=tiling, file=path)]
     cards = tuple(_card(name, scale) for scale in find_entry(name).scales)
