@@ -84,7 +84,7 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
         The tensors by the network's own names, and what the metadata would say.
     """
     for name, read in _readers().items():
-        found = [
+        found: list[Named] = [
             (each.tensors, WeightsInfo(model=name, scale=scale, network=_options(name, each)))
             for each in read(tensors)
             for scale in each.scales
