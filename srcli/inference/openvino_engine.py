@@ -77,7 +77,7 @@ class OpenVINOEngine(TorchEngine):
         """Return None where the network cannot be converted and PyTorch may take it."""
         try:
             model = read_model(self._rgb_network, held, x)
-        except Exception as error:
+        except RuntimeError as error:
             if self._smallest:
                 return None
             raise InferenceError(

@@ -62,6 +62,9 @@ def read_model(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> Any
 
     Returns:
         ``openvino.Model``: its inputs are ``x`` and what is held, in order, each of one picture.
+
+    Raises:
+        RuntimeError: If it cannot be converted.
     """
     path = cache_folder() / "openvino" / f"{_digest(network, held)}.xml"
     core = import_openvino().Core()
@@ -104,7 +107,7 @@ def convert(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> tuple[
         The graph as XML, and its weights.
     """
     openvino = import_openvino()
-    from openvino.frontend import FrontEndManager
+    from openvino.frontend import FrontEndManager, OpConversionFailure
     from openvino.frontend.pytorch import ConversionExtension
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -124,7 +127,10 @@ def convert(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> tuple[
         frontend = FrontEndManager().load_by_framework("pytorch")
         frontend.add_extension(ConversionExtension("aten::pixel_shuffle", _depth_to_space))
         decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
-        model = frontend.convert(frontend.load(decoder))
+        try:
+            model = frontend.convert(frontend.load(decoder))
+        except OpConversionFailure as error:
+            raise RuntimeError(str(error)) from error
     model.reshape({i: openvino.PartialShape(shape) for i, shape in enumerate(shapes)})
     _split_joined(model)
     with TemporaryDirectory() as folder:
