@@ -27,6 +27,8 @@ class Format:
     """Pixels."""
     largest_area: int = 2**62
     """Pixels."""
+    animated: bool = False
+    """It holds several frames, with the duration of each."""
     default_quality: int | None = None
     """1 to 100, or None where the format is lossless."""
 
@@ -35,7 +37,14 @@ _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
 _NO_DPI = _ALL - {"dpi"}
 
 _KNOWN = (
-    Format(name="png", suffixes=(".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL),
+    Format(
+        name="png",
+        suffixes=(".png", ".apng"),
+        bits=(8, 16),
+        alpha=True,
+        metadata=_ALL,
+        animated=True,
+    ),
     # libjpeg stops at 65,500, a little below what the file format could say
     Format(
         name="jpg",
@@ -51,6 +60,7 @@ _KNOWN = (
         gray=False,
         metadata=_NO_DPI,
         largest_side=16_383,
+        animated=True,
         default_quality=95,
     ),
     # the limits beyond which libavif's decoder, as Pillow sets it up, refuses a file
@@ -71,6 +81,15 @@ _KNOWN = (
         metadata=frozenset({"dpi"}),
         largest_area=1_400_000_000,
     ),
+    # 256 colours a frame; only animations are written as GIF unless --format asks for it
+    Format(
+        name="gif",
+        suffixes=(".gif",),
+        alpha=True,
+        gray=False,
+        largest_side=65_535,
+        animated=True,
+    ),
     Format(name="tif", suffixes=(".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
 )
 
@@ -79,7 +98,7 @@ FORMATS: dict[str, Format] = {
 }
 """The formats that can be written here, by name; AVIF only where Pillow has it."""
 
-_READ_ONLY = (".gif", ".heic", ".heif", ".hif", ".jxl")
+_READ_ONLY = (".heic", ".heif", ".hif", ".jxl")
 READABLE_SUFFIXES: frozenset[str] = frozenset(
     {suffix for known in FORMATS.values() for suffix in known.suffixes} | {*_READ_ONLY}
 )
@@ -110,7 +129,7 @@ def format_of_content(head: bytes) -> str | None:
         head: The first 64 bytes or more.
 
     Returns:
-        A key of ``FORMATS``, ``"gif"``, ``"heic"``, ``"jxl"``, or None for anything else.
+        A key of ``FORMATS``, ``"heic"``, ``"jxl"``, or None for anything else.
     """
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"

@@ -248,6 +248,11 @@ def _frames(image: ImageFile.ImageFile, stream: IO[bytes]) -> int:
             image, _ = open_image("mpo", stream)
         except (OSError, ValueError, SyntaxError, LookupError, TypeError):
             return 1  # a broken list of further pictures does not spoil the first
+    return count_frames(image)
+
+
+def count_frames(image: ImageFile.ImageFile) -> int:
+    """Return the number of pictures in an open file."""
     with quiet_pillow():
         return int(getattr(image, "n_frames", 1))
 

@@ -11,6 +11,7 @@ from PIL import (
     ImageFile,
     JpegImagePlugin,
     MpoImagePlugin,
+    PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
@@ -26,6 +27,7 @@ _PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "webp": WebPImagePlugin.WebPImageFile,
     "bmp": BmpImagePlugin.BmpImageFile,
     "tif": TiffImagePlugin.TiffImageFile,
+    "png": PngImagePlugin.PngImageFile,
     "gif": GifImagePlugin.GifImageFile,
 }
 if "avif" in FORMATS:

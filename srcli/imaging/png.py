@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _INCHES_PER_METRE = 0.0254
 _MOST_PER_METRE = 2**31 - 1
@@ -53,7 +53,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """
     chunks: _Chunks = {}
     notes: list[str] = []
-    stream.seek(len(_SIGNATURE))
+    stream.seek(len(SIGNATURE))
     for kind, content, sound in _walk(stream):
         if sound:
             chunks.setdefault(kind, []).append(content)
@@ -141,20 +141,21 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 def _pack_metadata(metadata: Metadata) -> bytes | None:
     chunks = b""
     if metadata.icc is not None:
-        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+        chunks += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
     if metadata.dpi is not None:
         density = (min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi)
-        chunks += _chunk(b"pHYs", struct.pack(">IIB", *density, 1))
+        chunks += chunk(b"pHYs", struct.pack(">IIB", *density, 1))
     if metadata.exif is not None:
-        chunks += _chunk(b"eXIf", metadata.exif.removeprefix(PREFIX))
+        chunks += chunk(b"eXIf", metadata.exif.removeprefix(PREFIX))
     if metadata.xmp is not None:
-        chunks += _chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp)
+        chunks += chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp)
     if metadata.software is not None:
-        chunks += _chunk(b"iTXt", _SOFTWARE_KEYWORD + b"\0\0\0\0\0" + metadata.software.encode())
+        chunks += chunk(b"iTXt", _SOFTWARE_KEYWORD + b"\0\0\0\0\0" + metadata.software.encode())
     return chunks
 
 
-def _chunk(kind: bytes, content: bytes) -> bytes:
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a chunk with its length and checksum."""
     checksum = zlib.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 

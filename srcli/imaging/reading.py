@@ -48,6 +48,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
             image, _ = pillow.open_image(picture.format, stream)
             pixels, alpha = pillow.pixels_of(image, icc)
     metadata, warnings = picture.metadata, picture.warnings
+    if picture.frames > 1:
+        warnings = (*warnings, f"holds {picture.frames} pictures: only the first is used")
     if icc is not None and not pillow.profile_fits(icc, picture.channels):
         metadata = replace(metadata, icc=None)
         if not any("converted to RGB" in note for note in warnings):
@@ -148,7 +150,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 
 def _not_a_picture(path: Path) -> PictureError:
-    names = ", ".join(sorted({*FORMATS, "gif", "heic", "jxl"}))
+    names = ", ".join(sorted({*FORMATS, "heic", "jxl"}))
     return PictureError(f"{path}: not a picture that srx reads ({names}); convert it first")
 
 
@@ -158,8 +160,6 @@ def _upright(picture: Picture) -> Picture:
     orientation = picture.orientation
     if not 1 <= orientation <= 8:
         orientation = exif.orientation(metadata.exif, metadata.xmp)
-    if picture.frames > 1:
-        notes.append(f"holds {picture.frames} pictures: only the first is used")
     if metadata.exif is not None:
         try:
             metadata = replace(metadata, exif=exif.upright_exif(metadata.exif))

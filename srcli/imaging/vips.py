@@ -15,7 +15,7 @@ import numpy as np
 from srcli.errors import PictureError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -76,6 +76,17 @@ def encode(
     word, *meanings = _WORDS[values.dtype.name]
     image = vips.Image.new_from_memory(np.ascontiguousarray(values), width, height, channels, word)
     image = image.copy(interpretation=meanings[channels > 2])
+    _write(image, stream, suffix, write, keep="none", **options)
+
+
+def _write(
+    image: Any,  # noqa: ANN401 - of an untyped module
+    stream: IO[bytes],
+    suffix: str,
+    write: Callable[[bytes], int] | None,
+    **options: str | int,
+) -> None:
+    vips = _import_pyvips()
     failures: list[OSError] = []
 
     def guarded(call: Callable[..., Any], failed: object) -> Callable[..., Any]:
@@ -95,9 +106,46 @@ def encode(
     target.on_read(guarded(stream.read, None))
     target.on_seek(guarded(stream.seek, -1))
     try:
-        image.write_to_target(target, suffix, keep="none", **options)
+        image.write_to_target(target, suffix, **options)
     except vips.Error as error:
         raise (failures[0] if failures else OSError(" ".join(str(error).split()))) from None
+
+
+def encode_animation(
+    stream: IO[bytes],
+    frames: Array,
+    suffix: str,
+    *,
+    milliseconds: Sequence[int],
+    plays: int,
+    icc: bytes | None,
+    **options: str | int,
+) -> None:
+    """Write an animation; its frames are compressed one after another.
+
+    Args:
+        stream: An empty file.
+        frames: (N, H, W, 4) uint8 with alpha last; may be mapped from a file.
+        suffix: ``".gif"`` or ``".webp"``.
+        milliseconds: Duration of each frame.
+        plays: Of the whole; 0 is without end.
+        icc: Colour profile.
+        options: Of libvips for that format.
+
+    Raises:
+        OSError: If the stream does not take it.
+    """
+    vips = _import_pyvips()
+    count, height, width, channels = frames.shape
+    image = vips.Image.new_from_memory(frames, width, count * height, channels, "uchar")
+    image = image.copy(interpretation="srgb")
+    types = vips.GValue
+    image.set_type(types.gint_type, "page-height", height)
+    image.set_type(types.array_int_type, "delay", list(milliseconds))
+    image.set_type(types.gint_type, "loop", plays)
+    if icc is not None:
+        image.set_type(types.blob_type, "icc-profile-data", icc)
+    _write(image, stream, suffix, None, keep="icc", **options)
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module

@@ -15,7 +15,7 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, remove_stale, replacing
-from srcli.imaging import exif, pillow, png, tiff_writing
+from srcli.imaging import exif, pillow, png, tiff_writing, vips
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.resize import to_dtype
 
@@ -43,10 +43,11 @@ _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 _MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.error)
 
 
-class _FileWithoutDescriptor(io.FileIO):
+class FileWithoutDescriptor(io.FileIO):
     """A file on which Pillow calls ``write``, whose errors tell the reason."""
 
     def fileno(self) -> int:
+        """Refuse, so that Pillow calls ``write``."""
         raise io.UnsupportedOperation("fileno")
 
     def sync(self) -> None:
@@ -91,6 +92,8 @@ def check_writable(
     losses = []
     if has_alpha and not known.alpha:
         losses.append(f"{fmt} has no transparency: the picture is put on white")
+    if fmt == "gif":
+        losses.append("gif holds 256 colours a frame: --format webp or png keep all")
     most = max(known.bits)
     if bits == 32 and most < 32:
         losses.append(f"{fmt} holds no floats: values are cut to 0..1 and rounded to {most} bits")
@@ -141,7 +144,7 @@ def write_photograph(
     values, metadata = _convert(photograph, known)
     metadata = _software_in_exif(metadata, known)
     metadata = _drop_unfit_metadata(path, metadata, known, values)
-    with _name_errors(path):
+    with naming_errors(path):
         with replacing(path) as part:
             try:
                 _write_synced(part, values, metadata, known, quality)
@@ -160,7 +163,7 @@ def write_photograph(
 def _write_synced(
     part: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
-    with _FileWithoutDescriptor(part.fileno(), "r+b", closefd=False) as stream:
+    with FileWithoutDescriptor(part.fileno(), "r+b", closefd=False) as stream:
         _encode(stream, values, metadata, known, quality)
         stream.sync()
 
@@ -243,6 +246,9 @@ def _encode(
     if known.name == "png":
         png.write(stream, values, metadata)
         return
+    if known.name == "gif":
+        vips.encode(stream, values, ".gif")
+        return
     if known.name == "tif":
         tiff_writing.write(stream, values, metadata)
         return
@@ -263,7 +269,8 @@ def _encode(
 
 
 @contextmanager
-def _name_errors(path: Path) -> Iterator[None]:
+def naming_errors(path: Path) -> Iterator[None]:
+    """Turn errors of writing into a PictureError that names the file."""
     try:
         yield
     except OSError as error:

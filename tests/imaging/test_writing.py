@@ -213,7 +213,7 @@ def test_drawings_are_packed_by_their_repetitions(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("fmt", sorted(set(FORMATS) - {"bmp"}))
+@pytest.mark.parametrize("fmt", sorted(set(FORMATS) - {"bmp", "gif"}))
 def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
     metadata = Metadata(icc=SRGB, exif=exif_of(order), xmp=XMP, dpi=(300.0, 240.0))
     path = tmp_path / f"a.{fmt}"
@@ -331,7 +331,7 @@ def test_losses_are_told_before_writing():
 
 def test_unknown_formats_are_refused(tmp_path):
     with pytest.raises(PictureError, match="take one of png"):
-        check_writable("gif", height=5, width=5, has_alpha=False, bits=8)
+        check_writable("psd", height=5, width=5, has_alpha=False, bits=8)
     with pytest.raises(PictureError, match="no format 'xyz'"):
         write_photograph(tmp_path / "a.xyz", photograph_of(), fmt="xyz")
     assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import SrxError
+from srcli.imaging.animation import is_kept
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.resize import UNBOUNDED, Box
@@ -122,11 +123,12 @@ def estimate_photograph(item: Item, picture: Picture, scale: int, fit: Box = UNB
     (height, width), warnings = check_output(item, picture, scale, fit)
     depth = (picture.channels + picture.has_alpha) * picture.bits // 8
     sr_pixels = picture.height * picture.width * scale**2
+    frames = picture.frames if is_kept(picture, item.format) else 1
     return Estimate(
         height=height,
         width=width,
-        bytes=height * width * depth,
-        sr_pixels=sr_pixels,
+        bytes=height * width * depth * frames,
+        sr_pixels=sr_pixels * frames,
         memory=sr_pixels * depth,
         warnings=warnings,
     )

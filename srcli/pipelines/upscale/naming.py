@@ -17,6 +17,7 @@ from srcli.imaging.formats import (
     format_of_suffix,
 )
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
+from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.discovery import real_path
 
 if TYPE_CHECKING:
@@ -96,10 +97,19 @@ def name_in_folder(
     own = format_of_suffix(source.suffix)
     fmt = naming.format
     if fmt == "auto":
+        if own == "gif" and not _is_animation(source):
+            own = None  # of 256 colours, which the enlargement has not
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     target = folder / f"{source.stem}{naming.suffix}{extension}"
     return Item(source=source, target=target, format=fmt, from_folder=from_folder)
+
+
+def _is_animation(source: Path) -> bool:
+    try:
+        return open_picture(source).frames > 1
+    except PictureError:
+        return False  # reading it gives the reason
 
 
 def _choose_format(source: Path) -> str:
@@ -116,7 +126,7 @@ def _choose_format(source: Path) -> str:
         return FALLBACK_FORMAT
     if content is None:
         return RASTER_FORMAT
-    return content if content in FORMATS else FALLBACK_FORMAT
+    return content if content in FORMATS and content != "gif" else FALLBACK_FORMAT
 
 
 def name_by_extension(

@@ -15,9 +15,9 @@ from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
+from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
-from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import make_plan
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.ports.progress import NoProgress, Progress
@@ -116,7 +116,7 @@ def _upscale(
 
         spread(items, rasters, tiling, options, reporter, executor)
         return
-    PhotographRun(pool, tiling, options, reporter, made_by).upscale(opened)
+    upscale_photographs(pool, tiling, options, reporter, opened)
     if rasters:
         from srcli.pipelines.upscale.rasters import RasterRun  # and with it torch
 

@@ -11,10 +11,10 @@ from srcli.inference.engines import cached_pool, choose_tiling
 from srcli.metrics.machine import threads
 from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
 from srcli.pipelines.executors.shares import shares
+from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.raster_spread import RasterSpread
 from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
 from srcli.pipelines.upscale.reporter import Reporter
@@ -121,8 +121,7 @@ def upscale_share(
     try:
         with threads(place.threads or None):
             photographs = open_photographs(unit.items, options, reporter, rasters)
-            made_by = options.raster.provenance
-            PhotographRun(pool, tiling, options, reporter, made_by).upscale(photographs)
+            upscale_photographs(pool, tiling, options, reporter, photographs)
     except KeyboardInterrupt:
         pass  # what was done by then is reported
     reporter.close()

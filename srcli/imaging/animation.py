@@ -1,0 +1,158 @@
+"""Animations (GIF, WebP, APNG): read frame by frame, and written from frames of raw pixels."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.files import open_input, replacing
+from srcli.imaging import pillow, png, vips
+from srcli.imaging.formats import FORMATS
+from srcli.imaging.photograph import Metadata, Photograph, Picture, decoding
+from srcli.imaging.writing import LOSSLESS, FileWithoutDescriptor, naming_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """One picture of an animation, complete and not only what changes."""
+
+    photograph: Photograph
+    """RGB with alpha, 8 bits; the metadata are those of the file."""
+    milliseconds: int
+    """Duration; 0 leaves it to the program that shows it."""
+    plays: int
+    """Of the whole animation; 0 is without end."""
+
+
+def is_kept(picture: Picture, fmt: str) -> bool:
+    """Return True if a picture is an animation, and a format can hold all of its frames.
+
+    Args:
+        picture: As ``open_picture`` gives it.
+        fmt: A key of ``FORMATS``.
+    """
+    own = FORMATS.get(picture.format)
+    return picture.frames > 1 and own is not None and own.animated and FORMATS[fmt].animated
+
+
+def read_frames(picture: Picture) -> Iterator[Frame]:
+    """Decode the frames of an animation one after another.
+
+    Args:
+        picture: For which ``is_kept`` is true.
+
+    Raises:
+        PictureError: If the file is damaged or cut short.
+    """
+    with decoding(picture.path), open_input(picture.path) as stream:
+        image, _ = pillow.open_image(picture.format, stream)
+        count = pillow.count_frames(image)
+        # the first picture of an APNG may be for programs without animation only
+        for index in range(count - picture.frames, count):
+            image.seek(index)
+            image.load()
+            values = np.array(image.convert("RGBA"))
+            loop = image.info.get("loop")
+            if picture.format == "gif":  # which counts repetitions
+                loop = 1 if loop is None else loop and loop + 1
+            yield Frame(
+                photograph=Photograph(
+                    pixels=values[:, :, :3].copy(),
+                    alpha=values[:, :, 3].copy(),
+                    metadata=picture.metadata,
+                ),
+                milliseconds=round(image.info.get("duration", 0)),
+                plays=loop or 0,
+            )
+
+
+def write_animation(  # noqa: PLR0913 - an animation has these parts
+    path: Path,
+    frames: Array,
+    *,
+    milliseconds: Sequence[int],
+    plays: int,
+    metadata: Metadata,
+    fmt: str,
+    quality: int | None = None,
+) -> None:
+    """Write an animation; an existing file is replaced once the new one is complete.
+
+    Args:
+        path: The final name. The folder must exist.
+        frames: (N, H, W, 4) uint8 with alpha last; may be mapped from a file.
+        milliseconds: Duration of each frame.
+        plays: Of the whole; 0 is without end.
+        metadata: The colour profile is embedded, in png also all others.
+        fmt: A key of ``FORMATS`` that is ``animated``.
+        quality: 1 to 100 for webp (100 is lossless); the format's own by default.
+
+    Raises:
+        PictureError: If the disk does not take it.
+    """
+    timing: Any = {"milliseconds": milliseconds, "plays": plays}
+    with naming_errors(path), replacing(path) as part:
+        stream = FileWithoutDescriptor(part.fileno(), "r+b", closefd=False)
+        with stream:
+            if fmt == "png":
+                _write_apng(stream, frames, metadata=metadata, **timing)
+            else:
+                timing |= {"icc": metadata.icc}
+                if fmt == "webp":
+                    quality = quality or FORMATS[fmt].default_quality
+                    timing |= {"lossless": quality == LOSSLESS, "Q": quality}
+                vips.encode_animation(stream, frames, f".{fmt}", **timing)
+            stream.sync()
+
+
+def _write_apng(
+    stream: IO[bytes],
+    frames: Iterable[Array],
+    milliseconds: Sequence[int],
+    plays: int,
+    metadata: Metadata,
+) -> None:
+    """Write an APNG; its frames are compressed one after another."""
+    stream.write(png.SIGNATURE)
+    number = 0  # of the chunks that belong to animation
+    for index, frame in enumerate(frames):
+        encoded = io.BytesIO()
+        png.write(encoded, frame, Metadata() if index else metadata)
+        delay = min(milliseconds[index], 2**16 - 1)
+        height, width = frame.shape[:2]
+        control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
+        for kind, content in _split(encoded.getvalue()):
+            if kind == b"IDAT":
+                if control:
+                    stream.write(png.chunk(b"fcTL", control))
+                    control, number = b"", number + 1
+                if index:
+                    kind, content = b"fdAT", struct.pack(">I", number) + content
+                    number += 1
+                stream.write(png.chunk(kind, content))
+            elif not index and kind != b"IEND":
+                stream.write(png.chunk(kind, content))
+                if kind == b"IHDR":
+                    stream.write(png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays)))
+    stream.write(png.chunk(b"IEND", b""))
+
+
+def _split(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Iterate over all chunks of a complete file: type and content."""
+    at = len(png.SIGNATURE)
+    while at < len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4])
+        yield data[at + 4 : at + 8], data[at + 8 : end]
+        at = end + 4

@@ -1,0 +1,163 @@
+"""Upscale photographs, and animations frame by frame: finished frames wait in a file on disk."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from srcli.errors import SrxError
+from srcli.files import explain_os_error
+from srcli.imaging.animation import is_kept, read_frames, write_animation
+from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.writing import LOSSLESS, lost_metadata
+from srcli.inference.engines import EnginePool
+from srcli.inference.stream import TileTooLargeError, Work, run_stream
+from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.photographs import PhotographRun, check_output, name_memory_errors
+from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
+from srcli.pipelines.upscale.reporter import FileReport, Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from srcli.inference.edges import ArraySink
+    from srcli.pipelines.upscale.naming import Item
+
+
+def upscale_photographs(
+    pool: EnginePool,
+    tiling: Tiling,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    opened: Iterable[tuple[Item, Picture]],
+) -> None:
+    """Upscale photographs, then animations whose output holds all frames.
+
+    Args:
+        pool: Runs the network.
+        tiling: Tile and overlap.
+        options: All options; the provenance is that of rasters.
+        reporter: Receives the reports.
+        opened: Inputs, taken one by one.
+    """
+    animations: list[tuple[Item, Picture]] = []
+
+    def stills() -> Iterator[tuple[Item, Picture]]:
+        for item, picture in opened:
+            if is_kept(picture, item.format):
+                animations.append((item, picture))
+            else:
+                yield item, picture
+
+    made_by = options.raster.provenance
+    PhotographRun(pool, tiling, options, reporter, made_by).upscale(stills())
+    run = AnimationRun(pool, tiling, options, reporter)
+    for item, picture in animations:
+        run.upscale(item, picture)
+
+
+@dataclass(frozen=True)
+class AnimationRun:
+    """Upscales animations; one frame at a time is held in memory, beside a batch of tiles."""
+
+    pool: EnginePool
+    tiling: Tiling
+    options: UpscaleOptions
+    reporter: Reporter
+
+    def upscale(self, item: Item, picture: Picture) -> None:
+        """Upscale one animation; if it fails, that is reported."""
+        started = time.monotonic()
+        try:
+            size, warnings = check_output(item, picture, self.options.scale, self.options.fit)
+            item.make_folder()
+            with name_memory_errors(item):
+                tiles = self._retry(item, picture, size)
+        except (SrxError, OSError) as error:
+            text = error if isinstance(error, SrxError) else explain_os_error(item.target, error)
+            self.reporter.fail(item, text or f"{item.target}: {error}", started)
+            return
+        lost = lost_metadata(item.format, self._metadata(picture))
+        self.reporter.add(
+            FileReport(
+                source=item.source,
+                target=item.target,
+                state="done",
+                seconds=time.monotonic() - started,
+                tiles=tiles,
+                size=size,
+                warnings=(*picture.warnings, *warnings, *lost),
+            )
+        )
+
+    def _metadata(self, picture: Picture) -> Metadata:
+        metadata, provenance = picture.metadata, self.options.raster.provenance
+        if self.options.strip_metadata:
+            metadata = Metadata(icc=metadata.icc)
+        if provenance is not None:
+            metadata = replace(metadata, software=provenance.software(metadata.software or ""))
+        return metadata
+
+    def _retry(self, item: Item, picture: Picture, size: tuple[int, int]) -> int:
+        """Upscale an animation, with smaller tiles after running out of memory."""
+        tiling = self.tiling
+        while True:
+            # beside the output, where there is room for it; it has no name and ends with the run
+            with tempfile.TemporaryFile(dir=item.target.parent) as spool:
+                try:
+                    return self._write(item, picture, tiling, spool, size)
+                except TileTooLargeError:
+                    smaller = tiling.halved()
+                    if smaller is None:
+                        raise
+            tiling = smaller
+            self.reporter.progress.warn(
+                f"{item.source}: out of memory: starts over with tiles of {tiling.tile} pixels"
+            )
+
+    def _write(
+        self, item: Item, picture: Picture, tiling: Tiling, spool: IO[bytes], size: tuple[int, int]
+    ) -> int:
+        running: dict[Work, tuple[int, Prepared, ArraySink]] = {}
+        frames: list[tuple[int, int]] = []
+        tiles = 0
+
+        def works() -> Iterator[Work]:
+            for index, frame in enumerate(read_frames(picture)):
+                prepared, _ = prepare(frame.photograph)
+                work, sink = prepared.work(self.options.scale, tiling, str(item.source))
+                running[work] = index, prepared, sink
+                frames.append((frame.milliseconds, frame.plays))
+                self.reporter.tiles.grow(work.grid.count)
+                yield work
+
+        for work in run_stream(self.pool.engine(8), works(), task=self.reporter.tiles):
+            if work.error is not None:
+                raise work.error
+            index, prepared, sink = running.pop(work)
+            done = finish(prepared, sink.pixels, self.options.scale, self.options.fit)
+            assert done.alpha is not None  # frames have it
+            values = np.concatenate([done.pixels, done.alpha[:, :, None]], axis=2)
+            spool.seek(index * values.nbytes)
+            spool.write(values.data)
+            tiles += work.grid.count
+        spool.flush()
+        quality = self.options.quality
+        if quality is None and picture.lossless:
+            quality = LOSSLESS
+        shape = (len(frames), *size, 4)
+        write_animation(
+            item.target,
+            np.memmap(spool, np.uint8, "r", shape=shape),
+            milliseconds=[duration for duration, _ in frames],
+            plays=frames[0][1],
+            metadata=self._metadata(picture),
+            fmt=item.format,
+            quality=quality,
+        )
+        return tiles
