@@ -155,6 +155,14 @@ raster_options = combine(
         help="Rasters: use at most this much memory, such as 2G.",
     ),
     click.option(
+        "--parts",
+        type=click.Choice(("merge", "keep")),
+        default="merge",
+        show_default=True,
+        help="Rasters: merge the finished parts into one file, or keep them as they are, GeoTIFFs "
+        "in a folder, with a VRT over them as the result.",
+    ),
+    click.option(
         "--no-resume",
         is_flag=True,
         help="Rasters: start over instead of continuing an interrupted run.",

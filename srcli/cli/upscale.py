@@ -80,7 +80,7 @@ def parse_fit(text: str) -> Box:
     default="auto",
     show_default=True,
     help="Output format: auto (that of the input), png, jpg, webp, avif, bmp, tif; GTiff is tif, "
-    "COG is tif with --cog.",
+    "COG is tif with --cog; vrt leaves a raster in parts, as --parts keep.",
 )
 @click.option(
     "--quality",
@@ -200,6 +200,10 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
     fmt = options["fmt"].lower().lstrip(".")
+    if options["parts"] == "keep":
+        if fmt not in ("auto", "vrt"):
+            raise UsageError(f"--parts keep: the result is a VRT, not {fmt}; drop --format")
+        fmt = "vrt"
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality"),
         **pick(options, "strip_metadata", "strip_provenance", "allow_remote"),

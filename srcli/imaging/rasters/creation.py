@@ -15,7 +15,7 @@ from srcli.imaging.provenance import Provenance
 if TYPE_CHECKING:
     from pathlib import Path
 
-RasterFormat = Literal["tif", "png", "jpg"]
+RasterFormat = Literal["tif", "png", "jpg", "vrt"]
 
 # A row of blocks is held in memory; beyond this many bytes smaller blocks are taken.
 _LARGEST_ROW = 2**26
@@ -31,7 +31,12 @@ _FALSE = frozenset({"NO", "FALSE", "OFF", "0"})
 # Options of GDAL's own way of writing, without effect here.
 _UNSUPPORTED = frozenset({"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"})
 
-DRIVERS: Mapping[RasterFormat, str] = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+DRIVERS: Mapping[RasterFormat, str] = {
+    "tif": "GTiff",
+    "png": "PNG",
+    "jpg": "JPEG",
+    "vrt": "VRT",
+}
 """GDAL's drivers of the formats."""
 
 
@@ -46,7 +51,7 @@ class OutputOptions:
     cog: bool = False
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
-    """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
+    """Of the file to be written: ``"tif"``, ``"png"``, ``"jpg"``, or ``"vrt"`` over its parts."""
     quality: int | None = None
     """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
     provenance: Provenance | None = None
@@ -87,8 +92,12 @@ def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> Rast
             f"{path}: its lowest value is white (MINISWHITE), which {name} cannot store; take "
             "--format tif, without --cog"
         )
-    if options.format == "tif":
-        return "tif"
+    if options.format == "vrt" and (options.creation or options.cog or options.overviews):
+        raise UsageError(
+            f"{path}: a VRT is not copied into a file: --co, --cog and --overviews do not apply"
+        )
+    if options.format in ("tif", "vrt"):
+        return "tif" if options.format == "tif" else "vrt"
     if options.format not in ("png", "jpg"):
         raise PictureError(
             f"{path}: rasters are written as tif, png or jpg, not as {options.format}; "
@@ -129,7 +138,7 @@ def creation_options(
     wanted = _upper(options.creation)
     if options.format == "jpg":
         ours = {"QUALITY": _jpeg_quality(options)}
-    elif options.format == "png":
+    elif options.format in ("png", "vrt"):
         ours = {}
     elif options.cog:
         ours = _cog_options(options, wanted, compression)

@@ -13,7 +13,6 @@ from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.blocks import has_all_blocks
 from srcli.imaging.rasters.creation import is_false
 from srcli.imaging.rasters.metadata import set_documents, set_tags
-from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.vrt import write_vrt
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from srcli.imaging.rasters.output import OutputProfile
 
+_COPY_CACHE = 2**26
 # Parts of GDAL's warnings of wrong creation options, which it then ignores.
 _COMPLAINTS = ("creation option", "value not recognised")
 
@@ -36,7 +36,7 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
     import rasterio
     import rasterio.shutil
 
-    with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE, GDAL_TIFF_INTERNAL_MASK=True):
+    with rasterio.Env(GDAL_CACHEMAX=_COPY_CACHE, GDAL_TIFF_INTERNAL_MASK=True):
         with quiet_pillow():
             dataset = rasterio.open(source, "r+")
         with dataset:
@@ -51,7 +51,7 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
 
 
 def check_options(target: Path, output: OutputProfile) -> None:
-    """Let GDAL write a small file with the metadata and options of an output.
+    """Let GDAL write a small file with the metadata and options of an output, unless it is a VRT.
 
     Args:
         target: The output's name, for messages.
@@ -61,6 +61,8 @@ def check_options(target: Path, output: OutputProfile) -> None:
         UsageError: If GDAL does not know a creation option or its value.
         PictureError: If GDAL cannot write such a file.
     """
+    if output.format == "vrt":
+        return
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
     with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import threading
 from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
 from srcli.errors import PictureError
+from srcli.files import write_whole
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters import disk
 from srcli.imaging.rasters.blocks import has_all_blocks
@@ -32,6 +34,8 @@ _WAIT_SECONDS = 0.1
 def merge_parts(parts: Parts) -> None:
     """Copy the parts into the final file and give it its name; doing it again is safe.
 
+    A VRT is written over the parts instead, without a copy.
+
     Args:
         parts: The parts, all there; they are kept.
 
@@ -39,6 +43,15 @@ def merge_parts(parts: Parts) -> None:
         PictureError: If the disk fails or GDAL cannot write the result.
     """
     target, output = parts.target, parts.output
+    if output.format == "vrt":
+        with disk.writing_errors(target):
+            write_vrt(vrt := parts.folder / "parts.vrt", output, parts)
+            beside = f'relativeToVRT="1">{escape(parts.folder.name)}/'
+            text = vrt.read_text(encoding="utf-8").replace('relativeToVRT="1">', beside)
+            vrt.unlink()
+            write_whole(target, text.encode())
+            parts.note_done(target)
+        return
     folder = parts.folder / "result"
     try:
         with disk.writing_errors(target):

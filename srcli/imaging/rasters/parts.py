@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BLOCK_WIDTH, _BLOCK_HEIGHT = 512, 256
 _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
-_MOST_BYTES = 2**27
+_MOST_BYTES = 2**26
 """Wide rasters have lower parts, which are held in memory."""
 _MULTIPLE = 16
 """Sides of the blocks of a TIFF are multiples of it."""
@@ -145,14 +145,15 @@ def has_unfinished_parts(target: Path) -> bool:
     folder = parts_folder(target)
     if not (folder / _PLAN).exists():
         return False
-    if _is_done(folder, target):
-        shutil.rmtree(folder, ignore_errors=True)
-        return False
-    return True
+    if done := _is_done(folder, target):
+        _remove_leftovers(folder, target)
+    return not done
 
 
 def parts_folder(target: Path) -> Path:
-    """Return the hidden folder of the parts of an output."""
+    """Return the folder of the parts of an output: hidden, except that of a VRT, which stays."""
+    if target.suffix == ".vrt":
+        return target.with_suffix(".parts")
     return hidden_name(target, ".parts")
 
 
@@ -197,7 +198,9 @@ def open_parts(
             yield parts, notes
         finally:
             with suppress(OSError):
-                if _is_done(parts.folder, target) or not parts.found():
+                if _is_done(parts.folder, target):
+                    _remove_leftovers(parts.folder, target)
+                elif not parts.found():
                     shutil.rmtree(parts.folder, ignore_errors=True)
 
 
@@ -247,6 +250,15 @@ def _resume(parts: Parts, fingerprint: Mapping[str, object], *, keep: bool) -> t
             "made again"
         )
     return tuple(notes)
+
+
+def _remove_leftovers(folder: Path, target: Path) -> None:
+    """Remove the parts of a finished output; of a VRT, only the lock, and others may read it."""
+    if target.suffix == ".vrt":
+        (folder / _LOCK).unlink(missing_ok=True)
+        folder.chmod(target.stat().st_mode | 0o700 | (target.stat().st_mode & 0o044) >> 2)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_done(folder: Path, target: Path) -> bool:

@@ -38,7 +38,7 @@ class Item:
     source: Path
     target: Path
     format: str
-    """Of the output, a key of ``FORMATS``."""
+    """Of the output, a key of ``FORMATS``, or ``vrt`` for the parts of a raster and a VRT."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
 
@@ -76,13 +76,18 @@ class Item:
             raise PictureError(f"{folder}: no permission to write there; give another output")
 
 
+def output_format(suffix: str) -> str | None:
+    """Return the name of an output format, VRTs over the parts of rasters included."""
+    return "vrt" if suffix.lower() in ("vrt", ".vrt") else format_of_suffix(suffix)
+
+
 def name_file(source: Path, output: Path, naming: Naming) -> Item:
     """Pair an input with an output file of a given name.
 
     Raises:
         UsageError: If its extension contradicts ``--format``.
     """
-    fmt = format_of_suffix(output.suffix)
+    fmt = output_format(output.suffix)
     assert fmt is not None
     if naming.format not in ("auto", fmt):
         raise UsageError(f"{output}: its extension contradicts --format {naming.format}")

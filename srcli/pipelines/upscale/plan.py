@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
-from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_suffix
+from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
 from srcli.imaging.rasters.access import is_remote
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.pipelines.upscale.discovery import (
@@ -25,6 +25,7 @@ from srcli.pipelines.upscale.naming import (
     name_by_extension,
     name_file,
     name_in_folder,
+    output_format,
     refuse_collisions,
 )
 
@@ -99,7 +100,7 @@ def make_plan(
 def is_folder(output: Path) -> bool:
     """Return True if an output is a folder, or has no picture's extension and will become one."""
     # os.path instead of pathlib: a name that is too long is no folder, and no error yet
-    return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
+    return os.path.isdir(output) or output_format(output.suffix) is None  # noqa: PTH112
 
 
 def _check_naming(naming: Naming) -> Naming:
@@ -108,7 +109,7 @@ def _check_naming(naming: Naming) -> Naming:
         raise UsageError(f"--suffix {naming.suffix}: is a part of a name, without folders")
     if naming.format == "auto":
         return naming
-    known = format_of_suffix(naming.format)
+    known = output_format(naming.format)
     if known is None:
         raise UsageError(f"--format {naming.format}: give auto or one of {', '.join(FORMATS)}")
     return replace(naming, format=known)
@@ -133,7 +134,8 @@ def _check_output(output: Path) -> None:
     if is_folder(output) and not os.path.isdir(output):  # noqa: PTH112 - as above
         if suffix in RASTER_SUFFIXES:
             raise UsageError(
-                f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
+                f"{output}: rasters are written as tif, png, jpg or vrt; give such a name, or a "
+                "folder"
             )
         if suffix in READABLE_SUFFIXES | _NOT_WRITTEN:
             raise UsageError(

@@ -153,7 +153,7 @@ class RasterSpread:
         if raster.error:
             self._end(raster, unit.tiling)
             return
-        self._tell(unit.item, f"the tiles are done, {unit.item.target.name} is written")
+        self._tell(unit.item, f"the tiles are done; writing {unit.item.target.name}")
         self._append("merge", unit.item, unit.tiling, job=unit.job)
 
     def _end(self, raster: _OpenRaster, tiling: Tiling, job: RasterJob | None = None) -> None:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.naming import Item
 
 
+LARGE = 100_000_000
+"""Output pixels that take some seconds to write."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RasterResult:
     """Work done on one raster."""
@@ -116,7 +120,8 @@ class RasterRun:
             except TileTooLargeError:
                 parts.clear()
                 raise
-            self._tell(job, f"the tiles are done, {job.item.target.name} is written")
+            if job.output.height * job.output.width >= LARGE:
+                self._tell(job, f"the tiles are done; writing {job.item.target.name}")
             merge_parts(parts)
         return RasterResult(tiles=tiles, timing=timing)
 

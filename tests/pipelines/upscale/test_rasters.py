@@ -289,6 +289,29 @@ def test_any_missing_parts_are_made_again(part, tmp_path, monkeypatch):
     np.testing.assert_array_equal(pixels_of(report.target), pixels_of(whole.target))
 
 
+def test_parts_may_stay_under_a_vrt(part, tmp_path):
+    source = part(LANDSAT, 360, 0, 120, 100)
+    whole = enlarge(source, tmp_path / "whole")
+    kept = replace(BICUBIC, naming=Naming(format="vrt"))
+    report = enlarge(source, tmp_path / "out", kept)
+    assert report.state == "done", report.error
+    assert report.target.suffix == ".vrt"
+    moved = tmp_path / "elsewhere"
+    report.target.parent.rename(moved)
+    with (
+        rasterio.open(whole.target) as a,
+        rasterio.open(moved / report.target.name) as b,
+    ):
+        np.testing.assert_array_equal(a.read(), b.read())
+        np.testing.assert_array_equal(a.read_masks(), b.read_masks())
+        assert (a.transform, a.crs, a.nodata, a.tags()) == (b.transform, b.crs, b.nodata, b.tags())
+    assert leftovers(moved) == []
+    assert enlarge(source, moved, kept).state == "skipped"
+    again = replace(kept, naming=Naming(format="vrt", overwrite=True))
+    assert enlarge(source, moved, again).tiles == 0  # all parts are there
+    assert "--cog" in enlarge(source, tmp_path / "cog", kept, cog=True).error
+
+
 def test_other_options_start_over_and_say_why(part, tmp_path, monkeypatch):
     source = part(NAIP, 0, 0, 128, 128)
     finish = PartWriter.finish
