@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import SrxError
 from srcli.imaging.rasters.drivers import check_options
-from srcli.imaging.rasters.parts import Parts, open_parts
+from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.resuming import open_parts
 from srcli.inference.edges import padded_grid, tile_rows
 from srcli.inference.stream import Timing
 from srcli.inference.tiling import Tiling

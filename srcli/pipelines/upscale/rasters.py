@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.resuming import open_parts
 from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool
 from srcli.inference.raster_engine import RasterEngine

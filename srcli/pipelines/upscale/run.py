@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.parts import has_unfinished_parts
+from srcli.imaging.rasters.resuming import has_unfinished_parts
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import weights_path

@@ -14,7 +14,7 @@ from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.part_writing import PartWriter
-from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.resuming import open_parts
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 

@@ -28,7 +28,8 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import merging
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import check_result, merge_parts
-from srcli.imaging.rasters.parts import open_parts, parts_folder
+from srcli.imaging.rasters.parts import parts_folder
+from srcli.imaging.rasters.resuming import open_parts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -521,7 +522,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
 import rasterio
-from srcli.imaging.rasters import merging, parts as all_parts
+from srcli.imaging.rasters import merging, parts as all_parts, resuming
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.part_writing import PartWriter
@@ -537,7 +538,7 @@ def attempt(pause):
     info = read_info(folder / "in.tif")
     whole = Window(top=0, left=0, height=info.height, width=info.width)
     out = make_output(info, choose_layout(info), whole, 1, OutputOptions(**options))
-    with all_parts.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
+    with resuming.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
         assert notes == (), notes
         for run in parts.missing():
             writer = PartWriter(parts, run)

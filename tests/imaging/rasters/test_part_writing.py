@@ -11,7 +11,7 @@ import rasterio
 from srcli.errors import PictureError
 from srcli.imaging.rasters import parts as parts_module
 from srcli.imaging.rasters.part_writing import PartWriter, writer_memory
-from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.resuming import open_parts
 
 
 @pytest.fixture(autouse=True)

@@ -13,13 +13,8 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import parts as parts_module
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.part_writing import PartWriter
-from srcli.imaging.rasters.parts import (
-    Parts,
-    describe_changes,
-    has_unfinished_parts,
-    open_parts,
-    parts_folder,
-)
+from srcli.imaging.rasters.parts import Parts, parts_folder
+from srcli.imaging.rasters.resuming import describe_changes, has_unfinished_parts, open_parts
 
 MARK = {"model": "a", "part": (1, 2)}
 ROWS = 1100
