@@ -100,7 +100,12 @@ Examples:
     metavar="FOLDER",
     help="Write the log for TensorBoard, too (pip install 'srcli[tensorboard]').",
 )
-@click.option("--show", is_flag=True, help="Print the resolved recipe as JSON, and do nothing.")
+@click.option(
+    "--show",
+    is_flag=True,
+    help="Print the resolved recipe as JSON, and do nothing; its list 'inferred' has the fields "
+    "that a paper does not state.",
+)
 @click.option(
     "--dry-run",
     is_flag=True,

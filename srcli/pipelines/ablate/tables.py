@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
 from srcli.pipelines.ablate.verdicts import (
-    Comparison,
+    JudgedDifference,
     Judgement,
     Verdict,
     all_keys,
@@ -207,7 +207,7 @@ def _columns(headings: Sequence[str]) -> list[Column]:
 
 
 def _score_cells(
-    result: AblationResult, each: VariantResult, dataset: str, own: Comparison, *, timed: bool
+    result: AblationResult, each: VariantResult, dataset: str, own: JudgedDifference, *, timed: bool
 ) -> list[Cell]:
     scores = each.measured(dataset)
     done, wanted = len(scores), result.conditions.seeds

@@ -46,7 +46,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class JudgedDifference:
     """A variant beside its base on one set."""
 
     found: PairedDifference | None
@@ -64,7 +64,7 @@ class Comparison:
 class Judgement:
     """The comparisons of one ablation, and the number of tests in its report."""
 
-    comparisons: Mapping[tuple[str, str], Comparison]
+    comparisons: Mapping[tuple[str, str], JudgedDifference]
     """By set and name of the variant."""
     tests: int
     """Tests of all ablations of the report, which the p-values are adjusted for."""
@@ -82,7 +82,7 @@ def judge(results: Sequence[AblationResult]) -> list[Judgement]:
     Returns:
         One for each result.
     """
-    found: list[dict[tuple[str, str], Comparison]] = []
+    found: list[dict[tuple[str, str], JudgedDifference]] = []
     tests: list[tuple[tuple[object, ...], float]] = []
     tested: list[tuple[int, tuple[str, str], int]] = []
     for place, result in enumerate(results):
@@ -106,7 +106,7 @@ def judge(results: Sequence[AblationResult]) -> list[Judgement]:
     return [Judgement(comparisons=each, tests=len(tests)) for each in found]
 
 
-def _compare(result: AblationResult, each: VariantResult, dataset: str) -> Comparison:
+def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:
     """Compare a variant with the base; a verdict of ``UNDECIDED`` is a test, with its plain p."""
     name = each.variant.name
     found, printed = difference(result, name, dataset), printed_difference(result, name, dataset)
@@ -122,16 +122,16 @@ def _compare(result: AblationResult, each: VariantResult, dataset: str) -> Compa
     elif not all(is_trained(result, own, dataset) for own in (result.base, each)):
         verdict = Verdict.UNTRAINED
     else:
-        return Comparison(found=found, printed=printed, verdict=Verdict.UNDECIDED, p=found.p)
-    return Comparison(found=found, printed=printed, verdict=verdict)
+        return JudgedDifference(found=found, printed=printed, verdict=Verdict.UNDECIDED, p=found.p)
+    return JudgedDifference(found=found, printed=printed, verdict=verdict)
 
 
-def _decide(comparison: Comparison, p: float, *, repeated: bool) -> Comparison:
+def _decide(comparison: JudgedDifference, p: float, *, repeated: bool) -> JudgedDifference:
     found, printed = comparison.found, comparison.printed
     verdict = Verdict.UNDECIDED
     if found is not None and printed is not None and p < LEVEL:
         verdict = Verdict.SAME if (found.mean > 0) == (printed > 0) else Verdict.OPPOSITE
-    return Comparison(found=found, printed=printed, verdict=verdict, p=p, repeated=repeated)
+    return JudgedDifference(found=found, printed=printed, verdict=verdict, p=p, repeated=repeated)
 
 
 def is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
+from srcli.metrics.protocol import LUMA_FLOAT
 from srcli.recipes.published import name_key
 from srcli.report.table import (
     NOTHING,
@@ -239,9 +240,13 @@ def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) ->
     # "G-IDRN" is our "g-idrn": naming both would only be longer.
     same = row.model if row.model and name_key(row.model) != name_key(row.method) else None
     protocol = f"protocol: {row.protocol}" if row.protocol else ""
-    kind = "printed" if row.preset == evaluation.protocol.name else "not comparable"
+    kind, hint = "printed", ""
+    if row.preset != evaluation.protocol.name:
+        kind = "not comparable"
+        option = "chain" if row.preset == LUMA_FLOAT.name else "protocol"
+        hint = f"comparable by --{option} {row.preset}" if row.preset else ""
     return Row(
         cells=(f"{row.method} ({same})" if same else row.method, kind, *metrics) + (None,) * timed,
         group=row.dataset,
-        source="; ".join(filter(None, (row.source, protocol, row.note))),
+        source="; ".join(filter(None, (row.source, protocol, hint, row.note))),
     )

@@ -62,7 +62,9 @@ def test_differences_over_unlike_pictures_say_so(written):
 def test_rows_of_another_protocol_are_not_comparable(written):
     row = replace(written.published[0], preset="rgb")
     table = tables.score_table(replace(written, published=[row]), 4)
-    assert [row.cells[1] for row in table.rows if row.source] == ["not comparable"]
+    (printed,) = [row for row in table.rows if row.source]
+    assert printed.cells[1] == "not comparable"
+    assert "; comparable by --protocol rgb" in printed.source
 
 
 def test_a_printed_row_of_ours_is_named_and_its_doubts_are_told(written):
