@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 EXAMPLES = """
 \b
 Examples:
-  srx models                                 all, with their costs and PSNR
+  srx models                                 all with weights, their costs and PSNR
+  srx models --all                           all, as 'srx train' and 'srx bench' know them
   srx models g-idrn                          its training and measured figures
   srx models runs/mine/best.safetensors      metadata of a weights file
   srx models g-idrn --json -
@@ -45,13 +46,14 @@ LEGEND = (
     metavar="FILE",
     help="Write a PNG of crops side by side: LR, bicubic, the model, HR; a row for each scale.",
 )
+@click.option("--all", "every", is_flag=True, help="List networks without any weights, too.")
 @json_output
-def command(name: str | None, picture: str | None, json_file: str | None) -> None:
+def command(name: str | None, picture: str | None, every: bool, json_file: str | None) -> None:
     """List the models, or show the cards of one.
 
     NAME is a model of the list, FILE a weights file.
     """
-    from srcli.pipelines.models import list_models
+    from srcli.pipelines.models import list_models, without_weights
 
     if picture and name is None:
         raise UsageError("--picture: name the model, as in 'srx models g-idrn --picture card.png'")
@@ -60,7 +62,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
     check_targets({"--json": json_file, "--picture": picture})
     if picture and not is_replaceable(Path(picture)):
         raise UsageError(f"--picture {picture}: is a pipe or a device; give the name of a file")
-    entries = list_models(name)
+    entries = list_models(name, every=every)
     if json_file:
         write_json(json_file, [entry.as_json() for entry in entries])
     if picture and name:
@@ -68,7 +70,7 @@ def command(name: str | None, picture: str | None, json_file: str | None) -> Non
     if json_file == "-":
         return
     if name is None:
-        _show_list(entries)
+        _show_list(entries, [] if every else without_weights())
     for entry in entries if name else []:
         _show_cards(entry)
 
@@ -88,7 +90,7 @@ def _write_picture(target: str, name: str, entry: ModelInfo, *, to_stderr: bool)
         echo(caption, err=to_stderr)
 
 
-def _show_list(entries: Sequence[ModelInfo]) -> None:
+def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:
     """Print a line for every model and scale, and commands that train missing weights."""
     out = make_console()
     rows = []
@@ -109,7 +111,12 @@ def _show_list(entries: Sequence[ModelInfo]) -> None:
         ),
     )
     out.print(LEGEND)
-    missing = [entry for entry in entries if entry.untrained]
+    if others:
+        out.print(
+            f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
+            "--all' shows their costs; -m FILE and the folder SRX_WEIGHTS take files of their authors."
+        )
+    missing = [entry for entry in entries if entry.untrained and not entry.entry.compared]
     if missing:
         out.print("To train missing weights, for example:")
         _print_training(out, missing[0], "SCALE")

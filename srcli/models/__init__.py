@@ -35,6 +35,8 @@ class NetworkEntry:
     overlap: int = 16
     trained: bool = True
     """It needs weights."""
+    compared: bool = False
+    """A network that the papers compare with; no weights of it are shipped."""
 
 
 def _compared(
@@ -53,6 +55,7 @@ def _compared(
         source=source,
         summary=summary,
         scales=scales,
+        compared=True,
     )
 
 

@@ -27,7 +27,7 @@ from srcli.metrics.efficiency import (
     measure_efficiency,
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
-from srcli.models.weights import load_network, weights_path
+from srcli.models.weights import load_network, shipped_scales, weights_path
 from srcli.recipes.papers import PAPERS, Paper
 from srcli.recipes.published import load_published
 from srcli.recipes.table import RECIPES
@@ -177,18 +177,25 @@ class ModelInfo:
         }
 
 
-def list_models(name: str | None = None) -> list[ModelInfo]:
-    """List all models, or one.
+def without_weights() -> list[str]:
+    """Return the names of compared networks of which there are no weights here."""
+    return [name for name, entry in MODELS.items() if entry.compared and not shipped_scales(name)]
+
+
+def list_models(name: str | None = None, *, every: bool = False) -> list[ModelInfo]:
+    """List the models, or one.
 
     Args:
         name: A name of the table, or the path of a weights file.
+        every: List compared networks without weights, too; some take a second to count.
 
     Raises:
         ModelError: If there is no such model; if the file cannot be read, does not name its
             network or does not fit it.
     """
     if name is None:
-        return [model for each in MODELS for model in list_models(each)]
+        left_out = () if every else without_weights()
+        return [model for each in MODELS if each not in left_out for model in list_models(each)]
     # No model's name has a dot in it.
     if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
         path = Path(name)

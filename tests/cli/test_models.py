@@ -57,7 +57,11 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = [line.split()[0] if line.split() else "" for line in lines]
-    for name, entry in MODELS.items():
+    shown = {name: entry for name, entry in MODELS.items() if not entry.compared}
+    text = " ".join(result.out.split())
+    others = ", ".join(name for name in MODELS if name not in shown)
+    assert f"without weights here: {others}. 'srx models --all' shows" in text
+    for name, entry in shown.items():
         first = starts.index(name)
         block = lines[first : first + len(entry.scales)]
         for scale, line in zip(entry.scales, block, strict=True):
@@ -81,6 +85,14 @@ def test_the_list_says_how_to_make_what_is_missing(srx, no_weights, few):
     assert "srx train ddsr -s SCALE" in out
     assert out.count("untrained") == 4
     assert out.count("–") == 3
+
+
+def test_compared_networks_are_listed_where_all_are_asked_for(srx, monkeypatch):
+    monkeypatch.setattr(models, "MODELS", {name: MODELS[name] for name in ("bicubic", "fsrcnn")})
+    assert "fsrcnn" not in srx("models").out.partition("without weights here: fsrcnn")[0]
+    result = srx("models", "--all")
+    assert "12,809" in result.out
+    assert "without weights here" not in result.out
 
 
 def test_a_model_shows_costs_training_and_measured_table(srx):

@@ -14,7 +14,8 @@ from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
 from srcli.metrics.efficiency import ModelCost, model_cost
 from srcli.metrics.machine import Machine, describe_machine, load_average, threads
-from srcli.models.weights import load_model
+from srcli.models import MODELS, build_network, find_entry
+from srcli.models.weights import load_model, weights_path
 from srcli.pipelines.bench.seams import Seams, measure_seams, read_rgb
 from srcli.pipelines.bench.timing import (
     BenchCase,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from srcli.layers.network import Network
     from srcli.pipelines.bench.timing import PreparedModel
 
     Array = NDArray[Any]
@@ -139,11 +141,20 @@ def bench(
         return _bench(unique_models(models), options, progress)
 
 
+def _load(model: str, scale: int, progress: Progress) -> Network:
+    """Load a network, with random weights where there are none: they do not change its speed."""
+    named = model in MODELS and find_entry(model, scale).trained
+    if not named or weights_path(model, scale).is_file():
+        return load_model(model, scale)
+    progress.warn(f"{model} x{scale}: there are no weights; it is timed with random ones")
+    return build_network(model, scale=scale).deploy()
+
+
 def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> Bench:
     device = choose_device(options.engine.device)
     load = load_average()
     loaded = [
-        (model, label, load_model(model, scale))
+        (model, label, _load(model, scale, progress))
         for scale in dict.fromkeys(options.scales)
         for model, label in zip(models, short_labels(models), strict=True)
     ]
