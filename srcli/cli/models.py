@@ -114,7 +114,7 @@ def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:
     if others:
         out.print(
             f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
-            "--all' shows their costs; -m FILE and the folder SRX_WEIGHTS take files of their authors."
+            "--all' shows their costs; -m FILE and the folder SRX_WEIGHTS take published files."
         )
     missing = [entry for entry in entries if entry.untrained and not entry.entry.compared]
     if missing:
