@@ -16,6 +16,8 @@ from srcli.imaging.resize import downscale
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
+from srcli.pipelines.export.run import export_model
+from srcli.pipelines.upscale.array import upscale
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -117,3 +119,20 @@ def test_models_without_attention_maps_are_refused_before_work(run, tmp_path, as
     with pytest.raises(SystemExit, match="bicubic has no attention maps"):
         run("save_attention.py", tmp_path / "maps", tmp_path / "one.png", "--model", "bicubic")
     assert not (tmp_path / "maps").exists()
+
+
+def test_an_exported_file_makes_the_picture_of_srx_by_onnxruntime_alone(
+    run, tmp_path, astronaut, attentive
+):
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    picture, file, out = tmp_path / "one.png", tmp_path / "net.onnx", tmp_path / "out.png"
+    Image.fromarray(astronaut).save(picture)
+    export_model(str(attentive), None, "onnx", file)
+    run("run_onnx.py", file, picture, out)
+    with Image.open(out) as image:
+        found = np.asarray(image).astype(int)
+    wanted = upscale(astronaut, model=str(attentive), precision="fp32")
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() <= 1
+    assert (found != wanted).mean() < 0.01

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from srcli.cli.devices import device
 from srcli.cli.options import (
     ParsedType,
+    parse_size,
     pick,
     several_models,
     several_scales,
@@ -36,19 +36,6 @@ Examples:
 Nothing else should run meanwhile; a note says if the load or the spread of the rounds shows that
 something did. Exit code 1 means that a seam figure cannot be trusted.
 """
-LONGEST_SIDE = 8192
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    """Parse WIDTHxHEIGHT in pixels to (height, width)."""
-    found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", text)
-    sides = [int(side) for side in found.groups()] if found else [0]
-    if not all(1 <= side <= LONGEST_SIDE for side in sides):
-        raise ValueError(
-            f"{text!r} is not WIDTHxHEIGHT of an LR picture, such as 256x256, "
-            f"with sides from 1 to {LONGEST_SIDE}"
-        )
-    return sides[1], sides[0]
 
 
 @click.command(epilog=EXAMPLES)
@@ -57,7 +44,7 @@ def _parse_size(text: str) -> tuple[int, int]:
 @click.option(
     "--size",
     "sizes",
-    type=ParsedType("WIDTHxHEIGHT", _parse_size),
+    type=ParsedType("WIDTHxHEIGHT", parse_size),
     multiple=True,
     default=("256x256",),
     show_default=True,

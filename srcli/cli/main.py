@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("srcli.cli.train:command", "Train a network from a recipe."),
     "ablate": ("srcli.cli.ablate:command", "Train and compare variants of a recipe."),
     "bench": ("srcli.cli.bench:command", "Measure speed, memory and MACs of models."),
+    "export": ("srcli.cli.export:command", "Write a model for ONNX, OpenVINO or TorchScript."),
     "models": ("srcli.cli.models:command", "List the available models."),
 }
 

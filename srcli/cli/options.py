@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Option = Callable[[Command], Command]
 
 SCALES = click.Choice(["2", "3", "4"])
+LONGEST_SIDE = 8192
 
 
 T = TypeVar("T")
@@ -50,6 +52,18 @@ class ParsedType(click.ParamType[T]):
             return self.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Parse WIDTHxHEIGHT in pixels to (height, width)."""
+    found = re.fullmatch(r"([0-9]{1,5})[xX]([0-9]{1,5})", text)
+    sides = [int(side) for side in found.groups()] if found else [0]
+    if not all(1 <= side <= LONGEST_SIDE for side in sides):
+        raise ValueError(
+            f"{text!r} is not WIDTHxHEIGHT of an LR picture, such as 256x256, "
+            f"with sides from 1 to {LONGEST_SIDE}"
+        )
+    return sides[1], sides[0]
 
 
 def auto_or_int(*names: str, minimum: int, text: str) -> Option:

@@ -159,13 +159,15 @@ class AsymmetricNonLocal(nn.Module):
         query: Tensor = self.query(x)
         # Pooling commutes with 1x1 convolutions; pooled after them it is one channel, not many.
         key, value = self._pyramid(self.key(x)), self._pyramid(self.value(x))
+        query = query.flatten(2)
         tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if tracing and not self.bins:
             raise RuntimeError("attention over all pixels would be traced for one size alone")
-        whole = torch.is_grad_enabled() or tracing  # the number of parts would be traced too
-        most = h * w if whole else max(self.scores // (n * key.shape[2]), 1)
-        parts = torch.split(query.flatten(2), most, dim=2)
-        attended = [attend(part, key, value) for part in parts]
+        if torch.is_grad_enabled() or tracing:  # the number of parts would be traced too
+            attended = [attend(query, key, value)]
+        else:
+            most = max(self.scores // (n * key.shape[2]), 1)
+            attended = [attend(part, key, value) for part in torch.split(query, most, dim=2)]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         out: Tensor = self.out(mixed)
         return out + x
@@ -180,7 +182,31 @@ class AsymmetricNonLocal(nn.Module):
     def _pyramid(self, maps: Tensor) -> Tensor:
         if not self.bins:
             return maps.flatten(2)
-        return torch.cat([F.adaptive_avg_pool2d(maps, b).flatten(2) for b in self.bins], dim=2)
+        pool = grid_means if torch.onnx.is_in_onnx_export() else F.adaptive_avg_pool2d
+        return torch.cat([pool(maps, b).flatten(2) for b in self.bins], dim=2)
+
+
+def grid_means(maps: Tensor, bins: int) -> Tensor:
+    """Average maps over a grid, as ``F.adaptive_avg_pool2d`` does, by operators that ONNX has.
+
+    Args:
+        maps: (N, C, H, W).
+        bins: Cells of the grid along each side; neighbours overlap where it does not divide a side.
+
+    Returns:
+        (N, C, bins, bins).
+    """
+    height, width = maps.shape[2:]
+    rows, columns = _cell_weights(height, bins), _cell_weights(width, bins)
+    return rows.to(maps) @ maps @ columns.to(maps).transpose(0, 1)
+
+
+def _cell_weights(length: int, bins: int) -> Tensor:
+    """Weights (bins, length) of an axis' pixels in the means of its cells."""
+    cells, pixels = torch.arange(bins)[:, None], torch.arange(length)
+    first, last = cells * length // bins, ((cells + 1) * length + bins - 1) // bins
+    inside = ((pixels >= first) & (pixels < last)).float()
+    return inside / inside.sum(dim=1, keepdim=True)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -119,8 +119,21 @@ def contrast(features: Tensor) -> Tensor:
     Returns:
         (N, C, 1, 1); population deviation, 1e-6 under the root: flat maps have a gradient.
     """
+    if not torch.is_grad_enabled():
+        deviation, mean = _deviation_and_mean(features)
+        return (deviation + mean).to(features.dtype)
     out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
     return out
+
+
+def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean of every channel, (N, C, 1, 1) each."""
+    # At least fp32: the variance of nearly flat maps vanishes in half precision.
+    exact = features.to(torch.promote_types(features.dtype, torch.float32))
+    mean = exact.mean(dim=(2, 3), keepdim=True)
+    # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
+    variance = (exact - mean).square_().mean(dim=(2, 3), keepdim=True)
+    return (variance + 1e-6).sqrt(), mean
 
 
 class _Contrast(torch.autograd.Function):
@@ -132,12 +145,7 @@ class _Contrast(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, features: Tensor) -> Tensor:
-        # At least fp32: the variance of nearly flat maps vanishes in half precision.
-        exact = features.to(torch.promote_types(features.dtype, torch.float32))
-        mean = exact.mean(dim=(2, 3), keepdim=True)
-        # Two passes of mean(): torch.var_mean over channels_last maps takes four times as long.
-        variance = (exact - mean).square_().mean(dim=(2, 3), keepdim=True)
-        deviation = (variance + 1e-6).sqrt()
+        deviation, mean = _deviation_and_mean(features)
         ctx.save_for_backward(features, mean, deviation)
         return (deviation + mean).to(features.dtype)
 

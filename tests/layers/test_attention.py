@@ -12,6 +12,7 @@ from srcli.layers.attention import (
     EnhancedSpatialAttention,
     PooledChannelAttention,
     attend,
+    grid_means,
 )
 from srcli.layers.pooling import contrast
 
@@ -137,6 +138,12 @@ def test_attention_by_hand():
     value = torch.tensor([[[4.0, 8.0]]])
     # Query 0 weighs both alike; query 1 weighs them 1 : 3.
     torch.testing.assert_close(attend(query, key, value), torch.tensor([[[6.0, 7.0]]]))
+
+
+@pytest.mark.parametrize("bins", [1, 3, 8])
+def test_means_of_a_grid_are_those_of_adaptive_pooling(bins):
+    x = torch.rand(2, 3, 13, 7)
+    torch.testing.assert_close(grid_means(x, bins), F.adaptive_avg_pool2d(x, bins))
 
 
 def test_spatial_attention_is_the_formula_and_has_the_derived_parameters():

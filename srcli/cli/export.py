@@ -1,0 +1,112 @@
+"""The command ``srx export``: write a model for ONNX, OpenVINO or TorchScript."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from srcli.cli.options import (
+    SCALES,
+    ParsedType,
+    check_targets,
+    json_output,
+    parse_size,
+    verbosity,
+)
+from srcli.cli.text_files import write_json
+from srcli.errors import UsageError
+from srcli.quantities import format_bytes
+
+if TYPE_CHECKING:
+    from srcli.pipelines.export.formats import Target
+    from srcli.pipelines.export.run import ExportResult
+
+SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
+EXAMPLES = """
+\b
+Examples:
+  srx export g-idrn-x4.onnx -m g-idrn -s 4             for pictures of any size
+  srx export rrlfn-x2.onnx -m rrlfn -s 2 --size 256x256
+  srx export mine.xml -m runs/mine/best.safetensors    OpenVINO: mine.xml and mine.bin
+  srx export --to torchscript -m rrlfn -s 4 rrlfn.pt
+
+The file takes and gives RGB in [0, 1], NCHW, float32. It is compared with PyTorch on a photograph;
+where it differs, nothing is written and the exit code is 1.
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "-m",
+    "--model",
+    default="g-idrn",
+    show_default=True,
+    help="A name of 'srx models', or a weights file.",
+)
+@click.option(
+    "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of the weights file]"
+)
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(list(SUFFIXES.values())),
+    help="Kind of file. [default: by its name: .onnx, .xml or .pt]",
+)
+@click.option(
+    "--size",
+    type=ParsedType("WIDTHxHEIGHT", parse_size),
+    help="The only input size that the file shall take, pixels; default: any.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@json_output
+@verbosity
+def command(
+    file: Path,
+    model: str,
+    scale: str | None,
+    target: Target | None,
+    size: tuple[int, int] | None,
+    overwrite: bool,
+    json_file: str | None,
+    verbose: bool,
+    quiet: bool,
+) -> None:
+    """Write a model as a file for other software: ONNX, OpenVINO or TorchScript."""
+    by_name = SUFFIXES.get(file.suffix)
+    if by_name is None or target not in (None, by_name):
+        wanted = {kind: suffix for suffix, kind in SUFFIXES.items()}
+        ends = wanted[target] if target else ", ".join(SUFFIXES)
+        raise UsageError(f"{file}: the name must end in {ends}")
+    check_targets({"OUT": file, "--json": json_file})
+    if file.exists() and not overwrite:
+        raise UsageError(f"{file}: exists already; give --overwrite or another name")
+    from srcli.pipelines.export.run import export_model
+
+    result = export_model(model, None if scale is None else int(scale), by_name, file, size=size)
+    if not quiet:
+        _show(result, verbose=verbose, to_stderr=json_file == "-")
+    if json_file:
+        write_json(json_file, result.as_json())
+
+
+def _show(result: ExportResult, *, verbose: bool, to_stderr: bool) -> None:
+    def say(line: str) -> None:
+        click.echo(line, err=to_stderr)
+
+    facts = result.metadata
+    size = format_bytes(result.file.stat().st_size)
+    say(
+        f"{result.file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}"
+    )
+    for each in result.parities:
+        say(
+            f"  picture of {each.width}x{each.height}: differs from PyTorch by {each.largest:.4f} "
+            f"levels of 255 at most, {each.mean:.5f} on average"
+        )
+    for line in result.notes:
+        say(f"  {line}.")
+    for key, value in facts.items() if verbose else ():
+        say(f"  {key}: {value}")

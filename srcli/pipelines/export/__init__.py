@@ -1,0 +1,1 @@
+"""The command export: write networks for other software."""

@@ -1,0 +1,214 @@
+"""Export a network to a file for other software, and compare the file with PyTorch."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from srcli import __version__
+from srcli.errors import InferenceError, UsageError
+from srcli.inference.engines import choose_tiling
+from srcli.models.weights import find_weights, load_model, network_digest
+from srcli.pipelines.export.formats import LOADERS, PACKAGES, WRITERS, ExportedForm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from srcli.layers.network import Network
+    from srcli.pipelines.export.formats import Run, Target
+
+CHECKED_SIZES = ((48, 40), (75, 98))
+"""Height and width of the pictures that files for any size are checked with; they are traced with
+the first."""
+TOLERANCE = 0.1
+"""Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """Differences between an exported file and PyTorch on a picture, in levels of 255."""
+
+    height: int
+    width: int
+    largest: float
+    mean: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """A file that was written and checked."""
+
+    file: Path
+    metadata: Mapping[str, str]
+    """Stored in the file."""
+    parities: tuple[Parity, ...]
+    """One for each picture of the check."""
+    notes: tuple[str, ...]
+    """Requirements that the software which runs the file must meet."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        return {**asdict(self), "file": str(self.file)}
+
+
+def export_model(
+    model: str,
+    scale: int | None,
+    target: Target,
+    file: Path,
+    *,
+    size: tuple[int, int] | None = None,
+) -> ExportResult:
+    """Export a network and compare the file with PyTorch on crops of a photograph.
+
+    Args:
+        model: A name of ``srx models``, or a weights file.
+        scale: See ``load_model``.
+        target: Kind of file.
+        file: With the suffix of ``SUFFIXES``; replaced when the check has passed. OpenVINO's
+            weights go beside it, with the suffix ``.bin``.
+        size: Height and width of the only input that the file takes; None for any.
+
+    Raises:
+        UsageError: If a package is missing, or the network does not take the size.
+        ModelError: If there is no such model.
+        InferenceError: If the file gives another picture than PyTorch.
+    """
+    if missing := [name for name in PACKAGES[target] if find_spec(name) is None]:
+        raise UsageError(
+            f"--to {target} needs {' and '.join(missing)}: pip install 'srcli[{target}]'"
+        )
+    network = load_model(model, scale)
+    if size is not None and size != (network.padded(size[0]), network.padded(size[1])):
+        raise UsageError(
+            f"--size {size[1]}x{size[0]}: {model} takes sides that divide by "
+            f"{network.multiple_of}, from {network.minimum} on"
+        )
+    form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
+    metadata = describe(network, model, size)
+    sizes = [size] if size else [(network.padded(h), network.padded(w)) for h, w in CHECKED_SIZES]
+    x = torch.from_numpy(sample_picture(*sizes[0]))
+    with TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
+        part = Path(folder) / file.name
+        WRITERS[target](form, x, part, metadata, size is not None)
+        parities = tuple(measure_parity(form, LOADERS[target](part), each) for each in sizes)
+        worst = max(each.largest for each in parities)
+        if not worst <= TOLERANCE:
+            raise InferenceError(
+                f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} levels "
+                f"of 255 (allowed: {TOLERANCE:g})",
+                advice="try another --to",
+            )
+        for written in sorted(Path(folder).iterdir()):  # .bin before .xml
+            written.replace(file.with_name(written.name))
+    notes = tuple(needs(network))
+    return ExportResult(file=file, metadata=metadata, parities=parities, notes=notes)
+
+
+def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict[str, str]:
+    """Return what an exported file says about itself.
+
+    Args:
+        network: As loaded.
+        model: Its name, or its weights file.
+        size: See ``export_model``.
+    """
+    tiling = choose_tiling(model, network)
+    found = {
+        "model": Path(model).name,
+        "scale": network.scale,
+        "colour": "RGB",
+        "layout": "NCHW, float32",
+        "input_range": "0..1",
+        "output_range": "0..1",
+        "size": f"{size[0]}x{size[1]} (height x width)" if size else "any",
+        "multiple_of": network.multiple_of,
+        "minimum": network.minimum,
+        "edge": network.edge,
+        "tile": "none: whole pictures" if network.pools_globally else tiling.tile,
+        "overlap": 0 if network.pools_globally else tiling.overlap,
+        "notes": " ".join(f"{line}." for line in needs(network)),
+        "weights": network_digest(network),
+        "licence": _licence(model, network.scale),
+        "srx_version": __version__,
+    }
+    return {key: str(value) for key, value in found.items() if value != ""}
+
+
+def needs(network: Network) -> list[str]:
+    """Return what callers of an exported network must know, in sentences without their stop."""
+    lines = []
+    if network.pools_globally:
+        lines.append(
+            "The network takes statistics over its whole input: give it whole pictures. Tiles come "
+            "out with other contrast than their neighbours; 'srx upscale' calibrates them, "
+            "this file does not"
+        )
+    if network.tile_step > 1:
+        lines.append(
+            f"The network stretches a coarse map over its input: give it whole pictures, or "
+            f"overlapping tiles that begin on multiples of {network.tile_step} pixels"
+        )
+    if network.multiple_of > 1 or network.minimum > 1:
+        lines.append(
+            f"Sides of an input must divide by {network.multiple_of} and have at least "
+            f"{network.minimum} pixels: pad by repeating the last pixels, and crop the output"
+        )
+    if network.edge:
+        lines.append(
+            f"Mirror {network.edge} pixels around a picture and crop {network.edge * network.scale}"
+            f" from the output, or its outermost pixels come out too dark"
+        )
+    return lines
+
+
+def sample_picture(height: int, width: int) -> NDArray[np.float32]:
+    """Return a photograph (1, 3, H, W) in [0, 1], repeated where it is too small."""
+    from skimage import data
+
+    photo: NDArray[np.uint8] = data.astronaut()[:, 150:]  # type: ignore[no-untyped-call]
+    rows, columns = np.arange(height) % len(photo), np.arange(width) % photo.shape[1]
+    crop = photo[rows][:, columns].transpose(2, 0, 1)[None]
+    return np.ascontiguousarray(crop, np.float32) / np.float32(255)
+
+
+def measure_parity(
+    form: ExportedForm,
+    run: Run,
+    size: tuple[int, int],
+) -> Parity:
+    """Compare an exported file with PyTorch on a picture.
+
+    Args:
+        form: The network.
+        run: Enlarges (1, 3, H, W) by the file.
+        size: Height and width of the picture.
+    """
+    picture = sample_picture(*size)
+    with torch.inference_mode():
+        expected = form(torch.from_numpy(picture)).numpy()
+    found = run(picture)
+    difference = np.abs(found - expected) * 255
+    return Parity(
+        height=size[0],
+        width=size[1],
+        largest=float(difference.max()),
+        mean=float(difference.mean()),
+    )
+
+
+def _licence(model: str, scale: int) -> str:
+    """Return the licence of shipped weights, by their card."""
+    weights = find_weights(model, scale)
+    card = None if weights is None else weights.with_suffix(".toml")
+    if card is None or not card.is_file():
+        return ""
+    return str(tomllib.loads(card.read_text(encoding="utf-8")).get("licence", ""))

@@ -1,0 +1,110 @@
+"""Exported files give PyTorch's picture in their own software, and say what they need."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from srcli.errors import InferenceError, UsageError
+from srcli.models import MODELS, build_network
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.pipelines.export import run
+from srcli.pipelines.export.formats import LOADERS, PACKAGES, SUFFIXES
+from srcli.pipelines.export.run import export_model
+
+TINY = {
+    "g-idrn": {"channels": 16, "num_blocks": 1, "num_groups": 1},
+    "ddsr": {"depth": 2, "channels": 4},
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Weights files of small networks: one with all kinds of global pools, one on Y."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name, options in TINY.items():
+        torch.manual_seed(0)
+        network = build_network(name, scale=2, options=options)
+        info = WeightsInfo(model=name, scale=2, network=options)
+        save_weights(folder / f"{name}.safetensors", network.state_dict(), info)
+    return folder
+
+
+def read_metadata(target, file):
+    if target == "onnx":
+        import onnx
+
+        return {each.key: each.value for each in onnx.load(file).metadata_props}
+    if target == "torchscript":
+        facts = {"srx.json": ""}
+        torch.jit.load(file, _extra_files=facts)
+        return json.loads(facts["srx.json"])
+    import openvino
+
+    return openvino.Core().read_model(file).get_rt_info(["srx"]).astype(dict)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load.* is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("target", SUFFIXES)
+def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(tiny, tmp_path, target):
+    for package in PACKAGES[target]:
+        pytest.importorskip(package)
+    file = tmp_path / f"out{SUFFIXES[target]}"
+    result = export_model(str(tiny / "g-idrn.safetensors"), None, target, file)
+    assert len({(each.height, each.width) for each in result.parities}) == 2
+    assert max(each.largest for each in result.parities) < 0.002
+    beside = {file.name, "out.bin"} if target == "openvino" else {file.name}
+    assert {each.name for each in tmp_path.iterdir()} == beside
+    written = read_metadata(target, file)
+    assert written.items() >= dict(result.metadata).items()
+    assert written["scale"] == "2"
+    assert written["tile"] == "none: whole pictures"
+    assert "give it whole pictures" in result.notes[0]
+
+
+def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = tmp_path / "out.onnx"
+    result = export_model(str(tiny / "ddsr.safetensors"), 2, "onnx", file, size=(32, 40))
+    assert [(each.height, each.width) for each in result.parities] == [(32, 40)]
+    assert result.metadata["tile"] == "192"
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    assert session.get_inputs()[0].shape == [1, 3, 32, 40]
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["model_type"]) == "Superresolution"
+    assert json.loads(facts["tiles_overlap"]) == 50
+
+
+def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch):
+    load = LOADERS["torchscript"]
+    off = {"torchscript": lambda file: lambda picture: load(file)(picture) + 1 / 255}
+    monkeypatch.setattr(run, "LOADERS", off)
+    file = tmp_path / "out.pt"
+    with pytest.raises(InferenceError, match="differs from PyTorch's by 1 levels") as caught:
+        export_model(str(tiny / "ddsr.safetensors"), None, "torchscript", file)
+    assert caught.value.exit_code == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "load_model", lambda *_: build_network("rlfn", scale=2))
+    with pytest.raises(UsageError, match=r"--size 12x40: rlfn takes .* from 15 on"):
+        export_model("rlfn", 2, "torchscript", tmp_path / "out.pt", size=(40, 12))
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"needs onnx and onnxruntime: pip install 'srcli\[onnx\]"):
+        export_model("bicubic", 2, "onnx", tmp_path / "out.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", SUFFIXES)
+@pytest.mark.parametrize("name", [n for n, each in MODELS.items() if "aerial" not in n])
+def test_every_network_is_exported(tmp_path, monkeypatch, name, target):
+    for package in PACKAGES[target]:
+        pytest.importorskip(package)
+    torch.manual_seed(0)
+    monkeypatch.setattr(run, "load_model", lambda *_: build_network(name, scale=2).eval())
+    monkeypatch.setattr(run, "find_weights", lambda *_: None)
+    result = export_model(name, 2, target, tmp_path / f"out{SUFFIXES[target]}")
+    assert max(each.largest for each in result.parities) < 0.01
