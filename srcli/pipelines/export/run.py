@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from srcli import __version__
-from srcli.errors import InferenceError, UsageError
+from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.inference.engines import choose_tiling
 from srcli.models.weights import find_weights, load_model, network_digest
 from srcli.pipelines.export.formats import LOADERS, PACKAGES, WRITERS, ExportedForm
@@ -79,7 +79,7 @@ def export_model(
 
     Raises:
         UsageError: If a package is missing, or the network does not take the size.
-        ModelError: If there is no such model.
+        ModelError: If there is no such model, or the target has no such operators.
         InferenceError: If the file gives another picture than PyTorch.
     """
     if missing := [name for name in PACKAGES[target] if find_spec(name) is None]:
@@ -98,7 +98,11 @@ def export_model(
     x = torch.from_numpy(sample_picture(*sizes[0]))
     with TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
         part = Path(folder) / file.name
-        WRITERS[target](form, x, part, metadata, size is not None)
+        try:
+            WRITERS[target](form, x, part, metadata, size is not None)
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            raise ModelError(f"{model}: cannot be written as {target} ({reason})") from error
         parities = tuple(measure_parity(form, LOADERS[target](part), each) for each in sizes)
         worst = max(each.largest for each in parities)
         if not worst <= TOLERANCE:

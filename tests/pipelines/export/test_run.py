@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from srcli.errors import InferenceError, UsageError
+from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.export import run
@@ -92,6 +92,10 @@ def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatc
     monkeypatch.setattr(run, "load_model", lambda *_: build_network("rlfn", scale=2))
     with pytest.raises(UsageError, match=r"--size 12x40: rlfn takes .* from 15 on"):
         export_model("rlfn", 2, "torchscript", tmp_path / "out.pt", size=(40, 12))
+    everywhere = build_network("g-idrn", scale=2, options=TINY["g-idrn"] | {"anrb_bins": ()})
+    monkeypatch.setattr(run, "load_model", lambda *_: everywhere)
+    with pytest.raises(ModelError, match=r"mine.pt: cannot be written as torchscript \(attention"):
+        export_model("mine.pt", None, "torchscript", tmp_path / "out.pt")
     monkeypatch.setattr(run, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"needs onnx and onnxruntime: pip install 'srcli\[onnx\]"):
         export_model("bicubic", 2, "onnx", tmp_path / "out.onnx")
