@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import io
+import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -76,7 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``srx`` and leave the process with its exit code."""
     for number in ENDING_SIGNALS:
         signal.signal(number, _terminate)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    if any(thread.name == "gdal-copy" for thread in threading.enumerate()):
+        # GDAL, interrupted in a copy, would first write the rest of the file that nobody wants
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

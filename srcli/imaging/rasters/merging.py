@@ -109,7 +109,7 @@ def _copy_interruptibly(vrt: Path, done: Path, output: OutputProfile) -> None:
         except BaseException as error:  # noqa: BLE001 - raised below
             failure.append(error)
 
-    thread = threading.Thread(target=copy, daemon=True, name="merge")
+    thread = threading.Thread(target=copy, daemon=True, name="gdal-copy")
     thread.start()
     while thread.is_alive():
         thread.join(_WAIT_SECONDS)

@@ -7,8 +7,10 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -447,6 +449,22 @@ def test_nothing_gets_the_final_name_that_gdal_cannot_read(save, tmp_path, monke
     with pytest.raises(PictureError, match=r"out.tif: cannot be written \(block 7 is odd\)"):
         copy(source, target)
     assert target.read_bytes() == b"the old file"
+
+
+def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
+    released = threading.Event()
+
+    def copies_for_long(*_args):
+        signal.raise_signal(signal.SIGINT)
+        released.wait(60)
+
+    monkeypatch.setattr(merging, "copy_file", copies_for_long)
+    target = tmp_path / "out.tif"
+    with pytest.raises(KeyboardInterrupt):
+        copy(save("in.tif", PHOTO[:40, :50]), target)
+    released.set()
+    assert not target.exists()
+    assert [path.name[:5] for path in parts_folder(target).glob("part-*")] == ["part-"]
 
 
 def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
