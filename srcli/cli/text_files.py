@@ -191,6 +191,7 @@ def line_of(file: FileReport) -> str:
         "target": str(file.target),
         "state": file.state,
         "seconds": round(file.seconds, 3),
+        "model": file.model or None,
         "tiles": file.tiles,
         "height": file.size[0] if file.size else None,
         "width": file.size[1] if file.size else None,

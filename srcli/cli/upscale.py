@@ -57,7 +57,8 @@ def parse_fit(text: str) -> Box:
     "--model",
     default="g-idrn",
     show_default=True,
-    help="A name of 'srx models', or a weights file.",
+    help="A name of 'srx models', a weights file, or auto: g-idrn-photo for JPEGs with visible "
+    "blocks, g-idrn for all others.",
 )
 @click.option(
     "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of a weights file]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +17,7 @@ from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.choice import AUTO, CLEAN_MODEL
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.photographs import check_output
@@ -76,6 +77,8 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         ModelError: If the model or its scale does not exist.
     """
     plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
+    if options.model == AUTO:  # the models to choose from differ in nothing that is estimated
+        options = replace(options, model=CLEAN_MODEL)
     find_weights(options.model, options.scale)
     pool = _make_pool(options) if _needs_torch(options) else None
     network = None if pool is None else pool.network

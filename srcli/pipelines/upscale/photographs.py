@@ -8,11 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from threading import Event
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
 from srcli.imaging import exif
-from srcli.imaging.photograph import Metadata
+from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import UNBOUNDED, Box
@@ -21,6 +22,12 @@ from srcli.inference.edges import ArraySink
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.choice import (
+    CLEAN_MODEL,
+    PHOTO_MODEL,
+    has_photo_model,
+    shows_blocks,
+)
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
@@ -60,6 +67,8 @@ class PhotographRun:
     provenance: Provenance | None = None
     """Recorded in outputs; None records nothing."""
     writers: ThreadPoolExecutor = field(init=False)
+    recommended: Event = field(init=False, default_factory=Event)
+    """Set when the user was told of another model."""
     writes: deque[tuple[PhotographJob, Future[None]]] = field(init=False, default_factory=deque)
 
     def upscale(self, items: Iterable[tuple[Item, Picture]]) -> None:
@@ -96,6 +105,7 @@ class PhotographRun:
         _, unwritable = check_output(item, picture, self.options.scale, self.options.fit)
         with name_memory_errors(item):
             photograph = read_photograph(picture)
+            self._recommend(item, picture, photograph)
             if self.options.strip_metadata:
                 metadata = Metadata(icc=photograph.metadata.icc)
                 photograph = replace(photograph, metadata=metadata)
@@ -105,6 +115,17 @@ class PhotographRun:
         return PhotographJob(
             item=item, lossless=picture.lossless, prepared=prepared, warnings=warnings
         )
+
+    def _recommend(self, item: Item, picture: Picture, photograph: Photograph) -> None:
+        """Say once in a run that another model is made for JPEGs whose blocks show."""
+        if self.options.model != CLEAN_MODEL or not shows_blocks(picture, photograph):
+            return
+        if has_photo_model(self.options.scale) and not self.recommended.is_set():
+            self.recommended.set()
+            self.reporter.progress.message(
+                f"{item.source}: JPEG blocks show; -m {PHOTO_MODEL} is made for such pictures, and "
+                "-m auto chooses for each"
+            )
 
     def _start(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
         """Cut pictures into tiles and reserve memory for their outputs."""

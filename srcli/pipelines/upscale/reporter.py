@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +28,8 @@ class FileReport:
     target: Path
     state: State
     seconds: float = 0.0
+    model: str = ""
+    """Name of the model, as ``--model auto`` chose it or the user gave it."""
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""
@@ -74,6 +76,7 @@ class Reporter:
         self, progress: Progress, on_file: Callable[[FileReport], None] | None = None
     ) -> None:
         self.progress = progress
+        self.model = ""
         self.summary = Summary()
         self.tiles: Task = NoTask()
         self._files: Task = NoTask()
@@ -100,6 +103,8 @@ class Reporter:
 
     def record(self, report: FileReport) -> None:
         """Record the report of a file."""
+        if self.model and report.state == "done":
+            report = replace(report, model=self.model)
         self.summary.files.append(report)
         if report.state != "skipped":
             self._files.advance(1)

@@ -16,6 +16,7 @@ from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.animations import upscale_photographs
+from srcli.pipelines.upscale.choice import AUTO, group_by_model
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.plan import make_plan
@@ -66,7 +67,14 @@ def upscale_files(
     items = [item for item in plan.items if _is_open(item, options, reporter)]
     try:
         if items:
-            _upscale(items, options, reporter, executor)
+            _make_first_folder(items[0])
+            reporter.open(len(items))
+        for model, group in group_by_model(items, options).items():
+            reporter.model = model
+            if options.model == AUTO:
+                reporter.progress.message(f"{model}: {len(group)} of {len(items)} pictures")
+            if group:
+                _upscale(group, replace(options, model=model), reporter, executor)
     finally:
         summary = reporter.close()
     return summary
@@ -88,18 +96,25 @@ def _is_open(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
     return False
 
 
+def _make_first_folder(item: Item) -> None:
+    """Say before minutes are spent on it that nothing can be written.
+
+    Raises:
+        UsageError: If the folder of the outputs cannot be made.
+    """
+    try:
+        item.make_folder()
+    except PictureError as error:
+        raise UsageError(str(error)) from error
+
+
 def _upscale(
     items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, executor: Executor | None
 ) -> None:
-    try:
-        items[0].make_folder()
-    except PictureError as error:  # told before minutes are spent on what cannot be written
-        raise UsageError(str(error)) from error
     # workers check device and precision on their machines
     own = options.engine if executor is None else EngineOptions()
     pool = EnginePool(options.model, options.scale, own)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
-    reporter.open(len(items))
     rasters: list[Item] = []
     opened: Iterable[tuple[Item, Picture]] = open_photographs(items, options, reporter, rasters)
     if options.raster.asked_for:

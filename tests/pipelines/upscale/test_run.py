@@ -15,7 +15,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale import opening
+from srcli.pipelines.upscale import choice, opening
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
@@ -344,3 +344,24 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkey
         is_raster(item(picture), fitting)
     with pytest.raises(UsageError, match="--fit is for photographs and --srcwin for rasters"):
         replace(fitting, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
+
+
+def test_jpegs_with_visible_blocks_get_their_own_model(tmp_path, astronaut, monkeypatch):
+    monkeypatch.setattr(choice, "VISIBLE", 1.5)  # so small a picture is measured roughly
+    image = Image.fromarray(astronaut[:64, :64])
+    for name, quality in (("fine.jpg", 98), ("rough.jpg", 30)):
+        image.save(tmp_path / name, quality=quality)
+    image.save(tmp_path / "clean.png")
+    inputs = sorted(tmp_path.iterdir())
+    options = UpscaleOptions(model="auto", scale=2)
+    files = upscale_files(inputs, tmp_path / "out", options).files
+    expected = {"clean.png": "g-idrn", "fine.jpg": "g-idrn", "rough.jpg": "g-idrn-photo"}
+    assert {file.source.name: file.model for file in files} == expected
+    shown = Recorder()
+    options = replace(options, model="g-idrn")
+    upscale_files(inputs, tmp_path / "again", options, progress=shown)
+    assert [line for line in shown.lines if "rough.jpg: JPEG blocks show; -m g-idrn-photo" in line]
+    assert len(shown.lines) == 1
+    items = [Item(source=one, target=one, format="png") for one in inputs]
+    without = choice.group_by_model(items, replace(options, model="auto", scale=3))
+    assert without == {"g-idrn": items}
