@@ -125,6 +125,10 @@ MODELS: dict[str, NetworkEntry] = {
     "carn": _compared("carn:CARN", "ECCV 2018", "cascading residual network"),
     "pan": _compared("pan:PAN", "ECCV workshops 2020", "pixel attention network"),
     "rcan": _compared("rcan:RCAN", "ECCV 2018", "residual channel attention network"),
+    "idn": _compared("idn:IDN", "CVPR 2018", "information distillation network, on Y"),
+    "drcn": _compared("drcn:DRCN", "CVPR 2016", "one convolution 16 times, on Y"),
+    "drrn": _compared("drrn:DRRN", "CVPR 2017", "one residual unit 25 times, on Y"),
+    "rdn": _compared("rdn:RDN", "CVPR 2018", "residual dense network"),
     "ecbsr": _compared("ecbsr:ECBSR", "ACM MM 2021", "edge-oriented convolutions, on Y"),
     "rrdbnet": _compared(
         "rrdbnet:RRDBNet", "ECCV workshops 2018", "ESRGAN's and Real-ESRGAN's network", (1, 2, 4)

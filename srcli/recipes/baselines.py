@@ -166,6 +166,56 @@ BASELINES: dict[str, TrainRecipe] = {
         paper="RCAN 2018: DIV2K, L1, LR patches of 48x48, Adam 1e-4 halved every 2*10^5 "
         "iterations, 10^6 here",
     ),
+    "idn": TrainRecipe(
+        model="idn",
+        stages=(
+            _adam(
+                1e-4,
+                batch=64,
+                patch=13,
+                steps=850_000,
+                schedule=Schedule(milestones=(0.3, 0.6), gamma=0.1),
+            ),
+        ),
+        paper="IDN 2018: 291 pictures on Y, L1 after training by squared errors, Adam 1e-4; its "
+        "patches are 29x29 for x2 and smaller for x3 and x4; milestones are ours",
+    ),
+    "drcn": TrainRecipe(
+        model="drcn",
+        stages=(
+            Stage(
+                losses=_squared(41),
+                optimizer=replace(_CAFFE, learning_rate=1e-2, weight_decay=1e-4, clip_norm=0.4),
+                schedule=Schedule(milestones=(0.33, 0.67), gamma=0.1),
+                steps=60_000,
+                batch=64,
+                patch=14,
+            ),
+        ),
+        paper="DRCN 2016: 91 pictures on Y, squared errors, patches of 41x41 (patch=14 is for x3), "
+        "SGD 0.01, a tenth where the error stops to fall; without its loss on every recursion",
+    ),
+    "drrn": TrainRecipe(
+        model="drrn",
+        stages=(
+            Stage(
+                losses=_squared(31),
+                optimizer=replace(_CAFFE, learning_rate=0.1, weight_decay=1e-4, clip_norm=0.01),
+                schedule=Schedule(kind="halving", every=0.2),
+                steps=300_000,
+                batch=128,
+                patch=10,
+            ),
+        ),
+        paper="DRRN 2017: 291 pictures on Y, all scales at once, squared errors, patches of 31x31 "
+        "(patch=10 is for x3), SGD 0.1 halved every 10 of 50 epochs; iterations are ours",
+    ),
+    "rdn": TrainRecipe(
+        model="rdn",
+        stages=(_adam(1e-4, batch=16, patch=32),),
+        paper="RDN 2018: DIV2K, L1, LR patches of 32x32, Adam 1e-4 halved every 200 of 1000 "
+        "epochs of 1,000 iterations",
+    ),
     "ecbsr": TrainRecipe(
         model="ecbsr",
         stages=(

@@ -175,6 +175,19 @@ COMPARED = {
         parameters={2: 15_444_643, 3: 15_629_283, 4: 15_592_379 - 24},
         small={"channels": 16, "num_groups": 2, "num_blocks": 1, "reduction": 4},
     ),
+    "idn": Case(
+        parameters=dict.fromkeys((2, 3, 4), 552_769), small={"channels": 16, "num_blocks": 2}
+    ),
+    # 1,774 K in the paper, which leaves out biases (1,025) and shares (16)
+    "drcn": Case(
+        parameters=dict.fromkeys((2, 3, 4), 1_774_080 + 1_025 + 16),
+        small={"channels": 8, "recursions": 3},
+    ),
+    "drrn": Case(parameters=dict.fromkeys((2, 3, 4), 297_216), small={"channels": 8, "units": 3}),
+    "rdn": Case(
+        parameters={2: 22_123_395, 3: 22_308_035, 4: 22_271_107},
+        small={"channels": 8, "num_blocks": 2, "depth": 2, "growth": 4},
+    ),
     # 596 K, 603 K, ... in the paper, which counts the slopes of the PReLUs twice
     "ecbsr": Case(
         parameters={2: 594_884, 3: 597_769, 4: 601_808},

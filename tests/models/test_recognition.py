@@ -165,6 +165,13 @@ def srvgg():
     return found | prelus("body.1 body.3", 8)
 
 
+def rdn():
+    block = conv("layers.0.conv", 4, 8) | conv("layers.1.conv", 4, 12) | conv("lff", 8, 16, 1)
+    found = {f"rdbs.{i}.{key}": value for i in (0, 1) for key, value in block.items()}
+    found |= conv("sfe1", 8, 3) | convs("sfe2 gff.1", 8, 8) | conv("gff.0", 8, 16, 1)
+    return found | conv("upscale.0", 72, 8) | conv("output", 3, 8)
+
+
 PUBLISHED = [
     (imdn, "imdn", [3], {"IMDB2.c3.bias": "body.blocks.1.refine.2.bias"}),
     (rfdn, "rfdn", [4], {"B1.c2_r.bias": "body.blocks.0.refine.1.bias"}),
@@ -180,6 +187,7 @@ PUBLISHED = [
     (srcnn, "srcnn", [2, 3, 4], {"conv2.bias": "layers.1.bias"}),
     (vdsr, "vdsr", [2, 3, 4], {"residual_layer.1.conv.weight": "layers.2.weight"}),
     (ecbsr, "ecbsr", [3], {"backbone.1.act.weight": "body.3.weight"}),
+    (rdn, "rdn", [3], {"rdbs.1.lff.bias": "body.1.fuse.bias", "gff.1.bias": "tail.bias"}),
     (rrdbnet, "rrdbnet", [2], {"body.0.rdb3.conv2.bias": "body.0.blocks.2.layers.1.bias"}),
     (old_rrdbnet, "rrdbnet", [4], {"model.6.bias": "up.1.bias", "model.8.bias": "full.bias"}),
     (middle_rrdbnet, "rrdbnet", [4], {"upconv2.bias": "up.1.bias", "HRconv.bias": "full.bias"}),

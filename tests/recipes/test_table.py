@@ -158,6 +158,14 @@ def test_a_papers_recipe_has_nothing_that_the_paper_does_not_name(name, augmenta
             found = found[0 if part == "*" else int(part) if part.isdigit() else part]
 
 
+def test_the_deconvolution_of_fsrcnn_learns_at_a_tenth():
+    (stage,) = RECIPES["fsrcnn"].stages
+    assert (stage.optimizer.kind, stage.optimizer.learning_rate) == ("sgd", 1e-3)
+    assert stage.optimizer.rates == {"up": 0.1}
+    with pytest.raises(RecipeError, match="muon ignores rates"):
+        replace(stage.optimizer, kind="muon")
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_can_be_built(name):
     recipe = RECIPES[name]

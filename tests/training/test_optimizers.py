@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from srcli.errors import RecipeError
 from srcli.recipes.training import Optimizer, Schedule, Stage
 from srcli.training.optimizers import (
     apply_gradients,
@@ -42,6 +43,21 @@ def test_the_rate_of_the_iteration_counts_and_gradients_are_cleared():
     # Adam's first change is the rate itself, against the sign of the gradient.
     torch.testing.assert_close(network.weight.detach(), before - 0.25, rtol=0, atol=1e-5)
     assert network.weight.grad is None
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam"])
+def test_layers_may_learn_at_rates_of_their_own(kind):
+    network = nn.ModuleDict({"body": nn.Linear(2, 2), "up": nn.Linear(2, 1)})
+    settings = Optimizer(kind=kind, learning_rate=1.0, rates={"up": 0.1})
+    optimizer = make_optimizer(network, settings)
+    before = {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    pushed(network, optimizer, rate=0.5)
+    for name, weight in network.named_parameters():
+        step = 0.05 if name.startswith("up") else 0.5
+        torch.testing.assert_close(weight.detach(), before[name] - step, rtol=0, atol=1e-5)
+    restore_optimizer(make_optimizer(network, settings), optimizer_tensors(optimizer))
+    with pytest.raises(RecipeError, match="no weight of the network begins with 'upp'"):
+        make_optimizer(network, replace(settings, rates={"upp": 0.1}))
 
 
 @pytest.mark.parametrize(("clip_norm", "share"), [(0.0, 1.0), (0.3, 0.1), (100.0, 1.0)])

@@ -59,6 +59,9 @@ def test_what_cannot_be_trained_is_refused(monkeypatch):
         first_network(replace(RECIPE, start_from_bicubic=True), scale=2, seed=0)
 
 
+SMALL_SRCNN = TrainRecipe(model="srcnn", network={"channels": 8})
+
+
 def test_a_recipe_may_begin_from_trained_weights(tmp_path):
     named = replace(RECIPE, start_from="rrlfn")
     assert initial_weights(RECIPE, 4) is None
@@ -80,6 +83,17 @@ def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
     assert notes.warnings == []
     with pytest.raises(ModelError, match="no tensor of this network"):
         load_initial_weights(first_network(TrainRecipe(model="ddsr"), scale=4, seed=0), file, notes)
+
+
+def test_published_weights_are_a_start(tmp_path):
+    tensors = {"conv1.weight": torch.rand(8, 1, 9, 9), "conv2.weight": torch.rand(4, 8, 5, 5)}
+    tensors |= {"conv3.weight": torch.rand(1, 4, 5, 5), "conv1.bias": torch.rand(8)}
+    tensors |= {"conv2.bias": torch.rand(4), "conv3.bias": torch.rand(1)}
+    torch.save(tensors, tmp_path / "srcnn.pth")
+    network, notes = first_network(SMALL_SRCNN, scale=3, seed=1), Notes()
+    load_initial_weights(network, tmp_path / "srcnn.pth", notes)
+    assert torch.equal(network.state_dict()["layers.2.weight"], tensors["conv3.weight"])
+    assert notes.messages == [f"began from {tmp_path / 'srcnn.pth'}: 6 of 6 tensors"]
 
 
 def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
