@@ -9,15 +9,21 @@ import torch
 
 from srcli.errors import InferenceError
 from srcli.inference.engine import TorchEngine
-from srcli.inference.openvino_model import held_values, import_openvino, read_model
-from srcli.layers.pooling import GlobalPool
+from srcli.inference.openvino_model import (
+    RecordingNetwork,
+    TileNetwork,
+    held_values,
+    import_openvino,
+    read_model,
+)
+from srcli.layers.pooling import MARGIN, TAIL, GlobalPool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from srcli.layers.network import Network
 
@@ -32,8 +38,8 @@ class OpenVINOEngine(TorchEngine):
     """Run a network by OpenVINO on the CPU; implements ``srcli.ports.image.Engine``.
 
     The network is converted once, for pictures of any size, and compiled in each process. PyTorch
-    computes calibrations, again what fails in half precision, and by ``auto`` networks that cannot
-    be converted.
+    computes again what fails in half precision, calibrations on few windows, and by ``auto``
+    networks that cannot be converted.
 
     Args:
         network: From ``load_model``; one that ``takes_levels`` stays with PyTorch.
@@ -57,34 +63,66 @@ class OpenVINOEngine(TorchEngine):
         return max(min(64, BATCH_PIXELS // (height * width)) // self._threads, 1) * self._threads
 
     def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
-        recording = any(pool.sample is not None for pool in self._pools)
-        small = x.shape[2] * x.shape[3] < self._smallest
-        if recording or small or keywords or half is not self.half:
-            return super()._forward(x, half, **keywords)
+        out = None
+        if half is self.half and not keywords:
+            if any(pool.sample is not None for pool in self._pools):
+                out = self._record(x)
+            elif x.shape[2] * x.shape[3] >= self._smallest:
+                out = self._run(x)
+        return super()._forward(x, half, **keywords) if out is None else out
+
+    def _run(self, x: Tensor) -> Tensor | None:
+        """Enlarge tiles; return None where PyTorch must."""
         held = held_values(self._rgb_network)
-        names = tuple(held)
-        if names not in self._compiled:
-            self._compiled[names] = self._compile(held, x)
-        compiled = self._compiled[names]
+        example = [x[:1], *(value[:1] for value in held.values())]
+        # Of what is held, (1, C, 1, 1) has that size, and weights (1, length, values) have any.
+        shapes = [[1, -1, -1] if each.ndim == 3 else list(each.shape) for each in example]
+        shapes[0] = [1, 3, -1, -1]
+        make = partial(TileNetwork, self._rgb_network, list(held))
+        compiled = self._compile(tuple(held), make, example, shapes)
         if compiled is None:
-            return super()._forward(x, half, **keywords)
+            return None
         n, channels, height, width = x.shape
         out = torch.empty((n, channels, height * self.scale, width * self.scale))
         compiled.run([x, *held.values()], out)
         return out
 
-    def _compile(self, held: Mapping[str, Tensor], x: Tensor) -> _Compiled | None:
-        """Return None where the network cannot be converted and PyTorch may take it."""
-        try:
-            model = read_model(self._rgb_network, held, x)
-        except RuntimeError as error:
-            if self._smallest:
-                return None
-            raise InferenceError(
-                f"--engine openvino: this network cannot be converted ({error})",
-                advice="use --engine torch",
-            ) from error
-        return _Compiled(model, self.half is not None, self._threads)
+    def _record(self, x: Tensor) -> Tensor | None:
+        """Record the global pools on windows; return anything, or None where PyTorch must."""
+        sample = self._pools[0].sample
+        assert sample is not None
+        if min(x.shape[2:]) <= 2 * MARGIN or len(x) < 4 * TAIL:
+            return None  # what is computed depends on these numbers
+        inputs = [x, torch.tensor(sample.extremes), torch.tensor(sample.times)]
+        shapes = [[-1, *x.shape[1:]], [], []]
+        make = partial(RecordingNetwork, self._rgb_network)
+        compiled = self._compile(("recording", str(x.shape[1:])), make, inputs, shapes)
+        if compiled is None:
+            return None
+        for pool, value in zip(self._pools, compiled.run_once(inputs), strict=True):
+            pool.held = value
+        return x
+
+    def _compile(
+        self,
+        key: tuple[str, ...],
+        make: Callable[[], nn.Module],
+        inputs: Sequence[Tensor],
+        shapes: Sequence[list[int]],
+    ) -> _Compiled | None:
+        """Return None where a network cannot be converted and PyTorch may take it."""
+        if key not in self._compiled:
+            try:
+                model = read_model(make(), inputs, shapes)
+                self._compiled[key] = _Compiled(model, self.half is not None, self._threads)
+            except RuntimeError as error:
+                if not self._smallest:
+                    raise InferenceError(
+                        f"--engine openvino: this network cannot be converted ({error})",
+                        advice="use --engine torch",
+                    ) from error
+                self._compiled[key] = None
+        return self._compiled[key]
 
 
 class _Compiled:
@@ -121,6 +159,15 @@ class _Compiled:
                 own = [each[item % len(each)][None].contiguous().numpy() for each in inputs]
                 queue.start_async(own, item)
             queue.wait_all()
+
+    def run_once(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Compute all items in one request, and return all outputs."""
+        queue = self._queue(1)
+        queue.set_callback(lambda *_: None)
+        queue.start_async([each.contiguous().numpy() for each in inputs])
+        queue.wait_all()
+        request = queue[0]
+        return [torch.from_numpy(each.data.copy()) for each in request.output_tensors]
 
     def _queue(self, streams: int) -> Any:  # noqa: ANN401
         if streams not in self._queues:

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from srcli.files import cache_folder, write_whole
 from srcli.layers.placement import StretchedMap
-from srcli.layers.pooling import GlobalPool
+from srcli.layers.pooling import GlobalPool, Sample, record_calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 _HEAVY = {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"}
 """Operations that half precision is worth it for."""
@@ -52,33 +52,7 @@ def held_values(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def read_model(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> Any:  # noqa: ANN401
-    """Read a converted network from the cache, or convert it and write it there.
-
-    Args:
-        network: Takes (N, 3, H, W).
-        held: From ``held_values``.
-        x: An input; the model takes one picture, of any size.
-
-    Returns:
-        ``openvino.Model``: its inputs are ``x`` and what is held, in order, each of one picture.
-
-    Raises:
-        RuntimeError: If it cannot be converted.
-    """
-    path = cache_folder() / "openvino" / f"{_digest(network, held)}.xml"
-    core = import_openvino().Core()
-    if path.is_file():
-        return core.read_model(path)
-    xml, weights = convert(network, held, x)
-    with suppress(OSError):  # a folder that cannot be written costs time alone
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path.with_suffix(".bin"), weights)
-        write_whole(path, xml)
-    return core.read_model(xml, weights)
-
-
-class _WithInputs(nn.Module):
+class TileNetwork(nn.Module):
     """A network that takes as inputs what its modules hold.
 
     Args:
@@ -88,7 +62,7 @@ class _WithInputs(nn.Module):
 
     def __init__(self, network: nn.Module, names: list[str]) -> None:
         super().__init__()
-        self.network = network
+        self.network = copy.deepcopy(network)
         self.names = names
 
     def forward(self, x: Tensor, *values: Tensor) -> Tensor:
@@ -100,7 +74,53 @@ class _WithInputs(nn.Module):
         return out
 
 
-def convert(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> tuple[bytes, bytes]:
+class RecordingNetwork(nn.Module):
+    """A network that gives what its global pools record.
+
+    Args:
+        network: Takes (N, 3, H, W).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network)
+
+    def forward(self, x: Tensor, extremes: Tensor, times: Tensor) -> tuple[Tensor, ...]:
+        """Return (1, C, 1, 1) of each pool; see ``Sample``."""
+        with record_calibration(self.network, Sample(extremes=extremes, times=times)) as found:
+            self.network(x)
+        return tuple(found.values())
+
+
+def read_model(network: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[list[int]]) -> Any:  # noqa: ANN401
+    """Read a converted network from the cache, or convert it and write it there.
+
+    Args:
+        network: One of the above.
+        inputs: An example.
+        shapes: What inputs are taken; -1 for any length.
+
+    Returns:
+        ``openvino.Model``.
+
+    Raises:
+        RuntimeError: If it cannot be converted.
+    """
+    path = cache_folder() / "openvino" / f"{_digest(network, shapes)}.xml"
+    core = import_openvino().Core()
+    if path.is_file():
+        return core.read_model(path)
+    xml, weights = convert(network, inputs, shapes)
+    with suppress(OSError):  # a folder that cannot be written costs time alone
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path.with_suffix(".bin"), weights)
+        write_whole(path, xml)
+    return core.read_model(xml, weights)
+
+
+def convert(
+    network: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[list[int]]
+) -> tuple[bytes, bytes]:
     """Convert a network; see ``read_model``.
 
     Returns:
@@ -111,22 +131,15 @@ def convert(network: nn.Module, held: Mapping[str, Tensor], x: Tensor) -> tuple[
     from openvino.frontend.pytorch import ConversionExtension
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    wrapper = _WithInputs(copy.deepcopy(network), list(held))
-    inputs = (x[:1], *(value[:1] for value in held.values()))
-    exact = _exact_modules(wrapper, inputs)
-    # Of what is held, (1, C, 1, 1) has that size, and weights (1, length, values) have any.
-    shapes = [
-        [1, 3, -1, -1],
-        *([1, -1, -1] if each.ndim == 3 else list(each.shape) for each in inputs[1:]),
-    ]
+    exact = _exact_modules(network, inputs)
     with warnings.catch_warnings():
         # Sides become numbers of the graph, and tracing, deprecated, is what OpenVINO takes.
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(wrapper, inputs, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(network, tuple(inputs), check_trace=False)  # type: ignore[no-untyped-call]
         # What openvino.convert_model does, without its telemetry.
         frontend = FrontEndManager().load_by_framework("pytorch")
         frontend.add_extension(ConversionExtension("aten::pixel_shuffle", _depth_to_space))
-        decoder = TorchScriptPythonDecoder(traced, example_input=inputs)
+        decoder = TorchScriptPythonDecoder(traced, example_input=tuple(inputs))
         try:
             model = frontend.convert(frontend.load(decoder))
         except OpConversionFailure as error:
@@ -186,11 +199,11 @@ def _joined(source: Any) -> Iterator[Any]:  # noqa: ANN401
 
 
 def _exact_modules(network: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
-    """Return the names of modules without children that run in fp32 under autocast."""
+    """Return the names of modules without children that run in fp32 under autocast, and pools."""
     exact: list[str] = []
 
     def note(module: nn.Module, _: object) -> None:
-        if not torch.is_autocast_enabled("cpu"):
+        if not torch.is_autocast_enabled("cpu") or isinstance(module, GlobalPool):
             exact.append(names[module])
 
     names = {each: name for name, each in network.named_modules() if not list(each.children())}
@@ -234,11 +247,11 @@ def _keep_exact(xml: bytes, names: list[str]) -> bytes:
     return ET.tostring(root)
 
 
-def _digest(network: nn.Module, held: Mapping[str, Tensor]) -> str:
+def _digest(network: nn.Module, shapes: Sequence[list[int]]) -> str:
     """Digest of all that a converted network depends on, in hex."""
     package = Path(__file__).parents[1]
     files = [Path(__file__), *(package / "layers").glob("*.py"), *(package / "models").glob("*.py")]
-    digest = hashlib.sha256(repr((version("openvino"), version("torch"), list(held))).encode())
+    digest = hashlib.sha256(repr((version("openvino"), version("torch"), shapes)).encode())
     for path in sorted(files):
         digest.update(path.read_bytes())
     for name, module in network.named_modules():

@@ -7,7 +7,6 @@ record them on a sample of the picture (``record_calibration``) and hold them fo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,10 +37,10 @@ whole photographs (``EXPERIMENTS.md``): their tails are lighter."""
 class Sample:
     """The picture behind a batch of windows that were cut from it."""
 
-    extremes: int = 0
+    extremes: int | Tensor = 0
     """Windows at the end of the batch that were chosen for their sharp edges: they count for
     maxima alone."""
-    times: float = 1.0
+    times: float | Tensor = 1.0
     """Size of the picture relative to the part of it among which these were chosen, or to all
     windows together where there are none; at least 1."""
 
@@ -81,7 +80,7 @@ class GlobalPool(nn.Module):
         if self.kind == "maximum":
             highest = x.amax(dim=(2, 3), keepdim=True).to(wide)
             return expected_maximum(highest, sample.times).float()
-        spread = x[: len(x) - sample.extremes]
+        spread = x[: x.shape[0] - sample.extremes]
         if min(spread.shape[2:]) > 2 * MARGIN:
             spread = spread[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
         exact = spread.to(wide)
@@ -92,7 +91,7 @@ class GlobalPool(nn.Module):
         return (variance.float() + 1e-6).sqrt() + mean.float()
 
 
-def expected_maximum(highest: Tensor, times: float) -> Tensor:
+def expected_maximum(highest: Tensor, times: float | Tensor) -> Tensor:
     """Estimate the maximum of a picture from those of windows (N, C, 1, 1).
 
     Were high values to become rarer exponentially (Pickands 1975, with a shape of 0), theirs would
@@ -103,11 +102,12 @@ def expected_maximum(highest: Tensor, times: float) -> Tensor:
         (1, C, 1, 1).
     """
     tail = min(TAIL, len(highest) // 4)
-    if tail == 0 or times <= 1:
+    if tail == 0:
         return highest.amax(dim=0, keepdim=True)
-    ordered = highest.sort(dim=0, descending=True).values
+    ordered = highest.topk(tail + 1, dim=0).values
     excess = (ordered[:tail] - ordered[tail]).mean(dim=0, keepdim=True)
-    return ordered[:1] + GROWTH * excess * math.log(min(times, MAX_TIMES))
+    larger = torch.as_tensor(times, dtype=highest.dtype, device=highest.device)
+    return ordered[:1] + GROWTH * excess * larger.clamp(1, MAX_TIMES).log()
 
 
 def contrast(features: Tensor) -> Tensor:

@@ -48,6 +48,7 @@ class Tiny(Network):
     scale = 2
     multiple_of = 2
     pools_globally = True
+    pools_maxima = True
     tile_step = STEP
 
     def __init__(self, deep=1.0):
@@ -56,6 +57,7 @@ class Tiny(Network):
         self.deep = deep
         self.head = torch.nn.Conv2d(3, 12, 3, padding=1)
         self.pool = GlobalPool("contrast")
+        self.highest = GlobalPool("maximum")
         self.stretch = StretchedMap(step=STEP, minimum=STEP)
         self.direct = torch.nn.Conv2d(3, 12, 3, padding=1)
         self.joined = torch.nn.Conv2d(27, 12, 3, padding=1)
@@ -65,7 +67,9 @@ class Tiny(Network):
         deep = F.relu(self.head(x))
         deep = self.joined(torch.cat([torch.cat([deep, x], dim=1), deep], dim=1))
         means = F.avg_pool2d(deep, STEP)
-        deep = deep * self.pool(deep) + self.stretch(means, (x.shape[2], x.shape[3]))
+        deep = deep * self.pool(deep) / self.highest(deep) + self.stretch(
+            means, (x.shape[2], x.shape[3])
+        )
         with full_precision(x.device):
             image = self.direct(x.float())
             out = self.last(image + self.deep * deep.float())
@@ -90,6 +94,26 @@ def test_whole_pictures_and_tiles_come_out_as_from_torch(photo, half, tolerance,
         got = enlarge_array(engine, floats, grid)
         np.testing.assert_allclose(got, expected, atol=tolerance, rtol=0)
         assert (np.abs(got - expected).max() > 1e-5) == (half is not None)
+
+
+@pytest.mark.parametrize(("half", "tolerance"), [(None, 1e-5), (torch.bfloat16, 0.02)])
+def test_calibrations_are_those_of_torch(photo, monkeypatch, half, tolerance):
+    windows = photo[:63, :72].reshape(3, 21, 4, 18, 3)
+    windows = windows.swapaxes(1, 2).reshape(12, 21, 18, 3).repeat(4, axis=0)
+    torch_engine = TorchEngine(Tiny(), device=CPU)
+    engine = OpenVINOEngine(Tiny(), device=CPU, half=half)
+    for count, extremes, times in ((48, 9, 2.5), (41, 30, 1.0), (48, 0, 200.0)):
+        expected, found = (
+            each.calibrate(windows[:count], extremes=extremes, times=times)
+            for each in (torch_engine, engine)
+        )
+        assert expected is not None
+        assert found is not None
+        for name, value in expected.passes[0].items():
+            torch.testing.assert_close(found.passes[0][name], value, atol=tolerance, rtol=0)
+    monkeypatch.setattr("srcli.inference.openvino_engine.read_model", None)
+    few = engine.calibrate(windows[:8])  # by torch
+    assert few is not None
 
 
 def test_the_image_path_stays_in_fp32(photo):
