@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srcli.inference.openvino_model import convert, import_openvino
+from srcli.inference.openvino_model import TileNetwork, convert, import_openvino
 from srcli.layers.colour import as_rgb_network
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def write_openvino(
     form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
 ) -> None:
     """Write the XML file of an OpenVINO model and, beside it, its weights as ``.bin``."""
-    xml, weights = convert(form, {}, x)
+    xml, weights = convert(TileNetwork(form, []), [x], [[1, 3, -1, -1]])
     # Edited as text: OpenVINO would read and write it without the marks of what stays in fp32.
     root = ET.fromstring(xml)
     layers = {layer.get("id"): layer for layer in root.iterfind("layers/layer")}
