@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.devices import device
+from srcli.cli.help import GroupedCommand
 from srcli.cli.options import (
     ParsedType,
     parse_size,
@@ -38,7 +39,13 @@ something did. Exit code 1 means that a seam figure cannot be trusted.
 """
 
 
-@click.command(epilog=EXAMPLES)
+GROUPS = {
+    "Models": "models scales size sizes tile overlap",
+    "Measurement": "rounds seconds compare seams",
+}
+
+
+@click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
 @several_models
 @several_scales
 @click.option(
@@ -48,7 +55,7 @@ something did. Exit code 1 means that a seam figure cannot be trusted.
     multiple=True,
     default=("256x256",),
     show_default=True,
-    help="Width and height of the LR picture, pixels; repeat for several.",
+    help="Width and height of the LR picture, pixels; repeatable.",
 )
 @click.option(
     "--precision",
@@ -57,8 +64,7 @@ something did. Exit code 1 means that a seam figure cannot be trusted.
     multiple=True,
     default=("auto",),
     show_default=True,
-    help="Number format of the network; auto is the choice of 'srx upscale' for 8-bit pictures. "
-    "Repeat to compare.",
+    help="Number format; auto as 'srx upscale' for 8 bits; repeatable.",
 )
 @click.option(
     "--engine",
@@ -67,7 +73,7 @@ something did. Exit code 1 means that a seam figure cannot be trusted.
     multiple=True,
     default=("auto",),
     show_default=True,
-    help="Software that runs the network; auto is the choice of 'srx upscale'. Repeat to compare.",
+    help="What runs the network; auto as 'srx upscale'; repeatable.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="Rounds; default: as --seconds allows.")
 @click.option(
@@ -75,18 +81,18 @@ something did. Exit code 1 means that a seam figure cannot be trusted.
     type=click.FloatRange(min=0),
     default=5.0,
     show_default=True,
-    help="Time for the rounds of each scale and size; at least 3 rounds are run.",
+    help="Time for the rounds of each scale and size; 3 are run at least.",
 )
 @click.option(
     "--compare",
     type=click.Choice(["plain"]),
-    help="Run the same network also in fp32, default layout, tile after tile.",
+    help="Also run the network in fp32, default layout, tile after tile.",
 )
 @click.option(
     "--seams",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PICTURE",
-    help="Measure the visibility of seams on this picture of at least 4x3 tiles.",
+    help="Measure how visible seams are on this picture of 4x3 tiles or more.",
 )
 @click.option(
     "-t",

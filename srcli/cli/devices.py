@@ -48,16 +48,14 @@ devices = combine(
         default="auto",
         show_default=True,
         metavar="auto|cpu|cuda|cuda:N|mps|all",
-        help="Device to compute on, or several with commas between them, such as cuda:0,cuda:1: "
-        "each gets a process. all: every GPU.",
+        help="Where to compute; cuda:0,cuda:1 or all use several GPUs.",
     ),
     click.option(
         "--executor",
         type=ParsedType("local|ray|ray://HOST:PORT", parse_executor),
         default="local",
         show_default=True,
-        help="Work on this machine, or on a Ray cluster: the one that this machine belongs to, or "
-        "another one. Needs pip install 'srcli[ray]'.",
+        help="ray: on a Ray cluster (pip install 'srcli[ray]').",
     ),
 )
 engine = click.option(
@@ -65,13 +63,9 @@ engine = click.option(
     type=click.Choice(["auto", "torch", "openvino"]),
     default="auto",
     show_default=True,
-    help="Software that runs the network; auto takes OpenVINO on the CPU where it is installed and "
-    "a picture is large enough.",
+    help="What runs the network; auto: OpenVINO on CPUs where installed.",
 )
-network_precision = precision(
-    "Number format of the network; auto takes half precision for 8-bit pictures where the "
-    "machine computes it natively."
-)
+network_precision = precision("Number format; auto: half where the machine is fast at it.")
 
 
 def several_workers(

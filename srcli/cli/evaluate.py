@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.devices import devices, precision, several_workers
+from srcli.cli.help import GroupedCommand
 from srcli.cli.options import (
     pick,
     several_models,
@@ -51,7 +52,14 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command(epilog=EXAMPLES)
+GROUPS = {
+    "Models and pictures": "models scales datasets lr sr tile tta back_project",
+    "Measures": "metrics protocol shave kernel jpeg chain resamples published no_cost no_cache",
+    "Results": "json_file csv_file markdown_file html figure crops save_images",
+}
+
+
+@click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
 @several_models
 @several_scales
 @click.option(
@@ -60,42 +68,40 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     "datasets",
     multiple=True,
     metavar="NAME|DIR",
-    help="Set of pictures; repeat for several. [default: photographs of scikit-image]",
+    help="Set of pictures; repeatable. [default: photographs of scikit-image]",
 )
 @click.option("--lr", type=FOLDER, help="LR pictures of the set, if --data has none of its own.")
 @click.option(
     "--sr",
     multiple=True,
     type=FOLDER,
-    help="SR pictures of the set made by another program; repeat to compare.",
+    help="Results of another program for the set; repeatable.",
 )
 @click.option(
     "--metrics",
     default="psnr,ssim,ifc,consistency",
     show_default=True,
-    help="Metrics to compute; also low and high (PSNR of low and high frequencies), lpips and "
-    "dists (pip install 'srcli[perceptual]').",
+    help="Also low, high (frequencies), lpips, dists ('srcli[perceptual]').",
 )
 @click.option(
     "--protocol",
-    help="Protocol of comparison: y (default; tables since 2018), y-classic (2014-2017) or rgb.",
+    help="y (tables since 2018, the default), y-classic (2014-2017) or rgb.",
 )
 @click.option("--shave", type=int, help="Border left out, in HR pixels. [default: the scale]")
 @click.option(
     "--kernel",
     default="bicubic",
     show_default=True,
-    help="Downscaling of HR to LR: bicubic (MATLAB's), bicubic-pillow, lanczos, box or blur-down.",
+    help="HR to LR: bicubic, bicubic-pillow, lanczos, box or blur-down.",
 )
 @click.option(
-    "--jpeg", type=int, metavar="QUALITY", help="Save LR as a JPEG of this quality (4:2:0) first."
+    "--jpeg", type=int, metavar="QUALITY", help="Save LR as a JPEG of this quality first."
 )
 @click.option(
     "--chain",
     default="rgb8",
     show_default=True,
-    help="rgb8: uint8 RGB pictures, as users have them. luma-float: Y without rounding, the "
-    "chain of published bicubic rows.",
+    help="rgb8: uint8 RGB, as users have; luma-float: unrounded Y.",
 )
 @click.option(
     "--bootstrap",
@@ -103,15 +109,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     type=int,
     default=10_000,
     show_default=True,
-    help="Resamples for the 95 % intervals of differences; 0 for none.",
+    help="Resamples for 95 % intervals of differences; 0 for none.",
 )
 @click.option(
     "--published",
     is_flag=False,
     flag_value="models",
     type=click.Choice(["models", "all"]),
-    help="Show results printed in papers for these sets, of the measured models or all methods; "
-    "those of another protocol are marked as not comparable.",
+    help="Show results printed in papers beside those measured here.",
 )
 @click.option(
     "-t", "--tile", type=click.IntRange(16), help="Run in tiles of this LR size. [default: whole]"
@@ -120,7 +125,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--back-project",
     is_flag=True,
-    help="Correct SR so that downscaling it by bicubic interpolation gives LR.",
+    help="Make results agree with LR when shrunk by bicubic interpolation.",
 )
 @click.option("--no-cost", is_flag=True, help="Leave out MACs and memory.")
 @click.option("--no-cache", is_flag=True, help="Neither use nor store scores.")
@@ -131,15 +136,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--figure",
     type=FILE,
-    help="Write a PNG of crops side by side: LR, the models, HR; a row for each --crop, or for the "
-    "place of each picture where the models differ most.",
+    help="Write a PNG of crops side by side: LR, the models, HR.",
 )
 @click.option(
     "--crop",
     "crops",
     multiple=True,
     metavar="IMG:X,Y,W,H",
-    help="Part of a picture for --figure, in HR pixels; may be repeated.",
+    help="Crop for --figure, in HR pixels; repeatable. [default: chosen]",
 )
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @devices

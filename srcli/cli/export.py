@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srcli.cli.help import complete_models
 from srcli.cli.options import (
     SCALES,
     ParsedType,
@@ -42,6 +43,7 @@ where it differs, nothing is written and the exit code is 1.
 @click.option(
     "-m",
     "--model",
+    shell_complete=complete_models,
     default="g-idrn",
     show_default=True,
     help="A name of 'srx models', or a weights file.",

@@ -64,10 +64,30 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
+def print_completion(ctx: click.Context, param: click.Parameter, shell: str | None) -> None:
+    """Print the script that makes a shell complete commands, options and models."""
+    from click.shell_completion import get_completion_class
+
+    if shell is None or ctx.resilient_parsing:
+        return
+    kind = get_completion_class(shell)
+    assert kind is not None  # click knows all of the choices
+    click.echo(kind(ctx.command, {}, "srx", "_SRX_COMPLETE").source())
+    ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Begin with: srx upscale photos/ larger/ -s 4",
+)
+@click.option(
+    "--completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    is_eager=True,
+    expose_value=False,
+    callback=print_completion,
+    help='Print completion for a shell: eval "$(srx --completion bash)".',
 )
 @click.version_option(__version__, "-V", "--version", prog_name="srx")
 def group() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from srcli.cli.help import complete_models
 from srcli.cli.text_files import is_replaceable, real_place
 from srcli.errors import DataError, UsageError
 
@@ -108,14 +109,15 @@ json_output = click.option(
     "--json",
     "json_file",
     metavar="FILE",
-    help="Write the result as JSON; '-' is standard output, then all else goes to stderr.",
+    help="Write the result as JSON; '-' is standard output.",
 )
 several_models = click.option(
     "-m",
     "--model",
     "models",
+    shell_complete=complete_models,
     multiple=True,
-    help="A name of 'srx models' or a weights file; repeat to compare. [default: g-idrn]",
+    help="Name from 'srx models' or weights file; repeatable. [default: g-idrn]",
 )
 several_scales = click.option(
     "-s",
@@ -123,18 +125,21 @@ several_scales = click.option(
     "scales",
     type=SCALES,
     multiple=True,
-    help="Scale factor; repeat for several. [default: 4, or that of a weights file]",
+    help="Scale factor; repeatable. [default: 4, or that of a weights file]",
 )
 table_files = combine(
     json_output,
     click.option(
-        "--csv", "csv_file", metavar="FILE", help="Write a row for every value; '-' is stdout."
+        "--csv",
+        "csv_file",
+        metavar="FILE",
+        help="Write a row for every value; '-' is standard output.",
     ),
     click.option(
         "--markdown",
         "markdown_file",
         metavar="FILE",
-        help="Write the tables as Markdown; '-' is stdout.",
+        help="Write the tables as Markdown; '-' is standard output.",
     ),
 )
 

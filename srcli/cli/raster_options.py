@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.help import GroupedCommand
 from srcli.cli.options import ParsedType, combine, pick
 
 if TYPE_CHECKING:
@@ -92,12 +93,12 @@ raster_options = combine(
         "--bidx",
         type=ParsedType("BANDS", parse_bands),
         multiple=True,
-        help="Rasters: bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.",
+        help="Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.",
     ),
     click.option(
         "--rgb",
         type=ParsedType("R,G,B", parse_rgb),
-        help="Rasters: the red, green and blue bands, if the file does not name them.",
+        help="Red, green and blue band, where the file does not name them.",
     ),
     click.option(
         "--range",
@@ -105,15 +106,14 @@ raster_options = combine(
         type=ParsedType("auto|LO,HI|dtype", parse_range),
         default="auto",
         show_default=True,
-        help="Rasters: values taken as black and white, for the whole file; auto: found once for "
-        "RGB and once for every other band.",
+        help="Values that count as black and white: LO,HI, or found in the file.",
     ),
     click.option(
         "--nodata",
         type=ParsedType("VALUE|none", parse_nodata),
         default="file",
         show_default=True,
-        help="Rasters: the nodata value.",
+        help="Value of pixels without data; none: there is no such value.",
     ),
     click.option(
         "-srcwin",
@@ -121,7 +121,7 @@ raster_options = combine(
         type=int,
         nargs=4,
         metavar="COL ROW W H",
-        help="Rasters: upscale this window only, in input pixels.",
+        help="Upscale this window only, in pixels of the input.",
     ),
     click.option(
         "-te",
@@ -129,15 +129,14 @@ raster_options = combine(
         type=float,
         nargs=4,
         metavar="L B R T",
-        help="Rasters: upscale this window only, in the file's coordinates (left, bottom, right, "
-        "top), snapped outwards to whole pixels.",
+        help="Upscale this window only, in coordinates of the file.",
     ),
     click.option(
         "-projwin",
         type=float,
         nargs=4,
         metavar="L T R B",
-        help="Rasters: the same by the upper left and the lower right corner.",
+        help="The same by its upper left and lower right corner.",
     ),
     click.option(
         "-co",
@@ -145,27 +144,26 @@ raster_options = combine(
         "creation",
         type=ParsedType("KEY=VALUE", parse_creation),
         multiple=True,
-        help="Rasters: creation option of the GDAL driver, such as COMPRESS=ZSTD; repeatable.",
+        help="Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.",
     ),
-    click.option("--overviews", is_flag=True, help="Rasters: add overviews (pyramids)."),
-    click.option("--cog", is_flag=True, help="Rasters: write a cloud-optimised GeoTIFF."),
+    click.option("--overviews", is_flag=True, help="Add overviews (pyramids)."),
+    click.option("--cog", is_flag=True, help="Write a cloud-optimised GeoTIFF."),
     click.option(
         "--max-memory",
         type=ParsedType("SIZE", parse_memory),
-        help="Rasters: use at most this much memory, such as 2G.",
+        help="Use at most this much memory, such as 2G.",
     ),
     click.option(
         "--parts",
         type=click.Choice(("merge", "keep")),
         default="merge",
         show_default=True,
-        help="Rasters: merge the finished parts into one file, or keep them as they are, GeoTIFFs "
-        "in a folder, with a VRT over them as the result.",
+        help="keep: leave GeoTIFFs of parts in a folder, with a VRT over them.",
     ),
     click.option(
         "--no-resume",
         is_flag=True,
-        help="Rasters: start over instead of continuing an interrupted run.",
+        help="Start over instead of continuing an interrupted run.",
     ),
 )
 
@@ -202,7 +200,7 @@ def raster_settings(given: dict[str, Any]) -> RasterOptions:
     )
 
 
-class GdalCommand(click.Command):
+class GdalCommand(GroupedCommand):
     """A command whose options of one dash and several letters are GDAL's."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import click
 
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import device, network_precision
+from srcli.cli.help import GroupedCommand
 from srcli.cli.options import SCALES, held_out_names, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 
 
+GROUPS = {
+    "Recipe": "scale budget init overrides degradation seed",
+    "Data": "data exclude hold_out validate",
+    "Run": "out resume checkpoint_every tensorboard show dry_run",
+}
+
+
 @click.command(
+    cls=GroupedCommand,
+    groups=GROUPS,
     epilog="""\b
 Examples:
   srx train g-idrn-muon -s 2 --data photos/ --out runs/x2 --budget 70m
@@ -34,12 +44,12 @@ Examples:
   srx train g-idrn-muon -s 4 --data drone/ --out runs/drone --degradation aerial
   srx train g-idrn --show > mine.json; srx train mine.json -s 2 --data photos/ --dry-run
   torchrun --standalone --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/x2
-  srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors"""
+  srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors""",
 )
 @click.argument("recipe")
 @click.option("-s", "--scale", type=SCALES, help="Super-resolution factor.")
 @click.option(
-    "--data", type=PATH, multiple=True, help="Folder, zip or picture to train on; may be repeated."
+    "--data", type=PATH, multiple=True, help="Folder, zip or picture to train on; repeatable."
 )
 @click.option(
     "--out", type=PATH, metavar="FOLDER", help="Folder of weights, state, recipe and log."
@@ -54,35 +64,32 @@ Examples:
 @click.option(
     "--budget",
     metavar="40000|25m",
-    help="Iterations or wall-clock time (s, m, h, d); the schedule fits it. Default: the recipe's.",
+    help="Iterations or time (s, m, h, d) that the schedule fits into.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
 @click.option(
     "--init",
     type=PATH,
     metavar="FILE",
-    help="Begin from these weights; tensors that do not fit (another scale) stay new.",
+    help="Begin from these weights; tensors that do not fit stay new.",
 )
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Change a field of the recipe, such as stages.0.batch=8; may be repeated.",
+    help="Change a field of the recipe: stages.0.batch=8; repeatable.",
 )
 @click.option(
     "--degradation",
     type=click.Choice(tuple(DEGRADATIONS)),
-    help="How LR is made from HR; short for --set degradation=NAME. photo: JPEGs of cameras; "
-    "aerial: blur, noise and JPEG of drones and satellites. Default: the recipe's (bicubic).",
+    help="How LR is made from HR: plain, as cameras do, as drones do.",
 )
 @click.option(
     "--hold-out",
     multiple=True,
     metavar="NAME|FILE",
-    help="Photograph to validate on, which must be there, or a text file of names, of which some "
-    "may be absent; 'none' for no validation. "
-    "Default: the fixed list, else 2 % of the photographs.",
+    help="Photograph to validate on, a file of names, or none; repeatable.",
 )
 @click.option(
     "--exclude", multiple=True, metavar="PREFIX", help="Leave out pictures with such names."
@@ -91,25 +98,23 @@ Examples:
     "--validate",
     multiple=True,
     metavar="FOLDER|NAME",
-    help="Validate on this set too, as in 'srx eval --data'; may be repeated. The held-out "
-    "photographs decide which weights are the best; without any, the first set does.",
+    help="Validate on this set too, as 'srx eval --data'; repeatable.",
 )
 @click.option(
     "--tensorboard",
     type=PATH,
     metavar="FOLDER",
-    help="Write the log for TensorBoard, too (pip install 'srcli[tensorboard]').",
+    help="Also log for TensorBoard (pip install tensorboard).",
 )
 @click.option(
     "--show",
     is_flag=True,
-    help="Print the resolved recipe as JSON, and do nothing; its list 'inferred' has the fields "
-    "that a paper does not state.",
+    help="Print the resolved recipe as JSON, and do nothing.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Try a few iterations: parameters, memory, time, what the budget gives. Writes nothing.",
+    help="Try a few iterations: parameters, memory, time. Writes nothing.",
 )
 @click.option(
     "--checkpoint-every",

@@ -9,6 +9,7 @@ import click
 
 from srcli.cli.console import echo
 from srcli.cli.devices import devices, engine, network_precision, several_workers
+from srcli.cli.help import complete_models
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, verbosity
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
 from srcli.errors import UsageError
@@ -40,6 +41,17 @@ Outputs that exist are skipped, so that running again resumes; a raster resumes 
 """
 
 
+GROUPS = {
+    "Model": "model scale tta back_project",
+    "Input and output": "output recursive fmt quality fit "
+    "suffix overwrite strip_metadata strip_provenance",
+    "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values nodata srcwin bounds projwin "
+    "creation overviews cog parts max_memory no_resume allow_remote",
+    "Device and speed": "tile overlap batch workers",
+    "Results": "dry_run",
+}
+
+
 def parse_fit(text: str) -> Box:
     """Read bounds such as ``3840x2160``, ``3840x`` or ``x2160``."""
     from srcli.imaging.resize import parse_box
@@ -47,31 +59,43 @@ def parse_fit(text: str) -> Box:
     return parse_box(text)
 
 
-@click.command(cls=GdalCommand, epilog=EXAMPLES)
+@click.command(cls=GdalCommand, groups=GROUPS, epilog=EXAMPLES)
 @click.argument(
     "paths", nargs=-1, required=True, metavar="IN... OUT", type=click.Path(path_type=Path)
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Output folder or file.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Output folder or file, instead of the last argument.",
+)
 @click.option(
     "-m",
     "--model",
+    shell_complete=complete_models,
     default="g-idrn",
     show_default=True,
-    help="A name of 'srx models', a weights file, or auto: g-idrn-photo for JPEGs with visible "
-    "blocks, g-idrn for all others.",
+    help="Name from 'srx models', weights file, or auto (photo model for JPEGs).",
 )
 @click.option(
-    "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of a weights file]"
+    "-s",
+    "--scale",
+    type=SCALES,
+    help="How many times larger. [default: 4, or that of a weights file]",
 )
 @click.option(
     "--fit",
     type=ParsedType("WxH", parse_fit),
-    help="Photographs: shrink results to fit into these bounds, such as 3840x2160, 3840x (width "
-    "alone) or x2160.",
+    help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
 )
-@auto_or_int("-t", "--tile", minimum=16, text="Tile size in input pixels.")
-@auto_or_int("--overlap", minimum=0, text="Overlap of neighbouring tiles in input pixels.")
-@auto_or_int("--batch", minimum=1, text="Tiles per forward pass.")
+@auto_or_int(
+    "-t",
+    "--tile",
+    minimum=16,
+    text="Size of the tiles that pictures are cut into, in input pixels.",
+)
+@auto_or_int("--overlap", minimum=0, text="Strip that neighbouring tiles share, in input pixels.")
+@auto_or_int("--batch", minimum=1, text="Tiles computed at once.")
 @click.option("-r", "--recursive", is_flag=True, help="Include subfolders and mirror them.")
 @click.option(
     "-f",
@@ -80,22 +104,24 @@ def parse_fit(text: str) -> Box:
     "fmt",
     default="auto",
     show_default=True,
-    help="Output format: auto (that of the input), png, jpg, webp, avif, bmp, tif; GTiff is tif, "
-    "COG is tif with --cog; vrt leaves a raster in parts, as --parts keep.",
+    help="png, jpg, webp, avif, bmp, gif, tif, cog or vrt; auto is the input's.",
 )
 @click.option(
     "--quality",
     type=click.IntRange(1, 100),
-    help="For jpg (default 95), webp, avif, and COMPRESS=JPEG.",
+    help="Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]",
 )
 @click.option("--suffix", default="", help="Append this to output names, such as _x4.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-@click.option("--tta", is_flag=True, help="Average over 8 flips and rotations; 8 times slower.")
+@click.option(
+    "--tta",
+    is_flag=True,
+    help="Average over 8 flips and rotations: a little better, 8 times slower.",
+)
 @click.option(
     "--back-project",
     is_flag=True,
-    help="Correct outputs so that downscaling gives the inputs again; for measurements, not for "
-    "noisy pictures or JPEGs.",
+    help="Make results agree with the inputs when shrunk; not for JPEGs.",
 )
 @click.option(
     "-j",
@@ -103,29 +129,28 @@ def parse_fit(text: str) -> Box:
     type=click.IntRange(1, 64),
     default=2,
     show_default=True,
-    help="Threads for reading and writing files.",
+    help="Threads that read and write files.",
 )
 @click.option(
     "--allow-remote",
     is_flag=True,
-    help="Read rasters from the network: URLs as inputs, and mosaics with remote parts.",
+    help="Read from the network: URLs, and mosaics with remote parts.",
 )
 @raster_options
 @click.option(
     "--strip-metadata",
     is_flag=True,
-    help="Leave out EXIF (camera, date, place), XMP, tags; colour profile and georeference stay.",
+    help="Leave out EXIF, XMP and tags; colours and georeference stay.",
 )
 @click.option(
     "--strip-provenance",
     is_flag=True,
-    help="Do not record srx, its version, model and scale in the outputs' metadata.",
+    help="Do not record srx, its version and model in the outputs.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print sizes, disk, memory and problems, and do nothing. From 100 megapixels of output on "
-    "also the time, by running the network on a batch of tiles, which takes some seconds.",
+    help="Only print sizes, disk, memory, problems; the time of large runs.",
 )
 @click.option(
     "--report",

@@ -16,7 +16,7 @@ from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 SUFFIXES = (".json", ".toml")
 
@@ -83,8 +83,26 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
             raise RecipeError(
                 f"--set {setting}: give a field and a value, such as stages.0.batch=8"
             )
+        if not hasattr(recipe, parts[0]):
+            nested = {name.rpartition(".")[2]: name for name in reversed([*_names(recipe)])}
+            if parts[0] in nested:
+                full = ".".join([nested[parts[0]], *parts[1:]])
+                raise RecipeError(f"no field {path.strip()!r} in {ROOT}; did you mean {full!r}?")
         recipe = _replaced(recipe, type(recipe), parts, text.strip(), "")
     return recipe
+
+
+def _names(value: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401
+    """Yield the dotted names of all fields inside of a recipe."""
+    inner: Mapping[Any, Any] = {}
+    if is_dataclass(value):
+        inner = vars(value)
+    elif isinstance(value, tuple):
+        inner = dict(enumerate(value))
+    for name, part in inner.items():
+        full = f"{where}.{name}" if where else str(name)
+        yield full
+        yield from _names(part, full)
 
 
 def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) -> Any:  # noqa: ANN401

@@ -62,3 +62,30 @@ def test_a_closed_terminal_ends_a_run_as_sigterm_does(ignored):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == (0 if ignored else 130), done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_options_and_models(srx, monkeypatch, shell):
+    from click.shell_completion import ShellComplete
+
+    from srcli.cli.main import group
+
+    result = srx("--completion", shell)
+    assert result.code == 0
+    assert "_SRX_COMPLETE" in result.out
+    completion = ShellComplete(group, {}, "srx", "_SRX_COMPLETE")
+
+    def complete(words, start):
+        return [found.value for found in completion.get_completions(words, start)]
+
+    assert complete([], "up") == ["upscale"]
+    assert complete(["upscale"], "--strip") == ["--strip-metadata", "--strip-provenance"]
+    assert complete(["upscale", "-m"], "g-idrn") == ["g-idrn", "g-idrn-aerial", "g-idrn-photo"]
+
+
+@pytest.mark.parametrize("command", ["upscale", "eval", "train", "bench"])
+def test_help_shows_options_in_groups_with_examples_last(srx, command):
+    text = srx(command, "--help").out
+    assert "\nOptions:" not in text
+    places = [text.index(part) for part in ("--device", "-h, --help", "Examples:")]
+    assert places == sorted(places)

@@ -204,6 +204,7 @@ def test_options_may_hold_lists_of_any_numbers():
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
+        ("batch=8", r"no field 'batch' in the recipe; did you mean 'stages\.0\.batch'\?"),
         ("stages.0.bach=8", r"no field 'bach' in stages\.0; did you mean 'batch'\?"),
         ("ema=1", r"no field 'ema' in the recipe; did you mean 'ema_decay'\?"),
         ("stages.0.optimizer.beta=1", r"in stages\.0\.optimizer; did you mean 'beta"),
