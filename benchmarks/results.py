@@ -1,10 +1,11 @@
 """Write result tables into Markdown files: our figures beside the papers', by the same protocol.
 
 A table stands between ``<!-- table: begin NAME -->`` and ``<!-- table: end -->``. NAME is
-``results``, for all shipped weights, or a model: every result table of its paper with our figures
-below. Figures of weights are those of their cards; bicubic is measured.
+``results``, for all shipped weights, ``printed``, for those that the papers print figures of, or a
+model: every result table of its paper with our figures below. Figures of weights are those of
+their cards; bicubic is measured.
 
-Usage: python benchmarks/results.py README.md docs/papers/*.md
+Usage: python benchmarks/results.py README.md docs/models.md docs/papers/*.md
 """
 
 from __future__ import annotations
@@ -97,8 +98,12 @@ def printed_text(
     return " / ".join(number(row.values[m], digits[m]) for m in metrics if m in row.values)
 
 
-def results() -> list[str]:
-    """Tabulate all shipped weights, a line for each protocol that they are measured by."""
+def results(*, printed: bool = False) -> list[str]:
+    """Tabulate shipped weights, a line for each protocol that they are measured by.
+
+    Args:
+        printed: Only those with figures of their paper by the same protocol, and bicubic by Y.
+    """
     lines: list[list[str]] = []
     for scale in (2, 3, 4):
         for preset in ("y", "luma-float", "rgb"):
@@ -110,6 +115,13 @@ def results() -> list[str]:
         for card in (each for each in entry.cards if each.file):
             lines += model_lines(entry, card)
     headings = ("protocol", *SETS, *(f"printed {name}" for name in SETS), "trained by")
+    if printed:
+        lines = [
+            line
+            for line in lines
+            if line[0::2][:2] == ["bicubic", "y"]
+            or ("/" in line[5] + line[6] and "not comparable" not in line[5] + line[6])
+        ]
     lines.sort(key=lambda line: line[1])
     return list(markdown_table(make_table(lines, ("model", "scale", *headings))))
 
@@ -224,7 +236,9 @@ def main() -> None:
         content = file.read_text(encoding="utf-8")
 
         def fill(found: re.Match[str]) -> str:
-            lines = results() if found[2] == "results" else paper(found[2])
+            name = found[2]
+            table = name in ("results", "printed")
+            lines = results(printed=name == "printed") if table else paper(name)
             return found[1] + "\n" + "\n".join(lines) + found[3]
 
         file.write_text(BLOCK.sub(fill, content), encoding="utf-8")

@@ -19,8 +19,8 @@ from skimage import data
 import srcli
 from srcli.imaging.resize import mod_crop, resize
 
-CROPS = {"astronaut": (10, 150, 192, 192), "coffee": (40, 220, 192, 192)}
-"""Top, left, height, width in the original."""
+CROPS = {"astronaut": (10, 150, 192, 192), "rocket": (200, 270, 192, 192)}
+"""Top, left, height, width in the original; both photographs are in the public domain (NASA; SpaceX)."""
 
 
 def panel(picture: np.ndarray, label: str) -> Image.Image:
