@@ -20,7 +20,7 @@ import srcli
 from srcli.imaging.resize import mod_crop, resize
 
 CROPS = {"astronaut": (10, 150, 192, 192), "rocket": (200, 270, 192, 192)}
-"""Top, left, height, width in the original; both photographs are in the public domain (NASA; SpaceX)."""
+"""Top, left, height, width in the original; both (by NASA and SpaceX) are in the public domain."""
 
 
 def panel(picture: np.ndarray, label: str) -> Image.Image:
