@@ -187,6 +187,7 @@ def reading_errors(path: Path, failure: str, *, remote: bool = False) -> Iterato
         raise PictureError(
             f"{path}: rasters need rasterio; install it, or convert the file to PNG"
         ) from None
+    from rasterio._err import CPLE_BaseError  # which some attributes of a dataset raise
     from rasterio.errors import RasterioError
 
     try:
@@ -194,7 +195,7 @@ def reading_errors(path: Path, failure: str, *, remote: bool = False) -> Iterato
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
-    except (RasterioError, OSError, ValueError) as error:
+    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
         raise PictureError(
             f"{path}: {failure} ({_reason(error)}); it is damaged or cut short, "
             "or a part of it is missing: copy or export it again"

@@ -112,7 +112,7 @@ def name_in_folder(
 
 def _is_animation(source: Path) -> bool:
     try:
-        return open_picture(source).frames > 1
+        return open_picture(source, confined=True).frames > 1
     except PictureError:
         return False  # reading it gives the reason
 

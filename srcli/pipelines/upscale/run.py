@@ -14,7 +14,7 @@ from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.resuming import has_unfinished_parts
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
-from srcli.models.weights import weights_path
+from srcli.models.weights import find_weights, weights_path
 from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.choice import AUTO, group_by_model
 from srcli.pipelines.upscale.naming import Item
@@ -67,6 +67,8 @@ def upscale_files(
     items = [item for item in plan.items if _is_open(item, options, reporter)]
     try:
         if items:
+            if options.model != AUTO:
+                find_weights(options.model, options.scale)  # a wrong name makes no folder
             _make_first_folder(items[0])
             reporter.open(len(items))
         for model, group in group_by_model(items, options).items():

@@ -1,0 +1,114 @@
+"""Attacks: what they have in common, and the figures that they print at the end of a run."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.writing import write_photograph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FIGURES: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the figures for the documentation."""
+    if FIGURES:
+        terminalreporter.section("attacks")
+        for line in FIGURES:
+            terminalreporter.line(line)
+
+
+@pytest.fixture
+def tell():
+    """Add a line to the figures of the run."""
+    return FIGURES.append
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
+    """Small files of every format that is read, by their suffixes."""
+    import rasterio
+
+    folder = tmp_path_factory.mktemp("originals")
+    crop = astronaut[:36, :44]
+    metadata = Metadata(exif=_exif(), dpi=(72.0, 72.0))
+    found = {}
+    for fmt in ("png", "jpg", "webp", "avif", "bmp", "tif"):
+        path = folder / f"a.{fmt}"
+        write_photograph(path, Photograph(pixels=crop, alpha=None, metadata=metadata), fmt=fmt)
+        found[path.suffix] = path.read_bytes()
+    Image.fromarray(crop).quantize(32).save(folder / "a.gif")
+    found[".gif"] = (folder / "a.gif").read_bytes()
+    deep = Photograph(pixels=crop.astype(np.uint16) * 257, alpha=None, metadata=Metadata())
+    write_photograph(folder / "deep.png", deep, fmt="png")
+    found[".deep.png"] = (folder / "deep.png").read_bytes()
+    place = rasterio.Affine(0.5, 0, 600_000, 0, -0.5, 5_100_000)
+    for name, options in {
+        ".geo.tif": {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
+        ".strips.tif": {"compress": "lzw", "nodata": 0},
+        ".jp2": {"driver": "JP2OpenJPEG"},
+    }.items():
+        profile = {"driver": "GTiff", "crs": "EPSG:32633", "transform": place, **options}
+        with rasterio.open(
+            folder / f"a{name}", "w", height=36, width=44, count=3, dtype="uint8", **profile
+        ) as file:
+            file.write(crop.transpose(2, 0, 1))
+        found[name] = (folder / f"a{name}").read_bytes()
+    found[".vrt"] = (
+        b'<VRTDataset rasterXSize="44" rasterYSize="36"><SRS>EPSG:32633</SRS><GeoTransform>6e5, 0.5'
+        b', 0, 51e5, 0, -0.5</GeoTransform><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        b'<SourceFilename relativeToVRT="1">source.tif</SourceFilename><SourceBand>1</SourceBand>'
+        b"</SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    return found
+
+
+def _exif() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0131], exif[0x010E] = 6, "camera", "x" * 40
+    stream = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(stream, "JPEG", exif=exif)
+    with Image.open(io.BytesIO(stream.getvalue())) as image:
+        return bytes(image.info["exif"])
+
+
+def mutate(content: bytes, rng: np.random.Generator) -> bytes:
+    """Damage a file in one of the ways in which files are damaged, or made to harm."""
+    data = bytearray(content)
+    place = int(rng.integers(len(data)))
+    if rng.random() < 0.5:  # where the structure is
+        place = int(rng.integers(min(len(data), 200)))
+    length = int(rng.integers(1, 64))
+    kind = int(rng.integers(7))
+    if kind == 0:
+        for _ in range(int(rng.integers(1, 20))):
+            data[int(rng.integers(len(data)))] = int(rng.integers(256))
+    elif kind == 1:
+        del data[place:]
+    elif kind == 2:
+        data[place:place] = rng.bytes(length)
+    elif kind == 3:
+        data[place : place + length] = bytes(length)
+    elif kind == 4:
+        del data[place : place + length]
+    elif kind == 5:
+        data[place:place] = data[place // 2 : place // 2 + length]
+    else:
+        extreme = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0, 1, 0xFFFF)[int(rng.integers(6))]
+        data[place : place + 4] = extreme.to_bytes(4, ("little", "big")[int(rng.integers(2))])
+    return bytes(data)
+
+
+def write_all(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files into a new folder."""
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

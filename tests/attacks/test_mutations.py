@@ -1,0 +1,112 @@
+"""Damaged and hostile files: each is read, or refused in one line; nothing else happens."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save
+
+from srcli.data.pictures import decode_all, find_pictures
+from srcli.errors import DataError, SrxError
+from srcli.models import build_network
+from srcli.models.weights import load_model
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
+from srcli.recipes.files import load_recipe, plain_recipe, write_json
+from srcli.recipes.table import RECIPES
+from tests.attacks.conftest import mutate, write_all
+
+pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
+
+PICTURES, OTHERS = 1000, 200
+LONGEST = 20.0
+"""Seconds for one file."""
+
+
+def test_pictures(tmp_path, originals, tell):
+    rng = np.random.default_rng(28)
+    suffixes = [*originals]
+    files = {
+        f"{i:04d}{suffix}": mutate(originals[suffix], rng)
+        for i, suffix in enumerate(suffixes[i % len(suffixes)] for i in range(PICTURES))
+    }
+    write_all(tmp_path / "in", {**files, "source.tif": originals[".geo.tif"]})
+    options = UpscaleOptions(model="bicubic", scale=2)
+    found = upscale_files([tmp_path / "in"], tmp_path / "out", options)
+    assert found.count("done") + found.count("failed") == PICTURES + 1
+    for file in found.files:
+        assert file.target.is_file() == (file.state == "done")
+        assert "\n" not in file.error
+        assert bool(file.error) == (file.state == "failed")
+        assert file.seconds < LONGEST
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    tell(
+        f"mutated pictures: {PICTURES} of {len(suffixes)} kinds; "
+        f"{found.count('done') - 1} enlarged, {found.count('failed')} refused in a line"
+    )
+
+
+def attempts(content, suffix, tmp_path, use):
+    """Use ``OTHERS`` mutations of a file; return how many were taken."""
+    rng = np.random.default_rng(28)
+    taken = 0
+    for i in range(OTHERS):
+        path = tmp_path / f"{i}{suffix}"
+        path.write_bytes(mutate(content, rng))
+        start = time.monotonic()
+        try:
+            use(path)
+            taken += 1
+        except SrxError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+        assert time.monotonic() - start < LONGEST
+        path.unlink()
+    return taken
+
+
+def test_weights(tmp_path, tell):
+    torch.manual_seed(0)
+    options = {"channels": 16, "num_blocks": 2, "num_groups": 1}
+    state = build_network("g-idrn", scale=2, options=options).state_dict()
+    named = '{"channels": 16, "num_blocks": 2, "num_groups": 1}'
+    metadata = {"srx_format": "1", "model": "g-idrn", "scale": "2", "network": named}
+    stream = io.BytesIO()
+    torch.save(build_network("ddsr", scale=2).state_dict(), stream)
+    for suffix, content in {
+        ".safetensors": save(state, metadata=metadata),
+        ".pth": stream.getvalue(),
+    }.items():
+        taken = attempts(content, suffix, tmp_path, lambda path: load_model(str(path), 2))
+        tell(f"mutated weights ({suffix}): {OTHERS}; {taken} loaded, {OTHERS - taken} refused")
+
+
+def test_recipes(tmp_path, tell):
+    write_json(tmp_path / "a", plain_recipe(RECIPES["g-idrn"]))
+    toml = b'model = "g-idrn"\n[[stages]]\nbatch = 8\npatch = 48\n[[stages.losses]]\nname = "l1"\n'
+    for suffix, content in {".json": (tmp_path / "a").read_bytes(), ".toml": toml}.items():
+        taken = attempts(content, suffix, tmp_path, lambda path: load_recipe(str(path)))
+        tell(f"mutated recipes ({suffix}): {OTHERS}; {taken} read, {OTHERS - taken} refused")
+
+
+def test_zips(tmp_path, originals, tell):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i, suffix in enumerate((".png", ".jpg", ".webp", ".bmp", ".tif")):
+            archive.writestr(f"{i}{suffix}", originals[suffix])
+    pictures = 0
+
+    def use(path):
+        nonlocal pictures
+        errors: list[DataError] = []
+        refs = find_pictures([path])
+        read = decode_all(refs, on_error=errors.append)
+        assert len(read) + len(errors) == len(refs)
+        pictures += len(read)
+
+    taken = attempts(stream.getvalue(), ".zip", tmp_path, use)
+    tell(f"mutated zips: {OTHERS}; {taken} opened, {pictures} pictures read from them")

@@ -1,0 +1,79 @@
+"""Nothing is downloaded at run time: no command opens a connection, and none needs a network."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.attack
+
+
+@pytest.fixture
+def trap(monkeypatch):
+    """Note every connection and every name that is looked up."""
+    caught: list[object] = []
+
+    def note(self, address, *_):
+        if self.family != socket.AF_UNIX:
+            caught.append(address)
+            raise OSError("trapped")
+
+    def look_up(*arguments, **_):
+        caught.append(arguments)
+        raise OSError("trapped")
+
+    monkeypatch.setattr(socket.socket, "connect", note)
+    monkeypatch.setattr(socket.socket, "connect_ex", note)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return caught
+
+
+def commands(folder, originals):
+    """Return a run of every command."""
+    source = folder / "in"
+    source.mkdir(parents=True)
+    for suffix, content in originals.items():
+        (source / f"a{suffix}").write_bytes(content)
+    (source / "source.tif").write_bytes(originals[".geo.tif"])
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for i in range(4):
+        (pictures / f"{i}.png").write_bytes(originals[".png"])
+    tiny = ["--set", "stages.0.batch=1", "--set", "stages.0.patch=8", "--device", "cpu"]
+    tiny += ["--budget", "1", "--hold-out", "none"]
+    quick = ["--no-cost", "--no-cache", "--metrics", "psnr"]
+    return [
+        ["upscale", source, folder / "out", "-m", "g-idrn", "-s", "2"],
+        ["upscale", source, folder / "out", "-m", "g-idrn", "-s", "2", "--dry-run"],
+        ["eval", "-m", "bicubic", "-s", "2", "--data", pictures, *quick],
+        ["models"],
+        ["models", "g-idrn"],
+        ["train", "ddsr-short", "-s", "2", "--data", pictures, "--out", folder / "run", *tiny],
+        ["ablate", "list"],
+        ["ablate", "show", "ddsr/depth"],
+    ]
+
+
+def test_no_command_connects(tmp_path, srx, originals, trap, tell):
+    runs = commands(tmp_path, originals)
+    for arguments in runs:
+        done = srx(*arguments)
+        assert done.code in (0, 1), (arguments, done.err)
+    assert trap == []
+    tell(f"network trap: {len(runs)} runs of all commands, no connection and no name looked up")
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
+def test_a_folder_is_enlarged_where_there_is_no_network(tmp_path, originals, tell):
+    alone = ["unshare", "--net", "--map-root-user"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no permission to leave the network")
+    arguments = commands(tmp_path, originals)[0]
+    command = [*alone, sys.executable, "-m", "srcli", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    tell("without a network: a folder of all formats was enlarged")

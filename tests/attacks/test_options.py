@@ -1,0 +1,118 @@
+"""Wrong values of every option of every command: exit code 2 and one line that says what fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from srcli.cli.main import COMMANDS, group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.attack
+
+BASE = {
+    "upscale": ["{picture}", "{out}"],
+    "train": ["g-idrn-short", "-s", "2", "--data", "{folder}", "--out", "{out}"],
+    "eval": ["-m", "bicubic", "--data", "{folder}"],
+    "bench": ["-m", "bicubic"],
+    "models": [],
+    "ablate run": ["ddsr/depth", "--data", "{folder}"],
+}
+"""Arguments with which a command runs; none are needed where an option alone is refused."""
+MEANT = {
+    "--model": "no-such-model", "--device": "abacus", "--format": "docx", "--metrics": "taste",
+    "--data": "no-such-folder", "--kernel": "wrong", "--budget": "soon", "--range": "wide",
+}  # fmt: skip
+"""Texts that options without a type of click's refuse."""
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Yield every command and command of a group by its words."""
+    context = click.Context(group)
+    for name in COMMANDS:
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(context):
+                found = command.get_command(context, inner)
+                assert found is not None
+                yield f"{name} {inner}", found
+        else:
+            yield name, command
+
+
+def wrong_values(option: click.Option) -> list[list[str]]:
+    """Return values that an option must refuse, each as one word for each of its arguments."""
+    kind, several = option.type, max(option.nargs, 1)
+    if option.is_flag or option.count:
+        return []
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        found = ["x", "", "1e999x"]
+        if kind.min is not None:
+            found.append(str(kind.min - 1))
+        if kind.max is not None:
+            found.append(str(kind.max + 1))
+    elif isinstance(kind, click.Choice) or kind in (click.INT, click.FLOAT):
+        found = ["nonsense", ""]
+    elif isinstance(kind, click.types.StringParamType | click.Path | click.types.FuncParamType):
+        found = [MEANT[option.opts[-1]]] if option.opts[-1] in MEANT else []
+    else:  # types of our own
+        found = ["nonsense", "", "\x1b[2J"]
+    return [[value] * several for value in found]
+
+
+CASES = [
+    (words, option, value)
+    for words, command in commands()
+    for option in command.params
+    if isinstance(option, click.Option)
+    for value in wrong_values(option)
+]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory, astronaut):
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("places")
+    (folder / "in").mkdir()
+    Image.fromarray(astronaut).save(folder / "in" / "a.png")
+    return {"picture": folder / "in" / "a.png", "folder": folder / "in"}
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "value"),
+    CASES,
+    ids=[f"{words} {option.opts[-1]} {value[0]!r}" for words, option, value in CASES],
+)
+def test_wrong_values_are_refused_in_one_line(srx, tmp_path, places, words, option, value):
+    base = [word.format(**places, out=tmp_path / "out") for word in BASE.get(words, [])]
+    done = srx(*words.split(), *base, option.opts[-1], *value)
+    assert done.code == 2, done
+    *usage, line = done.err.strip().splitlines()
+    assert all(each.startswith(("Usage:", "Try")) or not each for each in usage), done.err
+    assert "\x1b" not in done.err
+    assert line.startswith(("Error:", "srx: error:"))
+    assert any(name in line for name in option.opts) or value[0] in line
+    if isinstance(option.type, click.Choice):
+        assert all(str(choice) in line for choice in option.type.choices)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_every_command_is_attacked(tell):
+    names = {words for words, _ in commands()}
+    assert {words for words, _, _ in CASES} <= names
+    options = {(words, option.name) for words, option, _ in CASES}
+    count = f"{len(options)} options of {len(names)} commands"
+    tell(f"wrong values of options: {len(CASES)}, of {count}")
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()])
+def test_unknown_options_are_refused(srx, words):
+    done = srx(*words.split(), "--no-such-option")
+    assert done.code == 2
+    assert "--no-such-option" in done.err
