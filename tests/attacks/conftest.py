@@ -51,11 +51,12 @@ def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
     write_photograph(folder / "deep.png", deep, fmt="png")
     found[".deep.png"] = (folder / "deep.png").read_bytes()
     place = rasterio.Affine(0.5, 0, 600_000, 0, -0.5, 5_100_000)
-    for name, options in {
+    rasters: dict[str, dict[str, object]] = {
         ".geo.tif": {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "deflate"},
         ".strips.tif": {"compress": "lzw", "nodata": 0},
         ".jp2": {"driver": "JP2OpenJPEG"},
-    }.items():
+    }
+    for name, options in rasters.items():
         profile = {"driver": "GTiff", "crs": "EPSG:32633", "transform": place, **options}
         with rasterio.open(
             folder / f"a{name}", "w", height=36, width=44, count=3, dtype="uint8", **profile
