@@ -66,9 +66,7 @@ def make_engine(
     device = choose_device(options.device)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
-    half = half_type(device, options.precision, bits=bits)
-    if not _takes(network, half):
-        half = None
+    half = network_half(network, device, options.precision, bits=bits)
     given: dict[str, Any] = {
         "device": device,
         "half": None if options.plain else half,
@@ -82,10 +80,18 @@ def make_engine(
     return TorchEngine(network, plain=options.plain, **given)
 
 
-def _takes(network: Network, half: torch.dtype | None) -> bool:
+def network_half(
+    network: Network, device: torch.device, precision: Precision, *, bits: int = 8
+) -> torch.dtype | None:
+    """Return the half-precision type of a network: ``half_type``, or None where it may not have it.
+
+    Raises:
+        UsageError: If a precision is asked for that the device cannot compute.
+    """
     import torch
 
-    return half is None or (network.fp16 if half == torch.float16 else network.bf16)
+    half = half_type(device, precision, bits=bits)
+    return half if (network.fp16 if half == torch.float16 else network.bf16) else None
 
 
 def has_openvino() -> bool:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from numpy.typing import NDArray
 
-from srcli.inference.device import Precision, choose_device, half_type
+from srcli.inference.device import Precision, choose_device
 from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import EngineOptions, make_engine, run_one
+from srcli.inference.engines import EngineOptions, make_engine, network_half, run_one
 from srcli.inference.tiling import Tiling
 from srcli.metrics.efficiency import count_macs
 from srcli.metrics.machine import processors
@@ -187,7 +187,7 @@ def prepare_models(
         UsageError: If the device lacks a number format.
     """
     device = choose_device(options.device)
-    formats = dict.fromkeys(_NAMES[half_type(device, each)] for each in precisions)
+    formats = dict.fromkeys(_NAMES[network_half(network, device, each)] for each in precisions)
     kinds = [replace(options, precision=each) for each in formats]
     if plain:
         kinds.append(replace(options, precision="fp32", plain=True, batch=1))
