@@ -55,7 +55,7 @@ devices = combine(
         type=ParsedType("local|ray|ray://HOST:PORT", parse_executor),
         default="local",
         show_default=True,
-        help="ray: on a Ray cluster (pip install 'srcli[ray]').",
+        help="ray: on a Ray cluster (pip install 'ray[client]').",
     ),
 )
 engine = click.option(

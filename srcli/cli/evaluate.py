@@ -81,7 +81,7 @@ GROUPS = {
     "--metrics",
     default="psnr,ssim,ifc,consistency",
     show_default=True,
-    help="Also low, high (frequencies), lpips, dists ('srcli[perceptual]').",
+    help="Also low, high (frequencies), lpips, dists (pip install piq).",
 )
 @click.option(
     "--protocol",

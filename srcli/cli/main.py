@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("srcli.cli.bench:command", "Measure speed, memory and MACs of models."),
     "export": ("srcli.cli.export:command", "Write a model for ONNX, OpenVINO or TorchScript."),
     "models": ("srcli.cli.models:command", "List the available models."),
+    "doctor": ("srcli.cli.doctor:command", "Show versions, devices and data, for bug reports."),
 }
 
 

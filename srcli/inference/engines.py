@@ -111,7 +111,7 @@ def takes_openvino(engine: EngineName, device: torch.device) -> bool:
     if engine == "openvino" and device.type != "cpu":
         raise UsageError(f"--engine openvino runs on the CPU, not on {device.type}")
     if engine == "openvino" and not has_openvino():
-        raise UsageError("--engine openvino needs OpenVINO: pip install 'srcli[openvino]'")
+        raise UsageError("--engine openvino needs OpenVINO: pip install openvino")
     return engine == "openvino"
 
 

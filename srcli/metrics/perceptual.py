@@ -36,9 +36,7 @@ def require_perceptual(names: Iterable[str]) -> None:
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     for name in names:
         if find_spec("piq") is None:
-            raise UsageError(
-                f"--metrics {name}: needs the library piq; pip install 'srcli[perceptual]'"
-            )
+            raise UsageError(f"--metrics {name}: needs the library piq; pip install piq")
         missing = [file for file in WEIGHTS[name] if not (folder / file).is_file()]
         if missing:
             raise UsageError(

@@ -56,7 +56,7 @@ def load_outside(path: Path, tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
     except ImportError as error:
-        hint = "pip install 'srcli[spandrel]' reads some forty more networks"
+        hint = "pip install 'spandrel' reads some forty more networks"
         raise unknown_network(path, tensors, hint) from error
     except RuntimeError as error:  # its torchvision was built for another torch
         reason = str(error).partition("\n")[0]

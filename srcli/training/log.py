@@ -69,8 +69,7 @@ class EventFiles:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UsageError(
-                "--tensorboard needs TensorBoard, which is not installed: "
-                "pip install 'srcli[tensorboard]'"
+                "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
             ) from error
         _require_writable(folder)
         self._make = SummaryWriter

@@ -224,7 +224,7 @@ def test_without_tensorboard_nothing_is_begun(srx, pictures, tmp_path, monkeypat
     )
     assert run.code == 2
     assert run.err.count("\n") == 1
-    assert "pip install 'srcli[tensorboard]'" in run.err
+    assert "pip install tensorboard" in run.err
     assert not (tmp_path / "run").exists()
 
 

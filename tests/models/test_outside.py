@@ -85,5 +85,5 @@ def test_what_it_does_not_know_or_cannot_be_imported_is_told(spandrel, tmp_path,
     with pytest.raises(ModelError, match=r"x\.pth: does not say .*spandrel knows none, either"):
         load_model(str(tmp_path / "x.pth"))
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(ModelError, match=r"pip install 'srcli\[spandrel\]' reads"):
+    with pytest.raises(ModelError, match=r"pip install 'spandrel' reads"):
         load_model(file)

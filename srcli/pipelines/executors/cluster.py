@@ -120,7 +120,7 @@ class RayExecutor:
             import ray
         except ImportError as error:
             raise UsageError(
-                f"--executor {self.kind}: Ray is missing; pip install 'srcli[ray]'"
+                f"--executor {self.kind}: Ray is missing; pip install 'ray[client]'"
             ) from error
         if not ray.is_initialized():
             former = signal.getsignal(signal.SIGTERM)

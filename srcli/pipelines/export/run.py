@@ -84,7 +84,7 @@ def export_model(
     """
     if missing := [name for name in PACKAGES[target] if find_spec(name) is None]:
         raise UsageError(
-            f"--to {target} needs {' and '.join(missing)}: pip install 'srcli[{target}]'"
+            f"--to {target} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
     network = load_model(model, scale)
     if size is not None and size != (network.padded(size[0]), network.padded(size[1])):

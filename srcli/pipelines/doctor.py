@@ -1,0 +1,86 @@
+"""The command doctor: versions, devices, libraries, memory and data, as a bug report needs them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+import srcli
+from srcli.files import cache_folder
+from srcli.imaging.formats import FORMATS
+from srcli.inference.device import choose_device, half_type
+from srcli.inference.engines import has_openvino
+from srcli.metrics.machine import describe_machine, free_memory, processors
+from srcli.models import MODELS
+from srcli.models.weights import weights_path
+
+_PACKAGES = ("torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich")
+_OPTIONAL = ("openvino", "onnxruntime", "ray", "tensorboard", "piq", "spandrel", "pillow-heif",
+             "pillow-jxl-plugin")  # fmt: skip
+
+
+def describe_installation() -> dict[str, str]:
+    """Return what a report of a fault needs, in words, by name; nothing is changed."""
+    half = half_type(choose_device("auto"), "auto")
+    free, disk = free_memory(), shutil.disk_usage(Path.cwd()).free
+    missing = [name for name in _OPTIONAL if not _version(name)]
+    return {
+        "srx": f"{srcli.__version__} in {Path(srcli.__file__).parent}",
+        "Python": f"{platform.python_version()} on {platform.platform()}",
+        "libraries": _versions(_PACKAGES),
+        "optional libraries": _versions(_OPTIONAL) or "none",
+        "not installed": ", ".join(missing) or "nothing",
+        "devices": "; ".join(_devices()),
+        "processors": str(processors()),
+        "half precision": str(half).removeprefix("torch.") if half else "no: fp32 for all pictures",
+        "engines": "torch, openvino" if has_openvino() else "torch",
+        "formats": ", ".join(FORMATS),
+        "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
+        "free disk here": f"{disk / 1e9:.1f} GB",
+        "cache": str(cache_folder()),
+        "weights": _weights(),
+        "SRX_DATA": _data(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _versions(packages: tuple[str, ...]) -> str:
+    return ", ".join(f"{name} {found}" for name in packages if (found := _version(name)))
+
+
+def _devices() -> list[str]:
+    found = [str(describe_machine(torch.device("cpu")))]
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        found.append(f"cuda:{index} ({name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free)")
+    return [*found, "mps"] if torch.backends.mps.is_available() else found
+
+
+def _weights() -> str:
+    there = [
+        f"{name} " + " ".join(f"x{scale}" for scale in scales)
+        for name in MODELS
+        if (scales := [scale for scale in (2, 3, 4) if weights_path(name, scale).is_file()])
+    ]
+    return ", ".join(there) or "none: install srx again"
+
+
+def _data() -> str:
+    base = os.environ.get("SRX_DATA")
+    if not base:
+        return "not set"
+    folder = Path(base) / "benchmarks"
+    sets = sorted(one.name for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+    return f"{base}, sets: {', '.join(sets) or 'none in benchmarks/'}"
