@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from srcli.layers.upload import upload
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -85,9 +87,7 @@ class DeviceAtlas:
         down, across = np.where(swap, across, down), np.where(swap, down, across)
         device = self.pixels.device
         steps = torch.arange(edge, device=device)
-        base, rows, columns = (
-            torch.from_numpy(values).to(device)[:, None, None] for values in (first, down, across)
-        )
+        base, rows, columns = upload(np.stack([first, down, across]), device)[..., None, None]
         index = base + rows * steps[None, :, None] + columns * steps[None, None, :]
         chosen = self.pixels.index_select(0, index.reshape(-1))
         patches = chosen.reshape(len(which), edge, edge, 3).permute(0, 3, 1, 2)

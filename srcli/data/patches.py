@@ -13,6 +13,7 @@ from srcli.data.degrading import degraded_patch, draw
 from srcli.errors import DataError
 from srcli.imaging.colour import Y_BLACK, Y_WHITE
 from srcli.layers.colour import luma
+from srcli.layers.upload import upload
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -179,7 +180,7 @@ class PatchSampler:
 def _reordered(patches: Tensor, orders: Numbers) -> Tensor:
     """Permute the channels of every patch (N, 3, H, W) by its row of ``orders`` (N, 3)."""
     count = patches.shape[0]
-    channels = torch.from_numpy(orders).to(patches.device)
+    channels = upload(orders, patches.device)
     rows = torch.arange(count, device=patches.device)[:, None]
     return patches[rows, channels].contiguous(memory_format=torch.channels_last)
 
@@ -239,5 +240,6 @@ def set_levels(patches: Tensor, levels: NDArray[np.float64], colour: str) -> Ten
     gains = (levels[:, 1] - levels[:, 0]) / (white - black)
     lines = np.stack([gains, levels[:, 0] - black * gains])
     lines[:, np.isnan(gains)] = [[1.0], [0.0]]  # these patches keep every bit
-    gain, offset = torch.from_numpy(lines).to(patches).view(2, -1, 1, 1, 1).unbind()
+    own = upload(lines, patches.device).to(patches.dtype)
+    gain, offset = own.view(2, -1, 1, 1, 1).unbind()
     return patches * gain + offset

@@ -25,6 +25,7 @@ from srcli.layers.placement import (
 )
 from srcli.layers.pooling import Calibration, Sample, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
+from srcli.layers.upload import upload
 from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
@@ -50,6 +51,20 @@ def raising_out_of_memory() -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise OutOfMemory from error
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Let GPUs compute fp32 convolutions in fp32: PyTorch's default has 10 bits, 8-bit steps more.
+
+    Half precision is as fast as before: only the image path of its networks is in fp32.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class TorchEngine:
@@ -161,17 +176,12 @@ class TorchEngine:
         levels = np.iinfo(kind).max if kind.kind == "u" else None
         if kind == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = tiles.astype(np.int32)
-        x = (
-            torch.from_numpy(np.ascontiguousarray(tiles))
-            .to(self.device)
-            .permute(0, 3, 1, 2)
-            .float()
-        )
+        x = upload(np.ascontiguousarray(tiles), self.device).permute(0, 3, 1, 2).float()
         if kind in (np.uint8, np.uint16):
             x = x / float(np.iinfo(kind).max)
         where = None
         if positions is not None and any(each[2:] != tiles.shape[1:3] for each in positions):
-            where = torch.tensor(positions, device=self.device)
+            where = upload(np.array(positions), self.device)
         pixels = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
         return _TileBatch(pixels=pixels, levels=levels, calibration=calibration, positions=where)
 
@@ -204,7 +214,7 @@ class TorchEngine:
 
     def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
         """Run the network on (N, 3, H, W) of a size that it takes."""
-        with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
+        with without_tf32(), torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             out: Tensor = self._rgb_network(x.contiguous(memory_format=self._layout), **keywords)
         return out
 

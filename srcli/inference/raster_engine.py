@@ -13,6 +13,7 @@ from srcli.inference.engine import raising_out_of_memory
 from srcli.inference.levels import PixelEncoder, is_full_range, normalise
 from srcli.layers.pooling import Calibration
 from srcli.layers.resize import bicubic_resize
+from srcli.layers.upload import upload
 from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
@@ -163,5 +164,5 @@ class RasterEngine:
         if tile is None or not excess.any():
             return tile
         device = self._encoder.blending_device(tile.device)
-        clipped = torch.from_numpy(excess).to(device).permute(2, 0, 1)[None]
+        clipped = upload(excess, device).permute(2, 0, 1)[None]
         return tile.to(device) + bicubic_resize(clipped, self.scale)[0]

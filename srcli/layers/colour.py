@@ -45,7 +45,7 @@ def rgb_to_ycbcr(x: Tensor) -> Tensor:
     Returns:
         (N, 3, H, W); Y in 16/255..235/255, Cb and Cr in 16/255..240/255.
     """
-    return _mix(x, _FORTH) + _shift_like(x)
+    return _shifted(_mix(x, _FORTH), _SHIFT)
 
 
 def ycbcr_to_rgb(x: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def ycbcr_to_rgb(x: Tensor) -> Tensor:
     Args:
         x: (N, 3, H, W), fp32 at least.
     """
-    return _mix(x - _shift_like(x), _BACK)
+    return _mix(_shifted(x, -_SHIFT), _BACK)
 
 
 def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
@@ -64,8 +64,10 @@ def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
     return torch.stack(planes, dim=1)
 
 
-def _shift_like(x: Tensor) -> Tensor:
-    return torch.as_tensor(_SHIFT, dtype=x.dtype, device=x.device).view(3, 1, 1)
+def _shifted(x: Tensor, offsets: NDArray[Any]) -> Tensor:
+    # Numbers of Python, not a tensor: copying one to a GPU would wait for the GPU.
+    planes = [x[:, i] + offset for i, offset in enumerate(offsets.tolist())]
+    return torch.stack(planes, dim=1)
 
 
 class _LumaNetwork(Network):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from srcli.layers.upload import upload
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -171,13 +173,15 @@ class Calibration:
     @property
     def finite(self) -> bool:
         """True if all of them are finite numbers."""
-        return all(bool(value.isfinite().all()) for one in self.passes for value in one.values())
+        found = [value.isfinite().all() for one in self.passes for value in one.values()]
+        return not found or bool(torch.stack(found).all())  # a single wait for the device
 
     def rows(self, indices: Sequence[int]) -> Calibration:
         """Return those of some items of the batch; those of one picture are of every item."""
         if all(len(value) == 1 for one in self.passes for value in one.values()):
             return self
-        chosen = list(indices)
+        device = next(iter(self.passes[0].values())).device
+        chosen = upload(torch.tensor(indices), device)
         return Calibration(
             tuple({name: value[chosen] for name, value in one.items()} for one in self.passes)
         )

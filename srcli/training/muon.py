@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.adam import adam
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration: the steepest slope at zero that converges to about one."""
@@ -64,36 +64,38 @@ class Muon(torch.optim.Optimizer):
         """
         assert closure is None
         for group in self.param_groups:
-            alike: dict[tuple[int, int, int], list[tuple[nn.Parameter, Tensor]]] = {}
-            rest = []
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if group["weight_decay"]:
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                shape = self._shapes.get(parameter)
-                if shape is None:
-                    rest.append(parameter)
-                else:
-                    update = self._nesterov(parameter, group["momentum"])
-                    alike.setdefault(shape, []).append((parameter, update.reshape(shape)))
-            self._adam(rest, group)
-            for (count, rows, columns), pairs in alike.items():
-                steps = orthogonal(torch.cat([update for _, update in pairs]))
-                rate = group["lr"] * _SIZE * max(rows, columns) ** 0.5
-                for i, (parameter, _) in enumerate(pairs):
-                    step = steps[i * count : (i + 1) * count].reshape(parameter.shape)
-                    parameter.add_(step, alpha=-rate)
+            given = [each for each in group["params"] if each.grad is not None]
+            if group["weight_decay"]:
+                torch._foreach_mul_(given, 1 - group["lr"] * group["weight_decay"])
+            kernels = [each for each in given if each in self._shapes]
+            self._adam([each for each in given if each not in self._shapes], group)
+            if kernels:
+                updates = self._nesterov(kernels, group["momentum"])
+                torch._foreach_add_(kernels, self._steps(kernels, updates), alpha=-group["lr"])
 
-    def _nesterov(self, parameter: nn.Parameter, momentum: float) -> Tensor:
-        """Update the momentum of a parameter and return Nesterov's mean of it and the gradient."""
-        state = self.state[parameter]
-        assert parameter.grad is not None
-        gradient = parameter.grad.float()
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(gradient)
-        state["momentum"].lerp_(gradient, 1 - momentum)
-        return torch.lerp(gradient, state["momentum"], momentum)
+    def _nesterov(self, kernels: list[nn.Parameter], momentum: float) -> Sequence[Tensor]:
+        """Update the momenta of kernels and return Nesterov's means of them and the gradients."""
+        gradients = [each.grad.float() for each in kernels if each.grad is not None]
+        for kernel, gradient in zip(kernels, gradients, strict=True):
+            if "momentum" not in self.state[kernel]:
+                self.state[kernel]["momentum"] = torch.zeros_like(gradient)
+        momenta = [self.state[kernel]["momentum"] for kernel in kernels]
+        torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+        return torch._foreach_lerp(gradients, momenta, momentum)
+
+    def _steps(self, kernels: list[nn.Parameter], updates: Sequence[Tensor]) -> list[Tensor]:
+        """Return the steps at a learning rate of 1: matrices of equal size are computed as one."""
+        alike: dict[tuple[int, int], list[int]] = {}
+        for number, kernel in enumerate(kernels):
+            alike.setdefault(self._shapes[kernel][1:], []).append(number)
+        steps = list(updates)
+        for (rows, columns), numbers in alike.items():
+            stack = torch.cat([updates[i].reshape(-1, rows, columns) for i in numbers])
+            found = orthogonal(stack) * (_SIZE * max(rows, columns) ** 0.5)
+            counts = [self._shapes[kernels[i]][0] for i in numbers]
+            for i, step in zip(numbers, found.split(counts), strict=True):
+                steps[i] = step.reshape(kernels[i].shape)
+        return steps
 
     def _adam(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         """Apply PyTorch's Adam, without weight decay, to parameters that are no matrices."""

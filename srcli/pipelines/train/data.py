@@ -12,6 +12,7 @@ import torch
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import load_training_set
+from srcli.layers.upload import upload
 from srcli.metrics.machine import free_memory, processors
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
@@ -120,7 +121,7 @@ class PrefetchSampler:
         self._next = (step + 1, stage)
         _, made = next(self._batches)
         lr, hr = made.result()
-        return lr.to(self._device), hr.to(self._device)
+        return upload(lr, self._device), upload(hr, self._device)
 
 
 def make_sampler(
