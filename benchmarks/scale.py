@@ -82,7 +82,7 @@ def kill_a_worker(out: Path) -> None:
         if not (any(out.glob("*.png")) or any(out.glob(".*/part-*"))):
             continue
         for process in Path("/proc").glob("[0-9]*/cmdline"):
-            if process.read_bytes().startswith(b"ray::_do"):
+            if process.read_bytes().startswith(b"ray::do_unit"):
                 os.kill(int(process.parent.name), signal.SIGKILL)
                 return
     raise SystemExit("no worker to kill")

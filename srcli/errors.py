@@ -71,6 +71,6 @@ class InferenceError(SrxError):
 
 
 class PeerError(SrxError):
-    """Another process of a distributed training has failed; rank 0 shows the reason."""
+    """Other processes have failed: of a training, whose rank 0 shows the reason, or a cluster."""
 
     exit_code = ExitCode.PARTIAL

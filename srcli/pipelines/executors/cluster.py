@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
-import time
-from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import srcli
-from srcli.errors import SrxError, UsageError
+from srcli.errors import PeerError, SrxError, UsageError
 from srcli.pipelines.executors.processes import STOP_SECONDS, WAIT_SECONDS
-from srcli.pipelines.executors.relay import Receiver, RelayedProgress, attempt, unit_progress
+from srcli.pipelines.executors.ray_worker import Board, Handle, Setup, do_unit, enter, visible
+from srcli.pipelines.executors.relay import Receiver, unit_progress
 from srcli.ports.executor import Place, Unit, UnitResult, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from srcli.ports.executor import JsonDict
     from srcli.ports.progress import Progress
 
 QUIET = {
@@ -30,9 +26,6 @@ QUIET = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # lines about lost nodes, whose units are repeated
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns that this will be the default
 }
-
-Handle = Any
-"""An actor or a result of Ray."""
 
 
 @dataclass
@@ -79,14 +72,15 @@ class RayExecutor:
         begun, warned = 0, set[str]()
         running: dict[Any, int] = {}
         receivers: dict[int, Receiver] = {}
-        with _visible(shared) as setup:
-            self._check_nodes(setup)
+        with visible(shared) as setup:
+            if not self._check_nodes(setup):
+                progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
             gpus = int(self._use_gpus())
             place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
             resources = {"num_cpus": self.threads, "num_gpus": gpus}
-            do = ray.remote(**resources, max_calls=int(self.fresh))(_do)
-            board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Board).remote()
-            try:
+            do = ray.remote(**resources, max_calls=int(self.fresh))(do_unit)
+            board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
+            with _ending(board, running, receivers):
                 while True:
                     stopped = stop()
                     limit = 2 * self.slots + 2
@@ -100,19 +94,12 @@ class RayExecutor:
                         return
                     ready, _ = ray.wait(list(running), timeout=WAIT_SECONDS)
                     for index, event in ray.get(board.take.remote(stopped)):
-                        receivers[index].take(event)
+                        if index in receivers:  # not of a worker that was given up
+                            receivers[index].take(event)
                     for ref in ready:
                         index = running.pop(ref)
                         receivers.pop(index).close()
                         yield from _result(ref, index)
-            finally:
-                if running:
-                    ray.get(board.take.remote(True))
-                    ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
-                for ref in running:
-                    ray.cancel(ref, force=True)
-                for receiver in receivers.values():
-                    receiver.close()
 
     def _connected(self) -> Any:  # noqa: ANN401 - the module ray
         os.environ.update(QUIET)
@@ -142,8 +129,11 @@ class RayExecutor:
         there = "GPU" in self._connected().cluster_resources()
         return self.device in ("cuda", "all") or (self.device == "auto" and there)
 
-    def _check_nodes(self, setup: _Setup) -> None:
+    def _check_nodes(self, setup: Setup) -> int:
         """Refuse a cluster with a node that lacks srcli or the shared files.
+
+        Returns:
+            The number of nodes.
 
         Raises:
             UsageError: With the node and the reason.
@@ -151,72 +141,44 @@ class RayExecutor:
         ray = self._connected()
         on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        check = ray.remote(num_cpus=0)(_enter)
-        for node in nodes:
-            here = on_node(node["NodeID"], soft=False)
+        check = ray.remote(num_cpus=0)(enter)
+        places = [on_node(node["NodeID"], soft=False) for node in nodes]
+        found = [check.options(scheduling_strategy=place).remote(setup) for place in places]
+        for node, ref in zip(nodes, found, strict=True):
             try:
-                reason = ray.get(check.options(scheduling_strategy=here).remote(setup))
+                reason = ray.get(ref)
             except ray.exceptions.RayError as error:
                 reason = _first_line(error)
             if reason:
                 raise UsageError(f"--executor {self.kind}: node {node['NodeName']}: {reason}")
-
-
-@dataclass(frozen=True)
-class _Setup:
-    """What a worker takes over from the parent before its first unit."""
-
-    folder: str
-    environ: tuple[tuple[str, str], ...]
-    paths: tuple[Path, ...]
-    version: str = srcli.__version__
+        return len(nodes)
 
 
 @contextmanager
-def _visible(shared: Sequence[Path]) -> Iterator[_Setup]:
-    """Yield the setup, which names a file that is there until the block ends."""
-    paths = [path.absolute() for path in shared if path.exists()]
-    probe = None
-    if paths and paths[0].is_dir():
-        probe = paths[0] / f".srx-{secrets.token_hex(8)}.part"
-        probe.touch()
-        paths[0] = probe
-    environ = tuple((name, text) for name, text in os.environ.items() if name.startswith("SRX_"))
+def _ending(
+    board: Handle, running: Mapping[Handle, int], receivers: Mapping[int, Receiver]
+) -> Iterator[None]:
+    """Leave no unit behind; let running ones put their files in order.
+
+    Raises:
+        PeerError: If the cluster is lost.
+    """
+    import ray
+
     try:
-        yield _Setup(str(Path.cwd()), environ, tuple(paths))
+        yield
+    except ray.exceptions.RayError as error:
+        reason = f"the Ray cluster is lost ({_first_line(error)})"
+        raise PeerError(reason, advice="the same command continues") from error
     finally:
-        if probe is not None:
-            probe.unlink(missing_ok=True)
-
-
-def _enter(setup: _Setup) -> str:
-    """Prepare this process of a node; return the reason why it cannot work, or nothing."""
-    if setup.version != srcli.__version__:
-        return f"has srcli {srcli.__version__} instead of {setup.version}; install that"
-    with suppress(OSError):  # names without a folder may be absolute
-        os.chdir(setup.folder)
-    os.environ.update(setup.environ)
-    missing = [path for path in setup.paths if not path.exists()]
-    advice = "inputs and outputs need storage that all nodes share"
-    return f"{missing[0].parent} is not the same there; {advice}" if missing else ""
-
-
-def _do(
-    setup: _Setup,
-    board: Handle,
-    index: int,
-    job: tuple[Work, Unit, Place],
-) -> tuple[JsonDict | None, str | SrxError]:
-    """Do a unit in a worker of a node; no result and no failure if it was not to begin."""
-    link = _Link(board, index)
-    link.send(("begin",))
-    if reason := _enter(setup):
-        return None, UsageError(f"a node {reason}")
-    if link.flush():
-        return None, ""
-    done = attempt(*job, RelayedProgress(link.send), link.stop)
-    link.flush()
-    return done
+        with suppress(ray.exceptions.RayError):
+            if running:
+                ray.get(board.take.remote(True), timeout=STOP_SECONDS)
+                ray.wait(list(running), num_returns=len(running), timeout=STOP_SECONDS)
+        for ref in running:
+            ray.cancel(ref, force=True)
+        for receiver in receivers.values():
+            receiver.close()
 
 
 def _result(ref: Handle, index: int) -> Iterator[UnitResult]:
@@ -234,50 +196,3 @@ def _result(ref: Handle, index: int) -> Iterator[UnitResult]:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
-
-
-class _Board:
-    """An actor that takes the events of all workers, and tells them whether to stop."""
-
-    def __init__(self) -> None:
-        self._events: list[tuple[int, tuple[Any, ...]]] = []
-        self._stopped = False
-
-    def post(self, index: int, events: list[tuple[Any, ...]]) -> bool:
-        """Take the events of a unit; return true if it is to stop."""
-        self._events += [(index, event) for event in events]
-        return self._stopped
-
-    def take(self, stopped: bool) -> list[tuple[int, tuple[Any, ...]]]:
-        """Return the events since the last call."""
-        self._stopped = stopped
-        events, self._events = self._events, []
-        return events
-
-
-class _Link:
-    """The connection of a unit to the board, used every few tenths of a second."""
-
-    def __init__(self, board: Handle, index: int) -> None:
-        self._board, self._index = board, index
-        self._events: deque[tuple[Any, ...]] = deque()
-        self._stopped = False
-        self._time = time.monotonic()
-
-    def send(self, event: tuple[Any, ...]) -> None:
-        """Send an event, soon."""
-        self._events.append(event)
-        self.stop()
-
-    def stop(self) -> bool:
-        """Return true if the unit is to stop."""
-        return self.flush() if time.monotonic() - self._time > WAIT_SECONDS else self._stopped
-
-    def flush(self) -> bool:
-        """Send all events now; return true if the unit is to stop."""
-        import ray
-
-        self._time = time.monotonic()
-        events = [self._events.popleft() for _ in range(len(self._events))]
-        self._stopped = ray.get(self._board.post.remote(self._index, events))
-        return self._stopped
