@@ -5,12 +5,14 @@ Progress goes to stderr, as bars on a terminal and as a line every few seconds e
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import sys
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
     import rich.progress
 
-LINE_SECONDS = 5.0
-"""Interval between progress lines without a terminal."""
+LOG_KEY = "srcli.log"
+"""Of click's context: the value of ``--log``."""
+LINE_SECONDS = 10.0
+"""Least time between progress lines without a terminal, of all tasks together."""
 ENDING_SIGNALS = tuple(
     number
     for name in ("SIGTERM", "SIGHUP")
@@ -49,13 +53,17 @@ class Console:
     def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
         self.quiet = quiet
         self.verbose = verbose
+        context = click.get_current_context(silent=True)
+        self.json = bool(context and context.meta.get(LOG_KEY) == "json")
+        self.shown = time.monotonic()
+        """When a progress line was shown last."""
         self._bars: rich.progress.Progress | None = None
 
     def __enter__(self) -> Self:
         """Start the progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
             logging.lastResort.setFormatter(_Visible())
-        if not self.quiet and sys.stderr.isatty():
+        if not self.quiet and not self.json and sys.stderr.isatty():
             self._bars = _make_bars()
             self._bars.start()
         return self
@@ -72,30 +80,40 @@ class Console:
             return NoTask()
         if self._bars is not None:
             return _BarTask(self._bars, visible(label), total, unit)
-        return _LineTask(label, total, unit)
+        return _LineTask(self, label, total, unit)
 
     def message(self, text: str) -> None:
         """Show a message unless quiet."""
         if not self.quiet:
-            self._line(text)
+            self._line(text, "message")
 
     def detail(self, text: str) -> None:
         """Show a detail if verbose."""
         if self.verbose:
-            self._line(text)
+            self._line(text, "detail")
 
     def warn(self, text: str) -> None:
         """Show a warning unless quiet."""
         if not self.quiet:
-            self._line(f"warning: {text}")
+            self._line(text, "warning")
 
     def error(self, text: str) -> None:
         """Show an error, always."""
-        self._line(f"error: {text}")
+        self._line(text, "error")
 
-    def _line(self, text: str) -> None:
+    def write_json(self, level: str, **fields: object) -> None:
+        """Write one line of ``--log json`` to stderr."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        click.echo(json.dumps({"time": now, "level": level, **fields}), err=True)
+
+    def _line(self, text: str, level: str) -> None:
+        if self.json:
+            self.write_json(level, message=text)
+            return
+        if level in ("warning", "error"):
+            text = f"{level}: {text}"
         if self._bars is not None:
-            self._bars.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
+            self._bars.console.print(visible(text), markup=False, highlight=False)
         else:
             echo(text, err=True)
 
@@ -116,6 +134,7 @@ def _make_bars() -> rich.progress.Progress:
         progress.TextColumn("{task.fields[unit]}"),
         progress.TextColumn("{task.fields[text]}", markup=False),
         progress.TimeRemainingColumn(),
+        speed_estimate_period=120,
         console=RichConsole(stderr=True),
         transient=True,
     )
@@ -144,19 +163,20 @@ class _BarTask:
 
 
 class _LineTask:
-    def __init__(self, label: str, total: float | None, unit: str) -> None:
+    def __init__(self, console: Console, label: str, total: float | None, unit: str) -> None:
+        self._console = console
         self._label, self._total, self._unit = label, total, unit
         self._done = self._before = 0.0
         self._text = ""
-        self._start = self._shown = time.monotonic()
+        self._start = time.monotonic()
 
     def advance(self, amount: float = 1.0) -> None:
         self._done += amount
         now = time.monotonic()
         if now - self._start < RESUMED_SECONDS:
             self._before = self._done  # done before this run: no measure of its speed
-        if now - self._shown >= LINE_SECONDS:
-            self._shown = now
+        if now - self._console.shown >= LINE_SECONDS:
+            self._console.shown = now
             self._show(now)
 
     def grow(self, amount: float) -> None:
@@ -169,12 +189,25 @@ class _LineTask:
         """Do nothing: lines stay on the screen."""
 
     def _show(self, now: float) -> None:
+        left = None
+        if self._total and self._done > self._before:
+            left = (now - self._start) * (self._total - self._done) / (self._done - self._before)
+        if self._console.json:
+            self._console.write_json(
+                "progress",
+                task=self._label,
+                done=round(self._done, 2),
+                total=self._total,
+                unit=self._unit,
+                seconds_left=None if left is None else round(left),
+                text=self._text,
+            )
+            return
         parts = [f"{self._label}: {self._done:.0f}"]
         if self._total:
             parts.append(f"of {self._total:.0f}")
         parts.append(self._unit)
-        if self._total and self._done > self._before:
-            left = (now - self._start) * (self._total - self._done) / (self._done - self._before)
+        if left is not None:
             parts.append(f"({format_duration(left)} left)")
         if self._text:
             parts.append(self._text)

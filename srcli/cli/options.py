@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from srcli.cli.console import LOG_KEY
 from srcli.cli.help import complete_models
 from srcli.cli.text_files import is_replaceable, real_place
 from srcli.errors import DataError, UsageError
@@ -101,9 +102,21 @@ def combine(*options: Option) -> Option:
     return decorate
 
 
+def keep_log_format(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Tell the console the format of messages."""
+    ctx.meta[LOG_KEY] = value
+
+
 verbosity = combine(
     click.option("-v", "--verbose", is_flag=True, help="Show details."),
     click.option("-q", "--quiet", is_flag=True, help="Show errors only."),
+    click.option(
+        "--log",
+        type=click.Choice(["text", "json"]),
+        expose_value=False,
+        callback=keep_log_format,
+        help="json: messages and progress as lines of JSON, for other programs.",
+    ),
 )
 json_output = click.option(
     "--json",

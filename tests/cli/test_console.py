@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
 import pytest
+from PIL import Image
 
 from srcli.cli.console import Console, stop_signals
 
@@ -28,8 +30,27 @@ def test_lines_come_at_intervals_and_tell_the_time_left(clock, capsys):
         task.close()
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.splitlines()[1] == "tiles: 10 of 100 tiles (1 min 30 s left) fine"
-    assert len(err.splitlines()) == 4
+    assert err.splitlines()[0] == "tiles: 10 of 100 tiles (1 min 30 s left) fine"
+    assert len(err.splitlines()) == 2
+
+
+def test_all_tasks_share_one_line_in_ten_seconds(clock, capsys):
+    with Console() as console:
+        tasks = [console.task(label, total=100) for label in "ab"]
+        for _ in range(30):
+            clock[0] += 1
+            for task in tasks:
+                task.advance()
+    assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_log_json_writes_messages_and_progress_as_lines(srx, tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    result = srx("upscale", tmp_path, tmp_path / "out", "-m", "bicubic", "--log", "json")
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert [line["level"] for line in lines] == ["error"]
+    assert "b.png" in lines[0]["message"]
 
 
 def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):

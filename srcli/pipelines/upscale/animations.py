@@ -133,7 +133,8 @@ class AnimationRun:
                 work, sink = prepared.work(self.options.scale, tiling, str(item.source))
                 running[work] = index, prepared, sink
                 frames.append((frame.milliseconds, frame.plays))
-                self.reporter.tiles.grow(work.grid.count)
+                if index == 0:
+                    self.reporter.tiles.grow(work.grid.count * picture.frames)
                 yield work
 
         for work in run_stream(self.pool.engine(8), works(), task=self.reporter.tiles):

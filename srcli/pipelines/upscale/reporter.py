@@ -64,6 +64,50 @@ class Summary:
         return ExitCode.PARTIAL if failed < len(self.files) else ExitCode.USAGE
 
 
+class OverallProgress:
+    """A task of tiles, which have one size, shown as a share of all pictures of a run.
+
+    Pictures that were not looked at yet count as many tiles as the others have on average.
+
+    Args:
+        task: Shows per cent.
+        files: Number of pictures.
+    """
+
+    def __init__(self, task: Task, files: int) -> None:
+        self._task = task
+        self._files = files
+        self._begun = 0
+        self._known = self._done = self._shown = 0.0
+
+    def grow(self, amount: float) -> None:
+        """Add the tiles of a picture that begins."""
+        self._known += amount
+        if amount > 0:
+            self._begun = min(self._begun + 1, self._files)
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Add tiles that are done; the share that is shown never falls."""
+        self._done += amount
+        total = self._known * self._files / max(self._begun, 1)
+        share = 100 * min(self._done / max(total, 1), 1)
+        if share > self._shown:
+            self._task.advance(share - self._shown)
+            self._shown = share
+
+    def drop_file(self) -> None:
+        """Expect one picture less: it has failed."""
+        self._files = max(self._files - 1, 1)
+
+    def describe(self, text: str) -> None:
+        """Replace the text shown beside the bar."""
+        self._task.describe(text)
+
+    def close(self) -> None:
+        """End the task, done or not."""
+        self._task.close()
+
+
 class Reporter:
     """Collects the reports of a run and drives its progress display.
 
@@ -79,19 +123,23 @@ class Reporter:
         self.model = ""
         self.summary = Summary()
         self.tiles: Task = NoTask()
-        self._files: Task = NoTask()
+        self._files = 0
         self._on_file = on_file
         self._started = time.monotonic()
 
     def open(self, files: int) -> None:
         """Start the progress display for this number of files."""
-        self._files = self.progress.task("files", total=files, unit="files")
+        self._files = files
+        task = self.progress.task("upscaling", total=100, unit="%")
+        self.tiles = OverallProgress(task, files)
+
+    def open_share(self) -> None:
+        """Start the progress display of a worker, whose tiles count in the run's."""
         self.tiles = self.progress.task("tiles", unit="tiles")
 
     def close(self) -> Summary:
         """End the progress display and return the summary."""
         self.tiles.close()
-        self._files.close()
         self.summary.seconds = time.monotonic() - self._started
         return self.summary
 
@@ -107,9 +155,11 @@ class Reporter:
             report = replace(report, model=self.model)
         self.summary.files.append(report)
         if report.state != "skipped":
-            self._files.advance(1)
             speed = self.summary.megapixels / max(time.monotonic() - self._started, 1e-3)
-            self._files.describe(f"{speed:.2f} megapixels/s")
+            done = len(self.summary.files) - self.summary.count("skipped")
+            if report.state == "failed" and isinstance(self.tiles, OverallProgress):
+                self.tiles.drop_file()
+            self.tiles.describe(f"{done} of {self._files} files, {speed:.2f} megapixels/s")
         if self._on_file is not None:
             self._on_file(report)
 

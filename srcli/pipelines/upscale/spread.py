@@ -115,7 +115,7 @@ def upscale_share(
     pool = cached_pool(options.model, options.scale, options.engine)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     reporter = Reporter(progress)
-    reporter.open(len(unit.items))
+    reporter.open_share()
     reporter.tiles = StoppingTask(reporter.tiles, stop)
     rasters: list[Item] = []
     try:

@@ -72,7 +72,7 @@ def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, mode
     (first,), (second,) = alone.files, shared.files
     assert (second.state, second.size, second.warnings) == ("done", first.size, first.warnings)
     assert first.tiles < second.tiles <= first.tiles * 1.25
-    assert notes.closed[0][:2] == ("tiles", second.tiles)
+    assert notes.closed[0][:2] == ("upscaling", 100)
     assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["scene.tif"]
 
 

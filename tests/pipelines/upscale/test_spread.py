@@ -80,8 +80,8 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
     assert len(names) == 10
     for name in names:
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
-    assert [label for label, _, _ in notes.tasks] == ["files", "tiles"]
-    assert notes.closed[0][:2] == ("tiles", sum(file.tiles for file in told))
+    assert [label for label, _, _ in notes.tasks] == ["upscaling"]
+    assert notes.closed[0][:2] == ("upscaling", pytest.approx(100))
     again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=Shared())
     assert (again.count("skipped"), again.count("failed")) == (10, 1)
 
