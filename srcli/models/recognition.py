@@ -121,10 +121,7 @@ def describe(tensors: Mapping[str, Tensor]) -> str:
         return (own & shapes).total() / max(own.total(), shapes.total(), 1)
 
     nearest = max(_networks(), key=lambda name: share(_first(name)[1]))
-    likeness, scale = max(
-        (share(_multiset(network.state_dict())), scale)
-        for scale, _, network in _forms(nearest, MODELS[nearest].scales)
-    )
+    likeness, scale = max((share(shapes), scale) for scale, shapes in _sizes(nearest))
     if likeness == 1:
         return f"{size}: {nearest} x{scale} under other names?"
     return f"{size}; the nearest is {nearest} x{scale}" if likeness >= LIKE else size
@@ -159,6 +156,13 @@ def _first(name: str) -> tuple[frozenset[str], Counter[tuple[int, ...]]]:
     """Names of tensors of a network in all forms, at its first scale; shapes of the last form."""
     forms = [network.state_dict() for _, _, network in _forms(name, MODELS[name].scales[:1])]
     return frozenset().union(*forms), _multiset(forms[-1])
+
+
+@cache
+def _sizes(name: str) -> list[tuple[int, Counter[tuple[int, ...]]]]:
+    """Scale and shapes of the tensors of a network in all its forms."""
+    forms = _forms(name, MODELS[name].scales)
+    return [(scale, _multiset(network.state_dict())) for scale, _, network in forms]
 
 
 def _forms(name: str, scales: tuple[int, ...]) -> Iterator[tuple[int, dict[str, Any], Network]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.network import Network
 from srcli.layers.published import Names, Published, count_blocks, rename, shuffled_scale
-from srcli.layers.residual import ResidualBlock
 from srcli.layers.upsampling import ShuffleUpsampling
 from srcli.layers.value_range import DIV2K_MEAN, ValueRange
 
@@ -53,6 +54,26 @@ class EDSR(Network):
         head: Tensor = self.head(self.range(x))
         out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
         return self.range.undo(out)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a ReLU between them; the input is added.
+
+    Args:
+        channels: Channels in and out.
+        scale: Factor on what is added to the input.
+    """
+
+    def __init__(self, *, channels: int, scale: float = 1.0) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        out: Tensor = self.conv2(F.relu_(self.conv1(x)))
+        return torch.add(x, out, alpha=self.scale)
 
 
 _BASICSR: Names = {
