@@ -19,6 +19,7 @@ BASE = {
     "train": ["g-idrn-short", "-s", "2", "--data", "{folder}", "--out", "{out}"],
     "eval": ["-m", "bicubic", "--data", "{folder}"],
     "bench": ["-m", "bicubic"],
+    "export": ["{out}.onnx"],
     "models": [],
     "ablate run": ["ddsr/depth", "--data", "{folder}"],
 }
