@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from srcli.errors import InferenceError
+from srcli.files import cache_folder
 from srcli.inference.engine import TorchEngine
 from srcli.inference.openvino_model import (
     RecordingNetwork,
@@ -172,12 +174,15 @@ class _Compiled:
     def _queue(self, streams: int) -> Any:  # noqa: ANN401
         if streams not in self._queues:
             openvino = import_openvino()
-            options = {
+            options: dict[str, Any] = {
                 "INFERENCE_PRECISION_HINT": self._precision,
                 "INFERENCE_NUM_THREADS": self._threads,
                 "NUM_STREAMS": streams,
                 "ENABLE_CPU_PINNING": False,  # processes side by side would share a core
             }
+            folder = cache_folder() / "openvino"
+            if os.access(folder, os.W_OK):  # 0.15 s instead of 0.45 s for g-idrn
+                options["CACHE_DIR"] = str(folder)
             compiled = openvino.Core().compile_model(self._model, "CPU", options)
             self._queues[streams] = openvino.AsyncInferQueue(compiled, streams)
         return self._queues[streams]

@@ -1,0 +1,103 @@
+"""Time one picture by tile size and overlap, and write benchmarks/tiles.md.
+
+Usage: python benchmarks/tiles.py [-m g-idrn -m rrlfn ...] [-s 4] [--size 512] [--rounds 5]
+           [--tiles 96:16,192:16,...] [--engine openvino] [--threads N] [--markdown FILE]
+
+"computed" are the pixels of all tiles as a multiple of the picture's. All tilings take turns, every
+second round backwards. What tilings cost in quality stands in seams.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from srcli.inference.engines import EngineOptions, choose_tiling
+from srcli.metrics.machine import describe_machine, load_average, threads
+from srcli.models.weights import load_model
+from srcli.pipelines.bench.run import real_picture
+from srcli.pipelines.bench.timing import (
+    BenchCase,
+    busy_note,
+    make_speeds,
+    prepare_models,
+    time_rounds,
+)
+from srcli.ports.progress import NoTask
+from srcli.report.table import make_table, markdown_table, significant
+
+TILES = "64:16,96:16,128:16,192:8,192:16,192:32,256:16,384:16,1024:16"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("-m", "--model", dest="models", action="append")
+    parser.add_argument("-s", "--scale", type=int, default=4)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tiles", default=TILES)
+    parser.add_argument("--engine", choices=("torch", "openvino"), default="openvino")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--markdown", type=Path)
+    given = parser.parse_args()
+    load = load_average()
+    tilings = [tuple(map(int, each.split(":"))) for each in given.tiles.split(",")]
+    picture = real_picture(given.size, given.size)
+    rows, every = [], []
+    with threads(given.threads):
+        for name in given.models or ("g-idrn", "rrlfn", "nested-attn"):
+            network = load_model(name, given.scale)
+            (prepared,) = prepare_models(
+                network,
+                EngineOptions(device="cpu", engine=given.engine),
+                ("auto",),
+                plain=False,
+                tiling=choose_tiling(name, network),
+                label=name,
+            )
+            cases = [
+                BenchCase(
+                    model=replace(prepared, tiling=choose_tiling(name, network, *tiling)),
+                    picture=picture,
+                )
+                for tiling in tilings
+            ]
+            time_rounds(cases, rounds=given.rounds, seconds=0, task=NoTask())
+            speeds = list(make_speeds(cases))
+            every += speeds
+            best = min(speed.median for speed in speeds)
+            for (tile, _), speed in zip(tilings, speeds, strict=True):
+                height, width = speed.tile
+                computed = speed.tiles * height * width / given.size**2
+                times = [significant(f(speed.seconds) * 1000) for f in (median, min, max)]
+                cells = (tile, speed.overlap, f"{width}x{height}", speed.tiles, f"{computed:.2f}")
+                rows.append([name, *cells, *times, f"{speed.median / best:.2f}"])
+                print(*rows[-1], sep="  ", flush=True)
+        machine = describe_machine(torch.device("cpu"))
+    headings = ("tile", "overlap", "balanced", "tiles", "computed", "ms", "fastest", "slowest")
+    title = f"x{given.scale}, {given.size}x{given.size} LR, {given.engine}, {given.rounds} rounds"
+    text = [
+        "# Tile sizes on the CPU",
+        "",
+        f"`python {shlex.join(sys.argv)}`, {datetime.now(UTC):%Y-%m-%d}. {machine}.",
+        "",
+        *([busy, ""] if (busy := busy_note(load, every)) else []),
+        *(__doc__ or "").strip().split("\n\n")[2].splitlines(),
+        "",
+        f"## {title}",
+        "",
+        *markdown_table(make_table(rows, ("model",), (*headings, "x fastest"), title=title)),
+    ]
+    if given.markdown:
+        given.markdown.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
