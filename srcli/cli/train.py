@@ -14,7 +14,7 @@ from srcli.cli.help import GroupedCommand
 from srcli.cli.options import SCALES, held_out_names, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
-from srcli.recipes.files import apply_overrides, load_recipe, plain_recipe
+from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ Examples:
   srx train g-idrn-muon -s 4 --data a.zip --data b.zip --out runs/x4 \\
       --init runs/x2/best.safetensors --set stages.0.batch=16 --set ema_decay=0.99
   srx train g-idrn-muon -s 4 --data drone/ --out runs/drone --degradation aerial
-  srx train g-idrn --show > mine.json; srx train mine.json -s 2 --data photos/ --dry-run
+  srx train init > my.toml; srx train my.toml -s 2 --data photos/ --dry-run
   torchrun --standalone --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/x2
   srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors""",
 )
@@ -131,6 +131,8 @@ Examples:
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train a network from RECIPE: a name of the table (g-idrn, g-idrn-muon), or a recipe file.
 
+    Files are TOML, YAML or JSON; 'srx train init' prints one with comments.
+
     The folder then holds best.safetensors and last.safetensors (averaged weights, ready for
     ``srx upscale -m``), recipe.json (the recipe as trained), log.jsonl and the state for --resume.
     A killed training goes on with the same command and --resume; Ctrl-C saves its state first. A
@@ -142,6 +144,9 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     """
     degradation = given.pop("degradation")
     changes = (*((f"degradation={degradation}",) if degradation else ()), *given.pop("overrides"))
+    if given["recipe"] == "init":
+        click.echo(EXAMPLE, nl=False)
+        return int(ExitCode.OK)
     if given.pop("show"):
         click.echo(recipe_text(given["recipe"], changes))
         return int(ExitCode.OK)

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,16 +17,18 @@ from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-SUFFIXES = (".json", ".toml")
+SUFFIXES = (".json", ".toml", ".yaml", ".yml")
+EXAMPLE = files("srcli.recipes").joinpath("example.toml").read_text(encoding="utf-8")
+"""A recipe with comments, to begin from."""
 
 
 def load_recipe(name: str) -> TrainRecipe:
     """Return a recipe of the table, or read it from a file.
 
     Args:
-        name: A name of the table, or the path of a ``.json`` or ``.toml`` file.
+        name: A name of the table, or the path of a ``.json``, ``.toml`` or ``.yaml`` file.
 
     Raises:
         RecipeError: If there is no such recipe or the file does not hold one.
@@ -36,7 +39,8 @@ def load_recipe(name: str) -> TrainRecipe:
     if path.suffix.lower() in SUFFIXES:
         return read_recipe(path)
     raise RecipeError(
-        f"no recipe {name!r}; there are: {', '.join(RECIPES)}, or the path of a .json or .toml file"
+        f"no recipe {name!r}; there are: {', '.join(RECIPES)}, or the path of a .json, .toml or "
+        ".yaml file"
     )
 
 
@@ -53,7 +57,7 @@ def read_recipe(path: Path) -> TrainRecipe:
     """
     try:
         text = read_input(path).decode()
-        plain = parse_text(text, tomllib.loads if path.suffix.lower() == ".toml" else json.loads)
+        plain = parse_text(text, _parser(path))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
@@ -63,6 +67,27 @@ def read_recipe(path: Path) -> TrainRecipe:
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     return recipe
+
+
+def _parser(path: Path) -> Callable[[str], Any]:
+    """Return the reader of a file by its suffix."""
+    suffix = path.suffix.lower()
+    if suffix == ".toml":
+        return tomllib.loads
+    if suffix not in (".yaml", ".yml"):
+        return json.loads
+    try:
+        import yaml
+    except ImportError:
+        raise RecipeError(f"{path}: YAML needs PyYAML: pip install pyyaml") from None
+
+    def read(text: str) -> Any:  # noqa: ANN401
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(" ".join(str(error).split())) from error
+
+    return read
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:

@@ -9,6 +9,7 @@ import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.files import (
+    EXAMPLE,
     apply_overrides,
     first_difference,
     load_recipe,
@@ -30,6 +31,20 @@ def test_every_recipe_survives_a_file(tmp_path, name):
     assert load_recipe(name) == RECIPES[name]
     assert recipe_name(str(file)) == "mine"
     assert recipe_name(name) == name
+
+
+def test_the_example_with_comments_is_the_recipe_that_it_says(tmp_path):
+    (tmp_path / "a.toml").write_text(EXAMPLE)
+    assert read_recipe(tmp_path / "a.toml") == replace(RECIPES["g-idrn-muon"], paper="")
+
+
+def test_yaml_is_read_too(tmp_path):
+    yaml = pytest.importorskip("yaml")
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(plain_recipe(RECIPES["g-idrn"])))
+    assert read_recipe(tmp_path / "a.yaml") == RECIPES["g-idrn"]
+    (tmp_path / "a.yaml").write_text("model: [")
+    with pytest.raises(RecipeError, match=r"a\.yaml: not a recipe file"):
+        read_recipe(tmp_path / "a.yaml")
 
 
 def test_toml_is_read_too(tmp_path):
