@@ -97,7 +97,8 @@ def _make_folder(folder: Path, target: Path) -> None:
     state = folder.lstat()
     if folder.is_symlink() or not folder.is_dir():
         raise PictureError(f"{target}: {folder} is in the way; remove it")
-    if hasattr(os, "getuid") and state.st_uid != os.getuid():
+    # on disks without owners everything belongs to one user, maybe another one
+    if hasattr(os, "getuid") and state.st_uid not in (os.getuid(), folder.parent.stat().st_uid):
         raise PictureError(f"{target}: {folder} belongs to another user; take another folder")
 
 

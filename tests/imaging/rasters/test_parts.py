@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -216,6 +218,15 @@ def test_changes_are_named_with_both_values():
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users are told apart on POSIX only")
 def test_a_folder_of_another_user_is_refused(begin, folder, monkeypatch):
-    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    real = Path.lstat
+
+    def of_another(path):
+        state = real(path)
+        return SimpleNamespace(st_uid=state.st_uid + 1, st_mode=state.st_mode)
+
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 2)
+    with begin():  # as on disks without owners
+        pass
+    monkeypatch.setattr(Path, "lstat", of_another)
     with pytest.raises(PictureError, match="belongs to another user"), begin():
         pass
