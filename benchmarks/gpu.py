@@ -58,8 +58,9 @@ def run_tests(given: Any) -> Rows:
         for path in sorted(Path("tests").rglob("test_*.py"))
         if "mark.gpu" in path.read_text()
     ]
-    # The settings of pyproject.toml want a recent pytest and deselect these tests.
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", *marked]
+    # Modules that need packages of rasters fail alone; an older pytest will do.
+    options = ["--continue-on-collection-errors", "-W", "default", "-o", "minversion=0"]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", *options, *marked]
     try:
         found = subprocess.run(
             command, capture_output=True, text=True, timeout=given.seconds / 5, check=False

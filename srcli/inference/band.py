@@ -144,8 +144,8 @@ class TorchBand:
         """Return the finished rows where no tile has had pixels: views of one pixel."""
         part = self._row
         assert part is not None
-        zero = self.encoder.encode(torch.zeros((self.channels, 1, 1)))
-        pixel = zero.to(self.encoder.storage).permute(1, 2, 0).numpy()
+        zero = self.encoder.encode(torch.zeros((self.channels, 1, 1), device=self.device))
+        pixel = zero.to(self.encoder.storage).permute(1, 2, 0).cpu().numpy()
         shape = (part.end - part.start, self.grid.width * self.scale, self.channels)
         return [(part.origin + part.start, np.broadcast_to(pixel, shape))]
 

@@ -111,9 +111,12 @@ class PixelEncoder:
             return block
         # A tensor of our own: what follows works in place, and tiles are not ours to change.
         pixels = block.to(self._rounding)
-        pixels = pixels * _beside(self._range, pixels)
+        if isinstance(self._range, torch.Tensor) and isinstance(self._low, torch.Tensor):
+            # Kept on the device: copying them for every block would wait for a GPU.
+            self._range, self._low = self._range.to(pixels.device), self._low.to(pixels.device)
+        pixels = pixels * self._range
         if not isinstance(self._low, float) or self._low:
-            pixels += _beside(self._low, pixels)
+            pixels += self._low
         if self.dtype.kind != "f":
             pixels.round_()
         return pixels.clamp_(*self._limits)
@@ -128,10 +131,6 @@ class PixelEncoder:
         if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
             return torch.device("cpu")  # Metal has no float64
         return device
-
-
-def _beside(numbers: float | Tensor, block: Tensor) -> float | Tensor:
-    return numbers if isinstance(numbers, float) else numbers.to(block.device)
 
 
 def _is_narrow(dtype: np.dtype[Any]) -> bool:

@@ -155,6 +155,15 @@ def test_what_is_not_finite_in_fp32_fails_with_a_clear_line(photo):
         enlarge_array(engine, photo)
 
 
+def test_networks_run_without_tf32_and_the_setting_is_put_back(photo):
+    network, seen = Convolutions(), []
+    network.register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    before = torch.backends.cudnn.allow_tf32
+    enlarge_array(TorchEngine(network, device=CPU), photo)
+    assert seen == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 @pytest.mark.gpu
 def test_the_gpu_gives_what_the_cpu_gives(photo):
     on_cpu = enlarge_array(TorchEngine(Convolutions(), device=CPU), photo)

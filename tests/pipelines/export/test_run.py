@@ -109,7 +109,8 @@ def test_every_network_is_exported(tmp_path, monkeypatch, name, target):
     for package in PACKAGES[target]:
         pytest.importorskip(package)
     torch.manual_seed(0)
-    monkeypatch.setattr(run, "load_model", lambda *_: build_network(name, scale=2).eval())
+    scale = MODELS[name].scales[-1]
+    monkeypatch.setattr(run, "load_model", lambda *_: build_network(name, scale=scale).eval())
     monkeypatch.setattr(run, "find_weights", lambda *_: None)
-    result = export_model(name, 2, target, tmp_path / f"out{SUFFIXES[target]}")
+    result = export_model(name, scale, target, tmp_path / f"out{SUFFIXES[target]}")
     assert max(each.largest for each in result.parities) < 0.01
