@@ -193,7 +193,7 @@ def test_auto_takes_openvino_where_it_is_measured_to_be_faster(monkeypatch):
         takes_openvino("openvino", torch.device("cuda"))
     monkeypatch.setattr("srcli.inference.engines.has_openvino", lambda: False)
     assert not takes_openvino("auto", CPU)
-    with pytest.raises(UsageError, match=r"pip install 'srcli\[openvino\]'"):
+    with pytest.raises(UsageError, match=r"pip install openvino"):
         EnginePool("bicubic", 2, EngineOptions(device="cpu", engine="openvino"))
 
 
