@@ -21,6 +21,7 @@ from srcli.pipelines.train.network import (
     weights_writer,
 )
 from srcli.pipelines.train.numerics import choose_numerics
+from srcli.pipelines.train.report import report_writer
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
@@ -178,7 +179,7 @@ class _TrainingRun:
             validate=validator(self.sets, numerics, self.progress, team),
             save_best=partial(write, self.folder.best),
             save_last=partial(write, self.folder.last),
-            log=self.events.write if self.events else None,
+            log=report_writer(self.folder, self.events),
             stop=stop,
             progress=self.progress,
         )
