@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING, Any
+
 from srcli.pipelines.train import report
 from srcli.training.folder import RunFolder
-from srcli.training.log import write_entry
+from srcli.training.log import EventFiles, write_entry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def test_the_page_has_a_curve_for_loss_rate_and_each_set(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path)
-    told = []
+    told: list[Mapping[str, Any]] = []
 
-    class Events:
-        write = told.append
-
-    write = report.report_writer(folder, Events())
-    common = {"stage": 0, "elapsed": 1.0}
+    events = EventFiles(tmp_path / "events")
+    monkeypatch.setattr(events, "write", told.append)
+    write = report.report_writer(folder, events)
+    common: dict[str, Any] = {"stage": 0, "elapsed": 1.0}
     for total in (100, 200):
         entry = {"event": "train", "total": total, "step": total, **common, "loss": 1 / total}
         write_entry(folder.log, entry | {"rate": 1e-3, "per_second": 2.0, "iterations": 100})
@@ -24,7 +29,7 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set(tmp_path, monkeypatch):
         write_entry(folder.log, entry)
         write(entry)
         assert (tmp_path / "report.html").exists() == (total == 200)
-        monkeypatch.setattr(report.time, "monotonic", lambda: 1e9)
+        monkeypatch.setattr(time, "monotonic", lambda: 1e9)
     assert len(told) == 2
     page = (tmp_path / "report.html").read_text()
     for part in ("Learning rate", "Loss", "Validation, PSNR in dB", "&lt;Set5&gt;", "200 iterat"):
