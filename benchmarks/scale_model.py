@@ -12,8 +12,8 @@ import rasterio
 
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.part_writing import PartWriter
-from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.resuming import open_parts
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import open_job
 from srcli.pipelines.upscale.raster_spread import FEWEST_TILE_ROWS
