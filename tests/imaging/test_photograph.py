@@ -158,6 +158,7 @@ def test_unreadable_files(tmp_path):
 
 def test_no_permission_is_told_as_such(tmp_path, monkeypatch):
     path = tmp_path / "secret.png"
+    path.write_bytes(b"unread")
 
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
