@@ -36,7 +36,7 @@ def piq(monkeypatch, tmp_path):
 def test_without_the_library_its_extra_is_named(monkeypatch):
     monkeypatch.setattr(perceptual, "find_spec", lambda name: None)
     require_perceptual(())
-    with pytest.raises(UsageError, match=r"pip install 'srcli\[perceptual\]'"):
+    with pytest.raises(UsageError, match="pip install piq"):
         require_perceptual(["lpips"])
 
 

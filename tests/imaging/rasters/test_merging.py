@@ -459,6 +459,7 @@ def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
         released.wait(60)
 
     monkeypatch.setattr(merging, "copy_file", copies_for_long)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests of commands change it
     target = tmp_path / "out.tif"
     with pytest.raises(KeyboardInterrupt):
         copy(save("in.tif", PHOTO[:40, :50]), target)
