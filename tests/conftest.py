@@ -15,6 +15,10 @@ from srcli.cli.main import run
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
+    torch.set_num_threads(1)
+
 pytest_plugins = [
     "tests.fixtures.evaluations",
     "tests.fixtures.pages",
