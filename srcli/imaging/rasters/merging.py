@@ -55,6 +55,7 @@ def merge_parts(parts: Parts) -> None:
     folder = parts.folder / "result"
     try:
         with disk.writing_errors(target):
+            shutil.rmtree(folder, ignore_errors=True)  # of a worker that was lost while it merged
             folder.mkdir()
             vrt, done = parts.folder / "parts.vrt", folder / target.name
             write_vrt(vrt, output, parts)

@@ -33,12 +33,16 @@ _READ_BYTES = 2**24
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of one output and the folder that holds them."""
+    """The parts of one output, in a folder beside it."""
 
     target: Path
     """The final name of the output."""
     output: OutputProfile
-    folder: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds them; see ``parts_folder``."""
+        return parts_folder(self.target)
 
     @property
     def rows(self) -> int:

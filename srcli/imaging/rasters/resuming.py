@@ -60,7 +60,7 @@ def open_parts(
     Raises:
         PictureError: If they cannot be written here, or another process is writing them.
     """
-    parts = Parts(target, output, parts_folder(target))
+    parts = Parts(target, output)
     with writing_errors(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "a folder has this name")

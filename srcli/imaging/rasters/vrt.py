@@ -10,6 +10,7 @@ from srcli.imaging.rasters.metadata import set_metadata
 from srcli.imaging.rasters.parts import Parts, part_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from srcli.imaging.rasters.output import OutputProfile
@@ -50,31 +51,41 @@ def write_vrt(
             crs=output.crs,
             **georeference,
         )
+    placed = [] if parts is None else _placed_parts(parts, path.parent)
     with dataset:
         set_metadata(dataset, output)
         for band in dataset.indexes:
-            sources = {} if parts is None else _sources(parts, f"{band}", path.parent)
+            sources = _sources(placed, f"{band}", output)
             dataset.update_tags(band, ns="new_vrt_sources", **sources)
     if output.mask:
-        inner = "".join(_sources(parts, "mask,1", path.parent).values()) if parts else ""
+        inner = "".join(_sources(placed, "mask,1", output).values())
         mask = f'<MaskBand><VRTRasterBand dataType="Byte">{inner}</VRTRasterBand></MaskBand>'
         head, end, tail = path.read_text(encoding="utf-8").rpartition("</VRTDataset>")
         path.write_text(head + mask + end + tail, encoding="utf-8")
 
 
-def _sources(parts: Parts, band: str, folder: Path) -> dict[str, str]:
+def _placed_parts(parts: Parts, folder: Path) -> list[tuple[str, range]]:
+    """List the names of all parts, relative to a folder, and their output rows."""
+    return [
+        (escape(file.relative_to(folder).as_posix()), parts.span(number))
+        for number, file in sorted(parts.found().items())
+    ]
+
+
+def _sources(
+    placed: Sequence[tuple[str, range]], band: str, output: OutputProfile
+) -> dict[str, str]:
     """Make the XML that places one band of all parts, by names that GDAL ignores."""
     from rasterio.dtypes import dtype_rev, typename_fwd
 
-    width, kind = parts.output.width, typename_fwd[dtype_rev[parts.output.dtype]]
+    width, kind = output.width, typename_fwd[dtype_rev[output.dtype]]
     sources = {}
-    for number, file in sorted(parts.found().items()):
-        span = parts.span(number)
-        block_height, block_width = part_blocks(parts.output, len(span))
+    for number, (name, span) in enumerate(placed):
+        block_height, block_width = part_blocks(output, len(span))
         sources[f"source_{number}"] = (
             "<SimpleSource>"
-            f'<SourceFilename relativeToVRT="1">{escape(file.relative_to(folder).as_posix())}'
-            f"</SourceFilename><SourceBand>{band}</SourceBand>"
+            f'<SourceFilename relativeToVRT="1">{name}</SourceFilename>'
+            f"<SourceBand>{band}</SourceBand>"
             f'<SourceProperties RasterXSize="{width}" RasterYSize="{len(span)}" '
             f'DataType="{"Byte" if band.startswith("mask") else kind}" '
             f'BlockXSize="{block_width}" BlockYSize="{block_height}"/>'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import SrxError
 from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.parts import Parts, parts_folder
+from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.inference.calibration import calibrate
 from srcli.inference.edges import PaddedSource, padded_grid
@@ -88,7 +88,7 @@ def _maker(unit: RasterUnit, job: RasterJob) -> PartMaker:
         engine=RasterEngine(inner, groups=job.layout.groups, values=job.values),
         tiling=unit.tiling,
         memory=plan_memory(job, grid, options.scale, options.raster.max_memory),
-        parts=Parts(job.item.target, job.output, parts_folder(job.item.target)),
+        parts=Parts(job.item.target, job.output),
         calibration=calibration or None,
     )
 
@@ -120,5 +120,5 @@ def _make(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> Jso
 
 def _merge(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     assert unit.job is not None
-    merge_parts(_maker(unit, unit.job).parts)
+    merge_parts(Parts(unit.item.target, unit.job.output))
     return {}

@@ -451,6 +451,17 @@ def test_nothing_gets_the_final_name_that_gdal_cannot_read(save, tmp_path, monke
     assert target.read_bytes() == b"the old file"
 
 
+def test_a_merge_is_done_again_after_its_worker_was_lost(save, tmp_path, plan, write_parts):
+    target, photo = tmp_path / "out.tif", PHOTO[:40, :50]
+    with open_parts(target, plan(save("in.tif", photo)), {}) as (parts, _):
+        write_parts(parts, photo)
+        (parts.folder / "result").mkdir()
+        (parts.folder / "result" / "out.tif").write_bytes(b"half a file")
+        merge_parts(parts)
+    with rasterio.open(target) as file:
+        np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), photo)
+
+
 def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
     released = threading.Event()
 

@@ -65,7 +65,7 @@ def test_parts_have_a_megapixel_and_whole_blocks(save, plan, tmp_path, noise, wi
     out = plan(save("in.tif", noise((1, 1, 1))))
     object.__setattr__(out, "width", width)
     parts_module._LEAST_PIXELS = 1_000_000
-    assert Parts(tmp_path / "a.tif", out, tmp_path).rows == rows
+    assert Parts(tmp_path / "a.tif", out).rows == rows
 
 
 def test_complete_parts_are_kept(begin, folder):
