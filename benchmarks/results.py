@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from srcli.files import cache_folder
@@ -49,10 +50,22 @@ def bicubic(scale: int, preset: str) -> dict[str, Values]:
     return {mean.dataset: mean.values for mean in found.means()}
 
 
-def of_card(card: ModelCard, preset: str) -> dict[str, Values]:
-    """Return the values of shipped weights by set."""
+def of_card(measured: dict[str, Values], preset: str) -> dict[str, Values]:
+    """Return the values of a card by set, of one protocol."""
     names = {name: name + CARD_NAMES[preset] for name in SETS}
-    return {name: card.measured[key] for name, key in names.items() if key in card.measured}
+    return {name: measured[key] for name, key in names.items() if key in measured}
+
+
+def trainings(card: ModelCard) -> list[tuple[str, dict[str, Values]]]:
+    """List how weights were trained, with their figures: those of photographs alone come last."""
+    training = card.content["training"]
+    teacher = training.get("teacher", "").partition(",")[0]
+    own = f"{training['recipe']}, distilled from {teacher}" if teacher else training["recipe"]
+    found = [(own, card.measured)]
+    if card.photographs:
+        before = card.content["photographs"]["recipe"]
+        found.append((f"{before}, photographs alone", card.photographs))
+    return found
 
 
 @cache
@@ -130,8 +143,8 @@ def model_lines(entry: ModelInfo, card: ModelCard) -> list[list[str]]:
     """Return the lines of shipped weights, with what the paper printed by the same protocol."""
     printed = [r for r in load_published() if (r.model, r.scale) == (entry.name, card.scale)]
     lines = []
-    for preset in CARD_NAMES:
-        measured = of_card(card, preset)
+    for preset, (trained, figures) in product(CARD_NAMES, trainings(card)):
+        measured = of_card(figures, preset)
         own = [row for row in printed if row.preset == preset]
         unknown = [row for row in printed if not row.preset] if preset == "y" else []
         if not measured:
@@ -142,8 +155,7 @@ def model_lines(entry: ModelInfo, card: ModelCard) -> list[list[str]]:
             mark = " (not comparable)" if row and row in unknown else ""
             beside.append(printed_text(printed, row) + mark)
         cells = [text(measured.get(name)) for name in SETS]
-        recipe = card.content["training"]["recipe"]
-        lines.append([entry.name, f"x{card.scale}", preset, *cells, *beside, recipe])
+        lines.append([entry.name, f"x{card.scale}", preset, *cells, *beside, trained])
     return lines
 
 
@@ -214,11 +226,19 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
     presets = list(dict.fromkeys(row.preset for row in rows if row.model != "bicubic"))
     preset = presets[0] or "y"
     note = "" if presets[0] else ", not comparable: the paper's protocol is not known"
-    for card in cards:
-        own = {name: of_picture(model, card.scale, preset, name) for name in sets}
-        cells = [text(of_card(card, preset).get(name) or own[name], metrics) for name in sets]
+    for card, (trained, figures) in ((c, each) for c in cards for each in trainings(c)):
+        own = (
+            {}
+            if figures == card.photographs
+            else {name: of_picture(model, card.scale, preset, name) for name in sets}
+        )
+        cells = [
+            text(of_card(figures, preset).get(name) or own.get(name), metrics) for name in sets
+        ]
         size = f"{card.parameters / 1000:.0f}"
-        lines.append([f"ours, by {preset}{note}", size, *cells, *["–"] * bool(times)])
+        ours = f"ours, {trained}, by" if card.photographs else "ours, by"
+        ours += f" {preset}{note}"
+        lines.append([ours, size, *cells, *["–"] * bool(times)])
     by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"
     scale = rows[0].scale
     own = {name: of_picture("bicubic", scale, by, name) for name in sets}

@@ -5,6 +5,8 @@ Usage: python benchmarks/ship_weights.py RUN/best.safetensors --data Set5 --data
 
 --jpeg 75 measures on LR that was saved as a JPEG as well, for weights trained on such pictures.
 --mix OTHER --share 0.6 takes 0.6 of RUN and 0.4 of OTHER, tensor by tensor.
+--teacher NAME says whose pictures the targets were; the figures of the last weights that learned
+from photographs alone then stay in the card, below [photographs].
 The loss by float16 is measured on the sets; above 0.005 dB on any of them, float32 is kept. Weights
 that are worse than the shipped ones on the first set are refused without --force.
 """
@@ -13,8 +15,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import shutil
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--training-data", default="data/train/natural_00..04, without kde-* and plasma-*"
     )
+    parser.add_argument("--teacher", help="whose pictures the targets were, with its training data")
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--jpeg", type=int, help="measure on LR saved at this quality as well")
     parser.add_argument("--mix", type=Path, help="weights to mix in, such as the initial ones")
@@ -106,11 +111,32 @@ def main() -> None:
         print(f"{name}: {values['psnr']:.3f} dB / {values['ssim']:.4f}")
     card = describe(target, info, arguments, half=keep_half, chain=evaluation.chain)
     card += remarks(arguments, rows)
-    for name, values in rows.items():
-        card += ["", f'[measured.sets."{name}"]']
-        card += [f"{metric} = {value:.5f}" for metric, value in values.items()]
-    target.with_suffix(".toml").write_text("\n".join(card) + "\n", encoding="utf-8")
+    card += figures("measured", rows)
+    card_file = target.with_suffix(".toml")
+    if arguments.teacher and card_file.is_file():
+        card += by_photographs(tomllib.loads(card_file.read_text(encoding="utf-8")))
+    card_file.write_text("\n".join(card) + "\n", encoding="utf-8")
     print(target)
+
+
+def figures(section: str, rows: dict[str, dict[str, float]]) -> list[str]:
+    """Lines of a card with the values of every set."""
+    lines = []
+    for name, values in rows.items():
+        lines += ["", f'[{section}.sets."{name}"]']
+        lines += [f"{metric} = {value:.5f}" for metric, value in values.items()]
+    return lines
+
+
+def by_photographs(replaced: dict[str, Any]) -> list[str]:
+    """Lines of a card on the last weights that no teacher's pictures trained."""
+    last = replaced.get("photographs") or {
+        "sha256": replaced["sha256"],
+        **{key: replaced["training"][key] for key in ("recipe", "iterations", "machine", "hours")},
+        "sets": replaced["measured"]["sets"],
+    }
+    facts = [f"{key} = {json.dumps(value)}" for key, value in last.items() if key != "sets"]
+    return ["", "[photographs]", *facts, *figures("photographs", last["sets"])]
 
 
 def measure_as_printed(
@@ -163,6 +189,7 @@ def describe(
         f'start = "{arguments.start}"',
         f'data = "{arguments.training_data}"',
         f"iterations = {info.notes.get('iterations', '0')}",
+        *([f'teacher = "{arguments.teacher}"'] if arguments.teacher else []),
         f'machine = "{arguments.machine}"',
         f"hours = {arguments.hours:g}",
         "",

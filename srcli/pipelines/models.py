@@ -83,6 +83,14 @@ class ModelCard:
         found = {} if self.stale else self.content.get("measured", {})
         return dict(found.get("sets", {}))
 
+    @property
+    def photographs(self) -> dict[str, dict[str, float]]:
+        """Metrics by set of the last weights trained on photographs alone, if these had a teacher.
+
+        They are not shipped any more, but only they can stand for a re-run of the paper.
+        """
+        return dict(self.content.get("photographs", {}).get("sets", {}))
+
     def as_json(self) -> dict[str, Any]:
         """Return the card file and all counts as JSON values."""
         return {
