@@ -17,6 +17,7 @@ from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Self
 
     from srcli.ports.image import Window
 
@@ -36,6 +37,13 @@ class Timing:
     """Waiting for the sink to take rows."""
     total: float = 0.0
     """From its first tile to its last row."""
+
+    def __iadd__(self, other: Timing) -> Self:
+        """Add the seconds of another part of the image."""
+        self.reading += other.reading
+        self.writing += other.writing
+        self.total += other.total
+        return self
 
 
 @dataclass(kw_only=True, eq=False)

@@ -102,10 +102,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     values, range_found = choose_value_range(info, layout, window, asked.values)
-    creation = dict(asked.creation)
-    if options.quality is not None and item.format in ("jpg", "webp"):
-        creation.setdefault("QUALITY", str(options.quality))
-    wanted = replace(asked, format=item.format, creation=creation)
+    wanted = replace(asked, format=item.format, quality=options.quality)
     output = make_output(info, layout, window, options.scale, wanted)
     return RasterJob(
         item=item,

@@ -11,12 +11,13 @@ from srcli.errors import SrxError
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.resuming import open_parts
-from srcli.inference.edges import padded_grid, tile_rows
+from srcli.inference.edges import padded_grid
 from srcli.inference.stream import Timing
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.raster_job import RasterJob, check_disk
+from srcli.pipelines.upscale.raster_parts import tile_rows_of
 from srcli.pipelines.upscale.raster_units import RasterUnit
 from srcli.pipelines.upscale.rasters import RasterResult, report_of
 from srcli.pipelines.upscale.reporter import Reporter
@@ -109,7 +110,7 @@ class RasterSpread:
     def _prepared(self, unit: RasterUnit, raster: _OpenRaster, result: JsonDict) -> None:
         """Open the parts and begin to make the missing ones."""
         job: RasterJob = result["job"]
-        item, scale = unit.item, self.options.scale
+        item = unit.item
         raster.tight = check_disk(job)
         item.make_folder()
         if job.range_found and unit.tiling == self.tiling:
@@ -124,8 +125,7 @@ class RasterSpread:
         grid = padded_grid(job.window.height, job.window.width, unit.tiling)
 
         def rows(run: range) -> int:
-            wanted = range(parts.span(run.start).start, parts.span(run.stop - 1).stop)
-            return len(tile_rows(grid, wanted, scale, unit.tiling.edge))
+            return len(tile_rows_of(parts, run, grid, self.options.scale, unit.tiling.edge))
 
         missing = parts.missing()
         count = sum(map(rows, missing)) * len(grid.lefts)
@@ -145,10 +145,7 @@ class RasterSpread:
         """Begin to merge when the last run of parts has come back."""
         raster.runs -= 1
         if "timing" in result:
-            own: Timing = result["timing"]
-            raster.timing.reading += own.reading
-            raster.timing.writing += own.writing
-            raster.timing.total += own.total
+            raster.timing += result["timing"]
         if raster.runs:
             return
         if raster.error:

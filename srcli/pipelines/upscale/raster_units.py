@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from srcli.errors import SrxError
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.reading import RasterSource
 from srcli.inference.calibration import calibrate
-from srcli.inference.edges import PaddedSource, padded_grid
+from srcli.inference.edges import PaddedSource
 from srcli.inference.engines import cached_pool
-from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError
 from srcli.inference.tiling import Tiling
 from srcli.layers.pooling import Calibration
@@ -20,7 +18,7 @@ from srcli.metrics.machine import threads
 from srcli.pipelines.executors.relay import StoppingTask
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.raster_job import RasterJob, fingerprint, open_job, plan_memory
+from srcli.pipelines.upscale.raster_job import RasterJob, fingerprint, open_job
 from srcli.pipelines.upscale.raster_parts import PartMaker
 
 if TYPE_CHECKING:
@@ -80,27 +78,17 @@ def raster_unit(
 
 def _maker(unit: RasterUnit, job: RasterJob) -> PartMaker:
     options = unit.options
-    inner = cached_pool(options.model, options.scale, options.engine).engine(job.bits)
-    grid = padded_grid(job.window.height, job.window.width, unit.tiling)
-    calibration = unit.calibration and Calibration.of_arrays(unit.calibration, inner.device)
-    return PartMaker(
-        job=job,
-        engine=RasterEngine(inner, groups=job.layout.groups, values=job.values),
-        tiling=unit.tiling,
-        memory=plan_memory(job, grid, options.scale, options.raster.max_memory),
-        parts=Parts(job.item.target, job.output),
-        calibration=calibration or None,
-    )
+    engine = cached_pool(options.model, options.scale, options.engine).engine(job.bits)
+    calibration = unit.calibration and Calibration.of_arrays(unit.calibration, engine.device)
+    return PartMaker(job, engine, unit.tiling, options, calibration or None)
 
 
 def _prepare(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     job = open_job(unit.item, unit.options)
     maker = _maker(unit, job)
-    grid = padded_grid(job.window.height, job.window.width, unit.tiling)
-    mark = fingerprint(job, maker.engine.engine, grid, unit.options)
-    limit = maker.memory.reading
-    with RasterSource(job.info, job.layout, job.window, limit_bytes=limit) as source:
-        found = calibrate(maker.engine, PaddedSource(source, unit.tiling.edge), grid)
+    mark = fingerprint(job, maker.engine.engine, maker.grid, unit.options)
+    with maker.open_source() as source:
+        found = calibrate(maker.engine, PaddedSource(source, unit.tiling.edge), maker.grid)
     assert found is None or isinstance(found, Calibration)
     return {"job": job, "fingerprint": mark, "calibration": found and found.arrays()}
 

@@ -10,20 +10,12 @@ from srcli.errors import PictureError, SrxError
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.resuming import open_parts
-from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool
-from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError, Timing
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.raster_job import (
-    RasterJob,
-    check_disk,
-    fingerprint,
-    open_job,
-    plan_memory,
-)
-from srcli.pipelines.upscale.raster_parts import PartMaker
+from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, fingerprint, open_job
+from srcli.pipelines.upscale.raster_parts import PartMaker, tile_rows_of
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:
@@ -93,24 +85,17 @@ class RasterRun:
 
     def _write(self, job: RasterJob, tiling: Tiling) -> RasterResult:
         """Upscale a raster to its file; the parts of an interrupted one are kept, to be resumed."""
-        inner = self.pool.engine(job.bits)
-        grid = padded_grid(job.window.height, job.window.width, tiling)
-        memory = plan_memory(job, grid, self.options.scale, self.options.raster.max_memory)
+        maker = PartMaker(job, self.pool.engine(job.bits), tiling, self.options)
+        grid, edge = maker.grid, tiling.edge
         check_options(job.item.target, job.output)
-        mark = fingerprint(job, inner, grid, self.options)
+        mark = fingerprint(job, maker.engine.engine, grid, self.options)
         resume = self.options.raster.resume
         with open_parts(job.item.target, job.output, mark, resume=resume) as (parts, notes):
             for note in notes:
                 self._tell(job, note)
-            maker = PartMaker(
-                job=job,
-                engine=RasterEngine(inner, groups=job.layout.groups, values=job.values),
-                tiling=tiling,
-                memory=memory,
-                parts=parts,
-            )
             missing = parts.missing()
-            tiles = sum(len(maker.tile_rows(run)) for run in missing) * len(grid.lefts)
+            rows = (tile_rows_of(parts, run, grid, maker.engine.scale, edge) for run in missing)
+            tiles = sum(map(len, rows)) * len(grid.lefts)
             if tiles < grid.count:
                 kept = grid.count - tiles
                 self._tell(job, f"{kept} of {grid.count} tiles are kept from an earlier run")

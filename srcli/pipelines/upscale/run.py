@@ -126,8 +126,7 @@ def _upscale(
     made_by = None
     if not (options.strip_provenance or options.strip_metadata):
         made_by = find_provenance(options.model, options.scale)
-    raster = replace(options.raster, quality=options.quality, provenance=made_by)
-    options = replace(options, raster=raster)
+    options = replace(options, raster=replace(options.raster, provenance=made_by))
     if executor is not None and (items or rasters):
         from srcli.pipelines.upscale.spread import spread  # and with it torch
 
