@@ -12,11 +12,8 @@ second round backwards; all are from uint8 to uint8 in memory.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -24,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from openvino_by_hand import ByHand, Picture
+from timing_page import write_page
 
 from srcli.inference.device import cpu_has_bf16
 from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
@@ -39,7 +37,7 @@ from srcli.pipelines.bench.timing import (
     time_rounds,
 )
 from srcli.ports.progress import NoTask
-from srcli.report.table import make_table, markdown_table, significant
+from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,22 +134,15 @@ def main() -> None:
         machine = describe_machine(torch.device("cpu"))
     size = f"{given.size}x{given.size}"
     title = f"x{given.scale}, {size} LR, {given.rounds} rounds: median (fastest–slowest)"
-    text = [
-        "# Engines on the CPU",
-        "",
-        f"`python {shlex.join(sys.argv)}`, {datetime.now(UTC):%Y-%m-%d}. {machine}, OpenVINO "
-        f"{version('openvino')}, native bf16: {'yes' if cpu_has_bf16() else 'no'}, AMX: "
-        f"{'yes' if torch.cpu._is_amx_tile_supported() else 'no'}.",
-        "",
-        *([busy, ""] if (busy := busy_note(load, speeds)) else []),
-        *(__doc__ or "").strip().split("\n\n")[2].splitlines(),
-        "",
-        f"## {title}",
-        "",
-        *markdown_table(make_table(table, ("model", ""), COLUMNS, title=title)),
-    ]
+    about = (
+        f"{machine}, OpenVINO {version('openvino')}, native bf16: "
+        f"{'yes' if cpu_has_bf16() else 'no'}, AMX: "
+        f"{'yes' if torch.cpu._is_amx_tile_supported() else 'no'}"
+    )
+    page = make_table(table, ("model", ""), COLUMNS, title=title)
     if given.markdown:
-        given.markdown.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+        busy = busy_note(load, speeds)
+        write_page(given.markdown, "Engines on the CPU", about, busy, __doc__, page)
 
 
 if __name__ == "__main__":

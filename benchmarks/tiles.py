@@ -10,14 +10,12 @@ second round backwards. What tilings cost in quality stands in seams.md.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import torch
+from timing_page import write_page
 
 from srcli.inference.engines import EngineOptions, choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
@@ -31,7 +29,7 @@ from srcli.pipelines.bench.timing import (
     time_rounds,
 )
 from srcli.ports.progress import NoTask
-from srcli.report.table import make_table, markdown_table, significant
+from srcli.report.table import make_table, significant
 
 TILES = "64:16,96:16,128:16,192:8,192:16,192:32,256:16,384:16,1024:16"
 
@@ -83,20 +81,10 @@ def main() -> None:
         machine = describe_machine(torch.device("cpu"))
     headings = ("tile", "overlap", "balanced", "tiles", "computed", "ms", "fastest", "slowest")
     title = f"x{given.scale}, {given.size}x{given.size} LR, {given.engine}, {given.rounds} rounds"
-    text = [
-        "# Tile sizes on the CPU",
-        "",
-        f"`python {shlex.join(sys.argv)}`, {datetime.now(UTC):%Y-%m-%d}. {machine}.",
-        "",
-        *([busy, ""] if (busy := busy_note(load, every)) else []),
-        *(__doc__ or "").strip().split("\n\n")[2].splitlines(),
-        "",
-        f"## {title}",
-        "",
-        *markdown_table(make_table(rows, ("model",), (*headings, "x fastest"), title=title)),
-    ]
+    table = make_table(rows, ("model",), (*headings, "x fastest"), title=title)
     if given.markdown:
-        given.markdown.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+        busy = busy_note(load, every)
+        write_page(given.markdown, "Tile sizes on the CPU", str(machine), busy, __doc__, table)
 
 
 if __name__ == "__main__":
