@@ -9,14 +9,15 @@ import io
 import threading
 import warnings
 from contextlib import contextmanager
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
+from srcli.errors import PictureError
 from srcli.imaging.exif import PREFIX
 from srcli.imaging.photograph import Metadata, Picture
-from srcli.imaging.plugins import find_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,22 @@ _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
+_READERS = {
+    "jpg": "PIL.JpegImagePlugin:JpegImageFile",
+    "mpo": "PIL.MpoImagePlugin:MpoImageFile",
+    "png": "PIL.PngImagePlugin:PngImageFile",
+    "webp": "PIL.WebPImagePlugin:WebPImageFile",
+    "avif": "PIL.AvifImagePlugin:AvifImageFile",
+    "bmp": "PIL.BmpImagePlugin:BmpImageFile",
+    "tif": "PIL.TiffImagePlugin:TiffImageFile",
+    "gif": "PIL.GifImagePlugin:GifImageFile",
+    "heic": "pillow_heif.as_plugin:HeifImageFile",
+    "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
+}
+"""Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide pixel limit and
+tries every format there is."""
+_EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
+"""Formats that further libraries read, in words, and what to install."""
 
 
 @contextmanager
@@ -68,10 +85,20 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[
 
     Returns:
         The image and the texts of Pillow's warnings.
+
+    Raises:
+        PictureError: If its library is not installed.
     """
-    plugin = find_plugin(name, stream)
+    module, _, reader = _READERS[name].partition(":")
+    try:
+        plugin = getattr(import_module(module), reader)
+    except ImportError:
+        words, package = _EXTRA[name]
+        raise PictureError(
+            f"{stream.name}: {words} files need another library; install it: pip install {package}"
+        ) from None
     with quiet_pillow() as messages:
-        image = plugin(stream)
+        image: ImageFile.ImageFile = plugin(stream)
     return image, messages
 
 
