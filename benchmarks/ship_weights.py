@@ -27,8 +27,7 @@ from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import weights_dir, weights_path
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.recipes.papers import PAPERS
-from srcli.recipes.published import load_published
+from srcli.recipes.published import PAPERS, load_published
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation

@@ -28,7 +28,7 @@ class NetworkEntry:
     source: str
     """Place and year of its publication."""
     paper: str = ""
-    """Key of ``srcli.recipes.papers.PAPERS``; empty for none."""
+    """Key of ``srcli.recipes.published.PAPERS``; empty for none."""
     scales: tuple[int, ...] = (2, 3, 4)
     tile: int = 192
     """Default tile edge in input pixels; one number, so that results are the same everywhere."""

@@ -28,8 +28,7 @@ from srcli.metrics.efficiency import (
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
 from srcli.models.weights import load_network, shipped_scales, weights_path
-from srcli.recipes.papers import PAPERS, Paper
-from srcli.recipes.published import load_published
+from srcli.recipes.published import PAPERS, Paper, load_published
 from srcli.recipes.table import RECIPES
 
 if TYPE_CHECKING:
