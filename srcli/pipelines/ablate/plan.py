@@ -121,7 +121,6 @@ class AblationPlan:
                     **common,
                     seed=seed,
                     validate=tuple(each.dataset for each in measure.values())[:1],
-                    measure=(),
                 )
                 both = dict.fromkeys((*known.measure, *measure.values()))
                 self.trainings[key] = replace(known, measure=tuple(both))

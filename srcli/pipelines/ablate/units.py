@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar, Self
 
 from srcli.data.training_set import DataSelection
 from srcli.errors import UsageError
@@ -89,6 +90,21 @@ class _Unit:
     """Key of the result."""
     options: AblateOptions
     scale: int
+    measure: tuple[Measurement, ...] = ()
+    """Scores that are not there yet."""
+    first: ClassVar[tuple[str, ...]] = ()
+    """Parts of the result that the unit makes before the scores."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Parts of the result that the unit makes, in order."""
+        return (*self.first, *(each.key for each in self.measure))
+
+    def remaining(self, result: StoredResult) -> Self | None:
+        """Return the part of the unit that a result lacks; None if it is complete."""
+        if all(map(result.has, self.parts)):
+            return None
+        return replace(self, measure=tuple(m for m in self.measure if not result.has(m.key)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,20 +115,7 @@ class TrainingUnit(_Unit):
     seed: int
     validate: tuple[str, ...]
     """Sets for the curve, beside the held-out pictures."""
-    measure: tuple[Measurement, ...]
-    """Scores that are not there yet."""
-
-    def remaining(self, result: StoredResult) -> TrainingUnit | None:
-        """Return the part of the unit that a result lacks; None if it is complete."""
-        measure = tuple(each for each in self.measure if each.key not in result.scores)
-        if result.training is not None and not measure:
-            return None
-        return replace(self, measure=measure)
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts of the result that the unit makes, in order."""
-        return (TRAINING, *(each.key for each in self.measure))
+    first = (TRAINING,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,33 +127,12 @@ class CostUnit(_Unit):
     """LR (height, width) at which memory is measured."""
     gradients: bool
     """Measure it with gradients recorded."""
-
-    def remaining(self, result: StoredResult) -> CostUnit | None:
-        """Return the unit if a result has no cost."""
-        return self if result.cost is None else None
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts of the result that the unit makes."""
-        return (COST,)
+    first = (COST,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BicubicUnit(_Unit):
     """The scores of bicubic interpolation, which verdicts need."""
-
-    measure: tuple[Measurement, ...]
-    """Scores that are not there yet."""
-
-    def remaining(self, result: StoredResult) -> BicubicUnit | None:
-        """Return the part of the unit that a result lacks; None if it is complete."""
-        measure = tuple(each for each in self.measure if each.key not in result.scores)
-        return replace(self, measure=measure) if measure else None
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Parts of the result that the unit makes, in order."""
-        return tuple(each.key for each in self.measure)
 
 
 Unit = BicubicUnit | CostUnit | TrainingUnit
