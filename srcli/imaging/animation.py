@@ -37,12 +37,7 @@ class Frame:
 
 
 def is_kept(picture: Picture, fmt: str) -> bool:
-    """Return True if a picture is an animation, and a format can hold all of its frames.
-
-    Args:
-        picture: As ``open_picture`` gives it.
-        fmt: A key of ``FORMATS``.
-    """
+    """Return True if a picture is an animation, and a format can hold all of its frames."""
     own = FORMATS.get(picture.format)
     return picture.frames > 1 and own is not None and own.animated and FORMATS[fmt].animated
 

@@ -88,12 +88,7 @@ def read_start(head: bytes) -> tuple[Layout, int]:
 
 
 def write_start(layout: Layout, first: int) -> bytes:
-    """Pack the first 8 bytes of a TIFF structure (16 of a BigTIFF).
-
-    Args:
-        layout: Of the structure.
-        first: Offset of its first directory.
-    """
+    """Pack the first 8 bytes of a TIFF structure (16 of a BigTIFF)."""
     mark = b"II" if layout.order == "<" else b"MM"
     if layout.big:
         return mark + struct.pack(layout.order + "HHHQ", 43, 8, 0, first)
@@ -174,13 +169,7 @@ def numbers(entry: Entry, layout: Layout) -> list[float]:
 
 
 def repacked(entry: Entry, old: Layout, new: Layout) -> Entry:
-    """Return an entry with its value in the byte order of another structure.
-
-    Args:
-        entry: Of any type.
-        old: The layout of the structure that it stands in.
-        new: That of the other structure.
-    """
+    """Return an entry with its value in the byte order of another structure."""
     if old.order == new.order:
         return entry
     size = _TYPES[entry.kind][0] // (2 if entry.kind in _RATIONAL else 1)

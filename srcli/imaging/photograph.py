@@ -110,9 +110,6 @@ _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
 def decoding(path: Path) -> Iterator[None]:
     """Turn errors of readers on a bad file into a PictureError that names the file.
 
-    Args:
-        path: The file being read.
-
     Raises:
         PictureError: For a file that is missing, unreadable, damaged or too large.
     """

@@ -120,11 +120,6 @@ def load(image: ImageFile.ImageFile) -> None:
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file.
 
-    Args:
-        name: Its format.
-        path: The file.
-        stream: The same, from its start.
-
     Raises:
         OSError: If the file is damaged; SyntaxError and ValueError as well.
     """
@@ -226,9 +221,6 @@ def is_lossless_webp(stream: IO[bytes]) -> bool:
     """Return True if the (first) picture of a WebP file is stored without loss.
 
     Pillow does not tell.
-
-    Args:
-        stream: The file; anything else is no such file.
     """
     stream.seek(0)
     head = stream.read(12)

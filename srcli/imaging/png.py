@@ -44,10 +44,6 @@ _Chunks = dict[bytes, list[bytes]]
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a PNG file.
 
-    Args:
-        path: The file.
-        stream: The same, from its start.
-
     Raises:
         ValueError: If the file is damaged.
     """
@@ -88,9 +84,6 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
     """Decode a PNG file that ``read_header`` accepts.
-
-    Args:
-        stream: The file from its start.
 
     Returns:
         Pixels (H, W, C), uint8 or uint16, and alpha (H, W) or None.

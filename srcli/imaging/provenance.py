@@ -20,11 +20,7 @@ class Provenance:
     """Start of the SHA-256 of the weights file; empty for models without weights."""
 
     def software(self, earlier: str = "") -> str:
-        """Return the text for a Software entry, behind that of the input.
-
-        Args:
-            earlier: Software entry of the input; empty if it has none.
-        """
+        """Return the text for a Software entry, behind that of the input."""
         weights = f", weights {self.weights}" if self.weights else ""
         own = f"{NAME} {self.version} ({self.model} x{self.scale}{weights})"
         return f"{earlier}; {own}" if earlier else own

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 def read_photograph(source: Path | Picture) -> Photograph:
     """Read a picture file completely.
 
-    Args:
-        source: The file, or what ``open_picture`` gave of it.
-
     Returns:
         Pixels turned upright, metadata that fit them, and warnings of losses.
 
@@ -119,10 +116,6 @@ def open_picture(path: Path, *, remote: bool = False, confined: bool = False) ->
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header of an open picture of one of ``FORMATS``, or GIF.
-
-    Args:
-        path: The file.
-        stream: The same.
 
     Returns:
         The picture, upright; files beside it are not looked at.

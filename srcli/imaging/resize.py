@@ -195,12 +195,7 @@ class Box:
     height: int | None = None
 
     def fitted(self, height: int, width: int) -> tuple[int, int]:
-        """Return the largest size (height, width) of the same shape that fits; never a larger one.
-
-        Args:
-            height: Rows of the picture.
-            width: Columns of the picture.
-        """
+        """Return the largest size (height, width) of this shape that fits; never a larger one."""
         bounds = ((self.height, height), (self.width, width))
         share = min((Fraction(most, side) for most, side in bounds if most), default=Fraction(1))
         if share >= 1:

@@ -75,10 +75,6 @@ _DEPTHS = {(1, bits): 8 for bits in range(1, 9)} | {
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the layout and the metadata of a TIFF file's first page.
 
-    Args:
-        path: The file.
-        stream: The same.
-
     Returns:
         The picture; with a ``refusal`` if its layout is not that of a photograph.
 

@@ -68,13 +68,6 @@ def check_writable(
 ) -> tuple[str, ...]:
     """Check that a format can hold a picture.
 
-    Args:
-        fmt: A key of ``FORMATS``.
-        height: Pixels.
-        width: Pixels.
-        has_alpha: It has transparency.
-        bits: 8, 16 or 32 (floating point).
-
     Returns:
         Losses, in words for the user.
 
@@ -104,10 +97,6 @@ def check_writable(
 
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     """Name the metadata of a picture that a format cannot hold.
-
-    Args:
-        fmt: A key of ``FORMATS``.
-        metadata: Of the picture.
 
     Returns:
         At most one line, in words for the user.

@@ -89,12 +89,7 @@ def gdal_name(path: Path, *, remote: bool) -> Path | str:
 
 @cache
 def allowed_drivers(*, remote: bool, confined: bool) -> tuple[str, ...]:
-    """Return the names of GDAL's drivers that may open a file.
-
-    Args:
-        remote: The network may be used.
-        confined: Nothing outside the file's own folder may be read.
-    """
+    """Return the names of GDAL's drivers that may open a file."""
     import rasterio
 
     refused = (frozenset() if remote else _NETWORK_DRIVERS) | (

@@ -77,11 +77,6 @@ class OutputShape:
 def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> RasterFormat:
     """Return the output format, refusing those that cannot hold the raster.
 
-    Args:
-        path: The input, for messages.
-        options: The user's.
-        shape: The output.
-
     Raises:
         UsageError: If the options contradict each other.
         PictureError: If the format cannot hold the output.
@@ -126,11 +121,6 @@ def creation_options(
     shape: OutputShape, options: OutputOptions, compression: str | None
 ) -> dict[str, str]:
     """Choose GDAL's creation options of the final file.
-
-    Args:
-        shape: The output.
-        options: The user's.
-        compression: Of the input.
 
     Raises:
         UsageError: If an option is not supported here.
@@ -181,12 +171,7 @@ def _cog_options(
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
-    """Tell if the compression may change values.
-
-    Args:
-        options: The user's.
-        dtype: Of the output.
-    """
+    """Tell if the compression may change values."""
     wanted = _upper(options.creation)
     if options.format != "tif":
         return options.format == "jpg"

@@ -64,9 +64,6 @@ def sync_folder(folder: Path) -> None:
 def writing_errors(target: Path) -> Iterator[None]:
     """Turn errors of the system and GDAL while writing into one line for the user.
 
-    Args:
-        target: The output, for messages.
-
     Raises:
         PictureError: If writing fails.
     """

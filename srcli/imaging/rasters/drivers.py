@@ -53,10 +53,6 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
 def check_options(target: Path, output: OutputProfile) -> None:
     """Let GDAL write a small file with the metadata and options of an output, unless it is a VRT.
 
-    Args:
-        target: The output's name, for messages.
-        output: What the file is to hold.
-
     Raises:
         UsageError: If GDAL does not know a creation option or its value.
         PictureError: If GDAL cannot write such a file.
@@ -80,12 +76,6 @@ def check_shape(
     file: Path, target: Path, output: OutputProfile, *, size: tuple[int, int] | None = None
 ) -> int:
     """Check height, width and bands of a file that GDAL has written, and read its last pixel.
-
-    Args:
-        file: The file.
-        target: The output's name, for messages.
-        output: What the file is to hold.
-        size: (height, width), of the output by default.
 
     Returns:
         The number of its overviews.

@@ -113,10 +113,6 @@ class RasterInfo:
 def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
     """Read the metadata of any file that GDAL opens, without decoding pixels.
 
-    Args:
-        path: The file, or with ``remote`` a URL.
-        remote: The network may be used.
-
     Raises:
         PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
     """

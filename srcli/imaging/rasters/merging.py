@@ -78,11 +78,6 @@ def merge_parts(parts: Parts) -> None:
 def check_result(path: Path, target: Path, output: OutputProfile) -> None:
     """Check that a finished file is complete: GDAL may report success although the disk is full.
 
-    Args:
-        path: The file, under its temporary name.
-        target: Its final name, for messages.
-        output: What it is to hold.
-
     Raises:
         PictureError: If something is missing.
         OSError: If GDAL cannot read it.

@@ -50,9 +50,6 @@ _COMPANIONS = (
 def companion_reason(picture: Picture) -> str | None:
     """Return the reason to read a picture as a raster that a file beside it gives.
 
-    Args:
-        picture: Of a format of photographs.
-
     Returns:
         The property that photographs lack, for the user; None without such a file.
     """
@@ -81,11 +78,6 @@ def companion_reason(picture: Picture) -> str | None:
 
 def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
     """Open a file that is in no format of photographs as a raster.
-
-    Args:
-        path: The file.
-        remote: The network may be used.
-        confined: Nothing outside the file's own folder may be read.
 
     Returns:
         The raster; None if GDAL does not open it and its suffix is not one of rasters.
@@ -128,10 +120,6 @@ def _is_world_file(path: Path) -> bool:
 def open_raster(path: Path, *, remote: bool = False) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread.
 
-    Args:
-        path: The file.
-        remote: The network may be used.
-
     Raises:
         PictureError: If the file is missing, GDAL cannot open it, or rasterio is not installed.
     """
@@ -145,11 +133,6 @@ def open_with_georeference(
 
     In rasterio's handle an identity transform and none at all look alike (and for some formats it
     is arbitrary); only the warning given on opening distinguishes them.
-
-    Args:
-        path: The file.
-        remote: The network may be used.
-        confined: No index of other files is opened.
 
     Raises:
         PictureError: As for ``open_raster``.
@@ -210,10 +193,6 @@ def _reason(error: BaseException) -> str:
 
 def dataset_files(names: Iterable[str], *, remote: bool = False) -> tuple[str, ...]:
     """List all files of a dataset; GDAL itself follows VRT mosaics one level deep only.
-
-    Args:
-        names: GDAL's list for the dataset, the dataset's own file first.
-        remote: The network may be used.
 
     Returns:
         These, then the files of the mosaics (.vrt) among them, each once.

@@ -92,13 +92,6 @@ def make_output(
     Georeference, tags, names, units, scales and interpretations of bands, nodata, mask, alpha and
     the colour profile are kept; statistics, which would be wrong, are not.
 
-    Args:
-        info: The input.
-        layout: Its bands to enlarge.
-        window: Its part to enlarge.
-        scale: Pixels of the output per pixel, along each side.
-        options: The user's.
-
     Raises:
         UsageError: If the options contradict each other.
         PictureError: If the format cannot hold the result.

@@ -80,10 +80,6 @@ class Parts:
     def add(self, number: int, file: bytes | memoryview) -> None:
         """Store a part.
 
-        Args:
-            number: Of the part.
-            file: Its file.
-
         Raises:
             OSError: If the disk fails.
         """

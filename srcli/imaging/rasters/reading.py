@@ -95,11 +95,7 @@ class RasterSource:
         return fill_nearest(piece.pixels, piece.valid)
 
     def valid(self, top: int, height: int) -> Bools | None:
-        """Mark the valid pixels of some rows.
-
-        Args:
-            top: First row of the selected window.
-            height: Rows.
+        """Mark the valid pixels of some rows of the selected window.
 
         Returns:
             (height, W, channels) bool; None if all are valid.
@@ -117,11 +113,7 @@ class RasterSource:
         return None if bool(valid.all()) else np.broadcast_to(valid, shape)
 
     def alpha(self, top: int, height: int) -> Array | None:
-        """Return the alpha of some rows.
-
-        Args:
-            top: First row of the selected window.
-            height: Rows.
+        """Return the alpha of some rows of the selected window.
 
         Returns:
             (height, W) of ``dtype``; None if the layout has no alpha.
