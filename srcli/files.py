@@ -159,9 +159,6 @@ def lock_stream(stream: IO[bytes]) -> bool:
     The system releases the lock however the process ends, ``kill -9`` included. Where there are no
     locks (Windows, some network file systems) the answer is always true.
 
-    Args:
-        stream: The file, open for writing.
-
     Raises:
         OSError: If the disk fails.
     """
@@ -184,12 +181,7 @@ def _try_lock(stream: IO[bytes]) -> bool | None:
 
 
 def is_still_at(path: Path, stream: IO[bytes]) -> bool:
-    """Return true unless an open file was renamed or removed by another process.
-
-    Args:
-        path: The name under which it was opened.
-        stream: The open file.
-    """
+    """Return true unless an open file was renamed or removed by another process."""
     try:
         return os.path.samestat(os.fstat(stream.fileno()), path.stat())
     except OSError:

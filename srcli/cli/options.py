@@ -160,10 +160,6 @@ table_files = combine(
 def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict[str, str | None]:
     """Return the files of ``table_files`` by option, after ``check_targets``.
 
-    Args:
-        given: All options.
-        others: Further files by option.
-
     Raises:
         UsageError: If one cannot be written, or two are the same.
     """
@@ -175,9 +171,6 @@ def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict
 
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:
     """Refuse output files that cannot be written, before anything is computed.
-
-    Args:
-        targets: Files by option, such as ``--json``; None for options that were not given.
 
     Raises:
         UsageError: If one cannot be written, or two are the same.

@@ -81,9 +81,6 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
 
     The path of a recipe file is relative to this file.
 
-    Args:
-        path: A ``.toml`` file with an ``[[ablation]]`` table for each.
-
     Raises:
         RecipeError: If the file is missing or damaged, has an unknown key or a wrong value, or
             names an ablation that is in the table. The message names the file and the key.

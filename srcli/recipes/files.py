@@ -27,9 +27,6 @@ EXAMPLE = files("srcli.recipes").joinpath("example.toml").read_text(encoding="ut
 def load_recipe(name: str) -> TrainRecipe:
     """Return a recipe of the table, or read it from a file.
 
-    Args:
-        name: A name of the table, or the path of a ``.json``, ``.toml`` or ``.yaml`` file.
-
     Raises:
         RecipeError: If there is no such recipe or the file does not hold one.
     """

@@ -239,9 +239,6 @@ def set_digest(pictures: PictureSet) -> str:
 def check_files(names: Iterable[str]) -> None:
     """Check that all variants of the ablations in files can be trained.
 
-    Args:
-        names: As for :func:`~srcli.recipes.ablations.select_ablations`; only files are checked.
-
     Raises:
         SrxError: If a variant cannot be trained; it names file, ablation and variant.
     """

@@ -154,10 +154,6 @@ def ablation_page(results: Sequence[AblationResult], *, title: str = TITLE) -> s
     """Return ablations as a page; the same results give the same characters.
 
     A policy inside the page forbids it to load or run anything.
-
-    Args:
-        results: One section each.
-        title: Shown above everything.
     """
     judged = judge(results)
     return render_page(

@@ -36,11 +36,6 @@ class PairedDifference:
 def difference(result: AblationResult, name: str, dataset: str) -> PairedDifference | None:
     """Return the difference in PSNR, in dB, of a variant to the base on a set.
 
-    Args:
-        result: The ablation, with the trainings of both.
-        name: The variant.
-        dataset: The set.
-
     Returns:
         The difference; None for the base, and where both share no training and picture.
     """

@@ -60,12 +60,6 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
     Failures with a reason of their own (a diverged training, too little memory, a picture) are
     stored as such. A training that is stopped goes on from its checkpoint the next time.
 
-    Args:
-        unit: The unit.
-        place: Device and threads.
-        progress: Receives the progress.
-        stop: Called after every iteration; true stops.
-
     Returns:
         ``ended``: ``done``, ``stopped``, ``failed``, or ``busy`` if another process does it;
         ``did``: ``trained``, or ``measured`` if no more than that was to be done.

@@ -22,12 +22,6 @@ def make_networks(
 ) -> list[NetworkCandidate]:
     """Load the models that are networks; those without the scale become failures.
 
-    Args:
-        labels: Names in tables by model.
-        scale: The factor.
-        options: Chain, engine, tile.
-        result: Receives the failures.
-
     Raises:
         ModelError: If there is no such model, or nothing else to do.
         UsageError: If the chain is not for networks that take RGB.
@@ -55,13 +49,6 @@ def make_folders(
     result: Evaluation,
 ) -> list[FolderCandidate]:
     """Match the folders of SR pictures with a set.
-
-    Args:
-        labels: Names in tables by model.
-        scale: The factor.
-        pictures: The set.
-        options: Chain.
-        result: Receives files that match no picture, as failures.
 
     Raises:
         DataError: If a folder is empty.

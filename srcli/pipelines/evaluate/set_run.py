@@ -261,13 +261,7 @@ def hand_over(
     on_picture: Sequence[Callable[[EnlargedPicture], None]],
     result: Evaluation,
 ) -> None:
-    """Call functions with a picture; the errors of those become its failures.
-
-    Args:
-        picture: The argument.
-        on_picture: The functions.
-        result: Receives the failures.
-    """
+    """Call functions with a picture; the errors of those become its failures."""
     for call in on_picture:
         try:
             call(picture)

@@ -115,12 +115,6 @@ def score_share(
 ) -> JsonDict:
     """Score the pictures of a share in a worker.
 
-    Args:
-        unit: The share.
-        place: Device and threads.
-        progress: Receives the progress of pictures.
-        stop: Called after every picture; true interrupts the work as Ctrl-C does.
-
     Returns:
         ``scores``, ``failures`` and ``pictures`` (:class:`EnlargedPicture`), each in order.
     """

@@ -45,12 +45,7 @@ def run_in_shares(
 
 
 def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
-    """Cut items into runs that become shorter, so that all workers end at about the same time.
-
-    Args:
-        items: In order.
-        slots: Workers.
-    """
+    """Cut items into runs that become shorter, so that all workers end at about the same time."""
     groups: list[Sequence[T]] = []
     at = 0
     while at < len(items):

@@ -118,13 +118,7 @@ def export_model(
 
 
 def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict[str, str]:
-    """Return what an exported file says about itself.
-
-    Args:
-        network: As loaded.
-        model: Its name, or its weights file.
-        size: See ``export_model``.
-    """
+    """Return what an exported file says about itself."""
     tiling = choose_tiling(model, network)
     found = {
         "model": Path(model).name,
@@ -189,13 +183,7 @@ def measure_parity(
     run: Run,
     size: tuple[int, int],
 ) -> Parity:
-    """Compare an exported file with PyTorch on a picture.
-
-    Args:
-        form: The network.
-        run: Enlarges (1, 3, H, W) by the file.
-        size: Height and width of the picture.
-    """
+    """Compare an exported file with PyTorch on a picture."""
     picture = sample_picture(*size)
     with torch.inference_mode():
         expected = form(torch.from_numpy(picture)).numpy()

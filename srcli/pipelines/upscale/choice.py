@@ -28,12 +28,7 @@ def has_photo_model(scale: int) -> bool:
 
 
 def shows_blocks(picture: Picture, photograph: Photograph) -> bool:
-    """Return True for a JPEG whose blocks show.
-
-    Args:
-        picture: The file.
-        photograph: Its pixels.
-    """
+    """Return True for a JPEG whose blocks show."""
     return picture.format == "jpg" and blockiness(photograph.pixels) >= VISIBLE
 
 

@@ -114,12 +114,6 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
 def estimate_photograph(item: Item, picture: Picture, scale: int, fit: Box = UNBOUNDED) -> Estimate:
     """Estimate one photograph.
 
-    Args:
-        item: The input and its output.
-        picture: The input, opened.
-        scale: The factor.
-        fit: Bounds of the output.
-
     Raises:
         PictureError: If the output's format cannot hold the result.
     """

@@ -54,10 +54,6 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
     always a photograph, as windows on disk cannot be rotated.
 
-    Args:
-        item: The input.
-        options: Scale, ``--fit`` and raster options.
-
     Returns:
         The photograph; None if it is read by windows.
 

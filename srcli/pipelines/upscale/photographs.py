@@ -210,12 +210,6 @@ def check_output(
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Check by an input's header that its result can be written.
 
-    Args:
-        item: The input and its output.
-        picture: The input, opened.
-        scale: The factor.
-        fit: Bounds of the output.
-
     Returns:
         The output's (height, width), and warnings of what will be lost.
 

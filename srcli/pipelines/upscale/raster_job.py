@@ -86,10 +86,6 @@ class RasterMemory:
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """Read a raster's header and decide on bands, window, values and output.
 
-    Args:
-        item: Input, output and its format.
-        options: Scale, and the raster options.
-
     Raises:
         PictureError: If it cannot be read, or its result could not be written.
         UsageError: If the options do not fit it.
@@ -129,12 +125,6 @@ def fingerprint(
     """Return everything that the pixels depend on, by names that users understand.
 
     A run continues an interrupted one if both have the same fingerprint.
-
-    Args:
-        job: The raster.
-        engine: Runs the network.
-        grid: The tiles of the raster.
-        options: Model and scale.
     """
     part = job.window
     return {

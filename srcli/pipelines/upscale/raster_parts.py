@@ -69,10 +69,6 @@ class PartMaker:
     def make(self, runs: Iterable[range], task: Task) -> Timing:
         """Make runs of consecutive parts, and return the time that it took.
 
-        Args:
-            runs: Numbers of parts.
-            task: Advanced by every tile.
-
         Raises:
             PictureError: If reading or writing fails; complete parts are kept.
             TileTooLargeError: If a tile does not fit into memory.

@@ -50,12 +50,6 @@ def raster_unit(
 ) -> JsonDict:
     """Do a unit of a raster in a worker.
 
-    Args:
-        unit: The unit.
-        place: Device and threads.
-        progress: Receives the progress of tiles.
-        stop: Called after every batch of tiles; true interrupts the work as Ctrl-C does.
-
     Returns:
         Of "prepare": ``job``, ``fingerprint`` and ``calibration``; of "make": ``timing``. Instead
         of all, ``error`` in words, or ``too_large`` where a tile does not fit into memory.

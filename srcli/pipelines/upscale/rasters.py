@@ -114,14 +114,7 @@ class RasterRun:
 def report_of(
     job: RasterJob, result: RasterResult, started: float, tight: tuple[str, ...]
 ) -> FileReport:
-    """Return the report of a raster that is done.
-
-    Args:
-        job: The raster.
-        result: The work.
-        started: By ``time.monotonic``.
-        tight: Warnings of ``check_disk``.
-    """
+    """Return the report of a raster that is done."""
     timing = result.timing
     total = max(timing.total, 1e-9)
     return FileReport(

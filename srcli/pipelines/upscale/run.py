@@ -140,12 +140,7 @@ def _upscale(
 
 
 def find_provenance(model: str, scale: int) -> Provenance:
-    """Return what outputs say of the software and the model that have made them.
-
-    Args:
-        model: A name of ``srx models``, or a weights file.
-        scale: The factor.
-    """
+    """Return what outputs say of the software and the model that have made them."""
     file = weights_path(model, scale) if model in MODELS else Path(model)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
     name = model if model in MODELS else file.name

@@ -102,12 +102,6 @@ def upscale_share(
 ) -> JsonDict:
     """Upscale the photographs of a share in a worker.
 
-    Args:
-        unit: The share.
-        place: Device and threads.
-        progress: Receives warnings, and the progress of tiles.
-        stop: Called after every batch of tiles; true interrupts the work as Ctrl-C does.
-
     Returns:
         ``files``: the reports of all that were done or failed; ``rasters``: the other inputs.
     """
