@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.info import coordinates
-
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from collections.abc import Mapping
 
-    from affine import Affine
     from rasterio.io import DatasetWriter
 
     from srcli.imaging.rasters.output import OutputProfile
@@ -23,7 +20,9 @@ def georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
     """Make the world file and .prj of a PNG or JPEG, by keys of ``write_sidecars``."""
     if output.format not in _WORLD_SUFFIXES or output.transform is None:
         return {}
-    found = {_WORLD_SUFFIXES[output.format]: world_file(output.transform).encode("ascii")}
+    from affine import dumpsw
+
+    found = {_WORLD_SUFFIXES[output.format]: dumpsw(output.transform).encode("ascii")}
     if output.crs:
         from rasterio.errors import CRSError
 
@@ -33,19 +32,6 @@ def georeference_sidecars(output: OutputProfile) -> dict[str, bytes]:
             return found  # not expressible in Esri's WKT; .aux.xml has it
         found["*.prj"] = text.encode("utf-8")
     return found
-
-
-def world_file(transform: Affine) -> str:
-    """Return the text of a world file, which georeferences a picture beside it.
-
-    Args:
-        transform: From (column, row) of a pixel's corner to coordinates; world files give the
-            centre of the first pixel.
-    """
-    centre = coordinates(transform, 0.5, 0.5)
-    values = (transform.a, transform.d, transform.b, transform.e, *centre)
-    # repr has enough digits to read the same numbers back
-    return "".join(f"{value!r}\n" for value in map(float, values))
 
 
 def set_metadata(dataset: DatasetWriter, output: OutputProfile) -> None:

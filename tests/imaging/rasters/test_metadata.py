@@ -10,11 +10,7 @@ import rasterio
 from rasterio.transform import Affine
 
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.metadata import (
-    georeference_sidecars,
-    set_metadata,
-    world_file,
-)
+from srcli.imaging.rasters.metadata import georeference_sidecars, set_metadata
 from srcli.imaging.rasters.output import OutputOptions, make_output
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
@@ -63,7 +59,7 @@ def test_tags_of_bands_keep_their_namespaces(again):
     assert band.tags == {"": {"KIND": "height"}, "IMAGERY": {"CENTRAL_WAVELENGTH_UM": "0.56"}}
 
 
-def test_a_world_file_is_read_back_exactly_by_gdal(tmp_path):
+def test_a_world_file_is_read_back_exactly_by_gdal(save, tmp_path):
     transform = Affine(0.3, 0.02, -7, -0.01, -0.7, 48)
     with rasterio.open(
         tmp_path / "a.png",
@@ -77,7 +73,8 @@ def test_a_world_file_is_read_back_exactly_by_gdal(tmp_path):
     ) as file:
         file.write(np.zeros((1, 2, 3), np.uint8))
     (tmp_path / "a.png.aux.xml").unlink()
-    (tmp_path / "a.pgw").write_text(world_file(transform))
+    output = replace(plan(save("map.tif", PIXELS), "png"), transform=transform)
+    (tmp_path / "a.pgw").write_bytes(georeference_sidecars(output)["*.pgw"])
     with rasterio.open(tmp_path / "a.png") as file:
         assert tuple(file.transform) == pytest.approx(tuple(transform), abs=1e-13)
 
