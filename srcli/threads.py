@@ -109,8 +109,6 @@ class WriteBehind:
     """
 
     def __init__(self, sink_write: Callable[[int, NDArray[Any]], None], limit_bytes: int) -> None:
-        self.waited = 0.0
-        """Seconds for which the caller waited, until now."""
         self._sink_write = sink_write
         self._limit = limit_bytes
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rows")
@@ -156,15 +154,11 @@ class WriteBehind:
 
     def _settle(self, allowed: int) -> None:
         """Wait until no more than ``allowed`` bytes are under way, or nothing at all."""
-        start = time.perf_counter()
-        try:
-            while self._pending and (self._bytes > allowed or self._pending[0][1].done()):
-                size, future = self._pending[0]
-                future.result()  # one that failed stays, to be raised by close() too
-                self._pending.popleft()
-                self._bytes -= size
-        finally:
-            self.waited += time.perf_counter() - start
+        while self._pending and (self._bytes > allowed or self._pending[0][1].done()):
+            size, future = self._pending[0]
+            future.result()  # one that failed stays, to be raised by close() too
+            self._pending.popleft()
+            self._bytes -= size
 
     def _write(self, top: int, rows: NDArray[Any]) -> None:
         if self._stopped:

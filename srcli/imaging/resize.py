@@ -53,7 +53,7 @@ def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=256)
 def taps(
-    length: int, out_length: int, scale: Fraction, antialias: bool = True
+    length: int, out_length: int, scale: Fraction
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Compute the input samples and weights of each output sample along one axis.
 
@@ -61,12 +61,11 @@ def taps(
         length: Samples of the input axis.
         out_length: Samples of the output axis.
         scale: Output samples per input sample.
-        antialias: Widen the kernel when shrinking.
 
     Returns:
         Indices (out_length, K) into the input axis and weights (out_length, K) that sum to 1.
     """
-    stretch = float(scale) if scale < 1 and antialias else 1.0
+    stretch = float(scale) if scale < 1 else 1.0
     width = 4.0 / stretch
     count = math.ceil(width) + 2
     centre = np.arange(1, out_length + 1) / float(scale) + 0.5 * (1 - 1 / float(scale))
@@ -83,11 +82,7 @@ def taps(
 
 
 def resize(
-    image: Array,
-    scale: float | Fraction | None = None,
-    *,
-    size: tuple[int, int] | None = None,
-    antialias: bool = True,
+    image: Array, scale: float | Fraction | None = None, *, size: tuple[int, int] | None = None
 ) -> Array:
     """Resize a picture as MATLAB's ``imresize(image, scale or size, 'bicubic')`` does.
 
@@ -97,7 +92,6 @@ def resize(
         scale: Output pixels per input pixel, above 0. Give a ``Fraction`` for 1/3. By default each
             axis has its own, as ``size`` says.
         size: Output (height, width); by default ``ceil(scale * size)``.
-        antialias: Widen the kernel when shrinking.
 
     Returns:
         The resized picture with the input's dtype and number of dimensions.
@@ -120,15 +114,13 @@ def resize(
         raise ValueError("expected a scale or a size")
     if min(down, across) <= 0:
         raise ValueError(f"expected a scale above 0, got {scale or size}")
-    rows = _resize_axis(image, height, down, antialias, axis=0)
-    return _resize_axis(rows, width, across, antialias, axis=1)
+    rows = _resize_axis(image, height, down, axis=0)
+    return _resize_axis(rows, width, across, axis=1)
 
 
-def _resize_axis(
-    image: Array, out_length: int, scale: Fraction, antialias: bool, axis: int
-) -> Array:
+def _resize_axis(image: Array, out_length: int, scale: Fraction, axis: int) -> Array:
     # By strips of rows: whole pictures in float64 would take ten times their size.
-    indices, weights = taps(image.shape[axis], out_length, scale, antialias)
+    indices, weights = taps(image.shape[axis], out_length, scale)
     shape = list(image.shape)
     shape[axis] = out_length
     out = np.empty(shape, image.dtype)

@@ -23,15 +23,12 @@ _DYADIC = (2, 4)
 """Scales by which the kernel's weights are sums of few powers of two."""
 
 
-def bicubic_resize(
-    x: Tensor, scale: float | Fraction, *, antialias: bool = True, levels: int | None = None
-) -> Tensor:
+def bicubic_resize(x: Tensor, scale: float | Fraction, *, levels: int | None = None) -> Tensor:
     """Resize as MATLAB's ``imresize`` does.
 
     Args:
         x: (N, C, H, W) of a floating dtype; computed in fp32 at least.
         scale: Output pixels per input pixel. Give a ``Fraction`` for 1/3.
-        antialias: Widen the kernel when shrinking.
         levels: For pictures in [0, 1] that stand for integers 0..levels: round and clip to these
             after each of the two passes, as MATLAB does with integer pictures. None for floats,
             which are neither rounded nor clipped.
@@ -43,7 +40,7 @@ def bicubic_resize(
         raise ValueError(f"expected (N, C, H, W), got {tuple(x.shape)}")
     exact = Fraction(scale).limit_denominator(10_000)
     out = x if x.dtype in (torch.float32, torch.float64) else x.float()
-    factor = exact.denominator if exact.numerator == 1 and antialias and levels is None else 1
+    factor = exact.denominator if exact.numerator == 1 and levels is None else 1
     phases = None
     if exact in _DYADIC or (levels is None and exact == 3):
         phases = _phase_taps(int(exact)).tolist()
@@ -60,15 +57,15 @@ def bicubic_resize(
         elif factor > 1 and length % factor == 0 and length >= _reach(factor):
             out = _shrink_axis(out, axis, factor)
         else:
-            out = _resize_axis(out, axis, exact, antialias)
+            out = _resize_axis(out, axis, exact)
         if levels is not None:
             out = out.add(0.5).floor_().clamp_(0, levels)
     return (out / levels if levels is not None else out).to(x.dtype)
 
 
-def _resize_axis(x: Tensor, axis: int, scale: Fraction, antialias: bool) -> Tensor:
+def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
     length = x.shape[axis]
-    indices, weights = taps(length, math.ceil(length * scale), scale, antialias)
+    indices, weights = taps(length, math.ceil(length * scale), scale)
     shape = [1] * x.ndim
     shape[axis] = -1
     out: Tensor | None = None

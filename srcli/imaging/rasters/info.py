@@ -76,8 +76,6 @@ class RasterInfo:
     """Names of all files it consists of: itself, sources of (nested) mosaics, masks beside it."""
     remote: bool = False
     """Reading it may use the network."""
-    driver: str
-    """GDAL's name of the format: ``"GTiff"``."""
     height: int
     width: int
     bands: tuple[BandInfo, ...]
@@ -98,8 +96,6 @@ class RasterInfo:
     mask: MaskKind = "none"
     block_height: int
     block_width: int
-    interleave: str = "band"
-    """``"pixel"`` or ``"band"`` (``"line"`` of raw formats)."""
     compression: str | None = None
     """Value of GDAL's creation option: ``"DEFLATE"``; None if not compressed."""
     overviews: tuple[int, ...] = ()
@@ -134,7 +130,6 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             path=path,
             files=dataset_files(dataset.files, remote=remote),
             remote=remote,
-            driver=dataset.driver,
             height=dataset.height,
             width=dataset.width,
             bands=bands,
@@ -152,7 +147,6 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             mask=_mask(dataset),
             block_height=block_height,
             block_width=block_width,
-            interleave=structure.get("INTERLEAVE", "band").lower(),
             # "YCbCr JPEG" is JPEG
             compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
             overviews=tuple(dataset.overviews(1)),

@@ -265,7 +265,6 @@ def test_black_borders_of_a_picture_of_all_values_are_no_question(save, noise):
 def make_info(tmp_path, height, width, block, overviews=(), mask="none"):
     return RasterInfo(
         path=tmp_path / "a.tif",
-        driver="GTiff",
         height=height,
         width=width,
         bands=(BandInfo(dtype="uint8"),),
