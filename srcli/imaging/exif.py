@@ -90,15 +90,10 @@ def orientation(exif: bytes | None, xmp: bytes | None) -> int:
         exif: EXIF block, with or without its prefix; a damaged one counts as none.
         xmp: XMP packet.
     """
-    if exif is not None:
-        try:
-            main, _, layout = directories(exif)
-        except ValueError:
-            main, layout = [], Layout("<")
-        for entry in main:
-            if entry.tag == ORIENTATION and entry.kind in (3, 4):
-                stated = int(numbers(entry, layout)[0])
-                return stated if 1 <= stated <= 8 else 1
+    entry, layout = _find(exif, ORIENTATION)
+    if entry is not None and entry.kind in (3, 4):
+        stated = int(numbers(entry, layout)[0])
+        return stated if 1 <= stated <= 8 else 1
     found = _XMP_ORIENTATION.search(xmp or b"")
     return int(found[2]) if found else 1
 
@@ -136,19 +131,19 @@ def upright_exif(exif: bytes) -> bytes:
 
 
 def software(exif: bytes | None) -> str:
-    """Return the Software entry; empty without one, or in a damaged block.
+    """Return the Software entry; empty without one, or in a damaged block."""
+    entry, _ = _find(exif, SOFTWARE)
+    value = b"" if entry is None else entry.value
+    return value.split(b"\0")[0].decode("utf-8", "replace").strip()
 
-    Args:
-        exif: EXIF block, with or without its prefix.
-    """
-    if exif is None:
-        return ""
+
+def _find(exif: bytes | None, tag: int) -> tuple[Entry | None, Layout]:
+    """Return an entry of the main directory, None in a block that is damaged or lacks it."""
     try:
-        main, _, _ = directories(exif)
+        main, _, layout = directories(exif or b"")
     except ValueError:
-        return ""
-    found = next((entry.value for entry in main if entry.tag == SOFTWARE), b"")
-    return found.split(b"\0")[0].decode("utf-8", "replace").strip()
+        return None, Layout("<")
+    return next((entry for entry in main if entry.tag == tag), None), layout
 
 
 def with_software(exif: bytes | None, text: str) -> bytes:

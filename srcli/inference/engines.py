@@ -187,7 +187,7 @@ def run_one(engine: Engine, work: Work, *, task: Task | None = None) -> None:
 
 
 def enlarge_array(
-    engine: Engine, pixels: NDArray[Any], grid: TileGrid | None = None, *, task: Task | None = None
+    engine: Engine, pixels: NDArray[Any], grid: TileGrid | None = None
 ) -> NDArray[Any]:
     """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
 
@@ -202,5 +202,5 @@ def enlarge_array(
         source.height * engine.scale, source.width * engine.scale, source.channels, source.dtype
     )
     work = Work(name="picture", source=source, sink=sink, grid=grid)
-    run_one(engine, work, task=task)
+    run_one(engine, work)
     return sink.pixels

@@ -55,9 +55,9 @@ class EvaluationProtocol:
         """
         return self._luma(_shaved(picture, shave), gray)
 
-    def score(self, sr: Array, hr: Array, shave: int, *, gray: bool = False) -> tuple[float, float]:
+    def score(self, sr: Array, hr: Array, shave: int) -> tuple[float, float]:
         """Return PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
-        a, b = self.planes(sr, shave, gray=gray), self.planes(hr, shave, gray=gray)
+        a, b = self.planes(sr, shave), self.planes(hr, shave)
         return psnr(a, b), ssim(a, b)
 
     def _luma(self, area: Array, gray: bool) -> Array:

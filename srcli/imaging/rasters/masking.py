@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from srcli.imaging.rasters.part_writing import PartWriter
     from srcli.imaging.rasters.reading import RasterSource
 
     Array = NDArray[Any]
@@ -20,22 +21,6 @@ _PART_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
 _PIECE_COLUMNS = 128
 """Columns of the input marked at once: pieces that are valid all over cost nothing."""
-
-
-class RowWriter(Protocol):
-    """Writer of the finished rows of a raster, from top to bottom."""
-
-    def write(
-        self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
-    ) -> None:
-        """Store rows; arrays with one value all over may be read-only views of it (strides of 0).
-
-        Args:
-            top: First output row.
-            pixels: (h, W, C).
-            alpha: (h, W) of the same dtype.
-            mask: (h, W); False where empty.
-        """
 
 
 class MaskedSink:
@@ -53,7 +38,7 @@ class MaskedSink:
     """
 
     def __init__(
-        self, writer: RowWriter, source: RasterSource, scale: int, *, needs_mask: bool = False
+        self, writer: PartWriter, source: RasterSource, scale: int, *, needs_mask: bool = False
     ) -> None:
         self.writer = writer
         self.source = source

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.ablate.verdicts import Judgement
     from srcli.report.table import Table
 
-TITLE = "Ablations"
 HELD_OUT = "held-out"
 """Name that the training gives the pictures that choose its weights."""
 
@@ -150,7 +149,7 @@ def memory_note(result: AblationResult) -> str:
     )
 
 
-def ablation_page(results: Sequence[AblationResult], *, title: str = TITLE) -> str:
+def ablation_page(results: Sequence[AblationResult]) -> str:
     """Return ablations as a page; the same results give the same characters.
 
     A policy inside the page forbids it to load or run anything.
@@ -158,7 +157,7 @@ def ablation_page(results: Sequence[AblationResult], *, title: str = TITLE) -> s
     judged = judge(results)
     return render_page(
         "srcli.pipelines.ablate",
-        title=title,
+        title="Ablations",
         version=__version__,
         names=tables.titles(results),
         summary=tables.summary_table(results, judged),
