@@ -45,7 +45,7 @@ class OutputOptions:
     """The user's options for the output format."""
 
     creation: Mapping[str, str] = field(default_factory=dict)
-    """GDAL's creation options (--co), which override the defaults."""
+    """GDAL's creation options (--co) by names in capitals, which override the defaults."""
     overviews: bool = False
     """Build overviews inside the file."""
     cog: bool = False
@@ -125,7 +125,7 @@ def creation_options(
     Raises:
         UsageError: If an option is not supported here.
     """
-    wanted = _upper(options.creation)
+    wanted = options.creation
     if options.format == "jpg":
         ours = {"QUALITY": _jpeg_quality(options)}
     elif options.format in ("png", "vrt"):
@@ -133,7 +133,7 @@ def creation_options(
     elif options.cog:
         ours = _cog_options(options, wanted, compression)
     else:
-        wanted = _checked(options.creation)
+        _check(wanted)
         ours = _geotiff_options(shape, options, wanted, compression)
     return {**ours, **wanted}
 
@@ -172,7 +172,7 @@ def _cog_options(
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
     """Tell if the compression may change values."""
-    wanted = _upper(options.creation)
+    wanted = options.creation
     if options.format != "tif":
         return options.format == "jpg"
     kind = wanted.get("COMPRESS", "").upper()
@@ -191,7 +191,7 @@ def is_lossy(options: OutputOptions, dtype: str) -> bool:
 
 def nbits_limit(options: OutputOptions, dtype: str) -> int | None:
     """Return the largest value that NBITS can hold; None if it is not below the dtype's."""
-    bits = _upper(options.creation).get("NBITS", "")
+    bits = options.creation.get("NBITS", "")
     if options.format != "tif" or not dtype.startswith("uint") or not bits.isdecimal():
         return None
     return 2 ** int(bits) - 1 if int(bits) < int(dtype.removeprefix("uint")) else None
@@ -200,7 +200,7 @@ def nbits_limit(options: OutputOptions, dtype: str) -> int | None:
 def wants_overviews(options: OutputOptions) -> bool:
     """Tell if overviews are to be built."""
     if options.cog:
-        return _upper(options.creation).get("OVERVIEWS", "AUTO").upper() != "NONE"
+        return options.creation.get("OVERVIEWS", "AUTO").upper() != "NONE"
     return options.overviews
 
 
@@ -213,8 +213,7 @@ def _is_zero(value: str) -> bool:
     return set(value) <= set("0., ")  # DISCARD_LSB has a number for each band
 
 
-def _checked(creation: Mapping[str, str]) -> dict[str, str]:
-    wanted = _upper(creation)
+def _check(wanted: Mapping[str, str]) -> None:
     useless = sorted(_UNSUPPORTED & set(wanted))
     if useless:
         raise UsageError(f"--co {useless[0]}={wanted[useless[0]]}: has no effect here; drop it")
@@ -226,15 +225,10 @@ def _checked(creation: Mapping[str, str]) -> dict[str, str]:
             raise UsageError(f"--co {name}={value}: give a number of pixels, such as 512")
         if int(value) % _BLOCK_MULTIPLE and not is_false(wanted.get("TILED", "YES")):
             raise UsageError(f"--co {name}={value}: sides of tiles are multiples of 16")
-    return wanted
 
 
 def _jpeg_quality(options: OutputOptions) -> str:
     return str(options.quality or FORMATS["jpg"].default_quality)
-
-
-def _upper(creation: Mapping[str, str]) -> dict[str, str]:
-    return {key.upper(): value for key, value in creation.items()}
 
 
 def _lossless(compression: str | None) -> str:

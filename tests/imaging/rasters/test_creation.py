@@ -109,7 +109,7 @@ def test_options_that_mean_nothing_here_are_refused(creation):
     [
         (OutputOptions(format="png"), {}),
         (OutputOptions(format="jpg"), {"QUALITY": "95"}),
-        (OutputOptions(format="jpg", creation={"quality": "80"}), {"QUALITY": "80"}),
+        (OutputOptions(format="jpg", creation={"QUALITY": "80"}), {"QUALITY": "80"}),
     ],
 )
 def test_pictures_get_the_users_options(options, wanted):
@@ -210,7 +210,7 @@ def test_options_that_round_values_are_lossy(creation, dtype, wanted, cog):
     [("4", "uint8", 15), ("12", "uint16", 4095), ("16", "uint16", None), ("12", "int16", None)],
 )
 def test_fewer_bits_cut_values(bits, dtype, largest):
-    assert nbits_limit(OutputOptions(creation={"nbits": bits}), dtype) == largest
+    assert nbits_limit(OutputOptions(creation={"NBITS": bits}), dtype) == largest
     assert nbits_limit(OutputOptions(), dtype) is None
 
 
