@@ -41,8 +41,8 @@ def parse_rgb(text: str) -> tuple[int, ...]:
     return numbers
 
 
-def parse_range(text: str) -> str:
-    """Read ``auto``, ``dtype`` or two numbers; return the word or ``LO,HI``."""
+def parse_range(text: str) -> str | tuple[float, float]:
+    """Read ``auto``, ``dtype`` or two numbers."""
     word = text.strip()
     if word in ("auto", "dtype"):
         return word
@@ -50,7 +50,7 @@ def parse_range(text: str) -> str:
     low, high = numbers if len(numbers) == 2 else (math.nan, math.nan)
     if not (low < high and math.isfinite(high - low)):
         raise ValueError(f"{text!r} is not auto, dtype or LO,HI with LO below HI")
-    return f"{low!r},{high!r}"
+    return low, high
 
 
 def parse_nodata(text: str) -> float | str:

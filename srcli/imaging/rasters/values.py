@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from srcli.errors import UsageError
 from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.ports.image import Values, Window, are_units
 
@@ -43,7 +42,10 @@ _MOST_SHOWN = 4  # groups of bands whose ranges are printed
 
 
 def choose_value_range(
-    info: RasterInfo, layout: BandLayout, window: Window, spec: str
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    spec: Literal["auto", "dtype"] | tuple[float, float],
 ) -> tuple[Values, str]:
     """Choose the values that become 0 and 1 for the network, the same for all tiles.
 
@@ -56,20 +58,18 @@ def choose_value_range(
         info: The file.
         layout: Bands to enlarge.
         window: The part to enlarge.
-        spec: ``auto``; ``dtype`` for the full range of the dtype (0 to 1 for floats); or two
-            numbers, ``LO,HI``.
+        spec: ``auto``; ``dtype`` for the full range of the dtype (0 to 1 for floats); or the lowest
+            and the highest value, finite.
 
     Returns:
         The values, and a note for the user; empty if the range was not found from pixels.
 
     Raises:
-        UsageError: If ``spec`` is none of these.
         PictureError: If the file is damaged.
     """
     dtype = np.dtype(layout.dtype)
-    if spec not in ("auto", "dtype"):
-        low, high = _parse_range(spec)
-        return Values(dtype=dtype, low=low, high=high), ""
+    if isinstance(spec, tuple):
+        return Values(dtype=dtype, low=spec[0], high=spec[1]), ""
     low, high = (0.0, 1.0) if dtype.kind == "f" else _limits(dtype)
     if spec == "dtype" or dtype == np.uint8:
         return Values(dtype=dtype, low=low, high=high), ""
@@ -206,16 +206,6 @@ def _suggest_nodata(groups: list[Array], layout: BandLayout) -> str:
                 text = _number_text(float(end), 9)
                 return f"; {text} occurs often, far from all others: --nodata {text} if it is none"
     return ""
-
-
-def _parse_range(spec: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in spec.split(","))
-    except ValueError:
-        low, high = 0.0, 0.0
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise UsageError(f"--range {spec}: give auto, dtype, or two numbers LO,HI with LO < HI")
-    return low, high
 
 
 def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:

@@ -31,8 +31,8 @@ class RasterOptions(OutputOptions):
     """Bands to upscale, from 1, in the output's order; None is all of them."""
     rgb: tuple[int, int, int] | None = None
     """Bands that go through the network together; None takes those that the file calls so."""
-    values: str = "auto"
-    """Values taken as black and white: ``auto``, ``dtype`` or ``LO,HI``."""
+    values: Literal["auto", "dtype"] | tuple[float, float] = "auto"
+    """Values taken as black and white: found in the file, all of the dtype, or these two."""
     nodata: float | Literal["file", "none"] = "file"
     """The nodata value; ``none`` treats all values as data."""
     srcwin: tuple[int, int, int, int] | None = None
