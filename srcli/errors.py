@@ -60,10 +60,6 @@ class PictureError(SrxError):
     exit_code = ExitCode.PARTIAL
 
 
-class LargePictureError(PictureError):
-    """A picture that is too large for memory; it can still be read by windows."""
-
-
 class InferenceError(SrxError):
     """A network that gave non-finite values or did not fit into memory."""
 

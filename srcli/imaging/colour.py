@@ -1,12 +1,10 @@
-"""BT.601 limited-range colour conversions, exactly as MATLAB's ``rgb2ycbcr`` and ``ycbcr2rgb``."""
+"""BT.601 limited-range colours, exactly as MATLAB's ``rgb2ycbcr``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,40 +32,10 @@ def luma(image: Array) -> NDArray[np.float64]:
     Args:
         image: (H, W, 3) uint8, uint16, or float in [0, 1].
     """
-    y: NDArray[np.float64] = _unit(image) @ RGB_TO_YCBCR[0] + OFFSET[0]
-    return y
-
-
-def rgb_to_ycbcr(image: Array) -> Array:
-    """Convert RGB to Y, Cb, Cr as MATLAB's ``rgb2ycbcr``.
-
-    Args:
-        image: (H, W, 3) uint8 or uint16 (rounded to the same dtype), or float in [0, 1].
-
-    Returns:
-        (H, W, 3) of the same dtype; Y spans 16..235 of 255, Cb and Cr 16..240 of 255.
-    """
-    return _scaled(_unit(image) @ RGB_TO_YCBCR.T + OFFSET, image.dtype)
-
-
-def ycbcr_to_rgb(image: Array) -> Array:
-    """Convert Y, Cb, Cr to RGB as MATLAB's ``ycbcr2rgb``; floats are not clipped.
-
-    Args:
-        image: (H, W, 3) uint8 or uint16 (rounded to the same dtype), or float in [0, 1].
-    """
-    rgb = (_unit(image) * 255.0 - OFFSET) @ np.linalg.inv(RGB_TO_YCBCR).T
-    return _scaled(rgb * 255.0, image.dtype)
-
-
-def _unit(image: Array) -> NDArray[np.float64]:
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"expected (H, W, 3), got shape {image.shape}")
     values = image.astype(np.float64, copy=False)
-    return values / np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else values
-
-
-def _scaled(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
-    if np.issubdtype(dtype, np.integer):
-        return to_dtype(values * (np.iinfo(dtype).max / 255.0), dtype)
-    return to_dtype(values / 255.0, dtype)
+    if np.issubdtype(image.dtype, np.integer):
+        values = values / np.iinfo(image.dtype).max
+    y: NDArray[np.float64] = values @ RGB_TO_YCBCR[0] + OFFSET[0]
+    return y

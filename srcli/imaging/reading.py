@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import LargePictureError, PictureError
+from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import exif, pillow, png, tiff
 from srcli.imaging.formats import FORMATS, format_of_content
@@ -28,8 +28,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
         Pixels turned upright, metadata that fit them, and warnings of losses.
 
     Raises:
-        PictureError: If the file is missing, unreadable, damaged, cut short, or not a photograph.
-        LargePictureError: If it has over ``LARGEST_AREA`` pixels.
+        PictureError: If the file is missing, unreadable, damaged, cut short, or not a photograph,
+            or has over ``LARGEST_AREA`` pixels.
     """
     path = source.path if isinstance(source, Picture) else source
     with decoding(path), open_input(path) as stream:
@@ -79,7 +79,7 @@ def _check(picture: Picture) -> None:
     if picture.refusal is not None:
         raise PictureError(picture.refusal)
     if picture.height * picture.width > LARGEST_AREA:
-        raise LargePictureError(
+        raise PictureError(
             f"{picture.path}: a picture of {picture.width}x{picture.height} pixels cannot be read "
             "as a photograph; cut it, or convert it to a GeoTIFF"
         )

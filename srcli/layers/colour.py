@@ -1,6 +1,6 @@
 """Colours of tensors: BT.601 limited-range Y, Cb and Cr, and networks on Y run on RGB by them.
 
-The conversions are the twins of those of arrays in ``srcli.imaging.colour``.
+The numbers are those of ``srcli.imaging.colour``.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Colours of tensors are those of arrays."""
+"""Colours of tensors are those of scikit-image."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from skimage.color import rgb2ycbcr, ycbcr2rgb
 
-from srcli.imaging import colour as arrays
 from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import enlarge_array
@@ -35,12 +35,12 @@ def picture():
     return np.random.default_rng(0).random((5, 7, 3))
 
 
-def test_they_are_those_of_arrays(picture):
+def test_they_are_those_of_scikit_image(picture):
     x = tensor(picture)
-    ycbcr = arrays.rgb_to_ycbcr(picture)
+    ycbcr = rgb2ycbcr(picture) / 255
     torch.testing.assert_close(rgb_to_ycbcr(x), tensor(ycbcr), atol=1e-6, rtol=0)
     torch.testing.assert_close(luma(x), tensor(ycbcr)[:, :1], atol=1e-6, rtol=0)
-    back = arrays.ycbcr_to_rgb(picture)
+    back = ycbcr2rgb(picture * 255)
     torch.testing.assert_close(ycbcr_to_rgb(x), tensor(back), atol=2e-6, rtol=0)
 
 
@@ -85,9 +85,9 @@ def photo():
 
 def by_arrays(picture):
     """What must come out for (H, W, 3) floats, computed without torch."""
-    ycbcr = arrays.rgb_to_ycbcr(picture.astype(np.float64))
+    ycbcr = rgb2ycbcr(picture.astype(np.float64)) / 255
     y = 1.02 * ycbcr[:, :, :1].repeat(2, 0).repeat(2, 1)
-    return arrays.ycbcr_to_rgb(np.concatenate([y, resize(ycbcr[:, :, 1:], 2)], axis=2))
+    return ycbcr2rgb(255 * np.concatenate([y, resize(ycbcr[:, :, 1:], 2)], axis=2))
 
 
 def test_it_is_what_arrays_give(photo):
@@ -131,7 +131,7 @@ def test_gray_comes_out_as_its_rgb_copy_does_and_has_the_range_of_y(photo):
     assert out.shape == (114, 166, 1)
     assert np.ptp(copy, axis=2).max() == 0
     np.testing.assert_array_equal(out[:, :, 0], copy[:, :, 0])
-    y = arrays.luma(gray.repeat(3, axis=2)).repeat(2, 0).repeat(2, 1)
+    y = rgb2ycbcr(gray.repeat(3, axis=2))[:, :, 0].repeat(2, 0).repeat(2, 1)
     expected = np.clip((1.02 * y - 16) * 255 / 219, 0, 255)
     assert np.abs(out[:, :, 0] - expected).max() <= 0.501
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Enlarges (1, 3, H, W) by a file."""
 Target = Literal["onnx", "openvino", "torchscript"]
-SUFFIXES: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
 PACKAGES: dict[Target, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino",),

@@ -73,8 +73,8 @@ def export_model(
         model: A name of ``srx models``, or a weights file.
         scale: See ``load_model``.
         target: Kind of file.
-        file: With the suffix of ``SUFFIXES``; replaced when the check has passed. OpenVINO's
-            weights go beside it, with the suffix ``.bin``.
+        file: With the suffix of its kind; replaced when the check has passed. OpenVINO's weights
+            go beside it, with the suffix ``.bin``.
         size: Height and width of the only input that the file takes; None for any.
 
     Raises:

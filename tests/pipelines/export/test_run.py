@@ -7,13 +7,15 @@ import json
 import pytest
 import torch
 
+from srcli.cli import export as command
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.export import run
-from srcli.pipelines.export.formats import LOADERS, PACKAGES, SUFFIXES
+from srcli.pipelines.export.formats import LOADERS, PACKAGES
 from srcli.pipelines.export.run import export_model
 
+SUFFIXES = {target: suffix for suffix, target in command.SUFFIXES.items()}
 TINY = {
     "g-idrn": {"channels": 16, "num_blocks": 1, "num_groups": 1},
     "ddsr": {"depth": 2, "channels": 4},
