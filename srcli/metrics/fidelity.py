@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Floats = NDArray[np.float64]
 
+PEAK = 255.0
+"""The largest possible value."""
 WINDOW = 11
 """Edge of SSIM's window in pixels."""
 _BELL = np.exp(-(np.arange(WINDOW // 2 + 1) ** 2) / (2 * 1.5**2))
@@ -22,29 +24,27 @@ STRIP_SAMPLES = 32_768
 """Samples of the strips in which SSIM is computed, few enough for a core's cache."""
 
 
-def psnr(a: Array, b: Array, peak: float = 255.0) -> float:
+def psnr(a: Array, b: Array) -> float:
     """Return the PSNR in dB over all pixels and channels; infinite for equal pictures.
 
     Args:
-        a: (H, W) or (H, W, C), any real dtype, in 0..peak.
+        a: (H, W) or (H, W, C), any real dtype, in 0..255.
         b: Same shape.
-        peak: The largest possible value.
     """
     _require_one_shape(a, b)
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return math.inf if error == 0 else 10 * math.log10(peak * peak / error)
+    return math.inf if error == 0 else 10 * math.log10(PEAK * PEAK / error)
 
 
-def split_psnr(a: Array, b: Array, peak: float = 255.0) -> tuple[float, float]:
+def split_psnr(a: Array, b: Array) -> tuple[float, float]:
     """Return the PSNR in dB of the low and of the high frequencies of two pictures.
 
     Low is what a Gaussian of 9x9 pixels and sigma 1.5 leaves, high is the rest, both on the scale
     of the pictures (the split of G-IDRN's loss; its paper shows high frequencies stretched).
 
     Args:
-        a: (H, W) or (H, W, C) in 0..peak.
+        a: (H, W) or (H, W, C) in 0..255.
         b: Same shape.
-        peak: The largest possible value.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -53,19 +53,18 @@ def split_psnr(a: Array, b: Array, peak: float = 255.0) -> tuple[float, float]:
     # The filter is linear: parts of the difference are differences of the parts.
     low = gaussian_filter(error, 1.5, radius=4, axes=(0, 1), mode="mirror")
     zero = np.zeros_like(error)
-    return psnr(low, zero, peak), psnr(error - low, zero, peak)
+    return psnr(low, zero), psnr(error - low, zero)
 
 
-def ssim(a: Array, b: Array, peak: float = 255.0) -> float:
+def ssim(a: Array, b: Array) -> float:
     """Return the structural similarity of Wang's ``ssim_index`` (Wang et al. 2004).
 
     11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, valid area only, no downsampling;
     the mean over channels.
 
     Args:
-        a: (H, W) or (H, W, C) in 0..peak, both sides at least 11.
+        a: (H, W) or (H, W, C) in 0..255, both sides at least 11.
         b: Same shape.
-        peak: The largest possible value.
 
     Raises:
         ValueError: If the shapes differ or a side is below 11 pixels.
@@ -77,15 +76,15 @@ def ssim(a: Array, b: Array, peak: float = 255.0) -> float:
     total, count = 0.0, 0
     for top in range(0, a.shape[0] - WINDOW + 1, rows):
         strip = slice(top, top + rows + WINDOW - 1)
-        values = _similarity(a[strip].astype(np.float64), b[strip].astype(np.float64), peak)
+        values = _similarity(a[strip].astype(np.float64), b[strip].astype(np.float64))
         total += float(values.sum())
         count += values.size
     return total / count
 
 
-def _similarity(x: Floats, y: Floats, peak: float) -> Floats:
+def _similarity(x: Floats, y: Floats) -> Floats:
     """Return the similarity of every window of 11x11 pixels inside the pictures."""
-    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
     mean_x, mean_y = _window(x), _window(y)
     product = mean_x * mean_y
     squares = mean_x**2 + mean_y**2

@@ -158,11 +158,11 @@ def interval_text(found: MeanInterval, digits: int) -> str:
     return f"{number(found.mean, digits, sign=True)} {ends_text(found, digits)}".strip()
 
 
-def significant(value: float, count: int = 3) -> str:
-    """Return a number with so many significant digits, but never fewer than its whole part has."""
+def significant(value: float) -> str:
+    """Return a number with three significant digits, but never fewer than its whole part has."""
     if value == 0:
         return "0"
-    return f"{value:.{max(0, count - 1 - math.floor(math.log10(abs(value))))}f}"
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def short(value: float) -> str:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from srcli.inference.engines import EngineOptions
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
-    from srcli.ports.progress import Progress
 
     Array = NDArray[Any]
 
@@ -185,7 +184,7 @@ def find_window(
 
 
 def make_card_picture(
-    model: str, scales: Sequence[int], engine: EngineOptions, progress: Progress | None = None
+    model: str, scales: Sequence[int], engine: EngineOptions
 ) -> tuple[Array, list[str]]:
     """Enlarge photographs and put crops of them side by side, a row for each scale.
 
@@ -206,7 +205,6 @@ def make_card_picture(
             scales=[scale],
             options=options,
             on_picture=[pictures.append],
-            progress=progress,
         )
         for failure in found.failures:
             raise InferenceError(failure.reason)
