@@ -1,10 +1,17 @@
-"""The picture formats: names, suffixes, capabilities, and detection by content."""
+"""The picture formats: names, suffixes, capabilities, readers, and detection by content."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from typing import IO, TYPE_CHECKING
 
 from PIL import features
+
+from srcli.errors import PictureError
+
+if TYPE_CHECKING:
+    from PIL import ImageFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +111,22 @@ READABLE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL need
 ``srcli[formats]``, and fail one by one without it."""
+_READERS = {
+    "jpg": "PIL.JpegImagePlugin:JpegImageFile",
+    "mpo": "PIL.MpoImagePlugin:MpoImageFile",
+    "png": "PIL.PngImagePlugin:PngImageFile",
+    "webp": "PIL.WebPImagePlugin:WebPImageFile",
+    "avif": "PIL.AvifImagePlugin:AvifImageFile",
+    "bmp": "PIL.BmpImagePlugin:BmpImageFile",
+    "tif": "PIL.TiffImagePlugin:TiffImageFile",
+    "gif": "PIL.GifImagePlugin:GifImageFile",
+    "heic": "pillow_heif.as_plugin:HeifImageFile",
+    "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
+}
+"""Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide pixel limit and
+tries every format there is."""
+_EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
+"""Formats that further libraries read, in words, and what to install."""
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"})
@@ -152,3 +175,24 @@ def format_of_content(head: bytes) -> str | None:
         b"GIF89a": "gif",
     }
     return next((name for start, name in starts.items() if head.startswith(start)), None)
+
+
+def find_reader(name: str, stream: IO[bytes]) -> type[ImageFile.ImageFile]:
+    """Return Pillow's class for files of a format.
+
+    Args:
+        name: As ``format_of_content`` tells it, or ``"mpo"`` for the frames of such a JPEG.
+        stream: The file, named in errors.
+
+    Raises:
+        PictureError: If its library is not installed.
+    """
+    module, _, attribute = _READERS[name].partition(":")
+    try:
+        reader: type[ImageFile.ImageFile] = getattr(import_module(module), attribute)
+    except ImportError:
+        words, package = _EXTRA[name]
+        raise PictureError(
+            f"{stream.name}: {words} files need another library; install it: pip install {package}"
+        ) from None
+    return reader

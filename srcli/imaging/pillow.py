@@ -9,14 +9,13 @@ import io
 import threading
 import warnings
 from contextlib import contextmanager
-from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
-from srcli.errors import PictureError
 from srcli.imaging.exif import PREFIX
+from srcli.imaging.formats import find_reader
 from srcli.imaging.photograph import Metadata, Picture
 
 if TYPE_CHECKING:
@@ -36,22 +35,6 @@ _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
-_READERS = {
-    "jpg": "PIL.JpegImagePlugin:JpegImageFile",
-    "mpo": "PIL.MpoImagePlugin:MpoImageFile",
-    "png": "PIL.PngImagePlugin:PngImageFile",
-    "webp": "PIL.WebPImagePlugin:WebPImageFile",
-    "avif": "PIL.AvifImagePlugin:AvifImageFile",
-    "bmp": "PIL.BmpImagePlugin:BmpImageFile",
-    "tif": "PIL.TiffImagePlugin:TiffImageFile",
-    "gif": "PIL.GifImagePlugin:GifImageFile",
-    "heic": "pillow_heif.as_plugin:HeifImageFile",
-    "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
-}
-"""Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide pixel limit and
-tries every format there is."""
-_EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
-"""Formats that further libraries read, in words, and what to install."""
 
 
 @contextmanager
@@ -89,16 +72,9 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[
     Raises:
         PictureError: If its library is not installed.
     """
-    module, _, reader = _READERS[name].partition(":")
-    try:
-        plugin = getattr(import_module(module), reader)
-    except ImportError:
-        words, package = _EXTRA[name]
-        raise PictureError(
-            f"{stream.name}: {words} files need another library; install it: pip install {package}"
-        ) from None
+    reader = find_reader(name, stream)
     with quiet_pillow() as messages:
-        image: ImageFile.ImageFile = plugin(stream)
+        image = reader(stream)
     return image, messages
 
 
