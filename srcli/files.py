@@ -261,15 +261,12 @@ def remove_stale(target: Path, keep: Container[str] = ()) -> None:
 
 
 def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> str | None:
-    """Explain an error of the system that kept a file from being written.
+    """Explain an error of the system that kept a file from being written; None for others.
 
     Args:
         target: The file.
         error: Raised by writing it.
         full: Appended to the line for a full disk.
-
-    Returns:
-        The reason and the remedy, for the user; None for other errors.
     """
     number = error.errno if isinstance(error, OSError) else None
     if number in _NO_SPACE:

@@ -135,14 +135,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def after_interrupt(words: Sequence[str]) -> str:
-    """Return a hint on what running the same command again does.
-
-    Args:
-        words: The command and its arguments.
-
-    Returns:
-        The rest of the message; empty for commands that keep nothing.
-    """
+    """Return a hint on what the same command would do now; empty if it keeps nothing."""
     command = next((word for word in words if word in COMMANDS), "")
     if command == "upscale":
         if "--overwrite" in words:  # old outputs cannot be told from those of this run

@@ -65,13 +65,7 @@ class Layout:
 
 
 def read_start(head: bytes) -> tuple[Layout, int]:
-    """Read the first bytes of a TIFF structure.
-
-    Args:
-        head: Its first 16 bytes.
-
-    Returns:
-        Its layout and the offset of its first directory.
+    """Read the first 16 bytes of a TIFF structure: layout, and offset of the first directory.
 
     Raises:
         ValueError: If it is not a TIFF structure.

@@ -181,15 +181,7 @@ def profile_fits(icc: bytes, channels: int) -> bool:
 
 
 def gray_to_srgb(pixels: Array, icc: bytes) -> Array:
-    """Convert gray pixels from their profile to sRGB.
-
-    Args:
-        pixels: (H, W, 1) uint8.
-        icc: A profile for gray.
-
-    Returns:
-        (H, W, 3) uint8.
-    """
+    """Convert gray pixels, (H, W, 1) uint8, from their profile to sRGB, (H, W, 3)."""
     return np.array(_to_srgb(Image.fromarray(pixels[:, :, 0]), icc))
 
 

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 
 def read_photograph(source: Path | Picture) -> Photograph:
-    """Read a picture file completely.
-
-    Returns:
-        Pixels turned upright, metadata that fit them, and warnings of losses.
+    """Read a picture file completely: upright pixels, metadata that fit them, and warnings.
 
     Raises:
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a photograph,
@@ -93,9 +90,6 @@ def open_picture(path: Path, *, remote: bool = False, confined: bool = False) ->
         remote: The network may be used, by rasters; the path may be a URL.
         confined: Nothing outside the file's own folder may be read.
 
-    Returns:
-        Format, upright size, layout, metadata, and why it is a raster if it is one.
-
     Raises:
         PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
     """
@@ -115,10 +109,7 @@ def open_picture(path: Path, *, remote: bool = False, confined: bool = False) ->
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header of an open picture of one of ``FORMATS``, or GIF.
-
-    Returns:
-        The picture, upright; files beside it are not looked at.
+    """Read the header of an open picture, upright; files beside it are not looked at.
 
     Raises:
         PictureError: If it is empty or in another format.

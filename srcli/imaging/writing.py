@@ -66,10 +66,7 @@ class FileWithoutDescriptor(io.FileIO):
 def check_writable(
     fmt: str, *, height: int, width: int, has_alpha: bool, bits: int
 ) -> tuple[str, ...]:
-    """Check that a format can hold a picture.
-
-    Returns:
-        Losses, in words for the user.
+    """Check that a format can hold a picture; return what is lost, in words for the user.
 
     Raises:
         PictureError: If the format is unknown here or the picture too large for it.
@@ -96,11 +93,7 @@ def check_writable(
 
 
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
-    """Name the metadata of a picture that a format cannot hold.
-
-    Returns:
-        At most one line, in words for the user.
-    """
+    """Name the metadata of a picture that a format cannot hold, in one line at most."""
     words = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
     held = _known(fmt).metadata
     lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]

@@ -75,10 +75,7 @@ def check_options(target: Path, output: OutputProfile) -> None:
 def check_shape(
     file: Path, target: Path, output: OutputProfile, *, size: tuple[int, int] | None = None
 ) -> int:
-    """Check height, width and bands of a file that GDAL has written, and read its last pixel.
-
-    Returns:
-        The number of its overviews.
+    """Check size and bands of a file that GDAL has written; return the number of its overviews.
 
     Raises:
         PictureError: If they are others.

@@ -48,11 +48,7 @@ _COMPANIONS = (
 
 
 def companion_reason(picture: Picture) -> str | None:
-    """Return the reason to read a picture as a raster that a file beside it gives.
-
-    Returns:
-        The property that photographs lack, for the user; None without such a file.
-    """
+    """Return the reason that a file beside a picture gives to read it as a raster; None without."""
     path = picture.path
     if picture.format not in _WITH_SIDECARS:
         return None
@@ -77,10 +73,7 @@ def companion_reason(picture: Picture) -> str | None:
 
 
 def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
-    """Open a file that is in no format of photographs as a raster.
-
-    Returns:
-        The raster; None if GDAL does not open it and its suffix is not one of rasters.
+    """Open a file as a raster; None if GDAL does not and its suffix is not one of rasters.
 
     Raises:
         PictureError: If it would read what it may not.
@@ -192,11 +185,7 @@ def _reason(error: BaseException) -> str:
 
 
 def dataset_files(names: Iterable[str], *, remote: bool = False) -> tuple[str, ...]:
-    """List all files of a dataset; GDAL itself follows VRT mosaics one level deep only.
-
-    Returns:
-        These, then the files of the mosaics (.vrt) among them, each once.
-    """
+    """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only."""
     found = dict.fromkeys(names)
     waiting = list(found)[1:]
     while waiting:

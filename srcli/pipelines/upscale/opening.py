@@ -47,15 +47,12 @@ def open_photographs(
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
-    """Open an input that is a photograph.
+    """Open an input that is a photograph; None if it is read by windows.
 
     Read by windows are georeferenced files and others that photographs cannot be (see
     ``Picture.raster``), inputs with raster options, and pictures too large for memory. Of the
     pictures of a folder, raster options apply to the TIFFs only. A picture rotated by EXIF is
     always a photograph, as windows on disk cannot be rotated.
-
-    Returns:
-        The photograph; None if it is read by windows.
 
     Raises:
         PictureError: If it cannot be opened; if raster options are given for a photograph rotated

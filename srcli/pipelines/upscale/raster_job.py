@@ -183,10 +183,7 @@ def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -
 
 
 def check_disk(job: RasterJob) -> tuple[str, ...]:
-    """Compare the size of the output with the free disk space.
-
-    Returns:
-        A warning where the output may not fit, else nothing.
+    """Compare the output with the free disk space; return a warning where it may not fit.
 
     Raises:
         PictureError: If it cannot fit.
