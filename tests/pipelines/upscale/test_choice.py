@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.blockiness import VISIBLE, blockiness
+from srcli.pipelines.upscale.choice import VISIBLE, blockiness
 
 
 def as_jpeg(pixels, quality):
