@@ -10,14 +10,7 @@ import click
 
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import devices, precision, several_workers
-from srcli.cli.options import (
-    check_targets,
-    combine,
-    held_out_names,
-    json_output,
-    pick,
-    verbosity,
-)
+from srcli.cli.options import check_targets, combine, held_out_names, json_output, pick, verbosity
 from srcli.cli.text_files import write_json
 from srcli.errors import ExitCode, UsageError
 

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srcli.cli.help import complete_models
-from srcli.cli.options import (
-    SCALES,
-    ParsedType,
-    check_targets,
-    json_output,
-    parse_size,
-    verbosity,
-)
+from srcli.cli.options import SCALES, ParsedType, check_targets, json_output, parse_size, verbosity
 from srcli.cli.text_files import write_json
 from srcli.errors import UsageError
 from srcli.quantities import format_bytes

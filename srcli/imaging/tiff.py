@@ -14,14 +14,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging import exif, pillow
-from srcli.imaging.ifd import (
-    Entry,
-    Layout,
-    numbers,
-    read_directory,
-    read_start,
-    write_start,
-)
+from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start, write_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 
 if TYPE_CHECKING:

@@ -16,16 +16,7 @@ from typing import TYPE_CHECKING
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from srcli.report.table import (
-    Column,
-    Row,
-    Table,
-    columns_of,
-    ends_text,
-    number,
-    printable,
-    short,
-)
+from srcli.report.table import Column, Row, Table, columns_of, ends_text, number, printable, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

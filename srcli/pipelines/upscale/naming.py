@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
-from srcli.imaging.formats import (
-    FORMATS,
-    READABLE_SUFFIXES,
-    format_of_content,
-    format_of_suffix,
-)
+from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.discovery import real_path
