@@ -63,8 +63,8 @@ def test_floats_get_the_predictor_for_floats(dtype):
     assert rows(replace(RGB, dtype=dtype))["PREDICTOR"] == "3"
 
 
-def test_the_user_wins_and_may_write_lower_case():
-    options = rows(compression="LZW", compress="zstd", predictor="1", BlockXSize="256")
+def test_the_user_wins():
+    options = rows(compression="LZW", COMPRESS="zstd", PREDICTOR="1", BLOCKXSIZE="256")
     assert (options["COMPRESS"], options["PREDICTOR"]) == ("zstd", "1")
     assert (options["BLOCKXSIZE"], options["BLOCKYSIZE"]) == ("256", "512")
 
@@ -170,7 +170,7 @@ def test_gdals_words_for_no(word, no):
         ({}, False),
         ({"overviews": True}, True),
         ({"cog": True}, True),
-        ({"cog": True, "creation": {"overviews": "none"}}, False),
+        ({"cog": True, "creation": {"OVERVIEWS": "none"}}, False),
         ({"cog": True, "creation": {"OVERVIEWS": "AUTO"}}, True),
     ],
 )

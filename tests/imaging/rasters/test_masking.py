@@ -8,13 +8,14 @@ from srcli.imaging.rasters import masking
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.masking import MaskedSink
 from srcli.imaging.rasters.nodata import nearest_other_value
+from srcli.imaging.rasters.part_writing import PartWriter
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.resize import resize
 from srcli.ports.image import Window
 
 
-class Rows:
+class Rows(PartWriter):
     """A writer that keeps everything."""
 
     def __init__(self):

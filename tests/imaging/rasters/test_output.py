@@ -219,7 +219,7 @@ def test_a_transform_counts_for_more_than_control_points(save):
     ("options", "lossy"),
     [
         ({"format": "jpg"}, True),
-        ({"creation": {"compress": "jpeg"}}, True),
+        ({"creation": {"COMPRESS": "jpeg"}}, True),
         ({"creation": {"COMPRESS": "JPEG"}, "cog": True}, True),
         ({"creation": {"COMPRESS": "WEBP"}}, True),
         ({"creation": {"COMPRESS": "WEBP", "WEBP_LOSSLESS": "YES"}}, False),

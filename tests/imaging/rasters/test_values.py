@@ -203,7 +203,7 @@ def test_bands_that_go_alone_have_ranges_of_their_own(save):
     assert "; 2: -0.9" in words
     turned, _ = find(path, bands=(2, 1))
     assert turned.ranges == values.ranges[::-1]
-    assert find(path, "-1,3000")[0].ranges == ((-1, 3000),)
+    assert find(path, (-1.0, 3000.0))[0].ranges == ((-1, 3000),)
 
 
 def test_colours_share_their_range_beside_others(save):
