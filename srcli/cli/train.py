@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import device, network_precision
@@ -17,9 +19,10 @@ from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from srcli.pipelines.train.run import TrainOptions, TrainResult
+    from srcli.pipelines.train.options import TrainResult
+    from srcli.ports.progress import Progress
 
 
 PATH = click.Path(path_type=Path)
@@ -28,7 +31,7 @@ PATH = click.Path(path_type=Path)
 GROUPS = {
     "Recipe": "scale budget init overrides degradation seed",
     "Data": "data exclude hold_out validate",
-    "Run": "out resume checkpoint_every tensorboard show dry_run",
+    "Run": "out resume checkpoint_every samples tensorboard wandb show dry_run",
 }
 
 
@@ -38,7 +41,8 @@ GROUPS = {
     epilog="""\b
 Examples:
   srx train g-idrn-muon -s 2 --data photos/ --out runs/x2 --budget 70m
-  srx train g-idrn-muon -s 2 --data photos/ --out runs/x2 --budget 70m --resume
+  srx train --resume runs/x2
+  srx train --resume runs/x2 --budget 3h
   srx train g-idrn-muon -s 4 --data a.zip --data b.zip --out runs/x4 \\
       --init runs/x2/best.safetensors --set stages.0.batch=16 --set ema_decay=0.99
   srx train g-idrn-muon -s 4 --data drone/ --out runs/drone --degradation aerial
@@ -46,7 +50,7 @@ Examples:
   torchrun --standalone --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/x2
   srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors""",
 )
-@click.argument("recipe")
+@click.argument("recipe", required=False)
 @click.option("-s", "--scale", type=SCALES, help="Super-resolution factor.")
 @click.option(
     "--data", type=PATH, multiple=True, help="Folder, zip or picture to train on; repeatable."
@@ -66,7 +70,13 @@ Examples:
     metavar="40000|25m",
     help="Iterations or time (s, m, h, d) that the schedule fits into.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, if there is one.")
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="",
+    metavar="[FOLDER]",
+    help="Go on with the training in FOLDER, without its other options, or in --out.",
+)
 @click.option(
     "--init",
     type=PATH,
@@ -107,6 +117,16 @@ Examples:
     help="Also log for TensorBoard (pip install tensorboard).",
 )
 @click.option(
+    "--wandb", metavar="PROJECT", help="Also log to Weights & Biases (pip install wandb)."
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(0, 16),
+    default=4,
+    show_default=True,
+    help="Crops of validation pictures in report.html; 0 for none.",
+)
+@click.option(
     "--show",
     is_flag=True,
     help="Print the resolved recipe as JSON, and do nothing.",
@@ -134,9 +154,10 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     Files are TOML, YAML or JSON; 'srx train init' prints one with comments.
 
     The folder then holds best.safetensors and last.safetensors (averaged weights, ready for
-    ``srx upscale -m``), recipe.json (the recipe as trained), log.jsonl and the state for --resume.
-    A killed training goes on with the same command and --resume; Ctrl-C saves its state first. A
-    new --budget with --resume stretches the rest of the schedule.
+    ``srx upscale -m``), recipe.json (the recipe as trained), log.jsonl, report.html (curves and
+    sample pictures, also while it runs) and the state for --resume. A stopped or killed training
+    goes on by --resume FOLDER alone; Ctrl-C saves its state first. A new --budget with it stretches
+    the schedule, that of a finished training too, which then goes on in its last stage.
 
     Under torchrun all processes train one network, on one GPU each: every process computes its
     share of each batch of the recipe and of each validation; the first one writes. --nnodes takes
@@ -147,30 +168,70 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     if given["recipe"] == "init":
         click.echo(EXAMPLE, nl=False)
         return int(ExitCode.OK)
-    if given.pop("show"):
-        click.echo(recipe_text(given["recipe"], changes))
+    show, dry_run, quiet, verbose = map(given.pop, ("show", "dry_run", "quiet", "verbose"))
+    folder = _resumed_folder(given)
+    if folder is None:
+        names = ("recipe", "scale", "data", "out")
+        _require(given, names[:1] if show else names[:3] if dry_run else names)
+    if show:
+        click.echo(recipe_text(given["recipe"] or f"{folder}/recipe.json", changes))
         return int(ExitCode.OK)
-    dry_run, quiet, verbose = (given.pop(name) for name in ("dry_run", "quiet", "verbose"))
-    required = {
-        "--scale": given["scale"],
-        "--data": given["data"],
-        "--out": dry_run or given["out"],
-    }
-    missing = [option for option, value in required.items() if not value]
-    if missing:
-        raise UsageError(f"srx train needs {', '.join(missing)}; see srx train --help")
-
-    from srcli.pipelines.train.run import TrainOptions
-
     given["scale"], given["threads"] = int(given["scale"] or 0), given["threads"] or 0
-    given["out"] = given["out"] or Path()
     given["hold_out"], given["hold_out_listed"] = held_out_names(given["hold_out"])
-    options = TrainOptions(overrides=changes, **given)
-    if not dry_run:
-        return _train(options, quiet=quiet, verbose=verbose)
-    from srcli.pipelines.train.estimate import estimate_training
+    given["overrides"] = changes
+    if dry_run:
+        return _estimate(folder, given, Console(quiet=quiet, verbose=verbose))
 
-    for line in estimate_training(options, Console(quiet=quiet, verbose=verbose)).lines():
+    from srcli.pipelines.train import run
+    from srcli.pipelines.train.options import TrainOptions
+
+    if folder:
+        work = partial(run.resume_training, folder, _changes(given))
+    else:
+        work = partial(run.train, TrainOptions(**given))
+    return _train(work, quiet=quiet, verbose=verbose)
+
+
+def _resumed_folder(given: dict[str, Any]) -> Path | None:
+    """Return the folder of ``--resume FOLDER``; None for ``--resume`` with all options."""
+    value, given["resume"] = given["resume"], given["resume"] is not None
+    if not value:
+        return None
+    if given["out"] is None:
+        return Path(value)
+    if given["recipe"] is not None:
+        raise UsageError(f"--resume {value} --out {given['out']}: give one of the two folders")
+    given["recipe"] = value  # --resume RECIPE ... --out FOLDER
+    return None
+
+
+def _require(given: Mapping[str, Any], needed: Iterable[str]) -> None:
+    missing = [name for name in needed if not given[name]]
+    if missing:
+        shown = ", ".join("RECIPE" if name == "recipe" else f"--{name}" for name in missing)
+        raise UsageError(f"srx train needs {shown}; see srx train --help")
+
+
+def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given beside ``--resume FOLDER``."""
+    source = click.get_current_context().get_parameter_source
+    names = {name for name in given if source(name) not in (None, ParameterSource.DEFAULT)}
+    if "hold_out" in names:
+        names.add("hold_out_listed")
+    if given["overrides"]:
+        names.add("overrides")
+    return {name: given[name] for name in names - {"resume"}}
+
+
+def _estimate(folder: Path | None, given: Mapping[str, Any], console: Console) -> int:
+    from srcli.pipelines.train.estimate import estimate_training
+    from srcli.pipelines.train.options import TrainOptions, stored_options
+
+    if folder:
+        options = stored_options(folder, _changes(given))
+    else:
+        options = TrainOptions(**{**given, "out": given["out"] or Path()})
+    for line in estimate_training(options, console).lines():
         echo(line)
     return int(ExitCode.OK)
 
@@ -180,8 +241,9 @@ def recipe_text(recipe: str, changes: Iterable[str]) -> str:
     return json.dumps(plain_recipe(apply_overrides(load_recipe(recipe), changes)), indent=2)
 
 
-def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
-    from srcli.pipelines.train.run import train
+def _train(
+    work: Callable[[Progress, Callable[[], bool]], TrainResult], *, quiet: bool, verbose: bool
+) -> int:
     from srcli.training.parallel import find_team
 
     team = find_team()
@@ -191,7 +253,7 @@ def _train(options: TrainOptions, *, quiet: bool, verbose: bool) -> int:
             stop_signals(silent=follows, once=team.size > 1) as stop,
             Console(quiet=quiet or follows, verbose=verbose) as console,
         ):
-            result = train(options, console, stop)
+            result = work(console, stop)
             console.message(summary(result))
     except PeerError as error:
         return int(error.exit_code)
@@ -210,7 +272,9 @@ def summary(result: TrainResult) -> str:
         others = "".join(f", {name} {psnr:.3f} dB" for name, psnr in [*result.at_best.items()][1:])
         best = f"; best validation {result.best:.3f} dB{others} (iteration {result.best_iteration})"
     if not result.finished:
-        head = f"stopped at iteration {result.iterations}; go on with --resume"
+        head = (
+            f"stopped at iteration {result.iterations}; go on with --resume {result.weights.parent}"
+        )
     elif result.new_iterations == 0:
         head = f"already finished after {iterations}"
     else:

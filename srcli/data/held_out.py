@@ -26,6 +26,8 @@ SHARE = 0.02
 """Share of the photographs that is held out by rule."""
 MOST = 16
 """Largest number of photographs that are held out by rule."""
+MOST_CROPS = 10
+"""Largest number of crops of one photograph that are validated on, the first by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class Split:
     held_out: list[PictureRef]
     reason: str
     """Explanation of the choice, for messages."""
+    by_rule: int = 0
+    """Number of photographs that are held out by rule."""
     spare: tuple[str, ...] = ()
     """Photographs that the rule holds out next, in this order."""
     excluded: int = 0
@@ -54,18 +58,19 @@ def split_held_out(
         held_out: Names of photographs (``photograph_of``) or of single pictures.
 
     Returns:
-        Training crops, and the first crop of every held-out photograph.
+        Training crops, and the crops of every held-out photograph, by name, at most ``MOST_CROPS``.
     """
     kept = set(held_out)
     train: list[PictureRef] = []
-    held: dict[str, PictureRef] = {}
+    held: dict[str, list[PictureRef]] = {}
     for ref in refs:
         key = ref.name if ref.name in kept else photograph_of(ref.name)
-        if key not in kept:
+        if key in kept:
+            held.setdefault(key, []).append(ref)
+        else:
             train.append(ref)
-        elif key not in held or ref.name < held[key].name:
-            held[key] = ref
-    return train, [held[name] for name in sorted(held)]
+    crops = (sorted(held[name], key=lambda ref: ref.name)[:MOST_CROPS] for name in sorted(held))
+    return train, [ref for own in crops for ref in own]
 
 
 def choose_split(
@@ -145,7 +150,9 @@ def _by_rule(refs: list[PictureRef]) -> Split:
     train, held = split_held_out(refs, names[:count])
     shown = _first_three(names[:count])
     reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
-    return Split(train=train, held_out=held, reason=reason, spare=tuple(names[count:]))
+    return Split(
+        train=train, held_out=held, reason=reason, by_rule=count, spare=tuple(names[count:])
+    )
 
 
 def next_by_rule(split: Split) -> Split | None:
@@ -157,14 +164,20 @@ def next_by_rule(split: Split) -> Split | None:
     Returns:
         The new split, or None: nothing was held out by rule, or nothing would be left to train on.
     """
-    names = split.spare[: len(split.held_out)]
+    names = split.spare[: split.by_rule]
     train, held = split_held_out(split.train, names)
     if not names or not train:
         return None
     shown = _first_three(names)
     reason = f"held out by rule, {len(names)} by name after those that cannot be read: {shown}"
-    spare = split.spare[len(names) :]
-    return replace(split, train=train, held_out=held, reason=reason, spare=spare)
+    return replace(
+        split,
+        train=train,
+        held_out=held,
+        reason=reason,
+        by_rule=len(names),
+        spare=split.spare[len(names) :],
+    )
 
 
 def _first_three(names: Sequence[str]) -> str:

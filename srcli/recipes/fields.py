@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -80,8 +81,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
 
     Args:
         value: From ``json.loads`` or ``tomllib.loads``.
-        hint: A dataclass, tuple, mapping, Literal, union, bool, int, float or str; ``object`` takes
-            any value as it is.
+        hint: A dataclass, tuple, mapping, Literal, union, bool, int, float, str or Path; ``object``
+            takes any value as it is.
         where: Name of the field in the message.
 
     Returns:
@@ -120,6 +121,8 @@ def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
         return value
     if hint in (bool, str) and isinstance(value, hint):
         return value
+    if hint is Path and isinstance(value, str):
+        return Path(value)
     raise RecipeError(f"{where} must be {_WORDS.get(hint, hint)}, got {value!r}")
 
 

@@ -124,24 +124,28 @@ def scatter_chart(points: Sequence[Point], caption: str) -> Markup:
         return _svg(axes, "scatter", marks, caption)
 
 
-def curve_chart(curves: Sequence[Line], caption: str) -> Markup:
-    """Draw values against iterations; early ones that lie below the axis are cut off.
+def curve_chart(
+    curves: Sequence[Line], caption: str, *, falling: bool = False, wide: bool = True
+) -> Markup:
+    """Draw values against iterations; early ones that lie beyond the axis are cut off.
 
     Args:
         curves: At least one.
         caption: Read by screen readers, before the curves.
+        falling: True where values begin high, as losses do; else they begin low.
+        wide: True for the whole width of a page; else half of it.
     """
     last = max(at for curve in curves for at, _ in curve.points)
-    late = [value for curve in curves for at, value in curve.points if at >= EARLY * last]
-    low, high = min(late), max(value for curve in curves for _, value in curve.points)
-    space = 0.06 * (high - low or 1.0)
+    low, high = value_limits([curve.points for curve in curves], falling)
+    sign = -1 if falling else 1  # what lies above the axis is below it in the mirror
     marks: list[tuple[str, str]] = []
-    with _axes(1100, 330) as axes:
+    with _axes(1100 if wide else 540, 330) as axes:
         for curve in curves:
-            across, up = _cut(curve.points, low - space, last)
+            points = [(at, sign * value) for at, value in curve.points]
+            across, up = _cut(points, min(sign * low, sign * high), last)
             axes.plot(
                 across,
-                up,
+                [sign * value for value in up],
                 color=PAINT[curve.colour],
                 ls=(0, tuple(map(int, curve.dash.split()))) if curve.dash else "-",
                 lw=1.4 if curve.faint else 2,
@@ -149,9 +153,9 @@ def curve_chart(curves: Sequence[Line], caption: str) -> Markup:
                 gid=f"mark-{len(marks)}",
             )
             marks.append(("curve again" if curve.faint else "curve", curve.title))
-        axes.set(xlim=(0, 1.03 * last), ylim=(low - space, high + space))
+        axes.set(xlim=(0, 1.03 * last), ylim=(low, high))
         axes.set_xlabel("iterations", loc="right", color=PAINT["quiet"])
-        return _svg(axes, "curves", marks, caption)
+        return _svg(axes, "curves" if wide else "scatter", marks, caption)
 
 
 @contextmanager
@@ -227,6 +231,23 @@ def _label_points(axes: Axes, points: Sequence[Point]) -> None:
             taken.append(box)
         else:
             text.remove()
+
+
+def value_limits(
+    curves: Sequence[Sequence[tuple[float, float]]], falling: bool
+) -> tuple[float, float]:
+    """Return the ends of the vertical axis; early values widen it to one side only.
+
+    Args:
+        curves: Pairs of iteration and value; at least one.
+        falling: True if early values are high ones, which may lie beyond the axis.
+    """
+    last = max(at for points in curves for at, _ in points)
+    late = [value for points in curves for at, value in points if at >= EARLY * last]
+    values = [value for points in curves for _, value in points]
+    low, high = (min(values), max(late)) if falling else (min(late), max(values))
+    space = 0.06 * (high - low or min(abs(high), 1.0) or 1.0)
+    return low - space, high + space
 
 
 def _cut(

@@ -1,163 +1,31 @@
-"""State of a training, averaged weights included: validated, logged, saved for an exact resume."""
+"""Validation, log, checkpoints and best weights of a training."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from srcli.errors import CheckpointError, InferenceError
-from srcli.files import parse_text, write_whole
+from srcli.errors import InferenceError
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.log import write_entry
-from srcli.training.optimizers import part
 from srcli.training.parallel import ALONE, Team
-from srcli.training.supervised import SupervisedStep
+from srcli.training.state import Position, TrainingState
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
-
     from srcli.recipes.training import TrainRecipe
 
-
-@dataclass(kw_only=True)
-class Position:
-    """Progress of a training: iterations, time and the best validation so far."""
-
-    stage: int = 0
-    step: int = 0
-    """Iterations done in this stage."""
-    total: int = 0
-    """Iterations done in all stages."""
-    elapsed: float = 0.0
-    """Seconds spent in this stage, without pauses between runs."""
-    best: float = float("-inf")
-    """Best validation PSNR so far, dB."""
-    best_total: int = 0
-    """``total`` at that validation."""
-    at_best: dict[str, float] = field(default_factory=dict)
-    """PSNR of every set at that validation, dB."""
-    validated: int = -1
-    """``total`` at the last validation."""
-
-
-class Ema:
-    """Averages of all floating-point parameters and buffers; integers (counters) are copied.
-
-    Args:
-        network: Its weights are averaged.
-        decay: Share of the old average that is kept at each step; 0 follows the weights.
-    """
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.averages: dict[str, Tensor] = {
-            key: value.detach().clone() for key, value in network.state_dict().items()
-        }
-        self._smooth = [key for key, value in self.averages.items() if value.is_floating_point()]
-        self._exact = [key for key in self.averages if key not in self._smooth]
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Average in the weights after iteration ``step`` (from 0); the decay is lower at first."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        current = network.state_dict()
-        torch._foreach_lerp_(
-            [self.averages[key] for key in self._smooth],
-            [current[key] for key in self._smooth],
-            1.0 - decay,
-        )
-        for key in self._exact:
-            self.averages[key].copy_(current[key])
-
-
-@dataclass(kw_only=True)
-class TrainingState:
-    """Everything that changes while a training runs."""
-
-    network: Network
-    ema: Ema
-    steps: list[SupervisedStep]
-    """One for each stage."""
-    position: Position = field(default_factory=Position)
-
-    @property
-    def step(self) -> SupervisedStep:
-        """The step of the stage that is under way, or of the last one."""
-        return self.steps[min(self.position.stage, len(self.steps) - 1)]
-
-    def save(self, file: Path) -> None:
-        """Write the whole state; a crash leaves the former file as it was.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
-        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
-        tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
-        tensors |= self.step.state()
-        # Cloned, because tied tensors would be refused.
-        stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        write_whole(file, save(stored, metadata={"position": json.dumps(asdict(self.position))}))
-
-    def load(self, file: Path, team: Team = ALONE) -> None:
-        """Put a saved state back into network, averages and the step of its stage, on all ranks.
-
-        Rank 0 alone reads the file, which may lie on a disk of its own.
-
-        Raises:
-            CheckpointError: If the file is damaged or belongs to another network.
-        """
-        self.position, tensors = team.on_rank_zero(partial(_read_state, file))
-        team.on_all_ranks(partial(self._restore, tensors, file))
-
-    def _restore(self, tensors: Mapping[str, Tensor], file: Path) -> None:
-        try:
-            self.network.load_state_dict(part(tensors, "network."))
-            averages = part(tensors, "ema.")
-            for key, value in self.ema.averages.items():
-                value.copy_(averages[key])
-            self.step.restore(tensors)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise _unusable(file, error) from error
-
-
-def read_position(file: Path) -> Position:
-    """Read only the position of a saved training.
-
-    Raises:
-        CheckpointError: If the file is damaged.
-    """
-    try:
-        with safe_open(file, framework="pt") as stored:
-            return Position(**parse_text((stored.metadata() or {})["position"]))
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise _unusable(file, error) from error
-
-
-def _read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
-    try:
-        return read_position(file), load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise _unusable(file, error) from error
-
-
-def _unusable(file: Path, error: Exception) -> CheckpointError:
-    reason = str(error).partition("\n")[0]
-    return CheckpointError(
-        f"{file}: cannot be resumed ({reason})",
-        advice="use another --out, or delete it to start over",
-    )
+TRIM = 0.2
+"""Share of the pictures at either end that does not count in ``paired_gain``."""
 
 
 def diverged() -> InferenceError:
@@ -175,13 +43,13 @@ def diverged() -> InferenceError:
 class Hooks:
     """Functions that a training calls."""
 
-    validate: Callable[[Network], Mapping[str, float]] | None = None
-    """Return the PSNR of a network in dB, by the name of each set of pictures; called with the
+    validate: Callable[[Network], Mapping[str, Sequence[float]]] | None = None
+    """Return the PSNR of a network in dB on every picture, by the name of each set; called with the
     averaged weights, on every rank, all of which return the same. The first set decides which
     weights are the best."""
     save_best: Callable[[dict[str, Tensor], Position], None] | None = None
-    """Called with the averaged weights after the best validation so far; in stages whose aim PSNR
-    does not measure, after every validation."""
+    """Called with the averaged weights after the best validation so far, by ``paired_gain``; in
+    stages whose aim PSNR does not measure, after every validation."""
     save_last: Callable[[dict[str, Tensor], Position], None] | None = None
     """Called with the averaged weights at every checkpoint."""
     log: Callable[[Mapping[str, object]], None] | None = None
@@ -244,18 +112,27 @@ class CheckpointManager:
         position.validated = position.total
         self.team.on_rank_zero(partial(self._record, found))
 
-    def _record(self, found: dict[str, float]) -> None:
-        """Log and report the PSNR of every set, and save the weights if they are the best."""
+    def _record(self, found: Mapping[str, Sequence[float]]) -> None:
+        """Log and report the mean PSNR of every set, and save the weights if they are the best."""
         state, position = self.state, self.state.position
-        value = next(iter(found.values()))
-        entry: dict[str, object] = {"psnr": value, "sets": found}
+        means = {name: fmean(pictures) for name, pictures in found.items()}
+        value, pictures = next(iter(means.values())), next(iter(found.values()))
+        entry: dict[str, object] = {"psnr": value, "sets": means}
+        message = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in means.items())
+        better = value > position.best
+        if len(position.best_pictures) == len(pictures):
+            gain = paired_gain(position.best_pictures, pictures)
+            entry["gain"], better = gain, gain > 0
+            message += f"; {gain:+.3f} dB to the best so far"
+        better = better or not (state.step.best_by_psnr or math.isnan(value))
+        entry["best"] = better
         if not self.recipe.degradation.is_clean:
             entry["degradation"] = self.recipe.degradation.name  # these PSNRs depend on it
         self.write("validation", entry)
-        values = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in found.items())
-        self.hooks.progress.message(f"iteration {position.total}: validation: {values}")
-        if value > position.best or not (state.step.best_by_psnr or math.isnan(value)):
-            position.best, position.best_total, position.at_best = value, position.total, found
+        self.hooks.progress.message(f"iteration {position.total}: validation: {message}")
+        if better:
+            position.best, position.best_total, position.at_best = value, position.total, means
+            position.best_pictures = [*pictures]
             if self.hooks.save_best is not None:
                 self.hooks.save_best(state.ema.averages, position)
             self.checkpoint()  # after a kill, a worse one must not replace the best
@@ -298,3 +175,18 @@ class CheckpointManager:
         sums = [value.sum() for value in tensors]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
             raise diverged()
+
+
+def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:
+    """Return by how much scores have risen: the trimmed mean of the differences of each picture.
+
+    The fifth of the pictures with the lowest differences and the fifth with the highest are left
+    out (of fewer than five none), so that single pictures that swing do not decide.
+
+    Args:
+        before: A score for each picture, at least one.
+        after: Later scores of the same pictures.
+    """
+    differences = sorted(b - a if b != a else 0.0 for a, b in zip(before, after, strict=True))
+    cut = int(TRIM * len(differences))  # equal ones may be infinite
+    return fmean(differences[cut : len(differences) - cut])

@@ -15,8 +15,10 @@ from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import Budget, parse_budget, stage_budgets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+    from srcli.training.state import Position
 
 FIXED = ("scale", "seed", "data", "teacher")
 """Settings that must not change when resuming; nor may the recipe."""
@@ -60,6 +62,7 @@ class RunFolder:
         self.state = path / "state.safetensors"
         self.recipe = path / "recipe.json"
         self.run = path / "run.json"
+        self.options = path / "options.json"
         self.log = path / "log.jsonl"
         self.lock = path / ".lock"
 
@@ -113,7 +116,7 @@ class RunFolder:
             if file.exists():
                 raise UsageError(
                     f"--out {self.path}: already holds a training ({file.name}); "
-                    "go on with --resume, or give another --out"
+                    f"go on with --resume {self.path}, or give another --out"
                 )
         return False
 
@@ -128,15 +131,24 @@ class RunFolder:
             self.log.unlink(missing_ok=True)
             write_json(self.run, asdict(record))
 
+    def store_options(self, options: Mapping[str, object]) -> None:
+        """Store the options to go on with.
+
+        Raises:
+            DataError: If they cannot be written.
+        """
+        with self._writing():
+            write_json(self.options, options)
+
     def resume(
-        self, recipe: TrainRecipe, record: RunRecord, *, finished: bool = False
+        self, recipe: TrainRecipe, record: RunRecord, *, finished: Position | None = None
     ) -> tuple[RunRecord, list[str]]:
         """Check that the checkpoint belongs to a recipe and its settings, and store new settings.
 
         Args:
             recipe: The resolved recipe.
             record: The settings; a budget or init that is None is taken from the stored one.
-            finished: True if the checkpoint is that of the end.
+            finished: The position of the checkpoint, if it is that of the end.
 
         Returns:
             The record to go on with, and notes for the user.
@@ -144,24 +156,22 @@ class RunFolder:
         Raises:
             CheckpointError: If the stored files are damaged, or recipe, scale, seed, data or first
                 weights differ.
-            UsageError: If another budget is given for a training that is finished.
+            UsageError: If the training is finished and another budget is not longer.
         """
         stored = self._stored_record()
         if difference := self._difference(stored, recipe, record):
             raise CheckpointError(
                 f"--resume: {self.path} holds another training; {difference}",
-                advice="repeat its options, or give another --out",
+                advice=f"--resume {self.path} alone repeats its options; or give another --out",
             )
         merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
         notes = []
         if _lengths(recipe, merged) != _lengths(recipe, stored):
             if finished:
-                raise UsageError(
-                    f"--resume: the training in {self.path} is finished; "
-                    f"--init {self.last} --out NEW goes on from it with a new schedule"
-                )
+                self._require_longer(recipe, merged, finished)
+            was = stored.budget or "the recipe's"
             notes.append(
-                f"the budget was {stored.budget or 'the recipe'} and is {merged.budget} now: "
+                f"the budget was {was} and is {merged.budget} now: "
                 "the schedule is stretched from here on"
             )
         for name in ("precision", "threads", "processes"):
@@ -175,6 +185,19 @@ class RunFolder:
             with self._writing():
                 write_json(self.run, asdict(merged))
         return merged, notes
+
+    def _require_longer(self, recipe: TrainRecipe, record: RunRecord, position: Position) -> None:
+        """Refuse a budget that a finished training has used up."""
+        if not position.step:  # as older versions stored it
+            raise UsageError(
+                f"--resume: the training in {self.path} is finished; "
+                f"--init {self.last} --out NEW goes on from it with a new schedule"
+            )
+        if _lengths(recipe, record)[-1].progress(position.step, position.elapsed) == 1:
+            raise UsageError(
+                f"--budget {record.budget}: the training in {self.path} is finished after "
+                f"{position.total} iterations; give a longer one to go on"
+            )
 
     def _difference(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> str:
         """Describe a setting that differs from that of the stored training."""

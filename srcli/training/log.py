@@ -1,11 +1,11 @@
-"""The log of a training: a file of JSON lines, and optional event files of TensorBoard."""
+"""The log of a training: a file of JSON lines, and copies for TensorBoard and Weights & Biases."""
 
 from __future__ import annotations
 
 import json
 import math
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from srcli.errors import DataError, UsageError
 from srcli.files import write_whole
@@ -20,6 +20,24 @@ NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iteration
 """Fields of an entry that are no measurements."""
 FLUSH_SECONDS = 10
 """Longest time until an entry is written."""
+
+
+class LogWriter(Protocol):
+    """A copy of the log in another form."""
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Write an entry.
+
+        Args:
+            entry: With ``event`` and ``total``, the iteration; a table ``sets`` with a number for
+                each set replaces the other numbers.
+
+        Raises:
+            DataError: If it cannot be written.
+        """
+
+    def close(self) -> None:
+        """Write what is left, at the end."""
 
 
 def write_entry(file: Path, entry: Mapping[str, object]) -> None:
@@ -54,7 +72,7 @@ def _belongs(line: bytes, total: int) -> bool:
 
 
 class EventFiles:
-    """Write entries of the log as scalars: ``train/loss``, ``validation/Set5``, ...
+    """Write entries of the log as TensorBoard's scalars: ``train/loss``, ``validation/Set5``, ...
 
     Args:
         folder: Made with the first entry.
@@ -77,15 +95,7 @@ class EventFiles:
         self._writer: SummaryWriter | None = None
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Write the numbers of one entry of the log.
-
-        Args:
-            entry: With ``event`` and ``total``, the iteration; a table ``sets`` with a number for
-                each set replaces the other numbers.
-
-        Raises:
-            DataError: If it cannot be written.
-        """
+        """Write the numbers of an entry; see ``LogWriter``."""
         total = entry["total"]
         try:
             if self._writer is None:
@@ -94,9 +104,8 @@ class EventFiles:
                 self._writer = self._make(
                     str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS
                 )
-            for name, value in entry.get("sets", entry).items():
-                if name not in NOT_CURVES and isinstance(value, int | float):
-                    self._writer.add_scalar(f"{entry['event']}/{name}", float(value), total)
+            for name, value in scalars(entry).items():
+                self._writer.add_scalar(name, value, total)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
 
@@ -105,6 +114,75 @@ class EventFiles:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Return the measurements of an entry by name: ``train/loss``, ``validation/Set5``, ..."""
+    return {
+        f"{entry['event']}/{name}": float(value)
+        for name, value in entry.get("sets", entry).items()
+        if name not in NOT_CURVES and isinstance(value, int | float)
+    }
+
+
+def import_wandb() -> Any:  # noqa: ANN401 - a module
+    """Return the library of Weights & Biases.
+
+    Raises:
+        UsageError: If it is not installed.
+    """
+    try:
+        import wandb
+    except ImportError as error:
+        raise UsageError(
+            "--wandb needs Weights & Biases, which is not installed: pip install wandb"
+        ) from error
+    return wandb
+
+
+class WandbRun:
+    """Log a training to Weights & Biases; a resumed training goes on in the same run there.
+
+    Args:
+        project: Of Weights & Biases.
+        folder: Of the training; its name is that of the run, and it keeps the run's identifier.
+        config: Settings of the training that are shown beside its curves.
+
+    Raises:
+        UsageError: If the library is not installed.
+        DataError: If no run can be begun.
+    """
+
+    def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
+        wandb = import_wandb()
+        file = folder / "wandb-id.txt"
+        try:
+            self._run = wandb.init(
+                project=project,
+                name=folder.absolute().name,
+                id=file.read_text(encoding="utf-8") if file.is_file() else None,
+                resume="allow",
+                dir=folder,
+                config=dict(config),
+                settings=wandb.Settings(console="off"),
+            )
+            # Iterations after a checkpoint come twice if a training is killed, which W&B refuses
+            # for its own steps.
+            self._run.define_metric("*", step_metric="iteration")
+            write_whole(file, self._run.id.encode())
+        except (wandb.Error, OSError) as error:
+            raise DataError(
+                f"--wandb {project}: {' '.join(str(error).split())}",
+                advice="run wandb login, or set WANDB_MODE=offline",
+            ) from error
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Write the numbers of an entry; see ``LogWriter``."""
+        self._run.log({"iteration": entry["total"], **scalars(entry)})
+
+    def close(self) -> None:
+        """End the run, which waits until all is sent."""
+        self._run.finish()
 
 
 def _require_writable(folder: Path) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from srcli.training.adversarial import AdversarialStep
 from srcli.training.budget import Budget, stage_budgets
-from srcli.training.checkpoint import CheckpointManager, Ema, Hooks, Position, TrainingState
+from srcli.training.checkpoint import CheckpointManager, Hooks
 from srcli.training.log import rewind
 from srcli.training.monitor import StageMonitor
 from srcli.training.parallel import ALONE, Team, require_divisible
+from srcli.training.state import Ema, Position, TrainingState
 from srcli.training.supervised import StepContext, SupervisedStep
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ class Trainer:
     def resume(self) -> bool:
         """Load the checkpoint of the folder; false if there is none.
 
+        A training that is finished goes on in its last stage where the budget is longer now.
+
         Raises:
             CheckpointError: If the checkpoint is damaged or belongs to another network.
         """
@@ -122,6 +125,10 @@ class Trainer:
         if not self.team.on_rank_zero(file.is_file):
             return False
         self.state.load(file, self.team)
+        position, last = self.position, self.budgets[-1]
+        ended = position.stage == len(self.budgets) and position.step > 0
+        if ended and last.progress(position.step, position.elapsed) < 1:
+            position.stage -= 1
         self.team.on_rank_zero(partial(rewind, self.manager.log_file, self.position.total))
         return True
 
@@ -141,8 +148,8 @@ class Trainer:
                 return False
             before = self.step
             position.stage += 1
-            position.step, position.elapsed = 0, 0.0
             if position.stage < len(stages):
+                position.step, position.elapsed = 0, 0.0
                 if stages[position.stage].reset_optimizer:
                     # A warm start: averaged weights; optimiser and schedule of the new stage.
                     self.network.load_state_dict(self.ema.averages)

@@ -18,7 +18,7 @@ from PIL import Image
 from srcli.cli.train import summary
 from srcli.errors import PeerError
 from srcli.pipelines.train import data as training_data
-from srcli.pipelines.train.run import TrainResult
+from srcli.pipelines.train.options import TrainResult
 from srcli.recipes.files import read_recipe
 from srcli.recipes.table import RECIPES
 
@@ -57,10 +57,15 @@ def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
     again = srx(*arguments, "--resume")
     assert again.code == 0
     assert "already finished after 5 iterations" in again.err
-    longer = srx(*arguments, "--resume", "--budget", "9")
-    assert longer.code == 2
-    assert "is finished; --init" in longer.err
-    assert "stretched" not in longer.err
+    same = srx("train", "--resume", tmp_path / "run", "--budget", "5")
+    assert (same.code, "already finished" in same.err) == (0, True), same.err
+    shorter = srx("train", "--resume", tmp_path / "run", "--budget", "4")
+    assert shorter.code == 2
+    assert "is finished after 5 iterations; give a longer one" in shorter.err
+    longer = srx("train", "--resume", tmp_path / "run", "--budget", "9")
+    assert longer.code == 0, longer.err
+    assert "the budget was 5 and is 9 now: the schedule is stretched" in longer.err
+    assert "trained 9 iterations" in longer.err
     changed = srx(*arguments, "--resume", "--seed", "7")
     assert changed.code == 2
     assert "holds another training" in changed.err
@@ -133,7 +138,7 @@ def test_the_last_line_tells_how_it_ended(tmp_path):
         finished=False, weights=tmp_path / "w", iterations=7, new_iterations=7, best=None
     )
     assert summary(ended) == (
-        f"stopped at iteration 7; go on with --resume; weights: {tmp_path / 'w'}"
+        f"stopped at iteration 7; go on with --resume {tmp_path}; weights: {tmp_path / 'w'}"
     )
 
 
@@ -193,6 +198,11 @@ def test_a_shown_recipe_has_the_changes_that_were_asked_for(srx, tmp_path):
 def test_what_a_training_needs_is_named_at_once(srx):
     assert "needs --scale, --data, --out;" in srx("train", "g-idrn").err
     assert "needs --scale, --data;" in srx("train", "g-idrn", "--dry-run").err
+    assert "needs RECIPE;" in srx("train", "--show").err
+    both = srx("train", "g-idrn", "--resume", "runs/a", "--out", "runs/b")
+    assert (both.code, "give one of the two folders" in both.err) == (2, True)
+    nothing = srx("train", "--resume", "runs/a")
+    assert (nothing.code, "--resume runs/a: holds no training" in nothing.err) == (2, True)
 
 
 def test_a_dry_run_tells_what_would_be_and_writes_nothing(srx, pictures, tmp_path):

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from srcli.data.held_out import HELD_OUT, choose_split, next_by_rule, split_held_out
+from srcli.data.held_out import (
+    HELD_OUT,
+    MOST_CROPS,
+    choose_split,
+    next_by_rule,
+    split_held_out,
+)
 from srcli.data.pictures import PictureRef, photograph_of
 from srcli.errors import DataError
 
@@ -26,7 +32,9 @@ def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
     split = choose_split(CROPS, ["a-1", "b-2", "z"], excluded=["kde-"])
     train, held = split.train, split.held_out
     assert names(train) == ["c-4_00"]
-    assert names(held) == ["a-1_00", "b-2_00"]
+    assert names(held) == ["a-1_00", "a-1_01", "a-1s_00", "b-2_00", "b-2_01"]
+    many = refs(*(f"m-1_{i:02d}" for i in range(99)))
+    assert names(split_held_out(many, ["m-1"])[1]) == names(many[:MOST_CROPS])
 
 
 def test_single_pictures_may_be_named():
@@ -38,11 +46,18 @@ def test_single_pictures_may_be_named():
 def test_the_rule_takes_a_fiftieth_of_the_photographs():
     many = refs(*(f"p-{i:03d}_{j:02d}" for i in range(150) for j in range(2)))
     split = choose_split(many, HELD_OUT)
-    assert names(split.held_out) == ["p-000_00", "p-001_00", "p-002_00"]
+    assert names(split.held_out) == [
+        "p-000_00",
+        "p-000_01",
+        "p-001_00",
+        "p-001_01",
+        "p-002_00",
+        "p-002_01",
+    ]
     assert len(split.train) == 294
     assert "by rule" in split.reason
     few = choose_split(many[:20], HELD_OUT)
-    assert names(few.held_out) == ["p-000_00"]
+    assert names(few.held_out) == ["p-000_00", "p-000_01"]
     thousand = choose_split(refs(*(f"q{i:04d}" for i in range(2000))), HELD_OUT)
     assert len(thousand.held_out) == 16
 
@@ -72,8 +87,8 @@ def test_names_that_were_asked_for_must_be_there():
 
 def test_names_of_a_shared_list_may_be_absent_and_those_that_are_there_are_counted():
     split = choose_split(CROPS, ["c-4"], listed=["a-1", "x", "y"], required=True)
-    assert names(split.held_out) == ["a-1_00", "c-4_00"]
-    assert split.reason == "held out by name: 2 (1 of 3 in the list are in the data)"
+    assert names(split.held_out) == ["a-1_00", "a-1_01", "a-1s_00", "c-4_00"]
+    assert split.reason == "held out by name: 4 (1 of 3 in the list are in the data)"
     assert choose_split(CROPS, ["c-4"], required=True).reason == "held out by name: 1"
     with pytest.raises(DataError, match="none of the pictures to hold out is in the data: x, y"):
         choose_split(CROPS, [], listed=["x", "y"], required=True)

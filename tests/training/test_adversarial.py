@@ -264,7 +264,7 @@ def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
     stages = (replace(STAGE, steps=2), replace(STAGE, steps=4, adversarial=AE))
     trainer = make(tmp_path, stages)
     trainer.manager.hooks = Hooks(
-        validate=lambda network: {"held-out": next(values)},
+        validate=lambda network: {"held-out": [next(values)]},
         save_best=lambda tensors, position: saved.append((position.total, position.best)),
     )
     trainer.run()

@@ -13,16 +13,10 @@ from srcli.errors import CheckpointError, InferenceError
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
-from srcli.training.checkpoint import (
-    CheckpointManager,
-    Ema,
-    Hooks,
-    Position,
-    TrainingState,
-    read_position,
-)
+from srcli.training.checkpoint import CheckpointManager, Hooks, paired_gain
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
+from srcli.training.state import Ema, Position, TrainingState, read_position
 from srcli.training.supervised import StepContext, SupervisedStep
 
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
@@ -167,7 +161,7 @@ def entries(folder):
 
 
 def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
-    values = iter([(30.0, 20.0), (29.0, 25.0), (31.0, 19.0)])
+    values = iter([([30.0], [20.0]), ([29.0], [25.0]), ([31.0], [19.0])])
     saved: list[float] = []
     told: list[str] = []
     logged: list[object] = []
@@ -193,7 +187,36 @@ def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
     assert [entry["psnr"] for entry in entries(tmp_path)] == [30.0, 29.0, 31.0]
     assert [entry["sets"]["Set5"] for entry in entries(tmp_path)] == [20.0, 25.0, 19.0]
     assert logged == entries(tmp_path)
-    assert told[0] == "iteration 1: validation: held-out 30.000 dB, Set5 20.000 dB"
+    assert told == [
+        "iteration 1: validation: held-out 30.000 dB, Set5 20.000 dB",
+        "iteration 2: validation: held-out 29.000 dB, Set5 25.000 dB; -1.000 dB to the best so far",
+        "iteration 3: validation: held-out 31.000 dB, Set5 19.000 dB; +1.000 dB to the best so far",
+    ]
+
+
+def test_one_picture_that_swings_does_not_decide(tmp_path):
+    before = [30.0, 28.0, 35.0, 31.0, 27.0]
+    swings = [31.3, 27.99, 34.99, 30.99, 26.99]  # the mean rises, nearly every picture falls
+    better = [28.0, 28.01, 35.01, 31.01, 27.01]
+    values = iter([before, swings, better])
+    hooks = Hooks(validate=lambda network: {"held-out": next(values)})
+    manager = make(tmp_path, hooks)
+    for total in (1, 2, 3):
+        manager.state.position.total = total
+        manager.validate()
+    position = read_position(manager.state_file)
+    assert (position.best_total, position.best_pictures) == (3, better)
+    assert [entry.get("gain") for entry in entries(tmp_path)] == [
+        None,
+        pytest.approx(-0.01),
+        pytest.approx(0.01),
+    ]
+
+
+def test_pictures_that_stay_perfect_gain_nothing():
+    perfect = float("inf")
+    assert paired_gain([perfect, 30.0], [perfect, 30.5]) == 0.25
+    assert paired_gain([30.0], [perfect]) == perfect
 
 
 def test_an_iteration_is_validated_once(tmp_path):
@@ -201,7 +224,7 @@ def test_an_iteration_is_validated_once(tmp_path):
 
     def validate(network):
         called.append(1)
-        return {"a": 1.0}
+        return {"a": [1.0]}
 
     manager = make(tmp_path, Hooks(validate=validate))
     manager.validate()

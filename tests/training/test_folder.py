@@ -10,6 +10,7 @@ import pytest
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.table import G_IDRN, G_IDRN_SHORT
 from srcli.training.folder import RunFolder, RunRecord, file_digest
+from srcli.training.state import Position
 
 RECORD = RunRecord(recipe_name="g-idrn", scale=2, seed=0, data="d", budget="9", threads=1)
 
@@ -46,16 +47,23 @@ def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):
     assert notes == []
 
 
-def test_a_finished_training_takes_no_other_budget_and_stays_as_it_is(tmp_path):
+def test_a_finished_training_takes_a_longer_budget_only(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, replace(RECORD, budget="60s"))
     before = folder.run.read_bytes()
-    for other in ("90s", "7"):
-        with pytest.raises(UsageError, match=r"is finished; --init .*last.safetensors --out NEW"):
-            folder.resume(G_IDRN, replace(RECORD, budget=other), finished=True)
+    end = Position(stage=len(G_IDRN.stages), step=50, total=50, elapsed=60.1)
+    for other in ("59s", "50"):
+        with pytest.raises(UsageError, match=rf"--budget {other}: .* is finished after 50 iter"):
+            folder.resume(G_IDRN, replace(RECORD, budget=other), finished=end)
+    with pytest.raises(UsageError, match=r"is finished; --init .*last.safetensors --out NEW"):
+        folder.resume(G_IDRN, replace(RECORD, budget="90s"), finished=replace(end, step=0))
     assert folder.run.read_bytes() == before
     for same in ("60s", "1m", None):
-        assert folder.resume(G_IDRN, replace(RECORD, budget=same), finished=True)[1] == []
+        assert folder.resume(G_IDRN, replace(RECORD, budget=same), finished=end)[1] == []
+    for other, was in (("90s", "1m"), ("51", "90s")):
+        merged, (note,) = folder.resume(G_IDRN, replace(RECORD, budget=other), finished=end)
+        assert merged.budget == other
+        assert f"the budget was {was} and is {other} now: the schedule is stretched" in note
 
 
 @pytest.mark.parametrize("change", [{"scale": 3}, {"seed": 1}, {"data": "e"}, {"init": "v"}])

@@ -16,9 +16,10 @@ from srcli.layers.network import Network
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.adversarial import AdversarialStep
 from srcli.training.budget import Budget
-from srcli.training.checkpoint import Hooks, read_position
+from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer, make_step
 from srcli.training.numerics import Numerics
+from srcli.training.state import read_position
 from srcli.training.supervised import StepContext, SupervisedStep
 
 FIRST = Stage(
@@ -144,6 +145,23 @@ def test_a_checkpoint_on_the_border_of_stages_resumes_in_the_next_one(tmp_path):
     assert equal(whole.network.state_dict(), rest.network.state_dict())
 
 
+def test_a_finished_training_goes_on_exactly_where_its_budget_is_longer(tmp_path):
+    recipe = replace(RECIPE, stages=(replace(FIRST, schedule=Schedule(kind="constant")),))
+    whole = make(tmp_path / "whole", recipe=recipe, budget=Budget(steps=9))
+    whole.run()
+    make(tmp_path / "part", recipe=recipe, budget=Budget(steps=6)).run()
+    same = make(tmp_path / "part", recipe=recipe, budget=Budget(steps=6))
+    same.resume()
+    assert same.run()
+    assert same.position.total == 6
+    rest = make(tmp_path / "part", recipe=recipe, budget=Budget(steps=9))
+    rest.resume()
+    assert rest.run()
+    assert (rest.position.stage, rest.position.step, rest.position.total) == (1, 9, 9)
+    assert equal(whole.network.state_dict(), rest.network.state_dict())
+    assert equal(whole.ema.averages, rest.ema.averages)
+
+
 def test_the_moments_keep_the_layout_of_their_weights(tmp_path):
     make(tmp_path, hooks=stop_after(3)).run()
     rest = make(tmp_path)
@@ -195,7 +213,7 @@ def test_validation_sees_the_averages_and_leaves_the_weights_alone(tmp_path):
 
     def validate(network):
         seen.append((network.training, equal(network.state_dict(), trainer.ema.averages)))
-        return {"held-out": float(len(seen))}
+        return {"held-out": [float(len(seen))]}
 
     best = []
     hooks = Hooks(validate=validate, save_best=lambda tensors, position: best.append(position.best))
@@ -217,7 +235,7 @@ def test_short_budgets_are_validated_five_times_and_at_the_end(tmp_path, steps):
 
     def validate(network):
         totals.append(trainer.position.total)
-        return {"held-out": 1.0}
+        return {"held-out": [1.0]}
 
     hooks = Hooks(validate=validate)
     trainer = make(tmp_path, recipe=recipe, hooks=hooks, budget=Budget(steps=steps))
@@ -231,7 +249,7 @@ def test_only_a_better_validation_is_saved(tmp_path):
     values = iter([3.0, 2.0, float("nan"), 4.0, 4.0, 1.0, 1.0, 1.0, 1.0, 1.0])
     saved = []
     hooks = Hooks(
-        validate=lambda network: {"held-out": next(values)},
+        validate=lambda network: {"held-out": [next(values)]},
         save_best=lambda tensors, position: saved.append(position.best),
     )
     recipe = replace(RECIPE, stages=(FIRST,))
@@ -240,11 +258,11 @@ def test_only_a_better_validation_is_saved(tmp_path):
 
 
 def test_the_log_of_a_killed_run_holds_nothing_twice(tmp_path):
-    hooks = Hooks(validate=lambda network: {"held-out": 1.0}, stop=stop_after(4).stop)
+    hooks = Hooks(validate=lambda network: {"held-out": [1.0]}, stop=stop_after(4).stop)
     make(tmp_path, hooks=hooks).run()
     with (tmp_path / "log.jsonl").open("a") as log:  # iterations after the checkpoint
         log.write('{"event": "validation", "total": 6, "psnr": 9.0}\n{"event": "val')
-    rest = make(tmp_path, hooks=Hooks(validate=lambda network: {"held-out": 1.0}))
+    rest = make(tmp_path, hooks=Hooks(validate=lambda network: {"held-out": [1.0]}))
     rest.resume()
     rest.run()
     logged = entries(tmp_path)
@@ -283,7 +301,7 @@ def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path):
 
     def validate(network):
         time.sleep(0.03)
-        return {"held-out": 1.0}
+        return {"held-out": [1.0]}
 
     start = time.monotonic()
     trainer = make(

@@ -13,8 +13,9 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training import monitor as module
 from srcli.training.budget import Budget
-from srcli.training.checkpoint import CheckpointManager, Hooks, Position
+from srcli.training.checkpoint import CheckpointManager, Hooks
 from srcli.training.monitor import AverageMeter, StageMonitor
+from srcli.training.state import Position
 
 
 class Shown(NoProgress):

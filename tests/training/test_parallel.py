@@ -285,7 +285,7 @@ def test_the_first_alone_saves_and_talks_and_all_validate_and_end_by_its_clock(t
 
         def validate(network):
             validated[team.rank].append(float(network.a.weight.detach().sum()))
-            return {"held-out": 1.0}
+            return {"held-out": [1.0]}
 
         hooks = Hooks(validate=validate, save_best=note, save_last=note, log=note)
         stages = (replace(STAGE, steps=1), STAGE)

@@ -22,7 +22,8 @@ from srcli.pipelines.ablate.units import BicubicUnit, CostUnit
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.numerics import resolve_precision
-from srcli.pipelines.train.run import TrainOptions, train
+from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.run import train
 from srcli.recipes.ablation import METRICS
 from srcli.training.monitor import LOG_STEPS
 
@@ -165,6 +166,7 @@ def _train(
         device=place.device,
         precision=own.precision,
         threads=place.threads,
+        samples=0,
         validate_leniently=True,
     )
     try:

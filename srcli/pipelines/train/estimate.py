@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from srcli.data.pairs import Pairs
     from srcli.data.pictures import PictureRef
-    from srcli.pipelines.train.run import TrainOptions
+    from srcli.pipelines.train.options import TrainOptions
     from srcli.recipes.training import TrainRecipe
 
 SAMPLE = 16

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.recipes.training import TrainRecipe
-    from srcli.training.checkpoint import Position
+    from srcli.training.state import Position
 
 
 def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:

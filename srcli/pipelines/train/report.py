@@ -1,100 +1,206 @@
-"""The page of a training while it runs: loss, validation and learning rate as curves."""
+"""The page of a training while it runs: validation, loss and learning rate, and sample pictures."""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import logging
 import time
-from typing import TYPE_CHECKING
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 import srcli
 from srcli.files import read_input, write_whole
+from srcli.quantities import format_duration
 from srcli.report.charts import Line, curve_chart
-from srcli.report.page import COLOURS, render_page
+from srcli.report.curves import curves_png
+from srcli.report.page import render_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from srcli.pipelines.train.samples import Samples
     from srcli.training.folder import RunFolder
-    from srcli.training.log import EventFiles
+
+    Points = list[tuple[int, float]]
+    """Pairs of iteration and value."""
 
 FIRST_SECONDS = 30.0
 """From the start to the first page: a short trial needs none."""
-LEAST_SECONDS = 10.0
-"""Between pages, which are written after validations."""
-_TITLES = {"rate": "Learning rate", "loss": "Loss"}
+LEAST_SECONDS = 30.0
+"""Between pages."""
+SHARE = 0.02
+"""Largest share of the time that is spent on pages."""
+RELOAD = 60
+"""Seconds after which a page in a browser loads itself again, until the training has ended."""
+POINTS = 200
+"""Largest number of points of a curve; of more, means are drawn."""
+LOSS, RATE = "Loss", "Learning rate"
 _NO_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations", "per_second"})
 
 log = logging.getLogger(__name__)
 
 
-def report_writer(
-    folder: RunFolder, events: EventFiles | None
-) -> Callable[[Mapping[str, object]], None]:
-    """Return a function for entries of the log that keeps ``report.html`` up to date.
+class ReportPage:
+    """Keep ``report.html``, ``curves.png`` and samples up to date; a ``LogWriter``.
+
+    What cannot be written is a warning: the training counts for more.
 
     Args:
         folder: Of the training.
-        events: Receives every entry, too.
+        about: Recipe and settings in a few words.
+        samples: Crops of validation pictures, if there are any.
     """
-    due = time.monotonic() + FIRST_SECONDS
 
-    def write(entry: Mapping[str, object]) -> None:
-        nonlocal due
-        if events is not None:
-            events.write(entry)
-        if entry["event"] != "validation" or time.monotonic() < due:
-            return
+    def __init__(self, folder: RunFolder, about: str, samples: Samples | None = None) -> None:
+        self._folder = folder
+        self._about = about
+        self._samples = samples
+        self._first = self._due = time.monotonic() + FIRST_SECONDS
+        self._stale = False
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Save samples after a validation, and write the page if that is due."""
+        self._stale = True
         try:
-            write_report(folder.log, folder.path / "report.html", title=folder.path.name)
-        except OSError as error:  # the training counts for more
+            if self._samples and entry["event"] == "validation":
+                self._samples.save(entry["total"])
+        except OSError as error:
+            log.warning("samples cannot be written (%s)", error.strerror)
+        if time.monotonic() >= self._due:
+            self._render(RELOAD)
+
+    def close(self) -> None:
+        """Write the page of the end."""
+        if self._stale and time.monotonic() >= self._first:
+            self._render(0)
+
+    def _render(self, reload: int) -> None:
+        start = time.monotonic()
+        try:
+            write_report(self._folder, self._about, self._samples, reload=reload)
+        except OSError as error:
             log.warning("report.html cannot be written (%s)", error.strerror)
-        due = time.monotonic() + LEAST_SECONDS
+        self._stale = False
+        now = time.monotonic()
+        self._due = now + max(LEAST_SECONDS, (now - start) / SHARE)
 
-    return write
 
-
-def write_report(log_file: Path, page: Path, *, title: str) -> None:
-    """Write the page of a training.
+def write_report(
+    folder: RunFolder, about: str, samples: Samples | None = None, *, reload: int = 0
+) -> None:
+    """Write the page of a training and its curves as PNG.
 
     Args:
-        log_file: ``log.jsonl``; entries that are not finished are left out.
-        page: The file to write.
-        title: Heading.
+        folder: Of the training; its name is the heading.
+        about: Recipe and settings in a few words.
+        samples: Crops of validation pictures, if there are any.
+        reload: Seconds after which the page loads itself again; 0 for never.
 
     Raises:
         OSError: If a file cannot be read or written.
     """
-    charts: dict[str, dict[str, list[tuple[int, float]]]] = {}
-    last = 0
-    for text in read_input(log_file).decode().splitlines():
+    entries = read_log(folder.log)
+    curves = _curves(entries)
+    losses = [heading for heading in curves if heading.startswith(LOSS)]
+    sets = [heading for heading in curves if heading not in (*losses, RATE)]
+    wide = sets if len(sets) == 1 else []
+    html = render_page(
+        __package__,
+        title=folder.path.absolute().name,
+        version=srcli.__version__,
+        reload=reload,
+        facts=_facts(entries, about),
+        charts=[
+            (heading, points[-1][1], heading in wide, _draw(heading, points, losses, wide))
+            for heading, points in curves.items()
+        ],
+        samples=_sample_rows(samples, entries) if samples else [],
+    )
+    write_whole(folder.path / "report.html", html.encode())
+    if curves:
+        write_whole(folder.path / "curves.png", curves_png(curves, falling=losses))
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """Return the entries of a log; one that is not finished is left out.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    entries = []
+    for line in read_input(file).decode().splitlines():
         try:
-            entry = json.loads(text)
+            entries.append(json.loads(line))
         except ValueError:
             continue
-        last = int(entry["total"])
-        validates = entry["event"] == "validation"
+    return entries
+
+
+def _curves(entries: Sequence[Mapping[str, Any]]) -> dict[str, Points]:
+    """Return the curve of each chart by heading, in the order of the page."""
+    validation: dict[str, Points] = {}
+    losses: dict[str, Points] = {LOSS: []}
+    rate: Points = []
+    for entry in entries:
         for name, value in entry.get("sets", entry).items():
             if name in _NO_CURVES or isinstance(value, bool) or not isinstance(value, int | float):
                 continue
-            chart = "Validation, PSNR in dB" if validates else _TITLES.get(name, f"Loss: {name}")
-            charts.setdefault(chart, {}).setdefault(name, []).append((last, value))
-    drawn = [
-        (
-            heading,
-            curve_chart(
-                [
-                    Line(points=tuple(points), colour=f"c{index % COLOURS}", dash="", title=name)
-                    for index, (name, points) in enumerate(curves.items(), 1)
-                ],
-                heading,
-            ),
-            ", ".join(f"{name} {points[-1][1]:.6g}" for name, points in curves.items()),
-        )
-        for heading, curves in charts.items()
-    ]
-    html = render_page(
-        __package__, title=title, version=srcli.__version__, iterations=last, charts=drawn
-    )
-    write_whole(page, html.encode())
+            if entry["event"] == "validation":
+                points = validation.setdefault(f"Validation: {name}, PSNR-Y in dB", [])
+            elif name == "rate":
+                points = rate
+            else:
+                points = losses.setdefault(LOSS if name == "loss" else f"{LOSS}: {name}", [])
+            points.append((int(entry["total"]), value))
+    found = validation | losses | {RATE: rate}
+    return {heading: _thinned(points) for heading, points in found.items() if points}
+
+
+def _thinned(points: Points) -> Points:
+    """Average neighbours where there are too many points; the last group may be smaller."""
+    size = -(-len(points) // POINTS)
+    groups = (points[start : start + size] for start in range(0, len(points), size))
+    return [(own[-1][0], fmean(value for _, value in own)) for own in groups]
+
+
+def _draw(heading: str, points: Points, falling: Sequence[str], wide: Sequence[str]) -> str:
+    line = Line(points=tuple(points), colour="c1", dash="", title=heading)
+    return curve_chart([line], heading, falling=heading in falling, wide=heading in wide)
+
+
+def _facts(entries: Sequence[Mapping[str, Any]], about: str) -> list[tuple[str, str]]:
+    """Return terms and texts for the head of the page."""
+    facts = [("Training", about)]
+    if entries:
+        seconds = sum({entry["stage"]: entry["elapsed"] for entry in entries}.values())
+        facts.append(("So far", f"{entries[-1]['total']:,} iterations, {format_duration(seconds)}"))
+    for entry in reversed(entries):
+        if entry.get("best") and entry["psnr"] is not None:
+            sets = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in entry["sets"].items())
+            facts.append(("Best weights", f"iteration {entry['total']:,}: {sets}"))
+            break
+    return facts
+
+
+def _sample_rows(
+    samples: Samples, entries: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str, int, str]]:
+    """Return name, score, width and source of the strips of crops, from bicubic to HR."""
+    psnr = {entry["total"]: entry["psnr"] for entry in entries if entry["event"] == "validation"}
+    rows = []
+    named = [(name, "", samples.folder / f"{name.lower()}.png") for name in ("bicubic", "HR")]
+    for at in samples.iterations():
+        score = f"{psnr[at]:.3f} dB" if psnr.get(at) else ""
+        named.insert(-1, (f"iteration {at:,}", score, samples.file(at)))
+    for heading, score, file in named:
+        if file.is_file():
+            content = read_input(file)
+            width = Image.open(io.BytesIO(content)).width
+            encoded = base64.b64encode(content).decode("ascii")
+            rows.append((heading, score, width, f"data:image/png;base64,{encoded}"))
+    return rows

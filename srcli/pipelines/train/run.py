@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from srcli.data.training_set import DataSelection, TrainingSet
 from srcli.errors import DataError, UsageError
 from srcli.files import cache_folder
-from srcli.inference.device import Precision
 from srcli.pipelines.train.data import load_data, make_sampler, share_out
 from srcli.pipelines.train.network import (
     first_network,
@@ -21,78 +17,29 @@ from srcli.pipelines.train.network import (
     weights_writer,
 )
 from srcli.pipelines.train.numerics import choose_numerics
-from srcli.pipelines.train.report import report_writer
+from srcli.pipelines.train.options import TrainOptions, TrainResult, plain_options, stored_options
+from srcli.pipelines.train.report import ReportPage
+from srcli.pipelines.train.samples import Samples
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
-from srcli.recipes.files import apply_overrides, load_recipe, recipe_name
+from srcli.recipes.files import apply_overrides, load_recipe, plain_recipe
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
-from srcli.training.checkpoint import Hooks, read_position
+from srcli.training.checkpoint import Hooks
 from srcli.training.folder import RunFolder, RunRecord, file_digest
-from srcli.training.log import EventFiles
+from srcli.training.log import EventFiles, LogWriter, WandbRun, import_wandb
 from srcli.training.loop import Trainer
-from srcli.training.parallel import (
-    Team,
-    find_team,
-    process_group,
-    require_divisible,
-    require_same,
-)
+from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
+from srcli.training.state import read_position
 from srcli.training.supervised import teachers_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from srcli.data.pairs import Pairs
+    from srcli.data.training_set import TrainingSet
     from srcli.layers.network import Network
     from srcli.training.numerics import Numerics
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions(DataSelection):
-    """Recipe, data and settings of a training."""
-
-    recipe: str
-    """A name of the table, or a recipe file."""
-    scale: int
-    out: Path
-    """Folder of weights, state, recipe and log."""
-    overrides: tuple[str, ...] = ()
-    """Changed fields of the recipe, ``path=value``."""
-    seed: int = 0
-    budget: str | None = None
-    """Iterations or time; None for the recipe's iterations."""
-    resume: bool = False
-    init: Path | None = None
-    """Weights to start from, of any scale."""
-    validate: tuple[str, ...] = ()
-    """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
-    validate_leniently: bool = False
-    """Leave out unusable pictures of these sets with a warning; else they are errors."""
-    tensorboard: Path | None = None
-    """Folder for event files of TensorBoard."""
-    checkpoint_every: str = "5m"
-    device: str = "auto"
-    precision: Precision = "auto"
-    compile: bool = False
-    threads: int = 0
-    """Threads of the processor; 0 leaves PyTorch's choice."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainResult:
-    """The end of a training, or of one run of it."""
-
-    finished: bool
-    """True if the budget is used up; else it was stopped and can be resumed."""
-    weights: Path
-    """The best weights, or the last ones if nothing was validated or finished."""
-    iterations: int
-    """In this and all former runs."""
-    new_iterations: int
-    """In this run."""
-    best: float | None
-    """Best validation PSNR-Y in dB; None without validation."""
-    best_iteration: int = 0
-    at_best: Mapping[str, float] = field(default_factory=dict)
-    """PSNR-Y in dB of every set at that iteration; the first of them decided."""
 
 
 def train(
@@ -119,6 +66,30 @@ def train(
         return _TrainingRun(options, progress or NoProgress(), team).run(stop)
 
 
+def resume_training(
+    folder: Path,
+    changes: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> TrainResult:
+    """Go on with the training in a folder, by the recipe and the options that are stored there.
+
+    Args:
+        folder: Of the training; with several processes, only rank 0 needs it.
+        changes: Fields of ``TrainOptions`` to replace, such as a longer ``budget``.
+        progress: Shows progress, messages and warnings.
+        stop: As for ``train``.
+
+    Raises:
+        SrxError: If it holds no training, or other reasons of ``train``.
+        PeerError: On all ranks but 0, if any of them has failed.
+    """
+    team = find_team()
+    with process_group(team):
+        options = team.on_rank_zero(partial(stored_options, folder, changes or {}))
+        return _TrainingRun(options, progress or NoProgress(), team).run(stop)
+
+
 class _TrainingRun:
     """The steps of one training, in order; all ranks take them, rank 0 alone writes."""
 
@@ -127,10 +98,15 @@ class _TrainingRun:
         self.team = team
         self.progress = NoProgress() if team.rank else progress
         self.folder = RunFolder(options.out)
-        self.events: EventFiles | None = None
+        self.writers: list[LogWriter] = []
         self.sets: dict[str, Pairs] = {}
+        self.samples: Samples | None = None
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
+        options = self.options
+        self.recipe = self.team.on_rank_zero(
+            lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
+        )
         self.team.on_all_ranks(self._check)
         with ExitStack() as held:
             # The folder is looked at while it is locked: nobody changes it any more.
@@ -140,14 +116,13 @@ class _TrainingRun:
                 return self._train(trainer)
             except OSError as error:
                 raise DataError(
-                    f"{self.options.out}: cannot be written ({error.strerror or error})",
-                    advice="fix that, then go on with --resume",
+                    f"{options.out}: cannot be written ({error.strerror or error})",
+                    advice=f"fix that, then go on with --resume {options.out}",
                 ) from error
 
     def _check(self) -> None:
         """Refuse wrong options before anything takes long."""
         options = self.options
-        self.recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
         self.checkpoint_seconds = parse_seconds(options.checkpoint_every)
         if options.budget is not None:
             stage_budgets(self.recipe, parse_budget(options.budget))
@@ -155,8 +130,10 @@ class _TrainingRun:
             require_divisible(stage.batch, self.team)
         self.teacher = teachers_digest(self.recipe, options.scale)
         self.initial = initial_weights(self.recipe, options.scale, options.init)
-        if options.tensorboard is not None and self.team.rank == 0:
-            self.events = EventFiles(options.tensorboard)
+        if self.team.rank == 0 and options.wandb:
+            import_wandb()
+        if self.team.rank == 0 and options.tensorboard is not None:
+            self.writers.append(EventFiles(options.tensorboard))
 
     def _prepare(self, stop: Callable[[], bool]) -> Trainer:
         options, team = self.options, self.team
@@ -168,18 +145,20 @@ class _TrainingRun:
             validation_sets, data.held_out, options.validate, options.scale, self.progress
         )
         self.sets = team.on_all_ranks(partial(read, leniently=options.validate_leniently))
-        digest = "/".join(pairs.digest for pairs in self.sets.values())
-        require_same(team, "--validate", digest)
-        record = partial(self._record, data, numerics, resumes=resumes)
-        budget = team.on_rank_zero(record)
-        notes = {"recipe": recipe_name(options.recipe), "seed": str(options.seed)}
-        notes["data"] = data.digest
+        require_same(team, "--validate", "/".join(pairs.digest for pairs in self.sets.values()))
+        budget = team.on_rank_zero(partial(self._record, data, numerics, resumes=resumes))
+        self.options = options = replace(options, budget=budget)
+        if self.sets and options.samples:
+            first = next(iter(self.sets.values()))
+            self.samples = Samples(options.out / "samples", first, options.samples)
+        team.on_rank_zero(partial(self._begin_writers, numerics))
+        notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
         write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
         hooks = Hooks(
-            validate=validator(self.sets, numerics, self.progress, team),
+            validate=validator(self.sets, numerics, self.progress, team, self.samples),
             save_best=partial(write, self.folder.best),
             save_last=partial(write, self.folder.last),
-            log=report_writer(self.folder, self.events),
+            log=self._log,
             stop=stop,
             progress=self.progress,
         )
@@ -251,7 +230,7 @@ class _TrainingRun:
         """
         options = self.options
         record = RunRecord(
-            recipe_name=recipe_name(options.recipe),
+            recipe_name=options.recipe_name,
             scale=options.scale,
             seed=options.seed,
             data=data.digest,
@@ -265,25 +244,42 @@ class _TrainingRun:
         )
         if not resumes:
             self.folder.begin(self.recipe, record)
-            return record.budget
-        finished = read_position(self.folder.state).stage >= len(self.recipe.stages)
-        record, notes = self.folder.resume(self.recipe, record, finished=finished)
-        for note in notes:
-            self.progress.warn(note)
+        else:
+            position = read_position(self.folder.state)
+            finished = position if position.stage >= len(self.recipe.stages) else None
+            record, notes = self.folder.resume(self.recipe, record, finished=finished)
+            for note in notes:
+                self.progress.warn(note)
+        self.folder.store_options(plain_options(replace(options, budget=record.budget)))
         return record.budget
+
+    def _begin_writers(self, numerics: Numerics) -> None:
+        """Begin what follows the log; on rank 0."""
+        options = self.options
+        about = options.describe(numerics.precision)
+        self.writers.append(ReportPage(self.folder, about, self.samples))
+        if options.wandb:
+            config = {"scale": options.scale, "seed": options.seed, **plain_recipe(self.recipe)}
+            self.writers.append(WandbRun(options.wandb, options.out, config))
+
+    def _log(self, entry: Mapping[str, object]) -> None:
+        for writer in self.writers:
+            writer.write(entry)
 
     def _train(self, trainer: Trainer) -> TrainResult:
         if self.options.resume:
             if trainer.resume():
                 self.progress.message(f"resumed at iteration {trainer.position.total}")
+                if self.samples and self.team.rank == 0:
+                    self.samples.rewind(trainer.position.total)
             else:
                 self.progress.message("nothing to resume: training from the start")
         began = trainer.position.total
         try:
             finished = trainer.run()
         finally:
-            if self.events:
-                self.events.close()
+            for writer in self.writers:
+                writer.close()
         position = trainer.position
         if finished:
             self.team.on_rank_zero(trainer.manager.end)

@@ -1,13 +1,12 @@
-"""Validation of a training: sets of pictures by name, and the mean PSNR-Y of a network on them."""
+"""Validation of a training: sets of pictures by name, and the PSNR-Y of a network on them."""
 
 from __future__ import annotations
 
 import hashlib
 from contextlib import closing
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from srcli.data.pairs import Pairs
@@ -24,10 +23,12 @@ from srcli.training.parallel import ALONE, Team
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from srcli.layers.network import Network
+    from srcli.pipelines.train.samples import Samples
     from srcli.ports.progress import Progress
     from srcli.training.numerics import Numerics
 
@@ -80,55 +81,64 @@ def validator(
     numerics: Numerics,
     progress: Progress | None = None,
     team: Team = ALONE,
-) -> Callable[[Network], dict[str, float]] | None:
-    """Return a function that gives the mean PSNR-Y of a network on each set, in dB.
+    samples: Samples | None = None,
+) -> Callable[[Network], dict[str, list[float]]] | None:
+    """Return a function that gives the PSNR-Y of a network on each picture of each set, in dB.
 
     Args:
         sets: From ``validation_sets``.
         numerics: As in training.
         progress: Advanced with every picture.
         team: Every rank upscales its share of each set; all get the figures of one process.
+        samples: Gets the SR crops of the first set.
 
     Returns:
         None without sets; else a function of a network in evaluation mode.
     """
 
-    def validate(network: Network) -> dict[str, float]:
-        upscale = as_rgb_network(network)
-        shown = progress or NoProgress()
-        ranks = team.gather(
-            lambda: [
-                _psnrs(upscale, _share(pairs, team), numerics, shown) for pairs in sets.values()
-            ]
-        )
-        means = {}
-        for name, *shares in zip(sets, *ranks, strict=True):
-            values = np.empty(len(sets[name].hr))
-            for rank, share in enumerate(shares):
-                values[rank :: team.size] = share  # in the order of one process: the same sum
-            means[name] = float(values.mean())
-        return means
+    def validate(network: Network) -> dict[str, list[float]]:
+        measure = partial(_measure, as_rgb_network(network), numerics, progress or NoProgress())
+        found: dict[str, list[float]] = {}
+        for name, pairs in sets.items():
+            windows = samples.windows if samples and not found else {}
+            shares = team.gather(partial(measure, pairs, windows, team))
+            found[name] = [0.0] * len(pairs.hr)
+            for rank, (psnrs, crops) in enumerate(shares):
+                found[name][rank :: team.size] = psnrs
+                if samples:
+                    samples.latest |= crops
+        return found
 
     return validate if sets else None
 
 
-def _share(pairs: Pairs, team: Team) -> Pairs:
-    """Return every n-th picture, for a rank of n processes."""
-    own = slice(team.rank, None, team.size)
-    return replace(pairs, hr=pairs.hr[own], lr=pairs.lr[own])
+def _measure(
+    network: nn.Module,
+    numerics: Numerics,
+    progress: Progress,
+    pairs: Pairs,
+    windows: Mapping[int, tuple[slice, slice]],
+    team: Team,
+) -> tuple[list[float], dict[int, NDArray[np.uint8]]]:
+    """Upscale the LR pictures of a rank whole and compare them with HR by protocol ``y``.
 
-
-def _psnrs(network: nn.Module, pairs: Pairs, numerics: Numerics, progress: Progress) -> list[float]:
-    """Upscale every LR picture whole and compare it with its HR picture by protocol ``y``."""
+    Returns:
+        PSNR of every n-th picture, for a rank of n processes, and the windows of those that have
+        one, in SR.
+    """
     protocol, scale = PROTOCOLS["y"], pairs.scale
+    own = range(team.rank, len(pairs.hr), team.size)
     values: list[float] = []
-    with closing(progress.task("validation", total=len(pairs.hr), unit="pictures")) as task:
-        for lr_image, hr_image in zip(pairs.lr, pairs.hr, strict=True):
-            sr_image = _upscale(network, lr_image, numerics)
-            a, b = protocol.planes(sr_image, scale), protocol.planes(hr_image, scale)
+    crops: dict[int, NDArray[np.uint8]] = {}
+    with closing(progress.task("validation", total=len(own), unit="pictures")) as task:
+        for number in own:
+            sr_image = _upscale(network, pairs.lr[number], numerics)
+            a, b = (protocol.planes(each, scale) for each in (sr_image, pairs.hr[number]))
             values.append(psnr(a, b))
+            if number in windows:
+                crops[number] = sr_image[windows[number]].copy()
             task.advance()
-    return values
+    return values, crops
 
 
 @torch.inference_mode()

@@ -30,7 +30,8 @@ from srcli.pipelines.ablate.plan import (
 from srcli.pipelines.ablate.results import COST, TRAINING, Cost, SetScores, Trained
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import AblateOptions, BicubicUnit, CostUnit, TrainingUnit
-from srcli.pipelines.train.run import TrainOptions, train
+from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.run import train
 from srcli.ports.progress import NoProgress
 from srcli.recipes.ablations import ABLATIONS
 from srcli.recipes.files import apply_overrides, plain_recipe

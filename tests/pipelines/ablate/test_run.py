@@ -28,7 +28,8 @@ from srcli.pipelines.ablate.units import (
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors.processes import SerialExecutor
-from srcli.pipelines.train.run import TrainOptions, train
+from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.run import train
 from srcli.ports.executor import Place, UnitResult
 from srcli.recipes.files import plain_recipe
 from srcli.recipes.table import RECIPES

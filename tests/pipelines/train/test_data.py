@@ -19,7 +19,7 @@ from srcli.errors import DataError
 from srcli.imaging.resize import downscale
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, loading_limits, make_sampler
-from srcli.pipelines.train.run import TrainOptions
+from srcli.pipelines.train.options import TrainOptions
 from srcli.recipes.degradation import AERIAL, BICUBIC, PHOTO
 from srcli.recipes.training import Stage, TrainRecipe
 from tests.fixtures.progress import Notes

@@ -16,7 +16,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.pipelines.train import estimate as module
 from srcli.pipelines.train.estimate import StageEstimate, TrainingEstimate, estimate_training
 from srcli.pipelines.train.network import first_network
-from srcli.pipelines.train.run import TrainOptions
+from srcli.pipelines.train.options import TrainOptions
 from srcli.ports.progress import NoProgress
 from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.recipes.training import Stage

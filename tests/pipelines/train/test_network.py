@@ -25,8 +25,8 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import PHOTO
 from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
-from srcli.training.checkpoint import Position
 from srcli.training.numerics import Numerics
+from srcli.training.state import Position
 from tests.fixtures.progress import Notes
 
 RECIPE = TrainRecipe(model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1})

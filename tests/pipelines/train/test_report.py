@@ -1,44 +1,69 @@
-"""The page of a training shows its log while it runs."""
+"""The page of a training shows its log and its samples while it runs."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
+from PIL import Image
+
+from srcli.data.pairs import make_pairs
 from srcli.pipelines.train import report
+from srcli.pipelines.train.samples import Samples
 from srcli.training.folder import RunFolder
-from srcli.training.log import EventFiles, write_entry
+from srcli.training.log import write_entry
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
 
 
-def test_the_page_has_a_curve_for_loss_rate_and_each_set(tmp_path, monkeypatch):
+@pytest.fixture
+def write(tmp_path, astronaut):
+    """Log two entries of an iteration, and give them to a page."""
     folder = RunFolder(tmp_path)
-    told: list[Mapping[str, Any]] = []
+    pairs = make_pairs([astronaut], 2)
+    samples = Samples(tmp_path / "samples", pairs, 1)
+    page = report.ReportPage(folder, "tiny ×2", samples)
 
-    events = EventFiles(tmp_path / "events")
-    monkeypatch.setattr(events, "write", told.append)
-    write = report.report_writer(folder, events)
-    common: dict[str, Any] = {"stage": 0, "elapsed": 1.0}
-    for total in (100, 200):
-        entry = {"event": "train", "total": total, "step": total, **common, "loss": 1 / total}
-        write_entry(folder.log, entry | {"rate": 1e-3, "per_second": 2.0, "iterations": 100})
-        entry = {"event": "validation", "total": total, "step": total, **common}
-        entry |= {"sets": {"held-out": 30 + total / 100, "<Set5>": 31.0}}
-        write_entry(folder.log, entry)
-        write(entry)
-        assert (tmp_path / "report.html").exists() == (total == 200)
-        monkeypatch.setattr(time, "monotonic", lambda: 1e9)
-    assert len(told) == 2
-    page = (tmp_path / "report.html").read_text()
-    for part in ("Learning rate", "Loss", "Validation, PSNR in dB", "&lt;Set5&gt;", "200 iterat"):
-        assert part in page
-    assert "Set5>" not in page.replace("&lt;Set5&gt;", "")
-    assert "per_second" not in page
+    def call(total):
+        samples.latest = {0: pairs.hr[0][samples.windows[0]]}
+        train = {"event": "train", "total": total, "step": total, **COMMON, "loss": 1 / total}
+        train |= {"rate": 1e-3, "per_second": 2.0, "iterations": 100}
+        sets = {"held-out": 30 + total / 100, "<Set5>": 31.0}
+        validation = {"event": "validation", "total": total, "step": total, **COMMON}
+        validation |= {"psnr": sets["held-out"], "sets": sets, "best": total < 200}
+        for entry in (train, validation):
+            write_entry(folder.log, entry)
+            page.write(entry)
+        return page
+
+    return call
+
+
+def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(write, tmp_path, monkeypatch):
+    write(100)
+    assert not (tmp_path / "report.html").exists()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + report.FIRST_SECONDS)
+    page = write(200)
+    text = (tmp_path / "report.html").read_text()
+    assert 'http-equiv="refresh"' in text
+    assert text.count("data:image/png") == 3  # bicubic, the first iteration, HR
+    page.close()
+    text = (tmp_path / "report.html").read_text()
+    headings = ("Validation: held-out, PSNR-Y in dB", "Loss", "Learning rate", "Samples")
+    assert sorted(headings, key=text.index) == [*headings]
+    for part in ("tiny ×2", "200 iterations, 1 min", "iteration 100: held-out 31.000 dB", "Set5"):
+        assert part in text
+    assert text.count("data:image/png") == 4
+    assert "refresh" not in text
+    assert "Set5>" not in text.replace("&lt;Set5&gt;", "")
+    assert "per_second" not in text
+    with Image.open(tmp_path / "curves.png") as curves:
+        assert curves.size == (960, 1440)
 
 
 def test_a_page_that_cannot_be_written_does_not_end_the_training(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(report, "FIRST_SECONDS", -1)
-    report.report_writer(RunFolder(tmp_path / "gone"), None)({"event": "validation"})
+    report.ReportPage(RunFolder(tmp_path / "gone"), "").write({"event": "validation"})
     assert "report.html cannot be written" in caplog.text

@@ -29,8 +29,9 @@ from srcli.errors import (
 )
 from srcli.models.storage import read_weights
 from srcli.models.weights import load_model
-from srcli.pipelines.train.run import TrainOptions, train
-from srcli.training.checkpoint import read_position
+from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.run import resume_training, train
+from srcli.training.state import read_position
 
 TINY = (
     "network.channels=16",
@@ -187,8 +188,11 @@ def test_half_precision_resumes_bit_for_bit_too(options):
     stopped = train(halves, stop=stop_after(5))
     assert not stopped.finished
     assert stopped.iterations == 5
-    train(replace(halves, resume=True))
+    resume_training(halves.out)
     assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
+    assert (whole.out / "last.safetensors").read_bytes() == (
+        halves.out / "last.safetensors"
+    ).read_bytes()
 
 
 def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
@@ -203,7 +207,7 @@ def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
     assert train(halves, stop=stop_after(5)).iterations == 5
     message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
-    train(replace(halves, resume=True))
+    resume_training(halves.out)
     train(clean)
     assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
     logs = [
@@ -239,14 +243,17 @@ def test_a_finished_run_stays_as_it_is(options):
     assert (options.out / "best.safetensors").read_bytes() == before
 
 
-def test_a_finished_run_is_not_stretched(options):
+def test_a_finished_run_goes_on_where_the_budget_is_longer(options):
     train(options)
     before = (options.out / "run.json").read_bytes()
-    message = refusal(replace(options, budget="40", resume=True), UsageError)
-    assert f"the training in {options.out} is finished" in message
-    assert f"--init {options.out / 'last.safetensors'} --out NEW" in message
+    message = refusal(replace(options, budget="20", resume=True), UsageError)
+    assert f"the training in {options.out} is finished after 30 iterations" in message
     assert (options.out / "run.json").read_bytes() == before
-    assert train(replace(options, budget=None, resume=True)).new_iterations == 0
+    notes = Notes()
+    longer = resume_training(options.out, {"budget": "40"}, notes)
+    assert (longer.finished, longer.iterations, longer.new_iterations) == (True, 40, 10)
+    assert any("the budget was 30 and is 40 now" in text for text in notes.warnings)
+    assert resume_training(options.out).new_iterations == 0
 
 
 def test_resume_takes_the_stored_budget_and_stretches_to_another(options):
@@ -403,7 +410,7 @@ def test_a_disk_that_fills_up_ends_the_training_in_one_line(options, monkeypatch
     def full(*arguments, **names):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("srcli.training.checkpoint.write_whole", full)
+    monkeypatch.setattr("srcli.training.state.write_whole", full)
     message = refusal(options, DataError)
     assert "No space left on device" in message
     assert "--resume" in message
