@@ -1,0 +1,176 @@
+"""Commands in README and docs are what srx understands, and the tutorials run as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from itertools import groupby, takewhile
+from pathlib import Path
+
+import click
+import pytest
+
+from srcli.cli.main import group
+from srcli.errors import SrxError
+from srcli.models import find_entry
+from srcli.recipes.ablations import select_ablations
+from srcli.recipes.files import apply_overrides, load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("README*.md"), *DOCS.rglob("*.md")])
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+"""A block of code: its indentation, language and text."""
+WITH_COMMANDS = ("", "sh", "yaml")
+
+
+def is_placeholder(name: str) -> bool:
+    """Whether a name stands for one of the reader's: NAME, or a file such as mine.safetensors."""
+    return name.isupper() or bool(Path(name).suffix)
+
+
+def check_names(command: click.Command, context: click.Context) -> None:
+    """Look up models, recipes, fields and ablations; stands in for running a command."""
+    given = context.params
+    for model in [given.get("model") or "auto", *given.get("models", ())]:
+        if model != "auto" and not is_placeholder(model):
+            find_entry(model)
+    recipe = given.get("recipe", "init")
+    if recipe != "init" and not is_placeholder(recipe):
+        apply_overrides(load_recipe(recipe), given["overrides"])
+    if command.name in ("show", "run"):
+        names = given.get("names") or (given["name"],)
+        select_ablations([name for name in names if not is_placeholder(name)])
+
+
+def words_of(line: str) -> list[list[str]]:
+    """Split a line of a shell into the arguments of each srx in it.
+
+    Two spaces after a command begin its description, as in the help texts.
+    """
+    line = re.split(r"(?<=\S) {2,}", line.strip())[0].replace("-m srcli", "srx")
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    found = []
+    for _, part in groupby(lexer, {";", "&&", "||", "|"}.__contains__):
+        words = list(takewhile(lambda word: word != ">", part))
+        if "srx" in words:
+            found.append(words[words.index("srx") + 1 :])
+    return found
+
+
+def commands_of(text: str) -> list[tuple[list[str], bool]]:
+    """Return all commands of a page: their arguments, and whether they stand in a block."""
+    blocks = [body for _, language, body in BLOCK.findall(text) if language in WITH_COMMANDS]
+    lines = [line for block in blocks for line in re.sub(r" *\\\n *", " ", block).splitlines()]
+    spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", BLOCK.sub("", text))]
+    return [
+        (words, in_block)
+        for sources, in_block in ((lines, True), (spans, False))
+        for line in sources
+        if "srx " in line or "-m srcli" in line
+        for words in words_of(line)
+    ]
+
+
+def mistake(words: list[str], *, in_block: bool) -> str:
+    """Return what is wrong with a command; within sentences arguments may be left out."""
+    try:
+        group.main(words, prog_name="srx", standalone_mode=False)
+    except (click.MissingParameter, click.exceptions.NoArgsIsHelpError) as error:
+        return error.format_message() if in_block else ""
+    except click.ClickException as error:
+        return error.format_message()
+    except SrxError as error:
+        return str(error)
+    return ""
+
+
+def mistakes(text: str) -> list[str]:
+    return [
+        f"srx {shlex.join(words)}: {wrong}"
+        for words, in_block in commands_of(text)
+        if (wrong := mistake(words, in_block=in_block))
+    ]
+
+
+@pytest.fixture
+def _nothing_runs(monkeypatch):
+    monkeypatch.setattr(click.Command, "invoke", check_names)
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_is_understood(page):
+    assert mistakes(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.usefixtures("_nothing_runs")
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("srx upscale photo.jpg out/ -s 5", "'5' is not one of"),
+        ("srx upscale photo.jpg out/ --larger", "No such option"),
+        ("pip install . && srx upscale photo.jpg out/ -m g-idm", "g-idm"),
+        ("srx train g-idrn --set stages.0.btch=8 > my.json", "btch"),
+        ("torchrun -m srcli train g-idrm -s 2 \\\n    --data photos/", "g-idrm"),
+        ("srx ablate run g-idrn/block --no-train   # parameters alone", "g-idrn/block"),
+        ("srx ablate", "Usage"),
+        ("srx upscale      without a picture", "Missing argument"),
+    ],
+)
+def test_mistakes_are_found(command, reason):
+    (found,) = mistakes(f"Text.\n\n```\n{command}\n```\n")
+    assert reason in found
+
+
+def figures(text: str) -> set[str]:
+    return set(re.findall(r"\d+\.\d+", text))
+
+
+def test_figures_of_the_conclusions_stand_in_the_experiments():
+    conclusions = (DOCS / "experiments.md").read_text(encoding="utf-8")
+    experiments = (ROOT / "EXPERIMENTS.md").read_text(encoding="utf-8")
+    assert figures(conclusions) - figures(experiments) == set()
+
+
+def plain_lines(text: str) -> list[str]:
+    """Lines with words, single spaces and # for every figure: what two runs have in common."""
+    lines = (re.sub(r"[-+*]?\d[\d.,]*", "#", " ".join(x.split())) for x in text.splitlines())
+    return [line for line in lines if re.search("[a-z]", line)]
+
+
+def missing(shown: str, printed: str) -> list[str]:
+    """Lines of a shown output that a command has not printed; ... stands for anything."""
+    there = "\n".join(plain_lines(printed))
+    wanted = {line: re.escape(line).replace(r"\.\.\.", ".*") for line in plain_lines(shown)}
+    return [line for line in wanted if not re.search(f"^{wanted[line]}$", there, re.MULTILINE)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["photographer", "surveyor", "researcher"])
+def test_tutorials_run_from_top_to_bottom(name, tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
+    environment.pop("SRX_DATA", None)
+    programs = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
+    printed = ""
+    for _, language, body in BLOCK.findall((DOCS / "tutorials" / f"{name}.md").read_text()):
+        if language in programs:
+            done = subprocess.run(
+                [*programs[language], body],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=900,
+            )
+            printed = done.stdout + done.stderr
+            assert done.returncode == 0, f"{body}\n{printed}"
+        elif language == "text":
+            assert missing(body, printed) == [], printed
