@@ -28,7 +28,7 @@ WITH_COMMANDS = ("", "sh", "yaml")
 
 
 def is_placeholder(name: str) -> bool:
-    """Whether a name stands for one of the reader's: NAME, or a file such as mine.safetensors."""
+    """Tell names of the reader's own, NAME or mine.safetensors, from those that srx has."""
     return name.isupper() or bool(Path(name).suffix)
 
 
@@ -38,7 +38,7 @@ def check_names(command: click.Command, context: click.Context) -> None:
     for model in [given.get("model") or "auto", *given.get("models", ())]:
         if model != "auto" and not is_placeholder(model):
             find_entry(model)
-    recipe = given.get("recipe", "init")
+    recipe = given.get("recipe") or "init"
     if recipe != "init" and not is_placeholder(recipe):
         apply_overrides(load_recipe(recipe), given["overrides"])
     if command.name in ("show", "run"):
