@@ -16,7 +16,7 @@ from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.resuming import open_parts
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import open_job
-from srcli.pipelines.upscale.raster_spread import FEWEST_TILE_ROWS
+from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

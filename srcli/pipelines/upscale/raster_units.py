@@ -10,7 +10,7 @@ from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts
 from srcli.inference.calibration import calibrate
 from srcli.inference.edges import PaddedSource
-from srcli.inference.engines import cached_pool
+from srcli.inference.engines import EnginePool, cached_pool
 from srcli.inference.stream import TileTooLargeError
 from srcli.inference.tiling import Tiling
 from srcli.layers.pooling import Calibration
@@ -40,15 +40,17 @@ class RasterUnit:
     """None until the raster is prepared."""
     calibration: list[dict[str, Any]] | None = None
     """Measurements of the whole raster as arrays; None where the network needs none."""
-    parts: range = range(0)
-    """Consecutive parts to make."""
+    parts: tuple[range, ...] = ()
+    """Runs of consecutive parts to make."""
+    pool: EnginePool | None = None
+    """Engines of this process; None takes those of the worker."""
     label: str = ""
 
 
 def raster_unit(
     unit: RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
-    """Do a unit of a raster in a worker.
+    """Do a unit of a raster, here or in a worker.
 
     Returns:
         Of "prepare": ``job``, ``fingerprint`` and ``calibration``; of "make": ``timing``. Instead
@@ -60,6 +62,8 @@ def raster_unit(
         with threads(place.threads or None):
             return work(replace(unit, options=options), progress, stop)
     except KeyboardInterrupt:
+        if not stop():
+            raise
         return {"error": "interrupted"}
     except TileTooLargeError as error:
         return {"error": str(error), "too_large": True}
@@ -72,7 +76,8 @@ def raster_unit(
 
 def _maker(unit: RasterUnit, job: RasterJob) -> PartMaker:
     options = unit.options
-    engine = cached_pool(options.model, options.scale, options.engine).engine(job.bits)
+    pool = unit.pool or cached_pool(options.model, options.scale, options.engine)
+    engine = pool.engine(job.bits)
     calibration = unit.calibration and Calibration.of_arrays(unit.calibration, engine.device)
     return PartMaker(job, engine, unit.tiling, options, calibration or None)
 
@@ -81,8 +86,10 @@ def _prepare(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> 
     job = open_job(unit.item, unit.options)
     maker = _maker(unit, job)
     mark = fingerprint(job, maker.engine.engine, maker.grid, unit.options)
-    with maker.open_source() as source:
-        found = calibrate(maker.engine, PaddedSource(source, unit.tiling.edge), maker.grid)
+    found = None
+    if unit.pool is None:  # for all workers; a single one measures when it makes the first part
+        with maker.open_source() as source:
+            found = calibrate(maker.engine, PaddedSource(source, unit.tiling.edge), maker.grid)
     assert found is None or isinstance(found, Calibration)
     return {"job": job, "fingerprint": mark, "calibration": found and found.arrays()}
 
@@ -91,11 +98,11 @@ def _make(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> Jso
     assert unit.job is not None
     maker = _maker(unit, unit.job)
     # those that are there were made by a worker that was lost
-    wanted = set(unit.parts)
     runs = [
-        range(max(run.start, unit.parts.start), min(run.stop, unit.parts.stop))
+        both
         for run in maker.parts.missing()
-        if wanted.intersection(run)
+        for part in unit.parts
+        if (both := range(max(run.start, part.start), min(run.stop, part.stop)))
     ]
     return {"timing": maker.make(runs, StoppingTask(progress.task("tiles"), stop))}
 

@@ -134,9 +134,9 @@ def _upscale(
         return
     upscale_photographs(pool, tiling, options, reporter, opened)
     if rasters:
-        from srcli.pipelines.upscale.rasters import RasterRun  # and with it torch
+        from srcli.pipelines.upscale.rasters import upscale_rasters  # and with it torch
 
-        RasterRun(pool, tiling, options, reporter).upscale(rasters)
+        upscale_rasters(rasters, pool, tiling, options, reporter)
 
 
 def find_provenance(model: str, scale: int) -> Provenance:

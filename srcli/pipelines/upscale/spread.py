@@ -15,7 +15,7 @@ from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.raster_spread import RasterSpread
+from srcli.pipelines.upscale.rasters import RasterScheduler
 from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
 from srcli.pipelines.upscale.reporter import Reporter
 
@@ -60,7 +60,7 @@ def spread(
     """
     units: list[UpscaleShare | RasterUnit] = []
     units += [UpscaleShare(share, options) for share in shares(items, executor.slots)]
-    open_rasters = RasterSpread(options, tiling, reporter, executor.slots, units)
+    open_rasters = RasterScheduler(options, tiling, reporter, executor.slots, units)
     for raster in rasters:
         open_rasters.add(raster)
     first = next(iter((*items, *rasters)))

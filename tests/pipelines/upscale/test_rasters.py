@@ -276,7 +276,7 @@ def test_any_missing_parts_are_made_again(part, tmp_path, monkeypatch):
     options = replace(BICUBIC, model="ddsr", tile=64)
     whole = enlarge(source, tmp_path / "whole", options)
     with monkeypatch.context() as patch:
-        patch.setattr("srcli.pipelines.upscale.rasters.merge_parts", _interrupt)
+        patch.setattr("srcli.pipelines.upscale.raster_units.merge_parts", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             enlarge(source, tmp_path / "out", options)
     (folder,) = (tmp_path / "out").glob(".*.parts")

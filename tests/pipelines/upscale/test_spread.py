@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,18 @@ import rasterio
 from PIL import Image
 
 from srcli.errors import UsageError
+from srcli.imaging.rasters.parts import parts_folder
+from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.make import make_executor
 from srcli.pipelines.executors.processes import SerialExecutor
 from srcli.pipelines.upscale.naming import Item
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.rasters import cut_runs
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.spread import UpscaleShare, upscale_share
 from srcli.ports.executor import Place, UnitResult
+from srcli.ports.image import OutOfMemory
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import FileReport
@@ -119,3 +124,119 @@ def test_processes_give_the_files_of_one(srx, folder, tmp_path):
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
     assert make_executor("cpu,cpu").slots == 2
+
+
+class Three(SerialExecutor):
+    """Three workers, as far as units show it; loses those that make certain parts."""
+
+    def __init__(self, lost=()):
+        super().__init__(HERE, slots=3)
+        self.lost = set(lost)
+        self.made = []
+
+    def run(self, work, units, *, progress, stop, shared=()):
+        index = -1
+        while (index := index + 1) < len(units):
+            parts = [part for run in getattr(units[index], "parts", ()) for part in run]
+            self.made += parts
+            if self.lost.intersection(parts):
+                yield UnitResult(index=index, result=None, failure="its process was killed")
+            else:
+                (done,) = super().run(work, [units[index]], progress=progress, stop=stop)
+                yield replace(done, index=index)
+
+
+@pytest.fixture
+def scene(tmp_path, monkeypatch):
+    """A raster with nodata, whose parts are low."""
+    monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 32)
+    path = tmp_path / "scene.tif"
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(1, 255, (3, 320, 50), dtype=np.uint8)
+    pixels[:, 100:180, :30] = 0
+    profile = {"driver": "GTiff", "height": 320, "width": 50, "count": 3, "dtype": "uint8"}
+    where = rasterio.transform.from_origin(500_000, 5_200_000, 0.2, 0.2)
+    with rasterio.open(path, "w", crs=25832, transform=where, nodata=0, **profile) as file:
+        file.write(pixels)
+    return path
+
+
+def digest(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("model", ["bicubic", pytest.param("g-idrn", marks=pytest.mark.slow)])
+def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, model):
+    options = replace(OPTIONS, model=model)
+    alone = upscale_files([scene], tmp_path / "alone", options)
+    executor = Three()
+    shared = upscale_files([scene], tmp_path / "shared", options, progress=notes, executor=executor)
+    assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
+    assert sorted(executor.made) == list(range(20))
+    (first,), (second,) = alone.files, shared.files
+    assert (second.state, second.size, second.warnings) == ("done", first.size, first.warnings)
+    assert first.tiles < second.tiles <= first.tiles * 1.25
+    assert notes.closed[0][:2] == ("upscaling", 100)
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["scene.tif"]
+
+
+def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, notes):
+    summary = upscale_files([scene], tmp_path / "out", OPTIONS, executor=Three(lost=[15]))
+    assert [file.error for file in summary.files] == [f"{scene}: its process was killed"]
+    assert parts_folder(tmp_path / "out/scene.tif").is_dir()
+    again = Three()
+    summary = upscale_files([scene], tmp_path / "out", OPTIONS, progress=notes, executor=again)
+    assert summary.exit_code == 0
+    assert 15 in again.made
+    assert len(again.made) < 12
+    assert any("tiles are kept from an earlier run" in text for text in notes.messages)
+    upscale_files([scene], tmp_path / "alone", OPTIONS)
+    assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "out/scene.tif")
+
+
+def test_out_of_memory_starts_over_with_smaller_tiles(scene, tmp_path, notes, monkeypatch):
+    real = TorchEngine.run
+
+    def limited(self, tiles, calibration=None, positions=None):
+        if tiles.shape[1] > 40:
+            raise OutOfMemory
+        return real(self, tiles, calibration, positions)
+
+    monkeypatch.setattr(TorchEngine, "run", limited)
+    options = replace(OPTIONS, tile=64)
+    for name, executor in (("alone", None), ("shared", Three())):
+        upscale_files([scene], tmp_path / name, options, progress=notes, executor=executor)
+    assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
+    wanted = f"{scene}: out of memory: starts over with tiles of 32 pixels"
+    assert notes.warnings.count(wanted) == 2
+
+
+def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
+    (tmp_path / "broken.tif").write_bytes(scene.read_bytes()[:3000])
+    asked = replace(OPTIONS, raster=RasterOptions(srcwin=(0, 0, 40, 200)))
+    summary = upscale_files(
+        [scene, tmp_path / "broken.tif", tmp_path / "scene.tif"], tmp_path / "out", asked,
+        executor=Three(),
+    )  # fmt: skip
+    states = {file.source.name: file.state for file in summary.files}
+    assert states == {"scene.tif": "done", "broken.tif": "failed"}
+    assert len(summary.files) == 2
+
+
+@pytest.mark.parametrize(
+    ("missing", "rows", "slots", "lengths"),
+    [
+        ([range(100)], 100, 1, [20] * 5),
+        ([range(100)], 100, 2, [25] * 4),  # two for each worker
+        ([range(100)], 46, 2, [50, 50]),
+        ([range(100)], 46, 8, [13] * 7 + [9]),  # short, so that all have one
+        ([range(10)], 10, 8, [5, 5]),  # no shorter than four rows of tiles
+        ([range(3), range(7, 8)], 3, 4, [3, 1]),
+        ([], 0, 4, []),
+    ],
+)
+def test_runs_are_long_and_as_many_as_workers(missing, rows, slots, lengths):
+    cut = list(cut_runs(missing, rows, slots))
+    assert [len(run) for run in cut] == lengths
+    assert [part for run in cut for part in run] == [part for run in missing for part in run]
