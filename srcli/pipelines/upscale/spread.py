@@ -15,8 +15,8 @@ from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.rasters import RasterScheduler
 from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
+from srcli.pipelines.upscale.rasters import RasterScheduler
 from srcli.pipelines.upscale.reporter import Reporter
 
 if TYPE_CHECKING:
