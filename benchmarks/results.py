@@ -5,7 +5,7 @@ A table stands between ``<!-- table: begin NAME -->`` and ``<!-- table: end -->`
 model: every result table of its paper with our figures below. Figures of weights are those of
 their cards; bicubic is measured.
 
-Usage: python benchmarks/results.py README.md docs/models.md docs/papers/*.md
+Usage: python benchmarks/results.py README.md README.zh.md docs/models.md docs/papers/*.md
 """
 
 from __future__ import annotations

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class ExitCode(IntEnum):
@@ -70,3 +75,18 @@ class PeerError(SrxError):
     """Other processes have failed: of a training, whose rank 0 shows the reason, or a cluster."""
 
     exit_code = ExitCode.PARTIAL
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean NAME?)`` with the known name nearest to a wrong one.
+
+    Args:
+        name: The name that does not exist, in any case.
+        known: Those that do.
+
+    Returns:
+        The hint, to follow the wrong name in a message; empty if no known name is near.
+    """
+    names = {each.casefold(): each for each in known}
+    near = get_close_matches(name.casefold(), names, n=1)
+    return f" (did you mean {names[near[0]]}?)" if near else ""

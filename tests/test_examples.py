@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -136,3 +137,16 @@ def test_an_exported_file_makes_the_picture_of_srx_by_onnxruntime_alone(
     assert found.shape == wanted.shape
     assert np.abs(found - wanted).max() <= 1
     assert (found != wanted).mean() < 0.01
+
+
+def test_the_notebook_upscales_measures_and_compares(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run("notebook.py")
+    told = capsys.readouterr()
+    bicubic, network = (float(each) for each in re.findall(r": PSNR ([\d.]+) dB", told.out))
+    assert network > bicubic + 1
+    assert "| rrlfn |" in told.out
+    assert "454,620 parameters" in told.out
+    assert told.err.endswith("100%\n")
+    with Image.open(tmp_path / "comparison.png") as image:
+        assert image.size == (4 * 256, 256)

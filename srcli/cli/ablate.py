@@ -10,12 +10,21 @@ import click
 
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import devices, precision, several_workers
-from srcli.cli.options import check_targets, combine, held_out_names, json_output, pick, verbosity
+from srcli.cli.help import GroupedCommand
+from srcli.cli.options import (
+    check_targets,
+    combine,
+    held_out_names,
+    json_output,
+    pick,
+    training_pictures,
+    verbosity,
+)
 from srcli.cli.text_files import write_json
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Sequence
 
     from srcli.pipelines.ablate.results import AblationResult
     from srcli.pipelines.ablate.units import AblateOptions
@@ -26,7 +35,7 @@ EXAMPLES = """
 Examples:
   srx ablate list
   srx ablate show g-idrn/blocks
-  srx ablate run g-idrn/anrb-pooling --no-train             parameters, work and memory, at once
+  srx ablate run g-idrn/anrb-pooling --no-train      without training
   srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
   srx ablate run my.toml --data photos/ --budget 20m --processes 2
   srx ablate report --html ablations.html --markdown ablations.md
@@ -36,15 +45,15 @@ RUN_EXAMPLES = """
 Examples:
   srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
   srx ablate run nested-attn --data photos.zip --budget 20m --device cuda
-  srx ablate run g-idrn/blocks --data photos/ --budget 500 --set stages.0.patch=32
+  srx ablate run g-idrn/blocks --data photos/ --set stages.0.patch=32
   srx ablate run my.toml --data photos/ --sets Set5 --sets built-in
 
 Every variant gets the same budget, the same patches in the same order for each seed, and the same
-evaluation. What is in the store is not done again: the same command after Ctrl-C, or with more
-seeds, does only what is missing.
+evaluation. Results are stored: the same command after Ctrl-C, or with more seeds, does only what is
+missing.
 
 \b
-A file holds one or more ablations, changes being fields as 'srx train --set' takes them:
+A file holds one or more ablations; changes are fields as in 'srx train --set':
   [[ablation]]
   name = "depth"
   question = "Are six layers enough?"
@@ -60,18 +69,19 @@ A file holds one or more ablations, changes being fields as 'srx train --set' ta
   sentence = "a third of the layers"
   changes = { "network.depth" = 6 }
 """
+GROUPS = {"Results": "store html markdown json_file"}
+RUN_GROUPS = {
+    "Training": "data hold_out exclude budget seeds overrides no_train",
+    "Measurement": "sets",
+    **GROUPS,
+}
 
-
-def stored(text: str) -> Callable[[Any], Any]:
-    """Return the option ``--store`` with its help text."""
-    return click.option(
-        "--store",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help=f"{text} [default: in the cache folder]",
-    )
-
-
+stored = click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of stored results. [default: in the cache folder]",
+)
 written_report = combine(
     json_output,
     click.option(
@@ -79,7 +89,7 @@ written_report = combine(
         type=click.Path(dir_okay=False),
         help="Write a page with tables and curves, to open offline.",
     ),
-    click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is stdout."),
+    click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is standard output."),
 )
 
 
@@ -87,11 +97,11 @@ written_report = combine(
 def command() -> None:
     """Change one thing at a time in a recipe, train all variants alike, and compare.
 
-    The ablations of the papers are there, with the figures they printed; others are TOML files.
+    The papers' ablations are built in, with the figures that they printed; yours are TOML files.
     """
 
 
-@command.command("list")
+@command.command("list", cls=GroupedCommand)
 @json_output
 def list_command(json_file: str | None) -> None:
     """List the ablations with their questions and sources."""
@@ -106,17 +116,14 @@ def list_command(json_file: str | None) -> None:
         show_list(ABLATIONS.values())
 
 
-@command.command("show")
+@command.command("show", cls=GroupedCommand)
 @click.argument("name", metavar="NAME|FILE")
-@stored("Where results are.")
+@stored
 @json_output
 def show_command(name: str, store: Path | None, json_file: str | None) -> None:
-    """Show the variants of an ablation, and printed figures.
+    """Show the variants, printed figures and results of an ablation.
 
-    The results of former runs follow, if there are any.
-
-    NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
-    TOML file.
+    NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     """
     from srcli.recipes.ablations import ABLATIONS
 
@@ -139,65 +146,52 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
             echo(f"Not run yet: srx ablate run {own_name} --data PHOTOS --budget 20m")
 
 
-@command.command("run", epilog=RUN_EXAMPLES)
+@command.command("run", cls=GroupedCommand, groups=RUN_GROUPS, epilog=RUN_EXAMPLES)
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="PATH",
-    help="Folder, zip or picture to train on; may be repeated.",
-)
+@training_pictures
 @click.option(
     "--budget",
     metavar="5000|20m",
-    help="Iterations or wall-clock time (s, m, h, d) of every variant and seed; schedules fit it. "
-    "Default: the recipe's.",
+    help="Iterations or time (s, m, h, d) of each training. [default: the recipe's]",
 )
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Trainings of every variant, with seeds 0, 1, ...; verdicts take two or more.",
+    help="Trainings of each variant; verdicts need two or more.",
 )
 @click.option(
     "--sets",
     multiple=True,
     metavar="NAME|DIR",
-    help="Measure on this set, as 'srx eval --data'; may be repeated. Default: the paper's sets, "
-    "as far as they are available.",
+    help="Set to measure on, as 'srx eval --data'; repeatable. [default: the paper's]",
 )
 @click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Change a field of the recipe for all variants, such as stages.0.batch=4.",
+    help="Change a field for all variants: stages.0.batch=4; repeatable.",
 )
-@click.option("--no-train", is_flag=True, help="Parameters, work and memory only.")
+@click.option("--no-train", is_flag=True, help="Count parameters, MACs and memory only.")
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
-    help="Variants at once: each gets a GPU, or a share of the processor. [default: one a device]",
-)
-@click.option("--hold-out", multiple=True, metavar="NAME|FILE", help="As in 'srx train'.")
-@click.option(
-    "--exclude", multiple=True, metavar="PREFIX", help="Leave out pictures with such names."
+    help="Trainings at once. [default: one for each device]",
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of each process; default: its share."
+    "--threads", type=click.IntRange(min=1), help="Threads of each training. [default: its share]"
 )
-@stored("Where results are kept.")
+@stored
 @written_report
 @devices
-@precision("Number format of the trainings; quality is always measured in fp32.")
+@precision("Number format of trainings; quality is measured in fp32.")
 @verbosity
 def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Train and measure all variants alike, and print the differences.
 
-    NAME is one of 'srx ablate list' or the name of a network, for all of its ablations; FILE is a
-    TOML file.
+    NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     """
     from srcli.cli.ablate_tables import report_results
     from srcli.pipelines.ablate.run import run_ablations
@@ -224,16 +218,15 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     return int(ExitCode.PARTIAL if partial else ExitCode.OK)
 
 
-@command.command("report")
+@command.command("report", cls=GroupedCommand, groups=GROUPS)
 @click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
-@stored("Where results are.")
+@stored
 @written_report
 @click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
 def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
-    """Show and write the results of former runs.
+    """Show and write the results of former runs; nothing is trained.
 
-    NAMEs and FILEs choose among the ablations that were run, as in 'srx ablate run'; nothing new is
-    run.
+    NAME and FILE are as in 'srx ablate run'; all results where none is given.
     """
     from srcli.cli.ablate_tables import report_results
     from srcli.recipes.ablations import select_stored

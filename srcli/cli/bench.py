@@ -31,11 +31,11 @@ EXAMPLES = """
 Examples:
   srx bench -m g-idrn -m bicubic -s 4 --size 256x256 --size 120x80
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
-  srx bench -m g-idrn --engine torch --engine openvino --compare plain --rounds 5
-  srx bench -m g-idrn -s 2 --seams photo.jpg --json - --quiet
+  srx bench -m g-idrn --engine torch --engine openvino --compare plain
+  srx bench -m g-idrn -s 2 --seams photo.jpg --json bench.json
 
-Nothing else should run meanwhile; a note says if the load or the spread of the rounds shows that
-something did. Exit code 1 means that a seam figure cannot be trusted.
+Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
+something did. Exit code 1 means that a figure of --seams cannot be trusted.
 """
 
 
@@ -55,7 +55,7 @@ GROUPS = {
     multiple=True,
     default=("256x256",),
     show_default=True,
-    help="Width and height of the LR picture, pixels; repeatable.",
+    help="Width and height of the LR picture in pixels; repeatable.",
 )
 @click.option(
     "--precision",
@@ -64,7 +64,7 @@ GROUPS = {
     multiple=True,
     default=("auto",),
     show_default=True,
-    help="Number format; auto as 'srx upscale' for 8 bits; repeatable.",
+    help="Number format; auto: as 'srx upscale' does; repeatable.",
 )
 @click.option(
     "--engine",
@@ -73,42 +73,47 @@ GROUPS = {
     multiple=True,
     default=("auto",),
     show_default=True,
-    help="What runs the network; auto as 'srx upscale'; repeatable.",
+    help="What runs the network; auto: as 'srx upscale' does; repeatable.",
 )
-@click.option("--rounds", type=click.IntRange(min=1), help="Rounds; default: as --seconds allows.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    help="Rounds to measure. [default: as many as --seconds allows]",
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0),
+    metavar="SECONDS",
     default=5.0,
     show_default=True,
-    help="Time for the rounds of each scale and size; 3 are run at least.",
+    help="Time for each scale and size; at least 3 rounds are run.",
 )
 @click.option(
     "--compare",
     type=click.Choice(["plain"]),
-    help="Also run the network in fp32, default layout, tile after tile.",
+    help="Also time plain PyTorch: fp32, one tile after the other.",
 )
 @click.option(
     "--seams",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PICTURE",
-    help="Measure how visible seams are on this picture of 4x3 tiles or more.",
+    help="Measure visible seams on this picture of at least 4x3 tiles.",
 )
 @click.option(
     "-t",
     "--tile",
     type=click.IntRange(min=16),
-    help="Tile edge, input pixels; default: the model's.",
+    help="Size of the tiles in input pixels. [default: the model's]",
 )
 @click.option(
     "--overlap",
     type=click.IntRange(min=0),
-    help="Strip shared by neighbouring tiles, input pixels; default: the model's.",
+    help="Strip that neighbouring tiles share. [default: the model's]",
 )
 @table_files
 @device
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of PyTorch; default: its choice."
+    "--threads", type=click.IntRange(min=1), help="Processor threads. [default: PyTorch's choice]"
 )
 @verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name

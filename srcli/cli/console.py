@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
+import textwrap
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -42,9 +44,35 @@ RESUMED_SECONDS = 0.05
 """Progress within this time of the start was made by an earlier run."""
 
 
+def text_width(most: int) -> int:
+    """Return the width for text on this terminal in columns, at most ``most`` less a margin."""
+    return max(min(shutil.get_terminal_size().columns, most) - 2, 30)
+
+
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a line; names of files in it cannot steer the terminal or forge lines."""
-    click.echo(visible(text), err=err)
+    """Print a line, broken at words on a terminal.
+
+    Names of files in it cannot steer the terminal or forge lines.
+    """
+    line = visible(text)
+    if columns := _columns(sys.stderr if err else sys.stdout):
+        line = textwrap.fill(
+            line,
+            columns,
+            subsequent_indent=" " * (len(line) - len(line.lstrip())),
+            replace_whitespace=False,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    click.echo(line, err=err)
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the width of the terminal that a stream writes to; 0 if it is none."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):  # it is gone
+        return 0
 
 
 class Console:
@@ -135,7 +163,7 @@ def _make_bars() -> rich.progress.Progress:
         progress.TextColumn("{task.fields[text]}", markup=False),
         progress.TimeRemainingColumn(),
         speed_estimate_period=120,
-        console=RichConsole(stderr=True),
+        console=RichConsole(stderr=True, emoji=False),
         transient=True,
     )
 

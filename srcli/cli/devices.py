@@ -65,7 +65,7 @@ engine = click.option(
     show_default=True,
     help="What runs the network; auto: OpenVINO on CPUs where installed.",
 )
-network_precision = precision("Number format; auto: half where the machine is fast at it.")
+network_precision = precision("Number format; auto: half precision where that is fast.")
 
 
 def several_workers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from srcli.cli.help import GroupedCommand
 from srcli.cli.options import check_targets, json_output
 from srcli.cli.tables import make_console, print_pairs
 from srcli.cli.text_files import write_json
@@ -12,11 +13,11 @@ EXAMPLES = """
 \b
 Examples:
   srx doctor                    paste this into a bug report
-  srx doctor --json -
+  srx doctor --json doctor.json
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, epilog=EXAMPLES)
 @json_output
 def command(json_file: str | None) -> None:
     """Show what a bug report needs: versions, devices, engines, memory, weights and data."""

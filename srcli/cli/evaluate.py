@@ -34,18 +34,17 @@ if TYPE_CHECKING:
 EXAMPLES = """
 \b
 Examples:
-  srx eval -m g-idrn -s 4                                  on built-in photographs
+  srx eval -m g-idrn -s 4                         on built-in photographs
   srx eval -m g-idrn -m bicubic -s 2 -s 4 --data Set5 --data Set14 --published
-  srx eval -m g-idrn -m runs/mine/best.safetensors --data hr/ --html report.html
-  srx eval -m g-idrn -s 4 --data Set14 --jpeg 75           LR with JPEG artefacts
-  srx eval --sr other_program_x4/ --hr hr/ -s 4            SR pictures of another program
-  srx eval -m bicubic -s 4 --data Set5 --chain luma-float  as published bicubic rows
-  srx eval -m g-idrn -m bicubic -s 4 --data Set14 --figure crops.png --crop comic:40,30,80,80
+  srx eval -m runs/mine/best.safetensors --data hr/ --html report.html
+  srx eval -m g-idrn -s 4 --data Set14 --jpeg 75  LR with JPEG artefacts
+  srx eval --sr other_x4/ --hr hr/ -s 4           SR of another program
+  srx eval -m bicubic -s 4 --data Set5 --chain luma-float
+  srx eval -m g-idrn --data Set14 --figure crops.png --crop comic:40,30,80,80
 
-\b
-A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K,
-EDSR and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
-Scores are stored by content, so that adding a model runs that model only.
+A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K, EDSR
+and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks. Scores
+are stored, so that adding a model runs that model only.
 """
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -54,7 +53,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 GROUPS = {
     "Models and pictures": "models scales datasets lr sr tile tta back_project",
-    "Measures": "metrics protocol shave kernel jpeg chain resamples published no_cost no_cache",
+    "Measurement": "metrics protocol shave kernel jpeg chain resamples published no_cost no_cache",
     "Results": "json_file csv_file markdown_file html figure crops save_images",
 }
 
@@ -70,38 +69,42 @@ GROUPS = {
     metavar="NAME|DIR",
     help="Set of pictures; repeatable. [default: photographs of scikit-image]",
 )
-@click.option("--lr", type=FOLDER, help="LR pictures of the set, if --data has none of its own.")
+@click.option("--lr", type=FOLDER, help="Folder of LR pictures, where --data has none of its own.")
 @click.option(
     "--sr",
     multiple=True,
     type=FOLDER,
-    help="Results of another program for the set; repeatable.",
+    help="Folder of SR pictures by another program; repeatable.",
 )
 @click.option(
     "--metrics",
+    metavar="NAMES",
     default="psnr,ssim,ifc,consistency",
     show_default=True,
-    help="Also low, high (frequencies), lpips, dists (pip install piq).",
+    help="Others: low, high (frequencies), lpips, dists (need piq).",
 )
 @click.option(
     "--protocol",
-    help="y (tables since 2018, the default), y-classic (2014-2017) or rgb.",
+    metavar="NAME",
+    help="y (as papers since 2018; default), y-classic (2014-2017), rgb.",
 )
 @click.option("--shave", type=int, help="Border left out, in HR pixels. [default: the scale]")
 @click.option(
     "--kernel",
+    metavar="NAME",
     default="bicubic",
     show_default=True,
-    help="HR to LR: bicubic, bicubic-pillow, lanczos, box or blur-down.",
+    help="Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.",
 )
 @click.option(
     "--jpeg", type=int, metavar="QUALITY", help="Save LR as a JPEG of this quality first."
 )
 @click.option(
     "--chain",
+    metavar="NAME",
     default="rgb8",
     show_default=True,
-    help="rgb8: uint8 RGB, as users have; luma-float: unrounded Y.",
+    help="rgb8: 8 bits, as files are; luma-float: Y that is not rounded.",
 )
 @click.option(
     "--bootstrap",
@@ -109,17 +112,20 @@ GROUPS = {
     type=int,
     default=10_000,
     show_default=True,
-    help="Resamples for 95 % intervals of differences; 0 for none.",
+    help="Resamples for 95 % intervals of differences; 0: no intervals.",
 )
 @click.option(
     "--published",
     is_flag=False,
     flag_value="models",
     type=click.Choice(["models", "all"]),
-    help="Show results printed in papers beside those measured here.",
+    help="Add figures printed in papers: of these models, or all.",
 )
 @click.option(
-    "-t", "--tile", type=click.IntRange(16), help="Run in tiles of this LR size. [default: whole]"
+    "-t",
+    "--tile",
+    type=click.IntRange(16),
+    help="Run in tiles of this LR size. [default: whole pictures]",
 )
 @click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations.")
 @click.option(
@@ -127,8 +133,8 @@ GROUPS = {
     is_flag=True,
     help="Make results agree with LR when shrunk by bicubic interpolation.",
 )
-@click.option("--no-cost", is_flag=True, help="Leave out MACs and memory.")
-@click.option("--no-cache", is_flag=True, help="Neither use nor store scores.")
+@click.option("--no-cost", is_flag=True, help="Do not measure MACs and memory.")
+@click.option("--no-cache", is_flag=True, help="Measure all again: do not use or store scores.")
 @table_files
 @click.option(
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
@@ -147,17 +153,21 @@ GROUPS = {
 )
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @devices
-@precision("Number format of the network; auto is fp32: hundredths of a decibel matter here.")
+@precision("Number format; auto is fp32, as hundredths of a dB matter.")
 @click.option(
     "--engine",
     type=click.Choice(["auto", "torch", "openvino"]),
     default="auto",
     show_default=True,
-    help="Software that runs the network; auto is torch: figures are the same everywhere.",
+    help="What runs the network; auto is torch: equal figures everywhere.",
 )
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Evaluate models on sets of pictures, under a protocol that is printed with every table."""
+    """Evaluate models on sets of pictures, by the protocols of the papers.
+
+    HR pictures are made small, enlarged by each model and compared with the originals. Every table
+    names its protocol.
+    """
     from srcli.cli.console import Console
     from srcli.models.weights import default_scale
     from srcli.pipelines.evaluate.crops import cut_crops

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srcli.cli.help import complete_models
+from srcli.cli.console import echo
+from srcli.cli.help import GroupedCommand, complete_models
 from srcli.cli.options import SCALES, ParsedType, check_targets, json_output, parse_size, verbosity
 from srcli.cli.text_files import write_json
 from srcli.errors import UsageError
@@ -21,39 +22,41 @@ SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".xml": "openvino", ".pt": "torc
 EXAMPLES = """
 \b
 Examples:
-  srx export g-idrn-x4.onnx -m g-idrn -s 4             for pictures of any size
+  srx export g-idrn-x4.onnx -m g-idrn -s 4             for any size
   srx export rrlfn-x2.onnx -m rrlfn -s 2 --size 256x256
-  srx export mine.xml -m runs/mine/best.safetensors    OpenVINO: mine.xml and mine.bin
-  srx export --to torchscript -m rrlfn -s 4 rrlfn.pt
+  srx export mine.xml -m runs/mine/best.safetensors    OpenVINO
+  srx export rrlfn.pt -m rrlfn -s 4                    TorchScript
 
-The file takes and gives RGB in [0, 1], NCHW, float32. It is compared with PyTorch on a photograph;
-where it differs, nothing is written and the exit code is 1.
+The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
+photograph; where they differ, no file is written and the exit code is 1.
 """
+GROUPS = {"Model": "model scale", "Output": "target size overwrite"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
 @click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "-m",
     "--model",
     shell_complete=complete_models,
+    metavar="NAME|FILE",
     default="g-idrn",
     show_default=True,
-    help="A name of 'srx models', or a weights file.",
+    help="Name from 'srx models', or weights file.",
 )
 @click.option(
-    "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of the weights file]"
+    "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of a weights file]"
 )
 @click.option(
     "--to",
     "target",
     type=click.Choice(list(SUFFIXES.values())),
-    help="Kind of file. [default: by its name: .onnx, .xml or .pt]",
+    help="Kind of file. [default: by the name of OUT: .onnx, .xml, .pt]",
 )
 @click.option(
     "--size",
     type=ParsedType("WIDTHxHEIGHT", parse_size),
-    help="The only input size that the file shall take, pixels; default: any.",
+    help="Fix the size of the inputs, in pixels. [default: any size]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @json_output
@@ -89,7 +92,7 @@ def command(
 
 def _show(result: ExportResult, *, verbose: bool, to_stderr: bool) -> None:
     def say(line: str) -> None:
-        click.echo(line, err=to_stderr)
+        echo(line, err=to_stderr)
 
     facts = result.metadata
     size = format_bytes(result.file.stat().st_size)

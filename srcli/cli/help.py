@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 
 OTHERS = "Options"
 SHARED = {
-    "Device and speed": "device executor precision precisions engine engines threads compile",
-    "Results": "json_file csv_file markdown_file report",
+    "Device and speed": "processes device executor precision precisions engine engines threads "
+    "compile",
+    "Results": "store json_file csv_file markdown_file report",
     "Messages": "verbose quiet log _click_default_help",
 }
 """Headings of options that several commands have, and the names of their parameters."""
@@ -51,9 +53,9 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options of each group below its heading."""
         shown = {
-            param.name: param.get_help_record(ctx)
+            param.name: (re.sub("INTEGER( RANGE)?", "N", record[0]), record[1])
             for param in self.get_params(ctx)
-            if isinstance(param, click.Option)
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
         }
         listed = " ".join(self.groups.values()).split()
         others = [name for name in shown if name and name not in listed]
@@ -61,4 +63,4 @@ class GroupedCommand(click.Command):
             ordered = dict.fromkeys(names.split() if heading != OTHERS else others)
             if records := [record for name in ordered if (record := shown.get(name))]:
                 with formatter.section(heading):
-                    formatter.write_dl(records)
+                    formatter.write_dl(records, col_max=min(30, formatter.width // 3))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from srcli import __version__
-from srcli.cli.console import ENDING_SIGNALS, echo
+from srcli.cli.console import ENDING_SIGNALS, echo, text_width
 from srcli.cli.text_files import escape_names
 from srcli.errors import ExitCode, SrxError
 
@@ -54,9 +54,12 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest the nearest one."""
-        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-        if args[0] not in COMMANDS and near:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]!r}?")
+        name = args[0]
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        if os.path.exists(name):  # noqa: PTH110 - pathlib raises for names too long
+            near = [f"srx upscale {name}"]
+        if name not in COMMANDS and near:
+            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -79,16 +82,17 @@ def print_completion(ctx: click.Context, param: click.Parameter, shell: str | No
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Begin with: srx upscale photos/ larger/ -s 4",
 )
 @click.option(
     "--completion",
     type=click.Choice(["bash", "zsh", "fish"]),
+    metavar="SHELL",
     is_eager=True,
     expose_value=False,
     callback=print_completion,
-    help='Print completion for a shell: eval "$(srx --completion bash)".',
+    help='Print completion for bash, zsh or fish: eval "$(srx --completion bash)".',
 )
 @click.version_option(__version__, "-V", "--version", prog_name="srx")
 def group() -> None:
@@ -117,6 +121,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             args=None if arguments is None else list(arguments),
             prog_name="srx",
             standalone_mode=False,
+            terminal_width=text_width(100),
         )
     except SrxError as error:
         echo(f"srx: error: {error}", err=True)

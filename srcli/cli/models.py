@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import echo
+from srcli.cli.help import GroupedCommand, complete_models
 from srcli.cli.options import check_targets, json_output
 from srcli.cli.tables import make_console, print_pairs, print_table
 from srcli.cli.text_files import is_replaceable, write_json
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 EXAMPLES = """
 \b
 Examples:
-  srx models                                 all with weights, their costs and PSNR
-  srx models --all                           all, as 'srx train' and 'srx bench' know them
+  srx models                                 all with weights: costs and PSNR
+  srx models --all                           also those without weights
   srx models g-idrn                          its training and measured figures
-  srx models runs/mine/best.safetensors      metadata of a weights file
+  srx models runs/mine/best.safetensors      what a weights file holds
   srx models g-idrn --json -
-  srx models g-idrn --picture card.png       its results on a photograph, beside bicubic
+  srx models g-idrn --picture card.png       compare it on a photograph
 """
 LISTED_SET = "Set5"
 LEGEND = (
@@ -39,19 +40,19 @@ LEGEND = (
 )
 
 
-@click.command(epilog=EXAMPLES)
-@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.command(cls=GroupedCommand, groups={"Results": "every picture"}, epilog=EXAMPLES)
+@click.argument("name", required=False, metavar="[NAME|FILE]", shell_complete=complete_models)
 @click.option(
     "--picture",
     metavar="FILE",
-    help="Write a PNG of crops side by side: LR, bicubic, the model, HR; a row for each scale.",
+    help="Write a PNG of crops side by side: LR, bicubic, the model, HR.",
 )
-@click.option("--all", "every", is_flag=True, help="List networks without any weights, too.")
+@click.option("--all", "every", is_flag=True, help="Also list networks that have no weights here.")
 @json_output
 def command(name: str | None, picture: str | None, every: bool, json_file: str | None) -> None:
-    """List the models, or show the cards of one.
+    """List the available models, or show how one was trained and what was measured.
 
-    NAME is a model of the list, FILE a weights file.
+    NAME is a model of the list, FILE a weights file (.safetensors, .pth).
     """
     from srcli.pipelines.models import list_models, without_weights
 

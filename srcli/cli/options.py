@@ -129,6 +129,7 @@ several_models = click.option(
     "--model",
     "models",
     shell_complete=complete_models,
+    metavar="NAME|FILE",
     multiple=True,
     help="Name from 'srx models' or weights file; repeatable. [default: g-idrn]",
 )
@@ -140,13 +141,33 @@ several_scales = click.option(
     multiple=True,
     help="Scale factor; repeatable. [default: 4, or that of a weights file]",
 )
+training_pictures = combine(
+    click.option(
+        "--data",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        help="Folder, zip or picture to train on; repeatable.",
+    ),
+    click.option(
+        "--hold-out",
+        multiple=True,
+        metavar="NAME|FILE",
+        help="Photograph to validate on, a file of names, or none; repeatable.",
+    ),
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PREFIX",
+        help="Leave out pictures whose names begin with this; repeatable.",
+    ),
+)
 table_files = combine(
     json_output,
     click.option(
         "--csv",
         "csv_file",
         metavar="FILE",
-        help="Write a row for every value; '-' is standard output.",
+        help="Write CSV, a row for every value; '-' is standard output.",
     ),
     click.option(
         "--markdown",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from srcli.cli.console import echo
 from srcli.errors import UsageError
 from srcli.files import replacing
 
@@ -72,7 +73,7 @@ def write_text(target: str, text: str) -> None:
             _pour(file, data)
     except BrokenPipeError:
         # the reader needs no more, as 'head' does: no failure of this command
-        click.echo(f"warning: {target}: closed by its reader before the end", err=True)
+        echo(f"warning: {target}: closed by its reader before the end", err=True)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from error
 
@@ -167,7 +168,7 @@ def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
             stream.flush()
         except OSError as error:
             failed = True
-            click.echo(
+            echo(
                 f"warning: --report {path}: cannot be written ({error.strerror}); the report ends "
                 f"before {file.source}, upscaling goes on",
                 err=True,

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import device, network_precision
 from srcli.cli.help import GroupedCommand
-from srcli.cli.options import SCALES, held_out_names, verbosity
+from srcli.cli.options import SCALES, held_out_names, training_pictures, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
@@ -45,18 +45,20 @@ Examples:
   srx train --resume runs/x2 --budget 3h
   srx train g-idrn-muon -s 4 --data a.zip --data b.zip --out runs/x4 \\
       --init runs/x2/best.safetensors --set stages.0.batch=16 --set ema_decay=0.99
-  srx train g-idrn-muon -s 4 --data drone/ --out runs/drone --degradation aerial
+  srx train g-idrn-muon -s 4 --data drone/ --out runs/d --degradation aerial
   srx train init > my.toml; srx train my.toml -s 2 --data photos/ --dry-run
-  torchrun --standalone --nproc-per-node 2 -m srcli train g-idrn -s 2 --data photos/ --out runs/x2
-  srx upscale photo.jpg larger/ -s 4 -m runs/x4/best.safetensors""",
+  srx upscale photo.jpg larger/ -m runs/x4/best.safetensors
+  torchrun --standalone --nproc-per-node 2 -m srcli \\
+      train g-idrn -s 2 --data photos/ --out runs/x2""",
 )
 @click.argument("recipe", required=False)
-@click.option("-s", "--scale", type=SCALES, help="Super-resolution factor.")
+@click.option("-s", "--scale", type=SCALES, help="Scale factor (required).")
+@training_pictures
 @click.option(
-    "--data", type=PATH, multiple=True, help="Folder, zip or picture to train on; repeatable."
-)
-@click.option(
-    "--out", type=PATH, metavar="FOLDER", help="Folder of weights, state, recipe and log."
+    "--out",
+    type=PATH,
+    metavar="FOLDER",
+    help="Folder for weights, checkpoint, recipe and log (required).",
 )
 @click.option(
     "--seed",
@@ -68,7 +70,7 @@ Examples:
 @click.option(
     "--budget",
     metavar="40000|25m",
-    help="Iterations or time (s, m, h, d) that the schedule fits into.",
+    help="Iterations or time (s, m, h, d); the schedule is fitted to it.",
 )
 @click.option(
     "--resume",
@@ -81,7 +83,7 @@ Examples:
     "--init",
     type=PATH,
     metavar="FILE",
-    help="Begin from these weights; tensors that do not fit stay new.",
+    help="Start from these weights, as far as they fit the network.",
 )
 @click.option(
     "--set",
@@ -93,16 +95,7 @@ Examples:
 @click.option(
     "--degradation",
     type=click.Choice(tuple(DEGRADATIONS)),
-    help="How LR is made from HR: plain, as cameras do, as drones do.",
-)
-@click.option(
-    "--hold-out",
-    multiple=True,
-    metavar="NAME|FILE",
-    help="Photograph to validate on, a file of names, or none; repeatable.",
-)
-@click.option(
-    "--exclude", multiple=True, metavar="PREFIX", help="Leave out pictures with such names."
+    help="How LR is made: bicubic alone, as cameras do, as drones do.",
 )
 @click.option(
     "--validate",
@@ -129,35 +122,38 @@ Examples:
 @click.option(
     "--show",
     is_flag=True,
-    help="Print the resolved recipe as JSON, and do nothing.",
+    help="Print the complete recipe as JSON; do not train.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Try a few iterations: parameters, memory, time. Writes nothing.",
+    help="Estimate time and memory by a few iterations; write nothing.",
 )
 @click.option(
     "--checkpoint-every",
     default="5m",
     show_default=True,
     metavar="TIME",
-    help="Interval of checkpoints.",
+    help="Time between checkpoints.",
 )
-@click.option("--compile", is_flag=True, help="Compile the network (GPU: slow start, then faster).")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the processor.")
+@click.option(
+    "--compile", is_flag=True, help="Compile the network: starts slowly, then faster on GPUs."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads. [default: all]")
 @device
 @network_precision
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
-    """Train a network from RECIPE: a name of the table (g-idrn, g-idrn-muon), or a recipe file.
+    """Train a network by RECIPE: a name such as g-idrn-muon, or a recipe file.
 
-    Files are TOML, YAML or JSON; 'srx train init' prints one with comments.
+    'srx models NAME' names the recipes of a network. Files are TOML, YAML or JSON; 'srx train init'
+    prints one with comments.
 
-    The folder then holds best.safetensors and last.safetensors (averaged weights, ready for
-    ``srx upscale -m``), recipe.json (the recipe as trained), log.jsonl, report.html (curves and
-    sample pictures, also while it runs) and the state for --resume. A stopped or killed training
-    goes on by --resume FOLDER alone; Ctrl-C saves its state first. A new --budget with it stretches
-    the schedule, that of a finished training too, which then goes on in its last stage.
+    --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx upscale -m'),
+    recipe.json (the recipe as trained), report.html (curves and sample pictures, also while it
+    runs), log.jsonl and the checkpoint. --resume FOLDER alone continues a training that was stopped
+    or killed; Ctrl-C saves a checkpoint first. With a new --budget it stretches the schedule, that
+    of a finished training too, which then goes on in its last stage.
 
     Under torchrun all processes train one network, on one GPU each: every process computes its
     share of each batch of the recipe and of each validation; the first one writes. --nnodes takes

@@ -33,8 +33,8 @@ Examples:
   srx upscale photos/ out/ --dry-run            sizes, disk and memory needed
   srx upscale photos/ out/ --device all         on every GPU of the machine
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
-  srx upscale ortho.tif out/ --bounds 485900 5205600 486400 5206100 --rgb 1,2,3
-  srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -b 1 -b 2 -b 3 -of COG -co COMPRESS=ZSTD
+  srx upscale ortho.tif out/ --bounds 8.10 47.20 8.15 47.25 --rgb 1,2,3
+  srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -of COG -co COMPRESS=ZSTD
   srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
 
 Outputs that exist are skipped, so that running again resumes; a raster resumes where it stopped.
@@ -73,6 +73,7 @@ def parse_fit(text: str) -> Box:
     "-m",
     "--model",
     shell_complete=complete_models,
+    metavar="NAME|FILE",
     default="g-idrn",
     show_default=True,
     help="Name from 'srx models', weights file, or auto (photo model for JPEGs).",

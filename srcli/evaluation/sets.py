@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from srcli.errors import DataError
+from srcli.errors import DataError, did_you_mean
 from srcli.imaging.formats import READABLE_SUFFIXES
 
 BUILT_IN = "built-in"
@@ -187,10 +187,11 @@ def _find_folder(name: str) -> Path:
         if each.name.casefold() == name.casefold():
             return each
     where = str(benchmarks) if benchmarks else "a folder of sets (SRX_DATA is not set)"
+    hint = did_you_mean(Path(name).name, [BUILT_IN, *(each.name for each in known)])
     there = f"; there are: {', '.join(p.name for p in known)}" if known else ""
     raise DataError(
-        f"{name}: no such folder, and no set of that name in {where}{there}; give a folder of HR "
-        f"pictures, or put the set into $SRX_DATA/benchmarks/{Path(name).name}"
+        f"{name}: no such folder, and no set of that name in {where}{hint}{there}; give a folder "
+        f"of HR pictures, or put the set into $SRX_DATA/benchmarks/{Path(name).name}"
     )
 
 

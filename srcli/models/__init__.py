@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import itertools
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import ModelError, RecipeError
+from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.recipes.fields import check_options
 
 if TYPE_CHECKING:
@@ -154,9 +153,7 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
             there are.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(name.lower(), MODELS, n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        have = ", ".join(MODELS)
+        hint, have = did_you_mean(name, MODELS), ", ".join(MODELS)
         raise ModelError(f"no model {name!r}{hint}; there are: {have}, or a weights file")
     entry = MODELS[name]
     if scale is not None and scale not in entry.scales:

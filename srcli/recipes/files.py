@@ -6,11 +6,12 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass, replace
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from srcli.errors import RecipeError
+from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, write_whole
 from srcli.recipes.fields import ROOT, convert, field_types, read_text, unknown
 from srcli.recipes.table import RECIPES
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 SUFFIXES = (".json", ".toml", ".yaml", ".yml")
+_USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
+"""Other names that fields have in the literature."""
 EXAMPLE = files("srcli.recipes").joinpath("example.toml").read_text(encoding="utf-8")
 """A recipe with comments, to begin from."""
 
@@ -35,9 +38,9 @@ def load_recipe(name: str) -> TrainRecipe:
     path = Path(name)
     if path.suffix.lower() in SUFFIXES:
         return read_recipe(path)
+    hint, have = did_you_mean(name, RECIPES), ", ".join(RECIPES)
     raise RecipeError(
-        f"no recipe {name!r}; there are: {', '.join(RECIPES)}, or the path of a .json, .toml or "
-        ".yaml file"
+        f"no recipe {name!r}{hint}; there are: {have}, or the path of a .json, .toml or .yaml file"
     )
 
 
@@ -105,11 +108,6 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
             raise RecipeError(
                 f"--set {setting}: give a field and a value, such as stages.0.batch=8"
             )
-        if not hasattr(recipe, parts[0]):
-            nested = {name.rpartition(".")[2]: name for name in reversed([*_names(recipe)])}
-            if parts[0] in nested:
-                full = ".".join([nested[parts[0]], *parts[1:]])
-                raise RecipeError(f"no field {path.strip()!r} in {ROOT}; did you mean {full!r}?")
         recipe = _replaced(recipe, type(recipe), parts, text.strip(), "")
     return recipe
 
@@ -137,12 +135,14 @@ def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) ->
     if is_dataclass(table):
         types = field_types(table)
         if name not in types:
-            raise unknown("field", name, where or ROOT, types)
+            raise _no_field(value, parts, where) or unknown("field", name, where or ROOT, types)
         new = _replaced(getattr(value, name, None), types[name], rest, text, inside)
         if value is None:  # its other fields keep their defaults
             return convert({name: new}, table, where)
         return replace(value, **{name: new})
     if isinstance(value, tuple):
+        if not name.isdecimal() and (error := _no_field(value, parts, where)):
+            raise error
         index = _index(name, len(value), where)
         new = _replaced(value[index], get_args(hint)[0], rest, text, inside)
         return (*value[:index], new, *value[index + 1 :])
@@ -150,6 +150,22 @@ def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) ->
         # Which names a network or a loss knows is checked when it is built.
         return {**value, name: _replaced(value.get(name), get_args(hint)[1], rest, text, inside)}
     raise RecipeError(f"{where} is a single value; there is no {inside}")
+
+
+def _no_field(value: Any, parts: list[str], where: str) -> RecipeError | None:  # noqa: ANN401
+    """Return the error for a field that is further inside of a value; None if none there is near.
+
+    Args:
+        value: Part of a recipe.
+        parts: The path that leads nowhere, from this part on.
+        where: Path of this part.
+    """
+    names = {full.rpartition(".")[2]: full for full in reversed([*_names(value, where)])}
+    near = get_close_matches(_USUAL_NAMES.get(parts[0], parts[0]), names, n=1)
+    if not near or names[near[0]].rpartition(".")[0] == where:
+        return None
+    full = ".".join([names[near[0]], *parts[1:]])
+    return RecipeError(f"no field {'.'.join(parts)!r} in {where or ROOT}; did you mean {full!r}?")
 
 
 def _table_of(hint: Any) -> Any:  # noqa: ANN401

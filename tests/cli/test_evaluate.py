@@ -348,6 +348,8 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
     ("options", "message"),
     [
         (("--protocol", "z"), "there are y"),
+        (("--protocol", "y-clasic"), "(did you mean y-classic?)"),
+        (("--data", "Bilt-in"), "(did you mean built-in?)"),
         (("--metrics", "psnr,vmaf"), "there are psnr"),
         (("--kernel", "sinc"), "there are bicubic"),
         (("--chain", "x"), "there are rgb8"),

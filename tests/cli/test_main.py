@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
+import struct
 import subprocess
 import sys
+from contextlib import suppress
+from typing import Any
 
+import click
 import pytest
 
 from srcli.cli import main
+from srcli.cli.help import GroupedCommand
 
 
 @pytest.mark.parametrize(
@@ -83,9 +90,76 @@ def test_shells_complete_commands_options_and_models(srx, monkeypatch, shell):
     assert complete(["upscale", "-m"], "g-idrn") == ["g-idrn", "g-idrn-aerial", "g-idrn-photo"]
 
 
-@pytest.mark.parametrize("command", ["upscale", "eval", "train", "bench"])
-def test_help_shows_options_in_groups_with_examples_last(srx, command):
-    text = srx(command, "--help").out
-    assert "\nOptions:" not in text
-    places = [text.index(part) for part in ("--device", "-h, --help", "Examples:")]
-    assert places == sorted(places)
+def leaf_commands(command: click.Command, words: tuple[str, ...] = ()) -> list[Any]:
+    """Return the words of every command, and the command."""
+    if not isinstance(command, click.Group):
+        return [pytest.param(words, command, id=" ".join(words))]
+    context = click.Context(command)
+    found: list[Any] = []
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        assert inner is not None
+        found += leaf_commands(inner, (*words, name))
+    return found
+
+
+@pytest.mark.parametrize(("words", "command"), leaf_commands(main.group))
+def test_help_has_groups_of_options_in_one_line_each_and_examples_last(srx, words, command):
+    assert isinstance(command, GroupedCommand)
+    context = click.Context(command, help_option_names=["-h", "--help"])
+    for option in command.get_params(context):
+        assert len(getattr(option, "help", None) or "") <= 76, option
+    head, _, tail = srx(*words, "--help").out.partition("  -h, --help")
+    headings = re.findall(r"^(\S.*):$", head, re.MULTILINE)
+    assert "Options" not in headings
+    assert headings[-1] == "Messages"
+    if command.epilog:
+        assert "\n  Examples:\n" in tail
+        shown = command.epilog.split("\b\n", 1)[1].split("\n\n")[0].splitlines()
+        assert max(map(len, shown)) <= 78  # with two blanks before, they fit 80 columns
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_help_and_errors_fit_narrow_terminals(columns):
+    """Nothing but the examples is wider than the terminal, and words stay whole."""
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
+    reader, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    code = (
+        "from srcli.cli.main import run\n"
+        "run(['train', '-h'])\n"
+        "run(['train', 'g-idrn-moun', '--show'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    shown = b""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=terminal, stderr=terminal, env=environment
+    ):
+        os.close(terminal)
+        with suppress(OSError), os.fdopen(reader, "rb", buffering=0) as stream:
+            while part := stream.read(4096):
+                shown += part
+    lines = shown.decode().replace("\r", "").splitlines()
+    assert "did you mean g-idrn-muon?" in " ".join(lines)
+    examples = lines.index("  Examples:")
+    start = next(i for i, line in enumerate(lines) if "error:" in line)
+    assert start < len(lines) - 1  # it was broken
+    assert max(map(len, [*lines[:examples], *lines[start:]])) <= columns
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["upscal", "a.png", "b.png"], "Did you mean 'upscale'?"),
+        ([__file__, "b.png"], "Did you mean 'srx upscale "),
+        (["ablate", "reprot"], "Did you mean 'report'?"),
+        (["eval", "--modle", "g-idrn"], "'--model'"),
+        (["train", "g-idrn-moun", "--show"], "did you mean g-idrn-muon?"),
+        (["train", "g-idrn", "--show", "--set", "lr=1"], "stages.0.optimizer.learning_rate"),
+        (["upscale", __file__, "out", "-f", "jpgg"], "did you mean jpg?"),
+    ],
+)
+def test_wrong_names_are_answered_by_the_nearest(srx, words, hint):
+    result = srx(*words)
+    assert result.code == 2
+    assert hint in result.err

@@ -82,7 +82,7 @@ def test_damaged_files_are_refused_with_their_name(tmp_path, name, text, words):
 
 
 def test_missing_recipes_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match="there are: g-idrn, g-idrn-short"):
+    with pytest.raises(RecipeError, match=r"mean g-idrn\?\); there are: g-idrn, g-idrn-short"):
         load_recipe("g-idn")
     with pytest.raises(RecipeError, match="No such file"):
         load_recipe(str(tmp_path / "a.json"))
@@ -223,6 +223,10 @@ def test_options_may_hold_lists_of_any_numbers():
         ("stages.0.bach=8", r"no field 'bach' in stages\.0; did you mean 'batch'\?"),
         ("ema=1", r"no field 'ema' in the recipe; did you mean 'ema_decay'\?"),
         ("stages.0.optimizer.beta=1", r"in stages\.0\.optimizer; did you mean 'beta"),
+        ("lr=1e-4", r"did you mean 'stages\.0\.optimizer\.learning_rate'\?"),
+        ("stages.batch=8", r"no field 'batch' in stages; did you mean 'stages\.0\.batch'\?"),
+        ("stages.0.learning_rat=1", r"did you mean 'stages\.0\.optimizer\.learning_rate'\?"),
+        ("optimizer.beta1=1", r"did you mean 'stages\.0\.optimizer\.beta1'\?"),
         ("stages.1.batch=8", "no entry '1' in stages; there are: 0 to 0"),
         ("stages.x.batch=8", "no entry 'x' in stages"),
         ("stages.0.batch=8.5", r"stages\.0\.batch must be a whole number, got 8\.5"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from srcli.data.training_set import find_split
-from srcli.errors import DataError, UsageError
+from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.metrics.protocol import PROTOCOLS
 from srcli.pipelines.ablate.plan import AblationPlan, checked_recipes, data_digest
@@ -137,8 +137,8 @@ def _check_names(ablations: Sequence[Ablation]) -> None:
         if names.count(name) > 1:
             raise UsageError(f"ablation {name}: given twice")
         if protocol not in PROTOCOLS:
-            known = ", ".join(PROTOCOLS)
-            raise UsageError(f"{name}: no protocol {protocol!r}; there are: {known}")
+            hint, known = did_you_mean(protocol, PROTOCOLS), ", ".join(PROTOCOLS)
+            raise UsageError(f"{name}: no protocol {protocol!r}{hint}; there are: {known}")
 
 
 def _sets(

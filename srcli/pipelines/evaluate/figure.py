@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from srcli.errors import UsageError
+from srcli.errors import UsageError, did_you_mean
 from srcli.evaluation.scores import METRICS
 from srcli.files import write_whole
 from srcli.pipelines.evaluate.crops import CropPlace, cut_crops
@@ -56,8 +56,10 @@ class FigureCrops:
         """
         for place in self.places:
             if place.picture not in self._seen:
-                known = ", ".join(dict.fromkeys(self._seen))
-                raise UsageError(f"--crop {place.picture}: no such picture; there are: {known}")
+                hint, known = did_you_mean(place.picture, self._seen), dict.fromkeys(self._seen)
+                raise UsageError(
+                    f"--crop {place.picture}: no such picture{hint}; there are: {', '.join(known)}"
+                )
         if not self.crops:
             return
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srcli.errors import DataError, UsageError
+from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.evaluation.pairs import CHAINS, Chain, Pair, jpeg_chain
 from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
 from srcli.imaging.kernels import KERNELS, ResizeKernel
@@ -86,7 +86,8 @@ class EvalOptions:
         ):
             for name in names:
                 if name not in table:
-                    raise UsageError(f"{option} {name}: there are {', '.join(table)}")
+                    hint = did_you_mean(name, table)
+                    raise UsageError(f"{option} {name}{hint}: there are {', '.join(table)}")
         luma = self.chain == LUMA_FLOAT.name
         shave, jpeg = self.shave, self.jpeg
         for message, wrong in {

@@ -1,8 +1,11 @@
-"""``srcli.upscale``: upscale one picture in memory, a numpy array or a PIL image."""
+"""``srcli.upscale``: upscale one picture in memory: a numpy array, a PIL image, or a file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 
 import numpy as np
 from PIL import Image
@@ -12,22 +15,20 @@ from srcli.imaging.photograph import Metadata, Photograph
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
 from srcli.models.weights import default_scale
+from srcli.pipelines.upscale.images import array_of, image_of, join_alpha, read_image
 from srcli.pipelines.upscale.prepare import finish, prepare
+from srcli.ports.progress import NoTask
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 
-# PIL's modes: of 16 bits, gray, of colours, with alpha in a form that networks do not take, ready
-_DEEP = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
-_GRAY = frozenset({"1", "L", "LA", "La", "F"}) | _DEEP
-_RGB = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX"})
-_ALPHA = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
-_PLAIN = frozenset({"L", "LA", "RGB", "RGBA", "F"})
 
-
-def upscale(  # noqa: PLR0913 - the options of the command, by name
+@overload
+def upscale(
     picture: Picture,
     model: str = "g-idrn",
     scale: int | None = None,
@@ -38,8 +39,38 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     back_project: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
-) -> Picture:
+    progress: bool | Callable[[float], object] = False,
+) -> Picture: ...
+@overload
+def upscale(
+    picture: str | os.PathLike[str],
+    model: str = "g-idrn",
+    scale: int | None = None,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    tta: bool = False,
+    back_project: bool = False,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: bool | Callable[[float], object] = False,
+) -> Image.Image: ...
+def upscale(  # noqa: PLR0913 - the options of the command, by name
+    picture: Any,
+    model: str = "g-idrn",
+    scale: int | None = None,
+    *,
+    tile: int | None = None,
+    overlap: int | None = None,
+    tta: bool = False,
+    back_project: bool = False,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: bool | Callable[[float], object] = False,
+) -> Any:
     """Upscale a picture.
+
+    The first call with a model loads it, which takes a second; the last two stay in memory.
 
     Args:
         picture: (H, W), or (H, W, C) with 1 gray, 2 gray + alpha, 3 RGB or 4 RGBA channels; uint8,
@@ -47,6 +78,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             their like become L or RGB, with alpha where they have transparency of any form; modes
             of 16 bits, and I with values from 0 to 65535, become I;16 (a transparent value of
             16 bits is an error, as PIL has no mode for the result); CMYK and others become RGB.
+            Or the path of a photograph in any format that ``srx upscale`` reads, which is turned
+            upright by its EXIF orientation.
         model: A name of ``srx models``, or a weights file.
         scale: 2, 3 or 4; None for 4, or that of a weights file.
         tile: Tile size in input pixels; the model's by default.
@@ -56,15 +89,19 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             clean pictures only, as noise and JPEG blocks are kept as well.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        progress: A function that is called with the fraction that is done, up to 1.0, after every
+            tile; True draws a bar on standard error.
 
     Returns:
-        The same kind, number of dimensions and dtype, both sides ``scale`` times as long. A PIL
-        image keeps the ``dpi`` of ``picture`` in its ``info``, and the ``icc_profile`` if that fits
-        the colours of the result (gray, RGB); EXIF and everything else is dropped.
+        The same kind, number of dimensions and dtype, both sides ``scale`` times as long; a path
+        gives a PIL image. PIL images keep the ``dpi`` of ``picture`` in their ``info``, and the
+        ``icc_profile`` if that fits the colours of the result (gray, RGB); EXIF and everything else
+        is dropped.
 
     Raises:
         UsageError: If the picture's shape, type or values, or an option, are not as above.
         ModelError: If the model or its scale does not exist.
+        PictureError: If the file of a path cannot be read as a photograph.
     """
     if precision not in get_args(Precision):
         raise UsageError(f"precision={precision!r}: give one of {', '.join(get_args(Precision))}")
@@ -83,16 +120,36 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         pool = cached_pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, sink = prepared.work(factor, tiling, "picture")
-        run_one(pool.engine(prepared.bits), work)
+        tell = _draw_bar if progress is True else progress
+        task = _FractionTask(tell, work.open_tiles) if tell else None
+        run_one(pool.engine(prepared.bits), work, task=task)
         done = finish(prepared, sink.pixels, factor)
-        parts = [done.pixels] if done.alpha is None else [done.pixels, done.alpha[:, :, None]]
-        joined = np.concatenate(parts, axis=2).astype(array.dtype, copy=False)
+        joined = join_alpha(done).astype(array.dtype, copy=False)
         return joined[:, :, 0] if array.ndim == 2 else joined
 
+    if isinstance(picture, str | os.PathLike):
+        picture = read_image(Path(picture))
     if isinstance(picture, Image.Image):
         return image_of(enlarge(array_of(picture)), picture)
     _check_type(picture)
     return enlarge(picture)
+
+
+class _FractionTask(NoTask):
+    """Tells a function which fraction of the tiles is done."""
+
+    def __init__(self, tell: Callable[[float], object], tiles: int) -> None:
+        self._tell, self._tiles, self._done = tell, tiles, 0.0
+
+    def advance(self, amount: float = 1.0) -> None:
+        self._done += amount
+        self._tell(self._done / self._tiles)
+
+
+def _draw_bar(done: float) -> None:
+    end = "\n" if done >= 1 else ""
+    sys.stderr.write(f"\r[{'#' * round(40 * done):40}] {done:4.0%}{end}")
+    sys.stderr.flush()
 
 
 def _check_type(picture: object) -> None:
@@ -101,7 +158,9 @@ def _check_type(picture: object) -> None:
     given = type(picture).__name__
     if type(picture).__module__.partition(".")[0] == "torch":
         given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for one of (C, H, W)"
-    raise UsageError(f"expected a PIL image or a numpy array (H, W) or (H, W, C), got {given}")
+    raise UsageError(
+        f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
+    )
 
 
 def _whole(name: str, value: object, expected: str, least: int | None = None) -> int:
@@ -147,73 +206,3 @@ def _check_floats(array: NDArray[Any]) -> None:
             f"float values {low:g} to {high:g} are beyond what 32-bit floats hold; "
             "scale them, such as to [0, 1]"
         )
-
-
-def array_of(image: Image.Image) -> NDArray[Any]:
-    """Return the pixels of an image.
-
-    Args:
-        image: Of any mode.
-
-    Returns:
-        (H, W) uint8, uint16 or float32, or (H, W, C) uint8 with C 2 to 4: transparency of any form
-        is alpha, colours of other kinds are RGB.
-
-    Raises:
-        UsageError: If the mode cannot be converted, mode I holds other values than 0 to 65535, or
-            a value of 16 bits stands for transparent.
-    """
-    if image.mode in _DEEP:
-        return _deep(image)
-    try:
-        return np.asarray(_plain(image))
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"PIL image of mode {image.mode}: cannot be converted ({error}); "
-            "give an image of mode L, LA, RGB or RGBA"
-        ) from error
-
-
-def image_of(array: NDArray[Any], source: Image.Image) -> Image.Image:
-    """Return upscaled pixels as an image.
-
-    Args:
-        array: ``array_of(source)``, upscaled.
-        source: The original; its resolution is kept, and its colour profile if that fits the
-            colours of the result.
-    """
-    image = Image.fromarray(array)
-    if source.info.get("dpi"):
-        image.info["dpi"] = source.info["dpi"]
-    profile = source.info.get("icc_profile")
-    kind = b"GRAY" if source.mode in _GRAY else b"RGB " if source.mode in _RGB else None
-    if profile and profile[16:20] == kind:
-        image.info["icc_profile"] = profile
-    return image
-
-
-def _plain(image: Image.Image) -> Image.Image:
-    if image.mode in _ALPHA:
-        return image.convert(_ALPHA[image.mode])
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode in ("L", "RGB", "P") and image.has_transparency_data:
-        return image.convert("LA" if image.mode == "L" else "RGBA")
-    return image if image.mode in _PLAIN else image.convert("RGB")
-
-
-def _deep(image: Image.Image) -> NDArray[Any]:
-    if image.info.get("transparency") is not None:
-        raise UsageError(
-            f"PIL image of mode {image.mode} with a transparent value: PIL has no mode for 16 bits "
-            "with alpha; give an array (H, W, 2), or delete info['transparency']"
-        )
-    values = np.asarray(image)
-    if image.mode == "I" and values.size:
-        low, high = int(values.min()), int(values.max())
-        if low < 0 or high > 65535:
-            raise UsageError(
-                f"PIL image of mode I with values {low} to {high}: only 0 to 65535 are taken, as "
-                "16 bits; scale them, or convert it to mode F"
-            )
-    return values.astype(np.uint16)

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import UsageError
+from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
 from srcli.imaging.rasters.access import is_remote
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
@@ -111,7 +111,10 @@ def _check_naming(naming: Naming) -> Naming:
         return naming
     known = output_format(naming.format)
     if known is None:
-        raise UsageError(f"--format {naming.format}: give auto or one of {', '.join(FORMATS)}")
+        hint = did_you_mean(naming.format, FORMATS)
+        raise UsageError(
+            f"--format {naming.format}{hint}: give auto or one of {', '.join(FORMATS)}"
+        )
     return replace(naming, format=known)
 
 

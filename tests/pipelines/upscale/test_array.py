@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms
 
 import srcli
-from srcli.errors import ModelError, UsageError
-from srcli.pipelines.upscale.array import array_of, image_of
+from srcli.errors import ModelError, PictureError, UsageError
+from srcli.pipelines.upscale.images import array_of, image_of
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
 
@@ -253,3 +254,39 @@ def test_what_pillow_cannot_convert_is_refused():
     image.info["transparency"] = "red"
     with pytest.raises(UsageError, match="mode RGB: cannot be converted"):
         array_of(image)
+
+
+def test_a_path_gives_an_upright_image_with_its_profile(tmp_path, astronaut):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = tmp_path / "a.png"
+    picture = np.ascontiguousarray(astronaut[:20, :30])
+    Image.fromarray(picture).save(file, exif=exif, icc_profile=profile, dpi=(300, 300))
+    big = srcli.upscale(str(file), model="bicubic", scale=2)
+    assert big.info["icc_profile"] == profile
+    assert round(big.info["dpi"][0]) == 300
+    expected = srcli.upscale(np.rot90(picture, -1), model="bicubic", scale=2)
+    np.testing.assert_array_equal(np.asarray(big), expected)
+    with pytest.raises(PictureError, match=r"none\.png: no such file"):
+        srcli.upscale(tmp_path / "none.png", model="bicubic")
+
+
+def test_a_file_that_pil_has_no_mode_for_is_refused(tmp_path, astronaut):
+    file = tmp_path / "deep.tif"
+    tifffile.imwrite(file, astronaut.astype(np.uint16) * 257, photometric="rgb")
+    with pytest.raises(PictureError, match=r"deep\.tif: PIL has no mode for 3 channels of uint16"):
+        srcli.upscale(file, model="bicubic")
+
+
+def test_progress_is_told_by_fractions_and_as_a_bar(astronaut, capsys):
+    told: list[float] = []
+    srcli.upscale(astronaut, model="bicubic", scale=2, tile=64, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    assert len(told) > 3
+    assert capsys.readouterr().err == ""
+    srcli.upscale(astronaut, model="bicubic", scale=2, tile=64, progress=True)
+    bar = capsys.readouterr().err
+    assert bar.endswith(f"[{'#' * 40}] 100%\n")
+    assert bar.count("\n") == 1
