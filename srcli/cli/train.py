@@ -44,7 +44,7 @@ Examples:
   srx train --resume runs/x2
   srx train --resume runs/x2 --budget 3h
   srx train g-idrn-muon -s 4 --data a.zip --data b.zip --out runs/x4 \\
-      --init runs/x2/best.safetensors --set stages.0.batch=16 --set ema_decay=0.99
+      --init runs/x2/best.safetensors --set stages.0.batch=16
   srx train g-idrn-muon -s 4 --data drone/ --out runs/d --degradation aerial
   srx train init > my.toml; srx train my.toml -s 2 --data photos/ --dry-run
   srx upscale photo.jpg larger/ -m runs/x4/best.safetensors
@@ -52,13 +52,13 @@ Examples:
       train g-idrn -s 2 --data photos/ --out runs/x2""",
 )
 @click.argument("recipe", required=False)
-@click.option("-s", "--scale", type=SCALES, help="Scale factor (required).")
+@click.option("-s", "--scale", type=SCALES, help="Scale factor; required but for --resume.")
 @training_pictures
 @click.option(
     "--out",
     type=PATH,
     metavar="FOLDER",
-    help="Folder for weights, checkpoint, recipe and log (required).",
+    help="Folder for weights, checkpoint, recipe and log; required likewise.",
 )
 @click.option(
     "--seed",
