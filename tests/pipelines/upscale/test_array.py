@@ -140,9 +140,9 @@ def test_tensors_and_lists_are_refused_with_what_to_give():
     import torch
 
     with pytest.raises(UsageError, match=r"torch tensor; give tensor\.permute\(1, 2, 0\)"):
-        srcli.upscale(torch.zeros(3, 8, 8), model="bicubic")  # type: ignore[type-var]
+        srcli.upscale(torch.zeros(3, 8, 8), model="bicubic")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match=r"a PIL image or a numpy array .* got list"):
-        srcli.upscale([[0.5]], model="bicubic")  # type: ignore[type-var]
+        srcli.upscale([[0.5]], model="bicubic")  # type: ignore[call-overload]
 
 
 def test_what_lies_beyond_a_picture_is_missed_little_at_its_edges(astronaut):
