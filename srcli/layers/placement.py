@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+Mode = Literal["bilinear", "nearest"]
+
 
 class StretchedMap(nn.Module):
     """Resize maps with one value for every ``step`` pixels to the size that they were made of.
@@ -31,22 +33,24 @@ class StretchedMap(nn.Module):
     Args:
         step: Pixels from one value to the next.
         minimum: Pixels that the first value needs.
+        mode: As ``F.interpolate`` takes it.
     """
 
     rows: Tensor | None
     columns: Tensor | None
 
-    def __init__(self, *, step: int, minimum: int) -> None:
+    def __init__(self, *, step: int, minimum: int, mode: Mode = "bilinear") -> None:
         super().__init__()
         self.step = step
         self.minimum = minimum
+        self.mode = mode
         self.register_buffer("rows", None, persistent=False)
         self.register_buffer("columns", None, persistent=False)
 
     def forward(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resize (N, C, h, w) bilinearly to (N, C, *size)."""
+        """Resize (N, C, h, w) to (N, C, *size)."""
         if self.rows is None or self.columns is None:
-            return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+            return F.interpolate(maps, size=size, mode=self.mode)
         return stretch_part(maps, self.rows, self.columns)
 
 
@@ -67,14 +71,17 @@ def use_positions(
         size: (H, W) of the network's input.
     """
     modules = stretched_maps(network).values()
-    weights: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}  # mostly one for all modules
+    weights: dict[tuple[int, int, Mode], tuple[Tensor, Tensor]] = {}  # mostly one for all modules
     try:
         for each in modules:
             if positions is None:
                 continue
-            kind = (each.step, each.minimum)
+            kind = (each.step, each.minimum, each.mode)
             if kind not in weights:
-                weights[kind] = stretch_weights(positions, size, step=kind[0], minimum=kind[1])
+                step, minimum, mode = kind
+                weights[kind] = stretch_weights(
+                    positions, size, step=step, minimum=minimum, mode=mode
+                )
             each.rows, each.columns = weights[kind]
         yield
     finally:
@@ -96,7 +103,12 @@ def orient_positions(
 
 
 def stretch_weights(
-    positions: Tensor, size: tuple[int, int], *, step: int, minimum: int
+    positions: Tensor,
+    size: tuple[int, int],
+    *,
+    step: int,
+    minimum: int,
+    mode: Mode = "bilinear",
 ) -> tuple[Tensor, Tensor]:
     """Return the weights by which ``stretch_part`` resizes maps of tiles.
 
@@ -105,24 +117,24 @@ def stretch_weights(
         size: (H, W) of the tiles; a shorter side than ``minimum`` counts as that long.
         step: Pixels from one value to the next.
         minimum: Pixels that the first value needs.
+        mode: Of ``StretchedMap``.
 
     Returns:
         (N, H, h) and (N, W, w): the share of each value of a map in each row and each column.
     """
     axes = zip(positions.T[:2], positions.T[2:], size, strict=True)
     rows, columns = (
-        _weights(starts, wholes, max(length, minimum), step, minimum)
+        _weights(starts, wholes, max(length, minimum), step=step, minimum=minimum, mode=mode)
         for starts, wholes, length in axes
     )
     return rows, columns
 
 
 def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Resize maps of tiles as bilinear resizing of the whole pictures' maps would.
+    """Resize maps of tiles as resizing of the whole pictures' maps would.
 
-    Equal to the part of ``F.interpolate(..., mode="bilinear", align_corners=False)`` of the whole,
-    as far as a tile's map is the part of the whole's: where tiles begin on multiples of ``step``,
-    away from their borders.
+    Equal to the part of ``F.interpolate`` of the whole, as far as a tile's map is the part of the
+    whole's: where tiles begin on multiples of ``step``, away from their borders.
 
     Args:
         maps: (N, C, h, w), one value for every ``step`` pixels of the tiles.
@@ -141,7 +153,9 @@ def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return full.view(tiles, *size, channels).permute(0, 3, 1, 2).to(maps.dtype)
 
 
-def _weights(starts: Tensor, wholes: Tensor, length: int, step: int, minimum: int) -> Tensor:
+def _weights(
+    starts: Tensor, wholes: Tensor, length: int, *, step: int, minimum: int, mode: Mode
+) -> Tensor:
     """Share of each of a tile's values in each of its ``length`` pixels: (N, length, values).
 
     Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
@@ -150,8 +164,11 @@ def _weights(starts: Tensor, wholes: Tensor, length: int, step: int, minimum: in
     values = (length - minimum) // step + 1
     in_whole = ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
     starts, wholes = starts.view(-1, 1).to(kind), wholes.view(-1, 1).to(kind)
-    pixels = torch.arange(length, device=starts.device, dtype=kind) + 0.5
-    places = (pixels + starts) * (in_whole / wholes) - 0.5
+    pixels = torch.arange(length, device=starts.device, dtype=kind) + starts
+    if mode == "nearest":
+        places = (pixels * (in_whole / wholes)).floor()
+    else:
+        places = (pixels + 0.5) * (in_whole / wholes) - 0.5
     places = torch.minimum(places.clamp(min=0), in_whole - 1) - starts / step
     distances = places.clamp(0, values - 1)[..., None] - torch.arange(values, device=starts.device)
     return (1 - distances.abs()).clamp(min=0).float()

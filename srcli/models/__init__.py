@@ -127,6 +127,11 @@ MODELS: dict[str, NetworkEntry] = {
     "idn": _compared("idn:IDN", "CVPR 2018", "information distillation network, on Y"),
     "drcn": _compared("drcn:DRCN", "CVPR 2016", "one convolution 16 times, on Y"),
     "drrn": _compared("drrn:DRRN", "CVPR 2017", "one residual unit 25 times, on Y"),
+    "memnet": _compared("memnet:MemNet", "ICCV 2017", "memory blocks behind gates, on Y"),
+    "lapsrn": _compared("lapsrn:LapSRN", "CVPR 2017", "Laplacian pyramid, on Y", (2, 4)),
+    "cfsrcnn": _compared("cfsrcnn:CFSRCNN", "TMM 2020", "coarse-to-fine network"),
+    "latticenet": _compared("latticenet:LatticeNet", "ECCV 2020", "lattice blocks"),
+    "maffsrn": _compared("maffsrn:MAFFSRN", "ECCV workshops 2020", "multi-attentive fusion"),
     "rdn": _compared("rdn:RDN", "CVPR 2018", "residual dense network"),
     "ecbsr": _compared("ecbsr:ECBSR", "ACM MM 2021", "edge-oriented convolutions, on Y"),
     "rrdbnet": _compared(

@@ -30,8 +30,8 @@ def place(*numbers):
     return torch.tensor(numbers)
 
 
-def stretched(maps, size, positions):
-    weights = stretch_weights(positions, size, step=STEP, minimum=MINIMUM)
+def stretched(maps, size, positions, mode="bilinear"):
+    weights = stretch_weights(positions, size, step=STEP, minimum=MINIMUM, mode=mode)
     return stretch_part(maps, *weights)
 
 
@@ -42,12 +42,15 @@ def same_all_over(tile, whole, margin):
 
 
 @pytest.mark.parametrize(("height", "width"), [(131, 200), (96, 97), (600, 57)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_parts_equal_the_interpolated_whole(height, width, dtype):
+@pytest.mark.parametrize(
+    ("dtype", "mode"),
+    [(torch.float32, "bilinear"), (torch.float64, "bilinear"), (torch.float32, "nearest")],
+)
+def test_parts_equal_the_interpolated_whole(height, width, dtype, mode):
     torch.manual_seed(0)
     sides = torch.tensor([height, width])
     whole_map = torch.rand(1, 3, *count(sides).tolist(), dtype=dtype)
-    whole = F.interpolate(whole_map, (height, width), mode="bilinear", align_corners=False)
+    whole = F.interpolate(whole_map, (height, width), mode=mode)
     side = 57  # eight values
     corners = [(0, 0), (36, 0), (height - side, width - side)]
     positions = [(top - top % STEP, left - left % STEP, height, width) for top, left in corners]
@@ -56,7 +59,7 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype):
         rows, columns = top // STEP, left // STEP
         maps.append(whole_map[..., rows : rows + 8, columns : columns + 8])
         parts.append(whole[..., top : top + side, left : left + side])
-    got = stretched(torch.cat(maps), (side, side), place(*positions))
+    got = stretched(torch.cat(maps), (side, side), place(*positions), mode)
     assert got.dtype == dtype
     # The whole's values drift by up to two from the pixels that they were made of.
     same_all_over(got, torch.cat(parts), margin=15)

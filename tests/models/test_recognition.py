@@ -172,6 +172,37 @@ def rdn():
     return found | conv("upscale.0", 72, 8) | conv("output", 3, 8)
 
 
+def latticenet():
+    rows = {"0": (8, 16), "2": (8, 8), "4": (16, 8)}
+    block = {
+        key: value
+        for row in (0, 1)
+        for place, shape in rows.items()
+        for key, value in conv(f"conv_block{row}.{place}", *shape).items()
+    }
+    for gate in ("fea_ca1", "x_ca1", "fea_ca2", "x_ca2"):
+        block |= convs(f"{gate}.conv_mean.0 {gate}.conv_std.0", 1, 16, 1)
+        block |= convs(f"{gate}.conv_mean.2 {gate}.conv_std.2", 16, 1, 1)
+    block |= conv("compress", 16, 32, 1)
+    found = {f"body_unit{i}.{key}": value for i in (1, 2) for key, value in block.items()}
+    found |= conv("conv1", 16, 3) | convs("conv2 tail.0", 16, 16) | conv("tail.1", 27, 16)
+    return found | convs("T_tdm1.0 L_tdm1.0", 8, 16, 1) | convs("sub_mean add_mean", 3, 3, 1)
+
+
+def cfsrcnn(scale=2):
+    pairs = " ".join(f"conv{number}.0" for number in range(4, 33, 2))
+    plain = [*range(3, 34, 2), *range(35, 40), *(f"34_{i}" for i in range(1, 6))]
+    found = convs(pairs, 4, 8, 1, False) | conv("conv2.0", 4, 4, 1, False)
+    found |= convs(" ".join(f"conv{number}.0" for number in plain), 4, 4, 3, False)
+    found |= conv("conv1.0", 4, 3, 3, False) | conv("conv34.0", 4, 8, 3, False)
+    found |= conv("conv41.0", 3, 4, 3, False)
+    found |= convs("sub_mean.shifter add_mean.shifter", 3, 3, 1)
+    if scale == 2:
+        return found | conv("upsample.up.body.0", 16, 4)
+    found |= conv("upsample.up2.body.0", 16, 4) | conv("upsample.up3.body.0", 36, 4)
+    return found | convs("upsample.up4.body.0 upsample.up4.body.2", 16, 4)
+
+
 PUBLISHED = [
     (imdn, "imdn", [3], {"IMDB2.c3.bias": "body.blocks.1.refine.2.bias"}),
     (rfdn, "rfdn", [4], {"B1.c2_r.bias": "body.blocks.0.refine.1.bias"}),
@@ -192,6 +223,9 @@ PUBLISHED = [
     (old_rrdbnet, "rrdbnet", [4], {"model.6.bias": "up.1.bias", "model.8.bias": "full.bias"}),
     (middle_rrdbnet, "rrdbnet", [4], {"upconv2.bias": "up.1.bias", "HRconv.bias": "full.bias"}),
     (srvgg, "srvgg", [2], {"body.3.weight": "body.3.weight"}),
+    (latticenet, "latticenet", [3], {"T_tdm1.0.bias": "deep.0.bias", "tail.0.bias": "tail.bias"}),
+    (cfsrcnn, "cfsrcnn", [2], {"conv33.0.weight": "extract.15.weight"}),
+    (lambda: cfsrcnn(0), "cfsrcnn", [2, 3, 4], {"conv34_2.0.weight": "refine.1.weight"}),
 ]
 
 

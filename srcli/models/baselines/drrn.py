@@ -12,8 +12,8 @@ from srcli.layers.resize import BicubicEnlargement
 class DRRN(Network):
     """Enlarge Y / 255 by ``scale``; the defaults are DRRN_B1U25.
 
-    The normalisations of the authors' Caffe network are left out, as re-implementations do; its
-    weights are published for Caffe alone, which is not read here.
+    As in the authors' Caffe files, the convolutions are the same in every unit, the normalisations
+    are not. The weights are published for Caffe alone, which is not read here.
 
     Args:
         scale: 2, 3 or 4; the layers are the same for all.
@@ -27,23 +27,24 @@ class DRRN(Network):
     def __init__(self, *, scale: int = 4, channels: int = 128, units: int = 25) -> None:
         super().__init__()
         self.scale = scale
-        self.units = units
         self.enlarge = BicubicEnlargement(scale=scale)
-
-        def conv(taken: int, given: int) -> nn.Conv2d:
-            return nn.Conv2d(taken, given, 3, padding=1, bias=False)
-
-        self.head = conv(1, channels)
-        self.conv1, self.conv2 = conv(channels, channels), conv(channels, channels)
-        self.last = conv(channels, 1)
+        self.first_norm = nn.BatchNorm2d(1)
+        self.head = nn.Conv2d(1, channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norms1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(units))
+        self.norms2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(units))
+        self.last_norm = nn.BatchNorm2d(channels)
+        self.last = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 1, H, W), Y / 255, to (N, 1, scale H, scale W), not clipped."""
         self.check_input(x)
         image: Tensor = self.enlarge(x)
-        head: Tensor = self.head(F.relu(image))
+        head: Tensor = self.head(F.relu(self.first_norm(image)))
         out = head
-        for _ in range(self.units):
-            out = self.conv2(F.relu_(self.conv1(F.relu(out)))) + head
-        deep: Tensor = self.last(F.relu_(out))
+        for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
+            inner = self.conv1(F.relu_(norm1(out)))
+            out = self.conv2(F.relu_(norm2(inner))) + head
+        deep: Tensor = self.last(F.relu_(self.last_norm(out)))
         return image + deep.float()

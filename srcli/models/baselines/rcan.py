@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
 from srcli.layers.network import Network
-from srcli.layers.published import Names, Published, count_blocks, rename, shuffled_scale
+from srcli.layers.published import (
+    Names,
+    Published,
+    count_blocks,
+    fold_shifts,
+    rename,
+    shuffled_scale,
+)
 from srcli.layers.upsampling import ShuffleUpsampling
 from srcli.layers.value_range import DIV2K_MEAN, ValueRange
 
@@ -141,7 +148,7 @@ def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
         names = _BASICSR
     else:
         return []
-    found = rename(tensors, names)
+    found = fold_shifts(rename(tensors, names), tensors, first="head", last="last")
     channels = len(found["head.weight"])
     return [
         Published(
