@@ -155,7 +155,11 @@ def _published(ablation: Ablation) -> Table:
 
 
 def _heading(key: str) -> str:
-    fixed = {"parameters": "parameters K", "training.seconds": "100 iterations s"}
+    fixed = {
+        "parameters": "parameters K",
+        "gflops": "GFLOPs",
+        "training.seconds": "100 iterations s",
+    }
     if key in fixed:
         return fixed[key]
     first, _, last = key.partition(".")

@@ -13,6 +13,7 @@ SCALES = (2, 3, 4)
 METRICS = ("psnr", "ssim")
 KEYS = (
     "parameters",
+    "gflops",
     "training.seconds",
     "memory.HEIGHTxWIDTH",
     "SET.psnr",
@@ -24,7 +25,7 @@ KEYS = (
 """Forms of the keys of ``Variant.published``; ``SET`` is a set's name as the paper prints it."""
 
 _KEY = re.compile(
-    r"parameters|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
+    r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
     r"|[^.]+\.(?:seconds|(?:psnr|ssim)(?:\.difference)?)"
 )
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
@@ -50,7 +51,8 @@ class Variant:
     """Description, a sentence without a full stop."""
     published: Mapping[str, float] = field(default_factory=dict)
     """Printed figures by a key of ``KEYS``: ``parameters`` in thousands, of the form that runs
-    (``rrlfn``: the deployed one), ``memory.128x128`` in the paper's MB, ``SET.psnr`` in dB,
+    (``rrlfn``: the deployed one), ``gflops`` of an LR picture of 256x256 as efficient-SR challenges
+    count them, ``memory.128x128`` in the paper's MB, ``SET.psnr`` in dB,
     ``SET.seconds`` a picture, ``training.seconds`` of 100 iterations; ``.difference`` is a printed
     difference to the base, where no value is printed."""
     note: str = ""

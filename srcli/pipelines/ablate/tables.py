@@ -172,6 +172,7 @@ def cost_table(result: AblationResult) -> Table:
         ("parameters", [f"{each.cost.parameters:,}" if each.cost else None for each in variants]),
         *printed("printed K", "parameters"),
         ("MACs", [short(each.cost.macs) if each.cost else None for each in variants]),
+        *printed("printed GFLOPs", "gflops"),
     ]
     for size in dict.fromkeys(m.size for v in variants if v.cost for m in v.cost.memory):
         at = f"{size[0]}x{size[1]}"

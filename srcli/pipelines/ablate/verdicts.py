@@ -167,7 +167,7 @@ def sets_of(result: AblationResult) -> list[str]:
     printed = dict.fromkeys(
         key.partition(".")[0]
         for key in all_keys(result)
-        if not key.startswith(("parameters", "memory.", "training."))
+        if not key.startswith(("parameters", "gflops", "memory.", "training."))
     )
     return measured + [name for name in printed if name_key(name) not in known]
 
