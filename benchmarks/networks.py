@@ -13,14 +13,15 @@ from importlib import import_module
 
 import torch
 
-from srcli.metrics.efficiency import HD_SIZE, count_macs, count_parameters
+from srcli.metrics.efficiency import count_parameters, measure_efficiency
 from srcli.models import MODELS, build_network
 from srcli.recipes.published import load_published, name_key
 from srcli.recipes.table import RECIPES
 
 HEAD = (
-    "| name | source | scales | parameters | published, thousands | GMACs to 1280×720 |",
-    "| --- | --- | --- | --- | --- | --- |",
+    "| name | source | scales | parameters | published, thousands | GMACs to 1280×720 "
+    "| GFLOPs of 256×256 (published) | files load |",
+    "| --- " * 8 + "|",
 )
 
 
@@ -28,21 +29,21 @@ def row(name: str, options: dict[str, object]) -> str:
     """One network with options of a recipe, at all its scales."""
     own = RECIPES[name].model if name in RECIPES else name
     entry = MODELS[own]
-    parameters, macs = [], []
+    rows = [each for each in load_published() if name_key(each.method) == name_key(name)]
+    flops = {each.scale: f" ({each.gflops:.2f})" for each in rows if each.gflops}
+    parameters, macs, work = [], [], []
     for scale in entry.scales:
         with torch.device("meta"):
             network = build_network(own, scale=scale, options=options).deploy()
         parameters.append(f"{count_parameters(network):,}")
-        size = (side // scale for side in HD_SIZE)
-        macs.append(f"{count_macs(network, *size).conv_macs / 1e9:.1f}")
-    printed = {
-        published.scale: f"{published.parameters:,.0f}"
-        for published in load_published()
-        if published.parameters and name_key(published.method) == name_key(name)
-    }
+        costs = measure_efficiency(network)
+        macs.append(f"{costs.hd_conv_macs / 1e9:.1f}")
+        work.append(f"{costs.challenge_flops / 1e9:.2f}" + flops.get(scale, ""))
+    printed = {each.scale: f"{each.parameters:,.0f}" for each in rows if each.parameters}
     scales = ", ".join(f"×{scale}" for scale in entry.scales)
     known = " / ".join(printed.get(scale, "–") for scale in entry.scales) if printed else "–"
-    cells = (name, entry.source, scales, " / ".join(parameters), known, " / ".join(macs))
+    cells = [name, entry.source, scales, " / ".join(parameters), known]
+    cells += [" / ".join(macs), " / ".join(work), "yes" if files(own) else "–"]
     return f"| {' | '.join(cells)} |"
 
 

@@ -33,6 +33,7 @@ Examples:
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
   srx bench -m g-idrn --engine torch --engine openvino --compare plain
   srx bench -m g-idrn -s 2 --seams photo.jpg --json bench.json
+  srx bench -m g-idrn -m imdn --published                 beside what papers print
 
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
 something did. Exit code 1 means that a figure of --seams cannot be trusted.
@@ -41,7 +42,7 @@ something did. Exit code 1 means that a figure of --seams cannot be trusted.
 
 GROUPS = {
     "Models": "models scales size sizes tile overlap",
-    "Measurement": "rounds seconds compare seams",
+    "Measurement": "rounds seconds compare seams published",
 }
 
 
@@ -110,6 +111,13 @@ GROUPS = {
     type=click.IntRange(min=0),
     help="Strip that neighbouring tiles share. [default: the model's]",
 )
+@click.option(
+    "--published",
+    is_flag=False,
+    flag_value="models",
+    type=click.Choice(["models", "all"]),
+    help="Show costs and times that papers print, too.",
+)
 @table_files
 @device
 @click.option(
@@ -161,6 +169,7 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
             "rounds",
             "seconds",
             "threads",
+            "published",
         ),
     )
 

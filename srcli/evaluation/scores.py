@@ -109,6 +109,8 @@ class Evaluation:
     costs: list[ModelCost] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     published: list[PublishedRow] = field(default_factory=list)
+    published_costs: list[PublishedRow] = field(default_factory=list)
+    """Costs printed in papers, to show beside ``costs``."""
 
     def of(self, scale: int, dataset: str, model: str | None = None) -> list[PictureScore]:
         """Return the scores of one set at one scale, of all models or one."""
@@ -162,6 +164,7 @@ class Evaluation:
             "differences": [asdict(each) for each in self.differences],
             "costs": [asdict(cost) for cost in self.costs],
             "published": [asdict(row) for row in self.published],
+            "published_costs": [asdict(row) for row in self.published_costs],
             "pictures": [_flat(score) for score in self.scores],
             "failures": [asdict(failure) for failure in self.failures],
         }

@@ -30,8 +30,12 @@ class PublishedRow:
     """By metric: ``psnr`` always, ``ssim`` and ``ifc`` where they are printed."""
     parameters: float | None
     """Thousands of parameters, as printed."""
+    gflops: float | None = None
+    """10^9 FLOPs of a 256x256 LR picture as efficient-SR challenges count them, as printed."""
     milliseconds: float | None = None
-    """Time of a picture on the paper's device, as printed."""
+    """Time of a picture, as printed."""
+    timed_on: str = ""
+    """Device and pictures of that time, as far as the paper tells; empty without a time."""
     source: str
     """Paper and table."""
     protocol: str = ""
@@ -71,7 +75,9 @@ def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
                 model=line.get("model"),
                 values=dict(zip(table["metrics"], map(float, values), strict=False)),
                 parameters=float(line["parameters"]) if "parameters" in line else None,
+                gflops=line.get("gflops"),
                 milliseconds=line.get("milliseconds"),
+                timed_on=table["timed_on"] if "milliseconds" in line else "",
                 source=line.get("source") or table["source"],
                 protocol=table["protocol"],
                 preset=line.get("preset", table.get("preset", "")),
@@ -90,7 +96,7 @@ def published_rows(
     Args:
         scale: The factor.
         dataset: In any case; ``B100``, ``BSD100`` and ``BSDS100`` are the same set.
-        models: Names of our models, for their own rows only; None for all methods.
+        models: Names of our models, for rows of these alone; None for all methods.
     """
     wanted = name_key(dataset)
     found = [
@@ -98,7 +104,7 @@ def published_rows(
         for row in load_published()
         if row.scale == scale
         and name_key(row.dataset) == wanted
-        and (models is None or row.model in models)
+        and (models is None or is_of(row, models))
     ]
     return sorted(found, key=lambda row: row.values["psnr"])
 
@@ -120,8 +126,28 @@ def rows_beside(scale: int, dataset: str, models: Collection[str] | None) -> lis
     kept: dict[tuple[object, ...], PublishedRow] = {}
     for row in rows:
         if row.model != "bicubic" or row.source in ours or row.source not in with_model:
-            kept.setdefault((row.model, *sorted(row.values.items())), row)
+            kept.setdefault((row.model or name_key(row.method), *sorted(row.values.items())), row)
     return list(kept.values())
+
+
+def published_costs(scale: int, models: Collection[str] | None) -> list[PublishedRow]:
+    """Return a row for every source and method with printed parameters, work or time.
+
+    Args:
+        scale: The factor.
+        models: Names of our models, for rows of these alone; None for all methods.
+    """
+    found: dict[tuple[str, str], PublishedRow] = {}
+    for row in load_published():
+        printed = (row.parameters, row.gflops, row.milliseconds) != (None,) * 3
+        if row.scale == scale and printed and (models is None or is_of(row, models)):
+            found.setdefault((row.source, row.method), row)
+    return list(found.values())
+
+
+def is_of(row: PublishedRow, models: Collection[str]) -> bool:
+    """Return whether a row is of one of our models, by its name here or in the paper."""
+    return row.model in models or name_key(row.method) in set(map(name_key, models))
 
 
 def name_key(name: str) -> str:

@@ -117,3 +117,12 @@ def test_help_says_whose_size_it_is(srx):
     assert result.code == 0
     assert "Width and height of the LR picture" in result.out
     assert "srx bench -m g-idrn -m bicubic" in result.out
+
+
+def test_printed_costs_stand_beside_ours_with_their_device(srx):
+    result = srx("bench", *QUICK, "-m", "fsrcnn", "--published", "--markdown", "-")
+    assert result.code == 0, result.err
+    assert "| FSRCNN | 13 | 13 | – | 0.83 | 2.22 | rrlfn paper, Table 2;" in result.out
+    assert "device and pictures not named" in result.out
+    result = srx("bench", *QUICK, "--published")
+    assert "no paper prints costs of these models" in result.err

@@ -22,11 +22,13 @@ from srcli.recipes.published import (
     PublishedRow,
     load_published,
     parse_published,
+    published_costs,
     published_rows,
 )
 
 ROOT = Path(__file__).parents[2]
 MOST = "published in most papers (2014-2024)"
+OPTIONAL = {"parameters", "gflops", "milliseconds", "model", "source", "preset"}
 RANGES = {"psnr": (20, 45), "ssim": (0.5, 1), "ifc": (1, 10)}
 
 SMALL = """
@@ -247,6 +249,20 @@ def test_rows_of_some_models_only():
         ("g-idrn", 28.64, 0.7826),
     ]
     assert published_rows(4, "Set14", models=[]) == []
+    found = published_rows(4, "B100", models=["imdn"])  # by its name in the papers
+    assert {(r.method, r.values["psnr"]) for r in found} == {("IMDN", 27.56)}
+
+
+def test_costs_are_printed_once_for_each_source():
+    found = published_costs(4, ["imdn"])
+    assert [r.source for r in found] == [
+        *(f"g-idrn paper, Table {number}" for number in (4, 5, 6)),
+        "rrlfn paper, Table 2",
+    ]
+    assert [r.gflops for r in found] == [None, 46.6, None, None]
+    assert [r.milliseconds for r in found] == [None, None, 21.7, 20.56]
+    assert len(published_costs(2, None)) > 30
+    assert published_costs(2, ["bicubic"]) == []
 
 
 @pytest.mark.parametrize(
@@ -289,16 +305,14 @@ def tables():
 @pytest.mark.parametrize("table", tables(), ids=lambda t: f"{t.get('source')} x{t['scale']}")
 def test_every_table_of_the_file_is_sound(table):
     needed = {"protocol", "preset", "scale", "sets", "metrics", "rows"}
-    assert table.keys() - {"source", "notes"} == needed
+    assert table.keys() - {"source", "notes", "timed_on"} == needed
+    assert ("timed_on" in table) == any("milliseconds" in line for line in table["rows"])
     assert table["scale"] in (2, 3, 4)
     assert table["metrics"]
     assert table["metrics"] == ["psnr", "ssim", "ifc"][: len(table["metrics"])]
     printed = set()
     for line in table["rows"]:
-        assert line.keys() - {*("parameters", "milliseconds", "model", "source", "preset")} == {
-            "method",
-            "values",
-        }
+        assert line.keys() - OPTIONAL == {"method", "values"}
         assert line.get("source") or table.get("source")
         assert type(line.get("parameters", 0)) in (int, float)
         for dataset, values in zip(table["sets"], line["values"], strict=True):

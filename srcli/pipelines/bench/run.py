@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from srcli.pipelines.bench.timing import (
     time_rounds,
 )
 from srcli.ports.progress import NoProgress, Progress
+from srcli.recipes.published import PublishedRow, published_costs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,6 +74,8 @@ class BenchOptions:
     """PyTorch's threads; None keeps their number."""
     seams_picture: Path | None = None
     """8-bit picture to measure the seam figure on; None skips it."""
+    published: Literal["models", "all"] | None = None
+    """Costs printed in papers to show: those of the models, or all."""
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers.
@@ -104,6 +107,8 @@ class Bench:
     seams: tuple[Seams, ...]
     seams_picture: str | None
     """Name and size of the picture that seams were measured on."""
+    published: tuple[PublishedRow, ...] = ()
+    """Costs printed in papers, to show beside these."""
     busy: str | None = None
     """Note that something else ran meanwhile; None where nothing shows it."""
 
@@ -186,6 +191,9 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
         time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
     task.close()
     speeds = tuple(speed for cases in groups for speed in make_speeds(cases))
+    published = _published([cost.model for cost in costs], options)
+    if options.published and not published:
+        progress.warn("--published: no paper prints costs of these models at these scales")
     return Bench(
         machine=describe_machine(device),
         how=METHOD + (PLAIN if options.compare_plain else ""),
@@ -193,8 +201,18 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
         speeds=speeds,
         seams=seams,
         seams_picture=caption,
+        published=published,
         busy=busy_note(load, speeds),
     )
+
+
+def _published(models: Sequence[str], options: BenchOptions) -> tuple[PublishedRow, ...]:
+    """Return the printed costs that the options ask for."""
+    if options.published is None:
+        return ()
+    wanted = None if options.published == "all" else models
+    scales = dict.fromkeys(options.scales)
+    return tuple(row for scale in scales for row in published_costs(scale, wanted))
 
 
 def _group_cases(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from srcli.report.printed_costs import printed_cost_table
 from srcli.report.table import csv_text, escape, make_table, markdown_table, significant
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ CSV_COLUMNS = (
 
 
 def tables(bench: Bench) -> list[Table]:
-    """Return everything that was measured: speeds by scale and size, costs, seams."""
+    """Return all tables: speeds by scale and size, costs, printed costs, seams."""
     groups: dict[tuple[int, tuple[int, int]], list[Speed]] = {}
     for speed in bench.speeds:
         groups.setdefault((speed.scale, speed.size), []).append(speed)
     found = [_speeds(group) for group in groups.values()]
     if bench.costs:
         found.append(_costs(bench.costs))
+    scales = dict.fromkeys(row.scale for row in bench.published)
+    found += [printed_cost_table(bench.published, bench.costs, scale) for scale in scales]
     if bench.seams:
         found.append(_seams(bench.seams, bench.seams_picture or ""))
     return found
@@ -57,6 +60,7 @@ def bench_markdown(bench: Bench) -> str:
     lines: list[str] = []
     for table in tables(bench):
         lines += [f"### {escape(table.title)}", "", *markdown_table(table)]
+        lines += [line for note in table.notes for line in (escape(note), "")]
     for note in notes(bench):
         lines += [escape(note), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -22,6 +22,7 @@ from srcli.report.page import (
     plot_column,
     render_page,
 )
+from srcli.report.printed_costs import printed_cost_table
 from srcli.report.table import Column, Row, Table, best_of, ends_text, number
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def _scale(
         "intervals": any(ends_text(each, 0) for each in differences),
         "unclear": not all(each.clear for each in differences),
         "costs": tables.cost_table(evaluation, scale),
+        "printed": printed_cost_table(evaluation.published_costs, evaluation.costs, scale),
         "charts": [
             chart
             for dataset in sets

@@ -18,7 +18,7 @@ from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import WORKERS, SetRun
 from srcli.pipelines.evaluate.spread import SpreadRun
 from srcli.ports.progress import NoProgress, Progress
-from srcli.recipes.published import rows_beside
+from srcli.recipes.published import published_costs, rows_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,6 +128,8 @@ def _complete(result: Evaluation, options: EvalOptions, network_names: set[str])
         wanted = None if options.published == "all" else network_names
         for scale, dataset in result.sizes:
             result.published.extend(rows_beside(scale, dataset, wanted))
+        for scale in result.scales if options.costs else ():
+            result.published_costs.extend(published_costs(scale, wanted))
 
 
 def _find_sets(

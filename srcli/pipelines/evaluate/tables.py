@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.protocol import LUMA_FLOAT
 from srcli.recipes.published import name_key
+from srcli.report.printed_costs import printed_cost_table
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -215,6 +216,15 @@ def _scale_markdown(evaluation: Evaluation, scale: int) -> Iterator[str]:
     costs = cost_table(evaluation, scale)
     if costs.rows:
         yield from (f"### ×{scale}: costs", "", *markdown_table(costs), COST_NOTE, "")
+    printed = printed_cost_table(evaluation.published_costs, evaluation.costs, scale)
+    if printed.rows:
+        yield from (
+            f"### ×{scale}: printed costs",
+            "",
+            *markdown_table(printed),
+            *printed.notes,
+            "",
+        )
     yield from ("<details>", f"<summary>×{scale}: every picture, and medians</summary>", "")
     yield from markdown_table(picture_table(evaluation, scale, by="picture"))
     yield from ("</details>", "")
