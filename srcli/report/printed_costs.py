@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from srcli.recipes.published import is_of
 from srcli.report.table import Column, Row, Table, columns_of
@@ -10,7 +10,6 @@ from srcli.report.table import Column, Row, Table, columns_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.metrics.efficiency import ModelCost
     from srcli.recipes.published import PublishedRow
     from srcli.report.table import Cell
 
@@ -20,14 +19,34 @@ NOTE = (
 )
 
 
+class CountedCost(Protocol):
+    """Parameters and work of a model, counted here at LR pictures of 256x256."""
+
+    @property
+    def model(self) -> str:
+        """Its label."""
+
+    @property
+    def scale(self) -> int:
+        """Its factor."""
+
+    @property
+    def parameters(self) -> int:
+        """Learnable numbers."""
+
+    @property
+    def challenge_flops(self) -> int:
+        """As efficient-SR challenges count them."""
+
+
 def printed_cost_table(
-    rows: Sequence[PublishedRow], costs: Sequence[ModelCost], scale: int
+    rows: Sequence[PublishedRow], costs: Sequence[CountedCost], scale: int
 ) -> Table:
     """Return printed parameters, work and times of a scale, each with its source and its device.
 
     Args:
         rows: From ``published_costs``, of any scales.
-        costs: Counted here at LR pictures of 256x256, of any scales.
+        costs: Counted here, of any scales.
         scale: Rows of others are left out.
     """
     lines = []
