@@ -77,7 +77,7 @@ Examples:
     is_flag=False,
     flag_value="",
     metavar="[FOLDER]",
-    help="Go on with the training in FOLDER, without its other options, or in --out.",
+    help="Continue the training in FOLDER with its stored options, or the one in --out.",
 )
 @click.option(
     "--init",

@@ -172,7 +172,7 @@ class WandbRun:
             write_whole(file, self._run.id.encode())
         except (wandb.Error, OSError) as error:
             raise DataError(
-                f"--wandb {project}: {' '.join(str(error).split())}",
+                f"--wandb {project}: {' '.join(str(error).split()).rstrip('.')}",
                 advice="run wandb login, or set WANDB_MODE=offline",
             ) from error
 

@@ -15,8 +15,7 @@ from PIL import Image
 import srcli
 from srcli.files import read_input, write_whole
 from srcli.quantities import format_duration
-from srcli.report.charts import Line, curve_chart
-from srcli.report.curves import curves_png
+from srcli.report.charts import Line, curve_chart, value_limits
 from srcli.report.page import render_page
 
 if TYPE_CHECKING:
@@ -204,3 +203,26 @@ def _sample_rows(
             encoded = base64.b64encode(content).decode("ascii")
             rows.append((heading, score, width, f"data:image/png;base64,{encoded}"))
     return rows
+
+
+def curves_png(curves: Mapping[str, Points], falling: Sequence[str]) -> bytes:
+    """Draw curves below each other as one PNG picture, for slides and messages.
+
+    Args:
+        curves: By heading; at least one.
+        falling: Headings of curves whose values begin high.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3 * len(curves)), layout="constrained")
+    rows = figure.subplots(len(curves), squeeze=False)[:, 0]
+    for axes, (heading, points) in zip(rows, curves.items(), strict=True):
+        axes.plot(*zip(*points, strict=True), marker="." if len(points) == 1 else "")
+        axes.set_xlim(left=0)
+        axes.set_ylim(value_limits([points], heading in falling))
+        axes.set_title(heading, loc="left")
+        axes.grid(alpha=0.3)
+    rows[-1].set_xlabel("iterations")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=120)
+    return stream.getvalue()
