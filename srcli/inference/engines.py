@@ -64,8 +64,6 @@ def make_engine(
     from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
 
     device = choose_device(options.device)
-    if device.type == "cpu":
-        keep_freed_memory(whole_pictures=whole_pictures)
     half = network_half(network, device, options.precision, bits=bits)
     given: dict[str, Any] = {
         "device": device,
@@ -77,6 +75,9 @@ def make_engine(
     if not options.plain and takes_openvino(options.engine, device):
         smallest = SMALLEST_TILE if options.engine == "auto" else 0
         return OpenVINOEngine(network, smallest=smallest, **given)
+    if device.type == "cpu":
+        # OpenVINO keeps its own; what it frees while it compiles would stay, twice its memory
+        keep_freed_memory(whole_pictures=whole_pictures)
     return TorchEngine(network, plain=options.plain, **given)
 
 

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
     from srcli.imaging.rasters.output import OutputProfile
 
-_COPY_CACHE = 2**26
+_COPY_SETTINGS = {
+    "GDAL_CACHEMAX": 2**26,
+    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of them
+    "GDAL_MAX_DATASET_POOL_SIZE": 16,
+    "GDAL_TIFF_INTERNAL_MASK": True,
+}
 # Parts of GDAL's warnings of wrong creation options, which it then ignores.
 _COMPLAINTS = ("creation option", "value not recognised")
 
@@ -36,7 +41,7 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
     import rasterio
     import rasterio.shutil
 
-    with rasterio.Env(GDAL_CACHEMAX=_COPY_CACHE, GDAL_TIFF_INTERNAL_MASK=True):
+    with rasterio.Env(**_COPY_SETTINGS):
         with quiet_pillow():
             dataset = rasterio.open(source, "r+")
         with dataset:
