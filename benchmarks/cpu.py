@@ -124,25 +124,24 @@ def main() -> None:
     table: list[list[str | None]] = []
     speeds: list[Speed] = []
     with threads(given.threads):
+        machine = describe_machine(torch.device("cpu"))
+        about = (
+            f"{machine}, OpenVINO {version('openvino')}, native bf16: "
+            f"{'yes' if cpu_has_bf16() else 'no'}, AMX: "
+            f"{'yes' if torch.cpu._is_amx_tile_supported() else 'no'}"
+        )
+        size = f"{given.size}x{given.size}"
+        title = f"x{given.scale}, {size} LR, {given.rounds} rounds: median (fastest–slowest)"
         for name in given.models or MODELS:
             found, own = measure(name, given.scale, given.size, given.rounds)
             speeds += own
-            table += rows(name, found)
-            print(
-                "\n".join("  ".join(str(cell or "") for cell in row) for row in rows(name, found))
-            )
-        machine = describe_machine(torch.device("cpu"))
-    size = f"{given.size}x{given.size}"
-    title = f"x{given.scale}, {size} LR, {given.rounds} rounds: median (fastest–slowest)"
-    about = (
-        f"{machine}, OpenVINO {version('openvino')}, native bf16: "
-        f"{'yes' if cpu_has_bf16() else 'no'}, AMX: "
-        f"{'yes' if torch.cpu._is_amx_tile_supported() else 'no'}"
-    )
-    page = make_table(table, ("model", ""), COLUMNS, title=title)
-    if given.markdown:
-        busy = busy_note(load, speeds)
-        write_page(given.markdown, "Engines on the CPU", about, busy, __doc__, page)
+            own_rows = list(rows(name, found))
+            table += own_rows
+            print("\n".join("  ".join(str(cell or "") for cell in row) for row in own_rows))
+            if given.markdown:  # after each network: a round of the slowest takes minutes
+                page = make_table(table, ("model", ""), COLUMNS, title=title)
+                busy = busy_note(load, speeds)
+                write_page(given.markdown, "Engines on the CPU", about, busy, __doc__, page)
 
 
 if __name__ == "__main__":
