@@ -33,6 +33,17 @@ def precision(text: str) -> Option:
     )
 
 
+def engine(text: str) -> Option:
+    """Return the option ``--engine`` with its help text."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["auto", "torch", "openvino"]),
+        default="auto",
+        show_default=True,
+        help=text,
+    )
+
+
 device = click.option(
     "--device",
     default="auto",
@@ -58,13 +69,7 @@ devices = combine(
         help="ray: on a Ray cluster (pip install 'ray[client]').",
     ),
 )
-engine = click.option(
-    "--engine",
-    type=click.Choice(["auto", "torch", "openvino"]),
-    default="auto",
-    show_default=True,
-    help="What runs the network; auto: OpenVINO on CPUs where installed.",
-)
+network_engine = engine("What runs the network; auto: OpenVINO on CPUs where installed.")
 network_precision = precision("Number format; auto: half precision where that is fast.")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.devices import devices, precision, several_workers
+from srcli.cli.devices import devices, engine, precision, several_workers
 from srcli.cli.help import GroupedCommand
 from srcli.cli.options import (
     pick,
@@ -154,13 +154,7 @@ GROUPS = {
 @click.option("--save-images", type=FOLDER, help="Write every SR picture as PNG.")
 @devices
 @precision("Number format; auto is fp32, as hundredths of a dB matter.")
-@click.option(
-    "--engine",
-    type=click.Choice(["auto", "torch", "openvino"]),
-    default="auto",
-    show_default=True,
-    help="What runs the network; auto is torch: equal figures everywhere.",
-)
+@engine("What runs the network; auto is torch: equal figures everywhere.")
 @verbosity
 def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Evaluate models on sets of pictures, by the protocols of the papers.

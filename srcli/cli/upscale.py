@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import echo
-from srcli.cli.devices import devices, engine, network_precision, several_workers
+from srcli.cli.devices import devices, network_engine, network_precision, several_workers
 from srcli.cli.help import complete_models
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, verbosity
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
@@ -160,7 +160,7 @@ def parse_fit(text: str) -> Box:
 )
 @devices
 @network_precision
-@engine
+@network_engine
 @verbosity
 def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every option by name
     """Upscale pictures and rasters with a trained network.
