@@ -63,6 +63,10 @@ def read_recipe(path: Path) -> TrainRecipe:
     except ValueError as error:
         raise RecipeError(f"{path}: not a recipe file ({error})") from error
     try:
+        for name in plain if isinstance(plain, Mapping) else ():
+            deeper = _no_field(TrainRecipe(model=""), [str(name)], "")
+            if deeper is not None and name not in field_types(TrainRecipe):
+                raise deeper
         recipe: TrainRecipe = convert(plain, TrainRecipe, ROOT)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error

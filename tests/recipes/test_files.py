@@ -68,6 +68,7 @@ def test_toml_is_read_too(tmp_path):
         ("a.toml", "model = ", "not a recipe file"),
         ("a.json", "[]", "must be a table"),
         ("a.json", '{"model": "m", "stage": []}', "did you mean 'stages'"),
+        ("a.toml", "model = 'm'\nbatch = 8", "did you mean 'stages.0.batch'"),
         ("a.json", '{"model": "m", "ema_decay": NaN}', "finite"),
         ("a.json", '{"model": "m", "ema_decay": 2}', "ema_decay"),
         ("a.json", b"\xff\xfe", "not a recipe file"),
