@@ -49,22 +49,25 @@ def text_width(most: int) -> int:
     return max(min(shutil.get_terminal_size().columns, most) - 2, 30)
 
 
-def echo(text: str, *, err: bool = False) -> None:
-    """Print a line, broken at words on a terminal.
+def echo(*lines: str, err: bool = False) -> None:
+    """Print lines, broken at words on a terminal.
 
-    Names of files in it cannot steer the terminal or forge lines.
+    Names of files in them cannot steer the terminal or forge lines.
     """
-    line = visible(text)
-    if columns := _columns(sys.stderr if err else sys.stdout):
-        line = textwrap.fill(
-            line,
-            columns,
-            subsequent_indent=" " * (len(line) - len(line.lstrip())),
-            replace_whitespace=False,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    click.echo(line, err=err)
+    columns = _columns(sys.stderr if err else sys.stdout)
+    shown = [_broken(line, columns) if columns else line for line in map(visible, lines)]
+    click.echo("\n".join(shown), err=err)
+
+
+def _broken(line: str, columns: int) -> str:
+    return textwrap.fill(
+        line,
+        columns,
+        subsequent_indent=" " * (len(line) - len(line.lstrip())),
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _columns(stream: TextIO) -> int:

@@ -151,7 +151,7 @@ raster_options = combine(
     click.option(
         "--max-memory",
         type=ParsedType("SIZE", parse_memory),
-        help="Use at most this much memory, such as 2G.",
+        help="Use at most this much memory, such as 2G. [photographs: half of the free]",
     ),
     click.option(
         "--parts",

@@ -46,8 +46,8 @@ GROUPS = {
     "Input and output": "output recursive fmt quality fit "
     "suffix overwrite strip_metadata strip_provenance",
     "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values nodata srcwin bounds projwin "
-    "creation overviews cog parts max_memory no_resume allow_remote",
-    "Device and speed": "tile overlap batch workers",
+    "creation overviews cog parts no_resume allow_remote",
+    "Device and speed": "tile overlap batch workers max_memory",
     "Results": "dry_run",
 }
 
@@ -264,28 +264,28 @@ def print_estimate(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     from srcli.pipelines.upscale.estimate import estimate_files
 
     run = estimate_files(inputs, output, options)
+    lines: list[str] = []
     problems = pixels = disk = 0
     for item, estimate in run.items:
         if isinstance(estimate, str):
             problems += 1
-            echo(f"would fail: {estimate}")
+            lines.append(f"would fail: {estimate}")
             continue
         skipped = item.exists and not options.naming.overwrite
         size = f"{estimate.width}x{estimate.height} {item.format}"
-        echo(f"{item.source} -> {item.target} ({'skip, exists' if skipped else size})")
-        for remark in estimate.remarks:
-            echo(f"  {remark}")
-        for warning in estimate.warnings:
-            echo(f"  warning: {warning}")
+        lines.append(f"{item.source} -> {item.target} ({'skip, exists' if skipped else size})")
+        lines += [f"  {remark}" for remark in estimate.remarks]
+        lines += [f"  warning: {warning}" for warning in estimate.warnings]
         if not skipped:
             pixels += estimate.height * estimate.width
             disk += estimate.bytes
     timed = "" if run.seconds is None else f", about {format_duration(run.seconds)} for the network"
-    echo(
+    lines.append(
         f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
         f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures"
         f"{timed}; nothing was done"
     )
+    echo(*lines)
     return int(ExitCode.PARTIAL if problems else ExitCode.OK)
 
 

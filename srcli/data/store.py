@@ -6,12 +6,11 @@ size can be trained on.
 
 from __future__ import annotations
 
-import mmap
-import os
-import tempfile
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from srcli.imaging.mapped import mapped_array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,6 @@ SMALLEST = 2**26
 """Bytes of the first file."""
 LARGEST = 2**31
 """Bytes up to which every file is twice as large as the one before."""
-_ZEROS = bytes(2**20)
 
 
 class PictureStore:
@@ -78,7 +76,8 @@ class PictureStore:
         if len(self._free) >= size:
             return True
         try:
-            self._free = _mapped(folder, max(self._next, size))
+            folder.mkdir(parents=True, exist_ok=True)
+            self._free = mapped_array((max(self._next, size),), np.uint8, folder)
         except OSError as error:
             self._warn(
                 f"{folder}: no room for decoded pictures ({error.strerror or error}); all stay in "
@@ -87,29 +86,3 @@ class PictureStore:
             return False
         self._next = min(2 * self._next, LARGEST)
         return True
-
-
-def _mapped(folder: Path, size: int) -> NDArray[np.uint8]:
-    """Map a new file with all of its bytes reserved on the disk; the map alone keeps it.
-
-    Raises:
-        OSError: If it cannot be made or there is no room.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder, prefix="srx-pictures-") as stream:
-        _reserve(stream, size)
-        return np.frombuffer(mmap.mmap(stream.fileno(), size), np.uint8)
-
-
-def _reserve(stream: IO[bytes], size: int) -> None:
-    """Reserve the bytes of a file: a full disk would end the process when the map is written.
-
-    Raises:
-        OSError: If there is no room.
-    """
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(stream.fileno(), 0, size)
-        return
-    for done in range(0, size, len(_ZEROS)):
-        stream.write(_ZEROS[: size - done])
-    stream.flush()

@@ -99,7 +99,7 @@ def write_animation(  # noqa: PLR0913 - an animation has these parts
     """
     timing: Any = {"milliseconds": milliseconds, "plays": plays}
     with naming_errors(path), replacing(path) as part:
-        stream = FileWithoutDescriptor(part.fileno(), "r+b", closefd=False)
+        stream = FileWithoutDescriptor(part, frames)
         with stream:
             if fmt == "png":
                 _write_apng(stream, frames, metadata=metadata, **timing)

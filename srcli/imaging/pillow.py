@@ -34,6 +34,7 @@ _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
+_COPIED_PIXELS = 2**22
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
 
 
@@ -167,12 +168,42 @@ def pixels_of(image: ImageFile.ImageFile, icc: bytes | None = None) -> tuple[Arr
         plain = image.convert(_PLAIN[image.mode])
     if plain.mode not in ("L", "LA", "RGB", "RGBA"):
         raise ValueError(f"pixels of kind {plain.mode} are not known")
-    values = np.array(plain)
-    if values.ndim == 2:
-        return values[:, :, None], None
-    if values.shape[2] == 3:
-        return values, None
-    return values[:, :, :-1].copy(), values[:, :, -1].copy()
+    (width, height), channels = plain.size, len(plain.getbands())
+    colours = 1 if channels < 3 else 3
+    pixels = np.empty((height, width, colours), np.uint8)
+    alpha = np.empty((height, width), np.uint8) if channels > colours else None
+    # Pillow makes two copies more of what is copied at once
+    step = _COPIED_PIXELS // width or height
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        part = plain if step >= height else plain.crop((0, top, width, bottom))
+        values = np.asarray(part).reshape(-1, width, channels)
+        pixels[top:bottom] = values[:, :, :colours]
+        if alpha is not None:
+            alpha[top:bottom] = values[:, :, -1]
+    return pixels, alpha
+
+
+def as_image(values: Array, *, padded: bool = False) -> Image.Image:
+    """Return pixels as an image.
+
+    Args:
+        values: (H, W, C) uint8, C = 1, 3 or 4.
+        padded: Where four bytes a pixel are held for RGB, as Pillow does, make no copy; the mode is
+            RGBX then, which not all formats take.
+    """
+    if values.shape[2] == 1:
+        return Image.fromarray(values[:, :, 0])
+    whole, (height, width) = values.base, values.shape[:2]
+    if (
+        padded
+        and isinstance(whole, np.ndarray)
+        and whole.shape == (height, width, 4)
+        and whole.strides == values.strides == (4 * width, 4, 1)
+        and whole.ctypes.data == values.ctypes.data
+    ):
+        return Image.frombuffer("RGBX", (width, height), whole, "raw", "RGBX", 0, 1)
+    return Image.fromarray(values)
 
 
 def profile_fits(icc: bytes, channels: int) -> bool:

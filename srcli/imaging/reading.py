@@ -39,8 +39,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
         elif picture.format == "png":
             pixels, alpha = png.read_pixels(stream)
         else:
-            image, _ = pillow.open_image(picture.format, stream)
-            pixels, alpha = pillow.pixels_of(image, icc)
+            # the decoded image is not kept here, beside the arrays
+            pixels, alpha = pillow.pixels_of(pillow.open_image(picture.format, stream)[0], icc)
     metadata, warnings = picture.metadata, picture.warnings
     if picture.frames > 1:
         warnings = (*warnings, f"holds {picture.frames} pictures: only the first is used")
@@ -82,13 +82,16 @@ def _check(picture: Picture) -> None:
         )
 
 
-def open_picture(path: Path, *, remote: bool = False, confined: bool = False) -> Picture:
+def open_picture(
+    path: Path, *, remote: bool = False, confined: bool = False, companions: bool = True
+) -> Picture:
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
     Args:
         path: The file; its format is told from its content.
         remote: The network may be used, by rasters; the path may be a URL.
         confined: Nothing outside the file's own folder may be read.
+        companions: Look for files beside it that make it a raster, such as world files.
 
     Raises:
         PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
@@ -96,12 +99,14 @@ def open_picture(path: Path, *, remote: bool = False, confined: bool = False) ->
     from srcli.imaging.rasters.access import gdal_name
     from srcli.imaging.rasters.opening import companion_reason, open_by_gdal
 
-    if not isinstance(gdal_name(path, remote=remote), str):
+    if not (remote and isinstance(gdal_name(path, remote=True), str)):
         with decoding(path), open_input(path) as stream:
             head = stream.read(64)
             if format_of_content(head) is not None or not head:
                 picture = read_header(path, stream)
-                return replace(picture, raster=picture.raster or companion_reason(picture))
+                if picture.raster is None and companions:
+                    picture = replace(picture, raster=companion_reason(picture))
+                return picture
     found = open_by_gdal(path, remote=remote, confined=confined)
     if found is None:
         raise _not_a_picture(path)

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff_writing, vips
 from srcli.imaging.formats import FORMATS, Format
+from srcli.imaging.mapped import release
 from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 LOSSLESS = 100
 """Quality of a WebP that is stored without loss."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
+_RELEASE_AFTER = 2**20  # bytes written
 # Bytes of a JPEG marker, less the prefixes of EXIF and XMP.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
 
@@ -44,7 +45,17 @@ _MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.er
 
 
 class FileWithoutDescriptor(io.FileIO):
-    """A file on which Pillow calls ``write``, whose errors tell the reason."""
+    """A file on which Pillow calls ``write``, whose errors tell the reason.
+
+    Args:
+        file: The same file, open for reading and writing; it stays open.
+        pixels: What is written into it; their memory is given back now and then.
+    """
+
+    def __init__(self, file: IO[bytes], pixels: Array) -> None:
+        super().__init__(file.fileno(), "r+b", closefd=False)
+        self._pixels = pixels
+        self._since = 0
 
     def fileno(self) -> int:
         """Refuse, so that Pillow calls ``write``."""
@@ -60,6 +71,10 @@ class FileWithoutDescriptor(io.FileIO):
         total = len(rest)
         while rest:
             rest = rest[super().write(rest) :]
+        self._since += total
+        if self._since > _RELEASE_AFTER:
+            self._since = 0
+            release(self._pixels)
         return total
 
 
@@ -145,7 +160,7 @@ def write_photograph(
 def _write_synced(
     part: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
-    with FileWithoutDescriptor(part.fileno(), "r+b", closefd=False) as stream:
+    with FileWithoutDescriptor(part, values) as stream:
         _encode(stream, values, metadata, known, quality)
         stream.sync()
 
@@ -246,7 +261,7 @@ def _encode(
     elif known.name == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
-    image = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
+    image = pillow.as_image(values, padded=known.name == "jpg")
     image.save(stream, {"jpg": "JPEG"}.get(known.name, known.name.upper()), **options)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.imaging.mapped import release
 from srcli.imaging.resize import mirrored
 from srcli.inference.stream import Work
 from srcli.inference.tiling import ramp
@@ -178,11 +179,22 @@ class ArraySink:
         width: Output columns.
         channels: Of the rows that will come.
         dtype: Of the rows that will come.
+        pixels: Where they go; a new array by default.
     """
 
-    def __init__(self, height: int, width: int, channels: int, dtype: np.dtype[Any]) -> None:
-        self.pixels: NDArray[Any] = np.empty((height, width, channels), dtype)
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        dtype: np.dtype[Any],
+        pixels: NDArray[Any] | None = None,
+    ) -> None:
+        if pixels is None:
+            pixels = np.empty((height, width, channels), dtype)
+        self.pixels = pixels
 
     def write(self, top: int, rows: NDArray[Any]) -> None:
         """Store rows that begin at ``top``."""
         self.pixels[top : top + rows.shape[0]] = rows
+        release(self.pixels)

@@ -1,4 +1,7 @@
-"""The machine that figures are measured on: its name, processors, threads and free memory."""
+"""The machine that figures are measured on: its name, processors, threads and free memory.
+
+torch is imported late: a dry run does without it.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class Machine:
 
 def describe_machine(device: torch.device) -> Machine:
     """Return what is known of this machine."""
+    import torch
+
     processor = platform.processor() or platform.machine()
     with suppress(OSError):  # not Linux
         if found := re.search(r"(?m)^model name\s*:(.*)", Path("/proc/cpuinfo").read_text("utf-8")):
@@ -63,6 +68,8 @@ def is_shared() -> bool:
     They did if more was run at a time than PyTorch's threads. False where the system keeps no load
     average, and too early in the first minute.
     """
+    import torch
+
     if not hasattr(os, "getloadavg"):  # Windows
         return False
     return os.getloadavg()[0] > torch.get_num_threads() + 0.5
@@ -76,6 +83,8 @@ def load_average() -> float | None:
 @contextmanager
 def threads(count: int | None) -> Iterator[None]:
     """Let PyTorch use ``count`` threads until the block ends; None changes nothing."""
+    import torch
+
     before = torch.get_num_threads()
     if count is not None:
         torch.set_num_threads(count)

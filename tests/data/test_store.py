@@ -8,8 +8,8 @@ import os
 import numpy as np
 import pytest
 
-from srcli.data import store as module
 from srcli.data.store import PictureStore
+from srcli.imaging import mapped as module
 
 
 @pytest.fixture

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from srcli.errors import SrxError
-from srcli.files import explain_os_error
 from srcli.imaging.animation import is_kept, read_frames, write_animation
+from srcli.imaging.mapped import empty_array, release
 from srcli.imaging.photograph import Metadata, Picture
 from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.pipelines.upscale.memory import check_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import PhotographRun, check_output, name_memory_errors
+from srcli.pipelines.upscale.photographs import PhotographRun, check_output, name_errors
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
@@ -35,6 +35,7 @@ def upscale_photographs(
     options: UpscaleOptions,
     reporter: Reporter,
     opened: Iterable[tuple[Item, Picture]],
+    processes: int = 1,
 ) -> None:
     """Upscale photographs, then animations whose output holds all frames.
 
@@ -44,6 +45,7 @@ def upscale_photographs(
         options: All options; the provenance is that of rasters.
         reporter: Receives the reports.
         opened: Inputs, taken one by one.
+        processes: Processes of this machine that share its memory.
     """
     animations: list[tuple[Item, Picture]] = []
 
@@ -55,7 +57,7 @@ def upscale_photographs(
                 yield item, picture
 
     made_by = options.raster.provenance
-    PhotographRun(pool, tiling, options, reporter, made_by).upscale(stills())
+    PhotographRun(pool, tiling, options, reporter, made_by, processes).upscale(stills())
     run = AnimationRun(pool, tiling, options, reporter)
     for item, picture in animations:
         run.upscale(item, picture)
@@ -75,12 +77,12 @@ class AnimationRun:
         started = time.monotonic()
         try:
             size, warnings = check_output(item, picture, self.options.scale, self.options.fit)
+            check_memory(item, picture, self.options)
             item.make_folder()
-            with name_memory_errors(item):
+            with name_errors(item):
                 tiles = self._retry(item, picture, size)
-        except (SrxError, OSError) as error:
-            text = error if isinstance(error, SrxError) else explain_os_error(item.target, error)
-            self.reporter.fail(item, text or f"{item.target}: {error}", started)
+        except SrxError as error:
+            self.reporter.fail(item, error, started)
             return
         lost = lost_metadata(item.format, self._metadata(picture))
         self.reporter.add(
@@ -107,32 +109,30 @@ class AnimationRun:
         """Upscale an animation, with smaller tiles after running out of memory."""
         tiling = self.tiling
         while True:
-            # beside the output, where there is room for it; it has no name and ends with the run
-            with tempfile.TemporaryFile(dir=item.target.parent) as spool:
-                try:
-                    return self._write(item, picture, tiling, spool, size)
-                except TileTooLargeError:
-                    smaller = tiling.halved()
-                    if smaller is None:
-                        raise
+            try:
+                return self._write(item, picture, tiling, size)
+            except TileTooLargeError:
+                smaller = tiling.halved()
+                if smaller is None:
+                    raise
             tiling = smaller
             self.reporter.progress.warn(
                 f"{item.source}: out of memory: starts over with tiles of {tiling.tile} pixels"
             )
 
-    def _write(
-        self, item: Item, picture: Picture, tiling: Tiling, spool: IO[bytes], size: tuple[int, int]
-    ) -> int:
+    def _write(self, item: Item, picture: Picture, tiling: Tiling, size: tuple[int, int]) -> int:
         running: dict[Work, tuple[int, Prepared, ArraySink]] = {}
-        frames: list[tuple[int, int]] = []
+        timing: list[tuple[int, int]] = []
         tiles = 0
+        # beside the output, where there is room for it
+        frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
 
         def works() -> Iterator[Work]:
             for index, frame in enumerate(read_frames(picture)):
                 prepared, _ = prepare(frame.photograph)
                 work, sink = prepared.work(self.options.scale, tiling, str(item.source))
                 running[work] = index, prepared, sink
-                frames.append((frame.milliseconds, frame.plays))
+                timing.append((frame.milliseconds, frame.plays))
                 if index == 0:
                     self.reporter.tiles.grow(work.grid.count * picture.frames)
                 yield work
@@ -143,20 +143,18 @@ class AnimationRun:
             index, prepared, sink = running.pop(work)
             done = finish(prepared, sink.pixels, self.options.scale, self.options.fit)
             assert done.alpha is not None  # frames have it
-            values = np.concatenate([done.pixels, done.alpha[:, :, None]], axis=2)
-            spool.seek(index * values.nbytes)
-            spool.write(values.data)
+            frames[index, :, :, :3] = done.pixels
+            frames[index, :, :, 3] = done.alpha
+            release(frames)
             tiles += work.grid.count
-        spool.flush()
         quality = self.options.quality
         if quality is None and picture.lossless:
             quality = LOSSLESS
-        shape = (len(frames), *size, 4)
         write_animation(
             item.target,
-            np.memmap(spool, np.uint8, "r", shape=shape),
-            milliseconds=[duration for duration, _ in frames],
-            plays=frames[0][1],
+            frames,
+            milliseconds=[duration for duration, _ in timing],
+            plays=timing[0][1],
             metadata=self._metadata(picture),
             fmt=item.format,
             quality=quality,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
@@ -28,6 +33,8 @@ class FolderContents:
 
     pictures: list[Path] = field(default_factory=list)
     """Sorted."""
+    companions: set[Path] = field(default_factory=set)
+    """Those of the pictures beside which another file begins with the same name."""
     others: list[Path] = field(default_factory=list)
     """Pictures of formats that srx does not read."""
     linked: list[Path] = field(default_factory=list)
@@ -60,6 +67,7 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
         except OSError as error:
             found.unreadable.append((Path(place), f"cannot be looked into ({error.strerror})"))
             continue
+        first = len(found.pictures)
         for entry in shown:
             if _is_folder(entry):
                 if recursive and entry.is_symlink():
@@ -68,6 +76,7 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
                     waiting.append(entry.path)
             elif not (inside and entry.is_symlink() and _is_within(real_path(entry.path), inside)):
                 _add_file(entry, found)
+        _find_companions(shown, found, first)
     found.pictures.sort()
     found.linked.sort()
     return found
@@ -94,16 +103,32 @@ def _add_file(entry: os.DirEntry[str], found: FolderContents) -> None:
             kind.append(Path(entry.path))
 
 
+def _find_companions(shown: Sequence[os.DirEntry[str]], found: FolderContents, first: int) -> None:
+    """Find the pictures of a folder beside which another file begins with the same name."""
+    others = sorted(
+        entry.name.lower()
+        for entry in shown
+        if os.path.splitext(entry.name)[1].lower() not in SUFFIXES  # noqa: PTH122 - as above
+    )
+    for picture in found.pictures[first:] if others else ():
+        stem = picture.stem.lower()
+        place = bisect_left(others, stem)
+        if place < len(others) and others[place].startswith(stem):
+            found.companions.add(picture)
+
+
 @cache
 def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def forget_folders() -> None:
-    """Look folders up again in ``real_path``, which remembers where they lead."""
+def forget_paths() -> None:
+    """Look all paths up again in ``real_path``, which remembers where they lead."""
     _real_folder.cache_clear()
+    real_path.cache_clear()
 
 
+@cache
 def real_path(path: Path | str) -> str:
     """Return the path without links; a link that leads in a circle stays as it is."""
     folder, name = os.path.split(path)  # one look at the file, as there may be very many

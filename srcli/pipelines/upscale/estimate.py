@@ -12,12 +12,12 @@ from srcli.errors import SrxError
 from srcli.imaging.animation import is_kept
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choice import AUTO, CLEAN_MODEL
+from srcli.pipelines.upscale.memory import check_memory, memory_budget, photograph_memory
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.photographs import check_output
@@ -38,7 +38,7 @@ TIMED_PIXELS = 100_000_000
 seconds, and what is smaller takes minutes at most."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
     """Size, cost and losses of one result, from the header of its input."""
 
@@ -87,23 +87,29 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         (Item(source=folder, target=output, format=""), f"{folder}: {reason}")
         for folder, reason in plan.unreadable_folders
     ]
-    memory, pixels = 0, 0
+    budget, memory, pixels = memory_budget(options), 0, 0
+    folder = None
     for item in plan.items:
         try:
             picture = open_photograph(item, options)
-            item.check_folder()
+            if item.target.parent != folder:
+                item.check_folder()
+                folder = item.target.parent
             estimate = (
                 estimate_raster(item, options, tiling)
                 if picture is None
-                else estimate_photograph(item, picture, options.scale, options.fit)
+                else estimate_photograph(item, picture, options)
             )
         except SrxError as error:
             found.append((item, str(error)))
             continue
         found.append((item, estimate))
         if options.naming.overwrite or not item.exists:
-            # each worker may hold a photograph that is read or written, beside the one upscaled
-            memory = max(memory, estimate.memory * (1 if picture is None else 1 + options.workers))
+            held = estimate.memory
+            if picture is not None:
+                # each worker may hold one that is read or written, beside the one upscaled
+                held = max(held, min(held * (1 + options.workers), budget))
+            memory = max(memory, held)
             pixels += estimate.sr_pixels
     seconds = None
     if pixels >= TIMED_PIXELS:
@@ -111,22 +117,23 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     return RunEstimate(items=tuple(found), memory=memory, seconds=seconds)
 
 
-def estimate_photograph(item: Item, picture: Picture, scale: int, fit: Box = UNBOUNDED) -> Estimate:
+def estimate_photograph(item: Item, picture: Picture, options: UpscaleOptions) -> Estimate:
     """Estimate one photograph.
 
     Raises:
-        PictureError: If the output's format cannot hold the result.
+        PictureError: If the output's format or ``--max-memory`` cannot hold the result.
     """
-    (height, width), warnings = check_output(item, picture, scale, fit)
+    (height, width), warnings = check_output(item, picture, options.scale, options.fit)
+    check_memory(item, picture, options)
     depth = (picture.channels + picture.has_alpha) * picture.bits // 8
-    sr_pixels = picture.height * picture.width * scale**2
+    sr_pixels = picture.height * picture.width * options.scale**2
     frames = picture.frames if is_kept(picture, item.format) else 1
     return Estimate(
         height=height,
         width=width,
         bytes=height * width * depth * frames,
         sr_pixels=sr_pixels * frames,
-        memory=sr_pixels * depth,
+        memory=photograph_memory(item, picture, options),
         warnings=warnings,
     )
 

@@ -36,6 +36,8 @@ class Item:
     """Of the output, a key of ``FORMATS``, or ``vrt`` for the parts of a raster and a VRT."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
+    companions: bool = True
+    """Files beside the input may make it a raster; False where none has a name for that."""
 
     @property
     def exists(self) -> bool:
@@ -91,7 +93,12 @@ def name_file(source: Path, output: Path, naming: Naming) -> Item:
 
 
 def name_in_folder(
-    source: Path, folder: Path, naming: Naming, *, from_folder: bool = False
+    source: Path,
+    folder: Path,
+    naming: Naming,
+    *,
+    from_folder: bool = False,
+    companions: bool = True,
 ) -> Item:
     """Pair an input with its output in a folder, of the same name."""
     own = format_of_suffix(source.suffix)
@@ -102,7 +109,9 @@ def name_in_folder(
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     target = folder / f"{source.stem}{naming.suffix}{extension}"
-    return Item(source=source, target=target, format=fmt, from_folder=from_folder)
+    return Item(
+        source=source, target=target, format=fmt, from_folder=from_folder, companions=companions
+    )
 
 
 def _is_animation(source: Path) -> bool:

@@ -60,7 +60,12 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     """
     asked = bool(options.raster.asked_for)
     try:
-        picture = open_picture(item.source, remote=options.allow_remote, confined=item.from_folder)
+        picture = open_picture(
+            item.source,
+            remote=options.allow_remote,
+            confined=item.from_folder,
+            companions=item.companions,
+        )
     except PictureError:
         if asked and not item.from_folder and options.fit == UNBOUNDED:
             return None  # reading it fails with the reason

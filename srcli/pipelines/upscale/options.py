@@ -40,7 +40,7 @@ class RasterOptions(OutputOptions):
     bounds: tuple[float, float, float, float] | None = None
     """Window to upscale: left, bottom, right, top in the file's coordinates."""
     max_memory: int | None = None
-    """Bytes; None sets no limit."""
+    """Bytes; None sets no limit for rasters, and half of what is free for photographs."""
     resume: bool = True
     """Continue an interrupted run."""
 

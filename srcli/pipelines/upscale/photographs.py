@@ -1,4 +1,4 @@
-"""Upscale photographs in memory: read ahead, batch tiles across pictures, write behind."""
+"""Upscale photographs: read ahead, batch tiles across pictures, write behind, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
+from srcli.files import explain_os_error
 from srcli.imaging import exif
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.provenance import Provenance
@@ -28,6 +29,7 @@ from srcli.pipelines.upscale.choice import (
     has_photo_model,
     shows_blocks,
 )
+from srcli.pipelines.upscale.memory import check_memory, portions, spare_channels
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
@@ -66,6 +68,8 @@ class PhotographRun:
     reporter: Reporter
     provenance: Provenance | None = None
     """Recorded in outputs; None records nothing."""
+    processes: int = 1
+    """Processes of this machine that share its memory."""
     writers: ThreadPoolExecutor = field(init=False)
     recommended: Event = field(init=False, default_factory=Event)
     """Set when the user was told of another model."""
@@ -77,6 +81,10 @@ class PhotographRun:
         Args:
             items: Inputs, opened; they are taken from here as they are needed.
         """
+        for portion in portions(items, self.options, self.processes):
+            self._upscale_portion(portion)
+
+    def _upscale_portion(self, items: Iterable[tuple[Item, Picture]]) -> None:
         workers = self.options.workers
         self.writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
         # after an interruption the pictures that are being written are finished
@@ -103,7 +111,8 @@ class PhotographRun:
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
         item, picture = opened
         _, unwritable = check_output(item, picture, self.options.scale, self.options.fit)
-        with name_memory_errors(item):
+        check_memory(item, picture, self.options)
+        with name_errors(item):
             photograph = read_photograph(picture)
             self._recommend(item, picture, photograph)
             if self.options.strip_metadata:
@@ -131,9 +140,14 @@ class PhotographRun:
         """Cut pictures into tiles and reserve memory for their outputs."""
         for job in jobs:
             try:
-                with name_memory_errors(job.item):
+                with name_errors(job.item):
+                    job.item.make_folder()
                     job.work, job.sink = job.prepared.work(
-                        self.options.scale, self.tiling, str(job.item.source)
+                        self.options.scale,
+                        self.tiling,
+                        str(job.item.source),
+                        folder=job.item.target.parent,
+                        spare=spare_channels(job.item.format, job.prepared.pixels.shape[2]),
                     )
             except PictureError as error:
                 self.reporter.fail(job.item, error)
@@ -172,14 +186,13 @@ class PhotographRun:
         item, quality = job.item, self.options.quality
         if quality is None and item.format == "webp" and job.lossless:
             quality = LOSSLESS
-        with name_memory_errors(item):
+        with name_errors(item):
             picture = finish(job.prepared, job.sink.pixels, self.options.scale, self.options.fit)
             if self.provenance is not None:
                 metadata = picture.metadata
                 earlier = metadata.software or exif.software(metadata.exif)
                 metadata = replace(metadata, software=self.provenance.software(earlier))
                 picture = replace(picture, metadata=metadata)
-            item.make_folder()
             write_photograph(item.target, picture, fmt=item.format, quality=quality)
 
     def _collect(self, allowed: int) -> None:
@@ -234,8 +247,8 @@ def check_output(
 
 
 @contextmanager
-def name_memory_errors(item: Item) -> Iterator[None]:
-    """Turn running out of memory into an error that names the picture."""
+def name_errors(item: Item) -> Iterator[None]:
+    """Turn running out of memory or disk into an error that names the picture."""
     try:
         yield
     except MemoryError as error:
@@ -243,3 +256,6 @@ def name_memory_errors(item: Item) -> Iterator[None]:
             f"{item.source}: does not fit into memory when enlarged; crop it, or use a smaller "
             "scale"
         ) from error
+    except OSError as error:
+        reason = explain_os_error(item.target, error)
+        raise PictureError(reason or f"{item.target}: cannot be written ({error})") from error

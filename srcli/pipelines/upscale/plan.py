@@ -16,7 +16,7 @@ from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
     SUFFIXES,
     find_pictures,
-    forget_folders,
+    forget_paths,
     real_path,
     same_file,
 )
@@ -69,7 +69,7 @@ def make_plan(
         UsageError: If an input is missing, nothing is found, an input would be overwritten, or two
             inputs would write one output.
     """
-    forget_folders()
+    forget_paths()
     naming = _check_naming(naming)
     for path in inputs:
         _check_input(path, remote=remote)
@@ -94,6 +94,7 @@ def make_plan(
             f"{_count(replaced)} replaced by the enlargement: run this once only, not again after "
             "an interruption",
         )
+    forget_paths()
     return replace(plan, items=items, notes=notes)
 
 
@@ -165,8 +166,12 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             for picture in pictures:
                 if _is_result(picture, folder, naming):
                     results += 1
-                else:
-                    items.append(name_in_folder(picture, folder, naming, from_folder=True))
+                    continue
+                companions = picture in found.companions
+                item = name_in_folder(
+                    picture, folder, naming, from_folder=True, companions=companions
+                )
+                items.append(item)
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
     if others:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.mapped import empty_array
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
 from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.ports.image import are_units
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from srcli.inference.stream import Work
@@ -36,10 +39,25 @@ class Prepared(Photograph):
         """8, 16 or 32."""
         return int(self.pixels.dtype.itemsize * 8)
 
-    def work(self, scale: int, tiling: Tiling, name: str) -> tuple[Work, ArraySink]:
-        """Return the picture as work for the engine, and the sink that takes its result."""
+    def work(
+        self, scale: int, tiling: Tiling, name: str, *, folder: Path | None = None, spare: int = 0
+    ) -> tuple[Work, ArraySink]:
+        """Return the picture as work for the engine, and the sink that takes its result.
+
+        Args:
+            scale: The factor.
+            tiling: Tile, overlap and edge.
+            name: Names the picture in errors.
+            folder: Where a large result lies in a file; see ``empty_array``.
+            spare: Further channels held for each pixel of the result; see ``as_image``.
+
+        Raises:
+            OSError: If there is no room for that file.
+        """
         height, width, channels = self.pixels.shape
-        sink = ArraySink(height * scale, width * scale, channels, self.pixels.dtype)
+        height, width, dtype = height * scale, width * scale, self.pixels.dtype
+        whole = empty_array((height, width, channels + spare), dtype, folder)
+        sink = ArraySink(height, width, channels, dtype, whole[:, :, :channels])
         work = make_work(ArraySource(self.pixels), sink, name=name, scale=scale, tiling=tiling)
         return work, sink
 

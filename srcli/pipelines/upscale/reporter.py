@@ -38,6 +38,11 @@ class FileReport:
     details: tuple[str, ...] = ()
     """Lines for --verbose."""
 
+    @property
+    def megapixels(self) -> float:
+        """Millions of output pixels written."""
+        return self.size[0] * self.size[1] / 1e6 if self.size and self.state == "done" else 0.0
+
 
 @dataclass(kw_only=True)
 class Summary:
@@ -53,7 +58,7 @@ class Summary:
     @property
     def megapixels(self) -> float:
         """Millions of output pixels written."""
-        return sum(f.size[0] * f.size[1] for f in self.files if f.size and f.state == "done") / 1e6
+        return sum(file.megapixels for file in self.files)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -123,7 +128,8 @@ class Reporter:
         self.model = ""
         self.summary = Summary()
         self.tiles: Task = NoTask()
-        self._files = 0
+        self._files = self._tried = 0
+        self._megapixels = 0.0
         self._on_file = on_file
         self._started = time.monotonic()
 
@@ -155,11 +161,12 @@ class Reporter:
             report = replace(report, model=self.model)
         self.summary.files.append(report)
         if report.state != "skipped":
-            speed = self.summary.megapixels / max(time.monotonic() - self._started, 1e-3)
-            done = len(self.summary.files) - self.summary.count("skipped")
+            self._tried += 1
+            self._megapixels += report.megapixels
+            speed = self._megapixels / max(time.monotonic() - self._started, 1e-3)
             if report.state == "failed" and isinstance(self.tiles, OverallProgress):
                 self.tiles.drop_file()
-            self.tiles.describe(f"{done} of {self._files} files, {speed:.2f} megapixels/s")
+            self.tiles.describe(f"{self._tried} of {self._files} files, {speed:.2f} megapixels/s")
         if self._on_file is not None:
             self._on_file(report)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.inference.engines import cached_pool, choose_tiling
-from srcli.metrics.machine import threads
+from srcli.metrics.machine import processors, threads
 from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
 from srcli.pipelines.executors.shares import shares
 from srcli.pipelines.upscale.animations import upscale_photographs
@@ -115,7 +115,8 @@ def upscale_share(
     try:
         with threads(place.threads or None):
             photographs = open_photographs(unit.items, options, reporter, rasters)
-            upscale_photographs(pool, tiling, options, reporter, photographs)
+            sharing = max(processors() // place.threads, 1) if place.threads else 1
+            upscale_photographs(pool, tiling, options, reporter, photographs, sharing)
     except KeyboardInterrupt:
         pass  # what was done by then is reported
     reporter.close()

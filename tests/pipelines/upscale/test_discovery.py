@@ -91,3 +91,9 @@ def test_places_are_the_same_however_they_are_spelled(tmp_path):
     (tmp_path / "b").symlink_to("a")
     assert same_file(tmp_path / "a" / "x.png", tmp_path / "b" / ".." / "a" / "x.png")
     assert not same_file(tmp_path / "a" / "x.png", tmp_path / "a" / "y.png")
+
+
+def test_pictures_with_files_of_their_name_beside_them(tree, tmp_path):
+    folder = tree("a.png", "a.PGW", "b.png", "b.jpg", "c.x.tif", "C.x.tif.aux.xml", "sub/a.png")
+    found = find_pictures(folder, tmp_path / "out", recursive=True)
+    assert found.companions == {folder / "a.png", folder / "c.x.tif"}

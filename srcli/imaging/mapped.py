@@ -1,0 +1,78 @@
+"""Arrays in files without names, whose memory the system may take back; small ones in memory."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import DTypeLike, NDArray
+
+LARGEST_IN_MEMORY = 2**27
+"""Bytes; larger arrays lie in files where a folder is given for them."""
+_ZEROS = bytes(2**20)
+
+
+def empty_array(
+    shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None
+) -> NDArray[Any]:
+    """Return a new array with arbitrary contents, in a file if it is large and may be in one.
+
+    Args:
+        shape: Of the array.
+        dtype: Of the array.
+        folder: As for ``mapped_array``; None keeps the array in memory.
+
+    Raises:
+        OSError: If the file cannot be made or there is no room.
+    """
+    if folder is None or math.prod(shape) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
+        return np.empty(shape, dtype)
+    return mapped_array(shape, dtype, folder)
+
+
+def mapped_array(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[Any]:
+    """Map a new file with all of its bytes reserved on the disk; the array alone keeps it.
+
+    Args:
+        shape: Of the array.
+        dtype: Of the array.
+        folder: Of the file, which has no name or loses it with the process.
+
+    Raises:
+        OSError: If it cannot be made or there is no room.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with tempfile.TemporaryFile(dir=folder, prefix="srx-") as stream:
+        _reserve(stream, size)
+        return np.ndarray(shape, dtype, buffer=mmap.mmap(stream.fileno(), size))
+
+
+def release(array: NDArray[Any]) -> None:
+    """Give back the memory of an array that lies in a file; its values stay there."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def _reserve(stream: IO[bytes], size: int) -> None:
+    """Reserve the bytes of a file: a full disk would end the process when the map is written.
+
+    Raises:
+        OSError: If there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(stream.fileno(), 0, size)
+        return
+    for done in range(0, size, len(_ZEROS)):
+        stream.write(_ZEROS[: size - done])
+    stream.flush()

@@ -1,0 +1,44 @@
+"""Ceilings: the memory of a run does not grow with what its photographs become."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = [
+    pytest.mark.attack,
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems count otherwise"),
+]
+SIZE = 8000, 5000
+
+
+def peak(*arguments):
+    """Run ``srx`` and return the most memory that it took, in MiB."""
+    command = [sys.executable, "-m", "srcli", *map(str, arguments)]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0
+    return usage.ru_maxrss >> 10
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photograph(tmp_path, astronaut, tell, orientation):
+    times = (SIZE[1] // astronaut.shape[0] + 1, SIZE[0] // astronaut.shape[1] + 1, 1)
+    pixels = np.tile(astronaut, times)[: SIZE[1], : SIZE[0]]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "large.jpg", exif=exif)
+    Image.fromarray(astronaut).save(tmp_path / "small.jpg", exif=exif)
+    settings = ["-m", "bicubic", "-s", "2"]
+    usual = peak("upscale", tmp_path / "small.jpg", tmp_path / "a.jpg", *settings)
+    most = peak("upscale", tmp_path / "large.jpg", tmp_path / "b.jpg", *settings)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert sorted(image.size) == sorted((2 * SIZE[0], 2 * SIZE[1]))
+    tell(f"40 megapixels x2, orientation {orientation}: {most} MiB; 20 kilopixels: {usual} MiB")
+    # the pixels, and Pillow's copy in four bytes each while they are read; the result has 458 MiB
+    assert most - usual < 450
