@@ -33,8 +33,8 @@ class FolderContents:
 
     pictures: list[Path] = field(default_factory=list)
     """Sorted."""
-    companions: set[Path] = field(default_factory=set)
-    """Those of the pictures beside which another file begins with the same name."""
+    companions: set[str] = field(default_factory=set)
+    """Paths of the pictures beside which another file begins with the same name."""
     others: list[Path] = field(default_factory=list)
     """Pictures of formats that srx does not read."""
     linked: list[Path] = field(default_factory=list)
@@ -77,7 +77,7 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
             elif not (inside and entry.is_symlink() and _is_within(real_path(entry.path), inside)):
                 _add_file(entry, found)
         _find_companions(shown, found, first)
-    found.pictures.sort()
+    found.pictures.sort(key=lambda path: os.fspath(path).split(os.sep))  # as paths, but fast
     found.linked.sort()
     return found
 
@@ -114,7 +114,7 @@ def _find_companions(shown: Sequence[os.DirEntry[str]], found: FolderContents, f
         stem = picture.stem.lower()
         place = bisect_left(others, stem)
         if place < len(others) and others[place].startswith(stem):
-            found.companions.add(picture)
+            found.companions.add(str(picture))
 
 
 @cache
@@ -125,12 +125,16 @@ def _real_folder(folder: str) -> str:
 def forget_paths() -> None:
     """Look all paths up again in ``real_path``, which remembers where they lead."""
     _real_folder.cache_clear()
-    real_path.cache_clear()
+    _real_path.cache_clear()
+
+
+def real_path(path: Path | str) -> str:
+    """Return the path without links; a link that leads in a circle stays as it is."""
+    return _real_path(os.fspath(path))
 
 
 @cache
-def real_path(path: Path | str) -> str:
-    """Return the path without links; a link that leads in a circle stays as it is."""
+def _real_path(path: str) -> str:
     folder, name = os.path.split(path)  # one look at the file, as there may be very many
     if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
         return os.path.realpath(path)

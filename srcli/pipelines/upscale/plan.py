@@ -85,7 +85,7 @@ def make_plan(
     if not plan.items:
         raise UsageError(_nothing_found(inputs, naming, plan))
     # the same file named twice is one file
-    items = tuple({(real_path(one.source), one.target): one for one in plan.items}.values())
+    items = tuple({(real_path(one.source), str(one.target)): one for one in plan.items}.values())
     items, notes = name_by_extension(items, naming)
     refuse_collisions(items, naming)
     notes = (*plan.notes, *notes)
@@ -167,7 +167,7 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
                 if _is_result(picture, folder, naming):
                     results += 1
                     continue
-                companions = picture in found.companions
+                companions = str(picture) in found.companions
                 item = name_in_folder(
                     picture, folder, naming, from_folder=True, companions=companions
                 )

@@ -96,4 +96,4 @@ def test_places_are_the_same_however_they_are_spelled(tmp_path):
 def test_pictures_with_files_of_their_name_beside_them(tree, tmp_path):
     folder = tree("a.png", "a.PGW", "b.png", "b.jpg", "c.x.tif", "C.x.tif.aux.xml", "sub/a.png")
     found = find_pictures(folder, tmp_path / "out", recursive=True)
-    assert found.companions == {folder / "a.png", folder / "c.x.tif"}
+    assert found.companions == {str(folder / "a.png"), str(folder / "c.x.tif")}
