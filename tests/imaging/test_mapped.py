@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 
 import numpy as np
@@ -18,7 +17,7 @@ def test_large_arrays_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
     assert empty_array((10, 10, 3), np.uint8).base is None
     assert empty_array((99, 3), np.uint8, tmp_path).base is None
     large = empty_array((10, 10, 3), np.uint8, tmp_path)
-    assert isinstance(large.base, mmap.mmap)
+    assert type(large.base).__name__ == "mmap"
     assert list(tmp_path.iterdir()) == []
     values = np.arange(300, dtype=np.uint16).astype(np.uint8).reshape(10, 10, 3)
     large[...] = values

@@ -77,7 +77,7 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
             elif not (inside and entry.is_symlink() and _is_within(real_path(entry.path), inside)):
                 _add_file(entry, found)
         _find_companions(shown, found, first)
-    found.pictures.sort(key=lambda path: os.fspath(path).split(os.sep))  # as paths, but fast
+    found.pictures.sort(key=lambda path: path.parts)  # the order of paths, but fast
     found.linked.sort()
     return found
 

@@ -18,6 +18,7 @@ from srcli.pipelines.upscale.estimate import estimate_files
 from srcli.pipelines.upscale.memory import memory_budget, photograph_memory, portions
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.raster_job import PROGRAM
 from srcli.pipelines.upscale.run import upscale_files
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
@@ -87,7 +88,7 @@ def test_large_results_that_are_written_from_a_file_take_no_memory(tmp_path):
 
 def test_the_budget_is_the_limit_without_the_program_or_half_of_what_is_free(monkeypatch):
     limited = replace(OPTIONS, raster=RasterOptions(max_memory=2**30))
-    assert memory_budget(limited) == 2**30 - memory.PROGRAM
+    assert memory_budget(limited) == 2**30 - PROGRAM
     assert memory_budget(replace(OPTIONS, raster=RasterOptions(max_memory=1))) == 0
     for free, expected in ((1000, 500), (None, sys.maxsize)):
         monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
@@ -96,7 +97,7 @@ def test_the_budget_is_the_limit_without_the_program_or_half_of_what_is_free(mon
 
 def test_what_is_more_than_allowed_is_refused_as_the_dry_run_says(folder, tmp_path):
     inputs = [folder / "6.jpg", folder / "moving.gif"]
-    limited = replace(OPTIONS, raster=RasterOptions(max_memory=memory.PROGRAM + 50_000))
+    limited = replace(OPTIONS, raster=RasterOptions(max_memory=PROGRAM + 50_000))
     done = {file.source: file for file in upscale_files(inputs, tmp_path / "out", limited).files}
     assert done[inputs[1]].state == "done"
     error = done[inputs[0]].error
