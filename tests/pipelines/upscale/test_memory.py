@@ -66,9 +66,14 @@ def opened(path, pixels, fmt="jpg", **changes):
     return Item(source=path, target=path, format=fmt), picture(path, pixels, **changes)
 
 
+def needed(path, pixels, fmt="jpg", **changes):
+    item, header = opened(path, pixels, fmt, **changes)
+    return photograph_memory(item, header, OPTIONS)
+
+
 def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
     sizes = [100, 200, 5000, 100, 100, 100, 400]
-    each = photograph_memory(*opened(tmp_path, 100), OPTIONS)
+    each = needed(tmp_path, 100)
     monkeypatch.setattr(memory, "memory_budget", lambda options: 8 * each)
     pictures = [opened(tmp_path, size) for size in sizes]
     runs = [[one.height for _, one in run] for run in portions(pictures, OPTIONS)]
@@ -78,12 +83,10 @@ def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
 
 
 def test_large_results_that_are_written_from_a_file_take_no_memory(tmp_path):
-    def needed(fmt="jpg", **changes):
-        return photograph_memory(*opened(tmp_path, 10**8, fmt, **changes), OPTIONS)
-
-    assert needed() == needed("png") == needed("tif") == 9 * 10**8
-    assert needed("webp") > 4 * needed()
-    assert needed("png", has_alpha=True) > 4 * needed()
+    sizes = {fmt: needed(tmp_path, 10**8, fmt) for fmt in ("jpg", "png", "tif")}
+    assert set(sizes.values()) == {9 * 10**8}
+    assert needed(tmp_path, 10**8, "webp") > 4 * sizes["jpg"]
+    assert needed(tmp_path, 10**8, "png", has_alpha=True) > 4 * sizes["jpg"]
 
 
 def test_the_budget_is_the_limit_without_the_program_or_half_of_what_is_free(monkeypatch):
