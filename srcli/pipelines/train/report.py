@@ -115,7 +115,12 @@ def write_report(
         reload=reload,
         facts=_facts(entries, about),
         charts=[
-            (heading, points[-1][1], heading in wide, _draw(heading, points, losses, wide))
+            (
+                heading,
+                f"{points[-1][1]:{'.3f' if heading in sets else '.4g'}}",
+                heading in wide,
+                _draw(heading, points, losses, wide),
+            )
             for heading, points in curves.items()
         ],
         samples=_sample_rows(samples, entries) if samples else [],
