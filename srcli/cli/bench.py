@@ -33,7 +33,7 @@ Examples:
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
   srx bench -m g-idrn --engine torch --engine openvino --compare plain
   srx bench -m g-idrn -s 2 --seams photo.jpg --json bench.json
-  srx bench -m g-idrn -m imdn --published                 beside what papers print
+  srx bench -m g-idrn -m imdn --published               printed figures, too
 
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
 something did. Exit code 1 means that a figure of --seams cannot be trusted.

@@ -77,7 +77,7 @@ Examples:
     is_flag=False,
     flag_value="",
     metavar="[FOLDER]",
-    help="Continue the training in FOLDER with its stored options, or the one in --out.",
+    help="Continue the training in FOLDER by its stored options, or that in --out.",
 )
 @click.option(
     "--init",
