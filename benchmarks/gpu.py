@@ -113,7 +113,7 @@ SECTIONS: list[Section] = [
     (
         "Engine, uint8 to uint8 in memory",
         0.15,
-        ["model", "tile", "batch", "ms: median (fastest–slowest)", "SR megapixels/s"],
+        ["model", "engine", "tile", "batch", "ms: median (fastest–slowest)", "SR megapixels/s"],
         sweep_tiles,
     ),
     ("Copies of 48 MiB", 0.02, ["copy", "ms: median (fastest–slowest)", "GB/s"], time_transfers),

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from srcli.imaging.resize import downscale
 from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, run_one
+from srcli.inference.graph_engine import GraphEngine
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model, shipped_scales
@@ -173,18 +175,17 @@ def sweep_tiles(given: Any) -> Rows:
     if given.quick:
         side, tiles, batches = 96, (32, 48), (None, 1)
     picture = photo(side, side)
-    half = torch.float16 if given.device.type == "cuda" else None
-    for name in given.timed[:2]:
-        network = load(name)
-        for tile in tiles:
-            tiling = choose_tiling(name, network, tile)
-            for batch in batches:
-                engine = TorchEngine(load(name), device=given.device, half=half, batch=batch)
-                call = lambda: enlarge(engine, picture, tiling)  # noqa: B023, E731 - called at once
-                spent = seconds_of(call, given.device, 1 if given.quick else 2)
-                rate = side * side * SCALE**2 / 1e6 / median(spent)
-                chosen = f"auto ({engine.batch_size(tile, tile)})" if batch is None else str(batch)
-                yield [name, str(tile), chosen, milliseconds(spent), f"{rate:.0f}"]
+    cuda = given.device.type == "cuda"
+    half = torch.float16 if cuda else None
+    for name, tile in product(given.timed[:2], tiles):
+        tiling = choose_tiling(name, load(name), tile)
+        for kind, batch in product((TorchEngine, GraphEngine) if cuda else (TorchEngine,), batches):
+            engine = kind(load(name), device=given.device, half=half, batch=batch)
+            call = lambda: enlarge(engine, picture, tiling)  # noqa: B023, E731 - called at once
+            spent = seconds_of(call, given.device, 1 if given.quick else 2)
+            rate = side * side * SCALE**2 / 1e6 / median(spent)
+            chosen = f"auto ({engine.batch_size(tile, tile)})" if batch is None else str(batch)
+            yield [name, engine.name, str(tile), chosen, milliseconds(spent), f"{rate:.0f}"]
 
 
 def time_transfers(given: Any) -> Rows:

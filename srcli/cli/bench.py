@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.devices import device
+from srcli.cli.devices import ENGINES, device
 from srcli.cli.help import GroupedCommand
 from srcli.cli.options import (
     ParsedType,
@@ -70,7 +70,7 @@ GROUPS = {
 @click.option(
     "--engine",
     "engines",
-    type=click.Choice(["auto", "torch", "openvino"]),
+    type=click.Choice(ENGINES),
     multiple=True,
     default=("auto",),
     show_default=True,

@@ -33,11 +33,15 @@ def precision(text: str) -> Option:
     )
 
 
+ENGINES = ("auto", "torch", "torch-graphs", "openvino")
+"""Values of ``--engine``."""
+
+
 def engine(text: str) -> Option:
     """Return the option ``--engine`` with its help text."""
     return click.option(
         "--engine",
-        type=click.Choice(["auto", "torch", "openvino"]),
+        type=click.Choice(ENGINES),
         default="auto",
         show_default=True,
         help=text,
@@ -69,7 +73,9 @@ devices = combine(
         help="ray: on a Ray cluster (pip install 'ray[client]').",
     ),
 )
-network_engine = engine("What runs the network; auto: OpenVINO on CPUs where installed.")
+network_engine = engine(
+    "What runs the network; auto: OpenVINO on CPUs if installed; torch-graphs: CUDA graphs."
+)
 network_precision = precision("Number format; auto: half precision where that is fast.")
 
 

@@ -164,6 +164,8 @@ def _about(entry: ModelInfo) -> list[tuple[str, str]]:
     kind, defaults = entry.constructor
     tiling = entry.tiling
     cut = f"{tiling.tile}x{tiling.tile} input pixels, neighbours share {tiling.overlap}"
+    if tiling.whole:
+        cut += f"; pictures of up to {tiling.whole:,} pixels are not cut"
     edge = f"; {tiling.edge} pixels mirrored around the picture" if tiling.edge else ""
     return [
         ("source", entry.entry.source),

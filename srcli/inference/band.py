@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.colour import GRAY_SHARES
+from srcli.inference.downloads import Downloads
 from srcli.inference.tiling import TRIM, axis_weights, ramp
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class TorchBand:
         """Ramp of the row of tiles above; None where all of its tiles were empty."""
         self._has_pixels = False
         """True if a tile of the current row has any."""
+        self._downloads = Downloads(self.device)
 
     def add(self, tile: object, *, row: int, column: int) -> list[tuple[int, NDArray[Any]]]:
         """Blend in one enlarged tile (C, sH, sW), or zeros for None; see ``Band.add``."""
@@ -87,7 +89,7 @@ class TorchBand:
         if column + 1 < len(self._columns):
             self._next = (row, column + 1)
             return []
-        done = self._zeros() if self._rows is None else self._rows.take()
+        done = self._downloads.exchange(self._zeros() if self._rows is None else self._rows.pieces)
         self._rows = self._beside = None
         if not self._has_pixels:
             self._above = None
@@ -95,6 +97,10 @@ class TorchBand:
         if row + 1 < len(self.grid.tops):
             self._begin(row + 1)
         return done
+
+    def finish(self) -> list[tuple[int, NDArray[Any]]]:
+        """Return the last rows; see ``Band.finish``."""
+        return self._downloads.finish()
 
     def _blend(self, tile: Tensor | None, column: int) -> None:
         """Blend in a tile of the current row, beside the one before it."""
@@ -236,7 +242,7 @@ class _Rows:
         self._encoder = encoder
         bytes_a_row = shape[0] * shape[1] * encoder.dtype.itemsize
         height = max(1, PIECE_BYTES // bytes_a_row)
-        self._pieces = [
+        self.pieces = [
             (
                 top,
                 torch.empty(
@@ -245,6 +251,7 @@ class _Rows:
             )
             for top in span[::height]
         ]
+        """(first output row, (h, W, C))."""
 
     def put(self, block: Tensor, top: int, left: int) -> None:
         """Store (C, h, w) as it came from the network at output place (top, left)."""
@@ -254,12 +261,8 @@ class _Rows:
         else:  # of an empty tile: one row stands for all
             row = self._encoder.encode(block[:, :1]).permute(1, 2, 0)
             pixels = row.to(self._encoder.storage).contiguous().expand(height, -1, -1)
-        for start, piece in self._pieces:
+        for start, piece in self.pieces:
             first, last = max(top, start), min(top + height, start + piece.shape[0])
             if last > first:
                 target = piece[first - start : last - start, left : left + width]
                 target.copy_(pixels[first - top : last - top])
-
-    def take(self) -> list[tuple[int, NDArray[Any]]]:
-        """Return the pieces: (first output row, (h, W, C))."""
-        return [(top, piece.cpu().numpy()) for top, piece in self._pieces]

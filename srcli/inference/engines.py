@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from srcli.ports.image import Engine, TileGrid
     from srcli.ports.progress import Task
 
-EngineName = Literal["auto", "torch", "openvino"]
+EngineName = Literal["auto", "torch", "torch-graphs", "openvino"]
 WHOLE_TILE = 1 << 20
 """Tile edge of networks whose pictures are not cut: longer than any picture."""
 FILE_TILE, FILE_OVERLAP = 192, 16
@@ -58,13 +58,17 @@ def make_engine(
         network: From ``load_model``.
         options: Device, precision, batch.
         bits: Of the pictures; ``auto`` precision keeps fp32 above 8.
-        whole_pictures: It will get few tiles and many whole pictures.
+        whole_pictures: It will get few tiles and many whole pictures, without mirrored edges: the
+            network is not fused.
     """
     from srcli.inference.engine import TorchEngine
+    from srcli.inference.graph_engine import GraphEngine
     from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
+    if not (options.plain or whole_pictures):
+        network = network.fuse()
     given: dict[str, Any] = {
         "device": device,
         "half": None if options.plain else half,
@@ -72,7 +76,10 @@ def make_engine(
         "tta": options.tta,
         "back_project": options.back_project,
     }
-    if not options.plain and takes_openvino(options.engine, device):
+    kind = "torch" if options.plain else choose_engine(options.engine, device)
+    if kind == "torch-graphs":
+        return GraphEngine(network, **given)
+    if kind == "openvino":
         smallest = SMALLEST_TILE if options.engine == "auto" else 0
         return OpenVINOEngine(network, smallest=smallest, **given)
     if device.type == "cpu":
@@ -100,20 +107,24 @@ def has_openvino() -> bool:
     return find_spec("openvino") is not None
 
 
-def takes_openvino(engine: EngineName, device: torch.device) -> bool:
-    """Return True if networks on this device run by OpenVINO.
+def choose_engine(engine: EngineName, device: torch.device) -> EngineName:
+    """Return what runs networks on this device: what is asked for, or what ``auto`` means.
 
     Raises:
         UsageError: If it is asked for, and not installed or not for this device.
     """
     if engine == "auto":
         measured = platform.machine().lower() in {"x86_64", "amd64"}
-        return device.type == "cpu" and measured and has_openvino()
+        return "openvino" if device.type == "cpu" and measured and has_openvino() else "torch"
+    if engine == "torch-graphs" and device.type != "cuda":
+        raise UsageError(
+            f"--engine torch-graphs needs a CUDA device, not {device.type}; use --engine torch"
+        )
     if engine == "openvino" and device.type != "cpu":
         raise UsageError(f"--engine openvino runs on the CPU, not on {device.type}")
     if engine == "openvino" and not has_openvino():
         raise UsageError("--engine openvino needs OpenVINO: pip install openvino")
-    return engine == "openvino"
+    return engine
 
 
 class EnginePool:
@@ -132,7 +143,7 @@ class EnginePool:
         self._device = choose_device(options.device)
         # refuse wrong options now
         half_type(self._device, options.precision)
-        takes_openvino(options.engine, self._device)
+        choose_engine(options.engine, self._device)
 
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""
@@ -173,6 +184,7 @@ def choose_tiling(
         overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
         edge=0 if network is None else network.edge,
         step=1 if network is None else network.tile_step,
+        whole=entry.whole if entry and tile is None else 0,
     )
 
 

@@ -11,10 +11,10 @@ import torch
 from srcli.errors import InferenceError
 from srcli.files import cache_folder
 from srcli.inference.engine import TorchEngine
+from srcli.inference.held import held_values
 from srcli.inference.openvino_model import (
     RecordingNetwork,
     TileNetwork,
-    held_values,
     import_openvino,
     read_model,
 )
@@ -55,7 +55,7 @@ class OpenVINOEngine(TorchEngine):
         super().__init__(network, **options)
         self._smallest = smallest
         self._threads = torch.get_num_threads()
-        self._pools = [each for each in network.modules() if isinstance(each, GlobalPool)]
+        self._pools = [each for each in self.network.modules() if isinstance(each, GlobalPool)]
         self._compiled: dict[tuple[str, ...], _Compiled | None] = {}
 
     def batch_size(self, height: int, width: int) -> int:

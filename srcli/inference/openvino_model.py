@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from srcli.files import cache_folder, write_whole
-from srcli.layers.placement import StretchedMap
+from srcli.inference.held import hold_values
 from srcli.layers.pooling import GlobalPool, Sample, record_calibration
 
 if TYPE_CHECKING:
@@ -38,20 +38,6 @@ def import_openvino() -> Any:  # noqa: ANN401
     return import_module("openvino")
 
 
-def held_values(network: nn.Module) -> dict[str, Tensor]:
-    """Return what modules of a network hold of a picture: the further inputs of the model.
-
-    Returns:
-        (N or 1, ...) by names of buffers.
-    """
-    return {
-        f"{name}.{key}": value
-        for name, module in network.named_modules()
-        if isinstance(module, GlobalPool | StretchedMap)
-        for key, value in module.named_buffers(recurse=False)
-    }
-
-
 class TileNetwork(nn.Module):
     """A network that takes as inputs what its modules hold.
 
@@ -67,9 +53,7 @@ class TileNetwork(nn.Module):
 
     def forward(self, x: Tensor, *values: Tensor) -> Tensor:
         """Run the network."""
-        for name, value in zip(self.names, values, strict=True):
-            module, _, key = name.rpartition(".")
-            setattr(self.network.get_submodule(module), key, value)
+        hold_values(self.network, dict(zip(self.names, values, strict=True)))
         out: Tensor = self.network(x)
         return out
 

@@ -187,6 +187,9 @@ class _Batcher:
         work = item.work
         assert work.band is not None
         done = work.band.add(tile, row=item.row, column=item.column)
+        work.open_tiles -= 1
+        if not work.open_tiles:
+            done += work.band.finish()
         start = time.perf_counter()
         try:
             while done:  # rows that are written need not be kept until all are
@@ -194,7 +197,6 @@ class _Batcher:
         except SrxError as error:
             work.error = error
         work.timing.writing += time.perf_counter() - start
-        work.open_tiles -= 1
         self.task.advance(1)
 
     def _enlarge(self, items: list[_Waiting]) -> Iterator[object]:

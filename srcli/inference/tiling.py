@@ -34,6 +34,9 @@ class Tiling:
     step: int = 1
     """Tiles begin on multiples of it, as far as they are large enough and an offset is one; above 1
     the engine gets their positions."""
+    whole: int = 0
+    """Images of at most so many pixels, with their edge, are one tile whatever their shape: they
+    need neither overlap nor calibration."""
 
     def grid(self, height: int, width: int, *, offset: int = 0) -> TileGrid:
         """Cut an image into tiles, as short as their number allows.
@@ -53,6 +56,8 @@ class Tiling:
             raise UsageError(
                 f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}"
             )
+        if height * width <= self.whole:
+            tile = max(tile, height, width)
         tile_height = balanced(height, tile=tile, overlap=overlap, step=step)
         tile_width = balanced(width, tile=tile, overlap=overlap, step=step)
         return TileGrid(
@@ -71,7 +76,7 @@ class Tiling:
         tile = self.tile // 2
         if tile < _SMALLEST_TILE:
             return None
-        return replace(self, tile=tile, overlap=min(self.overlap, tile // 4))
+        return replace(self, tile=tile, overlap=min(self.overlap, tile // 4), whole=0)
 
 
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:

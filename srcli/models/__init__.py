@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
 
+CALIBRATED_WHOLE = 96 * 1024
+"""Input pixels of pictures that are not cut by networks which calibrate: calibration and overlap
+would be half as much work again. Twice as many pixels would take half a gigabyte more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkEntry:
@@ -32,6 +36,8 @@ class NetworkEntry:
     tile: int = 192
     """Default tile edge in input pixels; one number, so that results are the same everywhere."""
     overlap: int = 16
+    whole: int = 0
+    """Input pixels up to which a picture is one tile."""
     trained: bool = True
     """It needs weights."""
     compared: bool = False
@@ -64,12 +70,14 @@ MODELS: dict[str, NetworkEntry] = {
         summary="grouped information distillation residual network, 0.58 M parameters (flagship)",
         source="Acta Automatica Sinica, 2024",
         paper="g-idrn",
+        whole=CALIBRATED_WHOLE,
     ),
     "g-idrn-aerial": NetworkEntry(
         target="srcli.models.g_idrn:GIDRN",
         summary="g-idrn, fine-tuned on drone and satellite pictures",
         source="Acta Automatica Sinica, 2024",
         paper="g-idrn",
+        whole=CALIBRATED_WHOLE,
         scales=(2, 4),
     ),
     "g-idrn-photo": NetworkEntry(
@@ -77,6 +85,7 @@ MODELS: dict[str, NetworkEntry] = {
         summary="g-idrn, trained on photographs as cameras save them: JPEG, noise, soft lenses",
         source="Acta Automatica Sinica, 2024",
         paper="g-idrn",
+        whole=CALIBRATED_WHOLE,
         scales=(2, 4),
     ),
     "rrlfn": NetworkEntry(
@@ -112,6 +121,7 @@ MODELS: dict[str, NetworkEntry] = {
         summary="nested attention residual network, 1.78 M parameters",
         source="automation journal, ~2023",
         paper="nested-attn",
+        whole=CALIBRATED_WHOLE,
     ),
     "rfdn": _compared("rfdn:RFDN", "ECCV workshops 2020", "residual feature distillation network"),
     "imdn": _compared("imdn:IMDN", "ACM MM 2019", "information multi-distillation network"),

@@ -254,6 +254,7 @@ def test_the_gpu_blends_as_the_cpu_does(dtype):
         for (row, column), tile in tiles.items():
             done = band.add(torch.from_numpy(tile).to(device), row=row, column=column)
             rows += [piece for _, piece in done]
+        rows += [piece for _, piece in band.finish()]
         got.append(np.concatenate(rows).astype(float))
     assert np.abs(got[0] - got[1]).max() <= (1 if np.dtype(dtype).kind in "ui" else 1e-3)
     assert (got[0] != got[1]).mean() < 0.01

@@ -14,10 +14,10 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import (
     EngineOptions,
     EnginePool,
+    choose_engine,
     enlarge_array,
     has_openvino,
     make_engine,
-    takes_openvino,
 )
 from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
 from srcli.inference.openvino_model import import_openvino
@@ -180,19 +180,19 @@ def test_a_network_that_cannot_be_converted_stays_with_torch(photo):
 
 def test_auto_takes_openvino_where_it_is_measured_to_be_faster(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    assert takes_openvino("auto", CPU)
-    assert not takes_openvino("torch", CPU)
-    assert not takes_openvino("auto", torch.device("cuda"))
+    assert choose_engine("auto", CPU) == "openvino"
+    assert choose_engine("torch", CPU) == "torch"
+    assert choose_engine("auto", torch.device("cuda")) == "torch"
     assert isinstance(make_engine(Tiny(), EngineOptions(device="cpu")), OpenVINOEngine)
     plain = make_engine(Tiny(), EngineOptions(device="cpu", plain=True))
     assert not isinstance(plain, OpenVINOEngine)
     monkeypatch.setattr("platform.machine", lambda: "arm64")
-    assert not takes_openvino("auto", CPU)
-    assert takes_openvino("openvino", CPU)
+    assert choose_engine("auto", CPU) == "torch"
+    assert choose_engine("openvino", CPU) == "openvino"
     with pytest.raises(UsageError, match="runs on the CPU, not on cuda"):
-        takes_openvino("openvino", torch.device("cuda"))
+        choose_engine("openvino", torch.device("cuda"))
     monkeypatch.setattr("srcli.inference.engines.has_openvino", lambda: False)
-    assert not takes_openvino("auto", CPU)
+    assert choose_engine("auto", CPU) == "torch"
     with pytest.raises(UsageError, match=r"pip install openvino"):
         EnginePool("bicubic", 2, EngineOptions(device="cpu", engine="openvino"))
 

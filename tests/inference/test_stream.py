@@ -67,6 +67,9 @@ class Paste:
             tile = np.zeros(size, np.uint8)
         return [(self.grid.tops[row] * SCALE, (self.grid.lefts[column] * SCALE, tile))]
 
+    def finish(self):
+        return []
+
 
 class PasteSink(ArraySink):
     """Takes what ``Paste`` hands over."""

@@ -45,6 +45,14 @@ def test_places_run_row_by_row_with_one_size():
     assert max(w.left + w.width for _, _, w in places) == 70
 
 
+def test_small_images_are_one_tile_whatever_their_shape():
+    tiling = Tiling(tile=32, overlap=8, whole=3000)
+    for size in ((50, 60), (10, 300)):
+        grid = tiling.grid(*size)
+        assert (grid.count, grid.tile_height, grid.tile_width) == (1, *size)
+    assert tiling.grid(50, 61) == Tiling(tile=32, overlap=8).grid(50, 61)
+
+
 def test_a_thin_image_has_tiles_of_its_own_height():
     grid = Tiling(tile=32, overlap=8).grid(3, 100)
     assert grid.tile_height == 3
