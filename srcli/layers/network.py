@@ -110,6 +110,14 @@ class Network(nn.Module):
         """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
         return copy.deepcopy(self).eval()
 
+    def fuse(self) -> Self:
+        """Return the network to infer with: a new one, in evaluation mode, with layers merged.
+
+        Outputs are equal to rounding, but for those of the input's outermost pixel, as what was
+        padded between merged layers is not. ``edge`` and the overlap of tiles keep it away.
+        """
+        return self.deploy()
+
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn a deployed form's state into one of this network with the same outputs.
 

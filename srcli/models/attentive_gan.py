@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -118,6 +118,13 @@ class AttentiveGenerator(Network):
             maps.append(before)
         return maps, state
 
+    def fuse(self) -> Self:
+        """Return the network without the products of the first step's state, which is zero."""
+        fused = super().fuse()
+        if fused.attention is not None:
+            fused.attention.unit.skips_zeros = True
+        return fused
+
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
@@ -203,6 +210,8 @@ class ConvGRU(nn.Module):
 
     def __init__(self, *, channels: int) -> None:
         super().__init__()
+        self.skips_zeros = False
+        """Leave out products with the zeros of the first step; set when fused."""
         # W_z and W_r read the same maps: one convolution for both.
         self.gates = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
         self.candidate = nn.Conv2d(2 * channels, channels, 3, padding=1)
@@ -214,6 +223,13 @@ class ConvGRU(nn.Module):
             x: (N, C, H, W).
             state: h, of the same shape; None for zeros.
         """
+        if state is None and self.skips_zeros:  # only the weights of x and z count
+            own = x.shape[1]
+            weight, bias = self.gates.weight[:own, own:], self.gates.bias
+            assert bias is not None
+            update = torch.sigmoid(F.conv2d(x, weight, bias[:own], padding=1))
+            weight, bias = self.candidate.weight[:, own:], self.candidate.bias
+            return update * torch.tanh(F.conv2d(x, weight, bias, padding=1))
         h = torch.zeros_like(x) if state is None else state
         update, reset = torch.sigmoid(self.gates(torch.cat([h, x], dim=1))).chunk(2, dim=1)
         candidate = torch.tanh(self.candidate(torch.cat([reset * h, x], dim=1)))
