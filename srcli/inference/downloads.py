@@ -26,7 +26,9 @@ class Downloads:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pending: list[tuple[int, Tensor | NDArray[Any], Callable[[], None]]] = []
 
     def exchange(self, pieces: Sequence[tuple[int, Tensor | NDArray[Any]]]) -> list[Rows]:
@@ -61,6 +63,6 @@ def start_copy(piece: Tensor, stream: torch.cuda.Stream) -> tuple[Tensor, Callab
         with torch.cuda.stream(stream):
             host.copy_(piece, non_blocking=True)
             piece.record_stream(stream)
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
     return host, event.synchronize

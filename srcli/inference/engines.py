@@ -68,7 +68,7 @@ def make_engine(
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
     if not (options.plain or whole_pictures):
-        network = network.fuse()
+        network = network.for_inference()
     given: dict[str, Any] = {
         "device": device,
         "half": None if options.plain else half,

@@ -110,7 +110,7 @@ class Network(nn.Module):
         """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
         return copy.deepcopy(self).eval()
 
-    def fuse(self) -> Self:
+    def for_inference(self) -> Self:
         """Return the network to infer with: a new one, in evaluation mode, with layers merged.
 
         Outputs are equal to rounding, but for those of the input's outermost pixel, as what was

@@ -59,7 +59,7 @@ def merge_convolutions(layers: nn.Module, *, channels: int, scale: int = 1) -> n
     impulses = torch.zeros(channels + 1, channels, side, side)  # and the last is of none
     impulses[range(channels), range(channels), side // 2, side // 2] = 1
     out: Tensor = layers(impulses)
-    found = out.unflatten(2, (side, scale)).unflatten(4, (side, scale))
+    found = out.view(channels + 1, -1, side, scale, side, scale)
     constant = found[-1]
     kernels = (found[:-1] - constant).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
     merged = nn.Conv2d(channels, out.shape[1] * scale**2, side, padding=side // 2)

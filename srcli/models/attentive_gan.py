@@ -118,9 +118,9 @@ class AttentiveGenerator(Network):
             maps.append(before)
         return maps, state
 
-    def fuse(self) -> Self:
+    def for_inference(self) -> Self:
         """Return the network without the products of the first step's state, which is zero."""
-        fused = super().fuse()
+        fused = super().for_inference()
         if fused.attention is not None:
             fused.attention.unit.skips_zeros = True
         return fused

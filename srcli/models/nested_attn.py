@@ -98,9 +98,9 @@ class NestedAttention(Network):
         summed: Tensor = self.skip(out, x)
         return summed
 
-    def fuse(self) -> Self:
+    def for_inference(self) -> Self:
         """Return the network with its upsampling in one convolution, a tenth of the products."""
-        fused = super().fuse()
+        fused = super().for_inference()
         if not any(isinstance(each, nn.ReLU) for each in self.up):
             tail = nn.Sequential(fused.up, fused.last)
             channels = fused.head.out_channels

@@ -354,7 +354,7 @@ def test_the_deployed_form_gives_the_same_and_can_be_trained_again(name, options
             expected = network.eval()(x)
             torch.testing.assert_close(plain(x), expected, atol=1e-5, rtol=0)
             inner = slice(scale, -scale)  # its outermost input pixel may differ
-            fused = network.fuse()(x)[..., inner, inner]
+            fused = network.for_inference()(x)[..., inner, inner]
             torch.testing.assert_close(fused, expected[..., inner, inner], atol=1e-5, rtol=0)
             assert all(torch.equal(value, kept[key]) for key, value in network.state_dict().items())
             network.load_state_dict(network.training_state(plain.state_dict()))
