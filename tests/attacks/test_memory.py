@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.imaging.reading import open_picture
+
 pytestmark = [
     pytest.mark.attack,
     pytest.mark.skipif(sys.platform != "linux", reason="other systems count otherwise"),
@@ -21,8 +23,8 @@ def peak(*arguments):
     """Run ``srx`` and return the most memory that it took, in MiB."""
     command = [sys.executable, "-m", "srcli", *map(str, arguments)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0
+    _, process.returncode, usage = os.wait4(process.pid, 0)
+    assert process.returncode == 0
     return usage.ru_maxrss >> 10
 
 
@@ -37,8 +39,8 @@ def test_a_large_photograph(tmp_path, astronaut, tell, orientation):
     settings = ["-m", "bicubic", "-s", "2"]
     usual = peak("upscale", tmp_path / "small.jpg", tmp_path / "a.jpg", *settings)
     most = peak("upscale", tmp_path / "large.jpg", tmp_path / "b.jpg", *settings)
-    with Image.open(tmp_path / "b.jpg") as image:
-        assert sorted(image.size) == sorted((2 * SIZE[0], 2 * SIZE[1]))
+    result = open_picture(tmp_path / "b.jpg")
+    assert sorted((result.height, result.width)) == sorted((2 * SIZE[0], 2 * SIZE[1]))
     tell(f"40 megapixels x2, orientation {orientation}: {most} MiB; 20 kilopixels: {usual} MiB")
     # the pixels, and Pillow's copy in four bytes each while they are read; the result has 458 MiB
     assert most - usual < 450
