@@ -19,13 +19,23 @@ pytestmark = [
 SIZE = 8000, 5000
 
 
+RUN = """
+import re, sys
+from pathlib import Path
+from srcli.cli.main import main
+try:
+    sys.exit(main())
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
 def peak(*arguments):
     """Run ``srx`` and return the most memory that it took, in MiB."""
-    command = [sys.executable, "-m", "srcli", *map(str, arguments)]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    _, process.returncode, usage = os.wait4(process.pid, 0)
-    assert process.returncode == 0
-    return usage.ru_maxrss >> 10
+    command = [sys.executable, "-c", RUN, *map(str, arguments), "--quiet"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return int(done.stdout.split()[-1]) >> 10
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
