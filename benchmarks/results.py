@@ -1,9 +1,10 @@
 """Write result tables into Markdown files: our figures beside the papers', by the same protocol.
 
 A table stands between ``<!-- table: begin NAME -->`` and ``<!-- table: end -->``. NAME is
-``results``, for all shipped weights, ``printed``, for those that the papers print figures of, or a
-model: every result table of its paper with our figures below. Figures of weights are those of
-their cards; bicubic is measured.
+``results``, for all shipped weights, ``printed``, for those that the papers print figures of,
+``flat-colours``, for those that shift flat colours (flat_colours.py), or a model: every result
+table of its paper with our figures below. Figures of weights are those of their cards; bicubic is
+measured.
 
 Usage: python benchmarks/results.py README.md README.zh.md docs/models.md docs/papers/*.md
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
@@ -139,6 +140,17 @@ def results(*, printed: bool = False) -> list[str]:
     return list(markdown_table(make_table(lines, ("model", "scale", *headings))))
 
 
+def flat_colours() -> list[str]:
+    """Tabulate the weights that shift flat colours by more than one level, as their cards say."""
+    lines = [
+        (name, f"x{card.scale}", str(card.content["measured"]["flat_colours"]))
+        for name in MODELS
+        for card in list_models(name)[0].cards
+        if "flat_colours" in card.content.get("measured", {})
+    ]
+    return list(markdown_table(make_table(lines, ("model", "scale"), ("largest shift",))))
+
+
 def model_lines(entry: ModelInfo, card: ModelCard) -> list[list[str]]:
     """Return the lines of shipped weights, with what the paper printed by the same protocol."""
     printed = [r for r in load_published() if (r.model, r.scale) == (entry.name, card.scale)]
@@ -257,8 +269,9 @@ def main() -> None:
 
         def fill(found: re.Match[str]) -> str:
             name = found[2]
-            table = name in ("results", "printed")
-            lines = results(printed=name == "printed") if table else paper(name)
+            tables = {"results": results, "printed": partial(results, printed=True)}
+            tables["flat-colours"] = flat_colours
+            lines = tables.get(name, partial(paper, name))()
             return found[1] + "\n" + "\n".join(lines) + found[3]
 
         file.write_text(BLOCK.sub(fill, content), encoding="utf-8")

@@ -12,7 +12,8 @@ The loss by float16 is measured on the sets; above 0.005 dB on any of them, floa
 Weights that are not better than the shipped ones are refused without --force. That is decided on
 all held-out crops of the training data (--held-out, by default the natural shards of $SRX_DATA),
 with LR degraded as in the training, by the trimmed mean of the paired differences: a single picture
-may swing by more than 1 dB.
+may swing by more than 1 dB. Weights that shift flat colours by more than one level (flat_colours.py)
+are refused as well.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from flat_colours import HARMLESS_LEVELS, card_line, largest_shift
 
 from srcli.data.degrading import degrade_pairs
 from srcli.data.pairs import make_pairs
@@ -140,6 +142,7 @@ def main() -> None:
         compared = target.is_file() and not arguments.force
         if compared and gain_on_held_out(new, target, info, arguments.held_out) <= 0:
             raise SystemExit(f"{target} is at least as good; --force replaces it")
+        shift = measure_shift(new, scale, force=arguments.force)
         weights_dir().mkdir(exist_ok=True)
         shutil.copy(new, target)
     rows |= measure_as_printed(target, info, arguments.data)
@@ -147,7 +150,7 @@ def main() -> None:
     for name, values in rows.items():
         print(f"{name}: {values['psnr']:.3f} dB / {values['ssim']:.4f}")
     card = describe(target, info, arguments, half=keep_half, chain=evaluation.chain)
-    card += remarks(arguments, rows)
+    card += [*card_line(shift).splitlines(), *remarks(arguments, rows)]
     card += figures("measured", rows)
     card_file = target.with_suffix(".toml")
     if arguments.teacher and card_file.is_file():
@@ -174,6 +177,14 @@ def by_photographs(replaced: dict[str, Any]) -> list[str]:
     }
     facts = [f"{key} = {json.dumps(value)}" for key, value in last.items() if key != "sets"]
     return ["", "[photographs]", *facts, *figures("photographs", last["sets"])]
+
+
+def measure_shift(file: Path, scale: int, *, force: bool) -> int:
+    """Measure how far flat colours are shifted; refuse more than is harmless without --force."""
+    shift = largest_shift(str(file), scale)
+    if shift > HARMLESS_LEVELS and not force:
+        raise SystemExit(f"flat colours are shifted by {shift} levels; --force ships them so")
+    return shift
 
 
 def measure_as_printed(

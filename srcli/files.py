@@ -218,8 +218,8 @@ def lock_file(path: Path) -> Iterator[bool]:
 _STALE = (".aux.xml", ".ovr", ".msk")
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 _LONGEST_HIDDEN = _LONGEST_NAME - max(map(len, _STALE))  # GDAL appends such a suffix to them
-# EFBIG: the file system's or the user's limit on one file
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of a full disk; EFBIG is the limit of the file system or the user on one file."""
 _REASONS = {
     errno.EACCES: "no permission to write here; take another folder",
     errno.EPERM: "no permission to write here; take another folder",
@@ -269,7 +269,7 @@ def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> s
         full: Appended to the line for a full disk.
     """
     number = error.errno if isinstance(error, OSError) else None
-    if number in _NO_SPACE:
+    if number in NO_SPACE:
         return f"{target}: the disk is full; make room and run again{full}"
     reason = _REASONS.get(number or 0)
     return f"{target}: {reason}" if reason else None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from srcli.cli.main import run
 from srcli.models import build_network
@@ -18,6 +19,12 @@ from srcli.models.storage import WeightsInfo, save_weights
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
     torch.set_num_threads(1)
+
+settings.register_profile(
+    "suite", max_examples=50, derandomize=True, deadline=None, database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
+settings.load_profile("suite")
 
 pytest_plugins = [
     "tests.fixtures.evaluations",

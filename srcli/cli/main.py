@@ -18,6 +18,7 @@ from srcli import __version__
 from srcli.cli.console import ENDING_SIGNALS, echo, text_width
 from srcli.cli.text_files import escape_names
 from srcli.errors import ExitCode, SrxError
+from srcli.files import NO_SPACE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +132,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show(file=text)
         for line in text.getvalue().split("\n")[:-1]:
             echo(line, err=True)
+        return int(ExitCode.USAGE)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        sys.stdout = io.StringIO()  # what the disk does not take is not tried again at the end
+        echo("srx: error: the disk is full; make room and run again", err=True)
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         with suppress(OSError):  # the terminal may be gone

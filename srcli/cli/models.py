@@ -220,7 +220,10 @@ def _weights(card: ModelCard) -> list[tuple[str, str]]:
     pairs += [(key, str(value)) for key, value in content.get("training", {}).items()]
     measured = content.get("measured", {})
     named = {"command": "measured by", "chain": "chain", "as_printed": "as the paper"}
-    return pairs + [(label, measured[key]) for key, label in named.items() if key in measured]
+    pairs += [(label, measured[key]) for key, label in named.items() if key in measured]
+    if shift := measured.get("flat_colours"):
+        pairs.append(("flat colours", f"come out up to {shift} of 255 levels wrong"))
+    return pairs
 
 
 def _arguments(options: Mapping[str, Any]) -> str:

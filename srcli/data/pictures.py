@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_PICTURE = 2**28
-"""Pixels; training decodes whole pictures, several at a time."""
+"""Pixels; training decodes whole pictures."""
+_SIDE_BY_SIDE = 2**25
+"""Pixels; larger pictures are decoded one at a time, when they are needed."""
 LARGEST_MEMBER = 2**29
 """Bytes of a zip's member, unpacked; a few bytes can claim any size."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
@@ -159,11 +161,15 @@ def decode(ref: PictureRef) -> NDArray[np.uint8]:
         DataError: If it cannot be decoded.
     """
     with Archives() as archives:
-        return _decode(ref, archives)[0]
+        found = _decode(ref, archives)
+    assert found is not None
+    return found[0]
 
 
-def _decode(ref: PictureRef, archives: Archives) -> tuple[NDArray[np.uint8], list[str]]:
-    """Decode a picture, and list its conversions."""
+def _decode(
+    ref: PictureRef, archives: Archives, most: int = LARGEST_PICTURE
+) -> tuple[NDArray[np.uint8], list[str]] | None:
+    """Decode a picture, and list its conversions; None if it has over ``most`` pixels."""
     try:
         encoded = archives.read(ref)
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
@@ -171,6 +177,8 @@ def _decode(ref: PictureRef, archives: Archives) -> tuple[NDArray[np.uint8], lis
         with opened as image:
             if image.width * image.height > LARGEST_PICTURE:
                 raise DataError(f"{ref}: {image.width}x{image.height} is too large; cut it")
+            if image.width * image.height > most:
+                return None
             # Pillow shrinks 16-bit colours while it reads; only the way to read tells of them.
             deep = any(";16" in str(tile) for tile in image.tile)
             load(image)
@@ -231,12 +239,17 @@ def decode_all(
     with (
         Archives() as archives,
         ReadAhead(
-            partial(_decode, archives=archives), refs, ahead=4 * workers, workers=workers
+            partial(_decode, archives=archives, most=_SIDE_BY_SIDE),
+            refs,
+            ahead=4 * workers,
+            workers=workers,
         ) as decoded,
     ):
         for ref, decoding in decoded:
             try:
-                picture, conversions = decoding.result()
+                found = decoding.result() or _decode(ref, archives)
+                assert found is not None
+                picture, conversions = found
                 height, width = picture.shape[:2]
                 if min(height, width) < smallest:
                     raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")

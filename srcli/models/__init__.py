@@ -230,7 +230,7 @@ def outline_network(
 
     def give_up(module: torch.nn.Module, key: str, parameter: torch.Tensor) -> None:
         if most is not None and next(built) > most:
-            raise ModelError(f"model {name}: its options ask for far more tensors than there are")
+            raise ModelError(f"model {name}: its options ask for far more tensors than {most:,}")
 
     hook = register_module_parameter_registration_hook(give_up)
     try:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -16,6 +20,71 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIGURES: list[str] = []
+FORKS = """
+import json, os, resource, signal, sys, time
+import torch, rasterio
+torch.set_num_threads(1)
+import srcli.pipelines.ablate.run, srcli.pipelines.export.run, srcli.pipelines.upscale.run
+from srcli.cli.main import run
+for line in sys.stdin:
+    arguments, seconds, limit = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.dup2(2, 1)
+        if limit:
+            with open('/proc/self/statm') as held:
+                limit += int(held.read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        os._exit(run(arguments))
+    if seconds is not None:
+        time.sleep(seconds)
+        os.kill(child, signal.SIGKILL)
+    _, status, used = os.wait4(child, 0)
+    print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024]), flush=True)
+"""
+"""Runs commands in forks, which begin at once: nothing is imported a second time."""
+
+
+class Ended(NamedTuple):
+    """The end of a command in a process of its own."""
+
+    code: int
+    """Exit code, or the signal that ended it as a negative number."""
+    peak: int
+    """Most bytes of memory that it held, with those of Python and PyTorch."""
+    text: str
+    """All that it printed."""
+
+
+@pytest.fixture(scope="session")
+def fork(tmp_path_factory):
+    """Run a command in a process of its own.
+
+    ``fork(arguments, seconds=None, limit=None)`` kills it after some seconds, and limits the
+    address space that it takes to some bytes.
+    """
+    folder = tmp_path_factory.mktemp("forks")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "SRX_CACHE": str(folder / "cache")}
+    with (
+        (folder / "log").open("w") as log,
+        (folder / "log").open() as printed,
+        subprocess.Popen(
+            [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=log, text=True, env=environment,
+        ) as process,
+    ):  # fmt: skip
+
+        def run(arguments, seconds=None, limit=None):
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps([[*map(str, arguments)], seconds, limit]) + "\n")
+            process.stdin.flush()
+            code, peak = json.loads(process.stdout.readline())
+            return Ended(code, peak, printed.read())
+
+        yield run
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -2,66 +2,52 @@
 
 from __future__ import annotations
 
-import os
+import json
 import random
 import shutil
 import signal
-import subprocess
-import sys
+import time
 
 import pytest
 
-pytestmark = pytest.mark.attack
+from tests.fixtures.ablations import ABLATION_FILE
 
-KILLS = {"upscale": 16, "eval": 8, "train": 12}
-HELPER = """
-import os, signal, sys, time, json
-import torch, rasterio
-torch.set_num_threads(1)
-import srcli.pipelines.upscale.run, srcli.pipelines.evaluate.run, srcli.pipelines.train.run
-from srcli.cli.main import run
-for line in sys.stdin:
-    seconds, arguments = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.dup2(2, 1)
-        code = run(arguments)
-        os._exit(code)
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    print(os.waitstatus_to_exitcode(status), flush=True)
-"""
-"""Runs commands in processes that begin at once, and kills them after the given seconds."""
+KILLS = {"upscale": 20, "train": 12, "eval": 10, "ablate": 8, "export": 10}
+"""60; six more of ``srx upscale`` in every run of the suite."""
+ALONE = ["--device", "cpu", "--precision", "fp32", "--threads", "1", "-q"]
+TINY = ["--set", "stages.0.batch=1", "--set", "stages.0.patch=8", "--hold-out", "none"]
 
 
-@pytest.fixture(scope="module")
-def helper(tmp_path_factory):
-    import json
+@pytest.fixture
+def run(fork):
+    """Run a command to its end."""
 
-    log = (tmp_path_factory.mktemp("log") / "log").open("w+")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=log, text=True, env=environment,
-    ) as process:  # fmt: skip
+    def whole(arguments):
+        done = fork(arguments)
+        assert done.code == 0, done.text[-2000:]
 
-        def run(arguments, seconds=None):
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps([seconds, [*map(str, arguments)]]) + "\n")
-            process.stdin.flush()
-            code = int(process.stdout.readline())
-            if seconds is None and code:
-                log.seek(0)
-                pytest.fail(f"exit code {code}: {log.read()[-2000:]}")
-            return code
+    return whole
 
-        yield run
-        assert process.stdin is not None
-        process.stdin.close()
-    log.close()
+
+@pytest.fixture
+def pictures(tmp_path, originals):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(8):
+        (folder / f"{i}.png").write_bytes(originals[".png"])
+    return folder
+
+
+@pytest.fixture
+def mixed(tmp_path, originals, request):
+    """Photographs and rasters, 18 in all; three in every run of the suite."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(6 if request.node.get_closest_marker("attack") else 1):
+        for suffix in (".png", ".jpg", ".geo.tif"):
+            name = f"{i}{suffix[1:].replace('.', '_')}.{suffix.rpartition('.')[2]}"
+            (folder / name).write_bytes(originals[suffix])
+    return folder
 
 
 def contents(folder):
@@ -73,12 +59,20 @@ def contents(folder):
     }
 
 
-def attack(helper, folder, arguments, kills, *, resume=()):
-    """Kill runs, three into one folder, and compare what the next gives with a run left alone."""
-    import time
+def attack(fork, run, folder, command, kills, *, resume=(), grows=False):
+    """Kill runs, three into one folder, and compare what the next gives with a run left alone.
 
+    Args:
+        fork: Runs a command in a process of its own.
+        run: The same, to its end.
+        folder: For two folders of outputs.
+        command: Returns the command for one of them.
+        kills: How often.
+        resume: Further words once there are outputs.
+        grows: Outputs are replaced until the run ends.
+    """
     start = time.monotonic()
-    helper([*arguments, folder / "whole"])
+    run(command(folder / "whole"))
     longest = time.monotonic() - start
     whole = contents(folder / "whole")
     assert whole
@@ -87,59 +81,77 @@ def attack(helper, folder, arguments, kills, *, resume=()):
     while killed < kills:
         out = folder / "killed"
         shutil.rmtree(out, ignore_errors=True)
-        more = ()
+        more: tuple[str, ...] = ()
         for _ in range(3):  # one run after the other into the same folder
-            code = helper([*arguments, out, *more], draw.uniform(0.02, 0.7 * longest))
-            killed += code == -signal.SIGKILL
+            ended = fork([*command(out), *more], draw.uniform(0.02, 0.7 * longest))
+            killed += ended.code == -signal.SIGKILL
             more = resume if out.exists() else ()
-            for name, content in contents(out).items() if not resume else ():
-                assert name.startswith(".") or content == whole[name]
-        helper([*arguments, out, *more])
+            for name, content in contents(out).items():
+                assert name.startswith(".") or "/." in name or grows or content == whole[name]
+            for file in out.rglob("*.json"):
+                json.loads(file.read_text())
+        run([*command(out), *more])
         assert contents(out) == whole
     return killed
 
 
-def test_upscale(tmp_path, originals, helper, tell):
-    source = tmp_path / "in"
-    source.mkdir()
-    for i in range(6):
-        for suffix in (".png", ".jpg", ".geo.tif"):
-            (source / f"{i}{suffix[1:].replace('.', '_')}.{suffix.rpartition('.')[2]}").write_bytes(
-                originals[suffix]
-            )
-    arguments = ["upscale", source, "-m", "g-idrn", "-s", "2", "-q", "--device", "cpu", "-o"]
-    killed = attack(helper, tmp_path, arguments, KILLS["upscale"])
+def test_six_runs_are_killed_and_go_on(tmp_path, mixed, fork, run):
+    words = ["upscale", mixed, "-m", "bicubic", "-s", "2", "-q", "--device", "cpu", "-o"]
+    assert attack(fork, run, tmp_path, lambda out: [*words, out], 6) >= 6
+
+
+@pytest.mark.attack
+def test_upscale(tmp_path, mixed, fork, run, tell):
+    words = ["upscale", mixed, "-m", "g-idrn", "-s", "2", "-q", "--device", "cpu", "-o"]
+    killed = attack(fork, run, tmp_path, lambda out: [*words, out], KILLS["upscale"])
     tell(f"kills of srx upscale: {killed}; all outputs equal those of a run left alone")
 
 
-def test_train(tmp_path, originals, helper, tell):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for i in range(4):
-        (pictures / f"{i}.png").write_bytes(originals[".png"])
-    tiny = ["--set", "stages.0.batch=1", "--set", "stages.0.patch=8", "--hold-out", "none"]
-    machine = ["--device", "cpu", "--precision", "fp32", "--threads", "1", "-q"]
+@pytest.mark.attack
+def test_train(tmp_path, pictures, fork, run, tell):
     often = ["--checkpoint-every", "0.2s", "--budget", "25"]
-    arguments = ["train", "ddsr-short", "-s", "2", "--data", pictures, *tiny, *machine, *often]
-    arguments.append("--out")
-    killed = attack(helper, tmp_path, arguments, KILLS["train"], resume=["--resume"])
+    words = ["train", "ddsr-short", "-s", "2", "--data", pictures, *TINY, *ALONE, *often, "--out"]
+    killed = attack(
+        fork, run, tmp_path, lambda out: [*words, out], KILLS["train"],
+        resume=["--resume"], grows=True,
+    )  # fmt: skip
     tell(f"kills of srx train: {killed}; resumed weights equal those of a run left alone")
 
 
-def test_eval(tmp_path, originals, helper, tell):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for i in range(8):
-        (pictures / f"{i}.png").write_bytes(originals[".png"])
+@pytest.mark.attack
+def test_ablate(tmp_path, pictures, fork, run, tell):
+    file = tmp_path / "mine.toml"
+    file.write_text(ABLATION_FILE)
+    words = ["ablate", "run", file, "--data", pictures, "--sets", pictures, "--budget", "4"]
+    words += [*TINY, *ALONE, "--store"]
+    killed = attack(
+        fork, run, tmp_path, lambda out: [*words, out], KILLS["ablate"], grows=True
+    )  # fmt: skip
+    tell(f"kills of srx ablate run: {killed}; all weights equal those of a run left alone")
+
+
+@pytest.mark.attack
+def test_export(tmp_path, fork, run, tell):
+    def command(out):
+        out.mkdir(exist_ok=True)
+        words = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite"]
+        return [*words, out / "a.pt"]
+
+    killed = attack(fork, run, tmp_path, command, KILLS["export"])
+    tell(f"kills of srx export: {killed}; the file is whole or missing, nothing is left")
+
+
+@pytest.mark.attack
+def test_eval(tmp_path, pictures, fork, run, tell):
     quick = ["-q", "--no-cost", "--no-cache", "--metrics", "psnr", "--device", "cpu"]
-    arguments = ["eval", "-m", "g-idrn", "-s", "2", "--data", pictures, *quick, "--csv"]
+    words = ["eval", "-m", "g-idrn", "-s", "2", "--data", pictures, *quick, "--csv"]
     draw = random.Random(28)
     out = tmp_path / "a.csv"
     for _ in range(KILLS["eval"]):
-        helper([*arguments, out], draw.uniform(0.02, 1.5))
+        fork([*words, out], draw.uniform(0.02, 1.5))
         if out.exists():
             assert out.read_bytes().count(b"\n") > 8
             out.unlink()
-    helper([*arguments, out])
+    run([*words, out])
     assert {path.name for path in tmp_path.iterdir()} == {"pictures", "a.csv"}
     tell(f"kills of srx eval: {KILLS['eval']}; the table is whole or missing, nothing is left")

@@ -22,13 +22,25 @@ BASE = {
     "export": ["{out}.onnx"],
     "models": [],
     "ablate run": ["ddsr/depth", "--data", "{folder}"],
+    "ablate show": ["ddsr/depth"],
 }
 """Arguments with which a command runs; none are needed where an option alone is refused."""
 MEANT = {
     "--model": "no-such-model", "--device": "abacus", "--format": "docx", "--metrics": "taste",
-    "--data": "no-such-folder", "--kernel": "wrong", "--budget": "soon", "--range": "wide",
+    "--data": "no-such-folder", "--lr": "no-such-folder", "--sr": "no-such-folder",
+    "--sets": "no-such-set", "--validate": "no-such-set", "--init": "no-such.safetensors",
+    "--kernel": "wrong", "--protocol": "wrong", "--chain": "wrong", "--crop": "wrong",
+    "--set": "wrong", "--budget": "soon", "--checkpoint-every": "soon",
+    "--hold-out": "{picture}", "--seams": "no-such.png",
+    "--out": "{picture}", "--store": "{picture}",
+    "--save-images": "{picture}", "--tensorboard": "{picture}",
+    "--json": "no-such-folder/a", "--csv": "no-such-folder/a", "--markdown": "no-such-folder/a",
+    "--html": "no-such-folder/a", "--figure": "no-such-folder/a",
+    "--picture": "no-such-folder/a.png", "--report": "no-such-folder/a",
 }  # fmt: skip
 """Texts that options without a type of click's refuse."""
+FREE = {"--suffix", "--exclude", "--output"}
+"""Options that take any text."""
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -60,7 +72,7 @@ def wrong_values(option: click.Option) -> list[list[str]]:
     elif isinstance(kind, click.Choice) or kind in (click.INT, click.FLOAT):
         found = ["nonsense", ""]
     elif isinstance(kind, click.types.StringParamType | click.Path | click.types.FuncParamType):
-        found = [MEANT[option.opts[-1]]] if option.opts[-1] in MEANT else []
+        found = [MEANT[name] for name in option.opts if name in MEANT]
     else:  # types of our own
         found = ["nonsense", "", "\x1b[2J"]
     return [[value] * several for value in found]
@@ -92,6 +104,7 @@ def places(tmp_path_factory, astronaut):
 )
 def test_wrong_values_are_refused_in_one_line(srx, tmp_path, places, words, option, value):
     base = [word.format(**places, out=tmp_path / "out") for word in BASE.get(words, [])]
+    value = [word.format(**places) for word in value]
     done = srx(*words.split(), *base, option.opts[-1], *value)
     assert done.code == 2, done
     *usage, line = done.err.strip().splitlines()
@@ -104,11 +117,14 @@ def test_wrong_values_are_refused_in_one_line(srx, tmp_path, places, words, opti
     assert not [*tmp_path.iterdir()]
 
 
-def test_every_command_is_attacked(tell):
+def test_every_option_of_every_command_is_attacked(tell):
     names = {words for words, _ in commands()}
-    assert {words for words, _, _ in CASES} <= names
-    options = {(words, option.name) for words, option, _ in CASES}
-    count = f"{len(options)} options of {len(names)} commands"
+    attacked = {(words, option.name) for words, option, _ in CASES}
+    for words, command in commands():
+        for option in command.params:
+            if isinstance(option, click.Option) and not (option.is_flag or option.count):
+                assert (words, option.name) in attacked or FREE & {*option.opts}, (words, option)
+    count = f"{len(attacked)} options of {len(names)} commands"
     tell(f"wrong values of options: {len(CASES)}, of {count}")
 
 

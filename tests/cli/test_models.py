@@ -109,6 +109,8 @@ def test_a_model_shows_costs_training_and_measured_table(srx):
     for card in cards:
         words += [card["sha256"], f"licence {card['licence']}", card["measured"]["command"]]
         words += [f"{key} {value}" for key, value in card["training"].items()]
+        if shift := card["measured"].get("flat_colours"):
+            words.append(f"come out up to {shift} of 255 levels wrong")
     assert [word for word in words if word not in text] == []
 
 

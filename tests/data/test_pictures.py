@@ -289,9 +289,9 @@ def test_only_a_few_pictures_are_decoded_ahead_of_what_is_kept(tmp_path, astrona
     lead: list[int] = []
     original = module._decode
 
-    def counting(ref, archives):
+    def counting(ref, **options):
         decoded.append(ref)
-        return original(ref, archives)
+        return original(ref, **options)
 
     def keep(picture):
         time.sleep(0.002)
@@ -305,3 +305,21 @@ def test_only_a_few_pictures_are_decoded_ahead_of_what_is_kept(tmp_path, astrona
     for i, each in enumerate(kept):
         np.testing.assert_array_equal(each, astronaut[i : i + 4, :9])
     assert max(lead) <= 9
+
+
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, astronaut, monkeypatch):
+    for i in range(6):
+        Image.fromarray(astronaut[i : i + 8, : 9 + i % 2]).save(tmp_path / f"{i}.png")
+    monkeypatch.setattr(module, "_SIDE_BY_SIDE", 72)
+    loaded: list[tuple[int, str]] = []
+    original = module.load
+
+    def load(image):
+        loaded.append((image.width, threading.current_thread().name))
+        original(image)
+
+    monkeypatch.setattr(module, "load", load)
+    kept = decode_all(find_pictures([tmp_path]), on_error=lambda error: pytest.fail(str(error)))
+    assert [picture.shape[1] for picture in kept] == [9, 10] * 3
+    assert {name.partition("_")[0] for width, name in loaded if width == 9} == {"ahead"}
+    assert {name for width, name in loaded if width == 10} == {"MainThread"}

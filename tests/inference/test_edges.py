@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from srcli.inference.edges import (
@@ -21,6 +23,7 @@ from srcli.inference.stream import run_stream
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.ports.image import Window
+from tests.fixtures.tilings import tilings
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 7), (9, 5)])
@@ -97,9 +100,18 @@ class Rows:
         return np.concatenate(self.parts)
 
 
+class Inside(ArraySource):
+    """An image of which nothing outside is read."""
+
+    def read(self, window):
+        assert 0 <= window.top < window.top + window.height <= self.height
+        assert 0 <= window.left < window.left + window.width <= self.width
+        return super().read(window)
+
+
 def enlarge(pixels, tiling, rows=None):
     sink = Rows()
-    work = make_work(ArraySource(pixels), sink, name="a.tif", scale=2, tiling=tiling, rows=rows)
+    work = make_work(Inside(pixels), sink, name="a.tif", scale=2, tiling=tiling, rows=rows)
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu"), batch=2), [work])
     assert done.error is None
     return sink
@@ -134,3 +146,21 @@ def test_any_rows_alone_are_those_of_the_whole(height, tile, overlap, edge):
             for place in ((found[0] + 1, found[-1]), (found[0], found[-1] - 1)):
                 smaller = ends.get(place, range(0))
                 assert first not in smaller or last not in smaller
+
+
+@settings(max_examples=10)
+@given(tilings(largest=24, edge=6), st.integers(1, 60), st.integers(1, 30), st.integers(1, 50))
+def test_parts_of_any_height_are_those_of_the_whole(tiling, height, width, rows):
+    random = np.random.default_rng(height)
+    pixels = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
+    grid = padded_grid(height, width, tiling)
+    whole = enlarge(pixels, tiling).pixels
+    for top in range(0, 2 * height, rows):
+        part = range(top, min(top + rows, 2 * height))
+        found = tile_rows(grid, part, scale=2, edge=tiling.edge)
+        assert 0 <= found.start < found.stop <= len(grid.tops)
+        sink = enlarge(pixels, tiling, found)
+        first = top - sink.top
+        np.testing.assert_array_equal(
+            sink.pixels[first : first + len(part)], whole[part.start : part.stop]
+        )

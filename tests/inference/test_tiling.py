@@ -6,9 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from srcli.errors import UsageError
 from srcli.inference.tiling import Tiling, axis_weights, balanced, joints, ramp, split_axis
+from tests.fixtures.tilings import tiled_lengths
 
 LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
 
@@ -179,3 +182,32 @@ def test_only_an_offset_makes_joints_narrower_than_half_the_overlap():
             narrow.add(offset)
     assert narrow
     assert 0 not in narrow
+
+
+@given(tiled_lengths())
+def test_any_tiles_have_one_size_lie_inside_the_image_and_cover_it(tiled):
+    tiling, height, width, offset = tiled
+    grid = tiling.grid(height, width, offset=offset)
+    covered = np.zeros((height, width), np.bool_)
+    for _, _, window in grid.windows():
+        assert (window.height, window.width) == (grid.tile_height, grid.tile_width)
+        bottom, right = window.top + window.height, window.left + window.width
+        assert 0 <= window.top < bottom <= height
+        assert 0 <= window.left < right <= width
+        covered[window.top : bottom, window.left : right] = True
+    assert covered.all()
+    assert grid.tile_height <= tiling.tile
+    assert grid.tile_width <= tiling.tile
+
+
+@given(tiled_lengths(), st.integers(1, 4))
+def test_any_weights_sum_to_one(tiled, scale):
+    tiling, _, length, offset = tiled
+    grid = tiling.grid(1, length, offset=offset)
+    total = np.zeros(length * scale)
+    for index, left in enumerate(grid.lefts):
+        own = {"tile": grid.tile_width, "overlap": tiling.overlap, "scale": scale}
+        weights = axis_weights(grid.lefts, index, **own)
+        assert weights.min() >= 0
+        total[left * scale : (left + grid.tile_width) * scale] += weights
+    np.testing.assert_allclose(total, 1.0, atol=1e-6)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +16,8 @@ import numpy as np
 import torch
 
 from srcli import __version__
-from srcli.errors import InferenceError, ModelError, UsageError
+from srcli.errors import DataError, InferenceError, ModelError, UsageError
+from srcli.files import explain_os_error, replacing
 from srcli.inference.engines import choose_tiling
 from srcli.models.weights import find_weights, load_model, network_digest
 from srcli.pipelines.export.formats import LOADERS, PACKAGES, WRITERS, ExportedForm
@@ -81,6 +84,7 @@ def export_model(
         UsageError: If a package is missing, or the network does not take the size.
         ModelError: If there is no such model, or the target has no such operators.
         InferenceError: If the file gives another picture than PyTorch.
+        DataError: If it cannot be written.
     """
     if missing := [name for name in PACKAGES[target] if find_spec(name) is None]:
         raise UsageError(
@@ -96,23 +100,31 @@ def export_model(
     metadata = describe(network, model, size)
     sizes = [size] if size else [(network.padded(h), network.padded(w)) for h, w in CHECKED_SIZES]
     x = torch.from_numpy(sample_picture(*sizes[0]))
-    with TemporaryDirectory(dir=file.parent, prefix=".export-") as folder:
-        part = Path(folder) / file.name
-        try:
-            WRITERS[target](form, x, part, metadata, size is not None)
-        except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            raise ModelError(f"{model}: cannot be written as {target} ({reason})") from error
-        parities = tuple(measure_parity(form, LOADERS[target](part), each) for each in sizes)
-        worst = max(each.largest for each in parities)
-        if not worst <= TOLERANCE:
-            raise InferenceError(
-                f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} levels "
-                f"of 255 (allowed: {TOLERANCE:g})",
-                advice="try another --to",
-            )
-        for written in sorted(Path(folder).iterdir()):  # .bin before .xml
-            written.replace(file.with_name(written.name))
+    try:
+        with TemporaryDirectory() as folder:
+            part = Path(folder) / file.name
+            try:
+                WRITERS[target](form, x, part, metadata, size is not None)
+            except RuntimeError as error:
+                reason = str(error).partition("\n")[0]
+                raise ModelError(f"{model}: cannot be written as {target} ({reason})") from error
+            parities = tuple(measure_parity(form, LOADERS[target](part), each) for each in sizes)
+            worst = max(each.largest for each in parities)
+            if not worst <= TOLERANCE:
+                raise InferenceError(
+                    f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
+                    f"levels of 255 (allowed: {TOLERANCE:g})",
+                    advice="try another --to",
+                )
+            with ExitStack() as stack:  # when all are complete, .bin takes its name before .xml
+                for written in sorted(Path(folder).iterdir(), reverse=True):
+                    stream = stack.enter_context(replacing(file.with_name(written.name)))
+                    stream.write(written.read_bytes())
+                    stream.flush()
+                    os.fsync(stream.fileno())
+    except OSError as error:
+        explained = explain_os_error(file, error)
+        raise DataError(explained or f"{file}: cannot be written ({error})") from error
     notes = tuple(needs(network))
     return ExportResult(file=file, metadata=metadata, parities=parities, notes=notes)
 

@@ -10,11 +10,14 @@ import torch
 
 from srcli import __version__
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, find_entry
+from srcli.metrics.efficiency import count_parameters
+from srcli.metrics.machine import free_memory
+from srcli.models import MODELS, build_network, find_entry, outline_network
 from srcli.models.recognition import find_matches
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.transfer import to_deployed, to_scale, warm_start
 from srcli.models.weights import weights_path
+from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from srcli.recipes.training import TrainRecipe
     from srcli.training.state import Position
 
+_BYTES_A_PARAMETER = 16
+"""Of the weight in fp32, its gradient, its average and one moment of the optimiser."""
+_MOST_TENSORS = 10_000
+
 
 def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
     """Build the network of a recipe; the same for the same seed.
@@ -36,9 +43,10 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
         seed: Of its first weights; other random numbers stay as they are.
 
     Raises:
-        ModelError: If there is no such network, an option does not fit, or there is nothing to
-            train.
+        ModelError: If there is no such network, an option does not fit, there is nothing to
+            train, or it does not fit into memory.
     """
+    _require_memory(recipe, scale)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(recipe.model, scale=scale, options=recipe.network)
@@ -52,6 +60,18 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
                     f"model {recipe.model} cannot start as bicubic; --set start_from_bicubic=false"
                 ) from error
     return network
+
+
+def _require_memory(recipe: TrainRecipe, scale: int) -> None:
+    """Refuse networks whose weights, gradients, averages and moments exceed the free memory."""
+    outline = outline_network(recipe.model, scale=scale, options=recipe.network, most=_MOST_TENSORS)
+    count, free = count_parameters(outline), free_memory()
+    if free is not None and _BYTES_A_PARAMETER * count > free:
+        raise ModelError(
+            f"model {recipe.model}: training {count:,} parameters takes "
+            f"{format_bytes(_BYTES_A_PARAMETER * count)} of memory, and {format_bytes(free)} are "
+            "free; make it smaller by the options of its network"
+        )
 
 
 def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -> Path | None:

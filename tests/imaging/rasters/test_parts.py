@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import parts as parts_module
@@ -66,6 +70,28 @@ def test_parts_have_a_megapixel_and_whole_blocks(save, plan, tmp_path, noise, wi
     object.__setattr__(out, "width", width)
     parts_module._LEAST_PIXELS = 1_000_000
     assert Parts(tmp_path / "a.tif", out).rows == rows
+
+
+@given(
+    width=st.integers(1, 300_000),
+    height=st.integers(1, 20_000),
+    bands=st.integers(1, 8),
+    dtype=st.sampled_from(["uint8", "uint16", "float32"]),
+    data=st.data(),
+)
+def test_any_parts_cover_all_rows_once(width, height, bands, dtype, data):
+    output = SimpleNamespace(width=width, height=height, bands=range(bands), dtype=dtype)
+    parts = Parts(Path("a.tif"), output)
+    spans = [parts.span(number) for number in range(parts.count)]
+    assert (spans[0].start, spans[-1].stop) == (0, height)
+    assert all(above.stop == below.start for above, below in pairwise(spans))
+    assert all(len(span) == parts.rows for span in spans[:-1])
+    assert 0 < len(spans[-1]) <= parts.rows
+    there = data.draw(st.sets(st.integers(0, parts.count - 1)))
+    with patch.object(Parts, "found", lambda self: dict.fromkeys(there)):
+        runs = parts.missing()
+    assert sorted([*there, *(number for run in runs for number in run)]) == [*range(parts.count)]
+    assert all(first.stop < second.start for first, second in pairwise(runs))
 
 
 def test_complete_parts_are_kept(begin, folder):

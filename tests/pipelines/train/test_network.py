@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,21 @@ def test_what_cannot_be_trained_is_refused(monkeypatch):
     monkeypatch.delattr("srcli.models.g_idrn.GIDRN.start_from_bicubic")
     with pytest.raises(ModelError, match="cannot start as bicubic"):
         first_network(replace(RECIPE, start_from_bicubic=True), scale=2, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_blocks": 3_000_000, "num_groups": 1}, "far more tensors than 500"),
+        ({"channels": 100_000}, r"parameters takes .* GiB of memory, and .* are free"),
+    ],
+)
+def test_recipes_that_ask_for_huge_networks_take_no_memory(monkeypatch, options, words):
+    monkeypatch.setattr("srcli.pipelines.train.network._MOST_TENSORS", 500)
+    before = time.process_time()
+    with pytest.raises(ModelError, match=words):
+        first_network(replace(RECIPE, network=options), scale=2, seed=0)
+    assert time.process_time() - before < 2
 
 
 SMALL_SRCNN = TrainRecipe(model="srcnn", network={"channels": 8})

@@ -174,6 +174,14 @@ def test_an_output_too_large_for_memory_fails_alone(folder, tmp_path, monkeypatc
     assert "a.png: does not fit into memory" in error
 
 
+def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.pipelines.upscale.photographs.free_memory", lambda: 80 << 10)
+    summary = upscale_files([folder], tmp_path / "out", OPTIONS)
+    failed = [file for file in summary.files if file.state == "failed"]
+    assert [file.source.name for file in failed] == ["a.png"]
+    assert "of memory when enlarged, and 0 MiB are free; crop it" in failed[0].error
+
+
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="file/out: this folder cannot be made"):
