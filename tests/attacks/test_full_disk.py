@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from tests.fixtures.ablations import ABLATION_FILE
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
 
 LARGE = 256 << 20
-SPACES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0, 1.3, 2.0, 3.0, 5.0)
+SPACES = (0.0, 0.2, 0.5, 0.8, 0.98, 1.3, 2.0, 4.0)
 """Sizes of the disk as shares of all that a run leaves on it; while it runs it may take more."""
 PAGE = 4096
 TINY = ["--set", "stages.0.batch=1", "--set", "stages.0.patch=8", "--hold-out", "none"]
@@ -96,17 +98,18 @@ def is_whole(name: str, content: bytes) -> bool:
         return bool(load(content))
     if name.endswith(".json"):
         return json.loads(content) is not None
-    return content.rstrip().endswith((b"</html>", b"|"))
+    if name.endswith(".pt"):
+        return zipfile.ZipFile(io.BytesIO(content)).testzip() is None
+    return content.rstrip().endswith((b"</html>", b"</net>", b"|"))
 
 
-def attack(srx, disk, command, code, *, resume=(), clocks=()):
+def attack(srx, disk, command, *, resume=(), clocks=()):
     """Run a command on disks that are too small, then with room; return how often it failed.
 
     Args:
         srx: Runs a command.
         disk: Takes the output.
         command: The words; all outputs are on the disk.
-        code: Exit code for a full disk.
         resume: Further words when it is run again.
         clocks: Suffixes of files that no two runs write alike, or that later ones replace.
     """
@@ -121,7 +124,7 @@ def attack(srx, disk, command, code, *, resume=(), clocks=()):
         done = srx(*command)
         if done.code:
             failures += 1
-            assert done.code == code, done.err
+            assert done.code in (1, 2), done.err  # 1 where some pictures were done
             lines = [line for line in done.err.splitlines() if "error: " in line]
             assert lines, done.err
             assert all(is_clear(line) for line in lines), done.err
@@ -145,7 +148,7 @@ def attack(srx, disk, command, code, *, resume=(), clocks=()):
 
 def is_clear(line: str) -> bool:
     """Return true if a line names the disk as the cause."""
-    words = ("disk is full", "No space left", "room on the disk", "of the disk are free")
+    words = ("disk is full", "No space left", "room on the disk", "are free")
     return any(each in line for each in words)
 
 
@@ -155,7 +158,7 @@ def test_photographs(srx, tmp_path, disk, originals, tell):
     for suffix in (".png", ".jpg", ".webp", ".avif", ".bmp", ".tif", ".gif"):
         (source / f"{suffix[1:]}_{suffix}").write_bytes(originals[suffix])
     words = ["upscale", source, "-m", "bicubic", "-s", "2", "-q", "-o", disk.folder / "out"]
-    failures = attack(srx, disk, words, 1)
+    failures = attack(srx, disk, words)
     tell(f"full disks, photographs: {failures} runs failed in a line each; the next did the rest")
 
 
@@ -174,7 +177,7 @@ def test_rasters(srx, disk, scene, name, options, tell, monkeypatch):
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)  # four parts
     words = ["upscale", scene, "-m", "bicubic", "-s", "3", "-q", *options]
     words += ["-o", disk.folder / name]
-    failures = attack(srx, disk, words, 1)
+    failures = attack(srx, disk, words, clocks=(".json",))
     kind = " ".join([Path(name).suffix, *options])
     tell(f"full disks, rasters ({kind}): {failures} runs failed in a line; the next went on")
 
@@ -183,7 +186,7 @@ def test_trainings(srx, disk, pictures, tell):
     words = ["train", "ddsr-short", "-s", "2", "--data", pictures, *TINY, *ALONE]
     words += ["--checkpoint-every", "0.01s", "--budget", "3", "--out", disk.folder / "run"]
     failures = attack(
-        srx, disk, words, 2, resume=["--resume"], clocks=(".safetensors", ".json", ".html")
+        srx, disk, words, resume=["--resume"], clocks=(".safetensors", ".json", ".html")
     )
     tell(f"full disks, trainings: {failures} failed in a line, and went on with --resume")
 
@@ -193,7 +196,7 @@ def test_ablations(srx, tmp_path, disk, pictures, tell):
     file.write_text(ABLATION_FILE)
     words = ["ablate", "run", file, "--data", pictures, "--sets", pictures, "--budget", "2"]
     words += [*TINY, *ALONE, "--store", disk.folder / "store"]
-    failures = attack(srx, disk, words, 2, clocks=(".safetensors", ".json", ".html"))
+    failures = attack(srx, disk, words, clocks=(".safetensors", ".json", ".html"))
     tell(f"full disks, ablations: {failures} runs failed in a line; the next did the rest")
 
 
@@ -202,7 +205,7 @@ def test_tables(srx, disk, pictures, option, tell):
     words = ["eval", "-m", "bicubic", "-s", "2", "--data", pictures, "-q", "--metrics", "psnr"]
     name = {"--html": "a.html", "--figure": "a.png", "--markdown": "a.md"}.get(option, "a.json")
     words += ["--no-cost", option, disk.folder / name]
-    failures = attack(srx, disk, words, 2, clocks=(".json", ".html", ".md"))
+    failures = attack(srx, disk, words, clocks=(".json", ".html", ".md"))
     tell(f"full disks, srx eval {option}: {failures} runs failed in a line, without a half file")
 
 
@@ -210,7 +213,7 @@ def test_tables(srx, disk, pictures, option, tell):
 def test_exports(srx, disk, suffix, tell):
     pytest.importorskip({".onnx": "onnx", ".xml": "openvino"}.get(suffix, "torch"))
     words = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite", disk.folder / f"a{suffix}"]
-    failures = attack(srx, disk, words, 2)
+    failures = attack(srx, disk, words, clocks=(".pt", ".xml"))
     tell(f"full disks, srx export to {suffix}: {failures} runs failed in a line, without a file")
 
 

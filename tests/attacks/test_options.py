@@ -16,7 +16,7 @@ pytestmark = pytest.mark.attack
 
 BASE = {
     "upscale": ["{picture}", "{out}"],
-    "train": ["g-idrn-short", "-s", "2", "--data", "{folder}", "--out", "{out}"],
+    "train": ["g-idrn-short", "-q", "-s", "2", "--data", "{folder}", "--out", "{out}"],
     "eval": ["-m", "bicubic", "--data", "{folder}"],
     "bench": ["-m", "bicubic"],
     "export": ["{out}.onnx"],

@@ -12,6 +12,7 @@ import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.resuming import has_unfinished_parts
+from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import find_weights, weights_path
@@ -69,6 +70,8 @@ def upscale_files(
         if items:
             if options.model != AUTO:
                 find_weights(options.model, options.scale)  # a wrong name makes no folder
+            if executor is None:
+                choose_device(options.engine.device)  # nor does a wrong device
             _make_first_folder(items[0])
             reporter.open(len(items))
         for model, group in group_by_model(items, options).items():
