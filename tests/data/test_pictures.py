@@ -30,6 +30,7 @@ from srcli.data.pictures import (
     photograph_of,
 )
 from srcli.errors import DataError
+from srcli.imaging import pillow
 from srcli.imaging.photograph import Metadata
 from srcli.imaging.png import write as write_png
 
@@ -312,7 +313,7 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, astronaut, monkeypat
         Image.fromarray(astronaut[i : i + 8, : 9 + i % 2]).save(tmp_path / f"{i}.png")
     monkeypatch.setattr(module, "_SIDE_BY_SIDE", 72)
     loaded: list[tuple[int, str]] = []
-    original = module.load
+    original = pillow.load
 
     def load(image):
         loaded.append((image.width, threading.current_thread().name))

@@ -9,6 +9,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -80,7 +81,7 @@ def test_parts_have_a_megapixel_and_whole_blocks(save, plan, tmp_path, noise, wi
     data=st.data(),
 )
 def test_any_parts_cover_all_rows_once(width, height, bands, dtype, data):
-    output = SimpleNamespace(width=width, height=height, bands=range(bands), dtype=dtype)
+    output: Any = SimpleNamespace(width=width, height=height, bands=range(bands), dtype=dtype)
     parts = Parts(Path("a.tif"), output)
     spans = [parts.span(number) for number in range(parts.count)]
     assert (spans[0].start, spans[-1].stop) == (0, height)
