@@ -74,7 +74,7 @@ devices = combine(
     ),
 )
 network_engine = engine(
-    "What runs the network; auto: OpenVINO on CPUs if installed; torch-graphs: CUDA graphs."
+    "What runs the network; auto: OpenVINO on CPUs where it is installed."
 )
 network_precision = precision("Number format; auto: half precision where that is fast.")
 
