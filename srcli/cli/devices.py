@@ -73,9 +73,7 @@ devices = combine(
         help="ray: on a Ray cluster (pip install 'ray[client]').",
     ),
 )
-network_engine = engine(
-    "What runs the network; auto: OpenVINO on CPUs where it is installed."
-)
+network_engine = engine("What runs the network; auto: OpenVINO on CPUs where it is installed.")
 network_precision = precision("Number format; auto: half precision where that is fast.")
 
 
