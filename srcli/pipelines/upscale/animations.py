@@ -16,7 +16,6 @@ from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
-from srcli.pipelines.upscale.memory import check_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, name_errors
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
@@ -76,8 +75,7 @@ class AnimationRun:
         """Upscale one animation; if it fails, that is reported."""
         started = time.monotonic()
         try:
-            size, warnings = check_output(item, picture, self.options.scale, self.options.fit)
-            check_memory(item, picture, self.options)
+            size, warnings = check_output(item, picture, self.options)
             item.make_folder()
             with name_errors(item):
                 tiles = self._retry(item, picture, size)

@@ -17,7 +17,7 @@ from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choice import AUTO, CLEAN_MODEL
-from srcli.pipelines.upscale.memory import check_memory, memory_budget, photograph_memory
+from srcli.pipelines.upscale.memory import memory_budget, photograph_memory
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.photographs import check_output
@@ -121,10 +121,10 @@ def estimate_photograph(item: Item, picture: Picture, options: UpscaleOptions) -
     """Estimate one photograph.
 
     Raises:
-        PictureError: If the output's format or ``--max-memory`` cannot hold the result.
+        PictureError: If the output's format, ``--max-memory`` or the free memory cannot hold the
+            result.
     """
-    (height, width), warnings = check_output(item, picture, options.scale, options.fit)
-    check_memory(item, picture, options)
+    (height, width), warnings = check_output(item, picture, options)
     depth = (picture.channels + picture.has_alpha) * picture.bits // 8
     sr_pixels = picture.height * picture.width * options.scale**2
     frames = picture.frames if is_kept(picture, item.format) else 1

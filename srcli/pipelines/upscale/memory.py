@@ -12,6 +12,7 @@ from srcli.imaging.formats import FORMATS
 from srcli.imaging.resize import UNBOUNDED
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.raster_job import PROGRAM
+from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,7 +79,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
 
 
 def check_memory(item: Item, picture: Picture, options: UpscaleOptions) -> None:
-    """Refuse a photograph that does not fit into ``--max-memory``.
+    """Refuse a photograph that does not fit into ``--max-memory`` or the free memory.
 
     Args:
         item: The input and its output.
@@ -88,11 +89,17 @@ def check_memory(item: Item, picture: Picture, options: UpscaleOptions) -> None:
     Raises:
         PictureError: If it does not.
     """
-    limit, needed = options.raster.max_memory, PROGRAM + photograph_memory(item, picture, options)
-    if limit is not None and needed > limit:
+    needed = photograph_memory(item, picture, options)
+    limit, free = options.raster.max_memory, free_memory()
+    if limit is not None and PROGRAM + needed > limit:
         raise PictureError(
-            f"{item.source}: takes about {needed >> 20:,} MiB, more than --max-memory "
+            f"{item.source}: takes about {(PROGRAM + needed) >> 20:,} MiB, more than --max-memory "
             f"{limit >> 20:,} MiB; allow more, or take a smaller --scale"
+        )
+    if free is not None and needed > free:
+        raise PictureError(
+            f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
+            f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
 
 

@@ -17,13 +17,11 @@ from srcli.imaging import exif
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
 from srcli.inference.edges import ArraySink
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
-from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.choice import (
     CLEAN_MODEL,
     PHOTO_MODEL,
@@ -35,7 +33,6 @@ from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
-from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
@@ -112,8 +109,7 @@ class PhotographRun:
 
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
         item, picture = opened
-        _, unwritable = check_output(item, picture, self.options.scale, self.options.fit)
-        check_memory(item, picture, self.options)
+        _, unwritable = check_output(item, picture, self.options)
         with name_errors(item):
             photograph = read_photograph(picture)
             self._recommend(item, picture, photograph)
@@ -221,18 +217,19 @@ class PhotographRun:
 
 
 def check_output(
-    item: Item, picture: Picture, scale: int, fit: Box = UNBOUNDED
+    item: Item, picture: Picture, options: UpscaleOptions
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """Check by an input's header that its result fits into memory and can be written.
+    """Check by an input's header that its result can be written and fits into memory.
 
     Returns:
         The output's (height, width), and warnings of what will be lost.
 
     Raises:
-        PictureError: If the free memory or the output's format cannot hold the result.
+        PictureError: If the output's format, ``--max-memory`` or the free memory cannot hold the
+            result.
     """
-    _require_memory(item, picture, scale)
-    height, width = fit.fitted(picture.height * scale, picture.width * scale)
+    scale = options.scale
+    height, width = options.fit.fitted(picture.height * scale, picture.width * scale)
     try:
         warnings = check_writable(
             item.format,
@@ -243,21 +240,11 @@ def check_output(
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
+    check_memory(item, picture, options)
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")
     return (height, width), warnings
-
-
-def _require_memory(item: Item, picture: Picture, scale: int) -> None:
-    """Refuse a photograph whose pixels alone exceed the free memory when enlarged."""
-    values = picture.height * picture.width * (picture.channels + picture.has_alpha)
-    needed, free = values * picture.bits // 8 * (1 + scale**2), free_memory()
-    if free is not None and needed > free:
-        raise PictureError(
-            f"{item.source}: takes {format_bytes(needed)} of memory when enlarged, and "
-            f"{format_bytes(free)} are free; crop it, or use a smaller scale"
-        )
 
 
 @contextmanager
