@@ -11,17 +11,15 @@ second round backwards; all are from uint8 to uint8 in memory.
 
 from __future__ import annotations
 
-import argparse
 import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
 from openvino_by_hand import ByHand, Picture
-from timing_page import write_page
+from timing_page import make_parser, write_page
 
 from srcli.inference.device import cpu_has_bf16
 from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
@@ -112,14 +110,7 @@ def rows(name: str, found: Seconds) -> Iterator[list[str | None]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("-m", "--model", dest="models", action="append")
-    parser.add_argument("-s", "--scale", type=int, default=4)
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--markdown", type=Path)
-    given = parser.parse_args()
+    given = make_parser(__doc__, MODELS).parse_args()
     load = load_average()
     table: list[list[str | None]] = []
     speeds: list[Speed] = []

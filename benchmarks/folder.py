@@ -12,11 +12,8 @@ the network included. Both take turns, every second round backwards.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -25,6 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 from skimage import data
+from timing_page import write_page
 
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
@@ -33,7 +31,7 @@ from srcli.metrics.machine import describe_machine, load_average, processors, th
 from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 from srcli.pipelines.upscale.prepare import Prepared, prepare
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.report.table import make_table, markdown_table
+from srcli.report.table import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -140,22 +138,10 @@ def main() -> None:
         f"processor time. First file after {median(first[1:]):.2f} s."
     )
     print(result)
-    text = [
-        "# A folder of photographs",
-        "",
-        f"`python {shlex.join(sys.argv)}`, {datetime.now(UTC):%Y-%m-%d}. {described}. Load at the "
-        f"start {load or 0:.1f} on {processors()} processors.",
-        "",
-        *(__doc__ or "").strip().split("\n\n")[2].splitlines(),
-        "",
-        f"## {title}",
-        "",
-        *markdown_table(make_table(rows, ("round",), numbers, title=title)),
-        "",
-        result,
-    ]
     if given.markdown:
-        given.markdown.write_text("\n".join(text).rstrip() + "\n", encoding="utf-8")
+        about = f"{described}. Load at the start {load or 0:.1f} on {processors()} processors"
+        table = make_table(rows, ("round",), numbers, title=title)
+        write_page(given.markdown, "A folder of photographs", about, result, __doc__, table)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,11 @@ second round backwards. What tilings cost in quality stands in seams.md.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 
 import torch
-from timing_page import write_page
+from timing_page import make_parser, write_page
 
 from srcli.inference.engines import EngineOptions, choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
@@ -31,26 +29,21 @@ from srcli.pipelines.bench.timing import (
 from srcli.ports.progress import NoTask
 from srcli.report.table import make_table, significant
 
+MODELS = ("g-idrn", "rrlfn", "nested-attn")
 TILES = "64:16,96:16,128:16,192:8,192:16,192:32,256:16,384:16,1024:16"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("-m", "--model", dest="models", action="append")
-    parser.add_argument("-s", "--scale", type=int, default=4)
-    parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = make_parser(__doc__, MODELS)
     parser.add_argument("--tiles", default=TILES)
     parser.add_argument("--engine", choices=("torch", "openvino"), default="openvino")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--markdown", type=Path)
     given = parser.parse_args()
     load = load_average()
     tilings = [tuple(map(int, each.split(":"))) for each in given.tiles.split(",")]
     picture = real_picture(given.size, given.size)
     rows, every = [], []
     with threads(given.threads):
-        for name in given.models or ("g-idrn", "rrlfn", "nested-attn"):
+        for name in given.models or MODELS:
             network = load_model(name, given.scale)
             (prepared,) = prepare_models(
                 network,
