@@ -29,6 +29,7 @@ settings.load_profile("suite")
 pytest_plugins = [
     "tests.fixtures.evaluations",
     "tests.fixtures.pages",
+    "tests.fixtures.pictures",
     "tests.fixtures.progress",
     "tests.fixtures.web",
     "tests.fixtures.workers",

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from srcli.evaluation.windows import CROP, find_window
 from srcli.imaging.resize import mod_crop
-
-
-def shifted(picture, rows, columns):
-    """Copy of a picture with a region made brighter."""
-    changed = picture.copy()
-    changed[rows, columns] = np.minimum(changed[rows, columns].astype(int) + 60, 255)
-    return changed
-
-
-@pytest.fixture(scope="module")
-def photograph():
-    from skimage.data import astronaut
-
-    return np.ascontiguousarray(astronaut()[:300, :400])
+from tests.fixtures.pictures import shifted
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

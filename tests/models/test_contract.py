@@ -23,6 +23,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
+from tests.fixtures.networks import ALL, RFDN
 
 CPU = torch.device("cpu")
 
@@ -43,17 +44,6 @@ class Case:
     """Further published models: their options, and counts by scale."""
 
 
-RFDN = {
-    "block": "rfdb",
-    "channels": 48,
-    "num_blocks": 6,
-    "num_groups": 2,
-    "dual_path": False,
-    "dense_shortcut": False,
-    "outer_shortcut": False,
-    "anrb": False,
-}
-ALL = {"dual_path": True, "dense_shortcut": True, "anrb": True}
 CASES = {
     "g-idrn": Case(
         parameters={2: 553_638, 3: 564_513, 4: 579_738},
@@ -386,6 +376,11 @@ def test_the_bicubic_start_is_bicubic_inside_the_borders(name, astronaut):
         x = pixels[:, : network.input_channels]
         with torch.no_grad():
             out = network(x)
+            with torch.autocast("cpu", torch.bfloat16):
+                half = network(x)  # the picture itself stays in fp32
+        if name in ("g-idrn", "rrlfn", "nested-attn"):
+            assert half.dtype == torch.float32
+            torch.testing.assert_close(half, out, atol=1e-6, rtol=0)
         border = 3 * scale
         inside = (..., slice(border, -border), slice(border, -border))
         torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-5, rtol=0)

@@ -13,6 +13,7 @@ from srcli.models.g_idrn import (
     DenseShortcut,
     GroupDistillationBlock,
 )
+from tests.fixtures.networks import ALL, RFDN
 
 
 def build(scale, **options):
@@ -20,18 +21,7 @@ def build(scale, **options):
     return GIDRN(scale=scale, **options)
 
 
-RFDN = {
-    "block": "rfdb",
-    "channels": 48,
-    "num_blocks": 6,
-    "num_groups": 2,
-    "dual_path": False,
-    "dense_shortcut": False,
-    "outer_shortcut": False,
-    "anrb": False,
-}
 G_IDB = RFDN | {"block": "g-idb", "channels": 72}
-ALL = {"dual_path": True, "dense_shortcut": True, "anrb": True}
 
 
 @pytest.mark.parametrize(
@@ -133,18 +123,6 @@ def test_known_weights_give_known_values():
         [[-0.0447, 0.1388, -0.1290], [-0.0837, 0.0831, -0.0397], [0.0179, -0.1436, 0.0540]]
     )
     torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
-
-
-def test_half_precision_keeps_the_image_path_exact():
-    network = build(2, **SMALL).eval()
-    network.start_from_bicubic(deep_gain=0.0)
-    x = torch.rand(1, 3, 16, 16)
-    with torch.no_grad():
-        exact = network(x)
-        with torch.autocast("cpu", torch.bfloat16):
-            half = network(x)
-    assert half.dtype == torch.float32
-    torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,7 @@ from srcli.pipelines.evaluate.crops import (
     make_card_picture,
 )
 from srcli.pipelines.evaluate.set_run import EnlargedPicture
-
-
-def shifted(picture, rows, columns):
-    """Copy of a picture with a region made brighter."""
-    changed = picture.copy()
-    changed[rows, columns] = np.minimum(changed[rows, columns].astype(int) + 60, 255)
-    return changed
-
-
-@pytest.fixture(scope="module")
-def photograph():
-    from skimage.data import astronaut
-
-    return np.ascontiguousarray(astronaut()[:300, :400])
+from tests.fixtures.pictures import shifted
 
 
 def small(hr, scale):
