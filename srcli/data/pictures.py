@@ -87,10 +87,14 @@ class Archives:
         if ref.path not in opened:
             opened[ref.path] = zipfile.ZipFile(ref.path)
             self._all.append(opened[ref.path])
-        size = opened[ref.path].getinfo(ref.member).file_size
-        if size > LARGEST_MEMBER:
-            raise DataError(f"{ref}: {size >> 20} MiB unpacked is too large; remove or replace it")
-        return opened[ref.path].read(ref.member)
+        member = opened[ref.path].getinfo(ref.member)
+        if member.file_size > LARGEST_MEMBER:
+            size = f"{member.file_size >> 20} MiB"
+            raise DataError(f"{ref}: {size} unpacked is too large; remove or replace it")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(f"{ref}: cannot be unpacked within bounds; pack it with deflate")
+        with opened[ref.path].open(member) as stream:
+            return stream.read(member.file_size)  # no more, where there is more than it claims
 
     def __enter__(self) -> Self:
         """Nothing is opened before it is needed."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from srcli.errors import ModelError
 from srcli.files import parse_text, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from torch import Tensor
@@ -26,6 +29,8 @@ FORMAT = "1"
 CHECKPOINT_KEYS = ("params_ema", "params", "state_dict", "model")
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt")
 WEIGHTS_SUFFIXES = (".safetensors", *CHECKPOINT_SUFFIXES)
+_MOST_UNPACKED = 16
+"""Times the size of a checkpoint that its content may take, such as tensors stored once."""
 PREFIXES = r"^(module\.)?(_orig_mod\.)?"
 
 
@@ -125,6 +130,9 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     import torch
     from torch import Tensor
 
+    if zipfile.is_zipfile(path):
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as members:
+            _check_unpacked(path, (member.file_size for member in members.infolist()))
     try:
         with warnings.catch_warnings(action="ignore"):  # an unusable file is told of below
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -146,4 +154,15 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
             break
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise ModelError(f"{path}: holds no table of tensors")
+    _check_unpacked(path, (each.numel() * each.element_size() for each in content.values()))
     return {re.sub(PREFIXES, "", str(key)): value for key, value in content.items()}
+
+
+def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
+    """Refuse a small file that takes much memory: compressed, or with few values repeated."""
+    size, total = path.stat().st_size, sum(sizes)
+    if total > _MOST_UNPACKED * size:
+        raise ModelError(
+            f"{path}: unpacks from {size / 1e6:.2f} MB to {total / 1e6:,.0f} MB, as no weights "
+            "do; get it again"
+        )

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIGURES: list[str] = []
+ALONE = ("--device", "cpu", "--precision", "fp32", "--threads", "1", "-q")
+"""Options that make two runs give the same bytes."""
+TINY = ("--set", "stages.0.batch=1", "--set", "stages.0.patch=8", "--hold-out", "none")
+"""Options for a training of pictures of a few pixels."""
 FORKS = """
 import json, os, resource, signal, sys, time
 import torch, rasterio
@@ -36,10 +40,12 @@ for line in sys.stdin:
                 limit += int(held.read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         os._exit(run(arguments))
-    if seconds is not None:
-        time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
-    _, status, used = os.wait4(child, 0)
+    end = time.monotonic() + (seconds or 3600)
+    while not (ended := os.wait4(child, os.WNOHANG))[0]:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.002)
+    _, status, used = ended
     print(json.dumps([os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024]), flush=True)
 """
 """Runs commands in forks, which begin at once: nothing is imported a second time."""
@@ -60,7 +66,7 @@ class Ended(NamedTuple):
 def fork(tmp_path_factory):
     """Run a command in a process of its own.
 
-    ``fork(arguments, seconds=None, limit=None)`` kills it after some seconds, and limits the
+    ``fork(arguments, seconds=None, limit=None)`` kills it where it takes longer, and limits the
     address space that it takes to some bytes.
     """
     folder = tmp_path_factory.mktemp("forks")
@@ -95,7 +101,7 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.line(line)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tell():
     """Add a line to the figures of the run."""
     return FIGURES.append
@@ -139,6 +145,13 @@ def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
         b"</SimpleSource></VRTRasterBand></VRTDataset>"
     )
     return found
+
+
+@pytest.fixture
+def pictures(tmp_path, originals):
+    """A folder with eight small pictures for training and evaluation."""
+    write_all(tmp_path / "pictures", {f"{i}.png": originals[".png"] for i in range(8)})
+    return tmp_path / "pictures"
 
 
 def _exif() -> bytes:

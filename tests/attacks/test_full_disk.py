@@ -14,6 +14,9 @@ import pytest
 import rasterio
 from safetensors.numpy import load
 
+from tests.attacks.conftest import ALONE, TINY
+from tests.fixtures.ablations import ABLATION_FILE
+
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
 
 LARGE = 256 << 20
@@ -66,15 +69,6 @@ def disk(tmp_path):
 
 
 @pytest.fixture
-def pictures(tmp_path, originals):
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    for i in range(4):
-        (folder / f"{i}.png").write_bytes(originals[".png"])
-    return folder
-
-
-@pytest.fixture
 def scene(tmp_path):
     """A raster that compression hardly makes smaller."""
     pixels = np.random.default_rng(28).integers(0, 256, (3, 300, 260), np.uint8)
@@ -106,7 +100,7 @@ def attack(srx, disk, command, *, resume=(), clocks=()):
         srx: Runs a command.
         disk: Takes the output.
         command: The words; all outputs are on the disk.
-        resume: Further words when it is run again.
+        resume: Further words when it is run again, once there are outputs.
         clocks: Suffixes of files that no two runs write alike, or that later ones replace.
     """
     first = srx(*command)
@@ -129,7 +123,7 @@ def attack(srx, disk, command, *, resume=(), clocks=()):
                 changing = name.endswith(clocks) if clocks else False
                 assert hidden or (is_whole(name, content) if changing else content == whole[name])
         disk.resize(LARGE)
-        again = srx(*command, *(resume if done.code else ()))
+        again = srx(*command, *(resume if disk.contents() else ()))
         assert again.code == 0, again.err
         found = disk.contents()
         assert found.keys() == whole.keys(), share
@@ -165,6 +159,7 @@ def test_photographs(srx, tmp_path, disk, originals, tell):
         ("a.tif", ["--cog"]),
         ("a.tif", ["--overviews", "-co", "COMPRESS=NONE"]),
         ("a.png", []),
+        ("a.vrt", ["--parts", "keep"]),
     ],
     ids=lambda value: "".join(value),
 )
@@ -177,11 +172,39 @@ def test_rasters(srx, disk, scene, name, options, tell, monkeypatch):
     tell(f"full disks, rasters ({kind}): {failures} runs failed in a line; the next went on")
 
 
-def test_exports(srx, disk, tell):
-    pytest.importorskip("onnx")
-    words = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite", disk.folder / "a.onnx"]
-    failures = attack(srx, disk, words)
-    tell(f"full disks, srx export: {failures} runs failed in a line each, without a file")
+def test_trainings(srx, disk, pictures, tell):
+    words = ["train", "ddsr-short", "-s", "2", "--data", pictures, *TINY, *ALONE]
+    words += ["--checkpoint-every", "0.01s", "--budget", "3", "--out", disk.folder / "run"]
+    failures = attack(
+        srx, disk, words, resume=["--resume"], clocks=(".safetensors", ".json", ".html")
+    )
+    tell(f"full disks, trainings: {failures} failed in a line, and went on with --resume")
+
+
+def test_ablations(srx, tmp_path, disk, pictures, tell):
+    file = tmp_path / "mine.toml"
+    file.write_text(ABLATION_FILE)
+    words = ["ablate", "run", file, "--data", pictures, "--sets", pictures, "--budget", "2"]
+    words += [*TINY, *ALONE, "--store", disk.folder / "store"]
+    failures = attack(srx, disk, words, clocks=(".safetensors", ".json", ".html"))
+    tell(f"full disks, ablations: {failures} runs failed in a line; the next did the rest")
+
+
+@pytest.mark.parametrize("option", ["--html", "--figure"])
+def test_tables(srx, disk, pictures, option, tell):
+    words = ["eval", "-m", "bicubic", "-s", "2", "--data", pictures, "-q", "--metrics", "psnr"]
+    name = {"--html": "a.html", "--figure": "a.png"}[option]
+    words += ["--no-cost", option, disk.folder / name]
+    failures = attack(srx, disk, words, clocks=(".html",))
+    tell(f"full disks, srx eval {option}: {failures} runs failed in a line, without a half file")
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".onnx", ".xml"])
+def test_exports(srx, disk, suffix, tell):
+    pytest.importorskip({".onnx": "onnx", ".xml": "openvino"}.get(suffix, "torch"))
+    words = ["export", "-m", "rrlfn", "-s", "2", "-q", "--overwrite", disk.folder / f"a{suffix}"]
+    failures = attack(srx, disk, words, clocks=(".pt", ".xml"))
+    tell(f"full disks, srx export to {suffix}: {failures} runs failed in a line, without a file")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

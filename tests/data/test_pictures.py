@@ -206,6 +206,18 @@ def test_members_that_claim_too_much_are_refused(shard, monkeypatch):
     assert "0 MiB unpacked is too large; remove or replace it" in str(errors[0])
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_members_that_hold_more_than_they_claim_are_refused(tmp_path, method):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.png", bytes(100_000))
+        packed = archive.getinfo("a.png").compress_size
+    true, forged = struct.pack("<II", packed, 100_000), struct.pack("<II", packed, 9)
+    path.write_bytes(path.read_bytes().replace(true, forged))
+    with pytest.raises(DataError, match=r"a\.png: cannot be (unpacked|decoded \(Bad CRC)"):
+        decode(PictureRef(path=path, member="a.png"))
+
+
 def test_pictures_that_do_not_fit_into_memory_are_left_out(shard, monkeypatch):
     def fail(*_, **__):
         raise MemoryError

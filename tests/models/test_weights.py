@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import stat
@@ -228,6 +229,20 @@ def test_metadata_that_asks_for_a_huge_network_takes_no_memory(tmp_path, options
     with pytest.raises(ModelError, match=r"a\.safetensors: .*(far more tensors|nested too)"):
         load_model(str(path))
     assert time.process_time() - before < 2
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_checkpoint_that_takes_far_more_memory_than_its_size_is_refused(tmp_path, compressed):
+    path, stream = tmp_path / "a.pth", io.BytesIO()
+    value = torch.zeros(300_000) if compressed else torch.zeros(()).expand(300_000)
+    torch.save({"a": value}, stream)
+    path.write_bytes(stream.getvalue())
+    if compressed:
+        with zipfile.ZipFile(stream) as old, zipfile.ZipFile(path, "w", 8) as new:
+            for item in old.infolist():
+                new.writestr(item.filename, old.read(item))
+    with pytest.raises(ModelError, match=r"a\.pth: unpacks from 0\.0\d MB to 1 MB"):
+        read_weights(path)
 
 
 def test_no_warning_of_pytorch_comes_before_the_error(tmp_path):

@@ -18,7 +18,7 @@ from srcli.metrics.machine import threads
 from srcli.pipelines.executors.relay import StoppingTask
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.raster_job import RasterJob, fingerprint, open_job
+from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, fingerprint, open_job
 from srcli.pipelines.upscale.raster_parts import PartMaker
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ def raster_unit(
     """Do a unit of a raster, here or in a worker.
 
     Returns:
-        Of "prepare": ``job``, ``fingerprint`` and ``calibration``; of "make": ``timing``. Instead
-        of all, ``error`` in words, or ``too_large`` where a tile does not fit into memory.
+        Of "prepare": ``job``, ``tight`` (warnings of little disk space), ``fingerprint`` and
+        ``calibration``; of "make": ``timing``. Instead of all, ``error`` in words, or ``too_large``
+        where a tile does not fit into memory.
     """
     work = {"prepare": _prepare, "make": _make, "merge": _merge}[unit.what]
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
@@ -84,6 +85,7 @@ def _maker(unit: RasterUnit, job: RasterJob) -> PartMaker:
 
 def _prepare(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     job = open_job(unit.item, unit.options)
+    tight = check_disk(job)  # first: a header may claim more pixels than fit into memory as a grid
     maker = _maker(unit, job)
     mark = fingerprint(job, maker.engine.engine, maker.grid, unit.options)
     found = None
@@ -91,7 +93,8 @@ def _prepare(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> 
         with maker.open_source() as source:
             found = calibrate(maker.engine, PaddedSource(source, unit.tiling.edge), maker.grid)
     assert found is None or isinstance(found, Calibration)
-    return {"job": job, "fingerprint": mark, "calibration": found and found.arrays()}
+    arrays = found and found.arrays()
+    return {"job": job, "tight": tight, "fingerprint": mark, "calibration": arrays}
 
 
 def _make(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:

@@ -18,7 +18,6 @@ from srcli.inference.tiling import Tiling
 from srcli.pipelines.executors.relay import SharedTasks
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.raster_job import RasterJob, check_disk
 from srcli.pipelines.upscale.raster_parts import tile_rows_of
 from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
@@ -27,6 +26,7 @@ from srcli.ports.executor import Place, UnitResult
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from srcli.pipelines.upscale.raster_job import RasterJob
     from srcli.ports.executor import JsonDict
 
 LARGE = 100_000_000
@@ -158,7 +158,7 @@ class RasterScheduler:
         """Open the parts and begin to make the missing ones."""
         job: RasterJob = result["job"]
         item = unit.item
-        raster.tight = check_disk(job)
+        raster.tight = result["tight"]
         item.make_folder()
         if job.range_found and unit.tiling == self.tiling:
             self._tell(item, job.range_found)
