@@ -27,6 +27,24 @@ def held_values(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def crop_held(network: nn.Module, values: Mapping[str, Tensor], side: int | None) -> list[Tensor]:
+    """Return held values of the first item, as its corner of ``side`` pixels needs them.
+
+    Args:
+        network: Whose values they are.
+        values: From ``held_values``.
+        side: None for the whole item.
+    """
+    cropped = []
+    for name, value in values.items():
+        module = network.get_submodule(name.rpartition(".")[0])
+        own = value[:1]
+        if side is not None and isinstance(module, StretchedMap):
+            own = own[:, :side, : (side - module.minimum) // module.step + 1]
+        cropped.append(own)
+    return cropped
+
+
 def hold_values(network: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Let modules hold other tensors, by the names that ``held_values`` gives."""
     for name, value in values.items():

@@ -11,7 +11,7 @@ import torch
 from srcli.errors import InferenceError
 from srcli.files import cache_folder
 from srcli.inference.engine import TorchEngine
-from srcli.inference.held import held_values
+from srcli.inference.held import crop_held, held_values
 from srcli.inference.openvino_model import (
     RecordingNetwork,
     TileNetwork,
@@ -34,6 +34,9 @@ SMALLEST_TILE = 96 * 96
 done before a network is compiled."""
 BATCH_PIXELS = 512 * 1024
 """Input pixels of a batch: enough tiles to keep all streams busy."""
+EXAMPLE_SIDE = 2 * MARGIN + 1
+"""Pixels of what networks are traced on, along each side: the fewest that pools record. While
+PyTorch traces, it keeps the outputs of all layers."""
 
 
 class OpenVINOEngine(TorchEngine):
@@ -76,7 +79,8 @@ class OpenVINOEngine(TorchEngine):
     def _run(self, x: Tensor) -> Tensor | None:
         """Enlarge tiles; return None where PyTorch must."""
         held = held_values(self._rgb_network)
-        example = [x[:1], *(value[:1] for value in held.values())]
+        side = self._example_side()
+        example = [x[:1, :, :side, :side], *crop_held(self._rgb_network, held, side)]
         # Of what is held, (1, C, 1, 1) has that size, and weights (1, length, values) have any.
         shapes = [[1, -1, -1] if each.ndim == 3 else list(each.shape) for each in example]
         shapes[0] = [1, 3, -1, -1]
@@ -95,15 +99,21 @@ class OpenVINOEngine(TorchEngine):
         assert sample is not None
         if min(x.shape[2:]) <= 2 * MARGIN or len(x) < 4 * TAIL:
             return None  # what is computed depends on these numbers
-        inputs = [x, torch.tensor(sample.extremes), torch.tensor(sample.times)]
+        side = self._example_side()
+        example = [x[: 4 * TAIL, :, :side, :side], torch.tensor(0), torch.tensor(1.0)]
         shapes = [[-1, *x.shape[1:]], [], []]
         make = partial(RecordingNetwork, self._rgb_network)
-        compiled = self._compile(("recording", str(x.shape[1:])), make, inputs, shapes)
+        compiled = self._compile(("recording", str(x.shape[1:])), make, example, shapes)
         if compiled is None:
             return None
+        inputs = [x, torch.tensor(sample.extremes), torch.tensor(sample.times)]
         for pool, value in zip(self._pools, compiled.run_once(inputs), strict=True):
             pool.held = value
         return x
+
+    def _example_side(self) -> int | None:
+        small = self.network.traced_small
+        return self.network.padded(EXAMPLE_SIDE) if small else None
 
     def _compile(
         self,
@@ -168,8 +178,10 @@ class _Compiled:
         queue.set_callback(lambda *_: None)
         queue.start_async([each.contiguous().numpy() for each in inputs])
         queue.wait_all()
-        request = queue[0]
-        return [torch.from_numpy(each.data.copy()) for each in request.output_tensors]
+        out = [torch.from_numpy(each.data.copy()) for each in queue[0].output_tensors]
+        # The queue keeps the compiled model: Python, ending it, would wait for its threads forever.
+        queue[0].get_compiled_model().release_memory()
+        return out
 
     def _queue(self, streams: int) -> Any:  # noqa: ANN401
         if streams not in self._queues:

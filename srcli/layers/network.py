@@ -48,6 +48,8 @@ class Network(nn.Module):
     bf16: bool = True
     """The same of bf16, whose 8 bits are too few for a network in which the picture itself, not
     only a correction of it, goes through half-precision layers."""
+    traced_small: bool = True
+    """A trace on a small picture holds for larger ones."""
     bound_to_scale: bool = False
     """Its weights for one scale are no start for another."""
     num_maps: int = 0

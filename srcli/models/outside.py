@@ -24,6 +24,7 @@ class SpandrelNetwork(Network):
     """
 
     edge = 4
+    traced_small = False  # some branch on the size
 
     def __init__(self, descriptor: Any) -> None:  # noqa: ANN401 - of an optional library
         super().__init__()
