@@ -18,6 +18,7 @@ from srcli.inference.openvino_model import (
     import_openvino,
     read_model,
 )
+from srcli.layers.placement import stretched_maps
 from srcli.layers.pooling import MARGIN, TAIL, GlobalPool
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ done before a network is compiled."""
 BATCH_PIXELS = 512 * 1024
 """Input pixels of a batch: enough tiles to keep all streams busy."""
 EXAMPLE_SIDE = 2 * MARGIN + 1
-"""Pixels of what networks are traced on, along each side: the fewest that pools record. While
-PyTorch traces, it keeps the outputs of all layers."""
+"""Pixels of what networks are traced on, along each side, where stretched maps need no more: the
+fewest that pools record. While PyTorch traces, it keeps the outputs of all layers."""
 
 
 class OpenVINOEngine(TorchEngine):
@@ -112,8 +113,11 @@ class OpenVINOEngine(TorchEngine):
         return x
 
     def _example_side(self) -> int | None:
-        small = self.network.traced_small
-        return self.network.padded(EXAMPLE_SIDE) if small else None
+        """Return the side that networks are traced on; None where only whole inputs will do."""
+        if not self.network.traced_small:
+            return None
+        shortest = [each.minimum for each in stretched_maps(self.network).values()]
+        return self.network.padded(max([EXAMPLE_SIDE, *shortest]))
 
     def _compile(
         self,
