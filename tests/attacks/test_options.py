@@ -31,7 +31,7 @@ MEANT = {
     "--sets": "no-such-set", "--validate": "no-such-set", "--init": "no-such.safetensors",
     "--kernel": "wrong", "--protocol": "wrong", "--chain": "wrong", "--crop": "wrong",
     "--set": "wrong", "--budget": "soon", "--checkpoint-every": "soon",
-    "--hold-out": "{picture}", "--seams": "no-such.png",
+    "--hold-out": "{picture}", "--seams": "no-such.png", "--resume": "no-such-folder",
     "--out": "{picture}", "--store": "{picture}",
     "--save-images": "{picture}", "--tensorboard": "{picture}",
     "--json": "no-such-folder/a", "--csv": "no-such-folder/a", "--markdown": "no-such-folder/a",
