@@ -119,11 +119,11 @@ def peaks(tell):
 
 @pytest.fixture
 def measure(fork, base, peaks):
-    """Run a command on hostile files; it must end in time, below the ceiling, with this code."""
+    """Run a command on hostile files; it must end in time, below the ceiling, with such a code."""
 
-    def run(*arguments, code=2):
+    def run(*arguments, codes=(2,)):
         ended = fork(arguments, SECONDS, LIMIT)
-        assert ended.code == code, ended.text[-2000:]
+        assert ended.code in codes, ended.text[-2000:]
         assert "Traceback" not in ended.text, ended.text[-2000:]
         peaks.append(max(ended.peak - base, 0))
         assert peaks[-1] < CEILING, f"{peaks[-1] >> 20} MiB"
@@ -137,9 +137,11 @@ def test_pictures(tmp_path, picture, measure, name):
     write_all(tmp_path / "in", {name: picture(name)})
     words = ["upscale", "-m", "bicubic", "-s", "4", tmp_path / "in" / name, tmp_path / "out" / name]
     usable = name == "profile.png"  # its pixels are whole
-    measure(*words, "--dry-run", code=0 if usable or name in LARGE else 1)
-    if name not in LARGE:
-        measure(*words, code=0 if usable else 2)
+    if name in LARGE:
+        measure(*words, "--dry-run", codes=(0, 1))  # there may be room on the disk
+    else:
+        measure(*words, "--dry-run", codes=(0 if usable else 1,))
+        measure(*words, codes=(0 if usable else 2,))
 
 
 TRAIN = ["train", "ddsr-short", "-s", "2", "--budget", "1", *TINY, *ALONE]
@@ -148,9 +150,9 @@ TRAIN = ["train", "ddsr-short", "-s", "2", "--budget", "1", *TINY, *ALONE]
 def test_training_and_test_pictures(tmp_path, picture, originals, measure):
     hostile = {name: picture(name) for name in (*MADE, *CLAIMED)}
     write_all(tmp_path / "in", {"whole.png": originals[".png"], **hostile})
-    measure(*TRAIN, "--data", tmp_path / "in", "--out", tmp_path / "a", code=0)
+    measure(*TRAIN, "--data", tmp_path / "in", "--out", tmp_path / "a", codes=(0,))
     words = ["eval", "-m", "bicubic", "-s", "2", "-q", "--metrics", "psnr"]
-    measure(*words, "--data", tmp_path / "in", code=1)
+    measure(*words, "--data", tmp_path / "in", codes=(1,))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_zips(tmp_path, originals, measure, method, honest):
         packed = zipfile.ZipFile(path).getinfo("zeros.png").compress_size
         sizes, forged = struct.pack("<II", packed, 1 << 30), struct.pack("<II", packed, 9)
         path.write_bytes(path.read_bytes().replace(sizes, forged))
-    measure(*TRAIN, "--data", path, "--out", tmp_path / "a", code=0)
+    measure(*TRAIN, "--data", path, "--out", tmp_path / "a", codes=(0,))
 
 
 @pytest.mark.parametrize("options", [{"num_blocks": 3_000_000}, {"channels": 24_000}], ids=str)
@@ -227,4 +229,4 @@ def test_true_pictures_are_enlarged(tmp_path, measure):
     data = zlib.compress(bytes(64 * 48))
     files = {"a.png": png(64, 48), "b.tif": tiff(64, 48, data, deflate=True), "c.vrt": vrt(64, 16)}
     write_all(tmp_path / "in", files)
-    measure("upscale", "-m", "bicubic", "-s", "2", tmp_path / "in", tmp_path / "out", code=0)
+    measure("upscale", "-m", "bicubic", "-s", "2", tmp_path / "in", tmp_path / "out", codes=(0,))

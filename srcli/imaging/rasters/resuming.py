@@ -28,11 +28,11 @@ _SHOWN_KEYS, _SHOWN_CHARACTERS = 3, 40
 def has_unfinished_parts(target: Path) -> bool:
     """Tell if an interrupted run has left parts of an output that has an older file in place."""
     folder = parts_folder(target)
-    if not (folder / _PLAN).exists():
+    if not folder.is_dir():
         return False
     if done := _is_done(folder, target):
         _remove_leftovers(folder, target)
-    return not done
+    return not done and (folder / _PLAN).exists()
 
 
 @contextmanager
@@ -137,6 +137,12 @@ def _remove_leftovers(folder: Path, target: Path) -> None:
         (folder / _LOCK).unlink(missing_ok=True)
         folder.chmod(target.stat().st_mode | 0o700 | (target.stat().st_mode & 0o044) >> 2)
     else:
+        with suppress(OSError):
+            for file in folder.iterdir():  # DONE last: the next run finds it if this one is killed
+                if file.is_dir():
+                    shutil.rmtree(file)
+                elif file.name != DONE:
+                    file.unlink()
         shutil.rmtree(folder, ignore_errors=True)
 
 

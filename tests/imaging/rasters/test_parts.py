@@ -234,6 +234,16 @@ def test_parts_of_a_finished_file_go_without_a_word(begin, folder, target):
     assert not folder.exists()
 
 
+def test_a_run_killed_while_it_removes_its_parts_leaves_them_to_the_next(begin, folder, target):
+    target.write_bytes(b"done")
+    Parts(target, SimpleNamespace()).note_done(target)  # type: ignore[arg-type]
+    with patch("shutil.rmtree", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        has_unfinished_parts(target)
+    assert [file.name for file in folder.iterdir()] == ["done.json"]
+    assert not has_unfinished_parts(target)
+    assert not folder.exists()
+
+
 def test_changes_are_named_with_both_values():
     old = {"model": "a", "scale": 2, "same": [1], "long": "x" * 50, "gone": 1}
     new = {"model": "b", "scale": 4, "same": [1], "long": "x" * 50 + "y", "come": 2}
