@@ -237,7 +237,7 @@ class GroupDistillationBlock(nn.Module):
         """Map (N, C, H, W) to the same shape."""
         kept: list[Tensor] = []
         step = x
-        for pointwise, grouped in zip(self.pointwise, self.grouped, strict=False):
+        for pointwise, grouped in zip(self.pointwise, self.grouped[:3], strict=True):
             kept.append(pointwise(step))
             step = F.leaky_relu(grouped(kept[-1]) + step, self.slope)
         kept.append(self.grouped[3](step))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
 from srcli.errors import UsageError
+from srcli.imaging.rasters.info import coordinates
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import RasterOptions
@@ -126,8 +127,8 @@ def test_the_corners_of_projwin_in_the_order_of_te_are_refused(corners):
 def test_a_command_line_of_gdal_translate_means_the_same(srx, srx_data, tmp_path):
     source = srx_data / "geotiff" / NAIP
     with rasterio.open(source) as file:
-        west, north = file.transform @ (40, 30)
-        east, south = file.transform @ (88, 62)
+        west, north = coordinates(file.transform, 40, 30)
+        east, south = coordinates(file.transform, 88, 62)
         inside = (west + 0.3 * file.res[0], south + 0.3, east, north)
     window, corners = ("-srcwin", 40, 30, 48, 32), (west, north, east, south)
     asked = ("upscale", source, "-m", "bicubic", "-s", 2)

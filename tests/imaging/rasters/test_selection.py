@@ -245,7 +245,7 @@ def test_bounds_within_one_pixel_are_that_pixel(info):
     [
         Affine(2, 0, 100, 0, 2, 500),  # south up
         Affine(-2, 0, 100, 0, -3, 500),  # mirrored
-        Affine.translation(100, 500) @ Affine.rotation(30) @ Affine.scale(2, -2),
+        Affine(3**0.5, 1, 100, 1, -(3**0.5), 500),  # pixels of 2, turned by 30 degrees
     ],
 )
 def test_bounds_enclose_however_the_raster_is_turned(save, transform):
