@@ -71,6 +71,7 @@ MODELS: dict[str, NetworkEntry] = {
         source="Acta Automatica Sinica, 2024",
         paper="g-idrn",
         whole=CALIBRATED_WHOLE,
+        overlap=8,
     ),
     "g-idrn-aerial": NetworkEntry(
         target="srcli.models.g_idrn:GIDRN",
@@ -79,6 +80,7 @@ MODELS: dict[str, NetworkEntry] = {
         paper="g-idrn",
         whole=CALIBRATED_WHOLE,
         scales=(2, 4),
+        overlap=8,
     ),
     "g-idrn-photo": NetworkEntry(
         target="srcli.models.g_idrn:GIDRN",
@@ -87,12 +89,14 @@ MODELS: dict[str, NetworkEntry] = {
         paper="g-idrn",
         whole=CALIBRATED_WHOLE,
         scales=(2, 4),
+        overlap=8,
     ),
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
         summary="re-parameterised residual local feature network, 0.47 M parameters deployed",
         source="university journal, 2025",
         paper="rrlfn",
+        overlap=8,
     ),
     "ddsr": NetworkEntry(
         target="srcli.models.ddsr:DDSR",
@@ -122,6 +126,7 @@ MODELS: dict[str, NetworkEntry] = {
         source="automation journal, ~2023",
         paper="nested-attn",
         whole=CALIBRATED_WHOLE,
+        overlap=8,
     ),
     "rfdn": _compared("rfdn:RFDN", "ECCV workshops 2020", "residual feature distillation network"),
     "imdn": _compared("imdn:IMDN", "ACM MM 2019", "information multi-distillation network"),
