@@ -96,7 +96,6 @@ MODELS: dict[str, NetworkEntry] = {
         summary="re-parameterised residual local feature network, 0.47 M parameters deployed",
         source="university journal, 2025",
         paper="rrlfn",
-        overlap=8,
     ),
     "ddsr": NetworkEntry(
         target="srcli.models.ddsr:DDSR",
