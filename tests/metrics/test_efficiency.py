@@ -17,16 +17,7 @@ from srcli.metrics.efficiency import (
 )
 from srcli.models import build_network
 from srcli.models.weights import load_model
-
-RFDN = {
-    "block": "rfdb",
-    "channels": 48,
-    "num_blocks": 6,
-    "num_groups": 2,
-    "dual_path": False,
-    "dense_shortcut": False,
-    "anrb": False,
-}
+from tests.fixtures.networks import RFDN
 
 
 class Small(Network):
