@@ -16,6 +16,7 @@ from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographRun, check_output, name_errors
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
@@ -75,7 +76,7 @@ class AnimationRun:
         """Upscale one animation; if it fails, that is reported."""
         started = time.monotonic()
         try:
-            size, warnings = check_output(item, picture, self.options)
+            size, warnings = check_output(item, picture, self.options, free_memory())
             item.make_folder()
             with name_errors(item):
                 tiles = self._retry(item, picture, size)

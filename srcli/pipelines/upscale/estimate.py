@@ -14,6 +14,7 @@ from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.output import disk_needed
 from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
+from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choice import AUTO, CLEAN_MODEL
@@ -88,7 +89,7 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         for folder, reason in plan.unreadable_folders
     ]
     budget, memory, pixels = memory_budget(options), 0, 0
-    folder = None
+    folder, free = None, free_memory()  # once: reading it for 100,000 files would take seconds
     for item in plan.items:
         try:
             picture = open_photograph(item, options)
@@ -98,7 +99,7 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
             estimate = (
                 estimate_raster(item, options, tiling)
                 if picture is None
-                else estimate_photograph(item, picture, options)
+                else estimate_photograph(item, picture, options, free)
             )
         except SrxError as error:
             found.append((item, str(error)))
@@ -117,14 +118,22 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     return RunEstimate(items=tuple(found), memory=memory, seconds=seconds)
 
 
-def estimate_photograph(item: Item, picture: Picture, options: UpscaleOptions) -> Estimate:
+def estimate_photograph(
+    item: Item, picture: Picture, options: UpscaleOptions, free: int | None = None
+) -> Estimate:
     """Estimate one photograph.
+
+    Args:
+        item: The input and its output.
+        picture: The input, opened.
+        options: All options.
+        free: Bytes of memory that are free; None if unknown.
 
     Raises:
         PictureError: If the output's format, ``--max-memory`` or the free memory cannot hold the
             result.
     """
-    (height, width), warnings = check_output(item, picture, options)
+    (height, width), warnings = check_output(item, picture, options, free)
     depth = (picture.channels + picture.has_alpha) * picture.bits // 8
     sr_pixels = picture.height * picture.width * options.scale**2
     frames = picture.frames if is_kept(picture, item.format) else 1

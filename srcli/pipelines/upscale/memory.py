@@ -78,19 +78,20 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     return 3 * given + (made if made <= largest else 0)
 
 
-def check_memory(item: Item, picture: Picture, options: UpscaleOptions) -> None:
+def check_memory(item: Item, picture: Picture, options: UpscaleOptions, free: int | None) -> None:
     """Refuse a photograph that does not fit into ``--max-memory`` or the free memory.
 
     Args:
         item: The input and its output.
         picture: The input, opened.
         options: All options.
+        free: Bytes of memory that are free; None if unknown.
 
     Raises:
         PictureError: If it does not.
     """
     needed = photograph_memory(item, picture, options)
-    limit, free = options.raster.max_memory, free_memory()
+    limit = options.raster.max_memory
     if limit is not None and PROGRAM + needed > limit:
         raise PictureError(
             f"{item.source}: takes about {(PROGRAM + needed) >> 20:,} MiB, more than --max-memory "

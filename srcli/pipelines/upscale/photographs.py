@@ -22,6 +22,7 @@ from srcli.inference.edges import ArraySink
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.choice import (
     CLEAN_MODEL,
     PHOTO_MODEL,
@@ -109,7 +110,7 @@ class PhotographRun:
 
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
         item, picture = opened
-        _, unwritable = check_output(item, picture, self.options)
+        _, unwritable = check_output(item, picture, self.options, free_memory())
         with name_errors(item):
             photograph = read_photograph(picture)
             self._recommend(item, picture, photograph)
@@ -217,9 +218,15 @@ class PhotographRun:
 
 
 def check_output(
-    item: Item, picture: Picture, options: UpscaleOptions
+    item: Item, picture: Picture, options: UpscaleOptions, free: int | None
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Check by an input's header that its result can be written and fits into memory.
+
+    Args:
+        item: The input and its output.
+        picture: The input, opened.
+        options: All options.
+        free: Bytes of memory that are free; None if unknown.
 
     Returns:
         The output's (height, width), and warnings of what will be lost.
@@ -240,7 +247,7 @@ def check_output(
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    check_memory(item, picture, options)
+    check_memory(item, picture, options, free)
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")

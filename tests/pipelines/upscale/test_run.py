@@ -175,7 +175,7 @@ def test_an_output_too_large_for_memory_fails_alone(folder, tmp_path, monkeypatc
 
 
 def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("srcli.pipelines.upscale.memory.free_memory", lambda: 80 << 10)
+    monkeypatch.setattr("srcli.pipelines.upscale.photographs.free_memory", lambda: 80 << 10)
     summary = upscale_files([folder], tmp_path / "out", OPTIONS)
     failed = [file for file in summary.files if file.state == "failed"]
     assert [file.source.name for file in failed] == ["a.png"]
