@@ -86,6 +86,7 @@ def photo():
 @pytest.mark.parametrize("tta", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("half", "tolerance"), [(None, 2e-6), (torch.bfloat16, 0.01)])
 def test_whole_pictures_and_tiles_come_out_as_from_torch(photo, half, tolerance, tta):
+    tolerance *= 2 if tta else 1  # as far as PyTorch's own bf16 is from its fp32 on turned pictures
     floats = photo / np.float32(255)
     torch_engine = TorchEngine(Tiny(), device=CPU, tta=tta)
     engine = OpenVINOEngine(Tiny(), device=CPU, half=half, tta=tta)
