@@ -123,6 +123,7 @@ class PatchSampler:
         if stage.shuffle_channels:
             orders = random.permuted(orders, axis=1)
         levels = draw_levels(random, batch, stage.vary_levels) if stage.vary_levels else None
+        colours = draw_colours(random, batch, stage.recolour) if stage.recolour else None
         # Everything is drawn for the whole batch; then each process takes its own part.
         part, parts = self.share
         own = np.arange(batch * part // parts, batch * (part + 1) // parts)
@@ -131,6 +132,8 @@ class PatchSampler:
         hr = self._hr.cut(places[:, 0], places[:, 1:] * self.scale, turns, patch * self.scale)
         if stage.shuffle_channels:
             lr, hr = _reordered(lr, orders), _reordered(hr, orders)
+        if colours is not None:
+            lr, hr = recoloured(lr, hr, colours[own])
         if self.colour == "y":
             lr, hr = luma(lr), luma(hr)
         if levels is not None:
@@ -226,6 +229,48 @@ def draw_levels(random: np.random.Generator, batch: int, share: float) -> NDArra
     levels = np.array([0.0, 1.0]) + random.uniform(-BEYOND, BEYOND, size=(batch, 2))
     levels[random.random(batch) >= share] = np.nan
     return levels
+
+
+def draw_colours(random: np.random.Generator, batch: int, share: float) -> NDArray[np.float64]:
+    """Draw (N, 4) for a batch: R, G, B and contrast, 0..1; NaN for patches that keep their colours.
+
+    Photographs hold few saturated colours, aerial pictures hardly any: networks trained on these
+    alone shift them, flat cyan by up to 38 of 255 levels.
+
+    Args:
+        random: Source of random numbers.
+        batch: Patches N.
+        share: Of the patches that get another colour, 0..1.
+    """
+    colours = np.empty((batch, 4))
+    # A channel is 0 or 1, as in saturated colours, in a sixth of the draws each.
+    colours[:, :3] = random.uniform(-0.25, 1.25, size=(batch, 3)).clip(0, 1)
+    colours[:, 3] = random.random(batch)
+    colours[random.random(batch) >= share] = np.nan
+    return colours
+
+
+def recoloured(lr: Tensor, hr: Tensor, colours: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    """Move RGB patches (N, 3, H, W) to other mean colours, linearly, as LR is made from HR.
+
+    Their contrast is made so much smaller that HR stays within 0 to 1; those that are moved to
+    saturated colours become flat.
+
+    Args:
+        lr: LR patches.
+        hr: HR patches.
+        colours: (N, 4) from ``draw_colours``.
+    """
+    own = upload(colours, hr.device).to(hr.dtype)
+    colour, contrast = own[:, :3, None, None], own[:, 3:, None, None]
+    mean = hr.mean(dim=(2, 3), keepdim=True)
+    above = (hr.amax(dim=(2, 3), keepdim=True) - mean).clamp(min=1e-6)
+    below = (mean - hr.amin(dim=(2, 3), keepdim=True)).clamp(min=1e-6)
+    room = torch.minimum((1 - colour) / above, colour / below).amin(dim=1, keepdim=True)
+    gain = contrast * room.clamp(max=1.0)
+    kept = colour.isnan()
+    gain, offset = torch.where(kept, 1.0, gain), torch.where(kept, 0.0, colour - gain * mean)
+    return lr * gain + offset, hr * gain + offset
 
 
 def set_levels(patches: Tensor, levels: NDArray[np.float64], colour: str) -> Tensor:

@@ -130,9 +130,8 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     import torch
     from torch import Tensor
 
-    if zipfile.is_zipfile(path):
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as members:
-            _check_unpacked(path, (member.file_size for member in members.infolist()))
+    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
+        _check_unpacked(path, (member.file_size for member in members.infolist()))
     try:
         with warnings.catch_warnings(action="ignore"):  # an unusable file is told of below
             content: Any = torch.load(path, map_location="cpu", weights_only=True)

@@ -194,6 +194,8 @@ class Stage:
     """Put R, G and B of every patch into a random order."""
     vary_levels: float = 0.0
     """Share of the patches whose black and white are moved by up to 0.1 from 0 and 1."""
+    recolour: float = 0.0
+    """Share of the patches that are moved to a random colour, with less contrast, down to flat."""
     reset_optimizer: bool = True
     """Begin from the averaged weights with a fresh optimiser; false goes on with weights and
     optimiser of the stage before. No effect on the first stage."""
@@ -213,6 +215,7 @@ class Stage:
                 f"patch must be above 0, or three such numbers for x2, x3 and x4, got {self.patch}"
             )
         require_fraction(self, "vary_levels")
+        require_fraction(self, "recolour")
         require_not_negative(self, "attention_weight")
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from srcli.data.pairs import Pairs, make_pairs
-from srcli.data.patches import CELL, PatchSampler, detail_integral, draw_levels, set_levels
+from srcli.data.patches import (
+    CELL,
+    PatchSampler,
+    detail_integral,
+    draw_colours,
+    draw_levels,
+    recoloured,
+    set_levels,
+)
 from srcli.errors import DataError
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale
@@ -219,6 +228,7 @@ def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
     stage = Stage(batch=6, patch=5, prefer_detail=True, shuffle_channels=True, vary_levels=0.5)
+    stage = replace(stage, recolour=0.5)
     sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
     whole = sampler.batch(3, stage)
     shares = []
@@ -269,3 +279,50 @@ def test_a_batch_gets_the_same_levels_in_lr_and_hr_and_keeps_its_places(astronau
         offset = lr_varied.min() - lr.min() * gain
         torch.testing.assert_close(hr_varied, hr * gain + offset, atol=2e-5, rtol=0)
     assert 10 <= changed <= 30
+
+
+def test_colours_are_drawn_for_the_share_many_of_them_saturated():
+    colours = draw_colours(np.random.default_rng(0), 4000, 0.25)
+    drawn = colours[~np.isnan(colours).any(axis=1)]
+    assert np.isnan(colours).all(axis=1).mean() == pytest.approx(0.75, abs=0.03)
+    assert drawn.min() == 0
+    assert drawn.max() == 1
+    assert np.isin(drawn[:, :3], (0, 1)).all(axis=1).sum() > 10  # black, cyan, ...
+    assert len(np.unique(drawn[:, 3])) == len(drawn)
+
+
+@pytest.mark.parametrize("colour", ["rgb", "y"])
+def test_recoloured_patches_have_their_colour_and_lr_is_still_made_from_hr(astronaut, colour):
+    pairs = Pairs(scale=2, hr=[astronaut], lr=[downscale(astronaut, 2)], digest="")
+    sampler = PatchSampler(pairs, device=CPU, seed=1, colour=colour)
+    plain = sampler.batch(3, Stage(batch=40, patch=8))
+    changed = sampler.batch(3, Stage(batch=40, patch=8, recolour=0.5))
+    moved = [not torch.equal(*pair) for pair in zip(plain[1], changed[1], strict=True)]
+    assert 10 <= sum(moved) <= 30
+    assert changed[1].min() >= 0
+    assert changed[1].max() <= 1
+    for lr, hr, lr_changed, hr_changed, is_moved in zip(*plain, *changed, moved, strict=True):
+        if not is_moved:
+            assert torch.equal(lr, lr_changed)
+            continue
+        gain = hr_changed[0].std() / hr[0].std()
+        assert gain <= 1.001
+        means = [each.mean(dim=(1, 2), keepdim=True) for each in (hr, hr_changed)]
+        offset = means[1] - gain * means[0]
+        torch.testing.assert_close(lr_changed, lr * gain + offset, atol=2e-5, rtol=0)
+
+
+def test_patches_become_flat_where_a_colour_is_saturated():
+    hr = torch.rand(3, 3, 8, 8)
+    lr = hr[..., ::2, ::2]
+    colours = np.array([[0, 1, 1, 0.9], [0.5, 0.25, 0.75, 0.5], [np.nan] * 4])
+    new_lr, new_hr = recoloured(lr, hr, colours)
+    for new in (new_lr, new_hr):
+        expected = torch.tensor([0.0, 1.0, 1.0])[:, None, None].expand(3, *new.shape[2:])
+        torch.testing.assert_close(new[0], expected, atol=1e-6, rtol=0)
+    assert new_hr[1].mean(dim=(1, 2)).tolist() == pytest.approx([0.5, 0.25, 0.75], abs=1e-5)
+    assert 0.01 < new_hr[1].std(dim=(1, 2)).min() < hr[1].std(dim=(1, 2)).max() / 2
+    assert torch.equal(new_hr[2], hr[2])
+    flat = torch.full((1, 3, 8, 8), 0.3)
+    _, moved = recoloured(flat, flat, np.array([[0.9, 0.1, 0.4, 1.0]]))
+    assert moved[0, :, 0, 0].tolist() == pytest.approx([0.9, 0.1, 0.4], abs=1e-6)

@@ -21,6 +21,7 @@ from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, S
         lambda: Stage(losses=()),
         lambda: Stage(attention_weight=-0.1),
         lambda: Stage(vary_levels=1.1),
+        lambda: Stage(recolour=-0.1),
         lambda: Adversarial(weight=-0.1),
         lambda: Adversarial(gamma=0),
         lambda: Adversarial(balance_rate=-0.1),
