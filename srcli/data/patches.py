@@ -235,7 +235,7 @@ def draw_colours(random: np.random.Generator, batch: int, share: float) -> NDArr
     """Draw (N, 4) for a batch: R, G, B and contrast, 0..1; NaN for patches that keep their colours.
 
     Photographs hold few saturated colours, aerial pictures hardly any: networks trained on these
-    alone shift them, flat cyan by up to 38 of 255 levels.
+    alone shift them, flat cyan at worst by 38 of 255 levels.
 
     Args:
         random: Source of random numbers.
