@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -227,8 +226,9 @@ def test_channels_are_shuffled_alike_in_lr_and_hr_and_nothing_else_changes():
 
 @pytest.mark.parametrize("processes", [2, 3, 6])
 def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
-    stage = Stage(batch=6, patch=5, prefer_detail=True, shuffle_channels=True, vary_levels=0.5)
-    stage = replace(stage, recolour=0.5)
+    stage = Stage(
+        batch=6, patch=5, prefer_detail=True, shuffle_channels=True, vary_levels=0.5, recolour=0.5
+    )
     sampler = PatchSampler(pictures(2, (20, 23), (9, 12)), device=CPU, seed=1)
     whole = sampler.batch(3, stage)
     shares = []
