@@ -49,13 +49,21 @@ VARIANTS = {
     "ddsr/residual": 2,
     "ddsr/optimizer": 4,
     "ddsr/lr-drop": 3,
-    "attentive-gan/parts": 12,
+    "attentive-gan/parts": 11,
+    "attentive-gan/mapping": 2,
     "nested-attn/depth": 3,
     "nested-attn/channel-attention": 2,
     "nested-attn/pooling": 3,
     "peers": 9,
 }
-OWN = {"g-idrn/hp-sigma", "g-idrn/ds", "rrlfn/reparam", "attentive-gan/parts", "peers"}
+OWN = {
+    "g-idrn/hp-sigma",
+    "g-idrn/ds",
+    "rrlfn/reparam",
+    "attentive-gan/parts",
+    "attentive-gan/mapping",
+    "peers",
+}
 EVERY = [(a, v) for a in ABLATIONS.values() for v in a.variants]
 COUNTS = {
     ("g-idrn/blocks", "RFDB"): 534_036,

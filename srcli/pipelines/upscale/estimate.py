@@ -119,7 +119,7 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
 
 
 def estimate_photograph(
-    item: Item, picture: Picture, options: UpscaleOptions, free: int | None = None
+    item: Item, picture: Picture, options: UpscaleOptions, free: int | None
 ) -> Estimate:
     """Estimate one photograph.
 

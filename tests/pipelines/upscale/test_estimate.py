@@ -31,19 +31,20 @@ def scaled(scale, fit=UNBOUNDED):
 
 
 def test_sizes_that_a_format_cannot_hold_are_refused(wide):
-    assert estimate_photograph(wide, open_picture(wide.source), scaled(3)).width == 15000
+    assert estimate_photograph(wide, open_picture(wide.source), scaled(3), None).width == 15000
     with pytest.raises(PictureError, match=r"wide\.png.*16.?383"):
-        estimate_photograph(wide, open_picture(wide.source), scaled(4))
+        estimate_photograph(wide, open_picture(wide.source), scaled(4), None)
 
 
 def test_what_is_made_smaller_again_needs_memory_as_before_and_less_disk(wide):
-    estimate = estimate_photograph(wide, open_picture(wide.source), scaled(4, Box(width=2000)))
+    options = scaled(4, Box(width=2000))
+    estimate = estimate_photograph(wide, open_picture(wide.source), options, None)
     assert (estimate.height, estimate.width) == (1, 2000)
     assert estimate.bytes == 2000 * 3
     assert estimate.sr_pixels == 20_000 * 8
     assert estimate.memory > 20_000 * 8 * 3
     assert estimate.warnings == ("becomes 2000x1, smaller than the input (5000x2)",)
-    whole = estimate_photograph(wide, open_picture(wide.source), scaled(2, Box(height=4)))
+    whole = estimate_photograph(wide, open_picture(wide.source), scaled(2, Box(height=4)), None)
     assert whole.warnings == ()
     assert (whole.height, whole.width, whole.bytes) == (4, 10_000, 4 * 10_000 * 3)
 
