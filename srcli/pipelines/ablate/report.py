@@ -78,7 +78,7 @@ def conditions(result: AblationResult) -> list[tuple[str, str]]:
     if own.trained:
         machine += f"; trained in {own.precision} precision, measured in fp32"
         names = ", ".join(Path(each).name for each in own.data)  # no folders: they tell nobody
-        held_out = f"{own.held_out} held out for the curves" if own.held_out else "none held out"
+        held_out = f"{own.held_out} held out" if own.held_out else "none held out"
         data = f"{names}: {own.pictures} pictures, {held_out}"
         data += f", {own.excluded} excluded" if own.excluded else ""
         protocol = PROTOCOLS[ablation.protocol]

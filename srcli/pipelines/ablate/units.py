@@ -114,7 +114,7 @@ class TrainingUnit(_Unit):
     recipe: TrainRecipe
     seed: int
     validate: tuple[str, ...]
-    """Sets for the curve, beside the held-out pictures."""
+    """Sets for the curve, in place of the held-out pictures."""
     first = (TRAINING,)
 
 

@@ -167,7 +167,7 @@ def _train(
         precision=own.precision,
         threads=place.threads,
         samples=0,
-        validate_leniently=True,
+        curve_only=True,
     )
     try:
         result = train(options, progress, stop)

@@ -38,8 +38,9 @@ class TrainOptions(DataSelection):
     """Weights to start from, of any scale."""
     validate: tuple[str, ...] = ()
     """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
-    validate_leniently: bool = False
-    """Leave out unusable pictures of these sets with a warning; else they are errors."""
+    curve_only: bool = False
+    """Validate for a curve alone: on the held-out pictures only if none of these sets is usable,
+    whose unusable pictures are left out with a warning; else they are errors."""
     samples: int = 4
     """Crops of validation pictures in ``report.html``; 0 for none."""
     tensorboard: Path | None = None

@@ -42,7 +42,7 @@ def validation_sets(
     scale: int,
     progress: Progress,
     *,
-    leniently: bool = False,
+    curve_only: bool = False,
 ) -> dict[str, Pairs]:
     """Return all sets to validate on: the held-out pictures first, then those that are named.
 
@@ -54,26 +54,28 @@ def validation_sets(
         names: Folders, or names of sets below ``$SRX_DATA/benchmarks``.
         scale: The super-resolution factor.
         progress: Shows warnings of pictures that are left out.
-        leniently: Leave out unusable pictures and sets; else they are errors.
+        curve_only: Leave out unusable pictures and sets, and the held-out pictures where a named
+            set is usable; else unusable ones are errors.
 
     Raises:
         UsageError: If a set is named twice.
         DataError: If there is no such set, or a picture of it is unusable.
         PictureError: If a picture cannot be read.
     """
-    sets = {} if held_out is None else {HELD_OUT: held_out}
+    kept_back = {} if held_out is None else {HELD_OUT: held_out}
+    sets: dict[str, Pairs] = {}
     places: dict[object, str] = {}
     for given in names:
-        name, pairs = _named_set(given, scale, progress, leniently=leniently)
+        name, pairs = _named_set(given, scale, progress, leniently=curve_only)
         place = resolve_set_name(given)
         if place in places:
             raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
         places[place] = given
-        if name in sets:
+        if name in sets | kept_back:
             name = given  # two folders HR in different places
         if pairs is not None:
             sets[name] = pairs
-    return sets
+    return sets if sets and curve_only else kept_back | sets
 
 
 def validator(

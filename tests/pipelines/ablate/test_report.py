@@ -315,7 +315,7 @@ def told(written, **changes):
 def test_conditions_name_data_sets_and_machine_but_no_folders(written):
     found = dict(conditions(written))
     assert found["Trained on"] == (
-        "photos.zip: 700 pictures, 16 held out for the curves; the last weights are measured"
+        "photos.zip: 700 pictures, 16 held out; the last weights are measured"
     )
     assert found["Measured on"].startswith("Set5, BSD100; not at hand: Manga109; protocol y: ")
     assert "2 processes at once; trained in bf16 precision" in found["Machine"]
