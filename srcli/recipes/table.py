@@ -81,7 +81,7 @@ RRLFN = TrainRecipe(
         _RRLFN_STAGE,
         replace(
             _RRLFN_STAGE,
-            losses=(LossTerm(name="l1"), LossTerm(name="contrastive", weight=0.002)),
+            losses=(LossTerm(name="l1"), LossTerm(name="contrastive", weight=1e-4)),
         ),
     ),
     paper="RRLFN 2025: L1 twice, then with the contrastive loss, 8*10^5 iterations each, Adam 5e-4 "

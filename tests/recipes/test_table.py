@@ -37,7 +37,7 @@ def test_rrlfn_is_trained_as_in_the_paper():
     stages = RECIPES["rrlfn"].stages
     # The run called ws_2_CL: two warm starts, the second one with the contrastive loss.
     losses = [[(t.name, t.weight) for t in stage.losses] for stage in stages]
-    assert losses == [[("l1", 1.0)]] * 2 + [[("l1", 1.0), ("contrastive", 0.002)]]
+    assert losses == [[("l1", 1.0)]] * 2 + [[("l1", 1.0), ("contrastive", 0.0001)]]
     for stage in stages:
         assert (stage.steps, stage.batch, stage.augmentation) == (800_000, 64, "rotations")
         assert [scale * stage.edge(scale) for scale in (2, 3, 4)] == [256, 255, 256]

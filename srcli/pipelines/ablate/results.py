@@ -156,7 +156,7 @@ class Conditions:
     pictures: int = 0
     """Pictures to train on."""
     held_out: int = 0
-    """Pictures to validate on."""
+    """Pictures left out of the training to validate on."""
     excluded: int = 0
     """Pictures left out by name."""
     data_digest: str = ""
