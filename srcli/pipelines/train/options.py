@@ -39,8 +39,8 @@ class TrainOptions(DataSelection):
     validate: tuple[str, ...] = ()
     """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
     curve_only: bool = False
-    """Validate for a curve alone: on the held-out pictures only if none of these sets is usable,
-    whose unusable pictures are left out with a warning; else they are errors."""
+    """Validate for a curve alone: on these sets, or on the held-out pictures if none is usable.
+    Unusable pictures of the sets are then left out with a warning; else they are errors."""
     samples: int = 4
     """Crops of validation pictures in ``report.html``; 0 for none."""
     tensorboard: Path | None = None
