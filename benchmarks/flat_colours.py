@@ -41,7 +41,7 @@ def card_line(shift: int) -> str:
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0]).parse_args()
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     for name, entry in MODELS.items():
         for scale in shipped_scales(name) if entry.trained else ():
             shift = largest_shift(name, scale)
