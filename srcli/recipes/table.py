@@ -276,5 +276,6 @@ RECIPES: dict[str, TrainRecipe] = {
     "attentive-gan-l1-muon": _by_muon(ATTENTIVE_GAN_L1, 2e-3),
     "nested-attn": NESTED_ATTN,
     "nested-attn-short": NESTED_ATTN_SHORT,
+    "nested-attn-muon": _by_muon(NESTED_ATTN_SHORT, 2e-3),
     **BASELINES,
 }

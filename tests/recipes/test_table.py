@@ -123,6 +123,7 @@ def test_the_short_recipe_ends_at_rate_zero():
         ("rrlfn-muon", "rrlfn-short"),
         ("ddsr-muon", "ddsr-short"),
         ("attentive-gan-l1-muon", "attentive-gan-l1"),
+        ("nested-attn-muon", "nested-attn-short"),
     ],
 )
 def test_muon_changes_nothing_but_the_optimiser_and_the_start(name, adam):
