@@ -190,8 +190,12 @@ def measure_shift(file: Path, scale: int, *, force: bool) -> int:
 def measure_as_printed(
     file: Path, info: WeightsInfo, sets: list[str]
 ) -> dict[str, dict[str, float]]:
-    """Measure by the protocol of the paper, where it is known and not the one of cards."""
-    own = [row for row in load_published() if row.model == info.model and row.preset in AS_PRINTED]
+    """Measure by the protocol of the paper, where it differs from that of cards at this scale."""
+    own = [
+        row
+        for row in load_published()
+        if (row.model, row.scale) == (info.model, info.scale) and row.preset in AS_PRINTED
+    ]
     if not own:
         return {}
     preset = own[0].preset
