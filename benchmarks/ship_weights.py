@@ -191,14 +191,10 @@ def measure_as_printed(
     file: Path, info: WeightsInfo, sets: list[str]
 ) -> dict[str, dict[str, float]]:
     """Measure by the protocol of the paper, where it differs from that of cards at this scale."""
-    own = [
-        row
-        for row in load_published()
-        if (row.model, row.scale) == (info.model, info.scale) and row.preset in AS_PRINTED
-    ]
-    if not own:
+    rows = [r for r in load_published() if (r.model, r.scale) == (info.model, info.scale)]
+    preset = next((row.preset for row in rows if row.preset in AS_PRINTED), None)
+    if preset is None:
         return {}
-    preset = own[0].preset
     found = table(measure(file, info.scale, sets, **OPTIONS[preset]))
     return {name + AS_PRINTED[preset]: values for name, values in found.items()}
 
