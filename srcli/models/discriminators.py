@@ -1,4 +1,7 @@
-"""Both readings of the attentive GAN's discriminator: an auto-encoder and a classifier."""
+"""Discriminators: an auto-encoder, a classifier, and a classifier of patches.
+
+The first two are the ways in which the attentive GAN's paper can be read.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
@@ -119,7 +123,50 @@ class Classifier(Network):
         return out
 
 
-DISCRIMINATORS: dict[str, type[AutoEncoder | Classifier]] = {"ae": AutoEncoder, "fc": Classifier}
+class PatchClassifier(Network):
+    """Tell real from made patch by patch: convolutions alone (PatchGAN, Isola et al. 2017).
+
+    All weights are normalised by their largest singular value (spectral normalisation, Miyato et
+    al. 2018), so that it cannot grow too sure. Kernels are twice as wide as their strides: every
+    pixel then counts the same, where narrower ones teach the network a grid.
+
+    Args:
+        size: Edge of the pictures in training; it takes any that is at least as long as the
+            product of its strides.
+        widths: Channels after each halving of the size.
+        slope: Negative slope of the leaky ReLUs.
+    """
+
+    def __init__(
+        self, *, size: int = 96, widths: tuple[int, ...] = (48, 96, 192), slope: float = 0.2
+    ) -> None:
+        super().__init__()
+        if not widths:
+            raise ValueError("expected at least one width")
+        self.minimum = 2 ** len(widths)
+        self.slope = slope
+        self.check_input(torch.empty(1, 3, size, size, device="meta"))
+        self.encoder = nn.ModuleList(
+            spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1))
+            for before, after in zip((3, *widths), widths, strict=False)
+        )
+        self.middle = spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1))
+        self.last = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
+        self.check_input(x)
+        for convolution in (*self.encoder, self.middle):
+            x = F.leaky_relu(convolution(x), self.slope)
+        out: Tensor = self.last(x)
+        return out
+
+
+DISCRIMINATORS: dict[str, type[AutoEncoder | Classifier | PatchClassifier]] = {
+    "ae": AutoEncoder,
+    "fc": Classifier,
+    "patch": PatchClassifier,
+}
 
 
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from srcli.recipes.baselines import BASELINES
+from srcli.recipes.degradation import PHOTO
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 
 _G_IDRN_LOSS = (
@@ -231,11 +232,27 @@ ATTENTIVE_GAN_SHORT = TrainRecipe(
 )
 
 
-ATTENTIVE_GAN_ADVERSARIAL = replace(
-    ATTENTIVE_GAN_SHORT,
-    stages=(_AGAINST_SMALL,),
-    start_from_bicubic=False,
-    paper="the second stage of attentive-gan-short alone: for a generator that L1 has trained",
+ATTENTIVE_GAN_ADVERSARIAL = TrainRecipe(
+    model="attentive-gan",
+    degradation=PHOTO,
+    stages=(
+        replace(
+            _AGAINST_SMALL,
+            optimizer=Optimizer(learning_rate=2e-4, beta2=0.99, clip_norm=1.0),
+            schedule=Schedule(kind="cosine", warmup=0.02, hold=0.5),
+            steps=7_000,
+            patch=32,
+            adversarial=Adversarial(
+                discriminator="patch",
+                weight=0.02,
+                optimizer=Optimizer(learning_rate=4e-4, beta1=0.5, beta2=0.99),
+                jitter=8,
+            ),
+        ),
+    ),
+    ema_decay=0.999,
+    paper="for a generator that L1 has trained: a classifier of patches (PatchGAN) instead of the "
+    "paper's discriminator, on LR as cameras save it",
 )
 
 ATTENTIVE_GAN_L1 = TrainRecipe(

@@ -89,9 +89,9 @@ class Optimizer:
 class Adversarial:
     """A discriminator that is trained with the network, and its part in the loss."""
 
-    discriminator: Literal["ae", "fc"] = "ae"
-    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, with binary
-    cross-entropy."""
+    discriminator: Literal["ae", "fc", "patch"] = "ae"
+    """``ae``: an auto-encoder, with the balance of BEGAN; ``fc``: a classifier, ``patch``: a
+    classifier of patches, both with binary cross-entropy."""
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the discriminator that differ from its defaults."""
     weight: float = 0.01
@@ -99,8 +99,8 @@ class Adversarial:
     optimizer: Optimizer = Optimizer(learning_rate=1e-4)
     """Of the discriminator; its rate follows the schedule of the stage."""
     jitter: int = 0
-    """``ae``: output pixels by which patches are randomly shifted before the discriminator. Without
-    it the network learns a grid of the discriminator's strides."""
+    """``ae``, ``patch``: output pixels by which pictures are randomly shifted before the
+    discriminator. Without it the network learns a grid of the discriminator's strides."""
     gamma: float = 0.5
     """``ae``: target ratio of the network's quantity to the loss of real pictures."""
     balance_on: Literal["generator", "reconstruction"] = "generator"

@@ -1,4 +1,4 @@
-"""Both discriminators: derived counts, shapes, refusals."""
+"""The discriminators: derived counts, shapes, refusals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from torch import nn
 
 from srcli.errors import RecipeError
 from srcli.metrics.efficiency import count_parameters
-from srcli.models.discriminators import AutoEncoder, Classifier, build_discriminator
+from srcli.models.discriminators import (
+    AutoEncoder,
+    Classifier,
+    PatchClassifier,
+    build_discriminator,
+)
 
 WIDTHS = (4, 4, 6, 6, 8, 8, 8)
 
@@ -44,6 +49,31 @@ def test_the_classifier_gives_one_number_a_picture(size, hidden):
     assert all(p.grad is not None and p.grad.any() for p in network.parameters())
 
 
+@pytest.mark.parametrize(("size", "patches"), [((8, 8), (1, 1)), ((33, 40), (4, 5))])
+def test_the_classifier_of_patches_gives_a_number_for_each(size, patches):
+    torch.manual_seed(0)
+    network = PatchClassifier(size=16, widths=(4, 6, 8))
+    x = torch.rand(2, 3, *size, requires_grad=True)
+    out = network(x)
+    assert out.shape == (2, 1, *patches)
+    out.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in network.parameters())
+    assert x.grad is not None
+    assert x.grad[..., : size[0] // 8 * 8, :].ne(0).all()
+
+
+def test_the_classifier_of_patches_is_normalised_by_its_largest_singular_values():
+    torch.manual_seed(0)
+    network = PatchClassifier(size=16, widths=(4, 6))
+    for convolution in (*network.encoder, network.middle, network.last):
+        convolution.parametrizations.weight.original.data *= 100
+    for _ in range(50):
+        network(torch.rand(1, 3, 16, 16))
+    for convolution in (*network.encoder, network.middle, network.last):
+        largest = torch.linalg.matrix_norm(convolution.weight.detach().flatten(1), 2)
+        assert float(largest) == pytest.approx(1, rel=1e-3)
+
+
 def test_the_narrow_middle_is_an_eighth_of_the_size():
     network = AutoEncoder(widths=WIDTHS, decoder=(8, 4, 4))
     seen = []
@@ -77,7 +107,7 @@ def test_the_classifier_refuses_other_shapes_in_words(shape, words):
 @pytest.mark.parametrize(
     ("name", "size", "options", "words"),
     [
-        ("vgg", 96, {}, "no discriminator 'vgg' in the recipe; there are: ae, fc"),
+        ("vgg", 96, {}, "no discriminator 'vgg' in the recipe; there are: ae, fc, patch"),
         ("ae", 92, {}, "divide by 8, got 92x92"),
         ("ae", 96, {"decoder": [8, 8]}, "enlarges by 4"),
         ("ae", 96, {"hidden": 3}, "no option 'hidden' in discriminator ae"),
@@ -85,6 +115,9 @@ def test_the_classifier_refuses_other_shapes_in_words(shape, words):
         ("fc", 96, {"hiden": 3}, "did you mean 'hidden'"),
         ("fc", 96, {"slope": "x"}, "slope of discriminator fc must be a number"),
         ("fc", 96, {"size": 32}, "leave it out"),
+        ("patch", 12, {"widths": [4, 4, 4, 4]}, "at least 16 pixels a side, got 12x12"),
+        ("patch", 96, {"widths": []}, "at least one width"),
+        ("patch", 96, {"hidden": 3}, "no option 'hidden' in discriminator patch"),
     ],
 )
 def test_what_does_not_fit_is_refused(name, size, options, words):

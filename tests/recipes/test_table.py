@@ -101,12 +101,15 @@ def test_the_generator_alone_learns_by_l1_alone():
     assert rate_at(stage, 1.0) == pytest.approx(0)
 
 
-def test_the_adversarial_stage_can_be_trained_alone():
-    short, alone = RECIPES["attentive-gan-short"], RECIPES["attentive-gan-adversarial"]
-    assert alone == replace(
-        short, stages=short.stages[1:], start_from_bicubic=False, paper=alone.paper
-    )
-    assert alone.stages[0].adversarial is not None
+def test_the_adversarial_stage_can_be_trained_alone_against_patches_on_photographs():
+    alone = RECIPES["attentive-gan-adversarial"]
+    (stage,) = alone.stages
+    assert not alone.start_from_bicubic
+    assert alone.degradation.name == "photo"
+    assert [(term.name, term.weight) for term in stage.losses] == [("l1", 1.0)]
+    assert rate_at(stage, 1.0) == pytest.approx(0)
+    assert stage.adversarial is not None
+    assert stage.adversarial.discriminator == "patch"
 
 
 def test_the_short_recipe_ends_at_rate_zero():

@@ -30,6 +30,7 @@ AE = Adversarial(
 )
 JITTERED = replace(AE, jitter=8)
 FC = Adversarial(discriminator="fc", options={"widths": TINY_WIDTHS, "hidden": 5}, weight=0.5)
+PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.5, jitter=6)
 STAGE = Stage(steps=5, batch=2, patch=4, optimizer=Optimizer(learning_rate=1e-3))
 CPU = Numerics(device=torch.device("cpu"))
 LAST = Numerics(device=torch.device("cpu"), channels_last=True)
@@ -96,12 +97,12 @@ def gradients(network, loss):
     return torch.autograd.grad(loss, list(network.parameters()), retain_graph=True)
 
 
-@pytest.mark.parametrize("settings", [AE, FC, replace(AE, weight=0.0)])
+@pytest.mark.parametrize("settings", [AE, FC, replace(PATCH, jitter=0), replace(AE, weight=0.0)])
 def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     """The step runs the discriminator once over the output; plain autograd runs it twice."""
     network = generator()
     step = step_of(settings, network=network)
-    judge = step.discriminator
+    judge = step.discriminator.eval()  # spectral normalisation would follow every call
     lr_image, hr_image = Batches().batch(0, Stage(batch=2, patch=4))
     sr_image = network(lr_image)
     on_real, on_fake = judge(hr_image), judge(sr_image.detach())
@@ -129,7 +130,7 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     assert float(values["loss"]) == pytest.approx(first.item())
 
 
-@pytest.mark.parametrize(("settings", "more"), [(AE, ["k_t", "M"]), (FC, [])])
+@pytest.mark.parametrize(("settings", "more"), [(AE, ["k_t", "M"]), (FC, []), (PATCH, [])])
 def test_the_log_names_what_the_game_gives(settings, more):
     values = step_of(settings)(*Batches().batch(0, Stage(batch=2, patch=4)), 0.0)
     assert list(values) == ["loss", "l_real", "l_fake", *more]
@@ -190,6 +191,7 @@ def hr_image_at(hr_image, place):
     [
         (replace(FC, jitter=4), "pictures of one size only"),
         (replace(AE, jitter=12), "leaves nothing of patches of 16"),
+        (replace(PATCH, jitter=13), "leaves nothing of patches of 16"),
     ],
 )
 def test_impossible_jitter_is_refused(settings, message):
@@ -216,7 +218,7 @@ def test_the_discriminator_follows_the_seed_and_leaves_the_random_numbers_alone(
     assert not equal(one.discriminator.state_dict(), other.discriminator.state_dict())
 
 
-@pytest.mark.parametrize("settings", [AE, FC, JITTERED])
+@pytest.mark.parametrize("settings", [AE, FC, JITTERED, PATCH])
 @pytest.mark.parametrize("cut", [1, 4, 5, 7, 9])
 def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
     """Pre-training, then the adversarial stage: stopped in either, or between them."""

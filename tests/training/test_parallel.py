@@ -212,6 +212,7 @@ SGD = replace(STAGE, optimizer=Optimizer(kind="sgd", nesterov=True, learning_rat
 WIDTHS = {"widths": (4, 4, 4, 4, 6, 6, 6)}
 AE = Adversarial(options={**WIDTHS, "decoder": (6, 4, 4)}, weight=0.5, balance_rate=0.5)
 FC = Adversarial(discriminator="fc", options={**WIDTHS, "hidden": 5}, weight=0.5)
+PATCH = Adversarial(discriminator="patch", options={"widths": (4, 6)}, weight=0.5)
 
 
 def make(team, folder, stages, *, spoil=None, hooks=None, seed=1, budget=None):
@@ -252,8 +253,13 @@ def curve(folder):
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize(
     "stages",
-    [(STAGE, SGD), (STAGE, replace(STAGE, adversarial=AE)), (replace(STAGE, adversarial=FC),)],
-    ids=["supervised", "auto-encoder", "classifier"],
+    [
+        (STAGE, SGD),
+        (STAGE, replace(STAGE, adversarial=AE)),
+        (replace(STAGE, adversarial=FC),),
+        (replace(STAGE, adversarial=PATCH),),
+    ],
+    ids=["supervised", "auto-encoder", "classifier", "classifier of patches"],
 )
 def test_several_processes_learn_what_one_with_the_whole_batch_does(
     tmp_path, monkeypatch, stages, count

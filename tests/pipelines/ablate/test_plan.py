@@ -334,9 +334,7 @@ CASES = {
     ),
     "attentive-gan-adversarial": (
         "x4",
-        'stages.0.adversarial.options={"hidden": 16, "widths": [8], "strides": [2]}',
-        "stages.0.adversarial.jitter=0",
-        "stages.0.adversarial.discriminator=fc",
+        'stages.0.adversarial.options={"widths": [8, 16]}',
     ),
     "nested-attn": (
         "x2",
@@ -355,7 +353,7 @@ STORED = {  # losses by stage, best PSNR, then mean, deviation and one value of 
     "rrlfn": [0.530822, 0.522245, 0.523352, 7.496148, 0.020445, 0.114296, -0.140188],
     "ddsr": [0.289475, 6.915125, -0.00566, 0.012953, -0.013503],
     "attentive-gan": [0.093321, 0.106016, 40.406968, 0.417574, 0.237865, 0.128807],
-    "attentive-gan-adversarial": [0.676912, 7.433846, -0.003493, 0.099621, -0.088476],
+    "attentive-gan-adversarial": [0.532806, 7.473376, 0.000605, 0.099734, -0.086525],
     "nested-attn": [0.019878, 47.790538, 0.460295, 0.249097, 0.276454],
 }
 
