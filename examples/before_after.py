@@ -4,11 +4,13 @@ A photograph of scikit-image is made smaller by the scale, then enlarged by each
 original can stand beside the results.
 
 Usage: python examples/before_after.py OUT.png [--scale 4] [--model bicubic --model g-idrn]
+           [--jpeg 75]   (save the small picture as a JPEG of this quality first)
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,11 +33,18 @@ def panel(picture: np.ndarray, label: str) -> Image.Image:
     return framed
 
 
+def as_jpeg(picture: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--scale", type=int, default=4)
     parser.add_argument("--model", action="append", dest="models")
+    parser.add_argument("--jpeg", type=int, metavar="QUALITY")
     arguments = parser.parse_args()
     models = arguments.models or ["bicubic", "g-idrn"]
     scale = arguments.scale
@@ -43,6 +52,8 @@ def main() -> None:
     for name, (top, left, height, width) in CROPS.items():
         original = mod_crop(getattr(data, name)(), scale)
         small = resize(original, Fraction(1, scale))
+        if arguments.jpeg:
+            small = as_jpeg(small, arguments.jpeg)
         area = (slice(top, top + height), slice(left, left + width))
         nearest = small.repeat(scale, axis=0).repeat(scale, axis=1)
         panels = [panel(nearest[area], f"{name}, input")]
