@@ -240,7 +240,8 @@ ATTENTIVE_GAN_ADVERSARIAL = TrainRecipe(
             _AGAINST_SMALL,
             optimizer=Optimizer(learning_rate=2e-4, beta2=0.99, clip_norm=1.0),
             schedule=Schedule(kind="cosine", warmup=0.02, hold=0.5),
-            steps=1_500,
+            steps=1_000,
+            recolour=0.1,
             patch=32,
             adversarial=Adversarial(
                 discriminator="patch",
