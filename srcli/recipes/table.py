@@ -236,13 +236,14 @@ ATTENTIVE_GAN_ADVERSARIAL = TrainRecipe(
     model="attentive-gan",
     degradation=PHOTO,
     stages=(
-        replace(
-            _AGAINST_SMALL,
+        Stage(
             optimizer=Optimizer(learning_rate=2e-4, beta2=0.99, clip_norm=1.0),
             schedule=Schedule(kind="cosine", warmup=0.02, hold=0.5),
             steps=1_000,
-            recolour=0.1,
+            batch=8,
             patch=32,
+            prefer_detail=True,
+            recolour=0.1,
             adversarial=Adversarial(
                 discriminator="patch",
                 weight=0.02,
