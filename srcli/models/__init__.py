@@ -91,6 +91,15 @@ MODELS: dict[str, NetworkEntry] = {
         scales=(2, 4),
         overlap=8,
     ),
+    "g-idrn-photo-gan": NetworkEntry(
+        target="srcli.models.g_idrn:GIDRN",
+        summary="g-idrn-photo, trained on against a discriminator: sharper, lower PSNR",
+        source="Acta Automatica Sinica, 2024",
+        paper="g-idrn",
+        whole=CALIBRATED_WHOLE,
+        scales=(2, 4),
+        overlap=8,
+    ),
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
         summary="re-parameterised residual local feature network, 0.47 M parameters deployed",

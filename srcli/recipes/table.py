@@ -222,15 +222,11 @@ _AGAINST_SMALL = Stage(
 ATTENTIVE_GAN_SHORT = TrainRecipe(
     model="attentive-gan",
     start_from_bicubic=True,
-    stages=(
-        replace(_GENERATOR_ALONE, steps=3_500),
-        _AGAINST_SMALL,
-    ),
+    stages=(replace(_GENERATOR_ALONE, steps=3_500), _AGAINST_SMALL),
     ema_decay=0.98,
     paper="the paper's generator, a smaller auto-encoder, one-cycle schedules for hours instead of "
     "days; the balance as in BEGAN itself",
 )
-
 
 ATTENTIVE_GAN_ADVERSARIAL = TrainRecipe(
     model="attentive-gan",
@@ -252,7 +248,6 @@ ATTENTIVE_GAN_ADVERSARIAL = TrainRecipe(
             ),
         ),
     ),
-    ema_decay=0.999,
     paper="for a generator that L1 has trained: a classifier of patches (PatchGAN) instead of the "
     "paper's discriminator, on LR as cameras save it",
 )
@@ -282,6 +277,9 @@ RECIPES: dict[str, TrainRecipe] = {
     "g-idrn": G_IDRN,
     "g-idrn-short": G_IDRN_SHORT,
     "g-idrn-muon": _by_muon(G_IDRN_SHORT, 4e-3),
+    "g-idrn-adversarial": replace(
+        ATTENTIVE_GAN_ADVERSARIAL, model="g-idrn", start_from="g-idrn-photo"
+    ),
     "rrlfn": RRLFN,
     "rrlfn-short": RRLFN_SHORT,
     "rrlfn-muon": _by_muon(RRLFN_SHORT, 4e-3),

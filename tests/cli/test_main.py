@@ -88,7 +88,12 @@ def test_shells_complete_commands_options_and_models(srx, monkeypatch, shell):
 
     assert complete([], "up") == ["upscale"]
     assert complete(["upscale"], "--strip") == ["--strip-metadata", "--strip-provenance"]
-    assert complete(["upscale", "-m"], "g-idrn") == ["g-idrn", "g-idrn-aerial", "g-idrn-photo"]
+    assert complete(["upscale", "-m"], "g-idrn") == [
+        "g-idrn",
+        "g-idrn-aerial",
+        "g-idrn-photo",
+        "g-idrn-photo-gan",
+    ]
 
 
 def leaf_commands(command: click.Command, words: tuple[str, ...] = ()) -> list[Any]:

@@ -101,8 +101,12 @@ def test_the_generator_alone_learns_by_l1_alone():
     assert rate_at(stage, 1.0) == pytest.approx(0)
 
 
-def test_the_adversarial_stage_can_be_trained_alone_against_patches_on_photographs():
-    alone = RECIPES["attentive-gan-adversarial"]
+@pytest.mark.parametrize(
+    ("name", "start"), [("attentive-gan-adversarial", ""), ("g-idrn-adversarial", "g-idrn-photo")]
+)
+def test_the_adversarial_stage_can_be_trained_alone_against_patches_on_photographs(name, start):
+    alone = RECIPES[name]
+    assert alone.start_from == start
     (stage,) = alone.stages
     assert not alone.start_from_bicubic
     assert alone.degradation.name == "photo"
