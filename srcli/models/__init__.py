@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -64,41 +64,38 @@ def _compared(
     )
 
 
+_G_IDRN = NetworkEntry(
+    target="srcli.models.g_idrn:GIDRN",
+    summary="grouped information distillation residual network, 0.58 M parameters (flagship)",
+    source="Acta Automatica Sinica, 2024",
+    paper="g-idrn",
+    whole=CALIBRATED_WHOLE,
+    overlap=8,
+)
+
+_ATTENTIVE_GAN = NetworkEntry(
+    target="srcli.models.attentive_gan:AttentiveGenerator",
+    summary="attention-recurrent generator trained against a discriminator, 1.05 M parameters",
+    source="computer-systems journal, ~2020",
+    paper="attentive-gan",
+    scales=(4,),
+    overlap=24,
+)
+
 MODELS: dict[str, NetworkEntry] = {
-    "g-idrn": NetworkEntry(
-        target="srcli.models.g_idrn:GIDRN",
-        summary="grouped information distillation residual network, 0.58 M parameters (flagship)",
-        source="Acta Automatica Sinica, 2024",
-        paper="g-idrn",
-        whole=CALIBRATED_WHOLE,
-        overlap=8,
+    "g-idrn": _G_IDRN,
+    "g-idrn-aerial": replace(
+        _G_IDRN, scales=(2, 4), summary="g-idrn, fine-tuned on drone and satellite pictures"
     ),
-    "g-idrn-aerial": NetworkEntry(
-        target="srcli.models.g_idrn:GIDRN",
-        summary="g-idrn, fine-tuned on drone and satellite pictures",
-        source="Acta Automatica Sinica, 2024",
-        paper="g-idrn",
-        whole=CALIBRATED_WHOLE,
+    "g-idrn-photo": replace(
+        _G_IDRN,
         scales=(2, 4),
-        overlap=8,
-    ),
-    "g-idrn-photo": NetworkEntry(
-        target="srcli.models.g_idrn:GIDRN",
         summary="g-idrn, trained on photographs as cameras save them: JPEG, noise, soft lenses",
-        source="Acta Automatica Sinica, 2024",
-        paper="g-idrn",
-        whole=CALIBRATED_WHOLE,
-        scales=(2, 4),
-        overlap=8,
     ),
-    "g-idrn-photo-gan": NetworkEntry(
-        target="srcli.models.g_idrn:GIDRN",
-        summary="g-idrn-photo, trained on against a discriminator: sharper, lower PSNR",
-        source="Acta Automatica Sinica, 2024",
-        paper="g-idrn",
-        whole=CALIBRATED_WHOLE,
+    "g-idrn-photo-gan": replace(
+        _G_IDRN,
         scales=(2, 4),
-        overlap=8,
+        summary="g-idrn-photo, trained on against a discriminator: sharper, lower PSNR",
     ),
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
@@ -112,21 +109,10 @@ MODELS: dict[str, NetworkEntry] = {
         source="software journal, ~2018",
         paper="ddsr",
     ),
-    "attentive-gan": NetworkEntry(
-        target="srcli.models.attentive_gan:AttentiveGenerator",
-        summary="attention-recurrent generator trained against a discriminator, 1.05 M parameters",
-        source="computer-systems journal, ~2020",
-        paper="attentive-gan",
-        scales=(4,),
-        overlap=24,
-    ),
-    "attentive-gan-l1": NetworkEntry(
-        target="srcli.models.attentive_gan:AttentiveGenerator",
+    "attentive-gan": _ATTENTIVE_GAN,
+    "attentive-gan-l1": replace(
+        _ATTENTIVE_GAN,
         summary="attentive-gan's generator trained by L1 alone: higher PSNR, nothing invented",
-        source="computer-systems journal, ~2020",
-        paper="attentive-gan",
-        scales=(4,),
-        overlap=24,
     ),
     "nested-attn": NetworkEntry(
         target="srcli.models.nested_attn:NestedAttention",
