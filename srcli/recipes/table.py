@@ -248,8 +248,8 @@ ATTENTIVE_GAN_ADVERSARIAL = TrainRecipe(
             ),
         ),
     ),
-    paper="for a generator that L1 has trained: a classifier of patches (PatchGAN) instead of the "
-    "paper's discriminator, on LR as cameras save it",
+    paper="for a network that L1 has trained: against a classifier of patches (PatchGAN, which the "
+    "paper does not have), on LR as cameras save it",
 )
 
 ATTENTIVE_GAN_L1 = TrainRecipe(
