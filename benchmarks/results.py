@@ -247,6 +247,8 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
         cells = [
             text(of_card(figures, preset).get(name) or own.get(name), metrics) for name in sets
         ]
+        if figures == card.photographs and set(cells) == {NOTHING}:
+            continue  # pictures one by one are measured with the last weights alone
         size = f"{card.parameters / 1000:.0f}"
         ours = f"ours, {trained}, by" if card.photographs else "ours, by"
         ours += f" {preset}{note}"
