@@ -238,6 +238,7 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
     presets = list(dict.fromkeys(row.preset for row in rows if row.model != "bicubic"))
     preset = presets[0] or "y"
     note = "" if presets[0] else ", not comparable: the paper's protocol is not known"
+    ours: list[list[str]] = []
     for card, (trained, figures) in ((c, each) for c in cards for each in trainings(c)):
         own = (
             {}
@@ -247,17 +248,16 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
         cells = [
             text(of_card(figures, preset).get(name) or own.get(name), metrics) for name in sets
         ]
-        if figures == card.photographs and set(cells) == {NOTHING}:
-            continue  # pictures one by one are measured with the last weights alone
         size = f"{card.parameters / 1000:.0f}"
-        ours = f"ours, {trained}, by" if card.photographs else "ours, by"
-        ours += f" {preset}{note}"
-        lines.append([ours, size, *cells, *["–"] * bool(times)])
+        label = f"ours, {trained}, by" if card.photographs else "ours, by"
+        ours.append([f"{label} {preset}{note}", size, *cells])
     by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"
     scale = rows[0].scale
     own = {name: of_picture("bicubic", scale, by, name) for name in sets}
     cells = [text(bicubic(scale, by).get(name) or own[name], metrics) for name in sets]
-    lines.append([f"bicubic here, by {by}{note}", "–", *cells, *["–"] * bool(times)])
+    ours.append([f"bicubic here, by {by}{note}", "–", *cells])
+    # A row without any figure says nothing: sets that are not at hand, former weights.
+    lines += [[*row, *["–"] * bool(times)] for row in ours if set(row[2:]) != {NOTHING}]
     headings = [f"{name} {'/'.join(m.upper() for m in metrics)}" for name in sets]
     headings += ["ms, the paper's device"] * bool(times)
     return list(markdown_table(make_table(lines, ("method",), ("K", *headings))))
