@@ -13,7 +13,6 @@ what is negative there learns on.
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +20,7 @@ from texture import pictures
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from srcli.data.atlas import to_tensor
 from srcli.imaging.kernels import KERNELS
 from srcli.layers.colour import luma
 from srcli.models.weights import load_model
@@ -53,15 +53,14 @@ class ActiveShares(TorchDispatchMode):
 def active_shares(model: str, scale: int, sets: list[str]) -> list[Tensor]:
     """Return, for each ReLU, the largest share of pixels above 0 in any picture, by channel."""
     network = load_model(model, scale)
-    found: dict[int, list[Tensor]] = defaultdict(list)
+    found = []
     for name in sets:
         for hr in pictures(name, scale):
-            lr = torch.from_numpy(KERNELS["bicubic"].shrink(hr, scale)).permute(2, 0, 1)[None] / 255
+            lr = to_tensor(KERNELS["bicubic"].shrink(hr, scale)[None])
             with ActiveShares() as mode:
                 network(luma(lr) if network.colour == "y" else lr)
-            for number, share in enumerate(mode.shares):
-                found[number].append(share)
-    return [torch.stack(shares).amax(dim=0) for shares in found.values()]
+            found.append(mode.shares)
+    return [torch.stack(shares).amax(dim=0) for shares in zip(*found, strict=True)]
 
 
 def main() -> None:

@@ -262,7 +262,7 @@ ATTENTIVE_GAN_L1 = TrainRecipe(
 
 
 def _by_muon(recipe: TrainRecipe, rate: float, weight_decay: float = 0.0) -> TrainRecipe:
-    """The same with orthogonal momentum, at the best rate of ``benchmarks/choices.toml``."""
+    """The same by Muon; rates without a remark are the best of ``benchmarks/choices.toml``."""
     (stage,) = recipe.stages
     optimizer = replace(stage.optimizer, kind="muon", learning_rate=rate, weight_decay=weight_decay)
     return replace(
