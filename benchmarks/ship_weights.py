@@ -164,7 +164,7 @@ def figures(section: str, rows: dict[str, dict[str, float]]) -> list[str]:
     lines = []
     for name, values in rows.items():
         lines += ["", f'[{section}.sets."{name}"]']
-        lines += [f"{metric} = {value:.5f}" for metric, value in values.items()]
+        lines += [f"{metric} = {value:.6f}" for metric, value in values.items()]
     return lines
 
 
