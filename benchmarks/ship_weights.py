@@ -160,11 +160,11 @@ def main() -> None:
 
 
 def figures(section: str, rows: dict[str, dict[str, float]]) -> list[str]:
-    """Lines of a card with the values of every set."""
+    """Lines of a card with the values of every set, not rounded: who prints them rounds."""
     lines = []
     for name, values in rows.items():
         lines += ["", f'[{section}.sets."{name}"]']
-        lines += [f"{metric} = {value:.6f}" for metric, value in values.items()]
+        lines += [f"{metric} = {value}" for metric, value in values.items()]
     return lines
 
 
