@@ -68,11 +68,14 @@ def table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {mean.dataset: mean.values for mean in evaluation.means()}
 
 
-def gain_on_held_out(new: Path, old: Path, info: WeightsInfo, data: list[Path]) -> float:
+def gain_on_held_out(
+    new: Path, old: Path, info: WeightsInfo, data: list[Path], names: list[str] | None
+) -> float:
     """Gain of new weights over old ones on the held-out crops of training data, in dB."""
     if not data:
         raise SystemExit("--held-out: give the training data, or --force")
-    split = find_split(DataSelection(data=tuple(data)), NoProgress())
+    hold_out = tuple(names) if names else None
+    split = find_split(DataSelection(data=tuple(data), hold_out=hold_out), NoProgress())
     pairs = make_pairs([decode(ref) for ref in split.held_out], info.scale)
     degradation = DEGRADATIONS.get(info.notes.get("degradation", ""), BICUBIC)
     if not degradation.is_clean:
@@ -104,6 +107,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", help="whose pictures the targets were, with its training data")
     shards = sorted(Path(os.environ.get("SRX_DATA", "none")).glob("train/natural_*.zip"))
     parser.add_argument("--held-out", action="append", type=Path, help="training data")
+    parser.add_argument("--hold-out", action="append", help="a photograph of it, as in training")
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--jpeg", type=int, help="measure on LR saved at this quality as well")
     parser.add_argument("--mix", type=Path, help="weights to mix in, such as the initial ones")
@@ -140,7 +144,8 @@ def main() -> None:
         )
         new = half if keep_half else arguments.weights
         compared = target.is_file() and not arguments.force
-        if compared and gain_on_held_out(new, target, info, arguments.held_out) <= 0:
+        data, names = arguments.held_out, arguments.hold_out
+        if compared and gain_on_held_out(new, target, info, data, names) <= 0:
             raise SystemExit(f"{target} is at least as good; --force replaces it")
         shift = measure_shift(new, scale, force=arguments.force)
         weights_dir().mkdir(exist_ok=True)
