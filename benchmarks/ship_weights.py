@@ -11,9 +11,9 @@ The loss by float16 is measured on the sets; above 0.005 dB on any of them, floa
 
 Weights that are not better than the shipped ones are refused without --force. That is decided on
 all held-out crops of the training data (--held-out, by default the natural shards of $SRX_DATA;
---hold-out names photographs as in `srx train`), with LR degraded as in the training, by the trimmed mean of the paired differences: a single picture
-may swing by more than 1 dB. Weights that shift flat colours by more than one level are refused as
-well (flat_colours.py).
+--hold-out names photographs as in `srx train`), with LR degraded as in the training, by the trimmed
+mean of the paired differences: a single picture may swing by more than 1 dB. Weights that shift
+flat colours by more than one level are refused as well (flat_colours.py).
 """
 
 from __future__ import annotations
