@@ -68,14 +68,11 @@ def table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {mean.dataset: mean.values for mean in evaluation.means()}
 
 
-def gain_on_held_out(
-    new: Path, old: Path, info: WeightsInfo, data: list[Path], names: list[str] | None
-) -> float:
+def gain_on_held_out(new: Path, old: Path, info: WeightsInfo, selection: DataSelection) -> float:
     """Gain of new weights over old ones on the held-out crops of training data, in dB."""
-    if not data:
+    if not selection.data:
         raise SystemExit("--held-out: give the training data, or --force")
-    hold_out = tuple(names) if names else None
-    split = find_split(DataSelection(data=tuple(data), hold_out=hold_out), NoProgress())
+    split = find_split(selection, NoProgress())
     pairs = make_pairs([decode(ref) for ref in split.held_out], info.scale)
     degradation = DEGRADATIONS.get(info.notes.get("degradation", ""), BICUBIC)
     if not degradation.is_clean:
@@ -144,8 +141,10 @@ def main() -> None:
         )
         new = half if keep_half else arguments.weights
         compared = target.is_file() and not arguments.force
-        data, names = arguments.held_out, arguments.hold_out
-        if compared and gain_on_held_out(new, target, info, data, names) <= 0:
+        selection = DataSelection(
+            data=tuple(arguments.held_out), hold_out=tuple(arguments.hold_out or ()) or None
+        )
+        if compared and gain_on_held_out(new, target, info, selection) <= 0:
             raise SystemExit(f"{target} is at least as good; --force replaces it")
         shift = measure_shift(new, scale, force=arguments.force)
         weights_dir().mkdir(exist_ok=True)
