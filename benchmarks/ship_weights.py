@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from flat_colours import HARMLESS_LEVELS, card_line, largest_shift
 
+from srcli.cli.options import held_out_names
 from srcli.data.degrading import degrade_pairs
 from srcli.data.pairs import make_pairs
 from srcli.data.pictures import decode
@@ -68,10 +69,16 @@ def table(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     return {mean.dataset: mean.values for mean in evaluation.means()}
 
 
+def select_data(arguments: argparse.Namespace) -> DataSelection:
+    """Name the training data and its held-out photographs, as `srx train` does."""
+    if not arguments.held_out:
+        raise SystemExit("--held-out: give the training data, or --force")
+    named, listed = held_out_names(tuple(arguments.hold_out))
+    return DataSelection(data=tuple(arguments.held_out), hold_out=named, hold_out_listed=listed)
+
+
 def gain_on_held_out(new: Path, old: Path, info: WeightsInfo, selection: DataSelection) -> float:
     """Gain of new weights over old ones on the held-out crops of training data, in dB."""
-    if not selection.data:
-        raise SystemExit("--held-out: give the training data, or --force")
     split = find_split(selection, NoProgress())
     pairs = make_pairs([decode(ref) for ref in split.held_out], info.scale)
     degradation = DEGRADATIONS.get(info.notes.get("degradation", ""), BICUBIC)
@@ -104,7 +111,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--teacher", help="whose pictures the targets were, with its training data")
     shards = sorted(Path(os.environ.get("SRX_DATA", "none")).glob("train/natural_*.zip"))
     parser.add_argument("--held-out", action="append", type=Path, help="training data")
-    parser.add_argument("--hold-out", action="append", help="a photograph of it, as in training")
+    parser.add_argument("--hold-out", action="append", default=[], help="as in `srx train`")
     parser.add_argument("--force", action="store_true")
     parser.add_argument("--jpeg", type=int, help="measure on LR saved at this quality as well")
     parser.add_argument("--mix", type=Path, help="weights to mix in, such as the initial ones")
@@ -141,10 +148,7 @@ def main() -> None:
         )
         new = half if keep_half else arguments.weights
         compared = target.is_file() and not arguments.force
-        selection = DataSelection(
-            data=tuple(arguments.held_out), hold_out=tuple(arguments.hold_out or ()) or None
-        )
-        if compared and gain_on_held_out(new, target, info, selection) <= 0:
+        if compared and gain_on_held_out(new, target, info, select_data(arguments)) <= 0:
             raise SystemExit(f"{target} is at least as good; --force replaces it")
         shift = measure_shift(new, scale, force=arguments.force)
         weights_dir().mkdir(exist_ok=True)
