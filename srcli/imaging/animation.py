@@ -73,7 +73,7 @@ def read_frames(picture: Picture) -> Iterator[Frame]:
             )
 
 
-def write_animation(  # noqa: PLR0913 - an animation has these parts
+def write_animation(
     path: Path,
     frames: Array,
     *,

@@ -83,7 +83,7 @@ class TorchEngine:
     name = "torch"
     """Of the software that runs the network, as options have it."""
 
-    def __init__(  # noqa: PLR0913 - the ways to run a network, by name
+    def __init__(
         self,
         network: Network,
         *,

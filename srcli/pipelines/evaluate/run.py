@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from srcli.ports.executor import Executor
 
 
-def evaluate(  # noqa: PLR0913 - the parts of the command
+def evaluate(
     models: Sequence[str],
     datasets: Sequence[str] = (BUILT_IN,),
     *,
