@@ -31,7 +31,7 @@ PATH = click.Path(path_type=Path)
 GROUPS = {
     "Recipe": "scale budget init overrides degradation seed",
     "Data": "data exclude hold_out validate",
-    "Run": "out resume checkpoint_every samples tensorboard wandb show dry_run",
+    "Run": "out resume checkpoint_every tensorboard show dry_run",
 }
 
 
@@ -108,16 +108,6 @@ Examples:
     type=PATH,
     metavar="FOLDER",
     help="Also log for TensorBoard (pip install tensorboard).",
-)
-@click.option(
-    "--wandb", metavar="PROJECT", help="Also log to Weights & Biases (pip install wandb)."
-)
-@click.option(
-    "--samples",
-    type=click.IntRange(0, 16),
-    default=4,
-    show_default=True,
-    help="Crops of validation pictures in report.html; 0 for none.",
 )
 @click.option(
     "--show",

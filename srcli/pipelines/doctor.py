@@ -21,7 +21,7 @@ from srcli.models.weights import weights_path
 
 _PACKAGES = ("torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich")
 _OPTIONAL = ("openvino", "onnxruntime", "ray", "tensorboard", "piq", "spandrel", "pillow-heif",
-             "pillow-jxl-plugin", "wandb")  # fmt: skip
+             "pillow-jxl-plugin")  # fmt: skip
 
 
 def describe_installation() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The log of a training: a file of JSON lines, and copies for TensorBoard and Weights & Biases."""
+"""The log of a training: a file of JSON lines, and a copy for TensorBoard."""
 
 from __future__ import annotations
 
@@ -123,66 +123,6 @@ def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
         for name, value in entry.get("sets", entry).items()
         if name not in NOT_CURVES and isinstance(value, int | float)
     }
-
-
-def import_wandb() -> Any:  # noqa: ANN401 - a module
-    """Return the library of Weights & Biases.
-
-    Raises:
-        UsageError: If it is not installed.
-    """
-    try:
-        import wandb
-    except ImportError as error:
-        raise UsageError(
-            "--wandb needs Weights & Biases, which is not installed: pip install wandb"
-        ) from error
-    return wandb
-
-
-class WandbRun:
-    """Log a training to Weights & Biases; a resumed training goes on in the same run there.
-
-    Args:
-        project: Of Weights & Biases.
-        folder: Of the training; its name is that of the run, and it keeps the run's identifier.
-        config: Settings of the training that are shown beside its curves.
-
-    Raises:
-        UsageError: If the library is not installed.
-        DataError: If no run can be begun.
-    """
-
-    def __init__(self, project: str, folder: Path, config: Mapping[str, Any]) -> None:
-        wandb = import_wandb()
-        file = folder / "wandb-id.txt"
-        try:
-            self._run = wandb.init(
-                project=project,
-                name=folder.absolute().name,
-                id=file.read_text(encoding="utf-8") if file.is_file() else None,
-                resume="allow",
-                dir=folder,
-                config=dict(config),
-                settings=wandb.Settings(console="off"),
-            )
-            # Iterations after a checkpoint come twice if a training is killed, which W&B refuses
-            # for its own steps.
-            self._run.define_metric("*", step_metric="iteration")
-            write_whole(file, self._run.id.encode())
-        except (wandb.Error, OSError) as error:
-            raise DataError(
-                f"--wandb {project}: {' '.join(str(error).split()).rstrip('.')}",
-                advice="run wandb login, or set WANDB_MODE=offline",
-            ) from error
-
-    def write(self, entry: Mapping[str, Any]) -> None:
-        """Write the numbers of an entry; see ``LogWriter``."""
-        self._run.log({"iteration": entry["total"], **scalars(entry)})
-
-    def close(self) -> None:
-        """End the run, which waits until all is sent."""
-        self._run.finish()
 
 
 def _require_writable(folder: Path) -> None:

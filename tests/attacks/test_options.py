@@ -39,7 +39,7 @@ MEANT = {
     "--picture": "no-such-folder/a.png", "--report": "no-such-folder/a",
 }  # fmt: skip
 """Texts that options without a type of click's refuse."""
-FREE = {"--suffix", "--exclude", "--output", "--wandb"}
+FREE = {"--suffix", "--exclude", "--output"}
 """Options that take any text."""
 
 

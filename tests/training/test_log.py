@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcli.errors import DataError, UsageError
-from srcli.training.log import EventFiles, WandbRun, rewind, write_entry
+from srcli.training.log import EventFiles, rewind, write_entry
 
 PLACE = {"stage": 0, "step": 0, "elapsed": 1.0}
 
@@ -108,50 +107,3 @@ def test_the_log_stays_valid_json_whatever_comes(tmp_path):
     write_entry(log, {"total": 1, "psnr": float("inf"), "loss": 0.5})
     line = json.loads(log.read_text(), parse_constant=lambda name: pytest.fail(name))
     assert line == {"total": 1, "psnr": None, "loss": 0.5}
-
-
-class Wandb(ModuleType):
-    """A stand-in for the library, which remembers what it is given."""
-
-    class Error(Exception):
-        """As the library calls its own."""
-
-    Settings = SimpleNamespace
-
-    def __init__(self):
-        super().__init__("wandb")
-        self.begun, self.logged, self.finished = [], [], 0
-
-    def init(self, **settings):
-        if settings["project"] == "offline":
-            raise self.Error("api_key not configured\n(no-tty)")
-        self.begun.append(settings)
-        return SimpleNamespace(
-            id="abc",
-            log=self.logged.append,
-            finish=lambda: setattr(self, "finished", self.finished + 1),
-            define_metric=lambda name, step_metric: self.logged.append(step_metric),
-        )
-
-
-def test_weights_and_biases_get_the_curves_and_a_resumed_run_goes_on(tmp_path, monkeypatch):
-    library = Wandb()
-    monkeypatch.setitem(sys.modules, "wandb", library)
-    for entry in (train(50, 0.5), validation(50, **{"held-out": 30.5})):
-        run = WandbRun("sr", tmp_path, {"seed": 1})
-        run.write(entry)
-        run.close()
-    assert [each["id"] for each in library.begun] == [None, "abc"]
-    assert {(each["name"], each["config"]["seed"]) for each in library.begun} == {
-        (tmp_path.name, 1)
-    }
-    assert library.finished == 2
-    assert [each for each in library.logged if each != "iteration"] == [
-        {"iteration": 50, "train/loss": 0.5, "train/rate": 1e-3},
-        {"iteration": 50, "validation/held-out": 30.5},
-    ]
-    with pytest.raises(DataError, match=r"--wandb offline: api_key not configured \(no-tty\); run"):
-        WandbRun("offline", tmp_path, {})
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UsageError, match="pip install wandb"):
-        WandbRun("sr", tmp_path, {})

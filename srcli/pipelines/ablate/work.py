@@ -166,7 +166,6 @@ def _train(
         device=place.device,
         precision=own.precision,
         threads=place.threads,
-        samples=0,
         curve_only=True,
     )
     try:

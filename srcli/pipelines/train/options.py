@@ -41,12 +41,8 @@ class TrainOptions(DataSelection):
     curve_only: bool = False
     """Validate for a curve alone: on these sets, or on the held-out pictures if none is usable.
     Unusable pictures of the sets are then left out with a warning; else they are errors."""
-    samples: int = 4
-    """Crops of validation pictures in ``report.html``; 0 for none."""
     tensorboard: Path | None = None
     """Folder for event files of TensorBoard."""
-    wandb: str | None = None
-    """Project of Weights & Biases to log to."""
     checkpoint_every: str = "5m"
     device: str = "auto"
     precision: Precision = "auto"
@@ -116,6 +112,8 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
         )
     try:
         stored = parse_text(own.options.read_text(encoding="utf-8"))
+        for ended in ("samples", "wandb"):  # options of earlier versions
+            stored.pop(ended, None)
         if own.state.is_file():
             stored["init"] = None  # the state came from there; the file may be gone
         fixed = {"recipe": str(own.recipe), "out": str(folder), "resume": True}

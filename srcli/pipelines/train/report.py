@@ -1,16 +1,13 @@
-"""The page of a training while it runs: validation, loss and learning rate, and sample pictures."""
+"""The page of a training while it runs: validation, loss and learning rate."""
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import logging
 import time
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 import srcli
 from srcli.files import read_input, write_whole
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from srcli.pipelines.train.samples import Samples
     from srcli.training.folder import RunFolder
 
     Points = list[tuple[int, float]]
@@ -45,31 +41,24 @@ log = logging.getLogger(__name__)
 
 
 class ReportPage:
-    """Keep ``report.html``, ``curves.png`` and samples up to date; a ``LogWriter``.
+    """Keep ``report.html`` and ``curves.png`` up to date; a ``LogWriter``.
 
     What cannot be written is a warning: the training counts for more.
 
     Args:
         folder: Of the training.
         about: Recipe and settings in a few words.
-        samples: Crops of validation pictures, if there are any.
     """
 
-    def __init__(self, folder: RunFolder, about: str, samples: Samples | None = None) -> None:
+    def __init__(self, folder: RunFolder, about: str) -> None:
         self._folder = folder
         self._about = about
-        self._samples = samples
         self._first = self._due = time.monotonic() + FIRST_SECONDS
         self._stale = False
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Save samples after a validation, and write the page if that is due."""
+        """Write the page if that is due."""
         self._stale = True
-        try:
-            if self._samples and entry["event"] == "validation":
-                self._samples.save(entry["total"])
-        except OSError as error:
-            log.warning("samples cannot be written (%s)", error.strerror)
         if time.monotonic() >= self._due:
             self._render(RELOAD)
 
@@ -81,7 +70,7 @@ class ReportPage:
     def _render(self, reload: int) -> None:
         start = time.monotonic()
         try:
-            write_report(self._folder, self._about, self._samples, reload=reload)
+            write_report(self._folder, self._about, reload=reload)
         except OSError as error:
             log.warning("report.html cannot be written (%s)", error.strerror)
         self._stale = False
@@ -89,15 +78,12 @@ class ReportPage:
         self._due = now + max(LEAST_SECONDS, (now - start) / SHARE)
 
 
-def write_report(
-    folder: RunFolder, about: str, samples: Samples | None = None, *, reload: int = 0
-) -> None:
+def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
     """Write the page of a training and its curves as PNG.
 
     Args:
         folder: Of the training; its name is the heading.
         about: Recipe and settings in a few words.
-        samples: Crops of validation pictures, if there are any.
         reload: Seconds after which the page loads itself again; 0 for never.
 
     Raises:
@@ -123,7 +109,6 @@ def write_report(
             )
             for heading, points in curves.items()
         ],
-        samples=_sample_rows(samples, entries) if samples else [],
     )
     write_whole(folder.path / "report.html", html.encode())
     if curves:
@@ -189,25 +174,6 @@ def _facts(entries: Sequence[Mapping[str, Any]], about: str) -> list[tuple[str, 
             facts.append(("Best weights", f"iteration {entry['total']:,}: {sets}"))
             break
     return facts
-
-
-def _sample_rows(
-    samples: Samples, entries: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, str, int, str]]:
-    """Return name, score, width and source of the strips of crops, from bicubic to HR."""
-    psnr = {entry["total"]: entry["psnr"] for entry in entries if entry["event"] == "validation"}
-    rows = []
-    named = [(name, "", samples.folder / f"{name.lower()}.png") for name in ("bicubic", "HR")]
-    for at in samples.iterations():
-        score = f"{psnr[at]:.3f} dB" if psnr.get(at) else ""
-        named.insert(-1, (f"iteration {at:,}", score, samples.file(at)))
-    for heading, score, file in named:
-        if file.is_file():
-            content = read_input(file)
-            width = Image.open(io.BytesIO(content)).width
-            encoded = base64.b64encode(content).decode("ascii")
-            rows.append((heading, score, width, f"data:image/png;base64,{encoded}"))
-    return rows
 
 
 def curves_png(curves: Mapping[str, Points], falling: Sequence[str]) -> bytes:

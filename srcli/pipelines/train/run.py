@@ -19,14 +19,13 @@ from srcli.pipelines.train.network import (
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.options import TrainOptions, TrainResult, plain_options, stored_options
 from srcli.pipelines.train.report import ReportPage
-from srcli.pipelines.train.samples import Samples
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
-from srcli.recipes.files import apply_overrides, load_recipe, plain_recipe
+from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
 from srcli.training.checkpoint import Hooks
 from srcli.training.folder import RunFolder, RunRecord, file_digest
-from srcli.training.log import EventFiles, LogWriter, WandbRun, import_wandb
+from srcli.training.log import EventFiles, LogWriter
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
 from srcli.training.state import read_position
@@ -100,7 +99,6 @@ class _TrainingRun:
         self.folder = RunFolder(options.out)
         self.writers: list[LogWriter] = []
         self.sets: dict[str, Pairs] = {}
-        self.samples: Samples | None = None
 
     def run(self, stop: Callable[[], bool]) -> TrainResult:
         options = self.options
@@ -130,8 +128,6 @@ class _TrainingRun:
             require_divisible(stage.batch, self.team)
         self.teacher = teachers_digest(self.recipe, options.scale)
         self.initial = initial_weights(self.recipe, options.scale, options.init)
-        if self.team.rank == 0 and options.wandb:
-            import_wandb()
         if self.team.rank == 0 and options.tensorboard is not None:
             self.writers.append(EventFiles(options.tensorboard))
 
@@ -148,14 +144,11 @@ class _TrainingRun:
         require_same(team, "--validate", "/".join(pairs.digest for pairs in self.sets.values()))
         budget = team.on_rank_zero(partial(self._record, data, numerics, resumes=resumes))
         self.options = options = replace(options, budget=budget)
-        if self.sets and options.samples:
-            first = next(iter(self.sets.values()))
-            self.samples = Samples(options.out / "samples", first, options.samples)
         team.on_rank_zero(partial(self._begin_writers, numerics))
         notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
         write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
         hooks = Hooks(
-            validate=validator(self.sets, numerics, self.progress, team, self.samples),
+            validate=validator(self.sets, numerics, self.progress, team),
             save_best=partial(write, self.folder.best),
             save_last=partial(write, self.folder.last),
             log=self._log,
@@ -257,10 +250,7 @@ class _TrainingRun:
         """Begin what follows the log; on rank 0."""
         options = self.options
         about = options.describe(numerics.precision)
-        self.writers.append(ReportPage(self.folder, about, self.samples))
-        if options.wandb:
-            config = {"scale": options.scale, "seed": options.seed, **plain_recipe(self.recipe)}
-            self.writers.append(WandbRun(options.wandb, options.out, config))
+        self.writers.append(ReportPage(self.folder, about))
 
     def _log(self, entry: Mapping[str, object]) -> None:
         for writer in self.writers:
@@ -270,8 +260,6 @@ class _TrainingRun:
         if self.options.resume:
             if trainer.resume():
                 self.progress.message(f"resumed at iteration {trainer.position.total}")
-                if self.samples and self.team.rank == 0:
-                    self.samples.rewind(trainer.position.total)
             else:
                 self.progress.message("nothing to resume: training from the start")
         began = trainer.position.total

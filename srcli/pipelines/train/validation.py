@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from srcli.layers.network import Network
-    from srcli.pipelines.train.samples import Samples
     from srcli.ports.progress import Progress
     from srcli.training.numerics import Numerics
 
@@ -83,7 +82,6 @@ def validator(
     numerics: Numerics,
     progress: Progress | None = None,
     team: Team = ALONE,
-    samples: Samples | None = None,
 ) -> Callable[[Network], dict[str, list[float]]] | None:
     """Return a function that gives the PSNR-Y of a network on each picture of each set, in dB.
 
@@ -92,7 +90,6 @@ def validator(
         numerics: As in training.
         progress: Advanced with every picture.
         team: Every rank upscales its share of each set; all get the figures of one process.
-        samples: Gets the SR crops of the first set.
 
     Returns:
         None without sets; else a function of a network in evaluation mode.
@@ -102,13 +99,10 @@ def validator(
         measure = partial(_measure, as_rgb_network(network), numerics, progress or NoProgress())
         found: dict[str, list[float]] = {}
         for name, pairs in sets.items():
-            windows = samples.windows if samples and not found else {}
-            shares = team.gather(partial(measure, pairs, windows, team))
+            shares = team.gather(partial(measure, pairs, team))
             found[name] = [0.0] * len(pairs.hr)
-            for rank, (psnrs, crops) in enumerate(shares):
+            for rank, psnrs in enumerate(shares):
                 found[name][rank :: team.size] = psnrs
-                if samples:
-                    samples.latest |= crops
         return found
 
     return validate if sets else None
@@ -119,28 +113,23 @@ def _measure(
     numerics: Numerics,
     progress: Progress,
     pairs: Pairs,
-    windows: Mapping[int, tuple[slice, slice]],
     team: Team,
-) -> tuple[list[float], dict[int, NDArray[np.uint8]]]:
+) -> list[float]:
     """Upscale the LR pictures of a rank whole and compare them with HR by protocol ``y``.
 
     Returns:
-        PSNR of every n-th picture, for a rank of n processes, and the windows of those that have
-        one, in SR.
+        PSNR of every n-th picture, for a rank of n processes.
     """
     protocol, scale = PROTOCOLS["y"], pairs.scale
     own = range(team.rank, len(pairs.hr), team.size)
     values: list[float] = []
-    crops: dict[int, NDArray[np.uint8]] = {}
     with closing(progress.task("validation", total=len(own), unit="pictures")) as task:
         for number in own:
             sr_image = _upscale(network, pairs.lr[number], numerics)
             a, b = (protocol.planes(each, scale) for each in (sr_image, pairs.hr[number]))
             values.append(psnr(a, b))
-            if number in windows:
-                crops[number] = sr_image[windows[number]].copy()
             task.advance()
-    return values, crops
+    return values
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The page of a training shows its log and its samples while it runs."""
+"""The page of a training shows its log while it runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from srcli.data.pairs import make_pairs
 from srcli.pipelines.train import report
-from srcli.pipelines.train.samples import Samples
 from srcli.training.folder import RunFolder
 from srcli.training.log import write_entry
 
@@ -18,15 +16,12 @@ COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
 
 
 @pytest.fixture
-def write(tmp_path, astronaut):
+def write(tmp_path):
     """Log two entries of an iteration, and give them to a page."""
     folder = RunFolder(tmp_path)
-    pairs = make_pairs([astronaut], 2)
-    samples = Samples(tmp_path / "samples", pairs, 1)
-    page = report.ReportPage(folder, "tiny ×2", samples)
+    page = report.ReportPage(folder, "tiny ×2")
 
     def call(total):
-        samples.latest = {0: pairs.hr[0][samples.windows[0]]}
         train = {"event": "train", "total": total, "step": total, **COMMON, "loss": 1 / total}
         train |= {"rate": 1e-3, "per_second": 2.0, "iterations": 100}
         sets = {"held-out": 30 + total / 100, "<Set5>": 31.0}
@@ -48,14 +43,12 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(write, tmp_pa
     page = write(200)
     text = (tmp_path / "report.html").read_text()
     assert 'http-equiv="refresh"' in text
-    assert text.count("data:image/png") == 3  # bicubic, the first iteration, HR
     page.close()
     text = (tmp_path / "report.html").read_text()
-    headings = ("Validation: held-out, PSNR-Y in dB", "Loss", "Learning rate", "Samples")
+    headings = ("Validation: held-out, PSNR-Y in dB", "Loss", "Learning rate")
     assert sorted(headings, key=text.index) == [*headings]
     for part in ("tiny ×2", "200 iterations, 1 min", "iteration 100: held-out 31.000 dB", "Set5"):
         assert part in text
-    assert text.count("data:image/png") == 4
     assert "refresh" not in text
     assert "Set5>" not in text.replace("&lt;Set5&gt;", "")
     assert "per_second" not in text

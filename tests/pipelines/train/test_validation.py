@@ -21,7 +21,6 @@ from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from srcli.pipelines.train.samples import Samples
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, NoTask
 from srcli.training.numerics import Numerics
@@ -170,14 +169,11 @@ def test_several_processes_get_the_figures_of_one_bit_for_bit(astronaut, tmp_pat
 
     team.gather = gather
     network = build_network("bicubic", scale=2)
-    samples = Samples(tmp_path, sets["a"], 2)
     one = validator(sets, FP32)
-    several = validator(sets, FP32, None, team, samples)  # type: ignore[arg-type]
+    several = validator(sets, FP32, None, team)  # type: ignore[arg-type]
     assert one is not None
     assert several is not None
     assert several(network) == one(network)
-    assert [*samples.latest] == [*samples.windows] == [0, 1]
-    assert samples.latest[1].shape == (66, 50, 3)
 
 
 def test_every_picture_is_told_of(astronaut):
