@@ -60,14 +60,13 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
         closer = sample(height, width, most=CANDIDATE_WINDOWS, share=1.0)
         spread = max(spread, _valid(source, closer, len(places)), key=len)
     chosen: list[NDArray[Any]] = []
-    times = 1.0
     if engine.seeks_extremes and spread:
         usual = np.mean([_largest_step(each) for each in spread], axis=0)
-        chosen, times = extremes(source, EXTREMES_PER_WINDOW * len(places), usual)
+        chosen = extremes(source, EXTREMES_PER_WINDOW * len(places), usual)
     while spread:
         try:
             windows = np.stack(spread + chosen)
-            return engine.calibrate(windows, extremes=len(chosen), times=times)
+            return engine.calibrate(windows, extremes=len(chosen))
         except OutOfMemory:
             if len(spread) == 1:
                 break
@@ -97,9 +96,7 @@ def sample(
     ]
 
 
-def extremes(
-    source: Source, count: int, usual: NDArray[np.float64]
-) -> tuple[list[NDArray[Any]], float]:
+def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> list[NDArray[Any]]:
     """Choose the windows with the largest step between neighbouring pixels, at most ``count``.
 
     What a network finds highest lies by sharp edges. Windows are read once, from top to bottom, as
@@ -112,8 +109,7 @@ def extremes(
             their range is; where it is 0, steps count as they are.
 
     Returns:
-        The windows, the largest step first, and the size of the image relative to the part of it
-        that they were chosen from.
+        The windows, the largest step first.
 
     Raises:
         SrxError: If the image cannot be read.
@@ -130,9 +126,7 @@ def extremes(
             heapq.heappush(best, (score, -i, pixels.copy()))
         elif score > 0 and score > best[0][0]:
             heapq.heapreplace(best, (score, -i, pixels.copy()))
-    windows = [pixels for _, _, pixels in sorted(best, key=lambda one: one[:2], reverse=True)]
-    shown = sum(each.height * each.width for each in places)
-    return windows, max(source.height * source.width / shown, 1.0)
+    return [pixels for _, _, pixels in sorted(best, key=lambda one: one[:2], reverse=True)]
 
 
 def _valid(source: Source, places: list[Window], most: int) -> list[NDArray[Any]]:

@@ -23,7 +23,7 @@ from srcli.layers.placement import (
     undo_orientation,
     use_positions,
 )
-from srcli.layers.pooling import Calibration, Sample, record_calibration, use_calibration
+from srcli.layers.pooling import Calibration, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.upload import upload
 from srcli.ports.image import OutOfMemory
@@ -119,17 +119,14 @@ class TorchEngine:
         pixels = GPU_BATCH_PIXELS if self.device.type == "cuda" else CPU_BATCH_PIXELS
         return max(1, min(64, pixels // (height * width)))
 
-    def calibrate(
-        self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
-    ) -> Calibration | None:
+    def calibrate(self, windows: NDArray[Any], *, extremes: int = 0) -> Calibration | None:
         """Measure a whole image; see ``srcli.ports.image.Engine.calibrate``."""
-        sample = Sample(extremes=extremes, times=times)
         with self._lock, raising_out_of_memory(), torch.inference_mode():
             batch = self._upload(windows)
             for exact in (False, True):
                 passes = []
                 for number in self._passes:
-                    with record_calibration(self.network, sample) as values:
+                    with record_calibration(self.network, extremes) as values:
                         self._pass(batch, number, exact=exact)
                     passes.append(values)
                 found = Calibration(tuple(passes))

@@ -41,7 +41,7 @@ class GraphEngine(TorchEngine):
         self._graphs: dict[tuple[object, ...], _Graph | None] = {}
 
     def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
-        if keywords or any(pool.sample is not None for pool in self._pools):
+        if keywords or any(pool.extremes is not None for pool in self._pools):
             return super()._forward(x, half, **keywords)
         held = held_values(self._rgb_network)
         inputs = [x.contiguous(memory_format=self._layout), *held.values()]

@@ -20,7 +20,7 @@ from srcli.inference.openvino_model import (
     read_model,
 )
 from srcli.layers.placement import stretched_maps
-from srcli.layers.pooling import MARGIN, TAIL, global_pools
+from srcli.layers.pooling import MARGIN, global_pools
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +36,8 @@ SMALLEST_TILE = 96 * 96
 done before a network is compiled."""
 BATCH_PIXELS = 512 * 1024
 """Input pixels of a batch: enough tiles to keep all streams busy."""
+FEWEST_WINDOWS = 40
+"""Windows of a calibration; fewer are recorded by PyTorch sooner than a network is converted."""
 EXAMPLE_SIDE = 2 * MARGIN + 1
 """Pixels of what networks are traced on, along each side, where stretched maps need no more: the
 fewest that pools record. While PyTorch traces, it keeps the outputs of all layers."""
@@ -72,7 +74,7 @@ class OpenVINOEngine(TorchEngine):
     def _forward(self, x: Tensor, half: torch.dtype | None, **keywords: int | None) -> Tensor:
         out = None
         if half is self.half and not keywords:
-            if any(pool.sample is not None for pool in self._pools):
+            if any(pool.extremes is not None for pool in self._pools):
                 out = self._record(x)
             elif x.shape[2] * x.shape[3] >= self._smallest:
                 out = self._run(x)
@@ -97,18 +99,18 @@ class OpenVINOEngine(TorchEngine):
 
     def _record(self, x: Tensor) -> Tensor | None:
         """Record the global pools on windows; return anything, or None where PyTorch must."""
-        sample = self._pools[0].sample
-        assert sample is not None
-        if min(x.shape[2:]) <= 2 * MARGIN or len(x) < 4 * TAIL:
-            return None  # what is computed depends on these numbers
+        extremes = self._pools[0].extremes
+        assert extremes is not None
+        if min(x.shape[2:]) <= 2 * MARGIN or len(x) < FEWEST_WINDOWS:
+            return None
         side = self._example_side()
-        example = [x[: 4 * TAIL, :, :side, :side], torch.tensor(0), torch.tensor(1.0)]
-        shapes = [[-1, *x.shape[1:]], [], []]
+        example = [x[:2, :, :side, :side], torch.tensor(0)]
+        shapes = [[-1, *x.shape[1:]], []]
         make = partial(RecordingNetwork, self._rgb_network)
         compiled = self._compile(("recording", str(x.shape[1:])), make, example, shapes)
         if compiled is None:
             return None
-        inputs = [x, torch.tensor(sample.extremes), torch.tensor(sample.times)]
+        inputs = [x, torch.as_tensor(extremes)]
         for pool, value in zip(self._pools, compiled.run_once(inputs), strict=True):
             pool.held = value
         return x

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from srcli.files import cache_folder, write_whole
 from srcli.inference.held import hold_values
-from srcli.layers.pooling import GlobalPool, Sample, record_calibration
+from srcli.layers.pooling import GlobalPool, record_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,9 +69,9 @@ class RecordingNetwork(nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network)
 
-    def forward(self, x: Tensor, extremes: Tensor, times: Tensor) -> tuple[Tensor, ...]:
-        """Return (1, C, 1, 1) of each pool; see ``Sample``."""
-        with record_calibration(self.network, Sample(extremes=extremes, times=times)) as found:
+    def forward(self, x: Tensor, extremes: Tensor) -> tuple[Tensor, ...]:
+        """Return (1, C, 1, 1) of each pool; see ``record_calibration``."""
+        with record_calibration(self.network, extremes) as found:
             self.network(x)
         return tuple(found.values())
 

@@ -69,13 +69,11 @@ class RasterEngine:
         """Tiles of this size, with all of their bands, to try at once."""
         return max(1, self.engine.batch_size(height, width) // len(self.groups))
 
-    def calibrate(
-        self, windows: NDArray[Any], *, extremes: int = 0, times: float = 1.0
-    ) -> Calibration | None:
+    def calibrate(self, windows: NDArray[Any], *, extremes: int = 0) -> Calibration | None:
         """Measure a whole raster, one row for each group of bands; see ``run`` for windows."""
         units = windows if self._plain else normalise(windows, self.values)[0]
         found = [
-            self.engine.calibrate(units[:, :, :, group], extremes=extremes, times=times)
+            self.engine.calibrate(units[:, :, :, group], extremes=extremes)
             for group in self._inputs
         ]
         rows = [each for each in found if each is not None]

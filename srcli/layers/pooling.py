@@ -26,25 +26,6 @@ if TYPE_CHECKING:
 MARGIN = 4
 """Outermost pixels of windows left out of mean and variance: padding by zeros spoils features
 there. A maximum counts them: around a whole picture it often lies there, too."""
-TAIL = 10
-"""Windows with the highest maxima, by which those of the rest of a picture are judged."""
-MAX_TIMES = 100.0
-"""Largest ``times`` that is reckoned with: beyond, the tail is a guess."""
-GROWTH = 0.25
-"""Share of what an exponential tail would let maxima grow by, that comes nearest to the features of
-whole photographs (``EXPERIMENTS.md``): their tails are lighter."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """The picture behind a batch of windows that were cut from it."""
-
-    extremes: int | Tensor = 0
-    """Windows at the end of the batch that were chosen for their sharp edges: they count for
-    maxima alone."""
-    times: float | Tensor = 1.0
-    """Size of the picture relative to the part of it among which these were chosen, or to all
-    windows together where there are none; at least 1."""
 
 
 class GlobalPool(nn.Module):
@@ -59,14 +40,15 @@ class GlobalPool(nn.Module):
     def __init__(self, kind: Literal["mean", "maximum", "contrast"]) -> None:
         super().__init__()
         self.kind = kind
-        self.sample: Sample | None = None
-        """Set while calibration is recorded."""
+        self.extremes: int | Tensor | None = None
+        """Set while calibration is recorded: windows at the end of the batch that were chosen for
+        their sharp edges, and count for maxima alone."""
         self.register_buffer("held", None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool (N, C, H, W) to (N, C, 1, 1); what is held has one row for each item or for all."""
-        if self.sample is not None:
-            self.held = self._record(x, self.sample)
+        if self.extremes is not None:
+            self.held = self._record(x, self.extremes)
         if self.held is not None:
             return self.held.to(x.dtype)
         if self.kind == "mean":
@@ -75,14 +57,13 @@ class GlobalPool(nn.Module):
             return x.amax(dim=(2, 3), keepdim=True)
         return contrast(x)
 
-    def _record(self, x: Tensor, sample: Sample) -> Tensor:
+    def _record(self, x: Tensor, extremes: int | Tensor) -> Tensor:
         """Pool windows of one picture as a whole: (1, C, 1, 1) in fp32."""
         # Wide sums, so that the number of threads decides nothing; MPS has none.
         wide = torch.float32 if x.device.type == "mps" else torch.float64
         if self.kind == "maximum":
-            highest = x.amax(dim=(2, 3), keepdim=True).to(wide)
-            return expected_maximum(highest, sample.times).float()
-        spread = x[: x.shape[0] - sample.extremes]
+            return x.amax(dim=(0, 2, 3), keepdim=True).float()
+        spread = x[: x.shape[0] - extremes]
         if min(spread.shape[2:]) > 2 * MARGIN:
             spread = spread[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
         exact = spread.to(wide)
@@ -91,25 +72,6 @@ class GlobalPool(nn.Module):
             return mean.float()
         variance = (exact - mean).square_().mean(dim=(0, 2, 3), keepdim=True)
         return (variance.float() + 1e-6).sqrt() + mean.float()
-
-
-def expected_maximum(highest: Tensor, times: float | Tensor) -> Tensor:
-    """Estimate the maximum of a picture from those of windows (N, C, 1, 1).
-
-    Were high values to become rarer exponentially (Pickands 1975, with a shape of 0), theirs would
-    be exceeded by ln(times) mean excesses of the highest windows over the next one; they are by
-    ``GROWTH`` of that. The maximum of a small sample alone is some standard deviations short.
-
-    Returns:
-        (1, C, 1, 1).
-    """
-    tail = min(TAIL, len(highest) // 4)
-    if tail == 0:
-        return highest.amax(dim=0, keepdim=True)
-    ordered = highest.topk(tail + 1, dim=0).values
-    excess = (ordered[:tail] - ordered[tail]).mean(dim=0, keepdim=True)
-    larger = torch.as_tensor(times, dtype=highest.dtype, device=highest.device)
-    return ordered[:1] + GROWTH * excess * larger.clamp(1, MAX_TIMES).log()
 
 
 def contrast(features: Tensor) -> Tensor:
@@ -221,7 +183,7 @@ def global_pools(network: nn.Module) -> dict[str, GlobalPool]:
 
 @contextmanager
 def record_calibration(
-    network: nn.Module, sample: Sample | None = None
+    network: nn.Module, extremes: int | Tensor = 0
 ) -> Iterator[dict[str, Tensor]]:
     """Record the global pools of a network on windows of one picture.
 
@@ -230,18 +192,18 @@ def record_calibration(
 
     Args:
         network: Called once within the block.
-        sample: The picture behind the windows.
+        extremes: Windows at the end of the batch that were chosen for their sharp edges.
     """
     pools = global_pools(network)
     found: dict[str, Tensor] = {}
     for pool in pools.values():
-        pool.sample = sample or Sample()
+        pool.extremes = extremes
     try:
         yield found
         found |= {name: pool.held for name, pool in pools.items() if pool.held is not None}
     finally:
         for pool in pools.values():
-            pool.sample = pool.held = None
+            pool.extremes = pool.held = None
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Repeat:
     def batch_size(self, height, width):
         return self.batch
 
-    def calibrate(self, windows, *, extremes=0, times=1.0):
+    def calibrate(self, windows, *, extremes=0):
         if len(windows) > self.most:
             raise OutOfMemory
         return [windows]

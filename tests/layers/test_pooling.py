@@ -14,7 +14,6 @@ from srcli.layers.pooling import (
     MARGIN,
     Calibration,
     GlobalPool,
-    Sample,
     contrast,
     record_calibration,
     use_calibration,
@@ -37,7 +36,7 @@ class Every(nn.Module):
 def record(windows, network=None, **sample):
     """What the pools of a network see in windows, by name."""
     network = network or Every()
-    with record_calibration(network, Sample(**sample)) as found:
+    with record_calibration(network, **sample) as found:
         network(windows)
     return found
 
@@ -124,28 +123,6 @@ def test_a_maximum_may_lie_in_the_margin_of_a_window():
     found = record(windows)
     assert (found["mean"].item(), found["maximum"].item()) == (0, 4)
     assert found["contrast"].item() == pytest.approx(1e-3)
-
-
-@pytest.mark.parametrize("draw", ["normal", "exponential", "uniform"])
-@pytest.mark.parametrize("times", [3, 12, 25])
-def test_the_maximum_of_a_picture_is_expected_from_a_part_of_it(draw, times):
-    random = np.random.default_rng(0)
-    count, side = 80, 16
-    # One channel each trial; the picture is so many times the windows.
-    windows = getattr(random, draw)(size=(count, 64, side, side)).astype(np.float32)
-    rest = [getattr(random, draw)(size=(64, count * side**2)).max(axis=1) for _ in range(times - 1)]
-    whole = np.max([windows.max(axis=(0, 2, 3)), *rest], axis=0)
-    expected = record(torch.from_numpy(windows), times=times)["maximum"].flatten().numpy()
-    inner = windows[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN].max(axis=(0, 2, 3))
-    # Nearer than the windows' own, for light tails and for heavy ones.
-    assert abs((expected - whole).mean()) < 0.6 * (whole - inner).mean() + 0.01
-    assert (expected >= inner).all()
-
-
-def test_a_few_windows_or_all_of_a_picture_give_their_own_maximum(features):
-    for windows, times in ((features[:3], 50), (features, 1)):
-        own = windows.amax((0, 2, 3)).float()
-        assert torch.equal(record(windows, times=times)["maximum"].flatten(), own)
 
 
 @pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])
