@@ -1,4 +1,4 @@
-"""Fill fully transparent pixels with the colours around them, which upscaling would mix in."""
+"""Fill transparent pixels with the colours around them, which upscaling would mix into edges."""
 
 from __future__ import annotations
 
@@ -14,60 +14,126 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Floats = NDArray[np.float32]
 
+_REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
+_ROWS = 256  # computed at once
+
 
 def fill_transparent(pixels: Array, alpha: Array) -> Array:
-    """Replace the colours of fully transparent pixels by those of nearby visible ones.
+    """Give pixels that are hardly seen the colours of those around them that are.
 
-    Programs leave any colour (often black) where nothing is seen; a network that looks at such
-    pixels would draw it into the visible edge. Here means over visible pixels are taken in blocks
-    of 2x2, 4x4, ..., and every transparent pixel gets that of the smallest block that has one.
+    Programs leave any colour (often black) where little or nothing is seen; a network that looks at
+    such pixels would draw it into the visible edge. So the colours of others count by alpha:
+
+    - A pixel with less than half of the alpha that is found within ``_REACH`` pixels keeps of its
+      own colour twice the ratio of the two; the rest is the mean around it, weighted by alpha and
+      nearness. With straight colours, halfway between two pixels, that is what interpolation of
+      colours multiplied by alpha gives. Pictures of equal alpha, however faint, stay as they are.
+    - A fully transparent pixel gets the mean, weighted by alpha, of the smallest block of 2x2, 4x4,
+      ... that has a visible pixel.
 
     Args:
         pixels: (H, W, C), any real dtype.
         alpha: (H, W); 0 is fully transparent.
 
     Returns:
-        (H, W, C) of the same dtype, visible pixels unchanged; the same array if there is nothing
-        to fill or nothing to fill it with.
+        (H, W, C) of the same dtype, pixels of the highest alpha unchanged; the same array if there
+        is nothing to fill or nothing to fill it with.
 
     Raises:
         ValueError: If the sizes differ.
     """
     if pixels.ndim != 3 or pixels.shape[:2] != alpha.shape:
         raise ValueError(f"expected (H, W, C) and (H, W), got {pixels.shape} and {alpha.shape}")
+    pixels = _fill_faint(pixels, alpha)
     holes = alpha == 0
-    known = ~holes
-    if pixels.dtype.kind == "f":
-        known &= np.isfinite(pixels).all(axis=2)
-    if not holes.any() or not known.any():
+    if not holes.any():
         return pixels
-    colours = _means(np.where(known[:, :, None], pixels, 0), known)
+    # in bands, because floats of a whole picture would take a lot of memory
+    parts = [
+        _block_sums(_weighted(pixels[top : top + _ROWS], alpha[top : top + _ROWS]))
+        for top in range(0, len(alpha), _ROWS)
+    ]
+    sums = np.concatenate(parts)
+    if not sums[:, :, -1].any():
+        return pixels
     rows, columns = np.nonzero(holes)
+    values = _means(sums)[rows // 2, columns // 2]
     filled = pixels.copy()
-    values = colours[rows // 2, columns // 2]
     filled[rows, columns] = to_dtype(values.astype(np.float64), pixels.dtype)
     return filled
 
 
-def _means(colours: Array, known: NDArray[np.bool_]) -> Floats:
-    """Mean colours of the known pixels of 2x2 blocks; without any, those of a larger block."""
-    counts = _sums(known[:, :, None])
-    means = _sums(colours)
-    means /= np.maximum(counts, 1)
-    seen = counts[:, :, 0] > 0
-    if not seen.all():
-        coarser = _means(means, seen)
-        rows, columns = np.nonzero(~seen)
+def _fill_faint(pixels: Array, alpha: Array) -> Array:
+    """Mix the colours around them into visible pixels of far less alpha than others nearby."""
+    highest = _slide(np.maximum, _slide(np.maximum, alpha, _REACH, 0), _REACH, 1)
+    faint = (alpha > 0) & (alpha < highest - alpha)
+    if not faint.any():
+        return pixels
+    filled = pixels.copy()
+    for top in range(0, len(alpha), _ROWS):
+        rows, columns = np.nonzero(faint[top : top + _ROWS])
+        if not rows.size:
+            continue
+        start = max(top - _REACH, 0)
+        around = slice(start, top + _ROWS + _REACH)
+        sums = _weighted(pixels[around], alpha[around])
+        for axis in (0, 1):  # a box twice is a tent: near pixels count for more
+            for _ in range(2):
+                sums = _slide(np.add, sums, _REACH // 2, axis)
+        near = sums[rows + (top - start), columns].astype(np.float64)
+        rows = rows + top
+        share = 2.0 * alpha[rows, columns] / highest[rows, columns]
+        weights = np.maximum(near[:, -1:], np.finfo(np.float32).tiny)
+        own, others = pixels[rows, columns].astype(np.float64), near[:, :-1] / weights
+        mixed = others + share[:, None] * (own - others)
+        filled[rows, columns] = to_dtype(mixed, pixels.dtype)
+    return filled
+
+
+def _weighted(pixels: Array, alpha: Array) -> Floats:
+    """Return colours times alpha, and alpha (0 where a colour is not finite) as a last channel."""
+    height, width, channels = pixels.shape
+    peak = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
+    weights = alpha.astype(np.float32) / np.float32(peak)
+    if pixels.dtype.kind == "f":
+        weights[~np.isfinite(pixels).all(axis=2)] = 0
+        pixels = np.nan_to_num(pixels, posinf=0.0, neginf=0.0)
+    values = np.empty((height, width, channels + 1), np.float32)
+    np.multiply(pixels, weights[:, :, None], out=values[:, :, :-1], casting="unsafe")
+    values[:, :, -1] = weights
+    return values
+
+
+def _slide(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:
+    """Combine every value with those up to ``reach`` places before and behind it."""
+    values = values.swapaxes(0, axis)
+    result = values.copy()
+    for step in range(1, min(reach, len(values) - 1) + 1):
+        combine(result[step:], values[:-step], out=result[step:])
+        combine(result[:-step], values[step:], out=result[:-step])
+    return result.swapaxes(0, axis)
+
+
+def _means(sums: Floats) -> Floats:
+    """Mean colours of blocks of 2x2; where nothing is seen, that of a larger block.
+
+    Args:
+        sums: (h, w, C + 1) of the blocks: colours times weights, and weights.
+    """
+    weights = sums[:, :, -1:]
+    unseen = weights[:, :, 0] == 0
+    means: Floats = sums[:, :, :-1] / np.where(weights == 0, 1, weights)
+    if unseen.any():
+        coarser = _means(_block_sums(sums))
+        rows, columns = np.nonzero(unseen)
         means[rows, columns] = coarser[rows // 2, columns // 2]
     return means
 
 
-def _sums(values: Array) -> Floats:
+def _block_sums(values: Floats) -> Floats:
     """Sums over blocks of 2x2; blocks at the far edges of odd sizes are smaller."""
-    height, width = values.shape[:2]
-    rows = np.zeros(((height + 1) // 2, width, values.shape[2]), dtype=np.float32)
-    rows += values[::2]
-    rows[: height // 2] += values[1::2]
+    rows = values[::2].copy()
+    rows[: len(values) // 2] += values[1::2]
     out = rows[:, ::2].copy()
-    out[:, : width // 2] += rows[:, 1::2]
+    out[:, : rows.shape[1] // 2] += rows[:, 1::2]
     return out

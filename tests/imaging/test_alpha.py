@@ -11,11 +11,14 @@ from srcli.imaging.alpha import fill_transparent
 def test_visible_pixels_stay_and_garbage_goes(astronaut):
     alpha = np.full(astronaut.shape[:2], 255, dtype=np.uint8)
     alpha[30:70, 40:90] = 0
+    alpha[80:90, :] = 128
     alpha[100:, :] = 7
     spoiled = astronaut.copy()
     spoiled[30:70, 40:90] = (255, 0, 255)
     filled = fill_transparent(spoiled, alpha)
-    assert np.array_equal(filled[alpha > 0], astronaut[alpha > 0])
+    # a faint pixel changes only within 4 pixels of one that is seen far more
+    kept = (alpha >= 128) | (np.arange(len(alpha)) >= 104)[:, None]
+    assert np.array_equal(filled[kept], astronaut[kept])
     assert not np.any(np.all(filled[30:70, 40:90] == (255, 0, 255), axis=2))
 
 
@@ -37,6 +40,28 @@ def test_a_hole_takes_the_colours_beside_it():
     assert np.array_equal(
         fill_transparent(np.where(alpha[..., None] == 0, 0, pixels).astype(np.uint8), alpha), pixels
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_faint_pixels_count_by_their_alpha(dtype):
+    peak = 1.0 if dtype is np.float32 else np.iinfo(dtype).max
+    pixels = np.zeros((9, 600, 1), dtype)  # more columns than rows are computed at once
+    pixels[:, :300] = peak
+    alpha = np.full(pixels.shape[:2], peak / 100, dtype)
+    alpha[:, :300] = peak
+    for turn in (False, True):
+        values = (pixels.swapaxes(0, 1), alpha.T) if turn else (pixels, alpha)
+        filled = fill_transparent(*values)
+        row = (filled.swapaxes(0, 1) if turn else filled)[4, :, 0] / peak
+        assert np.all(row[:300] == 1)
+        assert np.all(row[300:304] >= 0.75)
+        assert np.all(row[304:] == 0)
+
+
+def test_a_picture_that_is_faint_everywhere_stays(astronaut):
+    alpha = np.full(astronaut.shape[:2], 3, dtype=np.uint8)
+    alpha[:, 80:] = 2
+    assert np.array_equal(fill_transparent(astronaut, alpha), astronaut)
 
 
 def test_nearness_beats_distance():
