@@ -114,7 +114,7 @@ def _slide(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:
     return result.swapaxes(0, axis)
 
 
-def _means(sums: Floats) -> Floats:
+def _means(sums: Floats) -> Array:
     """Mean colours of blocks of 2x2; where nothing is seen, that of a larger block.
 
     Args:
@@ -122,7 +122,7 @@ def _means(sums: Floats) -> Floats:
     """
     weights = sums[:, :, -1:]
     unseen = weights[:, :, 0] == 0
-    means: Floats = sums[:, :, :-1] / np.where(weights == 0, 1, weights)
+    means: Array = sums[:, :, :-1] / np.maximum(weights, np.finfo(np.float32).tiny)
     if unseen.any():
         coarser = _means(_block_sums(sums))
         rows, columns = np.nonzero(unseen)

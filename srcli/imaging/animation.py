@@ -13,7 +13,7 @@ from srcli.files import open_input, replacing
 from srcli.imaging import pillow, png, vips
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph, Picture, decoding
-from srcli.imaging.writing import LOSSLESS, FileWithoutDescriptor, naming_errors
+from srcli.imaging.writing import LOSSLESS, FileWithoutDescriptor, as_srgb, naming_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -87,7 +87,8 @@ def write_animation(
 
     Args:
         path: The final name. The folder must exist.
-        frames: (N, H, W, 4) uint8 with alpha last; may be mapped from a file.
+        frames: (N, H, W, 4) uint8 with alpha last; may be mapped from a file. Changed to sRGB
+            where the format holds no colour profile.
         milliseconds: Duration of each frame.
         plays: Of the whole; 0 is without end.
         metadata: The colour profile is embedded, in png also all others.
@@ -104,7 +105,12 @@ def write_animation(
             if fmt == "png":
                 _write_apng(stream, frames, metadata=metadata, **timing)
             else:
-                timing |= {"icc": metadata.icc}
+                profile = metadata.profile
+                if "icc" not in FORMATS[fmt].metadata:
+                    for frame in frames if profile is not None else ():
+                        frame[:, :, :3] = as_srgb(frame[:, :, :3], profile)
+                    profile = None
+                timing |= {"icc": profile}
                 if fmt == "webp":
                     quality = quality or FORMATS[fmt].default_quality
                     timing |= {"lossless": quality == LOSSLESS, "Q": quality}

@@ -28,6 +28,7 @@ ORIENTATION, SOFTWARE = 0x0112, 0x0131
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 # ImageWidth, ImageLength, PixelXDimension, PixelYDimension: no longer true once it is upscaled
 _SIZES = frozenset({0x0100, 0x0101, 0xA002, 0xA003})
+_COLOUR_SPACE, _INTEROPERABILITY, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 0xA005, 2, 0xFFFF
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _XMP_ORIENTATION = re.compile(
     rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])""",
@@ -135,6 +136,25 @@ def software(exif: bytes | None) -> str:
     entry, _ = _find(exif, SOFTWARE)
     value = b"" if entry is None else entry.value
     return value.split(b"\0")[0].decode("utf-8", "replace").strip()
+
+
+def is_adobe_rgb(exif: bytes) -> bool:
+    """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
+    tiff = exif.removeprefix(PREFIX)
+
+    def read(at: int, length: int) -> bytes:
+        return tiff[at : at + length]
+
+    try:
+        _, parts, layout = directories(exif)
+        own = {entry.tag: entry for entry in parts.get(EXIF_IFD, ())}
+        space = numbers(own[_COLOUR_SPACE], layout)[0]
+        if space != _UNCALIBRATED:
+            return space == _ADOBE_RGB
+        entries, _ = read_directory(read, int(numbers(own[_INTEROPERABILITY], layout)[0]), layout)
+    except (ValueError, LookupError):
+        return False
+    return any(entry.tag == 1 and entry.value[:3] == b"R03" for entry in entries)
 
 
 def _find(exif: bytes | None, tag: int) -> tuple[Entry | None, Layout]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError
+from srcli.imaging.labels import ColourLabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ class Metadata:
 
     icc: bytes | None = None
     """Colour profile; it always fits the number of colour channels."""
+    colours: ColourLabel | None = None
+    """Another description of the colours, which counts where there is no ``icc``."""
     exif: bytes | None = None
     """EXIF block with its ``Exif`` prefix; orientation 1, no thumbnail, no pixel sizes."""
     xmp: bytes | None = None
@@ -35,6 +38,15 @@ class Metadata:
     """Pixels per inch, horizontal and vertical."""
     software: str | None = None
     """Programs that made the picture: a text of PNG, which other formats hold in EXIF."""
+
+    @property
+    def profile(self) -> bytes | None:
+        """Colour profile: the file's, or one that says the same as its label; None is sRGB."""
+        return self.icc or (self.colours.profile if self.colours else None)
+
+    def only_colours(self) -> Metadata:
+        """Return what the pixels cannot be shown without."""
+        return Metadata(icc=self.icc, colours=self.colours)
 
 
 @dataclass(frozen=True, kw_only=True)

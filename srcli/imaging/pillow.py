@@ -14,7 +14,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
-from srcli.imaging.exif import PREFIX
+from srcli.imaging import heif, labels
+from srcli.imaging.bmp import bmp_profile, read_bmp_label
+from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.formats import find_reader
 from srcli.imaging.photograph import Metadata, Picture
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from srcli.imaging.labels import ColourLabel
 
     Array = NDArray[Any]
 
@@ -34,6 +38,7 @@ _PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "RGBX": "RGB", "RGBa": "RGBA", "La
 _DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
 _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
+_SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
 
@@ -112,6 +117,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     if (name == "avif" and _is_deep_avif(stream)) or info.get("bit_depth", 8) > 8:
         notes.append(f"over 8 bits: rounded to 8, as Pillow reads {name.upper()}")
     exif = info.get("exif") or None
+    icc, label = _read_colours(name, image, stream, notes)
     if name == "jxl" and exif is not None and not exif.startswith(PREFIX):
         exif = PREFIX + exif
     # their libraries turn the pixels upright, but for JPEGs inside of JPEG XL
@@ -128,7 +134,8 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         orientation=1 if turned else 0,
         lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,
         metadata=Metadata(
-            icc=info.get("icc_profile") or None,
+            icc=icc,
+            colours=label,
             exif=exif,
             xmp=info.get("xmp") or None,
             dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
@@ -211,9 +218,9 @@ def profile_fits(icc: bytes, channels: int) -> bool:
     return icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels]
 
 
-def gray_to_srgb(pixels: Array, icc: bytes) -> Array:
-    """Convert gray pixels, (H, W, 1) uint8, from their profile to sRGB, (H, W, 3)."""
-    return np.array(_to_srgb(Image.fromarray(pixels[:, :, 0]), icc))
+def to_srgb(pixels: Array, icc: bytes) -> Array:
+    """Convert pixels (H, W, C) uint8, gray or RGB, from a profile that fits to sRGB, (H, W, 3)."""
+    return np.array(_to_srgb(as_image(pixels), icc))
 
 
 def is_lossless_webp(stream: IO[bytes]) -> bool:
@@ -236,7 +243,7 @@ def is_lossless_webp(stream: IO[bytes]) -> bool:
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     """Convert by the profile, else as Pillow does; Lab needs no profile."""
-    space = {"CMYK": b"CMYK", "L": b"GRAY"}.get(image.mode)
+    space = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}.get(image.mode)
     source: Any = None
     if image.mode == "LAB":
         source = ImageCms.createProfile("LAB")
@@ -273,6 +280,28 @@ def count_frames(image: ImageFile.ImageFile) -> int:
     """Return the number of pictures in an open file."""
     with quiet_pillow():
         return int(getattr(image, "n_frames", 1))
+
+
+def _read_colours(
+    name: str, image: Image.Image, stream: IO[bytes], notes: list[str]
+) -> tuple[bytes | None, ColourLabel | None]:
+    """Return the ICC profile of a file, or else its other description of colours; None is sRGB."""
+    icc: bytes | None = image.info.get("icc_profile") or None
+    channels = 1 if image.mode in _GRAY_MODES else 3
+    if name == "bmp":
+        icc = icc or bmp_profile(stream)
+        return icc, None if icc else read_bmp_label(stream, channels, notes)
+    exif = image.info.get("exif")
+    if name == "jpg" and icc is None and channels == 3 and exif and is_adobe_rgb(exif):
+        return None, labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
+    points = heif.code_points(stream) if icc is None and name in ("avif", "heic") else None
+    if points is None or points in _SRGB_POINTS:
+        return icc, None
+    if labels.is_known(*points):
+        return None, labels.from_cicp(*points, channels)
+    cicp = bytes(min(one, 255) for one in points)
+    notes.append(labels.unknown(cicp))
+    return None, labels.ColourLabel(None, cicp + b"\0\1")
 
 
 def _is_deep_avif(stream: IO[bytes]) -> bool:

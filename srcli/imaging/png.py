@@ -11,8 +11,9 @@ import struct
 import zlib
 from typing import IO, TYPE_CHECKING, Any
 
-from srcli.imaging import vips
+from srcli.imaging import labels, vips
 from srcli.imaging.exif import PREFIX
+from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import Metadata, Picture
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette,
 _ALPHA = frozenset({4, 6})
 _BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**26  # bytes that a compressed chunk of metadata may unpack to
-_SRGB_PRIMARIES = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+_COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+_COLOUR_UNIT = 100_000  # of gAMA and cHRM
+_RGB_FULL_RANGE = b"\0\1"  # the end of a cICP chunk
 # keywords that programs add by themselves
 _SOFTWARE_KEYWORD = b"Software"
 _UNIMPORTANT = frozenset({b"date:create", b"date:modify", b"date:timestamp"})
@@ -57,22 +60,23 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", _first(chunks, b"IHDR"))
     xmp, software = _read_texts(chunks, notes)
+    channels = 1 if colour in (0, 4) else 3
+    icc, label = _read_colours(chunks, channels, notes)
     metadata = Metadata(
-        icc=_profile(chunks, notes),
+        icc=icc,
+        colours=label,
         exif=_first(chunks, b"eXIf") or None,
         xmp=xmp,
         dpi=_resolution(_first(chunks, b"pHYs")),
         software=software,
     )
-    if metadata.icc is None and _has_other_colours(chunks):
-        notes.append("a colour description other than an ICC profile is left out")
     frames = int.from_bytes(_first(chunks, b"acTL")[:4])
     return Picture(
         path=path,
         format="png",
         height=height,
         width=width,
-        channels=1 if colour in (0, 4) else 3,
+        channels=channels,
         has_alpha=colour in _ALPHA or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
         frames=max(frames, 1),
@@ -132,9 +136,15 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
 
 def _pack_metadata(metadata: Metadata) -> bytes | None:
-    chunks = b""
-    if metadata.icc is not None:
-        chunks += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata.icc))
+    chunks, icc = b"", metadata.icc
+    if metadata.colours is not None:
+        kept = metadata.colours.chunks
+        if not kept and metadata.colours.cicp is not None:
+            # programs that do not know code points take the profile
+            kept, icc = ((b"cICP", metadata.colours.cicp),), metadata.profile
+        chunks += b"".join(chunk(kind, content) for kind, content in kept)
+    if icc is not None:
+        chunks += chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc))
     if metadata.dpi is not None:
         density = (min(round(one / _INCHES_PER_METRE), _MOST_PER_METRE) for one in metadata.dpi)
         chunks += chunk(b"pHYs", struct.pack(">IIB", *density, 1))
@@ -201,6 +211,30 @@ def _profile(chunks: _Chunks, notes: list[str]) -> bytes | None:
     return None
 
 
+def _read_colours(
+    chunks: _Chunks, channels: int, notes: list[str]
+) -> tuple[bytes | None, ColourLabel | None]:
+    """Return the ICC profile and the label of colours; one is None where the other rules it out.
+
+    The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third edition).
+    """
+    icc = _profile(chunks, notes)
+    kept = tuple((kind, _first(chunks, kind)) for kind in _COLOURS if kind in chunks)
+    cicp, gamma, points = (_first(chunks, kind) for kind in (b"cICP", b"gAMA", b"cHRM"))
+    if len(cicp) == 4 and cicp[2:] == _RGB_FULL_RANGE and labels.is_known(*cicp[:2]):
+        if icc is not None and icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels]:
+            kept = (*kept, (b"iCCP", _first(chunks, b"iCCP")))
+        return None, labels.from_cicp(cicp[0], cicp[1], channels, kept)
+    if cicp:
+        notes.append(labels.unknown(cicp))
+    if icc is not None or b"sRGB" in chunks:
+        return icc, ColourLabel(None, None, kept) if kept else None
+    exponent = int.from_bytes(gamma) if len(gamma) == 4 else 0
+    curve = (_COLOUR_UNIT / exponent,) if exponent else labels.SRGB_CURVE
+    xy = [one / _COLOUR_UNIT for one in struct.unpack(">8I", points)] if len(points) == 32 else None
+    return None, labels.from_primaries(xy, [curve], channels, notes, kept)
+
+
 def _read_texts(chunks: _Chunks, notes: list[str]) -> tuple[bytes | None, str | None]:
     """Return the XMP packet and the Software entry; note other texts as left out."""
     xmp, software, left_out = None, None, set()
@@ -230,20 +264,6 @@ def _decode(kind: bytes, content: bytes) -> str | None:
     except (IndexError, ValueError, zlib.error):
         return None
     return text.strip() or None
-
-
-def _has_other_colours(chunks: _Chunks) -> bool:
-    """Return True if chunks describe colours that differ from sRGB."""
-    if b"sRGB" in chunks:
-        return False
-    gamma, primaries = _first(chunks, b"gAMA"), _first(chunks, b"cHRM")
-    odd = b"cICP" in chunks
-    if len(gamma) == 4:
-        odd |= abs(int.from_bytes(gamma) - 45455) > 500
-    if len(primaries) == 32:
-        stated = struct.unpack(">8I", primaries)
-        odd |= any(abs(a - b) > 200 for a, b in zip(stated, _SRGB_PRIMARIES, strict=True))
-    return odd
 
 
 def _inflate(content: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import exif, pillow
+from srcli.imaging import exif, labels, pillow
 from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start, write_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 
@@ -31,6 +31,9 @@ _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
 _STRUCTURE = frozenset({256, 257, 258, 262, exif.ORIENTATION, 277, 282, 283, 296, 338, 339})
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
+_TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
+_NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
+_DEFAULT_CURVE = (2.2,)  # of TIFF 6.0, where primaries are told without a transfer function
 _PREMULTIPLIED = 1  # a value of ExtraSamples
 DESCRIPTIVE = frozenset(
     {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095}
@@ -108,9 +111,10 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         raster = raster or f"{bands}, of a kind that photographs have not"
         return replace(picture, raster=raster, refusal=str(error))
     lost = {_IPTC: "IPTC captions", _GEO_KEYS: "position on the map (GeoTIFF)"}
-    notes = tuple(f"{what} left out" for tag, what in lost.items() if tag in tags)
+    notes = [f"{what} left out" for tag, what in lost.items() if tag in tags]
     metadata = Metadata(
         icc=tags[_ICC].value if _ICC in tags else None,
+        colours=_label(tags, layout, picture, notes) if _ICC not in tags else None,
         exif=_exif(read, tags, layout),
         xmp=tags[_XMP].value if _XMP in tags else None,
         dpi=_resolution(values),
@@ -188,6 +192,27 @@ def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
         bits=8 if model == "CMYK" else depth,
         warnings=tuple(notes),
     )
+
+
+def _label(
+    tags: dict[int, Entry], layout: Layout, picture: Picture, notes: list[str]
+) -> labels.ColourLabel | None:
+    """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
+    found = {
+        tag: numbers(tags[tag], layout)
+        for tag in (_TRANSFER, _WHITE, _PRIMARIES)
+        if tag in tags and tags[tag].kind in _NUMBERS
+    }
+    if not found or any("converted" in note for note in picture.warnings):
+        return None
+    white, points = found.get(_WHITE, labels.SRGB[:2]), found.get(_PRIMARIES, labels.SRGB[2:])
+    values = np.asarray(found.get(_TRANSFER, ()), np.float64) / 65535
+    length = 2 ** min(picture.bits, 16)
+    curves: list[Any] = [_DEFAULT_CURVE]
+    if len(values) in (length, 3 * length):
+        steps = np.linspace(0, length - 1, min(length, 4096))
+        curves = [np.interp(steps, range(length), part) for part in values.reshape(-1, length)]
+    return labels.from_primaries((*white, *points), curves, picture.channels, notes)
 
 
 def _further_pages(read: Read, at: int, layout: Layout) -> list[int]:

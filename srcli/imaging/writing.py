@@ -16,6 +16,8 @@ from srcli.errors import PictureError
 from srcli.files import explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff_writing, vips
 from srcli.imaging.formats import FORMATS, Format
+from srcli.imaging.heif import with_code_points
+from srcli.imaging.labels import hdr_of
 from srcli.imaging.mapped import release
 from srcli.imaging.resize import to_dtype
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
     from numpy.typing import NDArray
 
+    from srcli.imaging.labels import ColourLabel
     from srcli.imaging.photograph import Metadata, Photograph
 
     Array = NDArray[Any]
@@ -35,6 +38,7 @@ log = logging.getLogger(__name__)
 LOSSLESS = 100
 """Quality of a WebP that is stored without loss."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
+_CONVERTED = 2**22  # pixels at once
 _RELEASE_AFTER = 2**20  # bytes written
 # Bytes of a JPEG marker, less the prefixes of EXIF and XMP.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - 29}
@@ -108,11 +112,34 @@ def check_writable(
 
 
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
-    """Name the metadata of a picture that a format cannot hold, in one line at most."""
-    words = {"icc": "colour profile", "exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
-    held = _known(fmt).metadata
+    """Name the metadata of a picture that a format cannot hold, and what becomes of colours."""
+    words = {"exif": "EXIF", "xmp": "XMP", "dpi": "resolution"}
+    known = _known(fmt)
+    held, profile = known.metadata, metadata.profile
     lost = [text for name, text in words.items() if getattr(metadata, name) and name not in held]
-    return (f"{fmt} holds no {' or '.join(lost)}: left out",) if lost else ()
+    notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
+    hdr, label = hdr_of(metadata.colours, metadata.icc), metadata.colours
+    kept = label is not None and _holds_label(fmt, label)
+    flattened = f"HDR ({hdr}) becomes SDR, bright parts are compressed"
+    if "icc" not in held and profile is not None:
+        notes.append(
+            f"{fmt} holds no colour profile: {flattened if hdr else 'colours become sRGB'}"
+        )
+    elif hdr and not kept and not known.gray and pillow.profile_fits(profile or b"", 1):
+        notes.append(f"{fmt} holds no gray: {flattened}")
+    elif hdr and label is not None and not kept:
+        notes.append(
+            f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
+            "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
+        )
+    return tuple(notes)
+
+
+def _holds_label(fmt: str, label: ColourLabel) -> bool:
+    """Return True if a format describes colours as a label does, without a profile."""
+    if label.cicp is not None:
+        return fmt in ("png", "avif")
+    return fmt == "png" and bool(label.chunks)
 
 
 def write_photograph(
@@ -176,20 +203,42 @@ def _convert(photograph: Photograph, known: Format) -> tuple[Array, Metadata]:
     own = photograph.pixels.dtype.itemsize * 8
     bits = min((one for one in known.bits if one >= own), default=max(known.bits))
     pixels, alpha = _to_bits(photograph.pixels, bits), photograph.alpha
-    metadata = photograph.metadata
+    metadata = with_profile(photograph.metadata, known.name)
+    if "icc" not in known.metadata:
+        pixels, metadata = as_srgb(pixels, metadata.icc), replace(metadata, icc=None)
     if alpha is not None:
         alpha = _to_bits(alpha, bits)
         if not known.alpha:
             pixels, alpha = _on_white(pixels, alpha), None
     if pixels.shape[2] == 1 and not known.gray:
         if metadata.icc is not None and pillow.profile_fits(metadata.icc, 1):
-            pixels = pillow.gray_to_srgb(pixels, metadata.icc)
+            pixels = pillow.to_srgb(pixels, metadata.icc)
             metadata = replace(metadata, icc=None)
         else:
             pixels = np.repeat(pixels, 3, axis=2)
     if alpha is not None:
         pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
     return pixels, metadata
+
+
+def with_profile(metadata: Metadata, fmt: str) -> Metadata:
+    """Return metadata with a colour profile instead of a label that a format does not hold."""
+    if metadata.colours is None or _holds_label(fmt, metadata.colours):
+        return metadata
+    return replace(metadata, icc=metadata.profile, colours=None)
+
+
+def as_srgb(pixels: Array, icc: bytes | None) -> Array:
+    """Convert (H, W, C) uint8 from a profile to sRGB; gray stays gray."""
+    height, width, channels = pixels.shape
+    if icc is None or not pillow.profile_fits(icc, channels):
+        return pixels
+    converted = np.empty_like(pixels)
+    step = max(_CONVERTED // width, 1)
+    for top in range(0, height, step):
+        rows = slice(top, top + step)
+        converted[rows] = pillow.to_srgb(pixels[rows], icc)[:, :, :channels]
+    return converted
 
 
 def _to_bits(values: Array, bits: int) -> Array:
@@ -262,6 +311,11 @@ def _encode(
         # exact: keep the colours of transparent pixels
         options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
     image = pillow.as_image(values, padded=known.name == "jpg")
+    if metadata.colours is not None and metadata.colours.cicp is not None:  # only of avif
+        encoded = io.BytesIO()
+        image.save(encoded, "AVIF", **options)
+        stream.write(with_code_points(encoded.getvalue(), metadata.colours.cicp))
+        return
     image.save(stream, {"jpg": "JPEG"}.get(known.name, known.name.upper()), **options)
 
 

@@ -182,11 +182,9 @@ def test_a_transparent_gray_of_few_bits(tmp_path, depth):
 def test_what_a_png_says_beyond_is_named(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("Comment", "by the sea")
-    info.add(b"gAMA", struct.pack(">I", 100000))
     Image.new("RGB", (3, 3)).save(tmp_path / "a.png", pnginfo=info)
     told = " ".join(read_photograph(tmp_path / "a.png").warnings)
     assert "Comment" in told
-    assert "colour description" in told
 
 
 def test_a_damaged_chunk_is_refused_or_left_out(tmp_path):

@@ -460,8 +460,9 @@ def test_importing_changes_no_global_of_pillow():
 def test_only_metadata_that_a_picture_has_can_be_lost():
     assert lost_metadata("bmp", Metadata()) == ()
     assert lost_metadata("bmp", Metadata(dpi=(72.0, 72.0))) == ()
-    (line,) = lost_metadata("bmp", Metadata(icc=b"profile", exif=b"Exif"))
-    assert line == "bmp holds no colour profile or EXIF: left out"
+    lost, changed = lost_metadata("bmp", Metadata(icc=b"profile", exif=b"Exif"))
+    assert lost == "bmp holds no EXIF: left out"
+    assert changed == "bmp holds no colour profile: colours become sRGB"
     assert lost_metadata("png", Metadata(icc=b"profile", exif=b"Exif", xmp=b"<x/>")) == ()
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from srcli.errors import SrxError
 from srcli.imaging.animation import is_kept, read_frames, write_animation
 from srcli.imaging.mapped import empty_array, release
-from srcli.imaging.photograph import Metadata, Picture
 from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
@@ -25,6 +24,7 @@ from srcli.pipelines.upscale.reporter import FileReport, Reporter
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from srcli.imaging.photograph import Metadata, Picture
     from srcli.inference.edges import ArraySink
     from srcli.pipelines.upscale.naming import Item
 
@@ -99,7 +99,7 @@ class AnimationRun:
     def _metadata(self, picture: Picture) -> Metadata:
         metadata, provenance = picture.metadata, self.options.raster.provenance
         if self.options.strip_metadata:
-            metadata = Metadata(icc=metadata.icc)
+            metadata = metadata.only_colours()
         if provenance is not None:
             metadata = replace(metadata, software=provenance.software(metadata.software or ""))
         return metadata

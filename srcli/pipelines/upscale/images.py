@@ -47,7 +47,7 @@ def read_image(path: Path) -> Image.Image:
             f"{path}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give an "
             "array, or use 'srx upscale'"
         ) from error
-    known = {"icc_profile": photograph.metadata.icc, "dpi": photograph.metadata.dpi}
+    known = {"icc_profile": photograph.metadata.profile, "dpi": photograph.metadata.dpi}
     image.info |= {key: value for key, value in known.items() if value is not None}
     return image
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError
 from srcli.files import explain_os_error
 from srcli.imaging import exif
-from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
@@ -39,7 +38,7 @@ from srcli.threads import ReadAhead
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from srcli.imaging.photograph import Picture
+    from srcli.imaging.photograph import Photograph, Picture
     from srcli.inference.engine import TorchEngine
 
 
@@ -115,8 +114,7 @@ class PhotographRun:
             photograph = read_photograph(picture)
             self._recommend(item, picture, photograph)
             if self.options.strip_metadata:
-                metadata = Metadata(icc=photograph.metadata.icc)
-                photograph = replace(photograph, metadata=metadata)
+                photograph = replace(photograph, metadata=photograph.metadata.only_colours())
             prepared, warnings = prepare(photograph)
         lost = lost_metadata(item.format, photograph.metadata)
         warnings = (*photograph.warnings, *unwritable, *lost, *warnings)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from srcli.imaging import heif
+
+
+def encoded() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGBA", (8, 8), (9, 8, 7, 6)).save(buffer, "AVIF")
+    return buffer.getvalue()
+
+
+def test_code_points_are_read_as_written():
+    assert heif.code_points(io.BytesIO(encoded())) == (1, 13)
+    changed = heif.with_code_points(encoded(), bytes((9, 16, 0, 1)))
+    assert heif.code_points(io.BytesIO(changed)) == (9, 16)
+    assert Image.open(io.BytesIO(changed)).convert("RGBA").getpixel((4, 4))
+
+
+def test_damaged_boxes_say_nothing_and_fail_nothing():
+    data = encoded()
+    for at in range(data.index(b"meta"), data.index(b"mdat")):
+        for value in (0, 1, 255):
+            found = heif.code_points(io.BytesIO(data[:at] + bytes([value]) + data[at + 1 :]))
+            assert found is None or max(found) < 2**16
+        cut = heif.code_points(io.BytesIO(data[:at]))
+        assert cut in (None, (1, 13))
+    assert heif.code_points(io.BytesIO(data[: data.index(b"ipma")])) is None
+    assert heif.code_points(io.BytesIO(b"")) is None
