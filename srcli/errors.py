@@ -99,6 +99,10 @@ class DefectError(SrxError):
         self.details = tuple("".join(traceback.format_exception(error)).splitlines())
         """The traceback, line by line, for --verbose."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Go to another process by message and traceback; not every exception can."""
+        return type(self).__new__, (type(self), *self.args), vars(self)
+
 
 @contextmanager
 def one_file(name: object) -> Iterator[None]:

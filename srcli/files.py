@@ -218,8 +218,8 @@ def lock_file(path: Path) -> Iterator[bool]:
 _STALE = (".aux.xml", ".ovr", ".msk")
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 _LONGEST_HIDDEN = _LONGEST_NAME - max(map(len, _STALE))  # GDAL appends such a suffix to them
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Errors of a full disk; EFBIG is the limit of the file system or the user on one file."""
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a full disk."""
 _REASONS = {
     errno.EACCES: "no permission to write here; take another folder",
     errno.EPERM: "no permission to write here; take another folder",
@@ -227,6 +227,8 @@ _REASONS = {
     errno.EISDIR: "is a folder; take another name",
     errno.EROFS: "the file system is read-only; take another folder",
     errno.ENAMETOOLONG: "the name is too long; take a shorter one",
+    errno.EFBIG: "larger than a file may be here (by the file system or 'ulimit -f'); take another "
+    "folder, or raise the limit",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import io
 import os
 import signal
@@ -17,7 +18,7 @@ import click
 from srcli import __version__
 from srcli.cli.console import ENDING_SIGNALS, echo, text_width
 from srcli.cli.text_files import escape_names
-from srcli.errors import ExitCode, SrxError
+from srcli.errors import DefectError, ExitCode, SrxError
 from srcli.files import NO_SPACE
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
     except SrxError as error:
         echo(f"srx: error: {error}", err=True)
+        if isinstance(error, DefectError) and {"-v", "--verbose"} & {*words}:
+            echo(*error.details, err=True)
         return int(error.exit_code)
     except click.ClickException as error:
         text = io.StringIO()
@@ -134,10 +137,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
             echo(line, err=True)
         return int(ExitCode.USAGE)
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno not in (*NO_SPACE, errno.EFBIG):
             raise
         sys.stdout = io.StringIO()  # what the disk does not take is not tried again at the end
-        echo("srx: error: the disk is full; make room and run again", err=True)
+        reason = "the disk is full; make room and run again"
+        if error.errno == errno.EFBIG:
+            reason = "a file may not become so large here; see 'ulimit -f'"
+        echo(f"srx: error: {reason}", err=True)
         return int(ExitCode.USAGE)
     except (click.Abort, KeyboardInterrupt):
         with suppress(OSError):  # the terminal may be gone

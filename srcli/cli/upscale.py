@@ -252,10 +252,10 @@ def _tell(console: Console, file: FileReport) -> None:
         console.error(file.error)
     elif file.state == "done":
         console.detail(f"{file.source} -> {file.target} ({file.seconds:.1f} s)")
-        for line in file.details:
-            console.detail(f"  {line}")
     else:
         console.detail(f"{file.target}: exists, skipped")
+    for line in file.details:
+        console.detail(f"  {line}")
 
 
 def print_estimate(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> int:

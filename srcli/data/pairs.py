@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.data.pictures import DAMAGE, digest
+from srcli.data.pictures import digest
+from srcli.errors import SrxError, one_file
 from srcli.files import replacing
 from srcli.imaging.resize import downscale, mod_crop
 
@@ -70,14 +71,14 @@ def make_pairs(
 def _read(file: Path, hr: Sequence[Picture], scale: int, keep: Keep) -> list[Picture] | None:
     lr = []
     try:
-        with file.open("rb") as stream, np.load(stream) as stored:
+        with one_file(file), file.open("rb") as stream, np.load(stream) as stored:
             for i, large in enumerate(hr):
                 small = stored[f"{i:06d}"]
                 wanted = (large.shape[0] // scale, large.shape[1] // scale, 3)
                 if small.dtype != np.uint8 or small.shape != wanted:
                     return None
                 lr.append(keep(small))
-    except (*DAMAGE, KeyError):
+    except SrxError:
         return None  # missing or damaged: it is only a cache, and is made again
     return lr
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from srcli.errors import DataError
+from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.threads import ReadAhead
@@ -37,7 +37,7 @@ LARGEST_MEMBER = 2**29
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
-DAMAGE = (
+_DAMAGE = (
     OSError,
     ValueError,
     SyntaxError,  # Pillow's word for a broken PNG
@@ -144,11 +144,12 @@ def _is_picture(path: Path) -> bool:
 
 
 def _members(path: Path) -> list[PictureRef]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{path}: not a readable zip file; copy it again") from error
+    with one_file(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DataError(f"{path}: not a readable zip file; copy it again") from error
     return [PictureRef(path=path, member=name) for name in sorted(names) if _is_picture(Path(name))]
 
 
@@ -189,7 +190,7 @@ def _decode(
             return _to_rgb(image), _conversions(image, deep=deep)
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
-    except DAMAGE as error:
+    except _DAMAGE as error:
         raise DataError(f"{ref}: cannot be decoded ({error}); remove or replace it") from error
 
 
@@ -226,7 +227,7 @@ def decode_all(
     workers: int = 4,
     smallest: int = 1,
     keep: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] = lambda picture: picture,
-    on_error: Callable[[DataError], None],
+    on_error: Callable[[SrxError], None],
     on_conversion: Callable[[str], None] = lambda text: None,
 ) -> list[NDArray[np.uint8]]:
     """Decode pictures in threads, in order; those that cannot be used are left out.
@@ -251,16 +252,18 @@ def decode_all(
     ):
         for ref, decoding in decoded:
             try:
-                found = decoding.result() or _decode(ref, archives)
-                assert found is not None
-                picture, conversions = found
-                height, width = picture.shape[:2]
-                if min(height, width) < smallest:
-                    raise DataError(f"{ref}: {width}x{height} is smaller than {smallest} pixels")
-                pictures.append(keep(picture))
-                for conversion in conversions:
-                    on_conversion(conversion)
-            except DataError as error:
+                with one_file(ref):
+                    found = decoding.result() or _decode(ref, archives)
+                    assert found is not None
+                    picture, conversions = found
+                    height, width = picture.shape[:2]
+                    if min(height, width) < smallest:
+                        size = f"{width}x{height}"
+                        raise DataError(f"{ref}: {size} is smaller than {smallest} pixels")
+                    pictures.append(keep(picture))
+                    for conversion in conversions:
+                        on_conversion(conversion)
+            except SrxError as error:
                 on_error(error)
     return pictures
 

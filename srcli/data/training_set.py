@@ -15,6 +15,7 @@ from srcli.data.pictures import decode_all, find_pictures
 from srcli.data.store import PictureStore
 from srcli.errors import DataError
 from srcli.imaging.resize import mod_crop
+from srcli.ports.progress import show_traceback
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from srcli.data.held_out import Split
     from srcli.data.pictures import PictureRef
+    from srcli.errors import SrxError
     from srcli.ports.progress import Progress
 
 SMALLEST = 8
@@ -166,11 +168,12 @@ class _Reader:
                 task.advance()
                 return self._store.keep(mod_crop(picture, self._scale))
 
-            def leave_out(problem: DataError) -> None:
+            def leave_out(problem: SrxError) -> None:
                 task.advance()
                 self.problems.append(str(problem))
                 if len(self.problems) <= WARNINGS:
                     self._progress.warn(f"left out: {problem}")
+                    show_traceback(problem, self._progress)
 
             return decode_all(
                 refs,

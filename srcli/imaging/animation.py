@@ -13,6 +13,7 @@ from srcli.files import open_input, replacing
 from srcli.imaging import pillow, png, vips
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph, Picture, decoding
+from srcli.imaging.reading import upright
 from srcli.imaging.writing import LOSSLESS, FileWithoutDescriptor, as_srgb, naming_errors
 
 if TYPE_CHECKING:
@@ -53,12 +54,15 @@ def read_frames(picture: Picture) -> Iterator[Frame]:
     """
     with decoding(picture.path), open_input(picture.path) as stream:
         image, _ = pillow.open_image(picture.format, stream)
-        count = pillow.count_frames(image)
         # the first picture of an APNG may be for programs without animation only
-        for index in range(count - picture.frames, count):
+        first = int(getattr(image, "default_image", False))
+        width, height = image.size
+        for index in range(first, first + picture.frames):
             image.seek(index)
             image.load()
-            values = np.array(image.convert("RGBA"))
+            # Pillow makes a GIF larger for frames that reach beyond it; browsers cut those
+            stored = np.asarray(image.convert("RGBA"))[:height, :width]
+            values = upright(stored, picture.orientation)
             loop = image.info.get("loop")
             if picture.format == "gif":  # which counts repetitions
                 loop = 1 if loop is None else loop and loop + 1

@@ -6,6 +6,7 @@ It is called without its process-wide limit on pixels and without its stray warn
 from __future__ import annotations
 
 import io
+import struct
 import threading
 import warnings
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
 
+from srcli.errors import PictureError
 from srcli.imaging import heif, labels
 from srcli.imaging.bmp import bmp_profile, read_bmp_label
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
@@ -40,6 +42,7 @@ _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
+_LARGEST_CANVAS = 2**26  # pixels to which frames may reach that are larger than their animation
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
 
 
@@ -120,6 +123,9 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     icc, label = _read_colours(name, image, stream, notes)
     if name == "jxl" and exif is not None and not exif.startswith(PREFIX):
         exif = PREFIX + exif
+    frames = _frames(image, stream)
+    if name == "gif" and frames > 1:
+        notes += _check_canvas(path, image, stream)
     # their libraries turn the pixels upright, but for JPEGs inside of JPEG XL
     turned = name == "heic" or (name == "jxl" and not vars(image)["jpeg"])
     return Picture(
@@ -130,7 +136,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         channels=1 if image.mode in _GRAY_MODES else 3,
         has_alpha=image.mode in _ALPHA_MODES or "transparency" in info,
         bits=8,
-        frames=_frames(image, stream),
+        frames=frames,
         orientation=1 if turned else 0,
         lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,
         metadata=Metadata(
@@ -274,6 +280,47 @@ def _frames(image: ImageFile.ImageFile, stream: IO[bytes]) -> int:
         except (OSError, ValueError, SyntaxError, LookupError, TypeError):
             return 1  # a broken list of further pictures does not spoil the first
     return count_frames(image)
+
+
+def _check_canvas(path: Path, image: ImageFile.ImageFile, stream: IO[bytes]) -> list[str]:
+    """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
+
+    Raises:
+        PictureError: If it would become too large.
+    """
+    width, height = image.size
+    right, bottom = _farthest(stream)
+    if right <= width and bottom <= height:
+        return []
+    if max(right, width) * max(bottom, height) > _LARGEST_CANVAS:
+        raise PictureError(
+            f"{path}: an animation of {width}x{height} pixels, one of whose frames claims to reach "
+            f"to {right}x{bottom}; export it again"
+        )
+    return ["frames that reach beyond the animation are cut"]
+
+
+def _farthest(stream: IO[bytes]) -> tuple[int, int]:
+    """Return the right and the lower end of all frames of a GIF file."""
+
+    def skip_palette(flags: int) -> None:
+        stream.seek(3 << (flags & 7) + 1 if flags & 0x80 else 0, io.SEEK_CUR)
+
+    stream.seek(10)
+    skip_palette(int.from_bytes(stream.read(1)))
+    stream.seek(2, io.SEEK_CUR)
+    right = bottom = 0
+    while (kind := stream.read(1)) in (b"!", b","):
+        if kind == b"!":
+            stream.seek(1, io.SEEK_CUR)
+        else:
+            left, top, width, height, flags = struct.unpack("<HHHHB", stream.read(9))
+            right, bottom = max(right, left + width), max(bottom, top + height)
+            skip_palette(flags)
+            stream.seek(1, io.SEEK_CUR)
+        while length := int.from_bytes(stream.read(1)):
+            stream.seek(length, io.SEEK_CUR)
+    return right, bottom
 
 
 def count_frames(image: ImageFile.ImageFile) -> int:

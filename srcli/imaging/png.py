@@ -70,7 +70,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         dpi=_resolution(_first(chunks, b"pHYs")),
         software=software,
     )
-    frames = int.from_bytes(_first(chunks, b"acTL")[:4])
+    frames = _count_frames(chunks, notes)
     return Picture(
         path=path,
         format="png",
@@ -79,7 +79,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         channels=channels,
         has_alpha=colour in _ALPHA or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
-        frames=max(frames, 1),
+        frames=frames,
         orientation=0,
         metadata=metadata,
         warnings=tuple(notes),
@@ -188,6 +188,14 @@ def _walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
         if not sound and (kind[:1].isupper() or len(content) < length):
             raise ValueError(f"chunk {kind.decode('latin-1')} is damaged")
         yield kind, content, sound
+
+
+def _count_frames(chunks: _Chunks, notes: list[str]) -> int:
+    """Return how many pictures of an animation are there, whatever its header says."""
+    stated, there = int.from_bytes(_first(chunks, b"acTL")[:4]), len(chunks.get(b"fcTL", ()))
+    if stated > there:
+        notes.append(f"an animation of {stated} pictures by its header: {there} are there")
+    return max(min(stated, there), 1)
 
 
 def _first(chunks: _Chunks, kind: bytes) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.errors import InferenceError, SrxError
+from srcli.errors import InferenceError, SrxError, one_file
 from srcli.inference.calibration import calibrate
 from srcli.ports.image import Band, Engine, OutOfMemory, Sink, Source, TileGrid
 from srcli.ports.progress import NoTask, Task
@@ -112,7 +113,6 @@ def run_stream(
     """
     batcher = _Batcher(engine, task or NoTask())
     for work in works:
-        work.band = engine.band(work.grid, channels=work.source.channels, dtype=work.source.dtype)
         work.started = time.perf_counter()
         yield from batcher.feed(work)
     yield from batcher.flush()
@@ -129,11 +129,7 @@ class _Batcher:
         if work.rows is not None:
             yield from self.flush()
         done: list[Work] = []
-        try:
-            if work.open_tiles and work.calibration is None:
-                work.calibration = calibrate(self.engine, work.source, work.grid)
-        except SrxError as error:
-            work.error = error
+        if not self._begin(work):
             yield from _report(work)
             return
         with self._reader(work) as reader:
@@ -151,6 +147,15 @@ class _Batcher:
         if work.error is not None or work.open_tiles == 0:
             yield from _report(work)
 
+    def _begin(self, work: Work) -> bool:
+        """Make ready for the tiles of an image; return False if it fails."""
+        with _failing(work):
+            source, grid = work.source, work.grid
+            work.band = self.engine.band(grid, channels=source.channels, dtype=source.dtype)
+            if work.open_tiles and work.calibration is None:
+                work.calibration = calibrate(self.engine, source, grid)
+        return work.error is None
+
     def flush(self) -> Iterator[Work]:
         waiting, self.waiting = self.waiting, []
         enlarged = self._enlarge([item for item in waiting if item.pixels is not None])
@@ -160,7 +165,8 @@ class _Batcher:
             if work.error is None and isinstance(tile, SrxError):
                 work.error = tile
             if work.error is None:
-                self._place(item, tile)
+                with _failing(work):
+                    self._place(item, tile)
             if work.error is not None or work.open_tiles == 0:
                 work.band = None
                 yield from _report(work)
@@ -191,11 +197,8 @@ class _Batcher:
         if not work.open_tiles:
             done += work.band.finish()
         start = time.perf_counter()
-        try:
-            while done:  # rows that are written need not be kept until all are
-                work.sink.write(*done.pop(0))
-        except SrxError as error:
-            work.error = error
+        while done:  # rows that are written need not be kept until all are
+            work.sink.write(*done.pop(0))
         work.timing.writing += time.perf_counter() - start
         self.task.advance(1)
 
@@ -208,18 +211,34 @@ class _Batcher:
             yield from self._run(part)
 
     def _run(self, part: list[_Waiting]) -> list[object]:
+        try:
+            with one_file(part[0].work.name):
+                tiles = self._run_at_once(part)
+        except SrxError as error:
+            if len(part) == 1:
+                return [error]
+            # alone, as those of other pictures may be sound
+            return [tile for item in part for tile in self._run([item])]
+        if tiles is not None:
+            return tiles
+        pixels = part[0].pixels
+        assert pixels is not None
+        if len(part) == 1:
+            return [_too_large(part[0].work, pixels)]
+        half = len(part) // 2
+        self.limit[pixels.shape] = half
+        return [*self._run(part[:half]), *self._run(part[half:])]
+
+    def _run_at_once(self, part: list[_Waiting]) -> list[object] | None:
+        """Enlarge tiles in one batch; None if it does not fit into memory."""
         pixels = [item.pixels for item in part if item.pixels is not None]
         positions = None
         if part[0].work.grid.step > 1:
             positions = [item.work.grid.position(item.row, item.column) for item in part]
         try:
             tiles = self.engine.run(np.stack(pixels), part[0].work.calibration, positions)
-        except OutOfMemory:
-            if len(part) == 1:
-                return [_too_large(part[0].work, pixels[0])]
-            half = len(part) // 2
-            self.limit[pixels[0].shape] = half
-            return [*self._run(part[:half]), *self._run(part[half:])]
+        except (OutOfMemory, MemoryError):
+            return None
         return [
             _not_finite(item.work) if tile is None else tile
             for item, tile in zip(part, tiles, strict=True)
@@ -232,9 +251,23 @@ class _Batcher:
 
 def _tiles(work: Work, reader: TileReader) -> Iterator[_Waiting]:
     """Yield the tiles of an image, up to the first that cannot be read."""
-    try:
-        for (row, column, _), reading in reader:
+    for (row, column, _), reading in reader:
+        with _failing(work):
             yield _Waiting(work=work, row=row, column=column, pixels=reading.result())
+        if work.error is not None:
+            return
+
+
+@contextmanager
+def _failing(work: Work) -> Iterator[None]:
+    """Make whatever is raised in the block the failure of an image."""
+    try:
+        with one_file(work.name):
+            try:
+                yield
+            except MemoryError as error:
+                reason = f"{work.name}: out of memory"
+                raise InferenceError(reason, advice="use a smaller --tile") from error
     except SrxError as error:
         work.error = error
 

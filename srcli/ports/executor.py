@@ -45,9 +45,9 @@ class UnitResult:
     index: int
     """Place of the unit in the sequence that was run."""
     result: JsonDict | None
-    """The value that the work returned; None if its process failed."""
+    """The value that the work returned; None if it failed, or its process did."""
     failure: str = ""
-    """Reason why the process failed; empty if it did not."""
+    """Reason why it failed; empty if it did not."""
 
 
 class Executor(Protocol):
@@ -68,8 +68,9 @@ class Executor(Protocol):
     ) -> Iterator[UnitResult]:
         """Run all units and yield each result when it is there, in any order.
 
-        A unit whose process fails does not affect the others. Once ``stop`` returns true, no
-        further unit begins and running ones are asked to stop; their results are yielded, too.
+        A unit that fails unexpectedly, or whose process does, does not affect the others. Once
+        ``stop`` returns true, no further unit begins and running ones are asked to stop; their
+        results are yielded, too.
 
         Args:
             work: The function that does a unit.

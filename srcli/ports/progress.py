@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from srcli.errors import DefectError
+
+if TYPE_CHECKING:
+    from srcli.errors import SrxError
 
 
 class Task(Protocol):
@@ -33,6 +38,16 @@ class Progress(Protocol):
     def warn(self, text: str) -> None:
         """Report something that the user should act on."""
 
+    def detail(self, text: str) -> None:
+        """Report something for --verbose, such as a line of a traceback."""
+
+
+def show_traceback(error: SrxError, progress: Progress) -> None:
+    """Report the traceback of a defect for --verbose; nothing for errors that were foreseen."""
+    if isinstance(error, DefectError):
+        for line in error.details:
+            progress.detail(line)
+
 
 class NoTask:
     """A task without display."""
@@ -61,4 +76,7 @@ class NoProgress:
         """Ignore."""
 
     def warn(self, text: str) -> None:
+        """Ignore."""
+
+    def detail(self, text: str) -> None:
         """Ignore."""

@@ -233,20 +233,34 @@ def test_a_part_of_an_image_makes_the_same_batches(rows):
         np.testing.assert_array_equal(a, b)
 
 
-class BrokenSink(PasteSink):
-    def write(self, top, rows):
-        raise PictureError("c.tif: the disk is full")
+def raising(error):
+    def call(*_, **__):
+        raise error
+
+    return call
 
 
+@pytest.mark.parametrize("error", [PictureError("c.tif: disk full"), KeyError(), MemoryError()])
+@pytest.mark.parametrize("seam", ["source", "sink", "engine"])
 @pytest.mark.parametrize("by_rows", [False, True])
 @pytest.mark.parametrize("batch", [1, 100])
-def test_a_sink_that_breaks_fails_its_image_alone(by_rows, batch):
-    works = [make_work(20, 20), make_work(20, 20, name="c.tif"), make_work(20, 20)]
-    works[1].sink = BrokenSink(40, 40, 3, np.dtype(np.uint8))
+def test_an_image_at_which_something_breaks_fails_alone(by_rows, batch, seam, error):
+    class Breaking(Repeat):
+        def run(self, tiles, calibration=None, positions=None):
+            if tiles.max() == 255:  # of any picture in the batch
+                raise error
+            return super().run(tiles, calibration, positions)
+
+    works = [make_work(20, 20), make_work(20, 20, value=255, name="c.tif"), make_work(20, 20)]
     works[1].rows = range(len(works[1].grid.tops)) if by_rows else None
-    done = list(run_stream(Repeat(batch), works))
+    if seam == "sink":
+        works[1].sink.write = raising(error)
+    elif seam == "source":
+        works[1].source.read = raising(error)
+    done = list(run_stream((Breaking if seam == "engine" else Repeat)(batch), works))
     assert sorted(map(id, done)) == sorted(map(id, works))
     assert [work.error is None for work in works] == [True, False, True]
+    assert str(works[1].error).startswith("c.tif: ")
     assert is_right(works[0])
     assert is_right(works[2])
 
@@ -275,15 +289,14 @@ def test_an_image_that_fails_by_rows_leaves_no_thread_and_no_tile_behind(bad):
         assert is_right(works[2])
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_threads_end_where_the_engine_is_interrupted(error):
+def test_threads_end_where_the_engine_is_interrupted():
     class Interrupted(Repeat):
         def run(self, tiles, calibration=None, positions=None):
-            raise error
+            raise KeyboardInterrupt
 
     work = make_work(40, 61)
     work.rows = range(len(work.grid.tops))
-    with pytest.raises(error):
+    with pytest.raises(KeyboardInterrupt):
         list(run_stream(Interrupted(), [work]))
     assert own_threads() == []
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.data.pictures import DAMAGE, Archives
-from srcli.errors import DataError, ModelError, RecipeError, SrxError
+from srcli.data.pictures import Archives
+from srcli.errors import ModelError, RecipeError, SrxError, one_file
 from srcli.evaluation import evaluation_version
 from srcli.files import read_input
 from srcli.metrics.efficiency import CHALLENGE_SIZE
@@ -217,8 +217,9 @@ def data_digest(split: Split) -> str:
 
 def _content(archives: Archives, ref: PictureRef) -> bytes:
     try:
-        return hashlib.sha256(archives.read(ref)).digest()
-    except (*DAMAGE, DataError, KeyError):
+        with one_file(ref):
+            return hashlib.sha256(archives.read(ref)).digest()
+    except SrxError:
         return b"unreadable"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.errors import CheckpointError, InferenceError, SrxError
+from srcli.errors import CheckpointError, DefectError, InferenceError, SrxError, one_file
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.machine import describe_machine, is_shared, threads
@@ -24,6 +24,7 @@ from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.numerics import resolve_precision
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
+from srcli.ports.progress import show_traceback
 from srcli.recipes.ablation import METRICS
 from srcli.training.monitor import LOG_STEPS
 
@@ -58,8 +59,8 @@ def describe_place(
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     """Do a unit and store its results.
 
-    Failures with a reason of their own (a diverged training, too little memory, a picture) are
-    stored as such. A training that is stopped goes on from its checkpoint the next time.
+    Failures (a diverged training, too little memory, a defect) are stored as such. A training
+    that is stopped goes on from its checkpoint the next time.
 
     Returns:
         ``ended``: ``done``, ``stopped``, ``failed``, or ``busy`` if another process does it;
@@ -73,7 +74,8 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
         if left is None:
             return {"ended": DONE}  # another process was faster
         if isinstance(left, CostUnit):
-            done = _attempt(store, left, COST, partial(measure_cost, left, place.device))
+            cost = partial(measure_cost, left, place.device)
+            done = _attempt(store, left, COST, cost, progress)
             return {"ended": DONE if done else FAILED}
         if isinstance(left, BicubicUnit):
             return _measure(left, "bicubic", store, place, progress, stop)
@@ -90,7 +92,7 @@ def _training(
             # The weights are lost; those of an unfinished training must not be taken for them.
             store.put(unit.key, TRAINING, None)
         call = partial(_train, unit, store, place, progress, stop)
-        finished = _attempt(store, unit, TRAINING, call)
+        finished = _attempt(store, unit, TRAINING, call, progress)
         weights = store.weights(unit.key)
         if weights is None:
             return {"ended": STOPPED if finished else FAILED}
@@ -116,7 +118,7 @@ def _measure(
         if stop():
             return {"ended": STOPPED, "did": did}
         measure = partial(_scores, unit, each, model, place, progress)
-        if _attempt(store, unit, each.key, measure):
+        if _attempt(store, unit, each.key, measure, progress):
             did = MEASURED
         else:
             ended = FAILED
@@ -124,22 +126,29 @@ def _measure(
 
 
 def _attempt(
-    store: Store, unit: Unit, part: str, call: Callable[[], Cost | Trained | SetScores | None]
+    store: Store,
+    unit: Unit,
+    part: str,
+    call: Callable[[], Cost | Trained | SetScores | None],
+    progress: Progress,
 ) -> bool:
     """Store the value of a call, or the reason why it failed; return false if it did."""
     try:
-        value = call()
+        with one_file("failed"):
+            value = call()
         if value is not None:
             store.put(unit.key, part, value, unit.label)
         return True
     except InferenceError as error:
         reason = error.reason  # its advice is about the options of a single training
+    except DefectError as error:
+        if isinstance(error.__cause__, Exception) and out_of_memory(error.__cause__):
+            reason = OUT_OF_MEMORY
+        else:
+            reason = str(error)
+            show_traceback(error, progress)
     except SrxError as error:
         reason = str(error)
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        reason = OUT_OF_MEMORY
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     store.put(unit.key, part, reason, unit.label)

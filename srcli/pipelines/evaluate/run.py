@@ -97,6 +97,7 @@ def evaluate(
                     result=result,
                     cache=cache,
                     pool=pool,
+                    progress=progress,
                     on_picture=on_picture,
                 )
                 run.begin(task)

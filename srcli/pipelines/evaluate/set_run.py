@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import SrxError
+from srcli.errors import SrxError, one_file
 from srcli.evaluation.candidates import Candidate
 from srcli.evaluation.pairs import Chain, Pair, read_pair
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
@@ -19,6 +19,7 @@ from srcli.metrics import fidelity, ifc
 from srcli.metrics.perceptual import perceptual_distance
 from srcli.pipelines.evaluate.cache import ScoreCache, key_of
 from srcli.pipelines.evaluate.options import EvalOptions, ScoreSettings
+from srcli.ports.progress import Progress, show_traceback
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class SetRun:
     cache: ScoreCache
     pool: Executor
     """Reads pictures and scores them."""
+    progress: Progress
+    """Shows tracebacks to those who ask for them."""
     on_picture: Sequence[Callable[[EnlargedPicture], None]] = ()
     """Called with every picture after all candidates have enlarged it."""
 
@@ -155,9 +158,10 @@ class SetRun:
         for picture, reading in ahead:
             task.describe(f"{self.pictures.name}/{picture.name} x{self.scale}")
             try:
-                pair = reading.result()
+                with one_file(picture.where):
+                    pair = reading.result()
             except SrxError as error:
-                self._fail(picture.name, None, str(error))
+                self._fail(picture.name, None, error)
                 task.advance(1)
                 continue
             pending.append((pair, self._start(pair)))
@@ -180,26 +184,32 @@ class SetRun:
         reference = Reference(pair, self._settings)
         scores: dict[str, _PendingScore] = {}
         for candidate in self.candidates:
-            score = self._stored(pair, candidate)
-            missing = [name for name in self._settings.metrics if name not in score.values]
-            if missing or self.on_picture:
-                if self._depth == 0:
-                    wait([future for each in scores.values() for future in each.futures])
-                try:
-                    score.sr, seconds = candidate.enlarge(pair)
-                except SrxError as error:
-                    self._fail(pair.name, candidate.label, str(error))
-                    continue
-                score.seconds = seconds if missing else score.seconds
-                # IFC takes about as long as all the others: one thread each.
-                for part in (
-                    [m for m in missing if m == "ifc"],
-                    [m for m in missing if m != "ifc"],
-                ):
-                    if part:
-                        score.futures.append(self.pool.submit(reference.score, score.sr, part))
-            scores[candidate.label] = score
+            if self._depth == 0:
+                wait([future for each in scores.values() for future in each.futures])
+            try:
+                with one_file(self._named(pair, candidate.label)):
+                    score = self._begun(pair, candidate, reference)
+            except SrxError as error:
+                self._fail(pair.name, candidate.label, error)
+            else:
+                scores[candidate.label] = score
         return scores
+
+    def _begun(self, pair: Pair, candidate: Candidate, reference: Reference) -> _PendingScore:
+        """Enlarge a picture, unless all is stored, and start scoring."""
+        score = self._stored(pair, candidate)
+        missing = [name for name in self._settings.metrics if name not in score.values]
+        if missing or self.on_picture:
+            score.sr, seconds = candidate.enlarge(pair)
+            score.seconds = seconds if missing else score.seconds
+            # IFC takes about as long as all the others: one thread each.
+            for part in ([m for m in missing if m == "ifc"], [m for m in missing if m != "ifc"]):
+                if part:
+                    score.futures.append(self.pool.submit(reference.score, score.sr, part))
+        return score
+
+    def _named(self, pair: Pair, model: str) -> str:
+        return f"{self.pictures.name}/{pair.name}, {model}"
 
     def _stored(self, pair: Pair, candidate: Candidate) -> _PendingScore:
         own = self._settings
@@ -222,10 +232,16 @@ class SetRun:
         )
 
     def _finish(self, pair: Pair, scores: dict[str, _PendingScore]) -> None:
-        for label, score in scores.items():
+        for label, score in [*scores.items()]:
+            try:
+                with one_file(self._named(pair, label)):
+                    for future in score.futures:
+                        score.values.update(future.result())
+            except SrxError as error:
+                self._fail(pair.name, label, error)
+                del scores[label]
+                continue
             if score.futures:
-                for future in score.futures:
-                    score.values.update(future.result())
                 self.cache.put(score.key, {"values": score.values, "seconds": score.seconds})
             self.result.scores.append(
                 PictureScore(
@@ -249,23 +265,28 @@ class SetRun:
             sr=sr,
             psnr={label: scores[label].values.get("psnr", float("nan")) for label in sr},
         )
-        hand_over(enlarged, self.on_picture, self.result)
+        hand_over(enlarged, self.on_picture, self.result, self.progress)
 
-    def _fail(self, picture: str, model: str | None, reason: str) -> None:
-        failure = Failure(self.scale, self.pictures.name, picture, model, reason)
+    def _fail(self, picture: str, model: str | None, reason: SrxError | str) -> None:
+        failure = Failure(self.scale, self.pictures.name, picture, model, str(reason))
         self.result.failures.append(failure)
+        if isinstance(reason, SrxError):
+            show_traceback(reason, self.progress)
 
 
 def hand_over(
     picture: EnlargedPicture,
     on_picture: Sequence[Callable[[EnlargedPicture], None]],
     result: Evaluation,
+    progress: Progress,
 ) -> None:
     """Call functions with a picture; the errors of those become its failures."""
     for call in on_picture:
+        name = picture.pair.name
         try:
-            call(picture)
+            with one_file(f"{picture.dataset}/{name}"):
+                call(picture)
         except SrxError as error:
-            name = picture.pair.name
             failure = Failure(picture.scale, picture.dataset, name, None, str(error))
             result.failures.append(failure)
+            show_traceback(error, progress)

@@ -95,10 +95,10 @@ class SpreadRun:
             done_ahead[share[0].number] = share, done
             while number in done_ahead:
                 first, result = done_ahead.pop(number)
-                self._add(first, result)
+                self._add(first, result, progress)
                 number += len(first)
 
-    def _add(self, share: Sequence[_Item], done: UnitResult) -> None:
+    def _add(self, share: Sequence[_Item], done: UnitResult, progress: Progress) -> None:
         if done.result is None:
             ((_, scale, dataset, picture),) = share
             reason = f"{picture.where}: {done.failure}"
@@ -107,7 +107,7 @@ class SpreadRun:
         self.result.scores += done.result["scores"]
         self.result.failures += done.result["failures"]
         for picture in done.result["pictures"]:
-            hand_over(picture, self.on_picture, self.result)
+            hand_over(picture, self.on_picture, self.result, progress)
 
 
 def score_share(
@@ -136,6 +136,7 @@ def score_share(
                 result=result,
                 cache=ScoreCache(options.cache),
                 pool=pool,
+                progress=progress,
                 on_picture=[pictures.append] if unit.want_pictures else (),
             ).run(task)
     return {"scores": result.scores, "failures": result.failures, "pictures": pictures}

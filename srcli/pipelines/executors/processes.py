@@ -51,13 +51,16 @@ class SerialExecutor:
         stop: Callable[[], bool],
         shared: Sequence[Path] = (),
     ) -> Iterator[UnitResult]:
-        """Run all units in order; unexpected errors of the work are raised."""
+        """Run all units in order."""
         warned: set[str] = set()
         index = -1
         while (index := index + 1) < len(units) and not stop():
             unit = units[index]
             own = unit_progress(progress, unit, warned)
-            yield UnitResult(index=index, result=work(unit, self.place, own, stop))
+            result, failure = attempt(work, unit, self.place, own, stop)
+            if isinstance(failure, SrxError):
+                raise failure
+            yield UnitResult(index=index, result=result, failure=failure)
 
 
 @dataclass

@@ -10,8 +10,8 @@ from itertools import count
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import SrxError
-from srcli.ports.progress import NoTask, Progress, Task
+from srcli.errors import DefectError, SrxError, one_file
+from srcli.ports.progress import NoTask, Progress, Task, show_traceback
 
 if TYPE_CHECKING:
     from srcli.ports.executor import JsonDict, Place, Unit, Work
@@ -39,6 +39,10 @@ class UnitProgress:
             self.warned.add(text)
             self.progress.warn(f"{self.label}: {text}")
 
+    def detail(self, text: str) -> None:
+        """Pass on a line for --verbose."""
+        self.progress.detail(text)
+
 
 def unit_progress(progress: Progress, unit: Unit, warned: set[str]) -> Progress:
     """Return the progress of a unit; that of all units where it has no label."""
@@ -64,6 +68,10 @@ class SharedTasks:
     def warn(self, text: str) -> None:
         """Pass on a warning."""
         self.progress.warn(text)
+
+    def detail(self, text: str) -> None:
+        """Pass on a line for --verbose."""
+        self.progress.detail(text)
 
 
 @dataclass
@@ -135,7 +143,7 @@ class Receiver:
                 self._tasks.pop(number, NoTask()).close()
             case ("begin",):
                 self.close()  # what an earlier attempt left open
-            case ("message" | "warn", text):
+            case ("message" | "warn" | "detail", text):
                 methodcaller(event[0], text)(self._progress)
             case _:
                 methodcaller(event[0], event[2])(self._tasks.get(event[1], NoTask()))
@@ -177,6 +185,10 @@ class RelayedProgress:
         """Send a warning."""
         self.send("warn", text)
 
+    def detail(self, text: str) -> None:
+        """Send a line for --verbose."""
+        self.send("detail", text)
+
 
 @dataclass(frozen=True)
 class _RelayedTask:
@@ -199,16 +211,17 @@ class _RelayedTask:
 def attempt(
     work: Work, unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> tuple[JsonDict | None, str | SrxError]:
-    """Do a unit in a worker.
+    """Do a unit.
 
     Returns:
-        The result and no failure; or None and the failure: an error for the user, or the unexpected
-        one in words.
+        The result and no failure; or None and the failure: an error for the user, or in words one
+        that nobody foresaw, which is that of this unit alone.
     """
     try:
-        return dict(work(unit, place, progress, stop)), ""
+        with one_file("failed"):
+            return dict(work(unit, place, progress, stop)), ""
+    except DefectError as error:
+        show_traceback(error, progress)
+        return None, str(error)
     except SrxError as error:
         return None, error
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the failure of this unit
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return None, f"its process failed: {reason}"

@@ -13,14 +13,14 @@ from srcli.data.held_out import Split
 from srcli.data.pairs import make_pairs
 from srcli.data.pictures import decode_all
 from srcli.data.training_set import SMALLEST, find_split
-from srcli.errors import DataError, UsageError
+from srcli.errors import DataError, SrxError, UsageError
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
 from srcli.metrics.memory import memory_of, peak_memory
 from srcli.pipelines.train.data import loading_limits, make_sampler
 from srcli.pipelines.train.network import first_network, initial_weights, load_initial_weights
 from srcli.pipelines.train.numerics import choose_numerics
-from srcli.ports.progress import NoProgress, Progress
+from srcli.ports.progress import NoProgress, Progress, show_traceback
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.recipes.training import Stage
@@ -191,12 +191,13 @@ def _some_pairs(split: Split, recipe: TrainRecipe, scale: int, progress: Progres
 
 
 def _pairs(refs: Sequence[PictureRef], scale: int, progress: Progress) -> Pairs:
-    problems: list[DataError] = []
+    problems: list[SrxError] = []
     images = decode_all(refs, smallest=SMALLEST * scale, on_error=problems.append)
     if not images:
         raise DataError(f"none of {len(refs)} pictures can be used; the first: {problems[0]}")
     for problem in problems:
         progress.warn(f"would be left out: {problem}")
+        show_traceback(problem, progress)
     return make_pairs(images, scale)
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.data.pairs import Pairs
-from srcli.errors import DataError, PictureError, UsageError
+from srcli.errors import DataError, SrxError, UsageError, one_file
 from srcli.evaluation.pairs import CHAINS, read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name
 from srcli.imaging.kernels import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import psnr
 from srcli.metrics.protocol import PROTOCOLS
-from srcli.ports.progress import NoProgress
+from srcli.ports.progress import NoProgress, show_traceback
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
@@ -165,13 +165,15 @@ def _named_set(
     read = []
     for item in found.items:
         try:
-            read.append(
-                read_pair(item, scale=scale, kernel=KERNELS["bicubic"], chain=CHAINS["rgb8"])
-            )
-        except (DataError, PictureError) as error:
+            with one_file(item.where):
+                read.append(
+                    read_pair(item, scale=scale, kernel=KERNELS["bicubic"], chain=CHAINS["rgb8"])
+                )
+        except SrxError as error:
             if not leniently:
                 raise
             progress.warn(f"validation on {found.name}: left out: {error}")
+            show_traceback(error, progress)
     if not read and leniently:
         progress.warn(f"--validate {given}: left out: no picture of it can be read")
         return found.name, None

@@ -51,10 +51,11 @@ def upscale_photographs(
 
     def stills() -> Iterator[tuple[Item, Picture]]:
         for item, picture in opened:
-            if is_kept(picture, item.format):
-                animations.append((item, picture))
-            else:
-                yield item, picture
+            with reporter.guard(item):
+                if is_kept(picture, item.format):
+                    animations.append((item, picture))
+                else:
+                    yield item, picture
 
     made_by = options.raster.provenance
     PhotographRun(pool, tiling, options, reporter, made_by, processes).upscale(stills())
@@ -76,14 +77,14 @@ class AnimationRun:
         """Upscale one animation; if it fails, that is reported."""
         started = time.monotonic()
         try:
-            size, warnings = check_output(item, picture, self.options, free_memory())
-            item.make_folder()
             with name_errors(item):
+                size, warnings = check_output(item, picture, self.options, free_memory())
+                item.make_folder()
                 tiles = self._retry(item, picture, size)
+                lost = lost_metadata(item.format, self._metadata(picture))
         except SrxError as error:
             self.reporter.fail(item, error, started)
             return
-        lost = lost_metadata(item.format, self._metadata(picture))
         self.reporter.add(
             FileReport(
                 source=item.source,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.errors import SrxError
+from srcli.errors import SrxError, one_file
 from srcli.imaging.reading import read_photograph
 from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.opening import open_photograph
@@ -45,10 +45,11 @@ def shows_blocks(picture: Picture, photograph: Photograph) -> bool:
 def choose_model(item: Item, options: UpscaleOptions) -> str:
     """Return the model for one input; rasters, and what cannot be read, get the usual one."""
     try:
-        picture = open_photograph(item, options)
-        if picture is None or picture.format != "jpg" or not has_photo_model(options.scale):
-            return CLEAN_MODEL
-        return PHOTO_MODEL if shows_blocks(picture, read_photograph(picture)) else CLEAN_MODEL
+        with one_file(item.source):
+            picture = open_photograph(item, options)
+            if picture is None or picture.format != "jpg" or not has_photo_model(options.scale):
+                return CLEAN_MODEL
+            return PHOTO_MODEL if shows_blocks(picture, read_photograph(picture)) else CLEAN_MODEL
     except SrxError:
         return CLEAN_MODEL
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.errors import SrxError
+from srcli.errors import SrxError, one_file
 from srcli.imaging.animation import is_kept
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.output import disk_needed
@@ -92,15 +92,16 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     folder, free = None, free_memory()  # once: reading it for 100,000 files would take seconds
     for item in plan.items:
         try:
-            picture = open_photograph(item, options)
-            if item.target.parent != folder:
-                item.check_folder()
-                folder = item.target.parent
-            estimate = (
-                estimate_raster(item, options, tiling)
-                if picture is None
-                else estimate_photograph(item, picture, options, free)
-            )
+            with one_file(item.source):
+                picture = open_photograph(item, options)
+                if item.target.parent != folder:
+                    item.check_folder()
+                    folder = item.target.parent
+                estimate = (
+                    estimate_raster(item, options, tiling)
+                    if picture is None
+                    else estimate_photograph(item, picture, options, free)
+                )
         except SrxError as error:
             found.append((item, str(error)))
             continue

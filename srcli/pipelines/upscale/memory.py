@@ -11,7 +11,7 @@ from srcli.imaging import mapped
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.resize import UNBOUNDED
 from srcli.metrics.machine import free_memory
-from srcli.pipelines.upscale.raster_job import PROGRAM
+from srcli.pipelines.upscale.raster_job import PROGRAM, free_disk
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
@@ -101,6 +101,26 @@ def check_memory(item: Item, picture: Picture, options: UpscaleOptions, free: in
         raise PictureError(
             f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
+        )
+
+
+def check_frames(item: Item, frames: int, pixels: int) -> None:
+    """Refuse an animation whose pictures, which wait on the disk for the last one, have no room.
+
+    Args:
+        item: The input and its output.
+        frames: Pictures of the animation.
+        pixels: Of each when enlarged.
+
+    Raises:
+        PictureError: If they have not.
+    """
+    needed, (free, folder) = frames * pixels * 4, free_disk(item.target)
+    if needed > free:
+        raise PictureError(
+            f"{item.source}: its {frames} pictures take {format_bytes(needed)} when enlarged, and "
+            f"{format_bytes(free)} are free in {folder}; make room, take another folder or a "
+            "smaller --scale"
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, UsageError
+from srcli.errors import PictureError, SrxError, UsageError, one_file
 from srcli.files import open_input
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
@@ -116,8 +116,9 @@ def name_in_folder(
 
 def _is_animation(source: Path) -> bool:
     try:
-        return open_picture(source, confined=True).frames > 1
-    except PictureError:
+        with one_file(source):
+            return open_picture(source, confined=True).frames > 1
+    except SrxError:
         return False  # reading it gives the reason
 
 

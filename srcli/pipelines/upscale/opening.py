@@ -35,15 +35,12 @@ def open_photographs(
         rasters: Receives those that are read by windows.
     """
     for item in items:
-        try:
+        with reporter.guard(item):
             picture = open_photograph(item, options)
-        except PictureError as error:
-            reporter.fail(item, error)
-            continue
-        if picture is None:
-            rasters.append(item)
-        else:
-            yield item, picture
+            if picture is None:
+                rasters.append(item)
+            else:
+                yield item, picture
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:

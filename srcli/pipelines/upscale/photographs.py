@@ -11,9 +11,10 @@ from itertools import groupby
 from threading import Event
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, SrxError
+from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import explain_os_error
 from srcli.imaging import exif
+from srcli.imaging.animation import is_kept
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
@@ -28,7 +29,7 @@ from srcli.pipelines.upscale.choice import (
     has_photo_model,
     shows_blocks,
 )
-from srcli.pipelines.upscale.memory import check_memory, portions, spare_channels
+from srcli.pipelines.upscale.memory import check_frames, check_memory, portions, spare_channels
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
@@ -100,27 +101,25 @@ class PhotographRun:
         self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
     ) -> Iterator[PhotographJob]:
         for (item, _), future in reading:
-            try:
+            with self.reporter.guard(item):
                 job = future.result()
-            except SrxError as error:
-                self.reporter.fail(item, error)
-            else:
+                self.pool.engine(job.prepared.bits)  # here, where a picture may fail of it
                 yield job
 
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
         item, picture = opened
-        _, unwritable = check_output(item, picture, self.options, free_memory())
         with name_errors(item):
+            _, unwritable = check_output(item, picture, self.options, free_memory())
             photograph = read_photograph(picture)
             self._recommend(item, picture, photograph)
             if self.options.strip_metadata:
                 photograph = replace(photograph, metadata=photograph.metadata.only_colours())
             prepared, warnings = prepare(photograph)
-        lost = lost_metadata(item.format, photograph.metadata)
-        warnings = (*photograph.warnings, *unwritable, *lost, *warnings)
-        return PhotographJob(
-            item=item, lossless=picture.lossless, prepared=prepared, warnings=warnings
-        )
+            lost = lost_metadata(item.format, photograph.metadata)
+            warnings = (*photograph.warnings, *unwritable, *lost, *warnings)
+            return PhotographJob(
+                item=item, lossless=picture.lossless, prepared=prepared, warnings=warnings
+            )
 
     def _recommend(self, item: Item, picture: Picture, photograph: Photograph) -> None:
         """Say once in a run that another model is made for JPEGs whose blocks show."""
@@ -136,22 +135,18 @@ class PhotographRun:
     def _start(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
         """Cut pictures into tiles and reserve memory for their outputs."""
         for job in jobs:
-            try:
-                with name_errors(job.item):
-                    job.item.make_folder()
-                    job.work, job.sink = job.prepared.work(
-                        self.options.scale,
-                        self.tiling,
-                        str(job.item.source),
-                        folder=job.item.target.parent,
-                        spare=spare_channels(job.item.format, job.prepared.pixels.shape[2]),
-                    )
-            except PictureError as error:
-                self.reporter.fail(job.item, error)
-                continue
-            job.started = time.monotonic()
-            self.reporter.tiles.grow(job.work.grid.count)
-            yield job
+            with self.reporter.guard(job.item), name_errors(job.item):
+                job.item.make_folder()
+                job.work, job.sink = job.prepared.work(
+                    self.options.scale,
+                    self.tiling,
+                    str(job.item.source),
+                    folder=job.item.target.parent,
+                    spare=spare_channels(job.item.format, job.prepared.pixels.shape[2]),
+                )
+                job.started = time.monotonic()
+                self.reporter.tiles.grow(job.work.grid.count)
+                yield job
 
     def _run_jobs(self, engine: TorchEngine, jobs: Iterable[PhotographJob]) -> None:
         running: dict[Work, PhotographJob] = {}
@@ -230,8 +225,8 @@ def check_output(
         The output's (height, width), and warnings of what will be lost.
 
     Raises:
-        PictureError: If the output's format, ``--max-memory`` or the free memory cannot hold the
-            result.
+        PictureError: If the output's format, ``--max-memory``, the free memory or, for an
+            animation, the disk cannot hold the result.
     """
     scale = options.scale
     height, width = options.fit.fitted(picture.height * scale, picture.width * scale)
@@ -246,6 +241,8 @@ def check_output(
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
     check_memory(item, picture, options, free)
+    if is_kept(picture, item.format):
+        check_frames(item, picture.frames, height * width)
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")
@@ -254,14 +251,15 @@ def check_output(
 
 @contextmanager
 def name_errors(item: Item) -> Iterator[None]:
-    """Turn running out of memory or disk into an error that names the picture."""
-    try:
-        yield
-    except MemoryError as error:
-        raise PictureError(
-            f"{item.source}: does not fit into memory when enlarged; crop it, or use a smaller "
-            "scale"
-        ) from error
-    except OSError as error:
-        reason = explain_os_error(item.target, error)
-        raise PictureError(reason or f"{item.target}: cannot be written ({error})") from error
+    """Turn whatever is raised into an error that names the picture; see ``one_file``."""
+    with one_file(item.source):
+        try:
+            yield
+        except MemoryError as error:
+            raise PictureError(
+                f"{item.source}: does not fit into memory when enlarged; crop it, or use a smaller "
+                "scale"
+            ) from error
+        except OSError as error:
+            reason = explain_os_error(item.target, error)
+            raise PictureError(reason or f"{item.target}: cannot be written ({error})") from error

@@ -189,10 +189,7 @@ def check_disk(job: RasterJob) -> tuple[str, ...]:
         PictureError: If it cannot fit.
     """
     needed = disk_needed(job.output)
-    folder = job.item.target.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free, folder = free_disk(job.item.target)
     room = f"{_size(free)} are free in {folder}"
     if free < LEAST_COMPRESSED * needed:
         raise PictureError(
@@ -202,6 +199,14 @@ def check_disk(job: RasterJob) -> tuple[str, ...]:
     if free < needed:
         return (f"the output takes up to {_size(needed)} before compression, and {room}",)
     return ()
+
+
+def free_disk(target: Path) -> tuple[int, Path]:
+    """Return the free bytes where a file is to be written, and the nearest folder that exists."""
+    folder = target.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free, folder
 
 
 def _file_state(path: str) -> list[object]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from srcli.errors import SrxError
+from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts
 from srcli.inference.calibration import calibrate
 from srcli.inference.edges import PaddedSource
 from srcli.inference.engines import EnginePool, cached_pool
-from srcli.inference.stream import TileTooLargeError
 from srcli.inference.tiling import Tiling
 from srcli.layers.pooling import Calibration
 from srcli.metrics.machine import threads
@@ -22,7 +22,8 @@ from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, fingerprin
 from srcli.pipelines.upscale.raster_parts import PartMaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from srcli.ports.executor import JsonDict, Place
     from srcli.ports.progress import Progress
@@ -54,25 +55,29 @@ def raster_unit(
 
     Returns:
         Of "prepare": ``job``, ``tight`` (warnings of little disk space), ``fingerprint`` and
-        ``calibration``; of "make": ``timing``. Instead of all, ``error`` in words, or ``too_large``
-        where a tile does not fit into memory.
+        ``calibration``; of "make": ``timing``. Instead of all, ``error``.
     """
     work = {"prepare": _prepare, "make": _make, "merge": _merge}[unit.what]
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    source = unit.item.source
     try:
-        with threads(place.threads or None):
+        with one_file(source), _naming_memory(source), threads(place.threads or None):
             return work(replace(unit, options=options), progress, stop)
     except KeyboardInterrupt:
         if not stop():
             raise
-        return {"error": "interrupted"}
-    except TileTooLargeError as error:
-        return {"error": str(error), "too_large": True}
+        return {"error": PictureError("interrupted")}
     except SrxError as error:
-        return {"error": str(error)}
-    except MemoryError:
+        return {"error": error}
+
+
+@contextmanager
+def _naming_memory(source: Path) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
         short = "out of memory; --max-memory says early what does not fit"
-        return {"error": f"{unit.item.source}: {short}"}
+        raise PictureError(f"{source}: {short}") from error
 
 
 def _maker(unit: RasterUnit, job: RasterJob) -> PartMaker:

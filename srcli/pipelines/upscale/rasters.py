@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from srcli.errors import SrxError
+from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.resuming import open_parts
 from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool
-from srcli.inference.stream import Timing
+from srcli.inference.stream import TileTooLargeError, Timing
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.executors.relay import SharedTasks
 from srcli.pipelines.upscale.naming import Item
@@ -73,8 +73,10 @@ class _OpenRaster:
     tiles: int = 0
     """Without those of an earlier run."""
     timing: Timing = field(default_factory=Timing)
-    error: str = ""
+    error: SrxError | None = None
+    """The first failure."""
     too_large: bool = False
+    """A tile did not fit into memory."""
 
     def report(self, job: RasterJob) -> FileReport:
         """Return the report of the raster once it is done."""
@@ -125,20 +127,22 @@ class RasterScheduler:
         raster = self._open[unit.item]
         result = done.result
         if result is None:
-            result = {"error": f"{unit.item.source}: {done.failure}"}
-        raster.error = raster.error or result.get("error", "")
-        raster.too_large = raster.too_large or "too_large" in result
+            result = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
+        error = result.get("error")
+        raster.error = raster.error or error
+        raster.too_large = raster.too_large or isinstance(error, TileTooLargeError)
         try:
-            if unit.what == "make":
-                self._made(unit, raster, result)
-            elif raster.error:
-                self._end(raster, unit.tiling)
-            elif unit.what == "prepare":
-                self._prepared(unit, raster, result)
-            else:
-                self._end(raster, unit.tiling, unit.job)
-        except SrxError as error:
-            raster.error, raster.too_large = str(error), False
+            with one_file(unit.item.source):
+                if unit.what == "make":
+                    self._made(unit, raster, result)
+                elif raster.error:
+                    self._end(raster, unit.tiling)
+                elif unit.what == "prepare":
+                    self._prepared(unit, raster, result)
+                else:
+                    self._end(raster, unit.tiling, unit.job)
+        except SrxError as failure:
+            raster.error, raster.too_large = failure, False
             self._end(raster, unit.tiling)
 
     def _append(
@@ -222,10 +226,10 @@ class RasterScheduler:
             )
             self._open[item] = _OpenRaster(item=item, started=raster.started)
             self._append("prepare", item, smaller)
-        elif job is None:
-            self.reporter.fail(item, raster.error, raster.started)
-        else:
+        elif job is not None:
             self.reporter.add(raster.report(job))
+        elif raster.error is not None:
+            self.reporter.fail(item, raster.error, raster.started)
 
 
 def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:

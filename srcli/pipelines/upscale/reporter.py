@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from srcli.errors import ExitCode
+from srcli.errors import DefectError, ExitCode, SrxError, one_file
 from srcli.ports.progress import NoTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from srcli.errors import SrxError
     from srcli.pipelines.upscale.naming import Item
     from srcli.ports.progress import Progress, Task
 
@@ -170,6 +170,15 @@ class Reporter:
         if self._on_file is not None:
             self._on_file(report)
 
+    @contextmanager
+    def guard(self, item: Item) -> Iterator[None]:
+        """Record whatever is raised in the block as the failure of an item; the others go on."""
+        try:
+            with one_file(item.source):
+                yield
+        except SrxError as error:
+            self.fail(item, error)
+
     def fail(self, item: Item, error: SrxError | str, started: float | None = None) -> None:
         """Record that an item failed.
 
@@ -185,5 +194,6 @@ class Reporter:
                 state="failed",
                 seconds=0.0 if started is None else time.monotonic() - started,
                 error=str(error),
+                details=error.details if isinstance(error, DefectError) else (),
             )
         )

@@ -29,7 +29,7 @@ def folder(tmp_path):
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "x"), "the disk is full; make room and run again"),
-        (OSError(errno.EFBIG, "x"), "the disk is full"),
+        (OSError(errno.EFBIG, "x"), "larger than a file may be here"),
         (OSError(errno.ENAMETOOLONG, "x"), "take a shorter one"),
         (OSError(errno.EIO, "bad\nsector"), r"cannot be written \(.*bad sector\)"),
         (PermissionError(errno.EACCES, "x"), "no permission to write here"),

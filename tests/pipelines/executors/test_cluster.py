@@ -64,7 +64,7 @@ def test_failures_are_told_and_stopping_ends_what_runs(nodes, work, notes, tmp_p
     units = [Unit(label=how, how=how) for how in ("exit", "raise", "not at all")]
     found = ended(units, work.die, notes)
     assert found[0].failure.startswith("its worker failed: WorkerCrashedError: ")
-    assert found[1].failure == "its process failed: ValueError: no such luck"
+    assert found[1].failure.startswith("failed: ValueError: no such luck; this is a defect")
     assert found[2].result == {"alive": True}
     with pytest.raises(DataError, match="the store is full; make room"):
         ended([Unit(label="", how="error")], work.die, notes)

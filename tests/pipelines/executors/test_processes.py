@@ -17,6 +17,7 @@ from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
 from srcli.ports.executor import Place
 
 HERE = Place(device="cpu", threads=1)
+DEFECT = "this is a defect of srx: please report it"
 
 
 def ended_by_index(executor, work, units, progress, stop=lambda: False):
@@ -60,7 +61,8 @@ def test_a_death_is_told_and_takes_no_other_with_it(work, notes):
     found = ended_by_index(ProcessExecutor([HERE]), work.die, units, notes)
     assert found[0].failure == "its process was killed by signal 9, perhaps for want of memory"
     assert found[1].failure == "its process ended with code 3: no message"
-    assert found[2].failure == "its process failed: ValueError: no such luck"
+    assert found[2].failure == f"failed: ValueError: no such luck; {DEFECT}"
+    assert '    raise ValueError("no such luck")' in notes.details
     assert [found[i].result for i in range(4)] == [None, None, None, {"alive": True}]
 
 
@@ -105,12 +107,15 @@ def test_units_run_in_order_until_stopped(notes):
     assert notes.warnings == ["u0: heard"]
 
 
-def test_an_error_that_nobody_expects_comes_out(notes):
+def test_an_error_that_nobody_foresaw_is_that_of_its_unit(notes):
     def work(unit, place, progress, stop):
-        raise ZeroDivisionError
+        return {"share": 1 / unit.value}
 
-    with pytest.raises(ZeroDivisionError):
-        list(SerialExecutor(HERE).run(work, [Unit(label="")], progress=notes, stop=lambda: False))
+    units = [Unit(label="", value=value) for value in (0, 1)]
+    found = ended_by_index(SerialExecutor(HERE), work, units, notes)
+    assert found[0].failure == f"failed: ZeroDivisionError: division by zero; {DEFECT}"
+    assert found[1].result == {"share": 1}
+    assert notes.details[-1] == "ZeroDivisionError: division by zero"
 
 
 PARENT = """
