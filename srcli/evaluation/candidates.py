@@ -94,7 +94,8 @@ class NetworkCandidate:
             grid = tiling.grid(*pair.lr.shape[:2])
         pixels = self._chain.to_input(pair.lr, gray=pair.gray)
         start = time.perf_counter()
-        output = enlarge_array(self._engine, pixels, grid)
+        name = f"{pair.name}, {self.label}"
+        output = enlarge_array(self._engine, pixels, grid, name=name)
         seconds = time.perf_counter() - start
         return self._chain.to_uint8(output, gray=pair.gray), seconds
 

@@ -28,6 +28,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _INCHES_PER_METRE = 0.0254
 _MOST_PER_METRE = 2**31 - 1
+_MOST_FRAMES = 2**31
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette, with alpha
 _ALPHA = frozenset({4, 6})
 _BEST_DEFLATE_RATIO = 1032
@@ -193,8 +194,10 @@ def _walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
 def _count_frames(chunks: _Chunks, notes: list[str]) -> int:
     """Return how many pictures of an animation are there, whatever its header says."""
     stated, there = int.from_bytes(_first(chunks, b"acTL")[:4]), len(chunks.get(b"fcTL", ()))
+    if stated > _MOST_FRAMES:
+        there = 1  # readers are to take the first picture then, and do
     if stated > there:
-        notes.append(f"an animation of {stated} pictures by its header: {there} are there")
+        notes.append(f"an animation of {stated} pictures by its header: {there} can be read")
     return max(min(stated, there), 1)
 
 

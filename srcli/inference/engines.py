@@ -200,9 +200,11 @@ def run_one(engine: Engine, work: Work, *, task: Task | None = None) -> None:
 
 
 def enlarge_array(
-    engine: Engine, pixels: NDArray[Any], grid: TileGrid | None = None
+    engine: Engine, pixels: NDArray[Any], grid: TileGrid | None = None, *, name: str = "picture"
 ) -> NDArray[Any]:
     """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
+
+    Errors name it by ``name``.
 
     Raises:
         InferenceError: If it does not fit into memory or the network fails.
@@ -214,6 +216,6 @@ def enlarge_array(
     sink = ArraySink(
         source.height * engine.scale, source.width * engine.scale, source.channels, source.dtype
     )
-    work = Work(name="picture", source=source, sink=sink, grid=grid)
+    work = Work(name=name, source=source, sink=sink, grid=grid)
     run_one(engine, work)
     return sink.pixels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import ModelError
+from srcli.errors import DefectError, ModelError, one_file
 from srcli.evaluation.candidates import FolderCandidate, NetworkCandidate
 from srcli.evaluation.scores import Evaluation, Failure
 from srcli.models import MODELS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def make_networks(
     labels: Mapping[str, str], scale: int, options: EvalOptions, result: Evaluation
 ) -> list[NetworkCandidate]:
-    """Load the models that are networks; those without the scale become failures.
+    """Load the models that are networks; those that cannot be used become failures.
 
     Raises:
         ModelError: If there is no such model, or nothing else to do.
@@ -32,8 +32,10 @@ def make_networks(
         if _is_folder(model):
             continue
         try:
-            found.append(NetworkCandidate(model, label, scale, chain, engine, tile=options.tile))
-        except ModelError as error:
+            with one_file(model):
+                each = NetworkCandidate(model, label, scale, chain, engine, tile=options.tile)
+            found.append(each)
+        except (ModelError, DefectError) as error:
             alone = len(labels) == 1 and len(result.scales) == 1
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale

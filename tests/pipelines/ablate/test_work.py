@@ -12,7 +12,7 @@ import torch
 
 from srcli.errors import DataError
 from srcli.pipelines.ablate import work
-from srcli.pipelines.ablate.results import TRAINING, SetScores, StoredResult, Trained
+from srcli.pipelines.ablate.results import TRAINING, SetScores, Trained
 from srcli.pipelines.ablate.store import Store
 from srcli.pipelines.ablate.units import AblateOptions, CostUnit, Measurement, TrainingUnit
 from srcli.pipelines.ablate.work import (
@@ -91,14 +91,15 @@ def test_a_failure_is_a_figure(unit, notes, monkeypatch, error, reason):
     assert "--set" not in failure
 
 
-def test_a_bug_comes_out(unit, notes, monkeypatch):
+def test_a_defect_is_the_failure_of_its_unit(unit, notes, monkeypatch):
     def fail(*_):
         raise RuntimeError("shapes differ")
 
     monkeypatch.setattr(work, "train", fail)
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        run(unit, notes)
-    assert result_of(unit) == StoredResult()
+    assert run(unit, notes) == "failed"
+    reason = "failed: RuntimeError: shapes differ; this is a defect of srx: please report it"
+    assert result_of(unit).failures[TRAINING] == reason
+    assert notes.details[-1] == "RuntimeError: shapes differ"
 
 
 def test_a_set_that_cannot_be_measured_keeps_the_training(unit, notes, tmp_path):
