@@ -194,6 +194,14 @@ def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
     assert done.err.count("Traceback (most recent call last):") >= len(KINDS) * (len(ERRORS) - 1)
 
 
+def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
+    make_files(tmp_path / "in", "photograph")
+    make_files(tmp_path / "out", "photograph")  # exist, and may have unfinished work beside them
+    break_at("srcli.imaging.rasters.resuming.parts_folder")
+    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
+    assert (done.code, f"{len(BAD)} failed" in done.out) == (1, True)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seam", ["open", "plan"])
 def test_a_dry_run_counts_them_as_problems(srx, tmp_path, break_at, kind, seam):

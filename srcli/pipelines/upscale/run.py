@@ -65,7 +65,11 @@ def upscale_files(
         reporter.progress.message(note)
     for folder, reason in plan.unreadable_folders:
         reporter.fail(Item(source=folder, target=output, format=""), f"{folder}: {reason}")
-    items = [item for item in plan.items if _is_open(item, options, reporter)]
+    items: list[Item] = []
+    for item in plan.items:
+        with reporter.guard(item):
+            if _is_open(item, options, reporter):
+                items.append(item)
     try:
         if items:
             if options.model != AUTO:
