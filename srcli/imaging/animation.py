@@ -11,10 +11,17 @@ import numpy as np
 
 from srcli.files import open_input, replacing
 from srcli.imaging import pillow, png, vips
+from srcli.imaging.exif import PREFIX
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph, Picture, decoding
 from srcli.imaging.reading import upright
-from srcli.imaging.writing import LOSSLESS, FileWithoutDescriptor, as_srgb, naming_errors
+from srcli.imaging.writing import (
+    LOSSLESS,
+    FileWithoutDescriptor,
+    as_srgb,
+    naming_errors,
+    put_texts_into_exif,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -95,7 +102,7 @@ def write_animation(
             where the format holds no colour profile.
         milliseconds: Duration of each frame.
         plays: Of the whole; 0 is without end.
-        metadata: The colour profile is embedded, in png also all others.
+        metadata: Metadata to embed; gif holds none.
         fmt: A key of ``FORMATS`` that is ``animated``.
         quality: 1 to 100 for webp (100 is lossless); the format's own by default.
 
@@ -119,7 +126,27 @@ def write_animation(
                     quality = quality or FORMATS[fmt].default_quality
                     timing |= {"lossless": quality == LOSSLESS, "Q": quality}
                 vips.encode_animation(stream, frames, f".{fmt}", **timing)
+                if fmt == "webp":
+                    _append_to_webp(stream, put_texts_into_exif(metadata, fmt))
             stream.sync()
+
+
+def _append_to_webp(stream: IO[bytes], metadata: Metadata) -> None:
+    """Append EXIF and XMP to an animated WebP: libvips writes EXIF otherwise than it is given."""
+    stream.seek(0)
+    head = bytearray(stream.read(21))
+    if head[12:16] != b"VP8X":
+        return
+    stream.seek(0, io.SEEK_END)
+    exif = (metadata.exif or b"").removeprefix(PREFIX)
+    for kind, flag, content in ((b"EXIF", 8, exif), (b"XMP ", 4, metadata.xmp)):
+        if content:
+            head[20] |= flag
+            padding = bytes(len(content) % 2)
+            stream.write(kind + struct.pack("<I", len(content)) + content + padding)
+    head[4:8] = struct.pack("<I", stream.tell() - 8)
+    stream.seek(0)
+    stream.write(head)
 
 
 def _write_apng(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -160,6 +161,29 @@ def numbers(entry: Entry, layout: Layout) -> list[float]:
         return list(struct.unpack(f"{layout.order}{len(entry.value) // size}{code}", entry.value))
     parts = struct.unpack(f"{layout.order}{len(entry.value) // 4}{code}", entry.value)
     return [a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def with_numbers(entry: Entry, values: Sequence[float], layout: Layout) -> Entry | None:
+    """Return an entry with other numbers; None if its type does not hold them.
+
+    Args:
+        entry: Any but text.
+        values: Rounded where the type is one of whole numbers.
+        layout: Of its structure.
+    """
+    code = _TYPES[entry.kind][1]
+    parts: Sequence[float] = values
+    if entry.kind in _RATIONAL:
+        # as exact as 32 bits are
+        ratios = [Fraction(v).limit_denominator(int(2**31 / (abs(v) + 1)) or 1) for v in values]
+        parts = [part for ratio in ratios for part in ratio.as_integer_ratio()]
+    elif code not in "fd":
+        parts = [round(value) for value in values]
+    try:
+        value = struct.pack(f"{layout.order}{len(parts)}{code}", *parts)
+    except (struct.error, OverflowError):
+        return None
+    return replace(entry, count=len(values), value=value)
 
 
 def repacked(entry: Entry, old: Layout, new: Layout) -> Entry:

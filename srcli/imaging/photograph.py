@@ -38,6 +38,8 @@ class Metadata:
     """Pixels per inch, horizontal and vertical."""
     software: str | None = None
     """Programs that made the picture: a text of PNG, which other formats hold in EXIF."""
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    """Other texts, as the chunks of PNG that hold them: type and content."""
 
     @property
     def profile(self) -> bytes | None:
@@ -98,8 +100,7 @@ class Photograph:
     """Losses of reading the file, in words for the user."""
 
 
-# Raised by Pillow and rasterio on damaged or malicious files.
-_DAMAGE = (
+DAMAGE = (
     OSError,
     SyntaxError,
     ValueError,
@@ -113,6 +114,7 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
+"""Raised by Pillow and rasterio on damaged or malicious files."""
 
 
 _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
@@ -135,7 +137,7 @@ def decoding(path: Path) -> Iterator[None]:
         raise PictureError(f"{path}: no permission to read it; check its access rights") from None
     except MemoryError:
         raise PictureError(f"{path}: does not fit into memory; cut it or use a GeoTIFF") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         if isinstance(error, OSError) and error.errno in _UNREADABLE:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__

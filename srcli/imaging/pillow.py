@@ -6,10 +6,11 @@ It is called without its process-wide limit on pixels and without its stray warn
 from __future__ import annotations
 
 import io
+import re
 import struct
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,12 @@ from srcli.errors import PictureError
 from srcli.imaging import heif, labels
 from srcli.imaging.bmp import bmp_profile, read_bmp_label
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
+from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.formats import find_reader
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.photograph import DAMAGE, Metadata, Picture
+from srcli.imaging.pixel_map import PixelMap
+from srcli.imaging.texts import comment
+from srcli.imaging.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +48,15 @@ _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
 _LARGEST_CANVAS = 2**26  # pixels to which frames may reach that are larger than their animation
+_MOST_LOOKED_AT = 4  # pictures of a multi-picture file
+# Starts of the segments of a JPEG with a gain map, and of those of the gain map itself.
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+_GAIN_MAP = re.compile(
+    rb"http://ns\.adobe\.com/hdr-gain-map/|http://ns\.apple\.com/HDRGainMap/|" + _ISO_GAIN_MAP
+)
+# Items of AVIF and HEIC that are gain maps.
+_GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
+_SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
 
 
@@ -115,10 +129,14 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes.append(f"{image.mode} converted to RGB")
     if _IPTC in (info.get("photoshop") or {}):
         notes.append("IPTC captions left out")
-    if info.get("comment") and name == "jpg":
-        notes.append("comment left out")
     if (name == "avif" and _is_deep_avif(stream)) or info.get("bit_depth", 8) > 8:
         notes.append(f"over 8 bits: rounded to 8, as Pillow reads {name.upper()}")
+    whole = _all_frames(image, stream)
+    frames = count_frames(whole)
+    if _has_gain_map(name, whole, stream):
+        notes.append(HDR_LEFT_OUT)
+    if name == "jpg" and _has_samsung_video(stream):
+        notes.append(VIDEO_LEFT_OUT)
     exif = info.get("exif") or None
     icc, label = _read_colours(name, image, stream, notes)
     if name == "jxl" and exif is not None and not exif.startswith(PREFIX):
@@ -128,6 +146,17 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes += _check_canvas(path, image, stream)
     # their libraries turn the pixels upright, but for JPEGs inside of JPEG XL
     turned = name == "heic" or (name == "jxl" and not vars(image)["jpeg"])
+    metadata = Metadata(
+        icc=icc,
+        colours=label,
+        exif=exif,
+        xmp=info.get("xmp") or None,
+        dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+        texts=comment(info.get("comment")),
+    )
+    if name == "heic":
+        metadata, lost = _upright_heic(metadata, image)
+        notes += lost
     return Picture(
         path=path,
         format=name,
@@ -139,13 +168,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         frames=frames,
         orientation=1 if turned else 0,
         lossless=is_lossless_webp(stream) if name == "webp" else name not in _LOSSY,
-        metadata=Metadata(
-            icc=icc,
-            colours=label,
-            exif=exif,
-            xmp=info.get("xmp") or None,
-            dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
-        ),
+        metadata=metadata,
         refusal=(
             f"{path}: JPEG XL with gray values of more than 8 bits is not read; convert it to PNG"
             if name == "jxl" and image.mode in ("I;16", "F")
@@ -153,6 +176,15 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         ),
         warnings=tuple(notes),
     )
+
+
+def _upright_heic(
+    metadata: Metadata, image: ImageFile.ImageFile
+) -> tuple[Metadata, tuple[str, ...]]:
+    """Turn metadata as pillow-heif has turned the pixels; it says so beside EXIF."""
+    orientation, upright = image.info.get("original_orientation") or 1, image.size[::-1]
+    before = upright[::-1] if orientation > 4 else upright
+    return fit_metadata(metadata, PixelMap(before=before, after=upright, orientation=orientation))
 
 
 def pixels_of(image: ImageFile.ImageFile, icc: bytes | None = None) -> tuple[Array, Array | None]:
@@ -272,14 +304,14 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def _frames(image: ImageFile.ImageFile, stream: IO[bytes]) -> int:
+def _all_frames(image: ImageFile.ImageFile, stream: IO[bytes]) -> ImageFile.ImageFile:
+    """Return an open file with all of its pictures, of which a reader of JPEG sees the first."""
     if "mp" in image.info:
         stream.seek(0)
-        try:
-            image, _ = open_image("mpo", stream)
-        except (OSError, ValueError, SyntaxError, LookupError, TypeError):
-            return 1  # a broken list of further pictures does not spoil the first
-    return count_frames(image)
+        # a broken list of further pictures does not spoil the first
+        with suppress(*DAMAGE):
+            return open_image("mpo", stream)[0]
+    return image
 
 
 def _check_canvas(path: Path, image: ImageFile.ImageFile, stream: IO[bytes]) -> list[str]:
@@ -351,9 +383,45 @@ def _read_colours(
     return None, labels.ColourLabel(None, cicp + b"\0\1")
 
 
+def _has_gain_map(name: str, image: ImageFile.ImageFile, stream: IO[bytes]) -> bool:
+    """Return True if a JPEG, AVIF or HEIC file has a gain map, of which XMP may not tell."""
+    if name in ("avif", "heic"):
+        return _GAIN_MAP_ITEM.search(_start_of(stream)) is not None
+    if name != "jpg":
+        return False
+    with quiet_pillow(), suppress(*DAMAGE):
+        for frame in range(min(getattr(image, "n_frames", 1), _MOST_LOOKED_AT)):
+            image.seek(frame)
+            segments = [content for _, content in vars(image)["applist"]]
+            # XMP of the picture itself is read where it is edited
+            if any(
+                one.startswith(_ISO_GAIN_MAP) or (frame and _GAIN_MAP.search(one))
+                for one in segments
+            ):
+                return True
+    return False
+
+
+def _has_samsung_video(stream: IO[bytes]) -> bool:
+    """Return True if a directory at the file's end lists the video of a motion photo."""
+    end = stream.seek(0, io.SEEK_END)
+    stream.seek(max(end - 8, 0))
+    length, mark = struct.unpack("<I4s", stream.read(8).rjust(8))
+    if mark != b"SEFT" or not 12 <= length <= min(end - 8, _LONGEST_DIRECTORY):
+        return False
+    stream.seek(end - 8 - length)
+    entries = stream.read(length)[12:]  # of 12 bytes: type, offset and length
+    return any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
+
+
+def _start_of(stream: IO[bytes]) -> bytes:
+    """Return the start of a file, where its boxes or chunks describe its items."""
+    stream.seek(0)
+    return stream.read(65536)
+
+
 def _is_deep_avif(stream: IO[bytes]) -> bool:
     """Return True if the AV1 configuration near the file's start says 10 or 12 bits."""
-    stream.seek(0)
-    head = stream.read(65536)
+    head = _start_of(stream)
     found = head.find(b"av1C")
     return 0 <= found < len(head) - 6 and bool(head[found + 6] & 0x40)

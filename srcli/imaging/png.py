@@ -15,6 +15,7 @@ from srcli.imaging import labels, vips
 from srcli.imaging.exif import PREFIX
 from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.texts import BEST_DEFLATE_RATIO, inflate, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,15 +32,11 @@ _MOST_PER_METRE = 2**31 - 1
 _MOST_FRAMES = 2**31
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type: gray, RGB, palette, with alpha
 _ALPHA = frozenset({4, 6})
-_BEST_DEFLATE_RATIO = 1032
-_LARGEST_TEXT = 2**26  # bytes that a compressed chunk of metadata may unpack to
 _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
 _RGB_FULL_RANGE = b"\0\1"  # the end of a cICP chunk
-# keywords that programs add by themselves
 _SOFTWARE_KEYWORD = b"Software"
-_UNIMPORTANT = frozenset({b"date:create", b"date:modify", b"date:timestamp"})
-
+_TEXTS = (b"iTXt", b"tEXt", b"zTXt")
 
 _Chunks = dict[bytes, list[bytes]]
 """Contents of the chunks of a file, all but its pixels, by type."""
@@ -60,17 +57,21 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         else:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", _first(chunks, b"IHDR"))
-    xmp, software = _read_texts(chunks, notes)
     channels = 1 if colour in (0, 4) else 3
-    icc, label = _read_colours(chunks, channels, notes)
+    texts = read_texts((kind, one) for kind in _TEXTS for one in chunks.get(kind, ()))
+    notes += texts.notes
+    icc, label = _read_colours(chunks, texts.icc, channels, notes)
     metadata = Metadata(
         icc=icc,
         colours=label,
-        exif=_first(chunks, b"eXIf") or None,
-        xmp=xmp,
+        exif=_first(chunks, b"eXIf") or texts.exif,
+        xmp=texts.xmp,
         dpi=_resolution(_first(chunks, b"pHYs")),
-        software=software,
+        software=texts.software,
+        texts=tuple(texts.kept),
     )
+    if metadata.exif is None and texts.repeats_exif:
+        notes.append("EXIF in text entries left out")
     frames = _count_frames(chunks, notes)
     return Picture(
         path=path,
@@ -98,7 +99,7 @@ def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
     """
     data = stream.read()
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
-    if len(data) * _BEST_DEFLATE_RATIO < height * width * depth * _SAMPLES.get(colour, 4) // 8:
+    if len(data) * BEST_DEFLATE_RATIO < height * width * depth * _SAMPLES.get(colour, 4) // 8:
         raise ValueError("it holds too little data for its size")
     values = vips.decode_png(data)
     if values.shape[2] in (1, 3):
@@ -155,6 +156,7 @@ def _pack_metadata(metadata: Metadata) -> bytes | None:
         chunks += chunk(b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp)
     if metadata.software is not None:
         chunks += chunk(b"iTXt", _SOFTWARE_KEYWORD + b"\0\0\0\0\0" + metadata.software.encode())
+    chunks += b"".join(chunk(*text) for text in metadata.texts)
     return chunks
 
 
@@ -216,20 +218,21 @@ def _resolution(density: bytes) -> tuple[float, float] | None:
 def _profile(chunks: _Chunks, notes: list[str]) -> bytes | None:
     if b"iCCP" in chunks:
         try:
-            return _inflate(_first(chunks, b"iCCP").split(b"\0", 1)[1][1:])
+            return inflate(_first(chunks, b"iCCP").split(b"\0", 1)[1][1:])
         except (IndexError, zlib.error, ValueError):
             notes.append("damaged colour profile left out")
     return None
 
 
 def _read_colours(
-    chunks: _Chunks, channels: int, notes: list[str]
+    chunks: _Chunks, raw_icc: bytes | None, channels: int, notes: list[str]
 ) -> tuple[bytes | None, ColourLabel | None]:
     """Return the ICC profile and the label of colours; one is None where the other rules it out.
 
-    The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third edition).
+    The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third edition). A profile
+    among the texts comes after sRGB.
     """
-    icc = _profile(chunks, notes)
+    icc = _profile(chunks, notes) or (None if b"sRGB" in chunks else raw_icc)
     kept = tuple((kind, _first(chunks, kind)) for kind in _COLOURS if kind in chunks)
     cicp, gamma, points = (_first(chunks, kind) for kind in (b"cICP", b"gAMA", b"cHRM"))
     if len(cicp) == 4 and cicp[2:] == _RGB_FULL_RANGE and labels.is_known(*cicp[:2]):
@@ -244,42 +247,3 @@ def _read_colours(
     curve = (_COLOUR_UNIT / exponent,) if exponent else labels.SRGB_CURVE
     xy = [one / _COLOUR_UNIT for one in struct.unpack(">8I", points)] if len(points) == 32 else None
     return None, labels.from_primaries(xy, [curve], channels, notes, kept)
-
-
-def _read_texts(chunks: _Chunks, notes: list[str]) -> tuple[bytes | None, str | None]:
-    """Return the XMP packet and the Software entry; note other texts as left out."""
-    xmp, software, left_out = None, None, set()
-    for kind in (b"iTXt", b"tEXt", b"zTXt"):
-        for content in chunks.get(kind, ()):
-            keyword, _, rest = content.partition(b"\0")
-            if keyword == _XMP_KEYWORD and kind == b"iTXt" and len(rest) > 2:
-                packet = rest[2:].split(b"\0", 2)[-1]
-                xmp = _inflate(packet) if rest[0] else packet
-            elif keyword == _SOFTWARE_KEYWORD:
-                software = _decode(kind, rest)
-            elif keyword not in _UNIMPORTANT:
-                left_out.add(keyword.decode("latin-1"))
-    if left_out:
-        notes.append(f"text entries left out: {', '.join(sorted(left_out))[:100]}")
-    return xmp, software
-
-
-def _decode(kind: bytes, content: bytes) -> str | None:
-    """Return the text behind the keyword of a chunk; None if it is damaged or empty."""
-    try:
-        if kind == b"iTXt":
-            packet = content[2:].split(b"\0", 2)[-1]
-            text = (_inflate(packet) if content[0] else packet).decode("utf-8", "replace")
-        else:
-            text = (_inflate(content[1:]) if kind == b"zTXt" else content).decode("latin-1")
-    except (IndexError, ValueError, zlib.error):
-        return None
-    return text.strip() or None
-
-
-def _inflate(content: bytes) -> bytes:
-    unpacker = zlib.decompressobj()
-    result = unpacker.decompress(content, _LARGEST_TEXT)
-    if not unpacker.eof:
-        raise ValueError("a compressed chunk is cut short or too large")
-    return result

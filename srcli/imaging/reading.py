@@ -9,9 +9,11 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, pillow, png, tiff
+from srcli.imaging import exif, pillow, png, tiff, xmp
+from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture, decoding
+from srcli.imaging.pixel_map import PixelMap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,24 +147,18 @@ def _not_a_picture(path: Path) -> PictureError:
 
 def _upright(picture: Picture) -> Picture:
     """Return the picture with its size and metadata after the orientation is applied."""
-    notes, metadata = list(picture.warnings), picture.metadata
-    orientation = picture.orientation
+    metadata, orientation = picture.metadata, picture.orientation
     if not 1 <= orientation <= 8:
-        orientation = exif.orientation(metadata.exif, metadata.xmp)
-    if metadata.exif is not None:
-        try:
-            metadata = replace(metadata, exif=exif.upright_exif(metadata.exif))
-        except ValueError:
-            metadata = replace(metadata, exif=None)
-            notes.append("damaged EXIF left out")
-    if metadata.xmp is not None:
-        metadata = replace(metadata, xmp=exif.upright_xmp(metadata.xmp))
-    height, width = picture.height, picture.width
+        orientation = exif.orientation(metadata.exif) or xmp.orientation(metadata.xmp) or 1
+    stored = picture.height, picture.width
+    size = stored[::-1] if orientation > 4 else stored
+    pixels = PixelMap(before=stored, after=size, orientation=orientation)
+    metadata, notes = fit_metadata(metadata, pixels)
     return replace(
         picture,
-        height=width if orientation > 4 else height,
-        width=height if orientation > 4 else width,
+        height=size[0],
+        width=size[1],
         orientation=orientation,
         metadata=metadata,
-        warnings=tuple(dict.fromkeys(notes)),
+        warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, remove_stale, replacing
-from srcli.imaging import exif, pillow, png, tiff_writing, vips
+from srcli.imaging import exif, pillow, png, texts, tiff_writing, vips
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.heif import with_code_points
 from srcli.imaging.labels import hdr_of
@@ -132,7 +132,15 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
-    return tuple(notes)
+    return (*notes, *_lost_texts(known, metadata))
+
+
+def _lost_texts(known: Format, metadata: Metadata) -> tuple[str, ...]:
+    if not metadata.texts or known.name == "png":
+        return ()
+    names = texts.texts_without_tag(metadata.texts, known.name, "exif" in known.metadata)
+    names_in_short = ", ".join(names)[:200]
+    return (f"text entries left out (png keeps them): {names_in_short}",) if names else ()
 
 
 def _holds_label(fmt: str, label: ColourLabel) -> bool:
@@ -166,8 +174,7 @@ def write_photograph(
         bits=photograph.pixels.dtype.itemsize * 8,
     )
     values, metadata = _convert(photograph, known)
-    metadata = _software_in_exif(metadata, known)
-    metadata = _drop_unfit_metadata(path, metadata, known, values)
+    metadata = _drop_unfit_metadata(path, put_texts_into_exif(metadata, fmt), known, values)
     with naming_errors(path):
         with replacing(path) as part:
             try:
@@ -256,10 +263,29 @@ def _on_white(pixels: Array, alpha: Array) -> Array:
     return to_dtype(pixels * part + peak * (1 - part), pixels.dtype)
 
 
+def put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
+    """Return the metadata as a format holds them: PNG has texts, others what EXIF knows of them."""
+    known = _known(fmt)
+    if known.name == "png" or "exif" not in known.metadata:
+        return metadata
+    return _software_in_exif(_texts_in_exif(metadata, known), known)
+
+
+def _texts_in_exif(metadata: Metadata, known: Format) -> Metadata:
+    """Put the texts that EXIF knows into it."""
+    try:
+        block = texts.text_to_exif(metadata.texts, metadata.exif, known.name)
+    except ValueError:
+        return metadata
+    # texts must not make EXIF too long for jpg
+    fits = known.name != "jpg" or len(block or b"") <= _JPEG_LIMITS["exif"]
+    return replace(metadata, exif=block) if fits else metadata
+
+
 def _software_in_exif(metadata: Metadata, known: Format) -> Metadata:
-    """Move the Software entry into EXIF, behind one that is there; PNG holds it as a text."""
+    """Move the Software entry into EXIF, behind one that is there."""
     software, earlier = metadata.software, exif.software(metadata.exif)
-    if software is None or known.name == "png" or "exif" not in known.metadata:
+    if software is None:
         return metadata
     if earlier not in software:
         software = f"{earlier}; {software}"
@@ -282,7 +308,8 @@ def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: 
             block = getattr(metadata, part)
             if block is not None and len(block) > limit:
                 log.warning("%s: its %s is too long for jpg: left out", path, part.upper())
-                metadata = replace(metadata, **{part: None})
+                without: dict[str, Any] = {part: None}
+                metadata = replace(metadata, **without)
     return metadata
 
 
@@ -307,7 +334,9 @@ def _encode(
         options["quality"] = quality if quality is not None else known.default_quality
     if known.name in ("jpg", "avif"):
         options["subsampling"] = "4:4:4"
-    elif known.name == "webp":
+    if known.name == "jpg":
+        options["comment"] = texts.find_comment(metadata.texts)
+    if known.name == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
     image = pillow.as_image(values, padded=known.name == "jpg")

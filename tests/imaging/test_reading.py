@@ -179,14 +179,6 @@ def test_a_transparent_gray_of_few_bits(tmp_path, depth):
     assert np.flatnonzero(photograph.alpha[0] == 0).tolist() == [1]
 
 
-def test_what_a_png_says_beyond_is_named(tmp_path):
-    info = PngImagePlugin.PngInfo()
-    info.add_text("Comment", "by the sea")
-    Image.new("RGB", (3, 3)).save(tmp_path / "a.png", pnginfo=info)
-    told = " ".join(read_photograph(tmp_path / "a.png").warnings)
-    assert "Comment" in told
-
-
 def test_a_damaged_chunk_is_refused_or_left_out(tmp_path):
     stream = io.BytesIO()
     Image.fromarray(noise((20, 20, 3))).save(stream, "PNG", dpi=(300, 300))

@@ -37,6 +37,11 @@ _STRUCTURE = frozenset(
 )  # fmt: skip
 _OUTDATED = (  # once the pixels change
     "STATISTICS_",
+    "EXIF_PixelXDimension",
+    "EXIF_PixelYDimension",
+    "EXIF_SubjectArea",
+    "EXIF_SubjectLocation",
+    "EXIF_FocalPlane",
     "OVR_",
     "TIFFTAG_MINSAMPLEVALUE",
     "TIFFTAG_MAXSAMPLEVALUE",

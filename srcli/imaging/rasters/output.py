@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from srcli.imaging import xmp
+from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.creation import OutputOptions, OutputShape, RasterFormat
 from srcli.imaging.rasters.info import BandInfo, coordinates
@@ -29,6 +31,7 @@ __all__ = ["OutputOptions", "OutputProfile", "disk_needed", "make_output"]
 
 _COLOURS = ("red", "green", "blue")
 _SMALLEST_OVERVIEW = 256
+_XMP = "xml:XMP"
 _SOFTWARE: Mapping[RasterFormat, str] = {
     "tif": "TIFFTAG_SOFTWARE",
     "vrt": "TIFFTAG_SOFTWARE",
@@ -131,6 +134,8 @@ def make_output(
         bands, alpha = bands[:-1], False
     shape = replace(shape, bands=len(bands), alpha=alpha)
     tags = dict(_tags(info, fmt, options.provenance))
+    if _XMP in tags:
+        tags[_XMP] = _fitted_xmp(tags[_XMP], window, shape, notes)
     if (icc := _profile(info, names, notes)) is not None:
         tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": base64.b64encode(icc).decode("ascii")}
     gcps = () if info.has_transform else info.gcps
@@ -251,6 +256,16 @@ def _tags(
     earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
     software = {_SOFTWARE[fmt]: provenance.software(earlier)}
     return {**info.tags, "": {**own, **software, **provenance.tags}}
+
+
+def _fitted_xmp(
+    tags: Mapping[str, str], window: Window, shape: OutputShape, notes: list[str]
+) -> Mapping[str, str]:
+    """Return XMP whose sizes and regions are those of the enlarged raster."""
+    pixels = PixelMap(before=(window.height, window.width), after=(shape.height, shape.width))
+    packet, lost = xmp.fit(tags.get(_XMP, "").encode(errors="surrogateescape"), pixels)
+    notes += lost
+    return {**tags, _XMP: packet.decode(errors="surrogateescape")}
 
 
 def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:

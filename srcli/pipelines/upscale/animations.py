@@ -10,7 +10,9 @@ import numpy as np
 
 from srcli.errors import SrxError
 from srcli.imaging.animation import is_kept, read_frames, write_animation
+from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.mapped import empty_array, release
+from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
@@ -81,7 +83,7 @@ class AnimationRun:
                 size, warnings = check_output(item, picture, self.options, free_memory())
                 item.make_folder()
                 tiles = self._retry(item, picture, size)
-                lost = lost_metadata(item.format, self._metadata(picture))
+                lost = lost_metadata(item.format, self._metadata(picture, size))
         except SrxError as error:
             self.reporter.fail(item, error, started)
             return
@@ -97,10 +99,12 @@ class AnimationRun:
             )
         )
 
-    def _metadata(self, picture: Picture) -> Metadata:
+    def _metadata(self, picture: Picture, size: tuple[int, int]) -> Metadata:
         metadata, provenance = picture.metadata, self.options.raster.provenance
         if self.options.strip_metadata:
             metadata = metadata.only_colours()
+        pixels = PixelMap(before=(picture.height, picture.width), after=size)
+        metadata, _ = fit_metadata(metadata, pixels)
         if provenance is not None:
             metadata = replace(metadata, software=provenance.software(metadata.software or ""))
         return metadata
@@ -155,7 +159,7 @@ class AnimationRun:
             frames,
             milliseconds=[duration for duration, _ in timing],
             plays=timing[0][1],
-            metadata=self._metadata(picture),
+            metadata=self._metadata(picture, size),
             fmt=item.format,
             quality=quality,
         )

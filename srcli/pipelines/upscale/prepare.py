@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent
+from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.mapped import empty_array
 from srcli.imaging.photograph import Photograph
+from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
 from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.ports.image import are_units
@@ -93,7 +95,9 @@ def finish(prepared: Prepared, enlarged: Array, scale: int, box: Box = UNBOUNDED
     alpha = None
     if prepared.alpha is not None:
         alpha = shrink(enlarge_alpha(prepared.alpha, scale), size)
-    return Photograph(pixels=enlarged, alpha=alpha, metadata=prepared.metadata)
+    pixels = PixelMap(before=prepared.pixels.shape[:2], after=size)
+    metadata, _ = fit_metadata(prepared.metadata, pixels)
+    return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
 
 
 def enlarge_alpha(alpha: Array, scale: int) -> Array:

@@ -1,0 +1,273 @@
+"""Texts of PNG and comments of JPEG survive, and profiles that PNG hides in texts are used."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    b'syntax-ns#"><rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Make="%s"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+WORKFLOW = json.dumps([{"id": n, "class_type": "KSampler", "seed": n * 7919} for n in range(9000)])
+
+
+def half_bright():
+    """A picture whose upper half is white, 12 wide and 8 high."""
+    pixels = np.zeros((8, 12, 3), np.uint8)
+    pixels[:4] = 255
+    return Image.fromarray(pixels)
+
+
+def exif_of(make, orientation=6):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0112] = make, orientation
+    return exif.tobytes()
+
+
+def raw_profile(name, profile):
+    """A profile as ImageMagick and ExifTool write it."""
+    digits = profile.hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    return f"\n{name}\n{len(profile):8d}\n{lines}\n"
+
+
+def save(path, texts=(), image=None, **options):
+    info = PngImagePlugin.PngInfo()
+    for keyword, text, *packed in texts:
+        info.add_text(keyword, text, zip=bool(packed))
+    (image or half_bright()).save(path, pnginfo=info, **options)
+    return path
+
+
+def upscale(srx, source, target, *options):
+    done = srx("upscale", source, target, "-m", "bicubic", "-s", "2", *options)
+    assert done.code == 0, done.err
+    with Image.open(target) as image:
+        image.load()
+        return image, done.err
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("keyword", "name", "prefix"),
+    [("exif", "exif", b""), ("APP1", "generic profile", b""), ("APP1", "exif", b"Exif\0\0")],
+)
+def test_exif_in_a_raw_profile_turns_the_picture(srx, tmp_path, keyword, name, prefix, packed):
+    block = prefix + exif_of("Camera").removeprefix(b"Exif\0\0" if prefix else b"")
+    text = (f"Raw profile type {keyword}", raw_profile(name, block), *["zip"] * packed)
+    image, told = upscale(srx, save(tmp_path / "a.png", [text]), tmp_path / "b.png")
+    assert image.size == (16, 24)
+    columns = np.asarray(image.convert("L")).mean(0)
+    assert columns[-4:].min() > 250  # the first row is on the right
+    assert columns[:4].max() < 5
+    assert dict(image.getexif()) == {0x010F: "Camera", 0x0112: 1}
+    assert not [key for key in image.info if "profile" in key.lower()]
+    assert "warning" not in told
+
+
+def test_xmp_and_colours_in_raw_profiles_are_kept(srx, tmp_path):
+    app1 = b"http://ns.adobe.com/xap/1.0/\0" + XMP % b"first"
+    for number, text in enumerate([("APP1", "generic profile", app1), ("xmp", "xmp", XMP % b"2")]):
+        keyword, name, profile = text
+        texts = [(f"Raw profile type {keyword}", raw_profile(name, profile), "zip")]
+        texts += [("Raw profile type icc", raw_profile("icc", SRGB), "zip")]
+        texts += [("Raw profile type iptc", raw_profile("iptc", b"8BIM"), "zip")]
+        source = save(tmp_path / f"{number}.png", texts)
+        image, told = upscale(srx, source, tmp_path / f"out{number}.png")
+        assert image.info["xmp"] == profile[profile.index(b"<x:") :]
+        assert image.info["icc_profile"] == SRGB
+        assert "IPTC captions left out" in told
+
+
+def test_proper_chunks_come_before_raw_profiles(srx, tmp_path):
+    texts = [
+        ("Raw profile type exif", raw_profile("exif", exif_of("Raw", 3)), "zip"),
+        ("Raw profile type xmp", raw_profile("xmp", XMP % b"raw"), "zip"),
+        ("Raw profile type icc", raw_profile("icc", b"not the profile"), "zip"),
+    ]
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", (XMP % b"proper").decode())
+    for keyword, text, _ in texts:
+        info.add_text(keyword, text, zip=True)
+    options = {"exif": exif_of("Proper"), "icc_profile": SRGB}
+    half_bright().save(tmp_path / "a.png", pnginfo=info, **options)
+    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
+    assert image.size == (16, 24)
+    assert image.getexif()[0x010F] == "Proper"
+    assert b"proper" in image.info["xmp"]
+    assert image.info["icc_profile"] == SRGB
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        raw_profile("exif", exif_of("Camera"))[:-20],
+        raw_profile("exif", exif_of("Camera")).replace("a", "g"),
+        "\nexif\n" + "9" * 5000 + "\n00",
+        "exif",
+        "\n" * (2**24 + 9),
+    ],
+    ids=["cut", "no digits", "long length", "no lines", "bomb"],
+)
+def test_damaged_profiles_and_bombs_are_named_and_left_out(srx, tmp_path, text):
+    texts = [("Raw profile type exif", text, "zip"), ("Comment", "by the sea")]
+    image, told = upscale(srx, save(tmp_path / "a.png", texts), tmp_path / "b.png")
+    assert image.size == (24, 16)
+    assert image.info["Comment"] == "by the sea"
+    assert "Raw profile type exif" in told
+
+
+def test_texts_of_a_png_stay_in_a_png(srx, tmp_path):
+    texts = {
+        "parameters": "a lighthouse\nNegative prompt: ships\nSteps: 20, Size: 512x512",
+        "Copyright": "(c) Jürgen",
+        "Description": "Zażółć gęślą jaźń",
+    }
+    info = PngImagePlugin.PngInfo()
+    for keyword, text in texts.items():
+        info.add_text(keyword, text)  # text beyond Latin-1 becomes iTXt
+    info.add_text("workflow", WORKFLOW, zip=True)
+    info.add_text("prompt", WORKFLOW)
+    info.add_itxt("Title", "灯台", "ja", "題名", zip=True)
+    for keyword in ("date:create", "exif:Orientation", "Thumb::Image::Width", "png:IHDR.width"):
+        info.add_text(keyword, "of the input")
+    half_bright().save(tmp_path / "a.png", pnginfo=info)
+    image, told = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
+    assert image.text.pop("Software").startswith("srx ")
+    assert image.text == texts | {"workflow": WORKFLOW, "prompt": WORKFLOW, "Title": "灯台"}
+    title = image.text["Title"]
+    assert (title.lang, title.tkey) == ("ja", "題名")
+    assert "EXIF in text entries left out" in told  # there was no other
+    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "c.png", "--strip-metadata")
+    assert set(image.text) <= {"Software"}
+
+
+def test_texts_of_an_animation_stay(srx, tmp_path):
+    frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "lime", "blue")]
+    texts = [("Author", "Ann"), ("workflow", WORKFLOW, "zip")]
+    options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "duration": 100}
+    save(tmp_path / "a.png", texts, frames[0], **options)
+    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
+    assert (image.n_frames, image.text["Author"]) == (3, "Ann")
+    assert image.text["workflow"] == WORKFLOW
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8298] = "Camera", "(c) Ann"
+    exif.get_ifd(0x8769)[0xA214] = (6, 4)
+    options |= {"exif": exif.tobytes(), "xmp": XMP % b"Camera", "lossless": True}
+    frames[0].save(tmp_path / "a.webp", **options)
+    done = srx("upscale", tmp_path / "a.webp", tmp_path / "b.webp", "-m", "bicubic", "-s", "2")
+    assert done.code == 0, done.err
+    with Image.open(tmp_path / "b.webp") as image:
+        assert image.info["xmp"] == XMP % b"Camera"
+        found = image.getexif()
+        assert (found[0x010F], found[0x8298]) == ("Camera", "(c) Ann")
+        assert found.get_ifd(0x8769)[0xA214] == (12, 8)
+        image.seek(2)
+        assert np.asarray(image.convert("RGB"))[4, 4].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "tif"])
+def test_texts_that_exif_knows_reach_other_formats(srx, tmp_path, suffix):
+    texts = [
+        ("Title", "Lighthouse"),
+        ("Author", "Ann"),
+        ("Copyright", "(c) Ann"),
+        ("Creation Time", "Mon, 06 May 2024 07:08:09 +0200"),
+        ("parameters", "a lighthouse, Steps: 20"),
+        ("workflow", WORKFLOW),
+    ]
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8298] = "Camera", "of EXIF"
+    exif.get_ifd(0x8769)[0x829A] = 0.5
+    source = save(tmp_path / "a.png", texts, exif=exif)
+    done = srx("upscale", source, tmp_path / f"b.{suffix}", "-m", "bicubic", "-s", "2")
+    assert done.code == 0, done.err
+    assert "text entries left out (png keeps them): workflow\n" in done.err
+    with Image.open(tmp_path / f"b.{suffix}") as image:
+        found = image.getexif()
+        details = found.get_ifd(0x8769)
+    assert (found[0x010E], found[0x013B], found[0x010F]) == ("Lighthouse", "Ann", "Camera")
+    assert found[0x8298] == "of EXIF"  # which came first
+    assert found[0x0131].startswith("srx ")
+    assert details[0x9003] == "2024:05:06 07:08:09"
+    assert details[0x9286] == b"ASCII\0\0\0a lighthouse, Steps: 20"
+    assert details[0x829A] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("2024-05-06T07:08:09Z", "2024:05:06 07:08:09"),
+        ("2024:05:06 07:08:09", "2024:05:06 07:08:09"),
+        ("spring", None),
+    ],
+)
+def test_dates_and_unicode_in_exif(srx, tmp_path, date, expected):
+    texts = [("Creation Time", date), ("Author", "Zoë Łuk"), ("parameters", "灯台")]
+    save(tmp_path / "a.png", texts)
+    done = srx("upscale", tmp_path / "a.png", tmp_path / "b.jpg", "-m", "bicubic", "-s", "2")
+    with Image.open(tmp_path / "b.jpg") as image:
+        details = image.getexif().get_ifd(0x8769)
+        assert "Zoë Łuk".encode() in image.info["exif"]
+    assert details.get(0x9003) == expected
+    assert ("Creation Time" in done.err) == (expected is None)
+    assert details[0x9286] == b"UNICODE\0" + "灯台".encode("utf-16-be")
+
+
+def test_a_long_text_does_not_push_exif_out_of_a_jpg(srx, tmp_path):
+    texts = [("parameters", WORKFLOW), ("Author", "Ann")]
+    save(tmp_path / "a.png", texts, exif=exif_of("Camera"))
+    image, told = upscale(srx, tmp_path / "a.png", tmp_path / "b.jpg")
+    assert (image.getexif()[0x010F], image.getexif()[0x013B]) == ("Camera", "Ann")
+    assert "text entries left out (png keeps them): parameters" in told
+
+
+@pytest.mark.parametrize("comment", ["by the sea", "am Meer: Küste", "海"])
+def test_comments_of_jpeg_are_kept(srx, tmp_path, comment):
+    half_bright().save(tmp_path / "a.jpg", comment=comment.encode())
+    image, told = upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert image.info["comment"].decode() == comment
+    assert "left out" not in told
+    image, _ = upscale(srx, tmp_path / "a.jpg", tmp_path / "c.png")
+    assert image.text["Comment"] == comment
+    image, _ = upscale(srx, tmp_path / "c.png", tmp_path / "d.jpg")
+    assert image.info["comment"].decode() == comment
+
+
+def test_many_bombs_cost_little(srx, tmp_path, monkeypatch):
+    """All texts together unpack to 32 MiB at most, and others can open what is written."""
+    bomb = zlib.compress(bytes(2**24), 9)
+    info = PngImagePlugin.PngInfo()
+    for number in range(30):
+        info.add(b"zTXt", f"text{number}\0\0".encode() + bomb)
+    half_bright().save(tmp_path / "a.png", pnginfo=info)
+    unpacked = []
+    real = zlib.decompressobj
+
+    class Counting:
+        def __init__(self):
+            self.inner = real()
+
+        def decompress(self, content, limit):
+            unpacked.append(len(result := self.inner.decompress(content, limit)))
+            return result
+
+        @property
+        def eof(self):
+            return self.inner.eof
+
+    monkeypatch.setattr("srcli.imaging.texts.zlib.decompressobj", Counting)
+    done = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", "-s", "2")
+    assert done.code == 0, done.err
+    assert "damaged or too large" in done.err
+    assert 2**24 <= sum(unpacked) < 2**27
+    with Image.open(tmp_path / "b.png") as image:
+        assert set(image.info) == {"Software"}
