@@ -141,7 +141,6 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     icc, label = _read_colours(name, image, stream, notes)
     if name == "jxl" and exif is not None and not exif.startswith(PREFIX):
         exif = PREFIX + exif
-    frames = _frames(image, stream)
     if name == "gif" and frames > 1:
         notes += _check_canvas(path, image, stream)
     # their libraries turn the pixels upright, but for JPEGs inside of JPEG XL
