@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 Read = Callable[[int, int], bytes]
 """Gives bytes of a structure: (offset, length)."""
@@ -90,20 +90,23 @@ def write_start(layout: Layout, first: int) -> bytes:
     return mark + struct.pack(layout.order + "HI", 42, first)
 
 
-def read_directory(read: Read, at: int, layout: Layout) -> tuple[list[Entry], int]:
+def read_directory(
+    read: Read, at: int, layout: Layout, needed: Container[int] = ()
+) -> tuple[list[Entry], int]:
     """Read one directory.
 
     Args:
         read: Gives the bytes of the structure: (offset, length).
         at: Where the directory starts.
         layout: Of the structure.
+        needed: Tags whose value must not lie outside.
 
     Returns:
         Its entries, without those of unknown type or whose value lies outside, and the offset of
         the next directory, 0 after the last.
 
     Raises:
-        ValueError: If the directory itself is cut short.
+        ValueError: If the directory itself or the value of a needed tag is cut short.
     """
     head, inline = struct.calcsize(layout.count), layout.inline
     size = 4 + 2 * inline
@@ -122,6 +125,8 @@ def read_directory(read: Read, at: int, layout: Layout) -> tuple[list[Entry], in
             value = read(int(struct.unpack(layout.offset, field)[0]), length)
         if length and len(value) == length:
             entries.append(Entry(tag, kind, count, value))
+        elif length and tag in needed:
+            raise ValueError("the file ends before its tags")
     # some writers leave the offset of the next directory out when there is none
     following = read(at + head + len(table), inline)
     after = int(struct.unpack(layout.offset, following)[0]) if len(following) == inline else 0

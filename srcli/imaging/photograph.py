@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError
+from srcli.files import open_input
+from srcli.imaging.kinds import rare_kind
 from srcli.imaging.labels import ColourLabel
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-"""Raised by Pillow and rasterio on damaged or malicious files."""
+"""Raised by Pillow and rasterio on damaged or malicious files, and on kinds they do not know."""
 
 
 _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
@@ -141,6 +143,26 @@ def decoding(path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in _UNREADABLE:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PictureError(
-            f"{path}: the file is damaged or cut short ({reason}); copy or export it again"
-        ) from error
+        raise unread(path, f"the file is damaged or cut short ({reason})") from error
+
+
+def unread(path: Path, damage: str) -> PictureError:
+    """Return the error for a file that no reader takes: of a rare kind, or damaged.
+
+    Args:
+        path: The file; URLs and missing files count as damaged.
+        damage: Description of the damage, if that is what it is.
+    """
+    kind = ""
+    with suppress(OSError), open_input(path) as stream:
+        kind = rare_kind(stream)
+    if kind:
+        return kind_not_read(path, kind)
+    return PictureError(f"{path}: {damage}; copy or export it again")
+
+
+def kind_not_read(path: Path, kind: str) -> PictureError:
+    """Return the error for a file that is sound, as far as that is known, and not read."""
+    return PictureError(
+        f"{path}: this kind of file is not read: {kind}; convert it to PNG or plain TIFF first"
+    )

@@ -97,7 +97,16 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[
     """
     reader = find_reader(name, stream)
     with quiet_pillow() as messages:
-        image = reader(stream)
+        try:
+            image = reader(stream)
+        except SyntaxError as error:
+            if name != "avif":
+                raise
+            stream.seek(0)
+            try:
+                image = reader(io.BytesIO(heif.with_one_association(stream.read())))
+            except ValueError:
+                raise error from None
     return image, messages
 
 
@@ -138,7 +147,10 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     if name == "jpg" and _has_samsung_video(stream):
         notes.append(VIDEO_LEFT_OUT)
     exif = info.get("exif") or None
-    icc, label = _read_colours(name, image, stream, notes)
+    channels = 1 if image.mode in _GRAY_MODES else 3
+    icc, label = read_colours(
+        name, stream, info.get("icc_profile") or None, exif=exif, channels=channels, notes=notes
+    )
     if name == "jxl" and exif is not None and not exif.startswith(PREFIX):
         exif = PREFIX + exif
     if name == "gif" and frames > 1:
@@ -161,7 +173,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         format=name,
         height=image.height,
         width=image.width,
-        channels=1 if image.mode in _GRAY_MODES else 3,
+        channels=channels,
         has_alpha=image.mode in _ALPHA_MODES or "transparency" in info,
         bits=8,
         frames=frames,
@@ -258,6 +270,22 @@ def profile_fits(icc: bytes, channels: int) -> bool:
 def to_srgb(pixels: Array, icc: bytes) -> Array:
     """Convert pixels (H, W, C) uint8, gray or RGB, from a profile that fits to sRGB, (H, W, 3)."""
     return np.array(_to_srgb(as_image(pixels), icc))
+
+
+def raw_to_srgb(values: Array, mode: str, icc: bytes | None) -> Array:
+    """Convert colours as files store them to sRGB.
+
+    Args:
+        values: (H, W, C) uint8.
+        mode: ``"CMYK"``, or ``"LAB"`` with signed a and b, as TIFF has it.
+        icc: The colour profile.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    height, width = values.shape[:2]
+    image = Image.frombytes(mode, (width, height), values.tobytes(), "raw", mode)
+    return np.array(_to_srgb(image, icc))
 
 
 def is_lossless_webp(stream: IO[bytes]) -> bool:
@@ -360,16 +388,28 @@ def count_frames(image: ImageFile.ImageFile) -> int:
         return int(getattr(image, "n_frames", 1))
 
 
-def _read_colours(
-    name: str, image: Image.Image, stream: IO[bytes], notes: list[str]
+def read_colours(
+    name: str,
+    stream: IO[bytes],
+    icc: bytes | None,
+    *,
+    exif: bytes | None,
+    channels: int,
+    notes: list[str],
 ) -> tuple[bytes | None, ColourLabel | None]:
-    """Return the ICC profile of a file, or else its other description of colours; None is sRGB."""
-    icc: bytes | None = image.info.get("icc_profile") or None
-    channels = 1 if image.mode in _GRAY_MODES else 3
+    """Return the ICC profile of a file, or else its other description of colours; None is sRGB.
+
+    Args:
+        name: The format.
+        stream: The file.
+        icc: The profile that its library found.
+        exif: The EXIF block that its library found.
+        channels: Of the picture, 1 or 3.
+        notes: Gets a line for colours that are not known.
+    """
     if name == "bmp":
         icc = icc or bmp_profile(stream)
         return icc, None if icc else read_bmp_label(stream, channels, notes)
-    exif = image.info.get("exif")
     if name == "jpg" and icc is None and channels == 3 and exif and is_adobe_rgb(exif):
         return None, labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
     points = heif.code_points(stream) if icc is None and name in ("avif", "heic") else None

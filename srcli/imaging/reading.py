@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -9,10 +10,10 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, pillow, png, tiff, xmp
+from srcli.imaging import exif, fallback, pillow, png, tiff, xmp
 from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.formats import FORMATS, format_of_content
-from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture, decoding
+from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Photograph, Picture, decoding
 from srcli.imaging.pixel_map import PixelMap
 
 if TYPE_CHECKING:
@@ -34,16 +35,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
     with decoding(path), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
         _check(picture)
-        stream.seek(0)
-        orientation, icc = picture.orientation, picture.metadata.icc
-        if picture.format == "tif":
-            pixels, alpha, orientation = tiff.read_pixels(picture, stream)
-        elif picture.format == "png":
-            pixels, alpha = png.read_pixels(stream)
-        else:
-            # the decoded image is not kept here, beside the arrays
-            pixels, alpha = pillow.pixels_of(pillow.open_image(picture.format, stream)[0], icc)
-    metadata, warnings = picture.metadata, picture.warnings
+        pixels, alpha, orientation = _decode(picture, stream)
+    metadata, warnings, icc = picture.metadata, picture.warnings, picture.metadata.icc
     if picture.frames > 1:
         warnings = (*warnings, f"holds {picture.frames} pictures: only the first is used")
     if icc is not None and not pillow.profile_fits(icc, picture.channels):
@@ -56,6 +49,24 @@ def read_photograph(source: Path | Picture) -> Photograph:
         metadata=metadata,
         warnings=warnings,
     )
+
+
+def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
+    """Return pixels, alpha and the orientation still to be applied, by the first able reader."""
+    stream.seek(0)
+    orientation = picture.orientation
+    try:
+        if picture.format == "tif":
+            return tiff.read_pixels(picture, stream)
+        if picture.format == "png":
+            return *png.read_pixels(stream), orientation
+        # the decoded image is not kept here, beside the arrays
+        image = pillow.open_image(picture.format, stream)[0]
+        return *pillow.pixels_of(image, picture.metadata.icc), orientation
+    except DAMAGE as error:
+        with suppress(*DAMAGE):
+            return fallback.read_pixels(picture, stream)
+        raise error from None
 
 
 def upright(image: Array, orientation: int) -> Array:
@@ -134,10 +145,19 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     elif name == "tif":
         picture = tiff.read_header(path, stream)
     else:
-        picture = pillow.read_header(name, path, stream)
+        picture = _read_other_header(name, path, stream)
     if picture.refusal is None and min(picture.height, picture.width) < 1:
         raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
     return picture if picture.refusal else _upright(picture)
+
+
+def _read_other_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
+    try:
+        return pillow.read_header(name, path, stream)
+    except DAMAGE as error:
+        with suppress(*DAMAGE):
+            return fallback.read_header(name, path, stream)
+        raise error from None
 
 
 def _not_a_picture(path: Path) -> PictureError:

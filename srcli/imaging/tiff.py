@@ -1,19 +1,22 @@
 """Read TIFF files: header and metadata by their tags, pixels by Pillow and GDAL.
 
-Pillow decodes 8 bits in all colours and compressions, GDAL more bits (Pillow keeps 8 of 16-bit
-colour, the wheels of libvips know no ZSTD and then give wrong pixels, tifffile alone no LZW).
+Pillow decodes 8 bits in most colours and compressions, GDAL more bits and what Pillow refuses
+(Pillow keeps 8 of 16-bit colour, the wheels of libvips know no ZSTD and then give wrong pixels,
+tifffile alone no LZW).
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import exif, labels, pillow
+from srcli.imaging import exif, gdal, labels, pillow
 from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start, write_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 
@@ -30,6 +33,12 @@ if TYPE_CHECKING:
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
 _STRUCTURE = frozenset({256, 257, 258, 262, exif.ORIENTATION, 277, 282, 283, 296, 338, 339})
+_COMPRESSION, _OLD_JPEG, _JPEG, _WEBP = 259, 6, 7, 50001
+_PLANES, _SEPARATE = 284, 2
+_YCBCR = 6
+_PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
+_PIXELS = frozenset({258, 277, 320, 338, 339, *chain(*_PLACES)})
+"""Tags without whose values pixels come out wrong."""
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
 _NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
@@ -63,8 +72,8 @@ _MODELS = {
     8: ("LAB", 3),
 }
 # Sample format and bits per value: bits of the photograph.
-_DEPTHS = {(1, bits): 8 for bits in range(1, 9)} | {
-    (1, 16): 16, (3, 16): 32, (3, 32): 32, (3, 64): 32,
+_DEPTHS = {(1, bits): 8 if bits <= 8 else 16 for bits in range(1, 17)} | {
+    (3, 16): 32, (3, 32): 32, (3, 64): 32,
 }  # fmt: skip
 
 
@@ -77,13 +86,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     Raises:
         ValueError: If the file is damaged.
     """
-
-    def read(at: int, length: int) -> bytes:
-        stream.seek(at)
-        return stream.read(length)
-
+    read = partial(_read_at, stream)
     layout, first = read_start(read(0, 16))
-    entries, following = read_directory(read, first, layout)
+    entries, following = read_directory(read, first, layout, _PIXELS)
     tags = {entry.tag: entry for entry in entries}
     values = {tag: numbers(tags[tag], layout) for tag in _STRUCTURE & tags.keys()}
     pages = _further_pages(read, following, layout)
@@ -133,20 +138,83 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
         Pixels (H, W, C), alpha (H, W) or None, and the orientation that is still to be applied.
 
     Raises:
-        PictureError: If Pillow does not know the layout, or rasterio is needed and missing.
-        OSError: If the data are damaged or end early.
+        PictureError: If rasterio is needed and missing.
+        OSError: If the data are damaged or end early; SyntaxError and ValueError as well.
     """
-    if picture.bits > 8:
-        return *_deep_pixels(picture), picture.orientation
-    try:
-        image, _ = pillow.open_image("tif", stream)
-    except SyntaxError as error:
-        raise PictureError(
-            f"{picture.path}: a TIFF of a layout that is not known ({error}); convert it to RGB"
-        ) from None
+    tags = _structure(stream)
+    if picture.bits > 8 or _is_for_gdal(tags):
+        return read_by_gdal(picture, stream)
+    if tags.get(_COMPRESSION) in ([_OLD_JPEG], [_JPEG]):  # whose decoder fills up what is missing
+        _check_places(stream, tags)
+    stream.seek(0)
+    image, _ = pillow.open_image("tif", stream)
     pixels, alpha = pillow.pixels_of(image, picture.metadata.icc)
+    if picture.has_alpha and alpha is None:
+        raise ValueError("transparency of a kind that Pillow does not read")
     # Pillow turns TIFF pictures upright by itself, and only TIFF
     return pixels, alpha if picture.has_alpha else None, 1
+
+
+def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
+    """Decode a TIFF file of any depth and colours with GDAL; as ``read_pixels``."""
+    tags = _structure(stream)
+    model, colours = _MODELS[tags[_MODEL][0]]
+    if picture.bits == 8:
+        _check_places(stream, tags)
+    if model == "YCbCr" and tags.get(_COMPRESSION) != [_JPEG]:
+        raise ValueError("GDAL does not convert its YCbCr colours")
+    size = tags[_HEIGHT][0], tags[_WIDTH][0]
+    raw = "GTIFF_RAW:" if model == "CMYK" else ""
+    bands = gdal.read_bands(picture.path, "GTiff", size, colours + picture.has_alpha, raw)
+    dtype = np.uint8 if picture.bits == 8 else np.uint16
+    stored = bands.values if model == "palette" else gdal.scaled(bands.values, bands.bits, dtype)
+    # GDAL neither inverts gray nor divides by alpha
+    pixels, alpha = stored[:, :, :colours], None
+    if picture.has_alpha:
+        alpha = gdal.scaled(bands.values[:, :, colours], bands.bits, dtype)
+        if picture.premultiplied and model in ("gray", "RGB", "CMYK"):
+            pixels = unmultiplied(pixels, alpha)
+    if model == "palette":
+        pixels = bands.palette[np.minimum(pixels[:, :, 0], len(bands.palette) - 1)]
+    elif model in ("CMYK", "LAB"):
+        pixels = pillow.raw_to_srgb(pixels, model, picture.metadata.icc)
+    elif bands.inverted and pixels.dtype.kind == "u":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return np.ascontiguousarray(pixels), alpha, picture.orientation
+
+
+def _structure(stream: IO[bytes]) -> dict[int, list[int]]:
+    """Return the whole numbers of the first page's tags that tell how its pixels are stored."""
+    read = partial(_read_at, stream)
+    layout, first = read_start(read(0, 16))
+    entries, _ = read_directory(read, first, layout)
+    wanted = {*_STRUCTURE, _COMPRESSION, _PLANES, *chain(*_PLACES)}
+    return {one.tag: [*map(int, numbers(one, layout))] for one in entries if one.tag in wanted}
+
+
+def _is_for_gdal(tags: dict[int, list[int]]) -> bool:
+    """Tell if Pillow misreads the file: it mixes planes up, and knows no WebP in TIFF."""
+    planar = tags.get(_PLANES) == [_SEPARATE] and tags.get(_SAMPLES, [1])[0] > 1
+    return (planar and tags.get(_MODEL) != [_YCBCR]) or tags.get(_COMPRESSION) == [_WEBP]
+
+
+def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
+    """Refuse a file that lacks a strip or a tile, which GDAL would take for empty.
+
+    Raises:
+        LookupError: If there are no lengths; ValueError if one is 0, or ends after the file.
+    """
+    end = stream.seek(0, os.SEEK_END)
+    parts = chain(
+        *(zip(tags[at], tags[length], strict=True) for at, length in _PLACES if at in tags)
+    )
+    if any(not length or at + length > end for at, length in parts):
+        raise ValueError("a part of its pixels is missing")
+
+
+def _read_at(stream: IO[bytes], at: int, length: int) -> bytes:
+    stream.seek(at)
+    return stream.read(length)
 
 
 def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
@@ -175,8 +243,8 @@ def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
         )
     if depth > 8 and model not in ("gray", "RGB", "CMYK"):
         raise PictureError(f"{path}: this TIFF has {model} colours in over 8 bits {advice}")
-    has_alpha = spare == 1 and model in ("gray", "RGB", "palette")
-    has_alpha = has_alpha and values.get(_EXTRA, []) != [0]
+    # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
+    has_alpha = spare == 1 and values.get(_EXTRA, [0] if colours == 4 else []) != [0]
     notes = []
     if spare and not has_alpha:
         notes.append("a band of unknown meaning is left out")
@@ -253,39 +321,7 @@ def _exif(read: Read, tags: dict[int, Entry], layout: Layout) -> bytes | None:
     return exif.PREFIX + write_start(own, 8) + exif.pack(main, parts, 8, own)
 
 
-def _deep_pixels(picture: Picture) -> tuple[Array, Array | None]:
-    """Decode over 8 bits with GDAL, which neither inverts gray nor divides by alpha."""
-    path = picture.path
-    try:
-        import rasterio
-    except ImportError:
-        raise PictureError(
-            f"{path}: reading a TIFF of {picture.bits} bits needs rasterio; "
-            "install it, or convert the file to PNG"
-        ) from None
-    # no look at files that happen to lie beside this one
-    options = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": "NO"}
-    with rasterio.Env(**options):
-        with pillow.quiet_pillow():  # a photograph has no position, of which rasterio warns
-            source = rasterio.open(os.fspath(path.absolute()), driver="GTiff")
-        with source:
-            bands = source.read(list(range(1, picture.channels + picture.has_alpha + 1)))
-            inverted = source.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
-    values: Array = np.ascontiguousarray(np.moveaxis(bands, 0, 2))
-    if values.dtype.kind == "f":
-        values = values.astype(np.float32, copy=False)
-    pixels = values[:, :, : picture.channels]
-    if inverted and values.dtype == np.uint16:
-        pixels = np.uint16(65535) - pixels
-    if not picture.has_alpha:
-        return pixels, None
-    alpha = values[:, :, -1].copy()
-    if picture.premultiplied:
-        return _unmultiplied(pixels, alpha), alpha
-    return pixels.copy(), alpha
-
-
-def _unmultiplied(pixels: Array, alpha: Array) -> Array:
+def unmultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide colours by the alpha that they were stored multiplied by."""
     peak = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
     part = np.where(alpha > 0, alpha, peak)[:, :, None] / peak

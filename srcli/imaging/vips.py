@@ -8,6 +8,7 @@ imported late: training does without it. Its cache, which knows pictures by name
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,13 @@ _WORDS = {
     "uint8": ("uchar", "b-w", "srgb"),
     "uint16": ("ushort", "grey16", "rgb16"),
     "float32": ("float", "b-w", "scrgb"),
+}
+_LOADERS = {
+    "jpg": "jpegload_buffer",
+    "webp": "webpload_buffer",
+    "gif": "gifload_buffer",
+    "avif": "heifload_buffer",
+    "heic": "heifload_buffer",
 }
 
 
@@ -50,6 +58,65 @@ def decode_png(data: bytes) -> Array:
     except vips.Error:
         raise ValueError("it holds too little data for its size, or damaged data") from None
     return values.reshape(image.height, image.width, image.bands)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A picture opened by libvips, whose pixels are not decoded yet."""
+
+    image: Any
+    """Of pyvips."""
+    bits: int
+    """Of a value in the file, 1 to 16."""
+
+    def field(self, name: str) -> bytes | None:
+        """Return metadata: ``"icc-profile-data"``, ``"exif-data"`` or ``"xmp-data"``."""
+        found = self.image.get(name) if self.image.get_typeof(name) else None
+        return found or None
+
+    def decode(self) -> Array:
+        """Decode it.
+
+        Returns:
+            (H, W, C), uint8 or uint16 over the dtype's whole range.
+
+        Raises:
+            ValueError: If the data are damaged or end early.
+        """
+        try:
+            values: Array = self.image.numpy()
+        except _import_pyvips().Error as error:
+            raise ValueError(_reason(error)) from None
+        values = values.reshape(self.image.height, self.image.width, self.image.bands)
+        bits = self.bits
+        if bits in (8, 16):
+            return values
+        # libvips moves 10 bits to the upper end of 16, so that white becomes 65472
+        high = values >> np.uint16(16 - bits)
+        return high << np.uint16(16 - bits) | high >> np.uint16(2 * bits - 16)
+
+
+def open_picture(name: str, data: bytes) -> Opened:
+    """Open a JPEG, WebP, GIF, AVIF or HEIC file; whatever it warns of counts as damage.
+
+    Args:
+        name: The format, as ``format_of_content`` tells it.
+        data: The whole file; it must stay in memory until it is decoded.
+
+    Raises:
+        ValueError: If it is damaged, or of a kind that libvips does not read.
+    """
+    vips = _import_pyvips()
+    try:
+        image = getattr(vips.Image, _LOADERS[name])(data, access="sequential", fail_on="warning")
+    except vips.Error as error:
+        raise ValueError(_reason(error)) from None
+    if image.format not in ("uchar", "ushort"):
+        raise ValueError(f"values of kind {image.format}")
+    bits = 8
+    if image.format == "ushort":
+        bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 16
+    return Opened(image, bits)
 
 
 def encode(
@@ -146,6 +213,10 @@ def encode_animation(
     if icc is not None:
         image.set_type(types.blob_type, "icc-profile-data", icc)
     _write(image, stream, suffix, None, keep="icc", **options)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module

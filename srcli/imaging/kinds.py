@@ -1,0 +1,140 @@
+"""Name kinds of picture files that are sound but that no reader here knows."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import IO
+
+from srcli.imaging.ifd import numbers, read_directory, read_start
+
+_SEGMENTS = 2000
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROCESSES = {
+    0xC3: "lossless",
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"),
+    **dict.fromkeys((0xC9, 0xCA, 0xCB), "arithmetic coding"),
+}
+# Values of the tag "compression" of TIFF: those that are always read, and words for others.
+_USUAL = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001, 34887})
+_COMPRESSIONS = {
+    6: "JPEG of the old style",
+    9: "JBIG",
+    10: "JBIG",
+    32766: "NeXT RLE",
+    32809: "ThunderScan RLE",
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+    34661: "JBIG",
+    34676: "LogLuv",
+    34677: "LogLuv",
+    34712: "JPEG 2000",
+    34892: "lossy DNG",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+_WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES = 256, 258, 259, 262, 284
+_JPEG, _YCBCR, _SEPARATE = 7, 6, 2
+_MASKS = (3, 32)  # no Huffman coding, which has one bit
+_BMP = {
+    3: "Huffman coding",
+    4: "JPEG inside",
+    5: "PNG inside",
+    11: "CMYK",
+    12: "CMYK with RLE",
+    13: "CMYK with RLE",
+}
+
+
+def rare_kind(stream: IO[bytes]) -> str:
+    """Describe a file of a kind that standards allow and readers often lack.
+
+    Returns:
+        Words such as ``"JPEG (lossless, 16 bits)"``; empty for all others: if such a file is not
+        read, it is damaged.
+    """
+    stream.seek(0)
+    head = stream.read(64)
+    try:
+        if head.startswith(b"\xff\xd8"):
+            return _jpeg(stream)
+        if head[:2] == b"BM":
+            return _bmp(head)
+        if head[:2] in (b"II", b"MM"):
+            return _tiff(stream)
+    except (ValueError, LookupError, struct.error):
+        pass  # cut short, or no sense in it
+    return ""
+
+
+@dataclass(frozen=True)
+class JpegFrame:
+    """How the pixels of a JPEG file are coded."""
+
+    process: str
+    """A word for what is neither baseline nor progressive with Huffman coding."""
+    bits: int
+    channels: int
+
+
+def jpeg_frame(stream: IO[bytes]) -> JpegFrame | None:
+    """Read the frame header of a JPEG file; None if it is cut short before."""
+    stream.seek(2)
+    for _ in range(_SEGMENTS):
+        mark, marker = stream.read(2).ljust(2, b"\0")
+        if mark != 0xFF:
+            return None
+        while marker == 0xFF:  # fill bytes
+            marker = int.from_bytes(stream.read(1))
+        if marker in _STANDALONE:
+            continue
+        length, rest = int.from_bytes(stream.read(2)), b""
+        if marker in _FRAMES:
+            rest = stream.read(6)
+            return JpegFrame(_PROCESSES.get(marker, ""), rest[0], rest[5]) if rest[5:] else None
+        stream.seek(max(length - 2, 0), 1)
+    return None
+
+
+def _jpeg(stream: IO[bytes]) -> str:
+    frame = jpeg_frame(stream)
+    if frame is None or not 2 <= frame.bits <= 16 or not frame.channels:
+        return ""
+    words = [frame.process] if frame.process else []
+    words += [f"{frame.bits} bits"] * (frame.bits != 8)
+    words += [f"{frame.channels} channels"] * (frame.channels not in (1, 3, 4))
+    return f"JPEG ({', '.join(words)})" if words else ""
+
+
+def _bmp(head: bytes) -> str:
+    size, _, _, _, bits, compression = struct.unpack_from("<IiiHHI", head, 14)
+    known = 16 <= size <= 124 and bits in (0, 1, 8, 24, 32)
+    word = _BMP.get(compression) if known and (compression, bits) != _MASKS else None
+    if compression == 4 and bits == 24:
+        word = "RLE of 24 bits"
+    return f"BMP ({word})" if word else ""
+
+
+def _tiff(stream: IO[bytes]) -> str:
+    def read(at: int, length: int) -> bytes:
+        stream.seek(at)
+        return stream.read(length)
+
+    layout, first = read_start(read(0, 16))
+    entries, _ = read_directory(read, first, layout)
+    wanted = (_WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES)
+    tags = {one.tag: int(numbers(one, layout)[0]) for one in entries if one.tag in wanted}
+    compression, bits = tags.get(_COMPRESSION, 1), tags.get(_BITS, 1)
+    if _WIDTH not in tags or compression not in (*_USUAL, *_COMPRESSIONS):
+        word = f"compression {compression}" if compression > 32767 and _WIDTH in tags else ""
+    else:
+        word = _COMPRESSIONS.get(compression, "")
+    if compression == _JPEG and bits > 8:
+        word = f"JPEG of {bits} bits inside"
+    elif tags.get(_MODEL) == _YCBCR and compression != _JPEG and not word:
+        planes = ", one plane a channel" * (tags.get(_PLANES) == _SEPARATE)
+        word = f"YCbCr without JPEG{planes}"
+    return f"TIFF ({word})" if word else ""
