@@ -35,10 +35,11 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
 
     Raises:
         PictureError: If it is sound, but of a kind that would come out wrong.
-        ValueError: If it is damaged or of a kind that is not read.
+        NotImplementedError: If there is no second reader for the format.
+        ValueError: If it is damaged or of a kind that is not read; OSError as well.
     """
     if name not in (_BY_VIPS | {"bmp"}):
-        raise ValueError("there is no second reader")
+        raise NotImplementedError
     header = bmp.read_header if name == "bmp" else partial(_read_vips_header, name)
     picture, notes = header(path, stream), list[str]()
     metadata = picture.metadata
@@ -64,6 +65,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
 
     Raises:
         PictureError: If it is sound, but of a kind that would come out wrong.
+        NotImplementedError: If there is no second reader for the format.
         ValueError: If it is damaged or of a kind that is not read; OSError as well.
     """
     if picture.format == "tif" and picture.bits == 8:
@@ -71,7 +73,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     if picture.format == "bmp":
         return *bmp.read_pixels(stream), 1
     if picture.format not in _BY_VIPS:
-        raise ValueError("there is no second reader")
+        raise NotImplementedError
     if picture.format == "jpg" and _is_deep_jpeg(stream):
         values = _read_deep_jpeg(picture)
     else:

@@ -103,6 +103,8 @@ def _jpeg(stream: IO[bytes]) -> str:
     frame = jpeg_frame(stream)
     if frame is None or not 2 <= frame.bits <= 16 or not frame.channels:
         return ""
+    if not frame.process and frame.bits == 12 and frame.channels in (1, 3):
+        return ""  # by GDAL
     words = [frame.process] if frame.process else []
     words += [f"{frame.bits} bits"] * (frame.bits != 8)
     words += [f"{frame.channels} channels"] * (frame.channels not in (1, 3, 4))

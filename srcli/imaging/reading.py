@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,11 +17,14 @@ from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Photograph, Picture, 
 from srcli.imaging.pixel_map import PixelMap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+_T = TypeVar("_T")
 
 
 def read_photograph(source: Path | Picture) -> Photograph:
@@ -64,9 +67,7 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         image = pillow.open_image(picture.format, stream)[0]
         return *pillow.pixels_of(image, picture.metadata.icc), orientation
     except DAMAGE as error:
-        with suppress(*DAMAGE):
-            return fallback.read_pixels(picture, stream)
-        raise error from None
+        return _try_second(error, partial(fallback.read_pixels, picture, stream))
 
 
 def upright(image: Array, orientation: int) -> Array:
@@ -155,9 +156,18 @@ def _read_other_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     try:
         return pillow.read_header(name, path, stream)
     except DAMAGE as error:
-        with suppress(*DAMAGE):
-            return fallback.read_header(name, path, stream)
+        return _try_second(error, partial(fallback.read_header, name, path, stream))
+
+
+def _try_second(error: Exception, read: Callable[[], _T]) -> _T:
+    """Call the second reader; if it fails as well, raise what says more of the damage."""
+    try:
+        return read()
+    except NotImplementedError:
         raise error from None
+    except DAMAGE as other:
+        # the first one did not get far if it knew the kind of file not
+        raise (error if isinstance(error, OSError) else other) from None
 
 
 def _not_a_picture(path: Path) -> PictureError:

@@ -1,0 +1,371 @@
+"""Sound files of unusual kinds are read, or named as such; only damaged ones are called so."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import rasterio
+import tifffile
+from PIL import Image
+
+from srcli.errors import PictureError
+from srcli.imaging.reading import open_picture, read_photograph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEIGHT, WIDTH = 20, 27
+ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
+RGB = np.stack([ROWS * 12, COLUMNS * 9, 255 - ROWS * 5 - COLUMNS * 4], axis=2).astype(np.uint8)
+ALPHA = (255 - COLUMNS * 9).astype(np.uint8)
+RGBA = np.dstack([RGB, ALPHA])
+
+
+def bmp(rows, bits, *, header=40, compression=0, masks=(), palette=()):
+    """A BMP file by hand; rows are (H, bytes a row) from top to bottom."""
+    padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))[::-1]
+    if header == 12:
+        info = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, bits)
+        table = b"".join(bytes(colour[::-1]) for colour in palette)
+    else:
+        fields = (header, WIDTH, HEIGHT, 1, bits, compression, 0, 2835, 2835, len(palette), 0)
+        info = struct.pack("<IiiHHIIiiII", *fields).ljust(header, b"\0")[:header]
+        words = struct.pack(f"<{len(masks)}I", *masks)
+        info = info + words if header == 40 else info[:40] + words + info[40 + len(words) :]
+        table = b"".join(bytes((*colour[::-1], 0)) for colour in palette)
+    offset = 14 + len(info) + len(table)
+    start = b"BM" + struct.pack("<IHHI", offset + padded.size, 0, 0, offset)
+    return start + info + table + padded.astype(np.uint8).tobytes()
+
+
+def packed(channels, masks, dtype):
+    """Pixels with each channel in the bits of its mask, and what they are worth in 8 bits."""
+    words, worth = np.zeros((HEIGHT, WIDTH), np.int64), []
+    for values, mask in zip(channels, masks, strict=True):
+        low = (mask & -mask).bit_length() - 1
+        peak = mask >> low
+        levels = np.rint(values.astype(float) * peak / 255).astype(np.int64)
+        words |= levels << low
+        worth.append(np.rint(levels * 255 / peak).astype(np.uint8))
+    return words.astype(dtype).view(np.uint8).reshape(HEIGHT, -1), np.dstack(worth)
+
+
+def bitfields(masks, bits, **more):
+    rows, expected = packed(list(np.moveaxis(RGBA, 2, 0))[: len(masks)], masks, f"<u{bits // 8}")
+    return bmp(rows, bits, masks=masks, **more), expected
+
+
+def indexed(bits, **more):
+    colours = [(250, 3, 9), (4, 240, 8), (7, 6, 230), (90, 91, 92)][: 2**bits]
+    indices = (ROWS // 2 + COLUMNS) % len(colours)
+    per_byte = 8 // bits
+    spread = np.pad(indices, ((0, 0), (0, -WIDTH % per_byte))).reshape(HEIGHT, -1, per_byte)
+    rows = (spread << np.arange(8 - bits, -1, -bits)).sum(axis=2)
+    return bmp(rows, bits, palette=colours, **more), np.array(colours, np.uint8)[indices]
+
+
+BMPS = {
+    "16 bits, 4 for each and alpha": bitfields(
+        (0xF00, 0xF0, 0xF, 0xF000), 16, header=56, compression=3
+    ),
+    "16 bits, unusual masks": bitfields((0x3, 0x1C, 0x3E0), 16, compression=3),
+    "32 bits, 10 for each": bitfields((0x3FF00000, 0xFFC00, 0x3FF), 32, compression=3),
+    "32 bits, odd masks with alpha": bitfields(
+        (0xFF, 0xFF0000, 0xFF000000, 0xFF00), 32, header=124, compression=3
+    ),
+    "alpha bitfields": bitfields((0xFF0000, 0xFF00, 0xFF, 0xFF000000), 32, compression=6),
+    "2 bits": indexed(2),
+    "2 bits, OS/2 1": indexed(2, header=12),
+    "8 bits, OS/2 2 short": indexed(8, header=16),
+    "1 bit, OS/2 2": indexed(1, header=64),
+}
+
+
+@pytest.mark.parametrize("kind", BMPS)
+def test_bmp(tmp_path, kind):
+    content, expected = BMPS[kind]
+    path = tmp_path / "a.bmp"
+    path.write_bytes(content)
+    header, found = open_picture(path), read_photograph(path)
+    assert (header.height, header.width, header.has_alpha) == (
+        *(HEIGHT, WIDTH),
+        expected.shape[2] == 4,
+    )
+    np.testing.assert_array_equal(found.pixels, expected[:, :, :3])
+    assert (found.alpha is None) == (expected.shape[2] == 3)
+    if found.alpha is not None:
+        np.testing.assert_array_equal(found.alpha, expected[:, :, 3])
+
+
+def write_by_gdal(path, values, driver="GTiff", **options):
+    """(H, W, C)."""
+    height, width, count = values.shape
+    shape = {"height": height, "width": width, "count": count, "dtype": values.dtype}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, "w", driver=driver, **shape, **options) as target:
+            target.write(np.moveaxis(values, 2, 0))
+
+
+def cmyk_to_rgb(cmyk):
+    ink = cmyk[:, :, :3].astype(int)
+    black = 255 - cmyk[:, :, 3:4].astype(int)
+    return (255 - ink) * black / 255
+
+
+LOW, DEEP = np.uint8(15) & (RGB >> 4), RGB.astype(np.uint16) * 16 + 15
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "expected"),
+    [
+        (RGB, {"compress": "WEBP", "webp_lossless": "YES", "photometric": "RGB"}, RGB),
+        (RGB, {"compress": "LERC", "photometric": "RGB"}, RGB),
+        (RGB, {"bigtiff": "YES", "endianness": "BIG", "photometric": "RGB"}, RGB),
+        (LOW, {"nbits": 4, "photometric": "RGB"}, LOW * 17),
+        (LOW[:, :, :1] // 4, {"nbits": 2}, LOW[:, :, :1] // 4 * 85),
+        (DEEP, {"nbits": 12, "photometric": "RGB"}, np.rint(DEEP * (65535 / 4095))),
+        (RGBA, {"nbits": 8, "compress": "WEBP", "webp_lossless": "YES"}, RGBA),
+        (RGBA[:, :, 2:], {"interleave": "BAND", "compress": "DEFLATE", "alpha": "YES"}, None),
+    ],
+    ids=["webp", "lerc", "big", "4 bits", "2 bits", "12 bits", "webp rgba", "planes of gray"],
+)
+def test_tiff(tmp_path, values, options, expected):
+    path = tmp_path / "a.tif"
+    write_by_gdal(path, values, **options)
+    found = read_photograph(path)
+    shown = found.pixels if found.alpha is None else np.dstack([found.pixels, found.alpha])
+    np.testing.assert_array_equal(shown, values if expected is None else expected)
+    assert shown.dtype == (np.uint16 if values.dtype == np.uint16 else np.uint8)
+
+
+@pytest.mark.parametrize("extra", ["unassalpha", "unspecified"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes):
+    """It is transparency only where the file says so."""
+    values = np.dstack([RGB, 255 - RGB[:, :, :1], ALPHA])
+    stored = values if planes == "contig" else np.moveaxis(values, 2, 0)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, stored, photometric="separated", extrasamples=[extra], planarconfig=planes
+    )
+    found = read_photograph(path)
+    np.testing.assert_allclose(found.pixels, cmyk_to_rgb(values), atol=2)
+    assert (found.alpha is None) == (extra == "unspecified")
+    if found.alpha is not None:
+        np.testing.assert_array_equal(found.alpha, ALPHA)
+
+
+def test_jpeg_of_12_bits(tmp_path):
+    path = tmp_path / "a.jpg"
+    write_by_gdal(path, DEEP, "JPEG", nbits=12, quality=100)
+    assert open_picture(path).bits == 16
+    found = read_photograph(path).pixels
+    assert found.dtype == np.uint16
+    assert np.abs(found / 65535 - DEEP / 4095).mean() < 0.005
+
+
+def avif(**options):
+    stream = io.BytesIO()
+    Image.fromarray(RGBA).save(stream, "AVIF", quality=100, subsampling="4:4:4", **options)
+    return stream.getvalue()
+
+
+def with_boxes(content, old, new):
+    """Put other associations of properties into an AVIF file of Pillow; what follows moves."""
+    more = len(new) - len(old)
+    data = bytearray(content.replace(old, new))
+    for kind in (b"meta", b"iprp"):
+        at = data.index(kind) - 4
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + more)
+    at = data.index(b"iloc") + 8  # version 0: 14 bytes an item, with one extent each
+    assert data[at : at + 2] == b"\x44\0"
+    for item in range(int.from_bytes(data[at + 2 : at + 4])):
+        place = at + 4 + 14 * item + 6
+        struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + more)
+    return bytes(data)
+
+
+def associations(content):
+    """The box of associations, and its entries by item."""
+    at = content.index(b"ipma") - 4
+    box = content[at : at + int.from_bytes(content[at : at + 4])]
+    entries, at = [], 16
+    while at < len(box):
+        end = at + 3 + box[at + 2]
+        entries.append(box[at:end])
+        at = end
+    return box, entries
+
+
+def of_old_encoders(content):
+    """One box of associations for the colours and one for alpha, as cavif wrote them."""
+    box, entries = associations(content)
+    assert len(entries) == 2
+    parts = [struct.pack(">I", len(one) + 16) + box[4:12] + b"\0\0\0\1" + one for one in entries]
+    return with_boxes(content, box, b"".join(parts))
+
+
+def without_size_of_alpha(content):
+    """The alpha plane does not say its size, which libavif demands and others do not need."""
+    box, (colours, alpha) = associations(content)
+    shared = next(index for index in alpha[3:] if index in colours[3:])
+    assert content[content.index(b"ipco") :].index(b"ispe") > 0
+    mended = alpha[:3] + bytes(alpha[-1] if one == shared else one for one in alpha[3:])
+    return content.replace(box, box.replace(alpha, mended))
+
+
+def test_avif_with_alpha_of_old_encoders(srx, tmp_path):
+    content = avif()
+    (tmp_path / "new.avif").write_bytes(content)
+    (tmp_path / "old.avif").write_bytes(of_old_encoders(content))
+    with pytest.raises(OSError, match="cannot identify"):
+        Image.open(tmp_path / "old.avif")
+    outputs = []
+    for name in ("new", "old"):
+        target = tmp_path / f"{name}.png"
+        result = srx("upscale", tmp_path / f"{name}.avif", target, "-m", "bicubic", "-s", "2")
+        assert result.code == 0, result.err
+        outputs.append(np.asarray(Image.open(target)))
+    np.testing.assert_array_equal(*outputs)
+    assert outputs[0].shape == (2 * HEIGHT, 2 * WIDTH, 4)
+
+
+@pytest.mark.parametrize("premultiplied", [False, True])
+def test_avif_that_only_libvips_reads(tmp_path, premultiplied):
+    path = tmp_path / "a.avif"
+    path.write_bytes(without_size_of_alpha(avif(alpha_premultiplied=premultiplied)))
+    with pytest.raises(OSError, match="cannot identify"):
+        Image.open(path)
+    found = read_photograph(path)
+    np.testing.assert_allclose(found.alpha, ALPHA, atol=1)
+    seen = ALPHA > 60
+    np.testing.assert_allclose(found.pixels[seen], RGB[seen], atol=12 if premultiplied else 4)
+
+
+def jpeg(**options):
+    stream = io.BytesIO()
+    Image.fromarray(RGB).save(stream, "JPEG", quality=95, **options)
+    return stream.getvalue()
+
+
+def with_an_empty_segment(content):
+    """A JFIF header of no length in front, which Pillow stumbles over."""
+    return content[:2] + b"\xff\xe0\0\x07JFIF\0" + content[2:]
+
+
+def tiff_with(tag, value):
+    """A small TIFF file with another value of a short tag."""
+    stream = io.BytesIO()
+    Image.fromarray(RGB).save(stream, "TIFF")
+    content = stream.getvalue()
+    (first,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, first)
+    places = [first + 2 + 12 * index for index in range(count)]
+    at = next(one for one in places if struct.unpack_from("<H", content, one)[0] == tag)
+    return content[: at + 8] + struct.pack("<HH", value, 0) + content[at + 12 :]
+
+
+KINDS = {"jpg": "JPEG", "tif": "TIFF", "bmp": "BMP"}
+FOREIGN = {
+    "lossless.jpg": (jpeg().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc3\0\x11\x10"), "lossless"),
+    "hierarchical.jpg": (jpeg().replace(b"\xff\xc0", b"\xff\xc5"), "hierarchical"),
+    "old.tif": (tiff_with(259, 6), "JPEG of the old style"),
+    "jpeg2000.tif": (tiff_with(259, 34712), "JPEG 2000"),
+    "unknown.tif": (tiff_with(259, 50013), "compression 50013"),
+    "png.bmp": (bmp(RGB.reshape(HEIGHT, -1), 0, compression=5), "PNG inside"),
+    "rle.bmp": (bmp(RGB.reshape(HEIGHT, -1), 24, header=64, compression=4), "RLE of 24 bits"),
+}
+
+
+def test_kinds_that_are_not_read_are_named_and_not_called_damaged(srx, tmp_path):
+    for name, (content, _) in FOREIGN.items():
+        (tmp_path / name).write_bytes(content)
+    Image.fromarray(RGB).save(tmp_path / "good.png")
+    result = srx("upscale", tmp_path, tmp_path / "out", "-s", "2", "-m", "bicubic")
+    assert result.code == 1
+    for name, (_, words) in FOREIGN.items():
+        (line,) = [line for line in result.err.splitlines() if f"/{name}: " in line]
+        assert f"this kind of file is not read: {KINDS[name[-3:]]}" in line
+        assert words in line
+        assert "convert it" in line
+    assert "damaged" not in result.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+
+
+def sound_files(folder: Path):
+    """One file of each kind that only a second reader takes."""
+    for name, (content, _) in BMPS.items():
+        yield f"{name.replace('/', '')}.bmp", content
+    yield "old.avif", of_old_encoders(avif())
+    yield "alpha.avif", without_size_of_alpha(avif())
+    yield "empty.jpg", with_an_empty_segment(jpeg())
+    options = {"compress": "WEBP", "webp_lossless": "YES", "photometric": "RGB"}
+    write_by_gdal(folder / "webp.tif", RGB, **options)
+    write_by_gdal(folder / "big.tif", RGB, bigtiff="YES", endianness="BIG", photometric="RGB")
+    write_by_gdal(folder / "bits.tif", LOW, nbits=4, photometric="RGB", compress="LZW")
+    write_by_gdal(folder / "planes.tif", RGB, interleave="BAND", photometric="RGB")
+    write_by_gdal(folder / "deep.jpg", DEEP, "JPEG", nbits=12)
+    for name in ("webp.tif", "big.tif", "bits.tif", "planes.tif", "deep.jpg"):
+        yield name, (folder / name).read_bytes()
+
+
+def test_files_cut_short_are_not_read_by_half(tmp_path):
+    """A second reader must not forgive what the first one does not."""
+    for name, content in sound_files(tmp_path):
+        path = tmp_path / name
+        path.write_bytes(content)
+        whole = read_photograph(path)
+        for length in (len(content) // 2, len(content) * 9 // 10, len(content) - 5):
+            path.write_bytes(content[:length])
+            try:
+                found = read_photograph(path)
+            except PictureError as error:
+                assert "damaged or cut short" in str(error)  # noqa: PT017
+            else:  # nothing of the picture was missing
+                np.testing.assert_array_equal(found.pixels, whole.pixels, err_msg=name)
+                assert length == len(content) - 5
+
+
+def test_tiff_without_its_strips_is_not_taken_for_black(tmp_path):
+    """GDAL reads a strip of no length as empty."""
+    path = tmp_path / "a.tif"
+    write_by_gdal(path, LOW, nbits=4, photometric="RGB")
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        at = file.pages.first.tags["StripByteCounts"].offset
+    path.write_bytes(content[: at + 8] + bytes(4) + content[at + 12 :])
+    with pytest.raises(PictureError, match="a part of its pixels is missing"):
+        read_photograph(path)
+
+
+@pytest.mark.parametrize("bits", [2, 32])
+def test_sizes_are_checked_before_memory_is_taken(tmp_path, bits):
+    content = bytearray(BMPS["2 bits" if bits == 2 else "32 bits, 10 for each"][0])
+    struct.pack_into("<ii", content, 18, 30_000, 30_000)
+    path = tmp_path / "large.bmp"
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match="cut short"):
+        read_photograph(path)
+
+
+def test_what_readers_find_beside_the_pixels_is_kept(tmp_path):
+    """A JPEG that Pillow does not open: libvips gives its orientation, profile and XMP."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "camera"
+    content = jpeg(exif=exif.tobytes(), xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(with_an_empty_segment(content))
+    with pytest.raises(Exception, match=r"cannot identify|unpack"):
+        Image.open(path).load()
+    found = read_photograph(path)
+    assert found.pixels.shape == (WIDTH, HEIGHT, 3)
+    assert found.metadata.exif is not None
+    assert b"camera" in found.metadata.exif
+    assert found.metadata.xmp is not None
+    assert b"xmpmeta" in found.metadata.xmp
