@@ -61,7 +61,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header of an uncompressed BMP file.
 
     Raises:
-        ValueError: If it is damaged or of another kind.
+        NotImplementedError: If it is of another kind.
+        ValueError: If it is damaged.
     """
     layout = _read_layout(stream)
     wide = any(mask.bit_count() > 8 for mask in layout.masks)
@@ -85,7 +86,8 @@ def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
         Pixels (H, W, C), uint8, and alpha (H, W) or None.
 
     Raises:
-        ValueError: If it is damaged, ends early or is of another kind.
+        NotImplementedError: If it is of another kind.
+        ValueError: If it is damaged or ends early.
     """
     layout = _read_layout(stream)
     stride = (layout.width * layout.bits + 31) // 32 * 4
@@ -152,7 +154,7 @@ def _read_layout(stream: IO[bytes]) -> _Layout:
             fields = struct.unpack_from("<IIiiI", own)
         compression, _, across, down, colours = fields
         extra = {_MASKS: 3, _MASKS_WITH_ALPHA: 4}.get(compression, 0)
-        masks = _DEFAULT_MASKS.get(bits, ())
+        masks: tuple[int, ...] = _DEFAULT_MASKS.get(bits, ())
         if extra:
             # after the short header, inside of the longer ones, which know alpha
             extra = 4 if size >= 56 else extra
@@ -161,7 +163,7 @@ def _read_layout(stream: IO[bytes]) -> _Layout:
         raise ValueError("its header is cut short") from None
     known = compression in (_RGB, _MASKS, _MASKS_WITH_ALPHA) and size <= _VERSION_5
     if not known or bits not in ((16, 32) if extra else (1, 2, 4, 8, *_DEFAULT_MASKS)):
-        raise ValueError(f"unknown BMP of {bits} bits, compression {compression}, header {size}")
+        raise NotImplementedError
     if width < 1 or not height or not all(masks[:3]):
         raise ValueError("its header is damaged")
     start = _FILE_HEADER + size + (4 * extra if size == _INFO_HEADER else 0)
@@ -197,7 +199,8 @@ def _from_palette(rows: Array, layout: _Layout) -> Array:
     indices = indices.reshape(layout.height, -1)[:, : layout.width]
     table = np.zeros((256, 3), np.uint8)  # black beyond the palette
     table[: len(layout.palette)] = layout.palette
-    return table[:, :1][indices] if layout.is_gray else table[indices]
+    pixels: Array = (table[:, :1] if layout.is_gray else table)[indices]
+    return pixels
 
 
 def _packed(rows: Array, layout: _Layout) -> Array:

@@ -95,5 +95,6 @@ def scaled(values: Array, bits: int, dtype: type) -> Array:
     top = np.iinfo(dtype).max
     if values.dtype == dtype and top == 2**bits - 1:
         return values
-    levels = np.rint(np.arange(2**bits) * (top / (2**bits - 1)))
-    return levels.astype(dtype)[np.minimum(values, 2**bits - 1)]
+    levels: Array = np.rint(np.arange(2**bits) * (top / (2**bits - 1))).astype(dtype)
+    stretched: Array = levels[np.minimum(values, 2**bits - 1)]
+    return stretched

@@ -93,7 +93,8 @@ def _read_meta(stream: IO[bytes], end: int) -> bytes | None:
         size, kind = struct.unpack(">I4s", stream.read(8))
         if size == 1:
             size = int.from_bytes(stream.read(8))
-        if kind == b"meta":
+        size = size or end - at  # 0 is up to the file's end
+        if kind == b"meta" and size >= 12:
             return stream.read(min(size, _LARGEST_META) - 8)[4:]
         if size < 8:
             return None

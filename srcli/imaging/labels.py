@@ -112,7 +112,7 @@ def from_cicp(
     cicp = bytes((primaries, transfer, 0, 1))
     xy = _PRIMARIES[1 if primaries == _UNSAID else primaries]
     curve = _curve(13 if transfer == _UNSAID else transfer)
-    if xy == SRGB and curve in (SRGB_CURVE, _VIDEO):
+    if xy == SRGB and transfer not in _HDR and curve in (SRGB_CURVE, _VIDEO):
         return ColourLabel(None, cicp, chunks)
     name = f"CICP {primaries}/{transfer}"
     return ColourLabel(make_profile(name, xy, [curve], channels=channels, cicp=cicp), cicp, chunks)

@@ -35,7 +35,7 @@ _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338
 _STRUCTURE = frozenset({256, 257, 258, 262, exif.ORIENTATION, 277, 282, 283, 296, 338, 339})
 _COMPRESSION, _OLD_JPEG, _JPEG, _WEBP = 259, 6, 7, 50001
 _PLANES, _SEPARATE = 284, 2
-_YCBCR = 6
+_YCBCR, _LAB = 6, 8
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _PIXELS = frozenset({258, 277, 320, 338, 339, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
@@ -113,7 +113,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         picture = _as_photograph(picture, {tag: list(map(int, v)) for tag, v in values.items()})
     except PictureError as error:
         bands = f"{picture.channels} band(s) of {picture.bits} bits"
-        raster = raster or f"{bands}, of a kind that photographs have not"
+        if values.get(_MODEL) != [_LAB]:  # whose bands would be taken for red, green and blue
+            raster = raster or f"{bands}, of a kind that photographs have not"
         return replace(picture, raster=raster, refusal=str(error))
     lost = {_IPTC: "IPTC captions", _GEO_KEYS: "position on the map (GeoTIFF)"}
     notes = [f"{what} left out" for tag, what in lost.items() if tag in tags]

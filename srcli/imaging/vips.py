@@ -216,7 +216,8 @@ def encode_animation(
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """Return the last line of an error, which is nearest to the cause, without the name before."""
+    return str(error).strip().splitlines()[-1].split(": ", 1)[-1]
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module

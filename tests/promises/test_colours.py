@@ -164,7 +164,7 @@ def test_wide_colours_of_heic_and_avif(upscale, tmp_path, write, space, points, 
     assert np.abs(shown(target) - stored(space, curve)[0, ::16] / 255).max() < 4 / 255
 
 
-@pytest.mark.parametrize("points", [BT2020_PQ, BT2020_HLG])
+@pytest.mark.parametrize("points", [BT2020_PQ, BT2020_HLG, (1, 16)])
 @pytest.mark.parametrize("write", [write_heic, write_avif])
 def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
     source, word = tmp_path / "in.heic", {16: "HDR (PQ)", 18: "HDR (HLG)"}[points[1]]

@@ -161,6 +161,14 @@ def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes):
         np.testing.assert_array_equal(found.alpha, ALPHA)
 
 
+def test_lab_of_16_bits_is_not_taken_for_red_green_and_blue(srx, tmp_path):
+    path = tmp_path / "lab.tif"
+    tifffile.imwrite(path, DEEP, photometric="cielab")
+    result = srx("upscale", path, tmp_path / "out.tif", "-m", "bicubic", "-s", "2")
+    assert "LAB colours in over 8 bits" in result.err
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_jpeg_of_12_bits(tmp_path):
     path = tmp_path / "a.jpg"
     write_by_gdal(path, DEEP, "JPEG", nbits=12, quality=100)
@@ -232,7 +240,7 @@ def test_avif_with_alpha_of_old_encoders(srx, tmp_path):
         result = srx("upscale", tmp_path / f"{name}.avif", target, "-m", "bicubic", "-s", "2")
         assert result.code == 0, result.err
         outputs.append(np.asarray(Image.open(target)))
-    np.testing.assert_array_equal(*outputs)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
     assert outputs[0].shape == (2 * HEIGHT, 2 * WIDTH, 4)
 
 
@@ -243,6 +251,7 @@ def test_avif_that_only_libvips_reads(tmp_path, premultiplied):
     with pytest.raises(OSError, match="cannot identify"):
         Image.open(path)
     found = read_photograph(path)
+    assert found.alpha is not None
     np.testing.assert_allclose(found.alpha, ALPHA, atol=1)
     seen = ALPHA > 60
     np.testing.assert_allclose(found.pixels[seen], RGB[seen], atol=12 if premultiplied else 4)
