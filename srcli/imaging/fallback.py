@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _BOXED = frozenset({"avif", "heic"})
 """Formats made of boxes, whose pictures libvips turns upright by itself."""
-_BY_VIPS = frozenset({"jpg", "webp", "gif"}) | _BOXED
+_BY_VIPS = frozenset({"jpg", "webp"}) | _BOXED
 _DEEP_JPEG_BITS = 12
 
 
@@ -109,10 +109,10 @@ def _read_vips_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         height=image.height,
         width=image.width,
         channels=1 if image.bands < 3 else 3,
-        has_alpha=image.hasalpha(),
+        has_alpha=bool(image.hasalpha()),
         bits=16 if deep or opened.bits > 8 else 8,
         orientation=1 if name in _BOXED else 0,
-        lossless=pillow.is_lossless_webp(stream) if name == "webp" else name == "gif",
+        lossless=name == "webp" and pillow.is_lossless_webp(stream),
         metadata=Metadata(
             icc=opened.field("icc-profile-data"),
             exif=PREFIX + exif.removeprefix(PREFIX) if exif else None,

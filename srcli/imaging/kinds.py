@@ -9,6 +9,7 @@ from typing import IO
 from srcli.imaging.ifd import numbers, read_directory, read_start
 
 _SEGMENTS = 2000
+_LARGEST_VALUE = 2**24  # bytes of a tag
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROCESSES = {
@@ -65,7 +66,7 @@ def rare_kind(stream: IO[bytes]) -> str:
             return _bmp(head)
         if head[:2] in (b"II", b"MM"):
             return _tiff(stream)
-    except (ValueError, LookupError, struct.error):
+    except (OSError, ValueError, LookupError, ArithmeticError, struct.error):
         pass  # cut short, or no sense in it
     return ""
 
@@ -123,7 +124,7 @@ def _bmp(head: bytes) -> str:
 def _tiff(stream: IO[bytes]) -> str:
     def read(at: int, length: int) -> bytes:
         stream.seek(at)
-        return stream.read(length)
+        return stream.read(min(length, _LARGEST_VALUE))
 
     layout, first = read_start(read(0, 16))
     entries, _ = read_directory(read, first, layout)

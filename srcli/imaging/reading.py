@@ -39,6 +39,12 @@ def read_photograph(source: Path | Picture) -> Photograph:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
         _check(picture)
         pixels, alpha, orientation = _decode(picture, stream)
+        pixels = upright(pixels, orientation)
+        if (*pixels.shape, alpha is not None) != (
+            *(picture.height, picture.width, picture.channels),
+            picture.has_alpha,
+        ):
+            raise ValueError("its header and its pixels disagree")
     metadata, warnings, icc = picture.metadata, picture.warnings, picture.metadata.icc
     if picture.frames > 1:
         warnings = (*warnings, f"holds {picture.frames} pictures: only the first is used")
@@ -47,7 +53,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
         if not any("converted to RGB" in note for note in warnings):
             warnings = (*warnings, "colour profile of another kind of picture left out")
     return Photograph(
-        pixels=upright(pixels, orientation),
+        pixels=pixels,
         alpha=None if alpha is None else upright(alpha, orientation),
         metadata=metadata,
         warnings=warnings,

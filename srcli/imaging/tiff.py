@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
 _STRUCTURE = frozenset({256, 257, 258, 262, exif.ORIENTATION, 277, 282, 283, 296, 338, 339})
+_LARGEST_VALUE = 2**28  # bytes of a tag
 _COMPRESSION, _OLD_JPEG, _JPEG, _WEBP = 259, 6, 7, 50001
 _PLANES, _SEPARATE = 284, 2
 _YCBCR, _LAB = 6, 8
@@ -149,11 +150,14 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
         _check_places(stream, tags)
     stream.seek(0)
     image, _ = pillow.open_image("tif", stream)
+    with pillow.quiet_pillow():
+        stored = image.getexif().get(exif.ORIENTATION, 1)
     pixels, alpha = pillow.pixels_of(image, picture.metadata.icc)
     if picture.has_alpha and alpha is None:
         raise ValueError("transparency of a kind that Pillow does not read")
-    # Pillow turns TIFF pictures upright by itself, and only TIFF
-    return pixels, alpha if picture.has_alpha else None, 1
+    # Pillow turns TIFF pictures upright by itself, and only TIFF, unless the tag is of another type
+    orientation = 1 if isinstance(stored, int) else picture.orientation
+    return pixels, alpha if picture.has_alpha else None, orientation
 
 
 def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
@@ -215,7 +219,7 @@ def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
 
 def _read_at(stream: IO[bytes], at: int, length: int) -> bytes:
     stream.seek(at)
-    return stream.read(length)
+    return stream.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
 
 
 def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:

@@ -8,6 +8,7 @@ imported late: training does without it. Its cache, which knows pictures by name
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -31,7 +32,6 @@ _WORDS = {
 _LOADERS = {
     "jpg": "jpegload_buffer",
     "webp": "webpload_buffer",
-    "gif": "gifload_buffer",
     "avif": "heifload_buffer",
     "heic": "heifload_buffer",
 }
@@ -97,7 +97,7 @@ class Opened:
 
 
 def open_picture(name: str, data: bytes) -> Opened:
-    """Open a JPEG, WebP, GIF, AVIF or HEIC file; whatever it warns of counts as damage.
+    """Open a JPEG, WebP, AVIF or HEIC file; whatever it warns of counts as damage.
 
     Args:
         name: The format, as ``format_of_content`` tells it.
@@ -221,6 +221,7 @@ def _reason(error: Exception) -> str:
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module
+    os.environ.setdefault("VIPS_WARNING", "1")  # no warnings of damaged files on the terminal
     try:
         import pyvips
     except ImportError:
@@ -228,4 +229,8 @@ def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module
             "PNG and TIFF files need pyvips; install it: pip install 'pyvips[binary]'"
         ) from None
     pyvips.cache_set_max(0)
+    if getattr(pyvips, "_log_handler_id", None):
+        # nor of pyvips, which prints a traceback where it cannot decode them
+        pyvips.glib_lib.g_log_remove_handler(b"VIPS", pyvips._log_handler_id)
+        pyvips._log_handler_id = None
     return pyvips

@@ -341,6 +341,15 @@ def test_files_cut_short_are_not_read_by_half(tmp_path):
                 assert length == len(content) - 5
 
 
+def test_orientation_of_another_type(tmp_path):
+    """IrfanView writes it as a byte, which Pillow does not follow."""
+    path = tmp_path / "a.tif"
+    orientation = [(274, 1, 1, 8, True)]
+    tifffile.imwrite(path, RGB, photometric="rgb", extratags=orientation)
+    assert (open_picture(path).height, open_picture(path).width) == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(read_photograph(path).pixels, np.rot90(RGB))
+
+
 def test_tiff_without_its_strips_is_not_taken_for_black(tmp_path):
     """GDAL reads a strip of no length as empty."""
     path = tmp_path / "a.tif"
