@@ -249,12 +249,15 @@ def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
     if depth > 8 and model not in ("gray", "RGB", "CMYK"):
         raise PictureError(f"{path}: this TIFF has {model} colours in over 8 bits {advice}")
     # the fifth channel of CMYK is a spot colour or a selection unless it is said to be alpha
-    has_alpha = spare == 1 and values.get(_EXTRA, [0] if colours == 4 else []) != [0]
+    unsaid = [] if model in ("gray", "RGB", "palette") else [0]
+    has_alpha = spare == 1 and model != "YCbCr" and values.get(_EXTRA, unsaid) != [0]
     notes = []
     if spare and not has_alpha:
         notes.append("a band of unknown meaning is left out")
     if model in ("CMYK", "LAB"):
         notes.append(f"{model} converted to RGB{' and rounded to 8 bits' * (depth > 8)}")
+    if depth == 16 and bits[0] < depth:
+        notes.append(f"values of {bits[0]} bits stretched to 16")
     if bits[0] == 64:
         notes.append("64-bit floats rounded to 32 bits")
     return replace(

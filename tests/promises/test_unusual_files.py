@@ -139,6 +139,7 @@ def test_tiff(tmp_path, values, options, expected):
     path = tmp_path / "a.tif"
     write_by_gdal(path, values, **options)
     found = read_photograph(path)
+    assert any("stretched to 16" in note for note in found.warnings) == ("12" in str(options))
     shown = found.pixels if found.alpha is None else np.dstack([found.pixels, found.alpha])
     np.testing.assert_array_equal(shown, values if expected is None else expected)
     assert shown.dtype == (np.uint16 if values.dtype == np.uint16 else np.uint8)
@@ -173,7 +174,9 @@ def test_jpeg_of_12_bits(tmp_path):
     path = tmp_path / "a.jpg"
     write_by_gdal(path, DEEP, "JPEG", nbits=12, quality=100)
     assert open_picture(path).bits == 16
-    found = read_photograph(path).pixels
+    photograph = read_photograph(path)
+    assert photograph.warnings == ("values of 12 bits stretched to 16",)
+    found = photograph.pixels
     assert found.dtype == np.uint16
     assert np.abs(found / 65535 - DEEP / 4095).mean() < 0.005
 
