@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 
 from srcli.data.pictures import decode_all, find_pictures
-from srcli.errors import DataError, SrxError
+from srcli.errors import SrxError
 from srcli.models import build_network
 from srcli.models.weights import load_model
 from srcli.pipelines.upscale.options import UpscaleOptions
@@ -102,7 +102,7 @@ def test_zips(tmp_path, originals, tell):
 
     def use(path):
         nonlocal pictures
-        errors: list[DataError] = []
+        errors: list[SrxError] = []
         refs = find_pictures([path])
         read = decode_all(refs, on_error=errors.append)
         assert len(read) + len(errors) == len(refs)

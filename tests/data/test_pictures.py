@@ -29,7 +29,7 @@ from srcli.data.pictures import (
     find_pictures,
     photograph_of,
 )
-from srcli.errors import DataError
+from srcli.errors import DataError, SrxError
 from srcli.imaging import pillow
 from srcli.imaging.photograph import Metadata
 from srcli.imaging.png import write as write_png
@@ -201,7 +201,7 @@ def test_pictures_that_claim_more_than_memory_holds_are_refused(tmp_path):
 
 def test_members_that_claim_too_much_are_refused(shard, monkeypatch):
     monkeypatch.setattr(module, "LARGEST_MEMBER", 100)
-    errors: list[DataError] = []
+    errors: list[SrxError] = []
     assert decode_all(find_pictures([shard]), on_error=errors.append) == []
     assert "0 MiB unpacked is too large; remove or replace it" in str(errors[0])
 
@@ -223,7 +223,7 @@ def test_pictures_that_do_not_fit_into_memory_are_left_out(shard, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(module, "load", fail)
-    errors: list[DataError] = []
+    errors: list[SrxError] = []
     assert decode_all(find_pictures([shard]), on_error=errors.append) == []
     assert "cannot be decoded" in str(errors[0])
 
@@ -265,7 +265,7 @@ def test_a_damaged_member_is_one_broken_picture(shard):
     where = content.find(b"IDAT") + 10
     content[where : where + 4] = b"\0\0\0\0"
     shard.write_bytes(content)
-    errors: list[DataError] = []
+    errors: list[SrxError] = []
     pictures = decode_all(find_pictures([shard]), on_error=errors.append)
     assert len(pictures) == 11
     assert "p-05_00.png" in str(errors[0])

@@ -66,6 +66,9 @@ class Notes:
     def warn(self, text):
         self.warnings.append(text)
 
+    def detail(self, text):
+        self.messages.append(text)
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
