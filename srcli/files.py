@@ -13,6 +13,7 @@ import sys
 import time
 import zlib
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -45,8 +46,50 @@ belongs to a process that has ended."""
 _TEMPORARY = re.compile(r"\.srx-(?:([0-9a-f]{8})-)?[0-9a-f]{16}\.part")
 
 
+@dataclass(frozen=True)
+class FileAttributes:
+    """Access rights and times that an output takes over from its input."""
+
+    mode: int = 0o666
+    """Rights to read and write, of which the umask leaves what new files get."""
+    times: tuple[int, int] | None = None
+    """Of access and modification, in nanoseconds; None for the present."""
+
+    def apply(self, path: Path) -> None:
+        """Take rights away from a new file, and set its times.
+
+        Raises:
+            OSError: If the disk fails.
+        """
+        path.chmod(path.stat().st_mode & (~0o666 | self.mode))
+        if self.times is not None:
+            os.utime(path, ns=self.times)
+
+
+NEW_FILE = FileAttributes()
+"""Attributes of files that depend on no other."""
+
+
+def attributes_for(target: Path, source: Path, *, dates: bool = False) -> FileAttributes:
+    """Return the attributes of an output: nobody may read it who may not read the input.
+
+    Args:
+        target: The output; where an older one exists, its rights are not widened either.
+        source: The input; one that is no file on disk changes nothing.
+        dates: Take over the times of the input.
+    """
+    mode, times = 0o666, None
+    for path in (target, source):
+        with suppress(OSError):
+            state = path.stat()
+            mode &= state.st_mode | 0o600  # the owner keeps a file that can be replaced
+            if dates and path is source and state.st_mtime_ns:  # 0 is that of no file
+                times = state.st_atime_ns, state.st_mtime_ns
+    return FileAttributes(mode, times)
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[bytes]]:
     """Yield a new file with a hidden name; it takes the final name at the end of the block.
 
     If the block fails, the new file is removed and a former file stays as it was. What processes
@@ -54,16 +97,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Args:
         path: The final name. The folder must exist.
+        attributes: Of the new file.
 
     Raises:
         OSError: If the file cannot be made or cannot take its name.
     """
     _remove_abandoned(path.parent)
-    part, stream = _make_part(path.parent)
+    part, stream = _make_part(path.parent, attributes.mode)
     try:
         with stream:
             yield stream
             stream.flush()
+            if attributes.times is not None:
+                os.utime(part, ns=attributes.times)
             if sys.platform != "win32":  # while it is locked, so that no process removes it
                 part.replace(path)
         if sys.platform == "win32":  # where open files cannot be renamed
@@ -72,11 +118,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
-def _make_part(folder: Path) -> tuple[Path, IO[bytes]]:
+def _make_part(folder: Path, mode: int) -> tuple[Path, IO[bytes]]:
     """Make a temporary file and lock it; an existing file or link is never opened."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, mode)
+
     while True:
         part = folder / f".srx-{_machine()}-{secrets.token_hex(8)}.part"
-        stream = part.open("x+b")
+        stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode
         # another process may take it for abandoned before it is locked
         if lock_stream(stream) and is_still_at(part, stream):
             return part, stream
@@ -137,17 +187,20 @@ def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # n
         raise ValueError("its tables are nested too deeply") from None
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_whole(
+    path: Path, content: bytes | memoryview, attributes: FileAttributes = NEW_FILE
+) -> None:
     """Write a file so that a crash, a full disk or a power cut leaves the former one as it was.
 
     Args:
         path: The final name. The folder must exist.
         content: All of it.
+        attributes: Of the new file.
 
     Raises:
         OSError: If it cannot be written.
     """
-    with replacing(path) as file:
+    with replacing(path, attributes) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

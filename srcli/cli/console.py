@@ -79,11 +79,24 @@ def _columns(stream: TextIO) -> int:
 
 
 class Console:
-    """A ``Progress`` that writes to stderr, errors alone if quiet; use as a context manager."""
+    """A ``Progress`` that writes to stderr; use as a context manager.
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+    Args:
+        quiet: Show errors alone.
+        verbose: Show details.
+        named: Gives files in a text the names that the user knows them by.
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        named: Callable[[str], str] = str,
+    ) -> None:
         self.quiet = quiet
         self.verbose = verbose
+        self._named = named
         context = click.get_current_context(silent=True)
         self.json = bool(context and context.meta.get(LOG_KEY) == "json")
         self.shown = time.monotonic()
@@ -93,7 +106,7 @@ class Console:
     def __enter__(self) -> Self:
         """Start the progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
-            logging.lastResort.setFormatter(_Visible())
+            logging.lastResort.setFormatter(_Visible(self._named))
         if not self.quiet and not self.json and sys.stderr.isatty():
             self._bars = _make_bars()
             self._bars.start()
@@ -138,6 +151,7 @@ class Console:
         click.echo(json.dumps({"time": now, "level": level, **fields}), err=True)
 
     def _line(self, text: str, level: str) -> None:
+        text = self._named(text)
         if self.json:
             self.write_json(level, message=text)
             return
@@ -150,8 +164,12 @@ class Console:
 
 
 class _Visible(logging.Formatter):
+    def __init__(self, named: Callable[[str], str]) -> None:
+        super().__init__()
+        self._named = named
+
     def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
+        return visible(self._named(super().format(record)))
 
 
 def _make_bars() -> rich.progress.Progress:

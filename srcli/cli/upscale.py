@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +14,19 @@ from srcli.cli.devices import devices, network_engine, network_precision, severa
 from srcli.cli.help import complete_models
 from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, verbosity
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
+from srcli.cli.streams import STREAM, open_streams
 from srcli.errors import UsageError
 from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from srcli.cli.console import Console
+    from srcli.cli.streams import Streams
     from srcli.imaging.resize import Box
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Summary
+    from srcli.ports.executor import Executor
 
 EXAMPLES = """
 \b
@@ -30,6 +35,7 @@ Examples:
   srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
+  srx upscale - - < small.png > large.png       standard input and output
   srx upscale photos/ out/ --dry-run            sizes, disk and memory needed
   srx upscale photos/ out/ --device all         on every GPU of the machine
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
@@ -37,14 +43,17 @@ Examples:
   srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -of COG -co COMPRESS=ZSTD
   srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
 
-Outputs that exist are skipped, so that running again resumes; a raster resumes where it stopped.
+Running again does what is missing; a raster resumes where it stopped. An output that srx has made
+with another model, scale or options, or from an input that has changed since, is made again (not
+for a newer version, or newer weights, of the same model). A file that is not known to be srx's own
+is never replaced without --overwrite.
 """
 
 
 GROUPS = {
     "Model": "model scale tta back_project",
     "Input and output": "output recursive fmt quality fit "
-    "suffix overwrite strip_metadata strip_provenance",
+    "suffix overwrite keep_dates strip_metadata strip_provenance",
     "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values nodata srcwin bounds projwin "
     "creation overviews cog parts no_resume allow_remote",
     "Device and speed": "tile overlap batch workers max_memory",
@@ -113,7 +122,8 @@ def parse_fit(text: str) -> Box:
     help="Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]",
 )
 @click.option("--suffix", default="", help="Append this to output names, such as _x4.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist, whoever made them.")
+@click.option("--keep-dates", is_flag=True, help="Give outputs the file times of their inputs.")
 @click.option(
     "--tta",
     is_flag=True,
@@ -166,35 +176,58 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     """Upscale pictures and rasters with a trained network.
 
     IN are pictures, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads) and folders; OUT, the last
-    argument, is a folder, or a file name when there is one picture.
+    argument, is a folder, or a file name when there is one picture. For one picture, - is standard
+    input or output.
     """
-    from srcli.cli.console import Console
-    from srcli.cli.text_files import report_lines
     from srcli.imaging.rasters.access import network
-    from srcli.pipelines.upscale.run import upscale_files
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     executor, own_device = several_workers(options)
     settings = _settings(options | {"device": own_device})
-    if options["dry_run"]:
-        with network(allowed=options["allow_remote"]):
-            return print_estimate(inputs, output, settings)
     with (
         network(allowed=options["allow_remote"]),
-        Console(quiet=options["quiet"], verbose=options["verbose"]) as console,
+        open_streams(inputs, output, settings.naming) as streams,
+    ):
+        if streams.to_stdout:
+            settings = replace(settings, naming=replace(settings.naming, suffix=""))
+        if options["dry_run"]:
+            return print_estimate(streams, settings)
+        summary = _run(streams, settings, options, executor)
+        if streams.to_stdout and summary.count("done"):
+            streams.send()
+    if not options["quiet"]:
+        echo(_closing(summary), err=streams.to_stdout)
+    return int(summary.exit_code)
+
+
+def _run(
+    streams: Streams,
+    settings: UpscaleOptions,
+    options: Mapping[str, Any],
+    executor: Executor | None,
+) -> Summary:
+    from srcli.cli.console import Console
+    from srcli.cli.text_files import report_lines
+    from srcli.pipelines.upscale.run import upscale_files
+
+    with (
+        Console(quiet=options["quiet"], verbose=options["verbose"], named=streams.named) as console,
         report_lines(options["report"]) as write,
     ):
 
         def tell(file: FileReport) -> None:
+            file = streams.report(file)
             write(file)
             _tell(console, file)
 
-        summary = upscale_files(
-            inputs, output, settings, progress=console, on_file=tell, executor=executor
+        return upscale_files(
+            streams.inputs,
+            streams.output,
+            settings,
+            progress=console,
+            on_file=tell,
+            executor=executor,
         )
-    if not options["quiet"]:
-        echo(_closing(summary))
-    return int(summary.exit_code)
 
 
 def split_paths(
@@ -206,18 +239,22 @@ def split_paths(
         UsageError: If no output is given, or it is a file that must not be overwritten by accident.
     """
     if output is not None:
-        if output.is_file() and not overwrite and len(paths) == 1 and output.samefile(paths[0]):
+        if not overwrite and len(paths) == 1 and output.is_file() and _same(output, paths[0]):
             raise UsageError(f"{output}: is the input; --overwrite replaces it by its enlargement")
         return list(paths), output
     if len(paths) < 2:
         raise UsageError(f"no output given; say where to: srx upscale {paths[0]} OUT")
     *inputs, last = paths
-    if last.is_file():
+    if last.is_file() and last != STREAM and (len(inputs) > 1 or _same(last, inputs[0])):
         raise UsageError(
             f"{last}: the last argument is the output, and this file exists; "
             f"give an output folder, or -o {last} --overwrite to replace it"
         )
     return inputs, last
+
+
+def _same(first: Path, second: Path) -> bool:
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def _settings(options: dict[str, Any]) -> UpscaleOptions:
@@ -233,7 +270,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
         fmt = "vrt"
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality"),
-        **pick(options, "strip_metadata", "strip_provenance", "allow_remote"),
+        **pick(options, "strip_metadata", "strip_provenance", "keep_dates", "allow_remote"),
         scale=int(options["scale"] or default_scale([options["model"]])),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(
@@ -258,34 +295,35 @@ def _tell(console: Console, file: FileReport) -> None:
         console.detail(f"  {line}")
 
 
-def print_estimate(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> int:
+def print_estimate(streams: Streams, options: UpscaleOptions) -> int:
     """Print what ``upscale_files`` would do, and return the exit code."""
     from srcli.errors import ExitCode
     from srcli.pipelines.upscale.estimate import estimate_files
 
-    run = estimate_files(inputs, output, options)
-    lines: list[str] = []
+    run = estimate_files(streams.inputs, streams.output, options)
+    lines = list(run.notes)
     problems = pixels = disk = 0
     for item, estimate in run.items:
         if isinstance(estimate, str):
             problems += 1
             lines.append(f"would fail: {estimate}")
             continue
-        skipped = item.exists and not options.naming.overwrite
+        if estimate is None:
+            lines.append(f"{item.source} -> {item.target} (skip, exists)")
+            continue
         size = f"{estimate.width}x{estimate.height} {item.format}"
-        lines.append(f"{item.source} -> {item.target} ({'skip, exists' if skipped else size})")
+        lines.append(f"{item.source} -> {item.target} ({size})")
         lines += [f"  {remark}" for remark in estimate.remarks]
         lines += [f"  warning: {warning}" for warning in estimate.warnings]
-        if not skipped:
-            pixels += estimate.height * estimate.width
-            disk += estimate.bytes
+        pixels += estimate.height * estimate.width
+        disk += estimate.bytes
     timed = "" if run.seconds is None else f", about {format_duration(run.seconds)} for the network"
     lines.append(
         f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
         f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures"
         f"{timed}; nothing was done"
     )
-    echo(*lines)
+    echo(*map(streams.named, lines), err=streams.to_stdout)
     return int(ExitCode.PARTIAL if problems else ExitCode.OK)
 
 

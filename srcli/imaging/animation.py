@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.files import open_input, replacing
+from srcli.files import NEW_FILE, FileAttributes, open_input, replacing
 from srcli.imaging import pillow, png, vips
 from srcli.imaging.exif import PREFIX
 from srcli.imaging.formats import FORMATS
@@ -93,6 +93,7 @@ def write_animation(
     metadata: Metadata,
     fmt: str,
     quality: int | None = None,
+    attributes: FileAttributes = NEW_FILE,
 ) -> None:
     """Write an animation; an existing file is replaced once the new one is complete.
 
@@ -105,12 +106,13 @@ def write_animation(
         metadata: Metadata to embed; gif holds none.
         fmt: A key of ``FORMATS`` that is ``animated``.
         quality: 1 to 100 for webp (100 is lossless); the format's own by default.
+        attributes: Access rights and times of the file.
 
     Raises:
         PictureError: If the disk does not take it.
     """
     timing: Any = {"milliseconds": milliseconds, "plays": plays}
-    with naming_errors(path), replacing(path) as part:
+    with naming_errors(path), replacing(path, attributes) as part:
         stream = FileWithoutDescriptor(part, frames)
         with stream:
             if fmt == "png":

@@ -91,7 +91,12 @@ def write_start(layout: Layout, first: int) -> bytes:
 
 
 def read_directory(
-    read: Read, at: int, layout: Layout, needed: Container[int] = ()
+    read: Read,
+    at: int,
+    layout: Layout,
+    needed: Container[int] = (),
+    *,
+    only: int | None = None,
 ) -> tuple[list[Entry], int]:
     """Read one directory.
 
@@ -100,6 +105,7 @@ def read_directory(
         at: Where the directory starts.
         layout: Of the structure.
         needed: Tags whose value must not lie outside.
+        only: The one tag whose value is read; None reads all.
 
     Returns:
         Its entries, without those of unknown type or whose value lies outside, and the offset of
@@ -117,6 +123,8 @@ def read_directory(
     entries = []
     for place in range(0, len(table), size):
         tag, kind = struct.unpack_from(layout.order + "HH", table, place)
+        if only not in (None, tag):
+            continue
         count = int(struct.unpack_from(layout.offset, table, place + 4)[0])
         length = _TYPES.get(kind, (0, ""))[0] * count
         field = table[place + size - inline : place + size]

@@ -1,15 +1,58 @@
-"""Provenance of outputs: the software, model and weights that have made the pixels."""
+"""Provenance of outputs: the software, model and input that have made the pixels; write and read.
+
+It is read by headers alone, and by code of our own: Pillow reads WebP and AVIF files completely,
+and no library gives the Software entry of all formats.
+"""
 
 from __future__ import annotations
 
+import html
+import os
+import re
+import struct
+import zlib
 from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from srcli.errors import PictureError
+from srcli.files import open_input
+from srcli.imaging import exif
+from srcli.imaging.formats import format_of_content
+from srcli.imaging.ifd import read_directory, read_start
+from srcli.imaging.photograph import decoding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 NAME = "srx"
+_HEAD = 2**16
+"""Bytes from a file's start that are looked through where a format has no index of its parts."""
+_MOST_PARTS = 1000  # chunks and segments before the pixels; a damaged file may have no end of them
+_OWN = re.compile(
+    r"(\S+) \((.+) x(\d)(, auto)?(?:, options ([0-9a-f]{8}))?"
+    r"(?:, weights ([0-9a-f]{16}))?(?:, source (\w*) ([0-9a-f]{8}) ([0-9a-f]{8})?)?\)"
+)
+_VRT_SOFTWARE = re.compile(rb'<MDI key="TIFFTAG_SOFTWARE">([^<]*)</MDI>')
+_PIECE = 2**13
+"""Bytes from the middle of an input by which it is known again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceMark:
+    """What an input is known by, without its name in clear, which may be private."""
+
+    extension: str = ""
+    """Lower case, without the dot."""
+    place: str = ""
+    """Checksum of the names of the file and its folder."""
+    content: str = ""
+    """Checksum of its size and of a piece from its middle; empty for what is no file on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Software and model of an output; without a date, so that outputs can be compared."""
+    """Software, model and input of an output; without a date, so that outputs can be compared."""
 
     version: str
     """Of srx."""
@@ -18,11 +61,22 @@ class Provenance:
     scale: int
     weights: str = ""
     """Start of the SHA-256 of the weights file; empty for models without weights."""
+    auto: bool = False
+    """The model was chosen by ``--model auto``."""
+    options: str = ""
+    """Checksum of the options that pixels and size depend on; empty for none."""
+    source: SourceMark | None = None
+    """None in outputs of earlier versions, which did not record options either."""
 
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, behind that of the input."""
+        auto = ", auto" if self.auto else ""
+        options = f", options {self.options}" if self.options else ""
         weights = f", weights {self.weights}" if self.weights else ""
-        own = f"{NAME} {self.version} ({self.model} x{self.scale}{weights})"
+        mark = self.source
+        source = f", source {mark.extension} {mark.place} {mark.content}" if mark else ""
+        made_by = f"({self.model} x{self.scale}{auto}{options}{weights}{source})"
+        own = f"{NAME} {self.version} {made_by}"
         return f"{earlier}; {own}" if earlier else own
 
     @property
@@ -32,3 +86,125 @@ class Provenance:
         if self.weights:
             found["WEIGHTS"] = self.weights
         return {f"{NAME.upper()}_{key}": value for key, value in found.items()}
+
+
+def mark_source(path: Path) -> SourceMark:
+    """Return what an input is known by; of its content, only a piece is read.
+
+    Args:
+        path: The input; the content of what cannot be opened as a file is left out.
+    """
+    content = ""
+    try:
+        with open_input(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            stream.seek(max(size - _PIECE, 0) // 2)
+            content = _checksum(f"{size} ".encode() + stream.read(_PIECE))
+    except OSError:
+        pass
+    extension = re.sub(r"\W", "", path.suffix.lower(), flags=re.ASCII)
+    names = "/".join(path.absolute().parts[-2:])
+    return SourceMark(extension=extension, place=_checksum(os.fsencode(names)), content=content)
+
+
+def _checksum(data: bytes) -> str:
+    return f"{zlib.crc32(data):08x}"
+
+
+def read_provenance(path: Path) -> Provenance | None:
+    """Return the provenance that an output records; no pixels are read.
+
+    Args:
+        path: A picture, a raster or a VRT.
+
+    Returns:
+        None where the last entry of its Software is not srx's, or it cannot be read.
+    """
+    try:
+        with decoding(path), open_input(path) as stream:
+            head = stream.read(64)
+            stream.seek(0)
+            name = "vrt" if head.startswith(b"<VRTDataset") else format_of_content(head)
+            text = _READERS[name](stream) if name in _READERS else ""
+    except PictureError:
+        return None
+    found = _OWN.fullmatch(text.strip().rpartition(f"; {NAME} ")[2].removeprefix(f"{NAME} "))
+    if found is None:
+        return None
+    version, model, scale, auto, options, weights, extension, place, content = found.groups("")
+    mark = SourceMark(extension=extension, place=place, content=content) if place else None
+    return Provenance(
+        version=version,
+        model=model,
+        scale=int(scale),
+        weights=weights,
+        auto=bool(auto),
+        options=options,
+        source=mark,
+    )
+
+
+def _png(stream: IO[bytes]) -> str:
+    stream.seek(8)
+    text = b""
+    for _ in range(_MOST_PARTS):
+        length, kind = struct.unpack(">I4s", stream.read(8))
+        if kind in (b"IDAT", b"IEND"):
+            break
+        content = stream.read(length) if kind in (b"tEXt", b"iTXt") else b""
+        stream.seek(length - len(content) + 4, os.SEEK_CUR)
+        keyword, _, rest = content.partition(b"\0")
+        if keyword == b"Software":
+            text = rest if kind == b"tEXt" else rest[2:].split(b"\0", 2)[-1]
+    return text.decode("utf-8", "replace")
+
+
+def _jpg(stream: IO[bytes]) -> str:
+    stream.seek(2)
+    for _ in range(_MOST_PARTS):
+        mark, kind, length = struct.unpack(">BBH", stream.read(4))
+        if mark != 0xFF or kind == 0xDA:  # the pixels
+            break
+        content = stream.read(length - 2) if kind == 0xE1 else b""
+        if content.startswith(exif.PREFIX):
+            return exif.software(content)
+        stream.seek(length - 2 - len(content), os.SEEK_CUR)
+    return ""
+
+
+def _webp(stream: IO[bytes]) -> str:
+    stream.seek(12)
+    for _ in range(_MOST_PARTS):
+        kind, length = struct.unpack("<4sI", stream.read(8))
+        if kind == b"EXIF":
+            return exif.software(stream.read(length))
+        stream.seek(length + length % 2, os.SEEK_CUR)
+    return ""
+
+
+def _tif(stream: IO[bytes]) -> str:
+    def read(at: int, length: int) -> bytes:
+        stream.seek(at)
+        return stream.read(length)
+
+    layout, first = read_start(read(0, 16))
+    entries, _ = read_directory(read, first, layout, only=exif.SOFTWARE)
+    value = entries[0].value if entries else b""
+    return value.split(b"\0")[0].decode("utf-8", "replace")
+
+
+def _avif(stream: IO[bytes]) -> str:
+    # libavif, which writes ours, puts EXIF before the pixels: behind the offset of its TIFF header
+    head = stream.read(_HEAD)
+    start = head.index(b"mdat") + 4
+    return exif.software(head[start + 4 + int.from_bytes(head[start : start + 4]) :])
+
+
+def _vrt(stream: IO[bytes]) -> str:
+    found = _VRT_SOFTWARE.search(stream.read(_HEAD))
+    return html.unescape(found[1].decode("utf-8", "replace")) if found else ""
+
+
+_READERS: dict[str | None, Callable[[IO[bytes]], str]] = {
+    "png": _png, "jpg": _jpg, "webp": _webp, "tif": _tif, "avif": _avif, "vrt": _vrt,
+}  # fmt: skip

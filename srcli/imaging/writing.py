@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import explain_os_error, remove_stale, replacing
+from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, texts, tiff_writing, vips
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.heif import with_code_points
@@ -151,7 +151,12 @@ def _holds_label(fmt: str, label: ColourLabel) -> bool:
 
 
 def write_photograph(
-    path: Path, photograph: Photograph, *, fmt: str, quality: int | None = None
+    path: Path,
+    photograph: Photograph,
+    *,
+    fmt: str,
+    quality: int | None = None,
+    attributes: FileAttributes = NEW_FILE,
 ) -> None:
     """Write a photograph; an existing file is replaced once the new one is complete.
 
@@ -160,6 +165,7 @@ def write_photograph(
         photograph: Pixels and metadata.
         fmt: A key of ``FORMATS``, whatever the name's suffix says.
         quality: 1 to 100 for jpg, webp (100 is lossless) and avif; the format's own by default.
+        attributes: Access rights and times of the file.
 
     Raises:
         PictureError: If the format cannot hold the picture, or the disk does not take it.
@@ -176,7 +182,7 @@ def write_photograph(
     values, metadata = _convert(photograph, known)
     metadata = _drop_unfit_metadata(path, put_texts_into_exif(metadata, fmt), known, values)
     with naming_errors(path):
-        with replacing(path) as part:
+        with replacing(path, attributes) as part:
             try:
                 _write_synced(part, values, metadata, known, quality)
             except _MALFORMED:

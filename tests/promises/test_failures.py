@@ -196,9 +196,10 @@ def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
 
 def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
     make_files(tmp_path / "in", "photograph")
-    make_files(tmp_path / "out", "photograph")  # exist, and may have unfinished work beside them
+    asked = ("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
+    assert srx(*asked).code == 0  # outputs exist, and may have unfinished work beside them
     break_at("srcli.imaging.rasters.resuming.parts_folder")
-    done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
+    done = srx(*asked)
     assert (done.code, f"{len(BAD)} failed" in done.out) == (1, True)
 
 

@@ -128,7 +128,9 @@ def creation_options(
     wanted = options.creation
     if options.format == "jpg":
         ours = {"QUALITY": _jpeg_quality(options)}
-    elif options.format in ("png", "vrt"):
+    elif options.format == "png":  # in the file too, where they stay with it
+        ours = {"WRITE_METADATA_AS_TEXT": "YES"}
+    elif options.format == "vrt":
         ours = {}
     elif options.cog:
         ours = _cog_options(options, wanted, compression)

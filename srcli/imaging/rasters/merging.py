@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -42,14 +43,14 @@ def merge_parts(parts: Parts) -> None:
     Raises:
         PictureError: If the disk fails or GDAL cannot write the result.
     """
-    target, output = parts.target, parts.output
+    target, output, attributes = parts.target, parts.output, parts.attributes
     if output.format == "vrt":
         with disk.writing_errors(target):
             write_vrt(vrt := parts.folder / "parts.vrt", output, parts)
             beside = f'relativeToVRT="1">{escape(parts.folder.name)}/'
             text = vrt.read_text(encoding="utf-8").replace('relativeToVRT="1">', beside)
             vrt.unlink()
-            write_whole(target, text.encode())
+            write_whole(target, text.encode(), attributes)
             parts.note_done(target)
         return
     folder = parts.folder / "result"
@@ -66,6 +67,8 @@ def merge_parts(parts: Parts) -> None:
             check_result(done, target, output)
             disk.write_sidecars(folder, target, georeference_sidecars(output))
             disk.sync_file(done)
+            for file in folder.iterdir():
+                (attributes if file == done else replace(attributes, times=None)).apply(file)
             parts.note_done(done)
             disk.move_sidecars(folder, target)
             done.replace(target)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srcli.files import hidden_name, write_whole
+from srcli.files import NEW_FILE, FileAttributes, hidden_name, write_whole
 from srcli.imaging.rasters.disk import writing_errors
 from srcli.imaging.rasters.output import OutputProfile
 
@@ -38,6 +38,8 @@ class Parts:
     target: Path
     """The final name of the output."""
     output: OutputProfile
+    attributes: FileAttributes = NEW_FILE
+    """Access rights and times of the output; its sidecars get the rights."""
 
     @property
     def folder(self) -> Path:

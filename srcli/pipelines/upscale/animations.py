@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import SrxError
+from srcli.files import attributes_for
 from srcli.imaging.animation import is_kept, read_frames, write_animation
 from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.mapped import empty_array, release
 from srcli.imaging.pixel_map import PixelMap
+from srcli.imaging.provenance import mark_source
 from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
@@ -60,6 +62,9 @@ def upscale_photographs(
                     yield item, picture
 
     made_by = options.raster.provenance
+    if made_by is not None:
+        made_by = replace(made_by, options=options.checksum(photograph=True))
+        options = replace(options, raster=replace(options.raster, provenance=made_by))
     PhotographRun(pool, tiling, options, reporter, made_by, processes).upscale(stills())
     run = AnimationRun(pool, tiling, options, reporter)
     for item, picture in animations:
@@ -81,9 +86,10 @@ class AnimationRun:
         try:
             with name_errors(item):
                 size, warnings = check_output(item, picture, self.options, free_memory())
+                picture = replace(picture, metadata=self._metadata(item, picture, size))
                 item.make_folder()
                 tiles = self._retry(item, picture, size)
-                lost = lost_metadata(item.format, self._metadata(picture, size))
+                lost = lost_metadata(item.format, picture.metadata)
         except SrxError as error:
             self.reporter.fail(item, error, started)
             return
@@ -99,13 +105,14 @@ class AnimationRun:
             )
         )
 
-    def _metadata(self, picture: Picture, size: tuple[int, int]) -> Metadata:
+    def _metadata(self, item: Item, picture: Picture, size: tuple[int, int]) -> Metadata:
         metadata, provenance = picture.metadata, self.options.raster.provenance
         if self.options.strip_metadata:
             metadata = metadata.only_colours()
         pixels = PixelMap(before=(picture.height, picture.width), after=size)
         metadata, _ = fit_metadata(metadata, pixels)
         if provenance is not None:
+            provenance = replace(provenance, source=mark_source(item.source))
             metadata = replace(metadata, software=provenance.software(metadata.software or ""))
         return metadata
 
@@ -159,8 +166,9 @@ class AnimationRun:
             frames,
             milliseconds=[duration for duration, _ in timing],
             plays=timing[0][1],
-            metadata=self._metadata(picture, size),
+            metadata=picture.metadata,
             fmt=item.format,
             quality=quality,
+            attributes=attributes_for(item.target, item.source, dates=self.options.keep_dates),
         )
         return tiles

@@ -18,11 +18,12 @@ from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choice import AUTO, CLEAN_MODEL
+from srcli.pipelines.upscale.finished import sort_items
 from srcli.pipelines.upscale.memory import memory_budget, photograph_memory
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.photographs import check_output
-from srcli.pipelines.upscale.plan import make_plan
+from srcli.pipelines.upscale.plan import is_folder, make_plan
 from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ class Estimate:
 class RunEstimate:
     """Estimates of all files of a run."""
 
-    items: tuple[tuple[Item, Estimate | str], ...]
-    """Each input with its estimate, or the error with which it would fail."""
+    items: tuple[tuple[Item, Estimate | str | None], ...]
+    """Each input with its estimate, or the error with which it would fail; None if it is finished
+    and will be skipped."""
+    notes: tuple[str, ...]
+    """On what will be made again or renamed."""
     memory: int
     """Bytes for pictures at the worst moment, beside the program."""
     seconds: float | None
@@ -78,19 +82,20 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
         ModelError: If the model or its scale does not exist.
     """
     plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
+    chosen = options
     if options.model == AUTO:  # the models to choose from differ in nothing that is estimated
         options = replace(options, model=CLEAN_MODEL)
     find_weights(options.model, options.scale)
     pool = _make_pool(options) if _needs_torch(options) else None
     network = None if pool is None else pool.network
     tiling = choose_tiling(options.model, network, options.tile, options.overlap)
-    found: list[tuple[Item, Estimate | str]] = [
-        (Item(source=folder, target=output, format=""), f"{folder}: {reason}")
-        for folder, reason in plan.unreadable_folders
-    ]
+    there = sort_items(plan.items, chosen, in_folder=is_folder(output))
+    found: list[tuple[Item, Estimate | str | None]] = [*plan.failures, *there.kept]
+    found += ((item, str(error)) for item, error in there.failed)
+    found += ((item, None) for item, _ in there.finished)
     budget, memory, pixels = memory_budget(options), 0, 0
     folder, free = None, free_memory()  # once: reading it for 100,000 files would take seconds
-    for item in plan.items:
+    for item in there.due:
         try:
             with one_file(item.source):
                 picture = open_photograph(item, options)
@@ -106,17 +111,16 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
             found.append((item, str(error)))
             continue
         found.append((item, estimate))
-        if options.naming.overwrite or not item.exists:
-            held = estimate.memory
-            if picture is not None:
-                # each worker may hold one that is read or written, beside the one upscaled
-                held = max(held, min(held * (1 + options.workers), budget))
-            memory = max(memory, held)
-            pixels += estimate.sr_pixels
+        held = estimate.memory
+        if picture is not None:
+            # each worker may hold one that is read or written, beside the one upscaled
+            held = max(held, min(held * (1 + options.workers), budget))
+        memory = max(memory, held)
+        pixels += estimate.sr_pixels
     seconds = None
     if pixels >= TIMED_PIXELS:
         seconds = pixels * _seconds_per_pixel(pool or _make_pool(options), tiling)
-    return RunEstimate(items=tuple(found), memory=memory, seconds=seconds)
+    return RunEstimate(items=tuple(found), notes=tuple(there.notes), memory=memory, seconds=seconds)
 
 
 def estimate_photograph(

@@ -39,11 +39,6 @@ class Item:
     companions: bool = True
     """Files beside the input may make it a raster; False where none has a name for that."""
 
-    @property
-    def exists(self) -> bool:
-        """True if the output exists; False if its name is too long to exist."""
-        return os.path.exists(self.target)  # noqa: PTH110 - pathlib raises for names too long
-
     def make_folder(self) -> None:
         """Make the folder of the output.
 
@@ -139,6 +134,13 @@ def _choose_format(source: Path) -> str:
     return content if content in FORMATS and content != "gif" else FALLBACK_FORMAT
 
 
+def named_by_extension(item: Item, naming: Naming) -> Item:
+    """Return an item whose output's name holds the extension of the input: ``a_jpg.png``."""
+    extension = item.source.suffix.lower().lstrip(".")
+    name = f"{item.source.stem}_{extension}{naming.suffix}{item.target.suffix}"
+    return replace(item, target=item.target.with_name(name))
+
+
 def name_by_extension(
     items: Sequence[Item], naming: Naming
 ) -> tuple[tuple[Item, ...], tuple[str, ...]]:
@@ -155,9 +157,7 @@ def name_by_extension(
         if len(group) == 1 or len({item.source.suffix.lower() for item in group}) == 1:
             continue
         for item in group:
-            extension = item.source.suffix.lower().lstrip(".")
-            name = f"{item.source.stem}_{extension}{naming.suffix}{item.target.suffix}"
-            renamed[item.source] = item.target.with_name(name)
+            renamed[item.source] = named_by_extension(item, naming).target
     if not renamed:
         return tuple(items), ()
     note = (
@@ -169,24 +169,24 @@ def name_by_extension(
     )
 
 
-def refuse_collisions(items: Sequence[Item], naming: Naming) -> None:
-    """Refuse outputs that would replace an input or another output.
-
-    Raises:
-        UsageError: If there is one.
-    """
+def find_collisions(items: Sequence[Item], naming: Naming) -> dict[Item, str]:
+    """Find items whose outputs would replace an input or each other, with a line for the user."""
     sources = {real_path(item.source) for item in items}
-    writers: dict[str, Path] = {}
+    writers: defaultdict[str, list[Item]] = defaultdict(list)
     for item in items:
-        target = real_path(item.target)
-        if target in sources and not (naming.overwrite and target == real_path(item.source)):
-            raise UsageError(
-                f"{item.target}: is itself an input and would be overwritten; "
-                f"give another output folder or --suffix _x4"
-            )
-        if target in writers:
-            raise UsageError(
-                f"{writers[target]} and {item.source} would both become {item.target}; "
-                f"upscale them into different folders, or give another --format"
-            )
-        writers[target] = item.source
+        writers[real_path(item.target)].append(item)
+    found: dict[Item, str] = {}
+    for target, group in writers.items():
+        for item in group:
+            if target in sources and not (naming.overwrite and target == real_path(item.source)):
+                found[item] = (
+                    f"{item.target}: is itself an input and would be overwritten; "
+                    "give another output folder or --suffix _x4"
+                )
+            elif len(group) > 1:
+                other = group[1] if item is group[0] else item
+                found[item] = (
+                    f"{group[0].source} and {other.source} would both become {item.target}; "
+                    "upscale them into different folders, or give another --format"
+                )
+    return found

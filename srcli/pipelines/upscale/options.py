@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -79,6 +80,8 @@ class UpscaleOptions:
     """Write colour profile and georeference only: no EXIF, XMP, tags or provenance."""
     strip_provenance: bool = False
     """Do not record software and model in outputs."""
+    keep_dates: bool = False
+    """Give outputs the times of their inputs."""
     allow_remote: bool = False
     """Inputs may be URLs, and rasters may have parts on the network."""
     fit: Box = UNBOUNDED
@@ -86,6 +89,31 @@ class UpscaleOptions:
     naming: Naming = field(default_factory=Naming)
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
+
+    def checksum(self, *, photograph: bool = False) -> str:
+        """Return one of the options that say which pixels come out, beside model and scale.
+
+        Outputs record it: one that was made with others is not finished.
+
+        Args:
+            photograph: Leave out the options of rasters.
+
+        Returns:
+            8 hexadecimal digits; "" if all are the defaults.
+        """
+        raster, engine = RasterOptions() if photograph else self.raster, self.engine
+        given = {
+            "fit": self.fit != UNBOUNDED and self.fit,
+            "bands": raster.bands,
+            "rgb": raster.rgb,
+            "range": raster.values != "auto" and raster.values,
+            "nodata": raster.nodata != "file" and str(raster.nodata),
+            "window": raster.srcwin or raster.bounds,
+            "tta": engine.tta,
+            "back_project": engine.back_project,
+        }
+        said = {name: value for name, value in given.items() if value}
+        return f"{zlib.crc32(repr(said).encode()):08x}" if said else ""
 
     def __post_init__(self) -> None:
         """Refuse ``fit`` together with options of rasters."""

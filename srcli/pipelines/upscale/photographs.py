@@ -12,10 +12,10 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
-from srcli.files import explain_os_error
+from srcli.files import attributes_for, explain_os_error
 from srcli.imaging import exif
 from srcli.imaging.animation import is_kept
-from srcli.imaging.provenance import Provenance
+from srcli.imaging.provenance import Provenance, mark_source
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
 from srcli.inference.edges import ArraySink
@@ -110,10 +110,16 @@ class PhotographRun:
         item, picture = opened
         with name_errors(item):
             _, unwritable = check_output(item, picture, self.options, free_memory())
+            mark = mark_source(item.source)  # before it is read: what changes later is not in it
             photograph = read_photograph(picture)
             self._recommend(item, picture, photograph)
             if self.options.strip_metadata:
                 photograph = replace(photograph, metadata=photograph.metadata.only_colours())
+            if self.provenance is not None:
+                metadata, made_by = photograph.metadata, replace(self.provenance, source=mark)
+                earlier = metadata.software or exif.software(metadata.exif)
+                metadata = replace(metadata, software=made_by.software(earlier))
+                photograph = replace(photograph, metadata=metadata)
             prepared, warnings = prepare(photograph)
             lost = lost_metadata(item.format, photograph.metadata)
             warnings = (*photograph.warnings, *unwritable, *lost, *warnings)
@@ -180,12 +186,10 @@ class PhotographRun:
             quality = LOSSLESS
         with name_errors(item):
             picture = finish(job.prepared, job.sink.pixels, self.options.scale, self.options.fit)
-            if self.provenance is not None:
-                metadata = picture.metadata
-                earlier = metadata.software or exif.software(metadata.exif)
-                metadata = replace(metadata, software=self.provenance.software(earlier))
-                picture = replace(picture, metadata=metadata)
-            write_photograph(item.target, picture, fmt=item.format, quality=quality)
+            attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
+            write_photograph(
+                item.target, picture, fmt=item.format, quality=quality, attributes=attributes
+            )
 
     def _collect(self, allowed: int) -> None:
         """Report finished writes; wait while more than ``allowed`` are under way."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError, did_you_mean
@@ -22,15 +21,16 @@ from srcli.pipelines.upscale.discovery import (
 )
 from srcli.pipelines.upscale.naming import (
     Item,
+    find_collisions,
     name_by_extension,
     name_file,
     name_in_folder,
     output_format,
-    refuse_collisions,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from srcli.pipelines.upscale.options import Naming
 
@@ -50,8 +50,9 @@ class Plan:
 
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
-    unreadable_folders: tuple[tuple[Path, str], ...] = ()
-    """Folders that cannot be listed, each with the reason."""
+    failures: tuple[tuple[Item, str], ...] = ()
+    """Inputs that are missing, folders that cannot be listed, and inputs that would write one
+    output, each with a line for the user; the others are done."""
 
 
 def make_plan(
@@ -66,13 +67,20 @@ def make_plan(
         remote: Inputs may be URLs.
 
     Raises:
-        UsageError: If an input is missing, nothing is found, an input would be overwritten, or two
-            inputs would write one output.
+        UsageError: If inputs and output do not fit each other, or nothing is left to be done.
     """
     forget_paths()
     naming = _check_naming(naming)
+    found: list[Path] = []
+    failures: list[tuple[Item, str]] = []
     for path in inputs:
-        _check_input(path, remote=remote)
+        try:
+            _check_input(path, remote=remote)
+            found.append(path)
+        except UsageError as error:
+            failures.append((Item(source=path, target=output, format=""), str(error)))
+    if not found:
+        raise UsageError(_first_failure(failures))
     _check_output(output)
     if len(inputs) == 1 and not inputs[0].is_dir() and not is_folder(output):
         plan = Plan(items=(name_file(inputs[0], output, naming),))
@@ -81,13 +89,17 @@ def make_plan(
             raise UsageError(
                 f"{output}: is a file; folders and several inputs need a folder as output"
             )
-        plan = _plan_folder(inputs, output, naming)
+        plan = _plan_folder(found, output, naming)
+    failures += plan.failures
     if not plan.items:
-        raise UsageError(_nothing_found(inputs, naming, plan))
+        raise UsageError(_nothing_found(found, naming, plan))
     # the same file named twice is one file
     items = tuple({(real_path(one.source), str(one.target)): one for one in plan.items}.values())
     items, notes = name_by_extension(items, naming)
-    refuse_collisions(items, naming)
+    collisions = find_collisions(items, naming)
+    failures += collisions.items()
+    if not (items := tuple(item for item in items if item not in collisions)):
+        raise UsageError(_first_failure(failures))
     notes = (*plan.notes, *notes)
     if replaced := sum(same_file(item.source, item.target) for item in items):
         notes += (
@@ -95,7 +107,7 @@ def make_plan(
             "an interruption",
         )
     forget_paths()
-    return replace(plan, items=items, notes=notes)
+    return replace(plan, items=items, notes=notes, failures=tuple(failures))
 
 
 def is_folder(output: Path) -> bool:
@@ -150,7 +162,7 @@ def _check_output(output: Path) -> None:
 def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
     items: list[Item] = []
     notes: list[str] = []
-    unreadable: list[tuple[Path, str]] = []
+    unreadable: list[tuple[Item, str]] = []
     others: list[Path] = []
     results = 0
     for path in inputs:
@@ -158,7 +170,10 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             items.append(name_in_folder(path, output, naming))
             continue
         found = find_pictures(path, output, recursive=naming.recursive)
-        unreadable += found.unreadable
+        unreadable += (
+            (Item(source=folder, target=output, format=""), f"{folder}: {reason}")
+            for folder, reason in found.unreadable
+        )
         others += found.others
         notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
         for parent, pictures in groupby(found.pictures, key=lambda picture: picture.parent):
@@ -180,7 +195,7 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             f"{_count(len(others))} left out, of formats that srx does not read ({suffixes}): "
             "convert them first"
         )
-    return Plan(items=tuple(items), notes=tuple(notes), unreadable_folders=tuple(unreadable))
+    return Plan(items=tuple(items), notes=tuple(notes), failures=tuple(unreadable))
 
 
 def _count(pictures: int) -> str:
@@ -193,10 +208,15 @@ def _is_result(picture: Path, folder: Path, naming: Naming) -> bool:
     return suffixed and same_file(folder, picture.parent)
 
 
+def _first_failure(failures: Sequence[tuple[Item, str]]) -> str:
+    """Return the line of the first of failures that leave nothing to do."""
+    more = len(failures) - 1
+    return failures[0][1] + (f" (and {more} more)" if more else "")
+
+
 def _nothing_found(inputs: Sequence[Path], naming: Naming, plan: Plan) -> str:
-    if plan.unreadable_folders:
-        folder, reason = plan.unreadable_folders[0]
-        return f"{folder}: {reason}"
+    if plan.failures:
+        return _first_failure(plan.failures)
     where = ", ".join(map(str, inputs))
     if not naming.recursive and any(map(_has_subfolders, inputs)):
         found = f"{where}: add -r to search its subfolders; the folder itself holds no pictures"

@@ -11,6 +11,7 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.provenance import mark_source
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.part_writing import writer_memory
@@ -98,7 +99,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     values, range_found = choose_value_range(info, layout, window, asked.values)
-    wanted = replace(asked, format=item.format, quality=options.quality)
+    made_by = asked.provenance and replace(asked.provenance, source=mark_source(item.source))
+    wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
     output = make_output(info, layout, window, options.scale, wanted)
     return RasterJob(
         item=item,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import PictureError, SrxError, one_file
+from srcli.files import attributes_for
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts
 from srcli.inference.calibration import calibrate
@@ -117,5 +118,7 @@ def _make(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> Jso
 
 def _merge(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     assert unit.job is not None
-    merge_parts(Parts(unit.item.target, unit.job.output))
+    target, source = unit.item.target, unit.item.source
+    attributes = attributes_for(target, source, dates=unit.options.keep_dates)
+    merge_parts(Parts(target, unit.job.output, attributes))
     return {}

@@ -35,6 +35,8 @@ class FileReport:
     """Output (height, width)."""
     warnings: tuple[str, ...] = ()
     error: str = ""
+    kept: bool = False
+    """It failed as its output exists and is not to be replaced; the input may be sound."""
     details: tuple[str, ...] = ()
     """Lines for --verbose."""
 
@@ -62,11 +64,12 @@ class Summary:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if no file failed, 1 if some did, 2 if all did."""
+        """0 if no file failed, 1 if some did, 2 if all did and no output was in the way."""
         failed = self.count("failed")
         if not failed:
             return ExitCode.OK
-        return ExitCode.PARTIAL if failed < len(self.files) else ExitCode.USAGE
+        some = failed < len(self.files) or any(file.kept for file in self.files)
+        return ExitCode.PARTIAL if some else ExitCode.USAGE
 
 
 class OverallProgress:
@@ -179,13 +182,21 @@ class Reporter:
         except SrxError as error:
             self.fail(item, error)
 
-    def fail(self, item: Item, error: SrxError | str, started: float | None = None) -> None:
+    def fail(
+        self,
+        item: Item,
+        error: SrxError | str,
+        started: float | None = None,
+        *,
+        kept: bool = False,
+    ) -> None:
         """Record that an item failed.
 
         Args:
             item: The input and its output.
             error: The reason.
             started: Start of its work by ``time.monotonic``; None if it never began.
+            kept: The output exists and is not to be replaced.
         """
         self.add(
             FileReport(
@@ -195,5 +206,6 @@ class Reporter:
                 seconds=0.0 if started is None else time.monotonic() - started,
                 error=str(error),
                 details=error.details if isinstance(error, DefectError) else (),
+                kept=kept,
             )
         )

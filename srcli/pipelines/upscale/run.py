@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import srcli
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.resuming import has_unfinished_parts
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
-from srcli.models import MODELS
-from srcli.models.weights import find_weights, weights_path
+from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.choice import AUTO, group_by_model
-from srcli.pipelines.upscale.naming import Item
+from srcli.pipelines.upscale.finished import find_provenance, sort_items
 from srcli.pipelines.upscale.opening import open_photographs
-from srcli.pipelines.upscale.plan import make_plan
+from srcli.pipelines.upscale.plan import is_folder, make_plan
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.ports.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from srcli.imaging.photograph import Picture
+    from srcli.pipelines.upscale.naming import Item
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.plan import Plan
     from srcli.ports.executor import Executor
 
 
@@ -63,13 +59,9 @@ def upscale_files(
     reporter = Reporter(progress or NoProgress(), on_file)
     for note in plan.notes:
         reporter.progress.message(note)
-    for folder, reason in plan.unreadable_folders:
-        reporter.fail(Item(source=folder, target=output, format=""), f"{folder}: {reason}")
-    items: list[Item] = []
-    for item in plan.items:
-        with reporter.guard(item):
-            if _is_open(item, options, reporter):
-                items.append(item)
+    for item, reason in plan.failures:
+        reporter.fail(item, reason)
+    items = _find_due(plan, options, reporter, in_folder=is_folder(output))
     try:
         if items:
             if options.model != AUTO:
@@ -82,27 +74,36 @@ def upscale_files(
             reporter.model = model
             if options.model == AUTO:
                 reporter.progress.message(f"{model}: {len(group)} of {len(items)} pictures")
+            made_by = None
+            if not (options.strip_provenance or options.strip_metadata):
+                made_by = find_provenance(options, model)
+            raster = replace(options.raster, provenance=made_by)
             if group:
-                _upscale(group, replace(options, model=model), reporter, executor)
+                _upscale(group, replace(options, model=model, raster=raster), reporter, executor)
     finally:
         summary = reporter.close()
     return summary
 
 
-def _is_open(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
-    """Return True if an output is to be written; report it otherwise."""
-    if os.path.isdir(item.target):  # noqa: PTH112 - a name that is too long fails later
-        reporter.fail(item, f"{item.target}: is a folder; take another name")
-        return False
-    if options.naming.overwrite or not item.exists:
-        return True
-    if has_unfinished_parts(item.target):
-        reporter.progress.warn(
-            f"{item.target}: an interrupted run with --overwrite has left work beside it; "
-            "--overwrite goes on with it, --overwrite --no-resume starts over"
-        )
-    reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
-    return False
+def _find_due(
+    plan: Plan, options: UpscaleOptions, reporter: Reporter, *, in_folder: bool
+) -> list[Item]:
+    """Return the items whose outputs are to be made; report the others."""
+    found = sort_items(plan.items, options, in_folder=in_folder)
+    for note in found.notes:
+        reporter.progress.message(note)
+    for item, has_parts in found.finished:
+        if has_parts:
+            reporter.progress.warn(
+                f"{item.target}: an interrupted run with --overwrite has left work beside it; "
+                "--overwrite goes on with it, --overwrite --no-resume starts over"
+            )
+        reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
+    for item, reason in found.kept:
+        reporter.fail(item, reason, kept=True)
+    for item, error in found.failed:
+        reporter.fail(item, error)
+    return found.due
 
 
 def _make_first_folder(item: Item) -> None:
@@ -130,10 +131,6 @@ def _upscale(
         opened = list(opened)
         items = [item for item, _ in opened]
         _warn_ignored_raster_options(len(opened), options, reporter)
-    made_by = None
-    if not (options.strip_provenance or options.strip_metadata):
-        made_by = find_provenance(options.model, options.scale)
-    options = replace(options, raster=replace(options.raster, provenance=made_by))
     if executor is not None and (items or rasters):
         from srcli.pipelines.upscale.spread import spread  # and with it torch
 
@@ -144,14 +141,6 @@ def _upscale(
         from srcli.pipelines.upscale.rasters import upscale_rasters  # and with it torch
 
         upscale_rasters(rasters, pool, tiling, options, reporter)
-
-
-def find_provenance(model: str, scale: int) -> Provenance:
-    """Return what outputs say of the software and the model that have made them."""
-    file = weights_path(model, scale) if model in MODELS else Path(model)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
-    name = model if model in MODELS else file.name
-    return Provenance(version=srcli.__version__, model=name, scale=scale, weights=digest)
 
 
 def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: Reporter) -> None:

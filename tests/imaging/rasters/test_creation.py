@@ -107,7 +107,7 @@ def test_options_that_mean_nothing_here_are_refused(creation):
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (OutputOptions(format="png"), {}),
+        (OutputOptions(format="png"), {"WRITE_METADATA_AS_TEXT": "YES"}),
         (OutputOptions(format="jpg"), {"QUALITY": "95"}),
         (OutputOptions(format="jpg", creation={"QUALITY": "80"}), {"QUALITY": "80"}),
     ],

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from srcli.errors import UsageError
+from srcli.pipelines.upscale.finished import sort_items
 from srcli.pipelines.upscale.naming import Item
-from srcli.pipelines.upscale.options import Naming
+from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 from srcli.pipelines.upscale.plan import make_plan
 
 
@@ -236,8 +237,8 @@ def test_names_that_no_file_can_have_are_told(tmp_path):
     with pytest.raises(UsageError, match=r"cannot be looked at \(File name too long\)"):
         make_plan([tmp_path / ("n" * 300 + ".png")], tmp_path / "out", Naming())
     source = picture(tmp_path / "a.png")
-    (item,) = make_plan([source], tmp_path / ("n" * 300 + ".png"), Naming()).items
-    assert not item.exists
+    plan = make_plan([source], tmp_path / ("n" * 300 + ".png"), Naming())
+    assert sort_items(plan.items, UpscaleOptions(), in_folder=False).due == list(plan.items)
 
 
 def test_links_and_closed_folders_are_told(tmp_path, monkeypatch):
@@ -255,8 +256,8 @@ def test_links_and_closed_folders_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", guarded)
     plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming(recursive=True))
     assert plan.notes == (f"{tmp_path / 'in' / 'link'}: a link to a folder, not followed",)
-    assert plan.unreadable_folders == (
-        (tmp_path / "in/sub", "cannot be looked into (Permission denied)"),
-    )
+    ((item, line),) = plan.failures
+    assert item.source == tmp_path / "in/sub"
+    assert line == f"{item.source}: cannot be looked into (Permission denied)"
     with pytest.raises(UsageError, match="sub: cannot be looked into"):
         make_plan([tmp_path / "in" / "sub"], tmp_path / "out", Naming(recursive=True))

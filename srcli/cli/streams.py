@@ -1,0 +1,155 @@
+"""``-`` for ``srx upscale``: one picture from standard input, or to standard output."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from srcli.cli.console import echo
+from srcli.errors import PictureError, SrxError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from srcli.pipelines.upscale.options import Naming
+    from srcli.pipelines.upscale.reporter import FileReport
+
+STREAM = Path("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """Inputs and output of a run, with temporary files in place of standard input and output."""
+
+    inputs: list[Path]
+    output: Path
+    to_stdout: bool = False
+    """The picture goes to standard output: all else that is printed goes to standard error."""
+    names: tuple[tuple[str, str], ...] = ()
+    """Temporary files, each with its name for the user."""
+
+    def named(self, text: str) -> str:
+        """Return a text for the user without names of temporary files."""
+        for path, name in self.names:
+            text = text.replace(path, name)
+        return text
+
+    def report(self, file: FileReport) -> FileReport:
+        """Return a report without names of temporary files."""
+        if not self.names:
+            return file
+        return replace(
+            file,
+            source=Path(self.named(str(file.source))),
+            target=Path(self.named(str(file.target))),
+            error=self.named(file.error),
+        )
+
+    def send(self) -> None:
+        """Copy the finished picture to standard output.
+
+        Raises:
+            PictureError: If nobody reads it.
+        """
+        sidecars = [path.name for path in self.output.parent.iterdir() if path != self.output]
+        if sidecars:
+            echo(
+                "warning: standard output: georeference or tags that this format keeps in files "
+                "beside the picture are left out; -f tif holds them",
+                err=True,
+            )
+        try:
+            with self.output.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            with suppress(OSError):  # nothing is left for Python to write at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise PictureError("standard output: was closed before all was written") from None
+
+
+@contextmanager
+def open_streams(inputs: Sequence[Path], output: Path, naming: Naming) -> Iterator[Streams]:
+    """Yield inputs and output as files; ``-`` among them becomes a temporary one.
+
+    Raises:
+        UsageError: If more than one picture would be read or written, or a terminal is in the way.
+    """
+    if STREAM not in (*inputs, output):
+        yield Streams(inputs=list(inputs), output=output)
+        return
+    _check(inputs, output)
+    with TemporaryDirectory(prefix="srx-") as folder:
+        source, target, names = inputs[0], output, []
+        if source == STREAM:
+            # also by this name, an output is known to be of another picture from standard input
+            source = _receive(Path(folder) / "stdin")
+            names.append((str(source), "standard input"))
+        if output == STREAM:
+            target = _name_output(source, Path(folder) / "stdout", naming)
+            names.append((str(target), "standard output"))
+        streams = Streams(
+            inputs=[source], output=target, to_stdout=output == STREAM, names=tuple(names)
+        )
+        try:
+            yield streams
+        except SrxError as error:
+            error.args = (streams.named(str(error)),)
+            raise
+
+
+def _check(inputs: Sequence[Path], output: Path) -> None:
+    from srcli.pipelines.upscale.plan import is_folder
+
+    if len(inputs) > 1 or (output == STREAM and inputs[0].is_dir()):
+        raise UsageError("-: standard input and output hold one picture, which is upscaled alone")
+    if inputs[0] == STREAM and output != STREAM and is_folder(output):
+        raise UsageError(f"{output}: give a file name for the picture from standard input")
+    if inputs[0] == STREAM and sys.stdin.isatty():
+        raise UsageError("-: standard input is a terminal; give it a picture: < in.png")
+    if output == STREAM and sys.stdout.isatty():
+        raise UsageError(
+            "-: standard output is a terminal, which shows no pictures; redirect it: > out.png"
+        )
+
+
+def _receive(folder: Path) -> Path:
+    """Copy standard input into a file that is named by its format, and as private."""
+    from srcli.imaging.formats import format_of_content
+
+    stdin = sys.stdin.buffer
+    head = stdin.read(64)
+    name = format_of_content(head)
+    folder.mkdir()
+    path = folder / f"standard input{f'.{name}' if name else ''}"
+    with path.open("xb") as file:
+        file.write(head)
+        shutil.copyfileobj(stdin, file)
+    times = 0, 0  # a pipe has none
+    with suppress(OSError):
+        state = os.fstat(stdin.fileno())
+        if stat.S_ISREG(state.st_mode):
+            path.chmod(stat.S_IMODE(state.st_mode) | 0o600)
+            times = state.st_atime_ns, state.st_mtime_ns
+    os.utime(path, ns=times)
+    return path
+
+
+def _name_output(source: Path, folder: Path, naming: Naming) -> Path:
+    """Return a name for what goes to standard output, of ``--format`` or that of the input."""
+    from srcli.pipelines.upscale.naming import name_in_folder
+
+    fmt = name_in_folder(source, folder, naming).format
+    if fmt == "vrt":
+        raise UsageError(
+            "-f vrt: consists of several files; standard output takes one, as of -f tif"
+        )
+    folder.mkdir()
+    return folder / f"standard output.{fmt}"

@@ -1,0 +1,320 @@
+"""Running again does what is missing, and nothing that was made otherwise passes for finished."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from srcli.imaging.resize import resize
+from srcli.models import build_network
+from srcli.models.storage import WeightsInfo, save_weights
+from srcli.pipelines.upscale import finished
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = ("-m", "bicubic", "-s", 2)
+
+
+def picture(path: Path, seed: int = 0, size: tuple[int, int] = (18, 14), **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    Image.fromarray(values).save(path, **options)
+    aged(path, 100)
+    return path
+
+
+def raster(path: Path, seed: int = 0, size: int = 16) -> Path:
+    values = np.random.default_rng(seed).integers(0, 256, (3, size, size), np.uint8)
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)}
+    profile = {"width": size, "height": size, "count": 3, "dtype": "uint8", **place}
+    with rasterio.open(path, "w", driver="GTiff", **profile) as file:
+        file.write(values)
+        file.update_tags(TIFFTAG_SOFTWARE="Mosaic 3")
+    aged(path, 100)
+    return path
+
+
+def aged(path: Path, seconds: float) -> None:
+    """Change a file's time to so many seconds ago; those below 0 are to come."""
+    now = path.stat().st_mtime_ns - int(seconds * 1e9)
+    os.utime(path, ns=(now, now))
+
+
+def state(path: Path) -> tuple[int, bytes]:
+    return path.stat().st_mtime_ns, path.read_bytes()
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    if path.suffix != ".vrt":
+        with Image.open(path) as image:
+            return image.size
+    with rasterio.open(path) as file:
+        return file.width, file.height
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("make", "fmt"),
+    [(picture, fmt) for fmt in ("png", "jpg", "webp", "avif", "tif")]
+    + [(raster, fmt) for fmt in ("png", "jpg", "tif", "vrt")],
+)
+def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
+    source = make(tmp_path / ("a.jpg" if make is picture else "a.tif"))
+    out = tmp_path / f"out.{fmt}"
+    asked = ("upscale", source, out)
+    assert srx(*asked, *SMALL).code == 0
+    made, (width, height) = state(out), size_of(out)
+    again = srx(*asked, *SMALL)
+    assert (again.code, state(out)) == (0, made)
+    assert "1 skipped" in again.out
+
+    # srx's own output is made again, and that is told
+    other = srx(*asked, "-m", "bicubic", "-s", 3)
+    assert other.code == 0
+    assert f"{out}: made again: was made with bicubic x2" in other.err
+    assert size_of(out) == (width * 3 // 2, height * 3 // 2)
+    model = srx(*asked, "-m", "rrlfn", "-s", 3)
+    assert f"{out}: made again: was made with bicubic x3" in model.err
+    assert "1 skipped" in srx(*asked, "-m", "rrlfn", "-s", 3).out
+    aged(source, -200)
+    newer = srx(*asked, "-m", "rrlfn", "-s", 3)
+    assert f"{out}: made again: the input has changed since" in newer.err
+    assert newer.code == 0
+
+
+@pytest.mark.parametrize(
+    "words", [("--fit", "30x30"), ("--tta",), ("--back-project",), ("--range", "0,200")]
+)
+def test_other_options_are_another_picture(srx, tmp_path, words):
+    asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
+    if words[0] == "--fit":
+        asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.png", *SMALL)
+    assert srx(*asked).code == 0
+    for given in (words, ()):
+        assert "made again: was made with other options" in srx(*asked, *given).err
+        assert "1 skipped" in srx(*asked, *given).out
+
+
+def test_options_of_rasters_do_not_count_for_photographs(srx, tmp_path):
+    picture(tmp_path / "in" / "a.png")
+    asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
+    assert "1 done" in srx(*asked).out
+    assert "1 skipped" in srx(*asked, "--nodata", 0).out
+
+
+def test_a_part_of_a_raster_is_not_another_part(srx, tmp_path):
+    asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
+    for left, told in ((0, "1 done"), (8, "1 done"), (8, "1 skipped")):
+        done = srx(*asked, "--srcwin", left, 0, 8, 8)
+        assert (done.code, told in done.out) == (0, True), done.err
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.transform.c == 5e5 + 8
+
+
+def test_weights_files_of_one_name_are_told_apart(srx, tmp_path):
+    for run in ("x", "y"):
+        options = {"channels": 8, "num_blocks": 1, "num_groups": 1}
+        torch.manual_seed(ord(run))
+        network = build_network("g-idrn", scale=2, options=options)
+        (tmp_path / run).mkdir()
+        info = WeightsInfo(model="g-idrn", scale=2, network=options)
+        save_weights(tmp_path / run / "best.safetensors", network.state_dict(), info)
+    asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.png", "-m")
+    assert srx(*asked, tmp_path / "x" / "best.safetensors").code == 0
+    assert "1 skipped" in srx(*asked, tmp_path / "x" / "best.safetensors").out
+    other = srx(*asked, tmp_path / "y" / "best.safetensors")
+    assert "made again: was made with best.safetensors x2" in other.err
+    assert "1 done" in other.out
+    shutil.copy(tmp_path / "y" / "best.safetensors", tmp_path / "final.safetensors")
+    assert "1 skipped" in srx(*asked, tmp_path / "final.safetensors").out
+
+
+def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):
+    out = tmp_path / "out.png"
+    asked = ("upscale", picture(tmp_path / "a.png"), out, "-m", "rrlfn", "-s", 2)
+    assert srx(*asked).code == 0
+    with Image.open(out) as image:
+        text, info = image.info["Software"], PngInfo()
+        version, weights = text.split()[1], text.partition("weights ")[2][:16]
+        info.add_text("Software", text.replace(version, "0.0.1").replace(weights, "0" * 16))
+        image.save(out, pnginfo=info)
+    assert "1 skipped" in srx(*asked).out
+
+
+def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astronaut, monkeypatch):
+    for name, quality in (("fine.jpg", 100), ("blocks.jpg", 30)):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(astronaut[:80, :80]).save(tmp_path / "in" / name, quality=quality)
+        aged(tmp_path / "in" / name, 100)
+    asked = ("upscale", tmp_path / "in", tmp_path / "out", "-s", 2, "-m")
+    assert "2 done" in srx(*asked, "g-idrn").out
+    auto = srx(*asked, "auto")
+    assert "blocks.jpg: made again: was made with g-idrn x2" in auto.err
+    assert "1 done, 1 skipped" in auto.out
+    (tmp_path / "out" / "fine.jpg").unlink()
+    assert "1 done, 1 skipped" in srx(*asked, "auto").out
+    monkeypatch.setattr(finished, "choose_model", lambda *_: pytest.fail("it has chosen before"))
+    assert "2 skipped" in srx(*asked, "auto").out
+
+
+def test_finished_outputs_are_known_by_their_headers(srx, tmp_path, monkeypatch):
+    for number, suffix in enumerate((".png", ".jpg", ".webp", ".avif", ".tif")):
+        picture(tmp_path / "in" / f"{number}{suffix}")
+    asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
+    assert "5 done" in srx(*asked).out
+    for name in ("open_picture", "open_photograph", "read_info"):
+        monkeypatch.setattr(finished, name, lambda *_, **__: pytest.fail("was opened"))
+    assert "5 skipped" in srx(*asked).out
+    assert srx(*asked, "--dry-run").out.count("(skip, exists)") == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("out.bmp", ()), ("out.gif", ()), ("out.png", ("--strip-metadata",)),
+                        ("out.png", ("--strip-provenance",))],
+)  # fmt: skip
+def test_without_a_record_sizes_and_times_decide_and_nothing_is_replaced(
+    srx, tmp_path, name, words
+):
+    source, out = picture(tmp_path / "a.png"), tmp_path / name
+    assert srx("upscale", source, out, *SMALL, *words).code == 0
+    made = state(out)
+    assert "1 skipped" in srx("upscale", source, out, *SMALL, *words).out
+    larger = srx("upscale", source, out, "-m", "bicubic", "-s", 3, *words)
+    assert "has 36x28 pixels and not 54x42, and nothing in it says that srx" in larger.err
+    fitted = srx("upscale", source, out, *SMALL, "--fit", "20x20", *words)
+    assert "and not 20x16" in fitted.err
+    aged(source, -200)
+    newer = srx("upscale", source, out, *SMALL, *words)
+    assert f"{out}: is older than {source}" in newer.err
+    assert "--overwrite" in newer.err
+    assert [each.code for each in (larger, fitted, newer)] == [1, 1, 1]
+    assert state(out) == made
+    assert srx("upscale", source, out, *SMALL, *words, "--overwrite").code == 0
+    assert state(out)[0] > made[0]
+
+
+def test_a_window_decides_the_size_of_a_raster_without_a_record(srx, tmp_path):
+    asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "o.tif", *SMALL, "--strip-metadata")
+    assert srx(*asked, "--srcwin", 0, 0, 8, 8).code == 0
+    assert "1 skipped" in srx(*asked, "--srcwin", 0, 0, 8, 8).out
+    whole = srx(*asked)
+    assert whole.code == 1
+    assert "has 16x16 pixels and not 32x32" in whole.err
+
+
+@pytest.mark.parametrize("software", [None, "GIMP 2.10", "srx 0.1 (bicubic x2); GIMP 2.10", "srx"])
+def test_a_picture_of_the_users_own_is_never_replaced(srx, tmp_path, software):
+    source, own = picture(tmp_path / "a.png"), tmp_path / "out" / "a.png"
+    info = PngInfo()
+    if software:
+        info.add_text("Software", software)
+    before = state(picture(own, seed=1, pnginfo=info))
+    kept = srx("upscale", source, tmp_path / "out", *SMALL)
+    assert (kept.code, state(own)) == (1, before)
+    assert kept.err.startswith(f"error: {own}: ")
+
+
+def test_pictures_of_one_name_from_two_folders_do_not_pass_for_each_other(srx, tmp_path):
+    for seed, folder in enumerate(("monday", "tuesday")):
+        picture(tmp_path / folder / "1.bmp", seed)  # of one size in pixels and in bytes
+    out = tmp_path / "out" / "1.bmp"
+    asked = ("upscale", tmp_path / "tuesday" / "1.bmp", tmp_path / "out", *SMALL, "-f", "png")
+    assert srx("upscale", tmp_path / "monday" / "1.bmp", *asked[2:]).code == 0
+    made = state(out.with_suffix(".png"))
+    aged(tmp_path / "tuesday" / "1.bmp", -200)
+    second = srx(*asked)
+    assert (second.code, state(out.with_suffix(".png"))) == (1, made)
+    assert "was made from another picture than" in second.err
+    assert "1 skipped" in srx("upscale", tmp_path / "monday" / "1.bmp", *asked[2:]).out
+    # what has moved as it is stays finished
+    (tmp_path / "monday").rename(tmp_path / "archive")
+    assert "1 skipped" in srx("upscale", tmp_path / "archive" / "1.bmp", *asked[2:]).out
+
+
+def test_an_input_that_was_restored_from_a_backup_is_told(srx, tmp_path):
+    source = picture(tmp_path / "in" / "a.png")
+    asked = ("upscale", source, tmp_path / "out", *SMALL)
+    assert srx(*asked).code == 0
+    made = state(tmp_path / "out" / "a.png")
+    picture(source, seed=1)
+    aged(source, 100)
+    told = srx(*asked)
+    assert (told.code, state(tmp_path / "out" / "a.png")) == (1, made)
+    picture(source, seed=1)
+    aged(source, -200)
+    assert "the input has changed since" in srx(*asked).err
+
+
+@pytest.mark.parametrize("words", [("-f", "png"), ("-f", "bmp"), ("-f", "png", "--strip-metadata")])
+def test_one_picture_after_another_as_find_gives_them(srx, tmp_path, words):
+    sources = [picture(tmp_path / "in" / f"a.{ext}", n) for n, ext in enumerate(("jpg", "png"))]
+    out = tmp_path / "out"
+    for round_, given in enumerate((sources, sources[::-1], sources)):
+        for source in given:
+            done = srx("upscale", source, f"{out}/", *SMALL, *words)
+            assert done.code == 0, done.err
+            assert round_ < 2 or "1 skipped" in done.out
+    made = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(out.iterdir())]
+    for source in sources:
+        expected = resize(np.asarray(Image.open(source)), 2)
+        assert any(np.array_equal(values, expected) for values in made), source
+    if words == ("-f", "png"):
+        assert sorted(path.name for path in out.iterdir()) == ["a.png", "a_png.png"]
+
+
+def test_a_mosaic_is_as_new_as_its_newest_part(srx, tmp_path):
+    part = raster(tmp_path / "part.tif")
+    with rasterio.open(part) as file, rasterio.open(
+        tmp_path / "all.vrt", "w", driver="VRT", width=16, height=16, count=1, dtype="uint8",
+        crs=file.crs, transform=file.transform,
+    ) as mosaic:  # fmt: skip
+        xml = (
+            '<SimpleSource><SourceFilename relativeToVRT="1">part.tif</SourceFilename>'
+            "<SourceBand>1</SourceBand></SimpleSource>"
+        )
+        mosaic.update_tags(1, ns="new_vrt_sources", source_0=xml)
+    aged(tmp_path / "all.vrt", 100)
+    asked = ("upscale", tmp_path / "all.vrt", tmp_path / "out.tif", *SMALL)
+    assert srx(*asked).code == 0
+    assert "1 skipped" in srx(*asked).out
+    aged(part, -200)
+    assert "the input has changed since" in srx(*asked).err
+
+
+def test_the_second_of_two_paths_is_the_output(srx, tmp_path):
+    source, out = raster(tmp_path / "in.tif"), tmp_path / "out.tif"
+    for words, told in (((), "1 done"), ((), "1 skipped"), (("--overwrite",), "1 done")):
+        done = srx("upscale", source, out, *SMALL, *words)
+        assert (done.code, told in done.out) == (0, True), done.err
+    own = state(raster(out, seed=1))
+    kept = srx("upscale", source, out, *SMALL)
+    assert (kept.code, state(out)) == (1, own)
+    itself = srx("upscale", source, source, *SMALL, "--overwrite")
+    assert itself.code == 2
+    assert "the last argument is the output" in itself.err
+    assert srx("upscale", source, out, *SMALL, "--overwrite").code == 0
+    assert size_of(out) == (32, 32)
+
+
+def test_a_dry_run_tells_what_would_be_made_again_and_what_kept(srx, tmp_path):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
+    picture(tmp_path / "out" / "c.png", seed=1)
+    assert "2 done, 1 failed" in srx(*asked).out
+    plan = srx(*asked[:3], "-m", "bicubic", "-s", 3, "--dry-run")
+    assert plan.code == 1
+    assert f"{tmp_path / 'out' / 'a.png'} and 1 more: made again: was made with bicubic x2" in (
+        plan.out
+    )
+    assert f"would fail: {tmp_path / 'out' / 'c.png'}: has 18x14 pixels" in plan.out
+    assert size_of(tmp_path / "out" / "a.png") == (36, 28)

@@ -1,0 +1,141 @@
+"""One picture goes through standard input and output, and nothing else does."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from srcli.cli.main import run
+from srcli.imaging.resize import resize
+
+SMALL = ("-m", "bicubic", "-s", "2")
+
+
+@pytest.fixture
+def values() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (14, 18, 3), np.uint8)
+
+
+@pytest.fixture
+def pipe(tmp_path, monkeypatch, capfdbinary):
+    """Run srx with these bytes as standard input, a pipe: ``pipe(data, "-", "-")``."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(data: bytes, *words: object) -> tuple[int, bytes, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        code = run(["upscale", *map(str, words), *SMALL])
+        sys.stdout.flush()
+        out, err = capfdbinary.readouterr()
+        return code, out, err.decode()
+
+    return call
+
+
+def encoded(values: np.ndarray, fmt: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, fmt)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("given", "words", "expected"),
+    [("PNG", (), "PNG"), ("JPEG", (), "JPEG"), ("WEBP", (), "WEBP"), ("TIFF", (), "TIFF"),
+     ("GIF", (), "PNG"), ("PNG", ("-f", "jpeg"), "JPEG"), ("BMP", ("--suffix", "_x2"), "BMP")],
+)  # fmt: skip
+def test_standard_input_to_standard_output(pipe, tmp_path, values, given, words, expected):
+    data = encoded(values, given)
+    code, out, err = pipe(data, "-", "-", *words)
+    assert (code, "1 done" in err) == (0, True), err
+    with Image.open(io.BytesIO(out)) as image:
+        assert (image.format, image.size) == (expected, (36, 28))
+        if expected in ("PNG", "BMP"):
+            given_values = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+            assert np.array_equal(np.asarray(image.convert("RGB")), resize(given_values, 2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_redirection_of_the_shell(tmp_path, values):
+    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
+    with (tmp_path / "a.png").open("rb") as source, (tmp_path / "b.png").open("wb") as target:
+        command = [sys.executable, "-m", "srcli", "upscale", "-", "-", *SMALL]
+        subprocess.run(command, stdin=source, stdout=target, check=True)
+    with Image.open(tmp_path / "b.png") as image:
+        assert np.array_equal(np.asarray(image), resize(values, 2))
+
+
+def test_a_file_on_one_side(pipe, tmp_path, values):
+    data = encoded(values, "PNG")
+    (tmp_path / "in.png").write_bytes(data)
+    code, out, err = pipe(b"", "in.png", "-", "-f", "webp")
+    assert (code, Image.open(io.BytesIO(out)).format) == (0, "WEBP"), err
+    code, out, _ = pipe(data, "-", "out.png")
+    assert (code, b"1 done" in out) == (0, True)
+    assert np.array_equal(np.asarray(Image.open("out.png")), resize(values, 2))
+    # running again knows the same picture, and another
+    assert b"1 skipped" in pipe(data, "-", "-o", "out.png")[1]
+    code, _, err = pipe(encoded(values[::-1], "PNG"), "-", "out.png")
+    assert code == 1
+    assert "out.png: was made from another picture than standard input" in err
+
+
+def test_a_raster_keeps_its_place(pipe, tmp_path, values):
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)}
+    size = {"height": 14, "width": 18, "count": 3, "dtype": "uint8"}
+    with rasterio.open("in.tif", "w", **size, **place) as file:
+        file.write(values.transpose(2, 0, 1))
+    data = (tmp_path / "in.tif").read_bytes()
+    code, out, err = pipe(data, "-", "-")
+    assert code == 0, err
+    assert "standard input: bands" in err or "srx-" not in err
+    with rasterio.MemoryFile(out) as memory, memory.open() as file:
+        assert (file.shape, file.transform.a) == ((28, 36), 0.5)
+    _, out, err = pipe(data, "-", "-", "-f", "png")
+    assert Image.open(io.BytesIO(out)).format == "PNG"
+    assert "warning: standard output: georeference" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-", "a.png", "-"), "one picture, which is upscaled alone"),
+        (("folder", "-"), "one picture, which is upscaled alone"),
+        (("-", "folder"), "folder: give a file name"),
+        (("a.png", "-", "-f", "vrt"), "-f vrt"),
+        (("missing.png", "-"), "missing.png: no such file"),
+        (("-", "-"), "error: standard input: not a picture"),
+        (("-", "-", "--dry-run"), "would fail: standard input: not a picture"),
+    ],
+)
+def test_what_cannot_be_is_told_and_standard_output_stays_empty(
+    pipe, tmp_path, values, words, message
+):
+    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
+    (tmp_path / "folder").mkdir()
+    code, out, err = pipe(b"no picture", *words)
+    assert code != 0
+    assert message in err
+    assert not out
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="the system has no pseudo terminals")
+@pytest.mark.parametrize(
+    ("words", "message"), [(("a.png", "-"), "> out"), (("-", "b.png"), "< in")]
+)
+def test_a_terminal_gets_no_picture_and_is_asked_for_none(tmp_path, values, words, message):
+    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-m", "srcli", "upscale", *words, *SMALL]
+    result = subprocess.run(
+        command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE, cwd=tmp_path, check=False
+    )
+    os.close(terminal)
+    os.close(ours)
+    assert result.returncode == 2
+    assert message in result.stderr.decode()
