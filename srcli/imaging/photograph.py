@@ -54,6 +54,18 @@ class Metadata:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceMark:
+    """What an input is known by, without its name in clear, which may be private."""
+
+    extension: str = ""
+    """Lower case, without the dot."""
+    place: str = ""
+    """Checksum of the names of the file and its folder."""
+    content: str = ""
+    """Checksum of its size and of a piece from its middle; empty for what is no file on disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Picture:
     """A picture file by its header, as ``open_picture`` gives it; no pixel was decoded."""
 
@@ -86,6 +98,8 @@ class Picture:
     """The reason that it cannot be read as a photograph, for the user."""
     warnings: tuple[str, ...] = ()
     """Losses of reading it as a photograph, in words for the user."""
+    mark: SourceMark | None = None
+    """What its enlargement will record of it, taken before its pixels are read."""
 
 
 @dataclass(frozen=True, kw_only=True)

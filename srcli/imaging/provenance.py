@@ -11,6 +11,7 @@ import os
 import re
 import struct
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from srcli.files import open_input
 from srcli.imaging import exif
 from srcli.imaging.formats import format_of_content
 from srcli.imaging.ifd import read_directory, read_start
-from srcli.imaging.photograph import decoding
+from srcli.imaging.photograph import SourceMark, decoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,18 +37,6 @@ _OWN = re.compile(
 _VRT_SOFTWARE = re.compile(rb'<MDI key="TIFFTAG_SOFTWARE">([^<]*)</MDI>')
 _PIECE = 2**13
 """Bytes from the middle of an input by which it is known again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceMark:
-    """What an input is known by, without its name in clear, which may be private."""
-
-    extension: str = ""
-    """Lower case, without the dot."""
-    place: str = ""
-    """Checksum of the names of the file and its folder."""
-    content: str = ""
-    """Checksum of its size and of a piece from its middle; empty for what is no file on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,18 +77,19 @@ class Provenance:
         return {f"{NAME.upper()}_{key}": value for key, value in found.items()}
 
 
-def mark_source(path: Path) -> SourceMark:
+def mark_source(path: Path, stream: IO[bytes] | None = None) -> SourceMark:
     """Return what an input is known by; of its content, only a piece is read.
 
     Args:
         path: The input; the content of what cannot be opened as a file is left out.
+        stream: The input, open.
     """
     content = ""
     try:
-        with open_input(path) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            stream.seek(max(size - _PIECE, 0) // 2)
-            content = _checksum(f"{size} ".encode() + stream.read(_PIECE))
+        with nullcontext(stream) if stream else open_input(path) as opened:
+            size = os.fstat(opened.fileno()).st_size
+            opened.seek(max(size - _PIECE, 0) // 2)
+            content = _checksum(f"{size} ".encode() + opened.read(_PIECE))
     except OSError:
         pass
     extension = re.sub(r"\W", "", path.suffix.lower(), flags=re.ASCII)

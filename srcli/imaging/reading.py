@@ -15,6 +15,7 @@ from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Photograph, Picture, decoding
 from srcli.imaging.pixel_map import PixelMap
+from srcli.imaging.provenance import mark_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +125,7 @@ def open_picture(
             head = stream.read(64)
             if format_of_content(head) is not None or not head:
                 picture = read_header(path, stream)
+                picture = replace(picture, mark=mark_source(path, stream))
                 if picture.raster is None and companions:
                     picture = replace(picture, raster=companion_reason(picture))
                 return picture

@@ -374,8 +374,8 @@ def test_photographs_say_which_software_and_model_made_them(srx, tmp_path, astro
         assert "srx" not in str(image.info)
     digest = hashlib.sha256(weights_path("rrlfn", 2).read_bytes()).hexdigest()[:16]
     mark = mark_source(source)
-    mark = f"source {mark.extension} {mark.place} {mark.content}"
-    expected = f"Camera 1.0; srx {srcli.__version__} (rrlfn x2, weights {digest}, {mark})"
+    source_words = f"source {mark.extension} {mark.place} {mark.content}"
+    expected = f"Camera 1.0; srx {srcli.__version__} (rrlfn x2, weights {digest}, {source_words})"
     made = []
     for _ in range(2):
         assert srx(*asked).code == 0

@@ -14,7 +14,6 @@ from srcli.imaging.animation import is_kept, read_frames, write_animation
 from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.mapped import empty_array, release
 from srcli.imaging.pixel_map import PixelMap
-from srcli.imaging.provenance import mark_source
 from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Work, run_stream
@@ -86,7 +85,7 @@ class AnimationRun:
         try:
             with name_errors(item):
                 size, warnings = check_output(item, picture, self.options, free_memory())
-                picture = replace(picture, metadata=self._metadata(item, picture, size))
+                picture = replace(picture, metadata=self._metadata(picture, size))
                 item.make_folder()
                 tiles = self._retry(item, picture, size)
                 lost = lost_metadata(item.format, picture.metadata)
@@ -105,14 +104,14 @@ class AnimationRun:
             )
         )
 
-    def _metadata(self, item: Item, picture: Picture, size: tuple[int, int]) -> Metadata:
+    def _metadata(self, picture: Picture, size: tuple[int, int]) -> Metadata:
         metadata, provenance = picture.metadata, self.options.raster.provenance
         if self.options.strip_metadata:
             metadata = metadata.only_colours()
         pixels = PixelMap(before=(picture.height, picture.width), after=size)
         metadata, _ = fit_metadata(metadata, pixels)
         if provenance is not None:
-            provenance = replace(provenance, source=mark_source(item.source))
+            provenance = replace(provenance, source=picture.mark)
             metadata = replace(metadata, software=provenance.software(metadata.software or ""))
         return metadata
 

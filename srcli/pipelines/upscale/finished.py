@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 import srcli
 from srcli.errors import PictureError, SrxError, one_file
-from srcli.imaging.provenance import Provenance, SourceMark, mark_source, read_provenance
+from srcli.imaging.photograph import SourceMark
+from srcli.imaging.provenance import Provenance, mark_source, read_provenance
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.resuming import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window

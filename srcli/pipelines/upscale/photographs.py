@@ -15,7 +15,7 @@ from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for, explain_os_error
 from srcli.imaging import exif
 from srcli.imaging.animation import is_kept
-from srcli.imaging.provenance import Provenance, mark_source
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
 from srcli.inference.edges import ArraySink
@@ -110,13 +110,15 @@ class PhotographRun:
         item, picture = opened
         with name_errors(item):
             _, unwritable = check_output(item, picture, self.options, free_memory())
-            mark = mark_source(item.source)  # before it is read: what changes later is not in it
             photograph = read_photograph(picture)
             self._recommend(item, picture, photograph)
             if self.options.strip_metadata:
                 photograph = replace(photograph, metadata=photograph.metadata.only_colours())
             if self.provenance is not None:
-                metadata, made_by = photograph.metadata, replace(self.provenance, source=mark)
+                metadata, made_by = (
+                    photograph.metadata,
+                    replace(self.provenance, source=picture.mark),
+                )
                 earlier = metadata.software or exif.software(metadata.exif)
                 metadata = replace(metadata, software=made_by.software(earlier))
                 photograph = replace(photograph, metadata=metadata)
