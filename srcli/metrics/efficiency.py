@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import math
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
+from srcli.errors import ModelError
 from srcli.metrics.memory import forward_memory, memory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor, nn
+    from torch import nn
 
     from srcli.layers.network import Network
 
@@ -58,9 +59,10 @@ class ModelCost:
     size: tuple[int, int]
     """LR (height, width) of ``conv_macs``, ``challenge_flops`` and ``peak_memory``."""
     parameters: int
-    conv_macs: int
-    challenge_flops: int
-    hd_conv_macs: int
+    conv_macs: int | None
+    """None, like the next two, for a network whose work cannot be counted."""
+    challenge_flops: int | None
+    hd_conv_macs: int | None
     """For an SR of 1280x720."""
     peak_memory: int | None
     """Bytes that PyTorch allocated at most in one forward pass; None where it was not measured."""
@@ -82,16 +84,37 @@ def count_macs(network: Network, height: int, width: int) -> Counts:
         network: Takes (1, 3, H, W), or (1, 1, H, W) where its ``colour`` is ``y``.
         height: LR rows, padded to the next number that the network takes.
         width: LR columns, padded likewise.
+
+    Raises:
+        ModelError: If the network does not run without numbers, such as one that branches on them.
     """
     twin = copy.deepcopy(network).to("meta").eval()
+    for module in twin.modules():  # tensors that a network keeps beside its parameters and buffers
+        for name, value in vars(module).items():
+            if isinstance(value, torch.Tensor):
+                setattr(module, name, value.to("meta"))
     size = network.padded(height), network.padded(width)
-    with torch.no_grad(), _Counter() as counter:
-        twin(torch.empty(1, network.input_channels, *size, device="meta"))
-    return Counts(conv_macs=counter.conv_macs, activations=counter.activations)
+    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(_RELUS, _elements))
+    try:
+        with torch.no_grad(), counter:
+            twin(torch.empty(1, network.input_channels, *size, device="meta"))
+    except Exception as error:  # of a library's network, which may raise anything
+        reason = str(error).partition("\n")[0]
+        name = type(network).__name__
+        raise ModelError(f"{name}: its work cannot be counted ({reason})") from error
+    found = counter.get_flop_counts().get("Global", {})
+    return Counts(
+        conv_macs=found.get(_CONVOLUTION, 0) // 2,  # of it, a product and a sum are two
+        activations=sum(found.get(name, 0) for name in _RELUS),
+    )
 
 
 def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> Efficiency:
-    """Count parameters, and work at an LR size (height, width) and for an output of 1280x720."""
+    """Count parameters, and work at an LR size (height, width) and for an output of 1280x720.
+
+    Raises:
+        ModelError: See ``count_macs``.
+    """
     work = count_macs(network, *size)
     hd = count_macs(network, *(side // network.scale for side in HD_SIZE))
     return Efficiency(
@@ -121,48 +144,28 @@ def model_cost(
         device: Memory is measured on it.
 
     Returns:
-        The cost; its memory is None if the device keeps no account, or has too little.
+        The cost; its memory is None if the device keeps no account, has too little, or the network
+        does not run there.
     """
+    work: dict[str, int | None] = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
     try:
         memory = forward_memory(network, size, device)
     except torch.OutOfMemoryError:
         torch.cuda.empty_cache()
         memory = None
+    with suppress(ModelError):
+        work = asdict(measure_efficiency(network, size))
     return ModelCost(
         scale=network.scale,
         model=model,
         size=size,
-        **asdict(measure_efficiency(network, size)),
+        **{**work, "parameters": count_parameters(network)},
         peak_memory=memory,
         memory_of=memory_of(device),
     )
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Count every operator below autograd, called by modules and by functions alike."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.conv_macs = 0
-        self.activations = 0
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - torch's own signature
-        """Count an operator and run it."""
-        out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket if isinstance(func, torch._ops.OpOverload) else None
-        if name is torch.ops.aten.convolution:
-            self.conv_macs += _convolution_macs(args[0], args[1], out, transposed=bool(args[6]))
-        elif name in _RELUS:
-            self.activations += out.numel()
-        return out
-
-
+_CONVOLUTION = torch.ops.aten.convolution
 _RELUS = (
     torch.ops.aten.relu,
     torch.ops.aten.relu_,
@@ -172,7 +175,6 @@ _RELUS = (
 )
 
 
-def _convolution_macs(x: Tensor, weight: Tensor, out: Tensor, *, transposed: bool) -> int:
-    # Weights are (C_out, C_in / groups, k, k): every output element takes one product for each
-    # number of its filter. Transposed, (C_in, C_out / groups, k, k), it is every input element.
-    return (x if transposed else out).numel() * weight[0].numel()
+def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
+    """Return the number of output elements, in the form that ``FlopCounterMode`` calls."""
+    return math.prod(out_shape)
