@@ -17,6 +17,7 @@ from srcli.cli.options import (
     several_scales,
     table_files,
     table_targets,
+    value_range,
     verbosity,
 )
 from srcli.cli.tables import make_console, print_table
@@ -41,13 +42,14 @@ something did. Exit code 1 means that a figure of --seams cannot be trusted.
 
 
 GROUPS = {
-    "Models": "models scales size sizes tile overlap",
+    "Models": "models value_range scales size sizes tile overlap",
     "Measurement": "rounds seconds compare seams published",
 }
 
 
 @click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
 @several_models
+@value_range
 @several_scales
 @click.option(
     "--size",
@@ -156,7 +158,7 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
 
     return BenchOptions(
         scales=tuple(map(int, options["scales"])) or (default_scale(options["models"]),),
-        engine=EngineOptions(device=options["device"]),
+        engine=EngineOptions(**pick(options, "device", "value_range")),
         compare_plain=options["compare"] == "plain",
         seams_picture=options["seams"],
         **pick(

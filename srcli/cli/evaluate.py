@@ -16,6 +16,7 @@ from srcli.cli.options import (
     several_scales,
     table_files,
     table_targets,
+    value_range,
     verbosity,
 )
 from srcli.cli.tables import make_console, print_table
@@ -52,7 +53,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 GROUPS = {
-    "Models and pictures": "models scales datasets lr sr tile tta back_project",
+    "Models and pictures": "models value_range scales datasets lr sr tile tta back_project",
     "Measurement": "metrics protocol shave kernel jpeg chain resamples published no_cost no_cache",
     "Results": "json_file csv_file markdown_file html figure crops save_images",
 }
@@ -60,6 +61,7 @@ GROUPS = {
 
 @click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
 @several_models
+@value_range
 @several_scales
 @click.option(
     "--data",
@@ -253,7 +255,9 @@ def _options(given: dict[str, Any]) -> EvalOptions:
         costs=not given["no_cost"],
         cache=None if given["no_cache"] else cache_folder() / "eval",
         lr_folder=given["lr"],
-        engine=EngineOptions(**pick(given, "device", "precision", "engine", "tta", "back_project")),
+        engine=EngineOptions(
+            **pick(given, "device", "precision", "engine", "tta", "back_project", "value_range")
+        ),
     )
 
 

@@ -9,7 +9,15 @@ import click
 
 from srcli.cli.console import echo
 from srcli.cli.help import GroupedCommand, complete_models
-from srcli.cli.options import SCALES, ParsedType, check_targets, json_output, parse_size, verbosity
+from srcli.cli.options import (
+    SCALES,
+    ParsedType,
+    check_targets,
+    json_output,
+    parse_size,
+    value_range,
+    verbosity,
+)
 from srcli.cli.text_files import write_json
 from srcli.errors import UsageError
 from srcli.quantities import format_bytes
@@ -30,7 +38,7 @@ Examples:
 The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
 photograph; where they differ, no file is written and the exit code is 1.
 """
-GROUPS = {"Model": "model scale", "Output": "target size overwrite"}
+GROUPS = {"Model": "model value_range scale", "Output": "target size overwrite"}
 
 
 @click.command(cls=GroupedCommand, groups=GROUPS, epilog=EXAMPLES)
@@ -44,6 +52,7 @@ GROUPS = {"Model": "model scale", "Output": "target size overwrite"}
     show_default=True,
     help="Name from 'srx models', or weights file.",
 )
+@value_range
 @click.option(
     "-s", "--scale", type=SCALES, help="Scale factor. [default: 4, or that of a weights file]"
 )
@@ -64,6 +73,7 @@ GROUPS = {"Model": "model scale", "Output": "target size overwrite"}
 def command(
     file: Path,
     model: str,
+    value_range: int | None,
     scale: str | None,
     target: Target | None,
     size: tuple[int, int] | None,
@@ -83,7 +93,8 @@ def command(
         raise UsageError(f"{file}: exists already; give --overwrite or another name")
     from srcli.pipelines.export.run import export_model
 
-    result = export_model(model, None if scale is None else int(scale), by_name, file, size=size)
+    factor = None if scale is None else int(scale)
+    result = export_model(model, factor, by_name, file, size=size, value_range=value_range)
     if not quiet:
         _show(result, verbose=verbose, to_stderr=json_file == "-")
     if json_file:

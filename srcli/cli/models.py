@@ -10,7 +10,7 @@ import click
 
 from srcli.cli.console import echo
 from srcli.cli.help import GroupedCommand, complete_models
-from srcli.cli.options import check_targets, json_output
+from srcli.cli.options import check_targets, json_output, value_range
 from srcli.cli.tables import make_console, print_pairs, print_table
 from srcli.cli.text_files import is_replaceable, write_json
 from srcli.errors import UsageError
@@ -48,8 +48,15 @@ LEGEND = (
     help="Write a PNG of crops side by side: LR, bicubic, the model, HR.",
 )
 @click.option("--all", "every", is_flag=True, help="Also list networks that have no weights here.")
+@value_range
 @json_output
-def command(name: str | None, picture: str | None, every: bool, json_file: str | None) -> None:
+def command(
+    name: str | None,
+    picture: str | None,
+    every: bool,
+    value_range: int | None,
+    json_file: str | None,
+) -> None:
     """List the available models, or show how one was trained and what was measured.
 
     NAME is a model of the list, FILE a weights file (.safetensors, .pth).
@@ -63,11 +70,11 @@ def command(name: str | None, picture: str | None, every: bool, json_file: str |
     check_targets({"--json": json_file, "--picture": picture})
     if picture and not is_replaceable(Path(picture)):
         raise UsageError(f"--picture {picture}: is a pipe or a device; give the name of a file")
-    entries = list_models(name, every=every)
+    entries = list_models(name, every=every, value_range=value_range)
     if json_file:
         write_json(json_file, [entry.as_json() for entry in entries])
     if picture and name:
-        _write_picture(picture, name, entries[0], to_stderr=json_file == "-")
+        _write_picture(picture, name, entries[0], value_range, to_stderr=json_file == "-")
     if json_file == "-":
         return
     if name is None:
@@ -76,7 +83,9 @@ def command(name: str | None, picture: str | None, every: bool, json_file: str |
         _show_cards(entry)
 
 
-def _write_picture(target: str, name: str, entry: ModelInfo, *, to_stderr: bool) -> None:
+def _write_picture(
+    target: str, name: str, entry: ModelInfo, value_range: int | None, *, to_stderr: bool
+) -> None:
     from srcli.imaging.photograph import Metadata, Photograph
     from srcli.imaging.writing import write_photograph
     from srcli.inference.engines import EngineOptions
@@ -84,7 +93,7 @@ def _write_picture(target: str, name: str, entry: ModelInfo, *, to_stderr: bool)
 
     if not entry.scales:
         raise UsageError(f"--picture: there are no weights of {name} yet")
-    pixels, captions = make_card_picture(name, entry.scales, EngineOptions())
+    pixels, captions = make_card_picture(name, entry.scales, EngineOptions(value_range=value_range))
     photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
     write_photograph(Path(target), photograph, fmt="png")
     for caption in captions:
@@ -129,6 +138,8 @@ def _show_cards(entry: ModelInfo) -> None:
     weights = f"weights of {entry.name} x{entry.cards[0].scale}"
     out.print(f"{entry.file}: {weights}" if entry.file else f"{entry.name}: {entry.entry.summary}")
     print_pairs(out, _about(entry))
+    for note in entry.cards[0].network.notes:
+        out.print(note, soft_wrap=True)
     out.print()
     print_table(out, _figures(entry))
     for card in entry.cards:

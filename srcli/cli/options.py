@@ -124,6 +124,12 @@ json_output = click.option(
     metavar="FILE",
     help="Write the result as JSON; '-' is standard output.",
 )
+value_range = click.option(
+    "--value-range",
+    type=click.Choice(["1", "255"]),
+    callback=lambda ctx, param, value: value and int(value),
+    help="White inside the network of a weights file of others. [default: found by a test picture]",
+)
 several_models = click.option(
     "-m",
     "--model",

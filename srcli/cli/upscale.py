@@ -12,7 +12,7 @@ import click
 from srcli.cli.console import echo
 from srcli.cli.devices import devices, network_engine, network_precision, several_workers
 from srcli.cli.help import complete_models
-from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, verbosity
+from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, value_range, verbosity
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
 from srcli.cli.streams import STREAM, open_streams
 from srcli.errors import UsageError
@@ -51,7 +51,7 @@ is never replaced without --overwrite.
 
 
 GROUPS = {
-    "Model": "model scale tta back_project",
+    "Model": "model value_range scale tta back_project",
     "Input and output": "output recursive fmt quality fit "
     "suffix overwrite keep_dates strip_metadata strip_provenance",
     "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values nodata srcwin bounds projwin "
@@ -87,6 +87,7 @@ def parse_fit(text: str) -> Box:
     show_default=True,
     help="Name from 'srx models', weights file, or auto (photo model for JPEGs).",
 )
+@value_range
 @click.option(
     "-s",
     "--scale",
@@ -279,7 +280,8 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
         ),
         raster=raster_settings({**options, "cog": options["cog"] or fmt == "cog"}),
         engine=EngineOptions(
-            **pick(options, "device", "precision", "engine", "batch", "tta", "back_project")
+            **pick(options, "device", "precision", "engine", "batch", "tta", "back_project"),
+            value_range=options["value_range"],
         ),
     )
 

@@ -56,7 +56,7 @@ class NetworkCandidate:
         tile: int | None = None,
     ) -> None:
         self.label = label
-        self.network = load_model(model, scale)
+        self.network = load_model(model, scale, value_range=engine.value_range)
         learns = next(self.network.parameters(), None) is not None
         if chain.luma_only and learns and self.network.colour != "y":
             raise UsageError(

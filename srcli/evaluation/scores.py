@@ -43,6 +43,8 @@ METRICS = {
         "DISTS", 4, "distance of structure and texture (Ding et al. 2020); lower is better", True
     ),
 }
+BELOW = 0.05
+"""PSNR in dB below bicubic interpolation that is worth a word; other programs round otherwise."""
 DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
 
 
@@ -60,6 +62,8 @@ class PictureScore:
     """Time of the network alone; None for pictures that another program made."""
     stored: bool = False
     """Values and time were measured by a former run."""
+    bicubic: float | None = None
+    """PSNR of bicubic interpolation of the same LR picture; None where PSNR was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,26 @@ class Evaluation:
                 group = self.of(each_scale, each_set, model)
                 if group:
                     found.append(_mean(group, size))
+        return found
+
+    def below_bicubic(self, scale: int) -> list[tuple[str, str, float, float]]:
+        """List models that score worse than bicubic interpolation.
+
+        Returns:
+            Set, model, its mean PSNR and that of bicubic interpolation of the same pictures.
+        """
+        found = []
+        for (each_scale, dataset), model in product(self.sizes, self.models):
+            pairs = [
+                (score.values["psnr"], score.bicubic)
+                for score in self.of(each_scale, dataset, model)
+                if score.bicubic is not None
+            ]
+            if each_scale != scale or not pairs:
+                continue
+            own, bicubic = (fmean(column) for column in zip(*pairs, strict=True))
+            if own < bicubic - BELOW:
+                found.append((dataset, model, own, bicubic))
         return found
 
     def add_differences(self, *, resamples: int) -> None:

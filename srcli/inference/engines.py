@@ -45,6 +45,8 @@ class EngineOptions:
     batch: int | None = None
     tta: bool = False
     back_project: bool = False
+    value_range: int | None = None
+    """White inside networks of weights files of others, 1 or 255; None finds it."""
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
@@ -137,7 +139,7 @@ class EnginePool:
     """
 
     def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
-        self.network = load_model(model, scale)
+        self.network = load_model(model, scale, value_range=options.value_range)
         self.options = options
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)

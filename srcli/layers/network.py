@@ -52,6 +52,8 @@ class Network(nn.Module):
     """A trace on a small picture holds for larger ones."""
     bound_to_scale: bool = False
     """Its weights for one scale are no start for another."""
+    notes: tuple[str, ...] = ()
+    """What was decided when its weights were read, for the user."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,6 +24,8 @@ CHALLENGE_SIZE = (256, 256)
 """LR height and width of the efficient-SR challenges."""
 HD_SIZE = (720, 1280)
 """SR height and width of the other usual figure."""
+_LARGEST_COMPUTED = 512 * 512
+"""LR pixels up to which a network is run on the processor to count its work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,10 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: Network, height: int, width: int) -> Counts:
-    """Count the work of one LR picture; runs on the meta device, so nothing is computed.
+    """Count the work of one LR picture.
+
+    Nothing is computed, on the meta device; a network that branches on numbers, and so does not run
+    there, is run on the processor.
 
     Pooling, interpolation, softmax, matrix products and additions count nothing.
 
@@ -86,27 +91,35 @@ def count_macs(network: Network, height: int, width: int) -> Counts:
         width: LR columns, padded likewise.
 
     Raises:
-        ModelError: If the network does not run without numbers, such as one that branches on them.
+        ModelError: If it runs on neither, or only on the processor and the picture is large.
     """
-    twin = copy.deepcopy(network).to("meta").eval()
-    for module in twin.modules():  # tensors that a network keeps beside its parameters and buffers
-        for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor):
-                setattr(module, name, value.to("meta"))
     size = network.padded(height), network.padded(width)
-    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(_RELUS, _elements))
     try:
-        with torch.no_grad(), counter:
-            twin(torch.empty(1, network.input_channels, *size, device="meta"))
+        return _count(network, size, torch.device("meta"))
     except Exception as error:  # of a library's network, which may raise anything
-        reason = str(error).partition("\n")[0]
-        name = type(network).__name__
-        raise ModelError(f"{name}: its work cannot be counted ({reason})") from error
+        if math.prod(size) > _LARGEST_COMPUTED:
+            raise _uncountable(network, error) from error
+    try:
+        return _count(network, size, CPU)
+    except Exception as error:
+        raise _uncountable(network, error) from error
+
+
+def _count(network: Network, size: tuple[int, int], device: torch.device) -> Counts:
+    twin = copy.deepcopy(network).to(device).eval()
+    counter = FlopCounterMode(display=False, custom_mapping=dict.fromkeys(_RELUS, _elements))
+    with torch.no_grad(), counter:
+        twin(torch.zeros(1, network.input_channels, *size, device=device))
     found = counter.get_flop_counts().get("Global", {})
     return Counts(
         conv_macs=found.get(_CONVOLUTION, 0) // 2,  # of it, a product and a sum are two
         activations=sum(found.get(name, 0) for name in _RELUS),
     )
+
+
+def _uncountable(network: Network, error: Exception) -> ModelError:
+    reason = str(error).partition("\n")[0]
+    return ModelError(f"{type(network).__name__}: its work cannot be counted ({reason})")
 
 
 def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> Efficiency:
@@ -144,22 +157,27 @@ def model_cost(
         device: Memory is measured on it.
 
     Returns:
-        The cost; its memory is None if the device keeps no account, has too little, or the network
-        does not run there.
+        The cost; its memory is None if the device keeps no account, or has too little, and its work
+        if that cannot be counted.
     """
-    work: dict[str, int | None] = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
     try:
         memory = forward_memory(network, size, device)
-    except torch.OutOfMemoryError:
+    except RuntimeError:  # full memory; a CPU has no error of its own for that
         torch.cuda.empty_cache()
         memory = None
+    conv_macs = challenge_flops = hd_conv_macs = None
     with suppress(ModelError):
-        work = asdict(measure_efficiency(network, size))
+        work = measure_efficiency(network, size)
+        conv_macs, challenge_flops = work.conv_macs, work.challenge_flops
+        hd_conv_macs = work.hd_conv_macs
     return ModelCost(
         scale=network.scale,
         model=model,
         size=size,
-        **{**work, "parameters": count_parameters(network)},
+        parameters=count_parameters(network),
+        conv_macs=conv_macs,
+        challenge_flops=challenge_flops,
+        hd_conv_macs=hd_conv_macs,
         peak_memory=memory,
         memory_of=memory_of(device),
     )

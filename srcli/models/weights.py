@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, entry_of, find_entry, outline_network
 from srcli.models.recognition import find_matches, recognise
-from srcli.models.storage import WEIGHTS_SUFFIXES, WeightsInfo, read_weights
+from srcli.models.storage import WEIGHTS_SUFFIXES, StoredWeights, WeightsInfo, read_stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.layers.network import Network
-
 
 _MOST_BUILT = 100  # parameters that a network's constructor makes for each tensor of its file
 
@@ -49,7 +48,7 @@ def _user_file(name: str, scale: int) -> Path | None:
     fitting = [
         path
         for path in sorted(Path(folder).iterdir())
-        if path.suffix in WEIGHTS_SUFFIXES
+        if path.suffix.lower() in WEIGHTS_SUFFIXES
         and (name, scale) in _networks_of(path, path.stat().st_mtime_ns)
     ]
     # Some files do not tell their scale but by their names.
@@ -60,7 +59,7 @@ def _user_file(name: str, scale: int) -> Path | None:
 def _networks_of(path: Path, changed: int) -> frozenset[tuple[str, int]]:
     """Return model and scale of a file, several where it does not tell; none if it is of none."""
     try:
-        tensors, info = read_weights(path)
+        tensors, info, _ = read_stored(path)
     except ModelError:
         return frozenset()
     found = [info] if info else [each for _, each in find_matches(tensors)]
@@ -90,27 +89,66 @@ def check_tensors(network: Network, tensors: Mapping[str, Tensor], origin: str) 
         )
 
 
-def load_network(path: Path, scale: int | None = None) -> tuple[Network, WeightsInfo]:
+def load_network(
+    path: Path, scale: int | None = None, *, value_range: int | None = None
+) -> tuple[Network, WeightsInfo]:
     """Build the network of a weights file and load its tensors.
 
-    Shapes are compared before memory is taken, as metadata may ask for a network of any size.
+    Shapes are compared before memory is taken, as metadata may ask for a network of any size. A
+    file of other software is tried on a test picture, as networks of the same tensors may differ
+    in their code: in the range of values, which is then that which enlarges it, or beyond help.
+
+    Args:
+        path: The file.
+        scale: The one that is wanted; None for any.
+        value_range: White, 1 or 255, inside a network of other software; None finds it.
 
     Raises:
-        ModelError: If the file cannot be read, or fits no network or not this scale.
+        ModelError: If the file cannot be read, fits no network or not this scale, or its network
+            does not enlarge.
     """
-    tensors, info = read_weights(path)
-    outside = None
-    if info is None and not find_matches(tensors):
-        from srcli.models.outside import load_outside
+    stored = read_stored(path)
+    if stored.info is None and not find_matches(stored.tensors):
+        if value_range is not None:
+            raise ModelError(
+                f"{path}: no network that srx builds itself; drop --value-range, as spandrel "
+                "knows that of its own"
+            )
+        return _load_outside(path, stored, scale)
+    tensors, info = (
+        recognise(str(path), stored.tensors, scale)
+        if stored.info is None
+        else (stored.tensors, stored.info)
+    )
+    _check_scale(path, info, scale)
+    network = _build(path, tensors, info)
+    if stored.info is not None:
+        if value_range is not None:
+            network.notes = (f"{path}: knows its range of values; --value-range is not used",)
+        return network, info
+    from srcli.layers.value_range import range_of, set_value_range
 
-        outside = load_outside(path, tensors)
-        info = WeightsInfo(model="spandrel", scale=outside.scale)
-    elif info is None:
-        tensors, info = recognise(str(path), tensors, scale)
+    network.eval()
+    chosen = _find_range(path, network, info) if value_range is None else float(value_range)
+    if chosen is None:
+        return _replace_by_outside(path, stored, scale, info)
+    notes = [f"{path}: {stored.note}"] if stored.note else []
+    if chosen != (usual := range_of(network)):
+        set_value_range(network, chosen)
+        notes.append(
+            f"{path}: a network like {info.model} that takes values from 0 to {chosen:g}, not to "
+            f"{usual:g}" + ", as a test picture shows" * (value_range is None)
+        )
+    network.notes = tuple(notes)
+    return network, info
+
+
+def _check_scale(path: Path, info: WeightsInfo, scale: int | None) -> None:
     if scale is not None and scale != info.scale:
         raise ModelError(f"{path}: is for scale {info.scale}, not {scale}")
-    if outside is not None:
-        return outside, info
+
+
+def _build(path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> Network:
     named: dict[str, Any] = {"scale": info.scale, "options": info.network}
     try:
         outline = outline_network(info.model, **named, most=_MOST_BUILT * len(tensors))
@@ -119,7 +157,60 @@ def load_network(path: Path, scale: int | None = None) -> tuple[Network, Weights
     check_tensors(outline, tensors, str(path))
     network = build_network(info.model, **named)
     network.load_state_dict({k: tensors[k].to(v.dtype) for k, v in network.state_dict().items()})
+    return network
+
+
+_RANGES: dict[tuple[Path, int, int, int], float | None] = {}
+"""What test pictures have shown in this process, by file, time of its change, size and scale."""
+
+
+def _find_range(path: Path, network: Network, info: WeightsInfo) -> float | None:
+    """Return the range of values with which a network enlarges; None if with none."""
+    from srcli.models.probe import FAITHFUL, best_range
+
+    status = path.stat()
+    key = path.resolve(), status.st_mtime_ns, status.st_size, info.scale
+    if key not in _RANGES:
+        top, psnr = best_range(network)
+        _RANGES[key] = top if psnr >= FAITHFUL else None
+    return _RANGES[key]
+
+
+def _load_outside(
+    path: Path, stored: StoredWeights, scale: int | None
+) -> tuple[Network, WeightsInfo]:
+    from srcli.models.outside import load_outside
+
+    network = load_outside(path, stored.tensors)
+    info = WeightsInfo(model="spandrel", scale=network.scale)
+    _check_scale(path, info, scale)
+    network.notes = (f"{path}: {stored.note}",) if stored.note else ()
     return network, info
+
+
+def _replace_by_outside(
+    path: Path, stored: StoredWeights, scale: int | None, info: WeightsInfo
+) -> tuple[Network, WeightsInfo]:
+    """Take spandrel's network for a file that is of a relative of a network of the table.
+
+    Raises:
+        ModelError: If spandrel is not there, does not know it, or its network does not enlarge.
+    """
+    from srcli.models.probe import FAITHFUL, consistency
+
+    outside = "spandrel does not read it, either"
+    try:
+        found = _load_outside(path, stored, scale)
+        if consistency(found[0].eval()) >= FAITHFUL:
+            return found
+    except ModelError as error:  # what follows says more
+        if isinstance(error.__cause__, ImportError):
+            outside = "spandrel, which reads some more, is not installed"
+    raise ModelError(
+        f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with other "
+        "code: a test picture does not come out enlarged, with values from 0 to 1 or to 255, and "
+        f"{outside}; --value-range 1 or 255 uses it as it is"
+    )
 
 
 def network_digest(network: Network) -> str:
@@ -136,13 +227,15 @@ def network_digest(network: Network) -> str:
     return digest.hexdigest()
 
 
-def load_model(model: str, scale: int | None = None) -> Network:
+def load_model(model: str, scale: int | None = None, *, value_range: int | None = None) -> Network:
     """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
 
     Args:
         model: A name of ``srx models``, or the path of a weights file.
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
             Checkpoints of other software are recognised by the names and shapes of their tensors.
+        value_range: White, 1 or 255, inside the network of such a checkpoint; found by a test
+            picture where it is None.
 
     Returns:
         The network, taking and giving (N, 3, H, W) RGB in [0, 1], or (N, 1, H, W) where its
@@ -154,7 +247,7 @@ def load_model(model: str, scale: int | None = None) -> Network:
     chosen = 4 if scale is None else scale
     if (path := find_weights(model, chosen)) is None:
         return build_network(model, scale=chosen).eval()
-    return load_network(path, scale)[0].eval()
+    return load_network(path, scale, value_range=value_range)[0].eval()
 
 
 def find_weights(model: str, scale: int) -> Path | None:
@@ -178,7 +271,8 @@ def find_weights(model: str, scale: int) -> Path | None:
 
 
 def _is_file(model: str) -> bool:
-    return model not in MODELS and Path(model).suffix in WEIGHTS_SUFFIXES
+    path = Path(model)
+    return model not in MODELS and (path.suffix.lower() in WEIGHTS_SUFFIXES or path.is_file())
 
 
 def default_scale(models: Iterable[str]) -> int:
@@ -192,6 +286,14 @@ def default_scale(models: Iterable[str]) -> int:
     """
     for model in models:
         if _is_file(model) and Path(model).is_file():
-            info = read_weights(Path(model))[1] or load_network(Path(model))[1]
-            return info.scale
+            return _scale_of(Path(model))
     return 4
+
+
+def _scale_of(path: Path) -> int:
+    stored = read_stored(path)
+    if stored.info is not None:
+        return stored.info.scale
+    if find_matches(stored.tensors):
+        return recognise(str(path), stored.tensors)[1].scale
+    return _load_outside(path, stored, None)[1].scale

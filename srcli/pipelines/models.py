@@ -189,12 +189,15 @@ def without_weights() -> list[str]:
     return [name for name, entry in MODELS.items() if entry.compared and not shipped_scales(name)]
 
 
-def list_models(name: str | None = None, *, every: bool = False) -> list[ModelInfo]:
+def list_models(
+    name: str | None = None, *, every: bool = False, value_range: int | None = None
+) -> list[ModelInfo]:
     """List the models, or one.
 
     Args:
         name: A name of the table, or the path of a weights file.
         every: List compared networks without weights, too; some take a second to count.
+        value_range: Of a weights file; see ``load_model``.
 
     Raises:
         ModelError: If there is no such model; if the file cannot be read, does not name its
@@ -206,7 +209,7 @@ def list_models(name: str | None = None, *, every: bool = False) -> list[ModelIn
     # No model's name has a dot in it.
     if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
         path = Path(name)
-        card, info = _file_card(path)
+        card, info = _file_card(path, value_range)
         if info.model not in MODELS:
             raise ModelError(f"{path}: has no card, as it is read by {info.model}")
         tiling = choose_tiling(str(path), card.network)
@@ -223,8 +226,8 @@ def _card(name: str, scale: int) -> ModelCard:
         return ModelCard(scale=scale, network=build_network(name, scale=scale).deploy())
 
 
-def _file_card(path: Path) -> tuple[ModelCard, WeightsInfo]:
-    network, info = load_network(path)
+def _file_card(path: Path, value_range: int | None = None) -> tuple[ModelCard, WeightsInfo]:
+    network, info = load_network(path, value_range=value_range)
     card = ModelCard(
         scale=info.scale,
         network=network,

@@ -35,8 +35,8 @@ class CountedCost(Protocol):
         """Learnable numbers."""
 
     @property
-    def challenge_flops(self) -> int:
-        """As efficient-SR challenges count them."""
+    def challenge_flops(self) -> int | None:
+        """As efficient-SR challenges count them; None where they cannot be counted."""
 
 
 def printed_cost_table(
@@ -52,12 +52,13 @@ def printed_cost_table(
     lines = []
     for row in (each for each in rows if each.scale == scale):
         here = next((c for c in costs if c.scale == scale and is_of(row, [c.model])), None)
+        flops = here.challenge_flops if here else None
         cells: list[Cell] = [
             row.method,
             f"{row.parameters:,.0f}" if row.parameters else None,
             f"{here.parameters / 1e3:,.0f}" if here else None,
             f"{row.gflops:.2f}" if row.gflops else None,
-            f"{here.challenge_flops / 1e9:.2f}" if here else None,
+            f"{flops / 1e9:.2f}" if flops is not None else None,
             f"{row.milliseconds:g}" if row.milliseconds else None,
             "; ".join(filter(None, (row.source, row.timed_on, row.note))),
         ]

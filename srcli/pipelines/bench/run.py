@@ -146,11 +146,14 @@ def bench(
         return _bench(unique_models(models), options, progress)
 
 
-def _load(model: str, scale: int, progress: Progress) -> Network:
+def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:
     """Load a network, with random weights where there are none: they do not change its speed."""
     named = model in MODELS and find_entry(model, scale).trained
     if not named or weights_path(model, scale).is_file():
-        return load_model(model, scale)
+        network = load_model(model, scale, value_range=value_range)
+        for note in network.notes:
+            progress.message(note)
+        return network
     progress.warn(f"{model} x{scale}: there are no weights; it is timed with random ones")
     return build_network(model, scale=scale).deploy()
 
@@ -159,7 +162,7 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
     device = choose_device(options.engine.device)
     load = load_average()
     loaded = [
-        (model, label, _load(model, scale, progress))
+        (model, label, _load(model, scale, options.engine.value_range, progress))
         for scale in dict.fromkeys(options.scales)
         for model, label in zip(models, short_labels(models), strict=True)
     ]

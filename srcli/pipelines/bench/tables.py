@@ -9,6 +9,8 @@ from srcli.report.printed_costs import printed_cost_table
 from srcli.report.table import csv_text, escape, make_table, markdown_table, significant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from srcli.metrics.efficiency import ModelCost
     from srcli.pipelines.bench.run import Bench
     from srcli.pipelines.bench.seams import Seams
@@ -117,7 +119,7 @@ def _speeds(group: list[Speed]) -> Table:
             speed.model,
             speed.format,
             speed.tiles,
-            significant(speed.conv_macs / 1e9),
+            _giga(speed.conv_macs, significant),
             significant(speed.median * 1000),
             f"{fastest}–{slowest}",
             significant(speed.sr_megapixels_per_second),
@@ -139,9 +141,9 @@ def _costs(costs: tuple[ModelCost, ...]) -> Table:
             cost.model,
             f"x{cost.scale}",
             f"{cost.parameters:,}",
-            f"{cost.conv_macs / 1e9:.3f}",
-            f"{cost.challenge_flops / 1e9:.3f}",
-            f"{cost.hd_conv_macs / 1e9:.1f}",
+            _giga(cost.conv_macs, "{:.3f}".format),
+            _giga(cost.challenge_flops, "{:.3f}".format),
+            _giga(cost.hd_conv_macs, "{:.1f}".format),
             _mebibytes(cost.peak_memory),
         )
         for cost in costs
@@ -168,6 +170,10 @@ def _seams(seams: tuple[Seams, ...], picture: str) -> Table:
     labels = ("model", "scale", "format", "verdict")
     numbers = ("tile", "overlap", "figure", "overlap 0")
     return make_table(rows, labels, numbers, title=f"seams on {picture}")
+
+
+def _giga(count: int | None, shown: Callable[[float], str]) -> str | None:
+    return None if count is None else shown(count / 1e9)
 
 
 def _mebibytes(size: int | None) -> str | None:

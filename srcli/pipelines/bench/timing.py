@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from numpy.typing import NDArray
 
+from srcli.errors import ModelError
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
@@ -123,8 +124,9 @@ class Speed:
     overlap: int
     batch: int
     """Tiles at once."""
-    conv_macs: int
-    """Multiply-accumulates of the convolutions for the picture in one piece."""
+    conv_macs: int | None
+    """Multiply-accumulates of the convolutions for the picture in one piece; None where they cannot
+    be counted."""
     seconds: tuple[float, ...]
     """Of every round, in order: one picture from memory to memory."""
     peak_memory: int | None
@@ -263,11 +265,18 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             tile=(grid.tile_height, grid.tile_width),
             overlap=grid.overlap,
             batch=min(grid.count, model.engine.batch_size(grid.tile_height, grid.tile_width)),
-            conv_macs=count_macs(network, *size).conv_macs,
+            conv_macs=_macs(network, size),
             seconds=tuple(case.seconds),
             peak_memory=case.peak,
             times_plain=plain[model.label] / median(case.seconds) if compared else None,
         )
+
+
+def _macs(network: Network, size: tuple[int, int]) -> int | None:
+    try:
+        return count_macs(network, *size).conv_macs
+    except ModelError:
+        return None
 
 
 def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:

@@ -17,6 +17,7 @@ from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import WORKERS, SetRun
 from srcli.pipelines.evaluate.spread import SpreadRun
+from srcli.pipelines.evaluate.tables import bicubic_notes
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.published import published_costs, rows_beside
 
@@ -86,6 +87,8 @@ def evaluate(
         for scale in scales:
             networks = make_networks(labels, scale, own, result)
             network_names.update(each.network_name for each in networks)
+            for note in (note for network in networks for note in network.network.notes):
+                progress.message(note)
             for each in (found for at, found in sets if at == scale):
                 folders = make_folders(labels, scale, each, own, result)
                 candidates: list[Candidate] = [*networks, *folders]
@@ -111,6 +114,9 @@ def evaluate(
         pool.shutdown(cancel_futures=True)
         task.close()
     _complete(result, own, network_names)
+    for scale in result.scales:
+        for note in bicubic_notes(result, scale):
+            progress.warn(note)
     return result
 
 

@@ -14,6 +14,7 @@ from srcli.evaluation.candidates import Candidate
 from srcli.evaluation.pairs import Chain, Pair, read_pair
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.evaluation.sets import PictureSet
+from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.perceptual import perceptual_distance
@@ -79,6 +80,13 @@ class Reference:
         return perceptual_distance(name, sr[inside], self._pair.hr[inside])
 
     @cached_property
+    def bicubic(self) -> float:
+        """PSNR of bicubic interpolation of the LR picture."""
+        own, pair = self._settings, self._pair
+        enlarged = resize(own.chain.to_input(pair.lr, gray=pair.gray), own.scale)
+        return self.score(own.chain.to_uint8(enlarged, gray=pair.gray), ["psnr"])["psnr"]
+
+    @cached_property
     def _hr(self) -> Array:
         return self._planes(self._pair.hr)
 
@@ -110,6 +118,7 @@ class _PendingScore:
     key: str
     values: dict[str, float]
     seconds: float | None
+    bicubic: float | None = None
     sr: Array | None = None
     futures: list[Future[dict[str, float]]] = field(default_factory=list)
 
@@ -198,6 +207,8 @@ class SetRun:
     def _begun(self, pair: Pair, candidate: Candidate, reference: Reference) -> _PendingScore:
         """Enlarge a picture, unless all is stored, and start scoring."""
         score = self._stored(pair, candidate)
+        if "psnr" in self._settings.metrics:
+            score.bicubic = reference.bicubic
         missing = [name for name in self._settings.metrics if name not in score.values]
         if missing or self.on_picture:
             score.sr, seconds = candidate.enlarge(pair)
@@ -223,6 +234,9 @@ class SetRun:
             kernel=own.kernel.name,
             shave=own.shave,
         )
+
+    def _stored(self, pair: Pair, candidate: Candidate) -> _PendingScore:
+        own = self._settings
         stored = self.cache.get(key)
         values = stored.get("values", {})
         return _PendingScore(
@@ -252,6 +266,7 @@ class SetRun:
                     values={name: score.values[name] for name in self._settings.metrics},
                     seconds=score.seconds,
                     stored=not score.futures,
+                    bicubic=score.bicubic,
                 )
             )
         sr = {label: score.sr for label, score in scores.items() if score.sr is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
@@ -96,7 +97,17 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
         ]
     columns = [MODEL, Column("pictures"), *metric_columns(evaluation.metrics)]
     columns += [Column("s/picture", digits=3)] * timed
-    return _grouped(f"x{scale}", columns, rows)
+    return replace(_grouped(f"x{scale}", columns, rows), notes=bicubic_notes(evaluation, scale))
+
+
+def bicubic_notes(evaluation: Evaluation, scale: int) -> tuple[str, ...]:
+    """Return a sentence for every model that scores below bicubic interpolation on a set."""
+    return tuple(
+        f"{model} is below bicubic interpolation on {dataset}: {own:.2f} dB against {bicubic:.2f}. "
+        "Models for other pictures, or trained to look sharp, can be; else its weights are wrong "
+        "for it."
+        for dataset, model, own, bicubic in evaluation.below_bicubic(scale)
+    )
 
 
 def picture_table(evaluation: Evaluation, scale: int, *, by: str = "set") -> Table:
@@ -158,7 +169,8 @@ def cost_table(evaluation: Evaluation, scale: int) -> Table:
         if cost.peak_memory is not None:
             memory = f"{cost.peak_memory / 2**20:.0f} MiB ({cost.memory_of})"
         size = f"{cost.size[1]}×{cost.size[0]}"
-        counts = map(short, (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs))
+        work = (cost.conv_macs, cost.challenge_flops, cost.hd_conv_macs)
+        counts = [None if count is None else short(count) for count in work]
         rows.append([cost.model, short(cost.parameters), size, *counts, memory])
     title = f"x{scale}, cost"
     return make_table(rows, ("model",), headings, title=title, notes=(COST_NOTE,))
@@ -205,7 +217,10 @@ def evaluation_markdown(evaluation: Evaluation) -> str:
 
 
 def _scale_markdown(evaluation: Evaluation, scale: int) -> Iterator[str]:
-    yield from (f"## ×{scale}", "", *markdown_table(score_table(evaluation, scale)))
+    scores = score_table(evaluation, scale)
+    yield from (f"## ×{scale}", "", *markdown_table(scores))
+    for note in scores.notes:
+        yield from (escape(note), "")
     differences = wide_difference_table(evaluation, scale)
     if differences.rows:
         first = escape(evaluation.models[0])

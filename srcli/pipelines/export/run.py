@@ -69,6 +69,7 @@ def export_model(
     file: Path,
     *,
     size: tuple[int, int] | None = None,
+    value_range: int | None = None,
 ) -> ExportResult:
     """Export a network and compare the file with PyTorch on crops of a photograph.
 
@@ -79,6 +80,7 @@ def export_model(
         file: With the suffix of its kind; replaced when the check has passed. OpenVINO's weights
             go beside it, with the suffix ``.bin``.
         size: Height and width of the only input that the file takes; None for any.
+        value_range: See ``load_model``.
 
     Raises:
         UsageError: If a package is missing, or the network does not take the size.
@@ -90,7 +92,7 @@ def export_model(
         raise UsageError(
             f"--to {target} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
-    network = load_model(model, scale)
+    network = load_model(model, scale, value_range=value_range)
     if size is not None and size != (network.padded(size[0]), network.padded(size[1])):
         raise UsageError(
             f"--size {size[1]}x{size[0]}: {model} takes sides that divide by "
@@ -125,7 +127,7 @@ def export_model(
     except OSError as error:
         explained = explain_os_error(file, error)
         raise DataError(explained or f"{file}: cannot be written ({error})") from error
-    notes = tuple(needs(network))
+    notes = (*network.notes, *needs(network))
     return ExportResult(file=file, metadata=metadata, parities=parities, notes=notes)
 
 

@@ -39,6 +39,7 @@ def upscale(
     back_project: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
+    value_range: int | None = None,
     progress: bool | Callable[[float], object] = False,
 ) -> Picture: ...
 @overload
@@ -53,6 +54,7 @@ def upscale(
     back_project: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
+    value_range: int | None = None,
     progress: bool | Callable[[float], object] = False,
 ) -> Image.Image: ...
 def upscale(  # noqa: PLR0913 - the options of the command, by name
@@ -66,6 +68,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     back_project: bool = False,
     device: str = "auto",
     precision: Precision = "auto",
+    value_range: int | None = None,
     progress: bool | Callable[[float], object] = False,
 ) -> Any:
     """Upscale a picture.
@@ -89,6 +92,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             clean pictures only, as noise and JPEG blocks are kept as well.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        value_range: White, 1 or 255, inside the network of a weights file of other software; None
+            finds it by a test picture.
         progress: A function that is called with the fraction that is done, up to 1.0, after every
             tile; True draws a bar on standard error.
 
@@ -112,7 +117,11 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     )
     # ``auto`` is resolved here, as its meaning may change while the process lives
     options = EngineOptions(
-        device=str(choose_device(device)), precision=precision, tta=tta, back_project=back_project
+        device=str(choose_device(device)),
+        precision=precision,
+        tta=tta,
+        back_project=back_project,
+        value_range=value_range,
     )
 
     def enlarge(array: NDArray[Any]) -> NDArray[Any]:

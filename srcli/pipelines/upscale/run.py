@@ -122,8 +122,12 @@ def _upscale(
     items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, executor: Executor | None
 ) -> None:
     # workers check device and precision on their machines
-    own = options.engine if executor is None else EngineOptions()
+    own = options.engine
+    if executor is not None:
+        own = EngineOptions(value_range=own.value_range)
     pool = EnginePool(options.model, options.scale, own)
+    for note in pool.network.notes:
+        reporter.progress.message(note)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     rasters: list[Item] = []
     opened: Iterable[tuple[Item, Picture]] = open_photographs(items, options, reporter, rasters)
