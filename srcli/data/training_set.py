@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.data.held_out import HELD_OUT, choose_split, next_by_rule
+from srcli.data.low_resolution import refuse_lr
 from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.pictures import decode_all, find_pictures
 from srcli.data.store import PictureStore
@@ -77,8 +78,8 @@ def find_split(selection: DataSelection, progress: Progress) -> Split:
         progress: Shows warnings of prefixes that exclude nothing.
 
     Raises:
-        DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
-            train on.
+        DataError: If a path does not exist, a picture to hold out does not, nothing is left to
+            train on, or LR pictures lie among the HR ones.
     """
     split = choose_split(
         find_pictures(selection.data),
@@ -87,6 +88,7 @@ def find_split(selection: DataSelection, progress: Progress) -> Split:
         excluded=selection.exclude,
         required=selection.hold_out is not None,
     )
+    refuse_lr(selection.data, [*split.train, *split.held_out])
     for prefix in split.unmatched:
         progress.warn(f"--exclude {prefix}: no picture's name begins with it")
     return split
@@ -116,8 +118,8 @@ def load_training_set(
         workers: Threads.
 
     Raises:
-        DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
-            train on.
+        DataError: If a path does not exist, a picture to hold out does not, nothing is left to
+            train on, or LR pictures lie among the HR ones.
     """
     split = find_split(selection, progress)
     store = PictureStore(memory, cache, warn=progress.warn)

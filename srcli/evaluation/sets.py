@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from srcli.data.low_resolution import refuse_twins
 from srcli.errors import DataError, did_you_mean
 from srcli.imaging.formats import READABLE_SUFFIXES
 
@@ -228,9 +229,11 @@ def _only(found: list[Path], folder: Path, kind: str, remedy: str) -> Path | Non
 
 def _hr_pictures(folder: Path) -> list[Path]:
     try:
-        return list_pictures(_hr_folder(folder))
+        found = list_pictures(_hr_folder(folder))
     except DataError as error:
         raise DataError(f"{error}; an evaluation set is a folder of HR pictures") from None
+    refuse_twins(folder, [path.stem for path in found])
+    return found
 
 
 def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, tuple[str, ...]]:

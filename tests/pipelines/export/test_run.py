@@ -103,11 +103,11 @@ def test_a_full_disk_takes_no_part_of_a_file(tiny, tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "load_model", lambda *_: build_network("rlfn", scale=2))
+    monkeypatch.setattr(run, "load_model", lambda *_, **__: build_network("rlfn", scale=2))
     with pytest.raises(UsageError, match=r"--size 12x40: rlfn takes .* from 15 on"):
         export_model("rlfn", 2, "torchscript", tmp_path / "out.pt", size=(40, 12))
     everywhere = build_network("g-idrn", scale=2, options=TINY["g-idrn"] | {"anrb_bins": ()})
-    monkeypatch.setattr(run, "load_model", lambda *_: everywhere)
+    monkeypatch.setattr(run, "load_model", lambda *_, **__: everywhere)
     with pytest.raises(ModelError, match=r"mine.pt: cannot be written as torchscript \(attention"):
         export_model("mine.pt", None, "torchscript", tmp_path / "out.pt")
     monkeypatch.setattr(run, "find_spec", lambda name: None)
@@ -124,7 +124,7 @@ def test_every_network_is_exported(tmp_path, monkeypatch, name, target):
         pytest.importorskip(package)
     torch.manual_seed(0)
     scale = MODELS[name].scales[-1]
-    monkeypatch.setattr(run, "load_model", lambda *_: build_network(name, scale=scale).eval())
+    monkeypatch.setattr(run, "load_model", lambda *_, **__: build_network(name, scale=scale).eval())
     monkeypatch.setattr(run, "find_weights", lambda *_: None)
     result = export_model(name, scale, target, tmp_path / f"out{SUFFIXES[target]}")
     assert max(each.largest for each in result.parities) < 0.01

@@ -1,0 +1,113 @@
+"""Find LR pictures among HR ones by the names that data sets give them and their folders."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcli.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from srcli.data.pictures import PictureRef
+
+_FOLDER = re.compile(
+    r"(.*[_-])?(lr|low[_-]?res(olution)?)([_-]?(bic|unknown|mild|wild|difficult|x?\d).*)?|x[2348]",
+    re.IGNORECASE,
+)
+"""``LR``, ``LR_bicubic``, ``LRbicx4``, ``DIV2K_train_LR_mild``, ``X4``."""
+_HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
+_ENDING = re.compile(r"(.+?)[_-]?(lr([_-]?x?\d)?|x[2348])", re.IGNORECASE)
+
+
+def lr_twins(names: Iterable[str]) -> dict[str, str]:
+    """Return the names that are of an LR picture of another one, each with the other.
+
+    Args:
+        names: Stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
+    """
+    known = {name.casefold(): name for name in names}
+    found = {}
+    for name in known.values():
+        if ending := _ENDING.fullmatch(name):
+            base = ending[1].casefold()
+            twin = next(
+                (k for k in (base, f"{base}_hr", f"{base}-hr", f"{base}hr") if k in known), ""
+            )
+            if twin:
+                found[name] = known[twin]
+    return found
+
+
+def refuse_twins(where: Path, names: Sequence[str]) -> None:
+    """Refuse LR pictures that lie among HR ones.
+
+    Args:
+        where: The folder, for the message.
+        names: Stems of all its pictures.
+
+    Raises:
+        DataError: If some are of LR pictures of others.
+    """
+    if twins := lr_twins(names):
+        name, other = next(iter(twins.items()))
+        raise DataError(
+            f"{where}: {len(twins)} of {len(names)} pictures are by their names LR pictures of "
+            f"others ({name} of {other}), and would be taken for HR; give a folder that holds the "
+            "HR pictures alone"
+        )
+
+
+def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
+    """Refuse LR pictures below the folders of a training, which would be taken for HR.
+
+    Args:
+        paths: Folders, zips and pictures as they were given: a folder of LR pictures that is given
+            itself is trained on.
+        refs: All pictures in them.
+
+    Raises:
+        DataError: If some lie in a folder of LR pictures, or are by their names LR pictures of
+            others in the same place.
+    """
+    roots = sorted(paths, key=lambda path: len(path.parts), reverse=True)
+    groups: dict[Path, list[PictureRef]] = {}
+    for ref in refs:
+        root = next(path for path in roots if ref.path.is_relative_to(path))
+        groups.setdefault(root, []).append(ref)
+    for root, own in groups.items():
+        _refuse_folders(root, own)
+        refuse_twins(root, [ref.name for ref in own])
+
+
+def _refuse_folders(root: Path, refs: Sequence[PictureRef]) -> None:
+    lr: dict[Path, int] = {}
+    hr: dict[Path, int] = {}
+    for ref in refs:
+        parts = _folders(root, ref)
+        place = next((i for i, part in enumerate(parts) if _FOLDER.fullmatch(part)), None)
+        found = hr if place is None else lr
+        folder = root.joinpath(*parts[: 1 if place is None else place + 1])
+        found[folder] = found.get(folder, 0) + 1
+    if not lr:
+        return
+    shown = ", ".join(str(folder.relative_to(root)) for folder in list(lr)[:3])
+    named = [folder for folder in hr if _HR_FOLDER.fullmatch(folder.name)]
+    remedy = f"give {named[0]}" if len(named) == 1 else "give the folder of the HR pictures alone"
+    if not hr:
+        remedy = "give the folder of the HR pictures, or one of these by itself to train on it"
+    raise DataError(
+        f"{root}: {sum(lr.values())} of {len(refs)} pictures lie in folders of LR pictures "
+        f"({shown}), and would be taken for HR; {remedy}"
+    )
+
+
+def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
+    """Return the folders between a root and a picture; a zip below it counts as one."""
+    below = ref.path.relative_to(root).parts
+    if not ref.member:
+        return below[:-1]
+    zips = (*below[:-1], Path(below[-1]).stem) if below else ()
+    return (*zips, *Path(ref.member).parts[:-1])
