@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ _FOLDER = re.compile(
     re.IGNORECASE,
 )
 """``LR``, ``LR_bicubic``, ``LRbicx4``, ``DIV2K_train_LR_mild``, ``X4``."""
-_HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
+HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
 _ENDING = re.compile(r"(.+?)[_-]?(lr([_-]?x?\d)?|x[2348])", re.IGNORECASE)
 
 
@@ -32,12 +33,9 @@ def lr_twins(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in known.values():
         if ending := _ENDING.fullmatch(name):
-            base = ending[1].casefold()
-            twin = next(
-                (k for k in (base, f"{base}_hr", f"{base}-hr", f"{base}hr") if k in known), ""
-            )
-            if twin:
-                found[name] = known[twin]
+            others = (f"{ending[1].casefold()}{suffix}" for suffix in ("", "_hr", "-hr", "hr"))
+            if twin := next((known[other] for other in others if other in known), ""):
+                found[name] = twin
     return found
 
 
@@ -83,21 +81,21 @@ def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
 
 
 def _refuse_folders(root: Path, refs: Sequence[PictureRef]) -> None:
-    lr: dict[Path, int] = {}
-    hr: dict[Path, int] = {}
-    for ref in refs:
-        parts = _folders(root, ref)
-        place = next((i for i, part in enumerate(parts) if _FOLDER.fullmatch(part)), None)
-        found = hr if place is None else lr
-        folder = root.joinpath(*parts[: 1 if place is None else place + 1])
-        found[folder] = found.get(folder, 0) + 1
+    folders = Counter(_folders(root, ref) for ref in refs)
+    lr = {each: n for each, n in folders.items() if any(map(_FOLDER.fullmatch, each))}
     if not lr:
         return
-    shown = ", ".join(str(folder.relative_to(root)) for folder in list(lr)[:3])
-    named = [folder for folder in hr if _HR_FOLDER.fullmatch(folder.name)]
-    remedy = f"give {named[0]}" if len(named) == 1 else "give the folder of the HR pictures alone"
-    if not hr:
+    if len(lr) == len(folders):
         remedy = "give the folder of the HR pictures, or one of these by itself to train on it"
+    else:
+        named = {
+            root.joinpath(*each[: place + 1])
+            for each in folders.keys() - lr.keys()
+            for place, part in enumerate(each)
+            if HR_FOLDER.fullmatch(part)
+        }
+        remedy = f"give {named.pop() if len(named) == 1 else 'the folder of the HR pictures alone'}"
+    shown = ", ".join("/".join(each) for each in list(lr)[:3])
     raise DataError(
         f"{root}: {sum(lr.values())} of {len(refs)} pictures lie in folders of LR pictures "
         f"({shown}), and would be taken for HR; {remedy}"

@@ -165,7 +165,7 @@ def short_labels(names: Sequence[str]) -> list[str]:
     Names that are alike even then (``ddsr`` and ``ddsr.safetensors``) are not shortened.
     """
     paths = [Path(name) for name in names]
-    plain = [p.with_suffix("") if p.suffix in WEIGHTS_SUFFIXES else p for p in paths]
+    plain = [p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths]
     for depth in range(1, max((len(path.parts) for path in paths), default=0) + 1):
         found = ["/".join(path.parts[-depth:]) for path in plain]
         if len(set(found)) == len(set(names)):

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from srcli.data.low_resolution import refuse_twins
+from srcli.data.low_resolution import HR_FOLDER, refuse_twins
 from srcli.errors import DataError, did_you_mean
 from srcli.imaging.formats import READABLE_SUFFIXES
 
 BUILT_IN = "built-in"
 BUILT_IN_PICTURES = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 """Photographs that come with scikit-image's wheel; nothing is downloaded."""
-_HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
 _ENDING = re.compile(
     r"(([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d[mdw]?)\Z", re.IGNORECASE
 )
@@ -210,13 +209,13 @@ def _pictures(folder: Path) -> list[Path]:
 
 def _label(folder: Path) -> str:
     folder = folder.resolve()
-    return folder.parent.name if _HR_FOLDER.fullmatch(folder.name) else folder.name
+    return folder.parent.name if HR_FOLDER.fullmatch(folder.name) else folder.name
 
 
 def _hr_folder(folder: Path) -> Path:
     if _pictures(folder):
         return folder
-    found = [path for path in _folders(folder) if _HR_FOLDER.fullmatch(path.name)]
+    found = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
     return _only(found, folder, "HR", "give one by --data") or folder
 
 
@@ -238,7 +237,7 @@ def _hr_pictures(folder: Path) -> list[Path]:
 
 def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, tuple[str, ...]]:
     """Find the LR folder of a scale one or two levels below the set, or note similar folders."""
-    stem = _HR_FOLDER.fullmatch(hr_folder.name)
+    stem = HR_FOLDER.fullmatch(hr_folder.name)
     prefix = f"({_plain(stem[1] or '') if stem else ''})?"
     below = [path for path in _folders(folder) if path != hr_folder]
     places = below + [deeper for path in below for deeper in _folders(path)]

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 FAITHFUL = 20.0
 """Least PSNR in dB, of the test picture and its enlargement made small again, of a network that
 enlarges. All shipped weights, those trained against a discriminator and on degraded photographs
-included, bicubic interpolation, and 21 published files of six networks have 37 and more; files of
-relatives with another skip, and networks without training or skip, 18 and less."""
+included, bicubic interpolation, and 16 published files of six networks have 37 and more; files of
+relatives with another skip, and networks without training or skip, 18 and less
+(benchmarks/value_ranges.py)."""
 CLEARLY = 10.0
 """PSNR in dB by which another range of values must be better to be the right one. The right one was
 better by 21 and more in every published file, and in no trained network the wrong one was."""

@@ -1,0 +1,344 @@
+"""Checkpoints of others: read whatever they are wrapped in, tried before use, refused in words."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import warnings
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from srcli.models.probe import FAITHFUL, best_range
+from srcli.models.weights import load_model, weights_dir
+
+BLACK, EXACT = -1.0, 0.0
+
+
+def srvgg(last: float = EXACT, fold: float | None = None):
+    """A file by Real-ESRGAN's names, x2, that repeats pixels and adds ``last`` times the picture.
+
+    With ``fold``, darker values than that become wrong: none are where white is 255, all where 1.
+    """
+    identity = torch.zeros(3, 3, 3, 3)
+    identity[range(3), range(3), 1, 1] = 1
+    found = {"body.0.weight": identity, "body.0.bias": torch.zeros(3)}
+    found |= {"body.1.weight": torch.ones(3), "body.3.weight": torch.ones(3)}
+    found |= {"body.2.weight": identity.clone(), "body.2.bias": torch.zeros(3)}
+    found |= {"body.4.weight": last * identity.repeat_interleave(4, 0), "body.4.bias": zeros(12)}
+    if fold is not None:
+        found["body.0.weight"] = -identity
+        found["body.0.bias"] = torch.full((3,), fold)
+        found["body.1.weight"] = zeros(3)
+        found["body.4.weight"] = identity.repeat_interleave(4, 0)
+    return found
+
+
+def edsr():
+    """A file by EDSR's names, x2, that repeats pixels, but for values above 2, whose sign it turns.
+
+    As EDSR itself has it, white would be 255.
+    """
+
+    def conv(given: int, taken: int, pairs) -> torch.Tensor:
+        weight = torch.zeros(given, taken, 3, 3)
+        for row, column, value in pairs:
+            weight[row, column, 1, 1] = value
+        return weight
+
+    three = range(3)
+    weights = {
+        "head.0": conv(8, 3, [(i, i, 1) for i in three]),
+        "body.0.body.0": conv(8, 8, [(i, i, 1) for i in three]),
+        "body.0.body.2": conv(8, 8, [(3 + i, i, 1) for i in three]),
+        "body.1": conv(8, 8, [(i, 3 + i, -2) for i in three]),
+        "tail.0.0": conv(32, 8, [(4 * i + k, i, 1) for i in three for k in range(4)]),
+        "tail.1": conv(3, 8, [(i, i, 1) for i in three]),
+    }
+    found = {f"{name}.weight": value for name, value in weights.items()}
+    found |= {f"{name}.bias": zeros(len(value)) for name, value in weights.items()}
+    found["body.0.body.0.bias"] = torch.full((8,), -2.0)
+    return found
+
+
+zeros = torch.zeros
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """Soft colours in a PNG of 20x18 pixels, with what repeating its pixels makes of it."""
+    y, x = np.mgrid[0:18, 0:20]
+    pixels = np.stack([80 + 5 * x, 90 + 4 * y, 200 - 3 * x - 2 * y], axis=2).astype(np.uint8)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    return path, np.asarray(Image.fromarray(pixels).resize((40, 36), Image.Resampling.NEAREST))
+
+
+@pytest.fixture
+def enlarge(srx, picture, tmp_path):
+    """Enlarge the picture by a checkpoint: what the command said, and the pixels, if any."""
+
+    def call(content, *options, name="w.pth"):
+        path, out = tmp_path / name, tmp_path / "out.png"
+        out.unlink(missing_ok=True)
+        if content is not None:
+            torch.save(content, path)
+        result = srx("upscale", picture[0], out, "-m", path, *options)
+        return result, np.asarray(Image.open(out)).astype(int) if out.exists() else None
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("make", "found", "wrong"), [(lambda: srvgg(fold=5.0), "255", "1"), (edsr, "1", "255")]
+)
+def test_the_range_of_values_of_a_relative_is_found_and_said(enlarge, picture, make, found, wrong):
+    result, pixels = enlarge(make())
+    assert result.code == 0
+    assert f"takes values from 0 to {found}, not to {wrong}, as a test picture shows" in result.err
+    assert abs(pixels - picture[1]).max() <= 1
+    result, pixels = enlarge(make(), "--value-range", found)
+    assert abs(pixels - picture[1]).max() <= 1
+    result, pixels = enlarge(make(), "--value-range", wrong)
+    assert result.code == 0
+    assert abs(pixels - picture[1]).mean() > 20
+
+
+def test_a_file_of_the_network_itself_is_used_without_a_word(enlarge, picture):
+    result, pixels = enlarge(srvgg())
+    assert (result.code, "value" in result.err) == (0, False)
+    assert abs(pixels - picture[1]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "path", sorted(weights_dir().glob("*-x4.safetensors")), ids=lambda p: p.stem
+)
+def test_trained_networks_of_all_kinds_pass_with_their_own_range(path):
+    network = load_model(str(path))
+    top, psnr = best_range(network)
+    assert top == 1
+    assert psnr > FAITHFUL + 10
+
+
+def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(enlarge, srx, tmp_path, picture):
+    result, pixels = enlarge(srvgg(BLACK))
+    assert (result.code, pixels) == (2, None)
+    assert "w.pth: has the tensors of srvgg x2, but is of a relative with other code" in result.err
+    assert "--value-range 1 or 255 uses it as it is" in result.err
+    result, pixels = enlarge(None, "--value-range", "1")
+    assert result.code == 0
+    assert pixels.max() == 0
+
+
+def test_eval_says_which_models_are_below_bicubic_and_keeps_ranges_apart(
+    enlarge, srx, tmp_path, picture
+):
+    torch.save(srvgg(fold=5.0), tmp_path / "w.pth")
+    (tmp_path / "set").mkdir()
+    Image.fromarray(picture[1]).resize((64, 64)).save(tmp_path / "set" / "a.png")
+    run = [
+        *("eval", "-m", tmp_path / "w.pth", "-m", "bicubic", "--data", tmp_path / "set"),
+        *("-s", "2", "--metrics", "psnr", "--no-cost", "--markdown", tmp_path / "e.md"),
+    ]
+    good = srx(*run)
+    assert "below bicubic" not in good.err + good.out + (tmp_path / "e.md").read_text()
+    bad = srx(*run, "--value-range", "1")
+    assert bad.code == 0
+    for text in (bad.err, " ".join(bad.out.split()), (tmp_path / "e.md").read_text()):
+        assert "w is below bicubic interpolation on set" in text
+        assert "bicubic is below" not in text
+
+
+class Outside(nn.Module):
+    """A network of spandrel: repeats pixels, in inference mode as spandrel runs all of them."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.conv = nn.Conv2d(3, 3, 1, bias=False)
+        nn.init.dirac_(self.conv.weight)
+
+    @torch.inference_mode()
+    def forward(self, x):
+        out = self.conv(x).repeat_interleave(2, -1).repeat_interleave(2, -2)
+        return x if self.kind == "branching" and float(x.sum()) < 0 else out
+
+
+class Odd(Outside):
+    """One that cannot be counted: it wants to see no mode of PyTorch's around it."""
+
+    def forward(self, x):
+        if torch.utils._python_dispatch._get_current_dispatch_mode() is not None:
+            raise KeyError("mode")
+        return super().forward(x)
+
+
+@pytest.fixture
+def spandrel(monkeypatch):
+    """The library, as far as it is called: it builds what ``network`` is."""
+    library: Any = ModuleType("spandrel")
+    library.network = Outside("plain")
+
+    class Descriptor:
+        scale, input_channels, output_channels = 2, 3, 3
+        supports_half = supports_bfloat16 = False
+        size_requirements = SimpleNamespace(minimum=1, multiple_of=1, square=False)
+        tiling = SimpleNamespace(name="SUPPORTED")
+        architecture = SimpleNamespace(name="Fake")
+
+        def __init__(self) -> None:
+            self.model = library.network
+
+        def __call__(self, x):
+            return self.model(x).clamp(0, 1)
+
+    library.ImageModelDescriptor = Descriptor
+    library.canonicalize_state_dict = dict
+    library.ModelLoader = lambda: SimpleNamespace(load_from_state_dict=lambda _: Descriptor())
+    monkeypatch.setitem(sys.modules, "spandrel", library)
+    return library
+
+
+def test_spandrel_gets_its_try_before_a_relative_is_refused(enlarge, picture, spandrel):
+    result, pixels = enlarge(srvgg(BLACK))
+    assert result.code == 0
+    assert abs(pixels - picture[1]).max() <= 1
+    nn.init.zeros_(spandrel.network.conv.weight)
+    result, pixels = enlarge(srvgg(BLACK))
+    assert (result.code, pixels) == (2, None)
+    assert "spandrel does not read it, either" in result.err
+
+
+@pytest.mark.parametrize(
+    ("network", "counted"),
+    [(Outside("plain"), True), (Outside("branching"), True), (Odd("plain"), False)],
+)
+def test_work_is_counted_in_inference_mode_and_what_cannot_be_is_a_dash(
+    srx, tmp_path, spandrel, network, counted
+):
+    spandrel.network = network
+    torch.save({"x": zeros(2)}, tmp_path / "w.pth")
+    run = ("-m", tmp_path / "w.pth", "-s", "2", "--markdown", "-")
+    bench = srx("bench", *run, "--size", "16x16", "--rounds", "1")
+    (tmp_path / "set").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "set" / "a.png")
+    scored = srx("eval", *run, "--data", tmp_path / "set", "--metrics", "psnr")
+    assert (bench.code, scored.code) == (0, 0)
+    costs = [line for line in bench.out.splitlines() if line.startswith("| w | x2 | 9 |")]
+    rows = [line for line in scored.out.splitlines() if "256×256" in line]
+    assert len(costs) == len(rows) == 1
+    # 3 products for each of 3 channels and 256x256 pixels
+    assert f" {'0.001' if counted else '–'} |" in costs[0]
+    assert f" {'589.8 K' if counted else '–'} |" in rows[0]
+
+
+GOOD, RAW = srvgg(), srvgg(BLACK)
+AVERAGED = "averaged weights"
+
+
+def under(prefix: str, tensors):
+    return {f"{prefix}{key}": value for key, value in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        *(({raw: RAW, ema: GOOD}, AVERAGED) for raw, ema in [
+            ("model", "ema"), ("state_dict", "state_dict_ema"), ("params", "params_ema"),
+            ("net", "model_ema"), ("model_state_dict", "ema_state_dict"), ("net_g", "net_g_ema"),
+        ]),
+        *(({name: GOOD, "epoch": 3}, "") for name in [
+            "net", "model_state_dict", "generator", "netG", "net_g", "network",
+        ]),
+        ({"model": {"state_dict": RAW, "ema": GOOD}}, AVERAGED),
+        ({"generator": GOOD, "discriminator": {"w.weight": zeros(3)}}, ""),
+        ({"ema": under("ema_model.", GOOD) | under("online_model.", RAW)}, AVERAGED),
+        (under("generator_ema.", GOOD) | under("generator.", RAW), AVERAGED),
+        (under("net_g.", GOOD) | under("net_d.", {"w.weight": zeros(3)}), ""),
+        ({"state_dict": under("model.", GOOD) | {"loss.vgg.0.weight": zeros(3)}}, ""),
+        *((under(prefix, GOOD), "") for prefix in [
+            "module.", "_orig_mod.", "model.", "net_g.module.", "generator.", "generator_ema.",
+        ]),
+        ({**GOOD, "total_ops": zeros(1), "body.0.total_params": zeros(1)}, ""),
+        ({**GOOD, "epoch": 4}, ""),
+        ({"net": GOOD, "best": np.float64(31.2), "psnr": np.array([1.0, 2.0])}, ""),
+        ({"net": GOOD, "args": argparse.Namespace(lr=1e-3, step=np.int64(4))}, ""),
+    ],
+)  # fmt: skip
+def test_the_network_of_a_checkpoint_is_found(enlarge, picture, content, said):
+    result, pixels = enlarge(content)
+    assert result.code == 0, result.err
+    assert abs(pixels - picture[1]).max() <= 1
+    assert (AVERAGED in result.err) == bool(said)
+
+
+@pytest.mark.parametrize("name", ["w.pkl", "w.bin", "w.pth.tar", "w.ckpt", "w.pt", "W.PTH"])
+def test_checkpoints_are_read_by_any_of_their_names(enlarge, picture, name):
+    result, pixels = enlarge({"state_dict": GOOD}, name=name)
+    assert result.code == 0
+    assert abs(pixels - picture[1]).max() <= 1
+
+
+class Trainer:
+    """What a checkpoint may hold of somebody's code."""
+
+
+def _script(path):
+    with warnings.catch_warnings(action="ignore"):  # PyTorch wants others to be written
+        torch.jit.save(torch.jit.trace(nn.Conv2d(3, 3, 1), zeros(1, 3, 4, 4)), str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "words"),
+    [
+        ("w.pt", _script, r"a TorchScript program, .*state_dict\(\)"),
+        (
+            "w.onnx",
+            lambda path: path.write_bytes(b"\x08\x08\x12\x07pytorch"),
+            "an ONNX model; give",
+        ),
+        ("w.pth", lambda path: path.write_bytes(b"\x08\x08\x12\x07pytorch"), "an ONNX model; give"),
+        (
+            "w.pth",
+            lambda path: torch.save(nn.Conv2d(3, 3, 1), path),
+            r"Python objects \(torch.nn.modules.conv.Conv2d\), such as a whole .*state_dict\(\)",
+        ),
+        (
+            "w.tar",
+            lambda path: torch.save({"net": GOOD, "trainer": Trainer()}, path),
+            r"Python objects \(.*Trainer\)",
+        ),
+        ("w.pth", lambda path: path.write_text("<!DOCTYPE html><html>"), "a web page, not weights"),
+        (
+            "w.safetensors",
+            lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid"),
+            "a pointer of Git LFS, .*git lfs pull",
+        ),
+        ("w", lambda path: path.write_bytes(b"something"), "not a weights file"),
+    ],
+)
+def test_another_kind_of_file_is_named_and_what_to_do(enlarge, tmp_path, name, write, words):
+    write(tmp_path / name)
+    result, pixels = enlarge(None, name=name)
+    assert (result.code, pixels) == (2, None)
+    assert len(result.err.strip().splitlines()) == 1
+    assert re.search(rf"{re.escape(str(tmp_path / name))}: .*{words}", result.err)
+
+
+def test_code_in_a_checkpoint_never_runs_whatever_lies_beside_it(enlarge, tmp_path):
+    marker = tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return exec, (f"open({str(marker)!r}, 'w')",)
+
+    result, pixels = enlarge({"net": GOOD, "best": np.float64(1), "args": Evil()})
+    assert (result.code, pixels, marker.exists()) == (2, None, False)
+    assert "exec" in result.err

@@ -1,0 +1,104 @@
+"""LR pictures beside HR ones are never taken for HR, in training and in evaluation."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+NAMES = ("0801", "0802", "0803", "0804", "0805", "0806")
+
+
+def write(folder, names, side):
+    folder.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(0)
+    for name in names:
+        pixels = noise.integers(0, 255, (side, side, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
+def train(srx, tmp_path, *data):
+    """Train one iteration of a tiny network."""
+    options = [each for path in data for each in ("--data", path)]
+    return srx(
+        *("train", "srcnn-915", "-s", "2", "--budget", "1", "--out", tmp_path / "run", *options),
+        *("--set", "network.channels=4", "--set", "stages.0.patch=8", "--set", "stages.0.batch=1"),
+        *("--device", "cpu", "-q"),
+    )
+
+
+LAYOUTS = [
+    ("HR", "LR_bicubic/X4", NAMES),
+    ("HR", "LR_bicubic/X4", [f"{name}x4" for name in NAMES]),
+    ("DIV2K_train_HR", "DIV2K_train_LR_bicubic/X2", NAMES),
+    ("DIV2K_train_HR", "DIV2K_train_LR_mild", NAMES),
+    ("GTmod12", "LRbicx4", NAMES),
+    ("original", "lr", NAMES),
+    ("gt", "LR_x4", NAMES),
+    ("hr", "x4", NAMES),
+]
+
+
+@pytest.mark.parametrize(("hr", "lr", "names"), LAYOUTS)
+def test_folders_of_lr_pictures_end_the_training_and_the_hr_folder_is_named(
+    srx, tmp_path, hr, lr, names
+):
+    data = tmp_path / "data"
+    write(data / hr, NAMES, 32)
+    write(data / lr, names, 16)
+    result = train(srx, tmp_path, data)
+    assert result.code == 2
+    assert f"6 of 12 pictures lie in folders of LR pictures ({lr})" in result.err
+    assert f"would be taken for HR; give {data / hr}\n" in result.err
+    assert not (tmp_path / "run" / "last.safetensors").exists()
+    assert train(srx, tmp_path, data / hr).code == 0
+
+
+def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(srx, tmp_path):
+    write(tmp_path / "LR" / "X2", NAMES, 32)
+    write(tmp_path / "LR" / "X4", NAMES, 16)
+    result = train(srx, tmp_path, tmp_path / "LR")
+    assert result.code == 2
+    assert "give the folder of the HR pictures, or one of these by itself" in result.err
+    assert train(srx, tmp_path, tmp_path / "LR" / "X2").code == 0
+
+
+def test_zips_count_as_their_folders(srx, tmp_path):
+    data = tmp_path / "data"
+    for name in ("HR", "LR_x4"):
+        write(tmp_path / name, NAMES, 32)
+        data.mkdir(exist_ok=True)
+        with zipfile.ZipFile(data / f"{name}.zip", "w") as archive:
+            for file in (tmp_path / name).iterdir():
+                archive.write(file, file.name)
+    result = train(srx, tmp_path, data)
+    assert (result.code, "folders of LR pictures (LR_x4)" in result.err) == (2, True)
+    assert train(srx, tmp_path, data / "HR.zip").code == 0
+
+
+@pytest.mark.parametrize("pattern", ["{}x4", "{}_x4", "{}_LR4", "{}_LR", "{}-lr"])
+@pytest.mark.parametrize("hr", ["{}", "{}_HR"])
+def test_lr_twins_beside_their_pictures_are_refused(srx, tmp_path, pattern, hr):
+    data = tmp_path / "data"
+    write(data, [hr.format(name) for name in NAMES], 32)
+    write(data, [pattern.format(name) for name in NAMES[:5]], 16)
+    words = "5 of 11 pictures are by their names LR pictures of others"
+    for result in (
+        train(srx, tmp_path, data),
+        srx("eval", "-m", "bicubic", "-s", "2", "--data", data, "--metrics", "psnr", "--no-cost"),
+    ):
+        assert result.code == 2
+        assert words in result.err
+
+
+def test_an_hr_set_with_its_lr_folder_is_still_evaluated(srx, tmp_path):
+    data = tmp_path / "data"
+    write(data / "HR", NAMES[:1], 32)
+    write(data / "LR_bicubic" / "X2", ["0801x2"], 16)
+    result = srx(
+        *("eval", "-m", "bicubic", "-s", "2", "--data", data, "--metrics", "psnr", "--no-cost")
+    )
+    assert result.code == 0
+    assert "LR: read from files" in result.out
