@@ -3,8 +3,8 @@
     python benchmarks/value_ranges.py
     python benchmarks/value_ranges.py IMDN_x4.pth RFDN_AIM.pth
 
-A line for every file and scale: PSNR in dB of the picture and its enlargement made small again, with
-white as 1 and as 255 inside the network. Without files, of all shipped weights and bicubic.
+A line for every file and scale: PSNR in dB of the picture and its enlargement made small again,
+with white as 1 and as 255 inside the network. Without files, of all shipped weights and bicubic.
 """
 
 from __future__ import annotations
