@@ -234,9 +234,6 @@ class SetRun:
             kernel=own.kernel.name,
             shave=own.shave,
         )
-
-    def _stored(self, pair: Pair, candidate: Candidate) -> _PendingScore:
-        own = self._settings
         stored = self.cache.get(key)
         values = stored.get("values", {})
         return _PendingScore(
