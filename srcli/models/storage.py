@@ -36,12 +36,13 @@ _AVERAGED = (
 _GENERATOR = ("net_g", "netG", "generator", "online_model")
 _WEIGHTS = (
     *("params", "state_dict", "model", "model_state_dict", "net", "network", *_GENERATOR),
-    *("G", "g", "gen", "net_state_dict", "generator_state_dict", "weights", "module"),
+    *("G", "g", "gen", "shadow", "net_state_dict", "generator_state_dict", "weights", "module"),
 )
 """Names under which they keep the weights themselves."""
-_WRAPPERS = ("module", "_orig_mod", "model", "net", "network")
-"""Put before all names of tensors: by PyTorch, for parallel and for compiled networks, and by
-trainers that keep the network under such a name."""
+_PYTORCH = ("module", "_orig_mod")
+"""Put before all names of tensors by PyTorch, for parallel, averaged and compiled networks."""
+_WRAPPERS = (*_PYTORCH, "model", "net", "network")
+"""Likewise, and by trainers that keep the network under such a name."""
 _OTHERS = re.compile(r"(net_d|netD|discriminator|loss\w*|criterion|perceptual\w*|vgg|lpips)\.")
 """Beginnings of names of networks that a training needs beside the one that enlarges."""
 _COUNTS = ("total_ops", "total_params")
@@ -53,7 +54,7 @@ _BESIDE = (
         for name in ("scalar", "_reconstruct")
     ),
     *("numpy.dtype", "numpy.ndarray", "_codecs.encode", "argparse.Namespace"),
-    *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.PurePosixPath"),
+    *(f"pathlib{local}.{kind}Path" for local in ("", "._local") for kind in ("Posix", "Windows")),
 )
 """Objects that checkpoints hold beside tensors: the best PSNR, the options of the training."""
 _DEEPEST = 4
@@ -264,7 +265,9 @@ def _below(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Ten
 def _without_wrapper(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Drop what stands before every name; nothing where a number would be left, as of a layer."""
     for name in (*_WRAPPERS, *_AVERAGED):
-        if all(re.match(rf"{name}\.(?!\d)", key) for key in tensors):
+        # PyTorch's wrappers have counts of their own beside the network, such as n_averaged
+        whole = [key for key in tensors if "." in key or name not in _PYTORCH]
+        if whole and all(re.match(rf"{name}\.(?!\d)", key) for key in whole):
             return _below(tensors, [name])
     return {}
 

@@ -109,12 +109,9 @@ def load_network(
     """
     stored = read_stored(path)
     if stored.info is None and not find_matches(stored.tensors):
-        if value_range is not None:
-            raise ModelError(
-                f"{path}: no network that srx builds itself; drop --value-range, as spandrel "
-                "knows that of its own"
-            )
-        return _load_outside(path, stored, scale)
+        network, info = _load_outside(path, stored, scale)
+        _note_unused(network, path, value_range)
+        return network, info
     tensors, info = (
         recognise(str(path), stored.tensors, scale)
         if stored.info is None
@@ -123,8 +120,7 @@ def load_network(
     _check_scale(path, info, scale)
     network = _build(path, tensors, info)
     if stored.info is not None:
-        if value_range is not None:
-            network.notes = (f"{path}: knows its range of values; --value-range is not used",)
+        _note_unused(network, path, value_range)
         return network, info
     from srcli.layers.value_range import range_of, set_value_range
 
@@ -141,6 +137,12 @@ def load_network(
         )
     network.notes = tuple(notes)
     return network, info
+
+
+def _note_unused(network: Network, path: Path, value_range: int | None) -> None:
+    if value_range is not None:
+        note = f"{path}: its range of values is known; --value-range is not used for it"
+        network.notes = (*network.notes, note)
 
 
 def _check_scale(path: Path, info: WeightsInfo, scale: int | None) -> None:
@@ -203,7 +205,7 @@ def _replace_by_outside(
         found = _load_outside(path, stored, scale)
         if consistency(found[0].eval()) >= FAITHFUL:
             return found
-    except ModelError as error:  # what follows says more
+    except (ModelError, RuntimeError, ValueError) as error:  # what follows says more
         if isinstance(error.__cause__, ImportError):
             outside = "spandrel, which reads some more, is not installed"
     raise ModelError(

@@ -17,7 +17,6 @@ from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import WORKERS, SetRun
 from srcli.pipelines.evaluate.spread import SpreadRun
-from srcli.pipelines.evaluate.tables import bicubic_notes
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.published import published_costs, rows_beside
 
@@ -114,9 +113,6 @@ def evaluate(
         pool.shutdown(cancel_futures=True)
         task.close()
     _complete(result, own, network_names)
-    for scale in result.scales:
-        for note in bicubic_notes(result, scale):
-            progress.warn(note)
     return result
 
 
