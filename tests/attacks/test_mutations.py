@@ -76,7 +76,7 @@ def test_weights(tmp_path, tell):
     named = '{"channels": 16, "num_blocks": 2, "num_groups": 1}'
     metadata = {"srx_format": "1", "model": "g-idrn", "scale": "2", "network": named}
     stream = io.BytesIO()
-    torch.save(build_network("ddsr", scale=2).state_dict(), stream)
+    torch.save(load_model("ddsr", 2).state_dict(), stream)  # trained: others are refused
     for suffix, content in {
         ".safetensors": save(state, metadata=metadata),
         ".pth": stream.getvalue(),

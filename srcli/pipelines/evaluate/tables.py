@@ -104,8 +104,8 @@ def bicubic_notes(evaluation: Evaluation, scale: int) -> tuple[str, ...]:
     """Return a sentence for every model that scores below bicubic interpolation on a set."""
     return tuple(
         f"{model} is below bicubic interpolation on {dataset}, {own:.2f} dB against {bicubic:.2f}: "
-        "a model for other pictures, or one trained to look sharp, can be; else something is wrong, "
-        "such as its weights, its range of values, or a shift of its pictures."
+        "a model for other pictures, or one trained to look sharp, can be; else something is "
+        "wrong, such as its weights, its range of values, or a shift of its pictures."
         for dataset, model, own, bicubic in evaluation.below_bicubic(scale)
     )
 
