@@ -7,6 +7,7 @@ tensor shows. They load, and give a picture of something else.
 from __future__ import annotations
 
 import copy
+import math
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ better by 21 and more in every published file, and in no trained network the wro
 _SIDE = 24
 _BORDER = 4
 """LR pixels that are not compared: networks pad by zeros."""
+_LEAST_ERROR = 1e-12
 RANGES = (1.0, 255.0)
 
 
@@ -46,7 +48,7 @@ def consistency(network: Network) -> float:
         small = bicubic_resize(enlarged.float(), Fraction(1, network.scale))
     inside = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
     error = float((small - picture)[inside].square().mean())
-    return -10 * np.log10(error) if np.isfinite(error) else -np.inf
+    return -10 * math.log10(max(error, _LEAST_ERROR)) if math.isfinite(error) else -math.inf
 
 
 def best_range(network: Network) -> tuple[float, float]:

@@ -204,6 +204,8 @@ def _replace_by_outside(
     try:
         found = _load_outside(path, stored, scale)
         if consistency(found[0].eval()) >= FAITHFUL:
+            note = f"{path}: read by spandrel, as {info.model} itself enlarges nothing with it"
+            found[0].notes = (*found[0].notes, note)
             return found
     except (ModelError, RuntimeError, ValueError) as error:  # what follows says more
         if isinstance(error.__cause__, ImportError):
@@ -244,8 +246,10 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
         ``colour`` is ``y``: Y / 255, from 16/255 to 235/255.
 
     Raises:
-        ModelError: If there is no such model, scale or file.
+        ModelError: If there is no such model, scale or file, or its network does not enlarge.
     """
+    if value_range not in (None, 1, 255):
+        raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
     chosen = 4 if scale is None else scale
     if (path := find_weights(model, chosen)) is None:
         return build_network(model, scale=chosen).eval()

@@ -206,6 +206,7 @@ def spandrel(monkeypatch):
 def test_spandrel_gets_its_try_before_a_relative_is_refused(enlarge, picture, spandrel):
     result, pixels = enlarge(srvgg(BLACK))
     assert result.code == 0
+    assert "read by spandrel" in result.err
     assert abs(pixels - picture[1]).max() <= 1
     nn.init.zeros_(spandrel.network.conv.weight)
     result, pixels = enlarge(srvgg(BLACK))
