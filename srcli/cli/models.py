@@ -40,7 +40,9 @@ LEGEND = (
 )
 
 
-@click.command(cls=GroupedCommand, groups={"Results": "every picture"}, epilog=EXAMPLES)
+@click.command(
+    cls=GroupedCommand, groups={"Model": "value_range", "Results": "every picture"}, epilog=EXAMPLES
+)
 @click.argument("name", required=False, metavar="[NAME|FILE]", shell_complete=complete_models)
 @click.option(
     "--picture",

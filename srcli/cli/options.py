@@ -128,7 +128,7 @@ value_range = click.option(
     "--value-range",
     type=click.Choice(["1", "255"]),
     callback=lambda ctx, param, value: value and int(value),
-    help="White inside the network of a weights file of others. [default: found by a test picture]",
+    help="White in the network of a weights file of others. [default: tried out]",
 )
 several_models = click.option(
     "-m",

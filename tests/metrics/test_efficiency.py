@@ -129,6 +129,7 @@ def test_the_flagship_at_a_small_size():
     assert cost.parameters == 579_738
     assert cost.conv_macs == counts.conv_macs
     assert cost.challenge_flops == counts.conv_macs + counts.activations
+    assert cost.hd_conv_macs is not None
     assert cost.hd_conv_macs / 1e9 == pytest.approx(31.7, abs=0.05)
     assert cost.memory_of == "host"
     # Several maps of 72 channels are alive at once, but not those of all nine blocks.
