@@ -109,6 +109,13 @@ raster_options = combine(
         help="Values that count as black and white: LO,HI, or found in the file.",
     ),
     click.option(
+        "--classes",
+        type=click.Choice(("auto", "yes", "no")),
+        default="auto",
+        show_default=True,
+        help="Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.",
+    ),
+    click.option(
         "--nodata",
         type=ParsedType("VALUE|none", parse_nodata),
         default="file",
@@ -195,7 +202,7 @@ def raster_settings(given: dict[str, Any]) -> RasterOptions:
         bounds=bounds,
         creation=dict(given["creation"]),
         resume=not given["no_resume"],
-        **pick(given, "rgb", "values", "nodata", "srcwin"),
+        **pick(given, "rgb", "values", "classes", "nodata", "srcwin"),
         **pick(given, "overviews", "cog", "max_memory"),
     )
 

@@ -72,6 +72,14 @@ class OutputShape:
     alpha: bool
     inverted: bool = False
     """The lowest value of the only band is white."""
+    classes: bool = False
+    """Some bands hold classes."""
+    palette: bool = False
+    """The only band has a colour table."""
+    bits: int | None = None
+    """Bits of a value of all bands, where these are fewer than those of the dtype."""
+    mask: bool = False
+    """The file has a mask of valid pixels for all bands."""
 
 
 def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> RasterFormat:
@@ -81,6 +89,7 @@ def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> Rast
         UsageError: If the options contradict each other.
         PictureError: If the format cannot hold the output.
     """
+    _check_classes(path, options, shape)
     if shape.inverted and (options.format != "tif" or options.cog):
         name = "COG" if options.format == "tif" else options.format
         raise PictureError(
@@ -117,6 +126,20 @@ def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> Rast
     return "jpg" if options.format == "jpg" else "png"
 
 
+def _check_classes(path: Path, options: OutputOptions, shape: OutputShape) -> None:
+    """Refuse what would change classes or lose their colours."""
+    if shape.classes and is_lossy(options, shape.dtype):
+        format_ = "jpg" if options.format == "jpg" else "lossy compression"
+        raise PictureError(
+            f"{path}: {format_} would change its classes; take --format tif without lossy "
+            "compression, or --classes no"
+        )
+    if options.format == "png" and shape.palette and shape.mask:
+        raise PictureError(
+            f"{path}: png holds no palette beside a mask of valid pixels; take --format tif"
+        )
+
+
 def creation_options(
     shape: OutputShape, options: OutputOptions, compression: str | None
 ) -> dict[str, str]:
@@ -128,12 +151,12 @@ def creation_options(
     wanted = options.creation
     if options.format == "jpg":
         ours = {"QUALITY": _jpeg_quality(options)}
-    elif options.format == "png":  # in the file too, where they stay with it
-        ours = {"WRITE_METADATA_AS_TEXT": "YES"}
     elif options.format == "vrt":
         ours = {}
+    elif options.format == "png":  # tags in the file too, where they stay with it
+        ours = {"WRITE_METADATA_AS_TEXT": "YES", **_bits(shape)}
     elif options.cog:
-        ours = _cog_options(options, wanted, compression)
+        ours = _cog_options(shape, options, wanted, compression)
     else:
         _check(wanted)
         ours = _geotiff_options(shape, options, wanted, compression)
@@ -144,30 +167,37 @@ def _geotiff_options(
     shape: OutputShape, options: OutputOptions, wanted: Mapping[str, str], compression: str | None
 ) -> dict[str, str]:
     kind = wanted.get("COMPRESS", _lossless(compression)).upper()
-    rgb = "RGB" if shape.rgb else "MINISWHITE" if shape.inverted else "MINISBLACK"
+    rgb = "MINISWHITE" if shape.inverted else "PALETTE" if shape.palette else "MINISBLACK"
+    rgb = "RGB" if shape.rgb else rgb
     if kind == "JPEG" and shape.rgb and not shape.alpha and shape.dtype == "uint8":
         planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
         rgb = "RGB" if planar else "YCBCR"  # chroma at half the resolution: much smaller
     ours = {"COMPRESS": kind, "INTERLEAVE": "PIXEL", "PHOTOMETRIC": rgb, "BIGTIFF": "IF_SAFER"}
-    ours["NUM_THREADS"] = "ALL_CPUS"
+    ours |= {"NUM_THREADS": "ALL_CPUS", **_bits(shape)}
     if kind == "JPEG":
         ours["JPEG_QUALITY"] = _jpeg_quality(options)
-    if kind in _PREDICTED and "NBITS" not in wanted:
+    if kind in _PREDICTED and "NBITS" not in {**ours, **wanted}:
         ours["PREDICTOR"] = "3" if shape.dtype.startswith("float") else "2"
     return ours | _block_size(shape, wanted)
 
 
+def _bits(shape: OutputShape) -> dict[str, str]:
+    return {} if shape.bits is None else {"NBITS": str(shape.bits)}
+
+
 def _cog_options(
-    options: OutputOptions, wanted: Mapping[str, str], compression: str | None
+    shape: OutputShape, options: OutputOptions, wanted: Mapping[str, str], compression: str | None
 ) -> dict[str, str]:
     kind = wanted.get("COMPRESS", _lossless(compression)).upper()
     ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "OVERVIEWS": "AUTO"}
-    ours["NUM_THREADS"] = "ALL_CPUS"
+    ours |= {"NUM_THREADS": "ALL_CPUS", **_bits(shape)}
     if "RESAMPLING" not in wanted:
-        ours["OVERVIEW_RESAMPLING"] = "AVERAGE"
+        ours["OVERVIEW_RESAMPLING"] = "NEAREST" if shape.classes else "AVERAGE"
+        if shape.classes:  # by which a TILING_SCHEME projects
+            ours["WARP_RESAMPLING"] = "NEAREST"
     if kind == "JPEG":
         ours["QUALITY"] = _jpeg_quality(options)
-    elif kind in _PREDICTED:
+    elif kind in _PREDICTED and "NBITS" not in {**ours, **wanted}:
         ours["PREDICTOR"] = "YES"
     return ours
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
@@ -48,8 +49,13 @@ _OUTDATED = (  # once the pixels change
     "NODATA_VALUES",
 )
 _SUPPORTED_DTYPES = frozenset(
-    {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"}
-)
+    {
+        "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16",
+        "float32", "float64",
+    }
+)  # fmt: skip
+_EXACT = 2**53
+_LEGEND = ("ColorTable", "CategoryNames", "GDALRasterAttributeTable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,11 @@ class BandInfo:
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one (``"IMAGERY"`` holds wavelengths); without
     statistics, which are wrong once pixels change."""
+    bits: int | None = None
+    """Bits of a stored value where these are fewer than those of the dtype (GDAL's NBITS)."""
+    legend: str = ""
+    """Meaning of the values as XML elements of GDAL's VRT format: colour table, category names,
+    raster attribute table; empty without any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +103,8 @@ class RasterInfo:
     gcps: tuple[GroundControlPoint, ...] = ()
     gcps_crs: CRS | None = None
     rpcs: RPC | None = None
+    driver: str = "GTiff"
+    """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one; none that describe the file's structure."""
     palette: Mapping[int, tuple[int, int, int, int]] | None = None
@@ -109,6 +122,11 @@ class RasterInfo:
     """Colour profile."""
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
+
+    @property
+    def is_georeferenced(self) -> bool:
+        """True if the file says in some way where it lies on the map."""
+        return self.has_transform or bool(self.crs or self.gcps or self.rpcs)
 
 
 def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
@@ -146,6 +164,7 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             gcps=tuple(points),
             gcps_crs=points_crs or None,
             rpcs=dataset.rpcs,
+            driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=_palette(dataset, bands),
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
@@ -169,6 +188,8 @@ def cast_nodata(dtype: str, value: float | None) -> float | None:
         with np.errstate(over="ignore"):
             return float(kind.type(value))
     limits = np.iinfo(kind)
+    if kind.itemsize == 8 and abs(value) > _EXACT:
+        return None  # GDAL and rasterio hand it over as a float, which is another number
     if not np.isfinite(value) or value != int(value) or not limits.min <= value <= limits.max:
         return None
     return float(value)
@@ -206,6 +227,7 @@ def _check(path: Path, dataset: DatasetReader) -> None:
 
 
 def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
+    legends = _legends(dataset)
     # each of these goes through all bands
     values = zip(
         dataset.indexes,
@@ -231,7 +253,40 @@ def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
             scale=float(scale),
             offset=float(offset),
             tags=_tags(dataset, band),
+            bits=_bits(dataset, band, dtype),
+            legend=legends.get(band, ""),
         )
+
+
+def _bits(dataset: DatasetReader, band: int, dtype: str) -> int | None:
+    text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
+    bits = int(text) if text.isdecimal() else 0
+    return bits if 0 < bits < np.dtype(dtype).itemsize * 8 else None
+
+
+def _legends(dataset: DatasetReader) -> dict[int, str]:
+    """Return the legends of the bands that have one.
+
+    rasterio has no calls for category names and attribute tables, but GDAL writes both into the
+    description of a file as VRT.
+    """
+    import rasterio.shutil
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+    from rasterio.io import MemoryFile
+
+    try:
+        with MemoryFile(ext=".vrt") as memory:
+            rasterio.shutil.copy(dataset, memory.name, driver="VRT")
+            root = ET.fromstring(memory.read())
+    except (RasterioError, CPLE_BaseError, ET.ParseError):
+        return {}  # not every file can be described so
+    found: dict[int, str] = {}
+    for number, band in enumerate(root.findall("VRTRasterBand"), 1):
+        parts = [one for name in _LEGEND for one in band.findall(name)]
+        if parts:
+            found[number] = "".join(ET.tostring(one, "unicode") for one in parts)
+    return found
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:

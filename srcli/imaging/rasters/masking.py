@@ -1,8 +1,9 @@
-"""Mark the empty pixels of an enlarged raster as in the input: nodata, mask, alpha."""
+"""Put into the rows of an enlarged raster what no network makes: classes, nodata, mask, alpha."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,8 +12,8 @@ from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from srcli.imaging.rasters.part_writing import PartWriter
-    from srcli.imaging.rasters.reading import RasterSource
+    from srcli.imaging.rasters.reading import RasterSource  # noqa: TC004 - for types alone
+    from srcli.imaging.rasters.selection import BandLayout  # noqa: TC004 - for types alone
 
     Array = NDArray[Any]
     Bools = NDArray[np.bool_]
@@ -21,6 +22,85 @@ _PART_BYTES = 2**25
 """Bytes of the rows masked at once, so that their copies stay small."""
 _PIECE_COLUMNS = 128
 """Columns of the input marked at once: pieces that are valid all over cost nothing."""
+
+
+class RowWriter(Protocol):
+    """Takes the rows of an output, from top to bottom; see ``PartWriter``."""
+
+    def write(
+        self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
+    ) -> None:
+        """Write (h, W, C) rows."""
+
+
+def repeat_rows(rows: Array, scale: int, top: int, height: int) -> Array:
+    """Enlarge rows by nearest neighbour.
+
+    Args:
+        rows: (h, W, ...), whose first one contains output row ``top``.
+        scale: Output pixels per input pixel, along each side.
+        top: First output row.
+        height: Output rows.
+    """
+    return rows.repeat(scale, axis=0)[top % scale :][:height].repeat(scale, axis=1)
+
+
+def repeat_raster(
+    source: RasterSource, writer: RowWriter, scale: int, rows: range, *, needs_mask: bool
+) -> None:
+    """Enlarge rows of a raster whose bands all hold classes, by nearest neighbour.
+
+    Args:
+        source: The input.
+        writer: Receives the rows.
+        scale: Output pixels per input pixel, along each side.
+        rows: Output rows.
+        needs_mask: As for ``MaskedSink``.
+
+    Raises:
+        PictureError: If the input cannot be read, or the output cannot be written.
+    """
+    sink = MaskedSink(writer, source, scale, needs_mask=needs_mask, keep_values=True)
+    width = source.width * scale * source.channels * source.dtype.itemsize
+    step = max(_PART_BYTES // (width * scale), 1) * scale
+    for top in range(rows.start, rows.stop, step):
+        height = min(step, rows.stop - top)
+        sink.write(top, stored_rows(source, scale, top, height))
+
+
+def stored_rows(source: RasterSource, scale: int, top: int, height: int) -> Array:
+    """Return output rows of a raster enlarged by nearest neighbour, as it stores them."""
+    first = top // scale
+    stored = source.read_stored(first, -(-(top + height) // scale) - first)
+    return repeat_rows(stored, scale, top, height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassJoiner:
+    """Puts the bands of classes between those that come from the network."""
+
+    writer: RowWriter
+    """Receives rows of all bands."""
+    classes: RasterSource
+    """The bands of classes of the input."""
+    layout: BandLayout
+    """Of all bands."""
+    scale: int
+
+    def write(
+        self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
+    ) -> None:
+        """Pass on rows (h, W, C) from the network.
+
+        Raises:
+            PictureError: If the input cannot be read any more, or the output cannot be written.
+        """
+        height, width = pixels.shape[:2]
+        rows = np.empty((height, width, self.layout.channels), pixels.dtype)
+        places = sorted(place for group in self.layout.groups for place in group)
+        rows[:, :, places] = pixels
+        rows[:, :, self.layout.classes] = stored_rows(self.classes, self.scale, top, height)
+        self.writer.write(top, rows, alpha=alpha, mask=mask)
 
 
 class MaskedSink:
@@ -35,14 +115,22 @@ class MaskedSink:
         source: The input.
         scale: Output pixels per input pixel, along each side.
         needs_mask: Pass on a mask also if the input has only nodata.
+        keep_values: The rows are those of the input, repeated: no pixel of them is changed.
     """
 
     def __init__(
-        self, writer: PartWriter, source: RasterSource, scale: int, *, needs_mask: bool = False
+        self,
+        writer: RowWriter,
+        source: RasterSource,
+        scale: int,
+        *,
+        needs_mask: bool = False,
+        keep_values: bool = False,
     ) -> None:
         self.writer = writer
         self.source = source
         self.scale = scale
+        self.keep_values = keep_values
         self.has_mask = needs_mask or source.info.mask in ("dataset", "band")
         nodata = source.layout.nodata
         empty = np.nan if source.dtype.kind == "f" else 0.0
@@ -82,7 +170,9 @@ class MaskedSink:
             alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
         if alpha is not None:
             alpha = self._enlarged(alpha, top, height)
-        if valid is not None and not valid.any():
+        if self.keep_values:
+            pass
+        elif valid is not None and not valid.any():
             rows = np.broadcast_to(self._empty, rows.shape)
         else:
             rows = self._marked(rows, valid, top)
@@ -96,8 +186,7 @@ class MaskedSink:
         if layer.min() == layer.max():
             size = (height, layer.shape[1] * self.scale, *layer.shape[2:])
             return np.broadcast_to(layer.flat[0], size)
-        layer = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
-        return layer.repeat(self.scale, axis=1)
+        return repeat_rows(layer, self.scale, top, height)
 
     def _marked(self, rows: Array, valid: Bools | None, top: int) -> Array:
         out = rows

@@ -141,10 +141,11 @@ def _build_overviews(file: Path, target: Path, output: OutputProfile) -> None:
 
 
 def _resampling(output: OutputProfile) -> Resampling:
-    """Resampling of overviews: by the options of a COG, else averages."""
+    """Resampling of overviews: by the options of a COG, else averages; never of classes."""
     from rasterio.enums import Resampling
 
     said = (output.creation.get(key) for key in ("OVERVIEW_RESAMPLING", "RESAMPLING"))
-    name = next((one for one in said if one), "average").lower()
+    usual = "nearest" if output.classes else "average"
+    name = next((one for one in said if one), usual).lower()
     name = {"cubicspline": "cubic_spline"}.get(name, name)
     return Resampling.__members__.get(name, Resampling.average)

@@ -39,8 +39,7 @@ def set_metadata(dataset: DatasetWriter, output: OutputProfile) -> None:
     from rasterio.enums import ColorInterp
 
     known = ColorInterp.__members__
-    # an enlarged palette band is gray: its colour table is not kept
-    names = ["gray" if b.interpretation == "palette" else b.interpretation for b in output.bands]
+    names = [band.interpretation for band in output.bands]
     dataset.colorinterp = [known.get(name, ColorInterp.undefined) for name in names]
     set_tags(dataset, output)
     for place, band in enumerate(output.bands, 1):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
 __all__ = ["OutputOptions", "OutputProfile", "disk_needed", "make_output"]
 
 _COLOURS = ("red", "green", "blue")
+_GRAY = {"palette": "gray"}
 _SMALLEST_OVERVIEW = 256
 _XMP = "xml:XMP"
 _SOFTWARE: Mapping[RasterFormat, str] = {
@@ -65,6 +66,8 @@ class OutputProfile:
     rpcs: RPC | None = None
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
+    classes: bool = False
+    """Some bands hold classes: overviews are not averaged."""
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build."""
     creation: Mapping[str, str]
@@ -101,7 +104,9 @@ def make_output(
     """
     options = options or OutputOptions()
     notes: list[str] = []
+    bands, alpha = _bands(info, layout), layout.has_alpha
     names = layout.interpretations
+    mask = info.mask in ("dataset", "band") and not alpha
     shape = OutputShape(
         height=window.height * scale,
         width=window.width * scale,
@@ -110,21 +115,24 @@ def make_output(
         rgb=names == _COLOURS,
         alpha=layout.has_alpha,
         inverted=info.inverted and not layout.palette,
+        classes=bool(layout.classes),
+        palette=len(bands) == 1 and "<ColorTable" in bands[0].legend,
+        bits=bands[0].bits if len({band.bits for band in bands}) == 1 else None,
+        mask=mask,
     )
     fmt = creation.check_format(info.path, options, shape)
-    mask = info.mask in ("dataset", "band") and not layout.has_alpha
     nodata = layout.nodata
     if nodata is not None:
         notes += _nodata_notes(info, layout, nodata)
     largest = creation.nbits_limit(options, layout.dtype)
     if largest is not None:
         notes.append(f"NBITS holds values up to {largest:,}: larger ones are cut")
-    if nodata is not None and not layout.has_alpha and creation.is_lossy(options, layout.dtype):
+    lossy = creation.is_lossy(options, layout.dtype)
+    if nodata is not None and not layout.has_alpha and lossy:
         notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
         mask, nodata = True, None
     if info.mask == "band" and mask and nodata is None and not layout.dtype.startswith("float"):
         notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
-    bands, alpha = _bands(info, layout), layout.has_alpha
     if fmt == "png" and mask:
         # a mask would go into a file of its own that few programs read
         bands = (*bands, BandInfo(dtype=layout.dtype, interpretation="alpha"))
@@ -133,7 +141,7 @@ def make_output(
         notes.append("jpg has no transparency: the alpha band is left out")
         bands, alpha = bands[:-1], False
     shape = replace(shape, bands=len(bands), alpha=alpha)
-    tags = dict(_tags(info, fmt, options.provenance))
+    tags = dict(_tags(info, layout, fmt, options.provenance))
     if _XMP in tags:
         tags[_XMP] = _fitted_xmp(tags[_XMP], window, shape, notes)
     if (icc := _profile(info, names, notes)) is not None:
@@ -162,6 +170,7 @@ def make_output(
         gcps_crs=info.gcps_crs if gcps else None,
         rpcs=scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
         tags=tags,
+        classes=shape.classes,
         overviews=_overview_factors(shape) if creation.wants_overviews(options) else (),
         creation=creation.creation_options(shape, options, info.compression),
         notes=tuple(notes),
@@ -237,17 +246,21 @@ def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
         colours = [BandInfo(dtype=layout.dtype)] * layout.channels
     bands = [
         replace(band, interpretation=name)
-        for band, name in zip(colours, layout.interpretations, strict=True)
+        if place in layout.classes
+        # what interpolation makes of indices is gray, and needs all values of the dtype
+        else replace(band, interpretation=_GRAY.get(name, name), bits=None, legend="")
+        for place, (band, name) in enumerate(zip(colours, layout.interpretations, strict=True))
     ]
     if layout.alpha is not None:
-        bands.append(replace(info.bands[layout.alpha - 1], interpretation="alpha"))
+        alpha = info.bands[layout.alpha - 1]
+        bands.append(replace(alpha, interpretation="alpha", bits=None, legend=""))
     elif layout.has_alpha:
         bands.append(BandInfo(dtype=layout.dtype, interpretation="alpha"))
     return tuple(bands)
 
 
 def _tags(
-    info: RasterInfo, fmt: RasterFormat, provenance: Provenance | None
+    info: RasterInfo, layout: BandLayout, fmt: RasterFormat, provenance: Provenance | None
 ) -> Mapping[str, Mapping[str, str]]:
     """Return the input's tags by namespace, with the provenance among those of the default one."""
     if provenance is None:
@@ -255,7 +268,9 @@ def _tags(
     own = info.tags.get("", {})
     earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
     software = {_SOFTWARE[fmt]: provenance.software(earlier)}
-    return {**info.tags, "": {**own, **software, **provenance.tags}}
+    repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
+    nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
+    return {**info.tags, "": {**own, **software, **provenance.tags, **nearest}}
 
 
 def _fitted_xmp(
@@ -270,14 +285,20 @@ def _fitted_xmp(
 
 def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
     """Explain the change of bands whose nodata value differs from the output's."""
-    # compared as text, because NaN differs from itself
-    others = [str(b) for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
-    if not others:
-        return []
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for place, band in enumerate(layout.bands):
+        # compared as text, because NaN differs from itself
+        if str(info.bands[band - 1].nodata) != str(nodata):
+            found[place in layout.classes].append(str(band))
+    ends = {
+        True: "the values of its classes stay as they are",
+        False: f"values of {nodata:g} there are moved to the one beside it",
+    }
     return [
         f"one nodata value is kept: {nodata:g} stands for no data in band"
-        f"{'s' * (len(others) > 1)} {','.join(others)} too; values of {nodata:g} there are moved "
-        "to the one beside it"
+        f"{'s' * (len(others) > 1)} {','.join(others)} too; {ends[classes]}"
+        for classes, others in found.items()
+        if others
     ]
 
 

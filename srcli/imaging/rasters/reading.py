@@ -94,6 +94,18 @@ class RasterSource:
             return None
         return fill_nearest(piece.pixels, piece.valid)
 
+    def read_stored(self, top: int, height: int) -> Array:
+        """Return some rows of the selected window as they are stored, invalid pixels included.
+
+        Returns:
+            (height, W, channels).
+
+        Raises:
+            PictureError: If the file is damaged there.
+        """
+        place = Window(top=top, left=0, height=height, width=self.width)
+        return self._pixel_rows.read(place)[0][:, :, : self.channels]
+
     def valid(self, top: int, height: int) -> Bools | None:
         """Mark the valid pixels of some rows of the selected window.
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.info import coordinates
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from srcli.imaging.rasters.info import RasterInfo
 
@@ -29,7 +31,10 @@ class BandLayout:
     a palette: ``(1,)``, which becomes three bands, or one if all its colours are gray."""
     groups: tuple[tuple[int, ...], ...]
     """Indices of the output's colour bands, from 0: groups of three go through the network as R, G
-    and B, others alone. Each index occurs once."""
+    and B, others alone. Each index that is not in ``classes`` occurs once."""
+    classes: tuple[int, ...] = ()
+    """Indices of the output's colour bands that hold classes or flags: they are enlarged by nearest
+    neighbour, so that no other values arise."""
     alpha: int | None = None
     """Alpha band of the file, from 1."""
     palette: bool = False
@@ -43,6 +48,8 @@ class BandLayout:
     nodata: float | None = None
     """Value of invalid pixels of the output, in all bands; None if they are marked otherwise (NaN,
     a mask, alpha)."""
+    class_dtype: str = ""
+    """Of the bands of classes in the file; empty if it is ``dtype``, which can hold it."""
     palette_alpha: bool = False
     """The output gets an alpha band that the file lacks, because the colour table has transparent
     entries or one for nodata."""
@@ -57,9 +64,39 @@ class BandLayout:
         """True if the output has an alpha band, after the colour bands."""
         return self.alpha is not None or self.palette_alpha
 
+    @property
+    def all_classes(self) -> bool:
+        """True if no band goes through the network."""
+        return not self.groups
+
+    def interpolated(self) -> BandLayout:
+        """Return the layout without the bands of classes: what the network sees."""
+        if not self.classes:
+            return self
+        places = sorted(place for group in self.groups for place in group)
+        moved = {place: new for new, place in enumerate(places)}
+        groups = tuple(tuple(moved[place] for place in group) for group in self.groups)
+        return replace(self._only(places), groups=groups, classes=())
+
+    def repeated(self) -> BandLayout:
+        """Return the layout of the bands of classes only, without alpha."""
+        dtype = self.class_dtype or self.dtype
+        return replace(self._only(self.classes), alpha=None, groups=(), dtype=dtype)
+
+    def _only(self, places: Sequence[int]) -> BandLayout:
+        return replace(
+            self,
+            bands=tuple(self.bands[place] for place in places),
+            interpretations=tuple(self.interpretations[place] for place in places),
+        )
+
 
 def choose_layout(
-    info: RasterInfo, *, bands: Sequence[int] | None = None, rgb: Sequence[int] | None = None
+    info: RasterInfo,
+    *,
+    bands: Sequence[int] | None = None,
+    rgb: Sequence[int] | None = None,
+    classes: Collection[int] = (),
 ) -> BandLayout:
     """Choose the bands of the output and group those that are R, G and B.
 
@@ -70,6 +107,7 @@ def choose_layout(
         rgb: The three bands, numbered as in the file, that are R, G and B; None takes those that
             the file interprets so, else the first three of a file of three or four bands, else
             none.
+        classes: Bands of the file, from 1, that hold classes; see ``find_classes``.
 
     Raises:
         UsageError: If the numbers are no bands, occur twice, or contradict each other.
@@ -81,7 +119,7 @@ def choose_layout(
         _check_numbers(info, "--rgb", tuple(rgb))
         if len(rgb) != 3 or not set(rgb) <= set(wanted):
             raise UsageError(f"--rgb {_list(rgb)}: give three different bands that are kept")
-    if info.palette is not None and wanted == (1,):
+    if info.palette is not None and wanted == (1,) and 1 not in classes:
         return _palette_layout(info)
     alpha = next((band for band in wanted if info.bands[band - 1].interpretation == "alpha"), None)
     kept = tuple(band for band in wanted if band != alpha)
@@ -89,7 +127,13 @@ def choose_layout(
         raise PictureError(f"{info.path}: only an alpha band is left; choose more bands by --bidx")
     if rgb is not None and alpha in rgb:
         raise UsageError(f"--rgb {_list(rgb)}: band {alpha} is alpha; give three colour bands")
-    chosen, notes = _choose_rgb(info, kept, rgb)
+    smooth = tuple(band for band in kept if band not in classes)
+    if rgb is not None and not set(rgb) <= set(smooth):
+        raise UsageError(
+            f"--rgb {_list(rgb)}: {info.path} holds classes there; --classes no takes them for "
+            "colours"
+        )
+    chosen, notes = _choose_rgb(info, smooth, rgb)
     if bands is not None and len(kept) == 3:
         notes = []  # the user has said which three, in this order
     places = tuple(kept.index(band) for band in chosen)
@@ -97,13 +141,17 @@ def choose_layout(
     if places and (rgb is not None or bands is not None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
         names = _renamed(names, places)
+    repeated = tuple(place for place, band in enumerate(kept) if band in classes)
+    dtype, class_dtype = _dtypes(info, smooth, tuple(kept[place] for place in repeated), alpha)
     return BandLayout(
         bands=kept,
-        groups=_groups(places, len(kept)),
+        groups=_groups(places, [place for place in range(len(kept)) if place not in repeated]),
+        classes=repeated,
         alpha=alpha,
         interpretations=tuple(names),
         notes=tuple(notes),
-        dtype=_dtype(info, kept if alpha is None else (*kept, alpha)),
+        dtype=dtype,
+        class_dtype=class_dtype,
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
     )
 
@@ -174,10 +222,10 @@ def _choose_rgb(
     return (), []
 
 
-def _groups(colours: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+def _groups(colours: tuple[int, ...], places: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """Group the three colours at the place of the first one, all other bands alone, in order."""
     groups: list[tuple[int, ...]] = []
-    for place in range(count):
+    for place in places:
         if place not in colours:
             groups.append((place,))
         elif place == min(colours):
@@ -191,6 +239,19 @@ def _renamed(names: list[str], places: tuple[int, ...]) -> list[str]:
     for place, colour in zip(places, _COLOURS, strict=True):
         names[place] = colour
     return names
+
+
+def _dtypes(
+    info: RasterInfo, smooth: tuple[int, ...], classes: tuple[int, ...], alpha: int | None
+) -> tuple[str, str]:
+    """Return the dtype of the output, and that of its bands of classes if it is another one."""
+    others = smooth if alpha is None else (*smooth, alpha)
+    if not smooth:
+        return _dtype(info, (*classes, *others)), ""
+    dtype, kind = _dtype(info, others), _dtype(info, classes or others)
+    if np.can_cast(kind, dtype, "safe"):
+        return dtype, kind if kind != dtype else ""
+    return _dtype(info, tuple(sorted((*others, *classes)))), ""  # an error
 
 
 def _dtype(info: RasterInfo, bands: tuple[int, ...]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from srcli.errors import PictureError
 from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.ports.image import Values, Window, are_units
 
@@ -65,9 +66,14 @@ def choose_value_range(
         The values, and a note for the user; empty if the range was not found from pixels.
 
     Raises:
-        PictureError: If the file is damaged.
+        PictureError: If the file is damaged, or holds integers of 64 bits.
     """
     dtype = np.dtype(layout.dtype)
+    if dtype.kind != "f" and dtype.itemsize > 4:
+        raise PictureError(
+            f"{info.path}: {dtype} values are enlarged as classes only (--classes yes); convert "
+            "them to integers of up to 32 bits, or to floats"
+        )
     if isinstance(spec, tuple):
         return Values(dtype=dtype, low=spec[0], high=spec[1]), ""
     low, high = (0.0, 1.0) if dtype.kind == "f" else _limits(dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.imaging.rasters.output import OutputProfile
+
+_BAND = re.compile(r'(<VRTRasterBand dataType="\w+" band="(\d+)"[^>]*?)\s*(/?)>')
 
 
 def write_vrt(
@@ -57,11 +60,21 @@ def write_vrt(
         for band in dataset.indexes:
             sources = _sources(placed, f"{band}", output)
             dataset.update_tags(band, ns="new_vrt_sources", **sources)
+    text = path.read_text(encoding="utf-8")
+    if any(band.legend for band in output.bands):
+        text = _BAND.sub(lambda found: _with_legend(found, output), text)
     if output.mask:
         inner = "".join(_sources(placed, "mask,1", output).values())
         mask = f'<MaskBand><VRTRasterBand dataType="Byte">{inner}</VRTRasterBand></MaskBand>'
-        head, end, tail = path.read_text(encoding="utf-8").rpartition("</VRTDataset>")
-        path.write_text(head + mask + end + tail, encoding="utf-8")
+        head, end, tail = text.rpartition("</VRTDataset>")
+        text = head + mask + end + tail
+    path.write_text(text, encoding="utf-8")
+
+
+def _with_legend(found: re.Match[str], output: OutputProfile) -> str:
+    """Add a band's legend after the beginning of its element, which may be its end too."""
+    begin, legend = found[1], output.bands[int(found[2]) - 1].legend
+    return f"{begin}>{legend}" + "</VRTRasterBand>" * bool(found[3])
 
 
 def _placed_parts(parts: Parts, folder: Path) -> list[tuple[str, range]]:

@@ -168,10 +168,10 @@ def estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Esti
         height=job.output.height,
         width=job.output.width,
         bytes=disk_needed(job.output),
-        sr_pixels=job.output.height * job.output.width,
+        sr_pixels=0 if job.layout.all_classes else job.output.height * job.output.width,
         memory=memory.pictures,
         warnings=(*job.notes, *tight),
-        remarks=(job.range_found,) if job.range_found else (),
+        remarks=job.remarks,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from srcli.errors import UsageError
+from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.creation import OutputOptions
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
@@ -34,6 +35,8 @@ class RasterOptions(OutputOptions):
     """Bands that go through the network together; None takes those that the file calls so."""
     values: Literal["auto", "dtype"] | tuple[float, float] = "auto"
     """Values taken as black and white: found in the file, all of the dtype, or these two."""
+    classes: ClassMode = "auto"
+    """Bands of classes, enlarged by nearest neighbour: those found (``auto``), all or none."""
     nodata: float | Literal["file", "none"] = "file"
     """The nodata value; ``none`` treats all values as data."""
     srcwin: tuple[int, int, int, int] | None = None
@@ -52,6 +55,7 @@ class RasterOptions(OutputOptions):
             "--bidx": self.bands is not None,
             "--rgb": self.rgb is not None,
             "--range": self.values != "auto",
+            "--classes": self.classes == "yes",
             "--nodata": self.nodata != "file",
             "--srcwin": self.srcwin is not None,
             "--bounds": self.bounds is not None,

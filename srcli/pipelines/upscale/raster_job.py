@@ -12,6 +12,7 @@ import numpy as np
 import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import mark_source
+from srcli.imaging.rasters.classes import find_classes
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.part_writing import writer_memory
@@ -35,6 +36,8 @@ READ_AHEAD = 128 << 20
 """Bytes of input rows that may be held, by default."""
 SMALLEST = 8 << 20
 """Least value of both under ``--max-memory``."""
+REPEATED = 64 << 20
+"""Bytes of the rows that are repeated where no band goes through the network."""
 LEAST_COMPRESSED = 0.4
 """Share of the uncompressed size that must be free on disk; photographs rarely shrink so far."""
 
@@ -51,8 +54,8 @@ class RasterJob:
     output: OutputProfile
     notes: tuple[str, ...]
     """Choices made for the user, who may want others."""
-    range_found: str
-    """The values taken as black and white, in words; empty where they are fixed."""
+    remarks: tuple[str, ...] = ()
+    """Choices by what the file says: its bands of classes, the values taken as black and white."""
 
     @property
     def bits(self) -> int:
@@ -96,9 +99,12 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     if options.strip_metadata:
         info = _without_tags(info)
     _refuse_own_part(item, info)
-    layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
-    values, range_found = choose_value_range(info, layout, window, asked.values)
+    chosen = find_classes(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
+    layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb, classes=chosen.bands)
+    values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
+    if not layout.all_classes:
+        values, range_found = choose_value_range(info, layout.interpolated(), window, asked.values)
     made_by = asked.provenance and replace(asked.provenance, source=mark_source(item.source))
     wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
     output = make_output(info, layout, window, options.scale, wanted)
@@ -109,8 +115,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         window=window,
         values=values,
         output=output,
-        notes=(*info.notes, *layout.notes, *clipped, *output.notes),
-        range_found=range_found,
+        notes=(*info.notes, *layout.notes, *chosen.warnings, *clipped, *output.notes),
+        remarks=tuple(filter(None, (*chosen.remarks, range_found))),
     )
 
 
@@ -121,19 +127,32 @@ def _without_tags(info: RasterInfo) -> RasterInfo:
     return replace(info, tags={"": own}, bands=bands)
 
 
-def fingerprint(
-    job: RasterJob, engine: TorchEngine, grid: TileGrid, options: UpscaleOptions
-) -> dict[str, object]:
+def fingerprint(job: RasterJob, options: UpscaleOptions) -> dict[str, object]:
     """Return everything that the pixels depend on, by names that users understand.
 
-    A run continues an interrupted one if both have the same fingerprint.
+    A run continues an interrupted one if both have the same fingerprint: this, and that of the
+    network unless all bands hold classes.
     """
     part = job.window
     return {
         "version": srcli.__version__,
         "input": [_file_state(path) for path in job.info.files],
-        "model": f"{options.model} {network_digest(engine.network)[:16]}",
         "scale": options.scale,
+        "classes": list(job.layout.classes),
+        "bands": [*job.layout.bands, job.layout.alpha],
+        "rgb": [list(group) for group in job.layout.groups],
+        "range": [job.values.ranges, str(job.values.dtype)],
+        "nodata": str([band.nodata for band in job.info.bands]),
+        "part": [part.left, part.top, part.width, part.height],
+    }
+
+
+def network_fingerprint(
+    engine: TorchEngine, grid: TileGrid, options: UpscaleOptions
+) -> dict[str, object]:
+    """Return what the pixels depend on beside the raster: network, tiles, device."""
+    return {
+        "model": f"{options.model} {network_digest(engine.network)[:16]}",
         "tile": [grid.tile_height, grid.tile_width, grid.overlap],
         "batch": engine.batch_size(grid.tile_height, grid.tile_width),
         "precision": str(engine.half or "fp32"),
@@ -141,11 +160,6 @@ def fingerprint(
         "engine": engine.name,
         "tta": engine.tta,
         "back_project": engine.back_project,
-        "bands": [*job.layout.bands, job.layout.alpha],
-        "rgb": [list(group) for group in job.layout.groups],
-        "range": [job.values.ranges, str(job.values.dtype)],
-        "nodata": str([band.nodata for band in job.info.bands]),
-        "part": [part.left, part.top, part.width, part.height],
     }
 
 
@@ -161,11 +175,11 @@ def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -
     Raises:
         UsageError: If the limit is too low.
     """
-    channels, size = job.layout.channels, np.dtype(job.layout.dtype).itemsize
+    channels, size = job.layout.interpolated().channels, np.dtype(job.layout.dtype).itemsize
     row = grid.width * scale * channels
     ramps = (grid.overlap // 2 + 1) * scale
     wanted = RasterMemory(
-        band=row * (grid.tile_height * scale * size + ramps * 4),
+        band=row * (grid.tile_height * scale * size + ramps * 4) or REPEATED,
         blocks=writer_memory(job.output),
     )
     if limit is None:

@@ -19,8 +19,14 @@ from srcli.metrics.machine import threads
 from srcli.pipelines.executors.relay import StoppingTask
 from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, fingerprint, open_job
-from srcli.pipelines.upscale.raster_parts import PartMaker
+from srcli.pipelines.upscale.raster_job import (
+    RasterJob,
+    check_disk,
+    fingerprint,
+    network_fingerprint,
+    open_job,
+)
+from srcli.pipelines.upscale.raster_parts import PartMaker, repeat_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,8 +98,11 @@ def _maker(unit: RasterUnit, job: RasterJob) -> PartMaker:
 def _prepare(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     job = open_job(unit.item, unit.options)
     tight = check_disk(job)  # first: a header may claim more pixels than fit into memory as a grid
+    mark = fingerprint(job, unit.options)
+    if job.layout.all_classes:
+        return {"job": job, "tight": tight, "fingerprint": mark, "calibration": None}
     maker = _maker(unit, job)
-    mark = fingerprint(job, maker.engine.engine, maker.grid, unit.options)
+    mark |= network_fingerprint(maker.engine.engine, maker.grid, unit.options)
     found = None
     if unit.pool is None:  # for all workers; a single one measures when it makes the first part
         with maker.open_source() as source:
@@ -105,15 +114,18 @@ def _prepare(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> 
 
 def _make(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     assert unit.job is not None
-    maker = _maker(unit, unit.job)
+    parts = Parts(unit.item.target, unit.job.output)
     # those that are there were made by a worker that was lost
     runs = [
         both
-        for run in maker.parts.missing()
+        for run in parts.missing()
         for part in unit.parts
         if (both := range(max(run.start, part.start), min(run.stop, part.stop)))
     ]
-    return {"timing": maker.make(runs, StoppingTask(progress.task("tiles"), stop))}
+    task = StoppingTask(progress.task("tiles"), stop)
+    if unit.job.layout.all_classes:
+        return {"timing": repeat_parts(unit.job, runs, unit.tiling, unit.options, task)}
+    return {"timing": _maker(unit, unit.job).make(runs, task)}
 
 
 def _merge(unit: RasterUnit, progress: Progress, stop: Callable[[], bool]) -> JsonDict:

@@ -80,8 +80,6 @@ class _OpenRaster:
 
     def report(self, job: RasterJob) -> FileReport:
         """Return the report of the raster once it is done."""
-        timing = self.timing
-        total = max(timing.total, 1e-9)
         return FileReport(
             source=self.item.source,
             target=self.item.target,
@@ -90,10 +88,15 @@ class _OpenRaster:
             tiles=self.tiles,
             size=(job.output.height, job.output.width),
             warnings=(*job.notes, *self.tight),
-            details=(
-                f"the network waited for reading {timing.reading / total:.1%} and for writing "
-                f"{timing.writing / total:.1%} of {timing.total:.1f} s",
-            ),
+            details=() if job.layout.all_classes else (self._waited,),
+        )
+
+    @property
+    def _waited(self) -> str:
+        timing, total = self.timing, max(self.timing.total, 1e-9)
+        return (
+            f"the network waited for reading {timing.reading / total:.1%} and for writing "
+            f"{timing.writing / total:.1%} of {timing.total:.1f} s"
         )
 
 
@@ -164,8 +167,8 @@ class RasterScheduler:
         item = unit.item
         raster.tight = result["tight"]
         item.make_folder()
-        if job.range_found and unit.tiling == self.tiling:
-            self._tell(item, job.range_found)
+        for remark in job.remarks if unit.tiling == self.tiling else ():
+            self._tell(item, remark)
         check_options(item.target, job.output)
         resume = self.options.raster.resume
         opened = open_parts(item.target, job.output, result["fingerprint"], resume=resume)
@@ -174,21 +177,26 @@ class RasterScheduler:
         for note in notes:
             self._tell(item, note)
         grid = padded_grid(job.window.height, job.window.width, unit.tiling)
+        total, across, what = grid.count, len(grid.lefts), "tiles"
+        if job.layout.all_classes:
+            total, across, what = parts.count, 1, "parts"
 
         def rows(run: range) -> int:
+            if job.layout.all_classes:
+                return len(run)
             return len(tile_rows_of(parts, run, grid, self.options.scale, unit.tiling.edge))
 
         missing = parts.missing()
         count = sum(map(rows, missing))
-        if (kept := grid.count - count * len(grid.lefts)) > 0:
-            self._tell(item, f"{kept} of {grid.count} tiles are kept from an earlier run")
+        if (kept := total - count * across) > 0:
+            self._tell(item, f"{kept} of {total} {what} are kept from an earlier run")
         shares = [[run] for run in cut_runs(missing, count, self.slots)]
         if self.pool is not None:  # no row of tiles is computed twice
             shares = [missing] if missing else []
         settings = {"job": job, "calibration": result["calibration"]}
         for runs in shares:
             self._append("make", item, unit.tiling, parts=tuple(runs), **settings)
-            raster.tiles += sum(map(rows, runs)) * len(grid.lefts)
+            raster.tiles += sum(map(rows, runs)) * across
         raster.runs = len(shares)
         self.reporter.tiles.grow(raster.tiles)
         if not shares:
