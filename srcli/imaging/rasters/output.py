@@ -107,6 +107,7 @@ def make_output(
     bands, alpha = _bands(info, layout), layout.has_alpha
     names = layout.interpretations
     mask = info.mask in ("dataset", "band") and not alpha
+    palette = len(bands) == 1 and "<ColorTable" in bands[0].legend
     shape = OutputShape(
         height=window.height * scale,
         width=window.width * scale,
@@ -114,9 +115,9 @@ def make_output(
         dtype=layout.dtype,
         rgb=names == _COLOURS,
         alpha=layout.has_alpha,
-        inverted=info.inverted and not layout.palette,
+        inverted=info.inverted and not (layout.palette or palette),
         classes=bool(layout.classes),
-        palette=len(bands) == 1 and "<ColorTable" in bands[0].legend,
+        palette=palette,
         bits=bands[0].bits if len({band.bits for band in bands}) == 1 else None,
         mask=mask,
     )
