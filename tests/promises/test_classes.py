@@ -98,6 +98,14 @@ def test_integers_of_few_values_keep_them_with_a_warning(save, enlarge, dtype):
     assert np.array_equal(out.read(1), repeated(pixels, 3))
 
 
+@pytest.mark.parametrize("values", [(0, 1), (0, 255), (1, 4, 5, 11), range(6)])
+def test_classes_may_be_scattered_over_single_pixels(save, enlarge, values):
+    pixels = np.random.default_rng(1).choice(np.array(values, np.uint8), (64, 64))
+    text, out = enlarge(save("a.tif", pixels))
+    assert WARNING in text
+    assert np.array_equal(out.read(1), repeated(pixels, 2))
+
+
 @pytest.mark.parametrize("ending", ["tif", "png", "vrt"])
 @pytest.mark.parametrize("bits", [8, 1])
 def test_a_palette_stays_one_and_so_do_bits(save, enlarge, ending, bits):

@@ -60,10 +60,11 @@ _MOST_SCATTERED = 16
 """The same where neighbours are not alike either."""
 _FEWEST_SHADES = 4
 """Most values, with irregular gaps, that even a coarse picture does not have."""
-_PASSING = 0.6
-"""Least share of the steps that pass over other values, relative to a random order of classes.
-Photographs and scanned text cut to 3 to 64 levels (to 5 and more if they got a gamma too) stay
-below it or below ``_ALIKE``; segmented pictures with random numbers are above both."""
+_DISORDER, _FULL_DISORDER = 0.6, 0.9
+"""Least share of the steps that pass over other values, relative to a random order of classes; that
+from which nothing else counts. Photographs and scanned text cut to 3 to 64 levels (to
+5 and more if they got a gamma too) stay below it or below ``_ALIKE``; segmented pictures with
+random numbers are above both."""
 _PIXELS_EACH = 16
 """Pixels for each different value, at least: of fewer nothing can be told."""
 _COMMON = 0.005
@@ -103,9 +104,10 @@ def find_classes(
     Without such a sign an integer band that goes through the network alone is taken for classes by
     a sample of its pixels: if it holds few different values, and these do not follow their order.
     In a picture, however dark, coarse or empty, most steps from a pixel to its neighbour lead to
-    the next value there is, while classes lie beside each other in any order. Besides, either the
-    pixels lie in patches (noise does not), or the values have irregular gaps (shades do not). Two
-    values are a mask if they lie in patches or both are common, but not two shades side by side.
+    the next value there is, while classes lie beside each other in any order. Unless no order is
+    left at all, either the pixels must lie in patches too (noise does not), or the values have
+    irregular gaps (shades do not). Two values are a mask if they lie in patches or both are common,
+    but not two shades side by side.
 
     What follows the order of values is taken for a picture. There little is lost by it: between
     classes 1 and 2 interpolation finds no third value.
@@ -251,13 +253,15 @@ class _Sample:
         alike = self._agreement(values) >= _ALIKE
         common = [one for one in values if self.counts[one] >= _COMMON * self.counts.total()]
         if len(values) == 2:
-            if values[1] - values[0] == 1:  # as 254 and 255 on an empty page
-                return alike and values[0] <= 1
-            return alike or len(common) == 2
-        irregular = len(values) <= _MOST_SCATTERED and _has_irregular_gaps(common)
+            shades = values[0] > 1 and values[1] - values[0] == 1  # 254 and 255: an empty page
+            return not shades and (alike or len(common) == 2)
+        disorder, few = self._disorder(values), len(values) <= _MOST_SCATTERED
+        irregular = few and _has_irregular_gaps(common)
         if alike and irregular and len(values) <= _FEWEST_SHADES:
             return True
-        return (alike or irregular) and self._skips(values)
+        if alike or irregular:
+            return disorder >= _DISORDER
+        return few and disorder >= _FULL_DISORDER
 
     def _agreement(self, values: Sequence[float]) -> float:
         """Return how much likelier than by chance a neighbour has the same value; mean of all."""
@@ -269,12 +273,12 @@ class _Sample:
             found.append((2 * both / max(touching, 1) - chance) / (1 - chance))
         return sum(found) / len(found)
 
-    def _skips(self, values: Sequence[float]) -> bool:
-        """Tell if steps between neighbours pass over other values nearly as often as by chance."""
+    def _disorder(self, values: Sequence[float]) -> float:
+        """Return how many steps between neighbours pass over other values; 1 in a random order."""
         rank = {value: place for place, value in enumerate(values)}
         steps = {pair: n for pair, n in self.pairs.items() if pair[0] != pair[1]}
         wide = sum(n for pair, n in steps.items() if rank[pair[1]] - rank[pair[0]] > 1)
-        return wide >= _PASSING * (1 - 2 / len(values)) * max(sum(steps.values()), 1)
+        return wide / max(sum(steps.values()), 1) / (1 - 2 / len(values))
 
 
 def _one_is(pair: tuple[float, float], value: float) -> bool:
