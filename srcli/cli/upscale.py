@@ -54,8 +54,8 @@ GROUPS = {
     "Model": "model value_range scale tta back_project",
     "Input and output": "output recursive fmt quality fit "
     "suffix overwrite keep_dates strip_metadata strip_provenance",
-    "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values nodata srcwin bounds projwin "
-    "creation overviews cog parts no_resume allow_remote",
+    "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values classes nodata srcwin bounds "
+    "projwin creation overviews cog parts no_resume allow_remote",
     "Device and speed": "tile overlap batch workers max_memory",
     "Results": "dry_run",
 }
