@@ -170,6 +170,7 @@ def test_bands_of_classes_in_a_stack_are_told_one_by_one(save, enlarge, name, ta
     assert "band 3 (" in text
     assert LINE in text
     assert np.array_equal(found[2], repeated(stack[2], 2))
+    assert out.tags()["SRX_NEAREST_BANDS"] == "3"  # which the model has not made
     with enlarge(path, "--rgb", "1,2,4", "--bidx", "1,2,4,5")[1] as rest:
         assert np.array_equal(found[[0, 1, 3, 4]], rest.read())
     text, out = enlarge(path, "--classes", "no")
