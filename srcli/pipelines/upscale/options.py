@@ -111,8 +111,10 @@ class UpscaleOptions:
             "bands": raster.bands,
             "rgb": raster.rgb,
             "range": raster.values != "auto" and raster.values,
+            "classes": raster.classes != "auto" and raster.classes,
             "nodata": raster.nodata != "file" and str(raster.nodata),
             "window": raster.srcwin or raster.bounds,
+            "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,
         }
