@@ -41,6 +41,7 @@ Examples:
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds 8.10 47.20 8.15 47.25 --rgb 1,2,3
   srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -of COG -co COMPRESS=ZSTD
+  srx upscale 'NETCDF:"a.nc":band' /vsizip/a.zip/b.tif out/
   srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
 
 Running again does what is missing; a raster resumes where it stopped. An output that srx has made
@@ -68,10 +69,18 @@ def parse_fit(text: str) -> Box:
     return parse_box(text)
 
 
+class InputPath(click.Path):
+    """A path, or a name of GDAL's that keeps its slashes."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:  # noqa: ANN401 - click's own
+        """Return the input."""
+        from srcli.imaging.rasters.names import as_input
+
+        return as_input(value)
+
+
 @click.command(cls=GdalCommand, groups=GROUPS, epilog=EXAMPLES)
-@click.argument(
-    "paths", nargs=-1, required=True, metavar="IN... OUT", type=click.Path(path_type=Path)
-)
+@click.argument("paths", nargs=-1, required=True, metavar="IN... OUT", type=InputPath())
 @click.option(
     "-o",
     "--output",
@@ -183,6 +192,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     from srcli.imaging.rasters.access import network
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
+    output = Path(output)  # no name of GDAL's
     executor, own_device = several_workers(options)
     settings = _settings(options | {"device": own_device})
     with (

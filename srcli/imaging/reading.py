@@ -109,18 +109,18 @@ def open_picture(
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
     Args:
-        path: The file; its format is told from its content.
-        remote: The network may be used, by rasters; the path may be a URL.
+        path: The file, whose format is told from its content, or a ``DatasetName``.
+        remote: The network may be used, by rasters.
         confined: Nothing outside the file's own folder may be read.
         companions: Look for files beside it that make it a raster, such as world files.
 
     Raises:
         PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
     """
-    from srcli.imaging.rasters.access import gdal_name
+    from srcli.imaging.rasters.names import DatasetName
     from srcli.imaging.rasters.opening import companion_reason, open_by_gdal
 
-    if not (remote and isinstance(gdal_name(path, remote=True), str)):
+    if not isinstance(path, DatasetName):
         with decoding(path), open_input(path) as stream:
             head = stream.read(64)
             if format_of_content(head) is not None or not head:

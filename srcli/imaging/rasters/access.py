@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser, iterparse
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.formats import format_of_content
+from srcli.imaging.rasters.names import NETWORK_DRIVERS, REMOTE, DatasetName, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,15 +28,8 @@ OFFLINE = {
 }
 """Options of GDAL that end every request before a connection is made."""
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
-_NETWORK_DRIVERS = frozenset(
-    {
-        "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
-        "WMS", "WMTS",
-    }
-)  # fmt: skip
 _INDEX_DRIVERS = frozenset({"GTI", "STACTA"})  # name files in other files than XML
-_REMOTE = "/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)"
-_NETWORK = re.compile(rf"{_REMOTE}|(?<!vrt)://|\b({'|'.join(_NETWORK_DRIVERS)}):", re.I)
+_NETWORK = re.compile(rf"{REMOTE}|(?<!vrt)://|\b({'|'.join(NETWORK_DRIVERS)}):", re.I)
 _SOURCES = frozenset({"sourcefilename", "sourcedataset"})
 _ELSEWHERE = re.compile(r"\s*([/\\<]|\w+:)|(.*[/\\])?\.\.([/\\]|$)|.*/vsi", re.I | re.S)
 """Texts that may name something outside a folder."""
@@ -67,34 +61,16 @@ def network(*, allowed: bool) -> Iterator[None]:
                 os.environ[name] = before[name]
 
 
-def is_remote(name: str) -> bool:
-    """Return True for URLs and GDAL's names of files on the network."""
-    return re.match(rf"(/vsi\w+/*)*{_REMOTE}|(https?|ftp):/", name) is not None
-
-
-def gdal_name(path: Path, *, remote: bool) -> Path | str:
-    """Return the name by which GDAL opens a file: an absolute path, or a text for a remote one.
-
-    Paths have lost a slash of their URL.
-
-    Args:
-        path: A file; with ``remote`` also a URL or a name such as ``/vsis3/bucket/a.tif``.
-        remote: The network may be used.
-    """
-    if not remote or not is_remote(str(path)) or path.exists():
-        return path.absolute()
-    name = re.sub(r"(https?|ftp):/+", r"\1://", str(path))
-    return name if name.startswith("/vsi") else f"/vsicurl/{name}"
-
-
 @cache
-def allowed_drivers(*, remote: bool, confined: bool) -> tuple[str, ...]:
-    """Return the names of GDAL's drivers that may open a file."""
+def allowed_drivers(
+    *, remote: bool, confined: bool = False, in_archive: bool = False
+) -> tuple[str, ...]:
+    """Return the names of GDAL's drivers that may open a file; no mosaics where none is checked."""
     import rasterio
 
-    refused = (frozenset() if remote else _NETWORK_DRIVERS) | (
-        _INDEX_DRIVERS if confined else frozenset()
-    )
+    refused = frozenset() if remote else NETWORK_DRIVERS
+    refused |= _INDEX_DRIVERS if confined or in_archive else frozenset()
+    refused |= {"VRT"} if in_archive else frozenset()
     with rasterio.Env() as env:
         return tuple(name for name in env.drivers() if name not in refused)
 
@@ -103,7 +79,7 @@ def check_sources(path: Path, *, remote: bool, confined: bool) -> None:
     """Check the names of further files in a mosaic, and in the mosaics that it is made of.
 
     Args:
-        path: Any local file; those in no XML pass, and without ``confined`` those in any but VRT.
+        path: Any input; those in no XML pass, and without ``confined`` those in any but VRT.
         remote: The network may be used.
         confined: Nothing outside its own folder may be read, except by links to the file itself.
 
@@ -111,6 +87,11 @@ def check_sources(path: Path, *, remote: bool, confined: bool) -> None:
         PictureError: If it would read what it may not, or cannot be read itself.
     """
     waiting, done = [path], set()
+    if isinstance(path, DatasetName):
+        if not remote and is_remote(str(path)):
+            raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
+        # in archives, drivers of mosaics are off
+        waiting = [] if path.in_archive or path.container is None else [path.container]
     while waiting:
         file = Path(os.path.realpath(waiting.pop()))
         if file in done:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, remove_stale
+from srcli.imaging.rasters.opening import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,8 +80,7 @@ def writing_errors(target: Path) -> Iterator[None]:
 def _reason(target: Path, error: BaseException) -> str:
     if known := explain_os_error(target, error, full=", what is done is kept"):
         return known
-    text = " ".join(str(error.__cause__ or error).split())
-    return f"{target}: cannot be written ({text[:200]}); is there room on the disk?"
+    return f"{target}: cannot be written ({reason_of(error)}); is there room on the disk?"
 
 
 def write_sidecars(folder: Path, target: Path, sidecars: Mapping[str, bytes]) -> None:

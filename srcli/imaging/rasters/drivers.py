@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.blocks import has_all_blocks
 from srcli.imaging.rasters.creation import is_false
 from srcli.imaging.rasters.metadata import set_documents, set_tags
+from srcli.imaging.rasters.opening import reason_of
 from srcli.imaging.rasters.vrt import write_vrt
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ _COPY_SETTINGS = {
 }
 # Parts of GDAL's warnings of wrong creation options, which it then ignores.
 _COMPLAINTS = ("creation option", "value not recognised")
+_SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
+_PREFIX = re.compile(r"copy\.\w+: |\w+Setup\w+:")
+"""What GDAL puts before a reason: the trial's file, the name of a function of libtiff."""
 
 
 def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
@@ -73,7 +78,7 @@ def check_options(target: Path, output: OutputProfile) -> None:
             copy_file(small, copy, output)
             sparse = not is_false(output.creation.get("SPARSE_OK", "NO"))
             if output.format == "tif" and not has_all_blocks(copy, may_be_empty=sparse):
-                raise ValueError(f"it writes no pixels{_options(output)}")
+                raise ValueError("it writes no pixels")
             check_shape(copy, target, output, size=(height, width))
 
 
@@ -129,13 +134,18 @@ def _strict(target: Path, output: OutputProfile) -> Iterator[None]:
 
     listener = _Listener()
     logger = logging.getLogger("rasterio._env")
+    level = logger.level
     logger.addFilter(listener)
+    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
     failure = ""
     try:
         yield
-    except (RasterioError, CPLE_BaseError, ValueError) as error:
-        failure = " ".join(str(error.__cause__ or error).split())
+    except ValueError as error:
+        failure = (listener.errors or [str(error)])[-1]
+    except (RasterioError, CPLE_BaseError) as error:
+        failure = reason_of(error)
     finally:
+        logger.setLevel(level)
         logger.removeFilter(listener)
     if listener.complaints:
         raise UsageError(
@@ -144,18 +154,25 @@ def _strict(target: Path, output: OutputProfile) -> Iterator[None]:
         )
     if failure:
         name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
-        raise PictureError(f"{target}: GDAL cannot write such a {name} ({failure}); change --co")
+        reason = _PREFIX.sub("", failure)
+        raise PictureError(
+            f"{target}: GDAL cannot write such a {name}{_options(output)}: {reason}; change --co"
+        )
 
 
 class _Listener(logging.Filter):
-    """Collects GDAL's warnings of creation options and hides them."""
+    """Collects GDAL's errors and its warnings of creation options, and hides them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.complaints: list[str] = []
+        self.errors: list[str] = []
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = " ".join(record.getMessage().split())
+        if found := _SIGNALLED.search(text):
+            self.errors.append(found[2])
+            return False
         if not any(words in text for words in _COMPLAINTS):
             return True
         self.complaints.append(text.partition(" in ")[2] or text)

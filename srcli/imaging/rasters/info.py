@@ -14,6 +14,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.access import check_sources
+from srcli.imaging.rasters.names import for_shell
 from srcli.imaging.rasters.opening import dataset_files, open_with_georeference, reading_errors
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
@@ -141,7 +142,11 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
-            notes.append(f"holds {len(dataset.subdatasets)} pictures: only the first is used")
+            names = _subdatasets(path, dataset)
+            notes.append(
+                f"holds {len(names)} pictures: only the first is used; name another, such as "
+                f"{for_shell(names[-1:])}"
+            )
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         bands = tuple(_bands(dataset, notes))
@@ -205,13 +210,11 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
 
 def _check(path: Path, dataset: DatasetReader) -> None:
     if not dataset.count:
-        names = [name.split(":")[-1] for name in dataset.subdatasets]
+        names = _subdatasets(path, dataset)
         if not names:
             raise PictureError(f"{path}: holds no bands; give a raster that has pixels")
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         raise PictureError(
-            f"{path}: holds {len(names)} rasters ({', '.join(names[:5])}{more}); save the one "
-            "that you mean as a GeoTIFF first, with gdal_translate"
+            f"{path}: holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
         )
     if dataset.count > MOST_BANDS:
         raise PictureError(
@@ -224,6 +227,17 @@ def _check(path: Path, dataset: DatasetReader) -> None:
             f"{path}: values of type {', '.join(unknown)} are not supported; convert them "
             "to integers of up to 32 bits, or to floats"
         )
+
+
+def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
+    """Names of the rasters in a container, with its path as it was given."""
+    tags = dataset.tags(ns="SUBDATASETS")  # rasterio's own list changes their spelling
+    names = [tags[key] for key in sorted(tags, key=_number) if key.endswith("_NAME")]
+    return [name.replace(str(path.absolute()), str(path)) for name in names]
+
+
+def _number(key: str) -> int:
+    return int("".join(filter(str.isdigit, key)) or 0)
 
 
 def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,11 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
+from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.photograph import Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.access import OFFLINE, allowed_drivers, check_sources, gdal_name
+from srcli.imaging.rasters.access import OFFLINE, allowed_drivers, check_sources
+from srcli.imaging.rasters.names import DatasetName, for_shell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK_CACHE = 2**27
 """GDAL's cache of decoded blocks in bytes, for the whole process."""
+_DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
+_READING = {"GDAL_CACHEMAX": BLOCK_CACHE, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
 RASTER_SUFFIXES = frozenset(
     {
         ".vrt", ".gtiff", ".gtif", ".jp2", ".j2k", ".jpf", ".jpx", ".img", ".mrf", ".ntf", ".nitf",
@@ -33,6 +38,17 @@ RASTER_SUFFIXES = frozenset(
 """Lower-case suffixes of rasters that a search of a folder finds besides those of photographs; only
 unambiguous ones. Files given by name may have any."""
 
+_FORMATS: tuple[tuple[bytes | str, str, frozenset[str]], ...] = (
+    (b"\x0e\x03\x13\x01", "HDF4", frozenset({"HDF4"})),
+    (b"\x89HDF\r\n\x1a\n", "HDF5", frozenset({"HDF5", "netCDF"})),
+    (b"CDF", "NetCDF", frozenset({"netCDF"})),
+    (b"SIMPLE  =", "FITS", frozenset({"FITS"})),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000", frozenset({"JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"})),
+    (b"msid", "MrSID", frozenset({"MrSID"})),
+    (".ecw", "ECW", frozenset({"ECW"})),
+)
+"""Formats that not every GDAL reads: first bytes or suffix, name, drivers that read it."""
+_CONTAINERS = frozenset({".nc", ".h5", ".hdf", ".safe"})
 # Formats of photographs that GDAL georeferences by files beside them, and such parts of .aux.xml.
 _WITH_SIDECARS = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
 _GEOREFERENCES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform", b'domain="RPC"')
@@ -81,9 +97,26 @@ def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) ->
     check_sources(path, remote=remote, confined=confined)
     try:
         with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
+            if dataset.tags().get("EXIF_Orientation", "1") != "1":
+                raise PictureError(
+                    f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
+                    "of its own first"
+                )
             reason, (height, width) = f"a format of GDAL ({dataset.driver})", dataset.shape
-            bands, bits = dataset.count, np.dtype(dataset.dtypes[0]).itemsize * 8
+            bands, kinds = dataset.count, dataset.dtypes or ("uint8",)  # a container has no bands
+            bits = np.dtype(kinds[0]).itemsize * 8
     except PictureError:
+        if missing := missing_driver(path):
+            raise PictureError(
+                f"{path}: this GDAL has no driver for {missing}; convert it to GeoTIFF where one "
+                "is installed, with gdal_translate"
+            ) from None
+        if isinstance(path, DatasetName):
+            raise
+        if members := _members(path):
+            raise PictureError(
+                f"{path}: is an archive; name a picture in it instead: {for_shell(members)}"
+            ) from None
         if path.suffix.lower() not in RASTER_SUFFIXES:
             return None
         # GDAL's error explains more than that it is no photograph
@@ -91,6 +124,18 @@ def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) ->
     return Picture(
         path=path, format="", height=height, width=width, channels=bands, bits=bits, raster=reason
     )
+
+
+def _members(archive: Path) -> list[str]:
+    """GDAL's names of the pictures in a zip file; none for other files."""
+    try:
+        with open_input(archive) as stream, zipfile.ZipFile(stream) as members:
+            names = members.namelist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return []
+    suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | _CONTAINERS
+    found = [name for name in names if os.path.splitext(name)[1].lower() in suffixes]  # noqa: PTH122
+    return [f"/vsizip/{archive}/{name}" for name in sorted(found)]
 
 
 def _beginning(path: Path) -> bytes:
@@ -130,29 +175,39 @@ def open_with_georeference(
     Raises:
         PictureError: As for ``open_raster``.
     """
-    name = gdal_name(path, remote=remote)
-    if isinstance(name, Path):
+    name, in_archive, advice = str(path.absolute()), False, _DAMAGED
+    if isinstance(path, DatasetName):
+        name, in_archive = path.gdal, path.in_archive
+        if path.container not in (None, Path(path.text)):
+            advice = f"give {path.container} itself to see what it holds"
+    else:
         with decoding(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
-    with reading_errors(path, "GDAL cannot open it", remote=remote):
+    with reading_errors(path, "GDAL cannot open it", remote=remote, advice=advice):
         from rasterio.errors import NotGeoreferencedWarning
         from rasterio.io import DatasetReader
 
         with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            drivers = allowed_drivers(remote=remote, confined=confined)
-            dataset = DatasetReader(str(name), driver=[*drivers], sharing=False)
+            drivers = allowed_drivers(remote=remote, confined=confined, in_archive=in_archive)
+            dataset = DatasetReader(name, driver=[*drivers], sharing=False)
+        if isinstance(path, DatasetName) and "VRTRawRasterBand" in str(dataset.tags(ns="xml:VRT")):
+            dataset.close()
+            raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
         return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
 
 
 @contextmanager
-def reading_errors(path: Path, failure: str, *, remote: bool = False) -> Iterator[None]:
+def reading_errors(
+    path: Path, failure: str, *, remote: bool = False, advice: str = _DAMAGED
+) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
     Args:
         path: The file, for messages.
         failure: Description of the failure: ``"rows 1 to 9 cannot be read"``.
         remote: The network may be used.
+        advice: What to do about it.
 
     Raises:
         PictureError: If a call fails, or rasterio is not installed.
@@ -167,21 +222,32 @@ def reading_errors(path: Path, failure: str, *, remote: bool = False) -> Iterato
     from rasterio.errors import RasterioError
 
     try:
-        with rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE, **({} if remote else OFFLINE)):
+        with rasterio.Env(**_READING, **({} if remote else OFFLINE)):
             yield
     except MemoryError as error:
         raise PictureError(f"{path}: {failure} (it does not fit into memory)") from error
     except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
-        raise PictureError(
-            f"{path}: {failure} ({_reason(error)}); it is damaged or cut short, "
-            "or a part of it is missing: copy or export it again"
-        ) from error
+        reason = reason_of(error).removeprefix(f"{path}: ")
+        raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 
-def _reason(error: BaseException) -> str:
-    """GDAL's message on one line; rasterio wraps it into an error of its own."""
-    text = " ".join(str(error.__cause__ or error).split())
+def reason_of(error: BaseException) -> str:
+    """Return GDAL's first message on one line; rasterio wraps it into errors of its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
     return text[:200] or type(error).__name__
+
+
+def missing_driver(path: Path) -> str | None:
+    """Return the format of a file that GDAL could read had it a driver that is not installed."""
+    file = path.container if isinstance(path, DatasetName) else path
+    head = b"" if file is None else _beginning(file)[:32]
+    for sign, name, drivers in _FORMATS:
+        fits = head.startswith(sign) if isinstance(sign, bytes) else path.suffix.lower() == sign
+        if fits and drivers.isdisjoint(allowed_drivers(remote=True)):
+            return name
+    return None
 
 
 def dataset_files(names: Iterable[str], *, remote: bool = False) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.imaging.formats import READABLE_SUFFIXES
+from srcli.imaging.rasters.names import product_header
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class FolderContents:
     """Pictures of formats that srx does not read."""
     linked: list[Path] = field(default_factory=list)
     """Links to folders; they are not followed, as they may lead in circles."""
+    products: list[Path] = field(default_factory=list)
+    """Folders of Sentinel products, whose pictures belong together."""
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     """Folders that cannot be listed, each with the reason."""
 
@@ -70,7 +73,9 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
         first = len(found.pictures)
         for entry in shown:
             if _is_folder(entry):
-                if recursive and entry.is_symlink():
+                if recursive and product_header(Path(entry.path)) is not None:
+                    found.products.append(Path(entry.path))
+                elif recursive and entry.is_symlink():
                     found.linked.append(Path(entry.path))
                 elif recursive:
                     waiting.append(entry.path)
@@ -79,6 +84,7 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
         _find_companions(shown, found, first)
     found.pictures.sort(key=lambda path: path.parts)  # the order of paths, but fast
     found.linked.sort()
+    found.products.sort()
     return found
 
 

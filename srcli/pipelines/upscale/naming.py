@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, UsageError, one_file
 from srcli.files import open_input
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
+from srcli.imaging.rasters.names import DatasetName
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.discovery import real_path
@@ -97,6 +98,8 @@ def name_in_folder(
 ) -> Item:
     """Pair an input with its output in a folder, of the same name."""
     own = format_of_suffix(source.suffix)
+    if isinstance(source, DatasetName) and own not in ("tif", "png", "jpg"):
+        own = None  # photographs in archives are read by GDAL, as rasters
     fmt = naming.format
     if fmt == "auto":
         if own == "gif" and not _is_animation(source):
@@ -120,6 +123,8 @@ def _is_animation(source: Path) -> bool:
 def _choose_format(source: Path) -> str:
     """Return the output format for an input whose suffix is not one of ``FORMATS``."""
     suffix = source.suffix.lower()
+    if isinstance(source, DatasetName):
+        return RASTER_FORMAT
     if suffix in READABLE_SUFFIXES:
         return FALLBACK_FORMAT
     if suffix in RASTER_SUFFIXES:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
-from srcli.imaging.rasters.access import is_remote
+from srcli.imaging.rasters.names import DatasetName, as_input, is_remote
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
@@ -61,10 +61,10 @@ def make_plan(
     """Pair every input picture with its output file.
 
     Args:
-        inputs: Pictures and folders.
+        inputs: Pictures and folders, and names as for ``as_input``.
         output: A folder, or a file name when there is one input picture.
         naming: Format, suffix, recursion.
-        remote: Inputs may be URLs.
+        remote: Inputs may be on the network.
 
     Raises:
         UsageError: If inputs and output do not fit each other, or nothing is left to be done.
@@ -73,6 +73,7 @@ def make_plan(
     naming = _check_naming(naming)
     found: list[Path] = []
     failures: list[tuple[Item, str]] = []
+    inputs = [as_input(path) for path in inputs]
     for path in inputs:
         try:
             _check_input(path, remote=remote)
@@ -132,20 +133,24 @@ def _check_naming(naming: Naming) -> Naming:
 
 
 def _check_input(path: Path, *, remote: bool) -> None:
-    try:
-        there = path.exists()
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be looked at ({error.strerror})") from error
-    if not there and not (remote and is_remote(str(path))):
-        hint = ""
-        if str(path).startswith("/vsi") or ":/" in str(path):
-            hint = "; inputs are files on disk: download or unpack it first"
-            hint += ", or give --allow-remote" if is_remote(str(path)) else ""
+    if isinstance(path, DatasetName):
+        if is_remote(str(path)):
+            there, hint = remote, "; it is on the network: download it, or give --allow-remote"
+        else:
+            there, hint = path.container is not None, ""
+    else:
+        try:
+            there, hint = path.exists(), ""
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be looked at ({error.strerror})") from error
+    if not there:
         raise UsageError(f"{path}: no such file or folder{hint}")
 
 
 def _check_output(output: Path) -> None:
     """Refuse names of files that srx does not write."""
+    if isinstance(named := as_input(output), DatasetName) and named.gdal.startswith("/vsi"):
+        raise UsageError(f"{output}: results are written to disk; give a file or a folder")
     suffix = output.suffix.lower()
     if is_folder(output) and not os.path.isdir(output):  # noqa: PTH112 - as above
         if suffix in RASTER_SUFFIXES:
@@ -176,6 +181,10 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
         )
         others += found.others
         notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
+        notes += [
+            f"{product}: a Sentinel product, left out; name it itself to see its rasters"
+            for product in found.products
+        ]
         for parent, pictures in groupby(found.pictures, key=lambda picture: picture.parent):
             folder = output / parent.relative_to(path)
             for picture in pictures:

@@ -14,6 +14,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import mark_source
 from srcli.imaging.rasters.classes import find_classes
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
+from srcli.imaging.rasters.names import DatasetName, as_input
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.part_writing import writer_memory
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
@@ -133,10 +134,11 @@ def fingerprint(job: RasterJob, options: UpscaleOptions) -> dict[str, object]:
     A run continues an interrupted one if both have the same fingerprint: this, and that of the
     network unless all bands hold classes.
     """
-    part = job.window
+    part, source = job.window, job.info.path
+    named = [str(source)] if isinstance(source, DatasetName) else []  # one of several in its file
     return {
         "version": srcli.__version__,
-        "input": [_file_state(path) for path in job.info.files],
+        "input": [*named, *(_file_state(path) for path in job.info.files)],
         "scale": options.scale,
         "classes": list(job.layout.classes),
         "bands": [*job.layout.bands, job.layout.alpha],
@@ -226,8 +228,9 @@ def free_disk(target: Path) -> tuple[int, Path]:
 
 
 def _file_state(path: str) -> list[object]:
+    name = as_input(path)  # of a file in an archive, the archive counts
     try:
-        found = Path(path).stat()
+        found = (name.container or name if isinstance(name, DatasetName) else name).stat()
     except OSError:  # a source that is no file, such as a service
         return [path]
     return [path, found.st_size, found.st_mtime_ns]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import rasterio
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.access import OFFLINE, gdal_name
+from srcli.imaging.rasters.access import OFFLINE
 from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.names import as_input
 from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
+from tests.fixtures.mosaics import RAW, SIMPLE, tiff, vrt
 
 WMS = (
     '<GDAL_WMS><Service name="TMS"><ServerUrl>{url}/${{z}}/${{x}}/${{y}}.png</ServerUrl></Service>'
@@ -23,33 +24,6 @@ WMS = (
     "<YOrigin>top</YOrigin></DataWindow><Projection>EPSG:3857</Projection>"
     "<BlockSizeX>8</BlockSizeX><BlockSizeY>8</BlockSizeY><BandsCount>1</BandsCount></GDAL_WMS>"
 )
-SIMPLE = (
-    '<SimpleSource><SourceFilename relativeToVRT="{place}">{name}</SourceFilename>'
-    "<SourceBand>1</SourceBand></SimpleSource>"
-)
-RAW = (
-    '<SourceFilename relativetoVRT="{place}">{name}</SourceFilename><ImageOffset>0</ImageOffset>'
-    "<PixelOffset>1</PixelOffset><LineOffset>8</LineOffset>"
-)
-
-
-def vrt(path, inner, *, kind="", place=0, name="", head=""):
-    """Write a mosaic of 8x8 bytes with one source."""
-    inner = inner.format(place=place, name=name)
-    path.write_text(
-        f'<VRTDataset rasterXSize="8" rasterYSize="8">{head}<VRTRasterBand dataType="Byte" '
-        f'band="1"{kind}>{inner}</VRTRasterBand></VRTDataset>'
-    )
-    return path
-
-
-def tiff(path, value=7):
-    with rasterio.open(
-        path, "w", driver="GTiff", height=8, width=8, count=1, dtype="uint8", crs="EPSG:3857",
-        transform=rasterio.Affine(2, 0, 0, 0, -2, 0),
-    ) as file:  # fmt: skip
-        file.write(np.full((1, 8, 8), value, np.uint8))
-    return path
 
 
 def enlarge(source, out, **options):
@@ -174,6 +148,5 @@ def test_named_mosaics_may_lie_anywhere_but_copy_no_bytes_from_there(tmp_path):
         ("/vsizip/vsicurl/https:/h/a.zip", "/vsizip/vsicurl/https://h/a.zip"),
     ],
 )
-def test_names_of_remote_files(given, name):
-    assert gdal_name(Path(given), remote=True) == name
-    assert gdal_name(Path(given), remote=False) == Path(given).absolute()
+def test_paths_get_the_slashes_of_urls_back(given, name):
+    assert as_input(Path(given)).gdal == name

@@ -53,7 +53,7 @@ def test_unknown_options_are_wrong_usage(check, options, words, caplog):
         (PIXELS.astype(np.float32), {"creation": {"COMPRESS": "JPEG"}}, "GeoTIFF .*JPEG"),
         (PIXELS, {"creation": {"PREDICTOR": "3"}}, "PREDICTOR=3 is only supported with Float32"),
         (PIXELS, {"creation": {"TARGET_SRS": "EPSG:4326"}, "cog": True}, "TARGET_SRS=EPSG:4326"),
-        (PIXELS, {"creation": {"ZLEVEL": "20"}, "format": "png"}, "PNG .*ZLEVEL"),
+        (PIXELS, {"creation": {"ZLEVEL": "20"}, "format": "png"}, "PNG: .*ZLEVEL"),
     ],
 )
 def test_options_that_do_not_fit_this_raster_name_it(check, pixels, options, words):

@@ -227,10 +227,9 @@ def test_pictures_that_are_replaced_are_told(tmp_path):
     assert make_plan([source], tmp_path / "out", Naming(overwrite=True)).notes == ()
 
 
-@pytest.mark.parametrize("name", ["/vsizip/a.zip/a.tif", "https://example.org/a.tif"])
-def test_what_lies_on_no_disk_is_to_be_fetched_first(tmp_path, name):
-    with pytest.raises(UsageError, match="download or unpack it"):
-        make_plan([Path(name)], tmp_path / "out", Naming())
+def test_what_lies_on_the_network_is_to_be_fetched_first(tmp_path):
+    with pytest.raises(UsageError, match="download it, or give --allow-remote"):
+        make_plan([Path("https://example.org/a.tif")], tmp_path / "out", Naming())
 
 
 def test_names_that_no_file_can_have_are_told(tmp_path):

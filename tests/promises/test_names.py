@@ -1,0 +1,307 @@
+"""Inputs by GDAL's names: in containers, archives, Sentinel products, on the network."""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from PIL import Image
+from scipy.io import netcdf_file
+
+from srcli.cli.main import run
+from tests.fixtures.mosaics import RAW, SIMPLE, tiff, vrt
+
+PRODUCT = "S2A_MSIL1C_20170102T111442_N0204_R137_T32TQR_20170102T111441"
+GRANULE = "GRANULE/L1C_T32TQR_A007999_20170102T111441"
+USER_PRODUCT = (
+    '<n1:Level-1C_User_Product xmlns:n1="https://x/User_Product_Level-1C.xsd"><n1:General_Info>'
+    "<Product_Info><Query_Options><PRODUCT_FORMAT>SAFE_COMPACT</PRODUCT_FORMAT></Query_Options>"
+    "<Product_Organisation><Granule_List><Granule><IMAGE_FILE>{image}B02</IMAGE_FILE></Granule>"
+    "</Granule_List></Product_Organisation></Product_Info></n1:General_Info>"
+    "</n1:Level-1C_User_Product>"
+)
+TILE = (
+    '<n1:Level-1C_Tile_ID xmlns:n1="x"><n1:Geometric_Info><Tile_Geocoding>'
+    "<HORIZONTAL_CS_CODE>EPSG:32632</HORIZONTAL_CS_CODE>{sizes}"
+    "</Tile_Geocoding></n1:Geometric_Info></n1:Level-1C_Tile_ID>"
+)
+SIZE = (
+    '<Size resolution="{0}"><NROWS>{1}</NROWS><NCOLS>{1}</NCOLS></Size><Geoposition '
+    'resolution="{0}"><ULX>600000</ULX><ULY>5100000</ULY></Geoposition>'
+)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def upscale(srx):
+    return lambda *arguments: srx("upscale", *arguments, "-m", "bicubic", "-s", "2")
+
+
+def pixels(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rasters without a place on the map
+        with rasterio.open(path) as file:
+            return file.read()
+
+
+def netcdf(path, **variables):
+    """Write a classic NetCDF file of 8x8 pixels for each variable, all of one value."""
+    with netcdf_file(path, "w") as file:
+        file.createDimension("y", 8)
+        file.createDimension("x", 8)
+        for name, value in variables.items():
+            file.createVariable(name, "i2", ("y", "x"))[:] = np.full((8, 8), value)
+
+
+def zipped(path, **files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, file in files.items():
+            archive.write(file, name.replace("__", "/").replace("_", "."))
+
+
+def product(folder):
+    """Write a Sentinel-2 product of 24x24 pixels at 10 m: blue 1000, green 2000, red 3000 ..."""
+    image = f"{GRANULE}/IMG_DATA/T32TQR_20170102T111442_"
+    (folder / image).parent.mkdir(parents=True)
+    (folder / "MTD_MSIL1C.xml").write_text(USER_PRODUCT.format(image=image))
+    sizes = "".join(SIZE.format(metres, 240 // metres) for metres in (10, 20, 60))
+    (folder / GRANULE / "MTD_TL.xml").write_text(TILE.format(sizes=sizes))
+    place = rasterio.Affine(10, 0, 600000, 0, -10, 5100000)
+    shape = {"driver": "GTiff", "height": 24, "width": 24, "count": 1, "dtype": "uint16"}
+    for value, band in enumerate(("B02", "B03", "B04", "B08"), 1):
+        with rasterio.MemoryFile() as memory:
+            with memory.open(**shape, crs="EPSG:32632", transform=place) as file:
+                file.write(np.full((1, 24, 24), 1000 * value, np.uint16))
+            with memory.open() as file:
+                lossless = {"QUALITY": "100", "REVERSIBLE": "YES"}
+                target = folder / f"{image}{band}.jp2"
+                rasterio.shutil.copy(file, target, driver="JP2OpenJPEG", **lossless)
+
+
+def listed(result):
+    """Names that a message lists, as a shell reads them."""
+    return shlex.split(result.err.partition("instead: ")[2].partition("\n")[0])
+
+
+def test_a_container_of_several_rasters_lists_them_and_leaves_the_others_alone(here, upscale):
+    netcdf("a.nc", band=5, other=7)
+    for name in ("good1.tif", "good2.tif"):
+        tiff(here / name)
+    done = upscale("good1.tif", "a.nc", "good2.tif", "out")
+    assert done.code == 1
+    assert listed(done) == ['NETCDF:"a.nc":band', 'NETCDF:"a.nc":other']
+    assert sorted(file.name for file in (here / "out").iterdir()) == ["good1.tif", "good2.tif"]
+    done = upscale(*listed(done), "out")  # as pasted
+    assert done.code == 0
+    assert (pixels("out/a_band.tif") == 5).all()
+    assert (pixels("out/a_other.tif") == 7).all()
+
+
+def test_hdf5_is_a_container_as_well(here, upscale):
+    netcdf("a.nc", one=5)
+    rasterio.shutil.copy("a.nc", "two.nc", driver="netCDF", FORMAT="NC4")
+    (here / "two.nc").rename("a.h5")
+    done = upscale('HDF5:"a.h5"://one', "out")
+    assert done.code == 0, done.err
+    assert (pixels("out/a_one.tif") == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("NETCDF:a.nc:other", "a_other.tif"),  # as a shell leaves it without quotes around it
+        ("/vsizip/a.zip/b.tif", "b.tif"),
+        ("/vsizip/{folder}/a.zip/in/c.tif", "c.tif"),
+        ("zip://a.zip!in/c.tif", "c.tif"),
+        ("zip://{folder}/a.zip!/b.tif", "b.tif"),
+        ("/vsigzip/b.tif.gz", "b.tif"),
+        ("GTIFF_DIR:1:b.tif", "b_1.tif"),
+        ("file://{folder}/b.tif", "b.tif"),
+    ],
+)
+@pytest.mark.parametrize("target", ["out", "out/named.tif"])
+def test_names_of_rasters_in_files(here, upscale, name, result, target):
+    netcdf("a.nc", band=5, other=7)
+    tiff(here / "b.tif")
+    zipped("a.zip", b_tif="b.tif", in__c_tif="b.tif")
+    (here / "b.tif.gz").write_bytes(gzip.compress((here / "b.tif").read_bytes()))
+    before = {*here.iterdir()}
+    done = upscale(name.replace("{folder}", str(here)), target)
+    assert done.code == 0, done.err
+    file = here / "out" / (result if target == "out" else "named.tif")
+    assert (pixels(file) == 7).all()
+    assert pixels(file).shape == (1, 16, 16)
+    assert {*here.iterdir()} - before == {here / "out"}  # nothing is written beside the input
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ('NETCDF:"a.nc":none', "give a.nc itself to see what it holds"),
+        ("/vsizip/a.zip/none.tif", "give a.zip itself to see what it holds"),
+        ("a.zip", "is an archive; name a picture in it instead: /vsizip/a.zip/in/c.tif"),
+        ('NETCDF:"none.nc":band', "no such file or folder"),
+        ("/vsistdin/", "no such file or folder"),
+        ("photo:1.jpg", "no such file or folder"),
+        ("/vsizip/a.zip/m.vrt", "GDAL cannot open it"),
+        ("/vsizip/a.zip/turned.jpg", "EXIF rotates this photograph"),
+    ],
+)
+def test_names_that_are_refused_say_why(here, upscale, name, words):
+    netcdf("a.nc", band=5, other=7)
+    tiff(here / "b.tif")
+    (here / "secret").write_bytes(bytes(64))
+    vrt(here / "m.vrt", RAW, name=here / "secret", kind=' subClass="VRTRawRasterBand"')
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 8)).save("turned.jpg", exif=exif)
+    zipped("a.zip", m_vrt="m.vrt", in__c_tif="b.tif", turned_jpg="turned.jpg")
+    done = upscale(name, "out")
+    assert done.code == 2
+    assert words in done.err
+    assert len(done.err.splitlines()) <= 2
+
+
+def test_a_sentinel_product_as_folder_and_zip(here, upscale):
+    folder = here / "in" / f"{PRODUCT}.SAFE"
+    product(folder)
+    with zipfile.ZipFile(f"{PRODUCT}.zip", "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder.parent))
+    for given in (f"in/{PRODUCT}.SAFE", f"in/{PRODUCT}.SAFE/", f"{PRODUCT}.zip"):
+        names = listed(upscale(given, "-r", "out"))
+        assert [name.split(":")[-2] for name in names] == ["10m", "20m", "60m", "TCI"]
+        done = upscale(names[0], "out", "--overwrite")
+        assert done.code == 0, done.err
+        values = pixels(f"out/{PRODUCT}_10m_EPSG_32632.tif")
+        assert values.shape == (4, 48, 48)
+        assert values.mean((1, 2)).tolist() == [3000, 2000, 1000, 4000]
+
+
+def test_a_search_leaves_containers_archives_and_products_alone(here, upscale):
+    product(here / "in" / f"{PRODUCT}.SAFE")
+    netcdf("in/a.nc", band=5, other=7)
+    tiff(here / "in" / "b.tif")
+    zipped("in/a.zip", c_tif="in/b.tif")
+    done = upscale("in", "out", "-r")
+    assert done.code == 0
+    assert f"in/{PRODUCT}.SAFE: a Sentinel product, left out" in done.err
+    assert [file.name for file in (here / "out").iterdir()] == ["b.tif"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "s3://bucket/a.tif",
+        "/vsis3/bucket/a.tif",
+        "{url}/bucket/a.tif",
+        "/vsizip//vsicurl/{url}/bucket/a.zip/b.tif",
+        "zip+{url}/bucket/a.zip!b.tif",
+        "/vsizip/{{/vsicurl/{url}/bucket/a.zip}}/b.tif",
+    ],
+)
+def test_the_network_is_used_where_it_is_allowed_only(here, upscale, web, monkeypatch, name):
+    bucket = web.folder / "bucket"
+    bucket.mkdir(exist_ok=True)
+    tiff(bucket / "a.tif")
+    zipped(bucket / "a.zip", b_tif=bucket / "a.tif")
+    host = web.url.removeprefix("http://")
+    for key, value in {
+        "AWS_S3_ENDPOINT": host, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_NO_SIGN_REQUEST": "YES",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(key, value)
+    name = name.format(url=web.url)
+    done = upscale(name, "out")
+    assert done.code == 2
+    assert "--allow-remote" in done.err
+    assert web.requests == []
+    done = upscale(name, "out", "--allow-remote")
+    assert done.code == 0, done.err
+    (file,) = (here / "out").iterdir()
+    assert file.name == ("b.tif" if "zip" in name else "a.tif")
+    assert (pixels(file) == 7).all()
+
+
+@pytest.mark.parametrize(
+    "name", ['NETCDF:"{url}/a.nc":b', "NETCDF:{url}/a.nc:b", "zip://{url}/a!b"]
+)
+def test_no_name_hides_the_network(here, upscale, web, name):
+    done = upscale(name.format(url=web.url), "out")
+    assert done.code == 2
+    assert "--allow-remote" in done.err
+    assert web.requests == []
+
+
+def test_a_mosaic_in_an_archive_reaches_no_network(here, upscale, web):
+    tiff(web.folder / "a.tif")
+    vrt(here / "m.vrt", SIMPLE, name=f"/vsicurl/{web.url}/a.tif")
+    zipped("a.zip", m_vrt="m.vrt")
+    assert upscale("/vsizip/a.zip/m.vrt", "out").code == 2
+    assert web.requests == []
+
+
+def test_a_remote_mosaic_copies_no_local_bytes(here, upscale, web):
+    (here / "secret").write_bytes(bytes(64))
+    raw = {"name": here / "secret", "kind": ' subClass="VRTRawRasterBand"'}
+    vrt(web.folder / "raw.vrt", RAW, **raw)
+    tiff(web.folder / "a.tif")
+    vrt(web.folder / "m.vrt", SIMPLE, name="a.tif", place=1, head="<SRS>EPSG:3857</SRS>")
+    done = upscale(f"{web.url}/raw.vrt", f"{web.url}/m.vrt", "out", "--allow-remote")
+    assert "raw.vrt: copies bytes of other files" in done.err
+    assert [file.name for file in (here / "out").iterdir()] == ["m.tif"]
+
+
+def test_results_are_not_written_to_buckets(here, upscale):
+    tiff(here / "b.tif")
+    done = upscale("b.tif", "s3://bucket/out.tif")
+    assert (done.code, [*here.iterdir()]) == (2, [here / "b.tif"])
+    assert "results are written to disk" in done.err
+
+
+@pytest.mark.parametrize("name", ["a.hdf", 'HDF4_SDS:"a.hdf":0'])
+def test_a_missing_driver_is_named(here, upscale, monkeypatch, name):
+    (here / "a.hdf").write_bytes(b"\x0e\x03\x13\x01" + bytes(40))
+    with rasterio.Env() as env:
+        there = tuple(driver for driver in env.drivers() if not driver.startswith("HDF4"))
+    for module in ("access", "opening"):
+        path = f"srcli.imaging.rasters.{module}.allowed_drivers"
+        monkeypatch.setattr(path, lambda **_: there)
+    done = upscale(name, "out")
+    assert done.code == 2
+    assert f"{name}: this GDAL has no driver for HDF4" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["-co", "COMPRESS=JPEG"], "BitsPerSample 16 not allowed for JPEG"),
+        (["-co", "COMPRESS=JPEG", "--cog"], "BitsPerSample 16 not allowed for JPEG"),
+        (["-co", "COMPRESS=CCITTFAX4"], "Bits/sample must be 1"),
+        (["-co", "COMPRESS=LZW", "-co", "PREDICTOR=3"], "only supported with Float32"),
+    ],
+)
+def test_gdal_says_its_reason_in_our_line_only(here, capfd, options, reason):
+    with rasterio.open(
+        "a.tif", "w", driver="GTiff", height=8, width=8, count=1, dtype="uint16", crs="EPSG:3857",
+        transform=rasterio.Affine(2, 0, 0, 0, -2, 0),
+    ) as file:  # fmt: skip
+        file.write(np.arange(64, dtype=np.uint16).reshape(1, 8, 8))
+    words = ["upscale", "a.tif", "out", "-m", "bicubic", "-s", "2", "-q", *options]
+    capfd.readouterr()
+    code = run(words)
+    printed = capfd.readouterr().err  # of the descriptor, to which GDAL writes
+    assert code == 2
+    assert len(printed.splitlines()) == 1, printed
+    assert reason in printed
