@@ -158,7 +158,8 @@ def test_names_of_rasters_in_files(here, upscale, name, result, target):
         ("/vsizip/a.zip/turned.jpg", "EXIF rotates this photograph"),
     ],
 )
-def test_names_that_are_refused_say_why(here, upscale, name, words):
+@pytest.mark.parametrize("options", [[], ["--bidx", "1"]])
+def test_names_that_are_refused_say_why(here, upscale, name, words, options):
     netcdf("a.nc", band=5, other=7)
     tiff(here / "b.tif")
     (here / "secret").write_bytes(bytes(64))
@@ -167,10 +168,23 @@ def test_names_that_are_refused_say_why(here, upscale, name, words):
     exif[0x0112] = 6
     Image.new("RGB", (8, 8)).save("turned.jpg", exif=exif)
     zipped("a.zip", m_vrt="m.vrt", in__c_tif="b.tif", turned_jpg="turned.jpg")
-    done = upscale(name, "out")
+    done = upscale(name, "out", *options)
     assert done.code == 2
     assert words in done.err
     assert len(done.err.splitlines()) <= 2
+
+
+def test_parts_of_one_raster_are_not_taken_for_another(here, upscale):
+    netcdf("a.nc", band=5, other=7)
+    again = ("--parts", "keep", "--overwrite", "--range", "0,20")  # which else tells them apart
+    for value in (5, 9):
+        tiff(here / "b.tif", value)
+        zipped("a.zip", b_tif="b.tif")
+        assert upscale("/vsizip/a.zip/b.tif", "-o", "b.vrt", *again).code == 0
+        assert (pixels("b.vrt") == value).all()
+    for name, value in (("band", 5), ("other", 7)):
+        assert upscale(f"NETCDF:a.nc:{name}", "-o", "n.vrt", *again).code == 0
+        assert (pixels("n.vrt") == value).all()
 
 
 def test_a_sentinel_product_as_folder_and_zip(here, upscale):
@@ -270,15 +284,16 @@ def test_results_are_not_written_to_buckets(here, upscale):
     assert "results are written to disk" in done.err
 
 
+@pytest.mark.parametrize("options", [[], ["--bidx", "1"]])
 @pytest.mark.parametrize("name", ["a.hdf", 'HDF4_SDS:"a.hdf":0'])
-def test_a_missing_driver_is_named(here, upscale, monkeypatch, name):
+def test_a_missing_driver_is_named(here, upscale, monkeypatch, name, options):
     (here / "a.hdf").write_bytes(b"\x0e\x03\x13\x01" + bytes(40))
     with rasterio.Env() as env:
         there = tuple(driver for driver in env.drivers() if not driver.startswith("HDF4"))
     for module in ("access", "opening"):
         path = f"srcli.imaging.rasters.{module}.allowed_drivers"
         monkeypatch.setattr(path, lambda **_: there)
-    done = upscale(name, "out")
+    done = upscale(name, "out", *options)
     assert done.code == 2
     assert f"{name}: this GDAL has no driver for HDF4" in done.err
 

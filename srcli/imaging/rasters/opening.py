@@ -97,26 +97,12 @@ def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) ->
     check_sources(path, remote=remote, confined=confined)
     try:
         with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
-            if dataset.tags().get("EXIF_Orientation", "1") != "1":
-                raise PictureError(
-                    f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
-                    "of its own first"
-                )
             reason, (height, width) = f"a format of GDAL ({dataset.driver})", dataset.shape
             bands, kinds = dataset.count, dataset.dtypes or ("uint8",)  # a container has no bands
             bits = np.dtype(kinds[0]).itemsize * 8
     except PictureError:
-        if missing := missing_driver(path):
-            raise PictureError(
-                f"{path}: this GDAL has no driver for {missing}; convert it to GeoTIFF where one "
-                "is installed, with gdal_translate"
-            ) from None
-        if isinstance(path, DatasetName):
+        if isinstance(path, DatasetName) or _explain(path):
             raise
-        if members := _members(path):
-            raise PictureError(
-                f"{path}: is an archive; name a picture in it instead: {for_shell(members)}"
-            ) from None
         if path.suffix.lower() not in RASTER_SUFFIXES:
             return None
         # GDAL's error explains more than that it is no photograph
@@ -124,6 +110,28 @@ def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) ->
     return Picture(
         path=path, format="", height=height, width=width, channels=bands, bits=bits, raster=reason
     )
+
+
+def _explain(path: Path) -> str | None:
+    """Return what is known of a file that GDAL does not open; None without anything."""
+    if missing := missing_driver(path):
+        return (
+            f"this GDAL has no driver for {missing}; convert it to GeoTIFF where one is "
+            "installed, with gdal_translate"
+        )
+    if not isinstance(path, DatasetName) and (members := _members(path)):
+        return f"is an archive; name a picture in it instead: {for_shell(members)}"
+    return None
+
+
+def _refuse(path: DatasetName, dataset: DatasetReader) -> None:
+    """Refuse what cannot be checked or done right without a file of its own."""
+    if "VRTRawRasterBand" in str(dataset.tags(ns="xml:VRT")):
+        raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
+    if dataset.tags().get("EXIF_Orientation", "1") != "1":
+        raise PictureError(
+            f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file of its own"
+        )
 
 
 def _members(archive: Path) -> list[str]:
@@ -183,18 +191,22 @@ def open_with_georeference(
     else:
         with decoding(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
-    with reading_errors(path, "GDAL cannot open it", remote=remote, advice=advice):
-        from rasterio.errors import NotGeoreferencedWarning
-        from rasterio.io import DatasetReader
+    try:
+        with reading_errors(path, "GDAL cannot open it", remote=remote, advice=advice):
+            from rasterio.errors import NotGeoreferencedWarning
+            from rasterio.io import DatasetReader
 
-        with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            drivers = allowed_drivers(remote=remote, confined=confined, in_archive=in_archive)
-            dataset = DatasetReader(name, driver=[*drivers], sharing=False)
-        if isinstance(path, DatasetName) and "VRTRawRasterBand" in str(dataset.tags(ns="xml:VRT")):
-            dataset.close()
-            raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
-        return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
+            with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                drivers = allowed_drivers(remote=remote, confined=confined, in_archive=in_archive)
+                dataset = DatasetReader(name, driver=[*drivers], sharing=False)
+            if isinstance(path, DatasetName):
+                _refuse(path, dataset)
+    except PictureError as error:
+        if isinstance(error.__cause__, Exception) and (known := _explain(path)):
+            raise PictureError(f"{path}: {known}") from error
+        raise
+    return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
 
 
 @contextmanager
