@@ -122,6 +122,12 @@ def as_input(given: str | Path) -> Path:
     return name if text == name.gdal or name.gdal.startswith("/vsi") else Path(name.gdal)
 
 
+def file_on_disk(given: str | Path) -> Path:
+    """Return the file that an input is read from: of what is in an archive, the archive."""
+    path = as_input(given)
+    return path.container or path if isinstance(path, DatasetName) else path
+
+
 def is_remote(name: str) -> bool:
     """Return True for URLs and GDAL's names of rasters on the network."""
     return _NOT_LOCAL.search(name) is not None

@@ -14,7 +14,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import mark_source
 from srcli.imaging.rasters.classes import find_classes
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
-from srcli.imaging.rasters.names import DatasetName, as_input
+from srcli.imaging.rasters.names import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.part_writing import writer_memory
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
@@ -228,9 +228,8 @@ def free_disk(target: Path) -> tuple[int, Path]:
 
 
 def _file_state(path: str) -> list[object]:
-    name = as_input(path)  # of a file in an archive, the archive counts
     try:
-        found = (name.container or name if isinstance(name, DatasetName) else name).stat()
+        found = file_on_disk(path).stat()
     except OSError:  # a source that is no file, such as a service
         return [path]
     return [path, found.st_size, found.st_mtime_ns]
