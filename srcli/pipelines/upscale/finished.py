@@ -22,6 +22,7 @@ from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.photograph import SourceMark
 from srcli.imaging.provenance import Provenance, mark_source, read_provenance
 from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.names import DatasetName, file_on_disk
 from srcli.imaging.rasters.resuming import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture
@@ -227,7 +228,7 @@ def _look(item: Item, *, overwrite: bool = False) -> _Look | None:
 
 def _changed(source: Path) -> int:
     """Return when an input was changed last, in nanoseconds; of a mosaic, any part of it."""
-    files = [os.fspath(source)]
+    files = [os.fspath(file_on_disk(source))]
     if source.suffix.lower() == ".vrt":
         with suppress(SrxError):  # reading it gives the reason
             files += read_info(source).files
@@ -317,6 +318,8 @@ def _expected_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
 
 def _rivals(item: Item, options: UpscaleOptions) -> Iterator[Path]:
     """Iterate over other pictures beside an input whose outputs have the same name."""
+    if isinstance(item.source, DatasetName):
+        return
     for name in _names_by_stem(item.source.parent).get(item.source.stem, ()):
         path = item.source.with_name(name)
         if name != item.source.name and real_path(path) != real_path(item.target):

@@ -10,7 +10,7 @@ import rasterio
 from srcli.errors import PictureError
 from srcli.imaging.rasters.access import OFFLINE
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.names import as_input
+from srcli.imaging.rasters.names import DatasetName, as_input
 from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
@@ -149,4 +149,6 @@ def test_named_mosaics_may_lie_anywhere_but_copy_no_bytes_from_there(tmp_path):
     ],
 )
 def test_paths_get_the_slashes_of_urls_back(given, name):
-    assert as_input(Path(given)).gdal == name
+    found = as_input(Path(given))
+    assert isinstance(found, DatasetName)
+    assert found.gdal == name
