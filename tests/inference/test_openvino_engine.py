@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srcli.errors import InferenceError, UsageError
+from srcli.errors import DefectError, InferenceError, UsageError
 from srcli.inference.device import cpu_has_bf16
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import (
@@ -177,7 +177,7 @@ def test_small_tiles_and_what_fails_in_half_precision_go_through_torch(photo, mo
     )
     assert engine.batch_size(40, 40) == expected.batch_size(40, 40)
     assert engine.batch_size(192, 192) % torch.get_num_threads() == 0
-    with pytest.raises(TypeError):  # this one would need the model
+    with pytest.raises(DefectError, match="TypeError"):  # this one would need the model
         enlarge_array(engine, photo)
 
 
