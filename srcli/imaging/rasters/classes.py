@@ -54,6 +54,8 @@ _NO = "--classes no interpolates"
 
 _SIDE, _ALONG = 256, 8
 """Pixels a side of the windows that are sampled, and the most of them along each axis."""
+_LARGEST_BLOCK = 2**28
+"""Pixels of a block; a larger one is not unpacked to be looked at, as few bytes may claim it."""
 _MOST = 64
 """Most different values of a band that is taken for classes by its values."""
 _MOST_SCATTERED = 16
@@ -294,15 +296,17 @@ def _has_irregular_gaps(values: Sequence[float]) -> bool:
 
 
 def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
-    """Read windows of a band, until it proves to have many values.
+    """Read windows of a band, until it proves to have many values; none of impossible blocks.
 
     Raises:
         PictureError: If the file is damaged.
     """
     dtype = info.bands[band - 1].dtype
     only = BandLayout(bands=(band,), groups=((0,),), interpretations=("gray",), dtype=dtype)
-    decoder = RasterDecoder(info, only)
     sample = _Sample()
+    if info.block_height * info.block_width > _LARGEST_BLOCK:
+        return sample
+    decoder = RasterDecoder(info, only)
     try:
         for place in _windows(window):
             piece = decoder.interpret(*decoder.load(place))
