@@ -41,6 +41,7 @@ Examples:
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds 8.10 47.20 8.15 47.25 --rgb 1,2,3
   srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -of COG -co COMPRESS=ZSTD
+  srx upscale tiles/ out/ -s 2 --mosaic         map tiles z/x/y, or sheets
   srx upscale 'NETCDF:"a.nc":band' /vsizip/a.zip/b.tif out/
   srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
 
@@ -56,7 +57,7 @@ GROUPS = {
     "Input and output": "output recursive fmt quality fit "
     "suffix overwrite keep_dates strip_metadata strip_provenance",
     "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values classes nodata srcwin bounds "
-    "projwin creation overviews cog parts no_resume allow_remote",
+    "projwin mosaic creation overviews cog parts no_resume allow_remote",
     "Device and speed": "tile overlap batch workers max_memory",
     "Results": "dry_run",
 }
@@ -153,6 +154,11 @@ class InputPath(click.Path):
     help="Threads that read and write files.",
 )
 @click.option(
+    "--mosaic",
+    is_flag=True,
+    help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster.",
+)
+@click.option(
     "--allow-remote",
     is_flag=True,
     help="Read from the network: URLs, and mosaics with remote parts.",
@@ -201,6 +207,8 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     ):
         if streams.to_stdout:
             settings = replace(settings, naming=replace(settings.naming, suffix=""))
+        if options["dry_run"] and options["mosaic"]:
+            raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
         if options["dry_run"]:
             return print_estimate(streams, settings)
         summary = _run(streams, settings, options, executor)
@@ -281,7 +289,9 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
         fmt = "vrt"
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality"),
-        **pick(options, "strip_metadata", "strip_provenance", "keep_dates", "allow_remote"),
+        **pick(
+            options, "strip_metadata", "strip_provenance", "keep_dates", "allow_remote", "mosaic"
+        ),
         scale=int(options["scale"] or default_scale([options["model"]])),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(

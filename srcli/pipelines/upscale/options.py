@@ -86,6 +86,8 @@ class UpscaleOptions:
     """Do not record software and model in outputs."""
     keep_dates: bool = False
     """Give outputs the times of their inputs."""
+    mosaic: bool = False
+    """The input is a folder of map tiles, which are upscaled as one raster."""
     allow_remote: bool = False
     """Inputs may be URLs, and rasters may have parts on the network."""
     fit: Box = UNBOUNDED
@@ -108,6 +110,7 @@ class UpscaleOptions:
         raster, engine = RasterOptions() if photograph else self.raster, self.engine
         given = {
             "fit": self.fit != UNBOUNDED and self.fit,
+            "mosaic": self.mosaic,
             "bands": raster.bands,
             "rgb": raster.rgb,
             "range": raster.values != "auto" and raster.values,
@@ -122,7 +125,10 @@ class UpscaleOptions:
         return f"{zlib.crc32(repr(said).encode()):08x}" if said else ""
 
     def __post_init__(self) -> None:
-        """Refuse ``fit`` together with options of rasters."""
+        """Refuse ``fit`` together with options of rasters, and windows of mosaics."""
+        if self.mosaic and (self.fit != UNBOUNDED or self.raster.asked_for):
+            name = (*self.raster.asked_for, "--fit")[0]
+            raise UsageError(f"--mosaic writes all tiles as they are cut; drop {name}")
         if self.fit != UNBOUNDED and self.raster.asked_for:
             raise UsageError(
                 f"--fit is for photographs and {self.raster.asked_for[0]} for rasters; "

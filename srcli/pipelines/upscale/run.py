@@ -55,8 +55,17 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
         ModelError: If the model or its scale does not exist.
     """
-    plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
     reporter = Reporter(progress or NoProgress(), on_file)
+    if options.mosaic:
+        from srcli.pipelines.upscale.mosaic import upscale_mosaic  # and with it torch
+
+        def upscale(raster: Path, result: Path, own: UpscaleOptions) -> str:
+            made = upscale_files([raster], result, own, progress=progress, executor=executor)
+            return "; ".join(file.error for file in made.files if file.state == "failed")
+
+        upscale_mosaic(inputs, output, options, reporter, upscale)
+        return reporter.close()
+    plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
     for note in plan.notes:
         reporter.progress.message(note)
     for item, reason in plan.failures:

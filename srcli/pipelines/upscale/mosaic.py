@@ -1,0 +1,370 @@
+"""Upscale a folder of map tiles as one raster, and cut the result into tiles of the same names.
+
+The tiles of a web map (``z/x/y.png``, y downwards; each zoom level by itself) or georeferenced
+sheets become one VRT, which goes the way of every raster: place, holes, memory, resuming and
+calibration are those of a single file, and no tile knows of its borders.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from srcli.errors import PictureError, UsageError
+from srcli.files import attributes_for, write_whole
+from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.provenance import mark_source
+from srcli.imaging.rasters.opening import open_raster, reading_errors
+from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.writing import write_photograph
+from srcli.pipelines.upscale.finished import find_provenance, sort_items
+from srcli.pipelines.upscale.naming import Item
+from srcli.pipelines.upscale.options import Naming
+from srcli.pipelines.upscale.plan import make_plan
+from srcli.pipelines.upscale.reporter import FileReport, Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+    from rasterio.io import DatasetReader
+
+    from srcli.imaging.provenance import Provenance
+    from srcli.pipelines.upscale.options import UpscaleOptions
+
+_SHEET_DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+_SHADES = ("red", "green", "blue", "alpha")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One file of a mosaic."""
+
+    item: Item
+    top: float
+    """First row in pixels; whole once it is placed in the mosaic."""
+    left: float
+    height: int
+    width: int
+    kind: tuple[tuple[str, str], ...]
+    """What all tiles of a mosaic agree in, by names for the user."""
+    picture: Picture | None = None
+    """The header of a tile of a web map; None for georeferenced sheets."""
+    palette: bool = False
+    bands: int = 1
+
+
+def upscale_mosaic(
+    inputs: Sequence[Path],
+    output: Path,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    upscale: Callable[[Path, Path, UpscaleOptions], str],
+) -> None:
+    """Upscale the tiles of a folder as one raster for each zoom level, or for all sheets.
+
+    Args:
+        inputs: The folder.
+        output: A folder; it gets files of the same names.
+        options: All options.
+        reporter: Receives a report for every tile; a damaged one is a hole in the mosaic.
+        upscale: Upscales a raster into a file; returns why it failed, or nothing.
+
+    Raises:
+        UsageError: If the input is not one folder, or holds no pictures.
+    """
+    if len(inputs) != 1 or not inputs[0].is_dir():
+        raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
+    plan = make_plan(inputs, output, replace(options.naming, recursive=True))
+    for item, reason in plan.failures:
+        reporter.fail(item, reason)
+    found = sort_items(plan.items, options, in_folder=True)
+    for item, reason in found.kept:
+        reporter.fail(item, reason, kept=True)
+    for item, error in found.failed:
+        reporter.fail(item, error)
+    due = {*found.due}
+    mosaics: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in (*found.due, *(item for item, _ in found.finished)):
+        mosaics[_level(item.source, inputs[0])].append(item)
+    for level, items in mosaics.items():
+        # where one is new, its neighbours change as well
+        wanted = any(item in due for item in items)
+        tiles = _read_tiles(items, level, reporter) if wanted else []
+        if any(tile.item in due for tile in tiles):
+            name = Path(level).name or tiles[0].item.source.stem
+            _upscale_tiles(tiles, output / f".{name}.srx-mosaic" / name, options, reporter, upscale)
+            continue
+        for item in items:
+            if item not in due:
+                reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
+
+
+def _upscale_tiles(
+    tiles: Sequence[Tile],
+    raster: Path,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    upscale: Callable[[Path, Path, UpscaleOptions], str],
+) -> None:
+    """Upscale the tiles of one mosaic; what is made stays in its folder after an interruption."""
+    work, vrt = raster.parent, raster.with_suffix(".vrt")
+    work.mkdir(parents=True, exist_ok=True)
+    _write_vrt(vrt, tiles)
+    own = replace(options, mosaic=False, keep_dates=False, naming=Naming())
+    if failure := upscale(vrt, work / "enlarged.tif", own):
+        for tile in tiles:
+            reporter.fail(tile.item, f"{tile.item.source}: {failure}")
+        return
+    _cut(tiles, work / "enlarged.tif", options, reporter)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _level(path: Path, folder: Path) -> str:
+    """Return the folder of a zoom level, ``.`` for the folder itself; empty for other names."""
+    parts = path.relative_to(folder.parent).with_suffix("").parts
+    if len(parts) < 3 or not all(one.isdecimal() for one in parts[-2:]):
+        return ""
+    return str(path.parent.parent)
+
+
+def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[Tile]:
+    """Read and decode all tiles; those that are damaged, or unlike the most, are reported."""
+    found: list[Tile] = []
+    for item in items:
+        with reporter.guard(item):
+            found.append(_read_map_tile(item) if level else _read_sheet(item))
+    kinds = Counter(tile.kind for tile in found)
+    tiles: list[Tile] = []
+    for tile in found:
+        usual = max(kinds, key=lambda kind: kinds[kind])
+        if tile.kind == usual:
+            tiles.append(tile)
+            continue
+        name, own, other = next(
+            (a, b, d) for (a, b), (_, d) in zip(tile.kind, usual, strict=True) if b != d
+        )
+        reporter.fail(
+            tile.item,
+            f"{tile.item.source}: its {name} is {own}, that of the others {other}; it is left out",
+        )
+    top = min((tile.top for tile in tiles), default=0)
+    left = min((tile.left for tile in tiles), default=0)
+    return [
+        replace(tile, top=round(tile.top - top), left=round(tile.left - left)) for tile in tiles
+    ]
+
+
+def _read_map_tile(item: Item) -> Tile:
+    picture = open_picture(item.source, confined=True, companions=False)
+    read_photograph(picture)  # a damaged one would end the whole mosaic later
+    if picture.bits != 8 or picture.orientation != 1 or picture.frames > 1:
+        raise PictureError(
+            f"{item.source}: is no map tile (8 bits, one picture, not turned by EXIF)"
+        )
+    with open_raster(item.source) as dataset:
+        palette = dataset.colorinterp[0].name == "palette"
+        bands = dataset.count
+    height, width = picture.height, picture.width
+    return Tile(
+        item=item,
+        top=int(item.source.stem) * height,
+        left=int(item.source.parent.name) * width,
+        height=height,
+        width=width,
+        kind=(("size", f"{width}x{height}"),),
+        picture=picture,
+        palette=palette,
+        bands=bands,
+    )
+
+
+def _read_sheet(item: Item) -> Tile:
+    if item.format not in _SHEET_DRIVERS:
+        raise PictureError(f"{item.target}: sheets of a mosaic are written as tif, png or jpg")
+    with (
+        open_raster(item.source) as dataset,
+        reading_errors(item.source, "it cannot be decoded"),
+    ):
+        for _, window in dataset.block_windows(1):
+            dataset.read(window=window)
+        pixel = dataset.transform
+        if pixel.is_identity or pixel.b or pixel.d:
+            raise PictureError(
+                f"{item.source}: has no place for --mosaic: no name z/x/y, and no georeference "
+                "along rows and columns"
+            )
+        left, top = pixel.c / pixel.a, pixel.f / pixel.e
+        kind = {
+            "coordinate system": dataset.crs,
+            "pixel size": f"{pixel.a:.9g}, {pixel.e:.9g}",
+            "kind of bands": " ".join(dataset.dtypes),
+            "nodata value": dataset.nodata,
+            "place between whole pixels": tuple(round(one % 1, 2) % 1 for one in (left, top)),
+        }
+        return Tile(
+            item=item,
+            top=top,
+            left=left,
+            height=dataset.height,
+            width=dataset.width,
+            kind=tuple((name, str(value)) for name, value in kind.items()),
+        )
+
+
+def _write_vrt(path: Path, tiles: Sequence[Tile]) -> None:
+    """Write the mosaic as a VRT; one that says the same stays, so that a run can go on."""
+    import rasterio
+    from affine import Affine
+    from rasterio.enums import ColorInterp
+
+    height = max(tile.top + tile.height for tile in tiles)
+    width = max(tile.left + tile.width for tile in tiles)
+    new = path.with_suffix(".new")
+    sheets = tiles[0].picture is None
+    profile: dict[str, Any] = {"count": 4, "dtype": "uint8"}
+    with open_raster(tiles[0].item.source) as like, quiet_pillow():
+        if sheets:
+            pixel = like.transform
+            x, y = pixel.c - tiles[0].left * pixel.a, pixel.f - tiles[0].top * pixel.e
+            place = Affine(pixel.a, 0, x, 0, pixel.e, y)
+            profile = {"count": like.count, "dtype": like.dtypes[0], "nodata": like.nodata}
+            profile |= {"crs": like.crs, "transform": place}
+        size = {"height": height, "width": width}
+        with rasterio.open(new, "w", driver="VRT", **size, **profile) as vrt:
+            if sheets:
+                _copy_bands(like, vrt)
+            else:
+                vrt.colorinterp = [ColorInterp[name] for name in _SHADES]
+    tree = ET.fromstring(new.read_bytes())
+    for number, band in enumerate(tree.findall("VRTRasterBand")):
+        band.extend(_source(tile, _band_of(tile, number), number) for tile in tiles)
+    if sheets and profile["nodata"] is None:
+        mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
+        mask.extend(_source(tile, "mask,1", 0) for tile in tiles)
+    text = ET.tostring(tree)
+    new.unlink()
+    if not path.is_file() or path.read_bytes() != text:
+        write_whole(path, text)
+
+
+def _copy_bands(source: DatasetReader, target: Any) -> None:  # noqa: ANN401 - any open dataset
+    """Copy what the bands mean: colours, names, units and palette."""
+    target.colorinterp = source.colorinterp
+    for number in source.indexes:
+        if source.descriptions[number - 1]:
+            target.set_band_description(number, source.descriptions[number - 1])
+    if source.colorinterp[0].name == "palette":
+        target.write_colormap(1, source.colormap(1))
+
+
+def _band_of(tile: Tile, number: int) -> str:
+    """Return the band of a tile for a band of the mosaic, numbered from 0."""
+    if tile.picture is None:
+        return str(number + 1)
+    if tile.palette:
+        return "1"
+    if number == 3:
+        return "mask,1"  # the alpha band of those that have one
+    return str(number + 1 if tile.bands > 2 else 1)
+
+
+def _source(tile: Tile, band: str, number: int) -> ET.Element:
+    source = ET.Element("ComplexSource")
+    file = ET.SubElement(source, "SourceFilename", relativeToVRT="0")
+    file.text = str(tile.item.source.absolute())
+    ET.SubElement(source, "SourceBand").text = band
+    for name, left, top in (("SrcRect", 0, 0), ("DstRect", tile.left, tile.top)):
+        box = {"xOff": left, "yOff": top, "xSize": tile.width, "ySize": tile.height}
+        ET.SubElement(source, name, {key: str(value) for key, value in box.items()})
+    if tile.palette:
+        ET.SubElement(source, "ColorTableComponent").text = str(number + 1)
+    return source
+
+
+def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter: Reporter) -> None:
+    """Write each tile's window of the enlarged mosaic."""
+    from rasterio.windows import Window
+
+    made_by = None
+    if not (options.strip_provenance or options.strip_metadata):
+        made_by = find_provenance(options, options.model)
+    scale = options.scale
+    with open_raster(result) as whole:
+        for tile in tiles:
+            item = tile.item
+            with reporter.guard(item):
+                item.make_folder()
+                size = tile.height * scale, tile.width * scale
+                window = Window(tile.left * scale, tile.top * scale, size[1], size[0])
+                own = made_by and replace(made_by, source=mark_source(item.source))
+                if tile.picture is not None:
+                    _write_picture(tile, tile.picture, whole.read(window=window), options, own)
+                else:
+                    _write_sheet(item, whole, window, own)
+                reporter.add(
+                    FileReport(source=item.source, target=item.target, state="done", size=size)
+                )
+
+
+def _write_picture(
+    tile: Tile,
+    picture: Picture,
+    bands: NDArray[Any],
+    options: UpscaleOptions,
+    made_by: Provenance | None,
+) -> None:
+    item, metadata = tile.item, picture.metadata
+    if options.strip_metadata:
+        metadata = metadata.only_colours()
+    if made_by is not None:
+        metadata = replace(metadata, software=made_by.software(metadata.software or ""))
+    pixels = np.ascontiguousarray(bands[: picture.channels].transpose(1, 2, 0))
+    alpha = bands[3] if picture.has_alpha else None
+    write_photograph(
+        item.target,
+        Photograph(pixels=pixels, alpha=alpha, metadata=metadata),
+        fmt=item.format,
+        quality=options.quality,
+        attributes=attributes_for(item.target, item.source, dates=options.keep_dates),
+    )
+
+
+def _write_sheet(item: Item, whole: DatasetReader, window: Any, made_by: Provenance | None) -> None:  # noqa: ANN401 - of rasterio
+    """Write a window of the mosaic as a georeferenced file beside it, then move it in place."""
+    import rasterio
+    from rasterio.shutil import copy
+
+    work = Path(whole.name).parent / "sheet"
+    work.mkdir(exist_ok=True)
+    part = work / "part.tif"
+    profile = {**whole.profile, "height": window.height, "width": window.width}
+    profile |= {"driver": "GTiff", "transform": whole.window_transform(window)}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), quiet_pillow():
+        with rasterio.open(part, "w", **profile) as sheet:
+            _copy_bands(whole, sheet)
+            sheet.write(whole.read(window=window))
+            tags = {key: text for key, text in whole.tags().items() if "SOFTWARE" not in key}
+            if made_by is not None:
+                tags |= {"TIFFTAG_SOFTWARE": made_by.software(), **made_by.tags}
+            sheet.update_tags(**tags)
+            mask = whole.dataset_mask(window=window)
+            if whole.nodata is None and not mask.all():
+                sheet.write_mask(mask)
+        if item.format != "tif":
+            made = work / f"made.{item.format}"
+            copy(part, made, driver=_SHEET_DRIVERS[item.format], WORLDFILE="YES")
+            part.unlink()
+            made.rename(part)
+    attributes = attributes_for(item.target, item.source)
+    attributes.apply(part)
+    part.replace(item.target)
+    for beside in work.iterdir():  # world file, .aux.xml
+        beside.replace(item.target.with_name(beside.name.replace("made", item.target.stem, 1)))

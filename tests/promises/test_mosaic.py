@@ -1,0 +1,179 @@
+"""A folder of map tiles is enlarged as one raster, and cut into tiles of the same names."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+from rasterio.transform import from_origin
+from skimage import data
+
+import srcli
+
+SIDE = 64
+ROWS, COLUMNS = 2, 3
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A photograph of 2x3 tiles."""
+    return np.ascontiguousarray(
+        data.astronaut()[100 : 100 + ROWS * SIDE, 150 : 150 + COLUMNS * SIDE]
+    )
+
+
+@pytest.fixture(scope="module")
+def enlarged(whole):
+    """The photograph, enlarged at once."""
+    return srcli.upscale(whole, model="g-idrn", scale=2).astype(int)
+
+
+def places():
+    """Names z/x/y with their rows and columns in the photograph."""
+    for column in range(COLUMNS):
+        for row in range(ROWS):
+            here = np.s_[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
+            yield f"5/{column + 9}/{row + 99}.png", here
+
+
+def larger(here):
+    """The same part of the enlargement."""
+    return tuple(slice(2 * one.start, 2 * one.stop) for one in here)
+
+
+@pytest.fixture
+def tiles(tmp_path, whole):
+    """The photograph as tiles of a web map."""
+    folder = tmp_path / "tiles"
+    for name, here in places():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(whole[here]).save(folder / name)
+    return folder
+
+
+def error(path, here, enlarged):
+    """Largest difference of a tile from its place in the enlargement of the whole."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    return np.abs(pixels - enlarged[larger(here)]).max()
+
+
+def test_tiles_of_a_web_map_have_no_borders(srx, tiles, tmp_path, enlarged):
+    assert srx("upscale", tiles, tmp_path / "one", "-s", 2, "-r").code == 0
+    result = srx("upscale", tiles, tmp_path / "out", "-s", 2, "--mosaic")
+    assert (result.code, "6 done" in result.out) == (0, True)
+    for name, here in places():
+        assert error(tmp_path / "out" / name, here, enlarged) <= 1
+        assert error(tmp_path / "one" / name, here, enlarged) > 5
+    found = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
+    assert found == sorted(name.split("/")[-1] for name, _ in places())  # nothing else is left
+
+
+def test_running_again_does_what_is_missing(srx, tiles, tmp_path, enlarged):
+    ask = ("upscale", tiles, tmp_path / "out", "-s", 2, "--mosaic")
+    assert srx(*ask).code == 0
+    assert "6 skipped" in srx(*ask).out
+    (name, here), (other, _), *_ = places()
+    (tmp_path / "out" / name).unlink()
+    os.utime(tmp_path / "out" / other, (1, 1))  # older than its input
+    assert srx(*ask).code == 0
+    assert error(tmp_path / "out" / name, here, enlarged) <= 1
+    assert "6 skipped" in srx(*ask).out
+    assert "6 done" in srx("upscale", tiles, tmp_path / "out", "-s", 3, "--mosaic").out
+
+
+def test_missing_and_damaged_tiles_are_holes(srx, tiles, tmp_path, enlarged):
+    (missing, _), (damaged, _), (name, here), *_ = places()
+    (tiles / missing).unlink()
+    (tiles / damaged).write_bytes((tiles / damaged).read_bytes()[:500])
+    Image.new("RGB", (32, 32)).save(tiles / "5/9/101.png")
+    result = srx("upscale", tiles, tmp_path / "out", "-s", 2, "--mosaic")
+    assert (result.code, "4 done, 2 failed" in result.out) == (1, True)
+    assert f"{damaged}: the file is damaged or cut short" in result.err.replace("\n", " ")
+    assert "its size is 32x32, that of the others 64x64" in result.err.replace("\n", " ")
+    assert not (tmp_path / "out" / missing).exists()
+    with Image.open(tmp_path / "out" / name) as image:
+        assert (image.mode, image.size) == ("RGB", (128, 128))
+        pixels = np.asarray(image).astype(int)
+    middle = np.s_[40:-40, 40:-40]
+    assert np.abs(pixels - enlarged[larger(here)])[middle].mean() < 1  # far from the holes
+
+
+def test_tiles_of_different_modes(srx, tiles, tmp_path):
+    (gray, _), (alpha, _), (palette, _), *_ = places()
+    for name, mode in ((gray, "L"), (palette, "P")):
+        with Image.open(tiles / name) as image:
+            changed = image.convert(mode) if mode == "L" else image.quantize(8)
+        changed.save(tiles / name)
+    pixels = np.dstack(
+        [np.asarray(Image.open(tiles / alpha)), np.full((SIDE, SIDE), 255, np.uint8)]
+    )
+    pixels[:20, :, 3] = 0
+    Image.fromarray(pixels).save(tiles / alpha)
+    ask = ("upscale", tiles, tmp_path / "out", "-s", 2, "-m", "bicubic", "--mosaic")
+    assert srx(*ask).code == 0
+    modes = {}
+    for name, _ in places():
+        with Image.open(tmp_path / "out" / name) as image:
+            modes[name] = image.mode
+            image.load()
+    assert modes == dict.fromkeys(modes, "RGB") | {gray: "L", alpha: "RGBA"}
+    with Image.open(tmp_path / "out" / alpha) as image:
+        opacity = np.asarray(image)[:, :, 3]
+    assert (opacity[:36].max(), opacity[44:].min()) == (0, 255)
+    with Image.open(tmp_path / "out" / palette) as image, Image.open(tiles / palette) as before:
+        shrunk = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(int)
+        assert np.abs(shrunk - np.asarray(before.convert("RGB")))[4:-4, 4:-4].mean() < 4
+
+
+def save_sheet(path, pixels, x, y, crs="EPSG:32632"):
+    """Write (H, W, 3) as a GeoTIFF of 20 m a pixel."""
+    height, width, count = pixels.shape
+    profile = {"height": height, "width": width, "count": count, "dtype": "uint8", "crs": crs}
+    with rasterio.open(
+        path, "w", driver="GTiff", transform=from_origin(x, y, 20, 20), **profile
+    ) as out:
+        out.write(pixels.transpose(2, 0, 1))
+
+
+def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, whole, enlarged):
+    folder = tmp_path / "sheets"
+    folder.mkdir()
+    sheets = {}
+    for _, here in places():
+        row, column = here[0].start, here[1].start
+        if (row, column) != (SIDE, SIDE):
+            sheets[f"{row}_{column}.tif"] = here
+            place = 500_000 + 20 * column, 5_000_000 - 20 * row
+            save_sheet(folder / f"{row}_{column}.tif", whole[here], *place)
+    small = np.zeros((9, 9, 3), np.uint8)
+    save_sheet(folder / "crs.tif", small, 500_000, 5_000_000, crs="EPSG:32633")
+    save_sheet(folder / "off.tif", small, 500_007, 5_000_000)
+    result = srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic")
+    text = " ".join(result.err.split())
+    assert (result.code, "5 done, 2 failed" in result.out) == (1, True), result
+    assert "crs.tif: its coordinate system is EPSG:32633, that of the others EPSG:32632" in text
+    assert (
+        "off.tif: its place between whole pixels is (0.35, 0.0), that of the others (0.0, 0.0)"
+        in text
+    )
+    for name, here in sheets.items():
+        with rasterio.open(tmp_path / "out" / name) as out, rasterio.open(folder / name) as own:
+            assert out.bounds == own.bounds
+            assert (out.res, out.crs, out.shape) == ((10, 10), own.crs, (2 * SIDE, 2 * SIDE))
+            assert out.dataset_mask().all()
+            assert "srx" in out.tags()["TIFFTAG_SOFTWARE"]
+            pixels = out.read().transpose(1, 2, 0).astype(int)
+        assert np.abs(pixels - enlarged[larger(here)]).mean() < 1.5
+    assert "5 skipped" in srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic").out
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")])
+def test_options_that_a_mosaic_has_not(srx, tiles, tmp_path, options):
+    result = srx("upscale", tiles, tmp_path / "out", "--mosaic", *options)
+    assert (result.code, "--mosaic" in result.err) == (2, True)
+    result = srx("upscale", tiles / "5/9/99.png", tmp_path / "out", "--mosaic")
+    assert (result.code, "takes one folder" in result.err) == (2, True)
