@@ -42,8 +42,7 @@ def check_names(command: click.Command, context: click.Context) -> None:
     if recipe != "init" and not is_placeholder(recipe):
         apply_overrides(load_recipe(recipe), given["overrides"])
     if command.name in ("show", "run"):
-        names = given.get("names") or (given["name"],)
-        select_ablations([name for name in names if not is_placeholder(name)])
+        select_ablations([name for name in given["names"] if not is_placeholder(name)])
 
 
 def words_of(line: str) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""``srx ablate``: list, show, run and report ablations."""
+"""``srx ablate``: list, show and run ablations."""
 
 from __future__ import annotations
 
@@ -21,14 +21,12 @@ from srcli.cli.options import (
     verbosity,
 )
 from srcli.cli.text_files import write_json
-from srcli.errors import ExitCode, UsageError
+from srcli.errors import DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterable
 
     from srcli.pipelines.ablate.results import AblationResult
-    from srcli.pipelines.ablate.units import AblateOptions
-    from srcli.recipes.ablation import Ablation
 
 EXAMPLES = """
 \b
@@ -38,7 +36,7 @@ Examples:
   srx ablate run g-idrn/anrb-pooling --no-train      without training
   srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
   srx ablate run my.toml --data photos/ --budget 20m --processes 2
-  srx ablate report --html ablations.html --markdown ablations.md
+  srx ablate show --html ablations.html --markdown ablations.md
 """
 RUN_EXAMPLES = """
 \b
@@ -49,8 +47,8 @@ Examples:
   srx ablate run my.toml --data photos/ --sets Set5 --sets built-in
 
 Every variant gets the same budget, the same patches in the same order for each seed, and the same
-evaluation. Results are stored: the same command after Ctrl-C, or with more seeds, does only what is
-missing.
+evaluation. Each training is a folder as of 'srx train': DIR/NAME/VARIANT/seed-N. The same command
+after Ctrl-C, or with more seeds, does only what is missing.
 
 \b
 A file holds one or more ablations; changes are fields as in 'srx train --set':
@@ -69,25 +67,24 @@ A file holds one or more ablations; changes are fields as in 'srx train --set':
   sentence = "a third of the layers"
   changes = { "network.depth" = 6 }
 """
-GROUPS = {"Results": "store html markdown json_file"}
+GROUPS = {"Results": "out html markdown json_file"}
 RUN_GROUPS = {
     "Training": "data hold_out exclude budget seeds overrides no_train",
     "Measurement": "sets",
     **GROUPS,
 }
-
-stored = click.option(
-    "--store",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder of stored results. [default: in the cache folder]",
-)
-written_report = combine(
+written = combine(
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default="ablations",
+        show_default=True,
+        metavar="DIR",
+        help="Folder of the trainings, NAME/VARIANT/seed-N, and of their results.",
+    ),
     json_output,
     click.option(
-        "--html",
-        type=click.Path(dir_okay=False),
-        help="Write a page with tables and curves, to open offline.",
+        "--html", type=click.Path(dir_okay=False), help="Write a page with tables, to open offline."
     ),
     click.option("--markdown", metavar="FILE", help="Write Markdown; '-' is standard output."),
 )
@@ -116,34 +113,37 @@ def list_command(json_file: str | None) -> None:
         show_list(ABLATIONS.values())
 
 
-@command.command("show", cls=GroupedCommand)
-@click.argument("name", metavar="NAME|FILE")
-@stored
-@json_output
-def show_command(name: str, store: Path | None, json_file: str | None) -> None:
-    """Show the variants, printed figures and results of an ablation.
+@command.command("show", cls=GroupedCommand, groups=GROUPS)
+@click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
+@written
+@click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
+def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
+    """Show the variants, printed figures and results of ablations; nothing is trained.
 
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
+    Without any, all results in --out are shown.
     """
-    from srcli.recipes.ablations import ABLATIONS
+    from srcli.cli.ablate_tables import report_results, show_ablation
+    from srcli.pipelines.ablate.results import stored_names
+    from srcli.recipes.ablations import ABLATIONS, select_ablations
 
-    check_targets({"--json": json_file})
-    ablations = _select((name,))
-    results: dict[str, list[AblationResult]] = {}
-    for each in _results(store, [a.name for a in ablations]):
-        results.setdefault(each.ablation.name, []).append(each)
-    from srcli.cli.ablate_tables import plain_results, show_ablation, show_results
-
-    if json_file:
-        first = dict(zip(results, plain_results([r[0] for r in results.values()]), strict=True))
-        write_json(json_file, [asdict(a) | {"result": first.get(a.name)} for a in ablations])
-    for ablation in ablations if json_file != "-" else ():
+    targets, stored = _targets(given), stored_names(given["out"])
+    known = [name for name in given["names"] if name in stored]  # perhaps once from a file
+    ablations = select_ablations([name for name in given["names"] if name not in known])
+    wanted = [*known, *(each.name for each in ablations)]
+    results = _results(given["out"], wanted if given["names"] else stored)
+    if not results and not ablations:
+        raise UsageError(f"no results in {given['out']}; 'srx ablate run' makes them")
+    done = [each.ablation for each in results]
+    names = {each.name for each in done}
+    others = [each for each in ablations if each.name not in names]
+    shown = [*done, *others] if given["names"] else []
+    for ablation in shown if not given["quiet"] and "-" not in targets.values() else ():
         show_ablation(ablation)
-        if ablation.name in results:
-            show_results(results[ablation.name])
-        else:
-            own_name = ablation.name if ablation.name in ABLATIONS else name
-            echo(f"Not run yet: srx ablate run {own_name} --data PHOTOS --budget 20m")
+        if ablation in others:
+            name = ablation.name if ablation.name in ABLATIONS else "FILE"
+            echo(f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m")
+    report_results(results, targets, quiet=given["quiet"], others=others)
 
 
 @command.command("run", cls=GroupedCommand, groups=RUN_GROUPS, epilog=RUN_EXAMPLES)
@@ -183,8 +183,7 @@ def show_command(name: str, store: Path | None, json_file: str | None) -> None:
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads of each training. [default: its share]"
 )
-@stored
-@written_report
+@written
 @devices
 @precision("Number format of trainings; quality is measured in fp32.")
 @verbosity
@@ -194,14 +193,26 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     """
     from srcli.cli.ablate_tables import report_results
+    from srcli.pipelines.ablate.results import AblateOptions
     from srcli.pipelines.ablate.run import run_ablations
+    from srcli.recipes.ablations import select_ablations
 
     targets = _targets(given)
-    ablations = _select(given["names"])
-    asked = pick(given, "processes", "threads")
-    executor, given["device"] = several_workers(given, **asked, fresh=True)
-    given["processes"] = 1 if executor is None else executor.slots
-    options = _options(given)
+    ablations = select_ablations(given["names"])
+    if not given["no_train"] and not given["data"]:
+        raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
+    executor, device = several_workers(given, **pick(given, "processes", "threads"), fresh=True)
+    named, listed = held_out_names(given["hold_out"])
+    options = AblateOptions(
+        **pick(given, "data", "exclude", "budget", "overrides", "seeds", "precision", "out"),
+        hold_out=named,
+        hold_out_listed=listed,
+        train=not given["no_train"],
+        sets=given["sets"] or None,
+        threads=given["threads"] or 0,
+        device=device,
+        processes=1 if executor is None else executor.slots,
+    )
     with stop_signals() as stop, Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         results = run_ablations(ablations, options, progress=console, stop=stop, executor=executor)
         for result in results:
@@ -218,69 +229,22 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
     return int(ExitCode.PARTIAL if partial else ExitCode.OK)
 
 
-@command.command("report", cls=GroupedCommand, groups=GROUPS)
-@click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
-@stored
-@written_report
-@click.option("-q", "--quiet", is_flag=True, help="Print no tables.")
-def report_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every option by name
-    """Show and write the results of former runs; nothing is trained.
-
-    NAME and FILE are as in 'srx ablate run'; all results where none is given.
-    """
-    from srcli.cli.ablate_tables import report_results
-    from srcli.recipes.ablations import select_stored
-
-    targets = _targets(given)
-    results = _results(given["store"], None)
-    if given["names"]:
-        names = select_stored(given["names"], {each.ablation.name for each in results})
-        results = [each for each in results if each.ablation.name in names]
-    if not results:
-        raise UsageError("no results in the store; 'srx ablate run' makes them")
-    report_results(results, targets, quiet=given["quiet"])
-
-
 def _targets(given: dict[str, Any]) -> dict[str, str | None]:
-    """Return the files of ``written_report`` by option, after checking them."""
+    """Return the files of ``written`` by option, after checking them."""
     targets = {"--json": given["json_file"]}
     targets |= {f"--{name}": given[name] for name in ("markdown", "html")}
     check_targets(targets)
     return targets
 
 
-def _select(names: Sequence[str]) -> list[Ablation]:
-    """Return ablations by name; those of files are checked, which needs torch."""
-    from srcli.recipes.ablations import is_file, select_ablations
+def _results(out: Path, names: Iterable[str]) -> list[AblationResult]:
+    """Return the results of ablations that were run; a damaged one is told and left out."""
+    from srcli.pipelines.ablate.results import read_result
 
-    ablations = select_ablations(names)
-    if any(map(is_file, names)):
-        from srcli.pipelines.ablate.plan import check_files
-
-        check_files(names)
-    return ablations
-
-
-def _options(given: dict[str, Any]) -> AblateOptions:
-    from srcli.pipelines.ablate.store import default_store
-    from srcli.pipelines.ablate.units import AblateOptions
-
-    if not given["no_train"] and not given["data"]:
-        raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
-    named, listed = held_out_names(given["hold_out"])
-    same = ("data", "exclude", "budget", "overrides", "seeds", "device", "precision", "processes")
-    return AblateOptions(
-        **pick(given, *same),
-        hold_out=named,
-        hold_out_listed=listed,
-        train=not given["no_train"],
-        sets=given["sets"] or None,
-        threads=given["threads"] or 0,
-        store=given["store"] or default_store(),
-    )
-
-
-def _results(store: Path | None, names: Collection[str] | None) -> list[AblationResult]:
-    from srcli.pipelines.ablate.store import default_store, load_results
-
-    return load_results(store or default_store(), names, warn=Console().warn)
+    found = []
+    for name in names:
+        try:
+            found.append(read_result(out, name))
+        except DataError as error:
+            Console().warn(f"left out: {error}")
+    return [result for result in found if result is not None]

@@ -54,36 +54,20 @@ def show_ablation(ablation: Ablation) -> None:
             out.print(f"{variant.name}: {variant.note}.")
 
 
-def show_results(results: Sequence[AblationResult], *, to_stderr: bool = False) -> None:
-    """Print the tables of every result, its conditions, and failures."""
-    from srcli.pipelines.ablate import tables
-    from srcli.pipelines.ablate.report import conditions, notes
-    from srcli.pipelines.ablate.verdicts import judge
-
-    judged = judge(results)
-    out = make_console(to_stderr=to_stderr)
-    for result, own, name in zip(results, judged, tables.titles(results), strict=True):
-        scores, costs = tables.score_table(result, own), tables.cost_table(result)
-        measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
-        print_table(out, scores.select(measured), title=f"{name}: quality")
-        to_base = f"{name}: difference to {result.ablation.base}"
-        print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
-        print_table(out, costs, title=f"{name}: cost")
-        for line in result.failures:
-            out.print(f"Failed: {line}")
-        for word, text in conditions(result):
-            out.print(f"{word}: {text}")
-        for text in notes(result, own.tests):
-            out.print(text)
-        out.print()
-    if len(results) > 1:
-        print_table(out, tables.summary_table(results, judged))
-
-
 def report_results(
-    results: Sequence[AblationResult], targets: Mapping[str, str | None], *, quiet: bool
+    results: Sequence[AblationResult],
+    targets: Mapping[str, str | None],
+    *,
+    quiet: bool,
+    others: Sequence[Ablation] = (),
 ) -> None:
     """Print results, unless quiet, and write the files of ``--json``, ``--markdown``, ``--html``.
+
+    Args:
+        results: Of ablations that were run.
+        targets: Files by option.
+        quiet: Print nothing.
+        others: Ablations that were not run, for JSON.
 
     Raises:
         UsageError: If a file cannot be written.
@@ -91,33 +75,47 @@ def report_results(
     from srcli.pipelines.ablate.report import ablation_markdown, ablation_page
 
     if not quiet:
-        show_results(results, to_stderr="-" in targets.values())
+        _print_results(results, to_stderr="-" in targets.values())
+    unknown: list[dict[str, Any]] = [{"ablation": asdict(each)} for each in others]
     write_formats(
         targets,
         {
-            "--json": lambda: json_text(plain_results(results)),
+            "--json": lambda: json_text(_plain_results(results) + unknown),
             "--markdown": lambda: ablation_markdown(results),
             "--html": lambda: ablation_page(results),
         },
     )
 
 
-def plain_results(results: Sequence[AblationResult]) -> list[dict[str, Any]]:
+def _print_results(results: Sequence[AblationResult], *, to_stderr: bool) -> None:
+    from srcli.pipelines.ablate import tables
+    from srcli.pipelines.ablate.report import conditions, notes
+    from srcli.pipelines.ablate.verdicts import judge
+
+    judged = judge(results)
+    out = make_console(to_stderr=to_stderr)
+    for result, own in zip(results, judged, strict=True):
+        name, scores = result.ablation.name, tables.score_table(result, own)
+        measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
+        print_table(out, scores.select(measured), title=f"{name}: quality")
+        to_base = f"{name}: difference to {result.ablation.base}"
+        print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
+        print_table(out, tables.cost_table(result), title=f"{name}: cost")
+        out.print("\n".join(f"Failed: {line}" for line in result.failures))
+        out.print("\n".join(f"{word}: {text}" for word, text in conditions(result)))
+        out.print("\n".join(notes(result, own.tests)) + "\n")
+    if len(results) > 1:
+        print_table(out, tables.summary_table(results, judged))
+
+
+def _plain_results(results: Sequence[AblationResult]) -> list[dict[str, Any]]:
     """Return all of some results as plain values, with the verdicts that they have together."""
     from srcli.pipelines.ablate.verdicts import judge
 
     plain = []
     for result, judged in zip(results, judge(results), strict=True):
         comparisons = [
-            {
-                "set": dataset,
-                "variant": name,
-                "psnr": asdict(own.found) if own.found else None,
-                "printed": own.printed,
-                "verdict": str(own.verdict),
-                "p_adjusted": own.p,
-                "repeated": own.repeated,
-            }
+            {"set": dataset, "variant": name, **asdict(own), "verdict": str(own.verdict)}
             for (dataset, name), own in judged.comparisons.items()
         ]
         plain.append({**asdict(result), "comparisons": comparisons, "tests": judged.tests})

@@ -62,19 +62,6 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-def is_shared() -> bool:
-    """Return whether other programs used the processors during the last minute.
-
-    They did if more was run at a time than PyTorch's threads. False where the system keeps no load
-    average, and too early in the first minute.
-    """
-    import torch
-
-    if not hasattr(os, "getloadavg"):  # Windows
-        return False
-    return os.getloadavg()[0] > torch.get_num_threads() + 0.5
-
-
 def load_average() -> float | None:
     """Return the mean number of running processes in the last minute; None if unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import RecipeError, UsageError
+from srcli.errors import RecipeError
 from srcli.files import parse_text, read_input
 from srcli.recipes.ablation import Ablation, Variant
 from srcli.recipes.fields import convert, unknown
@@ -19,7 +19,7 @@ from srcli.recipes.files import SUFFIXES, apply_overrides, load_recipe
 from srcli.recipes.table import RECIPES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from srcli.recipes.training import TrainRecipe
 
@@ -42,33 +42,6 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
             if found.setdefault(each.name, each) != each:
                 raise RecipeError(f"{name}: another file holds an ablation {each.name!r}, too")
     return list(found.values())
-
-
-def select_stored(names: Iterable[str], stored: Collection[str]) -> list[str]:
-    """Return the names of ablations with results that are asked for.
-
-    Args:
-        names: Names of ablations, names of networks (all of theirs), or ``.toml`` files.
-        stored: Names of the ablations with results.
-
-    Raises:
-        RecipeError: If there is no such ablation at all; the message names the nearest.
-        UsageError: If there are no results of one.
-    """
-    found: list[str] = []
-    known = dict.fromkeys((*stored, *ABLATIONS))
-    for name in names:
-        if is_file(name):
-            own = [each.name for each in load_ablations(Path(name))]
-        else:
-            own = [each for each in known if each == name or each.startswith(f"{name}/")]
-        if not own:
-            raise unknown("ablation", name, "the store or the table", known)
-        with_results = [each for each in own if each in stored]
-        if not with_results:
-            raise UsageError(f"no results of {name} in the store; 'srx ablate run' makes them")
-        found += with_results
-    return list(dict.fromkeys(found))
 
 
 def is_file(name: str) -> bool:

@@ -185,7 +185,7 @@ def test_ablations(srx, tmp_path, disk, pictures, tell):
     file = tmp_path / "mine.toml"
     file.write_text(ABLATION_FILE)
     words = ["ablate", "run", file, "--data", pictures, "--sets", pictures, "--budget", "2"]
-    words += [*TINY, *ALONE, "--store", disk.folder / "store"]
+    words += [*TINY, *ALONE, "--out", disk.folder / "out"]
     failures = attack(srx, disk, words, clocks=(".safetensors", ".json", ".html"))
     tell(f"full disks, ablations: {failures} runs failed in a line; the next did the rest")
 

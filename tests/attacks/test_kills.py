@@ -124,7 +124,7 @@ def test_ablate(tmp_path, pictures, fork, run, tell):
     file = tmp_path / "mine.toml"
     file.write_text(ABLATION_FILE)
     words = ["ablate", "run", file, "--data", pictures, "--sets", pictures, "--budget", "4"]
-    words += [*TINY, *ALONE, "--store"]
+    words += [*TINY, *ALONE, "--out"]
     killed = attack(
         fork, run, tmp_path, lambda out: [*words, out], KILLS["ablate"], grows=True
     )  # fmt: skip

@@ -32,7 +32,7 @@ MEANT = {
     "--kernel": "wrong", "--protocol": "wrong", "--chain": "wrong", "--crop": "wrong",
     "--set": "wrong", "--budget": "soon", "--checkpoint-every": "soon",
     "--hold-out": "{picture}", "--seams": "no-such.png", "--resume": "no-such-folder",
-    "--out": "{picture}", "--store": "{picture}",
+    "--out": "{picture}",
     "--save-images": "{picture}", "--tensorboard": "{picture}",
     "--json": "no-such-folder/a", "--csv": "no-such-folder/a", "--markdown": "no-such-folder/a",
     "--html": "no-such-folder/a", "--figure": "no-such-folder/a",

@@ -158,7 +158,7 @@ def test_help_and_errors_fit_narrow_terminals(columns):
     [
         (["upscal", "a.png", "b.png"], "Did you mean 'upscale'?"),
         ([__file__, "b.png"], "Did you mean 'srx upscale "),
-        (["ablate", "reprot"], "Did you mean 'report'?"),
+        (["ablate", "shwo"], "Did you mean 'show'?"),
         (["eval", "--modle", "g-idrn"], "'--model'"),
         (["train", "g-idrn-moun", "--show"], "did you mean g-idrn-muon?"),
         (["train", "g-idrn", "--show", "--set", "lr=1"], "stages.0.optimizer.learning_rate"),

@@ -15,18 +15,9 @@ from srcli.metrics.machine import (
     address_space,
     describe_machine,
     free_memory,
-    is_shared,
     processors,
     threads,
 )
-
-
-@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="no load average")
-@pytest.mark.parametrize(("load", "shared"), [(1.2, False), (2.1, True)])
-def test_more_load_than_threads_is_of_others(monkeypatch, load, shared):
-    monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0))
-    with threads(1):
-        assert is_shared() == shared
 
 
 def test_a_machine_says_what_figures_hold_for():

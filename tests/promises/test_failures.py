@@ -300,11 +300,11 @@ def test_ablating_goes_on_with_the_other_units(srx, tmp_path, monkeypatch):
     def breaking(unit, device):
         if unit.label.endswith("a"):
             raise KeyError("a")
-        return Cost(parameters=1, macs=1, memory=())
+        return Cost(parameters=1, macs=1, memory={"256x256": 1})
 
     file = tmp_path / "mine.toml"
     file.write_text(ABLATION_FILE.replace('"stages.0.losses.0.name" = "l1"', '"network.depth" = 3'))
-    words = ["ablate", "run", file, "--no-train", "--json", "-", "--store", tmp_path / "store"]
+    words = ["ablate", "run", file, "--no-train", "--json", "-", "--out", tmp_path / "out"]
     monkeypatch.setattr(work, "measure_cost", breaking)
     done = srx(*words)
     again = srx(*words, "-v")

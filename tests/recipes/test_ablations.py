@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.errors import RecipeError, UsageError
+from srcli.errors import RecipeError
 from srcli.imaging.resize import resize
 from srcli.models import build_network
 from srcli.pipelines.train.network import first_network
@@ -24,7 +24,6 @@ from srcli.recipes.ablations import (
     parse_ablations,
     resolve,
     select_ablations,
-    select_stored,
 )
 from srcli.recipes.published import load_published
 from srcli.recipes.table import RECIPES
@@ -472,21 +471,3 @@ def mine(tmp_path):
 def test_names_and_files_to_run(mine):
     found = select_ablations(["ddsr/depth", str(mine)])
     assert [each.name for each in found] == ["ddsr/depth", "mine"]
-
-
-def test_names_networks_and_files_among_results(mine):
-    there = ["ddsr/depth", "ddsr/residual", "mine", "yours/parts"]
-    assert select_stored(["mine"], there) == ["mine"]
-    assert select_stored([str(mine)], there) == ["mine"]
-    assert select_stored(["ddsr"], there) == ["ddsr/depth", "ddsr/residual"]
-    assert select_stored(["yours", "yours/parts"], there) == ["yours/parts"]
-
-
-def test_a_name_without_results_and_one_that_is_none_are_told_apart(mine):
-    for name in ("ddsr/depth", "ddsr", str(mine)):
-        with pytest.raises(UsageError, match=rf"no results of {name} in the store"):
-            select_stored([name], ["other"])
-    for name, near in (("ddsr/residul", "ddsr/residual"), ("yours", "mine/yours")):
-        with pytest.raises(RecipeError, match=rf"no ablation '{name}' .*did you mean '{near}'"):
-            select_stored([name], ["mine/yours"])
-    assert "ddsr/residual" in ABLATIONS

@@ -57,7 +57,6 @@ def test_half_characters_can_be_written():
         "srcli.pipelines.ablate",
         title="caf\udce9 <one>",
         version="1",
-        names=[],
         summary=Table(columns=(), rows=()),
         ablations=[],
     )

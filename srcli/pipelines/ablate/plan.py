@@ -1,203 +1,283 @@
-"""Plan runs of ablations: check the recipes, key all results, and list the units of work.
-
-The key of a result is a digest of everything that decides it.
-"""
+"""Plan runs of ablations: check recipes and folders before anything takes long."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from srcli import __version__
 from srcli.data.pictures import Archives
-from srcli.errors import ModelError, RecipeError, SrxError, one_file
-from srcli.evaluation import evaluation_version
+from srcli.data.training_set import find_split
+from srcli.errors import DataError, ModelError, RecipeError, SrxError, UsageError, one_file
+from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.files import read_input
 from srcli.metrics.efficiency import CHALLENGE_SIZE
-from srcli.models import build_network, network_options
-from srcli.pipelines.ablate.results import SeedKeys, VariantKeys, bicubic_key
-from srcli.pipelines.ablate.store import AblationRun
-from srcli.pipelines.ablate.units import BicubicUnit, CostUnit, Measurement, TrainingUnit
+from srcli.models import build_network
+from srcli.pipelines.ablate.results import (
+    RESULT,
+    AblateOptions,
+    AblationResult,
+    Conditions,
+    SeedResult,
+    VariantResult,
+    read_result,
+    write_values,
+)
+from srcli.pipelines.ablate.work import CostUnit, MeasuredSet, SeedUnit
+from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.train.network import initial_weights
-from srcli.recipes.ablations import is_file, load_ablations, resolve
-from srcli.recipes.files import plain_recipe
-from srcli.training import TRAINING_VERSION
+from srcli.pipelines.train.options import TrainOptions
+from srcli.ports.executor import JsonDict, UnitResult
+from srcli.recipes.ablation import Ablation
+from srcli.recipes.ablations import resolve
+from srcli.recipes.files import first_difference, load_recipe, plain_recipe, write_json
+from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget, stage_budgets
-from srcli.training.folder import file_digest
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
-from srcli.training.supervised import StepContext, teachers_digest
+from srcli.training.supervised import StepContext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from srcli.data.held_out import Split
-    from srcli.data.pictures import PictureRef
     from srcli.evaluation.sets import PictureSet
-    from srcli.pipelines.ablate.results import Conditions
-    from srcli.pipelines.ablate.store import Store
-    from srcli.pipelines.ablate.units import AblateOptions, Unit
-    from srcli.recipes.ablation import Ablation
-    from srcli.recipes.training import TrainRecipe
+    from srcli.pipelines.ablate.work import Unit
+    from srcli.ports.progress import Progress
 
 
 @dataclass(kw_only=True)
-class AblationPlan:
-    """All units of a run by key, so that what two ablations share is done once."""
+class AblationRun:
+    """One ablation while it is run: its folder, and the results so far."""
 
-    bicubic: dict[str, BicubicUnit] = field(default_factory=dict)
-    costs: dict[str, CostUnit] = field(default_factory=dict)
-    trainings: dict[str, TrainingUnit] = field(default_factory=dict)
-    runs: list[AblationRun] = field(default_factory=list)
-    """One for each ablation."""
+    ablation: Ablation
+    recipes: Sequence[TrainRecipe]
+    """One for each variant."""
+    options: AblateOptions
+    conditions: Conditions
+    sets: tuple[MeasuredSet, ...]
+    former: AblationResult | None
+    """Result of the run before."""
+    costs: dict[str, JsonDict] = field(default_factory=dict)
+    """``cost`` and ``cost_failure`` of each variant that was measured."""
+    seeds: dict[tuple[str, int], SeedResult] = field(default_factory=dict)
+    """By variant and seed."""
 
     @property
-    def units(self) -> list[Unit]:
-        """All units: bicubic and costs first, then trainings, seed after seed."""
-        trainings = sorted(self.trainings.values(), key=lambda unit: unit.seed)
-        return [*self.bicubic.values(), *self.costs.values(), *trainings]
+    def folder(self) -> Path:
+        """The folder of the ablation."""
+        return self.options.out / self.ablation.name
 
-    def missing(self, store: Store) -> list[Unit]:
-        """Return the units that the store lacks, in their order."""
-        found = (unit.remaining(store.read(unit.key)) for unit in self.units)
-        return [unit for unit in found if unit is not None]
+    def check(self) -> None:
+        """Refuse a folder whose trainings had other conditions or recipes.
 
-    def add(
-        self,
-        ablation: Ablation,
-        recipes: Sequence[TrainRecipe],
-        options: AblateOptions,
-        conditions: Conditions,
-        sets: Mapping[str, tuple[str, PictureSet]],
-    ) -> None:
-        """Add the units of an ablation.
-
-        Args:
-            ablation: The ablation.
-            recipes: Recipes of its variants, from :func:`checked_recipes`.
-            options: Options of the run; ``precision`` must not be ``auto``.
-            conditions: Conditions of the run.
-            sets: Sets to measure on, by label: the name as given, and the pictures.
+        Raises:
+            UsageError: With what differs, and the way to start over.
         """
-        scale, protocol, device = ablation.scale, ablation.protocol, conditions.device
-        sizes, gradients = ablation.memory_sizes or (CHALLENGE_SIZE,), ablation.memory_gradients
-        digests = {label: set_digest(pictures) for label, (_, pictures) in sets.items()}
-
-        def measures(key: str) -> dict[str, Measurement]:
-            """Return the measurements of the weights of a key, by set."""
-            return {
-                label: Measurement(
-                    key=score_key(key, label, protocol, digests[label]),
-                    dataset=given,
-                    protocol=protocol,
-                )
-                for label, (given, _) in sets.items()
-            }
-
-        bicubic = measures(bicubic_key(scale))
-        self._add_bicubic(scale, options, tuple(bicubic.values()))
-        keys = []
-        for variant, recipe in zip(ablation.variants, recipes, strict=True):
-            name = f"{ablation.name}, {variant.name}"
-            common: dict[str, Any] = {"options": options, "recipe": recipe, "scale": scale}
-            memory: dict[str, Any] = {"sizes": sizes, "gradients": gradients}
-            cost = cost_key(recipe, scale, **memory, device=device, threads=options.threads)
-            self.costs.setdefault(cost, CostUnit(label=name, key=cost, **common, **memory))
-            seeds = []
-            for seed in range(conditions.seeds if conditions.trained else 0):
-                decides = {"budget": options.budget, "precision": options.precision}
-                data = conditions.data_digest
-                key = training_key(recipe, scale, seed, **decides, data=data, device=device)
-                measure = measures(key)
-                # Another ablation may have the same training: then this adds what is new of it.
-                known = self.trainings.get(key) or TrainingUnit(
-                    label=f"{name}, seed {seed}",
-                    key=key,
-                    **common,
-                    seed=seed,
-                    validate=tuple(each.dataset for each in measure.values())[:1],
-                )
-                both = dict.fromkeys((*known.measure, *measure.values()))
-                self.trainings[key] = replace(known, measure=tuple(both))
-                seeds.append(SeedKeys(seed=seed, training=key, scores=_keys(measure)))
-            keys.append(VariantKeys(cost=cost, seeds=tuple(seeds)))
-        self.runs.append(
-            AblationRun(
-                ablation=ablation,
-                conditions=conditions,
-                keys=tuple(keys),
-                bicubic=_keys(bicubic),
+        former = self.former.conditions if self.former else None
+        if former is None or not (former.trained and self.conditions.trained):
+            return
+        words = {
+            "budget": "a budget of",
+            "data_digest": "pictures of the digest",
+            "precision": "precision",
+            "device": "device",
+        }
+        differences = [
+            f"{words[name]} {was or 'the recipe'}, asked for is {now or 'the recipe'}"
+            for name in words
+            if (was := getattr(former, name)) != (now := getattr(self.conditions, name))
+        ]
+        for variant, recipe in zip(self.ablation.variants, self.recipes, strict=True):
+            file = self._recipe(variant.name)
+            stored = plain_recipe(load_recipe(str(file))) if file.is_file() else None
+            if stored and (found := first_difference(stored, plain_recipe(recipe))):
+                differences.append(f"another recipe of {variant.name!r} ({found})")
+        if differences:
+            raise UsageError(
+                f"--out {self.options.out}: {self.ablation.name} was trained there with "
+                f"{differences[0]}; give another --out, or remove {self.folder} to start over"
             )
+
+    def units(self) -> list[Unit]:
+        """Return what is missing, costs first, then trainings, seed after seed."""
+        own, ablation = self.options, self.ablation
+        costs: list[Unit] = [
+            CostUnit(
+                label=f"{ablation.name}, {variant.name}",
+                variant=variant.name,
+                recipe=recipe,
+                scale=ablation.scale,
+                sizes=ablation.memory_sizes or (CHALLENGE_SIZE,),
+                gradients=ablation.memory_gradients,
+            )
+            for variant, recipe in zip(ablation.variants, self.recipes, strict=True)
+        ]
+        trainings: list[Unit] = []
+        for seed in range(self.conditions.seeds if self.conditions.trained else 0):
+            for variant in ablation.variants:
+                unit = SeedUnit(
+                    label=f"{ablation.name}, {variant.name}, seed {seed}",
+                    variant=variant.name,
+                    training=TrainOptions(
+                        recipe=str(self._recipe(variant.name)),
+                        name=f"{ablation.name}, {variant.name}",
+                        scale=ablation.scale,
+                        out=self.folder / variant.name / f"seed-{seed}",
+                        seed=seed,
+                        data=own.data,
+                        budget=own.budget,
+                        hold_out=own.hold_out,
+                        hold_out_listed=own.hold_out_listed,
+                        exclude=own.exclude,
+                        precision=own.precision,
+                    ),
+                    sets=self.sets,
+                )
+                found = self.seeds[variant.name, seed] = unit.stored()
+                trainings += [unit] * unit.lacks(found)
+        return [*costs, *trainings]
+
+    def take(self, unit: Unit, done: UnitResult) -> str:
+        """Take the result of a unit; return the reason why it failed, if it did.
+
+        Of a training whose process has died, what its folder holds counts.
+        """
+        if isinstance(unit, CostUnit):
+            own = done.result or {"cost_failure": done.failure}
+            self.costs[unit.variant] = own
+            return str(own["cost_failure"])
+        found: SeedResult = (
+            done.result["seed"] if done.result else replace(unit.stored(), failure=done.failure)
+        )
+        self.seeds[unit.variant, found.seed] = found
+        return found.failure
+
+    def result(self) -> AblationResult:
+        """Return everything that is there by now."""
+        variants = tuple(
+            VariantResult(
+                variant=each,
+                seeds=tuple(own for (name, _), own in self.seeds.items() if name == each.name),
+                **self.costs.get(each.name, {}),
+            )
+            for each in self.ablation.variants
+        )
+        return AblationResult(ablation=self.ablation, conditions=self.conditions, variants=variants)
+
+    def write(self) -> None:
+        """Write the result, and the recipes to train by; costs alone replace no trainings.
+
+        Raises:
+            DataError: If they cannot be written.
+        """
+        if not self.conditions.trained and self.former and self.former.conditions.trained:
+            return
+        write_values(self.folder / RESULT, self.result())
+        for variant, recipe in zip(self.ablation.variants, self.recipes, strict=True):
+            if self.conditions.trained:
+                file = self._recipe(variant.name)
+                try:
+                    file.parent.mkdir(exist_ok=True)
+                    write_json(file, plain_recipe(recipe))
+                except OSError as error:
+                    raise DataError(f"{file}: cannot be written ({error.strerror})") from error
+
+    def _recipe(self, variant: str) -> Path:
+        return self.folder / variant / "recipe.json"
+
+
+def plan_runs(
+    ablations: Sequence[Ablation], options: AblateOptions, machine: JsonDict, progress: Progress
+) -> list[AblationRun]:
+    """Check everything before anything takes long.
+
+    Args:
+        ablations: Each name once.
+        options: Of the run.
+        machine: ``device``, ``machine`` and ``precision`` of the place where units are run.
+        progress: Shows warnings.
+
+    Raises:
+        SrxError: If options, data, a variant or what is in the folder do not fit.
+    """
+    for ablation in ablations:
+        EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
+    recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
+    own = replace(options, precision=machine["precision"])
+    data: dict[str, Any] = {}
+    if own.train:
+        split = find_split(own, progress)
+        # It warns of prefixes that exclude nothing; the trainings need not do so again.
+        own = replace(own, exclude=tuple(e for e in own.exclude if e not in split.unmatched))
+        data = {"data_digest": data_digest(split), "excluded": split.excluded}
+        data |= {"pictures": len(split.train), "held_out": len(split.held_out)}
+    runs = []
+    for ablation, variants in zip(ablations, recipes, strict=True):
+        sets, missing = _find_sets(ablation, own, progress)
+        conditions = Conditions(
+            trained=own.train,
+            budget=own.budget,
+            overrides=own.overrides,
+            seeds=own.seeds,
+            data=tuple(str(path) for path in own.data),
+            sets=tuple(each.name for each in sets),
+            missing=missing,
+            processes=own.processes,
+            **machine,
+            **data,
+        )
+        run = AblationRun(
+            ablation=ablation,
+            recipes=variants,
+            options=own,
+            conditions=conditions,
+            sets=sets,
+            former=read_result(own.out, ablation.name),
+        )
+        run.check()
+        runs.append(run)
+    return runs
+
+
+def _find_sets(
+    ablation: Ablation, options: AblateOptions, progress: Progress
+) -> tuple[tuple[MeasuredSet, ...], tuple[str, ...]]:
+    """Return the sets to measure on, and the names of the missing ones."""
+    found: dict[str, MeasuredSet] = {}
+    missing: list[str] = []
+
+    def add(source: str) -> None:
+        pictures = find_set(source, ablation.scale)
+        if pictures.name in found:
+            raise UsageError(f"--sets {source}: given twice")
+        key = f"{ablation.protocol}-{__version__}-{set_digest(pictures)}"
+        found[pictures.name] = MeasuredSet(
+            name=pictures.name, source=source, protocol=ablation.protocol, key=key
         )
 
-    def _add_bicubic(
-        self, scale: int, options: AblateOptions, measure: tuple[Measurement, ...]
-    ) -> None:
-        key = bicubic_key(scale)
-        known = self.bicubic.get(key)
-        both = tuple(dict.fromkeys((*(known.measure if known else ()), *measure)))
-        if both:
-            self.bicubic[key] = BicubicUnit(
-                label=f"bicubic x{scale}", key=key, options=options, scale=scale, measure=both
-            )
-
-
-def _keys(measure: Mapping[str, Measurement]) -> dict[str, str]:
-    return {label: each.key for label, each in measure.items()}
-
-
-def key_of(**parts: object) -> str:
-    """Return a digest of named values, 32 hexadecimal digits; their order does not matter."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def cost_key(recipe: TrainRecipe, scale: int, **conditions: object) -> str:
-    """Return the key of the cost of a recipe's network under conditions such as the device."""
-    network = deciding_fields(recipe)["network"]
-    digest = key_of(
-        model=recipe.model, network=network, scale=scale, version=evaluation_version(), **conditions
-    )
-    return f"{recipe.model}-x{scale}-cost-{digest}"
-
-
-def training_key(recipe: TrainRecipe, scale: int, seed: int, **conditions: object) -> str:
-    """Return the key of a training under conditions such as data and precision.
-
-    The weights that the recipe names, to learn or to start from, count as well.
-    """
-    initial = initial_weights(recipe, scale)
-    digest = key_of(
-        recipe=deciding_fields(recipe),
-        scale=scale,
-        seed=seed,
-        teacher=teachers_digest(recipe, scale),
-        initial=file_digest(initial) if initial else None,
-        version=TRAINING_VERSION,
-        **conditions,
-    )
-    return f"{recipe.model}-x{scale}-seed{seed}-{digest}"
-
-
-def score_key(training: str, label: str, protocol: str, pictures: str) -> str:
-    """Return the key of the scores of a training on a set, by the digest of its pictures."""
-    digest = key_of(
-        training=training, protocol=protocol, pictures=pictures, version=evaluation_version()
-    )
-    return f"{label}-{protocol}-{digest}"
-
-
-def deciding_fields(recipe: TrainRecipe) -> dict[str, Any]:
-    """Return a recipe as plain values: options of the network in full, without its source."""
-    network = network_options(recipe.model, recipe.network)
-    plain = plain_recipe(replace(recipe, network=network))
-    del plain["paper"], plain["inferred"]
-    return plain
+    if not options.train:
+        return (), ()
+    for source in options.sets or ablation.sets:
+        try:
+            add(source)
+        except DataError:
+            if options.sets:
+                raise
+            missing.append(source)
+    if not found:
+        wanted = ", ".join(missing) or "it names none"
+        progress.warn(
+            f"{ablation.name}: no set available ({wanted}); measured on {BUILT_IN} pictures"
+        )
+        add(BUILT_IN)
+    elif missing:
+        progress.message(f"{ablation.name}: not available: {', '.join(missing)}")
+    return tuple(found.values()), tuple(missing)
 
 
 def data_digest(split: Split) -> str:
@@ -211,16 +291,12 @@ def data_digest(split: Split) -> str:
             digest.update(f"{len(part)}/".encode())
             for ref in part:
                 digest.update(f"{ref.name}/".encode("utf-8", "surrogateescape"))
-                digest.update(_content(archives, ref))
-    return digest.hexdigest()[:32]
-
-
-def _content(archives: Archives, ref: PictureRef) -> bytes:
-    try:
-        with one_file(ref):
-            return hashlib.sha256(archives.read(ref)).digest()
-    except SrxError:
-        return b"unreadable"
+                try:
+                    with one_file(ref):
+                        digest.update(hashlib.sha256(archives.read(ref)).digest())
+                except SrxError:
+                    digest.update(b"unreadable")
+    return digest.hexdigest()[:12]
 
 
 def set_digest(pictures: PictureSet) -> str:
@@ -237,20 +313,6 @@ def set_digest(pictures: PictureSet) -> str:
     return digest.hexdigest()[:32]
 
 
-def check_files(names: Iterable[str]) -> None:
-    """Check that all variants of the ablations in files can be trained.
-
-    Raises:
-        SrxError: If a variant cannot be trained; it names file, ablation and variant.
-    """
-    for name in filter(is_file, names):
-        for ablation in load_ablations(Path(name)):
-            try:
-                checked_recipes(ablation)
-            except SrxError as error:
-                raise type(error)(f"{name}: {error}") from error
-
-
 def checked_recipes(
     ablation: Ablation, settings: Sequence[str] = (), budget: str | None = None
 ) -> list[TrainRecipe]:
@@ -262,8 +324,7 @@ def checked_recipes(
         budget: Iterations or time for each; None for the recipes' own.
 
     Raises:
-        RecipeError: If a change does not fit the recipe, a loss or the budget, or two variants are
-            the same because one states a default of the network.
+        RecipeError: If a change does not fit the recipe, a loss or the budget.
         ModelError: If a change does not fit the network.
     """
     recipes = []
@@ -274,13 +335,6 @@ def checked_recipes(
         except (ModelError, RecipeError) as error:
             raise type(error)(f"{ablation.name}, variant {variant.name!r}: {error}") from error
         recipes.append(recipe)
-    fields = {v.name: deciding_fields(r) for v, r in zip(ablation.variants, recipes, strict=True)}
-    for a, b in combinations(fields, 2):
-        if fields[a] == fields[b]:
-            raise RecipeError(
-                f"{ablation.name}: variants {a!r} and {b!r} are the same: one says what "
-                "is the default anyway"
-            )
     return recipes
 
 

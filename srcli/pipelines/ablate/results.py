@@ -1,43 +1,67 @@
-"""Results of ablations: costs, trainings and scores of every variant, as plain values."""
+"""Options and results of ablations as plain values, and the file that keeps a result."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import fmean
+from typing import Any
 
-from srcli.errors import RecipeError
+from srcli.data.training_set import DataSelection
+from srcli.errors import DataError, RecipeError, UsageError
+from srcli.files import parse_text
+from srcli.inference.device import Precision
 from srcli.recipes.ablation import METRICS, Ablation, Variant
-from srcli.recipes.fields import AnyFloat
+from srcli.recipes.fields import AnyFloat, convert
+from srcli.recipes.files import write_json
+from srcli.training.budget import parse_budget
 
-COST, TRAINING = "cost", "training"
-"""Parts of results beside the scores, which have a key of their own each."""
-Curve = tuple[tuple[int, AnyFloat], ...]
-"""(iteration, PSNR-Y in dB) of every validation."""
-
-
-def bicubic_key(scale: int) -> str:
-    """Return the key of the scores of bicubic interpolation."""
-    return f"bicubic-x{scale}"
+OUT = Path("ablations")
+"""Folder of all ablations unless another one is named."""
+RESULT = "ablation.json"
+"""File of a result in the folder of its ablation."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryUse:
-    """The peak memory of one forward pass."""
+class AblateOptions(DataSelection):
+    """Options of a run, the same for all variants; data may be left out if none is trained."""
 
-    size: tuple[int, int]
-    """LR (height, width)."""
-    peak: int | None
-    """Bytes; None where it could not be measured."""
-    of: str
-    """``host`` or ``device``."""
-    reason: str = ""
-    """Reason why it could not be measured; empty if it was."""
+    budget: str | None = None
+    """Iterations (``5000``) or time (``20m``) for every variant and seed; None for the recipe's."""
+    overrides: tuple[str, ...] = ()
+    """``path=value`` for the recipes of all variants, as ``srx train --set`` takes them."""
+    seeds: int = 1
+    """Trainings of every variant, with the seeds 0, 1, ..."""
+    train: bool = True
+    """False measures parameters, work and memory only."""
+    sets: tuple[str, ...] | None = None
+    """Sets to measure on; None for those of each ablation that are available."""
+    device: str = "auto"
+    precision: Precision = "auto"
+    """Number format of the trainings; quality is always measured in fp32."""
+    threads: int = 0
+    """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
+    processes: int = 1
+    """Units at once; 1 works in this process, more give each GPU a process, or share the CPU."""
+    out: Path = OUT
+    """Folder of all ablations, each in a folder of its name."""
 
     def __post_init__(self) -> None:
-        """Refuse other sizes."""
-        if len(tuple(self.size)) != 2:
-            raise RecipeError(f"size must be a height and a width, got {self.size}")
+        """Refuse impossible values.
+
+        Raises:
+            UsageError: If there is nothing to train, or nothing to train on.
+            RecipeError: If the budget cannot be read.
+        """
+        if self.seeds < 1:
+            raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
+        if self.budget is not None:
+            parse_budget(self.budget)
+        if self.train and not self.data:
+            raise UsageError("--data: give pictures to train on, or --no-train")
+        if self.train and self.precision == "fp16":
+            raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +71,9 @@ class Cost:
     parameters: int
     macs: int
     """Multiply-accumulates of the convolutions for an LR picture of 256x256."""
-    memory: tuple[MemoryUse, ...]
+    memory: Mapping[str, int | None]
+    """Peak of one forward pass in bytes, by LR ``HEIGHTxWIDTH``; None where memory does not suffice
+    or the device keeps no account."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +82,14 @@ class SetScores:
 
     pictures: Mapping[str, Mapping[str, AnyFloat]]
     """By picture and metric (``psnr``, ``ssim``)."""
-    seconds: float | None
-    """Median time of the network, a picture; None if other work shared the machine."""
+    bicubic: AnyFloat
+    """Mean PSNR of bicubic interpolation of the same pictures, in dB."""
     left_out: tuple[str, ...] = ()
     """Pictures that could not be measured."""
     of: int = 0
     """Pictures that the set holds, those left out included."""
+    key: str = ""
+    """Digest of the pictures and the protocol: scores of another one are measured again."""
 
     def __post_init__(self) -> None:
         """Refuse pictures without scores."""
@@ -74,48 +102,14 @@ class SetScores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A training that has come to its end."""
-
-    iterations: int
-    seconds: float | None
-    """Median time of an iteration; None if too few were run, or other work shared the machine."""
-    curves: Mapping[str, Curve]
-    """By set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredResult:
-    """All that is known of the cost of a variant, or of one of its trainings."""
-
-    cost: Cost | None = None
-    training: Trained | None = None
-    scores: Mapping[str, SetScores] = field(default_factory=dict)
-    """By key."""
-    failures: Mapping[str, str] = field(default_factory=dict)
-    """Reasons by part: ``cost``, ``training``, or the key of scores."""
-
-    def has(self, part: str) -> bool:
-        """Return whether a part is there."""
-        whole = {COST: self.cost, TRAINING: self.training, **self.scores}
-        return whole.get(part) is not None
-
-    def by_set(self, keys: Mapping[str, str]) -> dict[str, SetScores]:
-        """Return the scores that are there by set, from their keys by set."""
-        return {name: self.scores[key] for name, key in keys.items() if key in self.scores}
-
-
-@dataclass(frozen=True, kw_only=True)
 class SeedResult:
-    """One training of a variant with its scores."""
+    """One training of a variant with its scores; ``scores.json`` beside its weights."""
 
     seed: int
+    weights: str = ""
+    """Digest of the weights that were measured; those of another one are measured again."""
     iterations: int | None = None
     """None where it has not been trained to the end."""
-    seconds: float | None = None
-    """Median time of an iteration; None if too few were run."""
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    """By set, as validated during the training."""
     scores: Mapping[str, SetScores] = field(default_factory=dict)
     """By set."""
     failure: str = ""
@@ -151,7 +145,7 @@ class Conditions:
     seeds: int
     overrides: tuple[str, ...] = ()
     """``path=value`` for the recipes of all variants."""
-    data: tuple[str, ...]
+    data: tuple[str, ...] = ()
     """As given."""
     pictures: int = 0
     """Pictures to train on."""
@@ -175,24 +169,6 @@ class Conditions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeedKeys:
-    """Keys of one training and its scores."""
-
-    seed: int
-    training: str
-    scores: Mapping[str, str] = field(default_factory=dict)
-    """By set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VariantKeys:
-    """Keys of the results of one variant."""
-
-    cost: str
-    seeds: tuple[SeedKeys, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class AblationResult:
     """One ablation under one set of conditions."""
 
@@ -200,8 +176,6 @@ class AblationResult:
     conditions: Conditions
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
-    bicubic: Mapping[str, SetScores] = field(default_factory=dict)
-    """Scores of bicubic interpolation by set, as far as they were measured."""
 
     @property
     def base(self) -> VariantResult:
@@ -212,20 +186,17 @@ class AblationResult:
         """Return the result of a variant by its name."""
         return next(each for each in self.variants if each.variant.name == name)
 
+    def bicubic(self, dataset: str) -> float | None:
+        """Return the mean PSNR of bicubic interpolation on a set in dB; None if not measured."""
+        found = (scores for each in self.variants for scores in each.measured(dataset).values())
+        return next((scores.bicubic for scores in found), None)
+
     @property
     def missing(self) -> int:
         """Number of trainings that are not finished and measured on all sets, or have failed."""
-        seeds = self.conditions.seeds if self.conditions.trained else 1
-        return len(self.variants) * seeds - self.done
-
-    @property
-    def done(self) -> int:
-        """Number of trainings measured on all sets; of costs, where nothing was trained."""
-        if not self.conditions.trained:
-            return sum(each.cost is not None for each in self.variants)
-        sets = self.conditions.sets
         seeds = [seed for each in self.variants for seed in each.seeds]
-        return sum(all(name in seed.scores for name in sets) for seed in seeds)
+        done = sum(all(name in seed.scores for name in self.conditions.sets) for seed in seeds)
+        return len(seeds) - done
 
     @property
     def left_out(self) -> list[str]:
@@ -254,3 +225,54 @@ class AblationResult:
                 f"{each.variant.name}, seed {s.seed}: {s.failure}" for s in each.seeds if s.failure
             ]
         return found
+
+
+def read_values(file: Path, kind: type) -> Any:  # noqa: ANN401 - of the kind that is asked for
+    """Return the dataclass that a JSON file holds, or None if there is no such file.
+
+    Raises:
+        DataError: If it is damaged, or of another version; the message says how to start over.
+    """
+    try:
+        return convert(parse_text(file.read_text(encoding="utf-8")), kind, "it")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecipeError) as error:
+        raise DataError(
+            f"{file}: not a result of this version of srx ({error})",
+            advice=f"remove {file.parent} to start over",
+        ) from error
+
+
+def write_values(file: Path, value: AblationResult | SeedResult) -> None:
+    """Write a dataclass as a JSON file, whole or not at all.
+
+    Raises:
+        DataError: If it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, asdict(value))
+    except OSError as error:
+        raise DataError(f"{file}: cannot be written ({error.strerror})") from error
+
+
+def read_result(out: Path, name: str) -> AblationResult | None:
+    """Return the result of an ablation in the folder of all; None if it was not run.
+
+    Raises:
+        DataError: If its file is damaged, or the folder holds results of an earlier version.
+    """
+    if (out / "runs").is_dir() and (out / "results").is_dir():
+        raise DataError(
+            f"--out {out}: holds results of an earlier version of srx; give another --out, where "
+            "'srx ablate run' starts over"
+        )
+    found: AblationResult | None = read_values(out / name / RESULT, AblationResult)
+    return found
+
+
+def stored_names(out: Path) -> list[str]:
+    """Return the names of all ablations with a result in the folder."""
+    files = (*out.glob(f"*/{RESULT}"), *out.glob(f"*/*/{RESULT}"))
+    return sorted(file.parent.relative_to(out).as_posix() for file in files)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
@@ -11,7 +10,6 @@ from srcli.pipelines.ablate.verdicts import (
     JudgedDifference,
     Judgement,
     Verdict,
-    all_keys,
     judge,
     printed_keys,
     sets_of,
@@ -22,6 +20,7 @@ from srcli.report.table import (
     Row,
     Table,
     best_of,
+    columns_of,
     decimals,
     interval_text,
     number,
@@ -30,9 +29,9 @@ from srcli.report.table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from srcli.pipelines.ablate.results import AblationResult, Conditions, VariantResult
+    from srcli.pipelines.ablate.results import AblationResult, VariantResult
     from srcli.report.table import Cell
 
 MIB = 2**20
@@ -41,97 +40,43 @@ LEAST_DIGITS = 2
 VARIANT = Column("variant", kind="text")
 
 
-def titles(results: Sequence[AblationResult]) -> list[str]:
-    """Name results: ablations, with what was set where one of them has several results."""
-    names = [result.ablation.name for result in results]
-    return [
-        f"{name} ({', '.join(result.conditions.overrides) or 'nothing set'})"
-        if names.count(name) > 1
-        else name
-        for name, result in zip(names, results, strict=True)
-    ]
-
-
 def summary_table(
     results: Sequence[AblationResult], judgements: Sequence[Judgement] | None = None
 ) -> Table:
-    """Count for each ablation the verdicts on its variants, on all of its sets.
-
-    A pair of trainings that two ablations share is counted with the first. Conditions that differ
-    between the ablations have a column each.
-    """
+    """Count for each ablation the verdicts on its variants, on all of its sets."""
     judged = judgements or judge(results)
     words = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
     rows = []
-    conditions = _differing_conditions(results)
-    for place, (title, own) in enumerate(zip(titles(results), judged, strict=True)):
-        result = results[place]
-        found = Counter(each.verdict for each in own.comparisons.values() if not each.repeated)
-        repeated = sum(each.repeated for each in own.comparisons.values())
-        none = sum(
-            each.printed is not None and each.found is not None and each.p is None
-            for each in own.comparisons.values()
-        )
-        trained = result.conditions.trained
-        counts = [found[word] if trained else None for word in words]
-        counts += [value if trained else None for value in (none, repeated)]
-        told = [cells[place] for cells in conditions.values()]
-        rows.append(Row(cells=(title, len(result.variants), *told, *counts)))
-    headings = ("same sign", "opposite sign", "undecided", "not judged", "counted above")
-    columns = (
-        Column("ablation", kind="text"),
-        Column("variants"),
-        *(Column(heading, kind="text") for heading in conditions),
-        *_columns(headings),
-    )
-    return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(_family(judged),))
-
-
-def _family(judged: Sequence[Judgement]) -> str:
+    for result, own in zip(results, judged, strict=True):
+        found = [e for e in own.comparisons.values() if e.printed is not None and e.found]
+        counts: list[Cell] = [sum(each.verdict is word for each in found) for word in words]
+        counts.append(sum(each.p is None for each in found))
+        counts = counts if result.conditions.trained else [None] * len(counts)
+        about = (result.ablation.name, len(result.variants), budget_of(result))
+        rows.append(Row(cells=(*about, *counts)))
+    columns = columns_of(("ablation",), ("variants",)) + columns_of(("budget",))
+    columns += tuple(_columns([*words, "not judged"]))
     tests = plural(next((each.tests for each in judged), 0), "test")
-    return (
-        f"Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
+    note = (
+        "Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
         f"Holm's correction over {tests}. Not judged: one seed, no printed sign, or base "
-        "or variant too near bicubic. Counted above: the same trainings as in an ablation above."
+        "or variant too near bicubic."
     )
-
-
-_CONDITIONS: dict[str, Callable[[Conditions], str]] = {
-    "seeds": lambda own: str(own.seeds),
-    "set for all": lambda own: ", ".join(own.overrides) or NOTHING,
-    "pictures": lambda own: f"{own.pictures} ({own.data_digest[:6]})",
-    "precision": lambda own: own.precision,
-    "processes": lambda own: str(own.processes),
-    "machine": lambda own: own.machine,
-}
-
-
-def _differing_conditions(results: Sequence[AblationResult]) -> dict[str, list[str]]:
-    """Return the budget, and the conditions that differ between ablations that were trained."""
-    found: dict[str, list[str]] = {"budget": [budget_of(result) for result in results]}
-    for heading, text in _CONDITIONS.items():
-        if len({text(each.conditions) for each in results if each.conditions.trained}) > 1:
-            found[heading] = [text(each.conditions) for each in results]
-    return found
+    return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(note,))
 
 
 def score_table(result: AblationResult, judgement: Judgement | None = None) -> Table:
     """Tabulate means over seeds on every set, differences to the base, printed values, verdicts.
 
     Bicubic stands below each set. Sets of the paper that were not measured have what was printed
-    alone; without any training there are no rows. Times stand where the paper has some and no other
-    work shared the machine.
+    alone; without any training there are no rows.
 
     Args:
         result: One ablation.
         judgement: Its verdicts in the report that it is part of; None to judge it alone.
     """
     judged = judgement or judge([result])[0]
-    timed = any(
-        key.endswith(".seconds") for key in all_keys(result) if not key.startswith("training")
-    )
-    headings = ["seeds", "PSNR dB", "SSIM", *["s/picture", "printed s"] * timed]
-    headings += ["to base dB", "printed dB", "printed to base"]
+    headings = ["seeds", "PSNR dB", "SSIM", "to base dB", "printed dB", "printed to base"]
     columns = (VARIANT, *_columns(headings), Column("verdict", kind="status", wrap=True))
     rows: list[Row] = []
     for dataset in sets_of(result) if result.conditions.trained else ():
@@ -139,28 +84,24 @@ def score_table(result: AblationResult, judgement: Judgement | None = None) -> T
         for each in result.variants:
             name = each.variant.name
             own = judged.comparisons[dataset, name]
+            cells = _score_cells(result, each, dataset, own)
             rows.append(
                 Row(
-                    cells=(
-                        name,
-                        *_score_cells(result, each, dataset, own, timed=timed),
-                        str(own.verdict),
-                    ),
+                    cells=(name, *cells, str(own.verdict)),
                     group=dataset,
                     best=frozenset({"PSNR dB"} if name in best else ()),
                     status=own.verdict.name.lower(),
                 )
             )
-        if dataset in result.bicubic:
-            scores = result.bicubic[dataset]
-            means = [number(scores.mean(each), METRICS[each].digits) for each in ("psnr", "ssim")]
-            rest = [None] * (len(columns) - 4)
-            rows.append(Row(cells=("bicubic", None, *means, *rest), group=dataset))
+        if (bicubic := result.bicubic(dataset)) is not None:
+            rest = [None] * (len(columns) - 3)
+            text = number(bicubic, METRICS["psnr"].digits)
+            rows.append(Row(cells=("bicubic", None, text, *rest), group=dataset))
     return Table(group_heading="set", columns=columns, rows=tuple(rows))
 
 
 def cost_table(result: AblationResult) -> Table:
-    """Tabulate parameters, work, peak memory and time of every variant, beside printed values."""
+    """Tabulate parameters, work and peak memory of every variant, beside printed values."""
     variants = result.variants
 
     def printed(heading: str, key: str) -> list[tuple[str, list[Cell]]]:
@@ -174,18 +115,11 @@ def cost_table(result: AblationResult) -> Table:
         ("MACs", [short(each.cost.macs) if each.cost else None for each in variants]),
         *printed("printed GFLOPs", "gflops"),
     ]
-    for size in dict.fromkeys(m.size for v in variants if v.cost for m in v.cost.memory):
-        at = f"{size[0]}x{size[1]}"
-        columns.append((f"MiB at {at}", [_memory(each, size) for each in variants]))
-        columns += printed(f"printed MB at {at}", f"memory.{at}")
+    for size in dict.fromkeys(size for v in variants if v.cost for size in v.cost.memory):
+        columns.append((f"MiB at {size}", [_memory(each, size) for each in variants]))
+        columns += printed(f"printed MB at {size}", f"memory.{size}")
     if result.conditions.trained:
-        times: list[Cell] = [_seconds(result, [s.seconds for s in v.seeds]) for v in variants]
         columns.append(("iterations", [_iterations(v) for v in variants]))
-        columns += [("s/iteration", times)] if any(times) else []
-    hundred = [each.variant.published.get("training.seconds") for each in variants]
-    if any(value is not None for value in hundred):
-        each_time = [None if value is None else value / 100 for value in hundred]
-        columns.append(("printed s/iteration", [number(value, 3) for value in each_time]))
     names = [each.variant.name for each in variants]
     lines = zip(names, *(cells for _, cells in columns), strict=True)
     headings = _columns([heading for heading, _ in columns])
@@ -208,28 +142,19 @@ def _columns(headings: Sequence[str]) -> list[Column]:
 
 
 def _score_cells(
-    result: AblationResult, each: VariantResult, dataset: str, own: JudgedDifference, *, timed: bool
+    result: AblationResult, each: VariantResult, dataset: str, own: JudgedDifference
 ) -> list[Cell]:
     scores = each.measured(dataset)
     done, wanted = len(scores), result.conditions.seeds
     count = str(done) if done == wanted else f"{done} of {wanted}"
     cells: list[Cell] = [count if dataset in result.conditions.sets else None]
     cells += [_spread(each, dataset, "psnr"), _spread(each, dataset, "ssim")]
-    if timed:
-        cells.append(_seconds(result, [s.seconds for s in scores.values()]))
-        cells.append(_published(result, each, dataset, "seconds", least=0))
     cells.append(interval_text(own.found, METRICS["psnr"].digits) if own.found else None)
     cells.append(_published(result, each, dataset, "psnr", least=LEAST_DIGITS))
     keys = printed_keys(result, dataset, "psnr")
     digits = decimals(_printed_values(result, keys), LEAST_DIGITS)
     cells.append(number(own.printed, digits, sign=True))
     return cells
-
-
-def _seconds(result: AblationResult, times: Sequence[float | None]) -> str | None:
-    """Return the median of times as text; None where other work shared the machine."""
-    known = [each for each in times if each is not None]
-    return number(median(known), 3) if known and result.conditions.processes == 1 else None
 
 
 def _spread(each: VariantResult, dataset: str, metric: str) -> str | None:
@@ -256,13 +181,11 @@ def _printed_values(result: AblationResult, keys: Sequence[str]) -> list[float]:
     return [own[key] for own in published for key in keys if key in own]
 
 
-def _memory(each: VariantResult, size: tuple[int, int]) -> str | None:
-    found = next((m for m in each.cost.memory if m.size == size), None) if each.cost else None
-    if found is None:
+def _memory(each: VariantResult, size: str) -> str | None:
+    if each.cost is None:
         return "failed" if each.cost_failure else None
-    if found.peak is None:
-        return found.reason
-    return f"{found.peak / MIB:.{0 if found.peak >= 100 * MIB else 1}f}"
+    peak = each.cost.memory[size]
+    return "unknown" if peak is None else f"{peak / MIB:.{0 if peak >= 100 * MIB else 1}f}"
 
 
 def _iterations(each: VariantResult) -> str | None:

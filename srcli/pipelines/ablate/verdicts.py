@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -56,8 +56,6 @@ class JudgedDifference:
     verdict: Verdict
     p: float | None = None
     """P-value adjusted for all tests of the report; None where there is no test."""
-    repeated: bool = False
-    """True if an earlier ablation of the report compares the same trainings; it counts once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +72,7 @@ def judge(results: Sequence[AblationResult]) -> list[Judgement]:
     """Compare all variants with their bases, and adjust the p-values for all tests together.
 
     A test is a printed difference with a sign, of variants with two seeds or more that both are
-    trained well above bicubic. The same pair of trainings in two ablations is one test.
+    trained well above bicubic.
 
     Args:
         results: Everything that one report shows.
@@ -82,28 +80,19 @@ def judge(results: Sequence[AblationResult]) -> list[Judgement]:
     Returns:
         One for each result.
     """
-    found: list[dict[tuple[str, str], JudgedDifference]] = []
-    tests: list[tuple[tuple[object, ...], float]] = []
-    tested: list[tuple[int, tuple[str, str], int]] = []
-    for place, result in enumerate(results):
-        found.append({})
-        for dataset in sets_of(result):
-            for each in result.variants:
-                key = dataset, each.variant.name
-                found[place][key] = comparison = _compare(result, each, dataset)
-                if comparison.p is None:
-                    continue
-                same = (dataset, result.base.measured(dataset), each.measured(dataset))
-                known = [i for i, (other, _) in enumerate(tests) if other == same]
-                if not known:
-                    tests.append((same, comparison.p))
-                tested.append((place, key, known[0] if known else len(tests) - 1))
-    adjusted = holm([p for _, p in tests])
-    seen: set[int] = set()
-    for place, key, test in tested:
-        found[place][key] = _decide(found[place][key], adjusted[test], repeated=test in seen)
-        seen.add(test)
-    return [Judgement(comparisons=each, tests=len(tests)) for each in found]
+    found = [
+        {
+            (dataset, each.variant.name): _compare(result, each, dataset)
+            for dataset in sets_of(result)
+            for each in result.variants
+        }
+        for result in results
+    ]
+    tests = [(own, key) for own in found for key, each in own.items() if each.p is not None]
+    adjusted = holm([own[key].p or 0.0 for own, key in tests])
+    for (own, key), p in zip(tests, adjusted, strict=True):
+        own[key] = _decide(own[key], p)
+    return [Judgement(comparisons=own, tests=len(tests)) for own in found]
 
 
 def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:
@@ -126,12 +115,11 @@ def _compare(result: AblationResult, each: VariantResult, dataset: str) -> Judge
     return JudgedDifference(found=found, printed=printed, verdict=verdict)
 
 
-def _decide(comparison: JudgedDifference, p: float, *, repeated: bool) -> JudgedDifference:
-    found, printed = comparison.found, comparison.printed
-    verdict = Verdict.UNDECIDED
+def _decide(comparison: JudgedDifference, p: float) -> JudgedDifference:
+    found, printed, verdict = comparison.found, comparison.printed, Verdict.UNDECIDED
     if found is not None and printed is not None and p < LEVEL:
         verdict = Verdict.SAME if (found.mean > 0) == (printed > 0) else Verdict.OPPOSITE
-    return JudgedDifference(found=found, printed=printed, verdict=verdict, p=p, repeated=repeated)
+    return replace(comparison, verdict=verdict, p=p)
 
 
 def is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:
@@ -140,10 +128,9 @@ def is_trained(result: AblationResult, each: VariantResult, dataset: str) -> boo
     That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain that is printed for it, or else for
     the final network, over our bicubic. Without a measured bicubic it is not known: false.
     """
-    bicubic = result.bicubic.get(dataset)
-    if bicubic is None:
+    level, own = result.bicubic(dataset), each.variant.published
+    if level is None:
         return False
-    level, own = bicubic.mean("psnr"), each.variant.published
     keys = printed_keys(result, dataset, "psnr")
     printed = [own[key] for key in keys if key in own and not key.endswith(".difference")]
     printed = printed or _printed_by_model(result, dataset)

@@ -38,9 +38,6 @@ class TrainOptions(DataSelection):
     """Weights to start from, of any scale."""
     validate: tuple[str, ...] = ()
     """Sets to validate on beside the held-out pictures, as ``srx eval`` names them."""
-    curve_only: bool = False
-    """Validate for a curve alone: on these sets, or on the held-out pictures if none is usable.
-    Unusable pictures of the sets are then left out with a warning; else they are errors."""
     tensorboard: Path | None = None
     """Folder for event files of TensorBoard."""
     checkpoint_every: str = "5m"
@@ -112,7 +109,7 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
         )
     try:
         stored = parse_text(own.options.read_text(encoding="utf-8"))
-        for ended in ("samples", "wandb"):  # options of earlier versions
+        for ended in ("samples", "wandb", "curve_only"):  # options of earlier versions
             stored.pop(ended, None)
         if own.state.is_file():
             stored["init"] = None  # the state came from there; the file may be gone

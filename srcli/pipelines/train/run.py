@@ -140,7 +140,7 @@ class _TrainingRun:
         read = partial(
             validation_sets, data.held_out, options.validate, options.scale, self.progress
         )
-        self.sets = team.on_all_ranks(partial(read, curve_only=options.curve_only))
+        self.sets = team.on_all_ranks(read)
         require_same(team, "--validate", "/".join(pairs.digest for pairs in self.sets.values()))
         budget = team.on_rank_zero(partial(self._record, data, numerics, resumes=resumes))
         self.options = options = replace(options, budget=budget)

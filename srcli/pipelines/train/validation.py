@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli.data.pairs import Pairs
-from srcli.errors import DataError, SrxError, UsageError, one_file
+from srcli.errors import DataError, UsageError, one_file
 from srcli.evaluation.pairs import CHAINS, read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name
 from srcli.imaging.kernels import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import psnr
 from srcli.metrics.protocol import PROTOCOLS
-from srcli.ports.progress import NoProgress, show_traceback
+from srcli.ports.progress import NoProgress
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
@@ -40,8 +40,6 @@ def validation_sets(
     names: Sequence[str],
     scale: int,
     progress: Progress,
-    *,
-    curve_only: bool = False,
 ) -> dict[str, Pairs]:
     """Return all sets to validate on: the held-out pictures first, then those that are named.
 
@@ -53,8 +51,6 @@ def validation_sets(
         names: Folders, or names of sets below ``$SRX_DATA/benchmarks``.
         scale: The super-resolution factor.
         progress: Shows warnings of pictures that are left out.
-        curve_only: Leave out unusable pictures and sets, and the held-out pictures where a named
-            set is usable; else unusable ones are errors.
 
     Raises:
         UsageError: If a set is named twice.
@@ -65,16 +61,15 @@ def validation_sets(
     sets: dict[str, Pairs] = {}
     places: dict[object, str] = {}
     for given in names:
-        name, pairs = _named_set(given, scale, progress, leniently=curve_only)
+        name, pairs = _named_set(given, scale, progress)
         place = resolve_set_name(given)
         if place in places:
             raise UsageError(f"--validate {given}: given twice, also as {places[place]}")
         places[place] = given
         if name in sets | kept_back:
             name = given  # two folders HR in different places
-        if pairs is not None:
-            sets[name] = pairs
-    return sets if sets and curve_only else kept_back | sets
+        sets[name] = pairs
+    return kept_back | sets
 
 
 def validator(
@@ -151,9 +146,7 @@ def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
     return None if name == HELD_OUT else f"{name} ({sets[name].digest[:8]})"
 
 
-def _named_set(
-    given: str, scale: int, progress: Progress, *, leniently: bool
-) -> tuple[str, Pairs | None]:
+def _named_set(given: str, scale: int, progress: Progress) -> tuple[str, Pairs]:
     try:
         found = find_set(given, scale)
     except DataError as error:
@@ -164,19 +157,10 @@ def _named_set(
         progress.warn(f"--validate {given}: left out: {reason}")
     read = []
     for item in found.items:
-        try:
-            with one_file(item.where):
-                read.append(
-                    read_pair(item, scale=scale, kernel=KERNELS["bicubic"], chain=CHAINS["rgb8"])
-                )
-        except SrxError as error:
-            if not leniently:
-                raise
-            progress.warn(f"validation on {found.name}: left out: {error}")
-            show_traceback(error, progress)
-    if not read and leniently:
-        progress.warn(f"--validate {given}: left out: no picture of it can be read")
-        return found.name, None
+        with one_file(item.where):
+            read.append(
+                read_pair(item, scale=scale, kernel=KERNELS["bicubic"], chain=CHAINS["rgb8"])
+            )
     if not read:
         raise DataError(f"--validate {given}: no picture has a partner in LR")
     digest = hashlib.sha256("/".join(pair.digest for pair in read).encode()).hexdigest()

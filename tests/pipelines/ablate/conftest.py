@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.data.patches import PatchSampler
 from srcli.pipelines.ablate.results import (
+    AblateOptions,
     AblationResult,
     Conditions,
     Cost,
-    MemoryUse,
     SeedResult,
     SetScores,
     VariantResult,
 )
-from srcli.pipelines.ablate.run import run_ablations
-from srcli.pipelines.ablate.units import AblateOptions
 from srcli.recipes.ablation import Ablation, Variant
-from tests.fixtures.progress import Notes
 
 HOSTILE = '<script>alert("1")</script>|*_x_*&amp;\' onload=x'
 TINY = {
@@ -97,47 +90,14 @@ def tiny(faces):
 @pytest.fixture
 def options(pictures, tmp_path):
     """Six iterations on one thread of the processor."""
-    return ablate_options(pictures, tmp_path / "store")
-
-
-def ablate_options(pictures, store, **changes):
-    plain = AblateOptions(
-        data=(pictures,), budget="6", device="cpu", precision="fp32", threads=1, store=store
+    return AblateOptions(
+        data=(pictures,),
+        budget="6",
+        device="cpu",
+        precision="fp32",
+        threads=1,
+        out=tmp_path / "out",
     )
-    return replace(plain, **changes)
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A run that was really made, with two seeds."""
-
-    options: AblateOptions
-    result: AblationResult
-    notes: Notes
-    batches: list[list[bytes]]
-    """Digests of the batches of each training, in the order of the trainings."""
-
-
-@pytest.fixture(scope="session")
-def ran(pictures, tiny, tmp_path_factory):
-    """The tiny ablation, trained with seed 0 and then with seed 1 as well."""
-    own = ablate_options(pictures, tmp_path_factory.mktemp("ran") / "store")
-    heard = Notes()
-    samplers: dict[int, tuple[PatchSampler, list[bytes]]] = {}
-    draw = PatchSampler.batch
-
-    def watched(self, step, stage):
-        found = draw(self, step, stage)
-        digest = hashlib.sha256(found[1].contiguous().numpy().tobytes()).digest()
-        samplers.setdefault(id(self), (self, []))[1].append(digest)  # held: ids are not reused
-        return found
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PatchSampler, "batch", watched)
-        run_ablations([tiny], own)
-        own = replace(own, seeds=2)
-        (result,) = run_ablations([tiny], own, progress=heard)
-    return Ran(own, result, heard, [batches for _, batches in samplers.values()])
 
 
 PRINTED = {
@@ -192,32 +152,15 @@ def written():
         )
         for i, variant in enumerate(variants)
     )
-    return AblationResult(
-        ablation=ablation,
-        conditions=conditions,
-        variants=results,
-        bicubic={name: _bicubic(count) for name, count in COUNTS.items()},
-    )
+    return AblationResult(ablation=ablation, conditions=conditions, variants=results)
 
 
 COUNTS = {"Set5": 5, "BSD100": 9}
 
 
-def _bicubic(count):
-    """Three decibels below the base; the printed gain is about as large."""
-    spread = np.random.default_rng(7).normal(0, 2, count)
-    pictures = {f"p{i}": {"psnr": 27 + float(v), "ssim": 0.8} for i, v in enumerate(spread)}
-    return SetScores(pictures=pictures, seconds=None)
-
-
 def _cost(index):
     peak = None if index == 2 else (20 + index) << 20
-    reason = "out of memory" if peak is None else ""
-    return Cost(
-        parameters=12_345 * (index + 1),
-        macs=10**9 * (index + 1),
-        memory=(MemoryUse(size=(64, 48), peak=peak, of="host", reason=reason),),
-    )
+    return Cost(parameters=12_345 * (index + 1), macs=10**9 * (index + 1), memory={"64x48": peak})
 
 
 def _seed(index, name, seed):
@@ -231,8 +174,5 @@ def _seed(index, name, seed):
         noise = np.random.default_rng([seed, index]).normal(0, 0.02, count)
         values = level + OFFSETS[name] + spread + noise
         pictures = {f"p{i}": {"psnr": float(v), "ssim": 0.85} for i, v in enumerate(values)}
-        scores[dataset] = SetScores(pictures=pictures, seconds=0.25)
-    curve = tuple((at, 29.0 + OFFSETS[name] + at / 5000) for at in range(1000, 5001, 1000))
-    return SeedResult(
-        seed=seed, iterations=5000, seconds=0.125, curves={"Set5": curve}, scores=scores
-    )
+        scores[dataset] = SetScores(pictures=pictures, bicubic=27.0)
+    return SeedResult(seed=seed, iterations=5000, scores=scores)

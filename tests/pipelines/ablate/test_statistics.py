@@ -96,7 +96,7 @@ def test_only_what_both_have_is_compared(written):
     base = written.base.seeds[0]
     few = {k: v for k, v in base.scores["Set5"].pictures.items() if k != "p1"}
     few["p2"] = {"psnr": math.inf, "ssim": 1.0}
-    fewer = replace(base, scores={"Set5": SetScores(pictures=few, seconds=None)})
+    fewer = replace(base, scores={"Set5": SetScores(pictures=few, bicubic=27.0)})
     changed = replace(written.base, seeds=(fewer,))
     own = replace(
         written, variants=tuple(changed if v is written.base else v for v in written.variants)

@@ -73,9 +73,7 @@ def test_bicubic_stands_below_every_set(written):
     table = tables.score_table(written)
     for dataset in ("Set5", "BSD100"):
         row = cells(table, "bicubic", dataset)
-        mean = written.bicubic[dataset].mean("psnr")
-        assert (row["PSNR dB"], row["SSIM"]) == (f"{mean:.3f}", "0.8000")
-        assert (row["printed dB"], row["verdict"]) == (NOTHING, NOTHING)
+        assert (row["PSNR dB"], row["printed dB"], row["verdict"]) == ("27.000", NOTHING, NOTHING)
 
 
 def test_sets_that_only_the_paper_has_show_what_it_printed(written):
@@ -97,20 +95,6 @@ def test_sets_that_only_the_paper_has_show_what_it_printed(written):
     assert (row["seeds"], row["PSNR dB"], row["verdict"]) == (NOTHING,) * 3
 
 
-def test_times_have_columns_where_the_paper_printed_some(written):
-    assert "s/picture" not in tables.score_table(written).headings
-    variants = list(written.variants)
-    timed = replace(variants[0].variant, published={"Set5.seconds": 0.4})
-    variants[0] = replace(variants[0], variant=timed)
-    alone = replace(written.conditions, processes=1)
-    own = replace(written, variants=tuple(variants), conditions=alone)
-    row = cells(tables.score_table(own), "small", "Set5")
-    assert (row["s/picture"], row["printed s"]) == ("0.250", "0.4")
-    assert cells(tables.cost_table(own), "small")["s/iteration"] == "0.125"
-    shared = cells(tables.score_table(replace(own, conditions=written.conditions)), "small", "Set5")
-    assert (shared["s/picture"], shared["printed s"]) == (NOTHING, "0.4")
-
-
 def test_costs_stand_beside_what_was_printed(written):
     table = tables.cost_table(written)
     assert cells(table, "small") == {
@@ -122,7 +106,7 @@ def test_costs_stand_beside_what_was_printed(written):
         "iterations": "5000",
     }
     large = cells(table, "large")
-    assert (large["MiB at 64x48"], large["printed MB at 64x48"]) == ("out of memory", "4096")
+    assert (large["MiB at 64x48"], large["printed MB at 64x48"]) == ("unknown", "4096")
 
 
 def test_costs_alone_where_nothing_was_trained(written):
@@ -134,7 +118,7 @@ def test_costs_alone_where_nothing_was_trained(written):
     assert tables.score_table(bare).rows == ()
     assert "iterations" not in tables.cost_table(bare).headings
     (row,) = tables.summary_table([bare]).rows
-    assert row.cells[2:] == ("not trained", *(None,) * 5)
+    assert row.cells[2:] == ("not trained", *(None,) * 4)
 
 
 def test_unequal_iterations_are_a_span(written):
@@ -160,18 +144,7 @@ def test_the_summary_counts_the_verdicts_on_all_sets(written):
         "opposite sign": "1",
         "undecided": "1",
         "not judged": "0",
-        "counted above": "0",
     }
-
-
-def test_the_summary_says_what_differs_between_ablations(written):
-    own = replace(written.conditions, seeds=2, overrides=("stages.0.patch=16",))
-    table = tables.summary_table([written, replace(written, conditions=own)])
-    first, second = ({c.heading: t for c, t in table.cells(row)} for row in table.rows)
-    assert (first["seeds"], second["seeds"]) == ("3", "2")
-    assert (first["set for all"], second["set for all"]) == (NOTHING, "stages.0.patch=16")
-    assert second["counted above"] == "3"
-    assert "precision" not in first
 
 
 def test_one_seed_decides_nothing_and_its_interval_is_shown(written):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from statistics import fmean
 from types import SimpleNamespace
 
@@ -116,29 +115,6 @@ def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
     (folder / "b.png").write_bytes(b"nothing")
     with pytest.raises((DataError, PictureError), match=r"b\.png"):
         validation_sets(None, [str(folder)], 2, NoProgress())
-
-
-def test_who_is_lenient_goes_on_without_what_cannot_be_read(folder):
-    (folder / "b.png").write_bytes(b"nothing")
-    notes = Notes()
-    sets = validation_sets(None, [str(folder)], 2, notes, curve_only=True)
-    assert len(sets["small"].hr) == 2
-    (line,) = notes.warnings
-    assert "left out" in line
-    assert "b.png" in line
-    for name in ("a.png", "gray.png"):
-        (folder / name).write_bytes(b"nothing")
-    assert validation_sets(None, [str(folder)], 2, notes, curve_only=True) == {}
-    assert "no picture of it can be read" in notes.warnings[-1]
-
-
-def test_a_curve_alone_takes_the_held_out_pictures_where_no_set_is_usable(folder):
-    curve_of = partial(validation_sets, scale=2, progress=NoProgress(), curve_only=True)
-    held_out = curve_of(None, [str(folder)])["small"]
-    assert list(curve_of(held_out, [str(folder)])) == ["small"]
-    for file in folder.iterdir():
-        file.write_bytes(b"nothing")
-    assert curve_of(held_out, [str(folder)]) == {"held-out": held_out}
 
 
 def test_bicubic_scores_what_the_protocol_says(astronaut):

@@ -1,0 +1,118 @@
+"""Short trainings of every kind of recipe give the numbers that are stored here."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srcli.models.weights import load_model
+from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.run import train
+from srcli.recipes.files import apply_overrides, plain_recipe
+from srcli.recipes.table import RECIPES
+
+SMALL = {
+    "g-idrn": ("channels=12", "group_width=4", "num_blocks=2", "num_groups=1"),
+    "rrlfn": ("channels=12", "num_blocks=2"),
+    "ddsr": ("depth=4",),
+    "attentive-gan": ("channels=16", "steps=2", "num_rdb=1", "mapping_depth=2"),
+    "nested-attn": ("channels=16", "levels=2"),
+}
+CASES = {
+    "g-idrn-short": ("x2",),
+    "g-idrn-muon": ("x3", "stages.0.distillation=bicubic"),
+    "rrlfn": (
+        "x2",
+        "stages.0.vary_levels=0.5",
+        "ema_decay=0.999",
+        *(f"stages.{i}.augmentation=d8" for i in range(3)),
+    ),
+    "ddsr": (
+        "x2",
+        "stages.0.optimizer.kind=sgd",
+        "stages.0.optimizer.nesterov=true",
+        "stages.0.optimizer.clip_norm=0.1",
+        "stages.0.vary_levels=0.5",
+        "stages.0.augmentation=d8",
+        "stages.0.patch_stride=1",
+        "ema_decay=0.999",
+    ),
+    "attentive-gan": (
+        "x4",
+        "start_from_bicubic=true",
+        "ema_decay=0.999",
+        *(f"stages.{i}.augmentation=d8" for i in range(2)),
+        "stages.1.attention_weight=0.1",
+        'stages.1.adversarial.options={"widths": [8, 16], "strides": [1, 2], "decoder": [8]}',
+    ),
+    "attentive-gan-adversarial": (
+        "x4",
+        'stages.0.adversarial.options={"widths": [8, 16]}',
+    ),
+    "nested-attn": (
+        "x2",
+        "stages.0.optimizer.kind=adamw",
+        "degradation=photo",
+        "start_from_bicubic=true",
+        "ema_decay=0.999",
+        "stages.0.augmentation=d8",
+    ),
+}
+
+
+STORED = {  # losses by stage, best PSNR, then mean, deviation and one value of an SR picture
+    "g-idrn-short": [0.035641, 36.759367, 0.452506, 0.247016, 0.287052],
+    "g-idrn-muon": [0.029806, 44.60266, 0.450873, 0.244387, 0.172707],
+    "rrlfn": [0.530822, 0.522245, 0.523352, 7.496148, 0.020445, 0.114296, -0.140188],
+    "ddsr": [0.289475, 6.915125, -0.00566, 0.012953, -0.013503],
+    "attentive-gan": [0.093321, 0.106016, 40.406968, 0.417574, 0.237865, 0.128807],
+    "attentive-gan-adversarial": [0.532806, 7.473376, 0.000605, 0.099734, -0.086525],
+    "nested-attn": [0.019878, 47.790538, 0.460295, 0.249097, 0.276454],
+}
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_trainings_give_the_stored_numbers(name, tmp_path):
+    scale, *settings = CASES[name]
+    model, stages = RECIPES[name].model, range(len(RECIPES[name].stages))
+    settings += [f"network.{option}" for option in SMALL[model]]
+    settings += [f"stages.{i}.{size}" for i in stages for size in ("batch=2", "patch=12")]
+    found = numbers_of_training(apply_overrides(RECIPES[name], settings), int(scale[1:]), tmp_path)
+    assert found == pytest.approx(STORED[name], rel=2e-4, abs=2e-5), (
+        "trainings give other numbers: if that is meant, store the new ones here and tell users "
+        "in the change log that older trainings resume differently"
+    )
+
+
+def numbers_of_training(recipe, scale, folder):
+    """Train for three iterations on two pictures made of waves."""
+    y, x = np.mgrid[0:64, 0:72]
+    for name, period in (("a", 7.0), ("b", 11.0)):
+        waves = [np.sin(y / period), np.cos(x / 5.0), np.sin((x + y) / 3.0)]
+        picture = 127.5 + 60 * np.stack(waves, axis=2) + 60 * (waves[0] * waves[1])[..., None]
+        Image.fromarray(picture.round().astype(np.uint8)).save(folder / f"{name}.png")
+    file = folder / "recipe.json"
+    file.write_text(json.dumps(plain_recipe(recipe)))
+    options = TrainOptions(
+        recipe=str(file),
+        scale=scale,
+        data=(folder,),
+        out=folder / "out",
+        hold_out=("b",),
+        budget="3",
+        device="cpu",
+        precision="fp32",
+        threads=1,
+    )
+    result = train(options)
+    entries = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    losses = [entry["loss"] for entry in entries if entry["event"] == "train"]
+    network = load_model(str(options.out / "last.safetensors"), scale)
+    lr_image = torch.linspace(0, 1, 16 * 20).sin().reshape(1, 1, 16, 20)
+    with torch.inference_mode():
+        sr = network(lr_image.repeat(1, network.input_channels, 1, 1))
+    return [*losses, result.best, float(sr.mean()), float(sr.std()), float(sr[0, 0, 9, 9])]
