@@ -101,9 +101,10 @@ def _print_results(results: Sequence[AblationResult], *, to_stderr: bool) -> Non
         to_base = f"{name}: difference to {result.ablation.base}"
         print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
         print_table(out, tables.cost_table(result), title=f"{name}: cost")
-        out.print("\n".join(f"Failed: {line}" for line in result.failures))
-        out.print("\n".join(f"{word}: {text}" for word, text in conditions(result)))
-        out.print("\n".join(notes(result, own.tests)) + "\n")
+        lines = [f"Failed: {line}" for line in result.failures]
+        lines += [f"{word}: {text}" for word, text in conditions(result)]
+        for line in (*lines, *notes(result, own.tests), ""):
+            out.print(line)
     if len(results) > 1:
         print_table(out, tables.summary_table(results, judged))
 

@@ -43,7 +43,6 @@ LETTERS, LINE = 26, 15
 """Longest label, which a point's title holds in full; height of its line."""
 EARLY = 0.25
 """Part of the iterations whose values do not widen the vertical axis: every training begins low."""
-DASHES = ("", "7 4", "2 3", "9 3 2 3")
 
 CLEANING = (
     (r"^.*?<svg[^>]*>", ""),
@@ -88,12 +87,8 @@ class Line:
     points: tuple[tuple[int, float], ...]
     """(iteration, value), at least one."""
     colour: str
-    dash: str
-    """Lengths of strokes and gaps; one of ``DASHES``."""
     title: str
     """Shown when pointed at."""
-    faint: bool = False
-    """For a further seed of the same variant."""
 
 
 def scatter_chart(points: Sequence[Point], caption: str) -> Markup:
@@ -147,12 +142,10 @@ def curve_chart(
                 across,
                 [sign * value for value in up],
                 color=PAINT[curve.colour],
-                ls=(0, tuple(map(int, curve.dash.split()))) if curve.dash else "-",
-                lw=1.4 if curve.faint else 2,
-                alpha=0.5 if curve.faint else None,
+                lw=2,
                 gid=f"mark-{len(marks)}",
             )
-            marks.append(("curve again" if curve.faint else "curve", curve.title))
+            marks.append(("curve", curve.title))
         axes.set(xlim=(0, 1.03 * last), ylim=(low, high))
         axes.set_xlabel("iterations", loc="right", color=PAINT["quiet"])
         return _svg(axes, "curves" if wide else "scatter", marks, caption)

@@ -26,9 +26,9 @@ def point(label, parameters, value, *, printed=False):
     )
 
 
-def curve(*points, colour="c1", dash="", faint=False):
+def curve(*points, colour="c1"):
     """A curve with a title."""
-    return Line(points=points, colour=colour, dash=dash, title="a: 31 dB", faint=faint)
+    return Line(points=points, colour=colour, title="a: 31 dB")
 
 
 def points_of(node):
@@ -149,15 +149,6 @@ def test_ticks_name_values_and_iterations(parse):
     assert "iterations" in texts
     assert {"0", "2 K", "4 K"} <= set(texts)
     assert any(text.startswith("30.") for text in texts)
-
-
-def test_further_seeds_are_faint_and_dashes_tell_colours_apart(parse):
-    first, other = ((1, 30.0), (2, 31.0)), ((1, 30.1), (2, 31.1))
-    tree = parse(curve_chart([curve(*first, dash="7 4"), curve(*other, faint=True)], ""))
-    line, again = lines_of(tree)
-    assert "stroke-dasharray: 7,4" in line.attributes["style"]
-    assert "stroke-opacity: 0.5" in again.attributes["style"]
-    assert len(tree.all("g", "again")) == 1
 
 
 def test_the_same_marks_give_the_same_chart_whatever_the_settings_are():

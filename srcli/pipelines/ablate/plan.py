@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -42,6 +43,7 @@ from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from srcli.data.held_out import Split
@@ -281,36 +283,36 @@ def _find_sets(
 
 
 def data_digest(split: Split) -> str:
-    """Return a digest of the encoded pictures to train and to validate on, in their order.
-
-    A file that cannot be read counts by its name: the training will leave it out.
-    """
-    digest = hashlib.sha256()
+    """Return a digest of the encoded pictures to train and to validate on, in their order."""
     with Archives() as archives:
-        for part in (split.train, split.held_out):
-            digest.update(f"{len(part)}/".encode())
-            for ref in part:
-                digest.update(f"{ref.name}/".encode("utf-8", "surrogateescape"))
-                try:
-                    with one_file(ref):
-                        digest.update(hashlib.sha256(archives.read(ref)).digest())
-                except SrxError:
-                    digest.update(b"unreadable")
-    return digest.hexdigest()[:12]
+        return _digest(
+            (f"{len(part)}/{ref.name}", partial(archives.read, ref))
+            for part in (split.train, split.held_out)
+            for ref in part
+        )
 
 
 def set_digest(pictures: PictureSet) -> str:
     """Return a digest of the files of an evaluation set, LR included where the set has it."""
+    return _digest(
+        (item.name, partial(read_input, path))
+        for item in pictures.items
+        for path in (item.hr, item.lr)
+        if path is not None
+    )
+
+
+def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
+    """Return a digest of names and contents; a file that cannot be read counts by its name."""
     digest = hashlib.sha256()
-    for item in pictures.items:
-        digest.update(f"{item.name}/".encode("utf-8", "surrogateescape"))
-        for path in (item.hr, item.lr):
-            try:
-                content = read_input(path) if path is not None else b""
-            except OSError:
-                content = b""  # the evaluation reports it
-            digest.update(hashlib.sha256(content).digest())
-    return digest.hexdigest()[:32]
+    for name, read in files:
+        digest.update(f"{name}/".encode("utf-8", "surrogateescape"))
+        try:
+            with one_file(name):
+                digest.update(hashlib.sha256(read()).digest())
+        except SrxError:
+            digest.update(b"unreadable")  # those who use it report it
+    return digest.hexdigest()[:16]
 
 
 def checked_recipes(

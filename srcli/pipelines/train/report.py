@@ -158,7 +158,7 @@ def _thinned(points: Points) -> Points:
 
 
 def _draw(heading: str, points: Points, falling: Sequence[str], wide: Sequence[str]) -> str:
-    line = Line(points=tuple(points), colour="c1", dash="", title=heading)
+    line = Line(points=tuple(points), colour="c1", title=heading)
     return curve_chart([line], heading, falling=heading in falling, wide=heading in wide)
 
 

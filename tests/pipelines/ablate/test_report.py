@@ -169,10 +169,8 @@ def test_every_difference_has_a_dot_on_its_interval(written, parse):
 
 
 PROBE = """
-  const size = (node) => { const b = node.getBoundingClientRect(); return [b.width, b.height]; };
-  result.grounds = [...whole.querySelectorAll(".curves")].map(size);
-  const lines = [...whole.querySelectorAll(".curve path")];
-  result.strokes = lines.map((line) => inner.getComputedStyle(line).stroke);
+  const dots = [...whole.querySelectorAll("circle")];
+  result.colours = [...new Set(dots.map((dot) => inner.getComputedStyle(dot).stroke))];
 """
 
 
@@ -184,10 +182,7 @@ def test_a_browser_shows_it_without_complaint(browse, both, width, dark):
     assert complaints == []
     assert (found["width"], found["dark"], found["overflow"]) == (width, dark, 0)
     assert found["requests"] == []
-    ((across, down),) = found["grounds"]
-    assert across > 0.5 * min(width, 1224)
-    assert down == (330 if width > 640 else 270)
-    assert len(set(found["strokes"])) == 4
+    assert len(found["colours"]) == 3
     assert "none" not in found["strokes"]
     assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 30
     assert (shot[2, 2].mean() < 60) == dark
