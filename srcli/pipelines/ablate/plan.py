@@ -83,14 +83,15 @@ class AblationRun:
         former = self.former.conditions if self.former else None
         if former is None or not (former.trained and self.conditions.trained):
             return
+        default = "the recipe's"
         words = {
             "budget": "a budget of",
-            "data_digest": "pictures of the digest",
+            "data_digest": "pictures with the digest",
             "precision": "precision",
             "device": "device",
         }
         differences = [
-            f"{words[name]} {was or 'the recipe'}, asked for is {now or 'the recipe'}"
+            f"{words[name]} {was or default}, asked for is {now or default}"
             for name in words
             if (was := getattr(former, name)) != (now := getattr(self.conditions, name))
         ]

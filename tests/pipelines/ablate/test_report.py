@@ -169,8 +169,7 @@ def test_every_difference_has_a_dot_on_its_interval(written, parse):
 
 
 PROBE = """
-  const dots = [...whole.querySelectorAll("circle")];
-  result.colours = [...new Set(dots.map((dot) => inner.getComputedStyle(dot).stroke))];
+  result.dots = whole.querySelectorAll("circle").length;
 """
 
 
@@ -182,7 +181,7 @@ def test_a_browser_shows_it_without_complaint(browse, both, width, dark):
     assert complaints == []
     assert (found["width"], found["dark"], found["overflow"]) == (width, dark, 0)
     assert found["requests"] == []
-    assert len(found["colours"]) == 3
+    assert found["dots"] == 6
     assert "none" not in found["strokes"]
     assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 30
     assert (shot[2, 2].mean() < 60) == dark
