@@ -1,7 +1,7 @@
 """Compare the time of a complete `srx eval` with that of its network alone.
 
 The evaluation reads pictures, makes LR, runs the network, and computes PSNR, SSIM, IFC and
-consistency of every picture, without stored scores; starting Python is not included. Reported is
+consistency of every picture; starting Python is not included. Reported is
 the median of the rounds.
 
 Usage: python benchmarks/evaluation.py [--model g-idrn] [--scale 4] [--data Set14] [--rounds 3]

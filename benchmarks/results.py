@@ -17,7 +17,6 @@ from functools import cache, partial
 from itertools import product
 from pathlib import Path
 
-from srcli.files import cache_folder
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.pipelines.evaluate.options import EvalOptions
@@ -44,7 +43,6 @@ def bicubic(scale: int, preset: str) -> dict[str, Values]:
         metrics=tuple(DIGITS),
         resamples=0,
         costs=False,
-        cache=cache_folder() / "eval",
         **OPTIONS[preset],
     )
     found = evaluate(["bicubic"], SETS, scales=[scale], options=options)
@@ -85,7 +83,6 @@ def pictures(model: str, scale: int, preset: str, dataset: str) -> dict[str, Val
         metrics=("psnr",),
         resamples=0,
         costs=False,
-        cache=cache_folder() / "eval",
         **OPTIONS[preset],
     )
     found = evaluate([model], [dataset], scales=[scale], options=options)

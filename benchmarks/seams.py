@@ -13,19 +13,27 @@ calibration on windows of the picture compensates for that, unless --not-calibra
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from srcli.errors import UsageError
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
+from srcli.inference.tiling import Tiling, joints
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
-from srcli.pipelines.bench.seams import seam_figure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from srcli.ports.image import Engine
 
 Array = NDArray[np.uint8]
 AERIAL = ("town_roofs", "forest_road", "fields_lakes")
@@ -39,6 +47,62 @@ class Row:
     seam: float
     distance: float
     seconds: float
+
+
+def seam_figure(engine: Engine, pixels: NDArray[np.uint8], tiling: Tiling) -> float:
+    """Measure the excess of steps across tile borders, in levels of 255.
+
+    The picture is enlarged twice, the second time with the tile grid moved by half a tile. Over all
+    places where the first has a tile border and the second has none, it is the absolute mean of
+    |step across the place in the first| - |step in the second|. 0 means that seams are invisible.
+
+    Args:
+        engine: Runs the network.
+        pixels: (H, W, 3) uint8, at least 4x3 tiles large.
+        tiling: Tile size and overlap; no edge is mirrored around the picture.
+
+    Raises:
+        UsageError: If the picture has fewer tiles.
+    """
+    height, width = pixels.shape[:2]
+    first = tiling.grid(height, width)
+    if min(len(first.tops), len(first.lefts)) < 3 or first.count < 12:
+        raise UsageError(
+            f"{width}x{height} has fewer than 4x3 tiles of {tiling.tile}; use a larger picture"
+        )
+    # Tiles are balanced to the picture: their actual size says where borders are.
+    half = min(first.tile_height, first.tile_width) // 2
+    moved = tiling.grid(height, width, offset=half - half % tiling.step)
+    unit = pixels.astype(np.float32) / np.float32(255)
+    a = enlarge_array(engine, unit, first)
+    b = enlarge_array(engine, unit, moved)
+    differences = []
+    axes = (
+        (first.tops, moved.tops, first.tile_height),
+        (first.lefts, moved.lefts, first.tile_width),
+    )
+    for axis, (own, other, length) in enumerate(axes):
+        places = borders(own, length, tiling.overlap, engine.scale)
+        for at in sorted(places - borders(other, length, tiling.overlap, engine.scale)):
+            steps = steps_across(a, at, axis) - steps_across(b, at, axis)
+            differences.append(steps.ravel())
+    return float(abs(np.concatenate(differences).mean()) * 255)
+
+
+def borders(starts: Sequence[int], tile: int, overlap: int, scale: int) -> set[int]:
+    """Output pixels at which the blend between two tiles begins, is half, or ends."""
+    places = {
+        place
+        for begin, end in joints(starts, tile=tile, overlap=overlap)
+        for place in (begin, (begin + end) / 2, end)
+    }
+    return {math.ceil(place * scale - 0.5) for place in places}
+
+
+def steps_across(picture: NDArray[Any], at: int, axis: int) -> NDArray[np.float64]:
+    lines = picture.swapaxes(0, axis)[at - 1 : at + 1].astype(np.float64)
+    steps: NDArray[np.float64] = np.abs(lines[1] - lines[0])
+    return steps
 
 
 def measure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,17 +32,16 @@ Examples:
   srx bench -m g-idrn -m bicubic -s 4 --size 256x256 --size 120x80
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
   srx bench -m g-idrn --engine torch --engine openvino --compare plain
-  srx bench -m g-idrn -s 2 --seams photo.jpg --json bench.json
   srx bench -m g-idrn -m imdn --published               printed figures, too
 
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
-something did. Exit code 1 means that a figure of --seams cannot be trusted.
+something did.
 """
 
 
 GROUPS = {
     "Models": "models value_range scales size sizes tile overlap",
-    "Measurement": "rounds seconds compare seams published",
+    "Measurement": "rounds seconds compare published",
 }
 
 
@@ -97,12 +95,6 @@ GROUPS = {
     help="Also time plain PyTorch: fp32, one tile after the other.",
 )
 @click.option(
-    "--seams",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PICTURE",
-    help="Measure visible seams on this picture of at least 4x3 tiles.",
-)
-@click.option(
     "-t",
     "--tile",
     type=click.IntRange(min=16),
@@ -148,7 +140,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
             "--markdown": lambda: bench_markdown(result),
         },
     )
-    return int(ExitCode.OK if all(each.trusted for each in result.seams) else ExitCode.PARTIAL)
+    return int(ExitCode.OK)
 
 
 def _settings(options: dict[str, Any]) -> BenchOptions:
@@ -160,7 +152,6 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
         scales=tuple(map(int, options["scales"])) or (default_scale(options["models"]),),
         engine=EngineOptions(**pick(options, "device", "value_range")),
         compare_plain=options["compare"] == "plain",
-        seams_picture=options["seams"],
         **pick(
             options,
             "sizes",

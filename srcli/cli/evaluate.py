@@ -44,8 +44,7 @@ Examples:
   srx eval -m g-idrn --data Set14 --figure crops.png --crop comic:40,30,80,80
 
 A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K, EDSR
-and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks. Scores
-are stored, so that adding a model runs that model only.
+and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
 """
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -54,7 +53,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 GROUPS = {
     "Models and pictures": "models value_range scales datasets lr sr tile tta back_project",
-    "Measurement": "metrics protocol shave kernel jpeg chain resamples published no_cost no_cache",
+    "Measurement": "metrics protocol shave kernel jpeg chain resamples published no_cost",
     "Results": "json_file csv_file markdown_file html figure crops save_images",
 }
 
@@ -136,7 +135,6 @@ GROUPS = {
     help="Make results agree with LR when shrunk by bicubic interpolation.",
 )
 @click.option("--no-cost", is_flag=True, help="Do not measure MACs and memory.")
-@click.option("--no-cache", is_flag=True, help="Measure all again: do not use or store scores.")
 @table_files
 @click.option(
     "--html", type=FILE, help="Write a page with tables, charts and crops, to open offline."
@@ -188,11 +186,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             progress=console,
             executor=executor,
         )
-        if stored := sum(score.stored for score in result.scores):
-            console.message(
-                f"{stored} of {len(result.scores)} scores are from former runs, with their times "
-                "(--no-cache measures them again)"
-            )
         for reason in dict.fromkeys(failure.reason for failure in result.failures):
             console.error(reason)
         if given["published"] and not result.published:
@@ -244,7 +237,6 @@ def _models(given: dict[str, Any]) -> list[str]:
 
 
 def _options(given: dict[str, Any]) -> EvalOptions:
-    from srcli.files import cache_folder
     from srcli.inference.engines import EngineOptions
     from srcli.pipelines.evaluate.options import EvalOptions
 
@@ -253,7 +245,6 @@ def _options(given: dict[str, Any]) -> EvalOptions:
         **pick(given, *names),
         metrics=tuple(dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())),
         costs=not given["no_cost"],
-        cache=None if given["no_cache"] else cache_folder() / "eval",
         lr_folder=given["lr"],
         engine=EngineOptions(
             **pick(given, "device", "precision", "engine", "tta", "back_project", "value_range")

@@ -117,7 +117,7 @@ Examples:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Estimate time and memory by a few iterations; write nothing.",
+    help="Show pictures and parameters, try one iteration of each stage; write nothing.",
 )
 @click.option(
     "--checkpoint-every",
@@ -166,7 +166,7 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     given["hold_out"], given["hold_out_listed"] = held_out_names(given["hold_out"])
     given["overrides"] = changes
     if dry_run:
-        return _estimate(folder, given, Console(quiet=quiet, verbose=verbose))
+        return _dry_run(folder, given, Console(quiet=quiet, verbose=verbose))
 
     from srcli.pipelines.train import run
     from srcli.pipelines.train.options import TrainOptions
@@ -209,15 +209,15 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: given[name] for name in names - {"resume"}}
 
 
-def _estimate(folder: Path | None, given: Mapping[str, Any], console: Console) -> int:
-    from srcli.pipelines.train.estimate import estimate_training
+def _dry_run(folder: Path | None, given: Mapping[str, Any], console: Console) -> int:
+    from srcli.pipelines.train.dry_run import try_training
     from srcli.pipelines.train.options import TrainOptions, stored_options
 
     if folder:
         options = stored_options(folder, _changes(given))
     else:
         options = TrainOptions(**{**given, "out": given["out"] or Path()})
-    for line in estimate_training(options, console).lines():
+    for line in try_training(options, console):
         echo(line)
     return int(ExitCode.OK)
 

@@ -16,7 +16,6 @@ from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, value_range
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
 from srcli.cli.streams import STREAM, open_streams
 from srcli.errors import UsageError
-from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -339,11 +338,10 @@ def print_estimate(streams: Streams, options: UpscaleOptions) -> int:
         lines += [f"  warning: {warning}" for warning in estimate.warnings]
         pixels += estimate.height * estimate.width
         disk += estimate.bytes
-    timed = "" if run.seconds is None else f", about {format_duration(run.seconds)} for the network"
     lines.append(
         f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
-        f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures"
-        f"{timed}; nothing was done"
+        f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures; "
+        "nothing was done"
     )
     echo(*map(streams.named, lines), err=streams.to_stdout)
     return int(ExitCode.PARTIAL if problems else ExitCode.OK)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.pairs import Pair, read_picture
 from srcli.evaluation.sets import list_pictures, match_files
-from srcli.files import read_input
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
 from srcli.models import MODELS, entry_of
 from srcli.models.storage import WEIGHTS_SUFFIXES
-from srcli.models.weights import load_model, network_digest
+from srcli.models.weights import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,18 +72,6 @@ class NetworkCandidate:
         named = entry_of(self.network)
         return named[0] if named else type(self.network).__name__
 
-    @cached_property
-    def digest(self) -> str:
-        """Digest of the network, its scale, settings and weights."""
-        return network_digest(self.network)
-
-    def identity(self, pair: Pair) -> str:
-        """Return everything beside the picture that decides the SR picture."""
-        own = self._options
-        device = own.engine if own.engine == "openvino" else self._engine.device.type
-        how = f"tta={own.tta} back={own.back_project} tile={self._tile}"
-        return f"{self.digest} {own.precision} {device} {how}"
-
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Return (H, W, 3) uint8 of the HR picture's size, and the seconds of the network alone."""
         grid = None
@@ -118,14 +104,6 @@ class FolderCandidate:
         self.label = label
         self._chain = chain
         self.matched = match_files(names, list_pictures(folder), scale, kind="SR")
-
-    def identity(self, pair: Pair) -> str:
-        """Return a digest of the file."""
-        path = self.matched.files.get(pair.name)
-        try:
-            return hashlib.sha256(read_input(path)).hexdigest() if path else ""
-        except OSError:
-            return ""  # reading it as a picture reports the error
 
     def enlarge(self, pair: Pair) -> tuple[Array, float | None]:
         """Return the picture, cropped as HR was, and no time.

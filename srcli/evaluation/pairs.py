@@ -155,7 +155,7 @@ class Pair:
     full_size: tuple[int, int]
     """(height, width) of the HR file, before it was cropped."""
     digest: str
-    """Of everything above: names the picture in caches."""
+    """Of everything above."""
 
 
 def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain) -> Pair:

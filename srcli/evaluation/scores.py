@@ -60,8 +60,6 @@ class PictureScore:
     """By metric; ``inf`` for equal pictures."""
     seconds: float | None
     """Time of the network alone; None for pictures that another program made."""
-    stored: bool = False
-    """Values and time were measured by a former run."""
     bicubic: float | None = None
     """PSNR of bicubic interpolation of the same LR picture; None where PSNR was not measured."""
 

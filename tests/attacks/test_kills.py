@@ -144,7 +144,7 @@ def test_export(tmp_path, fork, run, tell):
 
 @pytest.mark.attack
 def test_eval(tmp_path, pictures, fork, run, tell):
-    quick = ["-q", "--no-cost", "--no-cache", "--metrics", "psnr", "--device", "cpu"]
+    quick = ["-q", "--no-cost", "--metrics", "psnr", "--device", "cpu"]
     words = ["eval", "-m", "g-idrn", "-s", "2", "--data", pictures, *quick, "--csv"]
     draw = random.Random(28)
     out, killed = tmp_path / "a.csv", 0

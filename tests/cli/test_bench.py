@@ -7,10 +7,8 @@ import io
 import json
 
 import pytest
-from PIL import Image
 
 from srcli.models.weights import weights_path
-from srcli.pipelines.bench import seams as seams_module
 
 QUICK = ("-m", "bicubic", "--size", "32x24", "--rounds", 2)
 
@@ -84,7 +82,6 @@ def test_wrong_sizes_are_refused_in_one_line(srx, size):
         (("-m", "bicubic", "--json", "-", "--csv", "-"), "only one"),
         (("-m", "bicubic", "--tile", 20, "--overlap", 10), "--overlap"),
         (("-m", "bicubic", "--device", "tpu"), "--device"),
-        (("-m", "bicubic", "--seams", "no.png"), "no.png"),
         (("-m", "bicubic", "--compare", "fancy"), "plain"),
     ],
 )
@@ -100,16 +97,6 @@ def test_a_weights_file_of_another_scale_says_so(srx):
     result = srx("bench", "-m", weights_path("g-idrn", 2), "-s", 3)
     assert result.code == 2
     assert "is for scale 2, not 3" in result.err
-
-
-def test_seams_that_cannot_be_trusted_are_told_and_end_with_code_1(srx, tmp_path, monkeypatch):
-    picture = tmp_path / "flat.png"
-    Image.new("RGB", (64, 48), "gray").save(picture)
-    monkeypatch.setattr(seams_module, "seam_figure", lambda *_, **__: 0.5)
-    result = srx("bench", *QUICK, "--precision", "fp32", "--seams", picture)
-    assert result.code == 1
-    assert "seams on flat.png, 64x48" in result.out
-    assert "measurement is broken" in result.err
 
 
 def test_help_says_whose_size_it_is(srx):

@@ -371,35 +371,6 @@ def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
     assert result.err.count("\n") == 1
 
 
-def test_adding_a_model_runs_that_model_only(srx, pictures, monkeypatch):
-    from srcli.evaluation import candidates
-
-    ran = []
-    real = candidates.NetworkCandidate.enlarge
-
-    def counted(self, pair):
-        ran.append((self.label, pair.name))
-        return real(self, pair)
-
-    monkeypatch.setattr(candidates.NetworkCandidate, "enlarge", counted)
-    options = ("-s", "2", "--data", pictures, *QUICK, "--json", "-")
-    first = read(srx("eval", "-m", "bicubic", *options))
-    assert ran == [("bicubic", "a"), ("bicubic", "b")]
-    ran.clear()
-    result = srx("eval", "-m", "bicubic", "-m", "g-idrn", *options)
-    second = read(result)
-    assert "2 of 4 scores are from former runs" in result.err
-    assert [s["stored"] for s in second["pictures"]] == [True, False, True, False]
-    assert ran == [("g-idrn", "a"), ("g-idrn", "b")]
-    assert second["means"][0] == first["means"][0]
-    ran.clear()
-    read(srx("eval", "-m", "bicubic", *options, "--shave", "9"))
-    assert len(ran) == 2  # another protocol is another measurement
-    ran.clear()
-    read(srx("eval", "-m", "bicubic", *options, "--no-cache"))
-    assert len(ran) == 2
-
-
 def test_a_missing_set_says_where_it_was_looked_for(srx, monkeypatch):
     monkeypatch.delenv("SRX_DATA", raising=False)
     result = srx("eval", "-m", "bicubic", "--data", "Set5")

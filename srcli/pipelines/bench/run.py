@@ -1,9 +1,8 @@
-"""Benchmark models: speed, memory, work and seams, side by side in one process."""
+"""Benchmark models: speed, memory and work, side by side in one process."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +15,6 @@ from srcli.metrics.efficiency import ModelCost, model_cost
 from srcli.metrics.machine import Machine, describe_machine, load_average, threads
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, weights_path
-from srcli.pipelines.bench.seams import Seams, measure_seams, read_rgb
 from srcli.pipelines.bench.timing import (
     BenchCase,
     Speed,
@@ -72,8 +70,6 @@ class BenchOptions:
     """Run each model also in fp32, default layout, tile after tile."""
     threads: int | None = None
     """PyTorch's threads; None keeps their number."""
-    seams_picture: Path | None = None
-    """8-bit picture to measure the seam figure on; None skips it."""
     published: Literal["models", "all"] | None = None
     """Costs printed in papers to show: those of the models, or all."""
 
@@ -104,9 +100,6 @@ class Bench:
     costs: tuple[ModelCost, ...]
     """Of every model at every scale."""
     speeds: tuple[Speed, ...]
-    seams: tuple[Seams, ...]
-    seams_picture: str | None
-    """Name and size of the picture that seams were measured on."""
     published: tuple[PublishedRow, ...] = ()
     """Costs printed in papers, to show beside these."""
     busy: str | None = None
@@ -115,8 +108,7 @@ class Bench:
     def as_json(self) -> dict[str, Any]:
         """Return all figures as JSON values, with those derived from others."""
         speeds = [speed.as_json() for speed in self.speeds]
-        seams = [{**asdict(each), "trusted": each.trusted} for each in self.seams]
-        return {**asdict(self), "speeds": speeds, "seams": seams}
+        return {**asdict(self), "speeds": speeds}
 
 
 def bench(
@@ -130,13 +122,12 @@ def bench(
     Args:
         models: Names of ``srx models`` or weights files; repeated ones run once.
         options: Scales, sizes, number formats, device, rounds.
-        progress: Advanced by every run, and warned of a seam figure that cannot be trusted.
+        progress: Advanced by every run.
 
     Raises:
         ModelError: If a model does not exist at a scale.
-        UsageError: If there is no model, the machine lacks the device or number format, tile and
-            overlap do not fit, or the picture for the seams is too small.
-        DataError: If that picture cannot be used.
+        UsageError: If there is no model, the machine lacks the device or number format, or tile
+            and overlap do not fit.
         InferenceError: If a picture does not fit into memory.
     """
     options, progress = options or BenchOptions(), progress or NoProgress()
@@ -180,8 +171,6 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
         )
     ]
     groups = list(_group_cases(prepared, options))
-    # Seams first: too small a picture is refused before minutes of measuring.
-    seams, caption = _measure_seams(prepared, options.seams_picture, progress)
     task = progress.task("costs", total=len(loaded), unit="models")
     costs = []
     for _, label, network in loaded:
@@ -202,8 +191,6 @@ def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> 
         how=METHOD + (PLAIN if options.compare_plain else ""),
         costs=tuple(costs),
         speeds=speeds,
-        seams=seams,
-        seams_picture=caption,
         published=published,
         busy=busy_note(load, speeds),
     )
@@ -230,30 +217,6 @@ def _group_cases(
             for case in cases:
                 case.work()  # refuses a tile and overlap that do not fit
             yield cases
-
-
-def _measure_seams(
-    models: Sequence[PreparedModel], path: Path | None, progress: Progress
-) -> tuple[tuple[Seams, ...], str | None]:
-    """Return the seam figures of all models but the plain ones, and the picture's caption."""
-    if path is None:
-        return (), None
-    picture = read_rgb(path)
-    models = [each for each in models if not each.plain]
-    task = progress.task("seams", total=len(models), unit="models")
-    measured = []
-    for each in models:
-        task.describe(each.title)
-        seams = measure_seams(each, picture)
-        if not seams.trusted:
-            progress.warn(
-                f"{each.title}: seam figure {seams.figure:.4f}, without overlap only "
-                f"{seams.without_overlap:.4f}: the measurement is broken"
-            )
-        task.advance(1)
-        measured.append(seams)
-    task.close()
-    return tuple(measured), f"{path.name}, {picture.shape[1]}x{picture.shape[0]}"
 
 
 def real_picture(height: int, width: int) -> Array:

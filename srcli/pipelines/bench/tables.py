@@ -13,17 +13,12 @@ if TYPE_CHECKING:
 
     from srcli.metrics.efficiency import ModelCost
     from srcli.pipelines.bench.run import Bench
-    from srcli.pipelines.bench.seams import Seams
     from srcli.pipelines.bench.timing import Speed
     from srcli.report.table import Cell, Table
 
 COSTS = (
     "Costs: challenge FLOPs are convolution MACs plus one for every output of a ReLU; memory is "
     "that of one forward pass in fp32, PyTorch's default layout, beside weights and input."
-)
-SEAMS = (
-    "Seams: mean excess of steps across tile borders, in levels of 255; without overlap it must be "
-    "at least twice as large, or the measurement is broken."
 )
 CSV_COLUMNS = (
     *("scale", "model", "format", "lr_width", "lr_height", "tiles", "tile_width", "tile_height"),
@@ -35,7 +30,7 @@ CSV_COLUMNS = (
 
 
 def tables(bench: Bench) -> list[Table]:
-    """Return all tables: speeds by scale and size, costs, printed costs, seams."""
+    """Return all tables: speeds by scale and size, costs, printed costs."""
     groups: dict[tuple[int, tuple[int, int]], list[Speed]] = {}
     for speed in bench.speeds:
         groups.setdefault((speed.scale, speed.size), []).append(speed)
@@ -44,8 +39,6 @@ def tables(bench: Bench) -> list[Table]:
         found.append(_costs(bench.costs))
     scales = dict.fromkeys(row.scale for row in bench.published)
     found += [printed_cost_table(bench.published, bench.costs, scale) for scale in scales]
-    if bench.seams:
-        found.append(_seams(bench.seams, bench.seams_picture or ""))
     return found
 
 
@@ -54,7 +47,7 @@ def notes(bench: Bench) -> list[str]:
     found = [f"Machine: {bench.machine}.", bench.how, COSTS]
     if bench.busy:
         found.insert(0, bench.busy)
-    return [*found, SEAMS] if bench.seams else found
+    return found
 
 
 def bench_markdown(bench: Bench) -> str:
@@ -151,25 +144,6 @@ def _costs(costs: tuple[ModelCost, ...]) -> Table:
     numbers = ("parameters", "GMACs", "GFLOPs", "GMACs 720p", f"MiB ({costs[0].memory_of})")
     title = f"costs at {width}x{height} LR; 720p: for an SR of 1280x720"
     return make_table(rows, ("model", "scale"), numbers, title=title)
-
-
-def _seams(seams: tuple[Seams, ...], picture: str) -> Table:
-    rows = (
-        (
-            each.model,
-            f"x{each.scale}",
-            each.precision,
-            "sound" if each.trusted else "measurement broken",
-            str(each.tile),
-            str(each.overlap),
-            f"{each.figure:.4f}",
-            f"{each.without_overlap:.4f}",
-        )
-        for each in seams
-    )
-    labels = ("model", "scale", "format", "verdict")
-    numbers = ("tile", "overlap", "figure", "overlap 0")
-    return make_table(rows, labels, numbers, title=f"seams on {picture}")
 
 
 def _giga(count: int | None, shown: Callable[[float], str]) -> str | None:

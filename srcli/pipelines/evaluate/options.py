@@ -65,8 +65,6 @@ class EvalOptions:
     """Measure parameters, MACs and memory of each model."""
     published: str | None = None
     """Rows of papers to add: ``models`` for those of the models measured, or ``all``."""
-    cache: Path | None = None
-    """Folder of stored scores."""
     lr_folder: Path | None = None
     """LR pictures of the only set, if they are not where sets usually have them."""
     engine: EngineOptions = field(default_factory=EngineOptions)

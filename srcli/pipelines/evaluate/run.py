@@ -12,7 +12,7 @@ from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.evaluation.scores import Evaluation
 from srcli.evaluation.sets import BUILT_IN, PictureSet, find_set, resolve_set_name
 from srcli.inference.device import choose_device
-from srcli.pipelines.evaluate.cache import ScoreCache, cost_of
+from srcli.metrics.efficiency import model_cost
 from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import WORKERS, SetRun
@@ -47,8 +47,7 @@ def evaluate(
         datasets: As :func:`~srcli.evaluation.sets.find_set` takes them.
         scales: The factors.
         options: Protocol, chain, metrics, device.
-        on_picture: Called with every picture after all models have enlarged it; then even those
-            are enlarged whose scores are stored.
+        on_picture: Called with every picture after all models have enlarged it.
         progress: Shows every picture.
         executor: Runs shares of the pictures, each on a device of its own; None scores all in this
             process, on the device that the options name.
@@ -78,7 +77,6 @@ def evaluate(
         chain=own.describe(_lr_origins(sets, own)),
     )
     device = choose_device(own.engine.device)  # refuse a wrong one before anything is read
-    cache = ScoreCache(own.cache)
     task = progress.task("pictures", total=sum(each.size for _, each in sets), unit="pictures")
     network_names: set[str] = set()
     pool = ThreadPoolExecutor(WORKERS)
@@ -97,7 +95,6 @@ def evaluate(
                     candidates=candidates,
                     options=own,
                     result=result,
-                    cache=cache,
                     pool=pool,
                     progress=progress,
                     on_picture=on_picture,
@@ -106,7 +103,9 @@ def evaluate(
                 if executor is None:
                     run.run(task)
             if own.costs:
-                result.costs.extend(cost_of(each, device, cache) for each in networks)
+                result.costs += [
+                    model_cost(each.network, model=each.label, device=device) for each in networks
+                ]
         if executor is not None:
             SpreadRun(executor, labels, own, result, on_picture).run(sets, progress, task)
     finally:

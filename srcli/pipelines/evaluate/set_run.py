@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.perceptual import perceptual_distance
-from srcli.pipelines.evaluate.cache import ScoreCache, key_of
 from srcli.pipelines.evaluate.options import EvalOptions, ScoreSettings
 from srcli.ports.progress import Progress, show_traceback
 from srcli.threads import ReadAhead
@@ -113,14 +112,12 @@ class Reference:
 
 @dataclass(kw_only=True)
 class _PendingScore:
-    """Scores of one picture and candidate: from the cache, and those still being computed."""
+    """One picture enlarged by one candidate, with its scores that are being computed."""
 
-    key: str
-    values: dict[str, float]
+    sr: Array
     seconds: float | None
-    bicubic: float | None = None
-    sr: Array | None = None
-    futures: list[Future[dict[str, float]]] = field(default_factory=list)
+    bicubic: float | None
+    futures: list[Future[dict[str, float]]]
 
 
 @dataclass(kw_only=True)
@@ -137,7 +134,6 @@ class SetRun:
     options: EvalOptions
     result: Evaluation
     """Receives scores and failures."""
-    cache: ScoreCache
     pool: Executor
     """Reads pictures and scores them."""
     progress: Progress
@@ -205,79 +201,55 @@ class SetRun:
         return scores
 
     def _begun(self, pair: Pair, candidate: Candidate, reference: Reference) -> _PendingScore:
-        """Enlarge a picture, unless all is stored, and start scoring."""
-        score = self._stored(pair, candidate)
-        if "psnr" in self._settings.metrics:
-            score.bicubic = reference.bicubic
-        missing = [name for name in self._settings.metrics if name not in score.values]
-        if missing or self.on_picture:
-            score.sr, seconds = candidate.enlarge(pair)
-            score.seconds = seconds if missing else score.seconds
-            # IFC takes about as long as all the others: one thread each.
-            for part in ([m for m in missing if m == "ifc"], [m for m in missing if m != "ifc"]):
-                if part:
-                    score.futures.append(self.pool.submit(reference.score, score.sr, part))
-        return score
+        """Enlarge a picture and start scoring."""
+        wanted = self._settings.metrics
+        sr, seconds = candidate.enlarge(pair)
+        # IFC takes about as long as all the others: one thread each.
+        parts = [[m for m in wanted if m == "ifc"], [m for m in wanted if m != "ifc"]]
+        return _PendingScore(
+            sr=sr,
+            seconds=seconds,
+            bicubic=reference.bicubic if "psnr" in wanted else None,
+            futures=[self.pool.submit(reference.score, sr, part) for part in parts if part],
+        )
 
     def _named(self, pair: Pair, model: str) -> str:
         return f"{self.pictures.name}/{pair.name}, {model}"
 
-    def _stored(self, pair: Pair, candidate: Candidate) -> _PendingScore:
-        own = self._settings
-        key = key_of(
-            what="score",
-            picture=pair.digest,
-            by=candidate.identity(pair),
-            scale=self.scale,
-            protocol=own.protocol.name,
-            chain=own.chain.name,
-            kernel=own.kernel.name,
-            shave=own.shave,
-        )
-        stored = self.cache.get(key)
-        values = stored.get("values", {})
-        return _PendingScore(
-            key=key,
-            values={name: values[name] for name in own.metrics if name in values},
-            seconds=stored.get("seconds"),
-        )
-
     def _finish(self, pair: Pair, scores: dict[str, _PendingScore]) -> None:
-        for label, score in [*scores.items()]:
+        sr: dict[str, Array] = {}
+        psnr: dict[str, float] = {}
+        for label, score in scores.items():
+            values: dict[str, float] = {}
             try:
                 with one_file(self._named(pair, label)):
                     for future in score.futures:
-                        score.values.update(future.result())
+                        values.update(future.result())
             except SrxError as error:
                 self._fail(pair.name, label, error)
-                del scores[label]
                 continue
-            if score.futures:
-                self.cache.put(score.key, {"values": score.values, "seconds": score.seconds})
+            sr[label], psnr[label] = score.sr, values.get("psnr", float("nan"))
             self.result.scores.append(
                 PictureScore(
                     scale=self.scale,
                     dataset=self.pictures.name,
                     picture=pair.name,
                     model=label,
-                    values={name: score.values[name] for name in self._settings.metrics},
+                    values={name: values[name] for name in self._settings.metrics},
                     seconds=score.seconds,
-                    stored=not score.futures,
                     bicubic=score.bicubic,
                 )
             )
-        sr = {label: score.sr for label, score in scores.items() if score.sr is not None}
-        if not sr:
-            return
-        enlarged = EnlargedPicture(
-            scale=self.scale,
-            dataset=self.pictures.name,
-            pair=pair,
-            chain=self._settings.chain,
-            sr=sr,
-            psnr={label: scores[label].values.get("psnr", float("nan")) for label in sr},
-        )
-        hand_over(enlarged, self.on_picture, self.result, self.progress)
+        if sr:
+            enlarged = EnlargedPicture(
+                scale=self.scale,
+                dataset=self.pictures.name,
+                pair=pair,
+                chain=self._settings.chain,
+                sr=sr,
+                psnr=psnr,
+            )
+            hand_over(enlarged, self.on_picture, self.result, self.progress)
 
     def _fail(self, picture: str, model: str | None, reason: SrxError | str) -> None:
         failure = Failure(self.scale, self.pictures.name, picture, model, str(reason))

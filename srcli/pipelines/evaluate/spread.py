@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from srcli.evaluation.scores import Evaluation, Failure
 from srcli.evaluation.sets import PictureSet, SetPicture
 from srcli.metrics.machine import threads
-from srcli.pipelines.evaluate.cache import ScoreCache
 from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import WORKERS, EnlargedPicture, SetRun, hand_over
@@ -134,7 +133,6 @@ def score_share(
                 candidates=[*networks, *folders],
                 options=options,
                 result=result,
-                cache=ScoreCache(options.cache),
                 pool=pool,
                 progress=progress,
                 on_picture=[pictures.append] if unit.want_pictures else (),

@@ -1,12 +1,9 @@
-"""Estimate the sizes, memory, time and failures of a run without doing it."""
+"""Estimate the sizes, memory and failures of a run without doing it."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from srcli.errors import SrxError, one_file
 from srcli.imaging.animation import is_kept
@@ -35,11 +32,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 
-TIMED_PIXELS = 100_000_000
-"""Pixels that the network makes from which its time is estimated: loading it and running it takes
-seconds, and what is smaller takes minutes at most."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
     """Size, cost and losses of one result, from the header of its input."""
@@ -49,8 +41,6 @@ class Estimate:
     width: int
     bytes: int
     """On disk at most, without compression."""
-    sr_pixels: int
-    """Pixels that the network makes; with ``--fit`` more than the output has."""
     memory: int
     """Bytes held while it is upscaled, beside the program."""
     warnings: tuple[str, ...]
@@ -69,9 +59,6 @@ class RunEstimate:
     """On what will be made again or renamed."""
     memory: int
     """Bytes for pictures at the worst moment, beside the program."""
-    seconds: float | None
-    """Time of the network on this machine for outputs that do not exist yet, by one timed batch;
-    None below ``TIMED_PIXELS``."""
 
 
 def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions) -> RunEstimate:
@@ -86,14 +73,15 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
     if options.model == AUTO:  # the models to choose from differ in nothing that is estimated
         options = replace(options, model=CLEAN_MODEL)
     find_weights(options.model, options.scale)
-    pool = _make_pool(options) if _needs_torch(options) else None
-    network = None if pool is None else pool.network
+    network = None
+    if _needs_torch(options):
+        network = EnginePool(options.model, options.scale, options.engine).network
     tiling = choose_tiling(options.model, network, options.tile, options.overlap)
     there = sort_items(plan.items, chosen, in_folder=is_folder(output))
     found: list[tuple[Item, Estimate | str | None]] = [*plan.failures, *there.kept]
     found += ((item, str(error)) for item, error in there.failed)
     found += ((item, None) for item, _ in there.finished)
-    budget, memory, pixels = memory_budget(options), 0, 0
+    budget, memory = memory_budget(options), 0
     folder, free = None, free_memory()  # once: reading it for 100,000 files would take seconds
     for item in there.due:
         try:
@@ -116,11 +104,7 @@ def estimate_files(inputs: Sequence[Path], output: Path, options: UpscaleOptions
             # each worker may hold one that is read or written, beside the one upscaled
             held = max(held, min(held * (1 + options.workers), budget))
         memory = max(memory, held)
-        pixels += estimate.sr_pixels
-    seconds = None
-    if pixels >= TIMED_PIXELS:
-        seconds = pixels * _seconds_per_pixel(pool or _make_pool(options), tiling)
-    return RunEstimate(items=tuple(found), notes=tuple(there.notes), memory=memory, seconds=seconds)
+    return RunEstimate(items=tuple(found), notes=tuple(there.notes), memory=memory)
 
 
 def estimate_photograph(
@@ -140,13 +124,11 @@ def estimate_photograph(
     """
     (height, width), warnings = check_output(item, picture, options, free)
     depth = (picture.channels + picture.has_alpha) * picture.bits // 8
-    sr_pixels = picture.height * picture.width * options.scale**2
     frames = picture.frames if is_kept(picture, item.format) else 1
     return Estimate(
         height=height,
         width=width,
         bytes=height * width * depth * frames,
-        sr_pixels=sr_pixels * frames,
         memory=photograph_memory(item, picture, options),
         warnings=warnings,
     )
@@ -168,15 +150,10 @@ def estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> Esti
         height=job.output.height,
         width=job.output.width,
         bytes=disk_needed(job.output),
-        sr_pixels=0 if job.layout.all_classes else job.output.height * job.output.width,
         memory=memory.pictures,
         warnings=(*job.notes, *tight),
         remarks=job.remarks,
     )
-
-
-def _make_pool(options: UpscaleOptions) -> EnginePool:
-    return EnginePool(options.model, options.scale, options.engine)
 
 
 def _needs_torch(options: UpscaleOptions) -> bool:
@@ -184,17 +161,3 @@ def _needs_torch(options: UpscaleOptions) -> bool:
     everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
     known = options.model in MODELS and options.raster.max_memory is None
     return not (everywhere and known)
-
-
-def _seconds_per_pixel(pool: EnginePool, tiling: Tiling) -> float:
-    """Time the second batch of 8-bit RGB tiles and divide by the output pixels that it gives."""
-    engine = pool.engine(8)
-    count = engine.batch_size(tiling.tile, tiling.tile)
-    tiles = np.zeros((count, tiling.tile, tiling.tile, 3), np.uint8)
-    engine.run(tiles)
-    start = time.perf_counter()
-    handles = engine.run(tiles)
-    seconds = time.perf_counter() - start
-    assert len(handles) == count  # the engine waits for results to see whether they are finite
-    kept = (tiling.tile - tiling.overlap) * engine.scale
-    return seconds / (count * kept * kept)

@@ -1,4 +1,4 @@
-"""A whole benchmark: costs, speeds, seams, refusals."""
+"""A whole benchmark: costs, speeds, refusals."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.errors import DataError, ModelError, UsageError
+from srcli.errors import ModelError, UsageError
 from srcli.inference.engines import EngineOptions
 from srcli.metrics import efficiency
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.bench import seams as seams_module
 from srcli.pipelines.bench.run import BenchOptions, bench, real_picture
 from srcli.ports.progress import NoProgress
 
@@ -56,7 +55,6 @@ def test_everything_of_a_run_is_in_its_result():
         (2, "bicubic", (256, 256)),
         (4, "bicubic", (256, 256)),
     ]
-    assert found.seams == ()
     assert found.machine.torch == torch.__version__
     assert "warm-up" in found.how
     assert "Plain" not in found.how
@@ -95,55 +93,6 @@ def test_threads_hold_for_the_run_alone():
     options = BenchOptions(sizes=((8, 8),), rounds=1, threads=before + 1)
     assert bench(["bicubic"], options).machine.threads == before + 1
     assert torch.get_num_threads() == before
-
-
-def test_seams_are_measured_with_the_overlap_and_without(coffee):
-    told = Warnings()
-    options = BenchOptions(
-        scales=(2,), sizes=((8, 8),), rounds=1, tile=64, overlap=6, seams_picture=coffee
-    )
-    found = bench(["bicubic"], options, progress=told)
-    (seams,) = found.seams
-    assert (seams.tile, seams.overlap) == (64, 6)
-    assert seams.without_overlap > 0.1 > seams.figure
-    assert seams.trusted
-    assert found.seams_picture == "coffee.png, 200x140"
-    assert told.texts == []
-
-
-@pytest.mark.parametrize(
-    ("figures", "trusted"), [((0.3, 0.6), True), ((0.3, 0.59), False), ((0.0, 0.0), False)]
-)
-def test_seams_that_do_not_show_without_overlap_mean_a_broken_measurement(
-    monkeypatch, coffee, figures, trusted
-):
-    told = Warnings()
-    answers = list(figures)
-    monkeypatch.setattr(seams_module, "seam_figure", lambda *_, **__: answers.pop(0))
-    options = BenchOptions(sizes=((8, 8),), rounds=1, precisions=("fp32",), seams_picture=coffee)
-    (seams,) = bench(["bicubic"], options, progress=told).seams
-    assert seams.trusted is trusted
-    assert [("broken" in text) for text in told.texts] == ([] if trusted else [True])
-
-
-def test_a_picture_too_small_for_the_models_tile_is_refused(coffee):
-    options = BenchOptions(sizes=((8, 8),), rounds=1, seams_picture=coffee)
-    with pytest.raises(UsageError, match=r"bicubic x4.*200x140.*4x3 tiles of 192.*smaller --tile"):
-        bench(["bicubic"], options)
-    with pytest.raises(UsageError, match="another --overlap"):
-        bench(["bicubic"], BenchOptions(tile=48, overlap=0, rounds=1, seams_picture=coffee))
-
-
-def test_pictures_that_cannot_show_seams_are_refused(tmp_path):
-    deep = tmp_path / "deep.png"
-    Image.fromarray(np.full((64, 64), 40000, np.uint16)).save(deep)
-    with pytest.raises(DataError, match="8-bit"):
-        seams_module.read_rgb(deep)
-    with pytest.raises(DataError, match=r"missing\.png"):
-        seams_module.read_rgb(tmp_path / "missing.png")
-    gray = tmp_path / "gray.png"
-    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(gray)
-    assert seams_module.read_rgb(gray).shape == (8, 8, 3)
 
 
 def test_real_pictures_of_any_size():

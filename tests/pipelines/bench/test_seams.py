@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +14,20 @@ from srcli.errors import UsageError
 from srcli.inference.engines import EngineOptions, choose_tiling, make_engine
 from srcli.inference.tiling import Tiling
 from srcli.models.weights import load_model
-from srcli.pipelines.bench.seams import seam_figure
+
+SCRIPT = Path(__file__).parents[3] / "benchmarks" / "seams.py"
+
+
+@pytest.fixture(scope="module")
+def seam_figure():
+    """The function of the benchmark."""
+    spec = importlib.util.spec_from_file_location("benchmark_of_seams", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module.seam_figure
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +38,7 @@ def large():
 
 
 @pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "auto"])
-def test_seams_of_the_flagship_are_below_two_hundredths_of_a_level(large, precision):
+def test_seams_of_the_flagship_are_below_two_hundredths_of_a_level(seam_figure, large, precision):
     engine = make_engine(load_model("g-idrn", 2), EngineOptions(precision=precision))
     tiling = choose_tiling("g-idrn", engine.network)
     picture = large[:, :580]  # 3 x 4 tiles at the defaults
@@ -49,7 +65,7 @@ class Stamp:
         return self._real.run(marked)
 
 
-def test_the_figure_looks_where_tiles_of_a_balanced_grid_really_meet(large):
+def test_the_figure_looks_where_tiles_of_a_balanced_grid_really_meet(seam_figure, large):
     # 600x400 in tiles of 192 is 4x3 tiles of 150x134: no border lies at a multiple of 192
     real = make_engine(load_model("bicubic", 2), EngineOptions())
     clean = seam_figure(real, large, Tiling(tile=192, overlap=0))
@@ -59,7 +75,7 @@ def test_the_figure_looks_where_tiles_of_a_balanced_grid_really_meet(large):
     assert marked > 15
 
 
-def test_a_picture_with_too_few_tiles_is_refused(large):
+def test_a_picture_with_too_few_tiles_is_refused(seam_figure, large):
     engine = make_engine(load_model("bicubic", 2), EngineOptions())
     with pytest.raises(UsageError, match="4x3 tiles"):
         seam_figure(engine, large[:100, :100], Tiling(tile=64, overlap=8))

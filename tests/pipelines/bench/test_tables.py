@@ -8,7 +8,6 @@ import io
 from srcli.metrics.efficiency import ModelCost
 from srcli.metrics.machine import Machine
 from srcli.pipelines.bench.run import Bench
-from srcli.pipelines.bench.seams import Seams
 from srcli.pipelines.bench.tables import bench_csv, bench_markdown, notes, round_lines, tables
 from srcli.pipelines.bench.timing import Speed
 
@@ -43,27 +42,16 @@ COST = ModelCost(
     peak_memory=270 * 2**20,
     memory_of="host",
 )
-SEAMS = Seams(
-    scale=2,
-    model="a|b",
-    precision="bf16",
-    tile=64,
-    overlap=16,
-    figure=0.0123,
-    without_overlap=0.02,
-)
 RUN = Bench(
     machine=Machine(device="cpu", processor="Some CPU", threads=1, torch="2.13.0"),
     how="Measured.",
     costs=(COST,),
     speeds=(speed("a|b", times=2.5, memory=3 * 2**19), speed("a|b", plain=True)),
-    seams=(SEAMS,),
-    seams_picture="coffee.png, 600x400",
 )
 
 
 def test_tables_print_what_was_measured():
-    speeds, costs, seams = tables(RUN)
+    speeds, costs = tables(RUN)
     rows = [[text for _, text in speeds.cells(row)] for row in speeds.rows]
     assert speeds.title == "x2, 256x120 to 512x240, 3 rounds"
     assert rows[0] == ["a|b", "bf16", "2", "2.35", "300", "250–500", "0.410", "1.50", "2.50"]
@@ -71,8 +59,7 @@ def test_tables_print_what_was_measured():
     assert rows[1][-2:] == ["–", "–"]
     (row,) = costs.rows
     assert row.cells == ("a|b", "x2", "553,638", "34.349", "34.476", "120.8", "270")
-    assert seams.rows[0].cells[3:] == ("measurement broken", "64", "16", "0.0123", "0.0200")
-    for table in (speeds, costs, seams):
+    for table in (speeds, costs):
         assert {len(row.cells) for row in table.rows} == {len(table.columns)}
 
 
@@ -82,8 +69,6 @@ def test_without_a_plain_run_there_is_no_column_for_it():
         how=RUN.how,
         costs=RUN.costs,
         speeds=(speed("a|b"),),
-        seams=(),
-        seams_picture=None,
     )
     table = tables(alone)[0]
     assert "x plain" not in table.headings
@@ -92,11 +77,10 @@ def test_without_a_plain_run_there_is_no_column_for_it():
 
 
 def test_notes_name_the_machine_and_what_figures_mean():
-    machine, how, costs, seams = notes(RUN)
+    machine, how, costs = notes(RUN)
     assert machine == "Machine: cpu (Some CPU), 1 thread, torch 2.13.0."
     assert how == "Measured."
     assert "challenge FLOPs" in costs
-    assert "broken" in seams
 
 
 def test_every_round_can_be_seen():
@@ -108,8 +92,7 @@ def test_every_round_can_be_seen():
 def test_markdown_keeps_its_columns_whatever_models_are_called():
     lines = bench_markdown(RUN).splitlines()
     rows = [line.replace("\\|", "") for line in lines if line.startswith("|")]
-    assert [row.count("|") for row in rows] == [10] * 4 + [8] * 3 + [9] * 3
-    assert "### seams on coffee.png, 600x400" in lines
+    assert [row.count("|") for row in rows] == [10] * 4 + [8] * 3
     assert "Measured." in lines
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +13,6 @@ from PIL import Image
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.imaging.resize import resize
-from srcli.pipelines.evaluate.cache import ScoreCache
 from srcli.pipelines.evaluate.crops import cut_crops
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
@@ -42,46 +40,17 @@ def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
     ]
 
 
-def test_on_picture_gets_pictures_whose_scores_are_stored(folder, tmp_path):
-    options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
-    evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
+def test_on_picture_gets_every_picture(folder):
     pictures: list[Any] = []
-    again = evaluate(
-        ["bicubic"], [str(folder)], scales=[2], options=options, on_picture=[pictures.append]
+    found = evaluate(
+        ["bicubic"], [str(folder)], scales=[2], options=QUICK, on_picture=[pictures.append]
     )
     crops = [cut_crops(each) for each in pictures]
     assert [each.picture for each in crops] == ["a", "grau-höhe"]
     first = crops[0]
     assert first.sr["bicubic"].shape == first.hr.shape == (120, 120, 3)
     assert first.lr.shape == (60, 60, 3)
-    assert first.psnr["bicubic"] == again.scores[0].values["psnr"]
-
-
-def test_a_damaged_cache_is_measured_again(folder, tmp_path):
-    options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
-    first = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
-    files = list((tmp_path / "cache").rglob("*.json"))
-    assert len(files) == 2
-    for file in files:
-        file.write_text("{")
-    again = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
-    assert [s.values for s in again.scores] == [s.values for s in first.scores]
-    assert json.loads(files[0].read_text())["values"]
-
-
-def test_a_cache_that_cannot_be_written_costs_nothing_else(tmp_path):
-    (tmp_path / "file").write_text("")
-    cache = ScoreCache(tmp_path / "file" / "below")
-    cache.put("abc", {"values": {}})
-    assert cache.get("abc") == {}
-
-
-def test_a_changed_picture_is_measured_again(folder, tmp_path, astronaut):
-    options = EvalOptions(metrics=("psnr",), costs=False, cache=tmp_path / "cache")
-    before = evaluate(["bicubic"], [str(folder)], scales=[2], options=options).scores[0]
-    Image.fromarray(255 - astronaut // 2).save(folder / "a.png")
-    after = evaluate(["bicubic"], [str(folder)], scales=[2], options=options).scores[0]
-    assert after.values["psnr"] > before.values["psnr"] + 5  # half the contrast
+    assert first.psnr["bicubic"] == found.scores[0].values["psnr"]
 
 
 def test_gray_pictures_count_by_their_protocol(folder):

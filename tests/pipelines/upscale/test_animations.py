@@ -64,7 +64,7 @@ def test_a_format_without_frames_takes_the_first_and_tells(tmp_path):
     (_, moving), *_ = estimate_files([source], tmp_path / "x", options()).items
     assert isinstance(moving, Estimate)
     assert isinstance(still, Estimate)
-    assert moving.sr_pixels == 3 * still.sr_pixels
+    assert moving.bytes == 3 * still.bytes
 
 
 def test_an_animation_that_is_cut_short_fails_and_leaves_nothing(tmp_path):
