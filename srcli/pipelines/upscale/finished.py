@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal
 
 import srcli
 from srcli.errors import PictureError, SrxError, one_file
-from srcli.imaging.photograph import SourceMark
 from srcli.imaging.provenance import Provenance, mark_source, read_provenance
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.names import DatasetName, file_on_disk
@@ -34,15 +33,15 @@ from srcli.pipelines.upscale.naming import Item, name_in_folder, named_by_extens
 from srcli.pipelines.upscale.opening import open_photograph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
-_TIME_STEPS = (10**9, 10**7, 10**3, 1)
-"""Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
+_TIME_STEP = 2 * 10**9
+"""Nanoseconds by which copied times may differ: FAT stores every second one."""
 
 
 @dataclass(kw_only=True)
@@ -61,56 +60,17 @@ class SortedItems:
     """For the user, on what is made again or renamed."""
 
 
-@dataclass(frozen=True)
-class _Look:
-    """An output that exists, and its input, without a look at pixels."""
+@dataclass(frozen=True, kw_only=True)
+class _Verdict:
+    """What is to be done with an input, and why, in words that follow the name of the output."""
 
-    state: os.stat_result
-    changed: int = 0
-    """When the input was changed last, in nanoseconds; 0 if that is not known."""
-    record: Provenance | None = None
-    mark: SourceMark | None = None
-    """Of the input; None where there is nothing to compare it with."""
+    kind: Literal["due", "finished", "kept", "another"]
+    """``another``: the output is, or may be, of another input."""
+    reason: str = ""
     has_parts: bool = False
     """An interrupted run has left work beside the output."""
-
-    @property
-    def before(self) -> SourceMark | None:
-        """Of the input that the output records."""
-        return self.record.source if self.record else None
-
-    @property
-    def is_changed(self) -> bool:
-        """True if the input is newer, by more than copied times may lose."""
-        made = self.state.st_mtime_ns
-        step = next(step for step in _TIME_STEPS if made % step == 0)
-        return self.changed - made >= 2 * step
-
-    @property
-    def has_other_content(self) -> bool:
-        """True if the output records an input of other content."""
-        before, now = self.before, self.mark
-        if before is None or now is None:
-            return False
-        if before.content and now.content:
-            return before.content != now.content
-        return before.place != now.place
-
-    @property
-    def is_of_another(self) -> bool:
-        """True if the output records another input; one that has changed is not another."""
-        moved = self.before and self.mark and self.before.place != self.mark.place
-        unchanged = self.changed <= self.state.st_mtime_ns
-        return self.has_other_content and bool(moved or unchanged)
-
-    @property
-    def has_same_extension(self) -> bool:
-        """True if the output records an input whose name has this one's extension."""
-        before, now = self.before, self.mark
-        return before is not None and now is not None and before.extension == now.extension
-
-
-_Verdict = Literal["due", "finished", "kept", "another"]
+    same_extension: bool = False
+    """The other input has this one's extension, which cannot tell the two apart."""
 
 
 def find_provenance(options: UpscaleOptions, model: str) -> Provenance:
@@ -142,35 +102,33 @@ def sort_items(items: Sequence[Item], options: UpscaleOptions, *, in_folder: boo
             of an output may be that of an input with another extension: the new one is named by
             its extension then.
     """
-    _names_by_stem.cache_clear()
     result = SortedItems()
     again: defaultdict[str, list[Item]] = defaultdict(list)
-    wanted = find_provenance(options, options.model)
+    judge = partial(_judge_safely, options=options, wanted=find_provenance(options, options.model))
     # hardly ever needed, and a look at every output
-    taken = cache(lambda: {real_path(item.target) for item in items}) if in_folder else None
-    look_at = partial(_look_safely, overwrite=options.naming.overwrite)
+    taken = cache(lambda: {real_path(item.target) for item in items})
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look") as pool:
-        for first, look in zip(items, pool.map(look_at, items), strict=True):
-            try:
-                with one_file(first.source):
-                    item, verdict, reason = _place(first, look, options, wanted, taken)
-            except SrxError as error:
-                result.failed.append((first, error))
-                continue
-            if item != first and verdict == "due":
-                result.notes.append(
-                    f"{item.source}: becomes {item.target.name}, as {first.target.name} is not, "
-                    "or may not be, made from it"
-                )
-            if verdict == "due":
+        for first, found in zip(items, pool.map(judge, items), strict=True):
+            item, verdict = first, found
+            if in_folder and isinstance(found, _Verdict) and found.kind == "another":
+                new = named_by_extension(first, options.naming)
+                if not found.same_extension and real_path(new.target) not in taken():
+                    taken().add(real_path(new.target))
+                    item, verdict = new, judge(new)
+            if isinstance(verdict, SrxError):
+                result.failed.append((first, verdict))
+            elif verdict.kind == "due":
+                if item is not first:
+                    result.notes.append(
+                        f"{item.source}: becomes {item.target.name}, as {first.target.name} is "
+                        "not, or may not be, made from it"
+                    )
                 result.due.append(item)
-                again[reason].append(item)
-            elif verdict == "finished":
-                result.finished.append(
-                    (item, item is first and isinstance(look, _Look) and look.has_parts)
-                )
+                again[verdict.reason].append(item)
+            elif verdict.kind == "finished":
+                result.finished.append((item, verdict.has_parts))
             else:
-                result.kept.append((item, f"{item.target}: {reason}"))
+                result.kept.append((item, f"{item.target}: {verdict.reason}"))
     for reason, made in again.items():
         more = f" and {len(made) - 1} more" if len(made) > 1 else ""
         if reason:
@@ -178,52 +136,12 @@ def sort_items(items: Sequence[Item], options: UpscaleOptions, *, in_folder: boo
     return result
 
 
-def _place(
-    item: Item,
-    look: _Look | SrxError | None,
-    options: UpscaleOptions,
-    wanted: Provenance,
-    taken: Callable[[], set[str]] | None,
-) -> tuple[Item, _Verdict, str]:
-    """Judge an output, or one named by its extension where the first is another input's."""
-    if isinstance(look, SrxError):
-        raise look
-    verdict, reason = _judge(item, look, options, wanted)
-    if verdict == "another" and taken is not None:
-        new = named_by_extension(item, options.naming)
-        if not (look and look.has_same_extension) and real_path(new.target) not in taken():
-            taken().add(real_path(new.target))
-            return new, *_judge(new, _look(new), options, wanted)
-    return item, verdict, reason
-
-
-def _look_safely(item: Item, *, overwrite: bool) -> _Look | SrxError | None:
+def _judge_safely(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict | SrxError:
     try:
         with one_file(item.source):
-            return _look(item, overwrite=overwrite)
+            return _judge(item, options, wanted)
     except SrxError as error:
         return error
-
-
-def _look(item: Item, *, overwrite: bool = False) -> _Look | None:
-    """Look at an output and its input; return None if there is none that could be finished."""
-    try:
-        state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
-    except (OSError, ValueError):
-        return None
-    if stat.S_ISDIR(state.st_mode):
-        return _Look(state)
-    if overwrite:
-        return None
-    record = read_provenance(item.target)
-    known = record is not None and record.source is not None
-    return _Look(
-        state,
-        changed=_changed(item.source),
-        record=record,
-        mark=mark_source(item.source) if known else None,
-        has_parts=has_unfinished_parts(item.target),
-    )
 
 
 def _changed(source: Path) -> int:
@@ -241,26 +159,44 @@ def _changed(source: Path) -> int:
     return max(times)
 
 
-def _judge(
-    item: Item, look: _Look | None, options: UpscaleOptions, wanted: Provenance
-) -> tuple[_Verdict, str]:
-    """Return what is to be done, and the reason in words that follow the name of the output."""
-    if look is None:
-        return "due", ""
-    if stat.S_ISDIR(look.state.st_mode):
+def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
+    """Compare what an output records with what is asked for.
+
+    Raises:
+        PictureError: If the output is a folder.
+    """
+    try:
+        state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
+    except (OSError, ValueError):
+        return _Verdict(kind="due")
+    if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
-    record = look.record
+    if options.naming.overwrite:
+        return _Verdict(kind="due")
+    record = read_provenance(item.target)
+    newer = _changed(item.source) - state.st_mtime_ns
     if record is None:
-        return _judge_unknown(item, look, options)
-    if look.is_of_another:
-        return "another", f"was made from another picture than {item.source}; {_ADVICE}"
+        return _judge_unknown(item, options, is_newer=newer >= _TIME_STEP)
+    differs = moved = False
+    before = record.source
+    if before is not None:
+        now = mark_source(item.source)
+        moved = differs = before.place != now.place
+        if before.content and now.content:
+            differs = before.content != now.content
+        if differs and (moved or newer <= 0):  # what has changed is newer
+            return _Verdict(
+                kind="another",
+                reason=f"was made from another picture than {item.source}; {_ADVICE}",
+                same_extension=before.extension == now.extension,
+            )
     if not _is_same_model(item, record, options, wanted):
-        return "due", f"was made with {record.model} x{record.scale}"
-    if record.source is not None and not _has_same_options(item, record, options):
-        return "due", "was made with other options"
-    if look.is_changed or look.has_other_content:
-        return "due", "the input has changed since"
-    return "finished", ""
+        return _Verdict(kind="due", reason=f"was made with {record.model} x{record.scale}")
+    if before is not None and not _has_same_options(item, record, options):
+        return _Verdict(kind="due", reason="was made with other options")
+    if differs or newer >= _TIME_STEP:
+        return _Verdict(kind="due", reason="the input has changed since")
+    return _Verdict(kind="finished", has_parts=has_unfinished_parts(item.target))
 
 
 def _is_same_model(
@@ -283,22 +219,25 @@ def _has_same_options(item: Item, record: Provenance, options: UpscaleOptions) -
     return plain and open_photograph(item, options) is not None
 
 
-def _judge_unknown(item: Item, look: _Look, options: UpscaleOptions) -> tuple[_Verdict, str]:
+def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _Verdict:
     """Judge an output without a record by its size and time: it may be the user's own file."""
     unknown = "nothing in it says that srx has made it"
-    if not item.from_folder and any(_rivals(item, options)):
-        return "another", f"may be of another picture than {item.source}: {unknown}; {_ADVICE}"
-    if look.is_changed:
-        return "kept", f"is older than {item.source}, and {unknown}; {_ADVICE}"
+    if not item.from_folder and _has_rival(item, options):
+        reason = f"may be of another picture than {item.source}: {unknown}; {_ADVICE}"
+        return _Verdict(kind="another", reason=reason)
+    if is_newer:
+        reason = f"is older than {item.source}, and {unknown}; {_ADVICE}"
+        return _Verdict(kind="kept", reason=reason)
     try:
         height, width = _expected_size(item, options)
         found = open_picture(item.target)
     except SrxError as error:
-        return "kept", f"exists and cannot be compared with {item.source} ({error}); {_ADVICE}"
+        reason = f"exists and cannot be compared with {item.source} ({error}); {_ADVICE}"
+        return _Verdict(kind="kept", reason=reason)
     if (found.height, found.width) == (height, width):
-        return "finished", ""
+        return _Verdict(kind="finished", has_parts=has_unfinished_parts(item.target))
     sizes = f"has {found.width}x{found.height} pixels and not {width}x{height}"
-    return "kept", f"{sizes}, and {unknown}; {_ADVICE}"
+    return _Verdict(kind="kept", reason=f"{sizes}, and {unknown}; {_ADVICE}")
 
 
 def _expected_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
@@ -316,27 +255,15 @@ def _expected_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
     return window.height * scale, window.width * scale
 
 
-def _rivals(item: Item, options: UpscaleOptions) -> Iterator[Path]:
-    """Iterate over other pictures beside an input whose outputs have the same name."""
-    if isinstance(item.source, DatasetName):
-        return
-    for name in _names_by_stem(item.source.parent).get(item.source.stem, ()):
-        path = item.source.with_name(name)
-        if name != item.source.name and real_path(path) != real_path(item.target):
-            other = name_in_folder(path, item.target.parent, options.naming)
-            if other.target == item.target:
-                yield path
-
-
-@cache
-def _names_by_stem(folder: Path) -> dict[str, list[str]]:
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names alone
-    except OSError:
-        return {}
-    for name in names:
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - there may be very many
-        if suffix.lower() in SUFFIXES:
-            found[stem].append(name)
-    return dict(found)
+def _has_rival(item: Item, options: UpscaleOptions) -> bool:
+    """Return True if another picture beside an input has an output of the same name."""
+    source, target = item.source, item.target
+    if isinstance(source, DatasetName):
+        return False
+    for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)):
+        path = source.with_suffix(suffix)
+        if not path.is_file() or path.samefile(source) or real_path(path) == real_path(target):
+            continue
+        if name_in_folder(path, target.parent, options.naming).target == target:
+            return True
+    return False
