@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
-_TIME_STEP = 2 * 10**9
-"""Nanoseconds by which copied times may differ: FAT stores every second one."""
+_TIME_STEPS = (10**9, 10**7, 10**3, 1)
+"""Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
 
 
 @dataclass(kw_only=True)
@@ -175,8 +175,9 @@ def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
         return _Verdict(kind="due")
     record = read_provenance(item.target)
     newer = _changed(item.source) - state.st_mtime_ns
+    step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
-        return _judge_unknown(item, options, is_newer=newer >= _TIME_STEP)
+        return _judge_unknown(item, options, is_newer=newer >= step)
     differs = moved = False
     before = record.source
     if before is not None:
@@ -194,7 +195,7 @@ def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
         return _Verdict(kind="due", reason=f"was made with {record.model} x{record.scale}")
     if before is not None and not _has_same_options(item, record, options):
         return _Verdict(kind="due", reason="was made with other options")
-    if differs or newer >= _TIME_STEP:
+    if differs or newer >= step:
         return _Verdict(kind="due", reason="the input has changed since")
     return _Verdict(kind="finished", has_parts=has_unfinished_parts(item.target))
 
