@@ -7,6 +7,7 @@ notes, which point at each other by offset, or drop what they do not know.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from srcli.imaging.ifd import (
@@ -23,7 +24,7 @@ from srcli.imaging.ifd import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from srcli.imaging.pixel_map import PixelMap
+    from srcli.imaging.fitting import PixelMap
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
@@ -52,15 +53,10 @@ def directories(exif: bytes) -> tuple[list[Entry], dict[int, list[Entry]], Layou
     Raises:
         ValueError: If it is damaged.
     """
-    tiff = exif.removeprefix(PREFIX)
-    layout, first = read_start(tiff[:16])
-
-    def read(at: int, length: int) -> bytes:
-        return tiff[at : at + length]
-
-    main, _ = read_directory(read, first, layout)
+    layout, first = read_start(exif.removeprefix(PREFIX)[:16])
+    main, _ = _read(exif, first, layout)
     parts = {
-        entry.tag: read_directory(read, int(numbers(entry, layout)[0]), layout)[0]
+        entry.tag: _read(exif, int(numbers(entry, layout)[0]), layout)[0]
         for entry in main
         if entry.tag in (EXIF_IFD, GPS_IFD)
     }
@@ -102,21 +98,11 @@ def orientation(exif: bytes | None) -> int | None:
     return stated if 1 <= stated <= 8 else 1
 
 
-def tags(exif: bytes | None) -> frozenset[int]:
-    """Return the tags of the main directory and of ``EXIF_IFD``; none of a damaged block."""
-    try:
-        main, parts, _ = directories(exif or b"")
-    except ValueError:
-        return frozenset()
-    return frozenset(entry.tag for entry in (*main, *parts.get(EXIF_IFD, ())))
-
-
 def fit(exif: bytes, pixels: PixelMap) -> bytes:
     """Fit an EXIF block to pixels that were turned or enlarged.
 
     Its orientation becomes 1, thumbnail and pixel sizes are dropped, the place of the subject and
-    the resolution of the sensor follow the pixels. All other bytes stay where they are, because
-    makers' notes point at each other by offset.
+    the resolution of the sensor follow the pixels.
 
     Args:
         exif: EXIF block, with or without its ``Exif`` prefix.
@@ -128,16 +114,19 @@ def fit(exif: bytes, pixels: PixelMap) -> bytes:
     Raises:
         ValueError: If it is damaged.
     """
-    directories(exif)  # refuses damage
-    tiff = bytearray(exif.removeprefix(PREFIX))
-    layout, start = read_start(bytes(tiff[:16]))
+    main, parts, layout = directories(exif)
     if layout.big:
         raise ValueError("an EXIF block of a kind that does not exist")
-    _drop_thumbnail(tiff, start, layout)
-    details = _details(tiff, start, layout)
-    _edit(tiff, start, layout, pixels)
-    if details:
-        _edit(tiff, details, layout, pixels)
+    tiff = _without_thumbnail(exif)
+    start = read_start(bytes(tiff[:16]))[1]
+    changes = _changed(main, layout, pixels)
+    if any(entry.tag == ORIENTATION for entry in main):
+        changes[ORIENTATION] = with_numbers(Entry(ORIENTATION, _SHORT, 1, b""), [1], layout)
+    _replace(tiff, start, changes, layout)
+    for entry in _read(exif, start, layout)[0]:
+        if entry.tag == EXIF_IFD:
+            details = int(numbers(entry, layout)[0])
+            _replace(tiff, details, _changed(parts[EXIF_IFD], layout, pixels), layout)
     return PREFIX + bytes(tiff)
 
 
@@ -150,18 +139,13 @@ def software(exif: bytes | None) -> str:
 
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
-    tiff = exif.removeprefix(PREFIX)
-
-    def read(at: int, length: int) -> bytes:
-        return tiff[at : at + length]
-
     try:
         _, parts, layout = directories(exif)
         own = {entry.tag: entry for entry in parts.get(EXIF_IFD, ())}
         space = numbers(own[_COLOUR_SPACE], layout)[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
-        entries, _ = read_directory(read, int(numbers(own[_INTEROPERABILITY], layout)[0]), layout)
+        entries, _ = _read(exif, int(numbers(own[_INTEROPERABILITY], layout)[0]), layout)
     except (ValueError, LookupError):
         return False
     return any(entry.tag == 1 and entry.value[:3] == b"R03" for entry in entries)
@@ -182,110 +166,78 @@ def text_entry(tag: int, text: str) -> Entry:
     return Entry(tag, 2, len(value), value)
 
 
-def with_software(exif: bytes | None, text: str) -> bytes:
-    """Return the EXIF block with this Software entry; as ``with_entries`` otherwise."""
-    return with_entries(exif, [text_entry(SOFTWARE, text)])
+def with_entries(
+    exif: bytes | None, entries: Sequence[Entry], *, overwrite: bool = False
+) -> bytes | None:
+    """Return the EXIF block with these entries of the main directory, of bytes or text.
 
-
-def with_entries(exif: bytes | None, main: Sequence[Entry], details: Sequence[Entry] = ()) -> bytes:
-    """Return the EXIF block with these entries, or a new block that has nothing else.
-
-    Directories that grow move to the end, all other bytes stay where they are, because makers'
-    notes point at each other by offset.
+    All else stays where it is, because makers' notes point at each other by offset.
 
     Args:
-        exif: EXIF block, with or without its prefix.
-        main: Entries of the main directory, of bytes or text.
-        details: Those of ``EXIF_IFD``.
+        exif: EXIF block, with or without its prefix; None for a new one.
+        entries: Of types without byte order.
+        overwrite: Entries that are there are replaced; they stay by default.
 
     Raises:
         ValueError: If the block is damaged.
     """
+    if not entries:
+        return exif
     if exif is None:
-        layout = Layout("<")
-        return PREFIX + write_start(layout, 8) + pack(main, {EXIF_IFD: details}, 8, layout)
-    directories(exif)  # refuses damage
+        exif = write_start(Layout("<"), 8) + bytes(6)
+    there = {entry.tag for entry in directories(exif)[0] if not overwrite}
     tiff = bytearray(exif.removeprefix(PREFIX))
     layout, start = read_start(bytes(tiff[:16]))
-    if details:
-        own = _details(tiff, start, layout)
-        place = struct.pack(layout.offset, _extend(tiff, own, details, layout))
-        main = [*main, Entry(EXIF_IFD, _LONG, 1, place)]
-    tiff[:8] = write_start(layout, _extend(tiff, start, main, layout))
+    start = _replace(tiff, start, {e.tag: e for e in entries if e.tag not in there}, layout)
+    tiff[:8] = write_start(layout, start)
     return PREFIX + bytes(tiff)
 
 
-def _extend(tiff: bytearray, start: int, entries: Sequence[Entry], layout: Layout) -> int:
-    """Append a copy of a directory (none at 0) with these entries; return its offset."""
-    rows = {_tag(row, layout): row for row in _rows(tiff, start, layout)} if start else {}
-    rows |= {entry.tag: b"" for entry in entries}
-    tiff += bytes(len(tiff) % 2)
-    place = len(tiff)
-    tiff += bytes(2 + 12 * len(rows) + 4)
-    for entry in entries:
-        rows[entry.tag] = _row(tiff, entry, layout)
-    table = struct.pack(layout.count, len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
-    tiff[place : place + len(table)] = table
-    return place
-
-
-def _rows(tiff: bytearray, start: int, layout: Layout) -> list[bytes]:
-    """Return the rows of a directory, 12 bytes each."""
-    number = int(struct.unpack_from(layout.count, tiff, start)[0])
-    return [bytes(tiff[at : at + 12]) for at in range(start + 2, start + 2 + 12 * number, 12)]
-
-
-def _tag(row: bytes, layout: Layout) -> int:
-    return int(struct.unpack_from(layout.order + "H", row)[0])
-
-
-def _read(tiff: bytearray, start: int, layout: Layout) -> tuple[list[Entry], int]:
+def _read(exif: bytes, start: int, layout: Layout) -> tuple[list[Entry], int]:
     """Return the entries of a directory, and the offset of the next one."""
-    return read_directory(lambda at, length: bytes(tiff[at : at + length]), start, layout)
+    tiff = exif.removeprefix(PREFIX)
+    return read_directory(lambda at, length: tiff[at : at + length], start, layout)
 
 
-def _details(tiff: bytearray, start: int, layout: Layout) -> int:
-    """Return the offset of ``EXIF_IFD``, 0 without it."""
-    entries, _ = _read(tiff, start, layout)
-    found = [numbers(entry, layout)[0] for entry in entries if entry.tag == EXIF_IFD]
-    return int(found[0]) if found else 0
+def _replace(
+    tiff: bytearray, start: int, changes: Mapping[int, Entry | None], layout: Layout
+) -> int:
+    """Put other entries, None for those that go, into the directory at an offset.
 
+    The next directory is unlinked. One that grows moves to the end.
 
-def _row(tiff: bytearray, entry: Entry, layout: Layout) -> bytes:
-    """Return an entry as a row; a value that is too long for it is appended to the block."""
-    field = entry.value.ljust(layout.inline, b"\0")
-    if len(field) > layout.inline:
-        field = struct.pack(layout.offset, len(tiff))
-        tiff += entry.value + bytes(len(entry.value) % 2)
-    return struct.pack(layout.order + "HHI", entry.tag, entry.kind, entry.count) + field
-
-
-def _edit(tiff: bytearray, start: int, layout: Layout, pixels: PixelMap) -> None:
-    """Fit a directory in place and unlink the next one.
-
-    Changed values that do not fit into the directory are appended: some writers let several tags
-    share one value.
+    Returns:
+        Its offset.
     """
-    entries, _ = _read(tiff, start, layout)
-    changed = {} if pixels.changes_nothing else _changed(entries, layout, pixels)
-    rows = _rows(tiff, start, layout)
+    number = int(struct.unpack_from(layout.count, tiff, start)[0])
+    places = range(start + 2, start + 2 + 12 * number, 12)
+    rows = {
+        struct.unpack_from(layout.order + "H", tiff, at)[0]: tiff[at : at + 12] for at in places
+    }
+    for tag, entry in changes.items():
+        rows.pop(tag, None)
+        if entry is not None:
+            field = entry.value.ljust(layout.inline, b"\0")
+            if len(field) > layout.inline:  # never in place: some writers let tags share a value
+                field = struct.pack(layout.offset, len(tiff))
+                tiff += entry.value + bytes(len(entry.value) % 2)
+            head = struct.pack(layout.order + "HHI", tag, entry.kind, entry.count)
+            rows[tag] = bytearray(head + field)
+    table = struct.pack(layout.count, len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
+    if len(rows) > number:
+        start = len(tiff) + len(tiff) % 2
+        tiff += bytes(start + len(table) + 4 - len(tiff))
     # with the offset of the next directory, which some writers leave out
-    end = min(start + 2 + 12 * len(rows) + 4, len(tiff))
-    kept = []
-    for row in rows:
-        tag = _tag(row, layout)
-        if tag == ORIENTATION:
-            kept.append(struct.pack(layout.order + "HHIHH", ORIENTATION, _SHORT, 1, 1, 0))
-        elif tag not in changed:
-            kept += [row] * (tag not in _SIZES)
-        elif (entry := changed[tag]) is not None:
-            kept.append(_row(tiff, entry, layout))
-    table = struct.pack(layout.count, len(kept)) + b"".join(kept)
+    end = min(start + 2 + 12 * max(number, len(rows)) + 4, len(tiff))
     tiff[start:end] = table.ljust(end - start, b"\0")
+    return start
 
 
 def _changed(entries: Sequence[Entry], layout: Layout, pixels: PixelMap) -> dict[int, Entry | None]:
-    """Return the entries that change with the pixels, None for values that no longer fit."""
+    """Return the entries that change with the pixels, None for those that are no longer true."""
+    gone: dict[int, Entry | None] = dict.fromkeys(_SIZES)
+    if pixels.changes_nothing:
+        return gone
     known = {e.tag: e for e in entries if e.tag in _CHANGING and e.kind not in _NO_NUMBERS}
     old = {tag: numbers(entry, layout) for tag, entry in known.items()}
     new = {tag: pixels.area(old[tag]) for tag in _AREAS if len(old.get(tag, ())) in (2, 3, 4)}
@@ -294,24 +246,20 @@ def _changed(entries: Sequence[Entry], layout: Layout, pixels: PixelMap) -> dict
             x, y = old[across][0], old[down][0]
             x, y = pixels.size(x, y) if across in _FOCAL_PLANE else (y, x)
             new |= {across: [x], down: [y]}
-    return {tag: with_numbers(known[tag], values, layout) for tag, values in new.items()}
+    return gone | {tag: with_numbers(known[tag], values, layout) for tag, values in new.items()}
 
 
-def _drop_thumbnail(tiff: bytearray, main: int, layout: Layout) -> None:
-    """Blank the thumbnail of the directory behind the main one, or cut it off at the end."""
-    _, start = _read(tiff, main, layout)
-    if not main < start < len(tiff) - 2:
-        return
-    try:
-        entries, _ = _read(tiff, start, layout)
-    except ValueError:
-        return
-    values = {entry.tag: int(numbers(entry, layout)[0]) for entry in entries}
+def _without_thumbnail(exif: bytes) -> bytearray:
+    """Return the block, less its prefix, with the thumbnail cut off at the end or blanked."""
+    tiff = bytearray(exif.removeprefix(PREFIX))
+    layout, first = read_start(bytes(tiff[:16]))
+    start = _read(exif, first, layout)[1]
+    values: dict[int, int] = {}
+    with suppress(ValueError):
+        entries = _read(exif, start, layout)[0] if start > first else []
+        values = {entry.tag: int(numbers(entry, layout)[0]) for entry in entries}
     begin = values.get(_THUMBNAIL_OFFSET, 0)
     end = min(begin + values.get(_THUMBNAIL_LENGTH, 0), len(tiff))
-    if not start < begin < end or tiff[begin : begin + 2] != b"\xff\xd8":
-        return
-    if end >= len(tiff) - 4:
-        del tiff[begin:]
-    else:
-        tiff[begin:end] = bytes(end - begin)
+    if start < begin < end and tiff[begin : begin + 2] == b"\xff\xd8":
+        tiff[begin:end] = bytes(end - begin if end < len(tiff) - 4 else 0)
+    return tiff

@@ -36,7 +36,7 @@ _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
 _RGB_FULL_RANGE = b"\0\1"  # the end of a cICP chunk
 _SOFTWARE_KEYWORD = b"Software"
-_TEXTS = (b"iTXt", b"tEXt", b"zTXt")
+TEXTS = (b"iTXt", b"tEXt", b"zTXt")
 
 _Chunks = dict[bytes, list[bytes]]
 """Contents of the chunks of a file, all but its pixels, by type."""
@@ -51,14 +51,14 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     chunks: _Chunks = {}
     notes: list[str] = []
     stream.seek(len(SIGNATURE))
-    for kind, content, sound in _walk(stream):
+    for kind, content, sound in walk(stream):
         if sound:
             chunks.setdefault(kind, []).append(content)
         else:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", _first(chunks, b"IHDR"))
     channels = 1 if colour in (0, 4) else 3
-    texts = read_texts((kind, one) for kind in _TEXTS for one in chunks.get(kind, ()))
+    texts = read_texts((kind, one) for kind in TEXTS for one in chunks.get(kind, ()))
     notes += texts.notes
     icc, label = _read_colours(chunks, texts.icc, channels, notes)
     metadata = Metadata(
@@ -70,8 +70,6 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         software=texts.software,
         texts=tuple(texts.kept),
     )
-    if metadata.exif is None and texts.repeats_exif:
-        notes.append("EXIF in text entries left out")
     frames = _count_frames(chunks, notes)
     return Picture(
         path=path,
@@ -166,7 +164,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def _walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
+def walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
     """Iterate over all chunks but pixels: type, content, and True if the checksum is right.
 
     Raises:

@@ -17,10 +17,11 @@ from typing import IO, TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif
+from srcli.imaging import exif, png
 from srcli.imaging.formats import format_of_content
 from srcli.imaging.ifd import read_directory, read_start
 from srcli.imaging.photograph import SourceMark, decoding
+from srcli.imaging.texts import read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,17 +137,10 @@ def read_provenance(path: Path) -> Provenance | None:
 
 def _png(stream: IO[bytes]) -> str:
     stream.seek(8)
-    text = b""
-    for _ in range(_MOST_PARTS):
-        length, kind = struct.unpack(">I4s", stream.read(8))
-        if kind in (b"IDAT", b"IEND"):
-            break
-        content = stream.read(length) if kind in (b"tEXt", b"iTXt") else b""
-        stream.seek(length - len(content) + 4, os.SEEK_CUR)
-        keyword, _, rest = content.partition(b"\0")
-        if keyword == b"Software":
-            text = rest if kind == b"tEXt" else rest[2:].split(b"\0", 2)[-1]
-    return text.decode("utf-8", "replace")
+    return (
+        read_texts((kind, text) for kind, text, _ in png.walk(stream) if kind in png.TEXTS).software
+        or ""
+    )
 
 
 def _jpg(stream: IO[bytes]) -> str:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass, field
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from srcli.imaging.exif import PREFIX, tags, text_entry, with_entries
-from srcli.imaging.ifd import Entry
+from srcli.imaging.exif import PREFIX, text_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from srcli.imaging.ifd import Entry
 
 Chunk = tuple[bytes, bytes]
 """Type and content of a chunk of a PNG file."""
@@ -28,16 +27,9 @@ _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 _PROFILE_KEYWORD = b"Raw profile type "
 # of programs, about the file that was read, or repeating its EXIF
 _OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
-_DESCRIPTION, _ARTIST, _COPYRIGHT, _TAKEN, _COMMENT = 0x010E, 0x013B, 0x8298, 0x9003, 0x9286
-_BY_TAG = {
-    _DESCRIPTION: ("Description", "Title"),
-    _ARTIST: ("Author", "Artist"),
-    _COPYRIGHT: ("Copyright",),
-    _TAKEN: ("Creation Time",),
-    _COMMENT: ("parameters", _COMMENT_KEYWORD),
-}
+_BY_TAG = {0x010E: ("Description", "Title"), 0x013B: ("Author", "Artist"), 0x8298: ("Copyright",)}
 """Tags of EXIF, and the keywords of which the first that is there fills one."""
-_LONGEST_COMMENT = 32_000  # bytes: EXIF of jpg has 64 KB for everything
+_LONGEST = 32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
 
 
 @dataclass
@@ -51,8 +43,6 @@ class Texts:
     exif: bytes | None = None
     """From a raw profile, as ImageMagick and ExifTool write it; ``xmp`` and ``icc`` may be too."""
     icc: bytes | None = None
-    repeats_exif: bool = False
-    """Texts of ImageMagick name tags of EXIF; they are not kept."""
     notes: list[str] = field(default_factory=list)
     """What is left out, in words for the user."""
 
@@ -64,7 +54,6 @@ def read_texts(chunks: Iterable[Chunk]) -> Texts:
     for kind, content in chunks:
         keyword, end, rest = content.partition(b"\0")
         if _OF_THE_FILE.match(keyword):
-            found.repeats_exif |= keyword.startswith(b"exif:")
             continue
         limit = max(min(room, LARGEST_TEXT), 0)
         try:
@@ -107,68 +96,45 @@ def inflate(content: bytes, limit: int = LARGEST_TEXT) -> bytes:
     return result
 
 
-def make_text(keyword: str, text: str) -> Chunk:
-    """Return a text as a chunk."""
-    text = text.replace("\0", "")
-    try:
-        return b"tEXt", keyword.encode() + b"\0" + text.encode("latin-1")
-    except UnicodeEncodeError:
-        return b"iTXt", keyword.encode() + b"\0\0\0\0\0" + text.encode()
-
-
 def comment(value: bytes | None) -> tuple[Chunk, ...]:
     """Return the comment of a JPEG or GIF file, whose encoding is not stated, as a chunk."""
     if not value or not value.strip(b"\0 \r\n\t"):
         return ()
     try:
-        return (make_text(_COMMENT_KEYWORD, value.decode()),)
+        text = value.decode()
     except UnicodeDecodeError:
-        return (make_text(_COMMENT_KEYWORD, value.decode("latin-1")),)
+        text = value.decode("latin-1")
+    return ((b"iTXt", _COMMENT_KEYWORD.encode() + b"\0\0\0\0\0" + text.replace("\0", "").encode()),)
 
 
 def find_comment(texts: Sequence[Chunk]) -> bytes | None:
     """Return the comment for a JPEG file; None without one, or if it is too long."""
     text = _by_keyword(texts).get(_COMMENT_KEYWORD, "").encode()
-    return text if 0 < len(text) <= _LONGEST_COMMENT else None
+    return text if 0 < len(text) <= _LONGEST else None
 
 
-def text_to_exif(texts: Sequence[Chunk], exif: bytes | None, fmt: str) -> bytes | None:
-    """Return the EXIF block with the texts that EXIF knows, where it says nothing about the same.
-
-    Args:
-        texts: From ``read_texts``.
-        exif: EXIF block.
-        fmt: Format of the file that is written.
-
-    Raises:
-        ValueError: If the block is damaged.
-    """
-    there = tags(exif)
-    new = {tag: entry for tag, (_, entry) in _entries(texts, fmt).items() if tag not in there}
-    details = [new.pop(tag) for tag in (_TAKEN, _COMMENT) if tag in new]
-    return with_entries(exif, list(new.values()), details) if new or details else exif
+def exif_entries(texts: Sequence[Chunk]) -> list[Entry]:
+    """Return the texts that EXIF knows as entries of its main directory."""
+    return [text_entry(tag, text) for tag, (_, text) in _known(texts).items()]
 
 
 def texts_without_tag(texts: Sequence[Chunk], fmt: str, has_exif: bool) -> tuple[str, ...]:
     """Return the keywords of the texts that a file of another format than PNG cannot hold."""
-    known = {keyword for keyword, _ in _entries(texts, fmt).values()} if has_exif else set()
+    known = {keyword for keyword, _ in _known(texts).values()} if has_exif else set()
     if fmt == "jpg" and find_comment(texts):
         known.add(_COMMENT_KEYWORD)
     return tuple(keyword for keyword in _by_keyword(texts) if keyword not in known)
 
 
-def _entries(texts: Sequence[Chunk], fmt: str) -> dict[int, tuple[str, Entry]]:
-    """Return the texts that EXIF knows, by tag: keyword and entry."""
-    words, found = _by_keyword(texts), {}
-    if fmt == "jpg" and find_comment(texts):
-        del words[_COMMENT_KEYWORD]  # it has a place of its own there
-    for tag, keywords in _BY_TAG.items():
-        for keyword in keywords:
-            entry = _entry(tag, words.get(keyword, ""))
-            if entry is not None and (fmt != "jpg" or entry.count <= _LONGEST_COMMENT):
-                found[tag] = keyword, entry
-                break
-    return found
+def _known(texts: Sequence[Chunk]) -> dict[int, tuple[str, str]]:
+    """Return the texts that EXIF knows, by tag: keyword and text."""
+    words = _by_keyword(texts)
+    return {
+        tag: (keyword, words[keyword])
+        for tag, keywords in _BY_TAG.items()
+        for keyword in reversed(keywords)  # the first counts
+        if 0 < len(words.get(keyword, "").encode()) <= _LONGEST
+    }
 
 
 def _by_keyword(texts: Sequence[Chunk]) -> dict[str, str]:
@@ -220,33 +186,3 @@ def _raw_profile(text: bytes) -> tuple[str, bytes]:
         return "xmp", profile.removeprefix(_XMP_PREFIX)
     kind = name.strip().decode("ascii").lower()
     return {"icm": "icc", "8bim": "iptc"}.get(kind, kind), profile
-
-
-def _entry(tag: int, text: str) -> Entry | None:
-    """Return a text as an entry of EXIF; None for a date that cannot be read."""
-    if tag == _TAKEN:
-        text = _exif_date(text)
-    if not text:
-        return None
-    if tag != _COMMENT:
-        return text_entry(tag, text)
-    value = (
-        b"ASCII\0\0\0" + text.encode()
-        if text.isascii()
-        else b"UNICODE\0" + text.encode("utf-16-be")
-    )
-    return Entry(tag, 7, len(value), value)
-
-
-def _exif_date(text: str) -> str:
-    """Return a date and time as EXIF writes it; empty if it is not known how to read it."""
-    for parse in (
-        datetime.fromisoformat,
-        parsedate_to_datetime,
-        lambda text: datetime.strptime(text, "%Y:%m:%d %H:%M:%S"),  # noqa: DTZ007 - EXIF has none
-    ):
-        try:
-            return parse(text).strftime("%Y:%m:%d %H:%M:%S")
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-    return ""

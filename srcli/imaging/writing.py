@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
@@ -274,33 +274,18 @@ def put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
     known = _known(fmt)
     if known.name == "png" or "exif" not in known.metadata:
         return metadata
-    return _software_in_exif(_texts_in_exif(metadata, known), known)
-
-
-def _texts_in_exif(metadata: Metadata, known: Format) -> Metadata:
-    """Put the texts that EXIF knows into it."""
-    try:
-        block = texts.text_to_exif(metadata.texts, metadata.exif, known.name)
-    except ValueError:
-        return metadata
-    # texts must not make EXIF too long for jpg
-    fits = known.name != "jpg" or len(block or b"") <= _JPEG_LIMITS["exif"]
-    return replace(metadata, exif=block) if fits else metadata
-
-
-def _software_in_exif(metadata: Metadata, known: Format) -> Metadata:
-    """Move the Software entry into EXIF, behind one that is there."""
-    software, earlier = metadata.software, exif.software(metadata.exif)
-    if software is None:
-        return metadata
-    if earlier not in software:
-        software = f"{earlier}; {software}"
-    try:
-        block = exif.with_software(metadata.exif, software)
-    except ValueError:
-        return metadata
-    # an entry must not make EXIF too long for jpg
-    return metadata if len(block) > _JPEG_LIMITS["exif"] else replace(metadata, exif=block)
+    block, software = metadata.exif, []
+    if metadata.software is not None:
+        earlier, text = exif.software(block), metadata.software
+        text = text if earlier in text else f"{earlier}; {text}"
+        software = [exif.text_entry(exif.SOFTWARE, text)]
+    for entries in (texts.exif_entries(metadata.texts), software):
+        with suppress(ValueError):
+            longer = exif.with_entries(block, entries, overwrite=entries is software)
+            # they must not make EXIF too long for jpg
+            if len(longer or b"") <= max(_JPEG_LIMITS["exif"], len(block or b"")):
+                block = longer
+    return replace(metadata, exif=block)
 
 
 def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: Array) -> Metadata:

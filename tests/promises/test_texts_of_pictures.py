@@ -140,12 +140,11 @@ def test_texts_of_a_png_stay_in_a_png(srx, tmp_path):
     for keyword in ("date:create", "exif:Orientation", "Thumb::Image::Width", "png:IHDR.width"):
         info.add_text(keyword, "of the input")
     half_bright().save(tmp_path / "a.png", pnginfo=info)
-    image, told = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
+    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
     assert image.text.pop("Software").startswith("srx ")
     assert image.text == texts | {"workflow": WORKFLOW, "prompt": WORKFLOW, "Title": "灯台"}
     title = image.text["Title"]
     assert (title.lang, title.tkey) == ("ja", "題名")
-    assert "EXIF in text entries left out" in told  # there was no other
     image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "c.png", "--strip-metadata")
     assert set(image.text) <= {"Software"}
 
@@ -190,44 +189,30 @@ def test_texts_that_exif_knows_reach_other_formats(srx, tmp_path, suffix):
     source = save(tmp_path / "a.png", texts, exif=exif)
     done = srx("upscale", source, tmp_path / f"b.{suffix}", "-m", "bicubic", "-s", "2")
     assert done.code == 0, done.err
-    assert "text entries left out (png keeps them): workflow\n" in done.err
+    left_out = {"Creation Time", "parameters", "workflow"}
+    told = done.err.partition("text entries left out (png keeps them): ")[2].partition("\n")[0]
+    assert set(told.split(", ")) == left_out
     with Image.open(tmp_path / f"b.{suffix}") as image:
         found = image.getexif()
         details = found.get_ifd(0x8769)
     assert (found[0x010E], found[0x013B], found[0x010F]) == ("Lighthouse", "Ann", "Camera")
     assert found[0x8298] == "of EXIF"  # which came first
     assert found[0x0131].startswith("srx ")
-    assert details[0x9003] == "2024:05:06 07:08:09"
-    assert details[0x9286] == b"ASCII\0\0\0a lighthouse, Steps: 20"
     assert details[0x829A] == 0.5
 
 
-@pytest.mark.parametrize(
-    ("date", "expected"),
-    [
-        ("2024-05-06T07:08:09Z", "2024:05:06 07:08:09"),
-        ("2024:05:06 07:08:09", "2024:05:06 07:08:09"),
-        ("spring", None),
-    ],
-)
-def test_dates_and_unicode_in_exif(srx, tmp_path, date, expected):
-    texts = [("Creation Time", date), ("Author", "Zoë Łuk"), ("parameters", "灯台")]
-    save(tmp_path / "a.png", texts)
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "b.jpg", "-m", "bicubic", "-s", "2")
-    with Image.open(tmp_path / "b.jpg") as image:
-        details = image.getexif().get_ifd(0x8769)
-        assert "Zoë Łuk".encode() in image.info["exif"]
-    assert details.get(0x9003) == expected
-    assert ("Creation Time" in done.err) == (expected is None)
-    assert details[0x9286] == b"UNICODE\0" + "灯台".encode("utf-16-be")
+def test_unicode_in_exif(srx, tmp_path):
+    save(tmp_path / "a.png", [("Author", "Zoë Łuk")])
+    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.jpg")
+    assert "Zoë Łuk".encode() in image.info["exif"]
 
 
 def test_a_long_text_does_not_push_exif_out_of_a_jpg(srx, tmp_path):
-    texts = [("parameters", WORKFLOW), ("Author", "Ann")]
+    texts = [("Description", WORKFLOW), ("Author", "Ann")]
     save(tmp_path / "a.png", texts, exif=exif_of("Camera"))
     image, told = upscale(srx, tmp_path / "a.png", tmp_path / "b.jpg")
     assert (image.getexif()[0x010F], image.getexif()[0x013B]) == ("Camera", "Ann")
-    assert "text entries left out (png keeps them): parameters" in told
+    assert "text entries left out (png keeps them): Description" in told
 
 
 @pytest.mark.parametrize("comment", ["by the sea", "am Meer: Küste", "海"])
