@@ -24,7 +24,7 @@ from srcli.imaging.ifd import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from srcli.imaging.fitting import PixelMap
+    from srcli.imaging.pixel_map import PixelMap
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE = 0x0112, 0x0131

@@ -20,9 +20,10 @@ from srcli.errors import PictureError
 from srcli.imaging import heif, labels
 from srcli.imaging.bmp import bmp_profile, read_bmp_label
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
-from srcli.imaging.fitting import PixelMap, fit_metadata
+from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.formats import find_reader
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture
+from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.texts import comment
 from srcli.imaging.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 

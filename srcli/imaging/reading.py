@@ -11,9 +11,10 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import exif, fallback, pillow, png, tiff, xmp
-from srcli.imaging.fitting import PixelMap, fit_metadata
+from srcli.imaging.fitting import fit_metadata
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Photograph, Picture, decoding
+from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.provenance import mark_source
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from xml.parsers import expat
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from srcli.imaging.fitting import PixelMap
+    from srcli.imaging.pixel_map import PixelMap
 
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.exif import SOFTWARE, directories, fit, software, text_entry, with_entries
-from srcli.imaging.fitting import PixelMap
+from srcli.imaging.pixel_map import PixelMap
 
 UNCHANGED = PixelMap(before=(8, 8), after=(8, 8))
 

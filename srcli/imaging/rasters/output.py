@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.imaging import xmp
-from srcli.imaging.fitting import PixelMap
+from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.rasters import creation
 from srcli.imaging.rasters.creation import OutputOptions, OutputShape, RasterFormat
 from srcli.imaging.rasters.info import BandInfo, coordinates
