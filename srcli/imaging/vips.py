@@ -9,6 +9,7 @@ imported late: training does without it. Its cache, which knows pictures by name
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_LOCK = threading.Lock()
 # libvips' words for dtypes, and for the channels of gray and of RGB in them.
 _WORDS = {
     "uint8": ("uchar", "b-w", "srgb"),
@@ -228,9 +230,10 @@ def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module
         raise PictureError(
             "PNG and TIFF files need pyvips; install it: pip install 'pyvips[binary]'"
         ) from None
-    pyvips.cache_set_max(0)
-    if getattr(pyvips, "_log_handler_id", None):
-        # nor of pyvips, which prints a traceback where it cannot decode them
-        pyvips.glib_lib.g_log_remove_handler(b"VIPS", pyvips._log_handler_id)
-        pyvips._log_handler_id = None
+    with _LOCK:  # the first threads that read and write come here at once
+        pyvips.cache_set_max(0)
+        if getattr(pyvips, "_log_handler_id", None):
+            # nor of pyvips, which prints a traceback where it cannot decode them
+            pyvips.glib_lib.g_log_remove_handler(b"VIPS", pyvips._log_handler_id)
+            pyvips._log_handler_id = None
     return pyvips
