@@ -117,7 +117,7 @@ Examples:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show pictures and parameters, try one iteration of each stage; write nothing.",
+    help="Show pictures, parameters; try an iteration of each stage; write nothing.",
 )
 @click.option(
     "--checkpoint-every",
