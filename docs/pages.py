@@ -1,10 +1,12 @@
-"""A page for each command of srx, made from click's help when mkdocs builds the site."""
+"""Pages made when mkdocs builds the site: one for each command, experiments and their log."""
 
 from __future__ import annotations
 
 import re
 import textwrap
+import tomllib
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class MarkdownFormatter(click.HelpFormatter):
@@ -79,6 +84,31 @@ def command_page(context: click.Context, level: int = 1) -> str:
     return "\n".join(pages)
 
 
+def table(columns: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in x)} |\n" for x in lines)
+
+
+def log_page() -> str:
+    """Return the log of experiments, every entry of ``benchmarks/log``, as Markdown."""
+    page = ["# Log of experiments\n"]
+    for path in sorted((ROOT / "benchmarks" / "log").glob("*.toml")):
+        section = tomllib.loads(path.read_text(encoding="utf-8"))
+        page.append(f"## {section['title']}\n\n{section.get('introduction', '')}\n")
+        for _, entries in groupby(section["entry"], lambda x: "what" in x or tuple(x)):
+            group = list(entries)
+            if "note" in group[0]:
+                page += [f"- {x['note'].strip()}\n" for x in group]
+            elif "rows" in group[0]:
+                page += [table(x["columns"], x["rows"]) for x in group]
+            else:
+                names = list(dict.fromkeys(name for x in group for name in x))
+                cells = [[" ".join(str(x.get(name, "–")).split()) for name in names] for x in group]
+                page.append(table(names, cells))
+    return "\n".join(page)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to those that mkdocs has found."""
     root = click.Context(group, info_name="srx", **group.context_settings)
@@ -87,4 +117,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         assert command is not None
         page = command_page(click.Context(command, root, name))
         files.append(File.generated(config, f"reference/{name}.md", content=page))
+    experiments = (ROOT / "EXPERIMENTS.md").read_text(encoding="utf-8")
+    experiments = experiments.replace("(benchmarks/log)", "(log.md)")
+    files.append(File.generated(config, "experiments.md", content=experiments))
+    files.append(File.generated(config, "log.md", content=log_page()))
     return files
