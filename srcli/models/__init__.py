@@ -76,7 +76,7 @@ _G_IDRN = NetworkEntry(
 _ATTENTIVE_GAN = NetworkEntry(
     target="srcli.models.attentive_gan:AttentiveGenerator",
     summary="attention-recurrent generator trained against a discriminator, 1.05 M parameters",
-    source="computer-systems journal, ~2020",
+    source="Ding et al.",
     paper="attentive-gan",
     scales=(4,),
     overlap=24,
@@ -100,13 +100,13 @@ MODELS: dict[str, NetworkEntry] = {
     "rrlfn": NetworkEntry(
         target="srcli.models.rrlfn:RRLFN",
         summary="re-parameterised residual local feature network, 0.47 M parameters deployed",
-        source="university journal, 2025",
+        source="Guo et al. 2025",
         paper="rrlfn",
     ),
     "ddsr": NetworkEntry(
         target="srcli.models.ddsr:DDSR",
         summary="deconvolution, then 18 layers at full size, on Y, 0.63 M parameters",
-        source="software journal, ~2018",
+        source="authors not known",
         paper="ddsr",
     ),
     "attentive-gan": _ATTENTIVE_GAN,
@@ -117,7 +117,7 @@ MODELS: dict[str, NetworkEntry] = {
     "nested-attn": NetworkEntry(
         target="srcli.models.nested_attn:NestedAttention",
         summary="nested attention residual network, 1.78 M parameters",
-        source="automation journal, ~2023",
+        source="Chang et al.",
         paper="nested-attn",
         whole=CALIBRATED_WHOLE,
         overlap=8,

@@ -1,4 +1,4 @@
-"""DDSR: deconvolution first, then a deep mapping at full size, on Y alone (software journal)."""
+"""DDSR: deconvolution first, then a deep mapping at full size, on Y alone."""
 
 from __future__ import annotations
 

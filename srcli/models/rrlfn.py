@@ -1,4 +1,4 @@
-"""RRLFN: re-parameterised residual local feature network (university journal, 2025)."""
+"""RRLFN: re-parameterised residual local feature network (Guo et al., 2025)."""
 
 from __future__ import annotations
 

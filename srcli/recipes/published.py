@@ -161,50 +161,44 @@ class Paper:
     """One publication; what is not known of it is empty."""
 
     title: str
-    """As printed in English; a description in brackets where that is not known."""
+    """As printed, in English where the paper has an English title."""
     authors: tuple[str, ...] = ()
     """Family name first, as printed."""
-    journal: str
-    """Name, with volume, issue and pages where they are known."""
-    year: str
+    where: str = ""
+    """Journal, volume, pages, year, or the article's number: what is known."""
     doi: str = ""
 
     def __str__(self) -> str:
         """Return the reference in one line."""
-        names = ", ".join(self.authors) or "authors not recorded here"
-        doi = f", doi:{self.doi}" if self.doi else ", no DOI known"
-        return f"{names}: {self.title}. {self.journal}, {self.year}{doi}"
+        names = ", ".join(self.authors) or "Authors not known"
+        known = [self.where, f"doi:{self.doi}" if self.doi else "no DOI known"]
+        return f"{names}: {self.title}. {', '.join(filter(None, known))}"
 
 
 PAPERS: dict[str, Paper] = {
     "g-idrn": Paper(
-        title="G-IDRN: A group-information distillation residual network for lightweight image "
-        "super-resolution",
+        title="G-IDRN: A Group-information Distillation Residual Network for Lightweight Image "
+        "Super-resolution",
         authors=("Wang Yun-Tao", "Zhao Lin", "Liu Li-Man", "Tao Wen-Bing"),
-        journal="Acta Automatica Sinica, 50(10): 2063-2078",
-        year="2024",
+        where="Acta Automatica Sinica 2024, 50(10): 2063-2078",
         doi="10.16383/j.aas.c211089",
     ),
     "rrlfn": Paper(
-        title="[Reparameterized residual local feature network, RRLFN]",
-        journal="Journal of Nanjing Normal University (Natural Science Edition), ISSN 1001-4616",
-        year="2025",
+        title="An Efficient Dense Residual Network for Image Super-Resolution Reconstruction",
+        authors=("Guo Hongjian", "Zhuang Mingju", "Li Jiahao"),
+        where="2025, article 1001-4616(2025)06-0111-10",
         doi="10.3969/j.issn.1001-4616.2025.06.012",
     ),
-    "ddsr": Paper(
-        title="[Deep deconvolution super-resolution, DDSR]",
-        journal="a Chinese software journal",
-        year="about 2018",
-    ),
+    "ddsr": Paper(title="基于深度反卷积神经网络的图像超分辨率算法"),
     "attentive-gan": Paper(
-        title="[Super-resolution by an attention-recurrent generative adversarial network]",
-        journal="a Chinese journal of computer systems",
-        year="about 2020",
+        title="Image Super-Resolution Reconstruction Method Based on Attentive Generative "
+        "Adversarial Network",
+        authors=("丁明航", "邓然然", "邵恒"),
     ),
     "nested-attn": Paper(
-        title="[Super-resolution by a multi-layer nested attention residual network]",
-        journal="a Chinese automation journal",
-        year="about 2023",
+        title="Residual Network Super-resolution Reconstruction Method Based on Attention "
+        "Mechanism",
+        authors=("Chang Zhe", "Chen Pengyun", "Li Jiacheng", "Ma Yingqi"),
     ),
 }
 """By the name of our network."""
