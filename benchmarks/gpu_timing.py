@@ -20,7 +20,6 @@ from srcli.imaging.resize import downscale
 from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, run_one
-from srcli.inference.graph_engine import GraphEngine
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model, shipped_scales
@@ -179,8 +178,8 @@ def sweep_tiles(given: Any) -> Rows:
     half = torch.float16 if cuda else None
     for name, tile in product(given.timed[:2], tiles):
         tiling = choose_tiling(name, load(name), tile)
-        for kind, batch in product((TorchEngine, GraphEngine) if cuda else (TorchEngine,), batches):
-            engine = kind(load(name), device=given.device, half=half, batch=batch)
+        for batch in batches:
+            engine = TorchEngine(load(name), device=given.device, half=half, batch=batch)
             call = lambda: enlarge(engine, picture, tiling)  # noqa: B023, E731 - called at once
             spent = seconds_of(call, given.device, 1 if given.quick else 2)
             rate = side * side * SCALE**2 / 1e6 / median(spent)

@@ -136,11 +136,7 @@ class WriteBehind:
         self._bytes += rows.nbytes
 
     def close(self) -> None:
-        """Wait until all rows are written, and end the thread.
-
-        Raises:
-            SrxError: Whatever writing failed of.
-        """
+        """Wait until all rows are written, and end the thread."""
         try:
             self._settle(0)
         finally:

@@ -33,7 +33,7 @@ def precision(text: str) -> Option:
     )
 
 
-ENGINES = ("auto", "torch", "torch-graphs", "openvino")
+ENGINES = ("auto", "torch", "openvino")
 """Values of ``--engine``."""
 
 

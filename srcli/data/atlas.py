@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 
 class HostAtlas:
-    """Pictures in main memory, or mapped into it from a file; none is copied.
-
-    Args:
-        pictures: (H, W, 3) uint8 each.
-    """
+    """Pictures in main memory, or mapped into it from a file; none is copied."""
 
     def __init__(self, pictures: Sequence[Picture]) -> None:
         self.pictures = list(pictures)
@@ -50,13 +46,7 @@ class HostAtlas:
 
 
 class DeviceAtlas:
-    """Pictures in one flat buffer on a device; a batch is one gather by computed indices.
-
-    Args:
-        pictures: (H, W, 3) uint8 each.
-        device: The pictures are copied there one by one.
-        release: Empty the list meanwhile, so that no picture is held twice.
-    """
+    """Pictures in one flat buffer on a device; a batch is one gather by computed indices."""
 
     def __init__(
         self, pictures: list[Picture], device: torch.device, *, release: bool = False

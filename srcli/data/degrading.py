@@ -24,13 +24,7 @@ VALIDATION_SEED = 20
 
 
 def draw(degradation: Degradation, scale: int, random: np.random.Generator) -> DegradationChain:
-    """Draw the pieces to apply, and their numbers.
-
-    Args:
-        degradation: Pieces and their ranges.
-        scale: The super-resolution factor.
-        random: Source of the numbers, used in the order of the pieces.
-    """
+    """Draw the pieces to apply, and their numbers."""
     if degradation.clean and random.random() < degradation.clean:
         return DegradationChain(scale=scale)
     before = [_draw_piece(piece, random, scale) for piece in degradation.before]

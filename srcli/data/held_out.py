@@ -53,12 +53,7 @@ def split_held_out(
 ) -> tuple[list[PictureRef], list[PictureRef]]:
     """Divide crops into training and held-out ones by the photograph they come from.
 
-    Args:
-        refs: All crops.
-        held_out: Names of photographs (``photograph_of``) or of single pictures.
-
-    Returns:
-        Training crops, and the crops of every held-out photograph, by name, at most ``MOST_CROPS``.
+    The crops of every held-out photograph come by name, at most ``MOST_CROPS``.
     """
     kept = set(held_out)
     train: list[PictureRef] = []
@@ -93,9 +88,6 @@ def choose_split(
         listed: More of them, from lists that several data sets share: some may be absent.
         excluded: Prefixes of names to leave out.
         required: True if an absent name is an error; else ``names`` is such a shared list, too.
-
-    Raises:
-        DataError: If nothing is left to train on, a required name is absent, or all are.
     """
     skip = tuple(excluded)
     kept = [ref for ref in refs if not ref.name.startswith(skip)]
@@ -158,11 +150,7 @@ def _by_rule(refs: list[PictureRef]) -> Split:
 def next_by_rule(split: Split) -> Split | None:
     """Hold out the next photographs by rule, because none of the first can be read.
 
-    Args:
-        split: A split by rule; the photographs that it holds out are left out of the new one.
-
-    Returns:
-        The new split, or None: nothing was held out by rule, or nothing would be left to train on.
+    None where nothing was held out by rule, or nothing would be left to train on.
     """
     names = split.spare[: split.by_rule]
     train, held = split_held_out(split.train, names)

@@ -40,15 +40,7 @@ def lr_twins(names: Iterable[str]) -> dict[str, str]:
 
 
 def refuse_twins(where: Path, names: Sequence[str]) -> None:
-    """Refuse LR pictures that lie among HR ones.
-
-    Args:
-        where: The folder, for the message.
-        names: Stems of all its pictures.
-
-    Raises:
-        DataError: If some are of LR pictures of others.
-    """
+    """Refuse LR pictures that lie among HR ones."""
     if twins := lr_twins(names):
         name, other = next(iter(twins.items()))
         raise DataError(
@@ -61,14 +53,7 @@ def refuse_twins(where: Path, names: Sequence[str]) -> None:
 def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
     """Refuse LR pictures below the folders of a training, which would be taken for HR.
 
-    Args:
-        paths: Folders, zips and pictures as they were given: a folder of LR pictures that is given
-            itself is trained on.
-        refs: All pictures in them.
-
-    Raises:
-        DataError: If some lie in a folder of LR pictures, or are by their names LR pictures of
-            others in the same place.
+    A folder of LR pictures that is given itself is trained on.
     """
     roots = sorted(paths, key=lambda path: len(path.parts), reverse=True)
     groups: dict[Path, list[PictureRef]] = {}

@@ -44,18 +44,7 @@ def make_pairs(
     workers: int = 2,
     keep: Keep = lambda picture: picture,
 ) -> Pairs:
-    """Crop HR pictures to multiples of ``scale`` and make, or read from the cache, their LR.
-
-    Args:
-        images: (H, W, 3) uint8 each, both sides at least ``scale``.
-        scale: The super-resolution factor.
-        cache: Folder of cached LR pictures; None for no cache.
-        workers: Threads.
-        keep: Replaces an LR picture.
-
-    Raises:
-        ValueError: If a picture is smaller than ``scale``.
-    """
+    """Crop HR pictures to multiples of ``scale`` and make, or read from the cache, their LR."""
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
     name = digest(hr)
     file = cache / f"lr-x{scale}-v{CACHE_VERSION}-{name[:24]}.npz" if cache else None

@@ -52,9 +52,6 @@ class PatchSampler:
     Attributes:
         share: (k, n): only the k-th of n equal parts of every batch is made, for rank k of n
             processes; together they make the batch of a single process, (0, 1).
-
-    Raises:
-        DataError: If there are no pictures.
     """
 
     def __init__(
@@ -81,11 +78,7 @@ class PatchSampler:
         self._hr = _atlas(pairs.hr, device, release)
 
     def usable(self, patch: int) -> Numbers:
-        """Return the numbers of the pictures that are as large as a patch of ``patch`` LR pixels.
-
-        Raises:
-            DataError: If none is.
-        """
+        """Return the numbers of the pictures with at least ``patch`` x ``patch`` LR pixels."""
         found = np.flatnonzero((self.shapes >= patch).all(axis=1))
         if not len(found):
             raise DataError(
@@ -97,17 +90,9 @@ class PatchSampler:
     def batch(self, step: int, stage: Stage) -> tuple[Tensor, Tensor]:
         """Return the LR (N, C, P, P) and HR (N, C, sP, sP) patches of one step.
 
-        Args:
-            step: Number of the iteration.
-            stage: Number N, edge P and places of the patches, preference of detail, turns, order
-                of channels and levels.
-
         Returns:
             Floats in [0, 1], with varied levels in [-0.1, 1.1], in channels_last layout; C is 3,
             or 1 for Y.
-
-        Raises:
-            DataError: If no picture is as large as the patch.
         """
         random = np.random.default_rng((self.seed, step))
         batch, patch = stage.batch, stage.edge(self.scale)
@@ -220,11 +205,6 @@ def draw_levels(random: np.random.Generator, batch: int, share: float) -> NDArra
     Y of pictures fills 16 to 235 of 255 and RGB never leaves 0 to 255: networks trained on these
     alone give arbitrary results outside, for gray pictures taken as luma, for LR that overshoots at
     edges, for measurements beyond their range.
-
-    Args:
-        random: Source of random numbers.
-        batch: Patches N.
-        share: Of the patches that get other levels, 0..1.
     """
     levels = np.array([0.0, 1.0]) + random.uniform(-BEYOND, BEYOND, size=(batch, 2))
     levels[random.random(batch) >= share] = np.nan
@@ -236,11 +216,6 @@ def draw_colours(random: np.random.Generator, batch: int, share: float) -> NDArr
 
     Photographs hold few saturated colours, aerial pictures hardly any: networks trained on these
     alone shift them, flat cyan at worst by 38 of 255 levels.
-
-    Args:
-        random: Source of random numbers.
-        batch: Patches N.
-        share: Of the patches that get another colour, 0..1.
     """
     colours = np.empty((batch, 4))
     # A channel is 0 or 1, as in saturated colours, in a sixth of the draws each.

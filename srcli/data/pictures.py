@@ -112,11 +112,7 @@ def photograph_of(name: str) -> str:
 
 
 def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
-    """List the pictures of folders, zip shards and single files, sorted within each.
-
-    Raises:
-        DataError: If a path does not exist, is no zip that can be read, or nothing was found.
-    """
+    """List the pictures of folders, zip shards and single files, sorted within each."""
     found: list[PictureRef] = []
     for path in paths:
         if not path.exists():
@@ -160,11 +156,7 @@ TRANSPARENT = "transparent in places: that is ignored, the colours there are use
 
 
 def decode(ref: PictureRef) -> NDArray[np.uint8]:
-    """Decode one picture to (H, W, 3) uint8 RGB.
-
-    Raises:
-        DataError: If it cannot be decoded.
-    """
+    """Decode one picture to (H, W, 3) uint8 RGB."""
     with Archives() as archives:
         found = _decode(ref, archives)
     assert found is not None

@@ -71,16 +71,7 @@ class TrainingSet:
 
 
 def find_split(selection: DataSelection, progress: Progress) -> Split:
-    """Find all pictures and split them, without reading any.
-
-    Args:
-        selection: Pictures, names to hold out and to exclude.
-        progress: Shows warnings of prefixes that exclude nothing.
-
-    Raises:
-        DataError: If a path does not exist, a picture to hold out does not, nothing is left to
-            train on, or LR pictures lie among the HR ones.
-    """
+    """Find all pictures and split them, without reading any."""
     split = choose_split(
         find_pictures(selection.data),
         HELD_OUT if selection.hold_out is None else selection.hold_out,
@@ -116,10 +107,6 @@ def load_training_set(
         cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
         memory: Bytes of decoded pictures in memory; None for all of them.
         workers: Threads.
-
-    Raises:
-        DataError: If a path does not exist, a picture to hold out does not, nothing is left to
-            train on, or LR pictures lie among the HR ones.
     """
     split = find_split(selection, progress)
     store = PictureStore(memory, cache, warn=progress.warn)

@@ -227,14 +227,7 @@ class _Part:
 
 
 class _Rows:
-    """Finished pixels of one row of tiles.
-
-    Args:
-        span: Output rows.
-        shape: Output columns and channels.
-        encoder: Makes the pixels.
-        device: Where they are held until all of them are there.
-    """
+    """Finished pixels of one row of tiles."""
 
     def __init__(
         self, span: range, shape: tuple[int, int], encoder: PixelEncoder, device: torch.device

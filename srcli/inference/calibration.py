@@ -41,9 +41,6 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
     Returns:
         None where the network does not care, where one tile holds the image, and where none of
         ``CANDIDATE_WINDOWS`` windows has a valid pixel.
-
-    Raises:
-        SrxError: If the image cannot be read.
     """
     if not engine.calibrates or grid.count == 1:
         return None
@@ -77,14 +74,7 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> object | None:
 def sample(
     height: int, width: int, *, most: int = MAX_WINDOWS, share: float = MAX_SHARE
 ) -> list[Window]:
-    """Spread windows evenly over an image, from top to bottom.
-
-    Args:
-        height: Rows of the image.
-        width: Columns of the image.
-        most: Windows at most.
-        share: Of the pixels of the image that they hold at most; one window is given anyway.
-    """
+    """Spread windows evenly over an image, from top to bottom."""
     side = min(WINDOW_SIDE, height, width)
     most = min(most, max(int(share * height * width / side**2), 1))
     down = min(max(round(math.sqrt(most * height / width)), 1), most, -(-height // side))
@@ -107,12 +97,6 @@ def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> list[NDA
         count: Windows at most; those without any step are left out.
         usual: Step of each channel (C,) that counts as 1, so that bands count alike, whatever
             their range is; where it is 0, steps count as they are.
-
-    Returns:
-        The windows, the largest step first.
-
-    Raises:
-        SrxError: If the image cannot be read.
     """
     places = sample(source.height, source.width, most=CANDIDATE_WINDOWS, share=1.0)
     unit = np.where(usual > 0, usual, 1)

@@ -20,11 +20,7 @@ _LARGEST_BLOCK = 32 << 20
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-
-    Raises:
-        UsageError: If the machine does not have it.
-    """
+    """Return the device called ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``."""
     import torch
 
     if name == "auto":
@@ -50,9 +46,6 @@ def choose_devices(names: str) -> list[str]:
     """Return the devices of a list with commas, such as ``cuda:0,cuda:1``; ``all`` is every GPU.
 
     A name may be given several times. Without a GPU ``all`` is the device that ``auto`` is.
-
-    Raises:
-        UsageError: If the machine does not have one.
     """
     import torch
 
@@ -67,9 +60,6 @@ def half_type(device: torch.device, precision: Precision, *, bits: int = 8) -> t
 
     ``auto`` takes half precision for 8-bit pictures only, and only where the device has native
     instructions for it; emulated half precision is slower than fp32.
-
-    Raises:
-        UsageError: If a precision is asked for that the device cannot compute.
     """
     import torch
 
@@ -108,9 +98,6 @@ def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
         whole_pictures: Tensors of whole pictures stay as well, which glibc maps whatever the
             threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of all sizes then share one heap,
             whose gaps take a quarter more memory where large rasters are put together.
-
-    Returns:
-        Whether the allocator took the settings.
     """
     if not sys.platform.startswith("linux"):
         return False

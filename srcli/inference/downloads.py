@@ -20,9 +20,6 @@ class Downloads:
 
     They come back with the next ones that are given, when their copy has long ended. From other
     devices they come back at once.
-
-    Args:
-        device: Where rows come from.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -52,11 +49,7 @@ class Downloads:
 
 
 def start_copy(piece: Tensor, stream: torch.cuda.Stream) -> tuple[Tensor, Callable[[], None]]:
-    """Begin to copy from a GPU, after what it was given before.
-
-    Returns:
-        Pinned memory, and what waits until it is filled.
-    """
+    """Begin to copy from a GPU, after what it was given before."""
     with torch.cuda.device(piece.device):
         host = torch.empty(piece.shape, dtype=piece.dtype, pin_memory=True)
         stream.wait_stream(torch.cuda.current_stream())

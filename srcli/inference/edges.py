@@ -27,12 +27,7 @@ if TYPE_CHECKING:
 
 
 class PaddedSource:
-    """An image padded by its mirror image.
-
-    Args:
-        source: The image.
-        edge: Pixels added on each of the four sides.
-    """
+    """An image padded by its mirror image."""
 
     def __init__(self, source: Source, edge: int) -> None:
         self.source = source
@@ -64,13 +59,7 @@ class PaddedSource:
 
 
 class CroppedSink:
-    """Crop the enlarged edge off before rows reach the sink.
-
-    Args:
-        sink: Takes the image without edge.
-        edge: Output pixels to cut on each side.
-        height: Output rows without edge.
-    """
+    """Crop the enlarged edge off before rows reach the sink."""
 
     def __init__(self, sink: Sink, edge: int, height: int) -> None:
         self.sink = sink
@@ -105,9 +94,6 @@ def make_work(
         tiling: Tile, overlap and edge.
         rows: Rows of tiles to do (see ``tile_rows``), one after another. None for images that
             share batches with others (see ``Work.rows``).
-
-    Raises:
-        UsageError: If tile and overlap do not fit each other.
     """
     grid = padded_grid(source.height, source.width, tiling)
     if tiling.edge:
@@ -117,11 +103,7 @@ def make_work(
 
 
 def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
-    """Cut an image of ``height`` x ``width`` pixels as ``make_work`` does, with its edge.
-
-    Raises:
-        UsageError: If tile and overlap do not fit each other.
-    """
+    """Cut an image of ``height`` x ``width`` pixels as ``make_work`` does, with its edge."""
     return tiling.grid(height + 2 * tiling.edge, width + 2 * tiling.edge)
 
 
@@ -172,15 +154,7 @@ class ArraySource:
 
 
 class ArraySink:
-    """Collect rows in an array.
-
-    Args:
-        height: Output rows.
-        width: Output columns.
-        channels: Of the rows that will come.
-        dtype: Of the rows that will come.
-        pixels: Where they go; a new array by default.
-    """
+    """Collect rows in an array."""
 
     def __init__(
         self,

@@ -247,9 +247,6 @@ def back_projected(sr_image: Tensor, lr_image: Tensor) -> Tensor:
     Args:
         sr_image: (N, C, sH, sW), fp32.
         lr_image: (N, C, H, W) in the same range of values.
-
-    Returns:
-        (N, C, sH, sW).
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
     for _ in range(BACK_PROJECTIONS):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from srcli.ports.image import Engine, TileGrid
     from srcli.ports.progress import Task
 
-EngineName = Literal["auto", "torch", "torch-graphs", "openvino"]
+EngineName = Literal["auto", "torch", "openvino"]
 WHOLE_TILE = 1 << 20
 """Tile edge of networks whose pictures are not cut: longer than any picture."""
 FILE_TILE, FILE_OVERLAP = 192, 16
@@ -64,7 +64,6 @@ def make_engine(
             network is not fused.
     """
     from srcli.inference.engine import TorchEngine
-    from srcli.inference.graph_engine import GraphEngine
     from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
 
     device = choose_device(options.device)
@@ -79,8 +78,6 @@ def make_engine(
         "back_project": options.back_project,
     }
     kind = "torch" if options.plain else choose_engine(options.engine, device)
-    if kind == "torch-graphs":
-        return GraphEngine(network, **given)
     if kind == "openvino":
         smallest = SMALLEST_TILE if options.engine == "auto" else 0
         return OpenVINOEngine(network, smallest=smallest, **given)
@@ -93,11 +90,7 @@ def make_engine(
 def network_half(
     network: Network, device: torch.device, precision: Precision, *, bits: int = 8
 ) -> torch.dtype | None:
-    """Return the half-precision type of a network: ``half_type``, or None where it may not have it.
-
-    Raises:
-        UsageError: If a precision is asked for that the device cannot compute.
-    """
+    """Return ``half_type``, or None where the network may not have it."""
     import torch
 
     half = half_type(device, precision, bits=bits)
@@ -110,18 +103,10 @@ def has_openvino() -> bool:
 
 
 def choose_engine(engine: EngineName, device: torch.device) -> EngineName:
-    """Return what runs networks on this device: what is asked for, or what ``auto`` means.
-
-    Raises:
-        UsageError: If it is asked for, and not installed or not for this device.
-    """
+    """Return what runs networks on this device: what is asked for, or what ``auto`` means."""
     if engine == "auto":
         measured = platform.machine().lower() in {"x86_64", "amd64"}
         return "openvino" if device.type == "cpu" and measured and has_openvino() else "torch"
-    if engine == "torch-graphs" and device.type != "cuda":
-        raise UsageError(
-            f"--engine torch-graphs needs a CUDA device, not {device.type}; use --engine torch"
-        )
     if engine == "openvino" and device.type != "cpu":
         raise UsageError(f"--engine openvino runs on the CPU, not on {device.type}")
     if engine == "openvino" and not has_openvino():
@@ -130,13 +115,7 @@ def choose_engine(engine: EngineName, device: torch.device) -> EngineName:
 
 
 class EnginePool:
-    """Engines of one model, one for each precision that its pictures need; built on first use.
-
-    Args:
-        model: A name or a weights file.
-        scale: The factor.
-        options: Device, precision, batch.
-    """
+    """Engines of one model, one for each precision that its pictures need; built on first use."""
 
     def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
         self.network = load_model(model, scale, value_range=options.value_range)
@@ -191,11 +170,7 @@ def choose_tiling(
 
 
 def run_one(engine: Engine, work: Work, *, task: Task | None = None) -> None:
-    """Enlarge one image.
-
-    Raises:
-        SrxError: Whatever it failed of.
-    """
+    """Enlarge one image."""
     for done in run_stream(engine, [work], task=task):
         if done.error is not None:
             raise done.error
@@ -207,9 +182,6 @@ def enlarge_array(
     """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
 
     Errors name it by ``name``.
-
-    Raises:
-        InferenceError: If it does not fit into memory or the network fails.
     """
     source = ArraySource(pixels)
     if grid is None:

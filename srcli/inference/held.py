@@ -28,13 +28,7 @@ def held_values(network: nn.Module) -> dict[str, Tensor]:
 
 
 def crop_held(network: nn.Module, values: Mapping[str, Tensor], side: int | None) -> list[Tensor]:
-    """Return held values of the first item, as its corner of ``side`` pixels needs them.
-
-    Args:
-        network: Whose values they are.
-        values: From ``held_values``.
-        side: None for the whole item.
-    """
+    """Return held values of the first item, as its corner of ``side`` pixels needs them."""
     cropped = []
     for name, value in values.items():
         module = network.get_submodule(name.rpartition(".")[0])

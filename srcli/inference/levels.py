@@ -103,9 +103,6 @@ class PixelEncoder:
 
         Args:
             block: (C, h, w) as the network gave it, in units of the range.
-
-        Returns:
-            Numbers that ``storage`` can hold, as floats.
         """
         if self.copies:
             return block

@@ -145,13 +145,7 @@ class OpenVINOEngine(TorchEngine):
 
 
 class _Compiled:
-    """A network compiled for many tiles at once, a thread each, and for one by all threads.
-
-    Args:
-        model: From ``read_model``.
-        half: Compute in bf16.
-        threads: Of the processor, in all.
-    """
+    """A network compiled for many tiles at once, a thread each, and for one by all threads."""
 
     def __init__(self, model: Any, half: bool, threads: int) -> None:  # noqa: ANN401
         self._model = model

@@ -39,12 +39,7 @@ def import_openvino() -> Any:  # noqa: ANN401
 
 
 class TileNetwork(nn.Module):
-    """A network that takes as inputs what its modules hold.
-
-    Args:
-        network: Takes (N, 3, H, W).
-        names: Of the buffers.
-    """
+    """A network that takes as inputs what its modules hold."""
 
     def __init__(self, network: nn.Module, names: list[str]) -> None:
         super().__init__()
@@ -59,11 +54,7 @@ class TileNetwork(nn.Module):
 
 
 class RecordingNetwork(nn.Module):
-    """A network that gives what its global pools record.
-
-    Args:
-        network: Takes (N, 3, H, W).
-    """
+    """A network that gives what its global pools record."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -83,12 +74,6 @@ def read_model(network: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[li
         network: One of the above.
         inputs: An example.
         shapes: What inputs are taken; -1 for any length.
-
-    Returns:
-        ``openvino.Model``.
-
-    Raises:
-        RuntimeError: If it cannot be converted.
     """
     path = cache_folder() / "openvino" / f"{_digest(network, shapes)}.xml"
     core = import_openvino().Core()
@@ -105,11 +90,7 @@ def read_model(network: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[li
 def convert(
     network: nn.Module, inputs: Sequence[Tensor], shapes: Sequence[list[int]]
 ) -> tuple[bytes, bytes]:
-    """Convert a network; see ``read_model``.
-
-    Returns:
-        The graph as XML, and its weights.
-    """
+    """Convert a network; see ``read_model``."""
     openvino = import_openvino()
     from openvino.frontend import FrontEndManager, OpConversionFailure
     from openvino.frontend.pytorch import ConversionExtension
@@ -203,10 +184,6 @@ def _keep_exact(xml: bytes, names: list[str]) -> bytes:
     """Mark operations that stay in fp32, and all that lie between them and heavy ones before.
 
     What follows the last heavy operation is in fp32 anyway.
-
-    Args:
-        xml: A serialised model.
-        names: Of the modules that these operations are of.
     """
     begins = tuple(f"__module.{name}/" for name in names)
     root = ET.fromstring(xml)

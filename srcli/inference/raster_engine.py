@@ -38,9 +38,6 @@ class RasterEngine:
         engine: Takes and gives RGB.
         groups: Positions of bands that belong together, three or one each; every band once.
         values: Dtype and range of the tiles.
-
-    Raises:
-        ValueError: If the groups are no such partition, or the values cannot be computed with.
     """
 
     def __init__(

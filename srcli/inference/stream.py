@@ -105,11 +105,6 @@ def run_stream(
 
     Tiles of neighbouring images share a batch where their sizes agree. One image's failure leaves
     the others alone.
-
-    Args:
-        engine: Runs the network.
-        works: Images in order; taken one at a time, so that a generator may load them lazily.
-        task: Advanced by every finished tile.
     """
     batcher = _Batcher(engine, task or NoTask())
     for work in works:

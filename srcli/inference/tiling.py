@@ -45,9 +45,6 @@ class Tiling:
             height: Rows of the image with its edge, at least 1.
             width: Columns of the image with its edge, at least 1.
             offset: Moves the inner tile borders by this many pixels up and left, to measure seams.
-
-        Raises:
-            UsageError: If tile and overlap do not fit each other.
         """
         tile, overlap, step = self.tile, self.overlap, self.step
         if tile < 1:
@@ -162,11 +159,6 @@ def axis_weights(
 def joints(starts: Sequence[int], *, tile: int, overlap: int) -> list[tuple[float, float]]:
     """Return the places along an axis where each tile hands over to the next.
 
-    Args:
-        starts: First input pixels of all tiles of the axis, increasing.
-        tile: Their length, input pixels.
-        overlap: Nominal overlap, input pixels.
-
     Returns:
         First and last place of every handing over, input pixels; equal where there is no overlap.
         They never overlap each other: between them is a core that belongs to one tile alone.
@@ -178,13 +170,6 @@ def ramp(
     starts: Sequence[int], index: int, *, tile: int, overlap: int, scale: int
 ) -> tuple[int, int]:
     """Return the output pixels in which tile ``index`` hands over to the next.
-
-    Args:
-        starts: First input pixels of all tiles of the axis, increasing.
-        index: Which tile; not the last.
-        tile: Their length, input pixels.
-        overlap: Nominal overlap, input pixels.
-        scale: Output pixels per input pixel.
 
     Returns:
         The first pixel in which both have a weight, and the first after it in which only the next

@@ -34,14 +34,6 @@ class AdversarialStep(SupervisedStep):
 
     Both see the discriminator as it was before the iteration, so that it runs over the network's
     output only once. Every stage begins with a new discriminator.
-
-    Args:
-        stage: Losses, optimiser and schedule of the network.
-        settings: The discriminator and its part.
-        context: Network and numerics.
-
-    Raises:
-        RecipeError: If a loss, a discriminator's option or the patch size does not fit.
     """
 
     best_by_psnr = False  # texture costs PSNR: the best by it would be the pre-trained network

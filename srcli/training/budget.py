@@ -42,11 +42,7 @@ class Budget:
 
 
 def parse_budget(text: str) -> Budget:
-    """Read ``40000`` (iterations) or ``90s``, ``25m``, ``2h``, ``1.5d`` (time).
-
-    Raises:
-        RecipeError: If the text is neither, or not above zero.
-    """
+    """Read ``40000`` (iterations) or ``90s``, ``25m``, ``2h``, ``1.5d`` (time)."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", text.strip())
     if not match or float(match[1]) <= 0 or (not match[2] and "." in match[1]):
         raise RecipeError(f"budget {text!r}: give iterations (40000) or time (90s, 25m, 2h)")
@@ -56,11 +52,7 @@ def parse_budget(text: str) -> Budget:
 
 
 def parse_seconds(text: str) -> float:
-    """Read a time (``90s``, ``5m``) as seconds.
-
-    Raises:
-        RecipeError: If the text is no time above zero.
-    """
+    """Read a time (``90s``, ``5m``) as seconds."""
     seconds = parse_budget(text).seconds
     if seconds is None:
         raise RecipeError(f"{text!r} has no unit; give a time (90s, 5m, 2h)")
@@ -70,15 +62,8 @@ def parse_seconds(text: str) -> float:
 def stage_budgets(recipe: TrainRecipe, budget: Budget | None) -> list[Budget]:
     """Divide a budget among the stages of a recipe in proportion to their iterations.
 
-    Args:
-        recipe: Its stages.
-        budget: For all of them; None for the recipe's own iterations.
-
     Returns:
         One for each stage, above zero; iterations sum to those of the budget.
-
-    Raises:
-        RecipeError: If there are fewer iterations than stages.
     """
     parts = [stage.steps for stage in recipe.stages]
     if budget is None:

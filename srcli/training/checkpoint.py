@@ -60,16 +60,7 @@ class Hooks:
 
 
 class CheckpointManager:
-    """Validate, log and save; all ranks validate, rank 0 alone logs and saves.
-
-    Args:
-        state: Of the training.
-        recipe: Stages, and how often to validate.
-        hooks: Validation, progress, and where weights go.
-        folder: Where ``state.safetensors`` and ``log.jsonl`` are written.
-        checkpoint_seconds: Time between checkpoints.
-        team: The processes of the training.
-    """
+    """Validate, log and save; all ranks validate, rank 0 alone logs and saves."""
 
     def __init__(
         self,
@@ -90,11 +81,7 @@ class CheckpointManager:
         self.checkpoint_seconds = checkpoint_seconds
 
     def validate(self) -> None:
-        """Validate the averaged weights, unless that was done at this iteration; on all ranks.
-
-        Raises:
-            InferenceError: If a weight is no finite number.
-        """
+        """Validate the averaged weights, unless that was done at this iteration; on all ranks."""
         state, position = self.state, self.state.position
         if self.hooks.validate is None or position.validated == position.total:
             return
@@ -182,10 +169,6 @@ def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:
 
     The fifth of the pictures with the lowest differences and the fifth with the highest are left
     out (of fewer than five none), so that single pictures that swing do not decide.
-
-    Args:
-        before: A score for each picture, at least one.
-        after: Later scores of the same pictures.
     """
     differences = sorted(b - a if b != a else 0.0 for a, b in zip(before, after, strict=True))
     cut = int(TRIM * len(differences))  # equal ones may be infinite

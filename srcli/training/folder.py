@@ -49,11 +49,7 @@ class RunRecord:
 
 
 class RunFolder:
-    """The files of one training.
-
-    Args:
-        path: The folder; made by ``locked``.
-    """
+    """The files of one training."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,10 +67,6 @@ class RunFolder:
         """Make the folder and keep other trainings out of it until the block ends.
 
         Folders into which nothing was written are removed then: a refused training leaves nothing.
-
-        Raises:
-            UsageError: If another training writes there, or it is no folder.
-            DataError: If it cannot be written.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file; give a folder")
@@ -105,11 +97,7 @@ class RunFolder:
             raise DataError(f"--out {self.path}: cannot be written ({error.strerror})") from error
 
     def check(self, *, resume: bool) -> bool:
-        """Return true if a training is to be resumed and there is a checkpoint.
-
-        Raises:
-            UsageError: If the folder holds a training and ``resume`` is false.
-        """
+        """Return true if a training is to be resumed and there is a checkpoint."""
         if resume:
             return self.state.is_file()
         for file in (self.state, self.best, self.last):
@@ -121,22 +109,14 @@ class RunFolder:
         return False
 
     def begin(self, recipe: TrainRecipe, record: RunRecord) -> None:
-        """Store recipe and settings in the folder; a log without a checkpoint is removed.
-
-        Raises:
-            DataError: If it cannot be written.
-        """
+        """Store recipe and settings in the folder; a log without a checkpoint is removed."""
         with self._writing():
             write_json(self.recipe, plain_recipe(recipe))
             self.log.unlink(missing_ok=True)
             write_json(self.run, asdict(record))
 
     def store_options(self, options: Mapping[str, object]) -> None:
-        """Store the options to go on with.
-
-        Raises:
-            DataError: If they cannot be written.
-        """
+        """Store the options to go on with."""
         with self._writing():
             write_json(self.options, options)
 
@@ -152,11 +132,6 @@ class RunFolder:
 
         Returns:
             The record to go on with, and notes for the user.
-
-        Raises:
-            CheckpointError: If the stored files are damaged, or recipe, scale, seed, data or first
-                weights differ.
-            UsageError: If the training is finished and another budget is not longer.
         """
         stored = self._stored_record()
         if difference := self._difference(stored, recipe, record):
@@ -248,11 +223,7 @@ def _lengths(recipe: TrainRecipe, record: RunRecord) -> list[Budget]:
 
 
 def file_digest(path: Path) -> str:
-    """Short digest of a file's content.
-
-    Raises:
-        DataError: If it cannot be read.
-    """
+    """Short digest of a file's content."""
     try:
         with open_input(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -26,15 +26,7 @@ class LogWriter(Protocol):
     """A copy of the log in another form."""
 
     def write(self, entry: Mapping[str, Any]) -> None:
-        """Write an entry.
-
-        Args:
-            entry: With ``event`` and ``total``, the iteration; a table ``sets`` with a number for
-                each set replaces the other numbers.
-
-        Raises:
-            DataError: If it cannot be written.
-        """
+        """Write an entry."""
 
     def close(self) -> None:
         """Write what is left, at the end."""
@@ -72,15 +64,7 @@ def _belongs(line: bytes, total: int) -> bool:
 
 
 class EventFiles:
-    """Write entries of the log as TensorBoard's scalars: ``train/loss``, ``validation/Set5``, ...
-
-    Args:
-        folder: Made with the first entry.
-
-    Raises:
-        UsageError: If TensorBoard is not installed, or the folder is a file.
-        DataError: If nothing can be written there.
-    """
+    """Write entries of the log as TensorBoard's scalars: ``train/loss``, ``validation/Set5``."""
 
     def __init__(self, folder: Path) -> None:
         try:

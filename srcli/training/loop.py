@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 def make_step(stage: Stage, context: StepContext) -> SupervisedStep:
-    """Return the step that a stage of a recipe describes.
-
-    Raises:
-        RecipeError: If an option of a loss or of a discriminator does not fit.
-    """
+    """Return the step that a stage of a recipe describes."""
     if stage.adversarial is None:
         return SupervisedStep(stage, context)
     return AdversarialStep(stage, stage.adversarial, context)
@@ -59,9 +55,6 @@ class Trainer:
         checkpoint_seconds: Time between checkpoints.
         seed: Of weights that the training itself makes, such as a discriminator's.
         team: The processes that train together; all of them make the same calls.
-
-    Raises:
-        RecipeError: If a loss or another part of a stage does not fit.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a training, each replaceable in a test
@@ -117,9 +110,6 @@ class Trainer:
         """Load the checkpoint of the folder; false if there is none.
 
         A training that is finished goes on in its last stage where the budget is longer now.
-
-        Raises:
-            CheckpointError: If the checkpoint is damaged or belongs to another network.
         """
         file = self.manager.state_file
         if not self.team.on_rank_zero(file.is_file):
@@ -175,15 +165,7 @@ class Trainer:
         return True
 
     def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
-        """Change the weights by the batch of the current iteration.
-
-        Args:
-            stage: The current stage.
-            done: Fraction of it that is done.
-
-        Returns:
-            Loss and other scalars; on a GPU they may not be computed yet.
-        """
+        """Change the weights by the batch of the current iteration."""
         lr_image, hr_image = self.sampler.batch(self.position.total, stage)
         values = self.step(*self.numerics.arranged(lr_image, hr_image), done)
         self.ema.update(self.network, self.position.total)

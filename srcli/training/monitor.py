@@ -46,14 +46,7 @@ class AverageMeter:
         return time.monotonic() - self._start
 
     def take(self) -> tuple[dict[str, float], int, float] | None:
-        """Return means, number and iterations a second since the last call, and begin anew.
-
-        Returns:
-            None without any iteration.
-
-        Raises:
-            InferenceError: If a mean is not finite.
-        """
+        """Return means, number and iterations a second since the last call, and begin anew."""
         values, speed = self._values, len(self._values) / max(self.age, 1e-9)
         if not values:
             return None
@@ -69,11 +62,6 @@ class StageMonitor:
     """Call the checkpoint manager when validation, log or checkpoint are due, and show progress.
 
     All ranks make the same calls; the clock of rank 0 decides for them.
-
-    Args:
-        manager: Of the training.
-        stage: The stage.
-        budget: Its end.
     """
 
     def __init__(self, manager: CheckpointManager, stage: Stage, budget: Budget) -> None:
@@ -102,10 +90,6 @@ class StageMonitor:
 
         Returns:
             True if any rank is to stop.
-
-        Raises:
-            InferenceError: If the training has diverged.
-            OSError: If a file cannot be written.
         """
         position, team = self.manager.state.position, self.manager.team
         self._done = done
@@ -122,12 +106,7 @@ class StageMonitor:
         return stopped
 
     def end(self) -> None:
-        """Log the rest of the stage, and validate.
-
-        Raises:
-            InferenceError: If the training has diverged.
-            OSError: If a file cannot be written.
-        """
+        """Log the rest of the stage, and validate."""
         self.manager.team.on_rank_zero(self._log_rest)
         self.manager.validate()
 

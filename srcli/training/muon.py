@@ -57,11 +57,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Change the weights by their gradients.
-
-        Args:
-            closure: Not supported.
-        """
+        """Change the weights by their gradients."""
         assert closure is None
         for group in self.param_groups:
             given = [each for each in group["params"] if each.grad is not None]

@@ -20,15 +20,7 @@ if TYPE_CHECKING:
 
 
 def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
-    """Build the optimiser that a recipe describes.
-
-    Args:
-        network: Its weights are optimised.
-        settings: Kind and hyper-parameters.
-
-    Raises:
-        RecipeError: If one of its rates is of no layer.
-    """
+    """Build the optimiser that a recipe describes."""
     lr, weight_decay = settings.learning_rate, settings.weight_decay
     parameters = _groups(network, settings.rates) if settings.rates else network.parameters()
     if settings.kind == "sgd":
@@ -90,13 +82,7 @@ def rate_at(stage: Stage, done: float) -> float:
 
 
 def apply_gradients(optimizer: torch.optim.Optimizer, *, rate: float, clip_norm: float) -> None:
-    """Take one step of an optimiser, and clear the gradients.
-
-    Args:
-        optimizer: Its weights have gradients.
-        rate: Learning rate of this iteration.
-        clip_norm: Largest norm of the whole gradient; 0 does not clip.
-    """
+    """Take one step of an optimiser, and clear the gradients."""
     if clip_norm:
         weights = [p for group in optimizer.param_groups for p in group["params"]]
         torch.nn.utils.clip_grad_norm_(weights, clip_norm)
@@ -117,15 +103,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what ``optimizer_tensors`` returned.
-
-    Args:
-        optimizer: Over the same weights in the same order.
-        tensors: The slots; the optimiser keeps and changes them.
-
-    Raises:
-        ValueError: If a name is not ``number.slot``.
-    """
+    """Put back what ``optimizer_tensors`` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, _, key = name.partition(".")

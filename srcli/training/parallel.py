@@ -80,9 +80,6 @@ class Team:
     def on_rank_zero(self, work: Callable[[], Result]) -> Result:
         """Call a function on rank 0 while the others wait; all get its result.
 
-        Args:
-            work: Returns what can be pickled; only rank 0 calls it.
-
         Raises:
             PeerError: On the other ranks, if it fails on rank 0.
         """
@@ -113,9 +110,6 @@ class Team:
 
         Args:
             work: Returns what can be pickled; must not use the team.
-
-        Returns:
-            The results of all ranks, in their order.
 
         Raises:
             SrxError: The reason, on rank 0.
@@ -165,11 +159,7 @@ def _first_sentence(error: RuntimeError) -> str:
 
 
 def find_team(environment: Mapping[str, str] | None = None) -> Team:
-    """Read from the environment variables of ``torchrun`` which process this is.
-
-    Args:
-        environment: Other than ``os.environ``.
-    """
+    """Read from the environment variables of ``torchrun`` which process this is."""
     known = os.environ if environment is None else environment
     if any(name not in known for name in TORCHRUN_VARIABLES) or int(known["WORLD_SIZE"]) == 1:
         return ALONE
@@ -189,9 +179,6 @@ def process_group(team: Team) -> Iterator[None]:
     """Connect to the other processes of a team, and disconnect at the end.
 
     Tensors on the processor travel by gloo, those on a GPU by NCCL.
-
-    Raises:
-        InferenceError: If they cannot be reached.
     """
     if team.size == 1:
         yield
@@ -214,11 +201,7 @@ def process_group(team: Team) -> Iterator[None]:
 
 
 def require_divisible(batch: int, team: Team) -> None:
-    """Refuse a batch that cannot be divided into equal shares for all processes.
-
-    Raises:
-        RecipeError: With batch and number of processes.
-    """
+    """Refuse a batch that cannot be divided into equal shares for all processes."""
     if batch % team.size:
         raise RecipeError(
             f"a batch of {batch} cannot be divided among {team.size} processes; change it "
@@ -227,16 +210,7 @@ def require_divisible(batch: int, team: Team) -> None:
 
 
 def require_same(team: Team, option: str, digest: str) -> None:
-    """Refuse pictures that are not the same on all ranks.
-
-    Args:
-        team: The processes of the training.
-        option: The option that names them.
-        digest: Of the pictures here.
-
-    Raises:
-        DataError: On rank 0, if they differ.
-    """
+    """Refuse pictures that are not the same on all ranks."""
     first = team.on_rank_zero(lambda: digest)
 
     def check() -> None:

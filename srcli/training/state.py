@@ -95,11 +95,7 @@ class TrainingState:
         return self.steps[min(self.position.stage, len(self.steps) - 1)]
 
     def save(self, file: Path) -> None:
-        """Write the whole state; a crash leaves the former file as it was.
-
-        Raises:
-            OSError: If it cannot be written.
-        """
+        """Write the whole state; a crash leaves the former file as it was."""
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
         tensors |= self.step.state()
@@ -111,9 +107,6 @@ class TrainingState:
         """Put a saved state back into network, averages and the step of its stage, on all ranks.
 
         Rank 0 alone reads the file, which may lie on a disk of its own.
-
-        Raises:
-            CheckpointError: If the file is damaged or belongs to another network.
         """
         self.position, tensors = team.on_rank_zero(partial(_read_state, file))
         team.on_all_ranks(partial(self._restore, tensors, file))
@@ -130,11 +123,7 @@ class TrainingState:
 
 
 def read_position(file: Path) -> Position:
-    """Read only the position of a saved training.
-
-    Raises:
-        CheckpointError: If the file is damaged.
-    """
+    """Read only the position of a saved training."""
     try:
         with safe_open(file, framework="pt") as stored:
             return Position(**parse_text((stored.metadata() or {})["position"]))

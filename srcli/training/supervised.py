@@ -47,17 +47,7 @@ class StepContext:
 
 
 class SupervisedStep:
-    """Train a network during one stage by its losses; called with one batch at a time.
-
-    Args:
-        stage: Losses, optimiser, schedule.
-        context: Network and numerics.
-
-    Raises:
-        RecipeError: If a loss or one of its options does not exist, attention maps are to be
-            supervised and the network has none, or the teacher does not suit the network.
-        ModelError: If there is no such teacher.
-    """
+    """Train a network during one stage by its losses; called with one batch at a time."""
 
     best_by_psnr = True
     """True if validation decides which weights are the best; else the last ones are."""
@@ -124,27 +114,12 @@ class SupervisedStep:
         return {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put back what ``state`` returned.
-
-        Raises:
-            KeyError: If something is missing.
-            ValueError: If something does not fit; so does RuntimeError.
-        """
+        """Put back what ``state`` returned."""
         restore_optimizer(self.optimizer, part(tensors, "optimizer."))
 
 
 class Teacher:
-    """Upscale LR patches by a trained network, which never changes.
-
-    Args:
-        settings: The teacher's name and how it is run.
-        student: The network that is trained; scale and colour space must agree.
-        numerics: Device and number format of the training.
-
-    Raises:
-        ModelError: If there is no such model at that scale, or the file cannot be read.
-        RecipeError: If it works on another colour space than the network.
-    """
+    """Upscale LR patches by a trained network, which never changes."""
 
     def __init__(self, settings: Distillation, student: Network, numerics: Numerics) -> None:
         self.numerics = numerics
@@ -172,11 +147,7 @@ class Teacher:
 
 
 def teachers_digest(recipe: TrainRecipe, scale: int) -> str | None:
-    """Return a digest of all teachers of a recipe with their weights; None without teachers.
-
-    Raises:
-        ModelError: If a teacher does not exist at this scale, or its file cannot be read.
-    """
+    """Return a digest of all teachers of a recipe with their weights; None without teachers."""
     names = [stage.distillation.teacher for stage in recipe.stages if stage.distillation]
     return " ".join(network_digest(load_model(name, scale))[:32] for name in names) or None
 
@@ -210,12 +181,6 @@ def attention_loss(
         lr_image: (N, C, H, W).
         hr_image: (N, C, sH, sW).
         decay: Weight of each earlier map relative to the next.
-
-    Returns:
-        A scalar.
-
-    Raises:
-        ValueError: If there is no map.
     """
     if not maps:
         raise ValueError("expected at least one attention map, got none")

@@ -37,9 +37,6 @@ BATCHES_AHEAD = 4
 def loading_limits(processes: int = 1) -> tuple[int | None, int]:
     """Return the bytes of pictures to keep in memory and the threads to load them with.
 
-    Args:
-        processes: Number of processes on this machine that load the pictures, each for itself.
-
     Returns:
         Half of the free memory, or None if it is unknown, and all processors; divided by the
         processes.
@@ -66,10 +63,6 @@ def load_data(
         progress: Shows progress and messages.
         cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
         processes: Number of processes on this machine that load the pictures, each for itself.
-
-    Raises:
-        DataError: If a path does not exist, a picture to hold out does not, or nothing is left to
-            train on.
     """
     memory, workers = loading_limits(processes)
     data = load_training_set(
@@ -94,11 +87,6 @@ class PrefetchSampler:
 
     A batch depends on its step and stage only, so that the batches are those of ``sampler``.
     After a skipped step or in another stage, the first batch is made when it is needed.
-
-    Args:
-        sampler: Makes batches in main memory, from any thread.
-        device: Device of the batches.
-        ahead: Batches that are made beforehand.
     """
 
     def __init__(
@@ -139,17 +127,6 @@ def make_sampler(
     GPU's memory stay in main memory, and batches are made there ahead of time; so are degraded
     batches, which the processor makes. A training on the processor makes each batch in its own
     iteration (a few percent of it).
-
-    Args:
-        pairs: Pictures to train on.
-        recipe: Its stages and degradation.
-        device: Device of the batches.
-        seed: Seed of the training.
-        colour: ``rgb``, or ``y`` for one channel.
-        progress: Shows warnings of pictures too small for a patch, or too many for the GPU.
-
-    Raises:
-        DataError: If no picture is as large as a patch.
     """
     degradation = None if recipe.degradation.is_clean else recipe.degradation
     home = torch.device("cpu") if degradation else _home(pairs, device, progress)

@@ -36,18 +36,7 @@ SAMPLE = 16
 
 
 def try_training(options: TrainOptions, progress: Progress | None = None) -> list[str]:
-    """Try one iteration of every stage of a training; write nothing.
-
-    Args:
-        options: As for ``train``; ``out`` and ``validate`` are ignored.
-        progress: Shows warnings.
-
-    Returns:
-        Network, machine, pictures and stages as lines of text.
-
-    Raises:
-        SrxError: If something does not fit or is missing.
-    """
+    """Try one iteration of every stage of a training; write nothing."""
     progress = progress or NoProgress()
     if find_team().size > 1:
         raise UsageError("--dry-run tries one process; start it without torchrun")

@@ -35,17 +35,7 @@ _MOST_TENSORS = 10_000
 
 
 def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
-    """Build the network of a recipe; the same for the same seed.
-
-    Args:
-        recipe: Its model, options and start.
-        scale: The super-resolution factor.
-        seed: Of its first weights; other random numbers stay as they are.
-
-    Raises:
-        ModelError: If there is no such network, an option does not fit, there is nothing to
-            train, or it does not fit into memory.
-    """
+    """Build the network of a recipe; the same for the same seed."""
     _require_memory(recipe, scale)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -75,16 +65,7 @@ def _require_memory(recipe: TrainRecipe, scale: int) -> None:
 
 
 def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -> Path | None:
-    """Return the weights file that a training begins from; None for new weights.
-
-    Args:
-        recipe: Its ``start_from`` counts without ``init``.
-        scale: The super-resolution factor.
-        init: The file of ``--init``.
-
-    Raises:
-        ModelError: If the weights that the recipe names are not there.
-    """
+    """Return the weights file that a training begins from; None for new weights."""
     if init is not None or not recipe.start_from:
         return init
     file = Path(recipe.start_from)
@@ -95,16 +76,7 @@ def initial_weights(recipe: TrainRecipe, scale: int, init: Path | None = None) -
 
 
 def load_initial_weights(network: Network, file: Path, progress: Progress) -> None:
-    """Copy the tensors that fit from a weights file.
-
-    Args:
-        network: In its training form; changed.
-        file: Weights of it, or of its other scales.
-        progress: Shows how many tensors were copied, and a warning if they are no good start.
-
-    Raises:
-        ModelError: If nothing fits, or the file cannot be read.
-    """
+    """Copy the tensors that fit from a weights file."""
     if str(file) in MODELS and not file.is_file():
         raise _no_file(str(file), network.scale)
     stored, info, note = read_stored(file)
@@ -139,12 +111,6 @@ def weights_writer(
     network: Network, recipe: TrainRecipe, *, scale: int, notes: Mapping[str, str]
 ) -> Callable[[Path, dict[str, Tensor], Position], None]:
     """Return a function that writes averaged weights in the form that is deployed.
-
-    Args:
-        network: In its training form.
-        recipe: Of the training.
-        scale: The super-resolution factor.
-        notes: More facts for the metadata, such as the seed.
 
     Returns:
         Called with a file to replace, a state of the network and the position of the training, of

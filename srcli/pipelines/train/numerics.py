@@ -29,9 +29,6 @@ def choose_numerics(
         compiled: True to compile the network.
         threads: Threads of the processor; 0 leaves PyTorch's choice.
         team: The processes of the training, each of which gets a GPU of its own.
-
-    Raises:
-        UsageError: If the machine lacks the device, or the precision is no good for training.
     """
     if precision == "fp16":
         raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
@@ -59,12 +56,7 @@ def choose_numerics(
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32.
-
-    Args:
-        precision: As given by the user.
-        device: Device of the training.
-    """
+    """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -75,15 +67,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def device_for(team: Team, name: str) -> str:
-    """Return the device of this process: each of several has a GPU of its own.
-
-    Args:
-        team: The processes that train together.
-        name: As given by the user.
-
-    Raises:
-        UsageError: If several processes would share a device.
-    """
+    """Return the device of this process: each of several has a GPU of its own."""
     if team.size == 1 or name == "cpu":
         return name
     if name not in ("auto", "cuda"):

@@ -96,10 +96,6 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
         folder: Holds the recipe as trained, and the options.
         changes: Fields that replace the stored ones; others that decide the outcome than the budget
             are refused later if they differ.
-
-    Raises:
-        UsageError: If the folder holds no training.
-        CheckpointError: If its options cannot be read.
     """
     own = RunFolder(folder)
     if not own.options.is_file():

@@ -44,10 +44,6 @@ class ReportPage:
     """Keep ``report.html`` and ``curves.png`` up to date; a ``LogWriter``.
 
     What cannot be written is a warning: the training counts for more.
-
-    Args:
-        folder: Of the training.
-        about: Recipe and settings in a few words.
     """
 
     def __init__(self, folder: RunFolder, about: str) -> None:
@@ -79,16 +75,7 @@ class ReportPage:
 
 
 def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
-    """Write the page of a training and its curves as PNG.
-
-    Args:
-        folder: Of the training; its name is the heading.
-        about: Recipe and settings in a few words.
-        reload: Seconds after which the page loads itself again; 0 for never.
-
-    Raises:
-        OSError: If a file cannot be read or written.
-    """
+    """Write the page of a training and its curves as PNG."""
     entries = read_log(folder.log)
     curves = _curves(entries)
     losses = [heading for heading in curves if heading.startswith(LOSS)]
@@ -116,11 +103,7 @@ def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Return the entries of a log; one that is not finished is left out.
-
-    Raises:
-        OSError: If it cannot be read.
-    """
+    """Return the entries of a log; one that is not finished is left out."""
     entries = []
     for line in read_input(file).decode().splitlines():
         try:
@@ -177,12 +160,7 @@ def _facts(entries: Sequence[Mapping[str, Any]], about: str) -> list[tuple[str, 
 
 
 def curves_png(curves: Mapping[str, Points], falling: Sequence[str]) -> bytes:
-    """Draw curves below each other as one PNG picture, for slides and messages.
-
-    Args:
-        curves: By heading; at least one.
-        falling: Headings of curves whose values begin high.
-    """
+    """Draw curves below each other as one PNG picture, for slides and messages."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3 * len(curves)), layout="constrained")

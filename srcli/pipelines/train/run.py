@@ -78,10 +78,6 @@ def resume_training(
         changes: Fields of ``TrainOptions`` to replace, such as a longer ``budget``.
         progress: Shows progress, messages and warnings.
         stop: As for ``train``.
-
-    Raises:
-        SrxError: If it holds no training, or other reasons of ``train``.
-        PeerError: On all ranks but 0, if any of them has failed.
     """
     team = find_team()
     with process_group(team):
@@ -216,11 +212,7 @@ class _TrainingRun:
         return data
 
     def _record(self, data: TrainingSet, numerics: Numerics, *, resumes: bool) -> str | None:
-        """Store recipe and settings, or compare them when resuming.
-
-        Returns:
-            The budget in force.
-        """
+        """Store recipe and settings, or compare them when resuming."""
         options = self.options
         record = RunRecord(
             recipe_name=options.recipe_name,

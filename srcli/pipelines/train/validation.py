@@ -45,17 +45,6 @@ def validation_sets(
 
     Named sets are read as ``srx eval`` reads them: LR of the set if it has any, else MATLAB bicubic
     of HR, independent of the training's degradation.
-
-    Args:
-        held_out: Pictures kept back from the training data, if there are any.
-        names: Folders, or names of sets below ``$SRX_DATA/benchmarks``.
-        scale: The super-resolution factor.
-        progress: Shows warnings of pictures that are left out.
-
-    Raises:
-        UsageError: If a set is named twice.
-        DataError: If there is no such set, or a picture of it is unusable.
-        PictureError: If a picture cannot be read.
     """
     kept_back = {} if held_out is None else {HELD_OUT: held_out}
     sets: dict[str, Pairs] = {}
@@ -78,17 +67,7 @@ def validator(
     progress: Progress | None = None,
     team: Team = ALONE,
 ) -> Callable[[Network], dict[str, list[float]]] | None:
-    """Return a function that gives the PSNR-Y of a network on each picture of each set, in dB.
-
-    Args:
-        sets: From ``validation_sets``.
-        numerics: As in training.
-        progress: Advanced with every picture.
-        team: Every rank upscales its share of each set; all get the figures of one process.
-
-    Returns:
-        None without sets; else a function of a network in evaluation mode.
-    """
+    """Return a function that gives the PSNR-Y of a network on each picture of each set, in dB."""
 
     def validate(network: Network) -> dict[str, list[float]]:
         measure = partial(_measure, as_rgb_network(network), numerics, progress or NoProgress())
@@ -110,11 +89,7 @@ def _measure(
     pairs: Pairs,
     team: Team,
 ) -> list[float]:
-    """Upscale the LR pictures of a rank whole and compare them with HR by protocol ``y``.
-
-    Returns:
-        PSNR of every n-th picture, for a rank of n processes.
-    """
+    """Upscale the LR pictures of a rank whole and compare them with HR by protocol ``y``."""
     protocol, scale = PROTOCOLS["y"], pairs.scale
     own = range(team.rank, len(pairs.hr), team.size)
     values: list[float] = []
