@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import Console, echo, stop_signals
+from srcli.cli.console import Console, echo, stop_signals, write_json
 from srcli.cli.devices import devices, precision, several_workers
-from srcli.cli.help import GroupedCommand
 from srcli.cli.options import (
+    GroupedCommand,
     check_targets,
     combine,
     held_out_names,
@@ -20,7 +20,6 @@ from srcli.cli.options import (
     training_pictures,
     verbosity,
 )
-from srcli.cli.text_files import write_json
 from srcli.errors import DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:

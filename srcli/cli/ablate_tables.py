@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from srcli.cli.tables import make_console, print_pairs, print_table
-from srcli.cli.text_files import json_text, write_formats
+from srcli.cli.console import json_text, make_console, print_pairs, print_table, write_formats
 from srcli.recipes.ablation import METRICS, changes_text
 from srcli.report.table import NOTHING, Column, Row, Table, columns_of, decimals, number
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from srcli.cli.console import json_text, make_console, print_table, write_formats
 from srcli.cli.devices import ENGINES, device
-from srcli.cli.help import GroupedCommand
 from srcli.cli.options import (
+    GroupedCommand,
     ParsedType,
     parse_size,
     pick,
@@ -19,8 +20,6 @@ from srcli.cli.options import (
     value_range,
     verbosity,
 )
-from srcli.cli.tables import make_console, print_table
-from srcli.cli.text_files import json_text, write_formats
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:

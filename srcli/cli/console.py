@@ -1,34 +1,43 @@
-"""Dialogue with the user of a running command: progress, messages, and the wish to stop it.
+"""Dialogue with the user of a command: progress, messages, tables, results as text, signals.
 
 Progress goes to stderr, as bars on a terminal and as a line every few seconds elsewhere.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import shutil
 import signal
+import stat
 import sys
 import textwrap
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from srcli.errors import UsageError
+from srcli.files import replacing
 from srcli.ports.progress import NoTask, Task
 from srcli.quantities import format_duration
-from srcli.report.table import visible
+from srcli.report.table import Column, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import FrameType
     from typing import Self
 
+    import rich.console
     import rich.progress
+    import rich.text
+
+    from srcli.report.table import Table
 
 LOG_KEY = "srcli.log"
 """Of click's context: the value of ``--log``."""
@@ -42,6 +51,10 @@ ENDING_SIGNALS = tuple(
 """Signals by which systems end a process; not SIGHUP under ``nohup``."""
 RESUMED_SECONDS = 0.05
 """Progress within this time of the start was made by an earlier run."""
+WIDE = 200
+"""Columns without a terminal: enough for every table of ours."""
+STANDARD = {"-": False, "/dev/stdout": False, "/dev/stderr": True}
+"""Names of standard output and error for results; True for error."""
 
 
 def text_width(most: int) -> int:
@@ -88,11 +101,7 @@ class Console:
     """
 
     def __init__(
-        self,
-        *,
-        quiet: bool = False,
-        verbose: bool = False,
-        named: Callable[[str], str] = str,
+        self, *, quiet: bool = False, verbose: bool = False, named: Callable[[str], str] = str
     ) -> None:
         self.quiet = quiet
         self.verbose = verbose
@@ -211,7 +220,7 @@ class _BarTask:
         self._bars.remove_task(self._id)
 
 
-class _LineTask:
+class _LineTask(NoTask):
     def __init__(self, console: Console, label: str, total: float | None, unit: str) -> None:
         self._console = console
         self._label, self._total, self._unit = label, total, unit
@@ -234,9 +243,6 @@ class _LineTask:
     def describe(self, text: str) -> None:
         self._text = text
 
-    def close(self) -> None:
-        """Do nothing: lines stay on the screen."""
-
     def _show(self, now: float) -> None:
         left = None
         if self._total and self._done > self._before:
@@ -252,15 +258,10 @@ class _LineTask:
                 text=self._text,
             )
             return
-        parts = [f"{self._label}: {self._done:.0f}"]
-        if self._total:
-            parts.append(f"of {self._total:.0f}")
-        parts.append(self._unit)
-        if left is not None:
-            parts.append(f"({format_duration(left)} left)")
-        if self._text:
-            parts.append(self._text)
-        echo(" ".join(parts), err=True)
+        of = f"of {self._total:.0f}" if self._total else ""
+        rest = "" if left is None else f"({format_duration(left)} left)"
+        parts = (f"{self._label}: {self._done:.0f}", of, self._unit, rest, self._text)
+        echo(" ".join(filter(None, parts)), err=True)
 
 
 @contextmanager
@@ -298,3 +299,157 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Callab
     finally:
         for number, handler in former.items():
             signal.signal(number, signal.SIG_IGN if once else handler)
+
+
+def make_console(*, to_stderr: bool = False) -> rich.console.Console:
+    """Return a plain console of rich for tables and the words around them.
+
+    Text is broken to the width of the terminal, also where it goes through a pipe to ``less``.
+    Where there is no terminal (logs of jobs) and no ``COLUMNS``, the names in tables stay whole.
+    """
+    from rich.console import Console as RichConsole
+
+    class Plain(RichConsole):
+        """Escapes what would steer the terminal, in cells of tables too."""
+
+        def render_str(self, text: str, **options: Any) -> rich.text.Text:  # noqa: ANN401
+            return super().render_str(visible(text), **options)
+
+    # Brackets and colons in the names of pictures, sets and models are no markup.
+    console = Plain(stderr=to_stderr, highlight=False, markup=False, emoji=False)
+    if "COLUMNS" not in os.environ and not any(map(os.isatty, range(3))):
+        console.width = WIDE
+    return console
+
+
+def print_table(
+    out: rich.console.Console, table: Table, *, title: str = "", note: str = ""
+) -> None:
+    """Print a table, unless it is empty: text on the left, numbers on the right, no boxes.
+
+    The best values have a star as well: weight is lost in pipes and to some eyes. A title replaces
+    the table's own; a note stands before the table's own.
+    """
+    if not table.rows:
+        return
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(
+        title=title or table.title,
+        title_justify="left",
+        caption=" ".join(filter(None, (note, *table.notes))) or None,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    group = [Column(table.group_heading, kind="text")] if table.group_heading else []
+    for column in (*group, *table.columns):
+        heading, text = column.heading, column.kind == "text"
+        wrap = text if column.wrap is None else column.wrap
+        if text:
+            width = min(len(heading), 12)
+            shown.add_column(heading, overflow="fold", min_width=width, no_wrap=not wrap)
+        else:
+            shown.add_column(heading, justify="right", no_wrap=not wrap)
+    for name, rows in table.groups().items():
+        shown.add_section()
+        for row in rows:
+            cells = [
+                Text(visible(f"*{text}"), style="bold") if column.heading in row.best else text
+                for column, text in table.cells(row)
+            ]
+            shown.add_row(*[name] * len(group), *cells, style="dim" if row.source else "")
+    out.print(shown)
+
+
+def print_pairs(out: rich.console.Console, pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names with their values in two columns."""
+    from rich.table import Table as RichTable
+
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in pairs:
+        grid.add_row(f"  {label}", value)
+    out.print(grid)
+
+
+def write_formats(
+    targets: Mapping[str, str | None], texts: Mapping[str, Callable[[], str]]
+) -> None:
+    """Write a result to the file of each option that was given, as ``write_text`` does."""
+    for option, text in texts.items():
+        if target := targets[option]:
+            write_text(target, text())
+
+
+def json_text(value: object) -> str:
+    """Return plain values as lines of JSON; numbers that are not finite become null."""
+    plain = json.loads(json.dumps(value), parse_constant=lambda _: None)  # NaN, Infinity
+    return json.dumps(plain, indent=2) + "\n"
+
+
+def write_json(target: str, value: object) -> None:
+    """Write plain values as JSON, as ``write_text`` does."""
+    write_text(target, json_text(value))
+
+
+def write_text(target: str, text: str) -> None:
+    """Write text to a file, or for '-' to standard output.
+
+    A new or regular file is written whole or not at all; pipes and devices are written to directly.
+    Characters that UTF-8 cannot encode, such as odd bytes of a file's name, are escaped.
+
+    Raises:
+        UsageError: If the file cannot be written.
+    """
+    if target in STANDARD:
+        escape_names()
+        click.echo(text, nl=False, err=STANDARD[target])
+        return
+    file, data = Path(target), text.encode("utf-8", "backslashreplace")
+    try:
+        if not is_replaceable(file):
+            file.write_bytes(data)
+            return
+        file = real_place(file)
+        with replacing(file) as stream:
+            stream.write(data)
+            with suppress(FileNotFoundError):
+                Path(stream.name).chmod(stat.S_IMODE(file.stat().st_mode))
+    except BrokenPipeError:
+        # the reader needs no more, as 'head' does: no failure of this command
+        echo(f"warning: {target}: closed by its reader before the end", err=True)
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+
+def is_replaceable(file: Path) -> bool:
+    """Return True if a name is free or a regular file, so that a new file may take its place.
+
+    Pipes, devices and the names of standard output and error are not.
+
+    Raises:
+        OSError: If the name cannot be looked up.
+    """
+    try:
+        return stat.S_ISREG(file.stat().st_mode) and str(file) not in STANDARD
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+
+
+def real_place(file: Path) -> Path:
+    """Return the target of a link, else the name itself, so that links are kept."""
+    return file.resolve() if file.is_symlink() else file
+
+
+def escape_names() -> None:
+    r"""Make standard output escape characters that it cannot encode, such as ``\udcff``.
+
+    File names may hold any bytes, and printing one must not end the command.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from srcli.cli.console import echo
-from srcli.cli.help import GroupedCommand, complete_models
+from srcli.cli.console import echo, write_json
 from srcli.cli.options import (
     SCALES,
+    GroupedCommand,
     ParsedType,
     check_targets,
+    complete_models,
     json_output,
     parse_size,
     value_range,
     verbosity,
 )
-from srcli.cli.text_files import write_json
 from srcli.errors import UsageError
 from srcli.quantities import format_bytes
 

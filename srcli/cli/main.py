@@ -16,8 +16,16 @@ from typing import TYPE_CHECKING
 import click
 
 from srcli import __version__
-from srcli.cli.console import ENDING_SIGNALS, echo, text_width
-from srcli.cli.text_files import escape_names
+from srcli.cli.console import (
+    ENDING_SIGNALS,
+    echo,
+    escape_names,
+    make_console,
+    print_pairs,
+    text_width,
+    write_json,
+)
+from srcli.cli.options import GroupedCommand, check_targets, json_output
 from srcli.errors import DefectError, ExitCode, SrxError
 from srcli.files import NO_SPACE
 
@@ -33,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("srcli.cli.bench:command", "Measure speed, memory and MACs of models."),
     "export": ("srcli.cli.export:command", "Write a model for ONNX, OpenVINO or TorchScript."),
     "models": ("srcli.cli.models:command", "List the available models."),
-    "doctor": ("srcli.cli.doctor:command", "Show versions, devices and data, for bug reports."),
+    "doctor": ("srcli.cli.main:doctor", "Show versions, devices and data, for bug reports."),
 }
 
 
@@ -99,6 +107,27 @@ def print_completion(ctx: click.Context, param: click.Parameter, shell: str | No
 @click.version_option(__version__, "-V", "--version", prog_name="srx")
 def group() -> None:
     """Super-resolution: upscale photographs and rasters two, three or four times."""
+
+
+@click.command(
+    cls=GroupedCommand,
+    epilog="""\b
+Examples:
+  srx doctor                    paste this into a bug report
+  srx doctor --json doctor.json
+""",
+)
+@json_output
+def doctor(json_file: str | None) -> None:
+    """Show what a bug report needs: versions, devices, engines, memory, weights and data."""
+    from srcli.pipelines.doctor import describe_installation
+
+    check_targets({"--json": json_file})
+    found = describe_installation()
+    if json_file:
+        write_json(json_file, found)
+    if json_file != "-":
+        print_pairs(make_console(), found.items())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import echo
-from srcli.cli.help import GroupedCommand, complete_models
-from srcli.cli.options import check_targets, json_output, value_range
-from srcli.cli.tables import make_console, print_pairs, print_table
-from srcli.cli.text_files import is_replaceable, write_json
+from srcli.cli.console import (
+    echo,
+    is_replaceable,
+    make_console,
+    print_pairs,
+    print_table,
+    write_json,
+)
+from srcli.cli.options import (
+    GroupedCommand,
+    check_targets,
+    complete_models,
+    json_output,
+    value_range,
+)
 from srcli.errors import UsageError
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table
 

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the help that shows options in groups."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import errno
 import os
 import re
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from srcli.cli.console import LOG_KEY
-from srcli.cli.help import complete_models
-from srcli.cli.text_files import is_replaceable, real_place
+from srcli.cli.console import LOG_KEY, is_replaceable, real_place
 from srcli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +22,62 @@ if TYPE_CHECKING:
 
 SCALES = click.Choice(["2", "3", "4"])
 LONGEST_SIDE = 8192
-
+PLAIN_OPTIONS = "Options"
+SHARED = {
+    "Device and speed": "processes device executor precision precisions engine engines threads "
+    "compile",
+    "Results": "store json_file csv_file markdown_file report",
+    "Messages": "verbose quiet log _click_default_help",
+}
+"""Headings of options that several commands have, and the names of their parameters."""
 
 T = TypeVar("T")
+
+
+def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    """Return the names of models that begin so, and let the shell complete weights files."""
+    from click.shell_completion import CompletionItem
+
+    from srcli.models import MODELS
+
+    found = [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
+class GroupedCommand(click.Command):
+    """A command whose help shows its options in groups.
+
+    Args:
+        groups: Headings, and the names of parameters below each, in the order shown. Options that
+            are neither here nor in ``SHARED`` come first.
+        others: All others, as for ``click.Command``.
+    """
+
+    def __init__(
+        self,
+        *others: Any,  # noqa: ANN401 - those of click
+        groups: Mapping[str, str] | None = None,
+        **named: Any,  # noqa: ANN401
+    ) -> None:
+        super().__init__(*others, **named)
+        self.groups = {PLAIN_OPTIONS: "", **(groups or {})}
+        for heading, names in SHARED.items():
+            self.groups[heading] = f"{self.groups.get(heading, '')} {names}"
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of each group below its heading."""
+        shown = {
+            param.name: (re.sub("INTEGER( RANGE)?", "N", record[0]), record[1])
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx))
+        }
+        listed = " ".join(self.groups.values()).split()
+        others = [name for name in shown if name and name not in listed]
+        for heading, names in self.groups.items():
+            ordered = dict.fromkeys(names.split() if heading != PLAIN_OPTIONS else others)
+            if records := [record for name in ordered if (record := shown.get(name))]:
+                with formatter.section(heading):
+                    formatter.write_dl(records, col_max=min(30, formatter.width // 3))
 
 
 class ParsedType(click.ParamType[T]):
@@ -185,11 +237,7 @@ table_files = combine(
 
 
 def table_targets(given: Mapping[str, Any], **others: str | Path | None) -> dict[str, str | None]:
-    """Return the files of ``table_files`` by option, after ``check_targets``.
-
-    Raises:
-        UsageError: If one cannot be written, or two are the same.
-    """
+    """Return the files of ``table_files`` by option, after ``check_targets``."""
     found = {f"--{name}": given[f"{name}_file"] for name in ("json", "csv", "markdown")}
     found |= {option: None if file is None else str(file) for option, file in others.items()}
     check_targets(found)
@@ -205,13 +253,13 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
     given = {option: str(target) for option, target in targets.items() if target}
     if list(given.values()).count("-") > 1:
         raise UsageError(f"only one of {', '.join(targets)} can go to standard output")
-    owners: dict[Path, str] = {}
+    owners: dict[str, str] = {}
     for option, target in given.items():
         if target == "-":
             continue
         if reason := _obstacle(Path(target)):
             raise UsageError(f"{option} {target}: cannot be written, {reason}")
-        other = owners.setdefault(Path(os.path.realpath(target)), option)
+        other = owners.setdefault(os.path.realpath(target), option)
         # pipes and devices may take one text after the other
         if other != option and is_replaceable(Path(target)):
             raise UsageError(f"{other} and {option} are both {target}; give two files")
@@ -219,8 +267,6 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
 
 def _obstacle(file: Path) -> str:
     """Return the reason for which a file cannot be written; empty if it can."""
-    from tempfile import TemporaryFile
-
     try:
         if file.is_dir():
             return "is a folder"
@@ -239,9 +285,6 @@ def _obstacle(file: Path) -> str:
 
 def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     """Separate the values of ``--hold-out`` into names and those that files list.
-
-    Args:
-        values: Names and files.
 
     Returns:
         Names, None if the option was not given and empty for ``none``; then those of files.
@@ -267,7 +310,7 @@ def held_out_names(values: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tup
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, ValueError) as error:
             raise DataError(f"--hold-out {file}: not a text file of names ({error})") from error
-        listed += [line.strip() for line in lines if line.strip()]
+        listed += filter(None, map(str.strip, lines))
     if not names and not listed:
         raise UsageError("--hold-out: the file names no photograph")
     return tuple(names), tuple(listed)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.help import GroupedCommand
-from srcli.cli.options import ParsedType, combine, pick
+from srcli.cli.options import GroupedCommand, ParsedType, combine, pick
+from srcli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +46,10 @@ def parse_range(text: str) -> str | tuple[float, float]:
     word = text.strip()
     if word in ("auto", "dtype"):
         return word
-    numbers = [_number(part) for part in word.split(",")]
-    low, high = numbers if len(numbers) == 2 else (math.nan, math.nan)
+    try:
+        low, high = map(float, word.split(","))
+    except ValueError:
+        low = high = math.nan
     if not (low < high and math.isfinite(high - low)):
         raise ValueError(f"{text!r} is not auto, dtype or LO,HI with LO below HI")
     return low, high
@@ -78,13 +80,6 @@ def parse_creation(text: str) -> tuple[str, str]:
     if not key or not value:
         raise ValueError(f"{text!r} is not KEY=VALUE, such as COMPRESS=ZSTD")
     return key.upper(), value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 raster_options = combine(
@@ -181,7 +176,6 @@ def raster_settings(given: dict[str, Any]) -> RasterOptions:
     Raises:
         UsageError: If several windows are given, or the corners of ``-projwin`` are no rectangle.
     """
-    from srcli.errors import UsageError
     from srcli.pipelines.upscale.options import RasterOptions
 
     windows = {"--srcwin": "srcwin", "--bounds (-te)": "bounds", "-projwin": "projwin"}

@@ -1,7 +1,8 @@
-"""``-`` for ``srx upscale``: one picture from standard input, or to standard output."""
+"""``-`` for one picture from standard input or to standard output, and lines of ``--report``."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -16,12 +17,13 @@ from srcli.cli.console import echo
 from srcli.errors import PictureError, SrxError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from srcli.pipelines.upscale.options import Naming
     from srcli.pipelines.upscale.reporter import FileReport
 
 STREAM = Path("-")
+"""Standard input, or standard output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +47,8 @@ class Streams:
         """Return a report without names of temporary files."""
         if not self.names:
             return file
-        return replace(
-            file,
-            source=Path(self.named(str(file.source))),
-            target=Path(self.named(str(file.target))),
-            error=self.named(file.error),
-        )
+        source, target = (Path(self.named(str(path))) for path in (file.source, file.target))
+        return replace(file, source=source, target=target, error=self.named(file.error))
 
     def send(self) -> None:
         """Copy the finished picture to standard output.
@@ -58,8 +56,7 @@ class Streams:
         Raises:
             PictureError: If nobody reads it.
         """
-        sidecars = [path.name for path in self.output.parent.iterdir() if path != self.output]
-        if sidecars:
+        if any(path != self.output for path in self.output.parent.iterdir()):
             echo(
                 "warning: standard output: georeference or tags that this format keeps in files "
                 "beside the picture are left out; -f tif holds them",
@@ -85,7 +82,7 @@ def open_streams(inputs: Sequence[Path], output: Path, naming: Naming) -> Iterat
     if STREAM not in (*inputs, output):
         yield Streams(inputs=list(inputs), output=output)
         return
-    _check(inputs, output)
+    _check_streams(inputs, output)
     with TemporaryDirectory(prefix="srx-") as folder:
         source, target, names = inputs[0], output, []
         if source == STREAM:
@@ -105,7 +102,7 @@ def open_streams(inputs: Sequence[Path], output: Path, naming: Naming) -> Iterat
             raise
 
 
-def _check(inputs: Sequence[Path], output: Path) -> None:
+def _check_streams(inputs: Sequence[Path], output: Path) -> None:
     from srcli.pipelines.upscale.plan import is_folder
 
     if len(inputs) > 1 or (output == STREAM and inputs[0].is_dir()):
@@ -153,3 +150,84 @@ def _name_output(source: Path, folder: Path, naming: Naming) -> Path:
         )
     folder.mkdir()
     return folder / f"standard output.{fmt}"
+
+
+@contextmanager
+def report_lines(path: Path | None) -> Iterator[Callable[[FileReport], None]]:
+    """Yield a function that writes one line per file at once; without a path it does nothing.
+
+    If writing fails later, one warning is printed and the run goes on.
+
+    Raises:
+        UsageError: If the file cannot be written, has the name of a picture, or holds anything but
+            an earlier report.
+    """
+    if path is None:
+        yield lambda file: None
+        return
+    try:
+        _refuse_other_files(path)
+        stream = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--report {path}: cannot be written ({error.strerror})") from error
+    failed = False
+
+    def write(file: FileReport) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            stream.write(line_of(file))
+            stream.flush()
+        except OSError as error:
+            failed = True
+            echo(
+                f"warning: --report {path}: cannot be written ({error.strerror}); the report ends "
+                f"before {file.source}, upscaling goes on",
+                err=True,
+            )
+
+    try:
+        yield write
+    finally:
+        with suppress(OSError):  # writes the rest once more; that failure was told already
+            stream.close()
+
+
+def line_of(file: FileReport) -> str:
+    r"""Return a report as a line of JSON that UTF-8 can encode.
+
+    Bytes of file names that are not UTF-8 stand as ``\udcXX``, which ``json.loads`` and
+    ``os.fsencode`` turn into the same name again.
+    """
+    plain = {
+        "source": str(file.source),
+        "target": str(file.target),
+        "state": file.state,
+        "seconds": round(file.seconds, 3),
+        "model": file.model or None,
+        "tiles": file.tiles,
+        "height": file.size[0] if file.size else None,
+        "width": file.size[1] if file.size else None,
+        "warnings": list(file.warnings),
+        "error": file.error or None,
+    }
+    line = json.dumps(plain, ensure_ascii=False)
+    return (line if line.isprintable() else json.dumps(plain)) + "\n"
+
+
+def _refuse_other_files(path: Path) -> None:
+    """Refuse names of pictures and files that are no report, as opening the report empties it."""
+    from srcli.pipelines.upscale.discovery import SUFFIXES
+
+    # all outputs and nearly all inputs have such a suffix; others are recognised by content
+    if path.suffix.lower() in SUFFIXES:
+        raise UsageError(
+            f"--report {path}: is the name of a picture; give another, such as report.jsonl"
+        )
+    if path.is_file():
+        with path.open("rb") as stream:
+            if stream.read(1) not in (b"", b"{"):
+                raise UsageError(
+                    f"--report {path}: exists and is no report; give another name, or remove it"
+                )

@@ -12,8 +12,7 @@ from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import device, network_precision
-from srcli.cli.help import GroupedCommand
-from srcli.cli.options import SCALES, held_out_names, training_pictures, verbosity
+from srcli.cli.options import SCALES, GroupedCommand, held_out_names, training_pictures, verbosity
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe

@@ -1,4 +1,4 @@
-"""The command ``srx upscale``: upscale pictures, folders and rasters."""
+"""The command ``srx upscale``: upscale pictures, folders, rasters and standard input."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import echo
+from srcli.cli.console import Console, echo
 from srcli.cli.devices import devices, network_engine, network_precision, several_workers
-from srcli.cli.help import complete_models
-from srcli.cli.options import SCALES, ParsedType, auto_or_int, pick, value_range, verbosity
+from srcli.cli.options import (
+    SCALES,
+    ParsedType,
+    auto_or_int,
+    complete_models,
+    pick,
+    value_range,
+    verbosity,
+)
 from srcli.cli.raster_options import GdalCommand, raster_options, raster_settings
-from srcli.cli.streams import STREAM, open_streams
-from srcli.errors import UsageError
+from srcli.cli.streams import STREAM, open_streams, report_lines
+from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from srcli.cli.console import Console
     from srcli.cli.streams import Streams
     from srcli.imaging.resize import Box
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Summary
-    from srcli.ports.executor import Executor
 
 EXAMPLES = """
 \b
@@ -200,52 +205,41 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     output = Path(output)  # no name of GDAL's
     executor, own_device = several_workers(options)
     settings = _settings(options | {"device": own_device})
+    if options["dry_run"] and options["mosaic"]:
+        raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
     with (
         network(allowed=options["allow_remote"]),
         open_streams(inputs, output, settings.naming) as streams,
     ):
         if streams.to_stdout:
             settings = replace(settings, naming=replace(settings.naming, suffix=""))
-        if options["dry_run"] and options["mosaic"]:
-            raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
         if options["dry_run"]:
             return print_estimate(streams, settings)
-        summary = _run(streams, settings, options, executor)
+        from srcli.pipelines.upscale.run import upscale_files
+
+        with (
+            Console(**pick(options, "quiet", "verbose"), named=streams.named) as console,
+            report_lines(options["report"]) as write,
+        ):
+
+            def show(file: FileReport) -> None:
+                file = streams.report(file)
+                write(file)
+                _show(console, file)
+
+            summary = upscale_files(
+                streams.inputs,
+                streams.output,
+                settings,
+                progress=console,
+                on_file=show,
+                executor=executor,
+            )
         if streams.to_stdout and summary.count("done"):
             streams.send()
     if not options["quiet"]:
         echo(_closing(summary), err=streams.to_stdout)
     return int(summary.exit_code)
-
-
-def _run(
-    streams: Streams,
-    settings: UpscaleOptions,
-    options: Mapping[str, Any],
-    executor: Executor | None,
-) -> Summary:
-    from srcli.cli.console import Console
-    from srcli.cli.text_files import report_lines
-    from srcli.pipelines.upscale.run import upscale_files
-
-    with (
-        Console(quiet=options["quiet"], verbose=options["verbose"], named=streams.named) as console,
-        report_lines(options["report"]) as write,
-    ):
-
-        def tell(file: FileReport) -> None:
-            file = streams.report(file)
-            write(file)
-            _tell(console, file)
-
-        return upscale_files(
-            streams.inputs,
-            streams.output,
-            settings,
-            progress=console,
-            on_file=tell,
-            executor=executor,
-        )
 
 
 def split_paths(
@@ -287,10 +281,8 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
             raise UsageError(f"--parts keep: the result is a VRT, not {fmt}; drop --format")
         fmt = "vrt"
     return UpscaleOptions(
-        **pick(options, "model", "tile", "overlap", "workers", "quality"),
-        **pick(
-            options, "strip_metadata", "strip_provenance", "keep_dates", "allow_remote", "mosaic"
-        ),
+        **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_metadata"),
+        **pick(options, "strip_provenance", "keep_dates", "allow_remote", "mosaic"),
         scale=int(options["scale"] or default_scale([options["model"]])),
         fit=options["fit"] or UNBOUNDED,
         naming=Naming(
@@ -305,7 +297,7 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
     )
 
 
-def _tell(console: Console, file: FileReport) -> None:
+def _show(console: Console, file: FileReport) -> None:
     if file.state == "failed":
         console.error(file.error)
     elif file.state == "done":
@@ -318,7 +310,6 @@ def _tell(console: Console, file: FileReport) -> None:
 
 def print_estimate(streams: Streams, options: UpscaleOptions) -> int:
     """Print what ``upscale_files`` would do, and return the exit code."""
-    from srcli.errors import ExitCode
     from srcli.pipelines.upscale.estimate import estimate_files
 
     run = estimate_files(streams.inputs, streams.output, options)

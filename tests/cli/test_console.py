@@ -1,4 +1,4 @@
-"""Progress without a terminal: a line every few seconds, with the time left, on stderr."""
+"""Progress without a terminal, messages, tables, and signals that ask a command to stop."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import os
 import signal
 
 import pytest
+import torch
 from PIL import Image
 
+import srcli
 from srcli.cli.console import Console, stop_signals
 
 
@@ -22,35 +24,16 @@ def clock(monkeypatch):
 
 def test_lines_come_at_intervals_and_tell_the_time_left(clock, capsys):
     with Console() as console:
-        task = console.task("tiles", total=100, unit="tiles")
+        tasks = [console.task(label, total=100, unit="tiles") for label in "ab"]
         for _ in range(20):
-            clock[0] += 1
-            task.advance()
-            task.describe("fine")
-        task.close()
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.splitlines()[0] == "tiles: 10 of 100 tiles (1 min 30 s left) fine"
-    assert len(err.splitlines()) == 2
-
-
-def test_all_tasks_share_one_line_in_ten_seconds(clock, capsys):
-    with Console() as console:
-        tasks = [console.task(label, total=100) for label in "ab"]
-        for _ in range(30):
             clock[0] += 1
             for task in tasks:
                 task.advance()
-    assert len(capsys.readouterr().err.splitlines()) == 3
-
-
-def test_log_json_writes_messages_and_progress_as_lines(srx, tmp_path):
-    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
-    (tmp_path / "b.png").write_bytes(b"no picture")
-    result = srx("upscale", tmp_path, tmp_path / "out", "-m", "bicubic", "--log", "json")
-    lines = [json.loads(line) for line in result.err.splitlines()]
-    assert [line["level"] for line in lines] == ["error"]
-    assert "b.png" in lines[0]["message"]
+                task.describe("fine")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[0] == "a: 10 of 100 tiles (1 min 30 s left) fine"
+    assert len(err.splitlines()) == 2  # of all tasks
 
 
 def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):
@@ -62,25 +45,30 @@ def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):
     assert "60 of 100 it (40 s left)" in capsys.readouterr().err
 
 
-def test_quiet_shows_errors_only(capsys):
-    with Console(quiet=True) as console:
+def test_log_json_writes_messages_as_lines(srx, tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    result = srx("upscale", tmp_path, tmp_path / "out", "-m", "bicubic", "--log", "json")
+    lines = [json.loads(line) for line in result.err.splitlines()]
+    assert [line["level"] for line in lines] == ["error"]
+    assert "b.png" in lines[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [({}, "m\nwarning: w\nerror: bad\n"), ({"quiet": True}, "error: bad\n"),
+     ({"verbose": True}, "m\nwarning: w\nd\nerror: bad\n")],
+)  # fmt: skip
+def test_how_much_is_shown(capsys, settings, shown):
+    with Console(**settings) as console:
         console.message("m")
         console.warn("w")
         console.detail("d")
-        console.task("t", total=1).advance()
         console.error("bad")
-    assert capsys.readouterr().err == "error: bad\n"
+    assert capsys.readouterr().err == shown
 
 
-def test_verbose_shows_details(capsys):
-    with Console(verbose=True) as console:
-        console.detail("d")
-    with Console() as console:
-        console.detail("hidden")
-    assert capsys.readouterr().err == "d\n"
-
-
-def test_the_second_signal_aborts_and_the_handlers_are_given_back():
+def test_a_signal_asks_to_stop_and_the_second_aborts(capfd):
     before = signal.getsignal(signal.SIGINT)
     with stop_signals() as stop:
         assert not stop()
@@ -88,22 +76,10 @@ def test_the_second_signal_aborts_and_the_handlers_are_given_back():
         assert stop()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+    assert "once more aborts" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_signal_before_the_first_question_aborts():
-    with stop_signals(), pytest.raises(KeyboardInterrupt):
+    with stop_signals(), pytest.raises(KeyboardInterrupt):  # nobody would react to a request
         os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.mark.parametrize(("silent", "words"), [(False, "once more aborts"), (True, "")])
-def test_only_one_of_several_processes_says_that_it_stops(capfd, silent, words):
-    with stop_signals(silent=silent) as stop:
-        stop()
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop()
-    said = capfd.readouterr().err
-    assert words in said if words else said == ""
 
 
 def test_a_signal_that_is_passed_on_several_times_is_one(capfd):
@@ -115,7 +91,39 @@ def test_a_signal_that_is_passed_on_several_times_is_one(capfd):
         assert stop()
     assert capfd.readouterr().err == "\nsrx: stopping after this iteration\n"
     os.kill(os.getpid(), signal.SIGINT)  # nor does one that comes while the process ends
-    with stop_signals(once=True), pytest.raises(KeyboardInterrupt):
+    with stop_signals(silent=True, once=True) as stop:
+        stop()
         os.kill(os.getpid(), signal.SIGINT)
+    assert capfd.readouterr().err == ""
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
+    srx, tmp_path, astronaut, monkeypatch
+):
+    """Names hold what rich would read as markup, and a width of 80 would break them."""
+    folder = tmp_path / "aerial_pictures_of_a_long_name"
+    folder.mkdir()
+    Image.fromarray(astronaut[:64, :64]).save(folder / "a_town_from_low_above[bold]:smile:.png")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(os, "isatty", lambda number: False)
+    options = ["-s", "4", "--data", folder, "--no-cost", "-v"]
+    done = srx("eval", "-m", "bicubic", "-m", "g-idrn-aerial", *options)
+    assert done.code == 0, done.err
+    (line,) = [x for x in done.out.splitlines() if "smile" in x and "bicubic" not in x]
+    assert "aerial_pictures_of_a_long_name/a_town_from_low_above[bold]:smile:" in line
+    assert "g-idrn-aerial" in line
+    assert all(len(line) <= 200 for line in done.out.splitlines() if folder.name in line)
+
+
+def test_the_doctor_shows_what_a_bug_report_needs(srx, tmp_path, monkeypatch):
+    (tmp_path / "benchmarks" / "Mine").mkdir(parents=True)
+    monkeypatch.setenv("SRX_DATA", str(tmp_path))
+    result = srx("doctor")
+    assert result.code == 0, result.err
+    for part in (srcli.__version__, f"torch {torch.__version__}", "g-idrn x2 x3 x4", "cpu"):
+        assert part in result.out
+    found = json.loads(srx("doctor", "--json", "-").out)
+    assert found["SRX_DATA"].endswith("sets: Mine")
+    assert "png" in found["formats"]

@@ -16,7 +16,7 @@ import click
 import pytest
 
 from srcli.cli import main
-from srcli.cli.help import GroupedCommand
+from srcli.cli.options import GroupedCommand
 
 
 @pytest.mark.parametrize(

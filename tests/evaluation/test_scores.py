@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from srcli.cli.text_files import json_text
+from srcli.cli.console import json_text
 from srcli.evaluation.scores import Evaluation, PictureScore
 from srcli.evaluation.statistics import Difference
 from srcli.metrics.protocol import PROTOCOLS

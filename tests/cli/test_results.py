@@ -1,0 +1,216 @@
+"""Results as text: whole files, pipes as they are, ``--report``, and refusals before any work."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from srcli.cli.console import json_text, write_json, write_text
+from srcli.cli.options import check_targets, held_out_names
+from srcli.errors import UsageError
+
+
+def read_pipe(name, count=-1):
+    """Make a pipe whose reader takes so many bytes; return its thread, and what it got."""
+    os.mkfifo(name)
+    got: list[bytes] = []
+
+    def read():
+        with name.open("rb") as stream:
+            got.append(stream.read(count))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader, got
+
+
+def test_a_pipe_gets_the_text_and_stays_a_pipe(tmp_path):
+    name = tmp_path / "pipe"
+    reader, got = read_pipe(name)
+    check_targets({"--json": name})
+    write_json(str(name), {"a": 1})
+    reader.join(10)
+    assert got == [b'{\n  "a": 1\n}\n']
+    assert stat.S_ISFIFO(name.lstat().st_mode)
+    assert list(tmp_path.iterdir()) == [name]
+    check_targets({"--csv": name})  # would hang if it opened the pipe
+
+
+def test_a_reader_that_leaves_early_is_no_failure(tmp_path, capsys):
+    read_pipe(tmp_path / "pipe", 1)
+    write_text(str(tmp_path / "pipe"), "x" * 10_000_000)
+    assert f"warning: {tmp_path / 'pipe'}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("regular", [True, False])
+def test_dev_stdout_follows_what_was_printed(tmp_path, regular):
+    code = (
+        "from srcli.cli.console import write_text\n"
+        "from srcli.cli.options import check_targets\n"
+        "print('before')\n"
+        "check_targets({'--csv': '/dev/stdout'})\n"
+        "write_text('/dev/stdout', 'text\\n')\n"
+        "print('after')\n"
+    )
+    file = tmp_path / "out"
+    with file.open("wb") as stream:
+        out = stream if regular else subprocess.PIPE
+        done = subprocess.run([sys.executable, "-c", code], stdout=out, check=True, timeout=60)
+    printed = file.read_bytes() if regular else done.stdout
+    assert printed == b"before\ntext\nafter\n"
+
+
+def test_a_file_is_replaced_whole_with_its_mode_and_links_are_followed(tmp_path):
+    (tmp_path / "old.json").write_text("old")
+    (tmp_path / "old.json").chmod(0o600)
+    (tmp_path / "link.json").symlink_to("old.json")
+    write_text(str(tmp_path / "link.json"), "new")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "old.json").read_text() == "new"
+    assert stat.S_IMODE((tmp_path / "old.json").stat().st_mode) == 0o600
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    (tmp_path / "old.json").write_text("old")
+
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(UsageError, match=r"old\.json: cannot be written \(No space left"):
+        write_text(str(tmp_path / "old.json"), "new")
+    assert [each.name for each in tmp_path.iterdir()] == ["old.json"]
+    assert (tmp_path / "old.json").read_text() == "old"
+
+
+def test_bytes_that_are_not_utf8_are_escaped(tmp_path, monkeypatch):
+    name = os.fsdecode(b"a\xff.png")
+    write_text(str(tmp_path / "a.csv"), name)
+    assert (tmp_path / "a.csv").read_text() == r"a\udcff.png"
+    for errors, expected in (("strict", rb"a\udcff.png"), ("surrogateescape", b"a\xff.png")):
+        raw = io.BytesIO()
+        stream = io.TextIOWrapper(raw, encoding="utf-8", errors=errors, write_through=True)
+        monkeypatch.setattr(sys, "stdout", stream)
+        write_text("-", name)
+        assert raw.getvalue() == expected
+
+
+def test_json_has_no_number_that_is_not_finite():
+    text = json_text({"a": math.nan, "b": (1.5, -math.inf), 3: [None, True]})
+    assert json.loads(text) == {"a": None, "b": [1.5, None], "3": [None, True]}
+    assert text.endswith("}\n")
+
+
+def test_files_that_can_be_written_leave_nothing_behind(tmp_path):
+    (tmp_path / "old.html").write_text("old")
+    check_targets({"--json": tmp_path / "a.json", "--html": tmp_path / "old.html", "--csv": None})
+    check_targets({"--json": "-"})
+    check_targets({"--json": os.devnull, "--csv": os.devnull})
+    assert [each.name for each in tmp_path.iterdir()] == ["old.html"]
+    assert (tmp_path / "old.html").read_text() == "old"
+
+
+def test_files_that_cannot_be_written_are_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "b.json").symlink_to(tmp_path / "a.json")
+    for targets, message in (
+        ({"--json": tmp_path}, "is a folder"),
+        ({"--json": tmp_path / "no" / "a.json"}, "there is no folder"),
+        ({"--json": tmp_path / ("a" * 300)}, r"--json .*: cannot be written, \w+"),
+        ({"--json": "-", "--csv": "-"}, "only one of --json, --csv"),
+        ({"--json": tmp_path / "a.json", "--html": tmp_path / "b.json"}, "--json and --html are"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_targets(targets)
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("srcli.cli.options.TemporaryFile", refuse)
+    with pytest.raises(UsageError, match=r"--html .*a\.html: cannot be written, Permission denied"):
+        check_targets({"--html": tmp_path / "a.html"})
+
+
+def test_names_to_hold_out_come_from_the_command_line_and_from_files(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_text("cup\n\n face \n", encoding="utf-8")
+    assert held_out_names(()) == (None, ())
+    assert held_out_names(("none",)) == ((), ())
+    assert held_out_names(("suit", str(file))) == (("suit",), ("cup", "face"))
+    with pytest.raises(UsageError, match="alone"):
+        held_out_names(("none", "suit"))
+    file.write_text("\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="no photograph"):
+        held_out_names((str(file),))
+
+
+@pytest.fixture
+def upscale(srx, tmp_path, astronaut):
+    """Upscale a folder of one picture with this report."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture = Image.fromarray(astronaut[:16, :16])
+    picture.save(folder / "Straße.png")
+
+    def call(report, *names):
+        for name in names:
+            picture.save(folder / name, "PNG")
+        out = tmp_path / "out"
+        return srx("upscale", folder, out, "-m", "bicubic", "--overwrite", "--report", report)
+
+    return call
+
+
+def test_names_of_any_bytes_survive_and_former_reports_are_written_anew(upscale, tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        (tmp_path / "in" / name).touch()
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    report = tmp_path / "r.jsonl"
+    for former in ("", '{"source": "former.png"}\n'):
+        report.write_text(former)
+        assert upscale(report, tmp_path / "in" / name).code == 0
+        text = report.read_text(encoding="utf-8")
+        assert "Straße.png" in text
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert [Path(line["source"]).name for line in lines] == ["Straße.png", name]
+        assert {line["state"] for line in lines} == {"done"}
+
+
+def test_a_picture_is_not_taken_for_a_report(upscale, tmp_path):
+    picture = tmp_path / "in" / "Straße.png"
+    before = picture.read_bytes()
+    for report in (picture, tmp_path / "out" / "c.png", tmp_path / "new.JPG"):
+        result = upscale(report)
+        assert result.code == 2
+        assert f"--report {report}: is the name of a picture" in result.err
+    picture.rename(tmp_path / "in" / "nameless")
+    (tmp_path / "link").symlink_to(tmp_path / "in" / "nameless")
+    for report in (tmp_path / "in" / "nameless", tmp_path / "link"):
+        result = upscale(report)
+        assert result.code == 2
+        assert "exists and is no report" in result.err
+    assert (tmp_path / "in" / "nameless").read_bytes() == before
+    assert not (tmp_path / "out").exists()
+    result = upscale(tmp_path / "no" / "r.jsonl")
+    assert (result.code, "cannot be written (No such file" in result.err) == (2, True)
+
+
+def test_lines_that_fail_later_are_told_once(upscale, tmp_path):
+    reader, _ = read_pipe(tmp_path / "pipe", 0)
+    result = upscale(tmp_path / "pipe", "a.png", "b.png")
+    reader.join(10)
+    assert result.code == 0
+    assert result.err.count("warning:") == 1
+    assert f"--report {tmp_path / 'pipe'}: cannot be written (Broken pipe)" in result.err
