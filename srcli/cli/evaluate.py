@@ -254,7 +254,6 @@ def _options(given: dict[str, Any]) -> EvalOptions:
 def _show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
     """Print the tables; with ``verbose`` one line for every picture as well."""
     from srcli.pipelines.evaluate import tables
-    from srcli.report.printed_costs import printed_cost_table
 
     out = make_console(to_stderr=to_stderr)
     for scale in result.scales:
@@ -267,5 +266,5 @@ def _show(result: Evaluation, *, to_stderr: bool, verbose: bool) -> None:
             print_table(out, tables.picture_table(result, scale))
         print_table(out, tables.difference_table(result, scale))
         print_table(out, tables.cost_table(result, scale))
-        print_table(out, printed_cost_table(result.published_costs, result.costs, scale))
+        print_table(out, tables.published_costs_table(result, scale))
     out.print(result.chain, soft_wrap=True)

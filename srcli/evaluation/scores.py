@@ -114,6 +114,10 @@ class Evaluation:
     published_costs: list[PublishedRow] = field(default_factory=list)
     """Costs printed in papers, to show beside ``costs``."""
 
+    def sets(self, scale: int) -> list[str]:
+        """Return the sets of a scale, in the order of measuring."""
+        return [dataset for each, dataset in self.sizes if each == scale]
+
     def of(self, scale: int, dataset: str, model: str | None = None) -> list[PictureScore]:
         """Return the scores of one set at one scale, of all models or one."""
         return [

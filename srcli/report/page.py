@@ -1,14 +1,12 @@
-"""HTML pages from templates, and the marks (intervals and bars) in the cells of their tables.
-
-A page is a single file that opens offline and loads nothing.
-"""
+"""HTML pages from templates, and their charts; a page is a single file that opens offline."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import math
-from dataclasses import dataclass
+import warnings
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -16,35 +14,31 @@ from typing import TYPE_CHECKING
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from srcli.report.table import Column, Row, Table, columns_of, ends_text, number, printable, short
+from srcli.report.table import ends_text, number, printable, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
+
+    from matplotlib.axes import Axes
 
     from srcli.report.table import MeanInterval
 
 TEMPLATES = "srcli.report"
 """Package with the layout of all pages and the macros for their parts."""
-MARGIN = 0.06
-"""Part of an axis left free on either side, so that marks stay inside."""
-TICKS = 4
-"""About so many intervals between ticks."""
-COLOURS = 8
-"""Classes ``c0`` to ``c7`` of the style sheet; ``c0`` is a quiet gray for the first model."""
+LETTERS = 40
+"""Longest name in a chart; tables hold it in full."""
 
 
 @cache
 def environment(package: str = TEMPLATES) -> Environment:
     """Return what renders a package's templates and the shared ones; every text is escaped."""
-    found = Environment(
+    return Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(TEMPLATES, "")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(number=number, short=short)
-    return found
 
 
 def render_page(package: str, *, title: str, script: str = "", **values: object) -> str:
@@ -52,8 +46,8 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
 
     A policy inside the page forbids it to load anything and to run any script but its own.
 
-    ``script`` names a file in the package; ``values`` go to the template, with the program's
-    ``version``.
+    ``script`` names a file in the package; ``values`` go to the template, with the
+    program's ``version``.
     """
     code = _read(package, script) if script else ""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -78,98 +72,69 @@ def _read(package: str, name: str) -> str:
     return (files(package) / name).read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Axis:
-    """A range of values that holds zero, with round ticks."""
-
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-
-    def percent(self, value: float) -> str:
-        """Return the place of a value as a part of the width."""
-        return f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
-
-    def width(self, value: float) -> str:
-        """Return the distance of a value from zero as a part of the width."""
-        return f"{100 * abs(value) / (self.high - self.low):.2f}%"
-
-    def holds(self, value: float) -> bool:
-        """Return whether a value can be drawn; infinity and NaN cannot."""
-        return self.low <= value <= self.high
-
-    @property
-    def labels(self) -> list[str]:
-        """Ticks in as many digits as their step needs."""
-        step = min(high - low for low, high in zip(self.ticks, self.ticks[1:], strict=False))
-        digits = max(0, -math.floor(math.log10(step) + 1e-9))
-        return [number(tick, digits) for tick in self.ticks]
+def data_uri(content: bytes, kind: str) -> str:
+    """Return a file inside a URI; ``kind`` is that of an image, such as ``png``."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One value of a row."""
+def draw_chart(
+    draw: Callable[[Axes], object], alt: str, *, width: float = 7.0, height: float = 4.4
+) -> Markup:
+    """Return an image that a function draws on matplotlib's axes; the same chart the same twice.
 
-    value: float
-    colour: str
-    """Class of the style sheet."""
-    title: str
-    """Shown when pointed at."""
-
-
-def interval_table(
-    entries: Sequence[tuple[str, str, str, MeanInterval]],
-    headings: tuple[str, str],
-    *,
-    digits: int,
-    title: str = "",
-) -> Table:
-    """Tabulate means with their intervals, as text and drawn along one axis.
-
-    An entry is the group, name, colour and mean of a row; the headings are of names and means.
+    ``alt`` is what it says, for those who do not see it; width and height are inches.
     """
-    axis = axis_of(end for *_, each in entries for end in (each.mean, each.low, each.high))
-    rows = []
-    for group, name, colour, each in entries:
-        text = Markup("<b>{}</b> <small>{}</small>").format(
-            number(each.mean, digits, sign=True), ends_text(each, digits)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that matplotlib's font lacks, the reader's has
+        mpl.rcdefaults()
+        mpl.rcParams.update(
+            {"svg.hashsalt": "srx", "svg.fonttype": "none", "text.parse_math": False}
         )
-        # hollow where the interval holds zero, or is not known
-        drawn = _draw("interval", axis, each, each.low > 0 or each.high < 0, colour)
-        rows.append(Row(cells=(name, text, drawn), group=group))
-    columns = (*columns_of(headings[:1], headings[1:]), plot_column(axis))
-    return Table(title=title, group_heading="set", columns=columns, rows=tuple(rows))
+        figure = Figure(figsize=(width, height), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        draw(axes)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    uri = data_uri(stream.getvalue(), "svg+xml")
+    return Markup('<img class="chart" src="{}" alt="{}">').format(uri, alt)
 
 
-def axis_of(values: Iterable[float]) -> Axis:
-    """Return an axis that holds zero and all finite values."""
-    from matplotlib.ticker import MaxNLocator
+def chart_name(text: str) -> str:
+    """Return a name on one line that is short enough for a chart.
 
-    held = [0.0, *(value for value in values if math.isfinite(value))]
-    low, high = min(held), max(held)
-    if high - low < 1e-9:  # one value, or digits that are noise
-        high = low + 1.0
-    space = (high - low) * MARGIN
-    low, high = low - space, high + space
-    ticks = MaxNLocator(TICKS, steps=[1, 2, 5, 10], min_n_ticks=2).tick_values(low, high)
-    return Axis(low=low, high=high, ticks=tuple(float(t) for t in ticks if low <= t <= high))
+    The space before it keeps an underscore from hiding it in matplotlib's legend.
+    """
+    text = visible(printable(text))
+    return " " + (text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…")
 
 
-def colour_of(index: int) -> str:
-    """Return the class of a model's colour by its place; beyond the last they repeat, never c0."""
-    return f"c{index if index < COLOURS else (index - 1) % (COLOURS - 1) + 1}"
+def interval_chart(rows: Sequence[tuple[str, MeanInterval]], heading: str, digits: int) -> Markup:
+    """Draw means with their 95 % intervals below each other; a hollow dot decides nothing.
 
+    Args:
+        rows: Name and mean of each; at least one.
+        heading: Of the axis.
+        digits: Behind the point, in the text for those who do not see it.
+    """
 
-def plot_column(axis: Axis) -> Column:
-    """Return the column of marks along an axis, with its ticks as heading."""
-    return Column(_draw("ticks", axis), kind="plot")
+    def draw(axes: Axes) -> None:
+        axes.axvline(0, color="gray", lw=1)
+        for place, (_, each) in enumerate(rows):
+            clear = each.low > 0 or each.high < 0
+            if math.isfinite(each.low + each.high):
+                axes.hlines(place, each.low, each.high, color="C0")
+            if math.isfinite(each.mean):
+                axes.plot(each.mean, place, "o", color="C0", mfc="C0" if clear else "white")
+        axes.set_yticks(range(len(rows)), [chart_name(name) for name, _ in rows])
+        axes.set(xlabel=heading, ylim=(len(rows) - 0.5, -0.5))
 
-
-def bar_marks(axis: Axis, bars: Sequence[Bar]) -> Markup:
-    """Draw bars from zero, one below the other; a value that is not finite has none."""
-    return _draw("bars", axis, bars)
-
-
-def _draw(macro: str, *values: object) -> Markup:
-    module = environment().get_template("marks.html.j2").module
-    return Markup(vars(module)[macro](*values))
+    told = (
+        f"{name}: {number(each.mean, digits, sign=True)} {ends_text(each, digits)}".strip()
+        for name, each in rows
+    )
+    return draw_chart(draw, f"{heading}: {'; '.join(told)}", height=0.8 + 0.3 * len(rows))

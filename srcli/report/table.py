@@ -12,8 +12,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from srcli.recipes.published import is_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from srcli.recipes.published import PublishedRow
 
 Cell = str | float | None
 """Text is printed as it is, a number in the digits of its column, None as a dash."""
@@ -22,6 +26,10 @@ NOTHING = "–"
 UNITS = ("", "K", "M", "G", "T")
 SPECIAL = re.compile(r"([\\`*\[\]<>|~&])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """Characters with a meaning in Markdown; an underscore inside a word has none."""
+PRINTED_COSTS_NOTE = (
+    "Printed times are of the paper's device and pictures: compare them within their table, never "
+    "with times measured here. GFLOPs: of a 256x256 LR picture, as efficient-SR challenges count."
+)
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]+(e[+-]?\d+)?$|inf$)")  # numbers are none
 
@@ -31,9 +39,8 @@ class Column:
     """Heading and format of a column."""
 
     heading: str
-    kind: Literal["text", "number", "status", "plot"] = "number"
-    """Text is left-aligned, numbers right-aligned; a status is a word that pages colour; a plot is
-    markup of a page."""
+    kind: Literal["text", "number", "status"] = "number"
+    """Text is left-aligned, numbers right-aligned; a status is a word that pages colour."""
     digits: int | None = None
     """Digits behind the point; None prints numbers as Python does."""
     wrap: bool | None = None
@@ -183,11 +190,40 @@ def decimals(values: Iterable[float], least: int = 0) -> int:
     return max([least, *lengths])
 
 
-def best_of(values: Mapping[str, float], digits: int) -> set[str]:
-    """Return the names whose values print as the highest; none among fewer than two."""
+def best_of(values: Mapping[str, float], digits: int, *, lowest: bool = False) -> set[str]:
+    """Return the names whose values print as the highest, or lowest; none among fewer than two."""
     printed = {name: round(value, digits) for name, value in values.items()}
-    top = max(printed.values(), default=0.0)
+    top = (min if lowest else max)(printed.values(), default=0.0)
     return {name for name, value in printed.items() if value == top and len(printed) > 1}
+
+
+def printed_cost_table(
+    rows: Iterable[PublishedRow], counted: Mapping[str, tuple[int, int | None]], scale: int
+) -> Table:
+    """Tabulate the costs that papers print for a scale, beside those of the same networks here.
+
+    ``counted`` holds parameters and challenge FLOPs by model, at LR pictures of 256x256.
+    """
+    lines = []
+    for row in (each for each in rows if each.scale == scale):
+        here, flops = next((counted[m] for m in counted if is_of(row, [m])), (None, None))
+        cells: list[Cell] = [
+            row.method,
+            f"{row.parameters:,.0f}" if row.parameters else None,
+            None if here is None else f"{here / 1e3:,.0f}",
+            f"{row.gflops:.2f}" if row.gflops else None,
+            None if flops is None else f"{flops / 1e9:.2f}",
+            f"{row.milliseconds:g}" if row.milliseconds else None,
+            "; ".join(filter(None, (row.source, row.timed_on, row.note))),
+        ]
+        lines.append(Row(cells=tuple(cells)))
+    numbers = ("K", "K here", "GFLOPs", "GFLOPs here", "ms")
+    return Table(
+        title=f"x{scale}, printed costs",
+        columns=(*columns_of(("printed",), numbers), Column("source", kind="text")),
+        rows=tuple(lines),
+        notes=(PRINTED_COSTS_NOTE,),
+    )
 
 
 def plural(count: int, word: str) -> str:
@@ -204,6 +240,14 @@ def markdown_table(table: Table) -> Iterator[str]:
     for row in table.rows:
         yield _line([escape(row.group)] * len(group) + _cells(table, row))
     yield ""
+
+
+def markdown_section(table: Table) -> list[str]:
+    """Return the lines of a table with its title and its notes; none for an empty one."""
+    if not table.rows:
+        return []
+    notes = (line for note in table.notes for line in (escape(note), ""))
+    return [f"### {escape(table.title)}", "", *markdown_table(table), *notes]
 
 
 def _cells(table: Table, row: Row) -> list[str]:

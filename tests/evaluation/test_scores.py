@@ -12,7 +12,7 @@ from srcli.cli.console import json_text
 from srcli.evaluation.scores import Evaluation, PictureScore
 from srcli.evaluation.statistics import Difference
 from srcli.metrics.protocol import PROTOCOLS
-from srcli.pipelines.evaluate.tables import best_models
+from srcli.pipelines.evaluate.tables import score_table
 
 
 def make(values, *, of=2, metrics=("psnr",)):
@@ -64,29 +64,19 @@ def test_means_keep_scales_and_sets_apart():
     assert [m.values["psnr"] for m in result.means(dataset="Set14")] == [20.0]
 
 
-def test_best_is_the_highest_mean():
-    assert best_models(make({"a": [30.0, 30.0], "b": [31.0, 31.0]}), 4, "Set5") == {"psnr": {"b"}}
-
-
-def test_best_are_all_that_print_alike():
-    result = make({"a": [30.0, 30.0004], "b": [30.0001, 30.0001], "c": [29.9, 30.0]})
-    assert best_models(result, 4, "Set5") == {"psnr": {"a", "b"}}
-
-
-def test_a_mean_over_fewer_pictures_does_not_compete():
-    result = make({"a": [30.0, 30.0], "b": [45.0], "c": [29.0, 29.0]})
-    assert best_models(result, 4, "Set5") == {"psnr": {"a"}}
-    assert best_models(make({"a": [30.0, 30.0], "b": [45.0]}), 4, "Set5") == {"psnr": set()}
-
-
-def test_one_model_is_not_the_best():
-    assert best_models(make({"a": [30.0, 30.0]}), 4, "Set5") == {"psnr": set()}
-
-
-def test_equal_pictures_are_infinitely_good():
-    result = make({"a": [math.inf, 30.0], "b": [40.0, 40.0]})
-    assert result.means()[0].values["psnr"] == math.inf
-    assert best_models(result, 4, "Set5") == {"psnr": {"a"}}
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [
+        ({"a": [30.0, 30.0], "b": [31.0, 31.0]}, {"b"}),
+        ({"a": [30.0, 30.0004], "b": [30.0001, 30.0001], "c": [29.9, 30.0]}, {"a", "b"}),
+        ({"a": [30.0, 30.0], "b": [45.0], "c": [29.0, 29.0]}, {"a"}),  # fewer do not compete
+        ({"a": [30.0, 30.0], "b": [45.0]}, set()),
+        ({"a": [30.0, 30.0]}, set()),
+        ({"a": [math.inf, 30.0], "b": [40.0, 40.0]}, {"a"}),
+    ],
+)
+def test_the_best_are_all_whose_means_print_as_the_highest(values, best):
+    assert {row.cells[0] for row in score_table(make(values), 4).rows if row.best} == best
 
 
 def test_json_holds_everything_and_no_infinities(written):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import math
+import re
 
+import matplotlib as mpl
 import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
 
-from srcli.evaluation.statistics import Difference
-from srcli.report.page import (
-    Bar,
-    axis_of,
-    bar_marks,
-    colour_of,
-    environment,
-    interval_table,
-    plot_column,
-    render_page,
-)
+from srcli.evaluation.statistics import PairedMean
+from srcli.report.page import chart_name, draw_chart, environment, interval_chart, render_page
 from srcli.report.table import Column, Row, Table
 
 
@@ -65,118 +60,42 @@ def test_half_characters_can_be_written():
     assert page.encode("utf-8")
 
 
-def at(axis, value):
-    """Place of a value on an axis, 0 to 1."""
-    return float(axis.percent(value)[:-1]) / 100
-
-
-def found(mean, low, high):
+def interval(mean, low, high):
     """A difference."""
-    return Difference(
-        scale=4,
-        dataset="a",
-        model="b",
-        against="c",
-        metric="psnr",
-        pictures=2,
-        mean=mean,
-        low=low,
-        high=high,
+    return PairedMean(2, mean, low, high)
+
+
+def drawn(image):
+    """The SVG of a chart, and what is told to those who do not see it."""
+    ((uri, alt),) = re.findall(r'<img class="chart" src="([^"]*)" alt="([^"]*)">', image)
+    return base64.b64decode(uri.partition(",")[2]).decode(), html.unescape(alt)
+
+
+def test_intervals_are_drawn_and_told():
+    rows = [
+        ("a", interval(1.2, 0.5, 1.9)),
+        ('$x_1$ "b"', interval(-0.1, -0.3, 0.2)),
+        ("n" * 80, interval(0.2, math.nan, math.nan)),
+        ("nothing", interval(math.nan, math.nan, math.nan)),
+    ]
+    svg, alt = drawn(interval_chart(rows, "dB against c", 2))
+    assert alt == (
+        'dB against c: a: +1.20 [+0.50, +1.90]; $x_1$ "b": -0.10 [-0.30, +0.20]; '
+        f"{'n' * 80}: +0.20; nothing: –"
     )
+    assert "$x_1$" in svg
+    assert "n" * 39 + "…" in svg
+    assert svg.count("<use") >= 3
 
 
-@pytest.mark.parametrize(
-    "values", [[28.1, 28.4, 31.9], [-0.3, 0.9], [1e-4, 3e-4], [12.0], [0.0], [], [-5, -4]]
-)
-def test_values_lie_inside_and_ticks_are_few_and_round(values):
-    axis = axis_of(values)
-    held = [*values, 0.0]
-    assert all(0 < at(axis, value) < 1 for value in held)
-    assert 2 <= len(axis.ticks) <= 8
-    assert all(0 <= at(axis, tick) <= 1 for tick in axis.ticks)
-    printed = axis.labels
-    assert len(set(printed)) == len(printed)
-    assert [float(each) for each in printed] == pytest.approx(list(axis.ticks), abs=1e-12)
+@pytest.mark.parametrize("name", ["$x_1$", "超解像", "caf\udce9", "_under", "a\x1bb"])
+def test_the_same_chart_twice_whatever_names_and_settings_are(name):
+    def draw(axes):
+        axes.plot([1, 2], [3, 4], label=chart_name(name))
+        axes.legend()
 
-
-def test_places_follow_values():
-    axis = axis_of([0.0, 10.0])
-    assert at(axis, 5.0) == pytest.approx(0.5)
-    assert float(axis.width(5.0)[:-1]) / 100 == pytest.approx(at(axis, 5.0) - at(axis, 0.0))
-    assert at(axis, 2.0) < at(axis, 3.0)
-
-
-def test_values_that_are_not_finite_do_not_stretch_an_axis():
-    assert axis_of([math.inf, 1.0, 2.0, math.nan]) == axis_of([1.0, 2.0])
-
-
-AXIS = axis_of([-1.0, 2.0])
-
-
-def drawn(each):
-    """The cell that shows a difference, beside one that sets the ends of the axis."""
-    entries = [("", "a", "c1", each), ("", "b", "c2", found(0.0, -1.0, 2.0))]
-    table = interval_table(entries, ("model", "difference"), digits=2)
-    assert table.headings[2] == plot_column(AXIS).heading
-    return table.rows[0].cells[2]
-
-
-def place(node, name):
-    """Place of a mark across its chart, 0 to 1."""
-    value = node.attributes[name]
-    assert value.endswith("%")
-    return float(value[:-1]) / 100
-
-
-def test_a_difference_lies_on_its_interval(parse):
-    svg = parse(drawn(found(1.2, 0.5, 1.9)))
-    (dot,) = svg.all("circle")
-    (line,) = svg.all("line", "interval")
-    assert place(dot, "cx") == pytest.approx(at(AXIS, 1.2), abs=1e-4)
-    assert place(line, "x1") == pytest.approx(at(AXIS, 0.5), abs=1e-4)
-    assert place(line, "x2") == pytest.approx(at(AXIS, 1.9), abs=1e-4)
-    assert not svg.all("circle", "hollow")
-    (zero,) = svg.all("line", "zero")
-    assert place(zero, "x1") == pytest.approx(at(AXIS, 0.0), abs=1e-4)
-
-
-@pytest.mark.parametrize(("low", "high"), [(-0.5, 1.0), (0.0, 0.0), (math.nan, math.nan)])
-def test_a_dot_is_hollow_unless_its_interval_leaves_out_zero(parse, low, high):
-    svg = parse(drawn(found(0.2, low, high)))
-    assert len(svg.all("circle", "hollow")) == 1
-    assert len(svg.all("line", "interval")) == (0 if math.isnan(low) else 1)
-
-
-def test_no_mean_no_dot(parse):
-    svg = parse(drawn(found(math.nan, math.nan, math.nan)))
-    assert svg.all("circle") == []
-    assert len(svg.all("line", "zero")) == 1
-
-
-def test_bars_start_at_zero_to_either_side(parse):
-    bars = [Bar(value=v, colour="c1", title=f"<{v}>") for v in (2.0, -0.5, math.inf)]
-    svg = parse(bar_marks(AXIS, bars))
-    right, left = svg.all("rect")
-    assert place(right, "x") == pytest.approx(at(AXIS, 0.0), abs=1e-4)
-    assert place(right, "width") == pytest.approx(at(AXIS, 2.0) - at(AXIS, 0.0), abs=2e-4)
-    assert place(left, "x") + place(left, "width") == pytest.approx(at(AXIS, 0.0), abs=2e-4)
-    assert float(right.attributes["y"]) + float(right.attributes["height"]) < float(
-        left.attributes["y"]
-    )
-    assert [node.text for node in svg.all("title")] == ["<2.0>", "<-0.5>"]
-
-
-def test_ticks_are_written_at_their_places(parse):
-    texts = parse(plot_column(AXIS).heading).all("text")
-    assert [node.text for node in texts] == ["-1", "0", "1", "2"]
-    assert [place(node, "x") for node in texts] == pytest.approx(
-        [at(AXIS, tick) for tick in (-1, 0, 1, 2)], abs=1e-4
-    )
-
-
-def test_only_the_first_model_is_gray():
-    colours = [colour_of(i) for i in range(30)]
-    assert colours[0] == "c0"
-    assert "c0" not in colours[1:]
-    assert len(set(colours[:8])) == 8
-    assert set(colours) == {f"c{i}" for i in range(8)}
+    once = draw_chart(draw, name)
+    with mpl.rc_context({"font.size": 30, "axes.grid": True, "svg.hashsalt": "other"}):
+        assert draw_chart(draw, name) == once
+        assert mpl.rcParams["font.size"] == 30
+    assert name.replace("\udce9", "?").replace("\x1b", r"\x1b") in drawn(once)[0]

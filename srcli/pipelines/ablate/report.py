@@ -12,7 +12,7 @@ from srcli.pipelines.ablate.statistics import difference
 from srcli.pipelines.ablate.tables import budget_of, cost_table, score_table, summary_table
 from srcli.pipelines.ablate.verdicts import LEAST_GAIN, PRINTED_SHARE, judge
 from srcli.recipes.ablation import changes_text
-from srcli.report.page import colour_of, interval_table, render_page
+from srcli.report.page import interval_chart, render_page
 from srcli.report.table import escape, markdown_table, plural
 from srcli.training.budget import parse_budget
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from srcli.pipelines.ablate.results import AblationResult
     from srcli.pipelines.ablate.verdicts import Judgement
-    from srcli.report.table import Table
 
 
 def ablation_markdown(results: Sequence[AblationResult]) -> str:
@@ -160,7 +159,7 @@ def _sections(result: AblationResult, judgement: Judgement) -> dict[str, Any]:
             for each in own.variants
         ],
         "scores": score_table(result, judgement),
-        "differences": difference_table(result),
+        "differences": difference_chart(result),
         "costs": cost_table(result),
         "failures": result.failures,
         "conditions": conditions(result),
@@ -168,14 +167,14 @@ def _sections(result: AblationResult, judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def difference_table(result: AblationResult) -> Table:
-    """Tabulate the difference of every variant to the base, drawn on its interval."""
-    entries = []
+def difference_chart(result: AblationResult) -> str:
+    """Draw the difference of every variant to the base with its interval; empty without any."""
+    rows = []
     for dataset in result.conditions.sets:
         names = [each.variant.name for each in result.variants]
-        found = [(i, name, difference(result, name, dataset)) for i, name in enumerate(names)]
-        known = [(i, name, each) for i, name, each in found if each is not None]
-        counts = sorted({(each.seeds, each.pictures) for *_, each in known})
-        sizes = " or ".join(f"{plural(s, 'seed')}, {plural(p, 'picture')}" for s, p in counts)
-        entries += [(f"{dataset}, {sizes}", name, colour_of(i), each) for i, name, each in known]
-    return interval_table(entries, ("PSNR dB", "to base"), digits=METRICS["psnr"].digits)
+        found = [(name, difference(result, name, dataset)) for name in names]
+        for name, each in ((name, each) for name, each in found if each is not None):
+            sizes = f"{plural(each.seeds, 'seed')}, {plural(each.pictures, 'picture')}"
+            rows.append((f"{dataset}, {sizes}: {name}", each))
+    heading = f"PSNR dB against {result.ablation.base}"
+    return interval_chart(rows, heading, METRICS["psnr"].digits) if rows else ""

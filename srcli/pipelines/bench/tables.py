@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from srcli.report.printed_costs import printed_cost_table
-from srcli.report.table import csv_text, escape, make_table, markdown_table, significant
+from srcli.report.table import (
+    csv_text,
+    escape,
+    make_table,
+    markdown_section,
+    printed_cost_table,
+    significant,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,8 +43,9 @@ def tables(bench: Bench) -> list[Table]:
     found = [_speeds(group) for group in groups.values()]
     if bench.costs:
         found.append(_costs(bench.costs))
-    scales = dict.fromkeys(row.scale for row in bench.published)
-    found += [printed_cost_table(bench.published, bench.costs, scale) for scale in scales]
+    for scale in dict.fromkeys(row.scale for row in bench.published):
+        own = {c.model: (c.parameters, c.challenge_flops) for c in bench.costs if c.scale == scale}
+        found.append(printed_cost_table(bench.published, own, scale))
     return found
 
 
@@ -52,10 +59,7 @@ def notes(bench: Bench) -> list[str]:
 
 def bench_markdown(bench: Bench) -> str:
     """Return tables and notes as GitHub Markdown."""
-    lines: list[str] = []
-    for table in tables(bench):
-        lines += [f"### {escape(table.title)}", "", *markdown_table(table)]
-        lines += [line for note in table.notes for line in (escape(note), "")]
+    lines = [line for table in tables(bench) for line in markdown_section(table)]
     for note in notes(bench):
         lines += [escape(note), ""]
     return "\n".join(lines).rstrip() + "\n"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -12,26 +12,16 @@ from PIL import Image
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.pipelines.evaluate import tables
-from srcli.report.charts import Point, scatter_chart
-from srcli.report.page import (
-    Bar,
-    axis_of,
-    bar_marks,
-    colour_of,
-    interval_table,
-    plot_column,
-    render_page,
-)
-from srcli.report.printed_costs import printed_cost_table
-from srcli.report.table import Column, Row, Table, best_of, ends_text, number
+from srcli.report.page import chart_name, data_uri, draw_chart, interval_chart, render_page
+from srcli.report.table import best_of, ends_text, number, plural, short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from srcli.evaluation.scores import Evaluation
-    from srcli.evaluation.statistics import Difference
     from srcli.pipelines.evaluate.crops import Comparison
 
     Values = dict[str, Any]
@@ -46,14 +36,10 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
 
     The crops are shown as they are, of as many pictures as are given.
     """
-    anchors = {(c.scale, c.dataset, c.picture): f"crop-{i}" for i, c in enumerate(comparisons)}
     sizes: dict[str, dict[int, None]] = {}
     for (_, dataset), size in evaluation.sizes.items():
         sizes.setdefault(dataset, {})[size] = None
-    cards = [
-        _card(c, evaluation, anchor)
-        for c, anchor in zip(comparisons, anchors.values(), strict=True)
-    ]
+    cards = [_card(each, evaluation, f"crop-{i}") for i, each in enumerate(comparisons)]
     return render_page(
         "srcli.pipelines.evaluate",
         title="Super-resolution side by side",
@@ -62,8 +48,7 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         evaluation=evaluation,
         pictures=", ".join(f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()),
         scales=[
-            _scale(evaluation, scale, anchors)
-            | {"cards": [c for c in cards if c["scale"] == scale]}
+            _scale(evaluation, scale, [c for c in cards if c["scale"] == scale])
             for scale in evaluation.scales
         ],
         failures=[(tables.failure_line(each), each.reason) for each in evaluation.failures],
@@ -72,179 +57,120 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
     )
 
 
-def model_colour(evaluation: Evaluation, model: str) -> str:
-    """Return the class of a model's colour; the quiet gray is for a first model among several."""
-    place = evaluation.models.index(model)
-    return colour_of(place if len(evaluation.models) > 1 else 1)
-
-
-def lead_metric(evaluation: Evaluation) -> str:
-    """Return the metric that charts show: PSNR, or the first where it was not measured."""
-    return "psnr" if "psnr" in evaluation.metrics else evaluation.metrics[0]
-
-
-def chart_metrics(evaluation: Evaluation) -> list[str]:
-    """Return the metrics that are drawn against parameters: the leading one, and SSIM."""
-    also = [name for name in ("ssim",) if name in evaluation.metrics]
-    return list(dict.fromkeys((lead_metric(evaluation), *also)))
-
-
-def _scale(
-    evaluation: Evaluation, scale: int, anchors: Mapping[tuple[int, str, str], str]
-) -> Values:
+def _scale(evaluation: Evaluation, scale: int, cards: list[Values]) -> Values:
     """Return everything of one scale for the template."""
-    differences = [each for each in evaluation.differences if each.scale == scale]
-    sets = tables.sets_of(evaluation, scale)
+    links = {
+        card["name"]: Markup('<a href="#{}">{}</a>').format(card["anchor"], card["name"])
+        for card in cards
+    }
+    pictures = tables.picture_table(evaluation, scale)
+    rows = tuple(replace(row, group=links.get(row.group, row.group)) for row in pictures.rows)
     return {
         "factor": scale,
         "scores": tables.score_table(evaluation, scale),
-        "partial": any(mean.pictures < mean.of for mean in evaluation.means(scale)),
-        "differences": [
-            _difference_table([each for each in differences if each.metric == name], evaluation)
-            for name in evaluation.metrics
-            if any(each.metric == name for each in differences)
-        ],
-        "wide": max((len(each.model) for each in differences), default=0) > 24,
-        "intervals": any(ends_text(each, 0) for each in differences),
-        "unclear": not all(each.clear for each in differences),
+        "differences": tables.difference_table(evaluation, scale),
         "costs": tables.cost_table(evaluation, scale),
-        "printed": printed_cost_table(evaluation.published_costs, evaluation.costs, scale),
-        "charts": [
-            chart
-            for dataset in sets
-            for name in chart_metrics(evaluation)
-            if (chart := _scatter(evaluation, scale, dataset, name))
-        ],
-        "pictures": [
-            _picture_table(evaluation, scale, dataset, anchors)
-            for dataset in sets
-            if evaluation.of(scale, dataset)
-        ],
-        "lead": METRICS[lead_metric(evaluation)].heading,
-        "legend": [(m, model_colour(evaluation, m)) for m in evaluation.models[1:]],
+        "printed": tables.published_costs_table(evaluation, scale),
+        "pictures": replace(pictures, rows=rows),
+        "difference_charts": list(_difference_charts(evaluation, scale)),
+        "cost_charts": list(_cost_charts(evaluation, scale)),
+        "cards": cards,
     }
 
 
-def _difference_table(own: Sequence[Difference], evaluation: Evaluation) -> Table:
-    """Tabulate the differences in one metric, each drawn on its interval."""
-    metric = METRICS[own[0].metric]
-    entries = []
-    for each in own:
-        counts = sorted({other.pictures for other in own if other.dataset == each.dataset})
-        count = " or ".join(map(str, counts))
-        group = f"{each.dataset}, {count} picture{'' if count == '1' else 's'}"
-        entries.append((group, each.model, model_colour(evaluation, each.model), each))
-    headings = (metric.heading, "difference")
-    title = f"Differences in {metric.heading}"
-    return interval_table(entries, headings, digits=metric.digits, title=title)
+def _difference_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
+    """Draw the differences to the first model with their intervals, a chart for each metric."""
+    for name in evaluation.metrics:
+        own = [d for d in evaluation.differences if (d.scale, d.metric) == (scale, name)]
+        rows = [(f"{d.dataset}, {plural(d.pictures, 'picture')}: {d.model}", d) for d in own]
+        if rows:
+            heading = f"{METRICS[name].heading} against {evaluation.models[0]}"
+            yield interval_chart(rows, heading, METRICS[name].digits)
 
 
-def _scatter(
-    evaluation: Evaluation, scale: int, dataset: str, name: str
-) -> tuple[Markup, str] | None:
-    """Draw a metric on one set, with a caption; None for fewer than two methods with parameters."""
+def _cost_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
+    """Draw PSNR, or the first metric, and SSIM against parameters on every set.
+
+    A set has none unless two methods with parameters were measured, or printed for its protocol.
+    """
+    lead = "psnr" if "psnr" in evaluation.metrics else evaluation.metrics[0]
+    names = dict.fromkeys(name for name in (lead, "ssim") if name in evaluation.metrics)
     parameters = {c.model: c.parameters for c in evaluation.costs if c.scale == scale}
-    points = [
-        Point(
-            label=mean.model,
-            parameters=parameters[mean.model],
-            value=mean.values[name],
-            text=number(mean.values[name], METRICS[name].digits),
-            colour=model_colour(evaluation, mean.model),
-        )
-        for mean in evaluation.means(scale, dataset)
-        if mean.model in parameters and mean.pictures == mean.of
-    ]
-    points += [
-        Point(
-            label=row.method,
-            parameters=row.parameters * 1000,
-            value=row.values[name],
-            text=str(row.values[name]),
-            colour="c0",
-            source=row.source,
-        )
-        for row in evaluation.published
-        if (row.scale, row.dataset, row.preset) == (scale, dataset, evaluation.protocol.name)
-        and row.parameters
-        and name in row.values
-    ]
-    if sum(point.parameters > 0 for point in points) < 2:
-        return None
-    caption = f"{METRICS[name].heading} on {dataset} against parameters"
-    hollow = "; hollow: as printed by its source" if any(p.source for p in points) else ""
-    return scatter_chart(points, caption), caption + hollow
+    for dataset in evaluation.sets(scale):
+        for name in names:
+            measured = [
+                (mean.model, parameters[mean.model], mean.values[name])
+                for mean in evaluation.means(scale, dataset)
+                if mean.model in parameters and mean.pictures == mean.of
+            ]
+            own = (scale, dataset, evaluation.protocol.name)
+            printed = [
+                (row.method, 1000 * row.parameters, row.values[name])
+                for row in evaluation.published
+                if row.parameters and name in row.values
+                if (row.scale, row.dataset, row.preset) == own
+            ]
+            if sum(count > 0 for _, count, _ in (*measured, *printed)) > 1:
+                yield _cost_chart(METRICS[name].heading, dataset, measured, printed)
 
 
-def _picture_table(
-    evaluation: Evaluation,
-    scale: int,
+def _cost_chart(
+    heading: str,
     dataset: str,
-    anchors: Mapping[tuple[int, str, str], str],
-) -> Table:
-    """Tabulate one set: a line for every picture, with bars and the value of every model."""
-    name = lead_metric(evaluation)
-    digits = METRICS[name].digits
-    by_picture: dict[str, dict[str, float]] = {}
-    for score in evaluation.of(scale, dataset):
-        if name in score.values:
-            by_picture.setdefault(score.picture, {})[score.model] = score.values[name]
-    bars = {picture: _bars(evaluation, values) for picture, values in by_picture.items()}
-    axis = axis_of(bar.value for own in bars.values() for bar in own)
-    rows = []
-    for picture, values in by_picture.items():
-        anchor = anchors.get((scale, dataset, picture))
-        link = Markup('<a href="#{}">{}</a>').format(anchor, picture) if anchor else picture
-        drawn = bar_marks(axis, bars[picture])
-        best = frozenset(best_of(values, digits))
-        rows.append(Row(cells=(link, drawn, *map(values.get, evaluation.models)), best=best))
-    values_of = (Column(model, digits=digits) for model in evaluation.models)
-    return Table(
-        title=f"Pictures of {dataset}",
-        columns=(Column(dataset, "text"), plot_column(axis), *values_of),
-        rows=tuple(rows),
-    )
+    measured: Sequence[tuple[str, float, float]],
+    printed: Sequence[tuple[str, float, float]],
+) -> Markup:
+    """Draw methods, each (name, parameters, value); one without parameters is a level line."""
 
+    def draw(axes: Axes) -> None:
+        axes.set(xscale="log", xlabel="parameters", ylabel=heading)
+        axes.set_title(chart_name(dataset), loc="left")
+        for i, (name, count, value) in enumerate(measured):
+            if count:
+                axes.plot(count, value, "o", color=f"C{i}", label=chart_name(name))
+            else:
+                axes.axhline(value, ls="--", color=f"C{i}", label=chart_name(name))
+        for name, count, value in printed:
+            axes.plot(count, value, "o", color="gray", mfc="white")
+            axes.annotate(
+                chart_name(name), (count, value), xytext=(4, 3), textcoords="offset points",
+                color="gray", fontsize=7, style="italic",
+            )  # fmt: skip
+        axes.legend(fontsize="small")
+        axes.xaxis.set_major_formatter(lambda count, _: short(count))
 
-def _bars(evaluation: Evaluation, values: Mapping[str, float]) -> list[Bar]:
-    """Return bars of a picture: differences to the first model, or the values of the only one."""
-    first, *others = evaluation.models
-    digits = METRICS[lead_metric(evaluation)].digits
-    found = []
-    for model in others or [first]:
-        value = values.get(model, float("nan"))
-        if others:
-            value -= values.get(first, float("nan"))
-        title = f"{model}: {number(value, digits, sign=bool(others))}"
-        found.append(Bar(value=value, colour=model_colour(evaluation, model), title=title))
-    return found
+    told = [
+        f"{name}{note}: {value:g}, {short(count)} parameters"
+        for note, methods in (("", measured), (" (printed)", printed))
+        for name, count, value in methods
+    ]
+    return draw_chart(draw, f"{heading} on {dataset} against parameters: {'; '.join(told)}")
 
 
 def _card(comparison: Comparison, evaluation: Evaluation, anchor: str) -> Values:
     """Return one picture for the template: HR, LR and the crop of every model."""
     digits = METRICS["psnr"].digits
-    best = best_of(comparison.psnr, digits)
     crops = [
-        ("HR", "original", data_uri(comparison.hr)),
-        ("LR", f"1/{comparison.scale}, enlarged as it is", data_uri(comparison.lr)),
+        ("HR", "original", _image(comparison.hr)),
+        ("LR", f"1/{comparison.scale}, enlarged as it is", _image(comparison.lr)),
     ]
     for model in dict.fromkeys((*evaluation.models, *comparison.sr)):
         made = comparison.sr.get(model)
         text = f"{number(comparison.psnr.get(model), digits)} dB"
-        crops.append((model, text, "" if made is None else data_uri(made)))
+        crops.append((model, text, "" if made is None else _image(made)))
     return {
         "scale": comparison.scale,
         "anchor": anchor,
+        "name": f"{comparison.dataset}/{comparison.picture}",
         "picture": comparison,
-        "overview": data_uri(comparison.overview, lossless=False),
+        "overview": _image(comparison.overview, "jpeg"),
         "crops": crops,
-        "best": best,
+        "best": best_of(comparison.psnr, digits),
     }
 
 
-def data_uri(picture: NDArray[Any], *, lossless: bool = True) -> str:
-    """Return a picture (H, W, 3) uint8 as a PNG inside a URI, or as a JPEG where that will do."""
+def _image(picture: NDArray[Any], kind: str = "png") -> str:
+    """Return a picture (H, W, 3) uint8 inside a URI."""
     stream = io.BytesIO()
-    kind = "png" if lossless else "jpeg"
     Image.fromarray(picture).save(stream, format=kind, quality=85)
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return data_uri(stream.getvalue(), kind)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.protocol import LUMA_FLOAT
 from srcli.recipes.published import name_key
-from srcli.report.printed_costs import printed_cost_table
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -20,18 +18,16 @@ from srcli.report.table import (
     decimals,
     ends_text,
     escape,
-    interval_text,
     make_table,
+    markdown_section,
     markdown_table,
     number,
+    printed_cost_table,
     short,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from srcli.evaluation.scores import Evaluation, Failure
-    from srcli.evaluation.statistics import Difference
     from srcli.recipes.published import PublishedRow
     from srcli.report.table import Cell
 
@@ -44,44 +40,25 @@ COST_NOTE = (
 )
 
 
-def sets_of(evaluation: Evaluation, scale: int) -> list[str]:
-    """Return the sets of a scale, in the order of measuring."""
-    return [dataset for each, dataset in evaluation.sizes if each == scale]
-
-
-def best_models(evaluation: Evaluation, scale: int, dataset: str) -> dict[str, set[str]]:
-    """Return for every metric the models whose mean prints as the best of a set.
-
-    Only means over all pictures of the set compete; nothing is best among fewer than two.
-    """
-    rows = [m for m in evaluation.means(scale, dataset) if m.pictures == m.of]
-    return {
-        name: best_of(
-            {m.model: -m.values[name] if each.lower_is_better else m.values[name] for m in rows},
-            each.digits,
-        )
-        for name, each in ((name, METRICS[name]) for name in evaluation.metrics)
-    }
-
-
-def metric_columns(names: Iterable[str]) -> list[Column]:
-    """Return a column for each metric, in its digits."""
-    return [Column(METRICS[name].heading, digits=METRICS[name].digits) for name in names]
-
-
 def score_table(evaluation: Evaluation, scale: int) -> Table:
     """Tabulate the means of every model on every set, published rows of the same set below them.
 
-    Published rows of another protocol are marked as not comparable.
-
-    A model that no picture of a set was measured with has a row of dashes. Seconds stand in the
-    last column where any were taken.
+    Published rows of another protocol are marked as not comparable. A model that no picture of a
+    set was measured with has a row of dashes. Only means over all pictures of a set can be its
+    best. Seconds stand in the last column where any were taken.
     """
     timed = any(mean.seconds is not None for mean in evaluation.means(scale))
     rows: list[Row] = []
-    for dataset in sets_of(evaluation, scale):
+    for dataset in evaluation.sets(scale):
         means = {mean.model: mean for mean in evaluation.means(scale, dataset)}
-        best = best_models(evaluation, scale, dataset)
+        best = {
+            name: best_of(
+                {m.model: m.values[name] for m in means.values() if m.pictures == m.of},
+                METRICS[name].digits,
+                lowest=METRICS[name].lower_is_better,
+            )
+            for name in evaluation.metrics
+        }
         for model in evaluation.models:
             mean = means.get(model)
             values = mean.values if mean else {}
@@ -95,39 +72,20 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
             for row in evaluation.published
             if (row.scale, row.dataset) == (scale, dataset)
         ]
-    columns = [MODEL, Column("pictures"), *metric_columns(evaluation.metrics)]
-    columns += [Column("s/picture", digits=3)] * timed
-    return replace(_grouped(f"x{scale}", columns, rows), notes=bicubic_notes(evaluation, scale))
-
-
-def bicubic_notes(evaluation: Evaluation, scale: int) -> tuple[str, ...]:
-    """Return a sentence for every model that scores below bicubic interpolation on a set."""
-    return tuple(
-        f"{model} is below bicubic interpolation on {dataset}, {own:.2f} dB against {bicubic:.2f}: "
-        "a model for other pictures, or one trained to look sharp, can be; else something is "
-        "wrong, such as its weights, its range of values, or a shift of its pictures."
-        for dataset, model, own, bicubic in evaluation.below_bicubic(scale)
+    seconds = [Column("s/picture", digits=3)] * timed
+    return Table(
+        title=f"x{scale}",
+        group_heading="set",
+        columns=(MODEL, Column("pictures"), *_metric_columns(evaluation), *seconds),
+        rows=tuple(rows),
+        notes=tuple(
+            f"{model} is below bicubic interpolation on {dataset}, {own:.2f} dB against "
+            f"{bicubic:.2f}: a model for other pictures, or one trained to look sharp, can be; "
+            "else something is wrong, such as its weights, its range of values, or a shift of its "
+            "pictures."
+            for dataset, model, own, bicubic in evaluation.below_bicubic(scale)
+        ),
     )
-
-
-def picture_table(evaluation: Evaluation, scale: int, *, by: str = "set") -> Table:
-    """Tabulate every picture under every model; below each set the medians."""
-    rows = []
-    for dataset in sets_of(evaluation, scale):
-        found = [
-            (f"{dataset}/{each.picture}", each.model, each.values)
-            for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture)
-        ]
-        found += [
-            (f"{dataset}, median", mean.model, mean.medians)
-            for mean in evaluation.means(scale, dataset)
-        ]
-        rows += [
-            Row(cells=(model, *map(values.get, evaluation.metrics)), group=group)
-            for group, model, values in found
-        ]
-    columns = [MODEL, *metric_columns(evaluation.metrics)]
-    return _grouped(f"x{scale}, pictures", columns, rows, heading=by)
 
 
 def difference_table(evaluation: Evaluation, scale: int) -> Table:
@@ -141,23 +99,12 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
             cells = (each.model, metric.heading, each.pictures, mean, ends)
             rows.append(Row(cells=cells, group=each.dataset))
     headings = ("metric", "pictures", "difference", "95 % interval")
-    title = f"x{scale}, difference to {evaluation.models[0]}"
-    return _grouped(title, columns_of(("model",), headings), rows)
-
-
-def wide_difference_table(evaluation: Evaluation, scale: int) -> Table:
-    """Tabulate differences to the first model with their intervals, a column for each metric."""
-    names = [n for n in evaluation.metrics if any(d.metric == n for d in evaluation.differences)]
-    found: dict[tuple[str, str], dict[str, Difference]] = {}
-    for each in evaluation.differences:
-        if each.scale == scale:
-            found.setdefault((each.dataset, each.model), {})[each.metric] = each
-    rows = []
-    for (dataset, model), own in found.items():
-        counts = " or ".join(map(str, sorted({each.pictures for each in own.values()})))
-        cells = [interval_text(own[n], METRICS[n].digits) if n in own else None for n in names]
-        rows.append(Row(cells=(model, counts, *cells), group=dataset))
-    return _grouped("", [MODEL, Column("pictures"), *metric_columns(names)], rows)
+    return Table(
+        title=f"x{scale}, difference to {evaluation.models[0]}",
+        group_heading="set",
+        columns=columns_of(("model",), headings),
+        rows=tuple(rows),
+    )
 
 
 def cost_table(evaluation: Evaluation, scale: int) -> Table:
@@ -174,6 +121,40 @@ def cost_table(evaluation: Evaluation, scale: int) -> Table:
         rows.append([cost.model, short(cost.parameters), size, *counts, memory])
     title = f"x{scale}, cost"
     return make_table(rows, ("model",), headings, title=title, notes=(COST_NOTE,))
+
+
+def published_costs_table(evaluation: Evaluation, scale: int) -> Table:
+    """Tabulate costs printed in papers beside those measured here."""
+    counted = {
+        cost.model: (cost.parameters, cost.challenge_flops)
+        for cost in evaluation.costs
+        if cost.scale == scale
+    }
+    return printed_cost_table(evaluation.published_costs, counted, scale)
+
+
+def picture_table(evaluation: Evaluation, scale: int) -> Table:
+    """Tabulate every picture under every model; below each set the medians."""
+    rows = []
+    for dataset in evaluation.sets(scale):
+        found = [
+            (f"{dataset}/{each.picture}", each.model, each.values)
+            for each in sorted(evaluation.of(scale, dataset), key=lambda score: score.picture)
+        ]
+        found += [
+            (f"{dataset}, median", mean.model, mean.medians)
+            for mean in evaluation.means(scale, dataset)
+        ]
+        rows += [
+            Row(cells=(model, *map(values.get, evaluation.metrics)), group=group)
+            for group, model, values in found
+        ]
+    return Table(
+        title=f"x{scale}, pictures",
+        group_heading="picture",
+        columns=(MODEL, *_metric_columns(evaluation)),
+        rows=tuple(rows),
+    )
 
 
 def failure_line(failure: Failure) -> str:
@@ -200,13 +181,16 @@ def evaluation_csv(evaluation: Evaluation) -> str:
 
 
 def evaluation_markdown(evaluation: Evaluation) -> str:
-    """Return an evaluation as Markdown: for every scale scores, differences and costs.
+    """Return an evaluation as Markdown: for every scale its tables; then protocol and failures.
 
-    The protocol and failures follow. Best means are bold; published rows name their source.
+    Best means are bold; published rows name their source.
     """
     lines: list[str] = []
     for scale in evaluation.scales:
-        lines += _scale_markdown(evaluation, scale)
+        for tabulate in (score_table, difference_table, cost_table, published_costs_table):
+            lines += markdown_section(tabulate(evaluation, scale))
+        lines += ["<details>", f"<summary>x{scale}: every picture, and medians</summary>", ""]
+        lines += [*markdown_table(picture_table(evaluation, scale)), "</details>", ""]
     lines += [escape(evaluation.chain), ""]
     if evaluation.failures:
         lines += ["### Not measured", ""]
@@ -216,39 +200,10 @@ def evaluation_markdown(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def _scale_markdown(evaluation: Evaluation, scale: int) -> Iterator[str]:
-    scores = score_table(evaluation, scale)
-    yield from (f"## ×{scale}", "", *markdown_table(scores))
-    for note in scores.notes:
-        yield from (escape(note), "")
-    differences = wide_difference_table(evaluation, scale)
-    if differences.rows:
-        first = escape(evaluation.models[0])
-        known = any(ends_text(d, 0) for d in evaluation.differences if d.scale == scale)
-        suffix = ", with 95 % intervals" if known else ""
-        yield from (f"### ×{scale}: differences to {first}{suffix}", "")
-        yield from markdown_table(differences)
-    costs = cost_table(evaluation, scale)
-    if costs.rows:
-        yield from (f"### ×{scale}: costs", "", *markdown_table(costs), COST_NOTE, "")
-    printed = printed_cost_table(evaluation.published_costs, evaluation.costs, scale)
-    if printed.rows:
-        yield from (
-            f"### ×{scale}: printed costs",
-            "",
-            *markdown_table(printed),
-            *printed.notes,
-            "",
-        )
-    yield from ("<details>", f"<summary>×{scale}: every picture, and medians</summary>", "")
-    yield from markdown_table(picture_table(evaluation, scale, by="picture"))
-    yield from ("</details>", "")
-
-
-def _grouped(
-    title: str, columns: Iterable[Column], rows: Iterable[Row], heading: str = "set"
-) -> Table:
-    return Table(title=title, group_heading=heading, columns=tuple(columns), rows=tuple(rows))
+def _metric_columns(evaluation: Evaluation) -> list[Column]:
+    """Return a column for each metric, in its digits."""
+    found = [METRICS[name] for name in evaluation.metrics]
+    return [Column(metric.heading, digits=metric.digits) for metric in found]
 
 
 def _published_row(evaluation: Evaluation, row: PublishedRow, *, timed: bool) -> Row:

@@ -6,18 +6,20 @@ import io
 import json
 import logging
 import time
+from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import srcli
 from srcli.files import read_input, write_whole
 from srcli.quantities import format_duration
-from srcli.report.charts import Line, curve_chart, value_limits
-from srcli.report.page import render_page
+from srcli.report.page import draw_chart, render_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from matplotlib.axes import Axes
 
     from srcli.training.folder import RunFolder
 
@@ -34,6 +36,8 @@ RELOAD = 60
 """Seconds after which a page in a browser loads itself again, until the training has ended."""
 POINTS = 200
 """Largest number of points of a curve; of more, means are drawn."""
+EARLY = 0.25
+"""Part of the iterations whose values may lie beyond the vertical axis."""
 LOSS, RATE = "Loss", "Learning rate"
 _NO_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations", "per_second"})
 
@@ -80,7 +84,6 @@ def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
     curves = _curves(entries)
     losses = [heading for heading in curves if heading.startswith(LOSS)]
     sets = [heading for heading in curves if heading not in (*losses, RATE)]
-    wide = sets if len(sets) == 1 else []
     html = render_page(
         __package__,
         title=folder.path.absolute().name,
@@ -91,8 +94,7 @@ def write_report(folder: RunFolder, about: str, *, reload: int = 0) -> None:
             (
                 heading,
                 f"{points[-1][1]:{'.3f' if heading in sets else '.4g'}}",
-                heading in wide,
-                _draw(heading, points, losses, wide),
+                draw_chart(partial(_draw, points=points, falling=heading in losses), heading),
             )
             for heading, points in curves.items()
         ],
@@ -140,9 +142,18 @@ def _thinned(points: Points) -> Points:
     return [(own[-1][0], fmean(value for _, value in own)) for own in groups]
 
 
-def _draw(heading: str, points: Points, falling: Sequence[str], wide: Sequence[str]) -> str:
-    line = Line(points=tuple(points), colour="c1", title=heading)
-    return curve_chart([line], heading, falling=heading in falling, wide=heading in wide)
+def _draw(axes: Axes, *, points: Points, falling: bool) -> None:
+    """Draw a curve; ``falling`` is for values that begin high, as those of losses do.
+
+    Its first quarter does not widen the axis to where values begin: every training begins badly.
+    """
+    axes.plot(*zip(*points, strict=True), marker="." if len(points) == 1 else "")
+    late = [value for at, value in points if at >= EARLY * points[-1][0]]
+    values = [value for _, value in points]
+    low, high = (min(values), max(late)) if falling else (min(late), max(values))
+    space = 0.06 * (high - low or min(abs(high), 1.0) or 1.0)
+    axes.set(xlim=(0, 1.03 * points[-1][0]), ylim=(low - space, high + space))
+    axes.grid(alpha=0.3)
 
 
 def _facts(entries: Sequence[Mapping[str, Any]], about: str) -> list[tuple[str, str]]:
@@ -166,11 +177,8 @@ def curves_png(curves: Mapping[str, Points], falling: Sequence[str]) -> bytes:
     figure = Figure(figsize=(8, 3 * len(curves)), layout="constrained")
     rows = figure.subplots(len(curves), squeeze=False)[:, 0]
     for axes, (heading, points) in zip(rows, curves.items(), strict=True):
-        axes.plot(*zip(*points, strict=True), marker="." if len(points) == 1 else "")
-        axes.set_xlim(left=0)
-        axes.set_ylim(value_limits([points], heading in falling))
+        _draw(axes, points=points, falling=heading in falling)
         axes.set_title(heading, loc="left")
-        axes.grid(alpha=0.3)
     rows[-1].set_xlabel("iterations")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120)

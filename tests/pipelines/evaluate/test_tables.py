@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from srcli.pipelines.evaluate import tables
-from srcli.pipelines.evaluate.tables import best_models, evaluation_csv, evaluation_markdown
+from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
 PIPE = re.compile(r"(?<!\\)\|")
 BOLD = re.compile(r"\*\*(.+)\*\*")
@@ -47,16 +47,7 @@ def test_a_scale_shows_its_own_rows_only(written):
     other = replace(written, scales=(2, 4), sizes={**written.sizes, (2, "Photos"): 1})
     assert [row.cells[0] for row in tables.score_table(other, 2).rows][-1] == "ELSEWHERE"
     assert tables.difference_table(other, 2).rows == ()
-    assert tables.wide_difference_table(other, 2).rows == ()
     assert tables.cost_table(other, 2).rows == ()
-
-
-def test_differences_over_unlike_pictures_say_so(written):
-    changed = [
-        replace(each, pictures=1) if each.metric == "psnr" else each for each in written.differences
-    ]
-    rows = tables.wide_difference_table(replace(written, differences=changed), 4).rows
-    assert [row.cells[1] for row in rows] == ["1 or 2", "1 or 2", "1"]
 
 
 def test_rows_of_another_protocol_are_not_comparable(written):
@@ -98,11 +89,10 @@ def test_scores_are_the_means_with_pictures_of_pictures(written, found):
 
 
 def test_the_best_of_a_set_is_bold(written, found):
-    for dataset, model, _, psnr, ssim, _ in found[0][1:]:
-        best = best_models(written, 4, plain(dataset))
-        assert bool(BOLD.fullmatch(psnr)) == (plain(model) in best["psnr"])
-        assert bool(BOLD.fullmatch(ssim)) == (plain(model) in best["ssim"])
-    assert sum(bool(BOLD.fullmatch(row[3])) for row in found[0][1:]) == 2
+    table = tables.score_table(written, 4)
+    for row, cells in zip(table.rows, found[0][1:], strict=True):
+        assert bool(BOLD.fullmatch(cells[3])) == ("PSNR dB" in row.best)
+    assert sum(bool(BOLD.fullmatch(cells[3])) for cells in found[0][1:]) == 2
 
 
 def test_published_rows_name_their_source_and_keep_their_digits(found):
@@ -113,14 +103,12 @@ def test_published_rows_name_their_source_and_keep_their_digits(found):
 
 def test_differences_stand_with_their_intervals(written, found):
     head, *rows = found[1]
-    assert head == ["set", "model", "pictures", "PSNR dB", "SSIM"]
-    by_metric = {(d.dataset, d.model, d.metric): d for d in written.differences}
-    for dataset, model, pictures, psnr, _ in rows:
-        each = by_metric[plain(dataset), plain(model), "psnr"]
-        interval = f" [{each.low:+.3f}, {each.high:+.3f}]" if each.pictures > 1 else ""
-        assert psnr == f"{each.mean:+.3f}{interval}"
-        assert pictures == str(each.pictures)
-    assert len(rows) == 3
+    assert head == ["set", "model", "metric", "pictures", "difference", "95 % interval"]
+    for each, row in zip(written.differences, rows, strict=True):
+        assert (plain(row[0]), plain(row[1])) == (each.dataset, each.model)
+        digits = 3 if each.metric == "psnr" else 4
+        ends = f"[{each.low:+.{digits}f}, {each.high:+.{digits}f}]" if each.pictures > 1 else "–"
+        assert row[3:] == [str(each.pictures), f"{each.mean:+.{digits}f}", ends]
 
 
 def test_costs_have_a_table(written, found):
@@ -144,14 +132,7 @@ def test_what_is_not_there_leaves_no_trace(written):
         replace(written, failures=[], costs=[], differences=[], published=[])
     )
     assert len(read(text)) == 2  # scores, and every picture
-    assert not re.search("failed|Not measured|costs|differences|printed", text)
-
-
-def test_without_intervals_none_are_promised(written):
-    nan = float("nan")
-    bare = [replace(each, low=nan, high=nan) for each in written.differences]
-    assert "95 %" in evaluation_markdown(written)
-    assert "95 %" not in evaluation_markdown(replace(written, differences=bare))
+    assert not re.search("failed|Not measured|cost|difference|printed", text)
 
 
 def read_csv(text):
