@@ -79,7 +79,7 @@ class InputPath(click.Path):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:  # noqa: ANN401 - click's own
         """Return the input."""
-        from srcli.imaging.rasters.names import as_input
+        from srcli.imaging.rasters.opening import as_input
 
         return as_input(value)
 
@@ -199,7 +199,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     argument, is a folder, or a file name when there is one picture. For one picture, - is standard
     input or output.
     """
-    from srcli.imaging.rasters.access import network
+    from srcli.imaging.rasters.opening import network_access
 
     inputs, output = split_paths(options["paths"], options["output"], options["overwrite"])
     output = Path(output)  # no name of GDAL's
@@ -208,7 +208,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     if options["dry_run"] and options["mosaic"]:
         raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
     with (
-        network(allowed=options["allow_remote"]),
+        network_access(allowed=options["allow_remote"]),
         open_streams(inputs, output, settings.naming) as streams,
     ):
         if streams.to_stdout:

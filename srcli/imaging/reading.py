@@ -111,14 +111,13 @@ def open_picture(
     Args:
         path: The file, whose format is told from its content, or a ``DatasetName``.
         remote: The network may be used, by rasters.
-        confined: Nothing outside the file's own folder may be read.
+        confined: Rasters that are made of other files are no pictures.
         companions: Look for files beside it that make it a raster, such as world files.
 
     Raises:
         PictureError: If there is no such file, or it is no picture that srx or GDAL reads.
     """
-    from srcli.imaging.rasters.names import DatasetName
-    from srcli.imaging.rasters.opening import companion_reason, open_by_gdal
+    from srcli.imaging.rasters.opening import DatasetName, companion_reason, open_by_gdal
 
     if not isinstance(path, DatasetName):
         with decoding(path), open_input(path) as stream:

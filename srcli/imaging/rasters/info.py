@@ -13,9 +13,12 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.access import check_sources
-from srcli.imaging.rasters.names import for_shell
-from srcli.imaging.rasters.opening import dataset_files, open_with_georeference, reading_errors
+from srcli.imaging.rasters.opening import (
+    dataset_files,
+    for_shell,
+    open_with_georeference,
+    reading_errors,
+)
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
     from affine import Affine  # noqa: TC004 - see above
@@ -136,7 +139,6 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
     Raises:
         PictureError: If GDAL cannot open it, or it holds no bands of real numbers.
     """
-    check_sources(path, remote=remote, confined=False)
     dataset, georeferenced = open_with_georeference(path, remote=remote)
     with dataset, reading_errors(path, "its header cannot be read", remote=remote):
         _check(path, dataset)
@@ -156,7 +158,7 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
         block_height, block_width = dataset.block_shapes[0]
         return RasterInfo(
             path=path,
-            files=dataset_files(dataset.files, remote=remote),
+            files=dataset_files(dataset, remote=remote),
             remote=remote,
             height=dataset.height,
             width=dataset.width,

@@ -1,13 +1,23 @@
-"""Tell rasters from photographs, and open them with GDAL: bounded cache, errors as one line."""
+"""Open rasters with GDAL: names of datasets, what GDAL may read, errors as one line.
+
+GDAL reads names that are no files of their own (in archives, containers, on the network), and
+files that name further files (mosaics). The network is used only where that is allowed, and what a
+search of a folder has found, which nobody has named, leads to no other file.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import sys
 import warnings
 import zipfile
 from contextlib import contextmanager
-from pathlib import Path
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import numpy as np
 
@@ -16,28 +26,63 @@ from srcli.files import open_input
 from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.photograph import Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.access import OFFLINE, allowed_drivers, check_sources
-from srcli.imaging.rasters.names import DatasetName, for_shell
+
+if sys.platform == "win32":
+    from pathlib import WindowsPath as PlatformPath
+else:
+    from pathlib import PosixPath as PlatformPath
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from rasterio.io import DatasetReader
 
 BLOCK_CACHE = 2**27
 """GDAL's cache of decoded blocks in bytes, for the whole process."""
-_DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
+OFFLINE = {
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # the only file of /vsicurl/, /vsis3/ ... there is
+    "GDAL_HTTP_PROXY": "offline://none",  # drivers: libcurl refuses proxies of unknown kinds
+}
+"""Options of GDAL that end every request before a connection is made."""
+INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
+"""Rasters that are made of files elsewhere; a search of a folder leaves them out."""
+RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
+    ".gtiff", ".gtif", ".jp2", ".j2k", ".jpf", ".jpx", ".img", ".ntf", ".nitf", ".bil", ".bip",
+    ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst", ".sdat", ".bag",
+}  # fmt: skip
+"""Lower-case suffixes of rasters besides those of photographs; only unambiguous ones. Files given
+by name may have any."""
+
+_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
+_EXEMPTIONS = ("no_proxy", "NO_PROXY")
 _READING = {"GDAL_CACHEMAX": BLOCK_CACHE, "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
-RASTER_SUFFIXES = frozenset(
+_DAMAGED = "it is damaged or cut short, or a part of it is missing: copy or export it again"
+_NETWORK_DRIVERS = frozenset(
     {
-        ".vrt", ".gtiff", ".gtif", ".jp2", ".j2k", ".jpf", ".jpx", ".img", ".mrf", ".ntf", ".nitf",
-        ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
-        ".sdat", ".bag", ".gti",
+        "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
+        "WMS", "WMTS",
     }
 )  # fmt: skip
-"""Lower-case suffixes of rasters that a search of a folder finds besides those of photographs; only
-unambiguous ones. Files given by name may have any."""
-
+_MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
+_INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {"DIMAP", "PDS4", "SAFE", "SENTINEL2", "RS2", "TSX"}
+"""Drivers of headers that name other files, anywhere on the disk."""
+_ARCHIVES = ("zip", "tar", "gzip")
+_IN_ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|\{)+")
+_REMOTE = re.compile(
+    r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)"
+    # an HDF5 file's own paths follow "://": HDF5:"a.h5"://group/band
+    rf"|(?<![\w.])(?!(?:{'|'.join(_ARCHIVES)}|file|vrt)://)[\w+]+://"
+    rf"|^({'|'.join(_NETWORK_DRIVERS)}):",
+    re.IGNORECASE,
+)
+_SCHEMES = {
+    "file": "", "zip": "/vsizip/", "tar": "/vsitar/", "gzip": "/vsigzip/", "s3": "/vsis3/",
+    "gs": "/vsigs/", "az": "/vsiaz/", "oss": "/vsioss/", "http": "/vsicurl/http://",
+    "https": "/vsicurl/https://", "ftp": "/vsicurl/ftp://",
+}  # fmt: skip
+_DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
+_MOST_LISTED = 30
+_PRODUCT_HEADERS = ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe")
 _FORMATS: tuple[tuple[bytes | str, str, frozenset[str]], ...] = (
     (b"\x0e\x03\x13\x01", "HDF4", frozenset({"HDF4"})),
     (b"\x89HDF\r\n\x1a\n", "HDF5", frozenset({"HDF5", "netCDF"})),
@@ -63,111 +108,147 @@ _COMPANIONS = (
 )
 
 
-def companion_reason(picture: Picture) -> str | None:
-    """Return the reason that a file beside a picture gives to read it as a raster; None without."""
-    path = picture.path
-    if picture.format not in _WITH_SIDECARS:
-        return None
-    ending = path.suffix.lower().removeprefix(".")
-    worlds = ["wld"] if not ending else ["wld", f"{ending[0]}{ending[-1]}w", f"{ending}w"]
-    for world in worlds:
-        for suffix in (f".{world}", f".{world.upper()}"):
-            if _is_world_file(path.with_suffix(suffix)):
-                return f"a place on the map ({path.with_suffix(suffix).name})"
-    for tail, word, what in _COMPANIONS:
-        companion = path.with_name(path.stem + tail)
-        if word in _beginning(companion):
-            return f"{what} ({companion.name})"
-    mask = path.with_name(f"{path.name}.msk")
-    if os.path.isfile(mask):  # noqa: PTH113 - pathlib raises for names too long
-        return f"a mask of valid pixels ({mask.name})"
-    extra = path.with_name(f"{path.name}.aux.xml")
-    text = _beginning(extra)
-    if any(one in text for one in _GEOREFERENCES):
-        return f"a place on the map ({extra.name})"
-    return f"a nodata value ({extra.name})" if b"<NoDataValue" in text else None
+class DatasetName(PlatformPath):
+    """A name that GDAL opens and that is not the path of a file, such as ``NETCDF:"a.nc":band``.
 
-
-def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
-    """Open a file as a raster; None if GDAL does not and its suffix is not one of rasters.
-
-    Raises:
-        PictureError: If it would read what it may not.
+    It keeps its text, in which every slash counts. ``stem`` and ``suffix`` are those of outputs.
     """
-    check_sources(path, remote=remote, confined=confined)
-    try:
-        with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
-            reason, (height, width) = f"a format of GDAL ({dataset.driver})", dataset.shape
-            bands, kinds = dataset.count, dataset.dtypes or ("uint8",)  # a container has no bands
-            bits = np.dtype(kinds[0]).itemsize * 8
-    except PictureError:
-        if isinstance(path, DatasetName) or _explain(path):
-            raise
-        if path.suffix.lower() not in RASTER_SUFFIXES:
-            return None
-        # GDAL's error explains more than that it is no photograph
-        reason, height, width, bands, bits = "a suffix of rasters", 0, 0, 0, 0
-    return Picture(
-        path=path, format="", height=height, width=width, channels=bands, bits=bits, raster=reason
-    )
 
+    text: str = ""
+    gdal: str = ""
+    """The name by which GDAL opens it."""
+    container: Path | None = None
+    """The file or folder on disk that holds it; None on the network."""
+    in_archive: bool = False
+    _file: str = ""
+    _raster: str = ""
 
-def _explain(path: Path) -> str | None:
-    """Return what is known of a file that GDAL does not open; None without anything."""
-    if missing := missing_driver(path):
-        return (
-            f"this GDAL has no driver for {missing}; convert it to GeoTIFF where one is "
-            "installed, with gdal_translate"
-        )
-    if not isinstance(path, DatasetName) and (members := _members(path)):
-        return f"is an archive; name a picture in it instead: {for_shell(members)}"
-    return None
+    def __new__(cls, text: str) -> DatasetName:
+        """Parse a name."""
+        self = super().__new__(cls, text)
+        self.text, self.gdal = text, _without_scheme(text)
+        if header := product_header(Path(text)):
+            self.gdal, self.container = str(header), Path(text)
+            self._file, self._raster = text, ""
+            return self
+        self._file, self._raster = _split(self.gdal)
+        self.container = _local_file(self._file)
+        self.in_archive = _IN_ARCHIVE.match(self._file) is not None
+        return self
 
+    def __init__(self, text: str) -> None:
+        """Parse a name."""
+        if sys.version_info >= (3, 12):
+            super().__init__(text)
 
-def _refuse(path: DatasetName, dataset: DatasetReader) -> None:
-    """Refuse what cannot be checked or done right without a file of its own."""
-    if "VRTRawRasterBand" in str(dataset.tags(ns="xml:VRT")):
-        raise PictureError(f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs")
-    if dataset.tags().get("EXIF_Orientation", "1") != "1":
-        raise PictureError(
-            f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file of its own"
-        )
+    def __str__(self) -> str:
+        """Return the text as it was given."""
+        return self.text or super().__str__()
 
+    def __reduce__(self) -> tuple[type[DatasetName], tuple[str]]:
+        """Keep the text on the way to another process."""
+        return type(self), (self.text,)
 
-def _members(archive: Path) -> list[str]:
-    """GDAL's names of the pictures in a zip file; none for other files."""
-    try:
-        with open_input(archive) as stream, zipfile.ZipFile(stream) as members:
-            names = members.namelist()
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return []
-    suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | _CONTAINERS
-    found = [name for name in names if os.path.splitext(name)[1].lower() in suffixes]  # noqa: PTH122
-    return [f"/vsizip/{archive}/{name}" for name in sorted(found)]
+    def with_segments(self, *parts: str | os.PathLike[str]) -> Path:
+        """Return a path derived from it, such as its parent, as an ordinary one."""
+        return Path(*parts)
 
+    @property
+    def stem(self) -> str:
+        """``a_band`` for ``NETCDF:"a.nc":band``, ``b`` for ``/vsizip/a.zip/b.tif``."""
+        words = re.findall(r"\w+", self._raster)
+        return "_".join((PurePosixPath(_last_part(self._file)).stem, *words))
 
-def _beginning(path: Path) -> bytes:
-    """Read the first bytes of a file; none if it is missing."""
-    try:
-        with open_input(path) as stream:
-            return stream.read(2**20)
-    except OSError:
-        return b""
+    @property
+    def suffix(self) -> str:
+        """The suffix of a file in an archive or on the network; empty for one of many rasters."""
+        whole = self._raster or self.container == Path(self.text)
+        return "" if whole else PurePosixPath(_last_part(self._file)).suffix
 
-
-def _is_world_file(path: Path) -> bool:
-    """Tell if a file is a world file: six numbers, one a line."""
-    try:
-        return len([float(word) for word in _beginning(path)[:1024].split()[:6]]) == 6
-    except ValueError:
+    def is_dir(self, **_: bool) -> bool:
+        """Return False, also for a Sentinel product: it is not searched for pictures."""
         return False
+
+
+def as_input(given: str | Path) -> Path:
+    """Return what a user names as an input: a path, or a ``DatasetName`` where none exists."""
+    text, path = str(given), Path(given)
+    if isinstance(given, DatasetName):
+        return given
+    if product_header(path) is not None:
+        return DatasetName(text)
+    if os.path.lexists(text) or "\0" in text:
+        return path
+    if isinstance(given, Path):  # which has lost a slash of its URL
+        text = re.sub(r"(?<!\w)(https?|ftp|s3|gs|az|oss):/+", r"\1://", text)
+    if re.match(r"/vsi\w+/|[A-Za-z][\w+]+:", text) is None:
+        return path
+    name = DatasetName(text)
+    return name if text == name.gdal or name.gdal.startswith("/vsi") else Path(name.gdal)
+
+
+def file_on_disk(given: str | Path) -> Path:
+    """Return the file that an input is read from: of what is in an archive, the archive."""
+    path = as_input(given)
+    return path.container or path if isinstance(path, DatasetName) else path
+
+
+def is_remote(name: str) -> bool:
+    """Return True for URLs and GDAL's names of rasters on the network."""
+    return _REMOTE.search(name) is not None
+
+
+def for_shell(names: Sequence[str]) -> str:
+    """List names on one line, quoted for a shell, so that one can be copied from there."""
+    more = f" ... ({len(names) - _MOST_LISTED} more)" if len(names) > _MOST_LISTED else ""
+    return " ".join(map(shlex.quote, names[:_MOST_LISTED])) + more
+
+
+def product_header(folder: Path) -> Path | None:
+    """Return the file by which GDAL opens the folder of a Sentinel product; None for others."""
+    if folder.suffix.upper() != ".SAFE":
+        return None
+    found = (header for pattern in _PRODUCT_HEADERS for header in sorted(folder.glob(pattern)))
+    return next(found, None)
+
+
+@contextmanager
+def network_access(*, allowed: bool) -> Iterator[None]:
+    """Keep the whole process off the network, unless it is allowed.
+
+    ``OFFLINE`` leaves out servers that the environment exempts from proxies, and libraries that
+    make requests of their own.
+    """
+    before = {name: os.environ.get(name) for name in (*_PROXIES, *_EXEMPTIONS)}
+    if not allowed:
+        os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
+        for name in _EXEMPTIONS:
+            os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@cache
+def allowed_drivers(*, remote: bool, refused: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Return the names of GDAL's drivers that may open a file, without those of the network."""
+    import rasterio
+
+    refused |= frozenset() if remote else _NETWORK_DRIVERS
+    with rasterio.Env() as env:
+        return tuple(name for name in env.drivers() if name not in refused)
 
 
 def open_raster(path: Path, *, remote: bool = False) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread.
 
     Raises:
-        PictureError: If the file is missing, GDAL cannot open it, or rasterio is not installed.
+        PictureError: If the file is missing, GDAL cannot open it, it would read what it may not, or
+            rasterio is not installed.
     """
     return open_with_georeference(path, remote=remote)[0]
 
@@ -183,9 +264,12 @@ def open_with_georeference(
     Raises:
         PictureError: As for ``open_raster``.
     """
-    name, in_archive, advice = str(path.absolute()), False, _DAMAGED
+    name, advice = str(path.absolute()), _DAMAGED
+    refused = _INDIRECT_DRIVERS if confined else frozenset()
     if isinstance(path, DatasetName):
-        name, in_archive = path.gdal, path.in_archive
+        if not remote and is_remote(str(path)):
+            raise PictureError(f"{path}: is read from the network; --allow-remote permits that")
+        name, refused = path.gdal, refused | (_MOSAIC_DRIVERS if path.in_archive else frozenset())
         if path.container not in (None, Path(path.text)):
             advice = f"give {path.container} itself to see what it holds"
     else:
@@ -198,15 +282,64 @@ def open_with_georeference(
 
             with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                drivers = allowed_drivers(remote=remote, confined=confined, in_archive=in_archive)
+                drivers = allowed_drivers(remote=remote, refused=refused)
                 dataset = DatasetReader(name, driver=[*drivers], sharing=False)
-            if isinstance(path, DatasetName):
-                _refuse(path, dataset)
+            _check_mosaic(path, dataset, remote=remote)
+            if isinstance(path, DatasetName) and dataset.tags().get("EXIF_Orientation", "1") != "1":
+                raise PictureError(
+                    f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
+                    "of its own"
+                )
     except PictureError as error:
         if isinstance(error.__cause__, Exception) and (known := _explain(path)):
             raise PictureError(f"{path}: {known}") from error
         raise
     return dataset, not any(one.category is NotGeoreferencedWarning for one in caught)
+
+
+def _check_mosaic(path: Path, dataset: DatasetReader, *, remote: bool) -> None:
+    """Refuse a mosaic that copies bytes of files elsewhere, or is made of files on the network."""
+    text = dataset.tags(ns="xml:VRT").get("xml:VRT") if dataset.driver == "VRT" else None
+    if not text:
+        return
+    try:
+        root, folder = ET.fromstring(text), Path(os.path.realpath(path)).parent
+    except ET.ParseError as error:
+        raise PictureError(f"{path}: its XML is damaged ({error}); export it again") from None
+    for source in root.iter("SourceFilename"):
+        if not remote and is_remote(source.text or ""):
+            raise PictureError(
+                f"{path}: reads {source.text!r} from the network; --allow-remote permits that"
+            )
+    for band in root.iter("VRTRasterBand"):
+        raw = band.iter("SourceFilename") if band.get("subClass") == "VRTRawRasterBand" else ()
+        for source in raw:
+            name = source.text or ""
+            beside = {key.lower(): value for key, value in source.items()}.get("relativetovrt")
+            file = Path(os.path.realpath(folder / name if beside == "1" else name))
+            if isinstance(path, DatasetName) or not file.is_relative_to(folder):
+                raise PictureError(
+                    f"{path}: copies bytes of other files; give a mosaic of GeoTIFFs"
+                )
+
+
+def dataset_files(dataset: DatasetReader, *, remote: bool = False) -> tuple[str, ...]:
+    """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only.
+
+    Raises:
+        PictureError: If a mosaic in it cannot be opened, or would read what it may not.
+    """
+    found = dict.fromkeys(dataset.files)
+    waiting = list(found)[1:]
+    while waiting:
+        path = Path(waiting.pop())
+        # of what is missing, or a URL, reading the pixels tells the reason
+        if path.suffix.lower() == ".vrt" and path.is_file():
+            with open_raster(path, remote=remote) as mosaic:
+                new = [name for name in mosaic.files if name not in found]
+            found |= dict.fromkeys(new)
+            waiting += new
+    return tuple(found)
 
 
 @contextmanager
@@ -220,9 +353,6 @@ def reading_errors(
         failure: Description of the failure: ``"rows 1 to 9 cannot be read"``.
         remote: The network may be used.
         advice: What to do about it.
-
-    Raises:
-        PictureError: If a call fails, or rasterio is not installed.
     """
     try:
         import rasterio
@@ -251,36 +381,150 @@ def reason_of(error: BaseException) -> str:
     return text[:200] or type(error).__name__
 
 
-def missing_driver(path: Path) -> str | None:
-    """Return the format of a file that GDAL could read had it a driver that is not installed."""
+def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
+    """Open a file as a raster; None if GDAL does not and its suffix is not one of rasters.
+
+    Raises:
+        PictureError: If it would read what it may not.
+    """
+    try:
+        with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
+            reason, (height, width) = f"a format of GDAL ({dataset.driver})", dataset.shape
+            bands, kinds = dataset.count, dataset.dtypes or ("uint8",)  # a container has no bands
+            bits = np.dtype(kinds[0]).itemsize * 8
+    except PictureError as error:
+        told = not isinstance(error.__cause__, Exception)  # refused by srx, not by GDAL
+        if told or isinstance(path, DatasetName) or _explain(path):
+            raise
+        if path.suffix.lower() not in RASTER_SUFFIXES:
+            return None
+        if confined:
+            raise
+        # GDAL's error explains more than that it is no photograph
+        reason, height, width, bands, bits = "a suffix of rasters", 0, 0, 0, 0
+    return Picture(
+        path=path, format="", height=height, width=width, channels=bands, bits=bits, raster=reason
+    )
+
+
+def companion_reason(picture: Picture) -> str | None:
+    """Return the reason that a file beside a picture gives to read it as a raster; None without."""
+    path = picture.path
+    if picture.format not in _WITH_SIDECARS:
+        return None
+    ending = path.suffix.lower().removeprefix(".")
+    worlds = ["wld"] if not ending else ["wld", f"{ending[0]}{ending[-1]}w", f"{ending}w"]
+    for world in worlds:
+        for suffix in (f".{world}", f".{world.upper()}"):
+            if _is_world_file(path.with_suffix(suffix)):
+                return f"a place on the map ({path.with_suffix(suffix).name})"
+    for tail, word, what in _COMPANIONS:
+        companion = path.with_name(path.stem + tail)
+        if word in _beginning(companion):
+            return f"{what} ({companion.name})"
+    mask = path.with_name(f"{path.name}.msk")
+    if os.path.isfile(mask):  # noqa: PTH113 - pathlib raises for names too long
+        return f"a mask of valid pixels ({mask.name})"
+    extra = path.with_name(f"{path.name}.aux.xml")
+    text = _beginning(extra)
+    if any(one in text for one in _GEOREFERENCES):
+        return f"a place on the map ({extra.name})"
+    return f"a nodata value ({extra.name})" if b"<NoDataValue" in text else None
+
+
+def _is_world_file(path: Path) -> bool:
+    """Tell if a file is a world file: six numbers, one a line."""
+    try:
+        return len([float(word) for word in _beginning(path)[:1024].split()[:6]]) == 6
+    except ValueError:
+        return False
+
+
+def _beginning(path: Path) -> bytes:
+    """Read the first bytes of a file; none if it is missing."""
+    try:
+        with open_input(path) as stream:
+            return stream.read(2**20)
+    except OSError:
+        return b""
+
+
+def _explain(path: Path) -> str | None:
+    """Return what is known of a file that GDAL does not open; None without anything."""
     file = path.container if isinstance(path, DatasetName) else path
     head = b"" if file is None else _beginning(file)[:32]
     for sign, name, drivers in _FORMATS:
         fits = head.startswith(sign) if isinstance(sign, bytes) else path.suffix.lower() == sign
         if fits and drivers.isdisjoint(allowed_drivers(remote=True)):
-            return name
+            return (
+                f"this GDAL has no driver for {name}; convert it to GeoTIFF where one is "
+                "installed, with gdal_translate"
+            )
+    if not isinstance(path, DatasetName) and (members := _members(path)):
+        return f"is an archive; name a picture in it instead: {for_shell(members)}"
     return None
 
 
-def dataset_files(names: Iterable[str], *, remote: bool = False) -> tuple[str, ...]:
-    """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only."""
-    found = dict.fromkeys(names)
-    waiting = list(found)[1:]
-    while waiting:
-        name = waiting.pop()
-        if name.lower().endswith(".vrt"):
-            new = [other for other in _listed_files(name, remote) if other not in found]
-            found |= dict.fromkeys(new)
-            waiting += new
-    return tuple(found)
-
-
-def _listed_files(name: str, remote: bool) -> list[str]:
-    path = Path(name)
-    if not path.is_file():  # missing, or a URL: reading the pixels will report it
-        return []
+def _members(archive: Path) -> list[str]:
+    """GDAL's names of the pictures in a zip file; none for other files."""
     try:
-        with open_raster(path, remote=remote) as dataset:
-            return list(dataset.files)
-    except PictureError:
+        with open_input(archive) as stream, zipfile.ZipFile(stream) as members:
+            names = members.namelist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return []
+    suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | _CONTAINERS
+    found = [name for name in names if PurePosixPath(name).suffix.lower() in suffixes]
+    return [f"/vsizip/{archive}/{name}" for name in sorted(found)]
+
+
+def _without_scheme(text: str) -> str:
+    """Turn a URI as rasterio knows them into GDAL's name: ``zip://a.zip!b.tif``."""
+    found = re.fullmatch(r"([\w+]+)://(.*)", text, re.DOTALL)
+    kinds = found[1].lower().split("+") if found else []
+    if found is None or not _SCHEMES.keys() >= set(kinds):
+        return text
+    file, _, member = found[2].rpartition("!") if kinds[0] in _ARCHIVES else ("", "", found[2])
+    if not file:
+        file, member = member, ""
+    if kinds[-1] not in _ARCHIVES:
+        file = f"{_SCHEMES[kinds.pop()]}{file}"
+    for kind in reversed(kinds):
+        file = f"{_SCHEMES[kind]}{file}" if kind == "gzip" else f"{_SCHEMES[kind]}{{{file}}}"
+    return f"{file}/{member.lstrip('/')}" if member else file
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Split a name of GDAL's into that of a file, and that of a raster in it."""
+    found = _DRIVER.fullmatch(name)
+    if found is None:
+        return name, ""
+    if found[2].count('"') > 1:
+        before, file, after = found[2].split('"', 2)
+        return file, f"{before} {after}"
+    pieces = found[2].split(":")
+    for length in range(1, len(pieces) + 1):
+        for first in range(len(pieces) - length + 1):
+            file = ":".join(pieces[first : first + length])
+            if _local_file(file) is not None:
+                return file, " ".join(pieces[:first] + pieces[first + length :])
+    file, _, raster = found[2].rpartition(":")
+    return (file, raster) if file else (raster, "")
+
+
+def _local_file(file: str) -> Path | None:
+    """Return the file on disk that a name without a driver leads to."""
+    archive = _IN_ARCHIVE.match(file)
+    try:
+        if archive is None:
+            return Path(file) if file and Path(file).exists() else None
+        inner = Path(file[archive.end() :].partition("}")[0])
+        return next((path for path in (inner, *inner.parents) if path.is_file()), None)
+    except (OSError, ValueError):  # a name too long, or with a NUL
+        return None
+
+
+def _last_part(file: str) -> str:
+    """Return the last part of a file's name; of a part of a Sentinel product that of its folder."""
+    path = PurePosixPath(re.sub(r"[{}]|\?.*|\.gz$", "", file))
+    products = [one.name for one in path.parents if one.suffix.upper() == ".SAFE"]
+    return products[0] if products else path.name

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.imaging.formats import READABLE_SUFFIXES
-from srcli.imaging.rasters.names import product_header
-from srcli.imaging.rasters.opening import RASTER_SUFFIXES
+from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES, product_header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES
+SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
 OTHER_PICTURES = frozenset(
     {
@@ -41,7 +40,7 @@ class FolderContents:
     linked: list[Path] = field(default_factory=list)
     """Links to folders; they are not followed, as they may lead in circles."""
     products: list[Path] = field(default_factory=list)
-    """Folders of Sentinel products, whose pictures belong together."""
+    """Folders of Sentinel products, whose pictures belong together, and mosaics."""
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     """Folders that cannot be listed, each with the reason."""
 
@@ -79,6 +78,8 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
                     found.linked.append(Path(entry.path))
                 elif recursive:
                     waiting.append(entry.path)
+            elif os.path.splitext(entry.name)[1].lower() in INDIRECT_SUFFIXES:  # noqa: PTH122
+                found.products.append(Path(entry.path))
             elif not (inside and entry.is_symlink() and _is_within(real_path(entry.path), inside)):
                 _add_file(entry, found)
         _find_companions(shown, found, first)

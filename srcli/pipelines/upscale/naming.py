@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, UsageError, one_file
 from srcli.files import open_input
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
-from srcli.imaging.rasters.names import DatasetName
-from srcli.imaging.rasters.opening import RASTER_SUFFIXES
+from srcli.imaging.rasters.opening import RASTER_SUFFIXES, DatasetName
 from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.discovery import real_path
 

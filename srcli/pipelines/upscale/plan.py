@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
-from srcli.imaging.rasters.names import DatasetName, as_input, is_remote
-from srcli.imaging.rasters.opening import RASTER_SUFFIXES
+from srcli.imaging.rasters.opening import (
+    INDIRECT_SUFFIXES,
+    RASTER_SUFFIXES,
+    DatasetName,
+    as_input,
+    is_remote,
+)
 from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
     SUFFIXES,
@@ -181,10 +186,10 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
         )
         others += found.others
         notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
-        notes += [
-            f"{product}: a Sentinel product, left out; name it itself to see its rasters"
-            for product in found.products
-        ]
+        for product in found.products:
+            mosaic = product.suffix.lower() in INDIRECT_SUFFIXES
+            what = "made of other files" if mosaic else "a Sentinel product"
+            notes.append(f"{product}: {what}, left out; name it itself")
         for parent, pictures in groupby(found.pictures, key=lambda picture: picture.parent):
             folder = output / parent.relative_to(path)
             for picture in pictures:

@@ -14,7 +14,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import mark_source
 from srcli.imaging.rasters.classes import find_classes
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
-from srcli.imaging.rasters.names import DatasetName, file_on_disk
+from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.part_writing import writer_memory
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window

@@ -13,7 +13,7 @@ from scipy.io import netcdf_file
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import cast_nodata, read_info
-from srcli.imaging.rasters.names import as_input
+from srcli.imaging.rasters.opening import as_input
 
 SOURCE = (
     '<SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename>'

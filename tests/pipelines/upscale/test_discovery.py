@@ -29,11 +29,12 @@ def names(found, folder):
 
 
 def test_pictures_and_rasters_by_their_suffix(tree, tmp_path):
-    folder = tree("b.PNG", "a.vrt", "notes.txt", ".hidden.png", "sub/c.jpg", ".git/d.png")
+    folder = tree("b.PNG", "a.jp2", "m.vrt", "notes.txt", ".hidden.png", "sub/c.jpg", ".git/d.png")
     flat = find_pictures(folder, tmp_path / "out", recursive=False)
-    assert names(flat, folder) == ["a.vrt", "b.PNG"]
+    assert names(flat, folder) == ["a.jp2", "b.PNG"]
+    assert flat.products == [folder / "m.vrt"]
     deep = find_pictures(folder, tmp_path / "out", recursive=True)
-    assert names(deep, folder) == ["a.vrt", "b.PNG", "sub/c.jpg"]
+    assert names(deep, folder) == ["a.jp2", "b.PNG", "sub/c.jpg"]
     assert (deep.linked, deep.unreadable) == ([], [])
 
 
