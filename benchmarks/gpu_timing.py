@@ -27,7 +27,7 @@ from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress
-from srcli.recipes.table import G_IDRN
+from srcli.recipes.files import RECIPES
 from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
 from srcli.training.muon import Muon
@@ -216,11 +216,11 @@ def time_training(given: Any) -> Rows:
     for kind in ("adam", "muon"):
         for precision in ("fp32", "bf16"):
             for batch, patch in shapes:
-                stage = G_IDRN.stages[0]
+                stage = RECIPES["g-idrn"].stages[0]
                 stage = replace(
                     stage, batch=batch, patch=patch, optimizer=replace(stage.optimizer, kind=kind)
                 )
-                recipe = replace(G_IDRN, stages=(stage,))
+                recipe = replace(RECIPES["g-idrn"], stages=(stage,))
                 numerics = choose_numerics(str(given.device), precision)
                 pairs = Pairs(
                     scale=SCALE, hr=list(crops), lr=[downscale(c, SCALE) for c in crops], digest=""

@@ -15,8 +15,8 @@ import torch
 
 from srcli.metrics.efficiency import count_parameters, measure_efficiency
 from srcli.models import MODELS, build_network
+from srcli.recipes.files import RECIPES
 from srcli.recipes.published import load_published, name_key
-from srcli.recipes.table import RECIPES
 
 HEAD = (
     "| name | source | scales | parameters | published, thousands | GMACs to 1280×720 "

@@ -35,7 +35,7 @@ from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import NoProgress
-from srcli.recipes.table import G_IDRN
+from srcli.recipes.files import RECIPES
 from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
 
@@ -163,8 +163,8 @@ class Ours:
 
 def measure(arguments, folder: Path) -> dict:
     write_pictures(folder, arguments.scale, arguments.pictures)
-    stage = replace(G_IDRN.stages[0], batch=arguments.batch, patch=arguments.patch)
-    recipe = replace(G_IDRN, stages=(stage,))
+    stage = replace(RECIPES["g-idrn"].stages[0], batch=arguments.batch, patch=arguments.patch)
+    recipe = replace(RECIPES["g-idrn"], stages=(stage,))
     ours, plain = Ours(recipe, arguments, folder), Plain(recipe, arguments, folder)
     speeds: dict[str, list[float]] = {"ours": [], "plain": []}
     shares = []

@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from srcli.cli.console import json_text, make_console, print_pairs, print_table, write_formats
-from srcli.recipes.ablation import METRICS, changes_text
+from srcli.recipes.ablations import METRICS, changes_text
 from srcli.report.table import NOTHING, Column, Row, Table, columns_of, decimals, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from srcli.pipelines.ablate.results import AblationResult
-    from srcli.recipes.ablation import Ablation, Variant
+    from srcli.recipes.ablations import Ablation, Variant
 
 OWN = "our own"
 VARIANT = Column("variant", kind="text", wrap=False)

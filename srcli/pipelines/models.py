@@ -28,8 +28,8 @@ from srcli.metrics.efficiency import (
 )
 from srcli.models import MODELS, NetworkEntry, build_network, find_entry
 from srcli.models.weights import load_network, shipped_scales, weights_path
+from srcli.recipes.files import RECIPES
 from srcli.recipes.published import PAPERS, Paper, load_published
-from srcli.recipes.table import RECIPES
 
 if TYPE_CHECKING:
     from srcli.models.storage import WeightsInfo

@@ -1,29 +1,173 @@
-"""Ablations of the table and of files, their selection by name, and the recipes of variants."""
+"""Ablations as data: a recipe, variants that differ in single fields, and printed figures."""
 
 from __future__ import annotations
 
 import json
 import re
 import tomllib
-from dataclasses import replace
-from importlib.resources import files
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import RecipeError
 from srcli.files import parse_text, read_input
-from srcli.recipes.ablation import Ablation, Variant
 from srcli.recipes.fields import convert, unknown
-from srcli.recipes.files import SUFFIXES, apply_overrides, load_recipe
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import (
+    RECIPES,
+    SUFFIXES,
+    apply_changes,
+    apply_overrides,
+    load_recipe,
+    shipped_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from srcli.recipes.training import TrainRecipe
 
-_STAGE = re.compile(r"stages\.(\d+)(?:\.|$)")
+METRICS = ("psnr", "ssim")
+KEYS = (
+    "parameters",
+    "gflops",
+    "training.seconds",
+    "memory.HEIGHTxWIDTH",
+    "SET.psnr",
+    "SET.ssim",
+    "SET.seconds",
+    "SET.psnr.difference",
+    "SET.ssim.difference",
+)
+"""Forms of the keys of ``Variant.published``; ``SET`` is a set's name as the paper prints it."""
+
+_KEY = re.compile(
+    r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
+    r"|[^.]+\.(?:seconds|(?:psnr|ssim)(?:\.difference)?)"
+)
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
+_VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One line of an ablation: a recipe with single fields changed."""
+
+    name: str
+    """Short name for tables: letters, digits, blanks and ``.,:;=+_-``."""
+    changes: Mapping[str, object] = field(default_factory=dict)
+    """Changes of the ablation's recipe, in order: dotted fields as ``srx train --set`` takes them
+    (``network.block``, ``stages.0.losses``), each with a plain value, the text ``null`` for none.
+    A stage one past the last is a copy of the last one."""
+    sentence: str
+    """Description, a sentence without a full stop."""
+    published: Mapping[str, float] = field(default_factory=dict)
+    """Printed figures by a key of ``KEYS``: ``parameters`` in thousands, of the form that runs
+    (``rrlfn``: the deployed one), ``gflops`` of an LR picture of 256x256 as efficient-SR challenges
+    count them, ``memory.128x128`` in the paper's MB, ``SET.psnr`` in dB,
+    ``SET.seconds`` a picture, ``training.seconds`` of 100 iterations; ``.difference`` is a printed
+    difference to the base, where no value is printed."""
+    note: str = ""
+    """Doubts about a printed figure; empty for most."""
+
+    def __post_init__(self) -> None:
+        """Refuse names and figures of another form."""
+        if not _VARIANT.fullmatch(self.name):
+            raise RecipeError(
+                f"name of a variant: letters, digits, blanks and .,:;=+_- only, got {self.name!r}"
+            )
+        for key in self.published:
+            if not _KEY.fullmatch(key):
+                raise RecipeError(
+                    f"{self.name}: no published figure {key!r}; the forms are: {', '.join(KEYS)}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """A question to a network, and the variants that answer it."""
+
+    name: str
+    """Name, such as ``g-idrn/blocks``."""
+    question: str
+    """Question that it answers, ending with a question mark."""
+    recipe: str
+    """Recipe that all variants start from: a name of the recipe table, or the path of a file."""
+    scale: int
+    """Scale factor: 2, 3 or 4."""
+    base: str
+    """Name of the variant that the others are compared with."""
+    variants: tuple[Variant, ...]
+    changes: Mapping[str, object] = field(default_factory=dict)
+    """Changes of the recipe for all variants, before their own."""
+    sets: tuple[str, ...] = ()
+    """Evaluation sets of the paper, the first of them decides; a set that is not available
+    shows a dash. Each a name below ``$SRX_DATA/benchmarks``, a folder or ``built-in``."""
+    source: str = ""
+    """Paper and table; empty for an ablation of our own."""
+    own: bool = False
+    """True if no paper has it; variants may still have printed figures from elsewhere."""
+    protocol: str = "y"
+    """Name of the measurement protocol."""
+    memory_sizes: tuple[tuple[int, int], ...] = ()
+    """(height, width) of LR inputs, in pixels, at which the peak memory is measured."""
+    memory_gradients: bool = False
+    """Measure it with gradients recorded, as the paper did."""
+    note: str = ""
+    """Differences from the paper, and doubtful figures."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that do not fit together."""
+        if not _NAME.fullmatch(self.name):
+            raise RecipeError(
+                f"name of an ablation: small letters, digits and ._- with at most one /, "
+                f"got {self.name!r}"
+            )
+        names = [variant.name for variant in self.variants]
+        sizes: tuple[tuple[int, ...], ...] = self.memory_sizes  # a file may hold other lengths
+        mistakes = {
+            f"scale must be 2, 3 or 4, got {self.scale}": self.scale not in (2, 3, 4),
+            "an ablation needs at least two variants": len(names) < 2,
+            f"base {self.base!r} is none of the variants: {', '.join(names)}": (
+                self.base not in names
+            ),
+            f"memory_sizes must be pairs of height and width, got {sizes}": (
+                any(len(size) != 2 or min(size) < 1 for size in sizes)
+            ),
+        } | {f"variant {name!r} is there twice": names.count(name) > 1 for name in names}
+        for text, holds in mistakes.items():
+            if holds:
+                raise RecipeError(f"{self.name}: {text}")
+
+    def variant(self, name: str) -> Variant:
+        """Return the variant called ``name``."""
+        return next(variant for variant in self.variants if variant.name == name)
+
+    def published_difference(self, name: str, key: str) -> float | None:
+        """Printed difference of a variant to the base.
+
+        Args:
+            name: A variant.
+            key: ``SET.psnr`` or ``SET.ssim``.
+
+        Returns:
+            The variant's figure minus the base's, rounded to six digits; where the paper prints
+            only the difference, that; None where it prints neither, and for the base itself.
+        """
+        if name == self.base:
+            return None
+        figures, base = self.variant(name).published, self.variant(self.base).published
+        if f"{key}.difference" in figures:
+            return figures[f"{key}.difference"]
+        if key in figures and key in base:
+            return round(figures[key] - base[key], 6)
+        return None
+
+
+def changes_text(changes: Mapping[str, object]) -> list[str]:
+    """Return changes of a recipe as ``srx train --set`` takes them."""
+    return [f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changes.items()]
 
 
 def select_ablations(names: Iterable[str]) -> list[Ablation]:
@@ -38,15 +182,17 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
     """
     found: dict[str, Ablation] = {}
     for name in names:
-        for each in _called(name):
+        own: Sequence[Ablation]
+        if Path(name).suffix.lower() == ".toml":
+            own = load_ablations(Path(name))
+        else:
+            own = [each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")]
+        if not own:
+            raise unknown("ablation", name, "the table", ABLATIONS)
+        for each in own:
             if found.setdefault(each.name, each) != each:
                 raise RecipeError(f"{name}: another file holds an ablation {each.name!r}, too")
     return list(found.values())
-
-
-def is_file(name: str) -> bool:
-    """Return whether a name means a file with ablations."""
-    return Path(name).suffix.lower() == ".toml"
 
 
 def load_ablations(path: Path) -> tuple[Ablation, ...]:
@@ -63,12 +209,16 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise RecipeError(f"{path}: cannot be read ({reason})") from error
+    found = []
     try:
-        found = [_beside(path, ablation) for ablation in parse_ablations(text)]
-        for ablation in found:
+        for ablation in parse_ablations(text):
+            recipe = ablation.recipe
+            if recipe not in RECIPES and Path(recipe).suffix.lower() in SUFFIXES:
+                ablation = replace(ablation, recipe=str(path.parent / recipe))
             if ablation.name in ABLATIONS:
                 raise RecipeError(f"{ablation.name}: this name is taken; choose another")
             check_ablation(ablation)
+            found.append(ablation)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
     return tuple(found)
@@ -98,6 +248,18 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
     return found
 
 
+def check_ablation(ablation: Ablation) -> None:
+    """Check that all variants have a recipe, and no two the same one.
+
+    Raises:
+        RecipeError: If a change does not fit, or two variants are the same.
+    """
+    recipes = {variant.name: resolve(ablation, variant) for variant in ablation.variants}
+    for (a, first), (b, second) in combinations(recipes.items(), 2):
+        if first == second:
+            raise RecipeError(f"{ablation.name}: variants {a!r} and {b!r} are the same")
+
+
 def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) -> TrainRecipe:
     """Return the recipe of a variant: the ablation's recipe with all changes.
 
@@ -113,70 +275,19 @@ def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) 
         RecipeError: If a field does not exist or a value does not fit; or if the ablation changes
             the field of a setting itself. The message names the variant or the setting.
     """
-    for setting in settings:
-        _check_setting(ablation, setting.partition("=")[0].strip())
+    changed = {path for each in ablation.variants for path in each.changes}
+    for path in (setting.partition("=")[0].strip() for setting in settings):
+        for own in (*ablation.changes, *changed):
+            if f"{own}.".startswith(f"{path}.") or f"{path}.".startswith(f"{own}."):
+                raise RecipeError(f"--set {path}: {ablation.name} changes {own} itself")
     recipe = apply_overrides(load_recipe(ablation.recipe), settings)
     try:
-        for path, value in (*ablation.changes.items(), *variant.changes.items()):
-            recipe = apply_overrides(_with_stage(recipe, path), [f"{path}={_text(path, value)}"])
+        return apply_changes(apply_changes(recipe, ablation.changes), variant.changes)
     except RecipeError as error:
         raise RecipeError(f"{ablation.name}, variant {variant.name!r}: {error}") from error
-    return recipe
 
 
-def _check_setting(ablation: Ablation, path: str) -> None:
-    changed = {each for variant in ablation.variants for each in variant.changes}
-    for own in (*ablation.changes, *changed):
-        if f"{own}.".startswith(f"{path}.") or f"{path}.".startswith(f"{own}."):
-            raise RecipeError(f"--set {path}: {ablation.name} changes {own} itself")
-
-
-def check_ablation(ablation: Ablation) -> None:
-    """Check that all variants have a recipe, and no two the same one.
-
-    Raises:
-        RecipeError: If a change does not fit, or two variants are the same.
-    """
-    recipes = {variant.name: resolve(ablation, variant) for variant in ablation.variants}
-    for (a, first), (b, second) in combinations(recipes.items(), 2):
-        if first == second:
-            raise RecipeError(f"{ablation.name}: variants {a!r} and {b!r} are the same")
-
-
-def _called(name: str) -> tuple[Ablation, ...]:
-    if is_file(name):
-        return load_ablations(Path(name))
-    found = [each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")]
-    if not found:
-        raise unknown("ablation", name, "the table", ABLATIONS)
-    return tuple(found)
-
-
-def _with_stage(recipe: TrainRecipe, path: str) -> TrainRecipe:
-    """Append a copy of the last stage, if the path points one past it."""
-    found = _STAGE.match(path)
-    if found and int(found[1]) == len(recipe.stages):
-        return replace(recipe, stages=(*recipe.stages, recipe.stages[-1]))
-    return recipe
-
-
-def _text(path: str, value: object) -> str:
-    """Write a plain value as ``--set`` takes it."""
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value)
-    except TypeError as error:  # TOML knows dates, too
-        raise RecipeError(f"{path} cannot hold {value!r}") from error
-
-
-def _beside(path: Path, ablation: Ablation) -> Ablation:
-    recipe = Path(ablation.recipe)
-    if ablation.recipe in RECIPES or recipe.suffix.lower() not in SUFFIXES:
-        return ablation
-    return replace(ablation, recipe=str(path.parent / recipe))
-
-
-_OWN = files("srcli.recipes").joinpath("ablations.toml").read_text(encoding="utf-8")
-ABLATIONS: dict[str, Ablation] = {ablation.name: ablation for ablation in parse_ablations(_OWN)}
+ABLATIONS: dict[str, Ablation] = {
+    ablation.name: ablation for ablation in parse_ablations(shipped_text("ablations.toml"))
+}
 """Ablations of the papers and our own, by name."""

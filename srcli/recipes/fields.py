@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -26,9 +27,53 @@ from srcli.files import parse_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+ROOT = "the recipe"
+"""Name of the whole recipe in messages."""
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values that a field may have, as a mark of its type."""
+
+    words: str
+    """The values in words, after "must be"."""
+    holds: Callable[[Any], bool]
+
+
 AnyFloat = Annotated[float, "infinite, too"]
 """Type of fields that take infinity and NaN, which others refuse."""
-_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+POSITIVE = Range("above 0", lambda value: value > 0)
+NOT_NEGATIVE = Range("at least 0", lambda value: value >= 0)
+FRACTION = Range("in 0..1", lambda value: 0 <= value <= 1)
+BELOW_ONE = Range("in [0, 1)", lambda value: 0 <= value < 1)
+FRACTIONS = Range("in 0..1", lambda values: all(0 <= value <= 1 for value in values))
+
+
+class Checked:
+    """Base of dataclasses whose fields may have a ``Range`` in their types."""
+
+    def __post_init__(self) -> None:
+        """Refuse a value that is out of its range."""
+        for name, mark in _ranges(type(self)):
+            value = getattr(self, name)
+            if not mark.holds(value):
+                raise RecipeError(f"{name}{self.owner} must be {mark.words}, got {value}")
+
+    @property
+    def owner(self) -> str:
+        """Words for messages that say what has the field, if its name does not tell."""
+        return ""
+
+
+@cache
+def _ranges(kind: type[Any]) -> list[tuple[str, Range]]:
+    marks = ((n, hint.__metadata__) for n, hint in field_types(kind).items() if _marked(hint))
+    return [(name, mark) for name, own in marks for mark in own if isinstance(mark, Range)]
+
+
+def _marked(hint: Any) -> bool:  # noqa: ANN401
+    return get_origin(hint) is Annotated
 
 
 def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
@@ -37,37 +82,6 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
-
-
-def require_positive(settings: object, *names: str) -> None:
-    """Raise RecipeError for the first of these fields that is not above 0."""
-    for name in names:
-        if not getattr(settings, name) > 0:
-            raise RecipeError(f"{name} must be above 0, got {getattr(settings, name)}")
-
-
-def require_not_negative(settings: object, *names: str) -> None:
-    """Raise RecipeError for the first of these fields that is below 0."""
-    for name in names:
-        if not getattr(settings, name) >= 0:
-            raise RecipeError(f"{name} must be at least 0, got {getattr(settings, name)}")
-
-
-def require_fraction(settings: object, *names: str, of: str = "", below_one: bool = False) -> None:
-    """Raise RecipeError for the first of these fields, or of their items, outside 0..1.
-
-    Args:
-        settings: Their owner.
-        names: Fields that hold a number or a tuple of numbers.
-        of: Name of the owner in messages.
-        below_one: Refuse 1 as well.
-    """
-    for name in names:
-        value = getattr(settings, name)
-        for each in value if isinstance(value, tuple) else (value,):
-            if not 0 <= each <= 1 or (below_one and each == 1):
-                wanted = "[0, 1)" if below_one else "0..1"
-                raise RecipeError(f"{name}{of and f' of {of}'} must be in {wanted}, got {each}")
 
 
 def field_types(kind: type) -> dict[str, Any]:
@@ -92,22 +106,27 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     Raises:
         RecipeError: If it does not fit.
     """
+    origin = get_origin(hint)
     if hint is object:
         return value
-    origin = get_origin(hint)
+    if origin is Annotated and hint != AnyFloat:
+        return convert(value, get_args(hint)[0], where)
     if is_dataclass(hint) and isinstance(hint, type):
         return _record(value, hint, where)
     if origin is tuple:
-        return _sequence(value, hint, where)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return _mapping(value, hint, where)
-    if origin is Literal:
-        if value not in get_args(hint) or isinstance(value, bool):
-            allowed = ", ".join(map(str, get_args(hint)))
-            raise RecipeError(f"{where} must be one of {allowed}; got {value!r}")
-        return value
+        return _sequence(value, get_args(hint), where)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise RecipeError(f"{where} must be a table of names and values, got {value!r}")
+        item = get_args(hint)[1]
+        return {str(name): convert(part, item, f"{where}.{name}") for name, part in value.items()}
     if origin in (Union, UnionType):
-        return _union(value, hint, where)
+        return _union(value, get_args(hint), where)
+    if origin is Literal:
+        if value in get_args(hint) and not isinstance(value, bool):
+            return value
+        allowed = ", ".join(map(str, get_args(hint)))
+        raise RecipeError(f"{where} must be one of {allowed}; got {value!r}")
     return _plain(value, hint, where)
 
 
@@ -137,7 +156,6 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     for name in value:
         if name not in types:
             raise unknown("field", name, where, types)
-    inside = "" if where == ROOT else f"{where}."
     missing = [
         repr(each.name)
         for each in fields(kind)
@@ -145,17 +163,13 @@ def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
     ]
     if missing:
         raise RecipeError(f"{where}: missing {', '.join(missing)}")
+    inside = "" if where == ROOT else f"{where}."
     return kind(**{k: convert(v, types[k], f"{inside}{k}") for k, v in value.items()})
 
 
-ROOT = "the recipe"
-"""Name of the whole recipe in messages."""
-
-
-def _sequence(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:  # noqa: ANN401
     if not isinstance(value, list | tuple):
         raise RecipeError(f"{where} must be a list, got {value!r}")
-    items = get_args(hint)
     if items[-1] is Ellipsis or len(set(items)) == 1:  # their owner checks the length
         items = items[:1] * len(value)
     if len(items) != len(value):
@@ -164,22 +178,21 @@ def _sequence(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
     return tuple(convert(part, item, f"{where}.{i}") for i, (part, item) in pairs)
 
 
-def _mapping(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
-    if not isinstance(value, Mapping):
-        raise RecipeError(f"{where} must be a table of names and values, got {value!r}")
-    item = get_args(hint)[1]
-    return {str(name): convert(part, item, f"{where}.{name}") for name, part in value.items()}
-
-
-def _union(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
-    if value is None and type(None) in get_args(hint):
+def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: ANN401
+    options = [option for option in choices if option is not type(None)]
+    if value is None and len(options) < len(choices):
         return None
-    options = [option for option in get_args(hint) if option is not type(None)]
     if len(options) == 1:
         return convert(value, options[0], where)  # its own message says more
     tables = [option for option in options if is_dataclass(option)]
-    if tables and isinstance(value, Mapping):
-        return convert(value, _of_kind(value, tables, where), where)
+    if tables and isinstance(value, Mapping):  # the one of this kind
+        kinds = {get_args(field_types(table)["kind"])[0]: table for table in tables}
+        kind = value.get("kind")
+        if not isinstance(kind, str):
+            raise RecipeError(f"{where} needs a kind, one of {', '.join(kinds)}")
+        if kind not in kinds:
+            raise unknown("kind", kind, where, kinds)
+        return convert(value, kinds[kind], where)
     for option in options:
         if option is float and isinstance(value, int):
             continue  # a whole number stays one where both would do
@@ -190,47 +203,32 @@ def _union(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
     raise RecipeError(f"{where} cannot hold {value!r}")
 
 
-def _of_kind(value: Mapping[str, Any], tables: list[Any], where: str) -> Any:  # noqa: ANN401
-    """Return the dataclass whose ``kind``, a Literal of one word, the value names."""
-    kinds = {get_args(field_types(table)["kind"])[0]: table for table in tables}
-    kind = value.get("kind")
-    if not isinstance(kind, str):
-        raise RecipeError(f"{where} needs a kind, one of {', '.join(kinds)}")
-    if kind not in kinds:
-        raise unknown("kind", kind, where, kinds)
-    return kinds[kind]
-
-
 def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401
     """Parse the text of a ``--set`` into a plain value by the type of its field.
 
     Texts and choices are taken as they stand; everything else is JSON, and ``0.2,0.4`` is a list.
     """
+    if get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
     if hint is str or get_origin(hint) is Literal:
         return text
-    listed = get_origin(hint) is tuple or get_origin(hint) in (Union, UnionType)
     try:
         return parse_text(text)
     except ValueError:
-        parts = [part for part in text.split(",") if part.strip()]
-    if not listed or "," not in text:
-        return text
+        listed = get_origin(hint) in (tuple, Union, UnionType) and "," in text
     try:
-        return [parse_text(part) for part in parts]
+        return [parse_text(part) for part in text.split(",") if part.strip()] if listed else text
     except ValueError:
         return text
 
 
 def check_options(constructor: type, options: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Check keyword arguments against a constructor's names and types.
+    """Check keyword arguments against a constructor's names and types, and convert them.
 
     Args:
         constructor: A class whose ``__init__`` is annotated with plain types.
         options: The keyword arguments.
         where: Name of their owner in messages.
-
-    Returns:
-        The options, converted.
 
     Raises:
         RecipeError: If a name does not exist or a value has another type.

@@ -1,8 +1,9 @@
-"""Read recipes from JSON and TOML, change single fields, write them as JSON, and compare them."""
+"""The named recipes; recipes from files, with single fields changed, as JSON, and compared."""
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass, replace
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any, get_args
 from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, write_whole
 from srcli.recipes.fields import ROOT, convert, field_types, read_text, unknown
-from srcli.recipes.table import RECIPES
 from srcli.recipes.training import TrainRecipe
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".json", ".toml", ".yaml", ".yml")
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
-EXAMPLE = files("srcli.recipes").joinpath("example.toml").read_text(encoding="utf-8")
-"""A recipe with comments, to begin from."""
+_STAGE = re.compile(r"stages\.(\d+)\.")
 
 
 def load_recipe(name: str) -> TrainRecipe:
@@ -56,17 +55,15 @@ def read_recipe(path: Path) -> TrainRecipe:
         RecipeError: If the file is missing or damaged, or has an unknown field or a wrong value.
     """
     try:
-        text = read_input(path).decode()
-        plain = parse_text(text, _parser(path))
+        plain = parse_text(read_input(path).decode(), _parser(path))
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise RecipeError(f"{path}: not a recipe file ({error})") from error
     try:
         for name in plain if isinstance(plain, Mapping) else ():
-            deeper = _no_field(TrainRecipe(model=""), [str(name)], "")
-            if deeper is not None and name not in field_types(TrainRecipe):
-                raise deeper
+            if name not in field_types(TrainRecipe):
+                raise _no_field(TrainRecipe(model=""), [str(name)], "")
         recipe: TrainRecipe = convert(plain, TrainRecipe, ROOT)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
@@ -99,21 +96,94 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
 
     Args:
         recipe: The recipe to change.
-        settings: ``path=value``; the path's parts are field names, indices into lists and names of
-            options, joined by dots; the value is read by the field's type.
+        settings: ``path=value`` as ``srx train --set`` takes them.
 
     Raises:
         RecipeError: If a field does not exist or the value does not fit it.
     """
     for setting in settings:
         path, equals, text = setting.partition("=")
-        parts = path.strip().split(".")
-        if not equals or "" in parts:
+        if not equals or "" in path.strip().split("."):
             raise RecipeError(
                 f"--set {setting}: give a field and a value, such as stages.0.batch=8"
             )
-        recipe = _replaced(recipe, type(recipe), parts, text.strip(), "")
+        recipe = _replaced(recipe, TrainRecipe, path.strip().split("."), text.strip(), "")
     return recipe
+
+
+def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecipe:
+    """Return the recipe with fields replaced, one after the other; for TOML.
+
+    A stage one past the last begins as a copy of the last one.
+
+    Args:
+        recipe: The recipe to change.
+        changes: Plain values by path: field names, indices into lists and names of options, joined
+            by dots. Texts are read as ``srx train --set`` reads them.
+
+    Raises:
+        RecipeError: If a field does not exist or the value does not fit it.
+    """
+    for path, value in changes.items():
+        found = _STAGE.match(f"{path}.")
+        if found and int(found[1]) == len(recipe.stages):
+            recipe = replace(recipe, stages=(*recipe.stages, recipe.stages[-1]))
+        recipe = _replaced(recipe, TrainRecipe, path.split("."), value, "")
+    return recipe
+
+
+def _replaced(value: Any, hint: Any, parts: list[str], new: Any, where: str) -> Any:  # noqa: ANN401
+    """Return ``value``, a field ``where`` of this type, with ``new`` at the path ``parts``."""
+    if not parts:
+        return convert(read_text(new, hint) if isinstance(new, str) else new, hint, where)
+    name, rest = parts[0], parts[1:]
+    inside = f"{where}.{name}" if where else name
+    tables = [option for option in get_args(hint) if is_dataclass(option)]
+    table = tables[0] if value is None and len(tables) == 1 else type(value)
+    if is_dataclass(table):
+        types = field_types(table)
+        if name not in types:
+            raise _no_field(value, parts, where, types)
+        inner = _replaced(getattr(value, name, None), types[name], rest, new, inside)
+        if value is None:  # its other fields keep their defaults
+            return convert({name: inner}, table, where)
+        return replace(value, **{name: inner})
+    if isinstance(value, tuple):
+        if not name.isdecimal() or int(name) >= len(value):
+            there = f"no entry {name!r} in {where}; there are: 0 to {len(value) - 1}"
+            raise RecipeError(there) if name.isdecimal() else _no_field(value, parts, where, there)
+        index = int(name)
+        inner = _replaced(value[index], get_args(hint)[0], rest, new, inside)
+        return (*value[:index], inner, *value[index + 1 :])
+    if isinstance(value, Mapping):
+        # Which names a network or a loss knows is checked when it is built.
+        return {**value, name: _replaced(value.get(name), get_args(hint)[1], rest, new, inside)}
+    raise RecipeError(f"{where} is a single value; there is no {inside}")
+
+
+def _no_field(
+    value: Any,  # noqa: ANN401
+    parts: list[str],
+    where: str,
+    otherwise: Iterable[str] | str = (),
+) -> RecipeError:
+    """Return the error for a path that leads nowhere, with a field of that name further inside.
+
+    Args:
+        value: Part of a recipe.
+        parts: The path from this part on.
+        where: Path of this part.
+        otherwise: If none is near, the fields that there are, or the message.
+    """
+    names = {full.rpartition(".")[2]: full for full in reversed([*_names(value, where)])}
+    near = get_close_matches(_USUAL_NAMES.get(parts[0], parts[0]), names, n=1)
+    if near and names[near[0]].rpartition(".")[0] != where:
+        full = ".".join([names[near[0]], *parts[1:]])
+        wrong = ".".join(parts)
+        return RecipeError(f"no field {wrong!r} in {where or ROOT}; did you mean {full!r}?")
+    if isinstance(otherwise, str):
+        return RecipeError(otherwise)
+    return unknown("field", parts[0], where or ROOT, otherwise or field_types(type(value)))
 
 
 def _names(value: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401
@@ -127,61 +197,6 @@ def _names(value: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401
         full = f"{where}.{name}" if where else str(name)
         yield full
         yield from _names(part, full)
-
-
-def _replaced(value: Any, hint: Any, parts: list[str], text: str, where: str) -> Any:  # noqa: ANN401
-    """Return ``value`` with the field at the path ``parts`` replaced by ``text``."""
-    if not parts:
-        return convert(read_text(text, hint), hint, where)
-    name, rest = parts[0], parts[1:]
-    inside = f"{where}.{name}" if where else name
-    table = _table_of(hint) if value is None else type(value)
-    if is_dataclass(table):
-        types = field_types(table)
-        if name not in types:
-            raise _no_field(value, parts, where) or unknown("field", name, where or ROOT, types)
-        new = _replaced(getattr(value, name, None), types[name], rest, text, inside)
-        if value is None:  # its other fields keep their defaults
-            return convert({name: new}, table, where)
-        return replace(value, **{name: new})
-    if isinstance(value, tuple):
-        if not name.isdecimal() and (error := _no_field(value, parts, where)):
-            raise error
-        index = _index(name, len(value), where)
-        new = _replaced(value[index], get_args(hint)[0], rest, text, inside)
-        return (*value[:index], new, *value[index + 1 :])
-    if isinstance(value, Mapping):
-        # Which names a network or a loss knows is checked when it is built.
-        return {**value, name: _replaced(value.get(name), get_args(hint)[1], rest, text, inside)}
-    raise RecipeError(f"{where} is a single value; there is no {inside}")
-
-
-def _no_field(value: Any, parts: list[str], where: str) -> RecipeError | None:  # noqa: ANN401
-    """Return the error for a field that is further inside of a value; None if none there is near.
-
-    Args:
-        value: Part of a recipe.
-        parts: The path that leads nowhere, from this part on.
-        where: Path of this part.
-    """
-    names = {full.rpartition(".")[2]: full for full in reversed([*_names(value, where)])}
-    near = get_close_matches(_USUAL_NAMES.get(parts[0], parts[0]), names, n=1)
-    if not near or names[near[0]].rpartition(".")[0] == where:
-        return None
-    full = ".".join([names[near[0]], *parts[1:]])
-    return RecipeError(f"no field {'.'.join(parts)!r} in {where or ROOT}; did you mean {full!r}?")
-
-
-def _table_of(hint: Any) -> Any:  # noqa: ANN401
-    """Return the dataclass that an optional field may hold; None for other fields."""
-    tables = [option for option in get_args(hint) if is_dataclass(option)]
-    return tables[0] if len(tables) == 1 else None
-
-
-def _index(name: str, length: int, where: str) -> int:
-    if not name.isdecimal() or int(name) >= length:
-        raise RecipeError(f"no entry {name!r} in {where}; there are: 0 to {length - 1}")
-    return int(name)
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
@@ -211,3 +226,30 @@ def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: AN
         found = (first_difference(a.get(k), b.get(k), f"{inside}{k}") for k in {**a, **b})
         return next(filter(None, found), None)
     return None if a == b else f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"
+
+
+def shipped_text(name: str) -> str:
+    """Return the text of a file of this package."""
+    return files("srcli.recipes").joinpath(name).read_text(encoding="utf-8")
+
+
+def _read_table(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, TrainRecipe]:
+    """Return recipes by name, those with a base after it."""
+    found: dict[str, TrainRecipe] = {}
+
+    def build(name: str) -> TrainRecipe:
+        if name not in found:
+            fields = dict(tables[name])
+            base = fields.pop("base", None)
+            found[name] = (
+                apply_changes(build(base), fields) if base else convert(fields, TrainRecipe, name)
+            )
+        return found[name]
+
+    return {name: build(name) for name in tables}
+
+
+EXAMPLE = shipped_text("example.toml")
+"""A recipe with comments, to begin from."""
+RECIPES = _read_table(tomllib.loads(shipped_text("recipes.toml")))
+"""Training recipes by name; ``recipes.toml``."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+
+from srcli.recipes.fields import convert
+from srcli.recipes.files import shipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -49,8 +51,7 @@ class PublishedRow:
 @cache
 def load_published() -> tuple[PublishedRow, ...]:
     """Return every printed row, in the order of the papers and their tables."""
-    text = files("srcli.recipes").joinpath("published.toml").read_text(encoding="utf-8")
-    return parse_published(text)
+    return parse_published(shipped_text("published.toml"))
 
 
 def parse_published(text: str) -> tuple[PublishedRow, ...]:
@@ -161,7 +162,6 @@ class Paper:
     """One publication; what is not known of it is empty."""
 
     title: str
-    """As printed, in English where the paper has an English title."""
     authors: tuple[str, ...] = ()
     """Family name first, as printed."""
     where: str = ""
@@ -176,29 +176,7 @@ class Paper:
 
 
 PAPERS: dict[str, Paper] = {
-    "g-idrn": Paper(
-        title="G-IDRN: A Group-information Distillation Residual Network for Lightweight Image "
-        "Super-resolution",
-        authors=("Wang Yun-Tao", "Zhao Lin", "Liu Li-Man", "Tao Wen-Bing"),
-        where="Acta Automatica Sinica 2024, 50(10): 2063-2078",
-        doi="10.16383/j.aas.c211089",
-    ),
-    "rrlfn": Paper(
-        title="An Efficient Dense Residual Network for Image Super-Resolution Reconstruction",
-        authors=("Guo Hongjian", "Zhuang Mingju", "Li Jiahao"),
-        where="2025, article 1001-4616(2025)06-0111-10",
-        doi="10.3969/j.issn.1001-4616.2025.06.012",
-    ),
-    "ddsr": Paper(title="基于深度反卷积神经网络的图像超分辨率算法"),
-    "attentive-gan": Paper(
-        title="Image Super-Resolution Reconstruction Method Based on Attentive Generative "
-        "Adversarial Network",
-        authors=("丁明航", "邓然然", "邵恒"),
-    ),
-    "nested-attn": Paper(
-        title="Residual Network Super-resolution Reconstruction Method Based on Attention "
-        "Mechanism",
-        authors=("Chang Zhe", "Chen Pengyun", "Li Jiacheng", "Ma Yingqi"),
-    ),
+    name: convert(plain, Paper, name)
+    for name, plain in tomllib.loads(shipped_text("papers.toml")).items()
 }
 """By the name of our network."""

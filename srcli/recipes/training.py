@@ -5,29 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 from srcli.errors import RecipeError
 from srcli.recipes.degradation import BICUBIC, Degradation
-from srcli.recipes.fields import require_fraction, require_not_negative, require_positive
+from srcli.recipes.fields import (
+    BELOW_ONE,
+    FRACTION,
+    FRACTIONS,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Checked,
+    Range,
+)
 
 Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 """Values of the options of networks and losses."""
+_RATES = Range("at least 0", lambda rates: all(rate >= 0 for rate in rates.values()))
+_PATCH = Range(
+    "above 0, or three such numbers for x2, x3 and x4",
+    lambda edge: len(edge) == 3 and min(edge) > 0 if isinstance(edge, tuple) else edge > 0,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossTerm:
+class LossTerm(Checked):
     """One weighted term of the loss."""
 
     name: str
     """A name from ``srcli.losses.LOSSES``."""
-    weight: float = 1.0
+    weight: Annotated[float, NOT_NEGATIVE] = 1.0
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the loss, such as ``sigma``."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        require_not_negative(self, "weight")
 
 
 _IGNORED = {
@@ -40,40 +49,36 @@ _IGNORED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimizer:
+class Optimizer(Checked):
     """An optimiser and its settings; those that its kind ignores must keep their defaults."""
 
     kind: Literal["adam", "adamw", "muon", "sgd"] = "adam"
     """``muon`` makes the momentum of kernels orthogonal and is Adam for the rest; it takes two to
     four times Adam's learning rate."""
-    learning_rate: float = 5e-4
+    learning_rate: Annotated[float, POSITIVE] = 5e-4
     """Peak learning rate."""
-    beta1: float = 0.9
+    beta1: Annotated[float, BELOW_ONE] = 0.9
     """Of Adam and AdamW, as ``beta2`` and ``epsilon``, and for the rest of Muon."""
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    momentum: float = 0.9
+    beta2: Annotated[float, BELOW_ONE] = 0.999
+    epsilon: Annotated[float, POSITIVE] = 1e-8
+    momentum: Annotated[float, BELOW_ONE] = 0.9
     """Of SGD alone; Muon's own is 0.95."""
     nesterov: bool = False
     """SGD: Nesterov's momentum, the gradient where the momentum leads."""
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
     """Pull of the weights towards 0: ``adam`` and ``sgd`` add this times the weight to its
     gradient, ``adamw`` and ``muon`` shrink the weight itself by this times the learning rate."""
-    clip_norm: float = 0.0
+    clip_norm: Annotated[float, NOT_NEGATIVE] = 0.0
     """Largest norm of the whole gradient; 0 does not clip."""
-    rates: Mapping[str, float] = field(default_factory=dict)
+    rates: Annotated[Mapping[str, float], _RATES] = field(default_factory=dict)
     """Factors on the learning rate of single layers, by the beginning of the names of their
     weights, such as ``{"up": 0.1}``."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        require_positive(self, "learning_rate", "epsilon")
+        super().__post_init__()
         if self.rates and self.kind == "muon":
             raise RecipeError("muon ignores rates; set the kind to adam, adamw or sgd before them")
-        if not all(factor >= 0 for factor in self.rates.values()):
-            raise RecipeError(f"rates must be at least 0, got {dict(self.rates)}")
-        require_fraction(self, "beta1", "beta2", "momentum", below_one=True)
-        require_not_negative(self, "weight_decay", "clip_norm")
         if self.nesterov and (self.kind != "sgd" or self.momentum == 0):
             raise RecipeError("nesterov needs kind=sgd, set before it, and a momentum above 0")
         for name, kinds in _IGNORED[self.kind].items():
@@ -86,7 +91,7 @@ class Optimizer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adversarial:
+class Adversarial(Checked):
     """A discriminator that is trained with the network, and its part in the loss."""
 
     discriminator: Literal["ae", "fc", "patch"] = "ae"
@@ -94,32 +99,26 @@ class Adversarial:
     classifier of patches, both with binary cross-entropy."""
     options: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the discriminator that differ from its defaults."""
-    weight: float = 0.01
+    weight: Annotated[float, NOT_NEGATIVE] = 0.01
     """Weight of the adversarial term in the network's loss; 0 leaves it out."""
     optimizer: Optimizer = Optimizer(learning_rate=1e-4)
     """Of the discriminator; its rate follows the schedule of the stage."""
-    jitter: int = 0
+    jitter: Annotated[int, NOT_NEGATIVE] = 0
     """``ae``, ``patch``: output pixels by which pictures are randomly shifted before the
     discriminator. Without it the network learns a grid of the discriminator's strides."""
-    gamma: float = 0.5
+    gamma: Annotated[float, POSITIVE] = 0.5
     """``ae``: target ratio of the network's quantity to the loss of real pictures."""
     balance_on: Literal["generator", "reconstruction"] = "generator"
     """``ae``: the network's quantity is its whole loss (L_G, as the paper writes), or the
     discriminator's error on its output (l(SR), as in BEGAN)."""
-    balance_rate: float = 0.001
+    balance_rate: Annotated[float, NOT_NEGATIVE] = 0.001
     """``ae``: rate at which the balance k_t moves."""
-    balance_start: float = 0.0
+    balance_start: Annotated[float, FRACTION] = 0.0
     """``ae``: k_t before the first iteration, 0..1."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        require_not_negative(self, "weight", "balance_rate", "jitter")
-        require_positive(self, "gamma")
-        require_fraction(self, "balance_start")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distillation:
+class Distillation(Checked):
     """Knowledge distillation: the output of a trained network, the teacher, as a target beside HR.
 
     Detail of HR that LR does not determine is noise to a small network; a teacher's output is free
@@ -128,14 +127,10 @@ class Distillation:
 
     teacher: str
     """A name of ``srx models``, taken at the scale of the training, or a weights file."""
-    share: float = 0.5
+    share: Annotated[float, FRACTION] = 0.5
     """Share of the losses that compares with the teacher's output, 0..1; HR has the rest."""
     tta: bool = False
     """Average the teacher over the 8 flips and rotations: better, at 8 times the cost."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        require_fraction(self, "share")
 
     @classmethod
     def named(cls, teacher: str) -> Distillation:
@@ -144,26 +139,25 @@ class Distillation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(Checked):
     """The learning rate over a stage, in fractions of the stage, so that it fits any budget."""
 
     kind: Literal["step", "halving", "cosine", "constant"] = "step"
-    warmup: float = 0.0
+    warmup: Annotated[float, FRACTION] = 0.0
     """Fraction of the stage over which the rate rises from 0 to its peak."""
-    milestones: tuple[float, ...] = ()
+    milestones: Annotated[tuple[float, ...], FRACTIONS] = ()
     """``step``: after each of these fractions the rate is multiplied by ``gamma``."""
-    every: float = 0.2
+    every: Annotated[float, FRACTION, POSITIVE] = 0.2
     """``halving``: the rate is multiplied by ``gamma`` after every such fraction."""
-    gamma: float = 0.5
-    hold: float = 0.0
+    gamma: Annotated[float, POSITIVE] = 0.5
+    hold: Annotated[float, FRACTION] = 0.0
     """``cosine``: the rate stays at its peak until this fraction, and falls from there."""
-    floor: float = 0.0
+    floor: Annotated[float, FRACTION] = 0.0
     """``cosine``: share of the peak that is left at the end."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        require_fraction(self, "warmup", "hold", "floor", "milestones", "every")
-        require_positive(self, "gamma", "every")
+        super().__post_init__()
         if self.hold and self.kind != "cosine":
             raise RecipeError(
                 f"{self.kind} ignores hold={self.hold}; set kind=cosine before it, or hold=0 "
@@ -172,19 +166,19 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class Stage(Checked):
     """One run of the optimiser with one loss."""
 
     losses: tuple[LossTerm, ...] = (LossTerm(name="l1"),)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
-    steps: int = 1_000_000
+    steps: Annotated[int, POSITIVE] = 1_000_000
     """Iterations; ``--budget`` replaces them, in proportion where there are several stages."""
-    batch: int = 32
+    batch: Annotated[int, POSITIVE] = 32
     """Patches per iteration."""
-    patch: int | tuple[int, int, int] = 64
+    patch: Annotated[int | tuple[int, int, int], _PATCH] = 64
     """Edge of a patch in LR pixels; three numbers are those at x2, x3 and x4."""
-    patch_stride: int = 1
+    patch_stride: Annotated[int, POSITIVE] = 1
     """Patches lie at multiples of so many LR pixels from the picture's corner."""
     augmentation: Literal["d8", "rotations", "none"] = "d8"
     """Turns of the patches: the 8 flips and rotations, the 4 rotations, or as they are."""
@@ -192,14 +186,14 @@ class Stage:
     """Take the one with more gradient energy of two random places."""
     shuffle_channels: bool = False
     """Put R, G and B of every patch into a random order."""
-    vary_levels: float = 0.0
+    vary_levels: Annotated[float, FRACTION] = 0.0
     """Share of the patches whose black and white are moved by up to 0.1 from 0 and 1."""
-    recolour: float = 0.0
+    recolour: Annotated[float, FRACTION] = 0.0
     """Share of the patches that are moved to a random colour, with less contrast, down to flat."""
     reset_optimizer: bool = True
     """Begin from the averaged weights with a fresh optimiser; false goes on with weights and
     optimiser of the stage before. No effect on the first stage."""
-    attention_weight: float = 0.0
+    attention_weight: Annotated[float, NOT_NEGATIVE] = 0.0
     """Weight of the supervision of attention maps, for networks that have them."""
     adversarial: Adversarial | None = None
     """Train against a discriminator; None trains by the losses alone."""
@@ -208,15 +202,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        require_positive(self, "steps", "batch", "patch_stride")
-        edges = self.patch if isinstance(self.patch, tuple) else (self.patch,)
-        if len(edges) not in (1, 3) or min(edges) < 1:
-            raise RecipeError(
-                f"patch must be above 0, or three such numbers for x2, x3 and x4, got {self.patch}"
-            )
-        require_fraction(self, "vary_levels")
-        require_fraction(self, "recolour")
-        require_not_negative(self, "attention_weight")
+        super().__post_init__()
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")
 
@@ -226,7 +212,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRecipe:
+class TrainRecipe(Checked):
     """Everything that decides the outcome of a training, apart from the data."""
 
     model: str
@@ -234,7 +220,7 @@ class TrainRecipe:
     network: Mapping[str, Value] = field(default_factory=dict)
     """Keyword arguments of the network that differ from its defaults."""
     stages: tuple[Stage, ...] = (Stage(),)
-    ema_decay: float = 0.999
+    ema_decay: Annotated[float, BELOW_ONE] = 0.999
     """Decay of the averaged weights that are validated and saved; 0 turns averaging off."""
     start_from_bicubic: bool = False
     """Begin as bicubic interpolation, for networks that can; weights of ``--init`` override it."""
@@ -243,7 +229,7 @@ class TrainRecipe:
     a weights file; weights of ``--init`` override it. Empty for new weights."""
     degradation: Degradation = BICUBIC
     """Makes LR from HR; in files a name of ``DEGRADATIONS``, or a table."""
-    validate_every: int = 1000
+    validate_every: Annotated[int, POSITIVE] = 1000
     """Iterations between validations."""
     paper: str = ""
     """Source of the settings, and the paper's training data."""
@@ -253,8 +239,7 @@ class TrainRecipe:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        require_fraction(self, "ema_decay", below_one=True)
-        require_positive(self, "validate_every")
+        super().__post_init__()
         if not self.stages:
             raise RecipeError("a recipe needs at least one stage")
         for i, (before, stage) in enumerate(pairwise(self.stages), start=1):

@@ -17,8 +17,7 @@ from srcli.models import build_network
 from srcli.models.weights import load_model
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.recipes.files import load_recipe, plain_recipe, write_json
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import RECIPES, load_recipe, plain_recipe, write_json
 from tests.attacks.conftest import mutate, write_all
 
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]

@@ -16,7 +16,7 @@ from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import shipped_scales, weights_path
 from srcli.pipelines import models
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import RECIPES
 
 SMALL = {"channels": 12, "steps": 2, "num_rdb": 1, "growth": 4, "rdb_depth": 2, "mapping_depth": 2}
 

@@ -19,8 +19,7 @@ from srcli.cli.train import summary
 from srcli.errors import PeerError
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.options import TrainResult
-from srcli.recipes.files import read_recipe
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import RECIPES, read_recipe
 
 TINY = [
     *("--set", "network.channels=16", "--set", "network.num_blocks=2"),

@@ -18,10 +18,8 @@ from srcli.imaging.kernels import filtered_downscale
 from srcli.imaging.resize import downscale
 from srcli.layers.colour import luma
 from srcli.recipes.degradation import (
-    AERIAL,
     BICUBIC,
     DEGRADATIONS,
-    PHOTO,
     Blur,
     Degradation,
     Jpeg,
@@ -29,6 +27,7 @@ from srcli.recipes.degradation import (
 )
 from srcli.recipes.training import Stage
 
+AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
 DRAWS = 400
 
 

@@ -12,7 +12,7 @@ from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, shipped_scales, weights_path
 from srcli.pipelines import models as module
 from srcli.pipelines.models import list_models
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import RECIPES
 
 SHIPPED = [
     (name, scale) for name in MODELS if MODELS[name].trained for scale in shipped_scales(name)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from srcli.errors import RecipeError
-from srcli.recipes.ablation import Ablation, Variant
+from srcli.recipes.ablations import Ablation, Variant
 
 
 def variant(name="a", **fields):
@@ -91,13 +91,6 @@ def test_what_does_not_fit_together_is_refused(fields, message):
 def test_a_refusal_names_the_ablation(fields):
     with pytest.raises(RecipeError, match=r"^mine/one: "):
         ablation(**fields)
-
-
-def test_a_variant_is_found_by_its_name():
-    each = ablation()
-    assert each.variant("b") is each.variants[1]
-    with pytest.raises(RecipeError, match=r"no variant 'c' in mine/one; there are: a, b"):
-        each.variant("c")
 
 
 def test_a_printed_difference_is_that_of_the_values():

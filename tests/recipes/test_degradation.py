@@ -10,20 +10,18 @@ import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.degradation import (
-    AERIAL,
     BICUBIC,
     DEGRADATIONS,
-    PHOTO,
     Blur,
     Degradation,
     Jpeg,
     Noise,
 )
 from srcli.recipes.fields import ROOT, convert
-from srcli.recipes.files import apply_overrides, plain_recipe, read_recipe
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
 
+AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
 SHORT = RECIPES["g-idrn-short"]
 
 
@@ -94,8 +92,8 @@ def test_a_file_may_give_a_name_or_pieces(tmp_path):
         ({"after": [{"kind": "jpeg", "quality": 75}]}, "quality must be a list"),
         ({"after": [{"kind": "jpeg", "quality": [75]}]}, "two numbers, low and high"),
         ({"after": [{"kind": "jpeg", "quality": [90, 75]}]}, "two numbers, low and high"),
-        ({"after": [{"kind": "jpeg", "quality": [0, 75]}]}, "must lie in 1..100"),
-        ({"after": [{"kind": "jpeg", "quality": [75, 101]}]}, "must lie in 1..100"),
+        ({"after": [{"kind": "jpeg", "quality": [0, 75]}]}, "in 1..100"),
+        ({"after": [{"kind": "jpeg", "quality": [75, 101]}]}, "in 1..100"),
         ({"after": [{"kind": "jpeg", "quality": [75, 80], "subsampling": 2}]}, "subsampling"),
         ({"after": [{"kind": "noise", "sigma": [-1, 2]}]}, "sigma of noise"),
         ({"after": [{"kind": "noise", "sigma": [1, 2], "shot": [0, 1.5]}]}, "shot of noise"),

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from srcli.errors import RecipeError
-from srcli.recipes.degradation import PHOTO, Degradation, Jpeg
+from srcli.recipes.degradation import DEGRADATIONS, Degradation, Jpeg
 from srcli.recipes.fields import ROOT, check_options, convert, read_text
 from srcli.recipes.training import Adversarial, Stage, TrainRecipe, Value
 
@@ -136,7 +136,7 @@ def test_whatever_arguments_are_no_options():
 def test_one_of_several_tables_is_chosen_by_its_kind_and_a_name_may_stand_for_a_table():
     made = convert({"after": [{"kind": "jpeg", "quality": [1, 2]}]}, Degradation, "x")
     assert made == Degradation(after=(Jpeg(quality=(1, 2)),))
-    assert convert("photo", Degradation, "x") == PHOTO
+    assert convert("photo", Degradation, "x") == DEGRADATIONS["photo"]
     with pytest.raises(RecipeError, match=r"x\.after\.0 needs a kind, one of blur, noise, jpeg"):
         convert({"after": [{"quality": [1, 2]}]}, Degradation, "x")
     with pytest.raises(RecipeError, match=r"no kind 'jpg' in x\.after\.0; did you mean 'jpeg'"):

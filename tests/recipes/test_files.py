@@ -10,6 +10,7 @@ import pytest
 from srcli.errors import RecipeError
 from srcli.recipes.files import (
     EXAMPLE,
+    RECIPES,
     apply_overrides,
     first_difference,
     load_recipe,
@@ -18,7 +19,6 @@ from srcli.recipes.files import (
     recipe_name,
     write_json,
 )
-from srcli.recipes.table import ATTENTIVE_GAN, G_IDRN, G_IDRN_SHORT, RECIPES
 from srcli.recipes.training import Adversarial, Distillation, LossTerm, Stage, TrainRecipe
 
 
@@ -103,6 +103,8 @@ def test_the_first_difference_is_named(a, b, words):
     assert first_difference(a, b) == words
 
 
+G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
+ATTENTIVE_GAN = RECIPES["attentive-gan"]
 STAGE = G_IDRN.stages[0]
 
 

@@ -10,8 +10,7 @@ import torch
 
 from srcli.errors import RecipeError
 from srcli.models import build_network, find_entry, network_options
-from srcli.recipes.files import load_recipe, plain_recipe
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import RECIPES, load_recipe, plain_recipe
 from srcli.recipes.training import Schedule
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from srcli.errors import RecipeError
-from srcli.recipes.table import G_IDRN
+from srcli.recipes.files import RECIPES
 from srcli.training.budget import Budget, parse_budget, parse_seconds, stage_budgets
+
+G_IDRN = RECIPES["g-idrn"]
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from srcli.errors import CheckpointError, DataError, UsageError
-from srcli.recipes.table import G_IDRN, G_IDRN_SHORT
+from srcli.recipes.files import RECIPES
 from srcli.training.folder import RunFolder, RunRecord, file_digest
 from srcli.training.state import Position
+
+G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
 
 RECORD = RunRecord(recipe_name="g-idrn", scale=2, seed=0, data="d", budget="9", threads=1)
 

@@ -33,8 +33,7 @@ from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.train.network import initial_weights
 from srcli.pipelines.train.options import TrainOptions
 from srcli.ports.executor import JsonDict, UnitResult
-from srcli.recipes.ablation import Ablation
-from srcli.recipes.ablations import resolve
+from srcli.recipes.ablations import Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe, write_json
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget, stage_budgets

@@ -11,7 +11,7 @@ from srcli.metrics.protocol import PROTOCOLS
 from srcli.pipelines.ablate.statistics import difference
 from srcli.pipelines.ablate.tables import budget_of, cost_table, score_table, summary_table
 from srcli.pipelines.ablate.verdicts import LEAST_GAIN, PRINTED_SHARE, judge
-from srcli.recipes.ablation import changes_text
+from srcli.recipes.ablations import changes_text
 from srcli.report.page import interval_chart, render_page
 from srcli.report.table import escape, markdown_table, plural
 from srcli.training.budget import parse_budget

@@ -12,7 +12,7 @@ from srcli.data.training_set import DataSelection
 from srcli.errors import DataError, RecipeError, UsageError
 from srcli.files import parse_text
 from srcli.inference.device import Precision
-from srcli.recipes.ablation import METRICS, Ablation, Variant
+from srcli.recipes.ablations import METRICS, Ablation, Variant
 from srcli.recipes.fields import AnyFloat, convert
 from srcli.recipes.files import write_json
 from srcli.training.budget import parse_budget

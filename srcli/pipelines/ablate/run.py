@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.ablate.results import AblateOptions, AblationResult
     from srcli.ports.executor import Executor, JsonDict
     from srcli.ports.progress import Progress
-    from srcli.recipes.ablation import Ablation
+    from srcli.recipes.ablations import Ablation
 
 
 def run_ablations(

@@ -24,7 +24,7 @@ from srcli.pipelines.train.numerics import resolve_precision
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
 from srcli.ports.progress import show_traceback
-from srcli.recipes.ablation import METRICS
+from srcli.recipes.ablations import METRICS
 from srcli.recipes.training import TrainRecipe
 from srcli.training.folder import RunFolder, file_digest
 

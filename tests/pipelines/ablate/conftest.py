@@ -15,7 +15,7 @@ from srcli.pipelines.ablate.results import (
     SetScores,
     VariantResult,
 )
-from srcli.recipes.ablation import Ablation, Variant
+from srcli.recipes.ablations import Ablation, Variant
 
 HOSTILE = '<script>alert("1")</script>|*_x_*&amp;\' onload=x'
 TINY = {

@@ -21,10 +21,8 @@ from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import resume_training, train
 from srcli.ports.executor import UnitResult
-from srcli.recipes.ablation import METRICS
-from srcli.recipes.ablations import ABLATIONS
-from srcli.recipes.files import apply_overrides, plain_recipe
-from srcli.recipes.table import RECIPES
+from srcli.recipes.ablations import ABLATIONS, METRICS
+from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
 
 
 def weights_of(options, variant, seed=0):

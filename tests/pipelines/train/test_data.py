@@ -20,9 +20,11 @@ from srcli.imaging.resize import downscale
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, loading_limits, make_sampler
 from srcli.pipelines.train.options import TrainOptions
-from srcli.recipes.degradation import AERIAL, BICUBIC, PHOTO
+from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.training import Stage, TrainRecipe
 from tests.fixtures.progress import Notes
+
+AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
 
 CPU = torch.device("cpu")
 RECIPE = TrainRecipe(model="g-idrn", stages=(Stage(patch=16, batch=2), Stage(patch=24, batch=2)))

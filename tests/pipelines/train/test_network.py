@@ -23,8 +23,8 @@ from srcli.pipelines.train.network import (
     weights_writer,
 )
 from srcli.ports.progress import NoProgress
-from srcli.recipes.degradation import PHOTO
-from srcli.recipes.table import RECIPES
+from srcli.recipes.degradation import DEGRADATIONS
+from srcli.recipes.files import RECIPES
 from srcli.recipes.training import TrainRecipe
 from srcli.training.numerics import Numerics
 from srcli.training.state import Position
@@ -159,6 +159,7 @@ def test_the_layout_is_that_of_the_numerics():
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
+PHOTO = DEGRADATIONS["photo"]
 TINY_PHOTO = TrainRecipe(model="rrlfn", network={"num_blocks": 1}, degradation=PHOTO)
 
 

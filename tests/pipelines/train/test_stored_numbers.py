@@ -12,8 +12,7 @@ from PIL import Image
 from srcli.models.weights import load_model
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import train
-from srcli.recipes.files import apply_overrides, plain_recipe
-from srcli.recipes.table import RECIPES
+from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
 
 SMALL = {
     "g-idrn": ("channels=12", "group_width=4", "num_blocks=2", "num_groups=1"),
