@@ -55,7 +55,8 @@ class Checked:
 
     def __post_init__(self) -> None:
         """Refuse a value that is out of its range."""
-        for name, mark in _ranges(type(self)):
+        kind: Any = type(self)
+        for name, mark in _ranges(kind):
             value = getattr(self, name)
             if not mark.holds(value):
                 raise RecipeError(f"{name}{self.owner} must be {mark.words}, got {value}")
@@ -67,13 +68,9 @@ class Checked:
 
 
 @cache
-def _ranges(kind: type[Any]) -> list[tuple[str, Range]]:
-    marks = ((n, hint.__metadata__) for n, hint in field_types(kind).items() if _marked(hint))
+def _ranges(kind: type) -> list[tuple[str, Range]]:
+    marks = [(name, getattr(hint, "__metadata__", ())) for name, hint in field_types(kind).items()]
     return [(name, mark) for name, own in marks for mark in own if isinstance(mark, Range)]
-
-
-def _marked(hint: Any) -> bool:  # noqa: ANN401
-    return get_origin(hint) is Annotated
 
 
 def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
@@ -84,7 +81,7 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
 
 
-def field_types(kind: type) -> dict[str, Any]:
+def field_types(kind: Any) -> dict[str, Any]:  # noqa: ANN401
     """Names and types of a dataclass's fields, in order."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
