@@ -141,7 +141,7 @@ def _receive(folder: Path) -> Path:
 
 def _name_output(source: Path, folder: Path, naming: Naming) -> Path:
     """Return a name for what goes to standard output, of ``--format`` or that of the input."""
-    from srcli.pipelines.upscale.naming import name_in_folder
+    from srcli.pipelines.upscale.plan import name_in_folder
 
     fmt = name_in_folder(source, folder, naming).format
     if fmt == "vrt":

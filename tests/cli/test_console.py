@@ -105,7 +105,7 @@ def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
     """Names hold what rich would read as markup, and a width of 80 would break them."""
     folder = tmp_path / "aerial_pictures_of_a_long_name"
     folder.mkdir()
-    Image.fromarray(astronaut[:64, :64]).save(folder / "a_town_from_low_above[bold]:smile:.png")
+    Image.fromarray(astronaut[:80, :80]).save(folder / "a_town_from_low_above[bold]:smile:.png")
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(os, "isatty", lambda number: False)
     options = ["-s", "4", "--data", folder, "--no-cost", "-v"]

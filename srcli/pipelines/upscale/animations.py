@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from srcli.imaging.photograph import Metadata, Picture
     from srcli.inference.edges import ArraySink
-    from srcli.pipelines.upscale.naming import Item
+    from srcli.pipelines.upscale.plan import Item
 
 
 def upscale_photographs(

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.imaging.photograph import Photograph, Picture
-    from srcli.pipelines.upscale.naming import Item
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.plan import Item
 
 AUTO = "auto"
 """The value of ``--model`` that chooses for each picture."""

@@ -13,7 +13,7 @@ from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES, product_header
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
@@ -29,18 +29,15 @@ OTHER_PICTURES = frozenset(
 
 @dataclass(kw_only=True)
 class FolderContents:
-    """Files and folders found below a folder."""
+    """What was found below a folder."""
 
-    pictures: list[Path] = field(default_factory=list)
-    """Sorted."""
-    companions: set[str] = field(default_factory=set)
-    """Paths of the pictures beside which another file begins with the same name."""
+    pictures: list[tuple[Path, bool]] = field(default_factory=list)
+    """Sorted, each with True if another file beside it begins with the same name."""
     others: list[Path] = field(default_factory=list)
     """Pictures of formats that srx does not read."""
-    linked: list[Path] = field(default_factory=list)
-    """Links to folders; they are not followed, as they may lead in circles."""
-    products: list[Path] = field(default_factory=list)
-    """Folders of Sentinel products, whose pictures belong together, and mosaics."""
+    notes: list[str] = field(default_factory=list)
+    """For the user, on what is left out: links to folders, which may lead in circles, mosaics, and
+    Sentinel products, whose pictures belong together."""
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
     """Folders that cannot be listed, each with the reason."""
 
@@ -50,18 +47,13 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
 
     Hidden files and folders, special files (pipes, devices) and everything inside the output
     folder are left out.
-
-    Args:
-        folder: The folder to search.
-        output: The output; a folder below ``folder`` holds results, not inputs.
-        recursive: Search subfolders as well.
     """
     found = FolderContents()
     inside = None if same_file(output, folder) else real_path(output)
     waiting = [str(folder)]
     while waiting:
         place = waiting.pop()
-        if inside is not None and _is_within(real_path(place), inside):
+        if inside is not None and _is_within(place, inside):
             continue
         try:
             with os.scandir(place) as entries:
@@ -69,24 +61,51 @@ def find_pictures(folder: Path, output: Path, *, recursive: bool) -> FolderConte
         except OSError as error:
             found.unreadable.append((Path(place), f"cannot be looked into ({error.strerror})"))
             continue
-        first = len(found.pictures)
-        for entry in shown:
-            if _is_folder(entry):
-                if recursive and product_header(Path(entry.path)) is not None:
-                    found.products.append(Path(entry.path))
-                elif recursive and entry.is_symlink():
-                    found.linked.append(Path(entry.path))
-                elif recursive:
-                    waiting.append(entry.path)
-            elif os.path.splitext(entry.name)[1].lower() in INDIRECT_SUFFIXES:  # noqa: PTH122
-                found.products.append(Path(entry.path))
-            elif not (inside and entry.is_symlink() and _is_within(real_path(entry.path), inside)):
-                _add_file(entry, found)
-        _find_companions(shown, found, first)
-    found.pictures.sort(key=lambda path: path.parts)  # the order of paths, but fast
-    found.linked.sort()
-    found.products.sort()
+        _sort_files(shown, inside, found)
+        if recursive:
+            waiting += _sort_folders(filter(_is_folder, shown), found)
+    found.pictures.sort(key=lambda one: one[0].parts)  # the order of paths, but fast
+    found.notes.sort()
     return found
+
+
+def _sort_folders(folders: Iterable[os.DirEntry[str]], found: FolderContents) -> Iterator[str]:
+    """Yield the folders that are searched; note the others."""
+    for entry in folders:
+        if product_header(Path(entry.path)) is not None:
+            found.notes.append(f"{entry.path}: a Sentinel product, left out; name it itself")
+        elif entry.is_symlink():
+            found.notes.append(f"{entry.path}: a link to a folder, not followed")
+        else:
+            yield entry.path
+
+
+def _sort_files(
+    shown: Sequence[os.DirEntry[str]], inside: str | None, found: FolderContents
+) -> None:
+    """Add the pictures of one folder, but links to results."""
+    # other files of the folder, by the begin of their names
+    others = sorted(entry.name.lower() for entry in shown if _suffix(entry) not in SUFFIXES)
+    for entry in shown:
+        suffix = _suffix(entry)
+        if suffix in INDIRECT_SUFFIXES and not _is_folder(entry):
+            found.notes.append(f"{entry.path}: made of other files, left out; name it itself")
+        if suffix not in SUFFIXES | OTHER_PICTURES or not _is_file(entry):
+            continue
+        if inside and entry.is_symlink() and _is_within(entry.path, inside):
+            continue
+        path = Path(entry.path)
+        if suffix in SUFFIXES:
+            stem = path.stem.lower()
+            nearest = bisect_left(others, stem)
+            companion = nearest < len(others) and others[nearest].startswith(stem)
+            found.pictures.append((path, companion))
+        else:
+            found.others.append(path)
+
+
+def _suffix(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - paths are slow to make
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -96,32 +115,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _add_file(entry: os.DirEntry[str], found: FolderContents) -> None:
-    """Add a file by its suffix; no pipes and devices, as reading one would wait for ever."""
-    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - paths are slow to make
-    kind = found.pictures if suffix in SUFFIXES else found.others
-    if suffix in SUFFIXES or suffix in OTHER_PICTURES:
-        try:
-            # reading a link that leads nowhere gives the reason
-            regular = entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))  # noqa: PTH110
-        except OSError:
-            regular = True
-        if regular:
-            kind.append(Path(entry.path))
-
-
-def _find_companions(shown: Sequence[os.DirEntry[str]], found: FolderContents, first: int) -> None:
-    """Find the pictures of a folder beside which another file begins with the same name."""
-    others = sorted(
-        entry.name.lower()
-        for entry in shown
-        if os.path.splitext(entry.name)[1].lower() not in SUFFIXES  # noqa: PTH122 - as above
-    )
-    for picture in found.pictures[first:] if others else ():
-        stem = picture.stem.lower()
-        place = bisect_left(others, stem)
-        if place < len(others) and others[place].startswith(stem):
-            found.companions.add(str(picture))
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Return False for pipes and devices, as reading one would wait for ever."""
+    try:
+        # reading a link that leads nowhere gives the reason
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))  # noqa: PTH110
+    except OSError:
+        return True
 
 
 @cache
@@ -154,4 +154,5 @@ def same_file(first: Path, second: Path) -> bool:
 
 
 def _is_within(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))  # noqa: PTH118
+    real = real_path(path)
+    return real == folder or real.startswith(os.path.join(folder, ""))  # noqa: PTH118

@@ -17,10 +17,9 @@ from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choice import AUTO, CLEAN_MODEL
 from srcli.pipelines.upscale.finished import sort_items
 from srcli.pipelines.upscale.memory import memory_budget, photograph_memory
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.photographs import check_output
-from srcli.pipelines.upscale.plan import is_folder, make_plan
+from srcli.pipelines.upscale.plan import Item, is_folder, make_plan
 from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from srcli.models import MODELS
 from srcli.models.weights import weights_path
 from srcli.pipelines.upscale.choice import AUTO, choose_model
 from srcli.pipelines.upscale.discovery import SUFFIXES, real_path
-from srcli.pipelines.upscale.naming import Item, name_in_folder, named_by_extension
 from srcli.pipelines.upscale.opening import open_photograph
+from srcli.pipelines.upscale.plan import Item, name_in_folder, named_by_extension
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from srcli.imaging.photograph import Picture
-    from srcli.pipelines.upscale.naming import Item
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.plan import Item
 
 
 def memory_budget(options: UpscaleOptions) -> int:

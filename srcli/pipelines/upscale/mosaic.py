@@ -25,9 +25,8 @@ from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.finished import find_provenance, sort_items
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import Naming
-from srcli.pipelines.upscale.plan import make_plan
+from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from srcli.imaging.photograph import Picture
-    from srcli.pipelines.upscale.naming import Item
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.plan import Item
     from srcli.pipelines.upscale.reporter import Reporter
 
 

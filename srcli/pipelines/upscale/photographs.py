@@ -30,8 +30,8 @@ from srcli.pipelines.upscale.choice import (
     shows_blocks,
 )
 from srcli.pipelines.upscale.memory import check_frames, check_memory, portions, spare_channels
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 from srcli.threads import ReadAhead

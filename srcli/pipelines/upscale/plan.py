@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import UsageError, did_you_mean
-from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES
-from srcli.imaging.rasters.opening import (
-    INDIRECT_SUFFIXES,
-    RASTER_SUFFIXES,
-    DatasetName,
-    as_input,
-    is_remote,
-)
+from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
+from srcli.files import open_input
+from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
+from srcli.imaging.rasters.opening import RASTER_SUFFIXES, DatasetName, as_input, is_remote
+from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.discovery import (
     OTHER_PICTURES,
     SUFFIXES,
@@ -24,21 +22,16 @@ from srcli.pipelines.upscale.discovery import (
     real_path,
     same_file,
 )
-from srcli.pipelines.upscale.naming import (
-    Item,
-    find_collisions,
-    name_by_extension,
-    name_file,
-    name_in_folder,
-    output_format,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable
 
     from srcli.pipelines.upscale.options import Naming
 
+FALLBACK_FORMAT = "png"
+"""Output format for photographs of a format that cannot be written (GIF)."""
+RASTER_FORMAT = "tif"
+"""Output format for rasters of a format that cannot be written (VRT, JP2, netCDF)."""
 _NOT_WRITTEN = frozenset(
     {
         *OTHER_PICTURES, ".hdr", ".raw", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc",
@@ -49,13 +42,55 @@ _NOT_WRITTEN = frozenset(
 """Suffixes of other files; an output named so is a mistake and not a new folder."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One input and its output."""
+
+    source: Path
+    target: Path
+    format: str
+    """Of the output, a key of ``FORMATS``, or ``vrt`` for the parts of a raster and a VRT."""
+    from_folder: bool = False
+    """The input was found in a folder, not named itself."""
+    companions: bool = True
+    """Files beside the input may make it a raster; False where none has a name for that."""
+
+    def make_folder(self) -> None:
+        """Make the folder of the output.
+
+        Raises:
+            PictureError: If that is impossible.
+        """
+        folder = self.target.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PictureError(
+                f"{folder}: this folder cannot be made ({error.strerror}); give another output"
+            ) from error
+
+    def check_folder(self) -> None:
+        """Check that the output's folder can be made and written to, without making it.
+
+        Raises:
+            PictureError: If not.
+        """
+        folder = self.target.parent
+        while not os.path.lexists(folder) and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise PictureError(f"{folder}: is no folder; give another output")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PictureError(f"{folder}: no permission to write there; give another output")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """All inputs in order, with what the user should know before work starts."""
 
-    items: tuple[Item, ...]
-    notes: tuple[str, ...] = ()
-    failures: tuple[tuple[Item, str], ...] = ()
+    items: Sequence[Item]
+    notes: Sequence[str]
+    failures: Sequence[tuple[Item, str]]
     """Inputs that are missing, folders that cannot be listed, and inputs that would write one
     output, each with a line for the user; the others are done."""
 
@@ -76,50 +111,88 @@ def make_plan(
     """
     forget_paths()
     naming = _check_naming(naming)
-    found: list[Path] = []
+    notes: list[str] = []
     failures: list[tuple[Item, str]] = []
-    inputs = [as_input(path) for path in inputs]
-    for path in inputs:
-        try:
-            _check_input(path, remote=remote)
+
+    def fail(path: Path, reason: str) -> None:
+        failures.append((Item(source=path, target=output, format=""), reason))
+
+    found: list[Path] = []
+    for path in map(as_input, inputs):
+        if reason := _obstacle(path, remote=remote):
+            fail(path, reason)
+        else:
             found.append(path)
-        except UsageError as error:
-            failures.append((Item(source=path, target=output, format=""), str(error)))
     if not found:
         raise UsageError(_first_failure(failures))
     _check_output(output)
-    if len(inputs) == 1 and not inputs[0].is_dir() and not is_folder(output):
-        plan = Plan(items=(name_file(inputs[0], output, naming),))
+    if len(inputs) == 1 and not found[0].is_dir() and not is_folder(output):
+        items = [_name_file(found[0], output, naming)]
+    elif not is_folder(output) or output.is_file():
+        raise UsageError(f"{output}: is a file; folders and several inputs need a folder as output")
     else:
-        if not is_folder(output) or output.is_file():
-            raise UsageError(
-                f"{output}: is a file; folders and several inputs need a folder as output"
-            )
-        plan = _plan_folder(found, output, naming)
-    failures += plan.failures
-    if not plan.items:
-        raise UsageError(_nothing_found(found, naming, plan))
+        items = _find_items(found, output, naming, notes, fail)
+    if not items:
+        raise UsageError(
+            _first_failure(failures) if failures else _nothing_found(found, naming, notes)
+        )
     # the same file named twice is one file
-    items = tuple({(real_path(one.source), str(one.target)): one for one in plan.items}.values())
-    items, notes = name_by_extension(items, naming)
-    collisions = find_collisions(items, naming)
+    items = [*{(real_path(one.source), str(one.target)): one for one in items}.values()]
+    items = _name_by_extension(items, naming, notes)
+    collisions = _find_collisions(items, naming)
     failures += collisions.items()
-    if not (items := tuple(item for item in items if item not in collisions)):
+    items = [item for item in items if item not in collisions]
+    if not items:
         raise UsageError(_first_failure(failures))
-    notes = (*plan.notes, *notes)
     if replaced := sum(same_file(item.source, item.target) for item in items):
-        notes += (
+        notes.append(
             f"{_count(replaced)} replaced by the enlargement: run this once only, not again after "
-            "an interruption",
+            "an interruption"
         )
     forget_paths()
-    return replace(plan, items=items, notes=notes, failures=tuple(failures))
+    return Plan(items=items, notes=notes, failures=failures)
 
 
 def is_folder(output: Path) -> bool:
     """Return True if an output is a folder, or has no picture's extension and will become one."""
     # os.path instead of pathlib: a name that is too long is no folder, and no error yet
-    return os.path.isdir(output) or output_format(output.suffix) is None  # noqa: PTH112
+    return os.path.isdir(output) or _output_format(output.suffix) is None  # noqa: PTH112
+
+
+def name_in_folder(
+    source: Path,
+    folder: Path,
+    naming: Naming,
+    *,
+    from_folder: bool = False,
+    companions: bool = True,
+) -> Item:
+    """Pair an input with its output in a folder, of the same name."""
+    own = format_of_suffix(source.suffix)
+    if isinstance(source, DatasetName) and own not in ("tif", "png", "jpg"):
+        own = None  # photographs in archives are read by GDAL, as rasters
+    fmt = naming.format
+    if fmt == "auto":
+        if own == "gif" and not _is_animation(source):
+            own = None  # of 256 colours, which the enlargement has not
+        fmt = own or _choose_format(source)
+    extension = source.suffix if fmt == own else f".{fmt}"
+    target = folder / f"{source.stem}{naming.suffix}{extension}"
+    return Item(
+        source=source, target=target, format=fmt, from_folder=from_folder, companions=companions
+    )
+
+
+def named_by_extension(item: Item, naming: Naming) -> Item:
+    """Return an item whose output's name holds the extension of the input: ``a_jpg.png``."""
+    extension = item.source.suffix.lower().lstrip(".")
+    name = f"{item.source.stem}_{extension}{naming.suffix}{item.target.suffix}"
+    return replace(item, target=item.target.with_name(name))
+
+
+def _output_format(suffix: str) -> str | None:
+    """Return the name of an output format, VRTs over the parts of rasters included."""
+    return "vrt" if suffix.lower() in ("vrt", ".vrt") else format_of_suffix(suffix)
 
 
 def _check_naming(naming: Naming) -> Naming:
@@ -128,7 +201,7 @@ def _check_naming(naming: Naming) -> Naming:
         raise UsageError(f"--suffix {naming.suffix}: is a part of a name, without folders")
     if naming.format == "auto":
         return naming
-    known = output_format(naming.format)
+    known = _output_format(naming.format)
     if known is None:
         hint = did_you_mean(naming.format, FORMATS)
         raise UsageError(
@@ -137,19 +210,19 @@ def _check_naming(naming: Naming) -> Naming:
     return replace(naming, format=known)
 
 
-def _check_input(path: Path, *, remote: bool) -> None:
+def _obstacle(path: Path, *, remote: bool) -> str:
+    """Return the reason for which an input cannot be opened; empty if it is there."""
+    hint = ""
     if isinstance(path, DatasetName):
+        there = path.container is not None
         if is_remote(str(path)):
             there, hint = remote, "; it is on the network: download it, or give --allow-remote"
-        else:
-            there, hint = path.container is not None, ""
     else:
         try:
-            there, hint = path.exists(), ""
+            there = path.exists()
         except OSError as error:
-            raise UsageError(f"{path}: cannot be looked at ({error.strerror})") from error
-    if not there:
-        raise UsageError(f"{path}: no such file or folder{hint}")
+            return f"{path}: cannot be looked at ({error.strerror})"
+    return "" if there else f"{path}: no such file or folder{hint}"
 
 
 def _check_output(output: Path) -> None:
@@ -157,50 +230,50 @@ def _check_output(output: Path) -> None:
     if isinstance(named := as_input(output), DatasetName) and named.gdal.startswith("/vsi"):
         raise UsageError(f"{output}: results are written to disk; give a file or a folder")
     suffix = output.suffix.lower()
-    if is_folder(output) and not os.path.isdir(output):  # noqa: PTH112 - as above
-        if suffix in RASTER_SUFFIXES:
-            raise UsageError(
-                f"{output}: rasters are written as tif, png, jpg or vrt; give such a name, or a "
-                "folder"
-            )
-        if suffix in READABLE_SUFFIXES | _NOT_WRITTEN:
-            raise UsageError(
-                f"{output}: {suffix} is not written here; give {', '.join(FORMATS)}, or a folder"
-            )
+    if not is_folder(output) or os.path.isdir(output):  # noqa: PTH112 - as above
+        return
+    if suffix in RASTER_SUFFIXES:
+        raise UsageError(
+            f"{output}: rasters are written as tif, png, jpg or vrt; give such a name, or a folder"
+        )
+    if suffix in READABLE_SUFFIXES | _NOT_WRITTEN:
+        raise UsageError(
+            f"{output}: {suffix} is not written here; give {', '.join(FORMATS)}, or a folder"
+        )
 
 
-def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
+def _name_file(source: Path, output: Path, naming: Naming) -> Item:
+    fmt = _output_format(output.suffix)
+    assert fmt is not None
+    if naming.format not in ("auto", fmt):
+        raise UsageError(f"{output}: its extension contradicts --format {naming.format}")
+    target = output.with_name(f"{output.stem}{naming.suffix}{output.suffix}")
+    return Item(source=source, target=target, format=fmt)
+
+
+def _find_items(
+    inputs: Sequence[Path],
+    output: Path,
+    naming: Naming,
+    notes: list[str],
+    fail: Callable[[Path, str], None],
+) -> list[Item]:
+    """Pair files, and all pictures of folders, with outputs in a folder."""
     items: list[Item] = []
-    notes: list[str] = []
-    unreadable: list[tuple[Item, str]] = []
     others: list[Path] = []
     results = 0
     for path in inputs:
         if not path.is_dir():
             items.append(name_in_folder(path, output, naming))
             continue
-        found = find_pictures(path, output, recursive=naming.recursive)
-        unreadable += (
-            (Item(source=folder, target=output, format=""), f"{folder}: {reason}")
-            for folder, reason in found.unreadable
-        )
-        others += found.others
-        notes += [f"{link}: a link to a folder, not followed" for link in found.linked]
-        for product in found.products:
-            mosaic = product.suffix.lower() in INDIRECT_SUFFIXES
-            what = "made of other files" if mosaic else "a Sentinel product"
-            notes.append(f"{product}: {what}, left out; name it itself")
-        for parent, pictures in groupby(found.pictures, key=lambda picture: picture.parent):
-            folder = output / parent.relative_to(path)
-            for picture in pictures:
-                if _is_result(picture, folder, naming):
-                    results += 1
-                    continue
-                companions = str(picture) in found.companions
-                item = name_in_folder(
-                    picture, folder, naming, from_folder=True, companions=companions
-                )
-                items.append(item)
+        contents = find_pictures(path, output, recursive=naming.recursive)
+        for folder, reason in contents.unreadable:
+            fail(folder, f"{folder}: {reason}")
+        others += contents.others
+        notes += contents.notes
+        named = _name_contents(path, output, naming, contents.pictures)
+        results += len(contents.pictures) - len(named)
+        items += named
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
     if others:
@@ -209,17 +282,31 @@ def _plan_folder(inputs: Sequence[Path], output: Path, naming: Naming) -> Plan:
             f"{_count(len(others))} left out, of formats that srx does not read ({suffixes}): "
             "convert them first"
         )
-    return Plan(items=tuple(items), notes=tuple(notes), failures=tuple(unreadable))
+    return items
+
+
+def _name_contents(
+    folder: Path, output: Path, naming: Naming, pictures: Iterable[tuple[Path, bool]]
+) -> list[Item]:
+    """Pair the pictures of a folder with outputs; earlier results beside them are left out."""
+    items: list[Item] = []
+    parent = own = None
+    beside = False
+    for picture, companions in pictures:
+        if picture.parent != parent:
+            parent = picture.parent
+            own = output / parent.relative_to(folder)
+            beside = bool(naming.suffix) and same_file(own, parent)
+        if not (beside and picture.stem.endswith(naming.suffix)):
+            assert own is not None
+            items.append(
+                name_in_folder(picture, own, naming, from_folder=True, companions=companions)
+            )
+    return items
 
 
 def _count(pictures: int) -> str:
     return "1 picture is" if pictures == 1 else f"{pictures} pictures are"
-
-
-def _is_result(picture: Path, folder: Path, naming: Naming) -> bool:
-    """Return True for a picture that an earlier run wrote beside its input."""
-    suffixed = bool(naming.suffix) and picture.stem.endswith(naming.suffix)
-    return suffixed and same_file(folder, picture.parent)
 
 
 def _first_failure(failures: Sequence[tuple[Item, str]]) -> str:
@@ -228,18 +315,84 @@ def _first_failure(failures: Sequence[tuple[Item, str]]) -> str:
     return failures[0][1] + (f" (and {more} more)" if more else "")
 
 
-def _nothing_found(inputs: Sequence[Path], naming: Naming, plan: Plan) -> str:
-    if plan.failures:
-        return _first_failure(plan.failures)
+def _nothing_found(inputs: Sequence[Path], naming: Naming, notes: Sequence[str]) -> str:
     where = ", ".join(map(str, inputs))
+    found = f"{where}: no pictures found ({' '.join(sorted(SUFFIXES))})"
     if not naming.recursive and any(map(_has_subfolders, inputs)):
         found = f"{where}: add -r to search its subfolders; the folder itself holds no pictures"
-        return "; ".join((found, *plan.notes))
-    known = " ".join(sorted(SUFFIXES))
-    return "; ".join((f"{where}: no pictures found ({known})", *plan.notes))
+    return "; ".join((found, *notes))
 
 
 def _has_subfolders(path: Path) -> bool:
     return path.is_dir() and any(
         entry.is_dir() and not entry.name.startswith(".") for entry in path.iterdir()
     )
+
+
+def _is_animation(source: Path) -> bool:
+    try:
+        with one_file(source):
+            return open_picture(source, confined=True).frames > 1
+    except SrxError:
+        return False  # reading it gives the reason
+
+
+def _choose_format(source: Path) -> str:
+    """Return the output format for an input whose suffix is not one of ``FORMATS``."""
+    suffix = source.suffix.lower()
+    if isinstance(source, DatasetName):
+        return RASTER_FORMAT
+    if suffix in READABLE_SUFFIXES:
+        return FALLBACK_FORMAT
+    if suffix in RASTER_SUFFIXES:
+        return RASTER_FORMAT
+    try:
+        with open_input(source) as stream:
+            content = format_of_content(stream.read(64))
+    except OSError:
+        return FALLBACK_FORMAT
+    if content is None:
+        return RASTER_FORMAT
+    return content if content in FORMATS and content != "gif" else FALLBACK_FORMAT
+
+
+def _by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
+    groups: defaultdict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[real_path(item.target)].append(item)
+    return groups
+
+
+def _name_by_extension(items: Sequence[Item], naming: Naming, notes: list[str]) -> list[Item]:
+    """Tell outputs of one name apart by the extensions of their inputs: ``a_jpg.png``."""
+    renamed: dict[Path, Item] = {}
+    for group in _by_output(items).values():
+        if len({item.source.suffix.lower() for item in group}) > 1:
+            renamed |= {item.source: named_by_extension(item, naming) for item in group}
+    if renamed:
+        notes.append(
+            f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
+            f"{min(item.target for item in renamed.values()).name}, as they would have the same "
+            "names otherwise"
+        )
+    return [renamed.get(item.source, item) for item in items]
+
+
+def _find_collisions(items: Sequence[Item], naming: Naming) -> dict[Item, str]:
+    """Find items whose outputs would replace an input or each other, with a line for the user."""
+    sources = {real_path(item.source) for item in items}
+    found: dict[Item, str] = {}
+    for target, group in _by_output(items).items():
+        for item in group:
+            if target in sources and not (naming.overwrite and target == real_path(item.source)):
+                found[item] = (
+                    f"{item.target}: is itself an input and would be overwritten; "
+                    "give another output folder or --suffix _x4"
+                )
+            elif len(group) > 1:
+                other = group[1] if item is group[0] else item
+                found[item] = (
+                    f"{group[0].source} and {other.source} would both become {item.target}; "
+                    "upscale them into different folders, or give another --format"
+                )
+    return found

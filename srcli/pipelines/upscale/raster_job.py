@@ -20,7 +20,7 @@ from srcli.imaging.rasters.part_writing import writer_memory
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.naming import Item
+from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:

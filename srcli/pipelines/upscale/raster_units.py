@@ -17,8 +17,8 @@ from srcli.inference.tiling import Tiling
 from srcli.layers.pooling import Calibration
 from srcli.metrics.machine import threads
 from srcli.pipelines.executors.relay import StoppingTask
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import (
     RasterJob,
     check_disk,

@@ -16,8 +16,8 @@ from srcli.inference.engines import EnginePool
 from srcli.inference.stream import TileTooLargeError, Timing
 from srcli.inference.tiling import Tiling
 from srcli.pipelines.executors.relay import SharedTasks
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_parts import tile_rows_of
 from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
 from srcli.pipelines.upscale.reporter import FileReport, Reporter

@@ -14,7 +14,7 @@ from srcli.ports.progress import NoTask
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from srcli.pipelines.upscale.naming import Item
+    from srcli.pipelines.upscale.plan import Item
     from srcli.ports.progress import Progress, Task
 
 State = Literal["done", "skipped", "failed"]

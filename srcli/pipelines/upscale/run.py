@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.imaging.photograph import Picture
-    from srcli.pipelines.upscale.naming import Item
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.plan import Plan
+    from srcli.pipelines.upscale.plan import Item, Plan
     from srcli.ports.executor import Executor
 
 

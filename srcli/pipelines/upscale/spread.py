@@ -12,9 +12,9 @@ from srcli.metrics.machine import processors, threads
 from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
 from srcli.pipelines.executors.shares import shares
 from srcli.pipelines.upscale.animations import upscale_photographs
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
 from srcli.pipelines.upscale.rasters import RasterScheduler
 from srcli.pipelines.upscale.reporter import Reporter

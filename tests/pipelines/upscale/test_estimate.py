@@ -12,8 +12,8 @@ from srcli.imaging.reading import open_picture
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale.estimate import Estimate, estimate_files, estimate_photograph
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)

@@ -16,8 +16,8 @@ from srcli.imaging.photograph import Picture
 from srcli.pipelines.upscale import memory
 from srcli.pipelines.upscale.estimate import estimate_files
 from srcli.pipelines.upscale.memory import memory_budget, photograph_memory, portions
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import PROGRAM
 from srcli.pipelines.upscale.run import upscale_files
 

@@ -6,71 +6,72 @@ import os
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.pipelines.upscale.finished import sort_items
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 from srcli.pipelines.upscale.plan import make_plan
 
 
-def picture(path: Path, size=(6, 5)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, "red").save(path)
-    return path
+@pytest.fixture
+def tree(tmp_path):
+    """Make files of these names, in which nobody looks; return the first."""
+
+    def make(*names, content=b""):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return tmp_path / names[0]
+
+    return make
 
 
 def names(plan, root):
     return {str(i.source.relative_to(root)): str(i.target.relative_to(root)) for i in plan.items}
 
 
-def test_a_folder_keeps_names_and_formats(tmp_path):
-    for name in ("in/b.jpg", "in/a.PNG", "in/ümläut 写真.webp", "in/sub/c.png"):
-        picture(tmp_path / name)
-    (tmp_path / "in/notes.txt").write_text("no picture")
-    picture(tmp_path / "in/.hidden.png")
-    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming())
-    assert names(plan, tmp_path) == {
+def plan_of(root, output="out", **naming):
+    return make_plan([root / "in"], root / output, Naming(**naming))
+
+
+def test_a_folder_keeps_names_and_formats(tree, tmp_path):
+    tree("in/b.jpg", "in/a.PNG", "in/ümläut 写真.webp", "in/m.jp2", "in/v.vrt", "in/sub/c.png")
+    tree("in/notes.txt", "in/.hidden.png", "in/.git/d.png")
+    (tmp_path / "in/album.png").mkdir()
+    os.mkfifo(tmp_path / "in/pipe.png")  # reading it would wait for ever
+    found = {
         "in/a.PNG": "out/a.PNG",
         "in/b.jpg": "out/b.jpg",
+        "in/m.jp2": "out/m.tif",
         "in/ümläut 写真.webp": "out/ümläut 写真.webp",
     }
+    plan = plan_of(tmp_path)
+    assert names(plan, tmp_path) == found
+    assert plan.notes == [f"{tmp_path}/in/v.vrt: made of other files, left out; name it itself"]
+    found["in/sub/c.png"] = "out/sub/c.png"
+    assert names(plan_of(tmp_path, recursive=True), tmp_path) == found
 
 
-def test_recursion_mirrors_the_tree_and_leaves_out_the_results(tmp_path):
-    for name in ("in/a.png", "in/x/y/b.png", "in/out/old.png"):
-        picture(tmp_path / name)
-    plan = make_plan([tmp_path / "in"], tmp_path / "in/out", Naming(recursive=True))
+def test_results_inside_are_left_out(tree, tmp_path):
+    tree("in/a.png", "in/x/y/b.png", "in/out/old.png", "in/out/deeper/b.png", "in/out/c.psd")
+    plan = plan_of(tmp_path, "in/out", recursive=True)
     assert names(plan, tmp_path) == {
         "in/a.png": "in/out/a.png",
         "in/x/y/b.png": "in/out/x/y/b.png",
     }
+    assert plan.notes == []
 
 
-def test_one_picture_may_name_its_output_file_and_format(tmp_path):
-    source = picture(tmp_path / "a.jpg")
+def test_one_picture_may_name_its_output_file_and_format(tree, tmp_path):
+    source = tree("a.jpg")
     (item,) = make_plan([source], tmp_path / "big.tif", Naming()).items
-    assert item == Item(source=source, target=tmp_path / "big.tif", format="tif")
+    assert (item.source, item.target, item.format) == (source, tmp_path / "big.tif", "tif")
 
 
-def test_a_chosen_format_changes_the_extension(tmp_path):
-    source = picture(tmp_path / "a.jpg")
-    (item,) = make_plan([source], tmp_path / "out", Naming(format="png", suffix="_x4")).items
-    assert item.target == tmp_path / "out" / "a_x4.png"
-
-
-def test_a_gif_becomes_a_png(tmp_path):
-    source = tmp_path / "a.gif"
-    Image.new("P", (4, 4)).save(source)
-    (item,) = make_plan([source], tmp_path / "out", Naming()).items
-    assert (item.target.name, item.format) == ("a.png", "png")
-
-
-def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tmp_path):
-    for name in ("in/a.jpg", "in/a.png", "in/b.png"):
-        picture(tmp_path / name)
-    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming(format="png", suffix="_x4"))
+def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tree, tmp_path):
+    tree("in/a.jpg", "in/a.png", "in/b.png")
+    plan = plan_of(tmp_path, format="png", suffix="_x4")
     assert names(plan, tmp_path) == {
         "in/a.jpg": "out/a_jpg_x4.png",
         "in/a.png": "out/a_png_x4.png",
@@ -80,22 +81,25 @@ def test_two_inputs_for_one_output_are_told_apart_by_their_extensions(tmp_path):
     assert "a_jpg_x4.png" in plan.notes[0]
 
 
-def test_two_inputs_of_one_name_are_refused_with_both(tmp_path):
-    inputs = [picture(tmp_path / "x/a.png"), picture(tmp_path / "y/a.png")]
+def test_two_inputs_of_one_name_are_refused_with_both(tree, tmp_path):
+    inputs = [tree("x/a.png"), tree("y/a.png")]
     with pytest.raises(UsageError, match=r"x/a\.png and .*y/a\.png"):
         make_plan(inputs, tmp_path / "out", Naming())
 
 
-def test_writing_over_the_inputs_is_refused(tmp_path):
-    picture(tmp_path / "in/a.jpg")
+def test_writing_over_the_inputs_is_refused_unless_meant(tree, tmp_path):
+    source = tree("in/a.jpg")
     with pytest.raises(UsageError, match="itself an input"):
-        make_plan([tmp_path / "in"], tmp_path / "in", Naming())
+        plan_of(tmp_path, "in")
+    plan = plan_of(tmp_path, "in", overwrite=True)
+    assert [item.target for item in plan.items] == [source]
+    assert any("1 picture is replaced" in note and "once only" in note for note in plan.notes)
+    assert plan_of(tmp_path, overwrite=True).notes == []
 
 
-def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tmp_path):
-    picture(tmp_path / "in/a.jpg")
-    picture(tmp_path / "in/a_x4.jpg")
-    plan = make_plan([tmp_path / "in"], tmp_path / "in", Naming(suffix="_x4"))
+def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tree, tmp_path):
+    tree("in/a.jpg", "in/a_x4.jpg")
+    plan = plan_of(tmp_path, "in", suffix="_x4")
     assert names(plan, tmp_path) == {"in/a.jpg": "in/a_x4.jpg"}
     assert "1 pictures" in plan.notes[0]
 
@@ -103,57 +107,52 @@ def test_the_same_folder_with_a_suffix_resumes_without_upscaling_results(tmp_pat
 @pytest.mark.parametrize(
     ("make", "output", "message"),
     [
-        ("", "out", "no such file"),
+        ("other", "out", "no such file"),
         ("in/sub/a.png", "out", "add -r"),
-        ("in/a.png", "in/a.png/x", "no pictures|not a folder|is a file"),
+        ("in/a.png", "in/a.png", "is a file"),
+        ("in/a.png", "out.png", "need a folder as output"),
+        ("in/a.png", "b.HEIC", "is not written here; give png"),
+        ("in/a.png", "b.gpkg", "is not written here; give png"),
+        ("in/a.png", "b.GTIFF", "written as tif, png, jpg or vrt; give such a name"),
     ],
 )
-def test_nothing_to_do_is_an_error_that_says_so(tmp_path, make, output, message):
-    if make:
-        picture(tmp_path / make)
-    if output == "in/a.png/x":
-        output = "in/a.png"
+def test_nothing_to_do_is_an_error_that_says_so(tree, tmp_path, make, output, message):
+    tree(make)
     with pytest.raises(UsageError, match=message):
-        make_plan([tmp_path / "in"], tmp_path / output, Naming())
+        plan_of(tmp_path, output)
 
 
-def test_a_file_named_twice_is_one_file(tmp_path):
-    source = picture(tmp_path / "in/a.png")
-    plan = make_plan([source, source, tmp_path / "in"], tmp_path / "out", Naming())
+def test_folders_may_be_named_as_files_are(tree, tmp_path):
+    source = tree("a.png")
+    (tmp_path / "b.jp2").mkdir()
+    for folder in ("b.jp2", "v1.2"):
+        (item,) = make_plan([source], tmp_path / folder, Naming()).items
+        assert item.target == tmp_path / folder / "a.png"
+
+
+def test_a_file_named_twice_is_one_file(tree, tmp_path):
+    source = tree("in/a.png")
+    inputs = [tmp_path / "in" / ".." / "in" / "a.png", source, source, tmp_path / "in"]
+    plan = make_plan(inputs, tmp_path / "out", Naming())
     assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
 
 
-def test_folders_with_a_pictures_name_are_no_pictures(tmp_path):
-    picture(tmp_path / "in/a.png")
-    (tmp_path / "in/album.png").mkdir()
-    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming())
-    assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
-
-
-def test_pictures_that_cannot_be_read_are_told_of(tmp_path):
-    picture(tmp_path / "in/a.png")
-    for name in ("IMG_1.PSD", "IMG_2.PSD", "b.dng"):
-        (tmp_path / "in" / name).write_bytes(b"no matter")
-    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming())
+def test_pictures_that_cannot_be_read_are_told_of(tree, tmp_path):
+    tree("in/a.png", "in/IMG_1.PSD", "in/IMG_2.PSD", "in/b.dng", "in/sub/c.tga", "in/.d.psd")
+    plan = plan_of(tmp_path)
     assert names(plan, tmp_path) == {"in/a.png": "out/a.png"}
     assert len(plan.notes) == 1
     assert plan.notes[0].startswith("3 pictures are left out")
     assert "(.dng, .psd): convert" in plan.notes[0]
     (tmp_path / "in/a.png").unlink()
-    with pytest.raises(UsageError, match=r"no pictures found.*3 pictures are left out.*\.psd"):
-        make_plan([tmp_path / "in"], tmp_path / "out", Naming())
+    with pytest.raises(UsageError, match=r"no pictures found.*4 pictures are left out.*\.psd"):
+        plan_of(tmp_path, recursive=True)
 
 
-def test_a_folder_cannot_become_a_file(tmp_path):
-    picture(tmp_path / "in/a.png")
-    with pytest.raises(UsageError, match="need a folder as output"):
-        make_plan([tmp_path / "in"], tmp_path / "out.png", Naming())
-
-
-def test_an_unknown_format_lists_the_known(tmp_path):
-    picture(tmp_path / "a.png")
+def test_an_unknown_format_lists_the_known(tree, tmp_path):
+    tree("in/a.png")
     with pytest.raises(UsageError, match="png, jpg"):
-        make_plan([tmp_path / "a.png"], tmp_path / "out", Naming(format="heic"))
+        plan_of(tmp_path, format="heic")
 
 
 @pytest.mark.parametrize(
@@ -162,69 +161,31 @@ def test_an_unknown_format_lists_the_known(tmp_path):
         ("dem.asc", b"ncols 2", "dem.tif"),
         ("scene.nc", b"CDF\1", "scene.tif"),
         ("noext", b"\0\1\2", "noext.tif"),
-        ("photo", None, "photo.png"),
-        ("photo.dat", None, "photo.png"),
+        ("photo", b"\x89PNG\r\n\x1a\n", "photo.png"),
         ("ortho.dat", b"II*\0", "ortho.tif"),
         ("photo.jpg_large", b"\xff\xd8\xff\xe0", "photo.jpg"),
+        ("still.gif", b"GIF89a", "still.png"),
         ("moving", b"GIF89a", "moving.png"),
     ],
 )
 def test_files_of_unknown_suffixes_become_what_suits_their_content(
-    tmp_path, name, content, becomes
+    tree, tmp_path, name, content, becomes
 ):
-    path = tmp_path / name
-    if content is None:
-        Image.new("RGB", (6, 5)).save(path, "PNG")
-    else:
-        path.write_bytes(content)
-    (item,) = make_plan([path], tmp_path / "out", Naming()).items
+    (item,) = make_plan([tree(name, content=content)], tmp_path / "out", Naming()).items
     assert item.target.name == becomes
 
 
-@pytest.mark.parametrize("suffix", [".jp2", ".GTIFF"])
-def test_suffixes_of_rasters_that_are_not_written_are_no_folders(tmp_path, suffix):
-    source = picture(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="written as tif, png, jpg or vrt; give such a name"):
-        make_plan([source], tmp_path / f"b{suffix}", Naming())
-    (tmp_path / f"b{suffix}").mkdir()
-    (item,) = make_plan([source], tmp_path / f"b{suffix}", Naming()).items
-    assert item.target == tmp_path / f"b{suffix}" / "a.png"
-
-
 @pytest.mark.parametrize(("name", "format"), [("jpeg", "jpg"), ("TIFF", "tif"), ("png", "png")])
-def test_formats_go_by_all_their_names(tmp_path, name, format):
-    source = picture(tmp_path / "a.bmp")
-    (item,) = make_plan([source], tmp_path / "out", Naming(format=name)).items
-    assert (item.format, item.target.name) == (format, f"a.{format}")
-
-
-def test_one_file_by_two_spellings_is_one_file(tmp_path):
-    source = picture(tmp_path / "in" / "a.png")
-    other = tmp_path / "in" / ".." / "in" / "a.png"
-    assert len(make_plan([source, other], tmp_path / "out", Naming()).items) == 1
+def test_formats_go_by_all_their_names(tree, tmp_path, name, format):
+    (item,) = make_plan([tree("a.bmp")], tmp_path / "out", Naming(format=name, suffix="_x")).items
+    assert (item.format, item.target.name) == (format, f"a_x.{format}")
 
 
 @pytest.mark.parametrize("suffix", ["/../x", "a\0b"])
-def test_a_suffix_cannot_lead_elsewhere(tmp_path, suffix):
-    source = picture(tmp_path / "a.png")
+def test_a_suffix_cannot_lead_elsewhere(tree, tmp_path, suffix):
+    tree("in/a.png")
     with pytest.raises(UsageError, match="is a part of a name, without folders"):
-        make_plan([source], tmp_path / "out", Naming(suffix=suffix))
-
-
-@pytest.mark.parametrize("name", ["b.HEIC", "b.ppm", "b.gpkg", "b.ZIP"])
-def test_formats_that_are_not_written_are_no_folders(tmp_path, name):
-    source = picture(tmp_path / "a.png")
-    with pytest.raises(UsageError, match="is not written here; give png"):
-        make_plan([source], tmp_path / name, Naming())
-    assert make_plan([source], tmp_path / "v1.2", Naming()).items[0].target.name == "a.png"
-
-
-def test_pictures_that_are_replaced_are_told(tmp_path):
-    source = picture(tmp_path / "a.png")
-    plan = make_plan([tmp_path], tmp_path, Naming(overwrite=True))
-    assert [item.target for item in plan.items] == [source]
-    assert any("1 picture is replaced" in note and "once only" in note for note in plan.notes)
-    assert make_plan([source], tmp_path / "out", Naming(overwrite=True)).notes == ()
+        plan_of(tmp_path, suffix=suffix)
 
 
 def test_what_lies_on_the_network_is_to_be_fetched_first(tmp_path):
@@ -232,18 +193,19 @@ def test_what_lies_on_the_network_is_to_be_fetched_first(tmp_path):
         make_plan([Path("https://example.org/a.tif")], tmp_path / "out", Naming())
 
 
-def test_names_that_no_file_can_have_are_told(tmp_path):
+def test_names_that_no_file_can_have_are_told(tree, tmp_path):
+    long = tmp_path / ("n" * 300 + ".png")
     with pytest.raises(UsageError, match=r"cannot be looked at \(File name too long\)"):
-        make_plan([tmp_path / ("n" * 300 + ".png")], tmp_path / "out", Naming())
-    source = picture(tmp_path / "a.png")
-    plan = make_plan([source], tmp_path / ("n" * 300 + ".png"), Naming())
-    assert sort_items(plan.items, UpscaleOptions(), in_folder=False).due == list(plan.items)
+        make_plan([long], tmp_path / "out", Naming())
+    plan = make_plan([tree("a.png")], long, Naming())
+    assert sort_items(plan.items, UpscaleOptions(), in_folder=False).due == plan.items
 
 
-def test_links_and_closed_folders_are_told(tmp_path, monkeypatch):
-    picture(tmp_path / "in" / "a.png")
-    picture(tmp_path / "other" / "b.png")
-    (tmp_path / "in" / "link").symlink_to(tmp_path / "other")
+def test_links_and_closed_folders_are_told_and_circles_end(tree, tmp_path, monkeypatch):
+    folder = tree("in/a.png", "in/deep/b.png", "in/sub/c.png").parent
+    (folder / "link").symlink_to(folder / "deep")
+    (folder / "deep" / "up").symlink_to(folder)
+    (folder / "loop.png").symlink_to("loop.png")
     scandir = os.scandir
 
     def guarded(path):
@@ -251,12 +213,30 @@ def test_links_and_closed_folders_are_told(tmp_path, monkeypatch):
             raise PermissionError(13, "Permission denied", os.fspath(path))
         return scandir(path)
 
-    (tmp_path / "in" / "sub").mkdir()
     monkeypatch.setattr(os, "scandir", guarded)
-    plan = make_plan([tmp_path / "in"], tmp_path / "out", Naming(recursive=True))
-    assert plan.notes == (f"{tmp_path / 'in' / 'link'}: a link to a folder, not followed",)
+    plan = plan_of(tmp_path, recursive=True)
+    assert sorted(names(plan, folder.parent)) == ["in/a.png", "in/deep/b.png", "in/loop.png"]
+    links = [folder / "deep" / "up", folder / "link"]
+    assert plan.notes == [f"{link}: a link to a folder, not followed" for link in links]
     ((item, line),) = plan.failures
-    assert item.source == tmp_path / "in/sub"
+    assert item.source == folder / "sub"
     assert line == f"{item.source}: cannot be looked into (Permission denied)"
     with pytest.raises(UsageError, match="sub: cannot be looked into"):
-        make_plan([tmp_path / "in" / "sub"], tmp_path / "out", Naming(recursive=True))
+        make_plan([folder / "sub"], tmp_path / "out", Naming(recursive=True))
+    assert plan_of(tmp_path).notes == []
+
+
+def test_outputs_by_two_spellings_of_one_folder_are_one(tree, tmp_path):
+    inputs = [tree("x/a.png"), tree("y/a.png")]
+    (tmp_path / "x/b").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    with pytest.raises(UsageError, match="is itself an input"):
+        make_plan(inputs[1:] + inputs[:1], tmp_path / "link", Naming())
+
+
+def test_pictures_with_files_of_their_name_beside_them_may_be_rasters(tree, tmp_path):
+    tree("in/a.png", "in/a.PGW", "in/b.png", "in/b.jpg", "in/c.x.tif", "in/C.x.tif.aux.xml")
+    tree("in/sub/a.png")
+    plan = plan_of(tmp_path, recursive=True)
+    found = [item.source.name for item in plan.items if item.companions]
+    assert found == ["a.png", "c.x.tif"]

@@ -8,8 +8,8 @@ import rasterio
 from srcli.errors import PictureError, UsageError
 from srcli.inference.edges import padded_grid
 from srcli.inference.tiling import Tiling
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import (
     PROGRAM,
     READ_AHEAD,

@@ -16,9 +16,9 @@ from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.upscale import choice, opening
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
 from srcli.ports.progress import NoProgress, NoTask

@@ -17,8 +17,8 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.executors.make import make_executor
 from srcli.pipelines.executors.processes import SerialExecutor
-from srcli.pipelines.upscale.naming import Item
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.rasters import cut_runs
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.spread import UpscaleShare, upscale_share
