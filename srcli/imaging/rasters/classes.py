@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from srcli.imaging.rasters.decoding import RasterDecoder
+from srcli.imaging.rasters.reading import RasterDecoder
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.ports.image import Window
 

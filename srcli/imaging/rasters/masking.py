@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
+from srcli.imaging.rasters.reading import is_nodata, nearest_other_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,32 +34,14 @@ class RowWriter(Protocol):
 
 
 def repeat_rows(rows: Array, scale: int, top: int, height: int) -> Array:
-    """Enlarge rows by nearest neighbour.
-
-    Args:
-        rows: (h, W, ...), whose first one contains output row ``top``.
-        scale: Output pixels per input pixel, along each side.
-        top: First output row.
-        height: Output rows.
-    """
+    """Enlarge rows (h, W, ...), whose first one contains output row ``top``, by repeating."""
     return rows.repeat(scale, axis=0)[top % scale :][:height].repeat(scale, axis=1)
 
 
 def repeat_raster(
     source: RasterSource, writer: RowWriter, scale: int, rows: range, *, needs_mask: bool
 ) -> None:
-    """Enlarge rows of a raster whose bands all hold classes, by nearest neighbour.
-
-    Args:
-        source: The input.
-        writer: Receives the rows.
-        scale: Output pixels per input pixel, along each side.
-        rows: Output rows.
-        needs_mask: As for ``MaskedSink``.
-
-    Raises:
-        PictureError: If the input cannot be read, or the output cannot be written.
-    """
+    """Enlarge output rows of a raster whose bands all hold classes, by nearest neighbour."""
     sink = MaskedSink(writer, source, scale, needs_mask=needs_mask, keep_values=True)
     width = source.width * scale * source.channels * source.dtype.itemsize
     step = max(_PART_BYTES // (width * scale), 1) * scale
@@ -90,11 +72,7 @@ class ClassJoiner:
     def write(
         self, top: int, pixels: Array, *, alpha: Array | None = None, mask: Bools | None = None
     ) -> None:
-        """Pass on rows (h, W, C) from the network.
-
-        Raises:
-            PictureError: If the input cannot be read any more, or the output cannot be written.
-        """
+        """Pass on rows (h, W, C) from the network."""
         height, width = pixels.shape[:2]
         rows = np.empty((height, width, self.layout.channels), pixels.dtype)
         places = sorted(place for group in self.layout.groups for place in group)
@@ -113,7 +91,7 @@ class MaskedSink:
     Args:
         writer: Receives the rows, possibly in smaller parts.
         source: The input.
-        scale: Output pixels per input pixel, along each side.
+        scale: Output pixels per input pixel.
         needs_mask: Pass on a mask also if the input has only nodata.
         keep_values: The rows are those of the input, repeated: no pixel of them is changed.
     """
@@ -138,15 +116,7 @@ class MaskedSink:
         self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
 
     def write(self, top: int, rows: Array) -> None:
-        """Mark rows and pass them on.
-
-        Args:
-            top: First output row.
-            rows: (h, W, C) of the source's dtype, W times ``scale``; not modified.
-
-        Raises:
-            PictureError: If the input cannot be read any more, or the output cannot be written.
-        """
+        """Mark rows (h, W, C) of the source's dtype, which are not modified, and pass them on."""
         # multiples of input rows, so that none is read twice
         step = max(_PART_BYTES // max(rows[:1].nbytes * self.scale, 1), 1) * self.scale
         first, bottom = top, top + rows.shape[0]

@@ -1,42 +1,158 @@
-"""Read tiles from a window of a raster: rows cached, so that blocks are decoded about once."""
+"""Read windows of a raster: bands, valid pixels, alpha; rows cached, holes filled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from srcli.imaging.rasters.decoding import RasterDecoder
-from srcli.imaging.rasters.nodata import fill_nearest
+from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
-
-    from numpy.typing import NDArray
 
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.selection import BandLayout
 
-    Array = NDArray[Any]
-    Bools = NDArray[np.bool_]
-    Layers = tuple[Array, ...]
+Array = NDArray[Any]
+Bools = NDArray[np.bool_]
+Places = NDArray[np.intp]
+Layers = tuple[Array, ...]
 
 _LEAST_ROWS = 64
 """Least height of a strip: reading single rows would cost more than decoding them."""
-_LEAST_MARKED = 512
-"""Least height of a strip of marks (validity, alpha), which are small and read by few rows."""
+_MARKED_ROWS = 512
+"""Most rows of a strip of marks (validity, alpha), which are small and read by few rows."""
 _PART_PIXELS = 2**23
 """Pixels decoded at a time where only their marks are kept."""
+# Relative tolerance of GDAL's readers by bytes of a float, because a value is often rounded where
+# it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
+_TOLERANCE = {2: 4e-3, 4: 5e-7, 8: 5e-7}
+# Offsets of the pixels around one, the closest first.
+_NEIGHBOURS = sorted(
+    ((down, right) for down in range(-2, 3) for right in range(-2, 3) if down or right),
+    key=lambda step: step[0] ** 2 + step[1] ** 2,
+)
+_FEW = 20
+"""Holes are few up to one in this many pixels."""
+
+
+class DecodedWindow(NamedTuple):
+    """Pixels of one window of a raster."""
+
+    pixels: Array
+    """(h, w, C) colour bands, in the layout's order and dtype; arbitrary where not valid."""
+    valid: Bools | None
+    """(h, w, C) or (h, w, 1); None if all pixels are valid."""
+    alpha: Array | None
+    """(h, w), or None if the layout has no alpha."""
+
+
+class RasterDecoder:
+    """One open handle on a raster, for one thread at a time.
+
+    Args:
+        info: The file.
+        layout: Bands to read.
+        marks_only: Read only what validity and alpha depend on; ``DecodedWindow.pixels`` may be
+            empty then.
+    """
+
+    def __init__(self, info: RasterInfo, layout: BandLayout, *, marks_only: bool = False) -> None:
+        self.info = info
+        self.layout = layout
+        masked = info.mask in ("dataset", "band")
+        self._nodata = tuple(None if masked else info.bands[b - 1].nodata for b in layout.bands)
+        self._dtype = np.dtype(info.bands[layout.bands[0] - 1].dtype)
+        by_value = self._dtype.kind == "f" or any(one is not None for one in self._nodata)
+        self._bands = layout.bands if by_value or layout.palette or not marks_only else ()
+        self._read = [*self._bands, *([layout.alpha] if layout.alpha is not None else [])]
+        self._masked = list(layout.bands if info.mask == "band" else layout.bands[:1])
+        self._masked = self._masked if masked else []
+        self._palette = _colour_table(info) if layout.palette else None
+        self.all_valid = not masked and not layout.has_alpha and not by_value
+        """No pixel of the file can be invalid, and there is no alpha."""
+        self._dataset = open_raster(info.path, remote=info.remote)
+
+    def read(self, window: Window, shape: tuple[int, int] | None = None) -> DecodedWindow:
+        """Read a window in pixels of the file, inside it; arguments as for ``load``."""
+        return self.interpret(*self.load(window, shape))
+
+    def load(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[Array, Bools]:
+        """Read the stored values and masks of a window.
+
+        Args:
+            window: In pixels of the file, inside it.
+            shape: (height, width) to subsample it to, by nearest neighbour; None keeps all pixels.
+
+        Returns:
+            (h, w, bands) values, alpha last, and (h, w, masks) bool; either may have no layer.
+
+        Raises:
+            PictureError: If the file is damaged there.
+        """
+        height, width = shape or (window.height, window.width)
+        bottom, right = window.top + window.height, window.left + window.width
+        place = ((window.top, bottom), (window.left, right))
+        values = np.empty((height, width, len(self._read)), self._dtype)
+        # GDAL 3.10 gives wrong masks of nodata in arrays that are not contiguous
+        masks = np.empty((len(self._masked), height, width), np.uint8)
+        failure = f"rows {window.top} to {bottom} cannot be read"
+        with reading_errors(self.info.path, failure, remote=self.info.remote):
+            if self._read:
+                # decoded into place, without a second copy by bands
+                self._dataset.read(self._read, window=place, out=values.transpose(2, 0, 1))
+            if self._masked:
+                self._dataset.read_masks(self._masked, window=place, out=masks)
+        return values, np.moveaxis(masks > 0, 0, 2)
+
+    def interpret(self, values: Array, masks: Bools) -> DecodedWindow:
+        """Turn stored values and masks, as from ``load``, into pixels, validity and alpha."""
+        pixels, valid, alpha = values[:, :, : len(self._bands)], None, None
+        if self._palette is not None:
+            colours = self._palette[values[:, :, 0]]
+            pixels = colours[:, :, : self.layout.channels]
+            alpha = colours[:, :, 3] if self.layout.palette_alpha else None
+        else:
+            alpha = values[:, :, -1] if self.layout.alpha is not None else None
+            valid = find_valid(pixels, self._nodata) if self._bands else None
+        valid = _both(valid, masks if self._masked else None)
+        valid = _both(valid, None if alpha is None else (alpha > 0)[:, :, None])
+        return DecodedWindow(pixels, valid, alpha)
+
+    def close(self) -> None:
+        """Close the file."""
+        with reading_errors(self.info.path, "it cannot be closed"):
+            self._dataset.close()
+
+
+def _both(one: Bools | None, other: Bools | None) -> Bools | None:
+    if other is None or bool(other.all()):
+        return one
+    return other if one is None else one & other
+
+
+def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
+    """Table (values of band 1, 4) of RGBA colours; values without one are transparent black."""
+    table = np.zeros((int(np.iinfo(info.bands[0].dtype).max) + 1, 4), np.uint8)
+    for value, colour in (info.palette or {}).items():
+        if 0 <= value < len(table):
+            table[value] = colour
+    if info.bands[0].nodata is not None:
+        table[int(info.bands[0].nodata), 3] = 0
+    return table
 
 
 class RasterSource:
     """The selected window of a raster; its pixels never depend on earlier reads.
 
     One thread may call ``read`` while another calls ``valid`` and ``alpha``: each side has its own
-    handle on the file.
+    handle on the file. Windows and rows count from the selected window's upper left corner.
 
     Args:
         info: The file.
@@ -45,9 +161,6 @@ class RasterSource:
         limit_bytes: Bound on the decoded rows kept; less than two rows of blocks makes reading
             slower. A file whose blocks are as wide as itself takes one row of tiles, and marks of
             1024 rows (a bit for each band) are always kept.
-
-    Raises:
-        PictureError: If the file cannot be opened.
     """
 
     def __init__(
@@ -64,21 +177,19 @@ class RasterSource:
         all_valid = self._pixels.all_valid
         self._marks = self._pixels if all_valid else RasterDecoder(info, layout, marks_only=True)
         bands = len(layout.bands) + (layout.alpha is not None)
-        stored = np.dtype(info.bands[layout.bands[0] - 1].dtype).itemsize * bands + bands
-        marked = -(-self.channels // 8) + layout.has_alpha * self.dtype.itemsize
-        wide = info.block_width >= info.width
-        pixel_rows = self._strip(stored, limit_bytes * 3 // 4, _LEAST_ROWS if wide else 2**31)
-        mark_rows = self._strip(marked, limit_bytes // 4, _LEAST_MARKED)
-        # Without the cache each tile would decode complete rows of a file with such blocks.
-        most = 2**31 if wide else limit_bytes * 3 // 4 // (pixel_rows * self.width * stored)
-        self._pixel_rows = self._cache(self._load_pixels, pixel_rows, most)
-        self._mark_rows = self._cache(self._load_marks, mark_rows, 2**31)
+        row = self.width * bands * (np.dtype(info.bands[layout.bands[0] - 1].dtype).itemsize + 1)
+        strip = info.block_height * -(-_LEAST_ROWS // info.block_height)  # of full blocks
+        marked, most, limit = min(strip, _MARKED_ROWS), 2**31, limit_bytes * 3 // 4
+        if info.block_width >= info.width:
+            # without the cache each tile would decode complete rows
+            strip = min(strip, max(limit // (2 * row), _LEAST_ROWS))
+        else:
+            most = limit // (strip * row)
+        self._pixel_rows = RowCache(self._pixels.load, window, strip=strip, most=most)
+        self._mark_rows = RowCache(self._load_marks, window, strip=marked)
 
     def read(self, window: Window) -> Array | None:
         """Return the pixels of a window, invalid ones filled from the nearest valid ones in it.
-
-        Args:
-            window: Inside the selected one, in pixels from its upper left corner.
 
         Returns:
             (h, w, channels) of ``dtype``; None if no pixel is valid in any band.
@@ -95,29 +206,14 @@ class RasterSource:
         return fill_nearest(piece.pixels, piece.valid)
 
     def read_stored(self, top: int, height: int) -> Array:
-        """Return some rows of the selected window as they are stored, invalid pixels included.
-
-        Returns:
-            (height, W, channels).
-
-        Raises:
-            PictureError: If the file is damaged there.
-        """
-        place = Window(top=top, left=0, height=height, width=self.width)
-        return self._pixel_rows.read(place)[0][:, :, : self.channels]
+        """Return rows (height, W, channels) as they are stored, invalid pixels included."""
+        return self._rows(self._pixel_rows, top, height)[0][:, :, : self.channels]
 
     def valid(self, top: int, height: int) -> Bools | None:
-        """Mark the valid pixels of some rows of the selected window.
-
-        Returns:
-            (height, W, channels) bool; None if all are valid.
-
-        Raises:
-            PictureError: If the file is damaged there.
-        """
+        """Mark the valid pixels (height, W, channels) of some rows; None if all are valid."""
         if self._pixels.all_valid:
             return None
-        packed = self._marks_of(top, height)[0]
+        packed = self._rows(self._mark_rows, top, height)[0]
         shape = (height, self.width, self.channels)
         if bool((packed == packed[0, 0]).all()):  # rows that are valid or empty all over
             packed = packed[:1, :1]
@@ -125,17 +221,10 @@ class RasterSource:
         return None if bool(valid.all()) else np.broadcast_to(valid, shape)
 
     def alpha(self, top: int, height: int) -> Array | None:
-        """Return the alpha of some rows of the selected window.
-
-        Returns:
-            (height, W) of ``dtype``; None if the layout has no alpha.
-
-        Raises:
-            PictureError: If the file is damaged there.
-        """
+        """Return the alpha (height, W) of some rows; None if the layout has none."""
         if not self.layout.has_alpha:
             return None
-        alpha: Array = self._marks_of(top, height)[1][:, :, 0]
+        alpha: Array = self._rows(self._mark_rows, top, height)[1][:, :, 0]
         return alpha
 
     def close(self) -> None:
@@ -151,58 +240,35 @@ class RasterSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _marks_of(self, top: int, height: int) -> Layers:
-        return self._mark_rows.read(Window(top=top, left=0, height=height, width=self.width))
-
-    def _strip(self, pixel_bytes: int, limit_bytes: int, least: int) -> int:
-        """Rows of a strip: full blocks, or parts of them if two such strips are too large."""
-        block = self.info.block_height
-        rows = block * -(-_LEAST_ROWS // block)
-        return min(rows, max(limit_bytes // (2 * self.width * pixel_bytes), least))
-
-    def _cache(self, load: Callable[[Window], Layers], strip: int, most: int) -> RowCache:
-        shift = self.window.top % strip
-        return RowCache(
-            load=load, height=self.height, width=self.width, strip=strip, shift=shift, most=most
-        )
-
-    def _load_pixels(self, window: Window) -> Layers:
-        return self._pixels.load(self._in_file(window))
+    def _rows(self, cache: RowCache, top: int, height: int) -> Layers:
+        return cache.read(Window(top=top, left=0, height=height, width=self.width))
 
     def _load_marks(self, window: Window) -> Layers:
         """Read validity and alpha of a strip, decoding some blocks at a time."""
-        blocks = _PART_PIXELS // (window.height * self.info.block_width)
-        step = self.info.block_width * max(blocks, 1)
-        lefts = range(-(self.window.left % step), self.width, step)
-        parts = [self._marks_between(window, max(left, 0), left + step) for left in lefts]
+        step = _PART_PIXELS // (window.height * self.info.block_width)
+        step = self.info.block_width * max(step, 1)
+        right, parts = window.left + window.width, []
+        for block in range(window.left // step * step, right, step):
+            left = max(block, window.left)
+            width = min(block + step, right) - left
+            place = Window(top=window.top, left=left, height=window.height, width=width)
+            parts.append(self._load_marks_of(place))
         return tuple(np.concatenate(layers, axis=1) for layers in zip(*parts, strict=True))
 
-    def _marks_between(self, window: Window, left: int, right: int) -> Layers:
-        width = min(right, self.width) - left
-        place = Window(top=window.top, left=left, height=window.height, width=width)
-        piece = self._marks.interpret(*self._marks.load(self._in_file(place)))
+    def _load_marks_of(self, window: Window) -> Layers:
+        piece = self._marks.read(window)
         valid = np.ones((1, 1, 1), np.bool_) if piece.valid is None else piece.valid
         if not valid.any():
             valid = valid[:1, :1]
         valid = np.broadcast_to(valid, (*valid.shape[:2], self.channels))
         packed = np.packbits(valid, axis=2)  # a bit for each band, because many rows are kept
-        packed = np.broadcast_to(packed, (place.height, width, packed.shape[2]))
-        if piece.alpha is None:
-            return (packed,)
-        return packed, piece.alpha[:, :, None].copy()
-
-    def _in_file(self, window: Window) -> Window:
-        return Window(
-            top=window.top + self.window.top,
-            left=window.left + self.window.left,
-            height=window.height,
-            width=window.width,
-        )
+        packed = np.broadcast_to(packed, (window.height, window.width, packed.shape[2]))
+        return (packed,) if piece.alpha is None else (packed, piece.alpha[:, :, None].copy())
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(eq=False)
 class RowCache:
-    """Cached strips of an image's full width, from which windows are cut.
+    """Cached strips of a part of a file, of its full width, from which windows are cut.
 
     A grid of tiles is read row by row, and each row of tiles crosses all blocks of some rows of
     blocks. Strips that a window does not touch are dropped: the pixels of a window never depend on
@@ -210,50 +276,156 @@ class RowCache:
     """
 
     load: Callable[[Window], Layers]
-    """Reads a window: a fixed number of arrays (h, w, layers)."""
-    height: int
-    """Of the image."""
-    width: int
-    """Of the image."""
+    """Reads a window of the file: a fixed number of arrays (h, w, layers)."""
+    part: Window
+    """The part of the file."""
     strip: int
-    """Rows of a strip."""
-    shift: int
-    """Rows by which the first strip is shorter, less than ``strip``."""
-    most: int
+    """Rows of a strip; strips begin at multiples of it in the file, as blocks do."""
+    most: int = 2**31
     """Most strips to keep; a window that needs more is loaded directly."""
     held: dict[int, Layers] = field(default_factory=dict)
 
     def read(self, window: Window) -> Layers:
-        """Return the arrays of a window inside the image; they may be views of cached ones.
-
-        Raises:
-            PictureError: If ``load`` raises it.
-        """
-        bottom = window.top + window.height
-        first = (window.top + self.shift) // self.strip
-        last = (bottom - 1 + self.shift) // self.strip
-        numbers = range(first, last + 1)
+        """Return the arrays of a window of the part; they may be views of cached ones."""
+        top, bottom = self.part.top + window.top, self.part.top + window.top + window.height
+        numbers = range(top // self.strip, (bottom - 1) // self.strip + 1)
         if len(numbers) > self.most:
             self.held.clear()
-            return self.load(window)
+            left = self.part.left + window.left
+            return self.load(Window(top=top, left=left, height=window.height, width=window.width))
         for number in self.held.keys() - set(numbers):
             del self.held[number]
+        parts = []
+        columns = slice(window.left, window.left + window.width)
         for number in numbers:
+            first = max(number * self.strip, self.part.top)
             if number not in self.held:
-                self.held[number] = self.load(self._place(number))
-        parts = [self._part(number, window) for number in numbers]
+                last = min((number + 1) * self.strip, self.part.top + self.part.height)
+                whole = Window(
+                    top=first, left=self.part.left, height=last - first, width=self.part.width
+                )
+                self.held[number] = self.load(whole)
+            rows = slice(max(top - first, 0), bottom - first)
+            parts.append(tuple(layer[rows, columns] for layer in self.held[number]))
         if len(parts) == 1:
             return parts[0]
         return tuple(np.concatenate(layers) for layers in zip(*parts, strict=True))
 
-    def _place(self, number: int) -> Window:
-        top = max(number * self.strip - self.shift, 0)
-        bottom = min((number + 1) * self.strip - self.shift, self.height)
-        return Window(top=top, left=0, height=bottom - top, width=self.width)
 
-    def _part(self, number: int, window: Window) -> Layers:
-        place = self._place(number)
-        first = max(window.top - place.top, 0)
-        last = min(window.top + window.height - place.top, place.height)
-        right = window.left + window.width
-        return tuple(layer[first:last, window.left : right] for layer in self.held[number])
+def is_nodata(pixels: Array, nodata: float) -> Bools:
+    """Mark pixels of any shape and real dtype that hold a nodata value; NaN finds NaN.
+
+    Floats match with the tolerance of GDAL's readers.
+    """
+    if pixels.dtype.kind != "f":
+        return np.asarray(pixels == pixels.dtype.type(int(nodata)))
+    if not np.isfinite(nodata):
+        return np.asarray(np.isnan(pixels) if np.isnan(nodata) else pixels == nodata)
+    low, high = _nodata_range(pixels.dtype, nodata)
+    return np.asarray((pixels >= low) & (pixels <= high))
+
+
+def nearest_other_value(dtype: np.dtype[Any], nodata: float) -> float:
+    """Return the value next to finite nodata that no reader takes for it, towards the middle.
+
+    From 0 it goes up, because counts are never negative.
+    """
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        middle = (int(limits.min) + int(limits.max)) / 2
+        return nodata + 1 if nodata < middle or nodata == 0 else nodata - 1
+    low, high = _nodata_range(dtype, nodata)
+    inner, towards = (high, np.inf) if nodata <= 0 else (low, -np.inf)
+    return float(np.nextafter(dtype.type(inner), dtype.type(towards)))
+
+
+def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
+    tolerance = abs(nodata) * _TOLERANCE[dtype.itemsize]
+    limits = np.finfo(dtype)
+    return max(nodata - tolerance, float(limits.min)), min(nodata + tolerance, float(limits.max))
+
+
+def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
+    """Mark values that are neither nodata nor, in floats, NaN or infinite.
+
+    Args:
+        pixels: (H, W, C).
+        nodata: Of each band.
+
+    Returns:
+        (H, W, C) bool, or None if all are valid.
+    """
+    valid: Bools | None = None
+    if pixels.dtype.kind == "f":
+        valid = np.isfinite(pixels)
+    if nodata and nodata[0] is not None and len(set(nodata)) == 1:
+        there = ~is_nodata(pixels, nodata[0])
+        valid = there if valid is None else valid & there
+    else:
+        for band, value in enumerate(nodata):
+            if value is not None:
+                valid = np.ones(pixels.shape, np.bool_) if valid is None else valid
+                valid[:, :, band] &= ~is_nodata(pixels[:, :, band], value)
+    return None if valid is None or bool(valid.all()) else valid
+
+
+def fill_nearest(pixels: Array, valid: Bools) -> Array:
+    """Replace invalid pixels by the nearest valid ones, each band on its own.
+
+    A band without any valid pixel copies the nearest band that has some, filled likewise; without
+    any valid pixel in any band, all become 0.
+
+    Args:
+        pixels: (h, w, C), any real dtype.
+        valid: (h, w, C), or (h, w, 1) for all bands.
+
+    Returns:
+        (h, w, C) of the same dtype, valid pixels unchanged; the same array if all are valid.
+    """
+    if valid.all():
+        return pixels
+    if valid.shape[2] > 1 and (valid == valid[:, :, :1]).all():
+        valid = valid[:, :, :1]
+    if valid.shape[2] == 1:
+        return _filled(pixels, valid[:, :, 0]) if valid.any() else np.zeros_like(pixels)
+    sources = [band for band in range(valid.shape[2]) if valid[:, :, band].any()]
+    filled = np.zeros_like(pixels)
+    for band in sources:
+        filled[:, :, band] = _filled(pixels[:, :, band], valid[:, :, band])
+    for band in range(valid.shape[2]) if sources else ():
+        filled[:, :, band] = filled[:, :, min(sources, key=lambda one: abs(one - band))]
+    return filled
+
+
+def _filled(pixels: Array, valid: Bools) -> Array:
+    """Fill pixels (h, w) or (h, w, C) by one mask (h, w) with at least one valid pixel."""
+    rows, columns = np.nonzero(~valid)
+    filled = pixels.copy()
+    if len(rows) * _FEW < valid.size:
+        rows, columns = _fill_from_neighbours(filled, valid, rows, columns)
+    if len(rows):
+        from scipy import ndimage
+
+        places = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+        filled[rows, columns] = pixels[places[0][rows, columns], places[1][rows, columns]]
+    return filled
+
+
+def _fill_from_neighbours(
+    filled: Array, valid: Bools, rows: Places, columns: Places
+) -> tuple[Places, Places]:
+    """Fill holes that have a valid pixel within 2 pixels; returns the remaining holes.
+
+    Many pictures have single dark pixels that equal nodata all over; distances of all pixels would
+    take longer than the network does on a GPU.
+    """
+    height, width = valid.shape
+    for down, right in _NEIGHBOURS:
+        there = (rows + down).clip(0, height - 1), (columns + right).clip(0, width - 1)
+        # a clipped position is closer still, and has been tried before
+        found = valid[there]
+        filled[rows[found], columns[found]] = filled[there[0][found], there[1][found]]
+        rows, columns = rows[~found], columns[~found]
+        if not len(rows):
+            break
+    return rows, columns

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.decoding import RasterDecoder
+from srcli.imaging.rasters.reading import RasterDecoder
 from srcli.ports.image import Values, Window, are_units
 
 if TYPE_CHECKING:

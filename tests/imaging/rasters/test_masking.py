@@ -3,13 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from srcli.errors import PictureError
 from srcli.imaging.rasters import masking
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.masking import MaskedSink
-from srcli.imaging.rasters.nodata import nearest_other_value
 from srcli.imaging.rasters.part_writing import PartWriter
-from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.reading import RasterSource, nearest_other_value
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.resize import resize
 from srcli.ports.image import Window
@@ -121,13 +119,6 @@ def test_masks_are_enlarged_and_handed_on(save, noise, send):
     )
 
 
-def test_a_mask_that_hides_nothing_is_handed_on_too(save, noise, send):
-    path = save("a.tif", noise((6, 5)), then=lambda file: file.write_mask(np.ones((6, 5), bool)))
-    out = send(path)
-    assert out.mask.shape == (12, 10)
-    assert out.mask.all()
-
-
 def test_rows_without_valid_pixels_are_views_of_one(save, noise, send):
     there = np.arange(40)[:, None] < np.full(30, 13)
     pixels = np.dstack([noise((40, 30)), there * 255, there * 0]).astype(np.uint8)
@@ -194,20 +185,6 @@ def test_windows_mark_what_is_in_them(save, noise, send):
     out = send(save("a.tif", pixels, nodata=0), srcwin=(5, 7, 20, 22))
     inner = larger(pixels[7:29, 5:25], 2)
     np.testing.assert_array_equal(out.image, np.where(inner == 0, 0, 77))
-
-
-def test_rows_without_anything_to_mark_pass_as_they_are(save, noise, send):
-    image = noise((12, 10, 3))
-    out = send(save("a.tif", noise((6, 5, 3))), image)
-    np.testing.assert_array_equal(out.image, image)
-    assert (out.alphas[0], out.masks[0]) == (None, None)
-
-
-def test_an_input_that_vanishes_is_told(save, noise, send):
-    path = save("a.tif", noise((300, 60), "float32"), compress="deflate", blockysize=16)
-    path.write_bytes(path.read_bytes()[:40_000])
-    with pytest.raises(PictureError, match=r"a\.tif: rows"):
-        send(path)
 
 
 @pytest.mark.parametrize("nodata", [0, 65535])

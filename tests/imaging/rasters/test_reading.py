@@ -8,10 +8,14 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import reading
-from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.nodata import fill_nearest
-from srcli.imaging.rasters.reading import RasterSource, RowCache
+from srcli.imaging.rasters.reading import (
+    RasterDecoder,
+    RasterSource,
+    fill_nearest,
+    is_nodata,
+    nearest_other_value,
+)
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
 
@@ -76,6 +80,20 @@ def test_tiles_of_real_files(srx_data, name, srcwin, limit):
         assert found is None or np.array_equal(np.broadcast_to(found, valid.shape), valid)
 
 
+@pytest.fixture
+def loads(monkeypatch):
+    """The windows that are decoded."""
+    found = []
+
+    class Counting(RasterDecoder):
+        def load(self, window, shape=None):
+            found.append(window)
+            return super().load(window, shape)
+
+    monkeypatch.setattr(reading, "RasterDecoder", Counting)
+    return found
+
+
 LAYOUTS = [
     {},
     {"interleave": "band", "blockysize": 7},
@@ -115,88 +133,47 @@ def test_windows_do_not_depend_on_the_windows_before(save, noise, limit):
         np.testing.assert_array_equal(one, alone)
 
 
-def test_tiles_are_the_callers_own(save, noise):
-    with source_of(save("a.tif", noise((60, 50, 3)))) as source:
-        first = everything(source)
-        before = first.copy()
-        first[:] = 0
-        np.testing.assert_array_equal(everything(source), before)
-
-
 @pytest.mark.parametrize("profile", LAYOUTS[2:4])
-def test_each_block_is_read_once_for_all_tiles(save, noise, monkeypatch, profile):
+def test_each_block_is_read_once_for_all_tiles(save, noise, loads, profile):
     pixels = noise((300, 280, 3))
     path = save("a.tif", pixels, nodata=0, **profile)
-    rows = []
-
-    class Counting(RasterDecoder):
-        def load(self, window, shape=None):
-            rows.append((window.top, window.height, window.width))
-            return super().load(window, shape)
-
-    monkeypatch.setattr(reading, "RasterDecoder", Counting)
     with source_of(path, srcwin=(5, 10, 270, 280)) as source:
         for window in tiles(source):
             source.read(window)
-        assert sum(height for _, height, _ in rows) == 280
-        assert {width for _, _, width in rows} == {270}
+        assert sum(window.height for window in loads) == 280
+        assert {window.width for window in loads} == {270}
         block = profile["blockysize"]
-        assert all((top % block == 0) or top == 10 for top, _, _ in rows)
-        rows.clear()
+        assert all((window.top % block == 0) or window.top == 10 for window in loads)
+        loads.clear()
         for top in range(0, 280, 20):
             source.valid(top, 20)
             source.alpha(top, 20)
-        assert sum(height for _, height, _ in rows) == 280
+        assert sum(window.height for window in loads) == 280
 
 
-def test_blocks_that_do_not_fit_are_read_tile_by_tile(save, noise, monkeypatch):
+def test_blocks_that_do_not_fit_are_read_tile_by_tile(save, noise, loads):
     pixels = noise((300, 280)) % 9
     path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=64, blockysize=64)
-    loads = []
-
-    class Counting(RasterDecoder):
-        def load(self, window, shape=None):
-            loads.append((window.width, window.height))
-            return super().load(window, shape)
-
-    monkeypatch.setattr(reading, "RasterDecoder", Counting)
     with source_of(path, limit_bytes=20_000) as source:
         for window in tiles(source):
             source.read(window)
-        assert {width for width, _ in loads} == {64}
+        assert {window.width for window in loads} == {64}
         loads.clear()
         for top in range(0, 300, 5):
             source.valid(top, 5)
         # marks are kept all the same
-        assert sum(width * height for width, height in loads) == 300 * 280
+        assert sum(window.width * window.height for window in loads) == 300 * 280
 
 
 @pytest.mark.parametrize("height", [300, 16])
-def test_rows_as_wide_as_the_file_are_always_kept(save, noise, monkeypatch, height):
+def test_rows_as_wide_as_the_file_are_always_kept(save, noise, loads, height):
     pixels = noise((300, 280, 3))
     path = save("a.tif", pixels, blockysize=height, compress="deflate")
-    loads = []
-
-    class Counting(RasterDecoder):
-        def load(self, window, shape=None):
-            loads.append((window.width, window.height))
-            return super().load(window, shape)
-
-    monkeypatch.setattr(reading, "RasterDecoder", Counting)
     with source_of(path, limit_bytes=20_000) as source:
         for window in tiles(source):
             np.testing.assert_array_equal(source.read(window), cut(pixels, window))
-    assert sum(rows for _, rows in loads) == 300
-    assert max(rows for _, rows in loads) == 64
-
-
-def test_holes_take_the_nearest_pixels_of_each_band(save, noise):
-    pixels = noise((60, 50, 3)) // 2 + 1
-    pixels[noise((60, 50, 3), seed=1) > 150] = 0
-    with source_of(save("a.tif", pixels, nodata=0)) as source:
-        tile = everything(source)
-        np.testing.assert_array_equal(tile, fill_nearest(pixels, pixels > 0))
-        assert tile.min() > 0
+    assert sum(window.height for window in loads) == 300
+    assert max(window.height for window in loads) == 64
 
 
 @pytest.mark.parametrize(
@@ -224,27 +201,6 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
         assert not valid[20:].any()
         assert source.valid(0, 20) is None
         assert source.valid(3, 5) is None
-
-
-def test_a_band_that_is_empty_here_takes_over_another(save, noise):
-    pixels = noise((40, 30, 3)) // 2 + 1
-    pixels[:20, :, 1] = 0
-    with source_of(save("a.tif", pixels, nodata=0)) as source:
-        tile = source.read(Window(top=0, left=0, height=20, width=30))
-        np.testing.assert_array_equal(tile[:, :, 1], pixels[:20, :, 0])
-
-
-def test_alpha_and_masks_beside(save, noise):
-    pixels = noise((60, 50, 4), "uint16")
-    pixels[:, :, 3] = np.where(noise((60, 50), seed=1) > 99, pixels[:, :, 3] | 1, 0)
-    path = save("a.tif", pixels, photometric="RGB", alpha="YES")
-    with source_of(path) as source:
-        assert source.channels == 3
-        there = pixels[:, :, 3] > 0
-        np.testing.assert_array_equal(source.alpha(7, 20), pixels[7:27, :, 3])
-        np.testing.assert_array_equal(source.valid(7, 20)[..., 0], there[7:27])
-        wanted = fill_nearest(pixels[:, :, :3], there[:, :, None])
-        np.testing.assert_array_equal(everything(source), wanted)
 
 
 def test_a_mask_of_the_file(save, noise):
@@ -277,24 +233,6 @@ def test_marks_are_put_together_from_parts(save, noise, monkeypatch):
     np.testing.assert_array_equal(wanted, pixels[3:63, 5:295] != 0)
 
 
-def test_palettes(save, noise):
-    indices = noise((60, 50)) % 3
-    colours = {0: (9, 8, 7, 255), 1: (250, 0, 100, 255), 2: (1, 2, 3, 255)}
-    path = save(
-        "a.tif",
-        indices,
-        then=lambda file: file.write_colormap(1, colours),
-        photometric="palette",
-        nodata=1,
-    )
-    with source_of(path) as source:
-        assert (source.channels, source.dtype) == (3, np.uint8)
-        np.testing.assert_array_equal(source.alpha(0, 60), np.where(indices == 1, 0, 255))
-        table = np.array([colours[value][:3] for value in range(3)], np.uint8)
-        wanted = fill_nearest(table[indices], (indices != 1)[:, :, None])
-        np.testing.assert_array_equal(everything(source), wanted)
-
-
 def test_mosaics(save, save_vrt, noise):
     left, right = noise((60, 50, 3)), noise((60, 50, 3), seed=1)
     save("left.tif", left)
@@ -315,13 +253,6 @@ def test_mosaics(save, save_vrt, noise):
     (path.parent / "right.tif").unlink()
     with source_of(path) as source, pytest.raises(PictureError, match=r"a\.vrt: rows"):
         everything(source)
-
-
-@pytest.mark.parametrize("bands", [1, 8])
-def test_one_pixel(save, noise, bands):
-    pixels = noise((1, 1, bands), "int16")
-    with source_of(save("a.tif", pixels)) as source:
-        np.testing.assert_array_equal(everything(source), pixels)
 
 
 @pytest.mark.parametrize("driver", ["PNG", "JP2OpenJPEG", "HFA"])
@@ -365,93 +296,276 @@ def test_reading_and_marking_from_two_threads(save, noise):
     assert wrong == []
 
 
-def test_closing_lets_go_of_both_handles(save, noise):
-    with source_of(save("a.tif", noise((60, 50), "float32"))) as source:
-        handles = [source._pixels._dataset, source._marks._dataset]
-        assert handles[0] is not handles[1]
-        source.read(Window(top=0, left=0, height=9, width=9))
-        assert source._pixel_rows.held
-    assert all(handle.closed for handle in handles)
-    assert not source._pixel_rows.held
-    source.close()  # a second time does no harm
-
-
-PIXELS = np.random.default_rng(0).integers(0, 255, (100, 37, 2))
-MARKS = np.random.default_rng(1).integers(0, 2, (100, 37, 1)).astype(bool)
+WINDOW = Window(top=5, left=3, height=17, width=11)
+ROWS, COLUMNS = slice(5, 22), slice(3, 14)
 
 
 @pytest.fixture
-def cached():
-    """A cache over an image, and the windows that it has loaded."""
+def piece_of():
+    """What the decoder says of ``WINDOW``: ``piece_of(path, bands=None, marks_only=False)``."""
 
-    def make(**options):
-        loaded = []
+    def decode(path, *, bands=None, marks_only=False):
+        info = read_info(path)
+        decoder = RasterDecoder(info, choose_layout(info, bands=bands), marks_only=marks_only)
+        try:
+            return decoder.read(WINDOW)
+        finally:
+            decoder.close()
 
-        def load(window):
-            loaded.append(window)
-            rows = slice(window.top, window.top + window.height)
-            columns = slice(window.left, window.left + window.width)
-            return PIXELS[rows, columns].copy(), MARKS[rows, columns].copy()
-
-        options = {"strip": 16, "shift": 0, "most": 99, **options}
-        return RowCache(load=load, height=100, width=37, **options), loaded
-
-    return make
+    return decode
 
 
-def image_tiles(height, width, overlap):
-    for top in range(0, 100 - height + 1, height - overlap):
-        for left in range(0, 37 - width + 1, width - overlap):
-            yield Window(top=top, left=left, height=height, width=width)
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+)
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"interleave": "pixel"},
+        {"interleave": "band", "compress": "deflate"},
+        {"tiled": True, "blockxsize": 16, "blockysize": 16, "compress": "lzw"},
+    ],
+)
+def test_pixels_are_those_of_the_file(save, noise, piece_of, dtype, profile):
+    pixels = noise((30, 20, 4), dtype)
+    piece = piece_of(save("a.tif", pixels, **profile), bands=(3, 1))
+    np.testing.assert_array_equal(piece.pixels, pixels[ROWS, COLUMNS][:, :, [2, 0]])
+    assert piece.pixels.dtype == dtype
+    assert (piece.valid, piece.alpha) == (None, None)
 
 
-def same(cache, window):
-    rows = slice(window.top, window.top + window.height)
-    columns = slice(window.left, window.left + window.width)
-    pixels, marks = cache.read(window)
-    np.testing.assert_array_equal(pixels, PIXELS[rows, columns])
-    np.testing.assert_array_equal(marks, MARKS[rows, columns])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("marks_only", [False, True])
+def test_nodata_hides_where_gdal_says_so(save, piece_of, dtype, marks_only):
+    pixels = np.random.default_rng(0).integers(0, 4, (30, 20, 2)).astype(dtype)
+    path = save("a.tif", pixels, nodata=3)
+    piece = piece_of(path, marks_only=marks_only)
+    with rasterio.open(path) as file:
+        wanted = np.moveaxis(file.read_masks() > 0, 0, 2)[ROWS, COLUMNS]
+    assert not wanted.all()
+    np.testing.assert_array_equal(piece.valid, wanted)
 
 
-@pytest.mark.parametrize("shift", [0, 5, 15])
-@pytest.mark.parametrize("strip", [1, 16, 40, 1000])
-def test_each_row_is_loaded_once_for_a_grid_of_tiles(cached, strip, shift):
-    cache, loaded = cached(strip=strip, shift=min(shift, strip - 1))
-    for window in image_tiles(20, 12, 4):
-        same(cache, window)
-    rows = [row for window in loaded for row in range(window.top, window.top + window.height)]
-    assert len(rows) == len(set(rows))
-    assert {(window.left, window.width) for window in loaded} == {(0, 37)}
+def test_nan_and_infinities_hide(save, piece_of):
+    pixels = np.ones((30, 20), np.float32)
+    pixels[6:9, 4] = np.nan, np.inf, -np.inf
+    for nodata in (None, np.nan, -9999):
+        piece = piece_of(save("a.tif", pixels, nodata=nodata))
+        assert np.argwhere(~piece.valid[..., 0]).tolist() == [[1, 1], [2, 1], [3, 1]]
 
 
-def test_strips_begin_where_blocks_do(cached):
-    cache, loaded = cached(strip=16, shift=5)
-    same(cache, Window(top=0, left=0, height=100, width=37))
-    assert [window.top for window in loaded] == [0, 11, 27, 43, 59, 75, 91]
-    assert [window.height for window in loaded] == [11, 16, 16, 16, 16, 16, 9]
+@pytest.mark.parametrize("nodata", [None, 9])
+@pytest.mark.parametrize("internal", ["YES", "NO"])
+@pytest.mark.parametrize("marks_only", [False, True])
+def test_masks_of_the_file_decide_alone(save, noise, piece_of, internal, nodata, marks_only):
+    mask = noise((30, 20), seed=5) > 99
+    pixels = noise((30, 20, 3)) % 20
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
+        path = save("a.tif", pixels, nodata=nodata, then=lambda file: file.write_mask(mask))
+    assert (path.parent / "a.tif.msk").exists() == (internal == "NO")
+    piece = piece_of(path, marks_only=marks_only)
+    np.testing.assert_array_equal(piece.valid[..., 0], mask[ROWS, COLUMNS])
+    assert piece.valid.shape == (17, 11, 1)
+    assert piece.pixels.shape[2] == (0 if marks_only else 3)
 
 
-def test_any_order_gives_the_same_pixels(cached):
-    cache, _ = cached(shift=7)
-    windows = list(image_tiles(20, 12, 4))
-    np.random.default_rng(3).shuffle(windows)
-    for window in windows:
-        same(cache, window)
+@pytest.mark.parametrize("marks_only", [False, True])
+def test_alpha_is_apart_and_hides_where_it_is_zero(save, noise, piece_of, marks_only):
+    pixels = noise((30, 20, 4), "uint16")
+    pixels[:, :, 3] %= 3
+    path = save("a.tif", pixels, photometric="RGB", alpha="YES")
+    piece = piece_of(path, marks_only=marks_only)
+    np.testing.assert_array_equal(piece.alpha, pixels[ROWS, COLUMNS, 3])
+    np.testing.assert_array_equal(piece.valid[..., 0], pixels[ROWS, COLUMNS, 3] > 0)
+    if not marks_only:
+        np.testing.assert_array_equal(piece.pixels, pixels[ROWS, COLUMNS, :3])
+    dropped = piece_of(path, bands=(1, 2, 3))
+    assert (dropped.alpha, dropped.valid) == (None, None)
 
 
-def test_only_rows_in_use_are_held(cached):
-    cache, _ = cached()
-    for window in image_tiles(20, 12, 4):
-        cache.read(window)
-        held = sum(layers[0].shape[0] for layers in cache.held.values())
-        assert held <= window.height + 2 * 15 + 1
+def test_bands_with_masks_and_values_of_their_own(save, save_vrt, noise, piece_of):
+    pixels = noise((30, 20, 3)) % 5
+    save("a.tif", pixels)
+    mask = f'<VRTRasterBand dataType="Byte">{SOURCE.format("a.tif", 3, "")}</VRTRasterBand>'
+    first = f"<NoDataValue>2</NoDataValue>{SOURCE.format('a.tif', 1, '')}"
+    second = f"{SOURCE.format('a.tif', 2, '')}<MaskBand>{mask}</MaskBand>"
+    path = save_vrt("a.vrt", 20, 30, [("Byte", first), ("Byte", second)])
+    assert read_info(path).mask == "band"
+    inner = pixels[ROWS, COLUMNS]
+    wanted = np.stack([inner[:, :, 0] != 2, inner[:, :, 2] > 0], axis=2)
+    for marks_only in (False, True):
+        np.testing.assert_array_equal(piece_of(path, marks_only=marks_only).valid, wanted)
 
 
-def test_windows_that_need_too_many_strips_are_loaded_alone(cached):
-    cache, loaded = cached(most=2)
-    window = Window(top=10, left=3, height=40, width=7)
-    same(cache, window)
-    assert loaded == [window]
-    assert not cache.held
-    same(cache, Window(top=10, left=3, height=10, width=7))
-    assert len(loaded) == 3
+def test_values_that_hide_only_together(save, noise, piece_of):
+    pixels = noise((30, 20, 3)) % 3
+    path = save("a.tif", pixels, then=lambda file: file.update_tags(NODATA_VALUES="1 2 0"))
+    wanted = (pixels != [1, 2, 0]).any(axis=2)[ROWS, COLUMNS]
+    assert not wanted.all()
+    np.testing.assert_array_equal(piece_of(path).valid[..., 0], wanted)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("nodata", [None, 2])
+def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
+    colours = {0: (9, 8, 7, 255), 1: (250, 0, 100, 255), 2: (1, 2, 3, 255)}
+    indices = (noise((30, 20)) % 4).astype(dtype)  # 3 has no colour
+    path = save(
+        "a.tif",
+        indices,
+        then=lambda file: file.write_colormap(1, colours),
+        photometric="palette",
+        nodata=nodata,
+    )
+    piece = piece_of(path)
+    table = np.array([colours.get(value, (0, 0, 0, 255))[:3] for value in range(4)], np.uint8)
+    np.testing.assert_array_equal(piece.pixels, table[indices[ROWS, COLUMNS]])
+    assert piece.pixels.dtype == np.uint8
+    if nodata is None:
+        assert (piece.valid, piece.alpha) == (None, None)
+    else:
+        there = indices[ROWS, COLUMNS] != 2
+        np.testing.assert_array_equal(piece.valid[..., 0], there)
+        np.testing.assert_array_equal(piece.alpha, np.where(there, 255, 0))
+        np.testing.assert_array_equal(piece_of(path, marks_only=True).alpha, piece.alpha)
+
+
+@pytest.mark.parametrize(("kind", "levels"), [("MINISWHITE", [255, 0]), ("MINISBLACK", [0, 255])])
+def test_a_scan_of_one_bit_is_gray(save, noise, piece_of, kind, levels):
+    bits = noise((30, 20)) % 2
+    piece = piece_of(save("a.tif", bits, nbits=1, photometric=kind, compress="CCITTFAX4"))
+    expected = np.array(levels, np.uint8)[bits[ROWS, COLUMNS]]
+    np.testing.assert_array_equal(piece.pixels[..., 0], expected)
+    assert piece.pixels.shape[2] == 1
+    assert (piece.valid, piece.alpha) == (None, None)
+
+
+def test_transparent_entries_of_a_palette(save, save_vrt, noise, piece_of):
+    indices = noise((30, 20)) % 3
+    save("a.tif", indices)
+    table = "".join(
+        f'<Entry c1="{c[0]}" c2="{c[1]}" c3="{c[2]}" c4="{c[3]}"/>'
+        for c in [(1, 2, 3, 255), (4, 5, 6, 0), (7, 8, 9, 100)]
+    )
+    inner = (
+        f"<ColorInterp>Palette</ColorInterp><ColorTable>{table}</ColorTable>"
+        f"{SOURCE.format('a.tif', 1, '')}"
+    )
+    piece = piece_of(save_vrt("a.vrt", 20, 30, [("Byte", inner)]))
+    there = indices[ROWS, COLUMNS]
+    np.testing.assert_array_equal(piece.alpha, np.array([255, 0, 100])[there])
+    np.testing.assert_array_equal(piece.valid[..., 0], there != 1)
+
+
+def test_damage_names_file_and_rows(save, noise):
+    path = save("a.tif", noise((30, 20)))
+    path.write_bytes(path.read_bytes()[:500])
+    info = read_info(path) if path.stat().st_size > 499 else None
+    assert info is not None
+    decoder = RasterDecoder(info, choose_layout(info))
+    with pytest.raises(PictureError, match=r"a\.tif: rows 5 to 22 cannot be read \(.*copy"):
+        decoder.load(WINDOW)
+    decoder.close()
+
+
+FLOATS = [-9999.0, 0.0, 5.0, 1e20, -3.4028234663852886e38]
+
+
+def steps(dtype, start, count=12):
+    """A value and its neighbours, one step of the dtype at a time."""
+    values = [np.dtype(dtype).type(start)]
+    towards = np.dtype(dtype).type(-np.inf if start > 0 else np.inf)
+    for _ in range(count):
+        values.append(np.nextafter(values[-1], towards))
+    return np.array(values)
+
+
+@pytest.mark.parametrize("nodata", [-9999.0, 0.0, 5.0, 1e20])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_are_nodata_where_gdal_says_so(save, dtype, nodata):
+    values = steps(dtype, nodata)
+    with rasterio.open(save("a.tif", values[None], nodata=nodata)) as file:
+        there = file.read_masks(1)[0] > 0
+    found = is_nodata(values, nodata)
+    assert found[0]
+    # one step of tolerance where GDAL's own rounding decides
+    assert abs(int(found.sum()) - int((~there).sum())) <= 1
+
+
+@pytest.mark.parametrize("nodata", [*FLOATS[:4], float("nan")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_value_beside_is_valid_for_gdal_too(save, dtype, nodata):
+    if np.isnan(nodata):
+        assert is_nodata(np.array([np.nan, 1], dtype), nodata).tolist() == [True, False]
+        return
+    moved = np.array([[nearest_other_value(np.dtype(dtype), nodata), nodata]], dtype)
+    assert not is_nodata(moved, nodata)[0, 0]
+    assert moved[0, 0] == pytest.approx(nodata, rel=1e-6, abs=1e-30)
+    with rasterio.open(save("a.tif", moved, nodata=nodata)) as file:
+        assert (file.read_masks(1) > 0).tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "nodata", "value"),
+    [
+        ("uint8", 0, 1), ("uint8", 255, 254), ("uint8", 100, 101), ("uint8", 200, 199),
+        ("int8", -128, -127), ("int16", -9999, -9998), ("int16", 32767, 32766),
+        ("int16", -32768, -32767), ("uint16", 65535, 65534), ("int32", -2147483648, -2147483647),
+        ("uint32", 4294967295, 4294967294), ("uint32", 0, 1), ("int8", 0, 1), ("int16", 0, 1),
+    ],
+)  # fmt: skip
+def test_whole_numbers_move_one_step_inwards(dtype, nodata, value):
+    assert nearest_other_value(np.dtype(dtype), nodata) == value
+    assert is_nodata(np.array([nodata, value], dtype), nodata).tolist() == [True, False]
+
+
+def distance_to_source(valid, pixels, filled):
+    """For each hole: squared distances to the valid pixels, and where its value stands."""
+    rows, columns = np.nonzero(valid)
+    for row, column in np.argwhere(~valid):
+        far = (rows - row) ** 2 + (columns - column) ** 2
+        same = pixels[rows, columns] == filled[row, column]
+        yield far.min(), far[same].min(initial=10**9)
+
+
+@pytest.mark.parametrize("holes", ["many", "few", "few and large", "corners"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32", "float32", "float64"])
+def test_holes_take_the_value_of_a_nearest_pixel(dtype, holes):
+    rng = np.random.default_rng(1)
+    pixels = rng.permutation(40 * 30).reshape(40, 30, 1)
+    pixels = (pixels % 120 if dtype in ("uint8", "int8") else pixels).astype(dtype)
+    valid = rng.random((40, 30, 1)) > (0.7 if holes == "many" else 0.02)
+    if holes == "few and large":
+        valid[20:25, 3:9] = False
+    if holes == "corners":
+        valid[:2, :2] = valid[-3:, -3:] = valid[0, -1] = valid[-1, 0] = False
+    filled = fill_nearest(pixels, valid)
+    assert filled.dtype == pixels.dtype
+    np.testing.assert_array_equal(filled[valid], pixels[valid])
+    for nearest, taken in distance_to_source(valid[..., 0], pixels[..., 0], filled[..., 0]):
+        assert taken == nearest
+
+
+def test_each_band_is_filled_for_itself(noise):
+    pixels = noise((25, 31, 3), np.uint16)
+    valid = np.random.default_rng(2).random((25, 31, 3)) > 0.4
+    filled = fill_nearest(pixels, valid)
+    for band in range(3):
+        alone = fill_nearest(pixels[:, :, [band]], valid[:, :, [band]])
+        np.testing.assert_array_equal(filled[:, :, [band]], alone)
+    assert not np.array_equal(filled[:, :, [0]], fill_nearest(pixels[:, :, [0]], valid[:, :, [1]]))
+
+
+def test_a_band_without_any_pixel_takes_over_its_neighbour(noise):
+    pixels = noise((8, 9, 4))
+    valid = noise((8, 9, 4), seed=3) > 50
+    valid[:, :, [0, 3]] = False
+    filled = fill_nearest(pixels, valid)
+    np.testing.assert_array_equal(filled[:, :, 0], filled[:, :, 1])
+    np.testing.assert_array_equal(filled[:, :, 3], filled[:, :, 2])
+
+
+def test_not_a_number_never_stays():
+    pixels = np.full((9, 9, 1), np.nan, np.float32)
+    pixels[4, 4] = 2
+    np.testing.assert_array_equal(fill_nearest(pixels, np.isfinite(pixels)), np.full((9, 9, 1), 2))

@@ -7,8 +7,8 @@ from rasterio.transform import Affine
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import values as module
-from srcli.imaging.rasters.decoding import RasterDecoder
 from srcli.imaging.rasters.info import BandInfo, RasterInfo, read_info
+from srcli.imaging.rasters.reading import RasterDecoder
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range, sample_windows
 from srcli.ports.image import Window
