@@ -22,7 +22,7 @@ from PIL import Image
 import srcli
 from srcli.imaging.colour import luma
 from srcli.imaging.kernels import KERNELS
-from srcli.metrics.protocol import PROTOCOLS
+from srcli.metrics.fidelity import PROTOCOLS
 
 Picture = NDArray[np.uint8]
 

@@ -19,7 +19,7 @@ from skimage import data
 import srcli
 from srcli.imaging.resize import downscale
 from srcli.metrics.efficiency import count_parameters, measure_efficiency
-from srcli.metrics.protocol import PROTOCOLS
+from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.evaluate.tables import evaluation_markdown

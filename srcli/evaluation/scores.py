@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.evaluation.statistics import Difference, paired_mean
 from srcli.metrics.efficiency import ModelCost
-from srcli.metrics.protocol import EvaluationProtocol
+from srcli.metrics.fidelity import EvaluationProtocol
 from srcli.recipes.published import PublishedRow
 
 if TYPE_CHECKING:

@@ -1,20 +1,25 @@
-"""Costs of a network as efficient-SR challenges count them: parameters, work, memory."""
+"""Costs of a network as efficient-SR challenges count them: parameters, work, peak memory."""
 
 from __future__ import annotations
 
 import copy
+import gc
 import math
+import os
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from srcli.errors import ModelError
-from srcli.metrics.memory import forward_memory, memory_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
     from srcli.layers.network import Network
@@ -26,6 +31,14 @@ HD_SIZE = (720, 1280)
 """SR height and width of the other usual figure."""
 _LARGEST_COMPUTED = 512 * 512
 """LR pixels up to which a network is run on the processor to count its work."""
+_CONVOLUTION = torch.ops.aten.convolution
+_RELUS = (
+    torch.ops.aten.relu,
+    torch.ops.aten.relu_,
+    torch.ops.aten.leaky_relu,
+    torch.ops.aten.leaky_relu_,
+    torch.ops.aten._prelu_kernel,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,17 +91,11 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: Network, height: int, width: int) -> Counts:
-    """Count the work of one LR picture.
+    """Count the work of one LR picture, its sides padded to what the network takes.
 
     Nothing is computed, on the meta device; a network that branches on numbers, and so does not run
-    there, is run on the processor.
-
-    Pooling, interpolation, softmax, matrix products and additions count nothing.
-
-    Args:
-        network: Takes (1, 3, H, W), or (1, 1, H, W) where its ``colour`` is ``y``.
-        height: LR rows, padded to the next number that the network takes.
-        width: LR columns, padded likewise.
+    there, is run on the processor. Pooling, interpolation, softmax, matrix products and additions
+    count nothing.
 
     Raises:
         ModelError: If it runs on neither, or only on the processor and the picture is large.
@@ -115,6 +122,11 @@ def _count(network: Network, size: tuple[int, int], device: torch.device) -> Cou
         conv_macs=found.get(_CONVOLUTION, 0) // 2,  # of it, a product and a sum are two
         activations=sum(found.get(name, 0) for name in _RELUS),
     )
+
+
+def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
+    """Return the number of output elements, in the form that ``FlopCounterMode`` calls."""
+    return math.prod(out_shape)
 
 
 def _uncountable(network: Network, error: Exception) -> ModelError:
@@ -147,52 +159,93 @@ def model_cost(
 ) -> ModelCost:
     """Count a network's parameters and work, and measure the memory of one forward pass.
 
-    The memory is that of a whole picture in fp32 and PyTorch's default layout. The network itself
-    is not changed.
+    The memory is that of a whole picture in fp32 and PyTorch's default layout; it is None if the
+    device keeps no account, or has too little, and the work if it cannot be counted. The network
+    itself is not changed.
 
     Args:
         network: From ``load_model``; a network on Y (``colour``) gets one channel.
         model: The label of the result.
         size: LR (height, width), padded to the next size that the network takes.
         device: Memory is measured on it.
-
-    Returns:
-        The cost; its memory is None if the device keeps no account, or has too little, and its work
-        if that cannot be counted.
     """
     try:
         memory = forward_memory(network, size, device)
     except RuntimeError:  # full memory; a CPU has no error of its own for that
         torch.cuda.empty_cache()
         memory = None
-    conv_macs = challenge_flops = hd_conv_macs = None
+    work = None
     with suppress(ModelError):
         work = measure_efficiency(network, size)
-        conv_macs, challenge_flops = work.conv_macs, work.challenge_flops
-        hd_conv_macs = work.hd_conv_macs
     return ModelCost(
         scale=network.scale,
         model=model,
         size=size,
         parameters=count_parameters(network),
-        conv_macs=conv_macs,
-        challenge_flops=challenge_flops,
-        hd_conv_macs=hd_conv_macs,
+        conv_macs=work.conv_macs if work else None,
+        challenge_flops=work.challenge_flops if work else None,
+        hd_conv_macs=work.hd_conv_macs if work else None,
         peak_memory=memory,
-        memory_of=memory_of(device),
+        memory_of="host" if device.type == "cpu" else "device",
     )
 
 
-_CONVOLUTION = torch.ops.aten.convolution
-_RELUS = (
-    torch.ops.aten.relu,
-    torch.ops.aten.relu_,
-    torch.ops.aten.leaky_relu,
-    torch.ops.aten.leaky_relu_,
-    torch.ops.aten._prelu_kernel,
-)
+def forward_memory(
+    network: Network, size: tuple[int, int], device: torch.device, *, gradients: bool = False
+) -> int | None:
+    """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
+
+    Args:
+        network: Left as it is.
+        size: LR (height, width), padded to the next size that the network takes.
+        device: Device that it runs on.
+        gradients: Record them, which keeps every intermediate result alive until the end.
+
+    Returns:
+        Bytes; None if the device keeps no account.
+
+    Raises:
+        torch.OutOfMemoryError: If the memory of a GPU does not suffice.
+    """
+    twin = copy.deepcopy(network).float().eval()
+    twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    height, width = (network.padded(side) for side in size)
+    lr_image = torch.zeros(1, network.input_channels, height, width, device=device)
+    with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
+        return peak_memory(lambda: twin(lr_image), device)
 
 
-def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
-    """Return the number of output elements, in the form that ``FlopCounterMode`` calls."""
-    return math.prod(out_shape)
+def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
+    """Measure what a call allocates at most, its result included, beside what stood before it.
+
+    Seen are tensors and the scratch space that PyTorch allocates itself; on a GPU the workspaces of
+    cuDNN too, and blocks as its allocator rounds them up. With one machine, version of PyTorch and
+    number of threads the figure is the same every time.
+
+    Args:
+        call: Runs the network. On a GPU it is called twice: the first call allocates what stays.
+        device: Where the network runs.
+
+    Returns:
+        Bytes; None on devices whose allocator keeps no account (MPS).
+    """
+    gc.collect()  # garbage of earlier work must not be freed while the call is watched
+    if device.type == "cuda":
+        call()
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    if device.type != "cpu":
+        return None
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it writes to stderr
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        result = call()
+    del result  # alive until the profiler has stopped, so that it counts
+    results = profiler.profiler.kineto_results if profiler.profiler else None
+    assert results is not None
+    changes = [event for event in results.events() if event.name() == "[memory]"]
+    changes.sort(key=lambda event: event.start_ns())
+    return max(accumulate((int(event.nbytes()) for event in changes), initial=0))

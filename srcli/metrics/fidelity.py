@@ -1,11 +1,18 @@
-"""PSNR and SSIM of arrays, computed as by the MATLAB scripts of the SR literature."""
+"""PSNR and SSIM as the MATLAB scripts of the SR literature compute them, under named protocols.
+
+A protocol says which channel is compared, how it is rounded, and what a gray picture is.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from srcli.imaging.colour import GRAY_SHARES, luma
+from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,12 +32,7 @@ STRIP_SAMPLES = 32_768
 
 
 def psnr(a: Array, b: Array) -> float:
-    """Return the PSNR in dB over all pixels and channels; infinite for equal pictures.
-
-    Args:
-        a: (H, W) or (H, W, C), any real dtype, in 0..255.
-        b: Same shape.
-    """
+    """Return the PSNR in dB over all pixels and channels in 0..255; infinite for equal ones."""
     _require_one_shape(a, b)
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return math.inf if error == 0 else 10 * math.log10(PEAK * PEAK / error)
@@ -41,10 +43,6 @@ def split_psnr(a: Array, b: Array) -> tuple[float, float]:
 
     Low is what a Gaussian of 9x9 pixels and sigma 1.5 leaves, high is the rest, both on the scale
     of the pictures (the split of G-IDRN's loss; its paper shows high frequencies stretched).
-
-    Args:
-        a: (H, W) or (H, W, C) in 0..255.
-        b: Same shape.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -60,11 +58,7 @@ def ssim(a: Array, b: Array) -> float:
     """Return the structural similarity of Wang's ``ssim_index`` (Wang et al. 2004).
 
     11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, valid area only, no downsampling;
-    the mean over channels.
-
-    Args:
-        a: (H, W) or (H, W, C) in 0..255, both sides at least 11.
-        b: Same shape.
+    the mean over channels of (H, W) or (H, W, C) in 0..255.
 
     Raises:
         ValueError: If the shapes differ or a side is below 11 pixels.
@@ -117,3 +111,77 @@ def _require_one_shape(a: Array, b: Array) -> None:
         raise ValueError(f"pictures differ in shape: {a.shape} and {b.shape}")
     if a.size == 0:
         raise ValueError("empty pictures have no quality")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationProtocol:
+    """Rules for comparing two 8-bit pictures."""
+
+    name: str
+    description: str
+    channel: str
+    """``y``, ``rgb``, or ``luma`` for pictures that hold Y in all channels."""
+    round_luma: bool = False
+    """Round Y to 8 bits before comparing."""
+    gray_as_luma: bool = False
+    """Compare gray pictures by their own values, not as R = G = B by a Y of 16..235."""
+
+    def planes(self, picture: Array, shave: int, *, gray: bool = False) -> Array:
+        """Return the compared channels of a picture (H, W, 3) uint8, without its border.
+
+        They are (H, W) or, under ``rgb``, (H, W, 3), in 0..255. ``gray`` is True if the HR file has
+        one channel.
+
+        Raises:
+            ValueError: If the picture is not uint8, or nothing is left of it.
+        """
+        area = _shaved(picture, shave)
+        return area if self.channel == "rgb" else self._luma(area, gray)
+
+    def luma_plane(self, picture: Array, shave: int, *, gray: bool = False) -> Array:
+        """Return Y of a picture in 0..255, (H, W), even if the protocol compares R, G and B."""
+        return self._luma(_shaved(picture, shave), gray)
+
+    def score(self, sr: Array, hr: Array, shave: int) -> tuple[float, float]:
+        """Return PSNR in dB and SSIM of (H, W, 3) uint8 pictures of one shape."""
+        a, b = self.planes(sr, shave), self.planes(hr, shave)
+        return psnr(a, b), ssim(a, b)
+
+    def _luma(self, area: Array, gray: bool) -> Array:
+        if self.channel == "luma":
+            return area[..., 0]
+        y = area @ np.array(GRAY_SHARES) if gray and self.gray_as_luma else luma(area)
+        return to_dtype(y, np.dtype(np.uint8)) if self.round_luma else y
+
+
+def _shaved(picture: Array, shave: int) -> Array:
+    if picture.dtype != np.uint8:
+        raise ValueError(f"protocols compare uint8 pictures, got {picture.dtype}")
+    if min(picture.shape[:2]) <= 2 * shave:
+        raise ValueError(f"nothing is left after shaving {shave} pixels")
+    return picture[shave : picture.shape[0] - shave, shave : picture.shape[1] - shave]
+
+
+PROTOCOLS: dict[str, EvaluationProtocol] = {
+    "y": EvaluationProtocol(
+        name="y", description="BT.601 Y not rounded, gray as R=G=B", channel="y"
+    ),
+    "y-classic": EvaluationProtocol(
+        name="y-classic",
+        description="BT.601 Y rounded, gray taken as luma (tables of 2014-2017)",
+        channel="y",
+        round_luma=True,
+        gray_as_luma=True,
+    ),
+    "rgb": EvaluationProtocol(
+        name="rgb", description="MSE and SSIM over R, G and B", channel="rgb"
+    ),
+}
+"""By name; tables since about 2018 print ``y``."""
+
+LUMA_FLOAT = EvaluationProtocol(
+    name="luma-float",
+    description="rounded BT.601 Y alone, gray taken as luma",
+    channel="luma",
+)
+"""Protocol of the chain that published rows of bicubic were computed with."""

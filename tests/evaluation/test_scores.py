@@ -11,7 +11,7 @@ import pytest
 from srcli.cli.console import json_text
 from srcli.evaluation.scores import Evaluation, PictureScore
 from srcli.evaluation.statistics import Difference
-from srcli.metrics.protocol import PROTOCOLS
+from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.tables import score_table
 
 

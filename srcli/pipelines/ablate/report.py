@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
-from srcli.metrics.protocol import PROTOCOLS
+from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.ablate.statistics import difference
 from srcli.pipelines.ablate.tables import budget_of, cost_table, score_table, summary_table
 from srcli.pipelines.ablate.verdicts import LEAST_GAIN, PRINTED_SHARE, judge

@@ -13,9 +13,8 @@ import torch
 from srcli.errors import CheckpointError, DataError, DefectError, InferenceError, SrxError, one_file
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions
-from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters
+from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
 from srcli.metrics.machine import address_space, describe_machine, free_memory, threads
-from srcli.metrics.memory import forward_memory
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import Cost, SeedResult, SetScores, read_values, write_values
 from srcli.pipelines.evaluate.options import EvalOptions

@@ -18,9 +18,8 @@ from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions, make_engine, network_half, run_one
 from srcli.inference.tiling import Tiling
-from srcli.metrics.efficiency import count_macs
+from srcli.metrics.efficiency import count_macs, peak_memory
 from srcli.metrics.machine import processors
-from srcli.metrics.memory import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,8 +11,8 @@ from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
 from srcli.imaging.kernels import KERNELS, ResizeKernel
 from srcli.inference.engines import EngineOptions
 from srcli.metrics import fidelity, ifc
+from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol
 from srcli.metrics.perceptual import require_perceptual
-from srcli.metrics.protocol import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol
 
 
 @dataclass(frozen=True, kw_only=True)

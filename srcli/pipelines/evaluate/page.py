@@ -131,7 +131,7 @@ def _cost_chart(
             else:
                 axes.axhline(value, ls="--", color=f"C{i}", label=chart_name(name))
         for name, count, value in printed:
-            axes.plot(count, value, "o", color="gray", mfc="white")
+            axes.plot(count, value, "o", color="gray", mfc="white", zorder=1)
             axes.annotate(
                 chart_name(name), (count, value), xytext=(4, 3), textcoords="offset points",
                 color="gray", fontsize=7, style="italic",

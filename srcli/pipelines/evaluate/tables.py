@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from srcli.evaluation.scores import METRICS
-from srcli.metrics.protocol import LUMA_FLOAT
+from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import name_key
 from srcli.report.table import (
     NOTHING,

@@ -15,8 +15,7 @@ from srcli.evaluation.pairs import CHAINS, read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name
 from srcli.imaging.kernels import KERNELS
 from srcli.layers.colour import as_rgb_network
-from srcli.metrics.fidelity import psnr
-from srcli.metrics.protocol import PROTOCOLS
+from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.ports.progress import NoProgress
 from srcli.training.parallel import ALONE, Team
 

@@ -14,7 +14,7 @@ from srcli.data.pairs import make_pairs
 from srcli.errors import DataError, PictureError, UsageError
 from srcli.imaging.resize import downscale, resize
 from srcli.layers.network import Network
-from srcli.metrics.protocol import PROTOCOLS
+from srcli.metrics.fidelity import PROTOCOLS
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
