@@ -11,9 +11,8 @@ import numpy as np
 import rasterio
 
 from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.part_writing import PartWriter
+from srcli.imaging.rasters.parts import PartWriter, open_parts
 from srcli.imaging.rasters.reading import RasterSource
-from srcli.imaging.rasters.resuming import open_parts
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import open_job
 from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
@@ -90,9 +89,6 @@ def measure_rates(raster: Path, result: Path, options: UpscaleOptions, scratch: 
                 started = time.perf_counter()
                 writer.write(top, rows)
                 written += time.perf_counter() - started
-        started = time.perf_counter()
-        writer.finish()
-        written += time.perf_counter() - started
         started = time.perf_counter()
         merge_parts(parts)
         merged = time.perf_counter() - started

@@ -156,13 +156,6 @@ raster_options = combine(
         help="Use at most this much memory, such as 2G. [photographs: half of the free]",
     ),
     click.option(
-        "--parts",
-        type=click.Choice(("merge", "keep")),
-        default="merge",
-        show_default=True,
-        help="keep: leave GeoTIFFs of parts in a folder, with a VRT over them.",
-    ),
-    click.option(
         "--no-resume",
         is_flag=True,
         help="Start over instead of continuing an interrupted run.",

@@ -144,10 +144,6 @@ def _name_output(source: Path, folder: Path, naming: Naming) -> Path:
     from srcli.pipelines.upscale.plan import name_in_folder
 
     fmt = name_in_folder(source, folder, naming).format
-    if fmt == "vrt":
-        raise UsageError(
-            "-f vrt: consists of several files; standard output takes one, as of -f tif"
-        )
     folder.mkdir()
     return folder / f"standard output.{fmt}"
 

@@ -61,7 +61,7 @@ GROUPS = {
     "Input and output": "output recursive fmt quality fit "
     "suffix overwrite keep_dates strip_metadata strip_provenance",
     "Rasters (GeoTIFF and all that GDAL reads)": "bidx rgb values classes nodata srcwin bounds "
-    "projwin mosaic creation overviews cog parts no_resume allow_remote",
+    "projwin mosaic creation overviews cog no_resume allow_remote",
     "Device and speed": "tile overlap batch workers max_memory",
     "Results": "dry_run",
 }
@@ -276,10 +276,6 @@ def _settings(options: dict[str, Any]) -> UpscaleOptions:
     from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 
     fmt = options["fmt"].lower().lstrip(".")
-    if options["parts"] == "keep":
-        if fmt not in ("auto", "vrt"):
-            raise UsageError(f"--parts keep: the result is a VRT, not {fmt}; drop --format")
-        fmt = "vrt"
     return UpscaleOptions(
         **pick(options, "model", "tile", "overlap", "workers", "quality", "strip_metadata"),
         **pick(options, "strip_provenance", "keep_dates", "allow_remote", "mosaic"),

@@ -6,7 +6,6 @@ and no library gives the Software entry of all formats.
 
 from __future__ import annotations
 
-import html
 import os
 import re
 import struct
@@ -35,7 +34,6 @@ _OWN = re.compile(
     r"(\S+) \((.+) x(\d)(, auto)?(?:, options ([0-9a-f]{8}))?"
     r"(?:, weights ([0-9a-f]{16}))?(?:, source (\w*) ([0-9a-f]{8}) ([0-9a-f]{8})?)?\)"
 )
-_VRT_SOFTWARE = re.compile(rb'<MDI key="TIFFTAG_SOFTWARE">([^<]*)</MDI>')
 _PIECE = 2**13
 """Bytes from the middle of an input by which it is known again."""
 
@@ -106,7 +104,7 @@ def read_provenance(path: Path) -> Provenance | None:
     """Return the provenance that an output records; no pixels are read.
 
     Args:
-        path: A picture, a raster or a VRT.
+        path: A picture or a raster.
 
     Returns:
         None where the last entry of its Software is not srx's, or it cannot be read.
@@ -115,7 +113,7 @@ def read_provenance(path: Path) -> Provenance | None:
         with decoding(path), open_input(path) as stream:
             head = stream.read(64)
             stream.seek(0)
-            name = "vrt" if head.startswith(b"<VRTDataset") else format_of_content(head)
+            name = format_of_content(head)
             text = _READERS[name](stream) if name in _READERS else ""
     except PictureError:
         return None
@@ -184,11 +182,6 @@ def _avif(stream: IO[bytes]) -> str:
     return exif.software(head[start + 4 + int.from_bytes(head[start : start + 4]) :])
 
 
-def _vrt(stream: IO[bytes]) -> str:
-    found = _VRT_SOFTWARE.search(stream.read(_HEAD))
-    return html.unescape(found[1].decode("utf-8", "replace")) if found else ""
-
-
 _READERS: dict[str | None, Callable[[IO[bytes]], str]] = {
-    "png": _png, "jpg": _jpg, "webp": _webp, "tif": _tif, "avif": _avif, "vrt": _vrt,
+    "png": _png, "jpg": _jpg, "webp": _webp, "tif": _tif, "avif": _avif,
 }  # fmt: skip

@@ -84,10 +84,10 @@ SEAMS = {
     },
     "raster": {
         "open": OPENING,
-        "plan": UPSCALE + "raster_units.open_job",
+        "plan": UPSCALE + "rasters.open_job",
         "read": "srcli.imaging.rasters.reading.RasterSource.read",
-        "write": "srcli.imaging.rasters.part_writing.PartWriter.write",
-        "merge": UPSCALE + "raster_units.merge_parts",
+        "write": "srcli.imaging.rasters.parts.PartWriter.write",
+        "merge": UPSCALE + "rasters.merge_parts",
     },
 }
 
@@ -183,7 +183,7 @@ def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam
 def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
     for kind in KINDS:
         make_files(tmp_path / "in", kind)
-    for name in (UPSCALE + "photographs.prepare", UPSCALE + "raster_units.check_disk"):
+    for name in (UPSCALE + "photographs.prepare", UPSCALE + "rasters.check_disk"):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(UPSCALE + "animations.read_frames")
@@ -198,7 +198,7 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
     make_files(tmp_path / "in", "photograph")
     asked = ("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
     assert srx(*asked).code == 0  # outputs exist, and may have unfinished work beside them
-    break_at("srcli.imaging.rasters.resuming.parts_folder")
+    break_at("srcli.imaging.rasters.parts.parts_folder")
     done = srx(*asked)
     assert (done.code, f"{len(BAD)} failed" in done.out) == (1, True)
 

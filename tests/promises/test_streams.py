@@ -107,7 +107,6 @@ def test_a_raster_keeps_its_place(pipe, tmp_path, values):
         (("-", "a.png", "-"), "one picture, which is upscaled alone"),
         (("folder", "-"), "one picture, which is upscaled alone"),
         (("-", "folder"), "folder: give a file name"),
-        (("a.png", "-", "-f", "vrt"), "-f vrt"),
         (("missing.png", "-"), "missing.png: no such file"),
         (("-", "-"), "error: standard input: not a picture"),
         (("-", "-", "--dry-run"), "would fail: standard input: not a picture"),

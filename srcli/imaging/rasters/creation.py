@@ -15,7 +15,7 @@ from srcli.imaging.provenance import Provenance
 if TYPE_CHECKING:
     from pathlib import Path
 
-RasterFormat = Literal["tif", "png", "jpg", "vrt"]
+RasterFormat = Literal["tif", "png", "jpg"]
 
 # A row of blocks is held in memory; beyond this many bytes smaller blocks are taken.
 _LARGEST_ROW = 2**26
@@ -35,7 +35,6 @@ DRIVERS: Mapping[RasterFormat, str] = {
     "tif": "GTiff",
     "png": "PNG",
     "jpg": "JPEG",
-    "vrt": "VRT",
 }
 """GDAL's drivers of the formats."""
 
@@ -51,7 +50,7 @@ class OutputOptions:
     cog: bool = False
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
-    """Of the file to be written: ``"tif"``, ``"png"``, ``"jpg"``, or ``"vrt"`` over its parts."""
+    """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
     quality: int | None = None
     """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
     provenance: Provenance | None = None
@@ -96,12 +95,8 @@ def check_format(path: Path, options: OutputOptions, shape: OutputShape) -> Rast
             f"{path}: its lowest value is white (MINISWHITE), which {name} cannot store; take "
             "--format tif, without --cog"
         )
-    if options.format == "vrt" and (options.creation or options.cog or options.overviews):
-        raise UsageError(
-            f"{path}: a VRT is not copied into a file: --co, --cog and --overviews do not apply"
-        )
-    if options.format in ("tif", "vrt"):
-        return "tif" if options.format == "tif" else "vrt"
+    if options.format == "tif":
+        return "tif"
     if options.format not in ("png", "jpg"):
         raise PictureError(
             f"{path}: rasters are written as tif, png or jpg, not as {options.format}; "
@@ -151,8 +146,6 @@ def creation_options(
     wanted = options.creation
     if options.format == "jpg":
         ours = {"QUALITY": _jpeg_quality(options)}
-    elif options.format == "vrt":
-        ours = {}
     elif options.format == "png":  # tags in the file too, where they stay with it
         ours = {"WRITE_METADATA_AS_TEXT": "YES", **_bits(shape)}
     elif options.cog:

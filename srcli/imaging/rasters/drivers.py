@@ -61,14 +61,12 @@ def copy_file(source: Path, done: Path, output: OutputProfile) -> None:
 
 
 def check_options(target: Path, output: OutputProfile) -> None:
-    """Let GDAL write a small file with the metadata and options of an output, unless it is a VRT.
+    """Let GDAL write a small file with the metadata and options of an output.
 
     Raises:
         UsageError: If GDAL does not know a creation option or its value.
         PictureError: If GDAL cannot write such a file.
     """
-    if output.format == "vrt":
-        return
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
     with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:

@@ -35,7 +35,6 @@ _SMALLEST_OVERVIEW = 256
 _XMP = "xml:XMP"
 _SOFTWARE: Mapping[RasterFormat, str] = {
     "tif": "TIFFTAG_SOFTWARE",
-    "vrt": "TIFFTAG_SOFTWARE",
     "png": "Software",
     "jpg": "EXIF_Software",
 }
@@ -237,8 +236,7 @@ def disk_needed(output: OutputProfile) -> int:
     total = pixels + pixels // 1000  # incompressible blocks grow slightly
     overviews = total * 7 // 20 if output.overviews else 0  # a third, plus edges
     # a COG's are made in a file of their own first
-    copies = 1 if output.format == "vrt" else 2
-    return total * copies + overviews * (2 if output.cog else 1) + 2**20
+    return total * 2 + overviews * (2 if output.cog else 1) + 2**20
 
 
 def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:

@@ -1,23 +1,42 @@
-"""Keep the finished rows of an unfinished raster as small GeoTIFFs in a hidden folder beside it.
+"""Write an unfinished raster as parts: small GeoTIFFs in a hidden folder beside it.
 
 A part is a band of rows of the full width. It takes its final name, which holds the checksum of
-the file, once it is complete; so parts can be made in any order, twice, and by several processes.
+the file, once it is complete; so parts can be made in any order, twice, and by several processes,
+and an interrupted run leaves them to the next.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import shutil
 import zlib
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.files import NEW_FILE, FileAttributes, hidden_name, write_whole
-from srcli.imaging.rasters.disk import writing_errors
+from srcli.errors import PictureError
+from srcli.files import explain_os_error, hidden_name, lock_file, write_whole
+from srcli.imaging.rasters.opening import BLOCK_CACHE, reason_of
 from srcli.imaging.rasters.output import OutputProfile
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+VERSION = 3
+"""Of the contents of the folder."""
+_PLAN, _LOCK = "plan.json", "lock"
+_NAME = re.compile(r"part-(\d{6})-([0-9a-f]{8})\.tif")
 _BLOCK_WIDTH, _BLOCK_HEIGHT = 512, 256
 _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
@@ -25,10 +44,8 @@ _MOST_BYTES = 2**26
 """Wide rasters have lower parts, which are held in memory."""
 _MULTIPLE = 16
 """Sides of the blocks of a TIFF are multiples of it."""
-_NAME = re.compile(r"part-(\d{6})-([0-9a-f]{8})\.tif")
-DONE = "done.json"
-_READ_BYTES = 2**24
-"""Bytes read at a time for a checksum."""
+_MOST_THREADS = 8
+_OPAQUE_FLOAT = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,12 +55,10 @@ class Parts:
     target: Path
     """The final name of the output."""
     output: OutputProfile
-    attributes: FileAttributes = NEW_FILE
-    """Access rights and times of the output; its sidecars get the rights."""
 
     @property
     def folder(self) -> Path:
-        """The folder that holds them; see ``parts_folder``."""
+        """The hidden folder that holds them."""
         return parts_folder(self.target)
 
     @property
@@ -63,14 +78,14 @@ class Parts:
 
     def found(self) -> dict[int, Path]:
         """Return the complete parts by number."""
-        names = ((_NAME.fullmatch(file.name), file) for file in sorted(self.folder.iterdir()))
+        names = ((_NAME.fullmatch(file.name), file) for file in sorted(self.folder.glob("part-*")))
         return {int(match[1]): file for match, file in names if match}
 
-    def missing(self) -> list[range]:
-        """Return the runs of consecutive parts that are not there."""
+    def missing(self, wanted: Iterable[range] | None = None) -> list[range]:
+        """Return the runs of consecutive parts that are not there, of all or of some runs."""
         found = self.found()
         runs: list[range] = []
-        for number in range(self.count):
+        for number in chain.from_iterable(wanted or [range(self.count)]):
             if number in found:
                 continue
             if runs and runs[-1].stop == number:
@@ -80,39 +95,110 @@ class Parts:
         return runs
 
     def add(self, number: int, file: bytes | memoryview) -> None:
-        """Store a part.
-
-        Raises:
-            OSError: If the disk fails.
-        """
+        """Store a part."""
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
 
     def clear(self) -> None:
-        """Remove all parts.
-
-        Raises:
-            PictureError: If they cannot be removed.
-        """
+        """Remove all parts."""
         with writing_errors(self.target):
             for file in self.found().values():
                 file.unlink()
 
-    def drop_damaged(self) -> int:
-        """Remove the parts that differ from what was written; returns how many there were.
+    def finish(self) -> None:
+        """Take note that the output is there: the parts are of no more use."""
+        (self.folder / _PLAN).unlink(missing_ok=True)
 
-        All are read again, which is much faster than computing them; nothing else would notice
-        one that the disk has lost.
+
+class PartWriter:
+    """Writer of a run of consecutive parts; the rows of one part are in memory."""
+
+    def __init__(self, parts: Parts, numbers: range) -> None:
+        self._parts = parts
+        self._output = output = parts.output
+        self._numbers = numbers
+        self._next_row = parts.span(numbers.start).start
+        rows = len(parts.span(numbers.start))
+        self._pixels: Array = np.empty((len(output.bands), rows, output.width), output.dtype)
+        self._valid = np.empty((rows, output.width), np.bool_) if output.mask else None
+
+    def write(
+        self,
+        top: int,
+        pixels: Array,
+        *,
+        alpha: Array | None = None,
+        mask: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Write rows, from top to bottom; those outside the run are left out.
+
+        Args:
+            top: Output row of the first one.
+            pixels: (h, W, C) of the output's dtype.
+            alpha: (h, W) of the same dtype; opaque if None and the output has alpha.
+            mask: (h, W), True where valid; all valid if None. Becomes alpha if the output has
+                alpha but no mask, and none is given.
+
+        Raises:
+            PictureError: If the disk fails; complete parts are kept.
         """
-        damaged = [
-            file for file in self.found().values() if file.stem[-8:] != f"{_checksum(file):08x}"
-        ]
-        for file in damaged:
-            file.unlink()
-        return len(damaged)
+        while self._numbers and self._next_row < top + len(pixels):
+            part = self._parts.span(self._numbers.start)
+            stop = min(part.stop, top + len(pixels))
+            held = slice(self._next_row - part.start, stop - part.start)
+            given = slice(self._next_row - top, stop - top)
+            channels = self._output.channels
+            self._pixels[:channels, held] = np.moveaxis(pixels[given], 2, 0)
+            if self._output.alpha:
+                self._pixels[channels, held] = self._alpha(alpha, mask, given)
+            if self._valid is not None:
+                self._valid[held] = True if mask is None else mask[given]
+            if stop == part.stop:
+                with writing_errors(self._parts.target):
+                    self._write_part(len(part))
+                self._numbers = self._numbers[1:]
+            self._next_row = stop
 
-    def note_done(self, file: Path) -> None:
-        """Record that all that is left to do is to give the finished file its final name."""
-        write_whole(self.folder / DONE, json.dumps(file_stamp(file)).encode())
+    def _alpha(self, alpha: Array | None, mask: Array | None, given: slice) -> Array | float:
+        if alpha is not None:
+            return alpha[given]
+        dtype = self._pixels.dtype
+        opaque = _OPAQUE_FLOAT if dtype.kind == "f" else np.iinfo(dtype).max
+        return opaque if mask is None else np.where(mask[given], opaque, 0)
+
+    def _write_part(self, rows: int) -> None:
+        import rasterio
+        from rasterio.io import MemoryFile
+        from rasterio.transform import Affine
+
+        output = self._output
+        block_height, block_width = part_blocks(output, rows)
+        # in memory, because GDAL reports success on a full disk
+        with (
+            rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE, GDAL_TIFF_INTERNAL_MASK=True),
+            MemoryFile() as memory,
+        ):
+            with memory.open(
+                driver="GTiff",
+                height=rows,
+                width=output.width,
+                count=len(output.bands),
+                dtype=output.dtype,
+                nodata=output.nodata,
+                transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
+                COMPRESS="ZSTD",
+                ZSTD_LEVEL=1,
+                PREDICTOR=3 if output.dtype.startswith("float") else 2,
+                INTERLEAVE="PIXEL",
+                TILED=True,
+                BLOCKXSIZE=block_width,
+                BLOCKYSIZE=block_height,
+                BIGTIFF="IF_SAFER",
+                NUM_THREADS=compression_threads(output),
+            ) as dataset:
+                dataset.write(self._pixels[:, :rows])
+                if self._valid is not None:
+                    dataset.write_mask(self._valid[:rows])
+            self._parts.add(self._numbers.start, memory.getbuffer())
 
 
 def part_rows(output: OutputProfile) -> int:
@@ -124,29 +210,145 @@ def part_rows(output: OutputProfile) -> int:
 
 def part_blocks(output: OutputProfile, height: int) -> tuple[int, int]:
     """Return the (height, width) of the blocks of a part of some height."""
-    return _block_side(height, _BLOCK_HEIGHT), _block_side(output.width, _BLOCK_WIDTH)
+
+    def side(length: int, longest: int) -> int:
+        return min(longest, -(-length // _MULTIPLE) * _MULTIPLE)
+
+    return side(height, _BLOCK_HEIGHT), side(output.width, _BLOCK_WIDTH)
 
 
-def _block_side(length: int, longest: int) -> int:
-    return min(longest, -(-length // _MULTIPLE) * _MULTIPLE)
+def writer_memory(output: OutputProfile) -> int:
+    """Estimate the most bytes that rows take until they are written."""
+    row = output.width * (len(output.bands) * np.dtype(output.dtype).itemsize + output.mask)
+    # the rows of a part, and the file made of them
+    return min(part_rows(output), output.height) * row * 2
+
+
+def compression_threads(output: OutputProfile) -> int:
+    """Return the number of threads that compress blocks: --co NUM_THREADS, else at most 8."""
+    wanted = output.creation.get("NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
 def parts_folder(target: Path) -> Path:
-    """Return the folder of the parts of an output: hidden, except that of a VRT, which stays."""
-    if target.suffix == ".vrt":
-        return target.with_suffix(".parts")
+    """Return the hidden folder of the parts of an output."""
     return hidden_name(target, ".parts")
 
 
-def file_stamp(file: Path) -> dict[str, int]:
-    """Size and modification time in nanoseconds, which identify a finished file."""
-    found = file.stat()
-    return {"size": found.st_size, "time": found.st_mtime_ns}
+def has_unfinished_parts(target: Path) -> bool:
+    """Tell if an interrupted run has left parts of an output that has an older file in place."""
+    folder = parts_folder(target)
+    if not folder.is_dir() or (folder / _PLAN).exists():
+        return folder.is_dir()
+    with lock_file(folder / _LOCK) as locked:
+        if locked:  # the run that has finished the output was killed while it removed them
+            shutil.rmtree(folder, ignore_errors=True)
+    return False
 
 
-def _checksum(file: Path) -> int:
-    found = 0
-    with file.open("rb") as stream:
-        while data := stream.read(_READ_BYTES):
-            found = zlib.crc32(data, found)
-    return found
+@contextmanager
+def open_parts(
+    target: Path,
+    output: OutputProfile,
+    fingerprint: Mapping[str, object],
+    *,
+    resume: bool = True,
+) -> Iterator[tuple[Parts, tuple[str, ...]]]:
+    """Open the parts of an output, those of an interrupted run included, for one process.
+
+    The folder is removed at the end of the block if the output is finished or no part is complete.
+
+    Args:
+        target: The final name. Its folder must exist.
+        output: What the file is to hold.
+        fingerprint: Everything that the pixels depend on (input, model, options): plain values by
+            names for messages. Parts with another one are removed.
+        resume: Keep the parts of an interrupted run.
+
+    Yields:
+        The parts, and messages for the user on earlier work that is not used.
+
+    Raises:
+        PictureError: If they cannot be written here, or another process is writing them.
+    """
+    parts = Parts(target, output)
+    with writing_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder has this name")
+        _make_folder(parts.folder, target)
+    with lock_file(parts.folder / _LOCK) as locked:
+        if not locked:
+            raise PictureError(
+                f"{target}: another srx is writing this file; wait for it, or take another name"
+            )
+        with writing_errors(target):
+            notes = _resume(parts, fingerprint, resume=resume)
+        try:
+            yield parts, notes
+        finally:
+            if not (parts.folder / _PLAN).exists() or not parts.found():
+                shutil.rmtree(parts.folder, ignore_errors=True)
+
+
+def _make_folder(folder: Path, target: Path) -> None:
+    """Make the folder, which nobody else may write into; a link planted there is refused."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    state = folder.lstat()
+    if folder.is_symlink() or not folder.is_dir():
+        raise PictureError(f"{target}: {folder} is in the way; remove it")
+    # on disks without owners everything belongs to one user, maybe another one
+    if hasattr(os, "getuid") and state.st_uid not in (os.getuid(), folder.parent.stat().st_uid):
+        raise PictureError(f"{target}: {folder} belongs to another user; take another folder")
+
+
+def _resume(parts: Parts, fingerprint: Mapping[str, object], *, resume: bool) -> tuple[str, ...]:
+    """Keep the intact parts of an earlier run with the same fingerprint; remove all else."""
+    layout, notes, plan_file = parts.output, [], parts.folder / _PLAN
+    bands = [layout.height, layout.width, layout.dtype, len(layout.bands), layout.alpha]
+    form = {"form of parts": [VERSION, *bands, layout.mask, str(layout.nodata)]}
+    plan = json.dumps({**fingerprint, **form}, default=str)
+    try:
+        before = dict(json.loads(plan_file.read_bytes())) if resume else {}
+    except (FileNotFoundError, ValueError, TypeError):  # missing or damaged
+        before = {}
+    now = json.loads(plan)  # tuples are lists there
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    kept = {} if changed else parts.found()
+    if before and changed and parts.found():
+        names = ", ".join(changed)
+        notes.append(f"earlier work on {parts.target.name} is not continued: changed: {names}")
+    for file in parts.folder.iterdir():
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        elif file.name != _LOCK and file not in kept.values():
+            file.unlink()
+    write_whole(plan_file, plan.encode())
+    # nothing else would notice that the disk has lost a part; reading is faster than computing
+    damaged = [
+        file for file in kept.values() if file.stem[-8:] != f"{zlib.crc32(file.read_bytes()):08x}"
+    ]
+    for file in damaged:
+        file.unlink()
+    if damaged:
+        notes.append(
+            f"earlier work on {parts.target.name} is damaged: {len(damaged)} of {len(kept)} parts "
+            "are made again"
+        )
+    return tuple(notes)
+
+
+@contextmanager
+def writing_errors(target: Path) -> Iterator[None]:
+    """Turn errors of the system and GDAL while writing into one line for the user."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except (OSError, RasterioError, CPLE_BaseError, SystemError) as error:
+        reason = explain_os_error(target, error, full=", what is done is kept")
+        other = f"{target}: cannot be written ({reason_of(error)}); is there room on the disk?"
+        raise PictureError(reason or other) from error

@@ -22,7 +22,7 @@ from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.provenance import Provenance, mark_source, read_provenance
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
-from srcli.imaging.rasters.resuming import has_unfinished_parts
+from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture
 from srcli.models import MODELS

@@ -84,7 +84,7 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
 def _by_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
     """Return True if raster options or its size make an ordinary picture a raster."""
     pixels = picture.height * picture.width
-    if pixels > LARGEST_AREA or item.format == "vrt":
+    if pixels > LARGEST_AREA:
         return True
     asked, turned = bool(options.raster.asked_for), picture.orientation != 1
     if item.from_folder:

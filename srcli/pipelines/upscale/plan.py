@@ -34,9 +34,9 @@ RASTER_FORMAT = "tif"
 """Output format for rasters of a format that cannot be written (VRT, JP2, netCDF)."""
 _NOT_WRITTEN = frozenset(
     {
-        *OTHER_PICTURES, ".hdr", ".raw", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz", ".asc",
-        ".grd", ".dem", ".h5", ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip", ".tar",
-        ".gz", ".npy", ".txt", ".csv", ".json",
+        *OTHER_PICTURES, ".hdr", ".raw", ".vrt", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz",
+        ".asc", ".grd", ".dem", ".h5", ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip",
+        ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
     }
 )  # fmt: skip
 """Suffixes of other files; an output named so is a mistake and not a new folder."""
@@ -49,7 +49,7 @@ class Item:
     source: Path
     target: Path
     format: str
-    """Of the output, a key of ``FORMATS``, or ``vrt`` for the parts of a raster and a VRT."""
+    """Of the output, a key of ``FORMATS``."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
     companions: bool = True
@@ -156,7 +156,7 @@ def make_plan(
 def is_folder(output: Path) -> bool:
     """Return True if an output is a folder, or has no picture's extension and will become one."""
     # os.path instead of pathlib: a name that is too long is no folder, and no error yet
-    return os.path.isdir(output) or _output_format(output.suffix) is None  # noqa: PTH112
+    return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
 
 
 def name_in_folder(
@@ -190,18 +190,13 @@ def named_by_extension(item: Item, naming: Naming) -> Item:
     return replace(item, target=item.target.with_name(name))
 
 
-def _output_format(suffix: str) -> str | None:
-    """Return the name of an output format, VRTs over the parts of rasters included."""
-    return "vrt" if suffix.lower() in ("vrt", ".vrt") else format_of_suffix(suffix)
-
-
 def _check_naming(naming: Naming) -> Naming:
     """Return the options with the format's own name: jpeg is jpg."""
     if any(sign in naming.suffix for sign in ("/", os.sep, "\0")):
         raise UsageError(f"--suffix {naming.suffix}: is a part of a name, without folders")
     if naming.format == "auto":
         return naming
-    known = _output_format(naming.format)
+    known = format_of_suffix(naming.format)
     if known is None:
         hint = did_you_mean(naming.format, FORMATS)
         raise UsageError(
@@ -234,7 +229,7 @@ def _check_output(output: Path) -> None:
         return
     if suffix in RASTER_SUFFIXES:
         raise UsageError(
-            f"{output}: rasters are written as tif, png, jpg or vrt; give such a name, or a folder"
+            f"{output}: rasters are written as tif, png or jpg; give such a name, or a folder"
         )
     if suffix in READABLE_SUFFIXES | _NOT_WRITTEN:
         raise UsageError(
@@ -243,7 +238,7 @@ def _check_output(output: Path) -> None:
 
 
 def _name_file(source: Path, output: Path, naming: Naming) -> Item:
-    fmt = _output_format(output.suffix)
+    fmt = format_of_suffix(output.suffix)
     assert fmt is not None
     if naming.format not in ("auto", fmt):
         raise UsageError(f"{output}: its extension contradicts --format {naming.format}")

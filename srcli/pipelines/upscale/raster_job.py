@@ -1,11 +1,12 @@
-"""One raster before its run: bands, window, values, output, fingerprint, memory and disk."""
+"""Prepare a raster: bands, window, values, output, fingerprint, memory and disk."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,15 +17,14 @@ from srcli.imaging.rasters.classes import find_classes
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
-from srcli.imaging.rasters.part_writing import writer_memory
+from srcli.imaging.rasters.parts import writer_memory
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
 from srcli.imaging.rasters.values import choose_value_range
-from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import Values, Window
+from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from srcli.inference.engine import TorchEngine
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
     from srcli.ports.image import TileGrid
 
@@ -55,8 +55,13 @@ class RasterJob:
     output: OutputProfile
     notes: tuple[str, ...]
     """Choices made for the user, who may want others."""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...]
     """Choices by what the file says: its bands of classes, the values taken as black and white."""
+    fingerprint: Mapping[str, object]
+    """Everything that the pixels depend on, by names that users understand: a run continues an
+    interrupted one with the same. Without the network until that is loaded."""
+    calibration: list[dict[str, Any]] | None = None
+    """The network's measurements of the whole raster as arrays; None where it needs none."""
 
     @property
     def bits(self) -> int:
@@ -97,8 +102,10 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     """
     asked = options.raster
     info = _with_nodata(read_info(item.source, remote=options.allow_remote), asked)
-    if options.strip_metadata:
-        info = _without_tags(info)
+    if options.strip_metadata:  # all tags but a part of the georeference
+        own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
+        bands = tuple(replace(band, tags={}) for band in info.bands)
+        info = replace(info, tags={"": own}, bands=bands)
     _refuse_own_part(item, info)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     chosen = find_classes(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
@@ -109,6 +116,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
     made_by = asked.provenance and replace(asked.provenance, source=mark_source(item.source))
     wanted = replace(asked, format=item.format, quality=options.quality, provenance=made_by)
     output = make_output(info, layout, window, options.scale, wanted)
+    named = [str(info.path)] if isinstance(info.path, DatasetName) else []  # one of its file's
     return RasterJob(
         item=item,
         info=info,
@@ -118,61 +126,22 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         output=output,
         notes=(*info.notes, *layout.notes, *chosen.warnings, *clipped, *output.notes),
         remarks=tuple(filter(None, (*chosen.remarks, range_found))),
+        fingerprint={
+            "version": srcli.__version__,
+            "input": [*named, *(_file_state(path) for path in info.files)],
+            "scale": options.scale,
+            "classes": layout.classes,
+            "bands": [*layout.bands, layout.alpha],
+            "rgb": layout.groups,
+            "range": [values.ranges, str(values.dtype)],
+            "nodata": str([band.nodata for band in info.bands]),  # NaN differs from itself
+            "part": [window.left, window.top, window.width, window.height],
+        },
     )
 
 
-def _without_tags(info: RasterInfo) -> RasterInfo:
-    """Drop all tags but AREA_OR_POINT, which is a part of the georeference."""
-    own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
-    bands = tuple(replace(band, tags={}) for band in info.bands)
-    return replace(info, tags={"": own}, bands=bands)
-
-
-def fingerprint(job: RasterJob, options: UpscaleOptions) -> dict[str, object]:
-    """Return everything that the pixels depend on, by names that users understand.
-
-    A run continues an interrupted one if both have the same fingerprint: this, and that of the
-    network unless all bands hold classes.
-    """
-    part, source = job.window, job.info.path
-    named = [str(source)] if isinstance(source, DatasetName) else []  # one of several in its file
-    return {
-        "version": srcli.__version__,
-        "input": [*named, *(_file_state(path) for path in job.info.files)],
-        "scale": options.scale,
-        "classes": list(job.layout.classes),
-        "bands": [*job.layout.bands, job.layout.alpha],
-        "rgb": [list(group) for group in job.layout.groups],
-        "range": [job.values.ranges, str(job.values.dtype)],
-        "nodata": str([band.nodata for band in job.info.bands]),
-        "part": [part.left, part.top, part.width, part.height],
-    }
-
-
-def network_fingerprint(
-    engine: TorchEngine, grid: TileGrid, options: UpscaleOptions
-) -> dict[str, object]:
-    """Return what the pixels depend on beside the raster: network, tiles, device."""
-    return {
-        "model": f"{options.model} {network_digest(engine.network)[:16]}",
-        "tile": [grid.tile_height, grid.tile_width, grid.overlap],
-        "batch": engine.batch_size(grid.tile_height, grid.tile_width),
-        "precision": str(engine.half or "fp32"),
-        "device": engine.device.type,
-        "engine": engine.name,
-        "tta": engine.tta,
-        "back_project": engine.back_project,
-    }
-
-
 def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -> RasterMemory:
-    """Work out the memory that a raster needs; its width counts, its height does not.
-
-    Args:
-        job: The raster.
-        grid: Its tiles.
-        scale: Output pixels per input pixel.
-        limit: Bytes allowed; None for any amount.
+    """Work out the memory that a raster needs, within a limit; its height does not count.
 
     Raises:
         UsageError: If the limit is too low.
@@ -208,14 +177,14 @@ def check_disk(job: RasterJob) -> tuple[str, ...]:
     """
     needed = disk_needed(job.output)
     free, folder = free_disk(job.item.target)
-    room = f"{_size(free)} are free in {folder}"
+    room = f"{format_bytes(free)} are free in {folder}"
     if free < LEAST_COMPRESSED * needed:
         raise PictureError(
-            f"{job.item.source}: its enlargement takes {_size(needed)} before compression "
+            f"{job.item.source}: its enlargement takes {format_bytes(needed)} before compression "
             f"and {room}; make room, take another folder or a part (--srcwin)"
         )
     if free < needed:
-        return (f"the output takes up to {_size(needed)} before compression, and {room}",)
+        return (f"the output takes up to {format_bytes(needed)} before compression, and {room}",)
     return ()
 
 
@@ -262,7 +231,3 @@ def _with_nodata(info: RasterInfo, asked: RasterOptions) -> RasterInfo:
         if value is not None and band.nodata is None:
             raise UsageError(f"--nodata {value:g}: {info.path} has {band.dtype} values")
     return replace(info, bands=bands, mask=mask)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e9:.2g} GB"

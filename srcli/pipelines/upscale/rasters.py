@@ -1,33 +1,50 @@
-"""Upscale rasters: runs of parts, made here or by several workers, merged when all are there."""
+"""Upscale a raster step by step: prepare it, make its parts, merge them.
+
+Each step is units of work, which are done here or by several workers.
+"""
 
 from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import PictureError, SrxError, one_file
+from srcli.files import attributes_for
 from srcli.imaging.rasters.drivers import check_options
-from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.resuming import open_parts
-from srcli.inference.edges import padded_grid
-from srcli.inference.engines import EnginePool
+from srcli.imaging.rasters.masking import ClassJoiner, MaskedSink, repeat_raster
+from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
+from srcli.imaging.rasters.reading import RasterSource
+from srcli.inference.calibration import calibrate
+from srcli.inference.edges import PaddedSource, make_work, padded_grid, tile_rows
+from srcli.inference.engines import EnginePool, cached_pool, run_one
+from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import TileTooLargeError, Timing
 from srcli.inference.tiling import Tiling
-from srcli.pipelines.executors.relay import SharedTasks
+from srcli.layers.pooling import Calibration
+from srcli.metrics.machine import threads
+from srcli.models.weights import network_digest
+from srcli.pipelines.executors.relay import StoppingTask
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.raster_parts import tile_rows_of
-from srcli.pipelines.upscale.raster_units import RasterUnit, raster_unit
+from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, open_job, plan_memory
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
-from srcli.ports.executor import Place, UnitResult
+from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from srcli.pipelines.upscale.raster_job import RasterJob
-    from srcli.ports.executor import JsonDict
+    from srcli.imaging.rasters.masking import RowWriter
+    from srcli.imaging.rasters.selection import BandLayout
+    from srcli.ports.executor import JsonDict, Place
+    from srcli.ports.image import TileGrid
+    from srcli.ports.progress import Progress, Task
+
+    Steps = Generator[Sequence["RasterUnit"], Sequence[Any], FileReport]
+    """Gives the units of one step after the other, and takes their results."""
 
 LARGE = 100_000_000
 """Output pixels that take some seconds to write."""
@@ -37,207 +54,119 @@ FEWEST_TILE_ROWS = 4
 """Of a run, where longer ones would leave workers without work."""
 
 
-def upscale_rasters(
-    items: Sequence[Item],
-    pool: EnginePool,
+@dataclass(frozen=True, kw_only=True)
+class RasterUnit:
+    """A unit of work of one raster."""
+
+    step: Literal["prepare", "make", "merge"]
+    item: Item
+    options: UpscaleOptions
+    tiling: Tiling
+    job: RasterJob | None = None
+    """None until the raster is prepared."""
+    runs: tuple[range, ...] = ()
+    """Runs of consecutive parts to make."""
+    pool: EnginePool | None = None
+    """Engines of this process; None takes those of the worker."""
+    label: str = ""
+
+
+def upscale_raster(
+    item: Item,
     tiling: Tiling,
     options: UpscaleOptions,
     reporter: Reporter,
-) -> None:
-    """Upscale rasters here, one by one; one that fails is reported and leaves the others alone."""
-    place = Place(device=options.engine.device, threads=0)
-    progress = SharedTasks(reporter.progress, {"tiles": reporter.tiles})
-    for item in items:
-        units: list[RasterUnit] = []
-        rasters = RasterScheduler(options, tiling, reporter, 1, units, pool)
+    slots: int,
+    pool: EnginePool | None = None,
+) -> Generator[Sequence[RasterUnit], Sequence[Any], None]:
+    """Upscale a raster and report it: give units of work, step by step, and take their results.
+
+    Args:
+        item: Input and output.
+        tiling: Tile, overlap and edge; the tile is halved after running out of memory.
+        options: All options.
+        reporter: Receives the report, as that of a failure too.
+        slots: Units that can be done at once.
+        pool: Engines of this process, which does all units; None for workers with their own.
+    """
+    started = time.monotonic()
+    unit = RasterUnit(step="prepare", item=item, options=options, tiling=tiling, pool=pool)
+    while True:
+        smaller = unit.tiling.halved()
         try:
-            rasters.add(item)
-            for unit in units:  # which become more meanwhile
-                result = raster_unit(unit, place, progress, lambda: False)
-                rasters.on_result(unit, UnitResult(index=0, result=result))
-        finally:
-            rasters.close()
+            with one_file(item.source):
+                report = yield from _steps(unit, reporter, slots, told=unit.tiling != tiling)
+        except SrxError as error:
+            if isinstance(error, TileTooLargeError) and smaller is not None:
+                reporter.progress.warn(
+                    f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
+                )
+                unit = replace(unit, tiling=smaller)
+                continue
+            reporter.fail(item, error, started)
+        else:
+            reporter.add(replace(report, seconds=time.monotonic() - started))
+        return
 
 
-@dataclass(kw_only=True)
-class _OpenRaster:
-    """A raster that is under way."""
+def _steps(unit: RasterUnit, reporter: Reporter, slots: int, *, told: bool) -> Steps:
+    """Give the units of all steps; ``told``: the user knows of the choices."""
+    item, options = unit.item, unit.options
 
-    item: Item
-    started: float
-    closing: ExitStack = field(default_factory=ExitStack)
-    tight: tuple[str, ...] = ()
-    parts: Parts | None = None
-    runs: int = 0
-    """Units that have not come back."""
-    tiles: int = 0
-    """Without those of an earlier run."""
-    timing: Timing = field(default_factory=Timing)
-    error: SrxError | None = None
-    """The first failure."""
-    too_large: bool = False
-    """A tile did not fit into memory."""
+    def tell(text: str) -> None:
+        reporter.progress.message(f"{item.source}: {text}")
 
-    def report(self, job: RasterJob) -> FileReport:
-        """Return the report of the raster once it is done."""
-        return FileReport(
-            source=self.item.source,
-            target=self.item.target,
-            state="done",
-            seconds=time.monotonic() - self.started,
-            tiles=self.tiles,
-            size=(job.output.height, job.output.width),
-            warnings=(*job.notes, *self.tight),
-            details=() if job.layout.all_classes else (self._waited,),
-        )
-
-    @property
-    def _waited(self) -> str:
-        timing, total = self.timing, max(self.timing.total, 1e-9)
-        return (
-            f"the network waited for reading {timing.reading / total:.1%} and for writing "
-            f"{timing.writing / total:.1%} of {timing.total:.1f} s"
-        )
-
-
-@dataclass
-class RasterScheduler:
-    """Turns rasters into units, and their results into further units and reports."""
-
-    options: UpscaleOptions
-    tiling: Tiling
-    reporter: Reporter
-    slots: int
-    """Workers."""
-    units: list[Any]
-    """Receives units, while they are run."""
-    pool: EnginePool | None = None
-    """Engines of this process, which does all units; None for several workers with their own."""
-    _open: dict[Item, _OpenRaster] = field(init=False, default_factory=dict)
-
-    def add(self, item: Item) -> None:
-        """Begin a raster."""
-        self._open[item] = _OpenRaster(item=item, started=time.monotonic())
-        self._append("prepare", item, self.tiling)
-
-    def close(self) -> None:
-        """Release the parts of all rasters that are under way."""
-        while self._open:
-            self._open.popitem()[1].closing.close()
-
-    def on_result(self, unit: RasterUnit, done: UnitResult) -> None:
-        """Take the result of a unit; begin what follows from it."""
-        raster = self._open[unit.item]
-        result = done.result
-        if result is None:
-            result = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
-        error = result.get("error")
-        raster.error = raster.error or error
-        raster.too_large = raster.too_large or isinstance(error, TileTooLargeError)
-        try:
-            with one_file(unit.item.source):
-                if unit.what == "make":
-                    self._made(unit, raster, result)
-                elif raster.error:
-                    self._end(raster, unit.tiling)
-                elif unit.what == "prepare":
-                    self._prepared(unit, raster, result)
-                else:
-                    self._end(raster, unit.tiling, unit.job)
-        except SrxError as failure:
-            raster.error, raster.too_large = failure, False
-            self._end(raster, unit.tiling)
-
-    def _append(
-        self,
-        what: Literal["prepare", "make", "merge"],
-        item: Item,
-        tiling: Tiling,
-        **settings: Any,  # noqa: ANN401 - of ``RasterUnit``
-    ) -> None:
-        common: Any = {"item": item, "options": self.options, "tiling": tiling, "pool": self.pool}
-        self.units.append(RasterUnit(what=what, **common, **settings))
-
-    def _tell(self, item: Item, text: str) -> None:
-        self.reporter.progress.message(f"{item.source}: {text}")
-
-    def _prepared(self, unit: RasterUnit, raster: _OpenRaster, result: JsonDict) -> None:
-        """Open the parts and begin to make the missing ones."""
-        job: RasterJob = result["job"]
-        item = unit.item
-        raster.tight = result["tight"]
-        item.make_folder()
-        for remark in job.remarks if unit.tiling == self.tiling else ():
-            self._tell(item, remark)
-        check_options(item.target, job.output)
-        resume = self.options.raster.resume
-        opened = open_parts(item.target, job.output, result["fingerprint"], resume=resume)
-        parts, notes = raster.closing.enter_context(opened)
-        raster.parts = parts
+    (prepared,) = yield [unit]
+    job: RasterJob = prepared["job"]
+    for remark in job.remarks if not told else ():
+        tell(remark)
+    item.make_folder()
+    check_options(item.target, job.output)
+    resume, timing = options.raster.resume, Timing()
+    with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
         for note in notes:
-            self._tell(item, note)
-        grid = padded_grid(job.window.height, job.window.width, unit.tiling)
+            tell(note)
+        grid = _grid(unit, job)
         total, across, what = grid.count, len(grid.lefts), "tiles"
         if job.layout.all_classes:
             total, across, what = parts.count, 1, "parts"
-
-        def rows(run: range) -> int:
-            if job.layout.all_classes:
-                return len(run)
-            return len(tile_rows_of(parts, run, grid, self.options.scale, unit.tiling.edge))
-
         missing = parts.missing()
-        count = sum(map(rows, missing))
+        count = sum(len(_tile_rows(unit, job, run)) for run in missing)
         if (kept := total - count * across) > 0:
-            self._tell(item, f"{kept} of {total} {what} are kept from an earlier run")
-        shares = [[run] for run in cut_runs(missing, count, self.slots)]
-        if self.pool is not None:  # no row of tiles is computed twice
+            tell(f"{kept} of {total} {what} are kept from an earlier run")
+        shares = [[run] for run in cut_runs(missing, count, slots)]
+        if slots == 1:  # no row of tiles is computed twice
             shares = [missing] if missing else []
-        settings = {"job": job, "calibration": result["calibration"]}
-        for runs in shares:
-            self._append("make", item, unit.tiling, parts=tuple(runs), **settings)
-            raster.tiles += sum(map(rows, runs)) * across
-        raster.runs = len(shares)
-        self.reporter.tiles.grow(raster.tiles)
-        if not shares:
-            self._merge(item, unit.tiling, job)
-
-    def _made(self, unit: RasterUnit, raster: _OpenRaster, result: JsonDict) -> None:
-        """Begin to merge when the last run of parts has come back."""
-        raster.runs -= 1
-        if "timing" in result:
-            raster.timing += result["timing"]
-        if raster.runs:
-            return
-        if raster.error:
-            self._end(raster, unit.tiling)
-            return
-        assert unit.job is not None
-        self._merge(unit.item, unit.tiling, unit.job)
-
-    def _merge(self, item: Item, tiling: Tiling, job: RasterJob) -> None:
+        tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
+        reporter.tiles.grow(tiles)
+        if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
+            try:
+                for made in (yield units):
+                    timing += made["timing"]
+            except TileTooLargeError:
+                parts.clear()
+                raise
         if job.output.height * job.output.width >= LARGE:
-            self._tell(item, f"the tiles are done; writing {item.target.name}")
-        self._append("merge", item, tiling, job=job)
+            tell(f"the tiles are done; writing {item.target.name}")
+        yield [replace(unit, step="merge", job=job)]
+    return _report(job, tiles, timing)
 
-    def _end(self, raster: _OpenRaster, tiling: Tiling, job: RasterJob | None = None) -> None:
-        """Report a raster, or begin again with smaller tiles if those were too large."""
-        item, smaller = raster.item, tiling.halved()
-        again = raster.too_large and smaller is not None
-        if again and raster.parts is not None:
-            raster.parts.clear()
-        raster.closing.close()
-        del self._open[item]
-        if again and smaller is not None:
-            self.reporter.progress.warn(
-                f"{item.source}: out of memory: starts over with tiles of {smaller.tile} pixels"
-            )
-            self._open[item] = _OpenRaster(item=item, started=raster.started)
-            self._append("prepare", item, smaller)
-        elif job is not None:
-            self.reporter.add(raster.report(job))
-        elif raster.error is not None:
-            self.reporter.fail(item, raster.error, raster.started)
+
+def _report(job: RasterJob, tiles: int, timing: Timing) -> FileReport:
+    seconds = max(timing.total, 1e-9)
+    waited = (
+        f"the network waited for reading {timing.reading / seconds:.1%} and for writing "
+        f"{timing.writing / seconds:.1%} of {timing.total:.1f} s"
+    )
+    return FileReport(
+        source=job.item.source,
+        target=job.item.target,
+        state="done",
+        tiles=tiles,
+        size=(job.output.height, job.output.width),
+        warnings=job.notes,
+        details=() if job.layout.all_classes else (waited,),
+    )
 
 
 def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:
@@ -258,3 +187,129 @@ def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]
     for run in missing:
         for start in range(run.start, run.stop, length):
             yield range(start, min(start + length, run.stop))
+
+
+def do_raster_unit(
+    unit: RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
+    """Do a unit of a raster, here or in a worker.
+
+    Returns:
+        Of "prepare": ``job``; of "make": ``timing``; of each that failed: ``error``.
+    """
+    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    unit, source = replace(unit, options=options), unit.item.source
+    try:
+        with one_file(source), threads(place.threads or None):
+            try:
+                if unit.step == "prepare":
+                    return {"job": _prepare(unit)}
+                assert unit.job is not None
+                if unit.step == "make":
+                    return {
+                        "timing": _make(unit, unit.job, StoppingTask(progress.task("tiles"), stop))
+                    }
+                target = unit.item.target
+                attributes = attributes_for(target, source, dates=options.keep_dates)
+                merge_parts(Parts(target, unit.job.output), attributes)
+                return {}
+            except MemoryError as error:
+                short = "out of memory; --max-memory says early what does not fit"
+                raise PictureError(f"{source}: {short}") from error
+    except SrxError as error:
+        return {"error": error}
+
+
+def _prepare(unit: RasterUnit) -> RasterJob:
+    """Look at a raster, and measure it for networks that need that."""
+    job = open_job(unit.item, unit.options)
+    # a header may claim more pixels than fit into memory as a grid
+    job = replace(job, notes=(*job.notes, *check_disk(job)))
+    if job.layout.all_classes:
+        return job
+    engine, grid = _engine(unit, job), _grid(unit, job)
+    own = engine.engine
+    network = {
+        "model": f"{unit.options.model} {network_digest(own.network)[:16]}",
+        "tile": [grid.tile_height, grid.tile_width, grid.overlap],
+        "batch": own.batch_size(grid.tile_height, grid.tile_width),
+        "precision": str(own.half or "fp32"),
+        "device": own.device.type,
+        "engine": own.name,
+        "tta": own.tta,
+        "back_project": own.back_project,
+    }
+    limit = plan_memory(job, grid, unit.options.scale, unit.options.raster.max_memory).reading
+    layout = job.layout.interpolated()
+    with RasterSource(job.info, layout, job.window, limit_bytes=limit) as source:
+        found = calibrate(engine, PaddedSource(source, unit.tiling.edge), grid)
+    arrays = found.arrays() if isinstance(found, Calibration) else None
+    return replace(job, fingerprint={**job.fingerprint, **network}, calibration=arrays)
+
+
+def _engine(unit: RasterUnit, job: RasterJob) -> RasterEngine:
+    options = unit.options
+    pool = unit.pool or cached_pool(options.model, options.scale, options.engine)
+    groups = job.layout.interpolated().groups
+    return RasterEngine(pool.engine(job.bits), groups=groups, values=job.values)
+
+
+def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
+    """Make the parts of a unit that are not there: windows in, tiles through it, rows out."""
+    started, scale = time.perf_counter(), unit.options.scale
+    parts = Parts(unit.item.target, job.output)
+    memory = plan_memory(job, _grid(unit, job), scale, unit.options.raster.max_memory)
+    share = memory.reading // (1 + bool(job.layout.classes and not job.layout.all_classes))
+    runs = parts.missing(unit.runs)  # those that are there were made by a worker that was lost
+    timing = Timing()
+    with ExitStack() as stack:
+
+        def opened(layout: BandLayout) -> RasterSource:
+            source = RasterSource(job.info, layout, job.window, limit_bytes=share)
+            return stack.enter_context(source)
+
+        if job.layout.all_classes:
+            source = opened(job.layout)
+            for number in chain.from_iterable(runs):
+                writer = PartWriter(parts, range(number, number + 1))
+                span, needs_mask = parts.span(number), parts.output.mask
+                repeat_raster(source, writer, scale, span, needs_mask=needs_mask)
+                task.advance(1)
+            return Timing(total=time.perf_counter() - started)
+        engine = _engine(unit, job)
+        source = opened(job.layout.interpolated())
+        classes = opened(job.layout.repeated()) if job.layout.classes else None
+        calibration = job.calibration and Calibration.of_arrays(
+            job.calibration, engine.engine.device
+        )
+        for run in runs:
+            rows: RowWriter = PartWriter(parts, run)
+            if classes is not None:
+                rows = ClassJoiner(writer=rows, classes=classes, layout=job.layout, scale=scale)
+            masked = MaskedSink(rows, source, scale, needs_mask=parts.output.mask)
+            with WriteBehind(masked.write, memory.waiting) as sink:
+                work = make_work(
+                    source,
+                    sink,
+                    name=str(unit.item.source),
+                    scale=scale,
+                    tiling=unit.tiling,
+                    rows=_tile_rows(unit, job, run),
+                )
+                work.calibration = calibration or None
+                run_one(engine, work, task=task)
+            timing += work.timing
+    return timing
+
+
+def _grid(unit: RasterUnit, job: RasterJob) -> TileGrid:
+    return padded_grid(job.window.height, job.window.width, unit.tiling)
+
+
+def _tile_rows(unit: RasterUnit, job: RasterJob, run: range) -> range:
+    """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
+    if job.layout.all_classes:
+        return run
+    parts = Parts(unit.item.target, job.output)
+    rows = range(parts.span(run.start).start, parts.span(run.stop - 1).stop)
+    return tile_rows(_grid(unit, job), rows, unit.options.scale, unit.tiling.edge)

@@ -143,16 +143,13 @@ def _upscale(
         opened = list(opened)
         items = [item for item, _ in opened]
         _warn_ignored_raster_options(len(opened), options, reporter)
-    if executor is not None and (items or rasters):
-        from srcli.pipelines.upscale.spread import spread  # and with it torch
+    if executor is None:
+        upscale_photographs(pool, tiling, options, reporter, opened)
+        items = []
+    if items or rasters:
+        from srcli.pipelines.upscale.workers import run_on_workers  # and with it torch
 
-        spread(items, rasters, tiling, options, reporter, executor)
-        return
-    upscale_photographs(pool, tiling, options, reporter, opened)
-    if rasters:
-        from srcli.pipelines.upscale.rasters import upscale_rasters  # and with it torch
-
-        upscale_rasters(rasters, pool, tiling, options, reporter)
+        run_on_workers(items, rasters, tiling, options, reporter, executor or pool)
 
 
 def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: Reporter) -> None:

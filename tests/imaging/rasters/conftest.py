@@ -13,8 +13,7 @@ from rasterio.transform import Affine
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.output import OutputOptions, make_output
-from srcli.imaging.rasters.part_writing import PartWriter
-from srcli.imaging.rasters.resuming import open_parts
+from srcli.imaging.rasters.parts import PartWriter, open_parts
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 
@@ -89,7 +88,6 @@ def write_parts(parts, pixels, *, alpha=None, mask=None, steps=(1, 7, 100, 300, 
                 mask=None if mask is None else mask[part],
             )
             top, turn = part.stop, turn + 1
-        writer.finish()
 
 
 @pytest.fixture(name="write_parts")

@@ -6,7 +6,7 @@ import pytest
 from srcli.imaging.rasters import masking
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.masking import MaskedSink
-from srcli.imaging.rasters.part_writing import PartWriter
+from srcli.imaging.rasters.parts import PartWriter
 from srcli.imaging.rasters.reading import RasterSource, nearest_other_value
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.resize import resize

@@ -21,7 +21,7 @@ from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.rasters import cut_runs
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.pipelines.upscale.spread import UpscaleShare, upscale_share
+from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
 from srcli.ports.executor import Place, UnitResult
 from srcli.ports.image import OutOfMemory
 
@@ -110,7 +110,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, n
         Item(source=folder / f"{name}.png", target=tmp_path / f"{name}.png", format="png")
         for name in "ab"
     ]
-    found = upscale_share(UpscaleShare(items, OPTIONS), HERE, notes, lambda: True)
+    found = upscale_unit(UpscaleShare(items, OPTIONS), HERE, notes, lambda: True)
     assert found == {"files": [], "rasters": []}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
@@ -137,7 +137,7 @@ class Three(SerialExecutor):
     def run(self, work, units, *, progress, stop, shared=()):
         index = -1
         while (index := index + 1) < len(units):
-            parts = [part for run in getattr(units[index], "parts", ()) for part in run]
+            parts = [part for run in getattr(units[index], "runs", ()) for part in run]
             self.made += parts
             if self.lost.intersection(parts):
                 yield UnitResult(index=index, result=None, failure="its process was killed")

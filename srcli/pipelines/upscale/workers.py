@@ -1,0 +1,191 @@
+"""Upscale inputs by an executor: shares of photographs, and the units of work of rasters."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srcli.errors import PictureError
+from srcli.inference.engines import EnginePool, cached_pool, choose_tiling
+from srcli.inference.stream import TileTooLargeError
+from srcli.metrics.machine import processors, threads
+from srcli.pipelines.executors.processes import SerialExecutor
+from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
+from srcli.pipelines.executors.shares import shares
+from srcli.pipelines.upscale.animations import upscale_photographs
+from srcli.pipelines.upscale.opening import open_photographs
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.rasters import RasterUnit, do_raster_unit, upscale_raster
+from srcli.pipelines.upscale.reporter import Reporter
+from srcli.ports.executor import JsonDict, Place
+
+if TYPE_CHECKING:
+    from srcli.inference.tiling import Tiling
+    from srcli.ports.executor import Executor, UnitResult
+    from srcli.ports.progress import Progress
+
+
+@dataclass(frozen=True)
+class UpscaleShare:
+    """A unit of work: some of the inputs."""
+
+    items: Sequence[Item]
+    options: UpscaleOptions
+    label: str = ""
+
+
+@dataclass(kw_only=True, eq=False)
+class _OpenRaster:
+    """A raster that is under way."""
+
+    steps: Generator[Sequence[RasterUnit], Sequence[Any], None]
+    left: int = 0
+    """Units of its step that have not come back."""
+    results: list[JsonDict] = field(default_factory=list)
+
+
+@dataclass
+class _RasterQueue:
+    """Rasters, of which some are under way, each with the units of one step among all units."""
+
+    start: Callable[[Item], Generator[Sequence[RasterUnit], Sequence[Any], None]]
+    most: int
+    """Rasters under way at once."""
+    units: list[Any]
+    """Receives their units, while others are run."""
+    waiting: deque[Item] = field(default_factory=deque)
+    under_way: dict[int, _OpenRaster] = field(default_factory=dict)
+    """By the place of each unit that has not come back."""
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Take on rasters."""
+        self.waiting += items
+        while self.waiting and len(set(map(id, self.under_way.values()))) < self.most:
+            self._go_on(_OpenRaster(steps=self.start(self.waiting.popleft())))
+
+    def take(self, done: UnitResult) -> None:
+        """Take the result of a unit; after the last one of its step begin the next."""
+        raster = self.under_way.pop(done.index)
+        unit: RasterUnit = self.units[done.index]
+        failed = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
+        raster.results.append(failed if done.result is None else done.result)
+        raster.left -= 1
+        if not raster.left:
+            self._go_on(raster)
+        self.add([])
+
+    def _go_on(self, raster: _OpenRaster) -> None:
+        errors = [result["error"] for result in raster.results if "error" in result]
+        # smaller tiles may help against all of them
+        errors.sort(key=lambda error: not isinstance(error, TileTooLargeError))
+        try:
+            if errors:
+                units = raster.steps.throw(errors[0])
+            elif raster.results:
+                units = raster.steps.send(raster.results)
+            else:
+                units = next(raster.steps)
+        except StopIteration:
+            return
+        raster.results, raster.left = [], len(units)
+        for unit in units:
+            self.under_way[len(self.units)] = raster
+            self.units.append(unit)
+
+    def close(self) -> None:
+        """Release the parts of all rasters that are under way."""
+        for raster in self.under_way.values():
+            raster.steps.close()
+
+
+def run_on_workers(
+    items: Sequence[Item],
+    rasters: Sequence[Item],
+    tiling: Tiling,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    executor: Executor | EnginePool,
+) -> None:
+    """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
+
+    The inputs of a share whose worker died are done again, one by one, so that one that kills its
+    worker takes no other with it.
+
+    Args:
+        items: Inputs; those that prove to be rasters become one.
+        rasters: Inputs that are known to be rasters.
+        tiling: Of rasters.
+        options: All options; the executor chooses the device.
+        reporter: Receives the reports.
+        executor: Runs the units; engines let this process do so.
+
+    Raises:
+        SrxError: If the options do not fit the workers' devices.
+    """
+    pool = None
+    if isinstance(executor, EnginePool):
+        pool, executor = executor, SerialExecutor(Place(device=options.engine.device, threads=0))
+    slots = executor.slots
+    units: list[UpscaleShare | RasterUnit] = []
+    units += [UpscaleShare(share, options) for share in shares(items, slots)]
+    queue = _RasterQueue(
+        lambda item: upscale_raster(item, tiling, options, reporter, slots, pool),
+        2 * slots - 1,  # workers have something to do while the parts of one are merged
+        units,
+    )
+    first = next(iter((*items, *rasters)))
+    try:
+        queue.add(rasters)
+        for done in executor.run(
+            upscale_unit,
+            units,
+            progress=SharedTasks(reporter.progress, {"tiles": reporter.tiles}),
+            stop=lambda: False,
+            shared=(first.target.parent, first.source, Path(options.model)),
+        ):
+            unit = units[done.index]
+            if isinstance(unit, RasterUnit):
+                queue.take(done)
+            elif done.result is not None:
+                for report in done.result["files"]:
+                    reporter.record(report)
+                queue.add(done.result["rasters"])
+            elif len(unit.items) > 1:
+                units += [UpscaleShare([item], options) for item in unit.items]
+            else:
+                reporter.fail(unit.items[0], f"{unit.items[0].source}: {done.failure}")
+    finally:
+        queue.close()
+
+
+def upscale_unit(
+    unit: UpscaleShare | RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
+) -> JsonDict:
+    """Do a unit in a worker.
+
+    Returns:
+        For photographs ``files``, the reports of all that were done or failed, and ``rasters``,
+        the other inputs; for rasters see ``do_raster_unit``.
+    """
+    if isinstance(unit, RasterUnit):
+        return do_raster_unit(unit, place, progress, stop)
+    options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
+    pool = cached_pool(options.model, options.scale, options.engine)
+    tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
+    reporter = Reporter(progress)
+    reporter.open_share()
+    reporter.tiles = StoppingTask(reporter.tiles, stop)
+    rasters: list[Item] = []
+    try:
+        with threads(place.threads or None):
+            photographs = open_photographs(unit.items, options, reporter, rasters)
+            sharing = max(processors() // place.threads, 1) if place.threads else 1
+            upscale_photographs(pool, tiling, options, reporter, photographs, sharing)
+    except KeyboardInterrupt:
+        pass  # what was done by then is reported
+    reporter.close()
+    return {"files": reporter.summary.files, "rasters": rasters}
