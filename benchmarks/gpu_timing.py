@@ -17,9 +17,9 @@ from skimage import data
 
 from srcli.data.pairs import Pairs
 from srcli.imaging.resize import downscale
-from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, run_one
+from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model, shipped_scales
@@ -57,7 +57,7 @@ def photo(height: int, width: int) -> np.ndarray:
 def enlarge(engine: TorchEngine, picture: np.ndarray, tiling: Tiling) -> np.ndarray:
     sink = ArraySink(picture.shape[0] * SCALE, picture.shape[1] * SCALE, 3, picture.dtype)
     source = ArraySource(picture)
-    run_one(engine, make_work(source, sink, name="picture", scale=SCALE, tiling=tiling))
+    run_one(engine, make_job(source, sink, name="picture", scale=SCALE, tiling=tiling))
     return sink.pixels
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srcli.inference.openvino_model import import_openvino
+from srcli.inference.openvino import import_openvino
 from srcli.layers.colour import as_rgb_network
 from srcli.models.weights import load_model
 from srcli.pipelines.bench.run import real_picture

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from srcli.errors import PictureError
-from srcli.inference.edges import ArraySource
+from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.threads import ReadAhead, WriteBehind
 

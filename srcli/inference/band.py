@@ -1,7 +1,7 @@
-"""One band of rows of an enlarged image: tiles are blended in, finished rows come out.
+"""One band of rows of an enlarged image: tiles are blended in, finished rows come out as pixels.
 
 Along each axis every tile has a core, where it alone counts, and ramps, each shared with one
-neighbour (see ``blending``). Only ramps wait in floats for the tile that completes them; what is
+neighbour (see ``tiling``). Only ramps wait in floats for the tile that completes them; what is
 complete is turned into pixels at once.
 """
 
@@ -16,20 +16,30 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.colour import GRAY_SHARES
-from srcli.inference.downloads import Downloads
 from srcli.inference.tiling import TRIM, axis_weights, ramp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from srcli.inference.levels import PixelEncoder
-    from srcli.ports.image import TileGrid
+    from srcli.ports.image import TileGrid, Values
+
+    Rows = tuple[int, NDArray[Any]]
 
 PIECE_BYTES = 48 * 1024 * 1024
 """Rows come in pieces of about this size, so that memory shrinks while they are written: blocks
 above 32 MiB go back to the system as soon as they are freed."""
+_STORAGE: dict[str, torch.dtype] = {
+    "uint8": torch.uint8,
+    "int8": torch.int8,
+    "uint16": torch.uint16,
+    "int16": torch.int16,
+    "uint32": torch.uint32,
+    "int32": torch.int32,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
 
 
 class TorchBand:
@@ -259,3 +269,128 @@ class _Rows:
             if last > first:
                 target = piece[first - start : last - start, left : left + width]
                 target.copy_(pixels[first - top : last - top])
+
+
+class Downloads:
+    """Copy rows from a GPU on a stream of its own, into pinned memory.
+
+    They come back with the next ones that are given, when their copy has long ended. From other
+    devices they come back at once.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pending: list[tuple[int, Tensor | NDArray[Any], Callable[[], None]]] = []
+
+    def exchange(self, pieces: Sequence[tuple[int, Tensor | NDArray[Any]]]) -> list[Rows]:
+        """Begin to copy rows, and return those of before; both are (first output row, rows)."""
+        ready = self.finish()
+        for top, piece in pieces:
+            if isinstance(piece, Tensor) and self._stream is not None:
+                self._pending.append((top, *start_copy(piece, self._stream)))
+            else:
+                self._pending.append((top, piece, lambda: None))
+        return ready if self._stream is not None else self.finish()
+
+    def finish(self) -> list[Rows]:
+        """Return the rows that have not come back yet."""
+        pending, self._pending = self._pending, []
+        found: list[Rows] = []
+        for top, rows, wait in pending:
+            wait()
+            found.append((top, rows.cpu().numpy() if isinstance(rows, Tensor) else rows))
+        return found
+
+
+def start_copy(piece: Tensor, stream: torch.cuda.Stream) -> tuple[Tensor, Callable[[], None]]:
+    """Begin to copy from a GPU, after what it was given before."""
+    with torch.cuda.device(piece.device):
+        host = torch.empty(piece.shape, dtype=piece.dtype, pin_memory=True)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            host.copy_(piece, non_blocking=True)
+            piece.record_stream(stream)
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+    return host, event.synchronize
+
+
+def is_full_range(values: Values) -> bool:
+    """Return True for uint8 and uint16 whose whole range is [0, 1] to the network.
+
+    Such pixels need no arithmetic of their own, and none lies outside the range.
+    """
+    if values.dtype not in (np.uint8, np.uint16):
+        return False
+    return values.ranges == ((0, np.iinfo(values.dtype).max),)
+
+
+class PixelEncoder:
+    """Turn enlarged tiles into the pixels of a file.
+
+    Args:
+        dtype: Of the pixels.
+        values: Their range. None is for photographs: uint8 and uint16 have their full range,
+            float32 comes as the network gives it.
+    """
+
+    def __init__(self, dtype: np.dtype[Any], values: Values | None = None) -> None:
+        if dtype.name not in _STORAGE:
+            raise ValueError(f"expected one of {', '.join(_STORAGE)}, got {dtype}")
+        if values is None and dtype not in (np.uint8, np.uint16, np.float32):
+            raise ValueError(f"expected values for pixels of {dtype}")
+        self.dtype = dtype
+        self.storage = _STORAGE[dtype.name]
+        """Dtype of tensors of finished pixels."""
+        self.copies = values is None and dtype.kind == "f"
+        """True if pixels are the network's output, neither scaled nor clipped."""
+        narrow = is_narrow(dtype)
+        self.blending = torch.float32 if narrow or self.copies else torch.float64
+        """Dtype of sums of weighted tiles."""
+        # 16 bits are rounded in float64: fp32 has 24 bits, and the last one must not be lost.
+        eight = self.copies or dtype.itemsize == 1
+        self._rounding = torch.float32 if eight else torch.float64
+        limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        self._limits = (float(limits.min), float(limits.max))
+        own = None if values is None or is_full_range(values) else values
+        ranges = own.ranges if own else ((0.0, self._limits[1]),)
+        self._low = self._of_bands([low for low, _ in ranges])
+        self._range = self._of_bands([high - low for low, high in ranges])
+
+    def encode(self, block: Tensor) -> Tensor:
+        """Scale, round and clip.
+
+        Args:
+            block: (C, h, w) as the network gave it, in units of the range.
+        """
+        if self.copies:
+            return block
+        # A tensor of our own: what follows works in place, and tiles are not ours to change.
+        pixels = block.to(self._rounding)
+        if isinstance(self._range, torch.Tensor) and isinstance(self._low, torch.Tensor):
+            # Kept on the device: copying them for every block would wait for a GPU.
+            self._range, self._low = self._range.to(pixels.device), self._low.to(pixels.device)
+        pixels = pixels * self._range
+        if not isinstance(self._low, float) or self._low:
+            pixels += self._low
+        if self.dtype.kind != "f":
+            pixels.round_()
+        return pixels.clamp_(*self._limits)
+
+    def _of_bands(self, numbers: Sequence[float]) -> float | Tensor:
+        if len(numbers) == 1:
+            return float(numbers[0])
+        return torch.tensor(numbers, dtype=self._rounding)[:, None, None]
+
+    def blending_device(self, device: torch.device) -> torch.device:
+        """Return the device on which to blend tiles of a network that runs on ``device``."""
+        if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
+            return torch.device("cpu")  # Metal has no float64
+        return device
+
+
+def is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Return True if float32 holds every value, and a hundred steps in between."""
+    return dtype.kind in "ui" and dtype.itemsize <= 2

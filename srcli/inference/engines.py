@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import UsageError
 from srcli.inference.device import Precision, choose_device, half_type, keep_freed_memory
-from srcli.inference.edges import ArraySink, ArraySource
-from srcli.inference.stream import Work, run_stream
+from srcli.inference.stream import ArraySink, ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, entry_of
 from srcli.models.weights import load_model
@@ -64,7 +63,7 @@ def make_engine(
             network is not fused.
     """
     from srcli.inference.engine import TorchEngine
-    from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
+    from srcli.inference.openvino import SMALLEST_TILE, OpenVINOEngine
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
@@ -169,7 +168,7 @@ def choose_tiling(
     )
 
 
-def run_one(engine: Engine, work: Work, *, task: Task | None = None) -> None:
+def run_one(engine: Engine, work: ImageJob, *, task: Task | None = None) -> None:
     """Enlarge one image."""
     for done in run_stream(engine, [work], task=task):
         if done.error is not None:
@@ -190,6 +189,6 @@ def enlarge_array(
     sink = ArraySink(
         source.height * engine.scale, source.width * engine.scale, source.channels, source.dtype
     )
-    work = Work(name=name, source=source, sink=sink, grid=grid)
+    work = ImageJob(name=name, source=source, sink=sink, grid=grid)
     run_one(engine, work)
     return sink.pixels

@@ -1,28 +1,33 @@
-"""Many images through one engine: tiles of equal size share batches, rows go to the sinks."""
+"""Many images through one engine: tiles of equal size share batches, rows go to the sinks.
+
+Convolutions pad with zeros, which a network takes for a black frame: on flat areas the outermost
+pixels come out too dark. A few mirrored pixels around an image, cut away afterwards, keep the frame
+out of sight. The outermost pixel comes twice: repeated more often, or as the mirror's axis, it
+costs the edges of photographs a decibel (EXPERIMENTS.md).
+"""
 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import InferenceError, SrxError, one_file
+from srcli.imaging.mapped import release
+from srcli.imaging.resize import mirrored
 from srcli.inference.calibration import calibrate
-from srcli.ports.image import Band, Engine, OutOfMemory, Sink, Source, TileGrid
+from srcli.inference.tiling import Tiling, padded_grid
+from srcli.ports.image import Band, Engine, OutOfMemory, Sink, Source, TileGrid, Window
 from srcli.ports.progress import NoTask, Task
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Self
-
-    from srcli.ports.image import Window
-
-    TileReader = ReadAhead[tuple[int, int, Window], NDArray[Any] | None]
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
@@ -48,7 +53,7 @@ class Timing:
 
 
 @dataclass(kw_only=True, eq=False)
-class Work:
+class ImageJob:
     """One image on its way through the engine."""
 
     name: str
@@ -56,7 +61,7 @@ class Work:
     source: Source
     sink: Sink
     grid: TileGrid
-    rows: range | None = None
+    tile_rows: range | None = None
     """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row of tiles of
     this image only, so that a part of it makes the same batches as the whole, as far as they fit
     into memory. Tiles are read ahead. None for images that share batches with others."""
@@ -65,33 +70,126 @@ class Work:
     error: SrxError | None = None
     """Set when the image failed; nothing is written to its sink afterwards."""
     timing: Timing = field(default_factory=Timing)
-    open_tiles: int = field(init=False, default=0)
+    tiles_done: int = field(init=False, default=0)
     reported: bool = field(init=False, default=False)
     band: Band | None = field(init=False, default=None)
     started: float = field(init=False, default=0.0)
 
-    def __post_init__(self) -> None:
-        """Count the tiles."""
-        self.open_tiles = self._wanted
+    @property
+    def rows(self) -> range:
+        """Rows of tiles to do."""
+        return range(len(self.grid.tops)) if self.tile_rows is None else self.tile_rows
 
     @property
-    def tiles_done(self) -> int:
-        """Tiles that were blended."""
-        return self._wanted - self.open_tiles
+    def tiles(self) -> int:
+        """Tiles to do."""
+        return len(self.rows) * len(self.grid.lefts)
 
     @property
-    def _wanted(self) -> int:
-        rows = len(self.grid.tops) if self.rows is None else len(self.rows)
-        return rows * len(self.grid.lefts)
+    def complete(self) -> bool:
+        """True if all of them were blended."""
+        return self.tiles_done == self.tiles
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Waiting:
-    work: Work
-    row: int
-    column: int
-    pixels: NDArray[Any] | None
-    """None where no pixel is valid."""
+def make_job(
+    source: Source,
+    sink: Sink,
+    *,
+    name: str,
+    scale: int,
+    tiling: Tiling,
+    tile_rows: range | None = None,
+) -> ImageJob:
+    """Cut an image into tiles, with mirrored pixels around it; see ``ImageJob`` for ``tile_rows``.
+
+    The sink takes the enlarged rows without these pixels, (scale H, scale W) in all.
+    """
+    grid = padded_grid(source.height, source.width, tiling)
+    if tiling.edge:
+        sink = CroppedSink(sink, tiling.edge * scale, source.height * scale)
+        source = PaddedSource(source, tiling.edge)
+    return ImageJob(name=name, source=source, sink=sink, grid=grid, tile_rows=tile_rows)
+
+
+class PaddedSource:
+    """An image with ``edge`` pixels of its mirror image on each of the four sides."""
+
+    def __init__(self, source: Source, edge: int) -> None:
+        self.source = source
+        self.edge = edge
+        self.height = source.height + 2 * edge
+        self.width = source.width + 2 * edge
+        self.channels = source.channels
+        self.dtype = source.dtype
+
+    def read(self, window: Window) -> NDArray[Any] | None:
+        """Return a window of the padded image; None where it holds no valid pixel."""
+        source, edge = self.source, self.edge
+        rows = mirrored(np.arange(window.height) + (window.top - edge), source.height)
+        columns = mirrored(np.arange(window.width) + (window.left - edge), source.width)
+        top, left = int(rows.min()), int(columns.min())
+        height, width = int(rows.max()) + 1 - top, int(columns.max()) + 1 - left
+        inner = Window(top=top, left=left, height=height, width=width)
+        pixels = source.read(inner)
+        if pixels is None:  # what is mirrored is not valid either
+            return None
+        if inner == replace(window, top=window.top - edge, left=window.left - edge):
+            return pixels
+        padded: NDArray[Any] = pixels[rows - top][:, columns - left]
+        return padded
+
+
+class CroppedSink:
+    """Cut ``edge`` output pixels off on each side before rows reach a sink of ``height`` rows."""
+
+    def __init__(self, sink: Sink, edge: int, height: int) -> None:
+        self.sink = sink
+        self.edge = edge
+        self.height = height
+
+    def write(self, top: int, rows: NDArray[Any]) -> None:
+        """Pass on what lies inside."""
+        first = max(self.edge - top, 0)
+        last = min(self.edge + self.height - top, rows.shape[0])
+        if last > first:
+            inner = rows[first:last, self.edge : rows.shape[1] - self.edge]
+            self.sink.write(top + first - self.edge, inner)
+
+
+class ArraySource:
+    """An array (H, W, C) as a source: integers, or floats in the range that the engine takes."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "uif":
+            raise ValueError(f"expected (H, W, C) of numbers, got {pixels.shape} {pixels.dtype}")
+        self.pixels = pixels
+        self.height, self.width, self.channels = pixels.shape
+        self.dtype = pixels.dtype
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """Return a view of the window."""
+        bottom, right = window.top + window.height, window.left + window.width
+        view: NDArray[Any] = self.pixels[window.top : bottom, window.left : right]
+        return view
+
+
+class ArraySink:
+    """Collect rows in an array: ``pixels``, or a new one."""
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        dtype: np.dtype[Any],
+        pixels: NDArray[Any] | None = None,
+    ) -> None:
+        self.pixels = np.empty((height, width, channels), dtype) if pixels is None else pixels
+
+    def write(self, top: int, rows: NDArray[Any]) -> None:
+        """Store rows that begin at ``top``."""
+        self.pixels[top : top + rows.shape[0]] = rows
+        release(self.pixels)
 
 
 class TileTooLargeError(InferenceError):
@@ -99,203 +197,186 @@ class TileTooLargeError(InferenceError):
 
 
 def run_stream(
-    engine: Engine, works: Iterable[Work], *, task: Task | None = None
-) -> Iterator[Work]:
+    engine: Engine, jobs: Iterable[ImageJob], *, task: Task | None = None
+) -> Iterator[ImageJob]:
     """Enlarge images; yield each as soon as its last row is written, or when it failed.
 
     Tiles of neighbouring images share a batch where their sizes agree. One image's failure leaves
-    the others alone.
+    the others alone. Jobs are taken one at a time, so that a generator may load them lazily; the
+    task is advanced by every finished tile.
     """
     batcher = _Batcher(engine, task or NoTask())
-    for work in works:
-        work.started = time.perf_counter()
-        yield from batcher.feed(work)
+    for job in jobs:
+        job.started = time.perf_counter()
+        yield from batcher.feed(job)
     yield from batcher.flush()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tile:
+    job: ImageJob
+    row: int
+    column: int
+    pixels: NDArray[Any] | None
+    """None where no pixel is valid."""
 
 
 class _Batcher:
     def __init__(self, engine: Engine, task: Task) -> None:
         self.engine = engine
         self.task = task
-        self.waiting: list[_Waiting] = []  # the first of them has pixels
+        self.waiting: list[_Tile] = []  # the first of them has pixels
         self.limit: dict[tuple[int, ...], int] = {}
 
-    def feed(self, work: Work) -> Iterator[Work]:
-        if work.rows is not None:
+    def feed(self, job: ImageJob) -> Iterator[ImageJob]:
+        """Read the tiles of an image, and enlarge all batches that are full."""
+        grid, by_rows = job.grid, job.tile_rows is not None
+        if by_rows:
             yield from self.flush()
-        done: list[Work] = []
-        if not self._begin(work):
-            yield from _report(work)
-            return
-        with self._reader(work) as reader:
-            for item in _tiles(work, reader):
-                if work.rows is not None:  # yielded when the thread has ended
-                    done += self._take(item)
-                else:
-                    yield from self._take(item)
-                if work.error is not None:
-                    break
-        work.timing.reading = reader.waited
-        if work.error is not None:
-            self.waiting = [item for item in self.waiting if item.work is not work]
+        with _failing(job):
+            job.band = self.engine.band(grid, channels=job.source.channels, dtype=job.source.dtype)
+            if job.tiles and job.calibration is None:
+                job.calibration = calibrate(self.engine, job.source, grid)
+        done: list[ImageJob] = []
+        for tile in self._tiles(job):
+            if by_rows:  # yielded when the thread has ended
+                done += self._take(tile)
+            else:
+                yield from self._take(tile)
+        if job.error is not None:
+            self.waiting = [tile for tile in self.waiting if tile.job is not job]
         yield from done
-        if work.error is not None or work.open_tiles == 0:
-            yield from _report(work)
+        if job.error is not None or job.complete:
+            yield from _report(job)
 
-    def _begin(self, work: Work) -> bool:
-        """Make ready for the tiles of an image; return False if it fails."""
-        with _failing(work):
-            source, grid = work.source, work.grid
-            work.band = self.engine.band(grid, channels=source.channels, dtype=source.dtype)
-            if work.open_tiles and work.calibration is None:
-                work.calibration = calibrate(self.engine, source, grid)
-        return work.error is None
-
-    def flush(self) -> Iterator[Work]:
-        waiting, self.waiting = self.waiting, []
-        enlarged = self._enlarge([item for item in waiting if item.pixels is not None])
-        for item in waiting:
-            work = item.work
-            tile = None if item.pixels is None else next(enlarged)
-            if work.error is None and isinstance(tile, SrxError):
-                work.error = tile
-            if work.error is None:
-                with _failing(work):
-                    self._place(item, tile)
-            if work.error is not None or work.open_tiles == 0:
-                work.band = None
-                yield from _report(work)
-
-    def _reader(self, work: Work) -> TileReader:
-        grid = work.grid
-        ahead = 0
-        if work.rows is not None:
+    def _tiles(self, job: ImageJob) -> Iterator[_Tile]:
+        """Yield the tiles of an image until it fails; read ahead where it goes by rows."""
+        grid, ahead = job.grid, 0
+        if job.tile_rows is not None:
             ahead = BATCHES_AHEAD * self.engine.batch_size(grid.tile_height, grid.tile_width)
-        tiles = (tile for tile in grid.windows() if work.rows is None or tile[0] in work.rows)
-        return ReadAhead(lambda tile: work.source.read(tile[2]), tiles, ahead=ahead)
+        places = (place for place in grid.windows() if place[0] in job.rows)
+        with ReadAhead(lambda place: job.source.read(place[2]), places, ahead=ahead) as reader:
+            while job.error is None and (found := next(reader, None)):
+                (row, column, _), reading = found
+                with _failing(job):
+                    yield _Tile(job=job, row=row, column=column, pixels=reading.result())
+            job.timing.reading = reader.waited
 
-    def _take(self, item: _Waiting) -> Iterator[Work]:
-        first = self.waiting[0] if self.waiting else item
-        if item.pixels is not None and not _alike(first, item):
+    def flush(self) -> Iterator[ImageJob]:
+        """Enlarge all tiles that wait, and hand on their rows."""
+        waiting, self.waiting = self.waiting, []
+        enlarged = self._enlarge([tile for tile in waiting if tile.pixels is not None])
+        for tile in waiting:
+            job = tile.job
+            out = None if tile.pixels is None else next(enlarged)
+            if job.error is None and isinstance(out, SrxError):
+                job.error = out
+            if job.error is None:
+                with _failing(job):
+                    self._blend(tile, out)
+            if job.error is not None or job.complete:
+                job.band = None
+                yield from _report(job)
+
+    def _take(self, tile: _Tile) -> Iterator[ImageJob]:
+        """Add a tile to those that wait, and enlarge them when it is time."""
+        if tile.pixels is not None and self.waiting and not _can_share_batch(self.waiting[0], tile):
             yield from self.flush()
-        self.waiting.append(item)
+        self.waiting.append(tile)
         ready = [each.pixels for each in self.waiting if each.pixels is not None]
-        ends_row = item.work.rows is not None and item.column + 1 == len(item.work.grid.lefts)
+        ends_row = tile.job.tile_rows is not None and tile.column + 1 == len(tile.job.grid.lefts)
         if ends_row or not ready or len(ready) >= self._limit(ready[0]):
             yield from self.flush()
 
-    def _place(self, item: _Waiting, tile: object) -> None:
-        work = item.work
-        assert work.band is not None
-        done = work.band.add(tile, row=item.row, column=item.column)
-        work.open_tiles -= 1
-        if not work.open_tiles:
-            done += work.band.finish()
+    def _blend(self, tile: _Tile, out: object) -> None:
+        job = tile.job
+        assert job.band is not None
+        done = job.band.add(out, row=tile.row, column=tile.column)
+        job.tiles_done += 1
+        if job.complete:
+            done += job.band.finish()
         start = time.perf_counter()
         while done:  # rows that are written need not be kept until all are
-            work.sink.write(*done.pop(0))
-        work.timing.writing += time.perf_counter() - start
+            job.sink.write(*done.pop(0))
+        job.timing.writing += time.perf_counter() - start
         self.task.advance(1)
 
-    def _enlarge(self, items: list[_Waiting]) -> Iterator[object]:
+    def _enlarge(self, tiles: list[_Tile]) -> Iterator[object]:
         """Yield the handle of each enlarged tile, or its error."""
-        while items:
-            assert items[0].pixels is not None
-            limit = self._limit(items[0].pixels)
-            part, items = items[:limit], items[limit:]
+        while tiles:
+            assert tiles[0].pixels is not None
+            limit = self._limit(tiles[0].pixels)
+            part, tiles = tiles[:limit], tiles[limit:]
             yield from self._run(part)
 
-    def _run(self, part: list[_Waiting]) -> list[object]:
+    def _run(self, part: list[_Tile]) -> list[object]:
+        """Enlarge tiles at once or, where memory is too small, one half after the other."""
+        job, pixels = part[0].job, [tile.pixels for tile in part if tile.pixels is not None]
+        positions = None
+        if job.grid.step > 1:
+            positions = [tile.job.grid.position(tile.row, tile.column) for tile in part]
+        found: Sequence[object | None] | None = None
         try:
-            with one_file(part[0].work.name):
-                tiles = self._run_at_once(part)
+            with one_file(job.name), suppress(OutOfMemory, MemoryError):
+                found = self.engine.run(np.stack(pixels), job.calibration, positions)
         except SrxError as error:
             if len(part) == 1:
                 return [error]
             # alone, as those of other pictures may be sound
-            return [tile for item in part for tile in self._run([item])]
-        if tiles is not None:
-            return tiles
-        pixels = part[0].pixels
-        assert pixels is not None
+            return [out for tile in part for out in self._run([tile])]
+        if found is not None:
+            return [
+                _not_finite(tile.job.name) if out is None else out
+                for tile, out in zip(part, found, strict=True)
+            ]
+        height, width = pixels[0].shape[:2]
         if len(part) == 1:
-            return [_too_large(part[0].work, pixels)]
+            reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
+            return [TileTooLargeError(reason, advice="use a smaller --tile")]
         half = len(part) // 2
-        self.limit[pixels.shape] = half
+        self.limit[pixels[0].shape] = half
         return [*self._run(part[:half]), *self._run(part[half:])]
-
-    def _run_at_once(self, part: list[_Waiting]) -> list[object] | None:
-        """Enlarge tiles in one batch; None if it does not fit into memory."""
-        pixels = [item.pixels for item in part if item.pixels is not None]
-        positions = None
-        if part[0].work.grid.step > 1:
-            positions = [item.work.grid.position(item.row, item.column) for item in part]
-        try:
-            tiles = self.engine.run(np.stack(pixels), part[0].work.calibration, positions)
-        except (OutOfMemory, MemoryError):
-            return None
-        return [
-            _not_finite(item.work) if tile is None else tile
-            for item, tile in zip(part, tiles, strict=True)
-        ]
 
     def _limit(self, pixels: NDArray[Any]) -> int:
         height, width = pixels.shape[:2]
         return self.limit.get(pixels.shape) or self.engine.batch_size(height, width)
 
 
-def _tiles(work: Work, reader: TileReader) -> Iterator[_Waiting]:
-    """Yield the tiles of an image, up to the first that cannot be read."""
-    for (row, column, _), reading in reader:
-        with _failing(work):
-            yield _Waiting(work=work, row=row, column=column, pixels=reading.result())
-        if work.error is not None:
-            return
-
-
-@contextmanager
-def _failing(work: Work) -> Iterator[None]:
-    """Make whatever is raised in the block the failure of an image."""
-    try:
-        with one_file(work.name):
-            try:
-                yield
-            except MemoryError as error:
-                reason = f"{work.name}: out of memory"
-                raise InferenceError(reason, advice="use a smaller --tile") from error
-    except SrxError as error:
-        work.error = error
-
-
-def _alike(a: _Waiting, b: _Waiting) -> bool:
+def _can_share_batch(a: _Tile, b: _Tile) -> bool:
     if a.pixels is None or b.pixels is None:
         return True
     return (
         a.pixels.shape == b.pixels.shape
         and a.pixels.dtype == b.pixels.dtype
-        and a.work.calibration is b.work.calibration
+        and a.job.calibration is b.job.calibration
         # Told where they lie, whole pictures would come out another way, if by rounding alone.
-        and (a.work.grid.step == 1 or (a.work.grid.count == 1) == (b.work.grid.count == 1))
+        and (a.job.grid.step == 1 or (a.job.grid.count == 1) == (b.job.grid.count == 1))
     )
 
 
-def _report(work: Work) -> Iterator[Work]:
-    if not work.reported:
-        work.reported = True
-        work.timing.total = time.perf_counter() - work.started
-        yield work
+@contextmanager
+def _failing(job: ImageJob) -> Iterator[None]:
+    """Make whatever is raised in the block the failure of an image."""
+    try:
+        with one_file(job.name):
+            try:
+                yield
+            except MemoryError as error:
+                reason = f"{job.name}: out of memory"
+                raise InferenceError(reason, advice="use a smaller --tile") from error
+    except SrxError as error:
+        job.error = error
 
 
-def _too_large(work: Work, pixels: NDArray[Any]) -> TileTooLargeError:
-    height, width = pixels.shape[:2]
-    return TileTooLargeError(
-        f"{work.name}: a tile of {width}x{height} does not fit into memory",
-        advice="use a smaller --tile",
-    )
+def _report(job: ImageJob) -> Iterator[ImageJob]:
+    if not job.reported:
+        job.reported = True
+        job.timing.total = time.perf_counter() - job.started
+        yield job
 
 
-def _not_finite(work: Work) -> InferenceError:
+def _not_finite(name: str) -> InferenceError:
     return InferenceError(
-        f"{work.name}: the network gave values that are not finite, in fp32 too",
+        f"{name}: the network gave values that are not finite, in fp32 too",
         advice="try another model",
     )

@@ -205,3 +205,30 @@ def _rise(centres: NDArray[np.float64], first: float, last: float) -> NDArray[np
         return (centres > first).astype(np.float64)
     t = np.clip((centres - first) / (last - first), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
+
+
+def padded_grid(height: int, width: int, tiling: Tiling) -> TileGrid:
+    """Cut an image of ``height`` x ``width`` pixels with its mirrored edge."""
+    return tiling.grid(height + 2 * tiling.edge, width + 2 * tiling.edge)
+
+
+def tile_rows(grid: TileGrid, output_rows: range, scale: int, edge: int) -> range:
+    """Return the rows of tiles that give some output rows as if all were done.
+
+    A row of tiles that comes first gives nothing of what it shares with the row above, so that
+    rows which need that are computed from the row of tiles above.
+
+    Args:
+        grid: How the image was cut, with its edge: ``padded_grid``.
+        output_rows: Rows of the enlarged image without edge that are wanted, at least one.
+        scale: Output pixels per input pixel.
+        edge: Input pixels mirrored around the image.
+    """
+    # ends[row]: first output row that waits for the next row of tiles; it is alone from cores[row]
+    ramps = [
+        ramp(grid.tops, row, tile=grid.tile_height, overlap=grid.overlap, scale=scale)
+        for row in range(len(grid.tops) - 1)
+    ]
+    top, last = output_rows.start + edge * scale, output_rows.stop - 1 + edge * scale
+    first = sum(core <= top for _, core in ramps)
+    return range(first, sum(end <= last for end, _ in ramps) + 1)

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from srcli.inference import band as module
-from srcli.inference.band import TorchBand
-from srcli.inference.levels import PixelEncoder
+from srcli.inference.band import PixelEncoder, TorchBand
 from srcli.inference.tiling import Tiling, axis_weights
 from srcli.ports.image import Values
 

@@ -20,10 +20,9 @@ from srcli.inference.calibration import (
     extremes,
     sample,
 )
-from srcli.inference.edges import ArraySource
-from srcli.inference.engine import TorchEngine
+from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.inference.engines import EngineOptions, EnginePool, enlarge_array
-from srcli.inference.raster_engine import RasterEngine
+from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.pooling import MARGIN, GlobalPool

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from srcli.inference import downloads as module
-from srcli.inference.downloads import Downloads
+from srcli.inference import band as module
+from srcli.inference.band import Downloads
 
 ROWS = [(top, torch.full((2, 3, 1), top, dtype=torch.uint8)) for top in (0, 2, 4)]
 

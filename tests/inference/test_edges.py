@@ -9,18 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from srcli.inference.edges import (
+from srcli.inference.engine import TorchEngine
+from srcli.inference.stream import (
     ArraySink,
     ArraySource,
     CroppedSink,
     PaddedSource,
-    make_work,
-    padded_grid,
-    tile_rows,
+    make_job,
+    run_stream,
 )
-from srcli.inference.engine import TorchEngine
-from srcli.inference.stream import run_stream
-from srcli.inference.tiling import Tiling
+from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.network import Network
 from srcli.ports.image import Window
 from tests.fixtures.tilings import tilings
@@ -66,7 +64,7 @@ def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     pixels = np.full((20, 33, 3), 200, np.uint8)
     sink = ArraySink(40, 66, 3, pixels.dtype)
     tiling = Tiling(tile=16, overlap=4, edge=edge)
-    work = make_work(ArraySource(pixels), sink, name="flat", scale=2, tiling=tiling)
+    work = make_job(ArraySource(pixels), sink, name="flat", scale=2, tiling=tiling)
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu")), [work])
     assert done.error is None
     assert bool((sink.pixels == 200).all()) is clean
@@ -111,7 +109,7 @@ class Inside(ArraySource):
 
 def enlarge(pixels, tiling, rows=None):
     sink = Rows()
-    work = make_work(Inside(pixels), sink, name="a.tif", scale=2, tiling=tiling, rows=rows)
+    work = make_job(Inside(pixels), sink, name="a.tif", scale=2, tiling=tiling, tile_rows=rows)
     (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu"), batch=2), [work])
     assert done.error is None
     return sink

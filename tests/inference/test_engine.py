@@ -16,9 +16,8 @@ from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
-from srcli.inference.engine import TorchEngine, back_projected
+from srcli.inference.engine import RasterEngine, TorchEngine, back_projected
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
-from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.placement import StretchedMap

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.levels import PixelEncoder, is_full_range, normalise
+from srcli.inference.band import PixelEncoder, is_full_range
+from srcli.inference.engine import normalise
 from srcli.ports.image import Values
 
 DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]

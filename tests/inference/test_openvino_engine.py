@@ -20,8 +20,7 @@ from srcli.inference.engines import (
     has_openvino,
     make_engine,
 )
-from srcli.inference.openvino_engine import SMALLEST_TILE, OpenVINOEngine
-from srcli.inference.openvino_model import import_openvino, read_model
+from srcli.inference.openvino import SMALLEST_TILE, OpenVINOEngine, import_openvino, read_model
 from srcli.inference.tiling import Tiling
 from srcli.layers.attention import AsymmetricNonLocal
 from srcli.layers.network import Network, full_precision
@@ -113,7 +112,7 @@ def test_calibrations_are_those_of_torch(photo, monkeypatch, half, tolerance):
         assert found is not None
         for name, value in expected.passes[0].items():
             torch.testing.assert_close(found.passes[0][name], value, atol=tolerance, rtol=0)
-    monkeypatch.setattr("srcli.inference.openvino_engine.read_model", None)
+    monkeypatch.setattr("srcli.inference.openvino.read_model", None)
     few = engine.calibrate(windows[:8])  # by torch
     assert few is not None
 
@@ -138,7 +137,7 @@ def test_a_network_is_converted_once(photo, monkeypatch, tmp_path):
         raise RuntimeError("another network")
 
     with monkeypatch.context() as patch:
-        patch.setattr("srcli.inference.openvino_model.convert", never)
+        patch.setattr("srcli.inference.openvino.convert", never)
         again = enlarge_array(OpenVINOEngine(Tiny(), device=CPU), photo)
         np.testing.assert_array_equal(again, first)
         with pytest.raises(InferenceError, match="another"):
@@ -158,7 +157,7 @@ def test_networks_are_traced_on_small_pictures(photo, monkeypatch, small):
         sides.add(inputs[0].shape[2:])
         return read_model(network, inputs, shapes)
 
-    monkeypatch.setattr("srcli.inference.openvino_engine.read_model", note)
+    monkeypatch.setattr("srcli.inference.openvino.read_model", note)
     network = Tiny()
     network.traced_small = small
     tiling = Tiling(tile=30, overlap=10)
@@ -168,7 +167,7 @@ def test_networks_are_traced_on_small_pictures(photo, monkeypatch, small):
 
 
 def test_small_tiles_and_what_fails_in_half_precision_go_through_torch(photo, monkeypatch):
-    monkeypatch.setattr("srcli.inference.openvino_engine.read_model", None)
+    monkeypatch.setattr("srcli.inference.openvino.read_model", None)
     engine = OpenVINOEngine(Tiny(), device=CPU, smallest=41 * 41)
     expected = TorchEngine(Tiny(), device=CPU)
     grid = TILED.grid(*photo.shape[:2])

@@ -9,13 +9,11 @@ import torch
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
-from srcli.inference import raster_engine as module
-from srcli.inference.edges import ArraySource, make_work, padded_grid, tile_rows
-from srcli.inference.engine import TorchEngine
+from srcli.inference import engine as module
+from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array
-from srcli.inference.raster_engine import RasterEngine
-from srcli.inference.stream import TileTooLargeError, run_stream
-from srcli.inference.tiling import Tiling
+from srcli.inference.stream import ArraySource, TileTooLargeError, make_job, run_stream
+from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
 from srcli.models.bicubic import Bicubic
@@ -78,13 +76,13 @@ def enlarge(engine, pixels, tiling=None, tiles=None):
     """Number of the first row that comes out, and the rows."""
     rows = Rows()
     tiling = tiling or Tiling(tile=16, overlap=6)
-    work = make_work(
+    work = make_job(
         ArraySource(pixels),
         rows,
         name="a.tif",
         scale=engine.scale,
         tiling=tiling,
-        rows=tiles,
+        tile_rows=tiles,
     )
     (done,) = run_stream(engine, [work])
     if done.error is not None:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from srcli.errors import PictureError
-from srcli.inference.edges import ArraySink, ArraySource
-from srcli.inference.stream import TileTooLargeError, Work, run_stream
+from srcli.inference.stream import ArraySink, ArraySource, ImageJob, TileTooLargeError, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.ports.image import OutOfMemory
 
@@ -79,12 +78,12 @@ class PasteSink(ArraySink):
         self.pixels[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
 
 
-def make_work(height, width, value=None, name="a.png", tile=8, step=1):
+def make_job(height, width, value=None, name="a.png", tile=8, step=1):
     random = np.random.default_rng(height * 1000 + width)
     pixels = random.integers(0, 200, (height, width, 3), dtype=np.uint8)
     if value is not None:
         pixels[-1, -1] = value
-    return Work(
+    return ImageJob(
         name=name,
         source=ArraySource(pixels),
         sink=PasteSink(height * SCALE, width * SCALE, 3, pixels.dtype),
@@ -99,7 +98,7 @@ def is_right(work):
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_every_image_comes_back_once_and_whole(batch):
-    works = [make_work(h, w) for h, w in [(20, 31), (1, 1), (8, 8), (8, 8), (3, 50)]]
+    works = [make_job(h, w) for h, w in [(20, 31), (1, 1), (8, 8), (8, 8), (3, 50)]]
     done = list(run_stream(Repeat(batch), works))
     assert sorted(map(id, done)) == sorted(map(id, works))
     assert all(is_right(work) for work in works)
@@ -107,14 +106,14 @@ def test_every_image_comes_back_once_and_whole(batch):
 
 def test_small_images_of_one_size_share_a_batch():
     engine = Repeat(batch=4)
-    works = [make_work(8, 8, name=str(i)) for i in range(4)]
+    works = [make_job(8, 8, name=str(i)) for i in range(4)]
     list(run_stream(engine, works))
     assert engine.batches == [(4, 8, 8, 3)]
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on():
     engine = Repeat(batch=16, most=3)
-    work = make_work(40, 61)
+    work = make_job(40, 61)
     assert list(run_stream(engine, [work])) == [work]
     assert work.error is None
     assert is_right(work)
@@ -122,7 +121,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on():
 
 
 def test_a_tile_that_never_fits_fails_its_image_with_a_hint():
-    work = make_work(20, 20)
+    work = make_job(20, 20)
     (done,) = run_stream(Repeat(most=0), [work])
     assert isinstance(done.error, TileTooLargeError)
     assert "--tile" in str(done.error)
@@ -130,7 +129,7 @@ def test_a_tile_that_never_fits_fails_its_image_with_a_hint():
 
 @pytest.mark.parametrize("batch", [1, 4, 100])
 def test_one_image_without_finite_values_leaves_the_others_alone(batch):
-    works = [make_work(20, 20), make_work(20, 20, value=255, name="bad.png"), make_work(20, 20)]
+    works = [make_job(20, 20), make_job(20, 20, value=255, name="bad.png"), make_job(20, 20)]
     done = list(run_stream(Repeat(batch, broken=255), works))
     assert sorted(map(id, done)) == sorted(map(id, works))
     assert "bad.png" in str(works[1].error)
@@ -146,7 +145,7 @@ def test_a_source_that_breaks_half_way_fails_alone():
                 raise PictureError("b.png: cannot be read")
             return super().read(window)
 
-    works = [make_work(20, 20), make_work(20, 20, name="b.png"), make_work(20, 20)]
+    works = [make_job(20, 20), make_job(20, 20, name="b.png"), make_job(20, 20)]
     works[1].source = Broken(works[1].source.pixels)
     done = list(run_stream(Repeat(batch=100), works))
     assert sorted(map(id, done)) == sorted(map(id, works))
@@ -174,9 +173,9 @@ def own_threads():
 @pytest.mark.parametrize("batch", [1, 3, 100])
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
-    engine, before, after = Repeat(batch), make_work(20, 20), make_work(20, 20)
-    work = make_work(20, 31)
-    work.rows = range(len(work.grid.tops)) if by_rows else None
+    engine, before, after = Repeat(batch), make_job(20, 20), make_job(20, 20)
+    work = make_job(20, 31)
+    work.tile_rows = range(len(work.grid.tops)) if by_rows else None
     windows = [window for _, _, window in work.grid.windows()]
     empty = [(window.top, window.left) for window in windows[::every]]
     pixels = work.source.pixels
@@ -200,8 +199,8 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
 
 def test_images_that_go_by_rows_share_no_batch_with_other_rows_or_images():
     engine = Repeat(batch=3)
-    works = [make_work(8, 8), make_work(20, 26), make_work(8, 8)]
-    works[1].rows = range(len(works[1].grid.tops))
+    works = [make_job(8, 8), make_job(20, 26), make_job(8, 8)]
+    works[1].tile_rows = range(len(works[1].grid.tops))
     assert works[1].grid.tile_height == works[1].grid.tile_width == 8
     done = list(run_stream(engine, works))
     assert [id(work) for work in done] == [id(work) for work in works]
@@ -213,14 +212,14 @@ def test_images_that_go_by_rows_share_no_batch_with_other_rows_or_images():
 def test_a_part_of_an_image_makes_the_same_batches(rows):
     runs = []
     for part in (range(3), rows):
-        plain, engine = make_work(20, 26), Repeat(batch=2)
+        plain, engine = make_job(20, 26), Repeat(batch=2)
         holes = Holes(plain.source.pixels, [(6, 6), (12, 18)])
-        work = Work(
+        work = ImageJob(
             name="a.tif",
             source=holes,
             sink=plain.sink,
             grid=plain.grid,
-            rows=part,
+            tile_rows=part,
         )
         (done,) = run_stream(engine, [work])
         assert done.error is None
@@ -251,8 +250,8 @@ def test_an_image_at_which_something_breaks_fails_alone(by_rows, batch, seam, er
                 raise error
             return super().run(tiles, calibration, positions)
 
-    works = [make_work(20, 20), make_work(20, 20, value=255, name="c.tif"), make_work(20, 20)]
-    works[1].rows = range(len(works[1].grid.tops)) if by_rows else None
+    works = [make_job(20, 20), make_job(20, 20, value=255, name="c.tif"), make_job(20, 20)]
+    works[1].tile_rows = range(len(works[1].grid.tops)) if by_rows else None
     if seam == "sink":
         works[1].sink.write = raising(error)
     elif seam == "source":
@@ -273,8 +272,8 @@ def test_an_image_that_fails_by_rows_leaves_no_thread_and_no_tile_behind(bad):
                 raise PictureError("b.tif: cannot be read")
             return super().read(window)
 
-    works = [make_work(20, 20), make_work(20, 20, value=255), make_work(20, 20)]
-    works[1].rows = range(len(works[1].grid.tops))
+    works = [make_job(20, 20), make_job(20, 20, value=255), make_job(20, 20)]
+    works[1].tile_rows = range(len(works[1].grid.tops))
     if bad == "reader":
         works[1].source = Broken(works[1].source.pixels)
     engine = Repeat(4, most=0 if bad == "memory" else 99, broken=255 if bad == "network" else None)
@@ -294,8 +293,8 @@ def test_threads_end_where_the_engine_is_interrupted():
         def run(self, tiles, calibration=None, positions=None):
             raise KeyboardInterrupt
 
-    work = make_work(40, 61)
-    work.rows = range(len(work.grid.tops))
+    work = make_job(40, 61)
+    work.tile_rows = range(len(work.grid.tops))
     with pytest.raises(KeyboardInterrupt):
         list(run_stream(Interrupted(), [work]))
     assert own_threads() == []
@@ -312,15 +311,15 @@ def test_it_is_known_what_was_waited_for():
             time.sleep(0.002)
             super().write(top, rows)
 
-    plain = make_work(20, 20)
+    plain = make_job(20, 20)
     sink = SlowSink(40, 40, 3, np.dtype(np.uint8))
     for by_rows in (False, True):
-        work = Work(
+        work = ImageJob(
             name="a.tif",
             source=SlowSource(plain.source.pixels),
             sink=sink,
             grid=plain.grid,
-            rows=range(len(plain.grid.tops)) if by_rows else None,
+            tile_rows=range(len(plain.grid.tops)) if by_rows else None,
         )
         (done,) = run_stream(Repeat(), [work])
         timing = done.timing
@@ -331,8 +330,8 @@ def test_it_is_known_what_was_waited_for():
 
 def test_images_that_are_measured_as_a_whole_share_no_batch():
     engine = Repeat(batch=100, calibrates=True)
-    one_tile, cut, other = (make_work(*size) for size in ((8, 8), (8, 20), (8, 20)))
-    works = [one_tile, cut, other, make_work(8, 8)]
+    one_tile, cut, other = (make_job(*size) for size in ((8, 8), (8, 20), (8, 20)))
+    works = [one_tile, cut, other, make_job(8, 8)]
     done = list(run_stream(engine, works))
     assert all(map(is_right, done))
     assert len(done) == 4
@@ -346,12 +345,12 @@ def test_images_that_are_measured_as_a_whole_share_no_batch():
 def test_parts_of_images_are_told_where_they_lie_and_share_no_batch_with_whole_images():
     engine = Repeat(batch=100)
     sizes = [(8, 8), (8, 20), (20, 8), (8, 8), (8, 8)]
-    done = list(run_stream(engine, [make_work(*size, step=2) for size in sizes]))
+    done = list(run_stream(engine, [make_job(*size, step=2) for size in sizes]))
     assert all(map(is_right, done))
     whole, parts, wholes = engine.positions
     assert whole == [(0, 0, 8, 8)]
     assert parts == [(0, x, 8, 20) for x in (0, 6, 12)] + [(y, 0, 20, 8) for y in (0, 6, 12)]
     assert wholes == [(0, 0, 8, 8)] * 2
     plain = Repeat(batch=100)
-    list(run_stream(plain, [make_work(*size) for size in sizes]))
+    list(run_stream(plain, [make_job(*size) for size in sizes]))
     assert plain.positions == [None]

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array, run_one
+from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.layers.network import Network
 from srcli.layers.pooling import GlobalPool, record_calibration, use_calibration
 from srcli.layers.resize import bicubic_resize
@@ -477,7 +477,7 @@ def test_the_declared_edge_keeps_the_frame_of_a_flat_picture_clean(name):
     for edge in (network.edge, 0):
         sink = ArraySink(24 * scale, 20 * scale, 3, pixels.dtype)
         own = replace(choose_tiling(name, network), edge=edge)
-        work = make_work(ArraySource(pixels), sink, name=name, scale=scale, tiling=own)
+        work = make_job(ArraySource(pixels), sink, name=name, scale=scale, tiling=own)
         run_one(engine, work)
         errors.append(np.abs(sink.pixels.astype(int) - 160).mean())
     assert errors[0] < 2

@@ -15,8 +15,7 @@ import rasterio
 from PIL import Image
 
 from srcli.data.training_set import DataSelection, load_training_set
-from srcli.inference.engine import TorchEngine
-from srcli.inference.raster_engine import RasterEngine
+from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.pipelines.ablate import work
 from srcli.pipelines.ablate.results import Cost
 from srcli.pipelines.executors.processes import SerialExecutor

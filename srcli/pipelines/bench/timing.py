@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from srcli.errors import ModelError
 from srcli.inference.device import Precision, choose_device
-from srcli.inference.edges import ArraySink, ArraySource, make_work
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions, make_engine, network_half, run_one
+from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.inference.tiling import Tiling
 from srcli.metrics.efficiency import count_macs, peak_memory
 from srcli.metrics.machine import processors
@@ -24,7 +24,7 @@ from srcli.metrics.machine import processors
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from srcli.inference.stream import Work
+    from srcli.inference.stream import ImageJob
     from srcli.layers.network import Network
     from srcli.ports.progress import Task
 
@@ -71,14 +71,14 @@ class BenchCase:
     seconds: list[float] = field(default_factory=list)
     """Of the rounds so far."""
 
-    def work(self) -> Work:
+    def work(self) -> ImageJob:
         """Cut the picture into tiles, as ``srx upscale`` does.
 
         Raises:
             UsageError: If tile and overlap do not fit each other.
         """
         height, width = (length * self.model.scale for length in self.picture.shape[:2])
-        return make_work(
+        return make_job(
             ArraySource(self.picture),
             ArraySink(height, width, 3, self.picture.dtype),
             name="picture",

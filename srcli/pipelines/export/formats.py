@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from srcli.inference.openvino_model import TileNetwork, convert, import_openvino
+from srcli.inference.openvino import TileNetwork, convert, import_openvino
 from srcli.layers.colour import as_rgb_network
 
 if TYPE_CHECKING:

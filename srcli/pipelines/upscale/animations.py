@@ -16,7 +16,7 @@ from srcli.imaging.mapped import empty_array, release
 from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
-from srcli.inference.stream import TileTooLargeError, Work, run_stream
+from srcli.inference.stream import ImageJob, TileTooLargeError, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from srcli.imaging.photograph import Metadata, Picture
-    from srcli.inference.edges import ArraySink
+    from srcli.inference.stream import ArraySink
     from srcli.pipelines.upscale.plan import Item
 
 
@@ -131,13 +131,13 @@ class AnimationRun:
             )
 
     def _write(self, item: Item, picture: Picture, tiling: Tiling, size: tuple[int, int]) -> int:
-        running: dict[Work, tuple[int, Prepared, ArraySink]] = {}
+        running: dict[ImageJob, tuple[int, Prepared, ArraySink]] = {}
         timing: list[tuple[int, int]] = []
         tiles = 0
         # beside the output, where there is room for it
         frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
 
-        def works() -> Iterator[Work]:
+        def works() -> Iterator[ImageJob]:
             for index, frame in enumerate(read_frames(picture)):
                 prepared, _ = prepare(frame.photograph)
                 work, sink = prepared.work(self.options.scale, tiling, str(item.source))

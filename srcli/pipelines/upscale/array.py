@@ -130,7 +130,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, sink = prepared.work(factor, tiling, "picture")
         tell = _draw_bar if progress is True else progress
-        task = _FractionTask(tell, work.open_tiles) if tell else None
+        task = _FractionTask(tell, work.tiles) if tell else None
         run_one(pool.engine(prepared.bits), work, task=task)
         done = finish(prepared, sink.pixels, factor)
         joined = join_alpha(done).astype(array.dtype, copy=False)

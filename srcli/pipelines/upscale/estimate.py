@@ -9,8 +9,8 @@ from srcli.errors import SrxError, one_file
 from srcli.imaging.animation import is_kept
 from srcli.imaging.rasters.drivers import check_options
 from srcli.imaging.rasters.output import disk_needed
-from srcli.inference.edges import padded_grid
 from srcli.inference.engines import EnginePool, choose_tiling
+from srcli.inference.tiling import padded_grid
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights

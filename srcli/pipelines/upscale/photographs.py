@@ -18,9 +18,8 @@ from srcli.imaging.animation import is_kept
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
-from srcli.inference.edges import ArraySink
 from srcli.inference.engines import EnginePool
-from srcli.inference.stream import TileTooLargeError, Work, run_stream
+from srcli.inference.stream import ArraySink, ImageJob, TileTooLargeError, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.choice import (
@@ -52,7 +51,7 @@ class PhotographJob:
     """The input is stored without losses."""
     prepared: Prepared
     warnings: tuple[str, ...]
-    work: Work = field(init=False)
+    work: ImageJob = field(init=False)
     sink: ArraySink = field(init=False)
     started: float = field(init=False)
 
@@ -157,9 +156,9 @@ class PhotographRun:
                 yield job
 
     def _run_jobs(self, engine: TorchEngine, jobs: Iterable[PhotographJob]) -> None:
-        running: dict[Work, PhotographJob] = {}
+        running: dict[ImageJob, PhotographJob] = {}
 
-        def works() -> Iterator[Work]:
+        def works() -> Iterator[ImageJob]:
             for job in self._start(jobs):
                 running[job.work] = job
                 yield job.work

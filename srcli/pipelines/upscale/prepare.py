@@ -13,7 +13,7 @@ from srcli.imaging.mapped import empty_array
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
-from srcli.inference.edges import ArraySink, ArraySource, make_work
+from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.ports.image import are_units
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.inference.stream import Work
+    from srcli.inference.stream import ImageJob
     from srcli.inference.tiling import Tiling
 
     Array = NDArray[Any]
@@ -43,7 +43,7 @@ class Prepared(Photograph):
 
     def work(
         self, scale: int, tiling: Tiling, name: str, *, folder: Path | None = None, spare: int = 0
-    ) -> tuple[Work, ArraySink]:
+    ) -> tuple[ImageJob, ArraySink]:
         """Return the picture as work for the engine, and the sink that takes its result.
 
         Args:
@@ -60,7 +60,7 @@ class Prepared(Photograph):
         height, width, dtype = height * scale, width * scale, self.pixels.dtype
         whole = empty_array((height, width, channels + spare), dtype, folder)
         sink = ArraySink(height, width, channels, dtype, whole[:, :, :channels])
-        work = make_work(ArraySource(self.pixels), sink, name=name, scale=scale, tiling=tiling)
+        work = make_job(ArraySource(self.pixels), sink, name=name, scale=scale, tiling=tiling)
         return work, sink
 
 

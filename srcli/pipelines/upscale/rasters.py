@@ -19,11 +19,10 @@ from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.inference.calibration import calibrate
-from srcli.inference.edges import PaddedSource, make_work, padded_grid, tile_rows
+from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one
-from srcli.inference.raster_engine import RasterEngine
-from srcli.inference.stream import TileTooLargeError, Timing
-from srcli.inference.tiling import Tiling
+from srcli.inference.stream import PaddedSource, TileTooLargeError, Timing, make_job
+from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.pooling import Calibration
 from srcli.metrics.machine import threads
 from srcli.models.weights import network_digest
@@ -288,13 +287,13 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
                 rows = ClassJoiner(writer=rows, classes=classes, layout=job.layout, scale=scale)
             masked = MaskedSink(rows, source, scale, needs_mask=parts.output.mask)
             with WriteBehind(masked.write, memory.waiting) as sink:
-                work = make_work(
+                work = make_job(
                     source,
                     sink,
                     name=str(unit.item.source),
                     scale=scale,
                     tiling=unit.tiling,
-                    rows=_tile_rows(unit, job, run),
+                    tile_rows=_tile_rows(unit, job, run),
                 )
                 work.calibration = calibration or None
                 run_one(engine, work, task=task)

@@ -6,8 +6,7 @@ import pytest
 import rasterio
 
 from srcli.errors import PictureError, UsageError
-from srcli.inference.edges import padded_grid
-from srcli.inference.tiling import Tiling
+from srcli.inference.tiling import Tiling, padded_grid
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import (

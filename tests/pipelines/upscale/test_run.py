@@ -166,7 +166,7 @@ def test_an_output_too_large_for_memory_fails_alone(folder, tmp_path, monkeypatc
             raise MemoryError
         return real(shape, *args, **kwargs)
 
-    monkeypatch.setattr("srcli.inference.edges.np.empty", small_only)
+    monkeypatch.setattr("srcli.inference.stream.np.empty", small_only)
     summary = upscale_files([folder], tmp_path / "out", OPTIONS)
     states = {f.source.name: f.state for f in summary.files}
     assert states == {"a.png": "failed", "b.png": "done", "c.png": "done", "d.png": "done"}
