@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from srcli.imaging.rasters.reading import RasterDecoder
+from srcli.imaging.rasters.reading import RasterDecoder, spread_windows
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
-from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from srcli.imaging.rasters.info import RasterInfo
+    from srcli.ports.image import Window
 
     Array = NDArray[Any]
 
@@ -118,64 +118,52 @@ def find_classes(
         info: The file.
         window: The part to enlarge.
         mode: ``auto``, or ``yes`` or ``no`` for all bands.
-        bands: As for ``choose_layout``.
+        bands: As for ``choose_layout``, as are its errors.
         rgb: As for ``choose_layout``.
-
-    Raises:
-        UsageError, PictureError: As for ``choose_layout``, or if the file is damaged.
     """
-    wanted = range(1, len(info.bands) + 1) if bands is None else bands
-    kept = [band for band in wanted if not _is_alpha(info, band)]
+    count = len(info.bands)
+    wanted = range(1, count + 1) if bands is None else bands
+    # numbers that are no bands are refused by choose_layout
+    known = {band: info.bands[band - 1] for band in wanted if 0 < band <= count}
+    kept = [band for band, one in known.items() if one.interpretation != "alpha"]
     if mode != "auto":
         return ClassChoice(bands=frozenset(kept) if mode == "yes" else frozenset())
+    floats = {band for band in kept if known[band].dtype.startswith("float")}
     signs = {band: sign for band in kept if band not in (rgb or ()) and (sign := _sign(info, band))}
-    for band in [band for band in signs if _is_float(info, band)]:
+    for band in floats & set(signs):
         if not _sample(info, window, band).is_whole:  # probabilities
             del signs[band]
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
-    word = _word(info.path.stem) if len(kept) == 1 else ""
+    word = _class_word(info.path.stem) if len(kept) == 1 else ""
     few: dict[bool, dict[int, int]] = {True: {}, False: {}}
     remarks: list[str] = []
-    for band in _lonely_bands(info, layout, floats=bool(word)):
+    # those that go through the network alone; a palette stands for colours
+    lonely = [layout.bands[group[0]] for group in layout.groups if len(group) == 1]
+    for band in lonely if not layout.palette else ():
+        if band in floats and not word:
+            continue
         sample = _sample(info, window, band)
         if word and sample.looks_named:
             signs[band] = f'"{word}" in the file\'s name'
         elif word and sample.is_whole:
             remarks.append(f'"{word}" in its name, but pixels like those of a picture: {_PICTURE}')
         elif sample.is_small:
-            few[sample.looks_classified][band] = len(sample.counts)
+            few[sample.looks_classified][band] = len(sample.values)
     if signs:
         remarks.insert(0, f"{_bands_text(signs)}: {_REPEATED}; {_NO}")
     if few[False]:
         remarks.append(f"{_few_text(few[False])}: {_PICTURE}")
     warnings = []
     if few[True]:
-        known = "--classes yes silences this"
-        warnings.append(f"{_few_text(few[True])}: {_REPEATED}; {_NO}, {known}")
+        silence = "--classes yes silences this"
+        warnings.append(f"{_few_text(few[True])}: {_REPEATED}; {_NO}, {silence}")
     return ClassChoice(
         bands=frozenset((*signs, *few[True])), remarks=tuple(remarks), warnings=tuple(warnings)
     )
 
 
-def _is_alpha(info: RasterInfo, band: int) -> bool:
-    """Tell if a band is alpha; numbers that are no bands are refused elsewhere."""
-    return 0 < band <= len(info.bands) and info.bands[band - 1].interpretation == "alpha"
-
-
-def _is_float(info: RasterInfo, band: int) -> bool:
-    return info.bands[band - 1].dtype.startswith("float")
-
-
-def _lonely_bands(info: RasterInfo, layout: BandLayout, *, floats: bool) -> list[int]:
-    """Return the bands that go through the network alone; a palette stands for colours."""
-    bands = [layout.bands[group[0]] for group in layout.groups if len(group) == 1]
-    return [band for band in bands if not layout.palette and (floats or not _is_float(info, band))]
-
-
 def _sign(info: RasterInfo, number: int) -> str:
     """Return what the file says of a band that makes it one of classes; empty without."""
-    if not 0 < number <= len(info.bands):
-        return ""
     band = info.bands[number - 1]
     if band.interpretation in _COLOURS:
         return ""
@@ -190,11 +178,11 @@ def _sign(info: RasterInfo, number: int) -> str:
     if _CATEGORY.search(band.legend):
         return "names of categories"
     names = [text for key, text in tags.items() if key.endswith("name") or key == "description"]
-    words = (_word(name) for name in (band.description or "", *names))
+    words = (_class_word(name) for name in (band.description or "", *names))
     return next((f'called "{word}"' for word in words if word), "")
 
 
-def _word(name: str) -> str:
+def _class_word(name: str) -> str:
     """Return the word of a name that stands for classes; empty if there is none."""
     words = re.findall(r"[a-z0-9]+", name.lower())
     if _QUANTITIES & set(words):
@@ -223,68 +211,54 @@ def _numbers(bands: Sequence[int]) -> str:
 class _Sample:
     """What some windows of a band hold."""
 
-    counts: Counter[float] = field(default_factory=Counter)
-    """Pixels of each value, invalid ones left out; of more than ``_MOST`` values not all."""
-    pairs: Counter[tuple[float, float]] = field(default_factory=Counter)
-    """Pairs of neighbours, the lower value first."""
-    equal: int = 0
-    """Pairs of equal neighbours, as ``neighbours`` of the last windows too."""
-    neighbours: int = 0
-    """All pairs."""
+    values: Array
+    """Different values, sorted, without invalid pixels; not all if more than ``_MOST``."""
+    counts: Array
+    """Pixels of each value; empty if there are more than ``_MOST``."""
+    pairs: Array
+    """(n, n) counts of neighbours, by the places of the lower and of the higher value."""
+    equal: float = 0
+    """Share of neighbours that are equal."""
     is_whole: bool = True
     """All values are whole numbers."""
 
     @property
     def is_small(self) -> bool:
         """True if it holds few different values, each often enough."""
-        enough = self.counts.total() >= _PIXELS_EACH * len(self.counts)
-        return self.is_whole and enough and 1 < len(self.counts) <= _MOST
+        enough = self.counts.sum() >= _PIXELS_EACH * len(self.counts)
+        return self.is_whole and bool(enough) and len(self.counts) > 1
 
     @property
     def looks_named(self) -> bool:
         """True if the values do not contradict a name of classes; flags may have many of them."""
-        alike = self.equal >= _ALIKE_BY_NAME * self.neighbours
-        return self.is_whole and (alike or self.is_small)
+        return self.is_whole and (self.equal >= _ALIKE_BY_NAME or self.is_small)
 
     @property
     def looks_classified(self) -> bool:
         """True if it looks like classes without a name; see ``find_classes``."""
         if not self.is_small:
             return False
-        values = sorted(self.counts)
-        alike = self._agreement(values) >= _ALIKE
-        common = [one for one in values if self.counts[one] >= _COMMON * self.counts.total()]
+        values = self.values.tolist()
+        # how much likelier than by chance a neighbour has the same value; mean of all values
+        both = 2 * self.pairs.diagonal()
+        touching = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
+        chance = self.counts / self.counts.sum()
+        agreement = (both / touching.clip(1) - chance) / (1 - chance)
+        alike = float(agreement.mean()) >= _ALIKE
+        common = self.values[self.counts >= _COMMON * self.counts.sum()].tolist()
         if len(values) == 2:
             shades = values[0] > 1 and values[1] - values[0] == 1  # 254 and 255: an empty page
             return not shades and (alike or len(common) == 2)
-        disorder, few = self._disorder(values), len(values) <= _MOST_SCATTERED
+        # how many steps between neighbours pass over other values; 1 in a random order
+        steps, wide = np.triu(self.pairs, 1).sum(), np.triu(self.pairs, 2).sum()
+        disorder = wide / max(steps, 1) / (1 - 2 / len(values))
+        few = len(values) <= _MOST_SCATTERED
         irregular = few and _has_irregular_gaps(common)
         if alike and irregular and len(values) <= _FEWEST_SHADES:
             return True
         if alike or irregular:
-            return disorder >= _DISORDER
-        return few and disorder >= _FULL_DISORDER
-
-    def _agreement(self, values: Sequence[float]) -> float:
-        """Return how much likelier than by chance a neighbour has the same value; mean of all."""
-        total, found = self.counts.total(), []
-        for value in values:
-            both = self.pairs[value, value]
-            touching = 2 * both + sum(n for pair, n in self.pairs.items() if _one_is(pair, value))
-            chance = self.counts[value] / total
-            found.append((2 * both / max(touching, 1) - chance) / (1 - chance))
-        return sum(found) / len(found)
-
-    def _disorder(self, values: Sequence[float]) -> float:
-        """Return how many steps between neighbours pass over other values; 1 in a random order."""
-        rank = {value: place for place, value in enumerate(values)}
-        steps = {pair: n for pair, n in self.pairs.items() if pair[0] != pair[1]}
-        wide = sum(n for pair, n in steps.items() if rank[pair[1]] - rank[pair[0]] > 1)
-        return wide / max(sum(steps.values()), 1) / (1 - 2 / len(values))
-
-
-def _one_is(pair: tuple[float, float], value: float) -> bool:
-    return pair[0] != pair[1] and value in pair
+            return bool(disorder >= _DISORDER)
+        return few and bool(disorder >= _FULL_DISORDER)
 
 
 def _has_irregular_gaps(values: Sequence[float]) -> bool:
@@ -296,62 +270,50 @@ def _has_irregular_gaps(values: Sequence[float]) -> bool:
 
 
 def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
-    """Read windows of a band, until it proves to have many values; none of impossible blocks.
-
-    Raises:
-        PictureError: If the file is damaged.
-    """
+    """Read windows of a band, until it proves to have many values; none of impossible blocks."""
     dtype = info.bands[band - 1].dtype
     only = BandLayout(bands=(band,), groups=((0,),), interpretations=("gray",), dtype=dtype)
-    sample = _Sample()
+    found: Array = np.empty(0, dtype)
+    sample = _Sample(values=found, counts=found, pairs=np.zeros((0, 0)))
     if info.block_height * info.block_width > _LARGEST_BLOCK:
         return sample
-    decoder = RasterDecoder(info, only)
-    try:
-        for place in _windows(window):
-            piece = decoder.interpret(*decoder.load(place))
+    pieces = []
+    with closing(RasterDecoder(info, only)) as decoder:
+        for place in spread_windows(window, side=_SIDE, along=_ALONG):
+            piece = decoder.read(place)
             values = piece.pixels[:, :, 0]
             valid = np.ones_like(values, np.bool_) if piece.valid is None else piece.valid[:, :, 0]
-            if not _count(sample, values, valid):
+            there = values[valid]
+            if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
+                sample.is_whole = False
+                return sample
+            pieces.append((values, valid))
+            found = np.union1d(found, there)
+            if len(found) > _MOST:
                 break
-    finally:
-        decoder.close()
-    return sample
+    return _counted(found, pieces)
 
 
-def _count(sample: _Sample, values: Array, valid: Array) -> bool:
-    """Add a window to a sample; return False once there are too many values."""
-    there = values[valid]
-    if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
-        sample.is_whole = False
-        return False
-    found, counts = np.unique(there, return_counts=True)
-    for value, count in zip(found.tolist(), counts.tolist(), strict=True):
-        sample.counts[value] += count
-    few = len(sample.counts) <= _MOST
-    for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        both = valid[a] & valid[b]
-        one, other = values[a][both], values[b][both]
-        sample.equal += int((one == other).sum())
-        sample.neighbours += one.size
-        if few:
-            ranks = np.searchsorted(found, np.minimum(one, other)) * len(found)
-            ranks += np.searchsorted(found, np.maximum(one, other))
-            for code, count in enumerate(np.bincount(ranks).tolist()):
-                if count:
-                    low, high = divmod(code, len(found))
-                    sample.pairs[found[low].item(), found[high].item()] += count
-    return few
-
-
-def _windows(window: Window) -> Iterator[Window]:
-    """Yield windows of all pixels, spread evenly, which cover all of a small raster."""
-    height, width = min(window.height, _SIDE), min(window.width, _SIDE)
-    for top in _starts(window.height, height):
-        for left in _starts(window.width, width):
-            yield Window(top=window.top + top, left=window.left + left, height=height, width=width)
-
-
-def _starts(length: int, side: int) -> list[int]:
-    count = min(-(-length // side), _ALONG)
-    return [int(start) for start in np.linspace(0, length - side, count)]
+def _counted(found: Array, pieces: Sequence[tuple[Array, Array]]) -> _Sample:
+    """Count values, and pairs of neighbours, unless there are too many values."""
+    count = len(found) if len(found) <= _MOST else 0
+    counts, pairs = np.zeros(count, np.int64), np.zeros(count * count, np.int64)
+    equal = neighbours = 0
+    for values, valid in pieces:
+        ranks = np.searchsorted(found, values)  # of invalid ones anything
+        if count:
+            counts += np.bincount(ranks[valid], minlength=count)
+        for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+            both = valid[a] & valid[b]
+            equal += int((values[a][both] == values[b][both]).sum())
+            neighbours += int(both.sum())
+            if count:
+                one, other = ranks[a][both], ranks[b][both]
+                low, high = np.minimum(one, other), np.maximum(one, other)
+                pairs += np.bincount(low * count + high, minlength=count * count)
+    return _Sample(
+        values=found,
+        counts=counts,
+        pairs=pairs.reshape(count, count),
+        equal=equal / max(neighbours, 1),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,12 +53,6 @@ _OUTDATED = (  # once the pixels change
     "TIFFTAG_MAXSAMPLEVALUE",
     "NODATA_VALUES",
 )
-_SUPPORTED_DTYPES = frozenset(
-    {
-        "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16",
-        "float32", "float64",
-    }
-)  # fmt: skip
 _EXACT = 2**53
 _LEGEND = ("ColorTable", "CategoryNames", "GDALRasterAttributeTable")
 
@@ -156,6 +151,13 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
         points, points_crs = dataset.gcps
         transform = dataset.transform if georeferenced else type(dataset.transform).identity()
         block_height, block_width = dataset.block_shapes[0]
+        icc, palette = None, None
+        if text := dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE"):
+            with suppress(binascii.Error):
+                icc = base64.b64decode(text)
+        if bands[0].interpretation == "palette":
+            with suppress(ValueError):  # where it has no colour table
+                palette = dict(dataset.colormap(1))
         return RasterInfo(
             path=path,
             files=dataset_files(dataset, remote=remote),
@@ -173,7 +175,7 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             rpcs=dataset.rpcs,
             driver=dataset.driver,
             tags=_tags(dataset, 0),
-            palette=_palette(dataset, bands),
+            palette=palette,
             inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset),
             block_height=block_height,
@@ -181,7 +183,7 @@ def read_info(path: Path, *, remote: bool = False) -> RasterInfo:
             # "YCbCr JPEG" is JPEG
             compression=structure.get("COMPRESSION", "").upper().rpartition(" ")[2] or None,
             overviews=tuple(dataset.overviews(1)),
-            icc=_profile(dataset),
+            icc=icc,
             notes=tuple(notes),
         )
 
@@ -203,7 +205,7 @@ def cast_nodata(dtype: str, value: float | None) -> float | None:
 
 
 def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    """Return the coordinates (x, y) of a place in pixels."""
+    """Return the coordinates (x, y) of a place in pixels; affine's operator for it changed."""
     return (
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
@@ -223,7 +225,7 @@ def _check(path: Path, dataset: DatasetReader) -> None:
             f"{path}: has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some "
             "to a file of their own, with gdal_translate -b"
         )
-    unknown = sorted(set(dataset.dtypes) - _SUPPORTED_DTYPES)
+    unknown = sorted({one for one in dataset.dtypes if one.startswith("complex")})
     if unknown:
         raise PictureError(
             f"{path}: values of type {', '.join(unknown)} are not supported; convert them "
@@ -234,12 +236,8 @@ def _check(path: Path, dataset: DatasetReader) -> None:
 def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
     """Names of the rasters in a container, with its path as it was given."""
     tags = dataset.tags(ns="SUBDATASETS")  # rasterio's own list changes their spelling
-    names = [tags[key] for key in sorted(tags, key=_number) if key.endswith("_NAME")]
-    return [name.replace(str(path.absolute()), str(path)) for name in names]
-
-
-def _number(key: str) -> int:
-    return int("".join(filter(str.isdigit, key)) or 0)
+    keys = sorted((key for key in tags if key.endswith("_NAME")), key=lambda key: (len(key), key))
+    return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
 
 
 def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
@@ -260,6 +258,8 @@ def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
         nodata = cast_nodata(dtype, stated)
         if nodata is None and stated is not None:
             notes.append(f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored")
+        text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
+        bits = int(text) if text.isdecimal() else 0
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
@@ -269,15 +269,9 @@ def _bands(dataset: DatasetReader, notes: list[str]) -> Iterator[BandInfo]:
             scale=float(scale),
             offset=float(offset),
             tags=_tags(dataset, band),
-            bits=_bits(dataset, band, dtype),
+            bits=bits if 0 < bits < np.dtype(dtype).itemsize * 8 else None,
             legend=legends.get(band, ""),
         )
-
-
-def _bits(dataset: DatasetReader, band: int, dtype: str) -> int | None:
-    text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
-    bits = int(text) if text.isdecimal() else 0
-    return bits if 0 < bits < np.dtype(dtype).itemsize * 8 else None
 
 
 def _legends(dataset: DatasetReader) -> dict[int, str]:
@@ -316,17 +310,6 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     return found
 
 
-def _palette(
-    dataset: DatasetReader, bands: tuple[BandInfo, ...]
-) -> dict[int, tuple[int, int, int, int]] | None:
-    if bands[0].interpretation != "palette":
-        return None
-    try:
-        return dict(dataset.colormap(1))
-    except ValueError:  # interpreted as a palette, but without a colour table
-        return None
-
-
 def _mask(dataset: DatasetReader) -> MaskKind:
     flags = {flag.name for flags in dataset.mask_flag_enums for flag in flags}
     if "alpha" in flags:
@@ -337,11 +320,3 @@ def _mask(dataset: DatasetReader) -> MaskKind:
     if "per_dataset" in flags:
         return "dataset"
     return "nodata" if "nodata" in flags else "none"
-
-
-def _profile(dataset: DatasetReader) -> bytes | None:
-    text = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE")
-    try:
-        return base64.b64decode(text) if text else None
-    except binascii.Error:
-        return None

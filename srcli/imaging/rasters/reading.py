@@ -13,7 +13,7 @@ from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Self
 
     from srcli.imaging.rasters.info import RasterInfo
@@ -310,6 +310,24 @@ class RowCache:
         if len(parts) == 1:
             return parts[0]
         return tuple(np.concatenate(layers) for layers in zip(*parts, strict=True))
+
+
+def spread_windows(window: Window, *, side: int, along: int) -> Iterator[Window]:
+    """Yield windows to sample a raster by: spread evenly, all of a small one.
+
+    Args:
+        window: The part of the raster.
+        side: Their side in pixels; each is read without leaving out any.
+        along: Most of them along each axis.
+    """
+    height, width = min(window.height, side), min(window.width, side)
+    for top in _spread_starts(window.height, height, along):
+        for left in _spread_starts(window.width, width, along):
+            yield Window(top=window.top + top, left=window.left + left, height=height, width=width)
+
+
+def _spread_starts(length: int, side: int, most: int) -> list[int]:
+    return [int(start) for start in np.linspace(0, length - side, min(-(-length // side), most))]
 
 
 def is_nodata(pixels: Array, nodata: float) -> Bools:

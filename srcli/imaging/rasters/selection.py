@@ -1,4 +1,4 @@
-"""Select the window and the bands of a raster to enlarge, and the three that go through as RGB."""
+"""Choose what is enlarged of a raster: the bands of the output, which go together, the window."""
 
 from __future__ import annotations
 
@@ -115,85 +115,49 @@ def choose_layout(
     """
     wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
     _check_numbers(info, "--bidx", wanted)
-    if rgb is not None:
-        _check_numbers(info, "--rgb", tuple(rgb))
-        if len(rgb) != 3 or not set(rgb) <= set(wanted):
-            raise UsageError(f"--rgb {_list(rgb)}: give three different bands that are kept")
-    if info.palette is not None and wanted == (1,) and 1 not in classes:
+    if info.palette is not None and wanted == (1,) and 1 not in classes and rgb is None:
         return _palette_layout(info)
     alpha = next((band for band in wanted if info.bands[band - 1].interpretation == "alpha"), None)
     kept = tuple(band for band in wanted if band != alpha)
+    smooth = tuple(band for band in kept if band not in classes)
+    if rgb is not None:
+        _check_rgb(info, tuple(rgb), wanted, alpha, smooth)
     if not kept:
         raise PictureError(f"{info.path}: only an alpha band is left; choose more bands by --bidx")
-    if rgb is not None and alpha in rgb:
-        raise UsageError(f"--rgb {_list(rgb)}: band {alpha} is alpha; give three colour bands")
-    smooth = tuple(band for band in kept if band not in classes)
-    if rgb is not None and not set(rgb) <= set(smooth):
-        raise UsageError(
-            f"--rgb {_list(rgb)}: {info.path} holds classes there; --classes no takes them for "
-            "colours"
-        )
-    chosen, notes = _choose_rgb(info, smooth, rgb)
-    if bands is not None and len(kept) == 3:
-        notes = []  # the user has said which three, in this order
+    chosen, note = (tuple(rgb), "") if rgb is not None else _find_rgb(info, smooth)
     places = tuple(kept.index(band) for band in chosen)
     names = [info.bands[band - 1].interpretation for band in kept]
     if places and (rgb is not None or bands is not None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was enlarged in
-        names = _renamed(names, places)
+        names = ["undefined" if name in _COLOURS else name for name in names]
+        for place, colour in zip(places, _COLOURS, strict=True):
+            names[place] = colour
     repeated = tuple(place for place, band in enumerate(kept) if band in classes)
+    groups = [
+        (place,) if place not in places else places
+        for place in range(len(kept))
+        if place not in repeated and (place not in places or place == min(places))
+    ]
     dtype, class_dtype = _dtypes(info, smooth, tuple(kept[place] for place in repeated), alpha)
+    said_by_user = bands is not None and len(kept) == 3  # which three, in this order
     return BandLayout(
         bands=kept,
-        groups=_groups(places, [place for place in range(len(kept)) if place not in repeated]),
+        groups=tuple(groups),
         classes=repeated,
         alpha=alpha,
         interpretations=tuple(names),
-        notes=tuple(notes),
+        notes=(note,) if note and not said_by_user else (),
         dtype=dtype,
         class_dtype=class_dtype,
         nodata=next((n for b in kept if (n := info.bands[b - 1].nodata) is not None), None),
     )
 
 
-def choose_window(
-    info: RasterInfo,
-    *,
-    srcwin: Sequence[int] | None = None,
-    bounds: Sequence[float] | None = None,
-) -> tuple[Window, tuple[str, ...]]:
-    """Turn --srcwin or --bounds into a window of a file, the entire file if neither is given.
-
-    Args:
-        info: The file.
-        srcwin: (column, row, width, height) in pixels from its upper left corner.
-        bounds: (left, bottom, right, top) in its coordinate system; all pixels that they touch
-            are taken, also of rotated rasters.
-
-    Returns:
-        The window, clipped to the file, and notes for the user.
-
-    Raises:
-        UsageError: If both are given, or the numbers are no rectangle.
-        PictureError: If the rectangle lies outside the file, or the file has no transform.
-    """
-    if srcwin is not None and bounds is not None:
-        raise UsageError("--srcwin and --bounds: give only one of them")
-    if srcwin is not None:
-        return _clipped(info, "--srcwin", _edges(srcwin))
-    if bounds is not None:
-        edges, snapped = _enclosing(info, bounds)
-        window, clipped = _clipped(info, "--bounds", edges)
-        return window, clipped or snapped
-    return Window(top=0, left=0, height=info.height, width=info.width), ()
-
-
 def _palette_layout(info: RasterInfo) -> BandLayout:
-    assert info.palette is not None
-    nodata = info.bands[0].nodata
-    clear = nodata is not None or any(colour[3] < 255 for colour in info.palette.values())
+    colours = list((info.palette or {}).values())
+    clear = info.bands[0].nodata is not None or any(colour[3] < 255 for colour in colours)
     # as in scanned plans of one bit: three equal bands would triple the work and the file
-    gray = all(red == green == blue for red, green, blue, _ in info.palette.values())
+    gray = all(red == green == blue for red, green, blue, _ in colours)
     return BandLayout(
         bands=(1,),
         groups=((0,),) if gray else ((0, 1, 2),),
@@ -205,40 +169,17 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
     )
 
 
-def _choose_rgb(
-    info: RasterInfo, kept: tuple[int, ...], rgb: Sequence[int] | None
-) -> tuple[tuple[int, ...], list[str]]:
-    """Return the bands that are R, G and B, none or three, and notes for the user."""
-    if rgb is not None:
-        return tuple(rgb), []
+def _find_rgb(info: RasterInfo, kept: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+    """Return the bands that are R, G and B, none or three, and a note for the user."""
     names = [info.bands[band - 1].interpretation for band in kept]
     if all(names.count(colour) == 1 for colour in _COLOURS):
-        return tuple(kept[names.index(colour)] for colour in _COLOURS), []
+        return tuple(kept[names.index(colour)] for colour in _COLOURS), ""
     if len(kept) in (3, 4):
         first = kept[:3]
-        return first, [f"bands {_list(first)} are taken for red, green, blue; --rgb names others"]
+        return first, f"bands {_list(first)} are taken for red, green, blue; --rgb names others"
     if len(kept) > 4:
-        return (), [f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"]
-    return (), []
-
-
-def _groups(colours: tuple[int, ...], places: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Group the three colours at the place of the first one, all other bands alone, in order."""
-    groups: list[tuple[int, ...]] = []
-    for place in places:
-        if place not in colours:
-            groups.append((place,))
-        elif place == min(colours):
-            groups.append(colours)
-    return tuple(groups)
-
-
-def _renamed(names: list[str], places: tuple[int, ...]) -> list[str]:
-    """Interpret the chosen bands as red, green and blue, and no others."""
-    names = ["undefined" if name in _COLOURS else name for name in names]
-    for place, colour in zip(places, _COLOURS, strict=True):
-        names[place] = colour
-    return names
+        return (), f"{len(kept)} bands, each enlarged alone; --rgb names three that go together"
+    return (), ""
 
 
 def _dtypes(
@@ -273,19 +214,80 @@ def _check_numbers(info: RasterInfo, option: str, bands: tuple[int, ...]) -> Non
         )
 
 
-def _edges(srcwin: Sequence[int]) -> tuple[int, int, int, int]:
-    if len(srcwin) != 4 or min(srcwin[2:]) < 1:
-        raise UsageError(
-            f"--srcwin {_list(srcwin)}: give column,row,width,height, the last two at least 1"
-        )
-    column, row, width, height = srcwin
-    return column, row, column + width, row + height
+def _check_rgb(
+    info: RasterInfo,
+    rgb: tuple[int, ...],
+    wanted: tuple[int, ...],
+    alpha: int | None,
+    smooth: tuple[int, ...],
+) -> None:
+    _check_numbers(info, "--rgb", rgb)
+    problem = ""
+    if len(rgb) != 3 or not set(rgb) <= set(wanted):
+        problem = "give three different bands that are kept"
+    elif alpha in rgb:
+        problem = f"band {alpha} is alpha; give three colour bands"
+    elif not set(rgb) <= set(smooth):
+        problem = f"{info.path} holds classes there; --classes no takes them for colours"
+    if problem:
+        raise UsageError(f"--rgb {_list(rgb)}: {problem}")
+
+
+def choose_window(
+    info: RasterInfo,
+    *,
+    srcwin: Sequence[int] | None = None,
+    bounds: Sequence[float] | None = None,
+) -> tuple[Window, tuple[str, ...]]:
+    """Turn --srcwin or --bounds into a window of a file, the entire file if neither is given.
+
+    Args:
+        info: The file.
+        srcwin: (column, row, width, height) in pixels from its upper left corner.
+        bounds: (left, bottom, right, top) in its coordinate system; all pixels that they touch
+            are taken, also of rotated rasters.
+
+    Returns:
+        The window, clipped to the file, and notes for the user.
+
+    Raises:
+        UsageError: If both are given, or the numbers are no rectangle.
+        PictureError: If the rectangle lies outside the file, or the file has no transform.
+    """
+    if srcwin is not None and bounds is not None:
+        raise UsageError("--srcwin and --bounds: give only one of them")
+    notes: list[str] = []
+    if bounds is not None:
+        option, edges = "--bounds", _enclosing(info, bounds, notes)
+    elif srcwin is not None:
+        if len(srcwin) != 4 or min(srcwin[2:]) < 1:
+            raise UsageError(
+                f"--srcwin {_list(srcwin)}: give column,row,width,height, the last two at least 1"
+            )
+        column, row, width, height = srcwin
+        option, edges = "--srcwin", (column, row, column + width, row + height)
+    else:
+        return Window(top=0, left=0, height=info.height, width=info.width), ()
+    left, top = max(edges[0], 0), max(edges[1], 0)
+    right, bottom = min(edges[2], info.width), min(edges[3], info.height)
+    if right <= left or bottom <= top:
+        extent = f"has {info.width}x{info.height} pixels"
+        if info.has_transform:
+            found = [f"{one:.10g}" for one in _on_map(info, (0, 0, info.width, info.height))]
+            extent += f" and reaches from {','.join(found[:2])} to {','.join(found[2:])}"
+        raise PictureError(f"{info.path}: {option} lies outside the file, which {extent}")
+    if (left, top, right, bottom) != edges:
+        notes = [
+            f"{option} reaches beyond the file: {right - left}x{bottom - top} pixels from column "
+            f"{left}, row {top} are used"
+        ]
+    return Window(top=top, left=left, height=bottom - top, width=right - left), tuple(notes)
 
 
 def _enclosing(
-    info: RasterInfo, bounds: Sequence[float]
-) -> tuple[tuple[int, int, int, int], tuple[str, ...]]:
-    """Return left, top, right and bottom edge in pixels, and a note if they lie outside bounds."""
+    info: RasterInfo, bounds: Sequence[float], notes: list[str]
+) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom edge in pixels; notes if they lie outside the bounds."""
     numbers = len(bounds) == 4 and all(math.isfinite(one) for one in bounds)
     if not numbers or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise UsageError(
@@ -294,46 +296,20 @@ def _enclosing(
     if not info.has_transform or info.transform.is_degenerate:
         found = "ground control points only" if info.gcps else "no place on the map"
         raise PictureError(f"{info.path}: has {found}, so --bounds cannot be found; use --srcwin")
-    left, bottom, right, top = bounds
     inverse = ~info.transform
-    places = [coordinates(inverse, x, y) for x in (left, right) for y in (bottom, top)]
+    places = [coordinates(inverse, x, y) for x in bounds[::2] for y in bounds[1::2]]
     columns, rows = zip(*places, strict=True)
     first = math.floor(min(columns) + _SLACK), math.floor(min(rows) + _SLACK)
     last = math.ceil(max(columns) - _SLACK), math.ceil(max(rows) - _SLACK)
     edges = (*first, max(last[0], first[0] + 1), max(last[1], first[1] + 1))
     exact = (min(columns), min(rows), max(columns), max(rows))
-    if all(abs(a - b) <= _SLACK for a, b in zip(edges, exact, strict=True)):
-        return edges, ()
-    snapped = _list(_map_bounds(info, edges))
-    return edges, (f"--bounds snapped outwards to whole pixels: {snapped} (left,bottom,right,top)",)
+    if any(abs(a - b) > _SLACK for a, b in zip(edges, exact, strict=True)):
+        snapped = f"--bounds snapped outwards to whole pixels: {_list(_on_map(info, edges))}"
+        notes.append(f"{snapped} (left,bottom,right,top)")
+    return edges
 
 
-def _clipped(
-    info: RasterInfo, option: str, edges: tuple[int, int, int, int]
-) -> tuple[Window, tuple[str, ...]]:
-    left, top = max(edges[0], 0), max(edges[1], 0)
-    right, bottom = min(edges[2], info.width), min(edges[3], info.height)
-    if right <= left or bottom <= top:
-        raise PictureError(f"{info.path}: {option} lies outside the file, which {_extent(info)}")
-    window = Window(top=top, left=left, height=bottom - top, width=right - left)
-    if (left, top, right, bottom) == edges:
-        return window, ()
-    return window, (
-        f"{option} reaches beyond the file: {window.width}x{window.height} pixels from column "
-        f"{left}, row {top} are used",
-    )
-
-
-def _extent(info: RasterInfo) -> str:
-    """Describe a file's size and its bounds on the map."""
-    size = f"has {info.width}x{info.height} pixels"
-    if not info.has_transform:
-        return size
-    left, bottom, right, top = _map_bounds(info, (0, 0, info.width, info.height))
-    return f"{size} and reaches from {left:.10g},{bottom:.10g} to {right:.10g},{top:.10g}"
-
-
-def _map_bounds(
+def _on_map(
     info: RasterInfo, edges: tuple[int, int, int, int]
 ) -> tuple[float, float, float, float]:
     """Return left, bottom, right, top on the map of a window given by its edges in pixels."""

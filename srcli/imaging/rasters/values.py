@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.reading import RasterDecoder
-from srcli.ports.image import Values, Window, are_units
+from srcli.imaging.rasters.reading import RasterDecoder, spread_windows
+from srcli.ports.image import Values, are_units
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.selection import BandLayout
+    from srcli.ports.image import Window
 
     Array = NDArray[Any]
     Sample = tuple[Window, tuple[int, int]]
@@ -26,7 +26,9 @@ MOST_SAMPLES = 2**22
 """Sampled values, all bands together."""
 _ENOUGH = 10_000
 _LARGEST_WRITTEN_OUT = 1e12
-_FEW_BLOCKS, _MANY_BLOCKS = 256, 2048
+_SIDE, _ALONG, _MORE_ALONG = 128, 16, 48
+"""Pixels a side of the windows that are sampled, and the most of them along each axis; the larger
+number where few pixels turn out to be valid."""
 # Percent of the values taken as outliers on each side, and the margin added on each side as a
 # fraction of the range. Values outside are kept, but the network does not work on them; a margin
 # leaves most of the outliers to it, at little cost in contrast.
@@ -48,12 +50,11 @@ def choose_value_range(
     window: Window,
     spec: Literal["auto", "dtype"] | tuple[float, float],
 ) -> tuple[Values, str]:
-    """Choose the values that become 0 and 1 for the network, the same for all tiles.
+    """Choose the values that become 0 and 1 for the network, the same for all tiles and runs.
 
     ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats in this range, otherwise the range of
     nearly all valid pixels: of red, green and blue together and of every other band alone, so that
-    heights in metres do not swamp an index of -1 to 1. It samples small windows completely, large
-    files by an overview or by blocks spread over them, the same on every run.
+    heights in metres do not swamp an index of -1 to 1.
 
     Args:
         info: The file.
@@ -76,7 +77,9 @@ def choose_value_range(
         )
     if isinstance(spec, tuple):
         return Values(dtype=dtype, low=spec[0], high=spec[1]), ""
-    low, high = (0.0, 1.0) if dtype.kind == "f" else _limits(dtype)
+    low, high = 0.0, 1.0
+    if dtype.kind != "f":
+        low, high = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
     if spec == "dtype" or dtype == np.uint8:
         return Values(dtype=dtype, low=low, high=high), ""
     samples = _sample_groups(info, layout, window)
@@ -98,70 +101,34 @@ def choose_value_range(
     return Values(dtype=dtype, low=lows, high=highs), note
 
 
-def sample_windows(
-    info: RasterInfo, window: Window, *, pixels: int, blocks: int
-) -> Iterator[Sample]:
-    """Choose windows to sample a raster by, the same on every run.
+def _sample_places(info: RasterInfo, window: Window, pixels: int, along: int) -> list[Sample]:
+    """Choose windows of the file, and the (height, width) to subsample each to.
 
     A small window is read completely; a large one from an overview, unless a mask (which may have
-    no overviews) marks its pixels; otherwise from blocks spread evenly over it, subsampled.
-
-    Args:
-        info: The file.
-        window: The part to sample.
-        pixels: Most pixels to read.
-        blocks: Most blocks to decode.
-
-    Yields:
-        Windows of the file, and the (height, width) to subsample each to.
+    no overviews) marks its pixels; otherwise by ``along`` windows on each axis.
     """
     if window.height * window.width <= pixels:
-        yield window, (window.height, window.width)
-        return
+        return [(window, (window.height, window.width))]
     for factor in sorted(info.overviews):
         height, width = max(window.height // factor, 1), max(window.width // factor, 1)
         if height * width <= pixels and info.mask not in ("dataset", "band"):
-            yield window, (height, width)
-            return
-    yield from _spread_blocks(info, window, pixels, blocks)
-
-
-def _spread_blocks(info: RasterInfo, window: Window, pixels: int, blocks: int) -> Iterator[Sample]:
-    bottom, right = window.top + window.height, window.left + window.width
-    rows = range(window.top // info.block_height, -(-bottom // info.block_height))
-    columns = range(window.left // info.block_width, -(-right // info.block_width))
-    # the numbers along both sides are in proportion to their lengths
-    across = round(math.sqrt(blocks * len(columns) / len(rows)))
-    across = min(max(across, 1), len(columns), blocks)
-    down = min(blocks // across, len(rows))
-    each = max(pixels // (across * down), 1)
-    for row in _evenly_spaced(rows, down):
-        for column in _evenly_spaced(columns, across):
-            top = max(row * info.block_height, window.top)
-            left = max(column * info.block_width, window.left)
-            height = min((row + 1) * info.block_height, bottom) - top
-            width = min((column + 1) * info.block_width, right) - left
-            thin = min(math.sqrt(each / (height * width)), 1.0)
-            kept = min(max(int(height * thin), 1), height)
-            shape = kept, min(max(each // kept, 1), width)
-            yield Window(top=top, left=left, height=height, width=width), shape
-
-
-def _evenly_spaced(numbers: range, count: int) -> list[int]:
-    """Return ``count`` of the numbers, evenly spaced, half a step away from both ends."""
-    return [numbers[(2 * place + 1) * len(numbers) // (2 * count)] for place in range(count)]
+            return [(window, (height, width))]
+    places = list(spread_windows(window, side=_SIDE, along=along))
+    height, width = places[0].height, places[0].width
+    kept = min(math.sqrt(pixels / len(places) / (height * width)), 1.0)
+    shape = max(int(height * kept), 1), max(int(width * kept), 1)
+    return [(place, shape) for place in places]
 
 
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
     """Read valid values of each group of bands."""
-    decoder = RasterDecoder(info, layout)
     samples: list[Array] = []
-    try:
-        for blocks in (_FEW_BLOCKS, _MANY_BLOCKS):
-            most = MOST_SAMPLES // layout.channels
+    with closing(RasterDecoder(info, layout)) as decoder:
+        for along in (_ALONG, _MORE_ALONG):
             found: list[list[Array]] = [[] for _ in layout.groups]
-            for place, shape in sample_windows(info, window, pixels=most, blocks=blocks):
-                piece = decoder.interpret(*decoder.load(place, shape))
+            most = MOST_SAMPLES // layout.channels
+            for place, shape in _sample_places(info, window, most, along):
+                piece = decoder.read(place, shape)
                 valid = np.True_ if piece.valid is None else piece.valid
                 valid = np.broadcast_to(valid, piece.pixels.shape)
                 for kept, group in zip(found, layout.groups, strict=True):
@@ -169,8 +136,6 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
             samples = [np.concatenate(kept) for kept in found]
             if min(map(len, samples)) >= _ENOUGH // layout.channels:
                 break
-    finally:
-        decoder.close()
     return samples
 
 
@@ -214,19 +179,10 @@ def _suggest_nodata(groups: list[Array], layout: BandLayout) -> str:
     return ""
 
 
-def _limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    limits = np.iinfo(dtype)
-    return float(limits.min), float(limits.max)
-
-
 def _range_text(low: float, high: float) -> str:
-    """Format both numbers with enough digits to show their distance to 1 %."""
-    texts = repr(low), repr(high)
-    for digits in range(6, 17):
-        texts = _number_text(low, digits), _number_text(high, digits)
-        if abs(float(texts[1]) - float(texts[0]) - (high - low)) <= 0.01 * (high - low):
-            break
-    return " to ".join(texts)
+    """Format both numbers with enough digits to tell them apart."""
+    digits = 6 if high - low > 1e-4 * max(abs(low), abs(high)) else 16
+    return f"{_number_text(low, digits)} to {_number_text(high, digits)}"
 
 
 def _number_text(value: float, digits: int) -> str:

@@ -73,7 +73,6 @@ def test_what_bands_say_is_kept_and_statistics_are_not(save, noise):
     "transform",
     [
         Affine(0.4, 0.3, 10.0, 0.3, -0.4, 20.0),  # rotated
-        Affine(2.0, 0.0, 10.0, 0.0, 2.0, 20.0),  # south up
         Affine(1.0, 0.0, 0.0, 0.0, -1.0, 0.0),
     ],
 )
@@ -98,24 +97,6 @@ def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     assert stated.has_transform
     assert stated.transform == Affine.identity()
     assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
-
-
-def test_formats_that_have_no_place_have_none(tmp_path):
-    path = tmp_path / "a.pgm"  # rasterio gives such files a transform of any numbers
-    path.write_bytes(b"P5\n4 3\n255\n" + bytes(12))
-    info = read_info(path)
-    assert not info.has_transform
-    assert info.transform == Affine.identity()
-
-
-def test_tags_of_bands_in_namespaces(save, noise):
-    def describe(file):
-        file.update_tags(2, ns="IMAGERY", CENTRAL_WAVELENGTH_UM="0.56")
-        file.update_tags(1, WAVELENGTH="0.49")
-
-    first, second = read_info(save("a.tif", noise((5, 6, 2)), then=describe)).bands
-    assert first.tags == {"": {"WAVELENGTH": "0.49"}}
-    assert second.tags == {"IMAGERY": {"CENTRAL_WAVELENGTH_UM": "0.56"}}
 
 
 def test_control_points(save, noise):
@@ -238,13 +219,6 @@ def test_kinds_of_numbers_that_are_not_read(save_vrt, save, noise, dtype):
         read_info(path)
 
 
-def test_bands_of_several_kinds_are_told(save, save_vrt, noise):
-    save("a.tif", noise((4, 5)))
-    source = SOURCE.format(name="a.tif", band=1)
-    path = save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)])
-    assert [band.dtype for band in read_info(path).bands] == ["uint8", "float32"]
-
-
 def test_several_rasters_in_a_file_are_named(tmp_path):
     path = tmp_path / "several.nc"
     with netcdf_file(path, "w") as file:
@@ -278,11 +252,6 @@ def test_files_that_cannot_be_opened(tmp_path, content, words):
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_is_no_raster(tmp_path):
-    with pytest.raises(PictureError, match="is a folder"):
-        read_info(tmp_path)
-
-
 @pytest.mark.parametrize(
     ("dtype", "stated", "held"),
     [
@@ -301,12 +270,6 @@ def test_a_folder_is_no_raster(tmp_path):
 )
 def test_nodata_as_the_dtype_holds_it(dtype, stated, held):
     assert cast_nodata(dtype, stated) == held
-
-
-def test_nodata_that_is_not_a_number_stays():
-    found = cast_nodata("float32", float("nan"))
-    assert found is not None
-    assert np.isnan(found)
 
 
 def test_nodata_that_cannot_occur_is_told(save, save_vrt, noise):

@@ -72,17 +72,6 @@ def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
     assert layout.notes == ()
 
 
-def test_chosen_bands_keep_the_order_given(info_of):
-    info = info_of("red", "green", "blue", "nir", "alpha")
-    layout = choose_layout(info, bands=(4, 3, 1, 2))
-    assert layout.bands == (4, 3, 1, 2)
-    assert layout.groups == ((0,), (2, 3, 1))
-    assert layout.interpretations == ("nir", "blue", "red", "green")
-    assert layout.alpha is None
-    assert choose_layout(info, bands=(5, 4)).alpha == 5
-    assert choose_layout(info, bands=(5, 4)).bands == (4,)
-
-
 def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
     info = info_of("blue", "green", "red", "undefined")
     layout = choose_layout(info, bands=(4, 3, 2))
@@ -92,16 +81,6 @@ def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
     further = choose_layout(info, bands=(4, 3, 2, 1))  # has all three colours: they are meant
     assert further.groups == ((0,), (1, 2, 3))
     assert further.interpretations == ("undefined", "red", "green", "blue")
-
-
-def test_the_user_names_the_three(info_of):
-    info = info_of("red", "green", "blue", "nir", "undefined")
-    layout = choose_layout(info, rgb=(4, 1, 2))
-    assert layout.groups == ((3, 0, 1), (2,), (4,))
-    assert layout.interpretations == ("green", "blue", "undefined", "red", "undefined")
-    assert layout.notes == ()
-    chosen = choose_layout(info, bands=(2, 4, 1), rgb=(4, 1, 2))
-    assert (chosen.bands, chosen.groups) == ((2, 4, 1), ((1, 2, 0),))
 
 
 @pytest.mark.parametrize(
@@ -180,10 +159,6 @@ def info(save):
     return read_info(save("a.tif", np.ones((30, 40)), transform=Affine(2, 0, 100, 0, -2, 500)))
 
 
-def test_everything_by_default(info):
-    assert choose_window(info) == (Window(top=0, left=0, height=30, width=40), ())
-
-
 @pytest.mark.parametrize(
     ("srcwin", "window"),
     [
@@ -231,13 +206,6 @@ def test_rounded_coordinates_take_no_pixel_more(info):
     for shift in (-1e-5, 1e-5):
         bounds = (110 + shift, 450 + shift, 130 + shift, 480 + shift)
         assert choose_window(info, bounds=bounds) == exact
-
-
-def test_bounds_within_one_pixel_are_that_pixel(info):
-    found, _ = choose_window(info, bounds=(104.5, 495.2, 104.6, 495.3))
-    assert found == Window(top=2, left=2, height=1, width=1)
-    found, _ = choose_window(info, bounds=(104, 494, 104 + 1e-9, 494 + 1e-9))
-    assert (found.height, found.width) == (1, 1)
 
 
 @pytest.mark.parametrize(

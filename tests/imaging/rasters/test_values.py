@@ -3,15 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
-from rasterio.transform import Affine
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import values as module
-from srcli.imaging.rasters.info import BandInfo, RasterInfo, read_info
+from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.reading import RasterDecoder
 from srcli.imaging.rasters.selection import choose_layout, choose_window
-from srcli.imaging.rasters.values import choose_value_range, sample_windows
-from srcli.ports.image import Window
+from srcli.imaging.rasters.values import choose_value_range
 
 
 def find(path, spec="auto", srcwin=None, bands=None):
@@ -37,17 +35,6 @@ def test_what_the_dtype_holds(save, noise, dtype, low, high):
     values, words = find(save("a.tif", noise((6, 7), dtype)), "dtype")
     assert (values.dtype, values.low, values.high) == (np.dtype(dtype), low, high)
     assert words == ""
-
-
-def test_two_numbers(save, noise):
-    values, words = find(save("a.tif", noise((6, 7), "int16")), (-100, 2.5e3))
-    assert (values.low, values.high) == (-100, 2500)
-    assert words == ""
-
-
-def test_uint8_keeps_its_meaning(save):
-    values, words = find(save("a.tif", np.full((6, 7), 9, np.uint8)))
-    assert (values.low, values.high, words) == (0, 255, "")
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.3])
@@ -98,13 +85,6 @@ def test_equal_pixels_leave_a_range(save, dtype, value):
     assert values.high > values.low
 
 
-def test_nearly_equal_pixels_leave_a_range(save):
-    pixels = np.full((100, 100), 7, np.uint16)
-    pixels[0, 0] = 90
-    values, _ = find(save("a.tif", pixels))
-    assert (values.low, values.high) == (7, 90)
-
-
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 7), ("float32", None)])
 def test_empty_files_say_so(save, dtype, nodata):
     empty = 7 if nodata else np.nan
@@ -139,13 +119,13 @@ def test_masks_and_alpha_hide_pixels(save):
     assert find(save("b.tif", alpha, alpha="yes"))[0].high <= 149
 
 
-@pytest.mark.parametrize("way", ["overviews", "blocks", "strips", "mask"])
+@pytest.mark.parametrize("way", ["overviews", "blocks", "mask"])
 def test_large_files_are_sampled(save, monkeypatch, way):
     rng = np.random.default_rng(0)
     pixels = (rng.normal(0, 30, (600, 700, 3)) + np.linspace(500, 3000, 700)[:, None]).astype(
         np.uint16
     )
-    tiles = {} if way == "strips" else {"tiled": True, "blockxsize": 32, "blockysize": 32}
+    tiles = {"tiled": True, "blockxsize": 32, "blockysize": 32}
     mark = (lambda file: file.write_mask(np.ones((600, 700), bool))) if way == "mask" else None
     path = save("a.tif", pixels, then=mark, **tiles)
     if way in ("overviews", "mask"):
@@ -244,94 +224,7 @@ def test_what_looks_like_nodata_is_asked_for(save, dtype, stray):
     assert "--nodata" not in find(save("c.tif", pixels, nodata=stray))[1]
 
 
-def test_usual_values_for_nodata_are_asked_for_close_to_the_others(save):
-    pixels = np.random.default_rng(0).integers(0, 20_000, (60, 70)).astype(np.int16)
-    pixels[:5] = -32767
-    assert "; -32767 occurs often" in find(save("a.tif", pixels))[1]
-
-
 def test_black_borders_of_a_picture_of_all_values_are_no_question(save, noise):
     pixels = noise((60, 70), "uint16")
     pixels[:5] = 0
     assert "--nodata" not in find(save("a.tif", pixels))[1]
-
-
-def make_info(tmp_path, height, width, block, overviews=(), mask="none"):
-    return RasterInfo(
-        path=tmp_path / "a.tif",
-        height=height,
-        width=width,
-        bands=(BandInfo(dtype="uint8"),),
-        transform=Affine.identity(),
-        has_transform=False,
-        block_height=block[0],
-        block_width=block[1],
-        overviews=overviews,
-        mask=mask,
-    )
-
-
-def whole(info):
-    return Window(top=0, left=0, height=info.height, width=info.width)
-
-
-def test_small_windows_are_read_as_they_are(tmp_path):
-    info = make_info(tmp_path, 1000, 900, (256, 256), overviews=(2, 4))
-    window = Window(top=7, left=9, height=100, width=100)
-    assert list(sample_windows(info, window, pixels=10_000, blocks=9)) == [(window, (100, 100))]
-
-
-@pytest.mark.parametrize(("pixels", "factor"), [(250_000, 2), (70_000, 4), (20_000, 8)])
-def test_the_finest_overview_that_fits_is_taken(tmp_path, pixels, factor):
-    info = make_info(tmp_path, 1000, 900, (256, 256), overviews=(2, 4, 8))
-    ((window, shape),) = sample_windows(info, whole(info), pixels=pixels, blocks=9)
-    assert (window, shape) == (whole(info), (1000 // factor, 900 // factor))
-
-
-@pytest.mark.parametrize(
-    ("overviews", "mask"), [((), "none"), ((2,), "none"), ((2, 64), "dataset"), ((64,), "band")]
-)
-def test_blocks_are_taken_without_a_fitting_overview(tmp_path, overviews, mask):
-    info = make_info(tmp_path, 10_000, 9_000, (256, 256), overviews, mask)
-    assert len(list(sample_windows(info, whole(info), pixels=50_000, blocks=9))) == 9
-
-
-@pytest.mark.parametrize(
-    ("size", "block"),
-    [
-        ((50_000, 50_000), (512, 512)),
-        ((50_000, 50_000), (1, 50_000)),
-        ((50_000, 3_000), (50_000, 3_000)),
-        ((3_000, 200_000), (256, 256)),
-        ((200_000, 300), (128, 128)),
-        ((2_000_000, 10), (1, 10)),
-    ],
-)
-@pytest.mark.parametrize("blocks", [256, 7, 1])
-def test_blocks_are_spread_evenly_within_bounds(tmp_path, size, block, blocks):
-    info = make_info(tmp_path, size[0], size[1], block)
-    found = list(sample_windows(info, whole(info), pixels=1_000_000, blocks=blocks))
-    assert found == list(sample_windows(info, whole(info), pixels=1_000_000, blocks=blocks))
-    assert 1 <= len(found) <= blocks
-    assert sum(height * width for _, (height, width) in found) <= 1_000_000
-    assert len({(window.top, window.left) for window, _ in found}) == len(found)
-    for window, (height, width) in found:
-        assert window.top % block[0] == window.left % block[1] == 0
-        assert 1 <= height <= window.height
-        assert 1 <= width <= window.width
-        assert window.top + window.height <= size[0]
-        assert window.left + window.width <= size[1]
-    middle = np.mean([window.top + window.height / 2 for window, _ in found])
-    assert abs(middle - size[0] / 2) <= max(size[0] / 8, block[0])
-    if blocks == 256:
-        assert sum(height * width for _, (height, width) in found) >= 2_500
-
-
-def test_only_the_window_is_sampled(tmp_path):
-    info = make_info(tmp_path, 10_000, 10_000, (512, 512))
-    inside = Window(top=700, left=1300, height=5000, width=4000)
-    for window, _ in sample_windows(info, inside, pixels=10_000, blocks=64):
-        assert window.top >= 700
-        assert window.left >= 1300
-        assert window.top + window.height <= 5700
-        assert window.left + window.width <= 5300
