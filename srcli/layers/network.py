@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from srcli.layers.published import Published
+
 
 class Network(nn.Module):
     """A network that enlarges pictures (N, C, H, W) in [0, 1], with C = ``input_channels``.
@@ -56,6 +58,14 @@ class Network(nn.Module):
     """What was decided when its weights were read, for the user."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W), not clipped."""
+        self.check_input(x)
+        return self._enlarge(x)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} neither has forward nor _enlarge")
 
     @property
     def input_channels(self) -> int:
@@ -129,6 +139,16 @@ class Network(nn.Module):
             tensors: Of this or another scale; what is in training form already stays as it is.
         """
         return dict(tensors)
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over a file that others published; empty if it is of another network.
+
+        Args:
+            tensors: By the names that their authors gave them.
+        """
+        del tensors
+        return []
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from srcli.errors import ModelError
 from srcli.imaging.resize import cubic, taps
 
 if TYPE_CHECKING:
@@ -143,6 +144,47 @@ def corner_phases(scale: int) -> Iterator[tuple[int, int, Tensor]]:
     shared = bicubic_phases(scale) * share[:, None] * share
     for down, right in CORNERS:
         yield down, right, shared[:, 1 + down : 4 + down, 1 + right : 4 + right]
+
+
+@torch.no_grad()
+def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float) -> int:
+    """Let a network enlarge bicubically by copies of the picture in its first channels.
+
+    Twelve channels of ``head`` become copies of R, G and B, each moved by a pixel to one of the
+    four corners; through them the 3x3 kernels of ``up``, which stands before a sub-pixel shuffle,
+    reach as far as the 5x5 of bicubic interpolation.
+
+    Args:
+        head: Takes RGB.
+        up: Its first weights are multiplied by ``gain`` before those kernels are added.
+        scale: 2, 3 or 4.
+        gain: See above.
+
+    Returns:
+        The number of these channels.
+
+    Raises:
+        ModelError: If the network has fewer channels.
+    """
+    copies = 3 * len(CORNERS)
+    if head.out_channels < copies:
+        raise ModelError(
+            f"a bicubic start takes {copies} channels or more, not {head.out_channels}; "
+            "set start_from_bicubic=false"
+        )
+    assert head.bias is not None
+    assert up.bias is not None
+    up.weight.mul_(gain)
+    up.bias.zero_()
+    head.bias[:copies] = 0
+    head.weight[:copies] = 0
+    phases = scale * scale
+    for number, (down, right, kernels) in enumerate(corner_phases(scale)):
+        for colour in range(3):
+            channel = 3 * number + colour
+            head.weight[channel, colour, 1 + down, 1 + right] = 1
+            up.weight[colour * phases : (colour + 1) * phases, channel] += kernels
+    return copies
 
 
 def _phase_taps(scale: int) -> NDArray[np.float64]:

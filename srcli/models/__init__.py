@@ -122,32 +122,32 @@ MODELS: dict[str, NetworkEntry] = {
         whole=CALIBRATED_WHOLE,
         overlap=8,
     ),
-    "rfdn": _compared("rfdn:RFDN", "ECCV workshops 2020", "residual feature distillation network"),
-    "imdn": _compared("imdn:IMDN", "ACM MM 2019", "information multi-distillation network"),
-    "rlfn": _compared("rlfn:RLFN", "CVPR workshops 2022", "residual local feature network"),
-    "fsrcnn": _compared("fsrcnn:FSRCNN", "ECCV 2016", "hourglass and deconvolution, on Y"),
-    "srcnn": _compared("srcnn:SRCNN", "TPAMI 2016", "three convolutions after bicubic, on Y"),
-    "vdsr": _compared("vdsr:VDSR", "CVPR 2016", "20 convolutions after bicubic, on Y"),
-    "edsr": _compared("edsr:EDSR", "CVPR workshops 2017", "wide residual blocks"),
-    "srresnet": _compared("srresnet:SRResNet", "CVPR 2017", "SRGAN's generator"),
-    "carn": _compared("carn:CARN", "ECCV 2018", "cascading residual network"),
-    "pan": _compared("pan:PAN", "ECCV workshops 2020", "pixel attention network"),
-    "rcan": _compared("rcan:RCAN", "ECCV 2018", "residual channel attention network"),
-    "idn": _compared("idn:IDN", "CVPR 2018", "information distillation network, on Y"),
-    "drcn": _compared("drcn:DRCN", "CVPR 2016", "one convolution 16 times, on Y"),
-    "drrn": _compared("drrn:DRRN", "CVPR 2017", "one residual unit 25 times, on Y"),
-    "memnet": _compared("memnet:MemNet", "ICCV 2017", "memory blocks behind gates, on Y"),
-    "lapsrn": _compared("lapsrn:LapSRN", "CVPR 2017", "Laplacian pyramid, on Y", (2, 4)),
-    "cfsrcnn": _compared("cfsrcnn:CFSRCNN", "TMM 2020", "coarse-to-fine network"),
-    "latticenet": _compared("latticenet:LatticeNet", "ECCV 2020", "lattice blocks"),
-    "maffsrn": _compared("maffsrn:MAFFSRN", "ECCV workshops 2020", "multi-attentive fusion"),
-    "rdn": _compared("rdn:RDN", "CVPR 2018", "residual dense network"),
-    "ecbsr": _compared("ecbsr:ECBSR", "ACM MM 2021", "edge-oriented convolutions, on Y"),
+    "rfdn": _compared("light:RFDN", "ECCV workshops 2020", "residual feature distillation network"),
+    "imdn": _compared("light:IMDN", "ACM MM 2019", "information multi-distillation network"),
+    "rlfn": _compared("light:RLFN", "CVPR workshops 2022", "residual local feature network"),
+    "fsrcnn": _compared("luma:FSRCNN", "ECCV 2016", "hourglass and deconvolution, on Y"),
+    "srcnn": _compared("luma:SRCNN", "TPAMI 2016", "three convolutions after bicubic, on Y"),
+    "vdsr": _compared("luma:VDSR", "CVPR 2016", "20 convolutions after bicubic, on Y"),
+    "edsr": _compared("residual:EDSR", "CVPR workshops 2017", "wide residual blocks"),
+    "srresnet": _compared("residual:SRResNet", "CVPR 2017", "SRGAN's generator"),
+    "carn": _compared("residual:CARN", "ECCV 2018", "cascading residual network"),
+    "pan": _compared("light:PAN", "ECCV workshops 2020", "pixel attention network"),
+    "rcan": _compared("residual:RCAN", "ECCV 2018", "residual channel attention network"),
+    "idn": _compared("luma:IDN", "CVPR 2018", "information distillation network, on Y"),
+    "drcn": _compared("luma:DRCN", "CVPR 2016", "one convolution 16 times, on Y"),
+    "drrn": _compared("luma:DRRN", "CVPR 2017", "one residual unit 25 times, on Y"),
+    "memnet": _compared("luma:MemNet", "ICCV 2017", "memory blocks behind gates, on Y"),
+    "lapsrn": _compared("luma:LapSRN", "CVPR 2017", "Laplacian pyramid, on Y", (2, 4)),
+    "cfsrcnn": _compared("residual:CFSRCNN", "TMM 2020", "coarse-to-fine network"),
+    "latticenet": _compared("light:LatticeNet", "ECCV 2020", "lattice blocks"),
+    "maffsrn": _compared("light:MAFFSRN", "ECCV workshops 2020", "multi-attentive fusion"),
+    "rdn": _compared("residual:RDN", "CVPR 2018", "residual dense network"),
+    "ecbsr": _compared("luma:ECBSR", "ACM MM 2021", "edge-oriented convolutions, on Y"),
     "rrdbnet": _compared(
-        "rrdbnet:RRDBNet", "ECCV workshops 2018", "ESRGAN's and Real-ESRGAN's network", (1, 2, 4)
+        "esrgan:RRDBNet", "ECCV workshops 2018", "ESRGAN's and Real-ESRGAN's network", (1, 2, 4)
     ),
     "srvgg": _compared(
-        "srvgg:SRVGGNetCompact", "ICCV workshops 2021", "Real-ESRGAN's compact one", (1, 2, 3, 4)
+        "esrgan:SRVGGNetCompact", "ICCV workshops 2021", "Real-ESRGAN's compact one", (1, 2, 3, 4)
     ),
     "bicubic": NetworkEntry(
         target="srcli.models.bicubic:Bicubic",
@@ -194,7 +194,7 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     Raises:
         ModelError: If the name, the scale or an option does not fit.
     """
-    constructor = _constructor(find_entry(name, scale))
+    constructor = network_class(name, scale)
     try:
         checked = check_options(constructor, options or {}, f"model {name}")
     except RecipeError as error:
@@ -246,12 +246,13 @@ def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         name: A key of ``MODELS``.
         options: Options that ``build_network`` takes.
     """
-    parameters = inspect.signature(_constructor(find_entry(name))).parameters.values()
+    parameters = inspect.signature(network_class(name)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     defaults.pop("scale", None)  # no option of ``build_network``
     return {**defaults, **options}
 
 
-def _constructor(entry: NetworkEntry) -> Any:  # noqa: ANN401 - a class with options of its own
-    module, _, attribute = entry.target.partition(":")
+def network_class(name: str, scale: int | None = None) -> Any:  # noqa: ANN401 - options of its own
+    """Return the class of a network; raises as ``find_entry`` does."""
+    module, _, attribute = find_entry(name, scale).target.partition(":")
     return getattr(import_module(module), attribute)

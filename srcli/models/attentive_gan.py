@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.layers.blocks import conv, convs
 from srcli.layers.network import Network
-from srcli.layers.resize import CORNERS, BicubicSkip, corner_phases
+from srcli.layers.resize import CORNERS, BicubicSkip, carry_by_corners
 
 
 class AttentiveGenerator(Network):
@@ -62,24 +63,20 @@ class AttentiveGenerator(Network):
 
         def block() -> nn.Module:
             if rdb == "plain":
-                return ResidualPlainBlock(channels=channels, depth=rdb_depth)
-            return ResidualDenseBlock(channels=channels, growth=growth, depth=rdb_depth)
+                return ResidualPlainBlock(channels, depth=rdb_depth)
+            return ResidualDenseBlock(channels, growth=growth, depth=rdb_depth)
 
-        self.head = nn.Conv2d(3, channels, 3, padding=1)
-        self.shallow = nn.Conv2d(channels, channels, 3, padding=1)
+        self.head = conv(3, channels)
+        self.shallow = conv(channels, channels)
         self.attention = (
-            AttentionStep([block() for _ in range(num_rdb)], channels=channels) if steps else None
+            AttentionStep([block() for _ in range(num_rdb)], channels) if steps else None
         )
         inputs = channels + 1 if steps and mapping_input == "map" else channels
-        self.mapping = nn.ModuleList(
-            nn.Conv2d(channels if i else inputs, channels, 3, padding=1)
-            for i in range(mapping_depth)
-        )
-        self.up = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
+        self.mapping = convs([(inputs, channels), *[(channels, channels)] * (mapping_depth - 1)])
+        self.up = conv(channels, 3 * scale * scale)
         self.skip = BicubicSkip(scale=scale) if image_skip else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
+    def _enlarge(self, x: Tensor) -> Tensor:
         return self.attend(x)[0]
 
     def attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -94,29 +91,22 @@ class AttentiveGenerator(Network):
         """
         self.check_input(x)
         features: Tensor = self.shallow(F.relu(self.head(x)))
-        maps, state = self._attention(features)
+        state: Tensor | None = None
+        maps = [torch.full_like(features[:, :1], self.start)]
+        if self.attention is not None:
+            for _ in range(self.num_maps):
+                found, state = self.attention(features, maps[-1], state)
+                maps.append(found)
         mapped = features
         if state is not None:
             by_map = self.mapping_input == "map"
             mapped = torch.cat([features, maps[-1]], dim=1) if by_map else state
-        for convolution in self.mapping:
-            mapped = F.relu(convolution(mapped))
+        for layer in self.mapping:
+            mapped = F.relu(layer(mapped))
         out = F.pixel_shuffle(self.up(mapped + features), self.scale)
         if self.skip is not None:
             out = self.skip(out, x)
-        return out, maps
-
-    def _attention(self, features: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """Return the maps of all steps and the last state; None without attention."""
-        state: Tensor | None = None
-        maps: list[Tensor] = []
-        if self.attention is None:
-            return maps, state
-        before = torch.full_like(features[:, :1], self.start)
-        for _ in range(self.num_maps):
-            before, state = self.attention(features, before, state)
-            maps.append(before)
-        return maps, state
+        return out, maps[1:]
 
     def for_inference(self) -> Self:
         """Return the network without the products of the first step's state, which is zero."""
@@ -129,59 +119,39 @@ class AttentiveGenerator(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        Without the image skip, twelve channels of the shallow features begin as copies of the
-        picture, moved by a pixel to each of its four corners, so that one 3x3 convolution over
-        them sees the 5x5 pixels that bicubic interpolation needs.
-
         Args:
             deep_gain: Factor on the initial weights of what is added to that.
 
         Raises:
-            ValueError: If there are fewer than twelve channels.
+            ModelError: If there are fewer than twelve channels, and no image skip.
         """
         assert self.up.bias is not None
-        self.up.bias.zero_()
-        self.up.weight.mul_(deep_gain)
-        if self.skip is None:
-            self._carry_the_picture(deep_gain)
-
-    def _carry_the_picture(self, deep_gain: float) -> None:
-        carriers = 3 * len(CORNERS)
-        if self.head.out_channels < carriers:
-            raise ValueError(f"expected at least {carriers} channels to begin as bicubic")
+        if self.skip is not None:
+            self.up.bias.zero_()
+            self.up.weight.mul_(deep_gain)
+            return
+        self.up.weight[:, : 3 * len(CORNERS)] = 0
+        carriers = range(carry_by_corners(self.head, self.up, self.scale, gain=deep_gain))
         last = self.mapping[-1]
         assert isinstance(last, nn.Conv2d)
         # Small and not zero: behind a ReLU, zeros would never learn.
-        last.weight[:carriers] *= deep_gain
-        self.head.weight[:carriers] = 0.0
-        self.shallow.weight[:carriers] = 0.0
-        self.up.weight[:, :carriers] = 0.0
-        for convolution in (self.head, self.shallow, last):
-            assert convolution.bias is not None
-            convolution.bias[:carriers] = 0.0
-        phases = self.scale * self.scale
-        for number, (down, right, kernels) in enumerate(corner_phases(self.scale)):
-            for colour in range(3):
-                channel = 3 * number + colour
-                self.head.weight[channel, colour, 1 + down, 1 + right] = 1.0
-                self.shallow.weight[channel, channel, 1, 1] = 1.0
-                self.up.weight[colour * phases : (colour + 1) * phases, channel] = kernels
+        last.weight[: len(carriers)] *= deep_gain
+        self.shallow.weight[: len(carriers)] = 0
+        self.shallow.weight[carriers, carriers, 1, 1] = 1
+        for layer in (self.shallow, last):
+            assert layer.bias is not None
+            layer.bias[: len(carriers)] = 0
 
 
 class AttentionStep(nn.Module):
-    """One time step: features and map to blocks, a recurrent unit, and the next map.
+    """One time step: features and map to blocks, a recurrent unit, and the next map."""
 
-    Args:
-        blocks: Each maps ``channels`` to ``channels``.
-        channels: Channels of features and state.
-    """
-
-    def __init__(self, blocks: list[nn.Module], *, channels: int) -> None:
+    def __init__(self, blocks: list[nn.Module], channels: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels + 1, channels, 3, padding=1)
+        self.first = conv(channels + 1, channels)
         self.blocks = nn.Sequential(*blocks)
         self.unit = ConvGRU(channels=channels)
-        self.last = nn.Conv2d(channels, 1, 3, padding=1)
+        self.last = conv(channels, 1)
 
     def forward(
         self, features: Tensor, before: Tensor, state: Tensor | None
@@ -203,9 +173,6 @@ class ConvGRU(nn.Module):
 
     ``z, r = sigmoid(W_z [h, x]), sigmoid(W_r [h, x])``; ``c = tanh(W [r h, x])``;
     ``h' = (1 - z) h + z c``, the products with z and r element by element.
-
-    Args:
-        channels: Channels of input and state.
     """
 
     def __init__(self, *, channels: int) -> None:
@@ -213,16 +180,11 @@ class ConvGRU(nn.Module):
         self.skips_zeros = False
         """Leave out products with the zeros of the first step; set when fused."""
         # W_z and W_r read the same maps: one convolution for both.
-        self.gates = nn.Conv2d(2 * channels, 2 * channels, 3, padding=1)
-        self.candidate = nn.Conv2d(2 * channels, channels, 3, padding=1)
+        self.gates = conv(2 * channels, 2 * channels)
+        self.candidate = conv(2 * channels, channels)
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
-        """Return the new state.
-
-        Args:
-            x: (N, C, H, W).
-            state: h, of the same shape; None for zeros.
-        """
+        """Return the new state, (N, C, H, W) as ``x`` and the former one; None stands for zeros."""
         if state is None and self.skips_zeros:  # only the weights of x and z count
             own = x.shape[1]
             weight, bias = self.gates.weight[:own, own:], self.gates.bias
@@ -237,20 +199,12 @@ class ConvGRU(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
-    """RDB of RDN (Zhang et al. 2018): each convolution sees all before it; no normalisation.
+    """RDB of RDN (Zhang et al. 2018): each convolution sees all before it; a 1x1 fuses them."""
 
-    Args:
-        channels: Channels in and out.
-        growth: Channels that each convolution adds.
-        depth: Number of 3x3 convolutions; a 1x1 fuses what they give.
-    """
-
-    def __init__(self, *, channels: int, growth: int = 32, depth: int = 4) -> None:
+    def __init__(self, channels: int, *, growth: int, depth: int) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(channels + i * growth, growth, 3, padding=1) for i in range(depth)
-        )
-        self.fuse = nn.Conv2d(channels + depth * growth, channels, 1)
+        self.convolutions = convs((channels + i * growth, growth) for i in range(depth))
+        self.fuse = conv(channels + depth * growth, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -262,18 +216,11 @@ class ResidualDenseBlock(nn.Module):
 
 
 class ResidualPlainBlock(nn.Module):
-    """Convolutions 3x3 + ReLU in a row, and the input added: an RDB without its dense wiring.
+    """Convolutions 3x3 + ReLU in a row, and the input added: an RDB without its dense wiring."""
 
-    Args:
-        channels: Channels in, out and between.
-        depth: Number of convolutions.
-    """
-
-    def __init__(self, *, channels: int, depth: int = 4) -> None:
+    def __init__(self, channels: int, *, depth: int) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(depth)
-        )
+        self.convolutions = convs([(channels, channels)] * depth)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""

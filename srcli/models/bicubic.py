@@ -12,11 +12,7 @@ if TYPE_CHECKING:
 
 
 class Bicubic(Network):
-    """MATLAB-compatible bicubic enlargement.
-
-    Args:
-        scale: 2, 3 or 4.
-    """
+    """MATLAB-compatible bicubic enlargement."""
 
     takes_levels = True
 

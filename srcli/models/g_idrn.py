@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention
-from srcli.layers.distillation import Concatenation, FeatureDistillationBlock
+from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, convs
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import bicubic_phases
@@ -87,7 +87,7 @@ class GIDRN(TrainedWithBranches):
 
         def make() -> nn.Module:
             if block == "rfdb":
-                attention = partial(ContrastChannelAttention, channels=channels, reduction=4)
+                attention = partial(ContrastChannelAttention, channels=channels)
                 return FeatureDistillationBlock(attention, channels=channels, slope=slope)
             return GroupDistillationBlock(
                 channels=channels,
@@ -96,35 +96,29 @@ class GIDRN(TrainedWithBranches):
                 edge_branches=edge_branches and not deployed,
             )
 
-        self.head = nn.Conv2d(3, channels, 3, padding=1)
-        self.body: nn.Module
-        if dense_shortcut:
-            groups = [
-                DenseShortcut(
-                    [make() for _ in range(num_blocks // num_groups)],
-                    initial=ds_initial,
-                    include_self=ds_self,
-                )
-                for _ in range(num_groups)
-            ]
-            if group_fuse:
-                self.body = Concatenation(groups, channels=channels, slope=slope)
-            elif outer_shortcut:
-                self.body = DenseShortcut(groups, initial=ds_initial, include_self=ds_self)
-            else:
-                self.body = nn.Sequential(*groups)
-        else:
-            self.body = Concatenation(
-                [make() for _ in range(num_blocks)], channels=channels, slope=slope
-            )
-        self.smooth = None if dual_path else nn.Conv2d(channels, channels, 3, padding=1)
-        self.non_local = AsymmetricNonLocal(channels=channels, bins=anrb_bins) if anrb else None
-        self.up = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
-        self.direct = nn.Conv2d(3, 3 * scale * scale, 5, padding=2) if dual_path else None
+        def shortcut(modules: list[nn.Module]) -> nn.Module:
+            return DenseShortcut(modules, initial=ds_initial, include_self=ds_self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
-        self.check_input(x)
+        def group() -> nn.Module:
+            return shortcut([make() for _ in range(num_blocks // num_groups)])
+
+        self.head = conv(3, channels)
+        inner = (
+            [group() for _ in range(num_groups)]
+            if dense_shortcut
+            else [make() for _ in range(num_blocks)]
+        )
+        self.body: nn.Module
+        if group_fuse or not dense_shortcut:
+            self.body = Concatenation(inner, channels=channels, slope=slope)
+        else:
+            self.body = shortcut(inner) if outer_shortcut else nn.Sequential(*inner)
+        self.smooth = None if dual_path else conv(channels, channels)
+        self.non_local = AsymmetricNonLocal(channels=channels, bins=anrb_bins) if anrb else None
+        self.up = conv(channels, 3 * scale * scale)
+        self.direct = conv(3, 3 * scale * scale, 5) if dual_path else None
+
+    def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
         features: Tensor = self.body(head)
         if self.smooth is not None:
@@ -145,9 +139,7 @@ class GIDRN(TrainedWithBranches):
 
         The non-local block passes features on as they are at first: from random weights it adds
         the same to all pixels, which short trainings take long to unlearn (EXPERIMENTS.md).
-
-        Args:
-            deep_gain: Factor on the initial weights of the deep path's last convolution.
+        ``deep_gain`` is the factor on the initial weights of the deep path's last convolution.
         """
         self.up.weight.mul_(deep_gain)
         assert self.up.bias is not None
@@ -176,9 +168,7 @@ class DenseShortcut(nn.Module):
         include_self: Add the weighted input of module j to its own output.
     """
 
-    def __init__(
-        self, modules: Sequence[nn.Module], *, initial: float = 0.1, include_self: bool = False
-    ) -> None:
+    def __init__(self, modules: Sequence[nn.Module], *, initial: float, include_self: bool) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         self.include_self = include_self
@@ -201,36 +191,24 @@ class DenseShortcut(nn.Module):
 
 
 class GroupDistillationBlock(nn.Module):
-    """G-IDB of G-IDRN: three pointwise + grouped residual steps, fused, gated, added (2024).
-
-    Args:
-        channels: Channels in and out.
-        group_width: Channels in a group of the 3x3 convolutions.
-        slope: Negative slope of the leaky ReLU.
-        edge_branches: Train the 3x3 convolutions with branches for edges, which fold into them.
-    """
+    """G-IDB of G-IDRN: three pointwise + grouped residual steps, fused, gated, added (2024)."""
 
     def __init__(
-        self,
-        *,
-        channels: int,
-        group_width: int = 8,
-        slope: float = 0.05,
-        edge_branches: bool = False,
+        self, *, channels: int, group_width: int, slope: float, edge_branches: bool
     ) -> None:
         super().__init__()
         groups = channels // group_width
         self.slope = slope
-        self.pointwise = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(3))
+        self.pointwise = convs([(channels, channels)] * 3, 1)
 
         def grouped() -> nn.Module:
             if edge_branches:
                 return ReparameterisedConv(channels=channels, groups=groups, edges=True)
-            return nn.Conv2d(channels, channels, 3, padding=1, groups=groups)
+            return conv(channels, channels, groups=groups)
 
         self.grouped = nn.ModuleList(grouped() for _ in range(4))
-        self.fuse = nn.Conv2d(4 * channels, channels, 1)
-        self.attention = ContrastChannelAttention(channels=channels, reduction=4)
+        self.fuse = conv(4 * channels, channels, 1)
+        self.attention = ContrastChannelAttention(channels=channels)
         self.share = nn.Parameter(torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import PooledChannelAttention
+from srcli.layers.blocks import ShuffleUpsampling, conv, merge_convolutions
 from srcli.layers.network import Network
 from srcli.layers.resize import BicubicSkip
-from srcli.layers.upsampling import merge_convolutions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,23 +76,16 @@ class NestedAttention(Network):
         def act() -> nn.Module:
             return nn.ReLU() if activations == "all" else nn.Identity()
 
-        self.head = nn.Conv2d(3, channels, 3, padding=1)
+        self.head = conv(3, channels)
         self.body = level(levels - 1)
-        # x4 in two steps of x2, as the EDSR family does; x2 and x3 in one.
-        steps = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
-        self.up = nn.Sequential()
-        for factor in steps:
-            self.up.append(nn.Conv2d(channels, channels * factor**2, 3, padding=1))
-            self.up.append(nn.PixelShuffle(factor))
-            if activations == "all":
-                self.up.append(nn.ReLU())
+        after = nn.ReLU if activations == "all" else None
+        up = ShuffleUpsampling(channels=channels, scale=scale, activation=after)
+        self.up = nn.Sequential(*up)
         self.act = act()
-        self.last = nn.Conv2d(channels, 3, 3, padding=1)
+        self.last = conv(channels, 3)
         self.skip = BicubicSkip(scale=scale)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped."""
-        self.check_input(x)
+    def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
         # The image path carries the picture itself and stays in fp32, whatever the rest does.
         summed: Tensor = self.skip(out, x)
@@ -113,8 +106,7 @@ class NestedAttention(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        Args:
-            deep_gain: Factor on the initial weights of the last convolution.
+        ``deep_gain`` is the factor on the initial weights of the last convolution.
         """
         self.last.weight.mul_(deep_gain)
         assert self.last.bias is not None
@@ -122,17 +114,12 @@ class NestedAttention(Network):
 
 
 class AttentionResidualBlock(nn.Module):
-    """ARB: two 3x3 convolutions, channel attention, and the input added.
-
-    Args:
-        channels: Channels in and out.
-        attention: Maps (N, C, H, W) to the same shape.
-    """
+    """ARB: two 3x3 convolutions, channel attention, and the input added."""
 
     def __init__(self, *, channels: int, attention: nn.Module) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = conv(channels, channels)
+        self.second = conv(channels, channels)
         self.attention = attention
 
     def forward(self, x: Tensor) -> Tensor:
@@ -157,14 +144,14 @@ class NestedLoop(nn.Module):
         *,
         channels: int,
         concatenate: bool,
-        act: Callable[[], nn.Module] = nn.Identity,
+        act: Callable[[], nn.Module],
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(modules)
         joined = (len(modules) + 1) * channels
-        self.fuse = nn.Conv2d(joined, channels, 1) if concatenate else None
+        self.fuse = conv(joined, channels, 1) if concatenate else None
         self.act = act()
-        self.last = nn.Conv2d(channels, channels, 3, padding=1)
+        self.last = conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, network_options, outline_network
+from srcli.models import MODELS, network_class, network_options, outline_network
 from srcli.models.storage import WeightsInfo
 
 if TYPE_CHECKING:
@@ -137,12 +136,7 @@ def _networks() -> tuple[str, ...]:
 @cache
 def _readers() -> dict[str, Callable[[Mapping[str, Tensor]], list[Published]]]:
     """Functions ``from_published`` by the name of their network."""
-    found = {}
-    for name in _networks():
-        module = import_module(MODELS[name].target.partition(":")[0])
-        if "from_published" in vars(module):
-            found[name] = module.from_published
-    return found
+    return {name: network_class(name).from_published for name in _networks()}
 
 
 def _options(name: str, published: Published) -> dict[str, Any]:

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.errors import ModelError
 from srcli.layers.attention import EnhancedSpatialAttention
-from srcli.layers.local_features import ResidualLocalFeatureBlock
+from srcli.layers.blocks import ResidualLocalFeatureBlock, conv
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
-from srcli.layers.resize import CORNERS, corner_phases
+from srcli.layers.resize import carry_by_corners
 
 
 class RRLFN(TrainedWithBranches):
@@ -55,7 +54,7 @@ class RRLFN(TrainedWithBranches):
         super().__init__()
         self.scale = scale
 
-        def unit() -> ReparameterisedConv:
+        def unit() -> nn.Module:
             return ReparameterisedConv(
                 channels=channels,
                 pointwise=pointwise_branch and not deployed,
@@ -63,27 +62,21 @@ class RRLFN(TrainedWithBranches):
                 bn=bn and not deployed,
             )
 
-        self.head = nn.Conv2d(3, channels, 3, padding=1)
-        self.body = nn.Sequential(
-            *(
-                ResidualLocalFeatureBlock(
-                    [unit() for _ in range(3)],
-                    channels=channels,
-                    esa_channels=esa_channels,
-                    slope=slope if act == "lrelu" else 0.0,
-                )
-                for _ in range(num_blocks)
+        def block() -> nn.Module:
+            return ResidualLocalFeatureBlock(
+                [unit() for _ in range(3)],
+                channels=channels,
+                esa_channels=esa_channels,
+                slope=slope if act == "lrelu" else 0.0,
             )
-        )
-        self.tail = nn.Conv2d(channels, channels, 3, padding=1)
-        self.up = nn.Conv2d(channels, 3 * scale * scale, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), not clipped.
+        self.head = conv(3, channels)
+        self.body = nn.Sequential(*(block() for _ in range(num_blocks)))
+        self.tail = conv(channels, channels)
+        self.up = conv(channels, 3 * scale * scale)
 
-        Pictures too small for the attention are continued by their outermost pixels, and cut.
-        """
-        self.check_input(x)
+    def _enlarge(self, x: Tensor) -> Tensor:
+        """Pictures too small for the attention are continued by their outermost pixels, and cut."""
         height, width = x.shape[2:]
         down, right = (max(EnhancedSpatialAttention.MINIMUM - side, 0) for side in (height, width))
         if down or right:
@@ -102,10 +95,6 @@ class RRLFN(TrainedWithBranches):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        Twelve channels of the head become copies of R, G and B, shifted by one pixel towards each
-        of the four corners; seen through them the 3x3 kernels of the upsampling reach as far as
-        the 5x5 of bicubic interpolation.
-
         Args:
             deep_gain: Factor on the initial weights of the body's last convolution and of the
                 upsampling.
@@ -113,22 +102,7 @@ class RRLFN(TrainedWithBranches):
         Raises:
             ModelError: If the network has fewer than 12 channels.
         """
-        copies = 3 * len(CORNERS)
-        if self.head.out_channels < copies:
-            raise ModelError(
-                f"a bicubic start takes {copies} channels or more, not {self.head.out_channels}; "
-                "set start_from_bicubic=false"
-            )
-        for conv in (self.tail, self.up):
-            conv.weight.mul_(deep_gain)
-            assert conv.bias is not None
-            conv.bias.zero_()
-        assert self.head.bias is not None
-        self.head.bias[:copies] = 0
-        self.head.weight[:copies] = 0
-        phases = self.scale * self.scale
-        for number, (down, right, kernels) in enumerate(corner_phases(self.scale)):
-            for colour in range(3):
-                channel = 3 * number + colour
-                self.head.weight[channel, colour, 1 + down, 1 + right] = 1
-                self.up.weight[colour * phases : (colour + 1) * phases, channel] += kernels
+        carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
+        self.tail.weight.mul_(deep_gain)
+        assert self.tail.bias is not None
+        self.tail.bias.zero_()

@@ -122,7 +122,7 @@ def load_network(
     if stored.info is not None:
         _note_unused(network, path, value_range)
         return network, info
-    from srcli.layers.value_range import range_of, set_value_range
+    from srcli.layers.published import range_of, set_value_range
 
     network.eval()
     chosen = _find_range(path, network, info) if value_range is None else float(value_range)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from srcli.layers.attention import ContrastChannelAttention
-from srcli.layers.distillation import FeatureDistillationBlock
+from srcli.layers.blocks import FeatureDistillationBlock
 
 
 def build(channels):

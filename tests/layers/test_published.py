@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from srcli.layers.published import fold_shifts
-from srcli.layers.value_range import DIV2K_MEAN, ValueRange
+from srcli.layers.published import DIV2K_MEAN, ValueRange, fold_shifts
 
 
 def shifts(eyes, means):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srcli.layers.upsampling import ShuffleUpsampling, merge_convolutions
+from srcli.layers.blocks import ShuffleUpsampling, merge_convolutions
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])

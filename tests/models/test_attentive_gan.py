@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from srcli.errors import ModelError
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_macs, count_parameters
 from srcli.models.attentive_gan import (
@@ -129,7 +130,7 @@ def test_the_bicubic_start_with_its_little_noise_stays_near_bicubic(astronaut):
 
 
 def test_too_few_channels_cannot_carry_the_picture():
-    with pytest.raises(ValueError, match="at least 12 channels"):
+    with pytest.raises(ModelError, match="12 channels or more"):
         small(channels=8).start_from_bicubic()
     small(channels=8, image_skip=True).start_from_bicubic()  # has no need to
 
@@ -168,10 +169,6 @@ def test_a_dense_block_feeds_every_convolution_with_all_before():
     a = torch.relu(first(x))
     b = torch.relu(second(torch.cat([x, a], dim=1)))
     torch.testing.assert_close(block(x), block.fuse(torch.cat([x, a, b], dim=1)) + x)
-
-
-def test_a_dense_block_has_the_derived_parameters():
-    assert sum(p.numel() for p in ResidualDenseBlock(channels=64).parameters()) == 141_504
 
 
 def test_a_plain_block_is_a_row_of_convolutions_and_the_input():

@@ -1,0 +1,168 @@
+"""Blocks of several networks: convolutions, distillation, local features, upsampling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.attention import EnhancedSpatialAttention
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+"""Factors by which upsampling enlarges, one after the other, by scale."""
+
+
+def conv(
+    taken: int, given: int, kernel: int = 3, *, groups: int = 1, bias: bool = True
+) -> nn.Conv2d:
+    """Make a convolution whose output has the size of its input; ``kernel`` is odd."""
+    return nn.Conv2d(taken, given, kernel, padding=kernel // 2, groups=groups, bias=bias)
+
+
+def convs(widths: Iterable[tuple[int, int]], kernel: int = 3) -> nn.ModuleList:
+    """Make several of them from pairs of channels taken and given."""
+    return nn.ModuleList(conv(taken, given, kernel) for taken, given in widths)
+
+
+class Concatenation(nn.Module):
+    """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
+
+    Args:
+        modules: Each maps ``channels`` to ``channels``.
+        channels: Channels in and out.
+        slope: Negative slope of the leaky ReLU after the fusion.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], *, channels: int, slope: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(modules)
+        self.fuse = conv(len(modules) * channels, channels, 1)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        outputs: list[Tensor] = []
+        for block in self.blocks:
+            x = block(x)
+            outputs.append(x)
+        return F.leaky_relu(self.fuse(torch.cat(outputs, dim=1)), self.slope)
+
+
+class FeatureDistillationBlock(nn.Module):
+    """RFDB of RFDN (Liu et al. 2020), without block residual.
+
+    Args:
+        attention: Makes the attention at its end: CCA, or ESA in the form of the AIM challenge.
+        channels: Channels in and out; half of them are distilled at each step.
+        slope: Negative slope of the leaky ReLU.
+    """
+
+    def __init__(
+        self, attention: Callable[[], nn.Module], *, channels: int, slope: float = 0.05
+    ) -> None:
+        super().__init__()
+        distilled = channels // 2
+        self.slope = slope
+        self.distil = convs([(channels, distilled)] * 3, 1)
+        self.refine = convs([(channels, channels)] * 3)
+        self.last = conv(channels, distilled)
+        self.fuse = conv(4 * distilled, channels, 1)
+        self.attention = attention()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        kept: list[Tensor] = []
+        for distil, refine in zip(self.distil, self.refine, strict=True):
+            kept.append(F.leaky_relu(distil(x), self.slope))
+            x = F.leaky_relu(refine(x) + x, self.slope)
+        kept.append(F.leaky_relu(self.last(x), self.slope))
+        out: Tensor = self.attention(self.fuse(torch.cat(kept, dim=1)))
+        return out
+
+
+class ResidualLocalFeatureBlock(nn.Module):
+    """RLFB of RLFN (Kong et al. 2022) and RRLFN: three 3x3 units, a 1x1 convolution, attention.
+
+    The input is added behind the units.
+
+    Args:
+        units: Map ``channels`` to ``channels``; each is followed by the activation.
+        channels: Channels in and out.
+        esa_channels: Channels inside the attention.
+        slope: Negative slope of the activation; 0 for ReLU.
+    """
+
+    def __init__(
+        self, units: Iterable[nn.Module], *, channels: int, esa_channels: int, slope: float
+    ) -> None:
+        super().__init__()
+        self.refine = nn.ModuleList(units)
+        self.fuse = conv(channels, channels, 1)
+        self.attention = EnhancedSpatialAttention(channels=channels, width=esa_channels)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        step = x
+        for unit in self.refine:
+            # In place: nothing else needs what a convolution or a sum of branches gave.
+            step = F.leaky_relu_(unit(step), self.slope) if self.slope else F.relu_(unit(step))
+        out: Tensor = self.attention(self.fuse(x + step))
+        return out
+
+
+class ShuffleUpsampling(nn.Sequential):
+    """Convolution and sub-pixel shuffle (Shi et al. 2016), once for each factor of the scale.
+
+    Args:
+        channels: Channels in and out.
+        scale: A key of ``STEPS``.
+        activation: Makes what follows each shuffle; None for nothing.
+        groups: Groups of the convolutions.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        scale: int,
+        activation: Callable[[], nn.Module] | None = None,
+        groups: int = 1,
+    ) -> None:
+        super().__init__()
+        for factor in STEPS[scale]:
+            self.append(conv(channels, channels * factor**2, groups=groups))
+            self.append(nn.PixelShuffle(factor))
+            if activation is not None:
+                self.append(activation())
+
+
+@torch.no_grad()
+def merge_convolutions(layers: nn.Module, *, channels: int, scale: int = 1) -> nn.Conv2d:
+    """Return the one 5x5 convolution that layers are which have no activations between them.
+
+    Equal to rounding but for the outermost input pixel, where maps between the layers are padded.
+
+    Args:
+        layers: Two 3x3 convolutions, or three with pixel shuffles between them by ``scale`` in all;
+            each output pixel depends on 5x5 input pixels around its place.
+        channels: That go in.
+        scale: Output pixels per input pixel; above 1 a pixel shuffle is to follow.
+    """
+    side = 5
+    impulses = torch.zeros(channels + 1, channels, side, side)  # and the last is of none
+    impulses[range(channels), range(channels), side // 2, side // 2] = 1
+    out: Tensor = layers(impulses)
+    found = out.view(channels + 1, -1, side, scale, side, scale)
+    constant = found[-1]
+    kernels = (found[:-1] - constant).flip(2, 4).permute(1, 3, 5, 0, 2, 4)
+    merged = conv(channels, out.shape[1] * scale**2, side)
+    merged.weight.copy_(kernels.reshape(merged.weight.shape))
+    assert merged.bias is not None
+    merged.bias.copy_(constant[:, side // 2, :, side // 2].flatten())
+    return merged.eval()

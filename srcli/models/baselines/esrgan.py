@@ -1,0 +1,181 @@
+"""Compared networks of ESRGAN and Real-ESRGAN: RRDBNet and SRVGGNetCompact."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.blocks import conv, convs
+from srcli.layers.network import Network
+from srcli.layers.published import Names, Published, count_blocks, from_zero, rename
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SLOPE = 0.2
+"""Negative slope of RRDBNet's leaky ReLUs, and the factor on every residual."""
+
+
+class RRDBNet(Network):
+    """Dense blocks within residual blocks (Wang et al., ECCV workshops 2018).
+
+    The defaults are the published model, x4. Real-ESRGAN's models for x2 and x1 are the same
+    network behind a pixel-unshuffle.
+
+    Args:
+        scale: 1, 2 or 4.
+        channels: Channels of the body.
+        num_blocks: Residual-in-residual dense blocks (23; 6 in the model for anime).
+        growth: Channels that each convolution of a dense block adds.
+        unshuffle: Side of the blocks of pixels that become channels at first; 0 takes
+            Real-ESRGAN's, 4 / ``scale``.
+    """
+
+    edge = 4
+    bf16 = False
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        num_blocks: int = 23,
+        growth: int = 32,
+        unshuffle: int = 0,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.multiple_of = self.unshuffle = unshuffle or max(4 // scale, 1)
+        self.head = conv(3 * self.unshuffle**2, channels)
+        self.body = nn.Sequential(
+            *(ResidualInResidual(channels, growth) for _ in range(num_blocks))
+        )
+        self.tail = conv(channels, channels)
+        self.up = convs([(channels, channels)] * round(math.log2(scale * self.unshuffle)))
+        self.full = conv(channels, channels)
+        self.last = conv(channels, 3)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head: Tensor = self.head(F.pixel_unshuffle(x, self.unshuffle))
+        out: Tensor = head + self.tail(self.body(head))
+        for layer in self.up:
+            out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
+        full: Tensor = self.last(F.leaky_relu_(self.full(out), SLOPE))
+        return full
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over files of ESRGAN and Real-ESRGAN, by their old and new names."""
+        found = dict(tensors)
+        if "model.1.sub.0.RDB1.conv1.0.weight" in found:
+            numbers = sorted({int(key.split(".")[1]) for key in found} - {0, 1})
+            ends = [f"conv_up{i}" for i in range(1, len(numbers) - 1)] + ["conv_hr", "conv_last"]
+            behind = {rf"^model\.{n}\.": f"{end}." for n, end in zip(numbers, ends, strict=True)}
+            found = rename(found, {**_OLD, **behind})
+        found = rename(found, {**_MIDDLE, **_NEW})
+        if not found.keys() >= {"body.0.blocks.0.layers.4.weight", "tail.weight", "full.weight"}:
+            return []
+        unshuffle = math.isqrt(found["head.weight"].shape[1] // 3)
+        growth, channels = found["body.0.blocks.0.layers.0.weight"].shape[:2]
+        scale = 2 ** count_blocks(found, r"up\.(\d+)") // unshuffle
+        options = {
+            "channels": channels,
+            "num_blocks": count_blocks(found, r"body\.(\d+)"),
+            "growth": growth,
+            "unshuffle": 0 if unshuffle == max(4 // scale, 1) else unshuffle,
+        }
+        return [Published(found, (scale,), options)]
+
+
+_NEW: Names = {
+    r"^conv_first": "head",
+    r"^(body\.\d+)\.rdb(\d)\.conv(\d)": lambda m: (
+        f"{m[1]}.blocks.{int(m[2]) - 1}.layers.{int(m[3]) - 1}"
+    ),
+    r"^conv_body": "tail",
+    r"^conv_up(\d)": from_zero("up."),
+    r"^conv_hr": "full",
+    r"^conv_last": "last",
+}
+_MIDDLE: Names = {
+    r"^RRDB_trunk\.(\d+)\.RDB": r"body.\1.rdb",
+    r"^trunk_conv": "conv_body",
+    r"^upconv": "conv_up",
+    r"^HRconv": "conv_hr",
+}
+"""Names of ESRGAN's own repository, to those of BasicSR."""
+_OLD: Names = {
+    r"^model\.0\.": "conv_first.",
+    r"^model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0": r"body.\1.rdb\2.conv\3",
+    r"^model\.1\.sub\.\d+\.(weight|bias)": r"conv_body.\1",
+}
+"""The same of the first ESRGAN files, but for what stands behind the body."""
+
+
+class ResidualInResidual(nn.Module):
+    """RRDB: three dense blocks in a row; the input is added."""
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*(DenselyConnected(channels, growth) for _ in range(3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return torch.add(x, self.blocks(x), alpha=SLOPE)
+
+
+class DenselyConnected(nn.Module):
+    """Five 3x3 convolutions that each see all that came before; the input is added.
+
+    Each but the last adds ``growth`` channels.
+    """
+
+    def __init__(self, channels: int, growth: int) -> None:
+        super().__init__()
+        self.layers = convs(
+            (channels + i * growth, channels if i == 4 else growth) for i in range(5)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        joined = x
+        for layer in self.layers[:-1]:
+            joined = torch.cat([joined, F.leaky_relu_(layer(joined), SLOPE)], dim=1)
+        return torch.add(x, self.layers[-1](joined), alpha=SLOPE)
+
+
+class SRVGGNetCompact(Network):
+    """Real-ESRGAN's compact network: plain convolutions that correct nearest neighbours (2021).
+
+    The defaults are realesr-animevideov3's; ``depth`` counts the convolutions between the first and
+    the last, 32 in realesr-general-x4v3.
+    """
+
+    edge = 4
+
+    def __init__(self, *, scale: int = 4, channels: int = 64, depth: int = 16) -> None:
+        super().__init__()
+        self.scale = scale
+        self.body = nn.Sequential()
+        for taken in (3, *[channels] * depth):
+            self.body.append(conv(taken, channels))
+            self.body.append(nn.PReLU(channels))
+        self.body.append(conv(channels, 3 * scale * scale))
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        out = F.pixel_shuffle(self.body(x), self.scale)
+        return out.float() + F.interpolate(x.float(), scale_factor=float(self.scale))
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over Real-ESRGAN's files: realesr-animevideov3.pth, realesr-general-x4v3.pth, ..."""
+        layers = count_blocks(tensors, r"body\.(\d+)\.weight$")
+        last = tensors.get(f"body.{layers - 1}.bias")
+        if last is None or len(tensors) != 2 * layers - layers // 2 or layers % 2 == 0:
+            return []
+        options = {"channels": len(tensors["body.0.weight"]), "depth": (layers - 3) // 2}
+        return [Published(dict(tensors), (math.isqrt(len(last) // 3),), options)]

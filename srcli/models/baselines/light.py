@@ -1,0 +1,598 @@
+"""Compared lightweight networks: IMDN, RFDN, RLFN, PAN, LatticeNet and MAFFSRN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
+from srcli.layers.blocks import (
+    STEPS,
+    Concatenation,
+    FeatureDistillationBlock,
+    ResidualLocalFeatureBlock,
+    conv,
+    convs,
+)
+from srcli.layers.network import Network
+from srcli.layers.placement import StretchedMap
+from srcli.layers.pooling import GlobalPool
+from srcli.layers.published import (
+    DIV2K_MEAN,
+    Names,
+    Published,
+    ValueRange,
+    count_blocks,
+    fold_shifts,
+    from_zero,
+    has_layers,
+    rename,
+    shuffle_scale,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Distillation(Network):
+    """The frame of IMDN, RFDN and RLFN: a body beside a long skip, and one sub-pixel shuffle.
+
+    ``top`` is white, in the range that the network works in.
+    """
+
+    edge = 4
+    bf16 = False
+
+    def __init__(
+        self, scale: int, channels: int, make_body: Callable[[], nn.Module], top: float
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.range = ValueRange(top=top)
+        self.head = conv(3, channels)
+        self.body = make_body()
+        self.tail = conv(channels, channels)
+        self.up = conv(channels, 3 * scale * scale)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head: Tensor = self.head(self.range(x))
+        out: Tensor = self.up(self.tail(self.body(head)) + head)
+        return self.range.undo(F.pixel_shuffle(out, self.scale))
+
+
+_NAMES: Names = {
+    r"^fea_conv": "head",
+    r"^(?:IMDB|B)(\d+)": from_zero("body.blocks."),
+    r"\.c([123])_d": from_zero(".distil."),
+    r"\.c([123])(?:_r|(?=\.))": from_zero(".refine."),
+    r"\.c4\.": ".last.",
+    r"\.c5\.": ".fuse.",
+    r"\.cca\.conv_du\.0": ".attention.squeeze",
+    r"\.cca\.conv_du\.2": ".attention.expand",
+    r"\.esa\.conv1\.": ".attention.squeeze.",
+    r"\.esa\.conv_f": ".attention.direct",
+    r"\.esa\.conv2": ".attention.stride",
+    r"\.esa\.conv_max": ".attention.pooled",
+    r"\.esa\.conv3\.": ".attention.deeper.0.",
+    r"\.esa\.conv3_": ".attention.deeper.1",
+    r"\.esa\.conv4": ".attention.expand",
+    r"^c\.0": "body.fuse",
+    r"^LR_conv": "tail",
+    r"^upsampler\.0": "up",
+}
+"""Those of IMDN's and RFDN's files, and most of RLFN's."""
+
+
+class IMDN(Distillation):
+    """Information multi-distillation network (Hui et al., ACM MM 2019).
+
+    The defaults are the published model; each step of a block distils a quarter of ``channels``.
+    """
+
+    pools_globally = True
+
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6, slope: float = 0.05
+    ) -> None:
+        def body() -> nn.Module:
+            blocks = [MultiDistillationBlock(channels, slope) for _ in range(num_blocks)]
+            return Concatenation(blocks, channels=channels, slope=slope)
+
+        super().__init__(scale, channels, body, top=1.0)
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over the files of github.com/Zheng222/IMDN: IMDN_x2.pth, _x3 and _x4."""
+        if not has_layers(tensors, "fea_conv", "IMDB1.c1", "upsampler.0"):
+            return []
+        found = rename(tensors, _NAMES)
+        options = {
+            "channels": len(found["head.weight"]),
+            "num_blocks": count_blocks(found, r"body\.blocks\.(\d+)"),
+        }
+        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
+
+
+class MultiDistillationBlock(nn.Module):
+    """IMDB: three 3x3 steps that each keep a quarter of their output, a fourth, CCA, the input."""
+
+    def __init__(self, channels: int, slope: float) -> None:
+        super().__init__()
+        self.kept = channels // 4
+        self.slope = slope
+        rest = channels - self.kept
+        self.refine = convs((width, channels) for width in (channels, rest, rest))
+        self.last = conv(rest, self.kept)
+        self.attention = ContrastChannelAttention(channels=4 * self.kept, reduction=16)
+        self.fuse = conv(4 * self.kept, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        kept: list[Tensor] = []
+        rest = x
+        for layer in self.refine:
+            out = F.leaky_relu(layer(rest), self.slope)
+            kept.append(out[:, : self.kept])
+            rest = out[:, self.kept :]
+        kept.append(self.last(rest))
+        fused: Tensor = self.fuse(self.attention(torch.cat(kept, dim=1)))
+        return fused + x
+
+
+class RFDN(Distillation):
+    """Residual feature distillation network (Liu et al., ECCV workshops 2020).
+
+    The defaults are the paper's RFDN; 52 channels are RFDN-L.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels of the body (48; 52 in RFDN-L, 50 in the AIM 2020 challenge).
+        num_blocks: Distillation blocks (6; 4 in the challenge).
+        attention: ``cca`` of the paper's models, or ``esa`` of the challenge's.
+        slope: Negative slope of the leaky ReLUs.
+        top: White, in the range that the network works in (255 in the challenge).
+    """
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 48,
+        num_blocks: int = 6,
+        attention: Literal["cca", "esa"] = "cca",
+        slope: float = 0.05,
+        top: float = 1.0,
+    ) -> None:
+        def attend() -> nn.Module:
+            if attention == "cca":
+                return ContrastChannelAttention(channels=channels)
+            return EnhancedSpatialAttention(channels=channels, width=channels // 4, depth=3)
+
+        def block() -> nn.Module:
+            return FeatureDistillationBlock(attend, channels=channels, slope=slope)
+
+        def body() -> nn.Module:
+            blocks = [block() for _ in range(num_blocks)]
+            return Concatenation(blocks, channels=channels, slope=slope)
+
+        super().__init__(scale, channels, body, top)
+        self.pools_globally = attention == "cca"
+        if attention == "esa":
+            self.minimum = EnhancedSpatialAttention.MINIMUM
+            self.tile_step = EnhancedSpatialAttention.STEP
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over the file of github.com/njulj/RFDN, RFDN_AIM.pth, and files by its names."""
+        if not has_layers(tensors, "fea_conv", "B1.c1_d", "upsampler.0"):
+            return []
+        challenge = has_layers(tensors, "B1.esa.conv1")
+        found = rename(tensors, _NAMES)
+        options = {
+            "channels": len(found["head.weight"]),
+            "num_blocks": count_blocks(found, r"body\.blocks\.(\d+)"),
+            "attention": "esa" if challenge else "cca",
+            "top": 255.0 if challenge else 1.0,
+        }
+        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
+
+
+class RLFN(Distillation):
+    """Residual local feature network (Kong et al., CVPR workshops 2022).
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels of the body (52; 48 in RLFN-S, 46 in the NTIRE 2022 challenge).
+        num_blocks: Residual local feature blocks (6; 4 in the challenge).
+        inner: Channels between the convolutions of a block, 0 for ``channels`` (48 in the
+            challenge).
+        esa_channels: Channels inside the attention of a block.
+        slope: Negative slope of the leaky ReLUs.
+    """
+
+    minimum = EnhancedSpatialAttention.MINIMUM
+    tile_step = EnhancedSpatialAttention.STEP
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 52,
+        num_blocks: int = 6,
+        inner: int = 0,
+        esa_channels: int = 16,
+        slope: float = 0.05,
+    ) -> None:
+        width = inner or channels
+        widths = ((channels, width), (width, width), (width, channels))
+
+        def block() -> nn.Module:
+            return ResidualLocalFeatureBlock(
+                convs(widths), channels=channels, esa_channels=esa_channels, slope=slope
+            )
+
+        def body() -> nn.Module:
+            return nn.Sequential(*(block() for _ in range(num_blocks)))
+
+        super().__init__(scale, channels, body, top=255.0)
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over the files of github.com/bytedance/RLFN: rlfn_x2.pth, rlfn_s_x4.pth, ..."""
+        if not has_layers(tensors, "conv_1", "block_1.c1_r", "upsampler.0"):
+            return []
+        own: Names = {
+            r"^conv_1": "head",
+            r"^conv_2": "tail",
+            r"^block_(\d+)": from_zero("body."),
+            r"\.esa\.conv3": ".attention.pooled",
+        }
+        found = rename(tensors, {**own, **_NAMES})
+        channels, inner = len(found["head.weight"]), len(found["body.0.refine.0.weight"])
+        options = {
+            "channels": channels,
+            "num_blocks": count_blocks(found, r"body\.(\d+)"),
+            "inner": 0 if inner == channels else inner,
+        }
+        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
+
+
+class PAN(Network):
+    """Pixel attention network (Zhao et al., ECCV workshops 2020); the defaults are the published.
+
+    ``num_blocks`` self-calibrated blocks stand before an upsampling of ``up_channels``.
+    """
+
+    edge = 4
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 40,
+        num_blocks: int = 16,
+        up_channels: int = 24,
+        slope: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.head = conv(3, channels)
+        self.body = nn.Sequential(
+            *(SelfCalibratedBlock(channels, slope) for _ in range(num_blocks))
+        )
+        self.tail = conv(channels, channels)
+        self.up = nn.Sequential()
+        for number, factor in enumerate(STEPS[scale]):
+            taken = up_channels if number else channels
+            self.up.append(AttentiveUpsampling(taken, up_channels, factor, slope))
+        self.last = conv(up_channels, 3)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head: Tensor = self.head(x)
+        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
+        scale = float(self.scale)
+        image = F.interpolate(x.float(), scale_factor=scale, mode="bilinear", align_corners=False)
+        return out.float() + image
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over the files of github.com/zhaohengyuan1/PAN: PANx2_DF2K.pth, ...
+
+        Those for x2 and x3 have the same tensors: name the scale.
+        """
+        if not has_layers(tensors, "SCPA_trunk.0.conv1_a", "upconv1", "conv_last"):
+            return []
+        names: Names = {
+            r"^conv_first": "head",
+            r"^SCPA_trunk": "body",
+            r"\.conv1_a": ".squeeze_plain",
+            r"\.conv1_b": ".squeeze_gated",
+            r"\.k1\.0": ".plain",
+            r"\.PAConv\.k2": ".gate",
+            r"\.PAConv\.k3": ".gated",
+            r"\.PAConv\.k4": ".after",
+            r"\.conv3\.": ".fuse.",
+            r"^trunk_conv": "tail",
+            r"^upconv(\d)": from_zero("up.", ".first"),
+            r"^att(\d)\.conv": from_zero("up.", ".attention.gate"),
+            r"^HRconv(\d)": from_zero("up.", ".second"),
+            r"^conv_last": "last",
+        }
+        options = {
+            "channels": len(tensors["conv_first.weight"]),
+            "num_blocks": count_blocks(tensors, r"SCPA_trunk\.(\d+)"),
+            "up_channels": len(tensors["upconv1.weight"]),
+        }
+        scales = (4,) if "upconv2.weight" in tensors else (2, 3)
+        return [Published(rename(tensors, names), scales, options)]
+
+
+class PixelAttention(nn.Module):
+    """Scale every value by a gate that a 1x1 convolution computes from its pixel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gate = conv(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Gated (N, C, H, W)."""
+        return x * torch.sigmoid(self.gate(x))
+
+
+class SelfCalibratedBlock(nn.Module):
+    """SC-PA: two branches of half the channels, one with pixel attention; the input is added."""
+
+    def __init__(self, channels: int, slope: float) -> None:
+        super().__init__()
+        half = channels // 2
+        self.squeeze_plain = conv(channels, half, 1, bias=False)
+        self.squeeze_gated = conv(channels, half, 1, bias=False)
+        self.plain, self.gated, self.after = (conv(half, half, bias=False) for _ in range(3))
+        self.gate = conv(half, half, 1)
+        self.fuse = conv(2 * half, channels, 1, bias=False)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        plain = self.plain(F.leaky_relu(self.squeeze_plain(x), self.slope))
+        narrow = F.leaky_relu(self.squeeze_gated(x), self.slope)
+        gated = self.after(self.gated(narrow) * torch.sigmoid(self.gate(narrow)))
+        joined = F.leaky_relu(torch.cat([plain, gated], dim=1), self.slope)
+        out: Tensor = self.fuse(joined)
+        return out + x
+
+
+class AttentiveUpsampling(nn.Module):
+    """U-PA: nearest-neighbour enlargement, convolution, pixel attention, convolution."""
+
+    def __init__(self, taken: int, given: int, factor: int, slope: float) -> None:
+        super().__init__()
+        self.first = conv(taken, given)
+        self.attention = PixelAttention(given)
+        self.second = conv(given, given)
+        self.factor = float(factor)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, C, H, W) by the factor."""
+        out = self.first(F.interpolate(x, scale_factor=self.factor, mode="nearest"))
+        out = F.leaky_relu(self.attention(out), self.slope)
+        return F.leaky_relu(self.second(out), self.slope)
+
+
+class LatticeNet(Network):
+    """Residual blocks crossed as in a lattice filter (Luo et al., ECCV 2020).
+
+    The defaults are the published model.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels of the body.
+        inner: Channels between the convolutions of a block.
+        num_blocks: Lattice blocks.
+        reduction: How many times narrower the bottlenecks of the attention are.
+        slope: Negative slope of the leaky ReLUs.
+    """
+
+    edge = 4
+    pools_globally = True
+    bf16 = False
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        inner: int = 48,
+        num_blocks: int = 4,
+        reduction: int = 16,
+        slope: float = 0.05,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.range = ValueRange(mean=DIV2K_MEAN)
+        self.head = nn.Sequential(conv(3, channels), conv(channels, channels))
+        self.body = nn.ModuleList(
+            LatticeBlock(channels, inner, reduction, slope) for _ in range(num_blocks)
+        )
+        self.deep, self.shallow = (
+            convs([(channels, channels // 2)] * (num_blocks - 1), 1) for _ in range(2)
+        )
+        self.tail = conv(channels, channels)
+        self.up = conv(channels, 3 * scale * scale)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        head: Tensor = self.head(self.range(x))
+        outputs = [head]
+        for block in self.body:
+            outputs.append(block(outputs[-1]))
+        fused = outputs.pop()
+        for deep, shallow in zip(self.deep, self.shallow, strict=True):  # backwards
+            fused = F.relu_(torch.cat([deep(fused), shallow(outputs.pop())], dim=1))
+        out: Tensor = self.up(self.tail(fused + head))
+        return self.range.undo(F.pixel_shuffle(out, self.scale))
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over the files of github.com/ymff0592/super-resolution: LatticeNet_x2.pt, ..."""
+        if not has_layers(tensors, "conv1", "body_unit1.compress", "tail.1"):
+            return []
+        names: Names = {
+            r"^(sub|add)_mean\..*": "",
+            r"^conv([12])\.": from_zero("head.", "."),
+            r"^body_unit(\d+)": from_zero("body."),
+            r"\.conv_block0": ".first",
+            r"\.conv_block1": ".second",
+            r"\.fea_ca1": ".gates.0",
+            r"\.x_ca1": ".gates.1",
+            r"\.fea_ca2": ".gates.2",
+            r"\.x_ca2": ".gates.3",
+            r"\.conv_mean": ".of_mean",
+            r"\.conv_std": ".of_deviation",
+            r"\.compress": ".fuse",
+            r"^T_tdm(\d+)\.0": from_zero("deep."),
+            r"^L_tdm(\d+)\.0": from_zero("shallow."),
+            r"^tail\.0": "tail",
+            r"^tail\.1": "up",
+        }
+        found = fold_shifts(rename(tensors, names), tensors, first="head.0", last="up")
+        options = {
+            "channels": len(found["head.0.weight"]),
+            "inner": len(found["body.0.first.0.weight"]),
+            "num_blocks": count_blocks(found, r"body\.(\d+)"),
+        }
+        return [Published(found, (shuffle_scale(found["up.weight"]),), options)]
+
+
+class LatticeBlock(nn.Module):
+    """LB: two rows of three convolutions, crossed by channel factors before and behind the second.
+
+    ``inner`` are the channels between the convolutions.
+    """
+
+    def __init__(self, channels: int, inner: int, reduction: int, slope: float) -> None:
+        super().__init__()
+        self.first, self.second = nn.Sequential(), nn.Sequential()
+        for row in (self.first, self.second):
+            for taken, given in ((channels, inner), (inner, inner), (inner, channels)):
+                row.append(conv(taken, given))
+                row.append(nn.LeakyReLU(slope))
+        self.gates = nn.ModuleList(CombinationCoefficient(channels, reduction) for _ in range(4))
+        self.fuse = conv(2 * channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        of_first, of_input, of_lower, of_second = self.gates
+        first: Tensor = self.first(x)
+        upper, lower = x + of_first(first) * first, first + of_input(x) * x
+        second: Tensor = self.second(upper)
+        upper, lower = second + of_lower(lower) * lower, lower + of_second(second) * second
+        out: Tensor = self.fuse(torch.cat([upper, lower], dim=1))
+        return out
+
+
+class CombinationCoefficient(nn.Module):
+    """CC: a factor for each channel, computed from its global mean and standard deviation."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        self.mean, self.contrast = GlobalPool("mean"), GlobalPool("contrast")
+        narrow = channels // reduction
+        self.of_mean, self.of_deviation = (
+            nn.Sequential(
+                conv(channels, narrow, 1), nn.ReLU(), conv(narrow, channels, 1), nn.Sigmoid()
+            )
+            for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return factors (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
+        mean: Tensor = self.mean(x)
+        deviation: Tensor = self.contrast(x) - mean  # contrast is the sum of both
+        factors: Tensor = (self.of_mean(mean) + self.of_deviation(deviation)) / 2
+        return factors
+
+
+class MAFFSRN(Network):
+    """Features fused in groups, gated by a shrunk map (Muqeet et al., ECCV workshops 2020).
+
+    The defaults are MAFFSRN, 8 groups of four blocks each are MAFFSRN-L; ``channels`` must be a
+    multiple of 4. The authors train with weight normalisation, which is another form of the same
+    network, and publish no weights.
+    """
+
+    edge = 4
+    minimum = 13
+    tile_step = 6
+
+    def __init__(
+        self, *, scale: int = 4, channels: int = 32, num_groups: int = 4, slope: float = 0.05
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.head = conv(3, channels)
+        self.body = nn.Sequential(*(FeatureFusionGroup(channels, slope) for _ in range(num_groups)))
+        self.tails = nn.ModuleList(conv(channels, 3 * scale * scale, kernel) for kernel in (3, 5))
+        self.gains = nn.Parameter(torch.full((2,), 0.5))
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        features = self.body(self.head(x))
+        small, large = self.tails
+        out = self.gains[0] * small(features) + self.gains[1] * large(features)
+        image = F.interpolate(x.float(), scale_factor=float(self.scale), mode="bicubic")
+        return F.pixel_shuffle(out, self.scale).float() + image
+
+
+class FeatureFusionGroup(nn.Module):
+    """FFG: four blocks, whose outputs are fused one after the other, and the input."""
+
+    def __init__(self, channels: int, slope: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(MultiAttentionBlock(channels, slope) for _ in range(4))
+        self.fuse = convs([(2 * channels, channels)] * 3, 1)
+        self.gains = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        first, second, third, fourth = self.blocks
+        outputs: list[Tensor] = [first(x)]
+        outputs += [second(outputs[-1]) + outputs[-1]]
+        outputs += [third(outputs[-1]) + outputs[-1]]
+        outputs += [fourth(outputs[-1])]
+        fused = outputs[0]
+        for fuse, output in zip(self.fuse, outputs[1:], strict=True):
+            fused = fuse(torch.stack((fused, output), dim=2).flatten(1, 2))  # channels alternate
+        return self.gains[0] * fused + self.gains[1] * x
+
+
+class MultiAttentionBlock(nn.Module):
+    """MAB: two convolutions, gated by a strongly shrunk map and by each pixel's surroundings."""
+
+    def __init__(self, channels: int, slope: float) -> None:
+        super().__init__()
+        narrow = channels // 4
+        self.slope = slope
+        self.conv1 = conv(channels, channels)
+        self.conv2 = conv(channels, channels)
+        self.squeeze = conv(channels, narrow, 1)
+        self.stride = nn.Conv2d(narrow, narrow, 3, stride=2, padding=1)
+        self.plain = conv(narrow, narrow)
+        self.dilated = nn.Conv2d(narrow, narrow, 3, padding=2, dilation=2)
+        self.stretch = StretchedMap(step=MAFFSRN.tile_step, minimum=MAFFSRN.minimum, mode="nearest")
+        self.expand = conv(narrow, channels, 1)
+        self.point = conv(channels, channels, 1)
+        self.spread = conv(channels, channels, 5, groups=channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape, both sides at least 13."""
+        x = self.conv2(F.leaky_relu(self.conv1(x), self.slope))
+        narrow: Tensor = self.squeeze(x)
+        pooled = F.max_pool2d(self.stride(narrow), kernel_size=7, stride=3)
+        around = F.leaky_relu(self.dilated(pooled), self.slope)
+        around = around + F.leaky_relu(self.plain(pooled), self.slope)
+        around = self.stretch(around, (x.shape[2], x.shape[3])) + narrow
+        by_map = torch.sigmoid(F.relu(self.expand(around)))
+        return by_map * x * torch.sigmoid(self.spread(self.point(x)))

@@ -1,0 +1,583 @@
+"""Compared networks on Y: SRCNN, FSRCNN, VDSR, DRCN, DRRN, MemNet, IDN, LapSRN and ECBSR."""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.blocks import STEPS, conv, convs
+from srcli.layers.network import Network
+from srcli.layers.published import Names, Published, count_blocks, has_layers, rename
+from srcli.layers.reparameterised import EDGE_FILTERS, FoldedKernel, fold
+from srcli.layers.resize import BicubicEnlargement, BicubicSkip
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class SRCNN(Network):
+    """Three convolutions after bicubic interpolation (Dong et al., TPAMI 2016).
+
+    The defaults are the 9-5-5 network whose weights were released; ``middle`` of 1 and 3 make the
+    paper's 9-1-5 and 9-3-5, ``channels`` are the maps of the first layer, the second has half of
+    them. Borders are continued by their outermost pixels, as in the authors' demonstration.
+    """
+
+    colour = "y"
+    bf16 = False
+
+    def __init__(self, *, scale: int = 4, middle: int = 5, channels: int = 64) -> None:
+        super().__init__()
+        self.scale = scale
+        self.enlarge = BicubicEnlargement(scale=scale)
+        widths = ((1, channels, 9), (channels, channels // 2, middle), (channels // 2, 1, 5))
+        self.layers = nn.ModuleList()
+        for taken, given, kernel in widths:
+            layer = nn.Conv2d(taken, given, kernel, padding=kernel // 2, padding_mode="replicate")
+            nn.init.normal_(layer.weight, 0.0, 1e-3)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
+            self.layers.append(layer)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        first, second, last = self.layers
+        out: Tensor = last(F.relu(second(F.relu(first(self.enlarge(x))))))
+        return out
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over files by the names of github.com/yjn870/SRCNN-pytorch: srcnn_x2.pth, ...
+
+        They do not say their scale: name it.
+        """
+        if tensors.keys() != {f"conv{i}.{part}" for i in (1, 2, 3) for part in ("weight", "bias")}:
+            return []
+        middle, channels = tensors["conv2.weight"].shape[-1], len(tensors["conv1.weight"])
+        names = {r"^conv1": "layers.0", r"^conv2": "layers.1", r"^conv3": "layers.2"}
+        options = {"middle": middle, "channels": channels}
+        return [Published(rename(tensors, names), (2, 3, 4), options)]
+
+
+class FSRCNN(Network):
+    """An hourglass at LR size and a deconvolution (Dong et al., ECCV 2016).
+
+    The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Channels of the features, the paper's d.
+        inner: Channels of the mapping, s.
+        depth: 3x3 convolutions of the mapping, m.
+        slope: Start value of the PReLUs' slopes, one a channel.
+    """
+
+    colour = "y"
+    edge = 4
+    bf16 = False
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 56,
+        inner: int = 12,
+        depth: int = 4,
+        slope: float = 0.25,
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        widths = [(1, channels, 5), (channels, inner, 1), *[(inner, inner, 3)] * depth]
+        self.body = nn.Sequential()
+        for taken, given, kernel in (*widths, (inner, channels, 1)):
+            self.body.append(conv(taken, given, kernel))
+            self.body.append(nn.PReLU(given, init=slope))
+        self.up = nn.ConvTranspose2d(
+            channels, 1, 9, stride=scale, padding=4, output_padding=scale - 1
+        )
+        # He's normal distribution; the deconvolution's has a standard deviation of 0.001.
+        for layer in (*self.body, self.up):
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                std = 1e-3 if layer is self.up else math.sqrt(2 / layer.weight[:, 0].numel())
+                nn.init.normal_(layer.weight, 0.0, std)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        out: Tensor = self.up(self.body(x))
+        return out
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over files by the names of github.com/yjn870/FSRCNN-pytorch: fsrcnn_x2.pth, ...
+
+        The deconvolution's kernel is 9x9 at every scale: name the scale.
+        """
+        if not has_layers(tensors, "first_part.0", "mid_part.0", "last_part"):
+            return []
+        names: Names = {
+            r"^first_part": "body",
+            r"^mid_part\.(\d+)": lambda match: f"body.{int(match[1]) + 2}",
+            r"^last_part": "up",
+        }
+        options = {
+            "channels": len(tensors["first_part.0.weight"]),
+            "inner": len(tensors["mid_part.0.weight"]),
+            "depth": count_blocks(tensors, r"mid_part\.(\d+)") // 2 - 2,
+        }
+        return [Published(rename(tensors, names), (2, 3, 4), options)]
+
+
+class VDSR(Network):
+    """Convolutions that correct a bicubic enlargement (Kim et al., CVPR 2016).
+
+    The defaults are the published model, whose layers are the same for all scales; ``depth`` counts
+    the first and the last one, too.
+    """
+
+    colour = "y"
+    edge = 4
+
+    def __init__(self, *, scale: int = 4, depth: int = 20, channels: int = 64) -> None:
+        super().__init__()
+        self.scale = scale
+        self.enlarge = BicubicEnlargement(scale=scale)
+        self.layers = nn.ModuleList()
+        for taken, given in pairwise([1, *[channels] * (depth - 1), 1]):
+            layer = conv(taken, given)
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
+            self.layers.append(layer)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        image: Tensor = self.enlarge(x)
+        out = image
+        for layer in self.layers:
+            out = layer(out) if layer is self.layers[-1] else F.relu_(layer(out))
+        return image + out.float()
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over files by the names of github.com/twtygqyy/pytorch-vdsr, which has no biases.
+
+        They are for every scale: name one. Its own file holds a whole pickled network, which cannot
+        be read safely: save its ``state_dict()`` instead.
+        """
+        if not has_layers(tensors, "input", "residual_layer.0.conv", "output"):
+            return []
+        depth = count_blocks(tensors, r"residual_layer\.(\d+)") + 2
+        names: Names = {
+            r"^input": "layers.0",
+            r"^output": f"layers.{depth - 1}",
+            r"^residual_layer\.(\d+)\.conv": lambda match: f"layers.{int(match[1]) + 1}",
+        }
+        found = rename(tensors, names)
+        for number in range(depth):
+            weight = found[f"layers.{number}.weight"]
+            found.setdefault(f"layers.{number}.bias", weight.new_zeros(len(weight)))
+        options = {"depth": depth, "channels": len(tensors["input.weight"])}
+        return [Published(found, (2, 3, 4), options)]
+
+
+class DRCN(Network):
+    """One convolution applied 16 times (Kim et al., CVPR 2016).
+
+    The defaults are the published model, whose layers are the same for all scales.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Maps of every layer.
+        recursions: How often the middle convolution is applied; each result is reconstructed, and
+            the network gives their learnt average.
+    """
+
+    colour = "y"
+    edge = 4
+
+    def __init__(self, *, scale: int = 4, channels: int = 256, recursions: int = 16) -> None:
+        super().__init__()
+        self.scale = scale
+        self.enlarge = BicubicEnlargement(scale=scale)
+        self.embed = convs([(1, channels), (channels, channels)])
+        self.recur = conv(channels, channels)
+        self.rebuild = convs([(channels, channels), (channels, 1)])
+        self.shares = nn.Parameter(torch.full((recursions,), 1.0 / recursions))
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        image: Tensor = self.enlarge(x)
+        features = image
+        for layer in self.embed:
+            features = F.relu_(layer(features))
+        total = torch.zeros_like(image)
+        first, last = self.rebuild
+        for share in self.shares / self.shares.sum():
+            features = F.relu(self.recur(features))
+            total = total + share * last(F.relu_(first(features))).float()
+        return image + total  # every reconstruction adds to the same picture
+
+
+class DRRN(Network):
+    """One residual unit applied 25 times (Tai et al., CVPR 2017).
+
+    The defaults are DRRN_B1U25. As in the authors' Caffe files, the convolutions are the same in
+    every unit and at every scale, the normalisations are not. The weights are published for Caffe
+    alone, which is not read here.
+    """
+
+    colour = "y"
+    edge = 4
+
+    def __init__(self, *, scale: int = 4, channels: int = 128, units: int = 25) -> None:
+        super().__init__()
+        self.scale = scale
+        self.enlarge = BicubicEnlargement(scale=scale)
+        self.first_norm = nn.BatchNorm2d(1)
+        self.head = conv(1, channels)
+        self.conv1 = conv(channels, channels)
+        self.conv2 = conv(channels, channels)
+        self.norms1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(units))
+        self.norms2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(units))
+        self.last_norm = nn.BatchNorm2d(channels)
+        self.last = conv(channels, 1)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        image: Tensor = self.enlarge(x)
+        head: Tensor = self.head(F.relu(self.first_norm(image)))
+        out = head
+        for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
+            inner = self.conv1(F.relu_(norm1(out)))
+            out = self.conv2(F.relu_(norm2(inner))) + head
+        deep: Tensor = self.last(F.relu_(self.last_norm(out)))
+        return image + deep.float()
+
+
+class MemNet(Network):
+    """Memory blocks of recursions behind gates (Tai et al., ICCV 2017).
+
+    The defaults are MemNet_M6R6_80C64, whose layers are the same for all scales. Its weights are
+    published for Caffe alone, which is not read here.
+
+    Args:
+        scale: 2, 3 or 4.
+        channels: Maps of every layer.
+        num_blocks: Memory blocks; each is reconstructed, and the network gives a learnt sum.
+        recursions: How often a block applies its residual unit.
+    """
+
+    colour = "y"
+    edge = 4
+
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6, recursions: int = 6
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.enlarge = BicubicEnlargement(scale=scale)
+        self.first_norm = nn.BatchNorm2d(1)
+        self.head = conv(1, channels)
+        self.body = nn.ModuleList(
+            MemoryBlock(channels, recursions, before=number + 1) for number in range(num_blocks)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_blocks))
+        self.last = conv(channels, 1)
+        self.shares = nn.Parameter(torch.full((num_blocks,), 1.0 / num_blocks))
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        image: Tensor = self.enlarge(x)
+        memories: list[Tensor] = [self.head(F.relu(self.first_norm(image)))]
+        total = torch.zeros_like(image)
+        for block, norm, share in zip(self.body, self.norms, self.shares, strict=True):
+            memories.append(block(memories))
+            deep: Tensor = self.last(F.relu_(norm(memories[-1])))
+            total = total + share * (image + deep.float())
+        return total
+
+
+class MemoryBlock(nn.Module):
+    """One residual unit applied several times, and a 1x1 gate over its results and all memories.
+
+    The convolutions are the same in every recursion, the normalisations are not. The gate sees
+    ``before`` memories, the block's input among them.
+    """
+
+    def __init__(self, channels: int, recursions: int, before: int) -> None:
+        super().__init__()
+        self.conv1 = conv(channels, channels)
+        self.conv2 = conv(channels, channels)
+        self.norms1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(recursions))
+        self.norms2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(recursions))
+        self.norm = nn.BatchNorm2d((before + recursions) * channels)
+        self.gate = conv((before + recursions) * channels, channels, 1)
+
+    def forward(self, memories: Sequence[Tensor]) -> Tensor:
+        """Map memories (N, C, H, W), the last of them the input, to the next one."""
+        kept = list(memories)
+        for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
+            inner = self.conv1(F.relu_(norm1(kept[-1])))
+            kept.append(kept[-1] + self.conv2(F.relu_(norm2(inner))))
+        out: Tensor = self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
+        return out
+
+
+class IDN(Network):
+    """Information distillation network (Hui et al., CVPR 2018).
+
+    The defaults are the published model; its weights are published for Caffe alone, which is not
+    read here. ``channels``, the paper's D_3, must be a multiple of 16.
+    """
+
+    colour = "y"
+    edge = 4
+
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, num_blocks: int = 4, slope: float = 0.05
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.slope = slope
+        self.head = convs([(1, channels), (channels, channels)])
+        self.body = nn.Sequential(*(EnhancementBlock(channels, slope) for _ in range(num_blocks)))
+        self.up = nn.ConvTranspose2d(
+            channels, 1, 17, stride=scale, padding=8, output_padding=scale - 1
+        )
+        self.skip = BicubicSkip(scale=scale)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        features = x
+        for layer in self.head:
+            features = F.leaky_relu(layer(features), self.slope)
+        out: Tensor = self.skip(self.up(self.body(features)), x)
+        return out
+
+
+class EnhancementBlock(nn.Module):
+    """IDN's DBlock: an enhancement unit, of which a quarter is kept beside the input, and a 1x1."""
+
+    def __init__(self, channels: int, slope: float) -> None:
+        super().__init__()
+        self.kept = kept = channels // 4
+        self.slope = slope
+        first = ((channels, 3 * kept, 1), (3 * kept, 2 * kept, 4), (2 * kept, channels, 1))
+        second = ((3 * kept, channels, 1), (channels, 3 * kept, 4), (3 * kept, channels + kept, 1))
+        self.first, self.second = (
+            nn.ModuleList(conv(taken, given, groups=groups) for taken, given, groups in widths)
+            for widths in (first, second)
+        )
+        self.fuse = conv(channels + kept, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        out = x
+        for layer in self.first:
+            out = F.leaky_relu(layer(out), self.slope)
+        beside = torch.cat([x, out[:, : self.kept]], dim=1)
+        out = out[:, self.kept :]
+        for layer in self.second:
+            out = F.leaky_relu(layer(out), self.slope)
+        return F.leaky_relu(self.fuse(out + beside), self.slope)
+
+
+class LapSRN(Network):
+    """A Laplacian pyramid of residuals, doubled level by level (Lai et al., CVPR 2017).
+
+    The defaults are the model of the authors' code, whose x3 is x4 made smaller. Their weights are
+    published for MATLAB alone, which is not read here. ``depth`` counts the convolutions of a level
+    before its upsampling.
+    """
+
+    colour = "y"
+    edge = 4
+    bf16 = False
+
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, depth: int = 10, slope: float = 0.2
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        self.slope = slope
+        self.head = conv(1, channels)
+        self.levels = nn.ModuleList(PyramidLevel(channels, depth, slope) for _ in STEPS[scale])
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        features, image = F.leaky_relu(self.head(x), self.slope), x
+        for level in self.levels:
+            features, image = level(features, image)
+        return image
+
+
+class PyramidLevel(nn.Module):
+    """Convolutions and a learnt doubling of the features, whose residual the picture takes."""
+
+    def __init__(self, channels: int, depth: int, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+        self.layers = convs([(channels, channels)] * depth)
+        self.up = nn.ConvTranspose2d(channels, channels, 3, stride=2)
+        self.residual = conv(channels, 1)
+        for layer in (*self.layers, self.up, self.residual):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        self.enlarge = nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1, bias=False)
+        bilinear = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        self.enlarge.weight.data.copy_(bilinear[:, None] * bilinear)
+
+    def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Double (N, C, H, W) and (N, 1, H, W)."""
+        for layer in self.layers:
+            features = F.leaky_relu(layer(features), self.slope)
+        # The last row and column are cut off, as in the authors' code.
+        features = F.leaky_relu(self.up(features)[..., :-1, :-1], self.slope)
+        return features, self.enlarge(image) + self.residual(features)
+
+
+class ECBSR(Network):
+    """Edge-oriented convolutions that fold into plain ones (Zhang et al., ACM MM 2021).
+
+    The defaults are ECBSR-M16C64; others are M10C32, M10C16, M4C16 and M4C8, by ``depth``, the
+    blocks between the first and the last, and ``channels``. ``deployed`` has plain convolutions.
+    """
+
+    colour = "y"
+    edge = 4
+
+    def __init__(
+        self, *, scale: int = 4, channels: int = 64, depth: int = 16, deployed: bool = False
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        make = conv if deployed else EdgeOrientedConv
+        self.body = nn.Sequential()
+        for taken in (1, *[channels] * depth):
+            self.body.append(make(taken, channels))
+            self.body.append(nn.PReLU(channels))
+        self.body.append(make(channels, scale * scale))
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        out = self.body(x).float() + x.float()  # the picture itself, at each place of a pixel
+        return F.pixel_shuffle(out, self.scale)
+
+    def deploy(self) -> Self:
+        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        plain = super().deploy()
+        for number, module in enumerate(plain.body):
+            if isinstance(module, EdgeOrientedConv):
+                plain.body[number] = module.deploy()
+        return plain
+
+    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn a deployed form's state into one of this network with the same outputs."""
+        found = dict(tensors)
+        for number, module in enumerate(self.body):
+            stem = f"body.{number}"
+            if isinstance(module, EdgeOrientedConv) and f"{stem}.weight" in found:
+                state = module.unfolded(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
+                found |= {f"{stem}.{key}": value for key, value in state.items()}
+        return found
+
+    @staticmethod
+    def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
+        """Take over files of github.com/xindongzhang/ECBSR for Y, by their branches' names."""
+        blocks = count_blocks(tensors, r"backbone\.(\d+)\.conv3x3\.weight")
+        first = tensors.get("backbone.0.conv3x3.weight")
+        if first is None or first.shape[1] != 1 or "backbone.0.act.weight" not in tensors:
+            return []
+        found: dict[str, Tensor] = {}
+        for number in range(blocks):
+            own = rename(tensors, {rf"^backbone\.{number}\.": "", r"^backbone\..*": ""})
+            weight, bias = _fold_published(own)
+            found |= {f"body.{2 * number}.weight": weight, f"body.{2 * number}.bias": bias}
+            if "act.weight" in own:
+                found[f"body.{2 * number + 1}.weight"] = own["act.weight"]
+        scale = math.isqrt(len(found[f"body.{2 * blocks - 2}.bias"]))
+        options = {"channels": len(first), "depth": blocks - 2, "deployed": True}
+        return [Published(found, (scale,), options)]
+
+
+class EdgeOrientedConv(nn.Module):
+    """ECB: a 3x3 convolution, a wider one behind a 1x1, and three learnt filters of edges.
+
+    It runs as the one 3x3 kernel that equals their sum, in training too. The 1x1 convolutions
+    before the filters have no bias: the filters' sums are zero.
+    """
+
+    masks: Tensor
+
+    def __init__(self, taken: int, given: int) -> None:
+        super().__init__()
+        self.conv = conv(taken, given)
+        self.point = conv(taken, 2 * given, 1)
+        self.wide = conv(2 * given, given)
+        self.edges = nn.ModuleList(conv(taken, given, 1, bias=False) for _ in EDGE_FILTERS)
+        self.gains = nn.Parameter(1e-3 * torch.randn(len(EDGE_FILTERS), given, 1, 1, 1))
+        self.shift = nn.Parameter(1e-3 * torch.randn(given))
+        self.register_buffer("masks", torch.tensor(EDGE_FILTERS), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, taken, H, W) to (N, given, H, W)."""
+        weight, bias = self.kernel()
+        return F.conv2d(x, weight, bias, padding=1)
+
+    def kernel(self) -> FoldedKernel:
+        """Return the 3x3 kernel that equals all branches."""
+        assert self.conv.bias is not None
+        kernels = [
+            FoldedKernel(self.conv.weight, self.conv.bias + self.shift),
+            behind(self.point.weight, self.point.bias, self.wide.weight, self.wide.bias),
+        ]
+        for edge, mask, gain in zip(self.edges, self.masks, self.gains, strict=True):
+            kernels.append(FoldedKernel(edge.weight * mask * gain, torch.zeros_like(self.shift)))
+        return fold(kernels)
+
+    @torch.no_grad()
+    def deploy(self) -> nn.Conv2d:
+        """Return the plain convolution, a new module."""
+        plain = conv(self.conv.in_channels, self.conv.out_channels).to(self.conv.weight)
+        weight, bias = self.kernel()
+        plain.load_state_dict({"weight": weight, "bias": bias})
+        return plain.train(self.training)
+
+    @torch.no_grad()
+    def unfolded(self, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+        """Return a state that equals a 3x3 kernel; the other branches stay as they are."""
+        twin = copy.deepcopy(self)
+        now = twin.kernel()
+        twin.conv.weight.add_(weight - now.weight)
+        assert twin.conv.bias is not None
+        twin.conv.bias.add_(bias - now.bias)
+        return twin.state_dict()
+
+
+def behind(
+    point: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor | None
+) -> FoldedKernel:
+    """Return a 3x3 convolution behind a 1x1 one as one kernel.
+
+    The 3x3 convolution pads by the 1x1's bias, as if that had padded by zeros.
+
+    Args:
+        point: Weight of the 1x1 convolution, (M, taken, 1, 1).
+        shift: Its bias, (M,).
+        weight: Weight of the 3x3 convolution, (given, M, 3, 3).
+        bias: Its bias, (given,).
+    """
+    assert shift is not None
+    assert bias is not None
+    return FoldedKernel(
+        torch.einsum("omhw,mi->oihw", weight, point[:, :, 0, 0]),
+        bias + torch.einsum("omhw,m->o", weight, shift),
+    )
+
+
+def _fold_published(own: Mapping[str, Tensor]) -> FoldedKernel:
+    """Fold the branches of one published block of ECBSR, if it has any."""
+    kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
+    if "conv1x1_3x3.k0" in own:
+        kernels.append(behind(*(own[f"conv1x1_3x3.{part}"] for part in ("k0", "b0", "k1", "b1"))))
+    for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
+        if f"{edge}.k0" in own:
+            weight = own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
+            kernels.append(FoldedKernel(weight, own[f"{edge}.bias"]))
+    return fold(kernels)
