@@ -87,25 +87,25 @@ def report_results(
 
 
 def _print_results(results: Sequence[AblationResult], *, to_stderr: bool) -> None:
-    from srcli.pipelines.ablate import tables
+    from srcli.pipelines.ablate import report
     from srcli.pipelines.ablate.report import conditions, notes
     from srcli.pipelines.ablate.verdicts import judge
 
     judged = judge(results)
     out = make_console(to_stderr=to_stderr)
     for result, own in zip(results, judged, strict=True):
-        name, scores = result.ablation.name, tables.score_table(result, own)
+        name, scores = result.ablation.name, report.score_table(result, own)
         measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
         print_table(out, scores.select(measured), title=f"{name}: quality")
         to_base = f"{name}: difference to {result.ablation.base}"
         print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
-        print_table(out, tables.cost_table(result), title=f"{name}: cost")
+        print_table(out, report.cost_table(result), title=f"{name}: cost")
         lines = [f"Failed: {line}" for line in result.failures]
         lines += [f"{word}: {text}" for word, text in conditions(result)]
         for line in (*lines, *notes(result, own.tests), ""):
             out.print(line)
     if len(results) > 1:
-        print_table(out, tables.summary_table(results, judged))
+        print_table(out, report.summary_table(results, judged))
 
 
 def _plain_results(results: Sequence[AblationResult]) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from srcli.recipes.files import (
     load_recipe,
     shipped_text,
 )
+from srcli.recipes.published import name_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -144,25 +145,26 @@ class Ablation:
         """Return the variant called ``name``."""
         return next(variant for variant in self.variants if variant.name == name)
 
-    def published_difference(self, name: str, key: str) -> float | None:
-        """Printed difference of a variant to the base.
+    def printed(self, name: str, dataset: str, what: str = "psnr") -> float | None:
+        """Return the printed figure of a variant on a set, whatever the paper calls the set."""
+        for key, value in self.variant(name).published.items():
+            first, _, last = key.partition(".")
+            if last == what and name_key(first) == name_key(dataset):
+                return value
+        return None
 
-        Args:
-            name: A variant.
-            key: ``SET.psnr`` or ``SET.ssim``.
+    def printed_difference(self, name: str, dataset: str, metric: str = "psnr") -> float | None:
+        """Return a variant's printed figure minus the base's, or the difference that is printed.
 
-        Returns:
-            The variant's figure minus the base's, rounded to six digits; where the paper prints
-            only the difference, that; None where it prints neither, and for the base itself.
+        Rounded to six digits; None where the paper prints neither, and for the base itself.
         """
         if name == self.base:
             return None
-        figures, base = self.variant(name).published, self.variant(self.base).published
-        if f"{key}.difference" in figures:
-            return figures[f"{key}.difference"]
-        if key in figures and key in base:
-            return round(figures[key] - base[key], 6)
-        return None
+        difference = self.printed(name, dataset, f"{metric}.difference")
+        own, base = (self.printed(each, dataset, metric) for each in (name, self.base))
+        if difference is None and own is not None and base is not None:
+            return round(own - base, 6)
+        return difference
 
 
 def changes_text(changes: Mapping[str, object]) -> list[str]:

@@ -1,26 +1,180 @@
-"""Reports of ablations: their conditions and notes in words, Markdown, and one HTML file."""
+"""Reports of ablations: tables, conditions and notes in words, Markdown, and one HTML file."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.pipelines.ablate.statistics import difference
-from srcli.pipelines.ablate.tables import budget_of, cost_table, score_table, summary_table
-from srcli.pipelines.ablate.verdicts import LEAST_GAIN, PRINTED_SHARE, judge
+from srcli.pipelines.ablate.verdicts import LEAST_GAIN, PRINTED_SHARE, Verdict, judge, sets_of
 from srcli.recipes.ablations import changes_text
 from srcli.report.page import interval_chart, render_page
-from srcli.report.table import escape, markdown_table, plural
+from srcli.report.table import (
+    NOTHING,
+    Column,
+    Row,
+    Table,
+    best_of,
+    columns_of,
+    decimals,
+    escape,
+    interval_text,
+    markdown_table,
+    number,
+    plural,
+    short,
+)
 from srcli.training.budget import parse_budget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from srcli.pipelines.ablate.results import AblationResult
-    from srcli.pipelines.ablate.verdicts import Judgement
+    from srcli.pipelines.ablate.results import AblationResult, VariantResult
+    from srcli.pipelines.ablate.verdicts import JudgedDifference, Judgement
+    from srcli.report.table import Cell
+
+MIB = 2**20
+LEAST_DIGITS = 2
+"""Of printed decibels, where those at hand happen to end on zeros."""
+VARIANT = Column("variant", kind="text")
+
+
+def summary_table(results: Sequence[AblationResult], judgements: Sequence[Judgement]) -> Table:
+    """Count for each ablation the verdicts on its variants, on all of its sets."""
+    words = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
+    rows = []
+    for result, own in zip(results, judgements, strict=True):
+        found = [e for e in own.comparisons.values() if e.printed is not None and e.found]
+        counts: list[Cell] = [sum(each.verdict is word for each in found) for word in words]
+        counts.append(sum(each.p is None for each in found))
+        counts = counts if result.conditions.trained else [None] * len(counts)
+        about = (result.ablation.name, len(result.variants), budget_of(result))
+        rows.append(Row(cells=(*about, *counts)))
+    columns = columns_of(("ablation",), ("variants",)) + columns_of(("budget",))
+    columns += tuple(Column(heading, wrap=True) for heading in (*words, "not judged"))
+    tests = plural(judgements[0].tests if judgements else 0, "test")
+    note = (
+        "Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
+        f"Holm's correction over {tests}. Not judged: one seed, no printed sign, or base "
+        "or variant too near bicubic."
+    )
+    return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(note,))
+
+
+def score_table(result: AblationResult, judgement: Judgement) -> Table:
+    """Tabulate means over seeds on every set, differences to the base, printed values, verdicts.
+
+    Bicubic stands below each set. Sets of the paper that were not measured have what was printed
+    alone; without any training there are no rows.
+    """
+    headings = ["seeds", "PSNR dB", "SSIM", "to base dB", "printed dB", "printed to base"]
+    columns = (
+        VARIANT,
+        *(Column(heading, wrap=True) for heading in headings),
+        Column("verdict", kind="status", wrap=True),
+    )
+    digits = METRICS["psnr"].digits
+    rows: list[Row] = []
+    for dataset in sets_of(result) if result.conditions.trained else ():
+        means = {each.variant.name: each.means(dataset) for each in result.variants}
+        complete = {
+            n: fmean(own) for n, own in means.items() if len(own) == result.conditions.seeds
+        }
+        best = best_of(complete, digits)
+        for each in result.variants:
+            name = each.variant.name
+            own = judgement.comparisons[dataset, name]
+            rows.append(
+                Row(
+                    cells=(name, *_score_cells(result, each, dataset, own), str(own.verdict)),
+                    group=dataset,
+                    best=frozenset({"PSNR dB"} if name in best else ()),
+                    status=own.verdict.name.lower(),
+                )
+            )
+        if scores := result.scores(dataset):
+            level = number(scores[0].bicubic, digits)
+            rest = [None] * (len(columns) - 3)
+            rows.append(Row(cells=("bicubic", None, level, *rest), group=dataset))
+    return Table(group_heading="set", columns=columns, rows=tuple(rows))
+
+
+def _score_cells(
+    result: AblationResult, each: VariantResult, dataset: str, own: JudgedDifference
+) -> list[Cell]:
+    """Return the cells between the name of a variant and the verdict on it."""
+    done, wanted = len(each.measured(dataset)), result.conditions.seeds
+    count = str(done) if done == wanted else f"{done} of {wanted}"
+    cells: list[Cell] = [count if dataset in result.conditions.sets else None]
+    for metric in ("psnr", "ssim"):
+        means, digits = each.means(dataset, metric), METRICS[metric].digits
+        deviation = number(stdev(means), digits) if len(means) > 1 else NOTHING
+        spread = "" if deviation == NOTHING else f" ± {deviation}"
+        cells.append(number(fmean(means), digits) + spread if means else None)
+    cells.append(interval_text(own.found, METRICS["psnr"].digits) if own.found else None)
+    # Printed figures have the digits of the longest one of their set.
+    names = [other.variant.name for other in result.variants]
+    printed = {name: result.ablation.printed(name, dataset) for name in names}
+    values = [value for value in printed.values() if value is not None]
+    digits = decimals(values, LEAST_DIGITS)
+    cells.append(number(printed[each.variant.name], digits))
+    differences = (result.ablation.printed(name, dataset, "psnr.difference") for name in names)
+    values += [value for value in differences if value is not None]
+    cells.append(number(own.printed, decimals(values, LEAST_DIGITS), sign=True))
+    return cells
+
+
+def cost_table(result: AblationResult) -> Table:
+    """Tabulate parameters, work and peak memory of every variant, beside printed values."""
+    variants = result.variants
+
+    def printed(heading: str, key: str) -> dict[str, list[Cell]]:
+        values = [each.variant.published.get(key) for each in variants]
+        cells: list[Cell] = [None if value is None else f"{value:g}" for value in values]
+        return {heading: cells} if any(cells) else {}
+
+    columns: dict[str, list[Cell]] = {
+        "parameters": [f"{each.cost.parameters:,}" if each.cost else None for each in variants],
+        **printed("printed K", "parameters"),
+        "MACs": [short(each.cost.macs) if each.cost else None for each in variants],
+        **printed("printed GFLOPs", "gflops"),
+    }
+    for size in dict.fromkeys(size for v in variants if v.cost for size in v.cost.memory):
+        columns[f"MiB at {size}"] = [_memory(each, size) for each in variants]
+        columns |= printed(f"printed MB at {size}", f"memory.{size}")
+    if result.conditions.trained:
+        columns["iterations"] = [_iterations(each) for each in variants]
+    lines = zip((each.variant.name for each in variants), *columns.values(), strict=True)
+    return Table(
+        columns=(VARIANT, *(Column(heading, wrap=True) for heading in columns)),
+        rows=tuple(Row(cells=line) for line in lines),
+    )
+
+
+def _memory(each: VariantResult, size: str) -> str | None:
+    if each.cost is None:
+        return "failed" if each.cost_failure else None
+    peak = each.cost.memory[size]
+    return "unknown" if peak is None else f"{peak / MIB:.{0 if peak >= 100 * MIB else 1}f}"
+
+
+def _iterations(each: VariantResult) -> str | None:
+    counts = {seed.iterations for seed in each.seeds if seed.iterations is not None}
+    return "–".join(map(str, sorted({min(counts), max(counts)}))) if counts else None
+
+
+def budget_of(result: AblationResult) -> str:
+    """Return the budget in words."""
+    conditions = result.conditions
+    if not conditions.trained:
+        return "not trained"
+    if conditions.budget is None:
+        return "the recipe's"
+    whole = conditions.budget.isdigit()
+    return plural(int(conditions.budget), "iteration") if whole else conditions.budget
 
 
 def ablation_markdown(results: Sequence[AblationResult]) -> str:
@@ -159,7 +313,7 @@ def _sections(result: AblationResult, judgement: Judgement) -> dict[str, Any]:
             for each in own.variants
         ],
         "scores": score_table(result, judgement),
-        "differences": difference_chart(result),
+        "differences": difference_chart(result, judgement),
         "costs": cost_table(result),
         "failures": result.failures,
         "conditions": conditions(result),
@@ -167,14 +321,13 @@ def _sections(result: AblationResult, judgement: Judgement) -> dict[str, Any]:
     }
 
 
-def difference_chart(result: AblationResult) -> str:
+def difference_chart(result: AblationResult, judgement: Judgement) -> str:
     """Draw the difference of every variant to the base with its interval; empty without any."""
     rows = []
-    for dataset in result.conditions.sets:
-        names = [each.variant.name for each in result.variants]
-        found = [(name, difference(result, name, dataset)) for name in names]
-        for name, each in ((name, each) for name, each in found if each is not None):
-            sizes = f"{plural(each.seeds, 'seed')}, {plural(each.pictures, 'picture')}"
-            rows.append((f"{dataset}, {sizes}: {name}", each))
+    for (dataset, name), own in judgement.comparisons.items():
+        if own.found is not None:
+            counts = (own.found.seeds, "seed"), (own.found.pictures, "picture")
+            sizes = ", ".join(plural(*each) for each in counts)
+            rows.append((f"{dataset}, {sizes}: {name}", own.found))
     heading = f"PSNR dB against {result.ablation.base}"
     return interval_chart(rows, heading, METRICS["psnr"].digits) if rows else ""

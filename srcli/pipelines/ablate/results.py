@@ -1,9 +1,9 @@
-"""Options and results of ablations as plain values, and the file that keeps a result."""
+"""Options and results of ablations as plain values, and the files that keep results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,8 +17,6 @@ from srcli.recipes.fields import AnyFloat, convert
 from srcli.recipes.files import write_json
 from srcli.training.budget import parse_budget
 
-OUT = Path("ablations")
-"""Folder of all ablations unless another one is named."""
 RESULT = "ablation.json"
 """File of a result in the folder of its ablation."""
 
@@ -44,7 +42,7 @@ class AblateOptions(DataSelection):
     """Threads of each process; 0 leaves PyTorch's choice, or divides the processor."""
     processes: int = 1
     """Units at once; 1 works in this process, more give each GPU a process, or share the CPU."""
-    out: Path = OUT
+    out: Path = Path("ablations")
     """Folder of all ablations, each in a folder of its name."""
 
     def __post_init__(self) -> None:
@@ -186,44 +184,36 @@ class AblationResult:
         """Return the result of a variant by its name."""
         return next(each for each in self.variants if each.variant.name == name)
 
-    def bicubic(self, dataset: str) -> float | None:
-        """Return the mean PSNR of bicubic interpolation on a set in dB; None if not measured."""
-        found = (scores for each in self.variants for scores in each.measured(dataset).values())
-        return next((scores.bicubic for scores in found), None)
+    def scores(self, dataset: str) -> list[SetScores]:
+        """Return the scores of all trainings on a set."""
+        return [own for each in self.variants for own in each.measured(dataset).values()]
 
     @property
     def missing(self) -> int:
         """Number of trainings that are not finished and measured on all sets, or have failed."""
         seeds = [seed for each in self.variants for seed in each.seeds]
-        done = sum(all(name in seed.scores for name in self.conditions.sets) for seed in seeds)
-        return len(seeds) - done
+        return sum(any(name not in seed.scores for name in self.conditions.sets) for seed in seeds)
 
     @property
     def left_out(self) -> list[str]:
-        """Pictures left out of the scores, a line for each set."""
-        found: list[str] = []
-        for dataset in self.conditions.sets:
-            kinds: dict[str, list[str]] = {}
-            for each in self.variants:
-                for scores in each.measured(dataset).values():
-                    text = f"{len(scores.pictures)} of {scores.of} pictures could be read"
-                    text += f"; left out: {', '.join(scores.left_out)}"
-                    kinds.setdefault(text if scores.left_out else "", []).append(each.variant.name)
-            for text, names in kinds.items():
-                own = f", {', '.join(dict.fromkeys(names))}" if len(kinds) > 1 else ""
-                found += [f"{dataset}{own}: {text}"] * bool(text)
-        return found
+        """Pictures left out of the scores, in words."""
+        found = [
+            f"{dataset}: {len(own.pictures)} of {own.of} pictures could be read; left out: "
+            f"{', '.join(own.left_out)}"
+            for dataset in self.conditions.sets
+            for own in self.scores(dataset)
+            if own.left_out
+        ]
+        return list(dict.fromkeys(found))
 
     @property
     def failures(self) -> list[str]:
         """A line for each failure."""
         found = []
         for each in self.variants:
-            if each.cost_failure:
-                found.append(f"{each.variant.name}, costs: {each.cost_failure}")
-            found += [
-                f"{each.variant.name}, seed {s.seed}: {s.failure}" for s in each.seeds if s.failure
-            ]
+            failed = [("costs", each.cost_failure)]
+            failed += [(f"seed {own.seed}", own.failure) for own in each.seeds]
+            found += [f"{each.variant.name}, {what}: {why}" for what, why in failed if why]
         return found
 
 
@@ -244,15 +234,15 @@ def read_values(file: Path, kind: type) -> Any:  # noqa: ANN401 - of the kind th
         ) from error
 
 
-def write_values(file: Path, value: AblationResult | SeedResult) -> None:
-    """Write a dataclass as a JSON file, whole or not at all.
+def write_values(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file, whole or not at all, with its folder.
 
     Raises:
         DataError: If it cannot be written.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, asdict(value))
+        write_json(file, content)
     except OSError as error:
         raise DataError(f"{file}: cannot be written ({error.strerror})") from error
 
@@ -261,13 +251,8 @@ def read_result(out: Path, name: str) -> AblationResult | None:
     """Return the result of an ablation in the folder of all; None if it was not run.
 
     Raises:
-        DataError: If its file is damaged, or the folder holds results of an earlier version.
+        DataError: If its file is damaged.
     """
-    if (out / "runs").is_dir() and (out / "results").is_dir():
-        raise DataError(
-            f"--out {out}: holds results of an earlier version of srx; give another --out, where "
-            "'srx ablate run' starts over"
-        )
     found: AblationResult | None = read_values(out / name / RESULT, AblationResult)
     return found
 

@@ -1,20 +1,24 @@
-"""Verdicts on differences that papers printed, corrected for the number of tests of a report."""
+"""Paired differences of variants to their base, and verdicts on those that papers printed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from srcli.errors import RecipeError
-from srcli.pipelines.ablate.statistics import PairedDifference, difference, holm
 from srcli.recipes.files import load_recipe
 from srcli.recipes.published import name_key, published_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from srcli.pipelines.ablate.results import AblationResult, VariantResult
 
@@ -24,6 +28,109 @@ LEAST_GAIN = 1.0
 """Decibels above bicubic below which a network is too little trained to judge."""
 PRINTED_SHARE = 0.5
 """Share of the printed gain over bicubic below which a network is too little trained to judge."""
+MOST_FREEDOM = 10_000.0
+"""Beyond so many degrees of freedom Student's t is normal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """A variant minus the base, over the seeds and pictures that both have."""
+
+    mean: float
+    low: float
+    """Lower end of the 95 % interval of the mean; NaN where there is none."""
+    high: float
+    p: float
+    """Two-sided p-value of no difference; NaN where there is none."""
+    seeds: int
+    pictures: int
+
+
+def difference(result: AblationResult, name: str, dataset: str) -> PairedDifference | None:
+    """Return the difference in PSNR, in dB, of a variant to the base on a set.
+
+    None for the base, and where both share no training and picture.
+    """
+    if name == result.ablation.base:
+        return None
+    base, other = result.base.measured(dataset), result.of(name).measured(dataset)
+    pairs = [(base[seed].pictures, other[seed].pictures) for seed in base if seed in other]
+    pictures = [
+        picture
+        for picture in (pairs[0][0] if pairs else ())
+        if all(picture in t and math.isfinite(t[picture]["psnr"]) for pair in pairs for t in pair)
+    ]
+    if not pictures:
+        return None
+    values = np.array([[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs])
+    low, high, p = crossed_interval(values)
+    return PairedDifference(
+        mean=float(values.mean()), low=low, high=high, p=p, seeds=len(pairs), pictures=len(pictures)
+    )
+
+
+def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the 95 % interval and p-value of a mean over seeds and pictures, both random effects.
+
+    The differences of one training, or of one picture, are correlated. Their variances are
+    separated as in a two-way table of random effects, and the interval is Student's with the
+    degrees of freedom of Satterthwaite (1946); a percentile bootstrap over three seeds or five
+    pictures is too short. With one seed it is the paired t interval over pictures, which does not
+    cover other trainings.
+
+    Args:
+        differences: (seeds, pictures), finite.
+
+    Returns:
+        Lower and upper end, and the two-sided p-value; NaN with one seed and one picture.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    seeds, pictures = differences.shape
+    if seeds * pictures < 2:
+        return math.nan, math.nan, math.nan
+    mean = float(differences.mean())
+    if min(seeds, pictures) == 1:
+        square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
+    else:
+        square, freedom = _mean_square(differences)
+        freedom = min(max(freedom, 1.0), MOST_FREEDOM)
+    error = math.sqrt(square / (seeds * pictures))
+    half = float(stdtrit(freedom, 0.975)) * error
+    p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
+    return mean - half, mean + half, p
+
+
+def _mean_square(differences: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the mean square for the variance of the mean, and its degrees of freedom."""
+    seeds, pictures = differences.shape
+    mean = differences.mean()
+    by_seed = differences.mean(axis=1, keepdims=True) - mean
+    by_picture = differences.mean(axis=0, keepdims=True) - mean
+    rest = differences - mean - by_seed - by_picture
+    squares = [
+        (pictures * float((by_seed**2).sum()), seeds - 1),
+        (seeds * float((by_picture**2).sum()), pictures - 1),
+        (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
+    ]
+    of_seeds, of_pictures, left = (total / freedom for total, freedom in squares)
+    # Never below either effect alone: chance can make the rest larger than both.
+    whole = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
+    spread_of = sum((total / freedom) ** 2 / freedom for total, freedom in squares)
+    return whole, whole**2 / spread_of if spread_of > 0 else MOST_FREEDOM
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number, in the order given (Holm 1979).
+
+    One below 0.05 is significant while the chance of any false one among all stays below 5 %.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(order), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
 
 
 class Verdict(StrEnum):
@@ -98,8 +205,10 @@ def judge(results: Sequence[AblationResult]) -> list[Judgement]:
 def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:
     """Compare a variant with the base; a verdict of ``UNDECIDED`` is a test, with its plain p."""
     name = each.variant.name
-    found, printed = difference(result, name, dataset), printed_difference(result, name, dataset)
+    found = difference(result, name, dataset)
+    printed = result.ablation.printed_difference(name, dataset)
     failed = [seed.failure for seed in each.seeds if seed.failure]
+    p = None
     if name == result.ablation.base:
         verdict = Verdict.FAILED if failed and len(failed) == len(each.seeds) else Verdict.BASE
     elif found is None:
@@ -108,11 +217,11 @@ def _compare(result: AblationResult, each: VariantResult, dataset: str) -> Judge
         verdict = Verdict.UNPRINTED
     elif found.seeds == 1:
         verdict = Verdict.ONE_SEED
-    elif not all(is_trained(result, own, dataset) for own in (result.base, each)):
+    elif not all(_is_trained(result, own, dataset) for own in (result.base, each)):
         verdict = Verdict.UNTRAINED
     else:
-        return JudgedDifference(found=found, printed=printed, verdict=Verdict.UNDECIDED, p=found.p)
-    return JudgedDifference(found=found, printed=printed, verdict=verdict)
+        verdict, p = Verdict.UNDECIDED, found.p
+    return JudgedDifference(found=found, printed=printed, verdict=verdict, p=p)
 
 
 def _decide(comparison: JudgedDifference, p: float) -> JudgedDifference:
@@ -122,63 +231,33 @@ def _decide(comparison: JudgedDifference, p: float) -> JudgedDifference:
     return replace(comparison, verdict=verdict, p=p)
 
 
-def is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:
+def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:
     """Return whether a variant is far enough above bicubic on a set for a verdict.
 
     That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain that is printed for it, or else for
-    the final network, over our bicubic. Without a measured bicubic it is not known: false.
+    the final network, over our bicubic.
     """
-    level, own = result.bicubic(dataset), each.variant.published
-    if level is None:
-        return False
-    keys = printed_keys(result, dataset, "psnr")
-    printed = [own[key] for key in keys if key in own and not key.endswith(".difference")]
-    printed = printed or _printed_by_model(result, dataset)
-    least = max([LEAST_GAIN, *(PRINTED_SHARE * (value - level) for value in printed[:1])])
+    level, ablation = result.scores(dataset)[0].bicubic, result.ablation
+    printed = ablation.printed(each.variant.name, dataset)
+    if printed is None:
+        try:
+            models = [load_recipe(ablation.recipe).model]
+        except RecipeError:  # a file that is gone since
+            models = []
+        rows = published_rows(ablation.scale, dataset, models=models)
+        printed = rows[0].values["psnr"] if rows else level
+    least = max(LEAST_GAIN, PRINTED_SHARE * (printed - level))
     return fmean(each.means(dataset)) - level >= least
-
-
-def _printed_by_model(result: AblationResult, dataset: str) -> list[float]:
-    ablation = result.ablation
-    try:
-        model = load_recipe(ablation.recipe).model
-    except RecipeError:  # a file that is gone since
-        return []
-    return [row.values["psnr"] for row in published_rows(ablation.scale, dataset, models=[model])]
 
 
 def sets_of(result: AblationResult) -> list[str]:
     """Return the sets that were measured, then those that only the paper has."""
     measured = list(result.conditions.sets)
     known = {name_key(name) for name in measured}
+    keys = (key for each in result.variants for key in each.variant.published)
     printed = dict.fromkeys(
         key.partition(".")[0]
-        for key in all_keys(result)
+        for key in keys
         if not key.startswith(("parameters", "gflops", "memory.", "training."))
     )
     return measured + [name for name in printed if name_key(name) not in known]
-
-
-def printed_difference(result: AblationResult, name: str, dataset: str) -> float | None:
-    """Return the PSNR difference to the base that was printed for a set, in dB, if one was."""
-    for key in printed_keys(result, dataset, "psnr"):
-        stem = key.removesuffix(".difference")
-        found = result.ablation.published_difference(name, stem)
-        if found is not None:
-            return found
-    return None
-
-
-def printed_keys(result: AblationResult, dataset: str, metric: str) -> list[str]:
-    """Return the keys of printed figures of a set, whatever the paper calls it."""
-    own = name_key(dataset)
-    return [
-        key
-        for key in all_keys(result)
-        if name_key(key.partition(".")[0]) == own and key.partition(".")[2].startswith(metric)
-    ]
-
-
-def all_keys(result: AblationResult) -> list[str]:
-    """Return the keys of all printed figures of an ablation."""
-    return list(dict.fromkeys(k for v in result.variants for k in v.variant.published))
