@@ -187,6 +187,7 @@ def test_a_page_can_be_walked_and_heard(written, bare, parse):
     assert all(after - before <= 1 for before, after in pairwise(levels))
     (image,) = tree.all("img", "chart")
     found = judge([written])[0].comparisons["Set5", "small"].found
+    assert found is not None
     text = f"small: {found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
     assert f"Set5, 3 seeds, 5 pictures: {text}" in image.attributes["alt"]
     assert image.attributes["alt"].count("pictures: ") == 6
