@@ -98,14 +98,21 @@ class Console:
         quiet: Show errors alone.
         verbose: Show details.
         named: Gives files in a text the names that the user knows them by.
+        to_stdout: Messages are the result and go to standard output.
     """
 
     def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, named: Callable[[str], str] = str
+        self,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        named: Callable[[str], str] = str,
+        to_stdout: bool = False,
     ) -> None:
         self.quiet = quiet
         self.verbose = verbose
         self._named = named
+        self._err = not to_stdout
         context = click.get_current_context(silent=True)
         self.json = bool(context and context.meta.get(LOG_KEY) == "json")
         self.shown = time.monotonic()
@@ -116,7 +123,7 @@ class Console:
         """Start the progress bars if stderr is a terminal."""
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
             logging.lastResort.setFormatter(_Visible(self._named))
-        if not self.quiet and not self.json and sys.stderr.isatty():
+        if self._err and not self.quiet and not self.json and sys.stderr.isatty():
             self._bars = _make_bars()
             self._bars.start()
         return self
@@ -169,7 +176,7 @@ class Console:
         if self._bars is not None:
             self._bars.console.print(visible(text), markup=False, highlight=False)
         else:
-            echo(text, err=True)
+            echo(text, err=self._err)
 
 
 class _Visible(logging.Formatter):

@@ -27,7 +27,6 @@ from srcli.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from srcli.cli.streams import Streams
     from srcli.imaging.resize import Box
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import FileReport, Summary
@@ -40,7 +39,7 @@ Examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale - - < small.png > large.png       standard input and output
-  srx upscale photos/ out/ --dry-run            sizes, disk and memory needed
+  srx upscale photos/ out/ --dry-run            sizes, disk and problems
   srx upscale photos/ out/ --device all         on every GPU of the machine
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds 8.10 47.20 8.15 47.25 --rgb 1,2,3
@@ -181,7 +180,7 @@ class InputPath(click.Path):
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Only print sizes, disk, memory, problems; the time of large runs.",
+    help="Only print names, sizes, disk and problems.",
 )
 @click.option(
     "--report",
@@ -213,19 +212,23 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     ):
         if streams.to_stdout:
             settings = replace(settings, naming=replace(settings.naming, suffix=""))
-        if options["dry_run"]:
-            return print_estimate(streams, settings)
+        dry_run, quiet = options["dry_run"], options["quiet"]
         from srcli.pipelines.upscale.run import upscale_files
 
         with (
-            Console(**pick(options, "quiet", "verbose"), named=streams.named) as console,
-            report_lines(options["report"]) as write,
+            Console(
+                quiet=quiet and not dry_run,
+                verbose=options["verbose"],
+                named=streams.named,
+                to_stdout=dry_run and not streams.to_stdout,
+            ) as console,
+            report_lines(None if dry_run else options["report"]) as write,
         ):
 
             def show(file: FileReport) -> None:
                 file = streams.report(file)
                 write(file)
-                _show(console, file)
+                (_show_planned if dry_run else _show)(console, file)
 
             summary = upscale_files(
                 streams.inputs,
@@ -234,10 +237,14 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
                 progress=console,
                 on_file=show,
                 executor=executor,
+                dry_run=dry_run,
             )
+        if dry_run:
+            echo(_closing_estimate(summary), err=streams.to_stdout)
+            return int(ExitCode.PARTIAL if summary.count("failed") else ExitCode.OK)
         if streams.to_stdout and summary.count("done"):
             streams.send()
-    if not options["quiet"]:
+    if not quiet:
         echo(_closing(summary), err=streams.to_stdout)
     return int(summary.exit_code)
 
@@ -297,41 +304,31 @@ def _show(console: Console, file: FileReport) -> None:
     if file.state == "failed":
         console.error(file.error)
     elif file.state == "done":
-        console.detail(f"{file.source} -> {file.target} ({file.seconds:.1f} s)")
+        console.detail(f"{file.source} -> {file.target} ({file.model}, {file.seconds:.1f} s)")
     else:
         console.detail(f"{file.target}: exists, skipped")
     for line in file.details:
         console.detail(f"  {line}")
 
 
-def print_estimate(streams: Streams, options: UpscaleOptions) -> int:
-    """Print what ``upscale_files`` would do, and return the exit code."""
-    from srcli.pipelines.upscale.estimate import estimate_files
+def _show_planned(console: Console, file: FileReport) -> None:
+    if file.state == "failed":
+        console.message(f"would fail: {file.error}")
+        return
+    what = "skip, exists"
+    if file.size:
+        what = f"{file.size[1]}x{file.size[0]} {file.target.suffix.lstrip('.')}".strip()
+    console.message(f"{file.source} -> {file.target} ({what})")
+    for line in (*file.details, *(f"warning: {warning}" for warning in file.warnings)):
+        console.message(f"  {line}")
 
-    run = estimate_files(streams.inputs, streams.output, options)
-    lines = list(run.notes)
-    problems = pixels = disk = 0
-    for item, estimate in run.items:
-        if isinstance(estimate, str):
-            problems += 1
-            lines.append(f"would fail: {estimate}")
-            continue
-        if estimate is None:
-            lines.append(f"{item.source} -> {item.target} (skip, exists)")
-            continue
-        size = f"{estimate.width}x{estimate.height} {item.format}"
-        lines.append(f"{item.source} -> {item.target} ({size})")
-        lines += [f"  {remark}" for remark in estimate.remarks]
-        lines += [f"  warning: {warning}" for warning in estimate.warnings]
-        pixels += estimate.height * estimate.width
-        disk += estimate.bytes
-    lines.append(
-        f"{pixels / 1e6:.1f} megapixels to write, {problems} problems; at most {disk / 1e6:.0f} MB "
-        f"on disk before compression, about {run.memory / 1e6:.0f} MB of memory for pictures; "
-        "nothing was done"
+
+def _closing_estimate(summary: Summary) -> str:
+    disk = sum(file.bytes for file in summary.files)
+    return (
+        f"{summary.megapixels:.1f} megapixels to write, {summary.count('failed')} problems; at "
+        f"most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
     )
-    echo(*map(streams.named, lines), err=streams.to_stdout)
-    return int(ExitCode.PARTIAL if problems else ExitCode.OK)
 
 
 def _closing(summary: Summary) -> str:

@@ -159,7 +159,7 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(srx, tmp_path, astron
     assert "1 done, 1 skipped" in auto.out
     (tmp_path / "out" / "fine.jpg").unlink()
     assert "1 done, 1 skipped" in srx(*asked, "auto").out
-    monkeypatch.setattr(finished, "choose_model", lambda *_: pytest.fail("it has chosen before"))
+    monkeypatch.setattr(finished, "look_for_model", lambda *_: pytest.fail("it has chosen before"))
     assert "2 skipped" in srx(*asked, "auto").out
 
 

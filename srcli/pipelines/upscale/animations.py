@@ -20,14 +20,19 @@ from srcli.inference.stream import ImageJob, TileTooLargeError, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import PhotographRun, check_output, name_errors
+from srcli.pipelines.upscale.photographs import (
+    PhotographRun,
+    check_output,
+    kept_metadata,
+    name_errors,
+)
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from srcli.imaging.photograph import Metadata, Picture
+    from srcli.imaging.photograph import Picture
     from srcli.inference.stream import ArraySink
     from srcli.pipelines.upscale.plan import Item
 
@@ -45,7 +50,7 @@ def upscale_photographs(
     Args:
         pool: Runs the network.
         tiling: Tile and overlap.
-        options: All options; the provenance is that of rasters.
+        options: All options.
         reporter: Receives the reports.
         opened: Inputs, taken one by one.
         processes: Processes of this machine that share its memory.
@@ -60,11 +65,7 @@ def upscale_photographs(
                 else:
                     yield item, picture
 
-    made_by = options.raster.provenance
-    if made_by is not None:
-        made_by = replace(made_by, options=options.checksum(photograph=True))
-        options = replace(options, raster=replace(options.raster, provenance=made_by))
-    PhotographRun(pool, tiling, options, reporter, made_by, processes).upscale(stills())
+    PhotographRun(pool, tiling, options, reporter, processes).upscale(stills())
     run = AnimationRun(pool, tiling, options, reporter)
     for item, picture in animations:
         run.upscale(item, picture)
@@ -85,7 +86,10 @@ class AnimationRun:
         try:
             with name_errors(item):
                 size, warnings = check_output(item, picture, self.options, free_memory())
-                picture = replace(picture, metadata=self._metadata(picture, size))
+                pixels = PixelMap(before=(picture.height, picture.width), after=size)
+                metadata, _ = fit_metadata(picture.metadata, pixels)
+                metadata = kept_metadata(metadata, picture, self.options, self.options.model)
+                picture = replace(picture, metadata=metadata)
                 item.make_folder()
                 tiles = self._retry(item, picture, size)
                 lost = lost_metadata(item.format, picture.metadata)
@@ -103,17 +107,6 @@ class AnimationRun:
                 warnings=(*picture.warnings, *warnings, *lost),
             )
         )
-
-    def _metadata(self, picture: Picture, size: tuple[int, int]) -> Metadata:
-        metadata, provenance = picture.metadata, self.options.raster.provenance
-        if self.options.strip_metadata:
-            metadata = metadata.only_colours()
-        pixels = PixelMap(before=(picture.height, picture.width), after=size)
-        metadata, _ = fit_metadata(metadata, pixels)
-        if provenance is not None:
-            provenance = replace(provenance, source=picture.mark)
-            metadata = replace(metadata, software=provenance.software(metadata.software or ""))
-        return metadata
 
     def _retry(self, item: Item, picture: Picture, size: tuple[int, int]) -> int:
         """Upscale an animation, with smaller tiles after running out of memory."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,9 +27,8 @@ from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
-from srcli.pipelines.upscale.choice import AUTO, choose_model
 from srcli.pipelines.upscale.discovery import SUFFIXES, real_path
-from srcli.pipelines.upscale.opening import open_photograph
+from srcli.pipelines.upscale.opening import look_for_model, open_photograph
 from srcli.pipelines.upscale.plan import Item, name_in_folder, named_by_extension
 
 if TYPE_CHECKING:
@@ -60,26 +59,28 @@ class SortedItems:
     """For the user, on what is made again or renamed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Verdict:
     """What is to be done with an input, and why, in words that follow the name of the output."""
 
-    kind: Literal["due", "finished", "kept", "another"]
+    kind: Literal["due", "finished", "kept", "another", "failed"]
     """``another``: the output is, or may be, of another input."""
     reason: str = ""
     has_parts: bool = False
     """An interrupted run has left work beside the output."""
     same_extension: bool = False
     """The other input has this one's extension, which cannot tell the two apart."""
+    error: SrxError | None = None
 
 
-def find_provenance(options: UpscaleOptions, model: str) -> Provenance:
+def find_provenance(options: UpscaleOptions, model: str | None = None) -> Provenance:
     """Return what outputs say of the software and the model that make them.
 
     Args:
         options: All options.
-        model: Name or file; that of the options unless they leave the choice to srx.
+        model: Name or file; None for that of the options.
     """
+    model = model or options.model
     file = weights_path(model, options.scale) if model in MODELS else Path(model)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
     return Provenance(
@@ -87,7 +88,7 @@ def find_provenance(options: UpscaleOptions, model: str) -> Provenance:
         model=model if model in MODELS else file.name,
         scale=options.scale,
         weights=digest,
-        auto=options.model == AUTO,
+        auto=options.auto,
         options=options.checksum(),
     )
 
@@ -104,19 +105,27 @@ def sort_items(items: Sequence[Item], options: UpscaleOptions, *, in_folder: boo
     """
     result = SortedItems()
     again: defaultdict[str, list[Item]] = defaultdict(list)
-    judge = partial(_judge_safely, options=options, wanted=find_provenance(options, options.model))
+    wanted = find_provenance(options)
     # hardly ever needed, and a look at every output
     taken = cache(lambda: {real_path(item.target) for item in items})
+
+    def judge(item: Item) -> _Verdict:
+        try:
+            with one_file(item.source):
+                return _judge(item, options, wanted)
+        except SrxError as error:
+            return _Verdict("failed", error=error)
+
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look") as pool:
         for first, found in zip(items, pool.map(judge, items), strict=True):
             item, verdict = first, found
-            if in_folder and isinstance(found, _Verdict) and found.kind == "another":
+            if in_folder and found.kind == "another" and not found.same_extension:
                 new = named_by_extension(first, options.naming)
-                if not found.same_extension and real_path(new.target) not in taken():
+                if real_path(new.target) not in taken():
                     taken().add(real_path(new.target))
                     item, verdict = new, judge(new)
-            if isinstance(verdict, SrxError):
-                result.failed.append((first, verdict))
+            if verdict.error is not None:
+                result.failed.append((first, verdict.error))
             elif verdict.kind == "due":
                 if item is not first:
                     result.notes.append(
@@ -136,14 +145,6 @@ def sort_items(items: Sequence[Item], options: UpscaleOptions, *, in_folder: boo
     return result
 
 
-def _judge_safely(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict | SrxError:
-    try:
-        with one_file(item.source):
-            return _judge(item, options, wanted)
-    except SrxError as error:
-        return error
-
-
 def _changed(source: Path) -> int:
     """Return when an input was changed last, in nanoseconds; of a mosaic, any part of it."""
     files = [os.fspath(file_on_disk(source))]
@@ -152,10 +153,8 @@ def _changed(source: Path) -> int:
             files += read_info(source).files
     times = [0]
     for file in files:
-        try:
+        with suppress(OSError):  # nothing on disk
             times.append(os.stat(file).st_mtime_ns)  # noqa: PTH116 - there may be very many
-        except OSError:
-            continue  # nothing on disk
     return max(times)
 
 
@@ -168,36 +167,33 @@ def _judge(item: Item, options: UpscaleOptions, wanted: Provenance) -> _Verdict:
     try:
         state = os.stat(item.target)  # noqa: PTH116 - a name that is too long fails later
     except (OSError, ValueError):
-        return _Verdict(kind="due")
+        return _Verdict("due")
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
     if options.naming.overwrite:
-        return _Verdict(kind="due")
+        return _Verdict("due")
     record = read_provenance(item.target)
     newer = _changed(item.source) - state.st_mtime_ns
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
         return _judge_unknown(item, options, is_newer=newer >= step)
-    differs = moved = False
-    before = record.source
+    differs, before = False, record.source
     if before is not None:
         now = mark_source(item.source)
         moved = differs = before.place != now.place
         if before.content and now.content:
             differs = before.content != now.content
         if differs and (moved or newer <= 0):  # what has changed is newer
-            return _Verdict(
-                kind="another",
-                reason=f"was made from another picture than {item.source}; {_ADVICE}",
-                same_extension=before.extension == now.extension,
-            )
+            reason = f"was made from another picture than {item.source}; {_ADVICE}"
+            same = before.extension == now.extension
+            return _Verdict("another", reason, same_extension=same)
     if not _is_same_model(item, record, options, wanted):
-        return _Verdict(kind="due", reason=f"was made with {record.model} x{record.scale}")
+        return _Verdict("due", f"was made with {record.model} x{record.scale}")
     if before is not None and not _has_same_options(item, record, options):
-        return _Verdict(kind="due", reason="was made with other options")
+        return _Verdict("due", "was made with other options")
     if differs or newer >= step:
-        return _Verdict(kind="due", reason="the input has changed since")
-    return _Verdict(kind="finished", has_parts=has_unfinished_parts(item.target))
+        return _Verdict("due", "the input has changed since")
+    return _Verdict("finished", has_parts=has_unfinished_parts(item.target))
 
 
 def _is_same_model(
@@ -205,8 +201,8 @@ def _is_same_model(
 ) -> bool:
     if record.scale != wanted.scale:
         return False
-    if options.model == AUTO:  # looks at pixels, but not at those of its own choices
-        return record.auto or record.model == choose_model(item, options)
+    if options.auto:  # looks at pixels, but not at those of its own choices
+        return record.auto or record.model == look_for_model(item, options)
     if record.weights and record.weights == wanted.weights:
         return True  # by another name
     return record.model == wanted.model and (options.model in MODELS or not record.weights)
@@ -225,20 +221,19 @@ def _judge_unknown(item: Item, options: UpscaleOptions, *, is_newer: bool) -> _V
     unknown = "nothing in it says that srx has made it"
     if not item.from_folder and _has_rival(item, options):
         reason = f"may be of another picture than {item.source}: {unknown}; {_ADVICE}"
-        return _Verdict(kind="another", reason=reason)
+        return _Verdict("another", reason)
     if is_newer:
-        reason = f"is older than {item.source}, and {unknown}; {_ADVICE}"
-        return _Verdict(kind="kept", reason=reason)
+        return _Verdict("kept", f"is older than {item.source}, and {unknown}; {_ADVICE}")
     try:
-        height, width = _expected_size(item, options)
+        size = _expected_size(item, options)
         found = open_picture(item.target)
     except SrxError as error:
         reason = f"exists and cannot be compared with {item.source} ({error}); {_ADVICE}"
-        return _Verdict(kind="kept", reason=reason)
-    if (found.height, found.width) == (height, width):
-        return _Verdict(kind="finished", has_parts=has_unfinished_parts(item.target))
-    sizes = f"has {found.width}x{found.height} pixels and not {width}x{height}"
-    return _Verdict(kind="kept", reason=f"{sizes}, and {unknown}; {_ADVICE}")
+        return _Verdict("kept", reason)
+    if (found.height, found.width) == size:
+        return _Verdict("finished", has_parts=has_unfinished_parts(item.target))
+    sizes = f"has {found.width}x{found.height} pixels and not {size[1]}x{size[0]}"
+    return _Verdict("kept", f"{sizes}, and {unknown}; {_ADVICE}")
 
 
 def _expected_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:

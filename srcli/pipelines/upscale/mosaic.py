@@ -24,7 +24,7 @@ from srcli.imaging.provenance import mark_source
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
-from srcli.pipelines.upscale.finished import find_provenance, sort_items
+from srcli.pipelines.upscale.finished import sort_items
 from srcli.pipelines.upscale.options import Naming
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
@@ -292,10 +292,7 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
     """Write each tile's window of the enlarged mosaic."""
     from rasterio.windows import Window
 
-    made_by = None
-    if not (options.strip_provenance or options.strip_metadata):
-        made_by = find_provenance(options, options.model)
-    scale = options.scale
+    made_by, scale = options.provenance, options.scale
     with open_raster(result) as whole:
         for tile in tiles:
             item = tile.item

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from srcli.errors import UsageError
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.creation import OutputOptions
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
+
+AUTO, USUAL_MODEL = "auto", "g-idrn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +73,14 @@ class RasterOptions(OutputOptions):
 class UpscaleOptions:
     """All options of ``srx upscale`` apart from inputs and output."""
 
-    model: str = "g-idrn"
+    model: str = USUAL_MODEL
+    """Name or file, or ``auto``."""
+    auto: bool = False
+    """JPEGs whose blocks show get a model that is trained on them; ``model`` is that of others."""
     scale: int = 4
     tile: int | None = None
-    """Input pixels; None takes the model's."""
+    """Input pixels; None takes the model's, as for ``overlap``."""
     overlap: int | None = None
-    """Input pixels; None takes the model's."""
     workers: int = 2
     """Reading and writing threads."""
     quality: int | None = None
@@ -92,20 +97,19 @@ class UpscaleOptions:
     """Inputs may be URLs, and rasters may have parts on the network."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
+    provenance: Provenance | None = None
+    """Recorded in the outputs, each with its input; None records nothing."""
     naming: Naming = field(default_factory=Naming)
     raster: RasterOptions = field(default_factory=RasterOptions)
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     def checksum(self, *, photograph: bool = False) -> str:
-        """Return one of the options that say which pixels come out, beside model and scale.
+        """Return that of the options which decide on pixels, beside model and scale; maybe empty.
 
         Outputs record it: one that was made with others is not finished.
 
         Args:
             photograph: Leave out the options of rasters.
-
-        Returns:
-            8 hexadecimal digits; "" if all are the defaults.
         """
         raster, engine = RasterOptions() if photograph else self.raster, self.engine
         given = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,33 +14,31 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for, explain_os_error
-from srcli.imaging import exif
+from srcli.imaging import exif, mapped
 from srcli.imaging.animation import is_kept
-from srcli.imaging.provenance import Provenance
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.reading import read_photograph
+from srcli.imaging.resize import UNBOUNDED
 from srcli.imaging.writing import LOSSLESS, check_writable, lost_metadata, write_photograph
-from srcli.inference.engines import EnginePool
+from srcli.inference.engines import EnginePool, choose_tiling
 from srcli.inference.stream import ArraySink, ImageJob, TileTooLargeError, run_stream
-from srcli.inference.tiling import Tiling
 from srcli.metrics.machine import free_memory
-from srcli.pipelines.upscale.choice import (
-    CLEAN_MODEL,
-    PHOTO_MODEL,
-    has_photo_model,
-    shows_blocks,
-)
-from srcli.pipelines.upscale.memory import check_frames, check_memory, portions, spare_channels
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.finished import find_provenance
+from srcli.pipelines.upscale.opening import PHOTO_MODEL, choose_model
+from srcli.pipelines.upscale.options import USUAL_MODEL
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.prepare import Prepared, finish, prepare
+from srcli.pipelines.upscale.raster_job import PROGRAM, free_disk
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
+from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from srcli.imaging.photograph import Photograph, Picture
-    from srcli.inference.engine import TorchEngine
+    from srcli.imaging.photograph import Metadata, Photograph, Picture
+    from srcli.inference.tiling import Tiling
+    from srcli.pipelines.upscale.options import UpscaleOptions
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,6 +46,7 @@ class PhotographJob:
     """One photograph between reading and writing."""
 
     item: Item
+    model: str
     lossless: bool
     """The input is stored without losses."""
     prepared: Prepared
@@ -56,23 +56,34 @@ class PhotographJob:
     started: float = field(init=False)
 
 
-@dataclass(eq=False)
 class PhotographRun:
-    """Upscales pictures that fit into memory."""
+    """Upscales pictures that fit into memory.
 
-    pool: EnginePool
-    tiling: Tiling
-    """Tiles are halved after running out of memory."""
-    options: UpscaleOptions
-    reporter: Reporter
-    provenance: Provenance | None = None
-    """Recorded in outputs; None records nothing."""
-    processes: int = 1
-    """Processes of this machine that share its memory."""
-    writers: ThreadPoolExecutor = field(init=False)
-    recommended: Event = field(init=False, default_factory=Event)
-    """Set when the user was told of another model."""
-    writes: deque[tuple[PhotographJob, Future[None]]] = field(init=False, default_factory=deque)
+    Args:
+        pool: Runs the model of the options; that for JPEGs is loaded when one needs it.
+        tiling: Of that model; tiles are halved after running out of memory.
+        options: All options.
+        reporter: Receives the reports.
+        processes: Processes of this machine that share its memory.
+    """
+
+    def __init__(
+        self,
+        pool: EnginePool,
+        tiling: Tiling,
+        options: UpscaleOptions,
+        reporter: Reporter,
+        processes: int = 1,
+    ) -> None:
+        self.pools = {options.model: pool}
+        self.tilings = {options.model: tiling}
+        self.options = options
+        self.reporter = reporter
+        self.processes = processes
+        self.writers: ThreadPoolExecutor
+        self.writes: deque[tuple[PhotographJob, Future[None]]] = deque()
+        self.recommended = Event()
+        """Set when the user was told of another model."""
 
     def upscale(self, items: Iterable[tuple[Item, Picture]]) -> None:
         """Upscale all items; one that fails is reported and leaves the others alone.
@@ -80,21 +91,20 @@ class PhotographRun:
         Args:
             items: Inputs, opened; they are taken from here as they are needed.
         """
-        for portion in portions(items, self.options, self.processes):
-            self._upscale_portion(portion)
-
-    def _upscale_portion(self, items: Iterable[tuple[Item, Picture]]) -> None:
         workers = self.options.workers
-        self.writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
-        # after an interruption the pictures that are being written are finished
-        with (
-            self.writers,
-            ReadAhead(self._load, items, ahead=workers + 1, workers=workers) as reading,
-        ):
-            # neighbours of one depth share an engine, and batches
-            for bits, jobs in groupby(self._loaded(reading), key=lambda job: job.prepared.bits):
-                self._run_jobs(self.pool.engine(bits), jobs)
-            self._collect(0)
+        for portion in portions(items, self.options, self.processes):
+            self.writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
+            # after an interruption the pictures that are being written are finished
+            with (
+                self.writers,
+                ReadAhead(self._load, portion, ahead=workers + 1, workers=workers) as reading,
+            ):
+                # neighbours of one model and depth share an engine, and batches
+                for (model, bits), jobs in groupby(
+                    self._loaded(reading), key=lambda job: (job.model, job.prepared.bits)
+                ):
+                    self._run_jobs(model, bits, jobs)
+                self._collect(0)
 
     def _loaded(
         self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
@@ -102,7 +112,13 @@ class PhotographRun:
         for (item, _), future in reading:
             with self.reporter.guard(item):
                 job = future.result()
-                self.pool.engine(job.prepared.bits)  # here, where a picture may fail of it
+                if job.model not in self.pools:
+                    pool = EnginePool(job.model, self.options.scale, self.options.engine)
+                    tile, overlap = self.options.tile, self.options.overlap
+                    self.pools[job.model] = pool
+                    self.tilings[job.model] = choose_tiling(job.model, pool.network, tile, overlap)
+                # here, where a picture may fail of it
+                self.pools[job.model].engine(job.prepared.bits)
                 yield job
 
     def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
@@ -110,34 +126,35 @@ class PhotographRun:
         with name_errors(item):
             _, unwritable = check_output(item, picture, self.options, free_memory())
             photograph = read_photograph(picture)
-            self._recommend(item, picture, photograph)
-            if self.options.strip_metadata:
-                photograph = replace(photograph, metadata=photograph.metadata.only_colours())
-            if self.provenance is not None:
-                metadata, made_by = (
-                    photograph.metadata,
-                    replace(self.provenance, source=picture.mark),
-                )
-                earlier = metadata.software or exif.software(metadata.exif)
-                metadata = replace(metadata, software=made_by.software(earlier))
-                photograph = replace(photograph, metadata=metadata)
+            model = self._choose_model(item, picture, photograph)
+            metadata = kept_metadata(photograph.metadata, picture, self.options, model)
+            photograph = replace(photograph, metadata=metadata)
             prepared, warnings = prepare(photograph)
-            lost = lost_metadata(item.format, photograph.metadata)
-            warnings = (*photograph.warnings, *unwritable, *lost, *warnings)
+            lost = lost_metadata(item.format, metadata)
             return PhotographJob(
-                item=item, lossless=picture.lossless, prepared=prepared, warnings=warnings
+                item=item,
+                model=model,
+                lossless=picture.lossless,
+                prepared=prepared,
+                warnings=(*photograph.warnings, *unwritable, *lost, *warnings),
             )
 
-    def _recommend(self, item: Item, picture: Picture, photograph: Photograph) -> None:
-        """Say once in a run that another model is made for JPEGs whose blocks show."""
-        if self.options.model != CLEAN_MODEL or not shows_blocks(picture, photograph):
-            return
-        if has_photo_model(self.options.scale) and not self.recommended.is_set():
+    def _choose_model(self, item: Item, picture: Picture, photograph: Photograph) -> str:
+        """Choose the model, or say once in a run that another is made for such a picture."""
+        options = self.options
+        if options.auto:
+            return choose_model(picture, photograph, options)
+        if (
+            options.model == USUAL_MODEL
+            and not self.recommended.is_set()
+            and choose_model(picture, photograph, options) != options.model
+        ):
             self.recommended.set()
             self.reporter.progress.message(
                 f"{item.source}: JPEG blocks show; -m {PHOTO_MODEL} is made for such pictures, and "
                 "-m auto chooses for each"
             )
+        return options.model
 
     def _start(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
         """Cut pictures into tiles and reserve memory for their outputs."""
@@ -146,7 +163,7 @@ class PhotographRun:
                 job.item.make_folder()
                 job.work, job.sink = job.prepared.work(
                     self.options.scale,
-                    self.tiling,
+                    self.tilings[job.model],
                     str(job.item.source),
                     folder=job.item.target.parent,
                     spare=spare_channels(job.item.format, job.prepared.pixels.shape[2]),
@@ -155,7 +172,7 @@ class PhotographRun:
                 self.reporter.tiles.grow(job.work.grid.count)
                 yield job
 
-    def _run_jobs(self, engine: TorchEngine, jobs: Iterable[PhotographJob]) -> None:
+    def _run_jobs(self, model: str, bits: int, jobs: Iterable[PhotographJob]) -> None:
         running: dict[ImageJob, PhotographJob] = {}
 
         def works() -> Iterator[ImageJob]:
@@ -164,7 +181,8 @@ class PhotographRun:
                 yield job.work
 
         again: list[PhotographJob] = []
-        smaller = self.tiling.halved()
+        smaller = self.tilings[model].halved()
+        engine = self.pools[model].engine(bits)
         for work in run_stream(engine, works(), task=self.reporter.tiles):
             job = running.pop(work)
             if isinstance(work.error, TileTooLargeError) and smaller is not None:
@@ -175,11 +193,11 @@ class PhotographRun:
                 self.writes.append((job, self.writers.submit(self._save, job)))
                 self._collect(self.options.workers)
         if again and smaller is not None:
-            self.tiling = smaller
+            self.tilings[model] = smaller
             self.reporter.progress.warn(
-                f"out of memory: going on with tiles of {self.tiling.tile} pixels"
+                f"out of memory: going on with tiles of {smaller.tile} pixels"
             )
-            self._run_jobs(engine, again)
+            self._run_jobs(model, bits, again)
 
     def _save(self, job: PhotographJob) -> None:
         item, quality = job.item, self.options.quality
@@ -201,18 +219,35 @@ class PhotographRun:
             except SrxError as error:
                 self.reporter.fail(job.item, error, job.started)
                 continue
-            height, width = job.sink.pixels.shape[:2]
             self.reporter.add(
                 FileReport(
                     source=job.item.source,
                     target=job.item.target,
                     state="done",
                     seconds=time.monotonic() - job.started,
+                    model=job.model,
                     tiles=job.work.grid.count,
-                    size=self.options.fit.fitted(height, width),
+                    size=self.options.fit.fitted(*job.sink.pixels.shape[:2]),
                     warnings=job.warnings,
                 )
             )
+
+
+def kept_metadata(
+    metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
+) -> Metadata:
+    """Return what an output keeps of the metadata of its input, with what made it."""
+    if options.strip_metadata:
+        metadata = metadata.only_colours()
+    made_by = options.provenance
+    if made_by is None:
+        return metadata
+    if model != options.model:
+        made_by = find_provenance(options, model)
+    checksum = options.checksum(photograph=True)
+    made_by = replace(made_by, options=checksum, source=picture.mark)
+    earlier = metadata.software or exif.software(metadata.exif)
+    return replace(metadata, software=made_by.software(earlier))
 
 
 def check_output(
@@ -245,13 +280,87 @@ def check_output(
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    check_memory(item, picture, options, free)
-    if is_kept(picture, item.format):
-        check_frames(item, picture.frames, height * width)
+    _check_memory(item, picture, options, free)
+    if is_kept(picture, item.format):  # whose pictures wait on the disk for the last one
+        needed, (room, folder) = picture.frames * height * width * 4, free_disk(item.target)
+        if needed > room:
+            raise PictureError(
+                f"{item.source}: its {picture.frames} pictures take {format_bytes(needed)} when "
+                f"enlarged, and {format_bytes(room)} are free in {folder}; make room, take another "
+                "folder or a smaller --scale"
+            )
     if height < picture.height or width < picture.width:
         own = f"{picture.width}x{picture.height}"
         warnings = (*warnings, f"becomes {width}x{height}, smaller than the input ({own})")
     return (height, width), warnings
+
+
+def _check_memory(item: Item, picture: Picture, options: UpscaleOptions, free: int | None) -> None:
+    """Refuse a photograph that does not fit into ``--max-memory`` or the free memory."""
+    needed = photograph_memory(item, picture, options)
+    limit = options.raster.max_memory
+    if limit is not None and PROGRAM + needed > limit:
+        raise PictureError(
+            f"{item.source}: takes about {(PROGRAM + needed) >> 20:,} MiB, more than --max-memory "
+            f"{limit >> 20:,} MiB; allow more, or take a smaller --scale"
+        )
+    if free is not None and needed > free:
+        raise PictureError(
+            f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
+            f"{format_bytes(free)} are free; crop it, or use a smaller scale"
+        )
+
+
+def memory_budget(options: UpscaleOptions) -> int:
+    """Return the bytes that all photographs that are held at once may take.
+
+    That is ``--max-memory`` without the program itself, or half of what is free.
+    """
+    limit = options.raster.max_memory
+    if limit is not None:
+        return max(limit - PROGRAM, 0)
+    free = free_memory()
+    return sys.maxsize if free is None else free // 2
+
+
+def portions(
+    opened: Iterable[tuple[Item, Picture]], options: UpscaleOptions, processes: int = 1
+) -> Iterator[Iterator[tuple[Item, Picture]]]:
+    """Yield runs of neighbouring photographs that may be held at once; one always may."""
+    budget = memory_budget(options) // processes
+    number = held = 0
+
+    def portion(one: tuple[Item, Picture]) -> int:
+        nonlocal number, held
+        size = photograph_memory(*one, options)
+        if held and held + size > budget:
+            number, held = number + 1, 0
+        held += size
+        return number
+
+    for _, group in groupby(opened, key=portion):
+        yield group
+
+
+def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> int:
+    """Estimate the most bytes that a photograph takes, from reading to writing it."""
+    channels = picture.channels + picture.has_alpha
+    pixels = picture.height * picture.width * picture.bits // 8
+    given = pixels * channels
+    made = pixels * (channels + spare_channels(item.format, channels)) * options.scale**2
+    # what the network gives is encoded as it lies there
+    direct = item.format in ("png", "jpg", "tif") and picture.bits in FORMATS[item.format].bits
+    if not direct or picture.has_alpha or picture.bits == 32 or options.fit != UNBOUNDED:
+        return 6 * given + 3 * made
+    return 3 * given + (made if made <= mapped.LARGEST_IN_MEMORY else 0)
+
+
+def spare_channels(fmt: str, channels: int) -> int:
+    """Return the channels that an output of a format has in memory beside its own.
+
+    Pillow, which writes JPEG, has four bytes for each pixel of RGB.
+    """
+    return int(fmt == "jpg" and channels == 3)
 
 
 @contextmanager

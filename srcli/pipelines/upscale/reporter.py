@@ -22,7 +22,7 @@ State = Literal["done", "skipped", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class FileReport:
-    """Result of one input."""
+    """Result of one input; in a dry run, what it would be."""
 
     source: Path
     target: Path
@@ -33,6 +33,8 @@ class FileReport:
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""
+    bytes: int = 0
+    """Disk needed at most, without compression; of a dry run."""
     warnings: tuple[str, ...] = ()
     error: str = ""
     kept: bool = False
@@ -87,6 +89,8 @@ class OverallProgress:
         self._files = files
         self._begun = 0
         self._known = self._done = self._shown = 0.0
+        self.describe = task.describe
+        self.close = task.close
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture that begins."""
@@ -107,14 +111,6 @@ class OverallProgress:
         """Expect one picture less: it has failed."""
         self._files = max(self._files - 1, 1)
 
-    def describe(self, text: str) -> None:
-        """Replace the text shown beside the bar."""
-        self._task.describe(text)
-
-    def close(self) -> None:
-        """End the task, done or not."""
-        self._task.close()
-
 
 class Reporter:
     """Collects the reports of a run and drives its progress display.
@@ -122,13 +118,17 @@ class Reporter:
     Args:
         progress: Shows files, tiles and warnings.
         on_file: Called with each report as soon as it is known.
+        model: Of reports that name none.
     """
 
     def __init__(
-        self, progress: Progress, on_file: Callable[[FileReport], None] | None = None
+        self,
+        progress: Progress,
+        on_file: Callable[[FileReport], None] | None = None,
+        model: str = "",
     ) -> None:
         self.progress = progress
-        self.model = ""
+        self.model = model
         self.summary = Summary()
         self.tiles: Task = NoTask()
         self._files = self._tried = 0
@@ -160,8 +160,8 @@ class Reporter:
 
     def record(self, report: FileReport) -> None:
         """Record the report of a file."""
-        if self.model and report.state == "done":
-            report = replace(report, model=self.model)
+        if report.state == "done":
+            report = replace(report, model=report.model or self.model)
         self.summary.files.append(report)
         if report.state != "skipped":
             self._tried += 1
@@ -183,12 +183,7 @@ class Reporter:
             self.fail(item, error)
 
     def fail(
-        self,
-        item: Item,
-        error: SrxError | str,
-        started: float | None = None,
-        *,
-        kept: bool = False,
+        self, item: Item, error: SrxError | str, started: float | None = None, *, kept: bool = False
     ) -> None:
         """Record that an item failed.
 

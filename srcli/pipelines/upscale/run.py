@@ -1,4 +1,4 @@
-"""Upscale files and folders: plan, tell photographs from rasters, run both, report."""
+"""Upscale files and folders, or say what would be done; photographs first, then rasters."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.animation import is_kept
+from srcli.imaging.rasters.drivers import check_options
+from srcli.imaging.rasters.output import disk_needed
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
+from srcli.inference.tiling import padded_grid
+from srcli.metrics.machine import free_memory
+from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.animations import upscale_photographs
-from srcli.pipelines.upscale.choice import AUTO, group_by_model
 from srcli.pipelines.upscale.finished import find_provenance, sort_items
-from srcli.pipelines.upscale.opening import open_photographs
+from srcli.pipelines.upscale.opening import open_photograph, open_photographs
+from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
+from srcli.pipelines.upscale.photographs import check_output
 from srcli.pipelines.upscale.plan import is_folder, make_plan
+from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
 from srcli.ports.progress import NoProgress, Progress
 
@@ -22,8 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.imaging.photograph import Picture
+    from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.plan import Item, Plan
+    from srcli.pipelines.upscale.plan import Item
     from srcli.ports.executor import Executor
 
 
@@ -35,6 +44,7 @@ def upscale_files(
     progress: Progress | None = None,
     on_file: Callable[[FileReport], None] | None = None,
     executor: Executor | None = None,
+    dry_run: bool = False,
 ) -> Summary:
     """Upscale pictures and folders.
 
@@ -46,6 +56,7 @@ def upscale_files(
         on_file: Called with the report of every file, as soon as it is known.
         executor: Runs shares of the inputs, each on a device of its own; None upscales all in this
             process, on the device that the options name.
+        dry_run: Make nothing; report what would be made, by the headers of the inputs.
 
     Returns:
         The reports of all files; one bad file never stops the others.
@@ -54,7 +65,11 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
         ModelError: If the model or its scale does not exist.
     """
-    reporter = Reporter(progress or NoProgress(), on_file)
+    if options.model == AUTO:
+        options = replace(options, model=USUAL_MODEL, auto=True)
+    if not (options.strip_provenance or options.strip_metadata):
+        options = replace(options, provenance=find_provenance(options))
+    reporter = Reporter(progress or NoProgress(), on_file, options.model)
     if options.mosaic:
         from srcli.pipelines.upscale.mosaic import upscale_mosaic  # and with it torch
 
@@ -64,42 +79,33 @@ def upscale_files(
 
         upscale_mosaic(inputs, output, options, reporter, upscale)
         return reporter.close()
-    plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
-    for note in plan.notes:
-        reporter.progress.message(note)
-    for item, reason in plan.failures:
-        reporter.fail(item, reason)
-    items = _find_due(plan, options, reporter, in_folder=is_folder(output))
+    items = _find_due(inputs, output, options, reporter)
     try:
         if items:
-            if options.model != AUTO:
-                find_weights(options.model, options.scale)  # a wrong name makes no folder
+            find_weights(options.model, options.scale)  # a wrong name makes no folder
+        if items and dry_run:
+            _estimate(items, options, reporter)
+        elif items:
             if executor is None:
                 choose_device(options.engine.device)  # nor does a wrong device
             _make_first_folder(items[0])
             reporter.open(len(items))
-        for model, group in group_by_model(items, options).items():
-            reporter.model = model
-            if options.model == AUTO:
-                reporter.progress.message(f"{model}: {len(group)} of {len(items)} pictures")
-            made_by = None
-            if not (options.strip_provenance or options.strip_metadata):
-                made_by = find_provenance(options, model)
-            raster = replace(options.raster, provenance=made_by)
-            if group:
-                _upscale(group, replace(options, model=model, raster=raster), reporter, executor)
+            _upscale(items, options, reporter, executor)
     finally:
         summary = reporter.close()
     return summary
 
 
 def _find_due(
-    plan: Plan, options: UpscaleOptions, reporter: Reporter, *, in_folder: bool
+    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> list[Item]:
     """Return the items whose outputs are to be made; report the others."""
-    found = sort_items(plan.items, options, in_folder=in_folder)
-    for note in found.notes:
+    plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
+    found = sort_items(plan.items, options, in_folder=is_folder(output))
+    for note in (*plan.notes, *found.notes):
         reporter.progress.message(note)
+    for item, reason in plan.failures:
+        reporter.fail(item, reason)
     for item, has_parts in found.finished:
         if has_parts:
             reporter.progress.warn(
@@ -160,3 +166,58 @@ def _warn_ignored_raster_options(count: int, options: UpscaleOptions, reporter: 
             f"{who} upscaled without {names}, which apply to rasters; a photograph that is named "
             "itself is upscaled as a raster"
         )
+
+
+def _estimate(items: Sequence[Item], options: UpscaleOptions, reporter: Reporter) -> None:
+    """Report size, disk and losses of each result, from the header of its input."""
+    network = None
+    everywhere = options.engine.device in ("auto", "cpu") and options.engine.precision != "fp16"
+    if not everywhere or options.model not in MODELS or options.raster.max_memory is not None:
+        # only the network, or torch's view of the machine, can check these
+        network = EnginePool(options.model, options.scale, options.engine).network
+    tiling = choose_tiling(options.model, network, options.tile, options.overlap)
+    folder, free = None, free_memory()  # once: reading it for 100,000 files would take seconds
+    for item in items:
+        with reporter.guard(item):
+            picture = open_photograph(item, options)
+            if item.target.parent != folder:
+                item.check_folder()
+                folder = item.target.parent
+            if picture is None:
+                report = _estimate_raster(item, options, tiling)
+            else:
+                report = _estimate_photograph(item, picture, options, free)
+            reporter.record(report)
+
+
+def _estimate_photograph(
+    item: Item, picture: Picture, options: UpscaleOptions, free: int | None
+) -> FileReport:
+    size, warnings = check_output(item, picture, options, free)
+    depth = (picture.channels + picture.has_alpha) * picture.bits // 8
+    frames = picture.frames if is_kept(picture, item.format) else 1
+    return FileReport(
+        source=item.source,
+        target=item.target,
+        state="done",
+        size=size,
+        bytes=size[0] * size[1] * depth * frames,
+        warnings=warnings,
+    )
+
+
+def _estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> FileReport:
+    job = open_job(item, options)
+    tight = check_disk(job)
+    check_options(item.target, job.output)  # options that GDAL refuses are refused here too
+    grid = padded_grid(job.window.height, job.window.width, tiling)
+    plan_memory(job, grid, options.scale, options.raster.max_memory)
+    return FileReport(
+        source=item.source,
+        target=item.target,
+        state="done",
+        size=(job.output.height, job.output.width),
+        bytes=disk_needed(job.output),
+        warnings=(*job.notes, *tight),
+        details=job.remarks,
+    )

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from srcli.inference.engine import TorchEngine
-from srcli.pipelines.upscale.estimate import Estimate, estimate_files
 from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
@@ -60,10 +59,10 @@ def test_a_format_without_frames_takes_the_first_and_tells(tmp_path):
     source = animation(tmp_path / "a.gif")
     (report,) = upscale_files([source], tmp_path / "out", options("jpg")).files
     assert "holds 3 pictures: only the first is used" in report.warnings
-    (_, still), *_ = estimate_files([source], tmp_path / "x", options("jpg")).items
-    (_, moving), *_ = estimate_files([source], tmp_path / "x", options()).items
-    assert isinstance(moving, Estimate)
-    assert isinstance(still, Estimate)
+    still, moving = (
+        upscale_files([source], tmp_path / "x", given, dry_run=True).files[0]
+        for given in (options("jpg"), options())
+    )
     assert moving.bytes == 3 * still.bytes
 
 

@@ -15,7 +15,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.upscale import choice, opening
+from srcli.pipelines.upscale import opening
 from srcli.pipelines.upscale.opening import open_photograph
 from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
@@ -174,14 +174,6 @@ def test_an_output_too_large_for_memory_fails_alone(folder, tmp_path, monkeypatc
     assert "a.png: does not fit into memory" in error
 
 
-def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("srcli.pipelines.upscale.photographs.free_memory", lambda: 80 << 10)
-    summary = upscale_files([folder], tmp_path / "out", OPTIONS)
-    failed = [file for file in summary.files if file.state == "failed"]
-    assert [file.source.name for file in failed] == ["a.png"]
-    assert "of memory when enlarged, and 0 MiB are free; crop it" in failed[0].error
-
-
 def test_a_folder_that_cannot_be_made_is_told_before_any_work(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match="file/out: this folder cannot be made"):
@@ -199,24 +191,6 @@ def test_names_that_are_no_unicode_keep_their_own_pictures(tmp_path):
     for name, level in levels.items():
         with (tmp_path / "out" / name).open("rb") as file:
             assert Image.open(file).getextrema() == (level, level)
-
-
-def test_folders_that_cannot_be_looked_into_count_as_failed(folder, tmp_path, monkeypatch):
-    (folder / "sub").mkdir()
-    scandir = os.scandir
-
-    def guarded(path):
-        if os.fspath(path).endswith("sub"):
-            raise PermissionError(13, "Permission denied", os.fspath(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", guarded)
-    options = replace(OPTIONS, naming=Naming(recursive=True))
-    summary = upscale_files([folder], tmp_path / "out", options)
-    assert summary.count("failed") == 1
-    assert summary.exit_code == 1
-    (failed,) = [report for report in summary.files if report.state == "failed"]
-    assert failed.error == f"{folder / 'sub'}: cannot be looked into (Permission denied)"
 
 
 def test_an_output_that_is_a_folder_is_no_finished_picture(folder, tmp_path):
@@ -351,24 +325,3 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkey
         is_raster(item(picture), fitting)
     with pytest.raises(UsageError, match="--fit is for photographs and --srcwin for rasters"):
         replace(fitting, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
-
-
-def test_jpegs_with_visible_blocks_get_their_own_model(tmp_path, astronaut, monkeypatch):
-    monkeypatch.setattr(choice, "VISIBLE", 1.5)  # so small a picture is measured roughly
-    image = Image.fromarray(astronaut[:64, :64])
-    for name, quality in (("fine.jpg", 98), ("rough.jpg", 30)):
-        image.save(tmp_path / name, quality=quality)
-    image.save(tmp_path / "clean.png")
-    inputs = sorted(tmp_path.iterdir())
-    options = UpscaleOptions(model="auto", scale=2)
-    files = upscale_files(inputs, tmp_path / "out", options).files
-    expected = {"clean.png": "g-idrn", "fine.jpg": "g-idrn", "rough.jpg": "g-idrn-photo"}
-    assert {file.source.name: file.model for file in files} == expected
-    shown = Recorder()
-    options = replace(options, model="g-idrn")
-    upscale_files(inputs, tmp_path / "again", options, progress=shown)
-    assert [line for line in shown.lines if "rough.jpg: JPEG blocks show; -m g-idrn-photo" in line]
-    assert len(shown.lines) == 1
-    items = [Item(source=one, target=one, format="png") for one in inputs]
-    without = choice.group_by_model(items, replace(options, model="auto", scale=3))
-    assert without == {"g-idrn": items}

@@ -1,0 +1,104 @@
+"""Sizes, disk and failures of a run are told beforehand, and nothing is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from srcli.errors import ModelError, UsageError
+from srcli.imaging.resize import Box
+from srcli.inference.engines import EngineOptions
+from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
+
+OPTIONS = UpscaleOptions(model="bicubic", scale=2)
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A picture whose enlargement by 4 is wider than WebP can hold."""
+    Image.new("RGB", (5000, 2)).save(tmp_path / "wide.png")
+    return tmp_path / "wide.png"
+
+
+def estimate(source, target, options):
+    (report,) = upscale_files([source], target, options, dry_run=True).files
+    assert not target.exists()
+    return report
+
+
+def test_sizes_that_a_format_cannot_hold_are_refused(wide, tmp_path):
+    out = tmp_path / "wide.webp"
+    assert estimate(wide, out, replace(OPTIONS, scale=3)).size == (6, 15000)
+    error = estimate(wide, out, replace(OPTIONS, scale=4)).error
+    assert "wide.png" in error
+    assert "16,383" in error or "16383" in error
+
+
+def test_what_is_made_smaller_again_needs_less_disk(wide, tmp_path):
+    out = tmp_path / "out.png"
+    found = estimate(wide, out, replace(OPTIONS, scale=4, fit=Box(width=2000)))
+    assert (found.size, found.bytes) == ((1, 2000), 2000 * 3)
+    assert found.warnings == ("becomes 2000x1, smaller than the input (5000x2)",)
+    whole = estimate(wide, out, replace(OPTIONS, fit=Box(height=4)))
+    assert (whole.size, whole.bytes, whole.warnings) == ((4, 10_000), 4 * 10_000 * 3, ())
+
+
+def test_sizes_come_true(srx_data, tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / "a.png")
+    sources = [tmp_path / "a.png", srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"]
+    planned = upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True)
+    assert not (tmp_path / "out").exists()
+    done = upscale_files(sources, tmp_path / "out", OPTIONS)
+    assert [file.size for file in planned.files] == [file.size for file in done.files]
+    photograph, raster = planned.files
+    assert photograph.bytes == 256 * 320 * 3
+    # tiles at the edges are as large as all others, and directories need room
+    assert raster.size is not None
+    whole = -(-raster.size[0] // 512) * -(-raster.size[1] // 512) * 512**2 * 3
+    assert 2 * whole < raster.bytes < 2.004 * whole + 2**20  # parts and result
+    again = upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True)
+    assert again.count("skipped") == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"model": "g-idrm"}, ModelError),
+        ({"model": "missing.safetensors"}, ModelError),
+        ({"model": "g-idrn-aerial", "scale": 3}, ModelError),
+        ({"engine": EngineOptions(device="cuda:99")}, UsageError),
+        ({"engine": EngineOptions(device="cpu", precision="fp16")}, UsageError),
+    ],
+)
+def test_networks_that_cannot_be_run_are_refused(wide, tmp_path, change, error):
+    with pytest.raises(error):
+        estimate(wide, tmp_path / "out.png", replace(OPTIONS, **change))
+
+
+def test_a_part_of_a_raster_counts_as_such(srx_data, tmp_path):
+    source = srx_data / "geotiff" / "satellite_rgb_uint16_utm18.tif"
+    options = replace(OPTIONS, raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,)))
+    part = estimate(source, tmp_path / "out", options)
+    assert part.size == (80, 60)
+    assert 80 * 60 * 2 * 2 < part.bytes < 80 * 80 * 2 * 2 + 2**20 + 100
+    assert "are black to white" in part.details[0]
+    assert any("--rgb" in one for one in estimate(source, tmp_path / "out", OPTIONS).warnings)
+
+
+@pytest.mark.parametrize(
+    ("raster", "message"),
+    [
+        (RasterOptions(bands=(9,)), "9"),
+        (RasterOptions(srcwin=(5000, 0, 5, 5)), "outside"),
+        (RasterOptions(max_memory=1), "--max-memory"),
+        (RasterOptions(nodata=-5.0), "uint16"),
+        (RasterOptions(creation={"FOO": "1"}), "--co: GDAL says"),
+        (RasterOptions(creation={"TARGET_SRS": "EPSG:4326"}, cog=True), "change --co"),
+    ],
+)
+def test_what_would_fail_says_why(srx_data, tmp_path, raster, message):
+    source = srx_data / "geotiff" / "satellite_rgb_uint16_utm18.tif"
+    assert message in estimate(source, tmp_path / "out", replace(OPTIONS, raster=raster)).error

@@ -1,0 +1,199 @@
+"""Photographs: bounded memory, JPEG blocks that choose the model, one share of progress."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.imaging import mapped
+from srcli.imaging.photograph import Picture
+from srcli.pipelines.upscale import opening, photographs
+from srcli.pipelines.upscale.opening import VISIBLE, blockiness
+from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.photographs import memory_budget, photograph_memory, portions
+from srcli.pipelines.upscale.plan import Item
+from srcli.pipelines.upscale.raster_job import PROGRAM
+from srcli.pipelines.upscale.reporter import OverallProgress
+from srcli.pipelines.upscale.run import upscale_files
+from srcli.ports.progress import NoTask
+
+OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
+
+
+@pytest.fixture
+def folder(tmp_path, astronaut):
+    """Pictures of all kinds that differ in how they are held."""
+    place = tmp_path / "in"
+    place.mkdir()
+    image = Image.fromarray(astronaut[:70, :91])
+    for orientation in (1, 6):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image.save(place / f"{orientation}.jpg", exif=exif)
+    image.convert("L").save(place / "gray.jpg")
+    for name in ("a.png", "a.tif", "a.webp", "a.bmp"):
+        image.save(place / name)
+    image.putalpha(image.getchannel(0))
+    image.save(place / "alpha.png")
+    Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(place / "deep.png")
+    frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue")]
+    frames[0].save(place / "moving.gif", save_all=True, append_images=frames[1:])
+    return place
+
+
+@pytest.mark.parametrize("fmt", ["auto", "jpg"])
+def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt):
+    options = replace(OPTIONS, naming=Naming(format=fmt))
+    usual = upscale_files([folder], tmp_path / "usual", options)
+    assert usual.count("done") == len(list(folder.iterdir()))
+    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr(photographs, "memory_budget", lambda options: 300_000)
+    bounded = upscale_files([folder], tmp_path / "bounded", options)
+    assert bounded.count("done") == usual.count("done")
+    for path in (tmp_path / "usual").iterdir():
+        assert path.read_bytes() == (tmp_path / "bounded" / path.name).read_bytes(), path.name
+
+
+def opened(path, pixels, fmt="jpg", **changes):
+    shape = {"height": pixels, "width": 1, "channels": 3, "bits": 8}
+    picture = Picture(path=path, format="jpg", **shape, **changes)
+    return Item(source=path, target=path, format=fmt), picture
+
+
+def needed(*given, **changes):
+    item, picture = opened(*given, **changes)
+    return photograph_memory(item, picture, OPTIONS)
+
+
+def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
+    each = needed(tmp_path, 100)
+    monkeypatch.setattr(photographs, "memory_budget", lambda options: 8 * each)
+    pictures = [opened(tmp_path, size) for size in (100, 200, 5000, 100, 100, 100, 400)]
+    for processes, expected in (
+        (1, [[100, 200], [5000], [100, 100, 100, 400]]),
+        (2, [[100, 200], [5000], [100, 100, 100], [400]]),
+    ):
+        runs = [[one.height for _, one in run] for run in portions(pictures, OPTIONS, processes)]
+        assert runs == expected
+
+
+def test_large_results_that_are_written_from_a_file_take_no_memory(tmp_path):
+    sizes = {fmt: needed(tmp_path, 10**8, fmt) for fmt in ("jpg", "png", "tif")}
+    assert set(sizes.values()) == {9 * 10**8}
+    assert needed(tmp_path, 10**8, "webp") > 4 * sizes["jpg"]
+    assert needed(tmp_path, 10**8, "png", has_alpha=True) > 4 * sizes["jpg"]
+
+
+def test_the_budget_is_the_limit_without_the_program_or_half_of_what_is_free(monkeypatch):
+    for limit, expected in ((2**30, 2**30 - PROGRAM), (1, 0)):
+        limited = replace(OPTIONS, raster=RasterOptions(max_memory=limit))
+        assert memory_budget(limited) == expected
+    for free, budget in ((1000, 500), (None, sys.maxsize)):
+        monkeypatch.setattr(photographs, "free_memory", lambda free=free: free)
+        assert memory_budget(OPTIONS) == budget
+
+
+def test_what_is_more_than_allowed_is_refused_as_the_dry_run_says(folder, tmp_path):
+    inputs = [folder / "6.jpg", folder / "moving.gif"]
+    limited = replace(OPTIONS, raster=RasterOptions(max_memory=PROGRAM + 50_000))
+    for dry_run in (True, False):
+        summary = upscale_files(inputs, tmp_path / "out", limited, dry_run=dry_run)
+        found = {file.source: file for file in summary.files}
+        assert found[inputs[1]].state == "done"
+        assert found[inputs[0]].error.startswith(
+            f"{inputs[0]}: takes about 550 MiB, more than --max-memory 550 MiB; "
+        )
+
+
+def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(photographs, "free_memory", lambda: 100_000)
+    summary = upscale_files([folder / "a.png", folder / "deep.png"], tmp_path / "out", OPTIONS)
+    failed = [file for file in summary.files if file.state == "failed"]
+    assert [file.source.name for file in failed] == ["a.png"]
+    assert "of memory when enlarged, and 0 MiB are free; crop it" in failed[0].error
+
+
+def test_a_disk_without_room_fails_the_picture_alone(folder, tmp_path, monkeypatch):
+    def reserve(stream, size):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(mapped, "LARGEST_IN_MEMORY", 30_000)
+    monkeypatch.setattr(mapped, "_reserve", reserve)
+    inputs = [folder / "gray.jpg", folder / "a.png"]
+    summary = upscale_files(inputs, tmp_path / "out", OPTIONS)
+    errors = {file.source: file.error for file in summary.files}
+    assert errors[inputs[0]] == ""
+    assert "disk is full" in errors[inputs[1]]
+
+
+def as_jpeg(pixels, quality):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+def test_only_compression_shows_blocks(astronaut):
+    assert blockiness(astronaut) < 1.15
+    assert blockiness(as_jpeg(astronaut, 98)) < VISIBLE
+    figures = [blockiness(as_jpeg(astronaut, quality)) for quality in (85, 75, 50)]
+    assert VISIBLE < figures[0] < figures[1] < figures[2]
+    pixels = as_jpeg(astronaut, 60)  # wherever they begin
+    assert blockiness(pixels[3:, 5:]) == pytest.approx(blockiness(pixels), rel=0.1)
+    assert blockiness(pixels[::-1, ::-1]) == pytest.approx(blockiness(pixels), rel=0.1)
+    assert blockiness(np.zeros((63, 99, 3), np.uint8)) == 1
+    assert blockiness(np.zeros((80, 80, 1), np.uint8)) < VISIBLE
+
+
+def test_jpegs_with_visible_blocks_get_their_own_model(tmp_path, astronaut, monkeypatch, notes):
+    monkeypatch.setattr(opening, "VISIBLE", 1.5)  # so small a picture is measured roughly
+    image = Image.fromarray(astronaut[:64, :64])
+    for name, quality in (("fine.jpg", 98), ("rough.jpg", 30)):
+        image.save(tmp_path / name, quality=quality)
+    image.save(tmp_path / "clean.png")
+    inputs = sorted(tmp_path.iterdir())
+    options = UpscaleOptions(model="auto", scale=2)
+    files = upscale_files(inputs, tmp_path / "out", options).files
+    expected = {"clean.png": "g-idrn", "fine.jpg": "g-idrn", "rough.jpg": "g-idrn-photo"}
+    assert {file.source.name: file.model for file in files} == expected
+    for name in ("g-idrn", "g-idrn-photo"):  # each is made as by its model alone
+        options = replace(options, model=name)
+        upscale_files(inputs, tmp_path / name, options, progress=notes)
+        for path in (file.target for file in files if file.model == name):
+            alone = np.asarray(Image.open(tmp_path / name / path.name))
+            np.testing.assert_array_equal(np.asarray(Image.open(path)), alone)
+    (told,) = notes.messages
+    assert "rough.jpg: JPEG blocks show; -m g-idrn-photo is made for such" in told
+
+
+class Shown(NoTask):
+    """Adds up."""
+
+    done = 0.0
+
+    def advance(self, amount=1.0):
+        assert amount > 0
+        self.done += amount
+
+
+def test_pictures_that_were_not_looked_at_count_as_the_others_do():
+    shown = Shown()
+    overall = OverallProgress(shown, 4)
+    overall.grow(10)
+    overall.advance(10)
+    assert shown.done == 25
+    overall.grow(30)  # larger than the first: what is shown waits
+    overall.advance(10)
+    assert shown.done == 25
+    overall.advance(20)
+    assert shown.done == 50
+    overall.drop_file()
+    overall.grow(20)
+    overall.advance(20)
+    assert round(shown.done) == 100
