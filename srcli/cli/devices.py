@@ -96,8 +96,7 @@ def several_workers(
     names, kind = given["device"], given["executor"]
     if kind == "local" and names != "all" and "," not in names and not settings:
         return None, names
-    from srcli.pipelines.executors.make import make_executor
-    from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
+    from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor, make_executor
 
     executor = make_executor(names, kind=kind, **settings)
     if isinstance(executor, SerialExecutor):

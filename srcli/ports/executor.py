@@ -11,6 +11,8 @@ from srcli.ports.progress import Progress
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from srcli.ports.progress import Task
+
 JsonDict = Mapping[str, Any]
 """Names and plain values, which can be sent to another process."""
 
@@ -63,7 +65,8 @@ class Executor(Protocol):
         units: Sequence[Unit],
         *,
         progress: Progress,
-        stop: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
+        task: Task | None = None,
         shared: Sequence[Path] = (),
     ) -> Iterator[UnitResult]:
         """Run all units and yield each result when it is there, in any order.
@@ -73,10 +76,12 @@ class Executor(Protocol):
         results are yielded, too.
 
         Args:
-            work: The function that does a unit.
-            units: The units; more may be appended while results are taken.
+            work: Does a unit.
+            units: More may be appended while results are taken.
             progress: Receives the progress of all units.
             stop: Called often; true ends the run.
+            task: Shows the progress of all units, in the place of their own tasks. A unit is
+                interrupted when it advances after a stop; others ask for themselves.
             shared: Files and folders that all workers must see. A folder that is made first gets
                 the results; the others are inputs.
 

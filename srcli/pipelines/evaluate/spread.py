@@ -16,8 +16,7 @@ from srcli.metrics.machine import threads
 from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import WORKERS, EnlargedPicture, SetRun, hand_over
-from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
-from srcli.pipelines.executors.shares import run_in_shares
+from srcli.pipelines.executors.processes import run_units, shares
 from srcli.ports.executor import Executor
 
 if TYPE_CHECKING:
@@ -75,23 +74,22 @@ class SpreadRun:
         empty = replace(self.result, scores=[], failures=[])
         done_ahead: dict[int, tuple[Sequence[_Item], UnitResult]] = {}
         number = 0
-        for share, done in run_in_shares(
-            self.executor,
-            score_share,
-            items,
-            lambda share: EvalShare(
+        units = [
+            EvalShare(
                 items=share,
                 sets=whole,
                 result=empty,
                 labels=self.labels,
                 options=self.options,
                 want_pictures=bool(self.on_picture),
-            ),
-            progress=SharedTasks(progress, {"pictures": task}),
-            stop=lambda: False,
-            shared=[path for path in (items[0].picture.hr, *models) if path],
+            )
+            for share in shares(items, self.executor.slots)
+        ]
+        seen = [path for path in (items[0].picture.hr, *models) if path]
+        for unit, done in run_units(
+            self.executor, score_share, units, progress=progress, task=task, shared=seen
         ):
-            done_ahead[share[0].number] = share, done
+            done_ahead[unit.items[0].number] = unit.items, done
             while number in done_ahead:
                 first, result = done_ahead.pop(number)
                 self._add(first, result, progress)
@@ -119,7 +117,7 @@ def score_share(
     """
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     pictures: list[EnlargedPicture] = []
-    task = StoppingTask(progress.task("pictures"), stop)
+    task = progress.task("pictures")
     result = replace(unit.result, scores=[], failures=[])
     with threads(place.threads or None), ThreadPoolExecutor(WORKERS) as pool:
         for (scale, dataset), items in groupby(unit.items, key=lambda item: item[1:3]):

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
+import time
+from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import srcli
 from srcli.errors import PeerError, SrxError, UsageError
 from srcli.pipelines.executors.processes import STOP_SECONDS, WAIT_SECONDS
-from srcli.pipelines.executors.ray_worker import Board, Handle, Setup, do_unit, enter, visible
-from srcli.pipelines.executors.relay import Receiver, unit_progress
+from srcli.pipelines.executors.relay import Receiver, RelayedProgress, attempt
 from srcli.ports.executor import Place, Unit, UnitResult, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
-    from srcli.ports.progress import Progress
+    from srcli.ports.executor import JsonDict
+    from srcli.ports.progress import Progress, Task
+
+Handle = Any
+"""An actor or a result of Ray."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -64,7 +71,8 @@ class RayExecutor:
         units: Sequence[Unit],
         *,
         progress: Progress,
-        stop: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
+        task: Task | None = None,
         shared: Sequence[Path] = (),
     ) -> Iterator[UnitResult]:
         """Run all units; an exception such as Ctrl-C asks running ones to stop."""
@@ -78,7 +86,7 @@ class RayExecutor:
             gpus = int(self._use_gpus())
             place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
             resources = {"num_cpus": self.threads, "num_gpus": gpus}
-            do = ray.remote(**resources, max_calls=int(self.fresh))(do_unit)
+            do = ray.remote(**resources, max_calls=int(self.fresh))(_do_unit)
             board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
             with _ending(board, running, receivers):
                 while True:
@@ -86,9 +94,9 @@ class RayExecutor:
                     limit = 2 * self.slots + 2
                     while begun < len(units) and not stopped and len(running) < limit:
                         unit = units[begun]
-                        receivers[begun] = Receiver(unit_progress(progress, unit, warned))
+                        receivers[begun] = Receiver(progress, unit, task, warned)
                         job = (work, unit, place)
-                        running[do.remote(setup, board, begun, job)] = begun
+                        running[do.remote(setup, board, begun, job, task is not None)] = begun
                         begun += 1
                     if not running:
                         return
@@ -99,7 +107,9 @@ class RayExecutor:
                     for ref in ready:
                         index = running.pop(ref)
                         receivers.pop(index).close()
-                        yield from _result(ref, index)
+                        result, failure = _result(ref)
+                        if result is not None or failure:
+                            yield UnitResult(index=index, result=result, failure=failure)
 
     def _connected(self) -> Any:  # noqa: ANN401 - the module ray
         os.environ.update(QUIET)
@@ -130,27 +140,22 @@ class RayExecutor:
         return self.device in ("cuda", "all") or (self.device == "auto" and there)
 
     def _check_nodes(self, setup: Setup) -> int:
-        """Refuse a cluster with a node that lacks srcli or the shared files.
-
-        Returns:
-            The number of nodes.
-
-        Raises:
-            UsageError: With the node and the reason.
-        """
+        """Refuse a cluster with a node that lacks srcli or the shared files; count the nodes."""
         ray = self._connected()
         on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        check = ray.remote(num_cpus=0)(enter)
+        check = ray.remote(num_cpus=0)(check_worker)
         places = [on_node(node["NodeID"], soft=False) for node in nodes]
         found = [check.options(scheduling_strategy=place).remote(setup) for place in places]
         for node, ref in zip(nodes, found, strict=True):
             try:
-                reason = ray.get(ref)
+                ray.get(ref)
             except ray.exceptions.RayError as error:
-                reason = _first_line(error)
-            if reason:
-                raise UsageError(f"--executor {self.kind}: node {node['NodeName']}: {reason}")
+                cause = getattr(error, "cause", None)
+                reason = str(cause) if isinstance(cause, SrxError) else _first_line(error)
+                raise UsageError(
+                    f"--executor {self.kind}: node {node['NodeName']}: {reason}"
+                ) from error
         return len(nodes)
 
 
@@ -181,18 +186,133 @@ def _ending(
             receiver.close()
 
 
-def _result(ref: Handle, index: int) -> Iterator[UnitResult]:
+def _result(ref: Handle) -> tuple[JsonDict | None, str]:
+    """Return the result of a unit, or the reason why it failed; neither if it never began.
+
+    Raises:
+        SrxError: Raised by the work.
+    """
     import ray
 
     try:
         result, failure = ray.get(ref)
     except ray.exceptions.RayError as error:
-        result, failure = None, f"its worker failed: {_first_line(error)}"
+        return None, f"its worker failed: {_first_line(error)}"
     if isinstance(failure, SrxError):
         raise failure
-    if result is not None or failure:
-        yield UnitResult(index=index, result=result, failure=failure)
+    return result, failure
 
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).strip().split(chr(10))[0]}"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker takes over from the parent before its first unit."""
+
+    folder: str
+    environ: tuple[tuple[str, str], ...]
+    paths: tuple[Path, ...]
+    version: str = srcli.__version__
+
+
+@contextmanager
+def visible(shared: Sequence[Path]) -> Iterator[Setup]:
+    """Yield the setup, which names a file that is there until the block ends."""
+    paths = [path.absolute() for path in shared if path.exists()]
+    probe = None
+    if paths and paths[0].is_dir():
+        probe = paths[0] / f".srx-{secrets.token_hex(8)}.part"
+        probe.touch()
+        paths[0] = probe
+    environ = tuple((name, text) for name, text in os.environ.items() if name.startswith("SRX_"))
+    try:
+        yield Setup(str(Path.cwd()), environ, tuple(paths))
+    finally:
+        if probe is not None:
+            probe.unlink(missing_ok=True)
+
+
+def check_worker(setup: Setup) -> None:
+    """Prepare this process of a node.
+
+    Raises:
+        UsageError: If it cannot work: another srcli, or files that it does not see.
+    """
+    if setup.version != srcli.__version__:
+        raise UsageError(f"srcli {srcli.__version__} is not {setup.version} there; install that")
+    with suppress(OSError):  # names without a folder may be absolute
+        os.chdir(setup.folder)
+    os.environ.update(setup.environ)
+    missing = [path for path in setup.paths if not path.exists()]
+    if missing:
+        raise UsageError(
+            f"{missing[0].parent} is not the same there; inputs and outputs need storage that all "
+            "nodes share"
+        )
+
+
+def _do_unit(
+    setup: Setup, board: Handle, index: int, job: tuple[Work, Unit, Place], interrupt: bool
+) -> tuple[JsonDict | None, str | SrxError]:
+    """Do a unit in a worker of a node; no result and no failure if it was not to begin."""
+    link = Link(board, index)
+    link.send(("begin",))
+    try:
+        check_worker(setup)
+    except UsageError as error:
+        return None, UsageError(f"a node of the cluster: {error}")
+    if link.flush():
+        return None, ""
+    progress = RelayedProgress(link.send, link.stop if interrupt else None)
+    done = attempt(job, progress, link.stop)
+    link.flush()
+    return done
+
+
+class Board:
+    """An actor that takes the events of all workers, and tells them whether to stop."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[int, tuple[Any, ...]]] = []
+        self._stopped = False
+
+    def post(self, index: int, events: list[tuple[Any, ...]]) -> bool:
+        """Take the events of a unit; return true if it is to stop."""
+        self._events += [(index, event) for event in events]
+        return self._stopped
+
+    def take(self, stopped: bool) -> list[tuple[int, tuple[Any, ...]]]:
+        """Return the events since the last call."""
+        self._stopped = stopped
+        events, self._events = self._events, []
+        return events
+
+
+class Link:
+    """The connection of a unit to the board, used every few tenths of a second."""
+
+    def __init__(self, board: Handle, index: int) -> None:
+        self._board, self._index = board, index
+        self._events: deque[tuple[Any, ...]] = deque()
+        self._stopped = False
+        self._time = time.monotonic()
+
+    def send(self, event: tuple[Any, ...]) -> None:
+        """Send an event, soon."""
+        self._events.append(event)
+        self.stop()
+
+    def stop(self) -> bool:
+        """Return true if the unit is to stop."""
+        return self.flush() if time.monotonic() - self._time > WAIT_SECONDS else self._stopped
+
+    def flush(self) -> bool:
+        """Send all events now; return true if the unit is to stop."""
+        import ray
+
+        self._time = time.monotonic()
+        events = [self._events.popleft() for _ in range(len(self._events))]
+        self._stopped = ray.get(self._board.post.remote(self._index, events))
+        return self._stopped

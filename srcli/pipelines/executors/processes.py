@@ -13,26 +13,101 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from srcli.errors import SrxError
-from srcli.pipelines.executors.relay import Receiver, RelayedProgress, attempt, unit_progress
+from srcli.errors import SrxError, UsageError
+from srcli.pipelines.executors.relay import Receiver, RelayedProgress, attempt
 from srcli.ports.executor import Place, Unit, UnitResult, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator
     from multiprocessing.connection import Connection
 
-    from srcli.ports.progress import Progress
+    from srcli.ports.executor import Executor
+    from srcli.ports.progress import Progress, Task
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
 STOP_SECONDS = 10.0
 """Time that units have to stop after an exception in the parent."""
+LARGEST_SHARE = 16
+"""Items; reading the first and writing the last of so many costs little beside all of them."""
 SPAWN = multiprocessing.get_context("spawn")
+T = TypeVar("T")
+
+
+def make_executor(
+    devices: str = "auto",
+    *,
+    kind: str = "local",
+    processes: int | None = None,
+    threads: int | None = None,
+    fresh: bool = False,
+) -> Executor:
+    """Return an executor for this process, for several, or for a Ray cluster.
+
+    Args:
+        devices: Devices with commas between them, as ``--device`` takes them.
+        kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
+        processes: Units at once; None for one on each device. One works in this process; several
+            share GPUs without a number.
+        threads: Threads of each process; None divides the processors among several, and leaves
+            PyTorch's choice to one.
+        fresh: Start a new process for each unit, so that its memory is free again after it.
+
+    Raises:
+        UsageError: If the machine does not have a device; if Ray is missing or not reached.
+    """
+    if kind.partition(":")[0] == "ray":
+        from srcli.pipelines.executors.cluster import RayExecutor
+
+        if processes:
+            raise UsageError("--processes is for one machine; Ray fills its cluster")
+        return RayExecutor(kind, devices, threads=threads or 1, fresh=fresh)
+    from srcli.inference.device import choose_devices  # here: workers without torch start fast
+    from srcli.metrics.machine import processors
+
+    names = choose_devices(devices)
+    if (processes or 0) > 1 and names == ["cuda"]:  # without a number
+        names = choose_devices("all")
+    count = processes or len(names)
+    own = threads or (0 if count == 1 else max(1, processors() // count))
+    places = [Place(device=names[i % len(names)], threads=own) for i in range(count)]
+    return SerialExecutor(places[0]) if count == 1 else ProcessExecutor(places, fresh=fresh)
+
+
+def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
+    """Cut items into runs that become shorter, so that all workers end at about the same time."""
+    groups: list[Sequence[T]] = []
+    at = 0
+    while at < len(items):
+        size = max(1, min(LARGEST_SHARE, (len(items) - at) // (2 * max(slots, 1))))
+        groups.append(items[at : at + size])
+        at += size
+    return groups
+
+
+def run_units(
+    executor: Executor,
+    work: Work,
+    units: list[Any],
+    **context: Any,  # noqa: ANN401 - keyword arguments of ``run``
+) -> Iterator[tuple[Any, UnitResult]]:
+    """Run units, some of which have ``items``; yield each with its result.
+
+    The items of a unit whose process died are run again, one by one, so that one that kills its
+    process takes no other with it.
+    """
+    for done in executor.run(work, units, **context):
+        unit = units[done.index]
+        items = getattr(unit, "items", ())
+        if done.result is None and len(items) > 1:
+            units += [replace(unit, items=[item]) for item in items]
+        else:
+            yield unit, done
 
 
 @dataclass
@@ -48,16 +123,18 @@ class SerialExecutor:
         units: Sequence[Unit],
         *,
         progress: Progress,
-        stop: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
+        task: Task | None = None,
         shared: Sequence[Path] = (),
     ) -> Iterator[UnitResult]:
         """Run all units in order."""
         warned: set[str] = set()
         index = -1
         while (index := index + 1) < len(units) and not stop():
-            unit = units[index]
-            own = unit_progress(progress, unit, warned)
-            result, failure = attempt(work, unit, self.place, own, stop)
+            receiver = Receiver(progress, units[index], task, warned)
+            own = RelayedProgress(receiver.take, stop if task is not None else None)
+            result, failure = attempt((work, units[index], self.place), own, stop)
+            receiver.close()
             if isinstance(failure, SrxError):
                 raise failure
             yield UnitResult(index=index, result=result, failure=failure)
@@ -86,7 +163,8 @@ class ProcessExecutor:
         units: Sequence[Unit],
         *,
         progress: Progress,
-        stop: Callable[[], bool],
+        stop: Callable[[], bool] = lambda: False,
+        task: Task | None = None,
         shared: Sequence[Path] = (),
     ) -> Generator[UnitResult, None, None]:
         """Run all units; no process is left behind when this ends, however it ends.
@@ -98,54 +176,77 @@ class ProcessExecutor:
         idle: list[_Worker] = []
         running: dict[Connection, _Worker] = {}
         warned: set[str] = set()
-        with _ending(running, idle):
+        try:
             while True:
                 stopped = stop()
                 while begun < len(units) and (idle or free) and not stopped:
                     worker = idle.pop() if idle else _Worker(free.pop())
-                    running[worker.events] = worker
-                    unit = units[begun]
-                    worker.begin(begun, work, unit, unit_progress(progress, unit, warned))
+                    running[worker.pipe] = worker
+                    receiver = Receiver(progress, units[begun], task, warned)
+                    job = (work, units[begun], worker.place)
+                    worker.begin(begun, job, receiver, interrupt=task is not None)
                     begun += 1
                 if not running:
                     return
                 for worker in running.values() if stopped else ():
-                    worker.lifeline.close()
-                for events in wait(list(running), WAIT_SECONDS):
-                    worker = running[events]  # type: ignore[index] # typed as any waitable
+                    worker.ask_to_stop()
+                for pipe in wait(list(running), WAIT_SECONDS):
+                    worker = running[pipe]  # type: ignore[index] # typed as any waitable
                     if (result := worker.relay()) is None:
                         continue
-                    del running[worker.events]
-                    if self.fresh or result.failure:
+                    del running[worker.pipe]
+                    if self.fresh or stopped or result.failure:
                         free.append(worker.place)
                         worker.close()
                     else:
                         idle.append(worker)
                     yield result
+        finally:
+            # those that were asked to stop before are not waited for: the wish is urgent now
+            until = time.monotonic() + STOP_SECONDS
+            asked = [worker for worker in running.values() if worker.ask_to_stop()]
+            try:
+                for worker in asked:
+                    worker.process.join(max(until - time.monotonic(), 0))
+            finally:
+                for worker in (*running.values(), *idle):
+                    worker.close()
 
 
 class _Worker:
-    """A process, seen from the parent; closing ``lifeline`` asks it to stop."""
+    """A process, seen from the parent.
+
+    The pipe gives it jobs and brings its events. Whatever comes during a job asks it to stop, and
+    so does the end of the pipe.
+    """
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self._folder = tempfile.TemporaryDirectory(prefix="srx-")
         self._output = Path(self._folder.name, "output")
         self._output.touch()
-        self.events, sender = SPAWN.Pipe(duplex=False)
-        lifeline, self.lifeline = SPAWN.Pipe(duplex=False)
-        arguments = (sender, lifeline, str(self._output))
-        self._process = SPAWN.Process(target=_run_in_worker, args=arguments)
+        self._asked = False
+        self.pipe, far_end = SPAWN.Pipe()
+        self.process = SPAWN.Process(target=_run_in_worker, args=(far_end, str(self._output)))
         with _interrupts_blocked():
-            self._process.start()
-        sender.close()  # so that the pipe ends with the process
-        lifeline.close()
+            self.process.start()
+        far_end.close()  # so that the pipe ends with the process
 
-    def begin(self, index: int, work: Work, unit: Unit, progress: Progress) -> None:
+    def begin(
+        self, index: int, job: tuple[Work, Unit, Place], receiver: Receiver, *, interrupt: bool
+    ) -> None:
         """Let the process do a unit."""
-        self._index, self._receiver = index, Receiver(progress)
+        self._index, self._receiver = index, receiver
         with suppress(OSError):  # it is dead; so will ``relay`` find
-            self.lifeline.send((work, unit, self.place))
+            self.pipe.send((job, interrupt))
+
+    def ask_to_stop(self) -> bool:
+        """Ask it to stop, once; false if it was asked before."""
+        first, self._asked = not self._asked, True
+        if first:
+            with suppress(OSError):
+                self.pipe.send(None)
+        return first
 
     def relay(self) -> UnitResult | None:
         """Take an event of the process; return the result of the unit if it is that.
@@ -154,9 +255,9 @@ class _Worker:
             SrxError: Raised by the work.
         """
         try:
-            event = self.events.recv()
+            event = self.pipe.recv()
         except (EOFError, OSError):
-            self._process.join()
+            self.process.join()
             event = ("end", None, self._death())
         if event[0] != "end":
             self._receiver.take(event)
@@ -167,47 +268,21 @@ class _Worker:
             raise failure
         return UnitResult(index=self._index, result=result, failure=failure)
 
-    def join(self, seconds: float) -> None:
-        """Wait for the end of the process."""
-        self._process.join(seconds)
-
     def close(self) -> None:
         """End the process, if it still runs, and the tasks that it left open."""
-        self._process.kill()
-        self._process.join()
+        self.process.kill()
+        self.process.join()
         self._receiver.close()
-        self.events.close()
-        self.lifeline.close()
+        self.pipe.close()
         self._folder.cleanup()
 
     def _death(self) -> str:
-        code = self._process.exitcode or 0
+        code = self.process.exitcode or 0
         if code < 0:
             memory = ", perhaps for want of memory" if code == -9 else ""
             return f"its process was killed by signal {-code}{memory}"
         last = self._output.read_text(encoding="utf-8", errors="replace").strip().split("\n")[-1]
         return f"its process ended with code {code}: {last.strip() or 'no message'}"
-
-
-@contextmanager
-def _ending(running: Mapping[Connection, _Worker], idle: Sequence[_Worker]) -> Iterator[None]:
-    """Leave no process behind; let running units put their files in order.
-
-    Those that were asked to stop before are not waited for: the wish is urgent now.
-    """
-    try:
-        yield
-    finally:
-        asking = [worker for worker in running.values() if not worker.lifeline.closed]
-        until = time.monotonic() + STOP_SECONDS
-        try:
-            for worker in asking:
-                worker.lifeline.close()
-            for worker in asking:
-                worker.join(max(until - time.monotonic(), 0))
-        finally:
-            for worker in (*running.values(), *idle):
-                worker.close()
 
 
 @contextmanager
@@ -223,12 +298,11 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_in_worker(events: Connection, lifeline: Connection, output: str) -> None:
+def _run_in_worker(pipe: Connection, output: str) -> None:
     """Do units in a new process: no signals of the terminal, prints into a file.
 
     Args:
-        events: Takes the progress and the results.
-        lifeline: Gives work, unit and place, again and again; its end asks to stop.
+        pipe: Gives jobs, again and again, and takes the progress and the results.
         output: File for what libraries print, whose last line may explain a death.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -240,12 +314,12 @@ def _run_in_worker(events: Connection, lifeline: Connection, output: str) -> Non
 
     def stop() -> bool:
         try:
-            return lifeline.poll()  # true at the end of the pipe: no job comes during another
-        except OSError:  # Windows
+            return pipe.poll()
+        except OSError:  # Windows, at the end of the pipe
             return True
 
-    progress = RelayedProgress(events.send)
     with suppress(EOFError, OSError):  # the parent needs no more, or is dead
-        while True:
-            work, unit, place = lifeline.recv()
-            progress.send("end", *attempt(work, unit, place, progress, stop))
+        while (given := pipe.recv()) is not None:
+            job, interrupt = given
+            progress = RelayedProgress(pipe.send, stop if interrupt else None)
+            progress.send("end", *attempt(job, progress, stop))

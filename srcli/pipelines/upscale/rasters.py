@@ -26,7 +26,6 @@ from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.pooling import Calibration
 from srcli.metrics.machine import threads
 from srcli.models.weights import network_digest
-from srcli.pipelines.executors.relay import StoppingTask
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.raster_job import RasterJob, check_disk, open_job, plan_memory
@@ -34,7 +33,7 @@ from srcli.pipelines.upscale.reporter import FileReport, Reporter
 from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from srcli.imaging.rasters.masking import RowWriter
     from srcli.imaging.rasters.selection import BandLayout
@@ -188,9 +187,7 @@ def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]
             yield range(start, min(start + length, run.stop))
 
 
-def do_raster_unit(
-    unit: RasterUnit, place: Place, progress: Progress, stop: Callable[[], bool]
-) -> JsonDict:
+def do_raster_unit(unit: RasterUnit, place: Place, progress: Progress) -> JsonDict:
     """Do a unit of a raster, here or in a worker.
 
     Returns:
@@ -205,9 +202,7 @@ def do_raster_unit(
                     return {"job": _prepare(unit)}
                 assert unit.job is not None
                 if unit.step == "make":
-                    return {
-                        "timing": _make(unit, unit.job, StoppingTask(progress.task("tiles"), stop))
-                    }
+                    return {"timing": _make(unit, unit.job, progress.task("tiles"))}
                 target = unit.item.target
                 attributes = attributes_for(target, source, dates=options.keep_dates)
                 merge_parts(Parts(target, unit.job.output), attributes)

@@ -12,9 +12,7 @@ from srcli.errors import PictureError
 from srcli.inference.engines import EnginePool, cached_pool, choose_tiling
 from srcli.inference.stream import TileTooLargeError
 from srcli.metrics.machine import processors, threads
-from srcli.pipelines.executors.processes import SerialExecutor
-from srcli.pipelines.executors.relay import SharedTasks, StoppingTask
-from srcli.pipelines.executors.shares import shares
+from srcli.pipelines.executors.processes import SerialExecutor, run_units, shares
 from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
@@ -112,9 +110,6 @@ def run_on_workers(
 ) -> None:
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 
-    The inputs of a share whose worker died are done again, one by one, so that one that kills its
-    worker takes no other with it.
-
     Args:
         items: Inputs; those that prove to be rasters become one.
         rasters: Inputs that are known to be rasters.
@@ -140,22 +135,20 @@ def run_on_workers(
     first = next(iter((*items, *rasters)))
     try:
         queue.add(rasters)
-        for done in executor.run(
+        for unit, done in run_units(
+            executor,
             upscale_unit,
             units,
-            progress=SharedTasks(reporter.progress, {"tiles": reporter.tiles}),
-            stop=lambda: False,
+            progress=reporter.progress,
+            task=reporter.tiles,
             shared=(first.target.parent, first.source, Path(options.model)),
         ):
-            unit = units[done.index]
             if isinstance(unit, RasterUnit):
                 queue.take(done)
             elif done.result is not None:
                 for report in done.result["files"]:
                     reporter.record(report)
                 queue.add(done.result["rasters"])
-            elif len(unit.items) > 1:
-                units += [UpscaleShare([item], options) for item in unit.items]
             else:
                 reporter.fail(unit.items[0], f"{unit.items[0].source}: {done.failure}")
     finally:
@@ -172,20 +165,16 @@ def upscale_unit(
         the other inputs; for rasters see ``do_raster_unit``.
     """
     if isinstance(unit, RasterUnit):
-        return do_raster_unit(unit, place, progress, stop)
+        return do_raster_unit(unit, place, progress)
     options = replace(unit.options, engine=replace(unit.options.engine, device=place.device))
     pool = cached_pool(options.model, options.scale, options.engine)
     tiling = choose_tiling(options.model, pool.network, options.tile, options.overlap)
     reporter = Reporter(progress)
     reporter.open_share()
-    reporter.tiles = StoppingTask(reporter.tiles, stop)
     rasters: list[Item] = []
-    try:
-        with threads(place.threads or None):
-            photographs = open_photographs(unit.items, options, reporter, rasters)
-            sharing = max(processors() // place.threads, 1) if place.threads else 1
-            upscale_photographs(pool, tiling, options, reporter, photographs, sharing)
-    except KeyboardInterrupt:
-        pass  # what was done by then is reported
+    with threads(place.threads or None):
+        photographs = open_photographs(unit.items, options, reporter, rasters)
+        sharing = max(processors() // place.threads, 1) if place.threads else 1
+        upscale_photographs(pool, tiling, options, reporter, photographs, sharing)
     reporter.close()
     return {"files": reporter.summary.files, "rasters": rasters}

@@ -186,7 +186,7 @@ def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(ran, pair, 
     class Dying:
         slots = 1
 
-        def run(self, work, units, *, progress, stop, shared=()):
+        def run(self, work, units, **_):
             for i in range(len(units)):
                 yield UnitResult(index=i, result=None, failure="its process was killed")
 

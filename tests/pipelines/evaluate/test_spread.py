@@ -24,7 +24,7 @@ class Backwards(SerialExecutor):
         super().__init__(Place(device="cpu", threads=1), slots=2)
         self.kills = kills
 
-    def run(self, work, units, *, progress, stop, shared=()):
+    def run(self, work, units, **context):
         done: set[int] = set()
         while left := set(range(len(units))) - done:
             index = max(left)
@@ -32,7 +32,7 @@ class Backwards(SerialExecutor):
             if self.kills in {item.picture.name for item in units[index].items}:
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
-                (result,) = super().run(work, [units[index]], progress=progress, stop=stop)
+                (result,) = super().run(work, [units[index]], **context)
                 yield replace(result, index=index)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from srcli.errors import DataError, UsageError
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.executors.cluster import QUIET, RayExecutor
+from srcli.pipelines.executors.cluster import QUIET, RayExecutor, check_worker, visible
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 
@@ -113,3 +113,17 @@ def test_ray_is_asked_for_by_name(monkeypatch):
         RayExecutor("ray").slots  # noqa: B018 - connects
     with pytest.raises(UsageError, match="--device cuda:1: Ray chooses the GPU"):
         RayExecutor("ray", "cuda:1")
+
+
+def test_a_node_without_the_files_or_with_another_version_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with visible((tmp_path, tmp_path / "no such model")) as setup:
+        (probe,) = setup.paths
+        assert probe.exists()
+        check_worker(setup)
+        probe.unlink()
+        with pytest.raises(UsageError, match=f"{tmp_path} is not the same there"):
+            check_worker(setup)
+        monkeypatch.setattr("srcli.__version__", "0.0")
+        with pytest.raises(UsageError, match=r"srcli 0\.0 is not "):
+            check_worker(setup)

@@ -9,11 +9,19 @@ import sys
 import time
 from contextlib import closing
 from types import SimpleNamespace as Unit
+from typing import Any
 
 import pytest
+import torch
 
-from srcli.errors import DataError
-from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
+from srcli.errors import DataError, UsageError
+from srcli.pipelines.executors.processes import (
+    LARGEST_SHARE,
+    ProcessExecutor,
+    SerialExecutor,
+    make_executor,
+    shares,
+)
 from srcli.ports.executor import Place
 
 HERE = Place(device="cpu", threads=1)
@@ -152,3 +160,76 @@ def test_the_last_words_of_a_dead_process_are_told(work, notes):
         work.die, [Unit(label="", how="abort")], progress=notes, stop=lambda: False
     )
     assert found.failure == "its process ended with code 4: no device any more"
+
+
+def test_everything_arrives_in_the_parent(work, notes):
+    list(ProcessExecutor([HERE]).run(work.report, [Unit(label="u")], progress=notes))
+    assert notes.tasks == [("u: stage 1", 10.0, "it"), ("u: pictures", None, "")]
+    # The worker has died with the second task open; events of the closed one are ignored.
+    assert notes.closed == [
+        ("u: stage 1", 5.5, []),
+        ("u: pictures", 0.0, ["cat", "grown by 4"]),
+    ]
+    assert (notes.messages, notes.warnings) == ([], ["u: careful"])
+
+
+def test_units_carry_their_names_and_warn_once(notes):
+    def work(unit, place, progress, stop):
+        progress.task("stage 1", total=3)
+        progress.message("7 pictures to train on")
+        progress.warn("left out: x.png")
+        return {}
+
+    units = [Unit(label="a"), Unit(label="b")]
+    list(SerialExecutor(HERE).run(work, units, progress=notes))
+    assert [label for label, _, _ in notes.tasks] == ["a: stage 1", "b: stage 1"]
+    assert notes.messages == []
+    assert notes.warnings == ["a: left out: x.png"]
+
+
+@pytest.fixture
+def _two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+def test_one_process_is_this_one_and_several_share_the_processor():
+    assert isinstance(make_executor("cpu"), SerialExecutor)
+    whole = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    both = [Place(device="cpu", threads=max(1, whole // 2))] * 2
+    assert make_executor("cpu", processes=2) == ProcessExecutor(both)
+    three = ProcessExecutor([Place(device="cpu", threads=4)] * 3)
+    assert make_executor("cpu, cpu,cpu", threads=4) == three
+    with pytest.raises(UsageError, match=r"--device tpu: give auto, cpu, cuda, cuda:N"):
+        make_executor("cpu,tpu")
+
+
+@pytest.mark.usefixtures("_two_gpus")
+@pytest.mark.parametrize(
+    ("devices", "processes", "places"),
+    [
+        ("auto", 3, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda:1", 2, ["cuda:1", "cuda:1"]),
+        ("all", None, ["cuda:0", "cuda:1"]),
+        ("auto", None, ["cuda"]),
+    ],
+)
+def test_processes_take_gpus_in_turn(devices, processes, places):
+    made: Any = make_executor(devices, processes=processes, threads=1)
+    found = made.places if isinstance(made, ProcessExecutor) else [made.place]
+    assert [place.device for place in found] == places
+    with pytest.raises(UsageError, match="this machine has 2 CUDA devices"):
+        make_executor("cuda:2", processes=2)
+
+
+@pytest.mark.parametrize(("count", "slots"), [(0, 2), (1, 8), (40, 2), (1000, 3), (5, 0)])
+def test_shares_hold_every_item_once_and_become_shorter(count, slots):
+    found = shares(range(count), slots)
+    assert [item for share in found for item in share] == list(range(count))
+    sizes = [len(share) for share in found]
+    assert sizes == sorted(sizes, reverse=True)
+    if count:
+        assert sizes[-1] == 1
+        assert sizes[0] <= min(LARGEST_SHARE, max(1, count // max(slots, 1)))

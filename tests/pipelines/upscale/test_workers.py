@@ -15,7 +15,6 @@ from srcli.errors import UsageError
 from srcli.imaging.rasters.parts import parts_folder
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import EngineOptions
-from srcli.pipelines.executors.make import make_executor
 from srcli.pipelines.executors.processes import SerialExecutor
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
@@ -42,13 +41,13 @@ class Shared(SerialExecutor):
 class Dying(Shared):
     """Loses the workers of shares that hold a certain picture."""
 
-    def run(self, work, units, *, progress, stop, shared=()):
+    def run(self, work, units, **context):
         for index, unit in enumerate(units):
             items = unit.items if isinstance(unit, UpscaleShare) else ()
             if any(item.source.name == "b.png" for item in items):
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
-                (done,) = super().run(work, [unit], progress=progress, stop=stop)
+                (done,) = super().run(work, [unit], **context)
                 yield replace(done, index=index)
 
 
@@ -110,8 +109,12 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, n
         Item(source=folder / f"{name}.png", target=tmp_path / f"{name}.png", format="png")
         for name in "ab"
     ]
-    found = upscale_unit(UpscaleShare(items, OPTIONS), HERE, notes, lambda: True)
-    assert found == {"files": [], "rasters": []}
+    asked = iter([False])  # before it begins; then always
+    running = SerialExecutor(HERE).run(
+        upscale_unit, [UpscaleShare(items, OPTIONS)], progress=notes,
+        stop=lambda: next(asked, True), task=notes.task("tiles"),
+    )  # fmt: skip
+    assert [each.failure for each in running] == ["interrupted"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
 
 
@@ -123,7 +126,6 @@ def test_processes_give_the_files_of_one(srx, folder, tmp_path):
         assert (done.code, done.out.split(";")[0]) == (1, "10 done, 1 failed")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
-    assert make_executor("cpu,cpu").slots == 2
 
 
 class Three(SerialExecutor):
@@ -134,7 +136,7 @@ class Three(SerialExecutor):
         self.lost = set(lost)
         self.made = []
 
-    def run(self, work, units, *, progress, stop, shared=()):
+    def run(self, work, units, **context):
         index = -1
         while (index := index + 1) < len(units):
             parts = [part for run in getattr(units[index], "runs", ()) for part in run]
@@ -142,7 +144,7 @@ class Three(SerialExecutor):
             if self.lost.intersection(parts):
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
-                (done,) = super().run(work, [units[index]], progress=progress, stop=stop)
+                (done,) = super().run(work, [units[index]], **context)
                 yield replace(done, index=index)
 
 
