@@ -15,8 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import srcli
 from srcli.errors import PeerError, SrxError, UsageError
-from srcli.pipelines.executors.processes import STOP_SECONDS, WAIT_SECONDS
-from srcli.pipelines.executors.relay import Receiver, RelayedProgress, attempt
+from srcli.pipelines.executors.relay import (
+    STOP_SECONDS,
+    WAIT_SECONDS,
+    Receiver,
+    RelayedProgress,
+    attempt,
+)
 from srcli.ports.executor import Place, Unit, UnitResult, Work
 
 if TYPE_CHECKING:

@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from srcli.errors import SrxError, UsageError
-from srcli.pipelines.executors.relay import Receiver, RelayedProgress, attempt
+from srcli.pipelines.executors.relay import (
+    STOP_SECONDS,
+    WAIT_SECONDS,
+    Receiver,
+    RelayedProgress,
+    attempt,
+)
 from srcli.ports.executor import Place, Unit, UnitResult, Work
 
 if TYPE_CHECKING:
@@ -29,10 +35,6 @@ if TYPE_CHECKING:
     from srcli.ports.executor import Executor
     from srcli.ports.progress import Progress, Task
 
-WAIT_SECONDS = 0.2
-"""Interval at which ``stop`` is called while no process reports anything."""
-STOP_SECONDS = 10.0
-"""Time that units have to stop after an exception in the parent."""
 LARGEST_SHARE = 16
 """Items; reading the first and writing the last of so many costs little beside all of them."""
 SPAWN = multiprocessing.get_context("spawn")

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
     from srcli.ports.executor import JsonDict, Place, Unit, Work
 
+WAIT_SECONDS = 0.2
+"""Interval at which ``stop`` is called while no process reports anything."""
+STOP_SECONDS = 10.0
+"""Time that units have to stop after an exception in the parent."""
+
 
 class Receiver:
     """The parent's end: shows the events of one ``RelayedProgress``.
