@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluate.crops import Comparison
-    from srcli.pipelines.evaluate.figure import FigureCrops
+    from srcli.pipelines.evaluate.crops import Comparison, FigureCrops
     from srcli.pipelines.evaluate.options import EvalOptions
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
@@ -209,8 +208,7 @@ def _picture_files(
     given: dict[str, Any],
 ) -> tuple[FigureCrops | None, list[Callable[[EnlargedPicture], None]]]:
     """Return the figure to draw, if one is wanted, and what is to be called with every picture."""
-    from srcli.pipelines.evaluate.crops import CropPlace, save_pictures
-    from srcli.pipelines.evaluate.figure import FigureCrops
+    from srcli.pipelines.evaluate.crops import CropPlace, FigureCrops, save_pictures
 
     if given["crops"] and not given["figure"]:
         raise UsageError("--crop: give --figure FILE as well")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.pairs import Pair, read_picture
+from srcli.evaluation.pairs import Chain, Pair, read_picture
 from srcli.evaluation.sets import list_pictures, match_files
 from srcli.inference.engines import EngineOptions, choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.evaluation.pairs import Chain
     from srcli.inference.engine import TorchEngine
 
     Array = NDArray[Any]
@@ -80,8 +79,7 @@ class NetworkCandidate:
             grid = tiling.grid(*pair.lr.shape[:2])
         pixels = self._chain.to_input(pair.lr, gray=pair.gray)
         start = time.perf_counter()
-        name = f"{pair.name}, {self.label}"
-        output = enlarge_array(self._engine, pixels, grid, name=name)
+        output = enlarge_array(self._engine, pixels, grid, name=f"{pair.name}, {self.label}")
         seconds = time.perf_counter() - start
         return self._chain.to_uint8(output, gray=pair.gray), seconds
 

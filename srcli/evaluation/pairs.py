@@ -33,14 +33,18 @@ UINT8 = np.dtype(np.uint8)
 
 @dataclass(frozen=True)
 class Chain:
-    """The chain ``rgb8``, uint8 RGB all the way as users have it, and base class of the others.
+    """Conversions of pictures (H, W, 3); ``gray`` is True if the HR file has one channel.
 
-    All pictures are (H, W, 3). ``gray`` is True if the HR file has one channel.
+    Usually all are uint8 RGB, as users have them. On luma alone, the chain of the published rows of
+    bicubic, they are uint8 Y in all three channels, to double, MATLAB bicubic by 1/scale, the
+    model, clipped to 16..235, uint8: not rounded between downscaling and the model. Gray pictures
+    are then taken as luma; their 0..255 reach the model as the Y of a gray picture, 16..235,
+    because networks on Y were trained on that range.
     """
 
-    name: str = "rgb8"
+    name: str
     """As ``--chain`` takes it."""
-    description: str = "uint8 RGB in and out"
+    description: str
     luma_only: bool = False
     """Pictures hold Y in all channels, so that networks on RGB cannot be run."""
     jpeg: JpegFile | None = None
@@ -49,51 +53,13 @@ class Chain:
     def prepare(
         self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
     ) -> tuple[Array, Array]:
-        """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models."""
-        return hr, lr if self.jpeg is None else self.jpeg.decoded(lr)
-
-    def to_input(self, lr: Array, *, gray: bool) -> Array:
-        """Convert LR to a model's input; ``to_uint8`` is the way back."""
-        return lr
-
-    def to_uint8(self, output: Array, *, gray: bool) -> Array:
-        """Convert a model's output to uint8; here engines already return the input's dtype."""
-        return output
-
-    def to_compared(self, sr: Array, *, gray: bool) -> Array:
-        """Convert a uint8 RGB picture of another program to the form that is compared."""
-        return sr
-
-    def downscale(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
-        """Downscale an SR picture to the form of LR."""
-        return kernel.shrink(sr, scale)
-
-    def to_levels(self, lr: Array) -> Array:
-        """Convert LR to levels of 255."""
-        return lr
-
-
-@dataclass(frozen=True)
-class LumaFloatChain(Chain):
-    """Y alone, not rounded between downscaling and the model: the published rows of bicubic.
-
-    uint8 Y, to double, MATLAB bicubic by 1/scale, the model, clipped to 16..235, uint8. Gray
-    pictures are taken as luma; their 0..255 reach the model as the Y of a gray picture, 16..235,
-    because networks on Y were trained on that range. Y stands in all three channels.
-    """
-
-    name: str = "luma-float"
-    description: str = "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8"
-    luma_only: bool = True
-
-    def prepare(
-        self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
-    ) -> tuple[Array, Array]:
-        """Return Y of HR, and its LR in float32 [0, 1].
+        """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models.
 
         Raises:
-            UsageError: If LR was read from a file, because that is rounded already.
+            UsageError: If LR was read from a file, and is rounded already where it must not be.
         """
+        if not self.luma_only:
+            return hr, lr if self.jpeg is None else self.jpeg.decoded(lr)
         if lr_from_file:
             raise UsageError("--chain luma-float makes LR itself; it cannot take LR files")
         y = self.to_compared(hr, gray=gray)
@@ -101,27 +67,35 @@ class LumaFloatChain(Chain):
         return y, _to_channels(small.astype(np.float32))
 
     def to_input(self, lr: Array, *, gray: bool) -> Array:
-        """Keep Y; squeeze gray into the range of Y."""
-        return (Y_BLACK / 255 + lr * ((Y_WHITE - Y_BLACK) / 255)).astype(lr.dtype) if gray else lr
+        """Convert LR to a model's input; ``to_uint8`` is the way back."""
+        if self.luma_only and gray:
+            return (Y_BLACK / 255 + lr * ((Y_WHITE - Y_BLACK) / 255)).astype(lr.dtype)
+        return lr
 
     def to_uint8(self, output: Array, *, gray: bool) -> Array:
-        """Undo ``to_input``, clip to the range of Y and round."""
+        """Convert a model's output to uint8; that of RGB has the input's dtype already."""
+        if not self.luma_only:
+            return output
         levels = output.astype(np.float64) * 255
         if gray:
             levels = (levels - Y_BLACK) * (255 / (Y_WHITE - Y_BLACK))
         return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
 
     def to_compared(self, sr: Array, *, gray: bool) -> Array:
-        """Return rounded Y, or the gray values themselves."""
+        """Convert a uint8 RGB picture of another program to the form that is compared."""
+        if not self.luma_only:
+            return sr
         return _to_channels(to_dtype(sr @ np.array(GRAY_SHARES) if gray else luma(sr), UINT8))
 
     def downscale(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
-        """Downscale by MATLAB bicubic without rounding."""
+        """Downscale an SR picture to the form of LR."""
+        if not self.luma_only:
+            return kernel.shrink(sr, scale)
         return resize(sr.astype(np.float64) / 255, Fraction(1, scale)).astype(np.float32)
 
     def to_levels(self, lr: Array) -> Array:
-        """Convert [0, 1] to levels of 255, not rounded."""
-        return lr.astype(np.float64) * 255
+        """Convert LR to levels of 255, not rounded."""
+        return lr.astype(np.float64) * 255 if self.luma_only else lr
 
 
 def _to_channels(plane: Array) -> Array:
@@ -137,7 +111,17 @@ def jpeg_chain(quality: int) -> Chain:
     )
 
 
-CHAINS: dict[str, Chain] = {chain.name: chain for chain in (Chain(), LumaFloatChain())}
+CHAINS = {
+    chain.name: chain
+    for chain in (
+        Chain("rgb8", "uint8 RGB in and out"),
+        Chain(
+            "luma-float",
+            "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8",
+            luma_only=True,
+        ),
+    )
+}
 """``rgb8`` is the default."""
 
 
@@ -154,8 +138,12 @@ class Pair:
     """Whether the HR file has one channel."""
     full_size: tuple[int, int]
     """(height, width) of the HR file, before it was cropped."""
-    digest: str
-    """Of everything above."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of both pictures."""
+        head = f"{self.hr.shape} {self.lr.shape} {self.lr.dtype} {self.gray}"
+        return hashlib.sha256(head.encode() + self.hr.tobytes() + self.lr.tobytes()).hexdigest()
 
 
 def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain) -> Pair:
@@ -174,19 +162,16 @@ def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: C
         lr = kernel.shrink(hr, scale)
     else:
         lr, _ = read_picture(picture.lr)
-        hr = _crop_to(lr, hr, scale, picture)
+        high, wide = (side * scale for side in lr.shape[:2])
+        # Sets cropped to a multiple of 12 serve all scales: up to 11 pixels may be left out.
+        if not (0 <= hr.shape[0] - high < 12 and 0 <= hr.shape[1] - wide < 12):
+            raise DataError(
+                f"{picture.lr}: {lr.shape[1]}x{lr.shape[0]} is not 1/{scale} of the HR picture "
+                f"{picture.where} with {hr.shape[1]}x{hr.shape[0]}"
+            )
+        hr = hr[:high, :wide]
     hr, lr = chain.prepare(hr, lr, gray=gray, scale=scale, lr_from_file=picture.lr is not None)
-    digest = hashlib.sha256(f"{hr.shape} {lr.shape} {lr.dtype} {gray}".encode())
-    digest.update(hr.tobytes())
-    digest.update(lr.tobytes())
-    return Pair(
-        name=picture.name,
-        hr=hr,
-        lr=lr,
-        gray=gray,
-        full_size=(height, width),
-        digest=digest.hexdigest(),
-    )
+    return Pair(name=picture.name, hr=hr, lr=lr, gray=gray, full_size=(height, width))
 
 
 def read_picture(path: Path) -> tuple[Array, bool]:
@@ -214,16 +199,4 @@ def _read_hr(picture: SetPicture) -> tuple[Array, bool]:
 
     pixels: Array = getattr(skimage.data, picture.name)()
     gray = pixels.ndim == 2
-    return (pixels[..., None].repeat(3, axis=2) if gray else pixels[..., :3]), gray
-
-
-def _crop_to(lr: Array, hr: Array, scale: int, picture: SetPicture) -> Array:
-    """Crop HR to scale times LR; refuse it where that leaves out 12 pixels or more."""
-    height, width = lr.shape[0] * scale, lr.shape[1] * scale
-    # Sets cropped to a multiple of 12 serve all scales: up to 11 pixels may be left out.
-    if not (0 <= hr.shape[0] - height < 12 and 0 <= hr.shape[1] - width < 12):
-        raise DataError(
-            f"{picture.lr}: {lr.shape[1]}x{lr.shape[0]} is not 1/{scale} of the HR picture "
-            f"{picture.where} with {hr.shape[1]}x{hr.shape[0]}"
-        )
-    return hr[:height, :width]
+    return (_to_channels(pixels) if gray else pixels[..., :3]), gray

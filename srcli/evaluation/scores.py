@@ -1,19 +1,24 @@
-"""Results of an evaluation as plain values: scores of pictures, their means, costs, failures."""
+"""Results of an evaluation: scores of pictures, their means, paired differences, failures.
+
+Differences come with bootstrap intervals (Efron 1979) of their means over the pictures.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from srcli.evaluation.statistics import Difference, paired_mean
+import numpy as np
+
 from srcli.metrics.efficiency import ModelCost
 from srcli.metrics.fidelity import EvaluationProtocol
 from srcli.recipes.published import PublishedRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Metric(NamedTuple):
@@ -46,6 +51,8 @@ METRICS = {
 BELOW = 0.05
 """PSNR in dB below bicubic interpolation that is worth a word; other programs round otherwise."""
 DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
+LEAST_DRAWN = 5
+"""Least number of pictures for resampling."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +86,22 @@ class MeanScore:
     medians: dict[str, float]
     seconds: float | None
     """Median time of the network alone for a picture."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Mean difference of a model to the first one, over the pictures measured with both."""
+
+    scale: int
+    dataset: str
+    model: str
+    against: str
+    metric: str
+    pictures: int
+    mean: float
+    low: float
+    """Lower end of the 95 % confidence interval of the mean; NaN where there is none."""
+    high: float
 
 
 @dataclass(frozen=True)
@@ -128,15 +151,13 @@ class Evaluation:
 
     def means(self, scale: int | None = None, dataset: str | None = None) -> list[MeanScore]:
         """Return means by scale, set and model, in the order of measuring."""
-        found = []
-        for (each_scale, each_set), size in self.sizes.items():
-            if scale not in (None, each_scale) or dataset not in (None, each_set):
-                continue
-            for model in self.models:
-                group = self.of(each_scale, each_set, model)
-                if group:
-                    found.append(_mean(group, size))
-        return found
+        return [
+            _mean(group, size)
+            for (each_scale, each_set), size in self.sizes.items()
+            if scale in (None, each_scale) and dataset in (None, each_set)
+            for model in self.models
+            if (group := self.of(each_scale, each_set, model))
+        ]
 
     def below_bicubic(self, scale: int) -> list[tuple[str, str, float, float]]:
         """List models that score worse than bicubic interpolation.
@@ -145,17 +166,16 @@ class Evaluation:
             Set, model, its mean PSNR and that of bicubic interpolation of the same pictures.
         """
         found = []
-        for (each_scale, dataset), model in product(self.sizes, self.models):
+        for dataset, model in product(self.sets(scale), self.models):
             pairs = [
                 (score.values["psnr"], score.bicubic)
-                for score in self.of(each_scale, dataset, model)
+                for score in self.of(scale, dataset, model)
                 if score.bicubic is not None
             ]
-            if each_scale != scale or not pairs:
-                continue
-            own, bicubic = (fmean(column) for column in zip(*pairs, strict=True))
-            if own < bicubic - BELOW:
-                found.append((dataset, model, own, bicubic))
+            if pairs:
+                own, bicubic = (fmean(column) for column in zip(*pairs, strict=True))
+                if own < bicubic - BELOW:
+                    found.append((dataset, model, own, bicubic))
         return found
 
     def add_differences(self, *, resamples: int) -> None:
@@ -166,17 +186,21 @@ class Evaluation:
                 {score.picture: score.values[metric] for score in self.of(scale, dataset, each)}
                 for each in (against, model)
             )
-            found = paired_mean(first, other, resamples=resamples)
-            if found.pictures:
-                difference = Difference(
-                    scale=scale,
-                    dataset=dataset,
-                    model=model,
-                    against=against,
-                    metric=metric,
-                    **found._asdict(),
+            count, mean, low, high = paired_mean(first, other, resamples=resamples)
+            if count:
+                self.differences.append(
+                    Difference(
+                        scale=scale,
+                        dataset=dataset,
+                        model=model,
+                        against=against,
+                        metric=metric,
+                        pictures=count,
+                        mean=mean,
+                        low=low,
+                        high=high,
+                    )
                 )
-                self.differences.append(difference)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values, the metrics of a row beside its other values."""
@@ -216,3 +240,51 @@ def _flat(row: PictureScore | MeanScore) -> dict[str, Any]:
     plain = asdict(row)
     values = plain.pop("values")
     return {**plain, **values}
+
+
+def paired_mean(
+    first: Mapping[str, float], other: Mapping[str, float], *, resamples: int
+) -> tuple[int, float, float, float]:
+    """Compare two models' values by picture; those that are not finite are left out.
+
+    Returns:
+        Number of pictures of both, mean of other - first, and its 95 % interval; NaN without any.
+    """
+    finite = [
+        difference
+        for name in first
+        if name in other and math.isfinite(difference := other[name] - first[name])
+    ]
+    if not finite:
+        return 0, math.nan, math.nan, math.nan
+    return len(finite), math.fsum(finite) / len(finite), *bootstrap(finite, resamples=resamples)
+
+
+def bootstrap(differences: Sequence[float], *, resamples: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of the mean of paired differences, which are finite.
+
+    Pictures are drawn with replacement ``resamples`` times, from a fixed seed. The percentiles lie
+    further out than 2.5 and 97.5, by as much as Student's t interval is wider than the normal one
+    (Hesterberg 2015, the expanded percentile interval): plain ones would hold the true mean in 86 %
+    of the cases with five pictures. Below five pictures it is Student's t interval, because there
+    are too few ways to draw them. With fewer than two, or no resamples, it is NaN.
+    """
+    if len(differences) < 2 or resamples < 1:
+        return math.nan, math.nan
+    from scipy.special import ndtr, stdtrit
+
+    values = np.asarray(differences, dtype=np.float64)
+    student = float(stdtrit(len(values) - 1, 0.975))
+    if len(values) < LEAST_DRAWN:
+        half = student * float(values.std(ddof=1)) / math.sqrt(len(values))
+        return float(values.mean()) - half, float(values.mean()) + half
+    tail = float(ndtr(-student * math.sqrt(len(values) / (len(values) - 1))))
+    generator = np.random.default_rng(0)  # two runs print the same table
+    means = np.empty(resamples)
+    step = max(1, 2**20 // len(values))  # bounds memory for large sets
+    for start in range(0, resamples, step):
+        count = min(step, resamples - start)
+        picks = generator.integers(0, len(values), size=(count, len(values)))
+        means[start : start + count] = values[picks].mean(axis=1)
+    low, high = np.quantile(means, (tail, 1 - tail))
+    return float(low), float(high)

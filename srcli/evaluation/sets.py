@@ -132,10 +132,10 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
     found: dict[str, list[Path]] = {name: [] for name in names}
     matched, missing, orphans = {}, {}, {}
     for path in files:
-        if owner := _owner(path.stem, names):
-            found[owner].append(path)
-        else:
+        if (owner := _owner(path.stem, names)) is None:
             orphans[path.name] = f"{path}: no HR picture of that name"
+        else:
+            found[owner].append(path)
     folder = files[0].parent if files else ""
     for name, paths in found.items():
         exact = [path for path in paths if path.stem == name]
@@ -150,22 +150,17 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
     return Match(matched, missing, orphans)
 
 
-def base_names(stem: str) -> list[str]:
-    """Return a file's stem, then the stem without one, two, ... of the field's endings.
-
-    ``img_x4_SR`` gives ``img_x4_SR``, ``img_x4`` and ``img``.
-    """
-    names = [stem]
-    while (found := _ENDING.search(names[-1])) and found.start():
-        names.append(names[-1][: found.start()])
-    return names
-
-
 def _owner(stem: str, names: list[str]) -> str | None:
+    """Return the picture that a file's stem names, with or without the field's endings."""
     known = {name.casefold(): name for name in names}
-    for base in base_names(stem):
-        if base.casefold() in known:
-            return known[base.casefold()]
+    base = stem
+    while base.casefold() not in known:  # img_x4_SR, then img_x4, then img
+        ending = _ENDING.search(base)
+        if not ending or not ending.start():
+            break
+        base = base[: ending.start()]
+    else:
+        return known[base.casefold()]
     begun = [
         name
         for folded, name in known.items()

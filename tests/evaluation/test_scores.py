@@ -1,4 +1,4 @@
-"""Means, what counts as best, and plain values for JSON."""
+"""Means, what counts as best, plain values for JSON; differences against another computation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from srcli.cli.console import json_text
-from srcli.evaluation.scores import Evaluation, PictureScore
-from srcli.evaluation.statistics import Difference
+from srcli.evaluation.scores import (
+    Difference,
+    Evaluation,
+    PictureScore,
+    bootstrap,
+    paired_mean,
+)
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.tables import score_table
 
@@ -107,3 +113,62 @@ def test_json_holds_everything_and_no_infinities(written):
     assert found["differences"][-1]["low"] is None
     assert len(found["failures"]) == len(found["published"]) - 1 == 2
     assert [mean["pictures"] for mean in found["means"]] == [3, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("count", [5, 14, 100])
+def test_intervals_agree_with_scipy(count):
+    from scipy.stats import bootstrap as reference
+    from scipy.stats import norm, t
+
+    values = np.random.default_rng(7).gamma(2.0, 0.4, size=count)
+    low, high = bootstrap(list(values), resamples=20_000)
+    # as much further out as Student's interval is wider than the normal one
+    ends = t.ppf(0.975, count - 1) * math.sqrt(count / (count - 1))
+    other = reference(
+        (values,),
+        np.mean,
+        n_resamples=20_000,
+        confidence_level=1 - 2 * norm.sf(ends),
+        method="percentile",
+        rng=np.random.default_rng(8),
+    ).confidence_interval
+    tolerance = 0.05 * (other.high - other.low)  # of two sets of 20 000 draws
+    assert low == pytest.approx(other.low, abs=tolerance)
+    assert high == pytest.approx(other.high, abs=tolerance)
+    assert low < values.mean() < high
+
+
+def test_large_sets_are_drawn_in_parts_to_the_same_effect():
+    values = np.random.default_rng(0).normal(0.3, 0.1, size=3000)
+    low, high = bootstrap(list(values), resamples=1000)  # takes three parts
+    spread = values.std() / math.sqrt(3000)
+    assert (high - low) / (2 * 1.96 * spread) == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("values", "resamples"), [([0.3], 1000), ([], 1000), ([0.1, 0.2], 0)])
+def test_no_interval_without_two_pictures_or_draws(values, resamples):
+    assert all(math.isnan(end) for end in bootstrap(values, resamples=resamples))
+
+
+def test_a_model_does_not_differ_from_itself():
+    values = {"a": 30.123456, "b": 27.1, "c": 33.3}
+    assert paired_mean(values, dict(values), resamples=500) == (3, 0.0, 0.0, 0.0)
+
+
+def test_only_pictures_of_both_are_paired():
+    first = {"a": 30.0, "b": 28.0, "c": 26.0, "e": math.inf}
+    other = {"b": 29.0, "c": 28.0, "d": 50.0, "e": 40.0}
+    count, mean, low, high = paired_mean(first, other, resamples=500)
+    assert (count, mean) == (2, 1.5)
+    # Student's, for two are too few to draw from: half the distance times tan(0.475 pi)
+    half = 0.5 * math.tan(0.475 * math.pi)
+    assert (low, high) == pytest.approx((1.5 - half, 1.5 + half))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 14])
+def test_intervals_hold_the_true_mean_as_often_as_they_say(count):
+    rng = np.random.default_rng(1)
+    samples = rng.normal(0.0, 1.0, size=(400, count))
+    intervals = [bootstrap(list(values), resamples=1000) for values in samples]
+    held = sum(low <= 0 <= high for low, high in intervals) / len(intervals)
+    assert 0.9 < held < 0.99

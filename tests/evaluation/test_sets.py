@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError
-from srcli.evaluation.sets import BUILT_IN, base_names, find_set, match_files
+from srcli.evaluation.sets import BUILT_IN, find_set, match_files
 
 
 def put(path, size=8):
@@ -208,7 +208,6 @@ def test_a_longer_name_is_not_taken_for_a_shorter_one():
 def test_names_that_end_like_an_ending_are_still_found_whole():
     found = match_files(["scene_HR", "x4"], [Path("scene_HR.png"), Path("x4.png")], 4, kind="LR")
     assert set(found.files) == {"scene_HR", "x4"}
-    assert base_names("x4") == ["x4"]
 
 
 def test_a_missing_partner_says_what_was_expected_and_two_are_named():

@@ -6,13 +6,13 @@ import base64
 import html
 import math
 import re
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
 
-from srcli.evaluation.statistics import PairedMean
 from srcli.report.page import chart_name, draw_chart, environment, interval_chart, render_page
 from srcli.report.table import Column, Row, Table
 
@@ -62,7 +62,7 @@ def test_half_characters_can_be_written():
 
 def interval(mean, low, high):
     """A difference."""
-    return PairedMean(2, mean, low, high)
+    return SimpleNamespace(mean=mean, low=low, high=high)
 
 
 def drawn(image):

@@ -1,4 +1,4 @@
-"""Uses of an evaluation's SR pictures: files, crops that differ most, a picture of a model.
+"""Uses of an evaluation's SR pictures: files, crops that differ most, figures of crops.
 
 The picture of a model shows crops of LR, bicubic, the model and HR, a row per scale: of
 scikit-image's photographs the one with the median gain over bicubic.
@@ -6,22 +6,25 @@ scikit-image's photographs the one with the median gain over bicubic.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from srcli.errors import InferenceError, UsageError
+from srcli.errors import InferenceError, UsageError, did_you_mean
+from srcli.evaluation.scores import METRICS
 from srcli.evaluation.sets import BUILT_IN
-from srcli.evaluation.windows import find_window
+from srcli.files import write_whole
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.report.table import number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,13 +34,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+CROP = 120
+"""Edge of a crop in HR pixels, where no other is asked for."""
 OVERVIEW = 160
 """Longest side of an overview."""
+CELL = 2.0
+"""Edge of a crop in a figure, in inches."""
+DPI = 150
 BASELINE = "bicubic"
 ZOOM = 2
-"""Pixels of the picture per pixel of HR."""
+"""Pixels of the picture of a model per pixel of HR."""
 GAP = 8
-"""White pixels between crops."""
+"""White pixels between its crops."""
 
 
 def save_pictures(folder: Path, result: EnlargedPicture) -> None:
@@ -146,6 +154,110 @@ def cut_crops(result: EnlargedPicture, place: CropPlace | None = None) -> Compar
     )
 
 
+def find_window(
+    hr: Array, sr: Mapping[str, Array], *, scale: int, edge: int = CROP
+) -> tuple[int, int, int, int]:
+    """Find the window in which the models differ most from each other.
+
+    With one model, or several that agree in every pixel, it is the window where they are farthest
+    from HR. Pictures are (H, W, 3) uint8; place and size of the window are multiples of the scale,
+    and its edge is less where the picture is smaller.
+
+    Returns:
+        Top, left, height, width.
+    """
+    layers = [each.astype(np.float32).mean(axis=2) for each in sr.values()]
+    if all(np.array_equal(layers[0], each) for each in layers[1:]):
+        layers.append(hr.astype(np.float32).mean(axis=2))
+    spread = np.stack(layers).std(axis=0)
+    sums = np.zeros((spread.shape[0] + 1, spread.shape[1] + 1))  # sums[i, j]: of spread[:i, :j]
+    sums[1:, 1:] = spread.cumsum(axis=0, dtype=np.float64).cumsum(axis=1)
+    height, width = (min(edge, side) // scale * scale for side in spread.shape)
+    tops = np.arange(0, spread.shape[0] - height + 1, scale)
+    lefts = np.arange(0, spread.shape[1] - width + 1, scale)
+    total = (
+        sums[np.ix_(tops + height, lefts + width)]
+        - sums[np.ix_(tops, lefts + width)]
+        - sums[np.ix_(tops + height, lefts)]
+        + sums[np.ix_(tops, lefts)]
+    )
+    row, column = np.unravel_index(int(total.argmax()), total.shape)
+    return int(tops[row]), int(lefts[column]), height, width
+
+
+class FigureCrops:
+    """Collect the crops of a figure while an evaluation runs; called with every picture.
+
+    Args:
+        places: Parts of pictures to show; none for the place of every picture where the models
+            differ most.
+    """
+
+    def __init__(self, places: Sequence[CropPlace]) -> None:
+        self.places = places
+        self.crops: list[Comparison] = []
+        self._seen: list[str] = []
+
+    def __call__(self, result: EnlargedPicture) -> None:
+        """Cut the crops of a picture.
+
+        Raises:
+            UsageError: If a place does not lie inside the picture.
+        """
+        self._seen.append(result.pair.name)
+        own = [place for place in self.places if place.picture == result.pair.name]
+        for place in own if self.places else [None]:
+            self.crops.append(cut_crops(result, place))
+
+    def write(self, file: Path) -> None:
+        """Write the figure, if there are crops.
+
+        Raises:
+            UsageError: If a place is in a picture that was not there, or the file cannot be
+                written.
+        """
+        for place in self.places:
+            if place.picture not in self._seen:
+                hint, known = did_you_mean(place.picture, self._seen), dict.fromkeys(self._seen)
+                raise UsageError(
+                    f"--crop {place.picture}: no such picture{hint}; there are: {', '.join(known)}"
+                )
+        if not self.crops:
+            return
+        try:
+            write_whole(file, crops_figure(self.crops))
+        except OSError as error:
+            raise UsageError(f"--figure {file}: cannot be written ({error.strerror})") from error
+
+
+def crops_figure(crops: Sequence[Comparison]) -> bytes:
+    """Draw a row for each place, LR, the models and HR in columns; a PNG file.
+
+    Each crop has its name and the PSNR of the whole picture. Pixels are enlarged as they are. The
+    same crops give the same bytes.
+    """
+    from matplotlib.figure import Figure
+
+    models = list(dict.fromkeys(model for each in crops for model in each.sr))
+    figure = Figure(figsize=(CELL * (len(models) + 2), (CELL + 0.35) * len(crops)), dpi=DPI)
+    grid = figure.subplots(len(crops), len(models) + 2, squeeze=False)
+    digits = METRICS["psnr"].digits - 1
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, each in zip(grid, crops, strict=True):
+        titles = [f"{each.picture}\nLR, x{each.scale}"]
+        titles += [f"{name}\n{number(each.psnr.get(name), digits)} dB" for name in models]
+        shown = [each.lr, *(each.sr.get(name) for name in models), each.hr]
+        for axes, title, pixels in zip(row, [*titles, "HR\n"], shown, strict=True):
+            if pixels is not None:
+                axes.imshow(pixels, interpolation="nearest")
+                axes.set_title(title, fontsize=8)
+    figure.tight_layout(pad=0.4)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
 def make_card_picture(
     model: str, scales: Sequence[int], engine: EngineOptions
 ) -> tuple[Array, list[str]]:
@@ -163,21 +275,17 @@ def make_card_picture(
     for scale in scales:
         pictures: list[EnlargedPicture] = []
         found = evaluate(
-            models,
-            [BUILT_IN],
-            scales=[scale],
-            options=options,
-            on_picture=[pictures.append],
+            models, [BUILT_IN], scales=[scale], options=options, on_picture=[pictures.append]
         )
         for failure in found.failures:
             raise InferenceError(failure.reason)
         crops = sorted(map(cut_crops, pictures), key=_gain)
         chosen = crops[len(crops) // 2]
-        lr = _zoomed(chosen.lr, ZOOM * scale)
-        others = [_zoomed(each, ZOOM) for each in (*chosen.sr.values(), chosen.hr)]
-        rows.append(_joined([lr, *others], axis=1))
-        shown = ", ".join(f"{name} ({psnr:.2f} dB)" for name, psnr in chosen.psnr.items())
-        captions.append(f"x{scale}, {chosen.picture}: LR, {shown}, HR")
+        cells = [(chosen.lr, scale), *((each, 1) for each in (*chosen.sr.values(), chosen.hr))]
+        shown = [each.repeat(ZOOM * n, axis=0).repeat(ZOOM * n, axis=1) for each, n in cells]
+        rows.append(_joined(shown, axis=1))
+        values = ", ".join(f"{name} ({psnr:.2f} dB)" for name, psnr in chosen.psnr.items())
+        captions.append(f"x{scale}, {chosen.picture}: LR, {values}, HR")
     return _joined(rows, axis=0), captions
 
 
@@ -190,8 +298,3 @@ def _joined(parts: Sequence[Array], *, axis: int) -> Array:
     """Join pictures along an axis, with gaps between them."""
     gap = np.full_like(parts[0].take(range(GAP), axis), 255)
     return np.concatenate([each for part in parts for each in (gap, part)][1:], axis)
-
-
-def _zoomed(pixels: Array, factor: int) -> Array:
-    larger: Array = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-    return larger

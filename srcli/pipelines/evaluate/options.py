@@ -5,43 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from srcli.errors import DataError, UsageError, did_you_mean
-from srcli.evaluation.pairs import CHAINS, Chain, Pair, jpeg_chain
+from srcli.errors import UsageError, did_you_mean
+from srcli.evaluation.pairs import CHAINS, Chain, jpeg_chain
 from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
 from srcli.imaging.kernels import KERNELS, ResizeKernel
 from srcli.inference.engines import EngineOptions
-from srcli.metrics import fidelity, ifc
 from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol
 from srcli.metrics.perceptual import require_perceptual
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScoreSettings:
-    """Everything that decides scores at one scale, apart from the pictures."""
-
-    protocol: EvaluationProtocol
-    chain: Chain
-    kernel: ResizeKernel
-    scale: int
-    shave: int
-    """Border left out on each side, in pixels."""
-    metrics: tuple[str, ...]
-
-    def require_size(self, pair: Pair, where: str) -> None:
-        """Refuse a picture (named ``where`` in messages) that is too small for a metric.
-
-        Raises:
-            DataError: With the size that is needed.
-        """
-        needs = {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
-        least = max(needs.get(name, 1) for name in self.metrics) + 2 * self.shave
-        height, width = pair.hr.shape[:2]
-        if min(height, width) < least:
-            remedy = "; --metrics psnr,ssim need less" if "ifc" in self.metrics else ""
-            raise DataError(
-                f"{where}: {width}x{height} is too small to be measured; {', '.join(self.metrics)} "
-                f"with a border of {self.shave} left out need {least}x{least} pixels{remedy}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +38,8 @@ class EvalOptions:
     lr_folder: Path | None = None
     """LR pictures of the only set, if they are not where sets usually have them."""
     engine: EngineOptions = field(default_factory=EngineOptions)
-    """``auto`` precision is fp32 here: a hundredth of a decibel matters in a table."""
+    """``auto`` precision is fp32 here: a hundredth of a decibel matters in a table. So is PyTorch's
+    engine, which gives equal figures everywhere."""
 
     def __post_init__(self) -> None:
         """Refuse unknown names, numbers out of range and options that contradict each other.
@@ -103,17 +74,24 @@ class EvalOptions:
                 raise UsageError(message)
         require_perceptual(name for name in self.metrics if METRICS[name].lower_is_better)
 
-    def settings(self, scale: int) -> ScoreSettings:
-        """Return the settings for pictures of one scale."""
-        luma = self.chain == LUMA_FLOAT.name
-        return ScoreSettings(
-            protocol=LUMA_FLOAT if luma else PROTOCOLS[self.protocol or "y"],
-            chain=CHAINS[self.chain] if self.jpeg is None else jpeg_chain(self.jpeg),
-            kernel=KERNELS[self.kernel],
-            scale=scale,
-            shave=scale if self.shave is None else self.shave,
-            metrics=self.metrics,
-        )
+    @property
+    def rules(self) -> EvaluationProtocol:
+        """The protocol by which pictures are compared."""
+        return LUMA_FLOAT if self.chain == LUMA_FLOAT.name else PROTOCOLS[self.protocol or "y"]
+
+    @property
+    def conversions(self) -> Chain:
+        """The chain, from a JPEG where one is asked for."""
+        return CHAINS[self.chain] if self.jpeg is None else jpeg_chain(self.jpeg)
+
+    @property
+    def lr_kernel(self) -> ResizeKernel:
+        """The kernel that makes LR."""
+        return KERNELS[self.kernel]
+
+    def border(self, scale: int) -> int:
+        """Return the pixels of HR that are left out on each side."""
+        return scale if self.shave is None else self.shave
 
     @property
     def engine_options(self) -> EngineOptions:
@@ -128,11 +106,10 @@ class EvalOptions:
     @property
     def lr_origin(self) -> str:
         """Description of how LR is made."""
-        return f"{KERNELS[self.kernel].description} of the mod-cropped HR"
+        return f"{self.lr_kernel.description} of the mod-cropped HR"
 
     def describe(self, lr: str = "") -> str:
         """Describe everything that decides the numbers, with LR's origin if not all is made."""
-        settings = self.settings(1)
         border = "scale" if self.shave is None else str(self.shave)
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
         if self.engine.tta:
@@ -142,8 +119,8 @@ class EvalOptions:
         if self.engine.engine == "openvino":
             run += ", by OpenVINO"
         return (
-            f"protocol {settings.protocol.name}: {settings.protocol.description}, border of "
+            f"protocol {self.rules.name}: {self.rules.description}, border of "
             f"{border} pixels left out; LR: {lr or self.lr_origin}; "
-            f"chain {settings.chain.name}: {settings.chain.description}; "
+            f"chain {self.conversions.name}: {self.conversions.description}; "
             f"{self.engine_options.precision}, {run}"
         )

@@ -13,9 +13,8 @@ from srcli.evaluation.scores import Evaluation
 from srcli.evaluation.sets import BUILT_IN, PictureSet, find_set, resolve_set_name
 from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import model_cost
-from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.set_run import WORKERS, SetRun
+from srcli.pipelines.evaluate.set_run import WORKERS, SetRun, make_folders, make_networks
 from srcli.pipelines.evaluate.spread import SpreadRun
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.published import published_costs, rows_beside
@@ -72,7 +71,7 @@ def evaluate(
     result = Evaluation(
         scales=tuple(scales),
         models=tuple(labels.values()),
-        protocol=own.settings(1).protocol,
+        protocol=own.rules,
         metrics=own.metrics,
         chain=own.describe(_lr_origins(sets, own)),
     )
@@ -157,7 +156,7 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
         return ""
     if len(from_files) < len(sets):
         return f"{options.lr_origin}, but read from files for {', '.join(from_files)}"
-    kernel = options.settings(1).kernel
+    kernel = options.lr_kernel
     if "consistency" in options.metrics:
         return f"read from files; consistency by {kernel.description}"
     if kernel.name != "bicubic":

@@ -1,4 +1,4 @@
-"""Score one set at one scale: every picture by every model, with the scoring in threads."""
+"""Score the pictures of one set: read, enlarge by every candidate, compare with HR."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from srcli.errors import SrxError, one_file
-from srcli.evaluation.candidates import Candidate
+from srcli.errors import DataError, DefectError, ModelError, SrxError, one_file
+from srcli.evaluation.candidates import Candidate, FolderCandidate, NetworkCandidate
 from srcli.evaluation.pairs import Chain, Pair, read_pair
 from srcli.evaluation.scores import Evaluation, Failure, PictureScore
 from srcli.evaluation.sets import PictureSet
@@ -18,7 +19,8 @@ from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.perceptual import perceptual_distance
-from srcli.pipelines.evaluate.options import EvalOptions, ScoreSettings
+from srcli.models import MODELS
+from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.ports.progress import Progress, show_traceback
 from srcli.threads import ReadAhead
 
@@ -30,10 +32,70 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+T = TypeVar("T")
+
 WORKERS = 4
 """Threads that read pictures and score them."""
 GPU_DEPTH = 4
 """Pictures that may wait for their scores while a GPU enlarges the next."""
+
+
+def make_networks(
+    labels: Mapping[str, str], scale: int, options: EvalOptions, result: Evaluation
+) -> list[NetworkCandidate]:
+    """Load the models that are networks; those that cannot be used become failures.
+
+    Raises:
+        ModelError: If there is no such model, or nothing else to do.
+        UsageError: If the chain is not for networks that take RGB.
+    """
+    chain, engine = options.conversions, options.engine_options
+    found = []
+    for model, label in labels.items():
+        if _is_folder(model):
+            continue
+        try:
+            with one_file(model):
+                each = NetworkCandidate(model, label, scale, chain, engine, tile=options.tile)
+            found.append(each)
+        except (ModelError, DefectError) as error:
+            alone = len(labels) == 1 and len(result.scales) == 1
+            if alone or not (model in MODELS or Path(model).is_file()):
+                raise  # nothing else to do, or a slip of the pen rather than a missing scale
+            result.failures.append(Failure(scale, "", "", label, str(error)))
+    return found
+
+
+def make_folders(
+    labels: Mapping[str, str],
+    scale: int,
+    pictures: PictureSet,
+    options: EvalOptions,
+    result: Evaluation,
+) -> list[FolderCandidate]:
+    """Match the folders of SR pictures with a set.
+
+    Raises:
+        DataError: If a folder is empty.
+    """
+    names = [picture.name for picture in pictures.items]
+    found = []
+    for model, label in labels.items():
+        if not _is_folder(model):
+            continue
+        inner = Path(model) / pictures.name
+        place = inner if inner.is_dir() else Path(model)
+        each = FolderCandidate(place, label, scale, names, options.conversions)
+        found.append(each)
+        result.failures.extend(
+            Failure(scale, pictures.name, name, label, reason)
+            for name, reason in each.matched.orphans.items()
+        )
+    return found
+
+
+def _is_folder(model: str) -> bool:
+    return model not in MODELS and Path(model).is_dir()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,37 +115,32 @@ class EnlargedPicture:
 class Reference:
     """One HR picture, prepared for scoring the SR pictures of all candidates."""
 
-    def __init__(self, pair: Pair, settings: ScoreSettings) -> None:
+    def __init__(self, pair: Pair, options: EvalOptions, scale: int) -> None:
         self._pair = pair
-        self._settings = settings
+        self._options = options
+        self._scale = scale
 
     def score(self, sr: Array, metrics: Sequence[str]) -> dict[str, float]:
         """Return the wanted metrics of (H, W, 3) uint8 of the HR picture's size."""
-        planes = self._planes(sr) if {"psnr", "ssim"} & set(metrics) else sr
+        planes = self._planes(sr)
         measures: dict[str, Callable[[], float]] = {
             "psnr": lambda: fidelity.psnr(planes, self._hr),
             "ssim": lambda: fidelity.ssim(planes, self._hr),
             "ifc": lambda: self._ifc_reference.score(self._luma(sr)),
             "consistency": lambda: self._consistency(sr),
-            "low": lambda: fidelity.split_psnr(self._planes(sr), self._hr)[0],
-            "high": lambda: fidelity.split_psnr(self._planes(sr), self._hr)[1],
+            "low": lambda: fidelity.split_psnr(planes, self._hr)[0],
+            "high": lambda: fidelity.split_psnr(planes, self._hr)[1],
             "lpips": lambda: self._perceptual("lpips", sr),
             "dists": lambda: self._perceptual("dists", sr),
         }
         return {name: measures[name]() for name in metrics}
 
-    def _perceptual(self, name: str, sr: Array) -> float:
-        """Compare all three channels, whatever the protocol compares, without the border."""
-        own = self._settings.shave
-        inside = tuple(slice(own, side - own) for side in sr.shape[:2])
-        return perceptual_distance(name, sr[inside], self._pair.hr[inside])
-
     @cached_property
     def bicubic(self) -> float:
         """PSNR of bicubic interpolation of the LR picture."""
-        own, pair = self._settings, self._pair
-        enlarged = resize(own.chain.to_input(pair.lr, gray=pair.gray), own.scale)
-        return self.score(own.chain.to_uint8(enlarged, gray=pair.gray), ["psnr"])["psnr"]
+        chain, pair = self._options.conversions, self._pair
+        enlarged = resize(chain.to_input(pair.lr, gray=pair.gray), self._scale)
+        return self.score(chain.to_uint8(enlarged, gray=pair.gray), ["psnr"])["psnr"]
 
     @cached_property
     def _hr(self) -> Array:
@@ -91,41 +148,49 @@ class Reference:
 
     @cached_property
     def _ifc_reference(self) -> ifc.IfcReference:
-        on_luma = self._settings.protocol.channel != "rgb"
-        return ifc.IfcReference(self._hr if on_luma else self._luma(self._pair.hr))
+        return ifc.IfcReference(self._luma(self._pair.hr))
 
     def _planes(self, picture: Array, shave: int | None = None) -> Array:
-        shave = self._settings.shave if shave is None else shave
-        return self._settings.protocol.planes(picture, shave, gray=self._pair.gray)
+        shave = self._options.border(self._scale) if shave is None else shave
+        return self._options.rules.planes(picture, shave, gray=self._pair.gray)
 
     def _luma(self, picture: Array) -> Array:
-        own = self._settings
-        return own.protocol.luma_plane(picture, own.shave, gray=self._pair.gray)
+        own = self._options
+        return own.rules.luma_plane(picture, own.border(self._scale), gray=self._pair.gray)
 
     def _consistency(self, sr: Array) -> float:
-        own, lr = self._settings, self._pair.lr
-        small = own.chain.downscale(sr, own.scale, own.kernel)
+        chain, lr = self._options.conversions, self._pair.lr
+        small = chain.downscale(sr, self._scale, self._options.lr_kernel)
         if lr.dtype.kind == "f":
-            return fidelity.psnr(own.chain.to_levels(small), own.chain.to_levels(lr))
+            return fidelity.psnr(chain.to_levels(small), chain.to_levels(lr))
         return fidelity.psnr(self._planes(small, 0), self._planes(lr, 0))
+
+    def _perceptual(self, name: str, sr: Array) -> float:
+        """Compare all three channels, whatever the protocol compares, without the border."""
+        border = self._options.border(self._scale)
+        inside = tuple(slice(border, side - border) for side in sr.shape[:2])
+        return perceptual_distance(name, sr[inside], self._pair.hr[inside])
 
 
 @dataclass(kw_only=True)
-class _PendingScore:
-    """One picture enlarged by one candidate, with its scores that are being computed."""
+class _Enlarged:
+    """A picture enlarged by one candidate, with its scores that are being computed."""
 
     sr: Array
     seconds: float | None
-    bicubic: float | None
     futures: list[Future[dict[str, float]]]
+
+    def scores(self) -> dict[str, float]:
+        """Wait for the scores, and raise what went wrong."""
+        return {name: value for each in self.futures for name, value in each.result().items()}
 
 
 @dataclass(kw_only=True)
 class SetRun:
     """Scores one set.
 
-    On a CPU, scoring and reading wait while a network runs and the network waits for them, so that
-    nothing else slows it while it is timed; on a GPU they overlap.
+    On a CPU, scoring and reading wait while networks run and the networks wait for them, so that
+    nothing else slows a network while it is timed; on a GPU they overlap.
     """
 
     scale: int
@@ -141,12 +206,6 @@ class SetRun:
     on_picture: Sequence[Callable[[EnlargedPicture], None]] = ()
     """Called with every picture after all candidates have enlarged it."""
 
-    def __post_init__(self) -> None:
-        """Derive the settings, and the number of pictures that may wait for their scores."""
-        self._settings = self.options.settings(self.scale)
-        on_cpu = choose_device(self.options.engine.device).type == "cpu"
-        self._depth = 0 if on_cpu else GPU_DEPTH
-
     def begin(self, task: Task) -> None:
         """Record the size of the set, and the pictures that lack a partner."""
         self.result.sizes[self.scale, self.pictures.name] = self.pictures.size
@@ -156,22 +215,19 @@ class SetRun:
 
     def run(self, task: Task) -> None:
         """Score all pictures."""
-        ahead = ReadAhead(
-            self._read, self.pictures.items, ahead=max(1, self._depth), pool=self.pool
-        )
-        pending: deque[tuple[Pair, dict[str, _PendingScore]]] = deque()
+        on_cpu = choose_device(self.options.engine.device).type == "cpu"
+        depth = 0 if on_cpu else GPU_DEPTH
+        ahead = ReadAhead(self._read, self.pictures.items, ahead=max(1, depth), pool=self.pool)
+        pending: deque[tuple[Pair, dict[str, _Enlarged]]] = deque()
         for picture, reading in ahead:
             task.describe(f"{self.pictures.name}/{picture.name} x{self.scale}")
-            try:
-                with one_file(picture.where):
-                    pair = reading.result()
-            except SrxError as error:
-                self._fail(picture.name, None, error)
+            pair = self._attempt(picture.where, picture.name, None, reading.result)
+            if pair is None:
                 task.advance(1)
                 continue
-            pending.append((pair, self._start(pair)))
+            pending.append((pair, self._enlarge(pair, wait_for_scores=on_cpu)))
             ahead.fill()  # now, because nothing is being timed
-            while len(pending) > self._depth:
+            while len(pending) > depth:
                 self._finish(*pending.popleft())
                 task.advance(1)
         for scored in pending:
@@ -179,77 +235,84 @@ class SetRun:
             task.advance(1)
 
     def _read(self, picture: SetPicture) -> Pair:
-        own = self._settings
-        pair = read_pair(picture, scale=self.scale, kernel=own.kernel, chain=own.chain)
-        own.require_size(pair, picture.where)
+        """Read a picture; one that is too small for a metric is refused."""
+        own = self.options
+        pair = read_pair(picture, scale=self.scale, kernel=own.lr_kernel, chain=own.conversions)
+        border, needs = own.border(self.scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
+        least = max(needs.get(name, 1) for name in own.metrics) + 2 * border
+        height, width = pair.hr.shape[:2]
+        if min(height, width) < least:
+            remedy = "; --metrics psnr,ssim need less" if "ifc" in own.metrics else ""
+            raise DataError(
+                f"{picture.where}: {width}x{height} is too small to be measured; "
+                f"{', '.join(own.metrics)} with a border of {border} left out need "
+                f"{least}x{least} pixels{remedy}"
+            )
         return pair
 
-    def _start(self, pair: Pair) -> dict[str, _PendingScore]:
+    def _enlarge(self, pair: Pair, *, wait_for_scores: bool) -> dict[str, _Enlarged]:
         """Enlarge a picture by every candidate and start scoring; by label, without failed ones."""
-        reference = Reference(pair, self._settings)
-        scores: dict[str, _PendingScore] = {}
-        for candidate in self.candidates:
-            if self._depth == 0:
-                wait([future for each in scores.values() for future in each.futures])
-            try:
-                with one_file(self._named(pair, candidate.label)):
-                    score = self._begun(pair, candidate, reference)
-            except SrxError as error:
-                self._fail(pair.name, candidate.label, error)
-            else:
-                scores[candidate.label] = score
-        return scores
-
-    def _begun(self, pair: Pair, candidate: Candidate, reference: Reference) -> _PendingScore:
-        """Enlarge a picture and start scoring."""
-        wanted = self._settings.metrics
-        sr, seconds = candidate.enlarge(pair)
+        reference, wanted = Reference(pair, self.options, self.scale), self.options.metrics
         # IFC takes about as long as all the others: one thread each.
         parts = [[m for m in wanted if m == "ifc"], [m for m in wanted if m != "ifc"]]
-        return _PendingScore(
-            sr=sr,
-            seconds=seconds,
-            bicubic=reference.bicubic if "psnr" in wanted else None,
-            futures=[self.pool.submit(reference.score, sr, part) for part in parts if part],
-        )
+        found: dict[str, _Enlarged] = {}
+        for candidate in self.candidates:
+            if wait_for_scores:
+                wait([future for each in found.values() for future in each.futures])
+            name = f"{self.pictures.name}/{pair.name}, {candidate.label}"
+            made = self._attempt(name, pair.name, candidate.label, partial(candidate.enlarge, pair))
+            if made is not None:
+                sr, seconds = made
+                jobs: list[Callable[[], dict[str, float]]] = []
+                jobs += [partial(reference.score, sr, part) for part in parts if part]
+                if "psnr" in wanted:
+                    jobs.append(lambda: {"bicubic": reference.bicubic})
+                futures = [self.pool.submit(job) for job in jobs]
+                found[candidate.label] = _Enlarged(sr=sr, seconds=seconds, futures=futures)
+        return found
 
-    def _named(self, pair: Pair, model: str) -> str:
-        return f"{self.pictures.name}/{pair.name}, {model}"
-
-    def _finish(self, pair: Pair, scores: dict[str, _PendingScore]) -> None:
+    def _finish(self, pair: Pair, enlarged: dict[str, _Enlarged]) -> None:
+        """Record the scores of a picture and hand it over."""
         sr: dict[str, Array] = {}
         psnr: dict[str, float] = {}
-        for label, score in scores.items():
-            values: dict[str, float] = {}
-            try:
-                with one_file(self._named(pair, label)):
-                    for future in score.futures:
-                        values.update(future.result())
-            except SrxError as error:
-                self._fail(pair.name, label, error)
+        for label, each in enlarged.items():
+            name = f"{self.pictures.name}/{pair.name}, {label}"
+            values = self._attempt(name, pair.name, label, each.scores)
+            if values is None:
                 continue
-            sr[label], psnr[label] = score.sr, values.get("psnr", float("nan"))
+            sr[label], psnr[label] = each.sr, values.get("psnr", float("nan"))
             self.result.scores.append(
                 PictureScore(
                     scale=self.scale,
                     dataset=self.pictures.name,
                     picture=pair.name,
                     model=label,
-                    values={name: values[name] for name in self._settings.metrics},
-                    seconds=score.seconds,
-                    bicubic=score.bicubic,
+                    values={name: values[name] for name in self.options.metrics},
+                    seconds=each.seconds,
+                    bicubic=values.get("bicubic"),
                 )
             )
         if sr:
-            enlarged = EnlargedPicture(
+            picture = EnlargedPicture(
                 scale=self.scale,
                 dataset=self.pictures.name,
                 pair=pair,
-                chain=self._settings.chain,
+                chain=self.options.conversions,
                 sr=sr,
                 psnr=psnr,
             )
-            hand_over(enlarged, self.on_picture, self.result, self.progress)
+            hand_over(picture, self.on_picture, self.result, self.progress)
+
+    def _attempt(
+        self, name: str, picture: str, model: str | None, call: Callable[[], T]
+    ) -> T | None:
+        """Return what a call returns; its error becomes a failure of the picture."""
+        try:
+            with one_file(name):
+                return call()
+        except SrxError as error:
+            self._fail(picture, model, error)
+            return None
 
     def _fail(self, picture: str, model: str | None, reason: SrxError | str) -> None:
         failure = Failure(self.scale, self.pictures.name, picture, model, str(reason))

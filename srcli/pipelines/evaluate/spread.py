@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from srcli.evaluation.scores import Evaluation, Failure
 from srcli.evaluation.sets import PictureSet, SetPicture
 from srcli.metrics.machine import threads
-from srcli.pipelines.evaluate.candidates import make_folders, make_networks
 from srcli.pipelines.evaluate.options import EvalOptions
-from srcli.pipelines.evaluate.set_run import WORKERS, EnlargedPicture, SetRun, hand_over
+from srcli.pipelines.evaluate.set_run import (
+    WORKERS,
+    EnlargedPicture,
+    SetRun,
+    hand_over,
+    make_folders,
+    make_networks,
+)
 from srcli.pipelines.executors.processes import run_units, shares
 from srcli.ports.executor import Executor
 
@@ -145,7 +151,7 @@ def _networks(
     ignored = Evaluation(
         scales=(scale, 0),  # several, so that a missing scale is no error of the command
         models=(),
-        protocol=options.settings(scale).protocol,
+        protocol=options.rules,
         metrics=options.metrics,
         chain="",
     )

@@ -1,22 +1,32 @@
-"""Crops of a report, and the picture of a model: the same place in every picture."""
+"""Crops where models differ or as asked, their figure, and the picture of a model."""
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from srcli.errors import ModelError
+from srcli.errors import ModelError, UsageError
 from srcli.evaluation import sets
 from srcli.evaluation.pairs import CHAINS, Pair
 from srcli.imaging.resize import mod_crop, resize
 from srcli.inference.engines import EngineOptions
 from srcli.pipelines.evaluate.crops import (
     BASELINE,
+    CROP,
     GAP,
     ZOOM,
+    CropPlace,
+    FigureCrops,
+    crops_figure,
     cut_crops,
+    find_window,
     make_card_picture,
 )
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.evaluate.set_run import EnlargedPicture
 from tests.fixtures.pictures import shifted
 
@@ -31,7 +41,7 @@ def test_crops_are_of_one_place(photograph, scale):
     hr = mod_crop(photograph, scale)
     lr = small(hr, scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
-    pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2], digest="")
+    pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2])
     found = cut_crops(
         EnlargedPicture(
             scale=scale, dataset="set", pair=pair, chain=CHAINS["rgb8"], sr=sr, psnr={"a": 30.0}
@@ -61,7 +71,7 @@ def cells(pixels, row):
     return [pixels[top : top + CELL, i * (CELL + GAP) : i * (CELL + GAP) + CELL] for i in range(4)]
 
 
-def test_a_row_holds_lr_bicubic_the_model_and_hr(few):
+def test_a_row_holds_the_photograph_with_the_middle_gain(few):
     pixels, captions = make_card_picture("rrlfn", (2, 4), EngineOptions(device="cpu"))
     assert pixels.shape == (2 * CELL + GAP, 4 * CELL + 3 * GAP, 3)
     assert (pixels[CELL : CELL + GAP] == 255).all()
@@ -72,20 +82,13 @@ def test_a_row_holds_lr_bicubic_the_model_and_hr(few):
         np.testing.assert_array_equal(lr, lr[::block, ::block].repeat(block, 0).repeat(block, 1))
         errors = [np.square(each.astype(float) - hr).mean() for each in (lr, bicubic, model)]
         assert errors[0] > errors[1] > errors[2] > 0
-
-
-def test_the_photograph_is_the_one_with_the_middle_gain(few):
-    from srcli.pipelines.evaluate.options import EvalOptions
-    from srcli.pipelines.evaluate.run import evaluate
-
     options = EvalOptions(metrics=("psnr",), resamples=0, costs=False)
-    found = evaluate(["bicubic", "rrlfn"], ["built-in"], scales=[2], options=options)
+    found = evaluate(["bicubic", "rrlfn"], ["built-in"], scales=[4], options=options)
     psnr = {(s.picture, s.model): s.values["psnr"] for s in found.scores}
     names = sorted({name for name, _ in psnr})
     middle = sorted(names, key=lambda n: psnr[n, "rrlfn"] - psnr[n, "bicubic"])[1]
-    _, (words,) = make_card_picture("rrlfn", (2,), EngineOptions(device="cpu"))
-    assert words == (
-        f"x2, {middle}: LR, bicubic ({psnr[middle, 'bicubic']:.2f} dB), "
+    assert captions[1] == (
+        f"x4, {middle}: LR, bicubic ({psnr[middle, 'bicubic']:.2f} dB), "
         f"rrlfn ({psnr[middle, 'rrlfn']:.2f} dB), HR"
     )
 
@@ -95,3 +98,97 @@ def test_bicubic_stands_alone_and_unknown_models_are_refused(few):
     assert pixels.shape == (CELL, 3 * CELL + 2 * GAP, 3)
     with pytest.raises(ModelError, match="no model 'nothing'"):
         make_card_picture("nothing", (2,), EngineOptions())
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_the_window_covers_a_planted_difference(photograph, scale):
+    hr = mod_crop(photograph, scale)
+    other = shifted(hr, slice(171, 251), slice(43, 143))
+    top, left, high, wide = find_window(hr, {"a": hr, "b": other}, scale=scale)
+    assert (high, wide) == (CROP, CROP)
+    assert top <= 171
+    assert top + high >= 251
+    assert left <= 43
+    assert left + wide >= 143
+    assert top % scale == left % scale == 0
+
+
+def test_one_model_is_compared_with_hr(photograph):
+    other = shifted(photograph, slice(0, 60), slice(330, 400))
+    top, left, high, wide = find_window(photograph, {"a": other}, scale=4)
+    assert (top, left, high, wide) == (0, 280, 120, 120)
+
+
+def test_models_that_agree_are_compared_with_hr(photograph):
+    other = shifted(photograph, slice(200, 300), slice(300, 400))
+    sr = {"a": other, "b": other.copy(), "c": other.copy()}
+    top, left, high, wide = find_window(photograph, sr, scale=4)
+    assert (top, left, high, wide) == (180, 280, 120, 120)
+
+
+def test_what_is_wrong_in_every_model_alike_does_not_count(photograph):
+    wrong = shifted(photograph, slice(0, 100), slice(0, 100))
+    other = shifted(wrong, slice(220, 300), slice(300, 380))
+    top, left, *_ = find_window(photograph, {"a": wrong, "b": other}, scale=4)
+    assert top > 100
+    assert left > 100
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(2, (34, 70)), (3, (33, 69)), (4, (32, 68))])
+def test_small_pictures_give_all_they_have(photograph, scale, expected):
+    hr = mod_crop(photograph[100:135, 100:171], scale)
+    window = find_window(hr, {"a": hr, "b": 255 - hr}, scale=scale)
+    assert window == (0, 0, *expected)
+
+
+def test_a_crop_that_the_scale_does_not_divide_is_made_smaller(photograph):
+    hr = mod_crop(photograph, 3)
+    window = find_window(hr, {"a": hr, "b": 255 - hr}, scale=3, edge=50)
+    assert window[2:] == (48, 48)
+    assert all(each % 3 == 0 for each in window)
+
+
+@pytest.fixture
+def enlarged(astronaut):
+    """A picture of 80x60 pixels enlarged by two models."""
+    hr = np.ascontiguousarray(astronaut[:60, :80])
+    pair = Pair(name="face", hr=hr, lr=hr[::4, ::4], gray=False, full_size=hr.shape[:2])
+    sr = {"a": hr, "b": hr // 2}
+    psnr = {"a": float("inf"), "b": 12.0}
+    return EnlargedPicture(
+        scale=4, dataset="set", pair=pair, chain=CHAINS["rgb8"], sr=sr, psnr=psnr
+    )
+
+
+@pytest.mark.parametrize("text", ["face", "face:1,2,3", "face:1,2,3,x", "face:1,2,0,4", "1,2,3,4"])
+def test_places_of_another_form_are_refused(text):
+    with pytest.raises(UsageError, match=f"--crop {text}: "):
+        CropPlace.parse(text)
+
+
+def test_a_place_is_widened_to_multiples_of_the_scale(enlarged):
+    figure = FigureCrops([CropPlace.parse("face:10,5,20,9")])
+    figure(enlarged)
+    (crop,) = figure.crops
+    assert crop.window == (4, 8, 12, 24)
+    assert np.array_equal(crop.sr["b"], crop.hr // 2)
+
+
+def test_a_place_outside_and_a_name_that_is_not_there(enlarged, tmp_path):
+    with pytest.raises(UsageError, match="ends at 84, 8; the picture has 80x60 pixels at x4"):
+        FigureCrops([CropPlace.parse("face:70,0,12,8")])(enlarged)
+    figure = FigureCrops([CropPlace.parse("a:b:0,0,8,8")])  # names may have colons
+    figure(enlarged)
+    with pytest.raises(UsageError, match="--crop a:b: no such picture; there are: face"):
+        figure.write(tmp_path / "figure.png")
+
+
+def test_the_figure_has_a_row_for_each_place_and_a_column_for_each_picture(enlarged, tmp_path):
+    figure = FigureCrops([])
+    figure(enlarged)
+    figure(enlarged)
+    figure.write(tmp_path / "figure.png")
+    content = (tmp_path / "figure.png").read_bytes()
+    assert content == crops_figure(figure.crops)
+    shown = Image.open(io.BytesIO(content))
+    assert shown.size == (4 * 300, round(2 * 2.35 * 150))

@@ -13,6 +13,9 @@ from PIL import Image
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.candidates import short_labels, unique_models
 from srcli.imaging.resize import resize
+from srcli.inference.engines import EngineOptions
+from srcli.models.ddsr import DDSR
+from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.crops import cut_crops
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
@@ -66,8 +69,8 @@ def test_gray_pictures_count_by_their_protocol(folder):
 
 def test_tiles_come_close_to_the_whole_picture(folder):
     tiled = EvalOptions(metrics=("psnr",), costs=False, tile=32)
-    whole = evaluate(["g-idrn"], [str(folder)], scales=[2], options=QUICK)
-    parts = evaluate(["g-idrn"], [str(folder)], scales=[2], options=tiled)
+    whole = evaluate(["rrlfn"], [str(folder)], scales=[2], options=QUICK)
+    parts = evaluate(["rrlfn"], [str(folder)], scales=[2], options=tiled)
     assert "tiles of 32" in parts.chain
     a, b = (result.means()[0].values["psnr"] for result in (whole, parts))
     assert a != b
@@ -75,18 +78,14 @@ def test_tiles_come_close_to_the_whole_picture(folder):
 
 
 def test_averaging_over_flips_is_another_measurement(folder):
-    from srcli.inference.engines import EngineOptions
-
     flipped = EvalOptions(metrics=("psnr",), costs=False, engine=EngineOptions(tta=True))
-    one = evaluate(["g-idrn"], [str(folder)], scales=[2], options=QUICK)
-    eight = evaluate(["g-idrn"], [str(folder)], scales=[2], options=flipped)
+    one = evaluate(["rrlfn"], [str(folder)], scales=[4], options=QUICK)
+    eight = evaluate(["rrlfn"], [str(folder)], scales=[4], options=flipped)
     assert eight.means()[0].values["psnr"] > one.means()[0].values["psnr"]
     assert "8 flips" in eight.chain
 
 
 def test_back_projection_is_another_measurement(folder):
-    from srcli.inference.engines import EngineOptions
-
     measured = ("psnr", "consistency")
     results = [
         evaluate(
@@ -121,6 +120,36 @@ def test_lr_may_go_through_a_jpeg(folder, tmp_path, astronaut):
     assert "chain jpeg30: uint8 RGB in and out, LR from a JPEG of quality 30" in found.chain
     clean = evaluate(["bicubic"], [str(folder)], scales=[2], options=QUICK)
     assert clean.means()[0].values["psnr"] > found.means()[0].values["psnr"] + 0.5
+
+
+@pytest.mark.parametrize("chain", ["rgb8", "luma-float"])
+def test_a_bicubic_network_on_y_gives_what_bicubic_gives(tmp_path, astronaut, chain):
+    network = DDSR(scale=2, depth=4, channels=12)
+    network.start_from_bicubic(deep_gain=0.0)
+    info = WeightsInfo(model="ddsr", scale=2, network={"depth": 4, "channels": 12})
+    save_weights(tmp_path / "y.safetensors", network.state_dict(), info)
+    (tmp_path / "set").mkdir()
+    Image.fromarray(astronaut).save(tmp_path / "set" / "a.png")
+    pictures: list[Any] = []
+    evaluate(
+        [str(tmp_path / "y.safetensors"), "bicubic"], [str(tmp_path / "set")], scales=[2],
+        options=EvalOptions(metrics=("psnr",), costs=False, chain=chain),
+        on_picture=[pictures.append],
+    )  # fmt: skip
+    found, expected = (sr[8:-8, 8:-8].astype(int) for sr in pictures[0].sr.values())
+    apart = np.abs(found - expected)
+    # Bicubic of 8-bit RGB rounds and clips after each of its passes, the network on Y does not.
+    assert apart.max() <= (3 if chain == "rgb8" else 1)
+    assert apart.mean() < 0.3
+    assert expected.std() > 20
+
+
+def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(folder):
+    """Black of a gray picture taken as luma is 0, and networks on Y learnt from 16 to 235."""
+    options = EvalOptions(metrics=("psnr",), costs=False, chain="luma-float")
+    found = evaluate(["ddsr", "bicubic"], [str(folder)], scales=[2], options=options)
+    psnr = {score.model: score.values["psnr"] for score in found.scores if score.picture != "a"}
+    assert psnr["ddsr"] > psnr["bicubic"] + 0.5
 
 
 def test_labels_are_short_and_stay_different():
