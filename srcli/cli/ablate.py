@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.console import Console, echo, stop_signals, write_json
+from srcli.cli.console import (
+    Console,
+    echo,
+    json_text,
+    make_console,
+    print_pairs,
+    print_table,
+    stop_signals,
+    write_formats,
+    write_json,
+)
 from srcli.cli.devices import devices, precision, several_workers
 from srcli.cli.options import (
     GroupedCommand,
@@ -21,11 +31,13 @@ from srcli.cli.options import (
     verbosity,
 )
 from srcli.errors import DataError, ExitCode, UsageError
+from srcli.report.table import NOTHING, Table, decimals, make_table, number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
     from srcli.pipelines.ablate.results import AblationResult
+    from srcli.recipes.ablations import Ablation
 
 EXAMPLES = """
 \b
@@ -72,6 +84,15 @@ RUN_GROUPS = {
     "Measurement": "sets",
     **GROUPS,
 }
+OWN = "our own"
+DIFFERENCES = ("to base dB", "printed to base", "verdict")
+"""Columns of the scores that get a table of their own, for terminals are narrow."""
+HEADINGS = {
+    "parameters": "parameters K",
+    "gflops": "GFLOPs",
+    "training.seconds": "100 iterations s",
+}
+"""Of printed figures that are not of a set."""
 written = combine(
     click.option(
         "--out",
@@ -107,9 +128,14 @@ def list_command(json_file: str | None) -> None:
     if json_file:
         write_json(json_file, [asdict(each) for each in ABLATIONS.values()])
     if json_file != "-":
-        from srcli.cli.ablate_tables import show_list
-
-        show_list(ABLATIONS.values())
+        rows = [
+            (a.name, a.question, a.source or OWN, f"x{a.scale}", len(a.variants))
+            for a in ABLATIONS.values()
+        ]
+        labels, numbers = ("ablation", "what it asks", "source"), ("scale", "variants")
+        table, out = make_table(rows, labels, numbers, title="Ablations"), make_console()
+        print_table(out, whole_names(table))
+        out.print("'srx ablate show NAME' shows the variants and what was printed and measured.")
 
 
 @command.command("show", cls=GroupedCommand, groups=GROUPS)
@@ -122,15 +148,19 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     Without any, all results in --out are shown.
     """
-    from srcli.cli.ablate_tables import report_results, show_ablation
-    from srcli.pipelines.ablate.results import stored_names
+    from srcli.pipelines.ablate.results import read_result, stored_names
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
     targets, stored = _targets(given), stored_names(given["out"])
     known = [name for name in given["names"] if name in stored]  # perhaps once from a file
     ablations = select_ablations([name for name in given["names"] if name not in known])
-    wanted = [*known, *(each.name for each in ablations)]
-    results = _results(given["out"], wanted if given["names"] else stored)
+    wanted = [*known, *(each.name for each in ablations)] if given["names"] else stored
+    results = []
+    for name in wanted:
+        try:
+            results += [found] if (found := read_result(given["out"], name)) else []
+        except DataError as error:
+            Console().warn(f"left out: {error}")
     if not results and not ablations:
         raise UsageError(f"no results in {given['out']}; 'srx ablate run' makes them")
     done = [each.ablation for each in results]
@@ -138,11 +168,11 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     others = [each for each in ablations if each.name not in names]
     shown = [*done, *others] if given["names"] else []
     for ablation in shown if not given["quiet"] and "-" not in targets.values() else ():
-        show_ablation(ablation)
+        _show_definition(ablation)
         if ablation in others:
             name = ablation.name if ablation.name in ABLATIONS else "FILE"
             echo(f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m")
-    report_results(results, targets, quiet=given["quiet"], others=others)
+    _report(results, targets, quiet=given["quiet"], others=others)
 
 
 @command.command("run", cls=GroupedCommand, groups=RUN_GROUPS, epilog=RUN_EXAMPLES)
@@ -191,7 +221,6 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
 
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a TOML file.
     """
-    from srcli.cli.ablate_tables import report_results
     from srcli.pipelines.ablate.results import AblateOptions
     from srcli.pipelines.ablate.run import run_ablations
     from srcli.recipes.ablations import select_ablations
@@ -221,7 +250,7 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
                 console.warn(f"{result.ablation.name}: {line}")
         if stopped := stop():
             console.message("stopped; the same command does what is missing")
-    report_results(results, targets, quiet=given["quiet"])
+    _report(results, targets, quiet=given["quiet"])
     if stopped:
         return int(ExitCode.INTERRUPTED)
     partial = any(result.failures or result.left_out for result in results)
@@ -236,14 +265,127 @@ def _targets(given: dict[str, Any]) -> dict[str, str | None]:
     return targets
 
 
-def _results(out: Path, names: Iterable[str]) -> list[AblationResult]:
-    """Return the results of ablations that were run; a damaged one is told and left out."""
-    from srcli.pipelines.ablate.results import read_result
+def whole_names(table: Table) -> Table:
+    """Return the table with a first column that a terminal does not break."""
+    first, *others = table.columns
+    return replace(table, columns=(replace(first, wrap=False), *others))
 
-    found = []
-    for name in names:
-        try:
-            found.append(read_result(out, name))
-        except DataError as error:
-            Console().warn(f"left out: {error}")
-    return [result for result in found if result is not None]
+
+def _show_definition(ablation: Ablation) -> None:
+    """Print an ablation: its variants as changes, the printed figures."""
+    from srcli.recipes.ablations import changes_text
+
+    out = make_console()
+    out.print(f"{ablation.name}: {ablation.question}")
+    gradients = "with" if ablation.memory_gradients else "without"
+    sizes = ", ".join(f"{height}x{width}" for height, width in ablation.memory_sizes)
+    about = {
+        "source": ablation.source or OWN,
+        "recipe": f"{ablation.recipe}, x{ablation.scale}",
+        "all change": ", ".join(changes_text(ablation.changes)),
+        "sets": f"{', '.join(ablation.sets) or NOTHING} (protocol {ablation.protocol})",
+        "memory": sizes and f"of LR inputs of {sizes}, {gradients} gradients recorded",
+        "note": ablation.note,
+    }
+    print_pairs(out, [(word, text) for word, text in about.items() if text])
+    out.print()
+    rows = [
+        (
+            each.name + " (base)" * (each.name == ablation.base),
+            each.sentence,
+            ", ".join(changes_text(each.changes)) or "none",
+        )
+        for each in ablation.variants
+    ]
+    labels = ("variant", "what it is", "changes")
+    print_table(out, whole_names(make_table(rows, labels, title="Variants")))
+    print_table(out, _published(ablation))
+    for each in ablation.variants:
+        if each.note:
+            out.print(f"{each.name}: {each.note}.")
+
+
+def _published(ablation: Ablation) -> Table:
+    """Return the printed figures, PSNR and SSIM of a set side by side as papers have them."""
+    variants = ablation.variants
+    keys = list(dict.fromkeys(key for each in variants for key in each.published))
+    digits = {  # those of the longest figure of a column
+        key: decimals(v.published[key] for v in variants if key in v.published) for key in keys
+    }
+    headings = {key: _heading(key) for key in keys}
+    rows = []
+    for each in variants if keys else ():
+        cells: dict[str, list[str]] = {heading: [] for heading in headings.values()}
+        for key in keys:
+            signed = key.endswith(".difference")
+            text = number(each.published.get(key), digits[key], sign=signed)
+            cells[headings[key]].append(text)
+        texts = (NOTHING if set(own) == {NOTHING} else "/".join(own) for own in cells.values())
+        rows.append((each.name, *texts))
+    numbers = dict.fromkeys(headings.values())
+    return whole_names(make_table(rows, ("variant",), numbers, title="Published"))
+
+
+def _heading(key: str) -> str:
+    """Return the heading for a key of printed figures; ``memory.8x8``, ``SET.psnr`` and others."""
+    first, _, last = key.partition(".")
+    if first == "memory":
+        return f"{last} MB"
+    units = {"psnr": "dB", "ssim": "dB", "seconds": "s"}
+    own = units.get(last) or f"{last.partition('.')[0].upper()} difference"
+    return HEADINGS.get(key, f"{first} {own}")
+
+
+def _report(
+    results: Sequence[AblationResult],
+    targets: Mapping[str, str | None],
+    *,
+    quiet: bool,
+    others: Sequence[Ablation] = (),
+) -> None:
+    """Print results, unless quiet, and write the files of ``--json``, ``--markdown``, ``--html``.
+
+    Args:
+        results: Of ablations that were run.
+        targets: Files by option.
+        quiet: Print nothing.
+        others: Ablations that were not run, for JSON.
+
+    Raises:
+        UsageError: If a file cannot be written.
+    """
+    from srcli.pipelines.ablate import report
+    from srcli.pipelines.ablate.verdicts import judge
+
+    judged = judge(results)
+    plain: list[dict[str, Any]] = []
+    out = make_console(to_stderr="-" in targets.values())
+    for result, own in zip(results, judged, strict=True):
+        comparisons = [
+            {"set": dataset, "variant": name, **asdict(each), "verdict": str(each.verdict)}
+            for (dataset, name), each in own.comparisons.items()
+        ]
+        plain.append({**asdict(result), "comparisons": comparisons, "tests": own.tests})
+        if quiet:
+            continue
+        name, scores = result.ablation.name, report.score_table(result, own)
+        measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
+        print_table(out, scores.select(measured), title=f"{name}: quality")
+        to_base = f"{name}: difference to {result.ablation.base}"
+        print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
+        print_table(out, report.cost_table(result), title=f"{name}: cost")
+        lines = [f"Failed: {line}" for line in result.failures]
+        lines += [f"{word}: {text}" for word, text in report.conditions(result)]
+        for line in (*lines, *report.notes(result, own.tests), ""):
+            out.print(line)
+    if len(results) > 1 and not quiet:
+        print_table(out, report.summary_table(results, judged))
+    plain += [{"ablation": asdict(each)} for each in others]
+    write_formats(
+        targets,
+        {
+            "--json": lambda: json_text(plain),
+            "--markdown": lambda: report.ablation_markdown(results),
+            "--html": lambda: report.ablation_page(results),
+        },
+    )

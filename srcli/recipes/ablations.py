@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import RecipeError
 from srcli.files import parse_text, read_input
+from srcli.recipes import shipped_text
 from srcli.recipes.fields import convert, unknown
 from srcli.recipes.files import (
     RECIPES,
@@ -20,7 +21,6 @@ from srcli.recipes.files import (
     apply_changes,
     apply_overrides,
     load_recipe,
-    shipped_text,
 )
 from srcli.recipes.published import name_key
 

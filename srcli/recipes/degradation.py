@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Annotated, Any, Literal
 
+from srcli.recipes import shipped_text
 from srcli.recipes.fields import FRACTION, Checked, Range, convert, unknown
 
 
@@ -113,7 +113,5 @@ BICUBIC = Degradation()
 """The degradation of nearly every published table."""
 DEGRADATIONS: dict[str, Degradation] = {"bicubic": BICUBIC} | {
     name: convert(plain, Degradation, name)
-    for name, plain in tomllib.loads(
-        files("srcli.recipes").joinpath("degradations.toml").read_text(encoding="utf-8")
-    ).items()
+    for name, plain in tomllib.loads(shipped_text("degradations.toml")).items()
 }

@@ -81,8 +81,13 @@ def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeErr
     return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
 
 
-def field_types(kind: Any) -> dict[str, Any]:  # noqa: ANN401
+def field_types(kind: Any) -> Mapping[str, Any]:  # noqa: ANN401
     """Names and types of a dataclass's fields, in order."""
+    return _field_types(kind)
+
+
+@cache
+def _field_types(kind: type[Any]) -> Mapping[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: hints[field.name] for field in fields(kind)}
 

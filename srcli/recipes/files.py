@@ -8,12 +8,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass, replace
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, write_whole
+from srcli.recipes import shipped_text
 from srcli.recipes.fields import ROOT, convert, field_types, read_text, unknown
 from srcli.recipes.training import TrainRecipe
 
@@ -226,11 +226,6 @@ def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: AN
         found = (first_difference(a.get(k), b.get(k), f"{inside}{k}") for k in {**a, **b})
         return next(filter(None, found), None)
     return None if a == b else f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"
-
-
-def shipped_text(name: str) -> str:
-    """Return the text of a file of this package."""
-    return files("srcli.recipes").joinpath(name).read_text(encoding="utf-8")
 
 
 def _read_table(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, TrainRecipe]:

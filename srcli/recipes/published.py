@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from srcli.recipes import shipped_text
 from srcli.recipes.fields import convert
-from srcli.recipes.files import shipped_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -12,8 +12,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from srcli.recipes.published import is_of
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -204,6 +202,8 @@ def printed_cost_table(
 
     ``counted`` holds parameters and challenge FLOPs by model, at LR pictures of 256x256.
     """
+    from srcli.recipes.published import is_of  # reads files that a help text does not need
+
     lines = []
     for row in (each for each in rows if each.scale == scale):
         here, flops = next((counted[m] for m in counted if is_of(row, [m])), (None, None))
