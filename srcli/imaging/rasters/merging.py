@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, remove_stale
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.drivers import check_shape, copy_file
-from srcli.imaging.rasters.metadata import georeference_sidecars
+from srcli.imaging.rasters.copying import check_shape, copy_file, georeference_sidecars, write_vrt
 from srcli.imaging.rasters.opening import BLOCK_CACHE
 from srcli.imaging.rasters.parts import writing_errors
-from srcli.imaging.rasters.vrt import write_vrt
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""Derive the profile of an enlarged raster (bands, georeference, options) from the input."""
+"""Derive the profile of an enlarged raster from the input: bands, georeference, GDAL's options."""
 
 from __future__ import annotations
 
@@ -10,42 +10,72 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from srcli.errors import PictureError, UsageError
 from srcli.imaging import xmp
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.pixel_map import PixelMap
-from srcli.imaging.rasters import creation
-from srcli.imaging.rasters.creation import OutputOptions, OutputShape, RasterFormat
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.info import BandInfo, coordinates
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
+    from pathlib import Path
+
     from affine import Affine  # noqa: TC004 - see above
     from rasterio.control import GroundControlPoint  # noqa: TC004 - see above
     from rasterio.crs import CRS  # noqa: TC004 - see above
     from rasterio.rpc import RPC  # noqa: TC004 - see above
 
-    from srcli.imaging.provenance import Provenance
     from srcli.imaging.rasters.info import RasterInfo
     from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Window
 
-__all__ = ["OutputOptions", "OutputProfile", "disk_needed", "make_output"]
-
 _COLOURS = ("red", "green", "blue")
-_GRAY = {"palette": "gray"}
 _SMALLEST_OVERVIEW = 256
 _XMP = "xml:XMP"
-_SOFTWARE: Mapping[RasterFormat, str] = {
-    "tif": "TIFFTAG_SOFTWARE",
-    "png": "Software",
-    "jpg": "EXIF_Software",
-}
+_DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+_SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
 """Tags that GDAL's drivers write as the Software entry of a format."""
+_MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
+"""Pixels a side that libpng and libjpeg write."""
+# A row of blocks is held in memory; beyond this many bytes smaller blocks are taken.
+_LARGEST_ROW = 2**26
+_LARGEST_STRIP = 2**18
+_BLOCK_MULTIPLE = 16
+# Lossless, and as good as DEFLATE or better: kept from the input.
+_KEPT = frozenset({"LZW", "ZSTD", "LZMA", "LERC", "LERC_DEFLATE", "LERC_ZSTD"})
+_PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
+_BIG = frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"})
+# Options of GDAL's own way of writing, without effect here.
+_UNSUPPORTED = frozenset({"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """The user's options for the output format."""
+
+    creation: Mapping[str, str] = field(default_factory=dict)
+    """GDAL's creation options (--co) by names in capitals, which override the defaults."""
+    overviews: bool = False
+    """Build overviews inside the file."""
+    cog: bool = False
+    """Cloud-optimized GeoTIFF, overviews included."""
+    format: str = "tif"
+    """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
+    quality: int | None = None
+    """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
+    provenance: Provenance | None = None
+    """Recorded in tags of the output; None records nothing."""
+
+    def is_on(self, name: str, default: str) -> bool:
+        """Tell if GDAL reads the value of a creation option as true: all but "no", "off" ..."""
+        return self.creation.get(name, default).upper() not in ("NO", "FALSE", "OFF", "0")
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputProfile:
     """Metadata and creation options of an output raster."""
 
-    format: RasterFormat
+    format: str
     cog: bool = False
     height: int
     width: int
@@ -58,6 +88,8 @@ class OutputProfile:
     mask: bool = False
     """The file has a mask of valid pixels for all bands."""
     nodata: float | None = None
+    inverted: bool = False
+    """The lowest value of the only band is white."""
     crs: CRS | None = None
     transform: Affine | None = None
     gcps: tuple[GroundControlPoint, ...] = ()
@@ -69,7 +101,7 @@ class OutputProfile:
     """Some bands hold classes: overviews are not averaged."""
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build."""
-    creation: Mapping[str, str]
+    creation: Mapping[str, str] = field(default_factory=dict)
     """GDAL's creation options."""
     notes: tuple[str, ...] = ()
     """Messages for the user on what is not kept."""
@@ -82,7 +114,17 @@ class OutputProfile:
     @property
     def driver(self) -> str:
         """GDAL's name of the format."""
-        return "COG" if self.cog else creation.DRIVERS[self.format]
+        return "COG" if self.cog else _DRIVERS[self.format]
+
+    @property
+    def colours(self) -> tuple[str, ...]:
+        """GDAL's colour interpretations of the bands, without alpha."""
+        return tuple(band.interpretation for band in self.bands[: self.channels])
+
+    @property
+    def palette(self) -> bool:
+        """True if the only band has a colour table."""
+        return len(self.bands) == 1 and "<ColorTable" in self.bands[0].legend
 
 
 def make_output(
@@ -102,79 +144,147 @@ def make_output(
         PictureError: If the format cannot hold the result.
     """
     options = options or OutputOptions()
-    notes: list[str] = []
-    bands, alpha = _bands(info, layout), layout.has_alpha
-    names = layout.interpretations
-    mask = info.mask in ("dataset", "band") and not alpha
-    palette = len(bands) == 1 and "<ColorTable" in bands[0].legend
-    shape = OutputShape(
+    has_transform = info.has_transform
+    gcps = () if has_transform else info.gcps
+    out = OutputProfile(
+        format=options.format,
+        cog=options.cog,
         height=window.height * scale,
         width=window.width * scale,
-        bands=layout.channels + layout.has_alpha,
         dtype=layout.dtype,
-        rgb=names == _COLOURS,
+        bands=_bands(info, layout),
         alpha=layout.has_alpha,
-        inverted=info.inverted and not (layout.palette or palette),
-        classes=bool(layout.classes),
-        palette=palette,
-        bits=bands[0].bits if len({band.bits for band in bands}) == 1 else None,
-        mask=mask,
-    )
-    fmt = creation.check_format(info.path, options, shape)
-    nodata = layout.nodata
-    if nodata is not None:
-        notes += _nodata_notes(info, layout, nodata)
-    largest = creation.nbits_limit(options, layout.dtype)
-    if largest is not None:
-        notes.append(f"NBITS holds values up to {largest:,}: larger ones are cut")
-    lossy = creation.is_lossy(options, layout.dtype)
-    if nodata is not None and not layout.has_alpha and lossy:
-        notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
-        mask, nodata = True, None
-    if info.mask == "band" and mask and nodata is None and not layout.dtype.startswith("float"):
-        notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
-    if fmt == "png" and mask:
-        # a mask would go into a file of its own that few programs read
-        bands = (*bands, BandInfo(dtype=layout.dtype, interpretation="alpha"))
-        alpha, mask = True, False
-    elif fmt == "jpg" and alpha:
-        notes.append("jpg has no transparency: the alpha band is left out")
-        bands, alpha = bands[:-1], False
-    shape = replace(shape, bands=len(bands), alpha=alpha)
-    tags = dict(_tags(info, layout, fmt, options.provenance))
-    if _XMP in tags:
-        tags[_XMP] = _fitted_xmp(tags[_XMP], window, shape, notes)
-    if (icc := _profile(info, names, notes)) is not None:
-        tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": base64.b64encode(icc).decode("ascii")}
-    gcps = () if info.has_transform else info.gcps
-    if info.has_transform and info.gcps:
-        notes.append("ground control points left out: the transform says the same")
-    if options.overviews and max(shape.height, shape.width) <= _SMALLEST_OVERVIEW:
-        notes.append(
-            f"no overviews: {shape.width}x{shape.height} pixels are few enough without "
-            f"(at most {_SMALLEST_OVERVIEW} a side)"
-        )
-    return OutputProfile(
-        format=fmt,
-        cog=options.cog,
-        height=shape.height,
-        width=shape.width,
-        dtype=layout.dtype,
-        bands=bands,
-        alpha=alpha,
-        mask=mask,
-        nodata=nodata,
+        mask=info.mask in ("dataset", "band") and not layout.has_alpha,
+        nodata=layout.nodata,
         crs=info.crs,
-        transform=(scaled_transform(info.transform, window, scale) if info.has_transform else None),
-        gcps=scaled_points(gcps, window, scale) if gcps else (),
+        transform=scaled_transform(info.transform, window, scale) if has_transform else None,
+        gcps=scaled_points(gcps, window, scale),
         gcps_crs=info.gcps_crs if gcps else None,
         rpcs=scaled_rpcs(info.rpcs, window, scale) if info.rpcs else None,
+        classes=bool(layout.classes),
+    )
+    out = replace(out, inverted=info.inverted and not (layout.palette or out.palette))
+    _check_format(info.path, out, options)
+    bits = {band.bits for band in out.bands}
+    creation = creation_options(out, options, info.compression, bits.pop() if len(bits) == 1 else 0)
+    notes: list[str] = []
+    out = _with_marks(out, info, layout, options, notes)
+    tags = dict(_tags(info, layout, options))
+    if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
+        pixels = PixelMap(before=(window.height, window.width), after=(out.height, out.width))
+        text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
+        packet, lost = xmp.fit(text, pixels)
+        tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
+        notes += lost
+    if info.icc is not None:
+        wanted = {b"RGB ": _COLOURS, b"GRAY": ("gray",)}.get(info.icc[16:20])
+        if wanted is not None and layout.interpretations[: len(wanted)] == wanted:
+            profile = base64.b64encode(info.icc).decode("ascii")
+            tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
+        else:
+            notes.append("colour profile left out: it is for other bands than the output has")
+    if has_transform and info.gcps:
+        notes.append("ground control points left out: the transform says the same")
+    longest = max(out.height, out.width)
+    if options.overviews and longest <= _SMALLEST_OVERVIEW:
+        notes.append(
+            f"no overviews: {out.width}x{out.height} pixels are few enough without "
+            f"(at most {_SMALLEST_OVERVIEW} a side)"
+        )
+    overviews = options.overviews
+    if options.cog:
+        overviews = options.creation.get("OVERVIEWS", "AUTO").upper() != "NONE"
+    # until the smallest one is at most 256 pixels long
+    factors = (2**step for step in range(1, 64) if longest > 2 ** (step - 1) * _SMALLEST_OVERVIEW)
+    return replace(
+        out,
         tags=tags,
-        classes=shape.classes,
-        overviews=_overview_factors(shape) if creation.wants_overviews(options) else (),
-        creation=creation.creation_options(shape, options, info.compression),
+        overviews=tuple(factors) if overviews else (),
+        creation=creation,
         notes=tuple(notes),
     )
+
+
+def _with_marks(
+    out: OutputProfile,
+    info: RasterInfo,
+    layout: BandLayout,
+    options: OutputOptions,
+    notes: list[str],
+) -> OutputProfile:
+    """Choose how the output marks its empty pixels: nodata, mask or alpha."""
+    bands, alpha, mask, nodata = out.bands, out.alpha, out.mask, out.nodata
+    if nodata is not None:
+        notes += _nodata_notes(info, layout, nodata)
+    bits = options.creation.get("NBITS", "")
+    whole = out.format == "tif" and out.dtype.startswith("uint") and bits.isdecimal()
+    if whole and int(bits) < np.iinfo(out.dtype).bits:
+        notes.append(f"NBITS holds values up to {2 ** int(bits) - 1:,}: larger ones are cut")
+    if nodata is not None and not alpha and is_lossy(options, out.dtype):
+        notes.append(f"nodata {nodata:g} becomes a mask: lossy compression changes values")
+        mask, nodata = True, None
+    if info.mask == "band" and mask and nodata is None and not out.dtype.startswith("float"):
+        notes.append("pixels that are empty in some bands only become 0 there; see --nodata")
+    if out.format == "png" and mask:
+        # a mask would go into a file of its own that few programs read
+        bands = (*bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
+        alpha, mask = True, False
+    elif out.format == "jpg" and alpha:
+        notes.append("jpg has no transparency: the alpha band is left out")
+        bands, alpha = bands[:-1], False
+    return replace(out, bands=bands, alpha=alpha, mask=mask, nodata=nodata)
+
+
+def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
+    colours = [info.bands[band - 1] for band in layout.bands]
+    if layout.palette:  # whose metadata describe its indices, not colours
+        colours = [BandInfo(dtype=layout.dtype)] * layout.channels
+    bands = []
+    for place, (band, name) in enumerate(zip(colours, layout.interpretations, strict=True)):
+        if place in layout.classes:
+            bands.append(replace(band, interpretation=name))
+        else:  # what interpolation makes of indices is gray, and needs all values of the dtype
+            gray = "gray" if name == "palette" else name
+            bands.append(replace(band, interpretation=gray, bits=None, legend=""))
+    if layout.has_alpha:
+        alpha = (
+            BandInfo(dtype=layout.dtype) if layout.alpha is None else info.bands[layout.alpha - 1]
+        )
+        bands.append(replace(alpha, interpretation="alpha", bits=None, legend=""))
+    return tuple(bands)
+
+
+def _tags(
+    info: RasterInfo, layout: BandLayout, options: OutputOptions
+) -> Mapping[str, Mapping[str, str]]:
+    """Return the input's tags by namespace, with the provenance among those of the default one."""
+    if options.provenance is None:
+        return info.tags
+    own = info.tags.get("", {})
+    earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
+    software = {_SOFTWARE[options.format]: options.provenance.software(earlier)}
+    repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
+    nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
+    return {**info.tags, "": {**own, **software, **options.provenance.tags, **nearest}}
+
+
+def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
+    """Explain the change of bands whose nodata value differs from the output's."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for place, band in enumerate(layout.bands):
+        # compared as text, because NaN differs from itself
+        if str(info.bands[band - 1].nodata) != str(nodata):
+            found[place in layout.classes].append(str(band))
+    ends = {
+        True: "the values of its classes stay as they are",
+        False: f"values of {nodata:g} there are moved to the one beside it",
+    }
+    return [
+        f"one nodata value is kept: {nodata:g} stands for no data in band"
+        f"{'s' * (len(others) > 1)} {','.join(others)} too; {ends[classes]}"
+        for classes, others in found.items()
+        if others
+    ]
 
 
 def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
@@ -185,9 +295,6 @@ def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
             may be rotated, south-up or have oblong pixels.
         window: The enlarged part, in pixels of the raster.
         scale: Pixels of the result per pixel, along each side.
-
-    Returns:
-        From (column, row) of the enlarged window to the same coordinates.
     """
     x, y = coordinates(transform, window.left, window.top)
     a, b, _, d, e, _ = transform[:6]
@@ -197,10 +304,10 @@ def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
 def scaled_points(
     points: Sequence[GroundControlPoint], window: Window, scale: float
 ) -> tuple[GroundControlPoint, ...]:
-    """Return the ground control points of an enlarged window.
+    """Return the ground control points of an enlarged window; see ``scaled_transform``.
 
     Like GDAL's, they count from the corner of the first pixel, not from its centre. Points outside
-    the window are kept: they locate the others as well. Arguments as for ``scaled_transform``.
+    the window are kept: they locate the others as well.
     """
     scaled = tuple(map(copy.copy, points))
     for point in scaled:
@@ -212,8 +319,7 @@ def scaled_points(
 def scaled_rpcs(rpcs: RPC, window: Window, scale: float) -> RPC:
     """Return the rational polynomial coefficients (sensor model) of an enlarged window.
 
-    Unlike control points they count from the centre of the first pixel. Arguments as for
-    ``scaled_transform``.
+    Unlike control points they count from the centre of the first pixel.
     """
     scaled = copy.copy(rpcs)
     scaled.line_off = (rpcs.line_off + 0.5 - window.top) * scale - 0.5
@@ -239,83 +345,129 @@ def disk_needed(output: OutputProfile) -> int:
     return total * 2 + overviews * (2 if output.cog else 1) + 2**20
 
 
-def _bands(info: RasterInfo, layout: BandLayout) -> tuple[BandInfo, ...]:
-    colours = [info.bands[band - 1] for band in layout.bands]
-    if layout.palette:  # whose metadata describe its indices, not colours
-        colours = [BandInfo(dtype=layout.dtype)] * layout.channels
-    bands = [
-        replace(band, interpretation=name)
-        if place in layout.classes
-        # what interpolation makes of indices is gray, and needs all values of the dtype
-        else replace(band, interpretation=_GRAY.get(name, name), bits=None, legend="")
-        for place, (band, name) in enumerate(zip(colours, layout.interpretations, strict=True))
-    ]
-    if layout.alpha is not None:
-        alpha = info.bands[layout.alpha - 1]
-        bands.append(replace(alpha, interpretation="alpha", bits=None, legend=""))
-    elif layout.has_alpha:
-        bands.append(BandInfo(dtype=layout.dtype, interpretation="alpha"))
-    return tuple(bands)
+def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
+    """Refuse formats that cannot hold the raster, and what would change classes."""
+    fmt = out.format
+    problem, advice = "", "take --format tif"
+    if fmt not in _DRIVERS:
+        problem = f"rasters are written as tif, png or jpg, not as {fmt}"
+    elif out.classes and is_lossy(options, out.dtype):
+        problem = f"{'jpg' if fmt == 'jpg' else 'lossy compression'} would change its classes"
+        advice += " without lossy compression, or --classes no"
+    elif fmt == "png" and out.palette and out.mask:
+        problem = "png holds no palette beside a mask of valid pixels"
+    elif out.inverted and (fmt != "tif" or options.cog):
+        name = "COG" if fmt == "tif" else fmt
+        problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"
+        advice += ", without --cog"
+    elif fmt != "tif" and (options.cog or options.overviews):
+        raise UsageError(f"{path}: --cog and --overviews are for --format tif, not {fmt}")
+    elif fmt != "tif":
+        kinds = ("uint8",) if fmt == "jpg" else ("uint8", "uint16")
+        if out.dtype not in kinds:
+            problem = f"{fmt} holds {' or '.join(kinds)} values, not {out.dtype}"
+        elif out.channels not in (1, 3):
+            problem = f"{fmt} holds 1 or 3 bands, not {out.channels} (--bidx 1,2,3 chooses)"
+        elif max(out.height, out.width) > _MOST_PIXELS[fmt]:
+            most = f"{_MOST_PIXELS[fmt]:,}"
+            problem = f"{fmt} holds at most {most} pixels a side, not {out.width}x{out.height}"
+    if problem:
+        raise PictureError(f"{path}: {problem}; {advice}")
 
 
-def _tags(
-    info: RasterInfo, layout: BandLayout, fmt: RasterFormat, provenance: Provenance | None
-) -> Mapping[str, Mapping[str, str]]:
-    """Return the input's tags by namespace, with the provenance among those of the default one."""
-    if provenance is None:
-        return info.tags
-    own = info.tags.get("", {})
-    earlier = next((own[key] for key in _SOFTWARE.values() if key in own), "")
-    software = {_SOFTWARE[fmt]: provenance.software(earlier)}
-    repeated = ",".join(str(place + 1) for place in layout.classes)  # which no model has made
-    nearest = {"SRX_NEAREST_BANDS": repeated} if repeated else {}
-    return {**info.tags, "": {**own, **software, **provenance.tags, **nearest}}
+def creation_options(
+    out: OutputProfile, options: OutputOptions, compression: str | None, bits: int | None = None
+) -> dict[str, str]:
+    """Choose GDAL's creation options of the final file.
+
+    Args:
+        out: The output.
+        options: The user's.
+        compression: The input's, kept if it is lossless.
+        bits: Of a value, where these are fewer than those of the dtype.
+
+    Raises:
+        UsageError: If an option is not supported here.
+    """
+    wanted = options.creation
+    quality = str(options.quality or FORMATS["jpg"].default_quality)
+    nbits = {"NBITS": str(bits)} if bits else {}
+    if out.format == "jpg":
+        return {"QUALITY": quality, **wanted}
+    if out.format == "png":  # tags in the file too, where they stay with it
+        return {"WRITE_METADATA_AS_TEXT": "YES", **nbits, **wanted}
+    usual = compression if compression in _KEPT else "DEFLATE"
+    kind = wanted.get("COMPRESS", str(usual)).upper()
+    ours = {"COMPRESS": kind, "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS", **nbits}
+    predicted = kind in _PREDICTED and "NBITS" not in {**nbits, **wanted}
+    if options.cog:
+        ours["OVERVIEWS"] = "AUTO"
+        if "RESAMPLING" not in wanted:
+            ours["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
+            if out.classes:  # by which a TILING_SCHEME projects
+                ours["WARP_RESAMPLING"] = "NEAREST"
+        ours |= {"QUALITY": quality} if kind == "JPEG" else {}
+        ours |= {"PREDICTOR": "YES"} if predicted else {}
+        return {**ours, **wanted}
+    _check_creation(options)
+    rgb = out.colours == _COLOURS
+    ours["INTERLEAVE"] = "PIXEL"
+    ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else "MINISBLACK"
+    if out.inverted:
+        ours["PHOTOMETRIC"] = "MINISWHITE"
+    if kind == "JPEG":
+        ours["JPEG_QUALITY"] = quality
+        planar = wanted.get("INTERLEAVE", "").upper() == "BAND"
+        if rgb and not out.alpha and out.dtype == "uint8" and not planar:
+            ours["PHOTOMETRIC"] = "YCBCR"  # chroma at half the resolution: much smaller
+    if predicted:
+        ours["PREDICTOR"] = "3" if out.dtype.startswith("float") else "2"
+    return {**ours, **_block_size(out, options), **wanted}
 
 
-def _fitted_xmp(
-    tags: Mapping[str, str], window: Window, shape: OutputShape, notes: list[str]
-) -> Mapping[str, str]:
-    """Return XMP whose sizes and regions are those of the enlarged raster."""
-    pixels = PixelMap(before=(window.height, window.width), after=(shape.height, shape.width))
-    packet, lost = xmp.fit(tags.get(_XMP, "").encode(errors="surrogateescape"), pixels)
-    notes += lost
-    return {**tags, _XMP: packet.decode(errors="surrogateescape")}
+def _block_size(out: OutputProfile, options: OutputOptions) -> dict[str, str]:
+    """Choose tiles of 512, smaller if a row of them would take too much memory."""
+    row = out.width * len(out.bands) * np.dtype(out.dtype).itemsize
+    if not options.is_on("TILED", "YES"):
+        height = _LARGEST_STRIP // row // _BLOCK_MULTIPLE * _BLOCK_MULTIPLE
+        return {"TILED": "NO", "BLOCKYSIZE": str(max(height, _BLOCK_MULTIPLE))}
+    side = 512 if row * 512 <= _LARGEST_ROW else 256
+    longest = -(-max(out.height, out.width) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
+    text = str(min(side, longest))
+    return {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
 
 
-def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
-    """Explain the change of bands whose nodata value differs from the output's."""
-    found: dict[bool, list[str]] = {True: [], False: []}
-    for place, band in enumerate(layout.bands):
-        # compared as text, because NaN differs from itself
-        if str(info.bands[band - 1].nodata) != str(nodata):
-            found[place in layout.classes].append(str(band))
-    ends = {
-        True: "the values of its classes stay as they are",
-        False: f"values of {nodata:g} there are moved to the one beside it",
-    }
-    return [
-        f"one nodata value is kept: {nodata:g} stands for no data in band"
-        f"{'s' * (len(others) > 1)} {','.join(others)} too; {ends[classes]}"
-        for classes, others in found.items()
-        if others
-    ]
+def _check_creation(options: OutputOptions) -> None:
+    wanted = options.creation
+    useless = sorted(_UNSUPPORTED & set(wanted))
+    if useless:
+        raise UsageError(f"--co {useless[0]}={wanted[useless[0]]}: has no effect here; drop it")
+    if wanted.get("BIGTIFF", "YES").upper() not in _BIG:
+        raise UsageError(f"--co BIGTIFF={wanted['BIGTIFF']}: take YES, NO or IF_SAFER")
+    for name in ("BLOCKXSIZE", "BLOCKYSIZE"):
+        value = wanted.get(name, "16")
+        if not value.isdecimal() or not 1 <= int(value) <= 65_536:
+            raise UsageError(f"--co {name}={value}: give a number of pixels, such as 512")
+        if int(value) % _BLOCK_MULTIPLE and options.is_on("TILED", "YES"):
+            raise UsageError(f"--co {name}={value}: sides of tiles are multiples of 16")
 
 
-def _profile(info: RasterInfo, names: tuple[str, ...], notes: list[str]) -> bytes | None:
-    """Return the colour profile if it fits the output's colours."""
-    if info.icc is None:
-        return None
-    kind = {b"RGB ": _COLOURS, b"GRAY": ("gray",)}.get(info.icc[16:20])
-    if kind is not None and names[: len(kind)] == kind:
-        return info.icc
-    notes.append("colour profile left out: it is for other bands than the output has")
-    return None
-
-
-def _overview_factors(shape: OutputShape) -> tuple[int, ...]:
-    """Powers of two until the smallest overview is at most 256 pixels long."""
-    factors, factor = [], 1
-    while max(shape.height, shape.width) > factor * _SMALLEST_OVERVIEW:
-        factor *= 2
-        factors.append(factor)
-    return tuple(factors)
+def is_lossy(options: OutputOptions, dtype: str) -> bool:
+    """Tell if the compression may change values."""
+    wanted = options.creation
+    if options.format != "tif":
+        return options.format == "jpg"
+    kind = wanted.get("COMPRESS", "").upper()
+    rounding = {"DISCARD_LSB", "MAX_Z_ERROR"} if kind.startswith("LERC") else {"DISCARD_LSB"}
+    # DISCARD_LSB has a number for each band
+    rounded = any(set(wanted.get(name, "")) - set("0., ") for name in rounding)
+    lossless_webp = wanted.get("QUALITY") == "100"
+    if not options.cog:
+        lossless_webp |= options.is_on("WEBP_LOSSLESS", "NO")
+    return (
+        kind == "JPEG"
+        or (kind == "WEBP" and not lossless_webp)
+        or (kind == "JXL" and not options.is_on("JXL_LOSSLESS", "YES"))
+        or rounded
+        or (dtype.startswith("float") and "NBITS" in wanted)
+    )

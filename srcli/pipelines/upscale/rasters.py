@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
-from srcli.imaging.rasters.drivers import check_options
+from srcli.imaging.rasters.copying import try_creation_options
 from srcli.imaging.rasters.masking import ClassJoiner, MaskedSink, repeat_raster
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
@@ -119,7 +119,7 @@ def _steps(unit: RasterUnit, reporter: Reporter, slots: int, *, told: bool) -> S
     for remark in job.remarks if not told else ():
         tell(remark)
     item.make_folder()
-    check_options(item.target, job.output)
+    try_creation_options(item.target, job.output)
     resume, timing = options.raster.resume, Timing()
     with open_parts(item.target, job.output, job.fingerprint, resume=resume) as (parts, notes):
         for note in notes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.animation import is_kept
-from srcli.imaging.rasters.drivers import check_options
+from srcli.imaging.rasters.copying import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling
@@ -209,7 +209,7 @@ def _estimate_photograph(
 def _estimate_raster(item: Item, options: UpscaleOptions, tiling: Tiling) -> FileReport:
     job = open_job(item, options)
     tight = check_disk(job)
-    check_options(item.target, job.output)  # options that GDAL refuses are refused here too
+    try_creation_options(item.target, job.output)  # options that GDAL refuses are refused here too
     grid = padded_grid(job.window.height, job.window.width, tiling)
     plan_memory(job, grid, options.scale, options.raster.max_memory)
     return FileReport(

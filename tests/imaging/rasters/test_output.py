@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ from rasterio.enums import ColorInterp
 from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
-from srcli.errors import PictureError
-from srcli.imaging.rasters.info import coordinates, read_info
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.info import BandInfo, coordinates, read_info
 from srcli.imaging.rasters.output import (
     OutputOptions,
+    OutputProfile,
+    creation_options,
     disk_needed,
+    is_lossy,
     make_output,
     scaled_points,
     scaled_rpcs,
@@ -28,6 +32,16 @@ from srcli.ports.image import Window
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 PIXELS = np.zeros((30, 40, 3), np.uint8)
+
+
+COLOURS = ("red", "green", "blue")
+RGB = OutputProfile(
+    format="tif",
+    height=4000,
+    width=6000,
+    dtype="uint8",
+    bands=tuple(BandInfo(dtype="uint8", interpretation=name) for name in COLOURS),
+)
 
 
 def plan(path, scale=2, bands=None, **options):
@@ -66,11 +80,6 @@ def test_size_and_place(save):
     assert tuple(out.transform)[:6] == (0.5 / 3, 0, 600_003.0, 0, -0.5 / 3, 5_099_998.0)
     assert out.crs == rasterio.CRS.from_epsg(32633)
     assert out.nodata == 7
-
-
-def test_without_a_place_there_is_none(save):
-    out = plan(save("a.tif", PIXELS, transform=None, crs=None))
-    assert (out.transform, out.crs, out.gcps, out.rpcs) == (None, None, (), None)
 
 
 def test_control_points_go_with_their_coordinate_system(save):
@@ -128,20 +137,6 @@ def test_a_mask_is_kept_in_a_tif_and_is_alpha_in_a_png(save):
     assert plan(path, format="jpg").mask
 
 
-def test_rounded_values_and_nodata_need_a_mask(save):
-    path = save("a.tif", PIXELS.astype(np.float32), nodata=-9999)
-    assert (plan(path).nodata, plan(path).mask) == (-9999, False)
-    rounded = plan(path, creation={"NBITS": "16"})
-    assert (rounded.nodata, rounded.mask) == (None, True)
-    assert any("becomes a mask" in note for note in rounded.notes)
-
-
-def test_fewer_bits_are_told(save):
-    notes = plan(save("a.tif", PIXELS), creation={"NBITS": "4"}).notes
-    assert any("up to 15" in note for note in notes)
-    assert plan(save("a.tif", PIXELS)).notes == ()
-
-
 def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
     save("a.tif", PIXELS)
     source = "<SimpleSource><SourceFilename relativeToVRT='1'>a.tif</SourceFilename></SimpleSource>"
@@ -170,10 +165,6 @@ def test_a_colour_profile_is_for_red_green_and_blue_in_that_order(save, bands, k
     assert ("COLOR_PROFILE" in out.tags) is kept
     assert out.tags.get("COLOR_PROFILE", {}) == ({"SOURCE_ICC_PROFILE": text} if kept else {})
     assert any("profile" in note for note in out.notes) is not kept
-
-
-def test_the_compression_of_the_input_is_kept(save):
-    assert plan(save("a.tif", PIXELS, compress="lzw")).creation["COMPRESS"] == "LZW"
 
 
 @pytest.mark.parametrize(("scale", "factors"), [(2, ()), (8, ()), (9, (2,)), (40, (2, 4, 8))])
@@ -205,8 +196,6 @@ def test_a_file_without_compression_takes_no_more_disk_than_said(save, tmp_path,
 
 
 def test_a_transform_counts_for_more_than_control_points(save):
-    from dataclasses import replace
-
     info = read_info(save("a.tif", PIXELS))
     point = GroundControlPoint(row=0, col=0, x=0, y=0)
     info = replace(info, gcps=(point,), transform=Affine.scale(2, 3))
@@ -299,25 +288,11 @@ def test_corners_stay(transform, scale):
     assert np.abs(pixels).max() < 1e-9 + unseen
 
 
-def test_a_pixel_of_the_input_is_scale_by_scale_pixels_of_the_output():
-    transform = TRANSFORMS["rotated"]
-    out = scaled_transform(transform, Window(top=0, left=0, height=9, width=9), 4)
-    assert place(out, 4 * 3, 4 * 2) == pytest.approx(place(transform, 3, 2), abs=1e-9)
-    assert place(out, 2, 2) == pytest.approx(place(transform, 0.5, 0.5), abs=1e-9)
-
-
 def test_control_points_keep_their_coordinates():
     points = [GroundControlPoint(row=10.5, col=20.25, x=1.5, y=2.5, z=3.5, id="a", info="mast")]
     (out,) = scaled_points(points, Window(top=4, left=6, height=50, width=50), 3)
     assert (out.row, out.col) == (19.5, 42.75)
     assert (out.x, out.y, out.z, out.id, out.info) == (1.5, 2.5, 3.5, "a", "mast")
-
-
-def test_control_points_without_height_get_none():
-    (out,) = scaled_points(
-        [GroundControlPoint(row=0, col=0, x=1, y=2)], Window(top=0, left=0, height=1, width=1), 2
-    )
-    assert out.z is None
 
 
 @pytest.mark.parametrize("corner", [(500, 700), (501, 701), (900, 1300)])
@@ -331,3 +306,140 @@ def test_gdal_finds_the_same_ground_through_the_scaled_sensor_model(corner):
     # RPCs of GDAL's are solved until they are off by less than a tenth of a pixel
     assert np.ravel(same) == pytest.approx(np.ravel(ground), abs=1e-8)
     assert (out.err_bias, out.err_rand, out.lat_off) == (1.5, 0.25, 48.0)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "pixels", "scale", "words"),
+    [
+        ("png", PIXELS.astype("float32"), 2, "uint8 or uint16 values, not float32"),
+        ("jpg", PIXELS.astype("uint16"), 2, "uint8 values, not uint16"),
+        ("jpg", PIXELS[:, :, :2], 2, "1 or 3 bands, not 2"),
+        ("jpg", PIXELS, 2200, "65,500 pixels a side, not 66000x44000"),
+        ("png", PIXELS, 40_000, "1,000,000 pixels a side"),
+        ("webp", PIXELS, 2, "not as webp"),
+    ],
+)
+def test_formats_say_what_they_cannot_hold(save, fmt, pixels, scale, words):
+    with pytest.raises(PictureError, match=rf"a\.tif: .*{words}.*; take --format tif"):
+        plan(save("a.tif", pixels), scale, format=fmt)
+
+
+@pytest.mark.parametrize(
+    "options", [{"format": "png", "cog": True}, {"format": "jpg", "overviews": True}]
+)
+def test_options_that_contradict_each_other_are_refused(save, options):
+    with pytest.raises(UsageError, match=options["format"]):
+        plan(save("a.tif", PIXELS), **options)
+
+
+@pytest.mark.parametrize(
+    ("bits", "dtype", "note"),
+    [
+        ("4", "uint8", "up to 15:"),
+        ("12", "uint16", "up to 4,095:"),
+        ("16", "uint16", ""),
+        ("12", "int16", ""),
+    ],
+)
+def test_fewer_bits_cut_values(save, bits, dtype, note):
+    out = plan(save("a.tif", PIXELS.astype(dtype)), creation={"NBITS": bits})
+    assert any("NBITS" in text for text in out.notes) == bool(note)
+    assert note in " ".join(out.notes)
+
+
+def chosen(shape=RGB, compression=None, **creation):
+    return creation_options(shape, OutputOptions(creation=creation), compression)
+
+
+def test_a_photograph_gets_tiles_deflate_and_differences():
+    assert chosen() == {
+        "COMPRESS": "DEFLATE",
+        "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": "RGB",
+        "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": "ALL_CPUS",
+        "PREDICTOR": "2",
+        "TILED": "YES",
+        "BLOCKXSIZE": "512",
+        "BLOCKYSIZE": "512",
+    }
+
+
+@pytest.mark.parametrize(
+    ("had", "gets", "predictor"),
+    [
+        (None, "DEFLATE", "2"),
+        ("LZW", "LZW", "2"),
+        ("ZSTD", "ZSTD", "2"),
+        ("LERC_ZSTD", "LERC_ZSTD", None),
+        ("LZMA", "LZMA", None),
+        ("PACKBITS", "DEFLATE", "2"),
+        ("JPEG", "DEFLATE", "2"),
+        ("WEBP", "DEFLATE", "2"),
+    ],
+)
+def test_lossless_compression_is_kept_and_a_lossy_one_is_not(had, gets, predictor):
+    options = chosen(compression=had)
+    assert (options["COMPRESS"], options.get("PREDICTOR")) == (gets, predictor)
+
+
+def test_the_user_wins():
+    options = chosen(compression="LZW", COMPRESS="zstd", PREDICTOR="1", BLOCKXSIZE="256")
+    assert (options["COMPRESS"], options["PREDICTOR"]) == ("zstd", "1")
+    assert (options["BLOCKXSIZE"], options["BLOCKYSIZE"]) == ("256", "512")
+
+
+def test_jpeg_of_colours_is_ycbcr_and_of_others_not():
+    assert chosen(COMPRESS="JPEG")["PHOTOMETRIC"] == "YCBCR"
+    assert chosen(replace(RGB, bands=RGB.bands[:2]), COMPRESS="JPEG")["PHOTOMETRIC"] == "MINISBLACK"
+    assert chosen(COMPRESS="JPEG", INTERLEAVE="BAND")["PHOTOMETRIC"] == "RGB"
+    assert "PREDICTOR" not in chosen(COMPRESS="JPEG")
+
+
+@pytest.mark.parametrize(
+    ("width", "bands", "dtype", "side"),
+    [(6000, 3, "uint8", "512"), (200_000, 3, "uint8", "256"), (20_000, 8, "float64", "256"),
+     (40, 3, "uint8", "48"), (1, 1, "uint8", "16")],
+)  # fmt: skip
+def test_blocks_are_smaller_where_rows_are_long_or_the_picture_is_small(width, bands, dtype, side):
+    shape = replace(RGB, width=width, height=min(width, 900), bands=RGB.bands[:1] * bands)
+    shape = replace(shape, dtype=dtype)
+    assert chosen(shape)["BLOCKXSIZE"] == chosen(shape)["BLOCKYSIZE"] == side
+
+
+@pytest.mark.parametrize(
+    "creation",
+    [{"BIGTIFF": "maybe"}, {"BLOCKXSIZE": "wide"}, {"BLOCKYSIZE": "-16"},
+     {"BLOCKXSIZE": "100"}, {"STREAMABLE_OUTPUT": "YES"}, {"COPY_SRC_OVERVIEWS": "YES"}],
+)  # fmt: skip
+def test_options_that_mean_nothing_here_are_refused(creation):
+    with pytest.raises(UsageError, match=f"--co {next(iter(creation))}=") as error:
+        chosen(**creation)
+    assert "\n" not in str(error.value)
+
+
+def test_a_cloud_optimized_copy_is_compressed_like_the_rest():
+    options = creation_options(RGB, OutputOptions(cog=True, creation={"LEVEL": "9"}), "ZSTD")
+    assert (options["COMPRESS"], options["PREDICTOR"], options["LEVEL"]) == ("ZSTD", "YES", "9")
+
+
+@pytest.mark.parametrize(
+    ("creation", "dtype", "wanted"),
+    [
+        ({"NBITS": "16"}, "float32", True),
+        ({"NBITS": "12"}, "uint16", False),
+        ({"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": "5"}, "uint8", True),
+        ({"COMPRESS": "LERC", "MAX_Z_ERROR": "0.0"}, "uint8", False),
+        ({"COMPRESS": "DEFLATE", "MAX_Z_ERROR": "5"}, "uint8", False),
+        ({"DISCARD_LSB": "2,2,2"}, "uint8", True),
+        ({"DISCARD_LSB": "0"}, "uint8", False),
+        ({"COMPRESS": "DEFLATE"}, "uint8", False),
+        ({"COMPRESS": "JPEG"}, "uint8", True),
+        ({"COMPRESS": "WEBP"}, "uint8", True),
+        ({"COMPRESS": "JXL"}, "uint8", False),
+        ({"COMPRESS": "JXL", "JXL_LOSSLESS": "NO"}, "uint8", True),
+    ],
+)
+@pytest.mark.parametrize("cog", [False, True])
+def test_options_that_round_values_are_lossy(creation, dtype, wanted, cog):
+    assert is_lossy(OutputOptions(creation=creation, cog=cog), dtype) is wanted
