@@ -45,7 +45,6 @@ _MOST_BYTES = 2**26
 _MULTIPLE = 16
 """Sides of the blocks of a TIFF are multiples of it."""
 _MOST_THREADS = 8
-_OPAQUE_FLOAT = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,6 @@ class Parts:
         """Store a part."""
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
 
-    def clear(self) -> None:
-        """Remove all parts."""
-        with writing_errors(self.target):
-            for file in self.found().values():
-                file.unlink()
-
     def finish(self) -> None:
         """Take note that the output is there: the parts are of no more use."""
         (self.folder / _PLAN).unlink(missing_ok=True)
@@ -148,8 +141,11 @@ class PartWriter:
             given = slice(self._next_row - top, stop - top)
             channels = self._output.channels
             self._pixels[:channels, held] = np.moveaxis(pixels[given], 2, 0)
-            if self._output.alpha:
-                self._pixels[channels, held] = self._alpha(alpha, mask, given)
+            if self._output.alpha and alpha is not None:
+                self._pixels[channels, held] = alpha[given]
+            elif self._output.alpha:
+                opaque = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+                self._pixels[channels, held] = opaque if mask is None else mask[given] * opaque
             if self._valid is not None:
                 self._valid[held] = True if mask is None else mask[given]
             if stop == part.stop:
@@ -158,13 +154,6 @@ class PartWriter:
                 self._numbers = self._numbers[1:]
             self._next_row = stop
 
-    def _alpha(self, alpha: Array | None, mask: Array | None, given: slice) -> Array | float:
-        if alpha is not None:
-            return alpha[given]
-        dtype = self._pixels.dtype
-        opaque = _OPAQUE_FLOAT if dtype.kind == "f" else np.iinfo(dtype).max
-        return opaque if mask is None else np.where(mask[given], opaque, 0)
-
     def _write_part(self, rows: int) -> None:
         import rasterio
         from rasterio.io import MemoryFile
@@ -172,6 +161,9 @@ class PartWriter:
 
         output = self._output
         block_height, block_width = part_blocks(output, rows)
+        threads = output.creation.get("NUM_THREADS", "")
+        if not threads.strip("0").isdecimal():
+            threads = str(min(os.cpu_count() or 1, _MOST_THREADS))
         # in memory, because GDAL reports success on a full disk
         with (
             rasterio.Env(GDAL_CACHEMAX=BLOCK_CACHE, GDAL_TIFF_INTERNAL_MASK=True),
@@ -193,7 +185,7 @@ class PartWriter:
                 BLOCKXSIZE=block_width,
                 BLOCKYSIZE=block_height,
                 BIGTIFF="IF_SAFER",
-                NUM_THREADS=compression_threads(output),
+                NUM_THREADS=threads,
             ) as dataset:
                 dataset.write(self._pixels[:, :rows])
                 if self._valid is not None:
@@ -222,14 +214,6 @@ def writer_memory(output: OutputProfile) -> int:
     row = output.width * (len(output.bands) * np.dtype(output.dtype).itemsize + output.mask)
     # the rows of a part, and the file made of them
     return min(part_rows(output), output.height) * row * 2
-
-
-def compression_threads(output: OutputProfile) -> int:
-    """Return the number of threads that compress blocks: --co NUM_THREADS, else at most 8."""
-    wanted = output.creation.get("NUM_THREADS", "")
-    if wanted.isdecimal() and int(wanted):
-        return int(wanted)
-    return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
 def parts_folder(target: Path) -> Path:

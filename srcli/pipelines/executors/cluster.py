@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import secrets
 import signal
 import time
@@ -86,7 +87,7 @@ class RayExecutor:
         running: dict[Any, int] = {}
         receivers: dict[int, Receiver] = {}
         with visible(shared) as setup:
-            if not self._check_nodes(setup):
+            if not self.slots:
                 progress.message(f"--executor {self.kind}: waiting for nodes of the cluster")
             gpus = int(self._use_gpus())
             place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
@@ -112,8 +113,13 @@ class RayExecutor:
                     for ref in ready:
                         index = running.pop(ref)
                         receivers.pop(index).close()
-                        result, failure = _result(ref)
-                        if result is not None or failure:
+                        try:
+                            result, failure = ray.get(ref)
+                        except ray.exceptions.RayError as error:
+                            result, failure = None, f"its worker failed: {_first_line(error)}"
+                        if isinstance(failure, SrxError):
+                            raise failure
+                        if result is not None or failure:  # neither if it was not to begin
                             yield UnitResult(index=index, result=result, failure=failure)
 
     def _connected(self) -> Any:  # noqa: ANN401 - the module ray
@@ -144,25 +150,6 @@ class RayExecutor:
         there = "GPU" in self._connected().cluster_resources()
         return self.device in ("cuda", "all") or (self.device == "auto" and there)
 
-    def _check_nodes(self, setup: Setup) -> int:
-        """Refuse a cluster with a node that lacks srcli or the shared files; count the nodes."""
-        ray = self._connected()
-        on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-        check = ray.remote(num_cpus=0)(check_worker)
-        places = [on_node(node["NodeID"], soft=False) for node in nodes]
-        found = [check.options(scheduling_strategy=place).remote(setup) for place in places]
-        for node, ref in zip(nodes, found, strict=True):
-            try:
-                ray.get(ref)
-            except ray.exceptions.RayError as error:
-                cause = getattr(error, "cause", None)
-                reason = str(cause) if isinstance(cause, SrxError) else _first_line(error)
-                raise UsageError(
-                    f"--executor {self.kind}: node {node['NodeName']}: {reason}"
-                ) from error
-        return len(nodes)
-
 
 @contextmanager
 def _ending(
@@ -189,23 +176,6 @@ def _ending(
             ray.cancel(ref, force=True)
         for receiver in receivers.values():
             receiver.close()
-
-
-def _result(ref: Handle) -> tuple[JsonDict | None, str]:
-    """Return the result of a unit, or the reason why it failed; neither if it never began.
-
-    Raises:
-        SrxError: Raised by the work.
-    """
-    import ray
-
-    try:
-        result, failure = ray.get(ref)
-    except ray.exceptions.RayError as error:
-        return None, f"its worker failed: {_first_line(error)}"
-    if isinstance(failure, SrxError):
-        raise failure
-    return result, failure
 
 
 def _first_line(error: Exception) -> str:
@@ -245,16 +215,17 @@ def check_worker(setup: Setup) -> None:
     Raises:
         UsageError: If it cannot work: another srcli, or files that it does not see.
     """
+    node = f"node {platform.node()} of the cluster"
     if setup.version != srcli.__version__:
-        raise UsageError(f"srcli {srcli.__version__} is not {setup.version} there; install that")
+        raise UsageError(f"{node} has srcli {srcli.__version__}, not {setup.version}; install that")
     with suppress(OSError):  # names without a folder may be absolute
         os.chdir(setup.folder)
     os.environ.update(setup.environ)
     missing = [path for path in setup.paths if not path.exists()]
     if missing:
         raise UsageError(
-            f"{missing[0].parent} is not the same there; inputs and outputs need storage that all "
-            "nodes share"
+            f"{missing[0].parent} is not the same on {node}; inputs and outputs need storage that "
+            "all nodes share"
         )
 
 
@@ -267,7 +238,7 @@ def _do_unit(
     try:
         check_worker(setup)
     except UsageError as error:
-        return None, UsageError(f"a node of the cluster: {error}")
+        return None, error
     if link.flush():
         return None, ""
     progress = RelayedProgress(link.send, link.stop if interrupt else None)

@@ -6,6 +6,7 @@ Each step is units of work, which are done here or by several workers.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -33,7 +34,7 @@ from srcli.pipelines.upscale.reporter import FileReport, Reporter
 from srcli.threads import WriteBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Iterator
 
     from srcli.imaging.rasters.masking import RowWriter
     from srcli.imaging.rasters.selection import BandLayout
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from srcli.ports.image import TileGrid
     from srcli.ports.progress import Progress, Task
 
-    Steps = Generator[Sequence["RasterUnit"], Sequence[Any], FileReport]
-    """Gives the units of one step after the other, and takes their results."""
 
 LARGE = 100_000_000
 """Output pixels that take some seconds to write."""
@@ -69,6 +68,10 @@ class RasterUnit:
     label: str = ""
 
 
+RasterSteps = Generator[Sequence[RasterUnit], Sequence[Any] | None, None]
+"""Gives the units of one step after the other, and takes their results."""
+
+
 def upscale_raster(
     item: Item,
     tiling: Tiling,
@@ -76,8 +79,8 @@ def upscale_raster(
     reporter: Reporter,
     slots: int,
     pool: EnginePool | None = None,
-) -> Generator[Sequence[RasterUnit], Sequence[Any], None]:
-    """Upscale a raster and report it: give units of work, step by step, and take their results.
+) -> RasterSteps:
+    """Upscale a raster and report it.
 
     Args:
         item: Input and output.
@@ -93,7 +96,7 @@ def upscale_raster(
         smaller = unit.tiling.halved()
         try:
             with one_file(item.source):
-                report = yield from _steps(unit, reporter, slots, told=unit.tiling != tiling)
+                yield from _steps(unit, reporter, slots, started, told=unit.tiling != tiling)
         except SrxError as error:
             if isinstance(error, TileTooLargeError) and smaller is not None:
                 reporter.progress.warn(
@@ -102,20 +105,21 @@ def upscale_raster(
                 unit = replace(unit, tiling=smaller)
                 continue
             reporter.fail(item, error, started)
-        else:
-            reporter.add(replace(report, seconds=time.monotonic() - started))
         return
 
 
-def _steps(unit: RasterUnit, reporter: Reporter, slots: int, *, told: bool) -> Steps:
-    """Give the units of all steps; ``told``: the user knows of the choices."""
+def _steps(
+    unit: RasterUnit, reporter: Reporter, slots: int, started: float, *, told: bool
+) -> RasterSteps:
+    """Do all steps once; ``told``: the user knows of the choices."""
     item, options = unit.item, unit.options
 
     def tell(text: str) -> None:
         reporter.progress.message(f"{item.source}: {text}")
 
-    (prepared,) = yield [unit]
-    job: RasterJob = prepared["job"]
+    prepared = yield [unit]
+    assert prepared is not None
+    job: RasterJob = prepared[0]["job"]
     for remark in job.remarks if not told else ():
         tell(remark)
     item.make_folder()
@@ -138,32 +142,26 @@ def _steps(unit: RasterUnit, reporter: Reporter, slots: int, *, told: bool) -> S
         tiles = across * sum(len(_tile_rows(unit, job, run)) for runs in shares for run in runs)
         reporter.tiles.grow(tiles)
         if units := [replace(unit, step="make", job=job, runs=tuple(runs)) for runs in shares]:
-            try:
-                for made in (yield units):
-                    timing += made["timing"]
-            except TileTooLargeError:
-                parts.clear()
-                raise
+            for made in (yield units) or ():
+                timing += made["timing"]
         if job.output.height * job.output.width >= LARGE:
             tell(f"the tiles are done; writing {item.target.name}")
         yield [replace(unit, step="merge", job=job)]
-    return _report(job, tiles, timing)
-
-
-def _report(job: RasterJob, tiles: int, timing: Timing) -> FileReport:
-    seconds = max(timing.total, 1e-9)
     waited = (
-        f"the network waited for reading {timing.reading / seconds:.1%} and for writing "
-        f"{timing.writing / seconds:.1%} of {timing.total:.1f} s"
+        f"the network waited for reading {timing.reading:.1f} s and for writing "
+        f"{timing.writing:.1f} s of {timing.total:.1f} s"
     )
-    return FileReport(
-        source=job.item.source,
-        target=job.item.target,
-        state="done",
-        tiles=tiles,
-        size=(job.output.height, job.output.width),
-        warnings=job.notes,
-        details=() if job.layout.all_classes else (waited,),
+    reporter.add(
+        FileReport(
+            source=item.source,
+            target=item.target,
+            state="done",
+            seconds=time.monotonic() - started,
+            tiles=tiles,
+            size=(job.output.height, job.output.width),
+            warnings=job.notes,
+            details=() if job.layout.all_classes else (waited,),
+        )
     )
 
 

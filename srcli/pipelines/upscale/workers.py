@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,12 @@ from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.plan import Item
-from srcli.pipelines.upscale.rasters import RasterUnit, do_raster_unit, upscale_raster
+from srcli.pipelines.upscale.rasters import (
+    RasterSteps,
+    RasterUnit,
+    do_raster_unit,
+    upscale_raster,
+)
 from srcli.pipelines.upscale.reporter import Reporter
 from srcli.ports.executor import JsonDict, Place
 
@@ -36,67 +41,60 @@ class UpscaleShare:
     label: str = ""
 
 
-@dataclass(kw_only=True, eq=False)
-class _OpenRaster:
-    """A raster that is under way."""
-
-    steps: Generator[Sequence[RasterUnit], Sequence[Any], None]
-    left: int = 0
-    """Units of its step that have not come back."""
+@dataclass(eq=False)
+class _RasterUnderWay:
+    steps: RasterSteps
     results: list[JsonDict] = field(default_factory=list)
+    """Of its present step, as far as they are there."""
+    left: int = 0
 
 
 @dataclass
 class _RasterQueue:
-    """Rasters, of which some are under way, each with the units of one step among all units."""
+    """Rasters, some of which are under way: the units of their present steps are among all."""
 
-    start: Callable[[Item], Generator[Sequence[RasterUnit], Sequence[Any], None]]
+    start: Callable[[Item], RasterSteps]
     most: int
     """Rasters under way at once."""
     units: list[Any]
     """Receives their units, while others are run."""
     waiting: deque[Item] = field(default_factory=deque)
-    under_way: dict[int, _OpenRaster] = field(default_factory=dict)
+    owners: dict[int, _RasterUnderWay] = field(default_factory=dict)
     """By the place of each unit that has not come back."""
 
     def add(self, items: Sequence[Item]) -> None:
         """Take on rasters."""
         self.waiting += items
-        while self.waiting and len(set(map(id, self.under_way.values()))) < self.most:
-            self._go_on(_OpenRaster(steps=self.start(self.waiting.popleft())))
+        while self.waiting and len(set(self.owners.values())) < self.most:
+            self._go_on(_RasterUnderWay(self.start(self.waiting.popleft())))
 
-    def take(self, done: UnitResult) -> None:
+    def take(self, unit: RasterUnit, done: UnitResult) -> None:
         """Take the result of a unit; after the last one of its step begin the next."""
-        raster = self.under_way.pop(done.index)
-        unit: RasterUnit = self.units[done.index]
+        raster = self.owners.pop(done.index)
         failed = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
         raster.results.append(failed if done.result is None else done.result)
-        raster.left -= 1
-        if not raster.left:
+        if len(raster.results) == raster.left:
             self._go_on(raster)
         self.add([])
 
-    def _go_on(self, raster: _OpenRaster) -> None:
+    def _go_on(self, raster: _RasterUnderWay) -> None:
         errors = [result["error"] for result in raster.results if "error" in result]
         # smaller tiles may help against all of them
         errors.sort(key=lambda error: not isinstance(error, TileTooLargeError))
         try:
             if errors:
                 units = raster.steps.throw(errors[0])
-            elif raster.results:
-                units = raster.steps.send(raster.results)
             else:
-                units = next(raster.steps)
+                units = raster.steps.send(raster.results or None)
         except StopIteration:
             return
         raster.results, raster.left = [], len(units)
-        for unit in units:
-            self.under_way[len(self.units)] = raster
-            self.units.append(unit)
+        self.owners |= {len(self.units) + i: raster for i in range(len(units))}
+        self.units += units
 
     def close(self) -> None:
         """Release the parts of all rasters that are under way."""
-        for raster in self.under_way.values():
+        for raster in self.owners.values():
             raster.steps.close()
 
 
@@ -111,7 +109,7 @@ def run_on_workers(
     """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
 
     Args:
-        items: Inputs; those that prove to be rasters become one.
+        items: Inputs, of which some may prove to be rasters.
         rasters: Inputs that are known to be rasters.
         tiling: Of rasters.
         options: All options; the executor chooses the device.
@@ -144,7 +142,7 @@ def run_on_workers(
             shared=(first.target.parent, first.source, Path(options.model)),
         ):
             if isinstance(unit, RasterUnit):
-                queue.take(done)
+                queue.take(unit, done)
             elif done.result is not None:
                 for report in done.result["files"]:
                     reporter.record(report)

@@ -122,8 +122,8 @@ def test_a_node_without_the_files_or_with_another_version_is_refused(tmp_path, m
         assert probe.exists()
         check_worker(setup)
         probe.unlink()
-        with pytest.raises(UsageError, match=f"{tmp_path} is not the same there"):
+        with pytest.raises(UsageError, match=f"{tmp_path} is not the same on node "):
             check_worker(setup)
         monkeypatch.setattr("srcli.__version__", "0.0")
-        with pytest.raises(UsageError, match=r"srcli 0\.0 is not "):
+        with pytest.raises(UsageError, match=r"has srcli 0\.0, not "):
             check_worker(setup)
