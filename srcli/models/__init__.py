@@ -47,14 +47,7 @@ class NetworkEntry:
 def _compared(
     target: str, source: str, summary: str, scales: tuple[int, ...] = (2, 3, 4)
 ) -> NetworkEntry:
-    """Return the entry of a network that the papers compare with; no weights of it are shipped.
-
-    Args:
-        target: ``module:Class`` below ``srcli.models.baselines``.
-        source: See ``NetworkEntry``, as the others.
-        summary: One line.
-        scales: Those of the published models.
-    """
+    """Return the entry of a network that the papers compare with, below ``models.baselines``."""
     return NetworkEntry(
         target=f"srcli.models.baselines.{target}",
         source=source,
@@ -160,12 +153,7 @@ MODELS: dict[str, NetworkEntry] = {
 
 
 def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
-    """Return the table's entry for ``name``.
-
-    Raises:
-        ModelError: If there is none, or it has not the scale; the message names the nearest and all
-            there are.
-    """
+    """Return the table's entry for ``name``; ModelError if there is none, or not at the scale."""
     if name not in MODELS:
         hint, have = did_you_mean(name, MODELS), ", ".join(MODELS)
         raise ModelError(f"no model {name!r}{hint}; there are: {have}, or a weights file")
@@ -213,14 +201,7 @@ def outline_network(
 ) -> Network:
     """Build a network as ``build_network`` does, but without memory for its tensors.
 
-    Args:
-        name: A key of ``MODELS``.
-        scale: One of the entry's scales.
-        options: Keyword arguments of its constructor that differ from the defaults.
-        most: Parameters after which it is given up; None for any number.
-
-    Raises:
-        ModelError: If the name, the scale or an option does not fit, or there are more parameters.
+    With more than ``most`` parameters it is given up by a ModelError.
     """
     import torch
     from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -240,12 +221,7 @@ def outline_network(
 
 
 def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all options of a network: those that are given, and the defaults of the others.
-
-    Args:
-        name: A key of ``MODELS``.
-        options: Options that ``build_network`` takes.
-    """
+    """Return all options of a network: those that are given, and the defaults of the others."""
     parameters = inspect.signature(network_class(name)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
     defaults.pop("scale", None)  # no option of ``build_network``

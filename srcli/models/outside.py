@@ -37,14 +37,12 @@ class SpandrelNetwork(Network):
         self.tiles = descriptor.tiling.name == "SUPPORTED"
         self._descriptor = descriptor
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W) in [0, 1]."""
-        self.check_input(x)
+    def _enlarge(self, x: Tensor) -> Tensor:
         # One by one, as spandrel demands; it pads what must be square.
         return torch.cat([self._descriptor(each) for each in torch.split(x, 1)])
 
 
-def load_outside(path: Path, tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
+def load_with_spandrel(path: Path, tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
     """Build a network that is not of our table, by spandrel where it is installed.
 
     Args:

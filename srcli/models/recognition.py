@@ -11,18 +11,16 @@ from srcli.models import MODELS, network_class, network_options, outline_network
 from srcli.models.storage import WeightsInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
-    from srcli.layers.network import Network
-    from srcli.layers.published import Published
-
     Named = tuple[Mapping[str, Tensor], WeightsInfo]
+    Shapes = dict[str, tuple[int, ...]]
 
 LIKE = 0.5
-"""Share of common shapes from which a network counts as like a file."""
+"""Share of common names or shapes from which a network counts as like a file."""
 
 
 def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = None) -> Named:
@@ -54,6 +52,43 @@ def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = No
     return chosen[0]
 
 
+def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
+    """Return the network that tensors belong to, several times where it may be of several scales.
+
+    Args:
+        tensors: By the names that their authors published them under, which ``from_published`` of
+            the network's class knows; or by those of a network with default settings.
+
+    Returns:
+        The tensors by the network's own names, and what the metadata would say.
+    """
+    shapes = _shapes(tensors)
+    for name in _networks():
+        defaults = network_options(name, {})
+        found: list[Named] = []
+        for each in network_class(name).from_published(tensors):
+            options = {k: v for k, v in each.options.items() if v != defaults[k]}
+            for scale in each.scales:
+                info = WeightsInfo(model=name, scale=scale, network=options)
+                found.append((each.tensors, info))
+        if found and _fits(*found[0]):  # descendants have much in common with a network
+            return found
+    for name in _networks():
+        scales = MODELS[name].scales
+        names = set().union(*(own for _, own in _forms(name, scales[0])))
+        if len(names & tensors.keys()) < LIKE * len(tensors):
+            continue
+        own = [
+            WeightsInfo(model=name, scale=scale, network=options)
+            for scale in scales
+            for options, own in _forms(name, scale)
+            if own == shapes
+        ]
+        if own:
+            return [(tensors, info) for info in own]
+    return []
+
+
 def unknown_network(
     origin: str | Path, tensors: Mapping[str, Tensor], hint: str = ""
 ) -> ModelError:
@@ -64,66 +99,23 @@ def unknown_network(
         tensors: Its content.
         hint: More to say.
     """
+    size = f"{len(tensors)} tensors, {sum(each.numel() for each in tensors.values()):,} parameters"
+    own = Counter(_shapes(tensors).values())
+
+    def likeness(name: str, scale: int) -> float:
+        forms = [Counter(shapes.values()) for _, shapes in _forms(name, scale)]
+        return max((own & one).total() / max(own.total(), one.total()) for one in forms)
+
+    nearest = max(_networks(), key=lambda name: likeness(name, MODELS[name].scales[0]))
+    share, scale = max((likeness(nearest, scale), scale) for scale in MODELS[nearest].scales)
+    if share == 1:
+        size += f": {nearest} x{scale} under other names?"
+    elif share >= LIKE:
+        size += f"; the nearest is {nearest} x{scale}"
     return ModelError(
         f"{origin}: does not say which network it belongs to, and none has such tensors "
-        f"({describe(tensors)}); {hint}{hint and '; '}srx train NAME --init takes over those that "
-        "fit"
+        f"({size}); {hint}{hint and '; '}srx train NAME --init takes over those that fit"
     )
-
-
-def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
-    """Return the network that tensors belong to, several times where it may be of several scales.
-
-    Args:
-        tensors: By the names that their authors published them under, which a function
-            ``from_published`` beside the class of the network knows; or by the names of a network
-            of the table with default settings.
-
-    Returns:
-        The tensors by the network's own names, and what the metadata would say.
-    """
-    for name, read in _readers().items():
-        found: list[Named] = [
-            (each.tensors, WeightsInfo(model=name, scale=scale, network=_options(name, each)))
-            for each in read(tensors)
-            for scale in each.scales
-        ]
-        if found and _fits(*found[0]):  # descendants have much in common with a network
-            return found
-    for name in _networks():
-        if len(_first(name)[0] & tensors.keys()) < LIKE * len(tensors):
-            continue
-        own = [
-            (tensors, WeightsInfo(model=name, scale=scale, network=options))
-            for scale, options, network in _forms(name, MODELS[name].scales)
-            if _shapes(network.state_dict()) == _shapes(tensors)
-        ]
-        if own:
-            return own
-    return []
-
-
-def _fits(tensors: Mapping[str, Tensor], info: WeightsInfo) -> bool:
-    try:
-        network = outline_network(info.model, scale=info.scale, options=info.network)
-    except ModelError:
-        return False
-    return _shapes(network.state_dict()) == _shapes(tensors)
-
-
-def describe(tensors: Mapping[str, Tensor]) -> str:
-    """Say how large a file is and which network is most like it, for messages."""
-    size = f"{len(tensors)} tensors, {sum(each.numel() for each in tensors.values()):,} parameters"
-    own = _multiset(tensors)
-
-    def share(shapes: Counter[tuple[int, ...]]) -> float:
-        return (own & shapes).total() / max(own.total(), shapes.total(), 1)
-
-    nearest = max(_networks(), key=lambda name: share(_first(name)[1]))
-    likeness, scale = max((share(shapes), scale) for scale, shapes in _sizes(nearest))
-    if likeness == 1:
-        return f"{size}: {nearest} x{scale} under other names?"
-    return f"{size}; the nearest is {nearest} x{scale}" if likeness >= LIKE else size
 
 
 @cache
@@ -134,45 +126,24 @@ def _networks() -> tuple[str, ...]:
 
 
 @cache
-def _readers() -> dict[str, Callable[[Mapping[str, Tensor]], list[Published]]]:
-    """Functions ``from_published`` by the name of their network."""
-    return {name: network_class(name).from_published for name in _networks()}
+def _forms(name: str, scale: int) -> list[tuple[dict[str, Any], Shapes]]:
+    """Return options and shapes of a network's tensors: as trained, and deployed if they differ."""
+    found: list[tuple[dict[str, Any], Shapes]] = []
+    both: Iterable[dict[str, Any]] = ({}, {"deployed": True})
+    for options in both if "deployed" in network_options(name, {}) else [{}]:
+        shapes = _shapes(outline_network(name, scale=scale, options=options).state_dict())
+        if not found or shapes != found[0][1]:
+            found.append((options, shapes))
+    return found
 
 
-def _options(name: str, published: Published) -> dict[str, Any]:
-    """Return the options that differ from the defaults."""
-    defaults = network_options(name, {})
-    return {key: value for key, value in published.options.items() if value != defaults[key]}
+def _fits(tensors: Mapping[str, Tensor], info: WeightsInfo) -> bool:
+    try:
+        network = outline_network(info.model, scale=info.scale, options=info.network)
+    except ModelError:
+        return False
+    return _shapes(network.state_dict()) == _shapes(tensors)
 
 
-@cache
-def _first(name: str) -> tuple[frozenset[str], Counter[tuple[int, ...]]]:
-    """Names of tensors of a network in all forms, at its first scale; shapes of the last form."""
-    forms = [network.state_dict() for _, _, network in _forms(name, MODELS[name].scales[:1])]
-    return frozenset().union(*forms), _multiset(forms[-1])
-
-
-@cache
-def _sizes(name: str) -> list[tuple[int, Counter[tuple[int, ...]]]]:
-    """Scale and shapes of the tensors of a network in all its forms."""
-    forms = _forms(name, MODELS[name].scales)
-    return [(scale, _multiset(network.state_dict())) for scale, _, network in forms]
-
-
-def _forms(name: str, scales: tuple[int, ...]) -> Iterator[tuple[int, dict[str, Any], Network]]:
-    """Yield a network in every form, with scale and options, without its weights."""
-    for scale in scales:
-        network = outline_network(name, scale=scale)
-        yield scale, {}, network
-        if "deployed" in network_options(name, {}):
-            deployed = outline_network(name, scale=scale, options={"deployed": True})
-            if deployed.state_dict().keys() != network.state_dict().keys():
-                yield scale, {"deployed": True}, deployed
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
     return {key: tuple(value.shape) for key, value in tensors.items()}
-
-
-def _multiset(tensors: Mapping[str, Tensor]) -> Counter[tuple[int, ...]]:
-    return Counter(tuple(value.shape) for value in tensors.values())

@@ -88,14 +88,7 @@ class StoredWeights(NamedTuple):
 def save_weights(
     path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo, *, half: bool = False
 ) -> None:
-    """Write weights atomically.
-
-    Args:
-        path: Target, ``.safetensors``.
-        tensors: The network's state.
-        info: Goes into the metadata.
-        half: Store float16.
-    """
+    """Write weights atomically, as ``.safetensors``; with ``half`` as float16."""
     from safetensors.torch import save
 
     metadata = {
@@ -112,16 +105,13 @@ def save_weights(
         .contiguous()
         for key, value in tensors.items()
     }
-    write_whole(path, _ordered(save(stored, metadata=metadata)))
-
-
-def _ordered(content: bytes) -> bytes:
-    """Sort the header of safetensors: its writer shuffles metadata, equal weights differed."""
+    content = save(stored, metadata=metadata)
+    # The writer of safetensors shuffles metadata: sorted, equal weights are equal files.
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     text = json.dumps(header, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the numbers behind it stay aligned
-    return len(text).to_bytes(8, "little") + text + content[start:]
+    write_whole(path, len(text).to_bytes(8, "little") + text + content[start:])
 
 
 def read_weights(path: Path) -> tuple[Mapping[str, Tensor], WeightsInfo | None]:
@@ -142,17 +132,18 @@ def read_stored(path: Path) -> StoredWeights:
     """
     if not path.is_file():
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such weights file'}")
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as stored:
-                tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-                if info := _parse(path, stored.metadata() or {}):
-                    return StoredWeights(tensors, info)
-        except (SafetensorError, OSError) as error:
-            what = _what_else(path) or f"damaged weights file ({error}); get it again"
-            raise ModelError(f"{path}: {what}") from error
-        return StoredWeights(*_own_names(tensors))
-    return _read_checkpoint(path)
+    if path.suffix != ".safetensors":
+        return _read_checkpoint(path)
+    try:
+        with safe_open(path, framework="pt") as stored:
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+            if info := _parse(path, stored.metadata() or {}):
+                return StoredWeights(tensors, info)
+    except (SafetensorError, OSError) as error:
+        what = _what_else(path) or f"damaged weights file ({error}); get it again"
+        raise ModelError(f"{path}: {what}") from error
+    found, note = _own_names(tensors)
+    return StoredWeights(found, None, note)
 
 
 def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo | None:
@@ -204,6 +195,16 @@ def _read_checkpoint(path: Path) -> StoredWeights:
     return StoredWeights(tensors, None, note)
 
 
+def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
+    """Refuse a small file that takes much memory: compressed, or with few values repeated."""
+    size, total = path.stat().st_size, sum(sizes)
+    if total > _MOST_UNPACKED * size:
+        raise ModelError(
+            f"{path}: unpacks from {size / 1e6:.2f} MB to {total / 1e6:,.0f} MB, as no weights "
+            "do; get it again"
+        )
+
+
 def _find_table(content: object, depth: int = 0) -> tuple[dict[str, Tensor], str]:
     """Return the network's tensors of a checkpoint by their own names, and a note on the choice."""
     from torch import Tensor
@@ -226,10 +227,10 @@ def _find_table(content: object, depth: int = 0) -> tuple[dict[str, Tensor], str
         return whole, f"its averaged weights ({name}) are used, not {other}" if plain else note
     if plain:
         return plain, other_note
-    return _own_names({str(k): v for k, v in content.items() if isinstance(v, Tensor)})[::2]
+    return _own_names({str(k): v for k, v in content.items() if isinstance(v, Tensor)})
 
 
-def _own_names(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], None, str]:
+def _own_names(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """Return tensors without what wrappers put before their names, and a note on the choice.
 
     Where names begin with that of a generator, averaged or not, they are of it alone.
@@ -247,7 +248,7 @@ def _own_names(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], None, 
             averaged = {}
         part = averaged or _below(found, _GENERATOR) or _without_wrapper(found)
         if not part:
-            return found, None, note
+            return found, note
         if averaged:
             note = "its averaged weights are used, not the others"
         found = part
@@ -280,9 +281,10 @@ def _why_unread(path: Path, error: Exception) -> str:
         return "not a weights file (.safetensors, .pth): it holds something else"
     if found := re.search(r"GLOBAL (\S+) was not an allowed|Unsupported class (\S+)", str(error)):
         return (
-            f"not a checkpoint that can be read safely: it holds Python objects ({found[1]}), such "
-            "as a whole pickled network, which could run code; where its code is, save the tensors "
-            "alone: torch.save(network.state_dict(), 'weights.pth')"
+            "not a checkpoint that can be read safely: it holds Python objects "
+            f"({found[1] or found[2]}), such as a whole pickled network, which could run code; "
+            "where its code is, save the tensors alone: "
+            "torch.save(network.state_dict(), 'weights.pth')"
         )
     reason = str(error).partition("\n")[0]
     if "weights only" in reason.lower():  # what follows is PyTorch's advice to its programmers
@@ -315,13 +317,3 @@ def _what_else(path: Path) -> str:
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "a web page, not weights: the download went wrong; get the file again"
     return ""
-
-
-def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
-    """Refuse a small file that takes much memory: compressed, or with few values repeated."""
-    size, total = path.stat().st_size, sum(sizes)
-    if total > _MOST_UNPACKED * size:
-        raise ModelError(
-            f"{path}: unpacks from {size / 1e6:.2f} MB to {total / 1e6:,.0f} MB, as no weights "
-            "do; get it again"
-        )

@@ -23,13 +23,8 @@ def to_deployed(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state and the options with which a trained network is stored.
 
-    Args:
-        network: As it is trained; it is left as it is.
-        tensors: A state of it.
-        options: Those it was built with.
-
-    Returns:
-        Those of the deployed form, where it has another; else what was given.
+    They are those of the deployed form, where it has another; else what was given: a state of the
+    network as it is trained, and the options that it was built with.
     """
     twin = copy.deepcopy(network)
     twin.load_state_dict(tensors)
@@ -42,8 +37,7 @@ def to_deployed(
 def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
     """Copy every tensor whose name and shape agree: all but the head, from another scale.
 
-    Returns:
-        How many of the network's tensors were taken over, and how many it has.
+    Returns how many of the network's tensors were taken over, and how many it has.
     """
     own = network.state_dict()
     fitting = {
@@ -62,12 +56,7 @@ def to_scale(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
     position within an enlarged pixel; the positions of the new scale begin as what lies there
     between those of the former. Left new, it would read trained features by random weights.
 
-    Args:
-        network: For its own scale.
-        tensors: A state of it, or of another scale.
-
-    Returns:
-        The same, with such tensors in the network's shape.
+    Returns ``tensors``, a state of this or another scale, with such ones in the network's shape.
     """
     scale = network.scale
     found = dict(tensors)

@@ -43,11 +43,9 @@ def weights_path(name: str, scale: int) -> Path:
 
 def _user_file(name: str, scale: int) -> Path | None:
     folder = os.environ.get("SRX_WEIGHTS")
-    if not folder or not Path(folder).is_dir():
-        return None
     fitting = [
         path
-        for path in sorted(Path(folder).iterdir())
+        for path in (sorted(Path(folder).iterdir()) if folder and Path(folder).is_dir() else ())
         if path.suffix.lower() in WEIGHTS_SUFFIXES
         and (name, scale) in _networks_of(path, path.stat().st_mtime_ns)
     ]
@@ -73,22 +71,6 @@ def shipped_scales(name: str) -> tuple[int, ...]:
     return tuple(compress(entry.scales, there))
 
 
-def check_tensors(network: Network, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Check that a network has these tensors, all of them and nothing else.
-
-    Raises:
-        ModelError: If names or shapes differ.
-    """
-    own = network.state_dict()
-    missing, extra = own.keys() - tensors.keys(), tensors.keys() - own.keys()
-    wrong = [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
-    if missing or extra or wrong:
-        raise ModelError(
-            f"{origin}: does not fit the network ({len(missing)} tensors missing, "
-            f"{len(extra)} unknown, {len(wrong)} of another shape)"
-        )
-
-
 def load_network(
     path: Path, scale: int | None = None, *, value_range: int | None = None
 ) -> tuple[Network, WeightsInfo]:
@@ -108,41 +90,18 @@ def load_network(
             does not enlarge.
     """
     stored = read_stored(path)
-    if stored.info is None and not find_matches(stored.tensors):
-        network, info = _load_outside(path, stored, scale)
-        _note_unused(network, path, value_range)
-        return network, info
-    tensors, info = (
-        recognise(str(path), stored.tensors, scale)
-        if stored.info is None
-        else (stored.tensors, stored.info)
-    )
-    _check_scale(path, info, scale)
-    network = _build(path, tensors, info)
-    if stored.info is not None:
-        _note_unused(network, path, value_range)
-        return network, info
-    from srcli.layers.published import range_of, set_value_range
-
-    network.eval()
-    chosen = _find_range(path, network, info) if value_range is None else float(value_range)
-    if chosen is None:
-        return _replace_by_outside(path, stored, scale, info)
-    notes = [f"{path}: {stored.note}"] if stored.note else []
-    if chosen != (usual := range_of(network)):
-        set_value_range(network, chosen)
-        notes.append(
-            f"{path}: a network like {info.model} that takes values from 0 to {chosen:g}, not to "
-            f"{usual:g}" + ", as a test picture shows" * (value_range is None)
-        )
-    network.notes = tuple(notes)
-    return network, info
-
-
-def _note_unused(network: Network, path: Path, value_range: int | None) -> None:
+    if stored.info is None and find_matches(stored.tensors):
+        return _load_recognised(path, stored, scale, value_range)
+    if stored.info is None:
+        network, info = _load_with_spandrel(path, stored, scale)
+    else:
+        info = stored.info
+        _check_scale(path, info, scale)
+        network = _build(path, stored.tensors, info)
     if value_range is not None:
         note = f"{path}: its range of values is known; --value-range is not used for it"
         network.notes = (*network.notes, note)
+    return network, info
 
 
 def _check_scale(path: Path, info: WeightsInfo, scale: int | None) -> None:
@@ -156,57 +115,49 @@ def _build(path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> Netw
         outline = outline_network(info.model, **named, most=_MOST_BUILT * len(tensors))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    check_tensors(outline, tensors, str(path))
+    own = outline.state_dict()
+    missing, extra = own.keys() - tensors.keys(), tensors.keys() - own.keys()
+    wrong = [k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape]
+    if missing or extra or wrong:
+        raise ModelError(
+            f"{path}: does not fit the network ({len(missing)} tensors missing, "
+            f"{len(extra)} unknown, {len(wrong)} of another shape)"
+        )
     network = build_network(info.model, **named)
     network.load_state_dict({k: tensors[k].to(v.dtype) for k, v in network.state_dict().items()})
     return network
 
 
-_RANGES: dict[tuple[Path, int, int, int], float | None] = {}
-"""What test pictures have shown in this process, by file, time of its change, size and scale."""
-
-
-def _find_range(path: Path, network: Network, info: WeightsInfo) -> float | None:
-    """Return the range of values with which a network enlarges; None if with none."""
-    from srcli.models.probe import FAITHFUL, best_range
-
-    status = path.stat()
-    key = path.resolve(), status.st_mtime_ns, status.st_size, info.scale
-    if key not in _RANGES:
-        top, psnr = best_range(network)
-        _RANGES[key] = top if psnr >= FAITHFUL else None
-    return _RANGES[key]
-
-
-def _load_outside(
-    path: Path, stored: StoredWeights, scale: int | None
+def _load_recognised(
+    path: Path, stored: StoredWeights, scale: int | None, value_range: int | None
 ) -> tuple[Network, WeightsInfo]:
-    from srcli.models.outside import load_outside
+    """Load a network of the table from a file of other software, with its range of values.
 
-    network = load_outside(path, stored.tensors)
-    info = WeightsInfo(model="spandrel", scale=network.scale)
-    _check_scale(path, info, scale)
-    network.notes = (f"{path}: {stored.note}",) if stored.note else ()
-    return network, info
-
-
-def _replace_by_outside(
-    path: Path, stored: StoredWeights, scale: int | None, info: WeightsInfo
-) -> tuple[Network, WeightsInfo]:
-    """Take spandrel's network for a file that is of a relative of a network of the table.
-
-    Raises:
-        ModelError: If spandrel is not there, does not know it, or its network does not enlarge.
+    Where it enlarges with none, the file is of a relative with other code: spandrel may know it.
     """
-    from srcli.models.probe import FAITHFUL, consistency
+    from srcli.layers.published import range_of, set_value_range
+    from srcli.models.probe import FAITHFUL, best_range, consistency
 
+    tensors, info = recognise(str(path), stored.tensors, scale)
+    network = _build(path, tensors, info).eval()
+    top, psnr = best_range(network) if value_range is None else (float(value_range), FAITHFUL)
+    if psnr >= FAITHFUL:
+        notes = [f"{path}: {stored.note}"] if stored.note else []
+        if top != (usual := range_of(network)):
+            set_value_range(network, top)
+            notes.append(
+                f"{path}: a network like {info.model} that takes values from 0 to {top:g}, not to "
+                f"{usual:g}" + ", as a test picture shows" * (value_range is None)
+            )
+        network.notes = tuple(notes)
+        return network, info
     outside = "spandrel does not read it, either"
     try:
-        found = _load_outside(path, stored, scale)
-        if consistency(found[0].eval()) >= FAITHFUL:
+        other, other_info = _load_with_spandrel(path, stored, scale)
+        if consistency(other.eval()) >= FAITHFUL:
             note = f"{path}: read by spandrel, as {info.model} itself enlarges nothing with it"
-            found[0].notes = (*found[0].notes, note)
-            return found
+            other.notes = (*other.notes, note)
+            return other, other_info
     except (ModelError, RuntimeError, ValueError) as error:  # what follows says more
         if isinstance(error.__cause__, ImportError):
             outside = "spandrel, which reads some more, is not installed"
@@ -215,6 +166,18 @@ def _replace_by_outside(
         "code: a test picture does not come out enlarged, with values from 0 to 1 or to 255, and "
         f"{outside}; --value-range 1 or 255 uses it as it is"
     )
+
+
+def _load_with_spandrel(
+    path: Path, stored: StoredWeights, scale: int | None
+) -> tuple[Network, WeightsInfo]:
+    from srcli.models.outside import load_with_spandrel
+
+    network = load_with_spandrel(path, stored.tensors)
+    info = WeightsInfo(model="spandrel", scale=network.scale)
+    _check_scale(path, info, scale)
+    network.notes = (f"{path}: {stored.note}",) if stored.note else ()
+    return network, info
 
 
 def network_digest(network: Network) -> str:
@@ -235,9 +198,9 @@ def load_model(model: str, scale: int | None = None, *, value_range: int | None 
     """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
 
     Args:
-        model: A name of ``srx models``, or the path of a weights file.
+        model: A name of ``srx models``, or the path of a weights file. Checkpoints of other
+            software are recognised by the names and shapes of their tensors.
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4 for names.
-            Checkpoints of other software are recognised by the names and shapes of their tensors.
         value_range: White, 1 or 255, inside the network of such a checkpoint; found by a test
             picture where it is None.
 
@@ -284,22 +247,17 @@ def _is_file(model: str) -> bool:
 def default_scale(models: Iterable[str]) -> int:
     """Return the scale where none is given: that of the first weights file, 4 if all are names.
 
-    Args:
-        models: Names of ``srx models``, or weights files; missing files do not count.
+    Missing files do not count.
 
     Raises:
         ModelError: If the file cannot be read, or does not tell its scale.
     """
-    for model in models:
-        if _is_file(model) and Path(model).is_file():
-            return _scale_of(Path(model))
-    return 4
-
-
-def _scale_of(path: Path) -> int:
+    path = next((Path(m) for m in models if _is_file(m) and Path(m).is_file()), None)
+    if path is None:
+        return 4
     stored = read_stored(path)
     if stored.info is not None:
         return stored.info.scale
     if find_matches(stored.tensors):
         return recognise(str(path), stored.tensors)[1].scale
-    return _load_outside(path, stored, None)[1].scale
+    return _load_with_spandrel(path, stored, None)[1].scale

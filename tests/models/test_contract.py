@@ -228,13 +228,12 @@ COMPARED = {
 """Networks that the papers compare with: only what a network of one file can get wrong."""
 OWN = list(CASES)
 CASES |= COMPARED
-EVERY = [(name, scale) for name in CASES for scale in MODELS[name].scales]
 VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in CASES] + [
     (name, options) for name, case in CASES.items() for options in case.variants
 ]
 OWN_VARIANTS = [each for each in VARIANTS if each[0] in OWN]
 TRAINED = [name for name in OWN if MODELS[name].trained]
-SIZES = [(1, 1), (1, 40), (2, 3), (14, 15), (17, 31), (33, 67)]
+SIZES = [(1, 1), (1, 40), (14, 15), (17, 31)]
 
 
 def small(name: str, scale: int | None = None, **options: Any) -> Network:
@@ -269,36 +268,26 @@ def test_it_has_the_published_parameters(name):
             assert count_parameters(network.deploy() if deploys else network) == count
 
 
-@pytest.mark.parametrize(("name", "scale"), EVERY)
-def test_any_size_grows_by_the_scale(name, scale):
-    network = small(name, scale)
-    for size in SIZES if name in OWN else ((1, 1), (17, 31)):
-        x = picture(network, *size)
-        with torch.no_grad():
-            out = network(x)
-        assert out.shape == (*x.shape[:2], scale * x.shape[2], scale * x.shape[3])
-        assert torch.isfinite(out).all()
-
-
-@pytest.mark.parametrize(("name", "options"), OWN_VARIANTS, ids=str)
-@pytest.mark.parametrize("size", [(1, 1), (5, 2), (17, 10)])
-def test_any_size_grows_by_the_scale_in_every_variant(name, options, size):
+@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+def test_any_size_grows_by_the_scale(name, options):
     for scale in MODELS[name].scales:
         network = small(name, scale, **options)
-        x = picture(network, *size)
-        with torch.no_grad():
-            out = network(x)
-        assert out.shape == (*x.shape[:2], scale * x.shape[2], scale * x.shape[3])
+        for size in SIZES if name in OWN and not options else SIZES[:1]:
+            x = picture(network, *size)
+            with torch.no_grad():
+                out = network(x)
+            assert out.shape == (*x.shape[:2], scale * x.shape[2], scale * x.shape[3])
+            assert torch.isfinite(out).all()
 
 
 @pytest.mark.parametrize("name", OWN)
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (33, 7)])
-def test_the_engine_gives_pictures_of_any_size(name, size):
+def test_the_engine_gives_pictures_of_any_size(name):
     network = small(name)
     engine = TorchEngine(network, device=CPU)
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    out = enlarge_array(engine, pixels)
-    assert out.shape == (network.scale * size[0], network.scale * size[1], 3)
+    for size in ((1, 1), (1, 9), (33, 7)):
+        pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+        out = enlarge_array(engine, pixels)
+        assert out.shape == (network.scale * size[0], network.scale * size[1], 3)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
@@ -331,7 +320,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, name, half):
 
 @pytest.mark.parametrize(("name", "options"), [*OWN_VARIANTS, ("ecbsr", {})], ids=str)
 def test_the_deployed_form_gives_the_same_and_can_be_trained_again(name, options):
-    for scale in MODELS[name].scales:
+    for scale in MODELS[name].scales[: 1 if options else None]:
         network = small(name, scale, **options).train()
         for _ in range(3):
             network(picture(network, 16, 18))  # normalisations learn their statistics
@@ -388,7 +377,7 @@ def test_the_bicubic_start_is_bicubic_inside_the_borders(name, astronaut):
 
 def reaches_far(network: Network, values: dict[str, torch.Tensor] | None = None) -> bool:
     """Whether the right end of a long picture has any effect on its left end."""
-    x = picture(network, 24, 400, count=1).requires_grad_()
+    x = picture(network, 24, 240, count=1).requires_grad_()
     with use_calibration(network, values):
         network(x)[..., : 8 * network.scale].sum().backward()
     assert x.grad is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +9,7 @@ import torch.nn.functional as F
 from srcli.errors import ModelError
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_macs, count_parameters
-from srcli.models.ddsr import DDSR, bicubic_reach, deconv_geometry
+from srcli.models.ddsr import DDSR, deconv_geometry
 
 SMALL = {"depth": 4, "channels": 12}
 
@@ -34,8 +32,8 @@ def small(scale=2, **options):
     ],
 )
 def test_every_variant_has_its_parameters(options, count):
-    for scale in (2, 3, 4):
-        assert count_parameters(DDSR(scale=scale, **options)) == count
+    with torch.device("meta"):
+        assert count_parameters(DDSR(scale=3, **options)) == count
 
 
 @pytest.mark.parametrize(("depth", "macs"), [(6, 184_896), (12, 406_080), (18, 627_264)])
@@ -79,44 +77,10 @@ def test_it_is_the_formula(residual):
     torch.testing.assert_close(network(x), expected, atol=1e-6, rtol=0)
 
 
-def test_the_slopes_and_the_last_weights_begin_as_asked():
-    network = small(slope=0.1, last_std=1e-3)
-    assert network.act.weight.detach().tolist() == pytest.approx([0.1] * 12)
-    assert network.last.weight.std().item() == pytest.approx(1e-3, rel=0.3)
-    assert not network.up.bias.any()
-    he = (2 / (1 + 0.1**2) / (9 * 12)) ** 0.5
-    assert network.body[0].weight.std().item() == pytest.approx(he, rel=0.1)
-    plain = small(slope=0.1, last_std=0.0)
-    assert plain.last.weight.std().item() == pytest.approx(he, rel=0.3)
-
-
-@pytest.mark.parametrize("residual", [False, True])
-def test_the_spread_of_the_maps_stays_through_the_layers(residual):
-    torch.manual_seed(0)
-    network = DDSR(scale=3, depth=18, residual=residual)
-    spreads = []
-    for layer in network.body:
-        layer.register_forward_hook(lambda module, _, out: spreads.append(float(out.std())))
-    with torch.no_grad():
-        network(torch.rand(1, 1, 24, 24))
-    assert 0.1 < spreads[-1] / spreads[0] < 10
-
-
-STARTS = [
-    (scale, kernel, depth, residual)
-    for scale, kernel, depth, residual in itertools.product(
-        (2, 3, 4), (3, 5, 7), (6, 18), (True, False)
-    )
-    if (scale, depth) != (4, 6)
-]
-
-
-@pytest.mark.parametrize(("scale", "kernel", "depth", "residual"), STARTS)
-def test_the_bicubic_start_is_bicubic_inside_the_borders(scale, kernel, depth, residual):
-    torch.manual_seed(0)
-    network = DDSR(
-        scale=scale, deconv_kernel=kernel, depth=depth, residual=residual, channels=40
-    ).eval()
+@pytest.mark.parametrize(("scale", "depth"), [(2, 6), (3, 6), (4, 18)])
+@pytest.mark.parametrize(("kernel", "residual"), [(3, True), (3, False), (5, True), (7, False)])
+def test_the_bicubic_start_is_bicubic_inside_the_borders(scale, depth, kernel, residual):
+    network = small(scale, deconv_kernel=kernel, depth=depth, residual=residual, channels=40).eval()
     network.start_from_bicubic(deep_gain=0.0)
     x = torch.rand(1, 1, 11, 12)
     with torch.no_grad():
@@ -136,22 +100,6 @@ def test_the_bicubic_start_is_bicubic_inside_the_borders(scale, kernel, depth, r
 def test_a_start_that_does_not_fit_is_refused(options, words):
     with pytest.raises(ModelError, match=words):
         DDSR(**options).start_from_bicubic()
-
-
-def test_the_kernels_of_the_start_by_hand():
-    # x2, the picture at the even pixels: pixel 0 lies a quarter of an LR pixel before its centre,
-    # pixel 1 a quarter after it; Keys' kernel at 0.25, 0.75, 1.25 and 1.75.
-    near, far, first, second = 0.8671875, 0.2265625, -0.0703125, -0.0234375
-    kernels = bicubic_reach(2, offset=0, steps=3)
-    expected = {-3: [second, first, far], 0: [near, near, far], 3: [first, second, 0]}
-    assert kernels.keys() == expected.keys()
-    for shift, taps in expected.items():
-        torch.testing.assert_close(kernels[shift], torch.tensor(taps))
-
-
-def test_a_network_needs_layers():
-    with pytest.raises(ValueError, match="depth"):
-        DDSR(depth=1)
 
 
 def test_known_weights_give_known_values():

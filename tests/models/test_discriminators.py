@@ -74,36 +74,6 @@ def test_the_classifier_of_patches_is_normalised_by_its_largest_singular_values(
         assert float(largest) == pytest.approx(1, rel=1e-3)
 
 
-def test_the_narrow_middle_is_an_eighth_of_the_size():
-    network = AutoEncoder(widths=WIDTHS, decoder=(8, 4, 4))
-    seen = []
-    network.decoder[0].register_forward_pre_hook(lambda module, x: seen.append(x[0].shape))
-    network(torch.rand(1, 3, 24, 16))
-    assert seen == [(1, 8, 3, 2)]
-
-
-@pytest.mark.parametrize(
-    ("shape", "words"),
-    [
-        ((1, 4, 16, 16), r"\(1, 4, 16, 16\)"),
-        ((3, 16, 16), r"\(3, 16, 16\)"),
-        ((1, 3, 16, 12), "divide by 8, got 16x12"),
-    ],
-)
-def test_the_auto_encoder_refuses_other_shapes_in_words(shape, words):
-    with pytest.raises(ValueError, match=words):
-        AutoEncoder(widths=WIDTHS, decoder=(8, 4, 4))(torch.zeros(shape))
-
-
-@pytest.mark.parametrize(
-    ("shape", "words"),
-    [((1, 1, 16, 16), r"\(1, 1, 16, 16\)"), ((1, 3, 24, 16), "of 16x16, got 24x16")],
-)
-def test_the_classifier_refuses_other_shapes_in_words(shape, words):
-    with pytest.raises(ValueError, match=words):
-        Classifier(size=16, widths=WIDTHS, hidden=5)(torch.zeros(shape))
-
-
 @pytest.mark.parametrize(
     ("name", "size", "options", "words"),
     [
@@ -123,10 +93,3 @@ def test_the_classifier_refuses_other_shapes_in_words(shape, words):
 def test_what_does_not_fit_is_refused(name, size, options, words):
     with pytest.raises(RecipeError, match=words):
         build_discriminator(name, size=size, options=options)
-
-
-def test_options_reach_the_constructor():
-    network = build_discriminator("fc", size=24, options={"hidden": 7, "widths": list(WIDTHS)})
-    assert isinstance(network, Classifier)
-    assert network.hidden is not None
-    assert network.hidden.weight.shape == (7, 8 * 3 * 3)

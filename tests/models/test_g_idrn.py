@@ -53,40 +53,11 @@ G_IDB = RFDN | {"block": "g-idb", "channels": 72}
     ],
 )
 def test_every_counted_variant_has_its_parameters(scale, options, count):
-    network = build(scale, **options)
-    assert count_parameters(network) == count
-
-
-@pytest.mark.parametrize(("own", "count"), [(False, 553_638), (True, 553_638 + 12)])
-def test_shortcuts_to_a_modules_own_output_add_one_weight_a_module(own, count):
-    assert count_parameters(build(2, ds_self=own)) == count
-
-
-@pytest.mark.parametrize(("initial", "spread"), [(0.0, 0.35), (0.1, 0.85), (1.0, 24.0)])
-def test_the_spread_of_features_before_the_non_local_block(initial, spread):
-    # The mean over three initialisations lies within a tenth of these.
-    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    spreads = []
-    for seed in range(3):
-        torch.manual_seed(seed)
-        network = build(4, ds_initial=initial)
-        assert network.non_local is not None
-        network.non_local.register_forward_pre_hook(
-            lambda module, inputs: spreads.append(float(inputs[0].std()))
-        )
-        with torch.no_grad():
-            network(x)
-    assert sum(spreads) / 3 == pytest.approx(spread, rel=0.12)
+    with torch.device("meta"):
+        assert count_parameters(build(scale, **options)) == count
 
 
 SMALL = {"channels": 16, "num_blocks": 4, "num_groups": 2}
-
-
-def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
-    network = build(2, **SMALL).eval()
-    before = network.up.weight.detach().clone()
-    network.start_from_bicubic()
-    torch.testing.assert_close(network.up.weight.detach(), before * 0.1)
 
 
 def test_from_the_bicubic_start_the_non_local_block_begins_as_nothing_and_learns():
@@ -163,12 +134,6 @@ def test_own_inputs_join_too_when_asked():
     x = torch.ones(1, 1, 1, 1)
     # x1 = 2 + 0.5*1 = 2.5; x2 = 3*2.5 + 0.1*1 + 0.01*2.5 = 7.625
     assert float(layer(x).detach()) == pytest.approx(7.625)
-
-
-@pytest.mark.parametrize(("count", "own", "weights"), [(3, False, 3), (3, True, 6), (1, False, 0)])
-def test_the_number_of_shortcut_weights(count, own, weights):
-    layer = DenseShortcut([nn.Identity() for _ in range(count)], initial=0.3, include_self=own)
-    assert layer.weights.tolist() == pytest.approx([0.3] * weights)
 
 
 def test_a_group_block_is_what_the_formulas_say():

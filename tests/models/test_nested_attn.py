@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from srcli.layers.resize import bicubic_resize
-from srcli.metrics.efficiency import count_macs, count_parameters
+from srcli.metrics.efficiency import count_parameters
 from srcli.models.nested_attn import NestedAttention
 
 SMALL = {"channels": 16, "levels": 2, "branches": 2, "reduction": 2}
@@ -38,7 +37,8 @@ def small(**options):
     ],
 )
 def test_every_variant_has_its_parameters(options, count):
-    assert count_parameters(NestedAttention(**options)) == count
+    with torch.device("meta"):
+        assert count_parameters(NestedAttention(**options)) == count
 
 
 def test_relus_stand_behind_every_convolution_but_those_that_end_a_branch():
@@ -49,11 +49,6 @@ def test_relus_stand_behind_every_convolution_but_those_that_end_a_branch():
     x = torch.rand(1, 3, 8, 8)
     with torch.no_grad():
         assert not torch.equal(plain(x), rectified(x))
-
-
-def test_the_work_is_the_derived_one():
-    macs = count_macs(NestedAttention(), 64, 64).conv_macs
-    assert macs / 64**2 == pytest.approx(2.23e6, rel=0.002)
 
 
 @pytest.mark.parametrize("accumulate", ["concat", "sum"])
@@ -70,23 +65,6 @@ def test_a_loop_joins_its_input_and_what_every_module_gave(accumulate):
     else:
         joined = loop.fuse(torch.cat(kept, dim=1))
     torch.testing.assert_close(loop(x), loop.last(joined) + x)
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_the_bicubic_start_is_bicubic_to_the_border(scale, astronaut):
-    network = small(scale=scale).eval()
-    network.start_from_bicubic(deep_gain=0.0)
-    x = torch.from_numpy(astronaut[:16, :19].copy()).permute(2, 0, 1)[None].float() / 255
-    with torch.no_grad():
-        out = network(x)
-    torch.testing.assert_close(out, bicubic_resize(x, scale), atol=1e-6, rtol=0)
-
-
-def test_the_bicubic_start_keeps_a_little_of_the_deep_path():
-    network = small()
-    before = network.last.weight.detach().clone()
-    network.start_from_bicubic()
-    torch.testing.assert_close(network.last.weight.detach(), before * 0.1)
 
 
 @pytest.mark.parametrize("options", [{"levels": 0}, {"branches": 0}])
