@@ -1,9 +1,8 @@
-"""The table of ablations: complete, as printed, every variant builds, counts and trains; files."""
+"""Ablations: a complete table, as printed, of variants that build and train; files of others."""
 
 from __future__ import annotations
 
 import math
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -30,7 +29,6 @@ from srcli.recipes.published import load_published
 from srcli.training.loop import make_step
 from srcli.training.numerics import Numerics
 from srcli.training.supervised import StepContext
-from tests.fixtures.ablations import ABLATION_FILE
 
 VARIANTS = {
     "g-idrn/blocks": 8,
@@ -105,6 +103,14 @@ MISPRINTS = {
     ("g-idrn/peers", "RFDN-L"): (3, 632_997),
 }
 """Scale whose count is printed for another one, and that count."""
+QUICK = {
+    "g-idrn/blocks",
+    "rrlfn/warm-start",
+    "ddsr/optimizer",
+    "attentive-gan/parts",
+    "nested-attn/pooling",
+}
+"""Ablations of which one variant is trained in every run of the tests."""
 
 FILE = """
 [[ablation]]
@@ -220,8 +226,12 @@ def test_what_the_papers_say_of_their_variants(name, variant, key, difference):
     assert ABLATIONS[name].printed_difference(variant, *key.split(".")) == difference
 
 
-@pytest.mark.parametrize(("ablation", "variant"), EVERY, ids=lambda each: each.name)
-def test_every_variant_builds_with_the_published_number_of_parameters(ablation, variant):
+@pytest.mark.parametrize(
+    ("ablation", "variant"),
+    [(a, v) for a, v in EVERY if (a.name, v.name) in COUNTS or "parameters" in v.published],
+    ids=lambda each: each.name,
+)
+def test_variants_have_the_published_number_of_parameters(ablation, variant):
     recipe = resolve(ablation, variant)
     with torch.device("meta"):
         network = build_network(recipe.model, scale=ablation.scale, options=recipe.network).deploy()
@@ -245,7 +255,12 @@ def test_every_variant_builds_with_the_published_number_of_parameters(ablation, 
 
 @pytest.mark.parametrize(
     ("ablation", "variant"),
-    [pytest.param(a, v, marks=[pytest.mark.slow] * (v is not a.variants[-1])) for a, v in EVERY],
+    [
+        pytest.param(
+            a, v, marks=() if a.name in QUICK and v is a.variants[-1] else pytest.mark.slow
+        )
+        for a, v in EVERY
+    ],
     ids=lambda each: each.name,
 )
 def test_every_variant_trains(ablation, variant, astronaut):
@@ -322,7 +337,12 @@ def test_the_text_null_takes_a_discriminator_away():
     assert kept.weight == 0
 
 
-def test_an_unknown_name_gets_the_nearest():
+def test_ablations_are_selected_by_name_by_network_and_from_files(tmp_path):
+    file = tmp_path / "my.toml"
+    file.write_text(FILE)
+    found = select_ablations(["ddsr/depth", str(file)])
+    assert [each.name for each in found] == ["ddsr/depth", "mine"]
+    assert len(select_ablations(["ddsr", "ddsr/depth"])) == 5
     with pytest.raises(RecipeError, match=r"did you mean 'g-idrn/blocks'"):
         select_ablations(["g-idrn/block"])
     with pytest.raises(RecipeError, match=r"there are: g-idrn/blocks, "):
@@ -352,6 +372,15 @@ def test_a_recipe_file_is_looked_for_beside(tmp_path, monkeypatch):
     assert resolve(mine, mine.variant("18")).network == {"depth": 4}
 
 
+REFUSED_NAMES = ["", " a", "a ", "a/b", "a|b", "<b>", "é"]
+REFUSED_KEYS = ["psnr", "Set5", "Set5.ifc", "memory.128", "memory.0x8", "Set5.seconds.difference"]
+
+
+def printing(key):
+    """The file with a printed figure."""
+    return FILE.replace('sentence = "as', f'published = {{ "{key}" = 3 }}\nsentence = "as')
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -379,10 +408,19 @@ def test_a_recipe_file_is_looked_for_beside(tmp_path, monkeypatch):
         (FILE.replace('"ddsr-short"', '"none.toml"'), "none.toml: cannot be read"),
         (FILE.replace('"mine"', '"ddsr/depth"'), "ddsr/depth: this name is taken"),
         (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[8]]"), "height and width"),
+        (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[0, 4]]"), "height and width"),
+        (FILE.replace("scale = 2", "scale = 5"), "mine: scale must be 2, 3 or 4, got 5"),
+        (FILE.replace('name = "6"', 'name = "18"'), "mine: variant '18' is there twice"),
+        (FILE[: FILE.rindex("[[")], "mine: an ablation needs at least two variants"),
         (
-            FILE.replace('sentence = "as', 'published = { psnr = 3 }\nsentence = "as'),
-            "no published figure 'psnr'",
+            FILE + FILE.replace('"mine"', '"other"').replace("scale = 2", "scale = 5"),
+            "other: scale",
         ),
+        (FILE.replace('"mine"', '"Mine"'), "small letters"),
+        (FILE.replace('"mine"', '"a/b/c"'), "one /"),
+        (FILE.replace('"mine"', '"../a"'), "small letters"),
+        *((FILE.replace('name = "6"', f"name = {n!r}"), "digits, blanks") for n in REFUSED_NAMES),
+        *((printing(key), r"no published figure .*memory\.HEIGHTxWIDTH") for key in REFUSED_KEYS),
     ],
 )
 def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message):
@@ -403,14 +441,37 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path):
         load_ablations(file)
 
 
-def test_the_table_reads_as_a_file_of_ablations():
-    text = "\n".join(
-        re.findall(
-            r"(?ms)^\[\[ablation\]\]\nname = \"ddsr/depth.*?(?=^\[\[ablation\]\])", own_text()
+@pytest.mark.parametrize(
+    "key",
+    [
+        "parameters",
+        "training.seconds",
+        "memory.128x128",
+        "B100.ssim",
+        "My set.seconds",
+        "a.psnr.difference",
+    ],
+)
+def test_printed_figures_have_known_keys(key):
+    (mine,) = parse_ablations(printing(key))
+    assert mine.variants[0].published == {key: 3.0}
+
+
+def test_a_printed_difference_is_that_of_the_values_or_printed_itself():
+    (mine,) = parse_ablations(FILE)
+    base, other = mine.variants
+
+    def printing(first, second):
+        return replace(
+            mine, variants=(replace(base, published=first), replace(other, published=second))
         )
-    )
-    (depth,) = parse_ablations(text)
-    assert depth == ABLATIONS["ddsr/depth"]
+
+    both = printing({"B100.psnr": 37.893}, {"B100.psnr": 37.931, "B100.ssim": 0.9})
+    assert both.printed_difference("6", "BSD100") == 0.038  # free of binary dust
+    assert both.printed_difference("6", "BSD100", "ssim") is None  # the base has none
+    assert both.printed_difference("6", "Set14") is both.printed_difference("18", "B100") is None
+    alone = printing({}, {"Set5.psnr.difference": -0.09})
+    assert alone.printed_difference("6", "Set5") == -0.09
 
 
 def test_the_file_of_choices_holds_comparisons_of_a_short_training():
@@ -422,12 +483,6 @@ def test_the_file_of_choices_holds_comparisons_of_a_short_training():
         assert resolve(each, each.variant(each.base)) == RECIPES[each.recipe]
 
 
-def own_text():
-    from importlib.resources import files
-
-    return files("srcli.recipes").joinpath("ablations.toml").read_text()
-
-
 def test_the_table_needs_no_torch():
     code = (
         "import sys; import srcli.recipes.ablations; "
@@ -437,36 +492,3 @@ def test_the_table_needs_no_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
-
-
-SECOND = FILE.replace('"mine"', '"other"')
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('base = "18"', 'base = "9"'),
-        ("scale = 2", "scale = 5"),
-        ("scale = 2", "scale = 2\nmemory_sizes = [[8]]"),
-        ('name = "6"', 'name = "18"'),
-    ],
-)
-def test_of_several_ablations_the_one_with_a_mistake_is_named(tmp_path, old, new):
-    file = tmp_path / "my.toml"
-    assert old in SECOND
-    file.write_text(FILE + SECOND.replace(old, new))
-    with pytest.raises(RecipeError, match=rf"^{file}: other: "):
-        load_ablations(file)
-
-
-@pytest.fixture
-def mine(tmp_path):
-    """A file with one ablation."""
-    path = tmp_path / "my.toml"
-    path.write_text(ABLATION_FILE)
-    return path
-
-
-def test_names_and_files_to_run(mine):
-    found = select_ablations(["ddsr/depth", str(mine)])
-    assert [each.name for each in found] == ["ddsr/depth", "mine"]

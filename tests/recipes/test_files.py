@@ -1,13 +1,16 @@
-"""Recipe files, single fields changed from texts, and where recipes differ."""
+"""Recipe files and single fields: what is read, what is refused by name, what is written."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from typing import Literal
 
 import pytest
 
 from srcli.errors import RecipeError
+from srcli.recipes.degradation import BICUBIC, DEGRADATIONS, Blur, Degradation, Jpeg, Noise
+from srcli.recipes.fields import ROOT, check_options, convert
 from srcli.recipes.files import (
     EXAMPLE,
     RECIPES,
@@ -19,18 +22,27 @@ from srcli.recipes.files import (
     recipe_name,
     write_json,
 )
-from srcli.recipes.training import Adversarial, Distillation, LossTerm, Stage, TrainRecipe
+from srcli.recipes.training import (
+    Adversarial,
+    Distillation,
+    LossTerm,
+    Optimizer,
+    Schedule,
+    Stage,
+    TrainRecipe,
+    Value,
+)
+
+G_IDRN, SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
+STAGE = G_IDRN.stages[0]
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_survives_a_file(tmp_path, name):
     file = tmp_path / "mine.json"
     write_json(file, plain_recipe(RECIPES[name]))
-    assert read_recipe(file) == RECIPES[name]
-    assert load_recipe(str(file)) == RECIPES[name]
-    assert load_recipe(name) == RECIPES[name]
-    assert recipe_name(str(file)) == "mine"
-    assert recipe_name(name) == name
+    assert load_recipe(str(file)) == RECIPES[name] == load_recipe(name)
+    assert (recipe_name(str(file)), recipe_name(name)) == ("mine", name)
 
 
 def test_the_example_with_comments_is_the_recipe_that_it_says(tmp_path):
@@ -38,16 +50,7 @@ def test_the_example_with_comments_is_the_recipe_that_it_says(tmp_path):
     assert read_recipe(tmp_path / "a.toml") == replace(RECIPES["g-idrn-muon"], paper="")
 
 
-def test_yaml_is_read_too(tmp_path):
-    yaml = pytest.importorskip("yaml")
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump(plain_recipe(RECIPES["g-idrn"])))
-    assert read_recipe(tmp_path / "a.yaml") == RECIPES["g-idrn"]
-    (tmp_path / "a.yaml").write_text("model: [")
-    with pytest.raises(RecipeError, match=r"a\.yaml: not a recipe file"):
-        read_recipe(tmp_path / "a.yaml")
-
-
-def test_toml_is_read_too(tmp_path):
+def test_yaml_and_toml_are_read_too(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(
         'model = "g-idrn"\n[network]\nanrb_bins = [1, 2]\n'
@@ -59,6 +62,15 @@ def test_toml_is_read_too(tmp_path):
         network={"anrb_bins": (1, 2)},
         stages=(Stage(batch=4, losses=(LossTerm(name="l2"),)),),
     )
+    yaml = pytest.importorskip("yaml")
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(plain_recipe(G_IDRN)))
+    assert read_recipe(tmp_path / "a.yaml") == G_IDRN
+    (tmp_path / "a.yaml").write_text("model: [")
+    with pytest.raises(RecipeError, match=r"a\.yaml: not a recipe file"):
+        read_recipe(tmp_path / "a.yaml")
+
+
+STAGES = '{"model": "m", "stages": [%s]}'
 
 
 @pytest.mark.parametrize(
@@ -66,12 +78,18 @@ def test_toml_is_read_too(tmp_path):
     [
         ("a.json", "{", "not a recipe file"),
         ("a.toml", "model = ", "not a recipe file"),
+        ("a.json", b"\xff\xfe", "not a recipe file"),
         ("a.json", "[]", "must be a table"),
+        ("a.json", "{}", "the recipe: missing 'model'"),
         ("a.json", '{"model": "m", "stage": []}', "did you mean 'stages'"),
+        ("a.json", '{"model": "m", "qqqq": 4}', "there are: model, network"),
         ("a.toml", "model = 'm'\nbatch = 8", "did you mean 'stages.0.batch'"),
         ("a.json", '{"model": "m", "ema_decay": NaN}', "finite"),
         ("a.json", '{"model": "m", "ema_decay": 2}', "ema_decay"),
-        ("a.json", b"\xff\xfe", "not a recipe file"),
+        ("a.json", STAGES % '{"bach": 4}', r"no field 'bach' in stages\.0; did you mean 'batch'"),
+        ("a.json", STAGES % '{"losses": [{}]}', r"stages\.0\.losses\.0: missing 'name'"),
+        ("a.json", STAGES % '{"adversarial": {"gama": 1}}', r"in stages\.0\.adversarial; did you"),
+        ("a.json", STAGES % '{"adversarial": {"discriminator": "x"}}', r"one of ae, fc"),
     ],
 )
 def test_damaged_files_are_refused_with_their_name(tmp_path, name, text, words):
@@ -79,7 +97,8 @@ def test_damaged_files_are_refused_with_their_name(tmp_path, name, text, words):
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(RecipeError, match=words) as caught:
         load_recipe(str(file))
-    assert str(file) in str(caught.value)
+    assert str(caught.value).startswith(f"{file}: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_recipes_are_refused(tmp_path):
@@ -90,12 +109,140 @@ def test_missing_recipes_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        (3, float, 3.0),
+        ("a", Literal["a", "b"], "a"),
+        ([1, 2.5], tuple[float, ...], (1.0, 2.5)),
+        ({"a": 1, "b": [1, 2]}, dict[str, Value], {"a": 1, "b": (1, 2)}),
+        (True, Value, True),
+        (3, Value, 3),
+        (3.5, Value, 3.5),
+        (None, int | None, None),
+    ],
+)
+def test_values_that_fit_are_converted(value, hint, expected):
+    found = convert(value, hint, "x")
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (3.0, int),
+        (True, int),
+        (True, float),
+        (1, bool),
+        ("3", int),
+        (3, str),
+        (float("inf"), float),
+        (True, Literal[1, 2]),
+        ("ab", tuple[str, ...]),
+        ([1, "a"], tuple[int, ...]),
+        ([1], dict[str, Value]),
+        ({"a": {"b": 1}}, dict[str, Value]),
+        (None, int),
+        (3, Stage),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(value, hint):
+    with pytest.raises(RecipeError, match="field_x"):
+        convert(value, hint, "field_x")
+
+
+def test_options_are_checked_against_a_constructor():
+    class Part:
+        def __init__(self, *args, size: int = 3, sigma: float = 1.0, free=None, **more) -> None:
+            self.all = (args, size, sigma, free, more)
+
+    class Plain(Part):
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **kwargs)
+
+    assert check_options(Part, {"sigma": 2, "free": "x"}, "part") == {"sigma": 2.0, "free": "x"}
+    assert check_options(Plain, {}, "part") == {}
+    for kind, options, words in (
+        (Part, {"sise": 1}, "no option 'sise' in part; did you mean 'size'"),
+        (Part, {"size": 1.5}, "size of part must be a whole number"),
+        (Part, {"args": 1}, "no option 'args' in part"),
+        (Plain, {"size": 1}, "^no option 'size' in part; it takes none$"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            check_options(kind, options, "part")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Stage(batch=0),
+        lambda: Stage(patch=-1),
+        lambda: Stage(patch=(8, 0, 8)),
+        lambda: Stage(patch_stride=0),
+        lambda: Stage(steps=0),
+        lambda: Stage(losses=()),
+        lambda: Stage(attention_weight=-0.1),
+        lambda: Stage(vary_levels=1.1),
+        lambda: Stage(recolour=-0.1),
+        lambda: Adversarial(weight=-0.1),
+        lambda: Adversarial(gamma=0),
+        lambda: Adversarial(balance_rate=-0.1),
+        lambda: Adversarial(balance_start=1.1),
+        lambda: LossTerm(name="l1", weight=-0.1),
+        lambda: Optimizer(learning_rate=0),
+        lambda: Optimizer(learning_rate=float("nan")),
+        lambda: Optimizer(beta1=1.0),
+        lambda: Optimizer(beta2=-0.1),
+        lambda: Optimizer(epsilon=0),
+        lambda: Optimizer(momentum=1.0),
+        lambda: Optimizer(clip_norm=-1),
+        lambda: Optimizer(weight_decay=float("nan")),
+        lambda: Optimizer(rates={"up": -1.0}),
+        lambda: Optimizer(kind="muon", rates={"up": 0.1}),
+        lambda: Optimizer(kind="adamw", nesterov=True),
+        lambda: Optimizer(kind="sgd", nesterov=True, momentum=0),
+        lambda: Optimizer(kind="adamw", momentum=0.8),
+        lambda: Optimizer(kind="muon", momentum=0.95),
+        lambda: Optimizer(kind="sgd", beta1=0.8),
+        lambda: Optimizer(kind="sgd", beta2=0.99),
+        lambda: Optimizer(kind="sgd", epsilon=1e-6),
+        lambda: Schedule(every=0),
+        lambda: Schedule(every=1.5),
+        lambda: Schedule(warmup=1.1),
+        lambda: Schedule(milestones=(0.5, -0.5)),
+        lambda: Schedule(floor=2),
+        lambda: Schedule(kind="cosine", hold=1.1),
+        lambda: Schedule(kind="halving", hold=0.5),
+        lambda: Schedule(gamma=0),
+        lambda: TrainRecipe(model="m", ema_decay=1.0),
+        lambda: TrainRecipe(model="m", stages=()),
+        lambda: TrainRecipe(model="m", validate_every=0),
+        lambda: after(Stage(), Stage(optimizer=Optimizer(kind="sgd"), reset_optimizer=False)),
+        lambda: after(Stage(), Stage(adversarial=Adversarial(), reset_optimizer=False)),
+        lambda: after(Stage(adversarial=Adversarial()), Stage(reset_optimizer=False)),
+    ],
+)
+def test_impossible_values_are_refused(make):
+    with pytest.raises(RecipeError):
+        make()
+
+
+def after(*stages):
+    return TrainRecipe(model="m", stages=stages)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "muon", "sgd"])
+def test_defaults_of_settings_that_a_kind_does_not_know_are_no_settings(kind):
+    plain = Optimizer(kind=kind)
+    assert (plain.momentum, plain.beta1, plain.beta2, plain.epsilon) == (0.9, 0.9, 0.999, 1e-8)
+
+
+@pytest.mark.parametrize(
     ("a", "b", "words"),
     [
         ({"x": 1}, {"x": 1}, None),
         ({"x": {"y": [1, 2]}}, {"x": {"y": [1, 3]}}, "x.y.1 is 2 there, 3 now"),
         ({"x": 1}, {}, "x is 1 there, null now"),
-        ({}, {"x": 1}, "x is null there, 1 now"),
         ({"x": [1]}, {"x": [1, 2]}, "x is [1] there, [1, 2] now"),
     ],
 )
@@ -103,27 +250,20 @@ def test_the_first_difference_is_named(a, b, words):
     assert first_difference(a, b) == words
 
 
-G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
-ATTENTIVE_GAN = RECIPES["attentive-gan"]
-STAGE = G_IDRN.stages[0]
-
-
-def test_nothing_changes_nothing():
-    assert apply_overrides(G_IDRN, []) == G_IDRN
-
-
 def test_the_discriminator_of_a_stage_changes_or_goes():
+    gan = RECIPES["attentive-gan"]
     changed = apply_overrides(
-        ATTENTIVE_GAN,
-        ["stages.1.adversarial.discriminator=fc", "stages.1.adversarial.options.hidden=8"],
+        gan, ["stages.1.adversarial.discriminator=fc", "stages.1.adversarial.options.hidden=8"]
     )
-    was, now = ATTENTIVE_GAN.stages[1].adversarial, changed.stages[1].adversarial
+    was, now = gan.stages[1].adversarial, changed.stages[1].adversarial
     assert was is not None
     assert now == replace(was, discriminator="fc", options={"hidden": 8})
-    alone = apply_overrides(ATTENTIVE_GAN, ["stages.1.adversarial=null"])
-    assert alone.stages[1].adversarial is None
-    other = apply_overrides(G_IDRN, ['stages.0.adversarial={"weight": 0}'])
-    assert other.stages[0].adversarial == Adversarial(weight=0.0)
+    assert apply_overrides(gan, ["stages.1.adversarial=null"]).stages[1].adversarial is None
+    for setting, made in {
+        'stages.0.adversarial={"weight": 0}': Adversarial(weight=0.0),
+        "stages.0.adversarial.gamma=0.7": Adversarial(gamma=0.7),
+    }.items():
+        assert apply_overrides(G_IDRN, [setting]).stages[0].adversarial == made
 
 
 @pytest.mark.parametrize(
@@ -142,43 +282,24 @@ def test_a_teacher_is_given_by_name_or_by_fields(settings, expected):
     assert apply_overrides(G_IDRN, settings).stages[0].distillation == expected
 
 
-def test_a_field_of_a_table_that_is_not_there_makes_one():
-    found = apply_overrides(G_IDRN, ["stages.0.adversarial.gamma=0.7"])
-    assert found.stages[0].adversarial == Adversarial(gamma=0.7)
-
-
-@pytest.mark.parametrize(
-    ("setting", "words"),
-    [
-        ("stages.0.distillation.share=1", "stages.0.distillation: missing 'teacher'"),
-        (
-            "stages.0.distillation.teach=x",
-            "no field 'teach' in stages.0.distillation; did",
-        ),
-        ("stages.0.adversarial.gamma=-1", "gamma must be above 0"),
-    ],
-)
-def test_a_table_that_cannot_be_made_is_refused(setting, words):
-    with pytest.raises(RecipeError, match=re.escape(words)):
-        apply_overrides(G_IDRN, [setting])
-
-
 def test_each_named_field_changes_and_nothing_else():
-    found = apply_overrides(
-        G_IDRN,
-        [
-            "stages.0.batch=8",
-            "stages.0.losses.1.options.sigma=3",
-            "network.channels=48",
-            "network.anrb_bins=1,3",
-            "ema_decay=0.99",
-            "stages.0.schedule.milestones=0.5, 0.75",
-            "stages.0.optimizer.learning_rate=1e-3",
-            "start_from_bicubic=false",
-            "paper=mine = yours",
-        ],
-    )
-    high = LossTerm(name="high-frequency", weight=0.6, options={"size": 9, "sigma": 3})
+    assert apply_overrides(G_IDRN, []) == G_IDRN
+    settings = [
+        "stages.0.batch=7",
+        "stages.0.batch=8",  # the later one wins
+        "stages.0.losses.1.options.sigma=3",
+        "stages.0.losses.1.options.weights=1,0.5",
+        "network.channels=48",
+        "network.anrb_bins=1,3",
+        "network.block=rfdb",
+        "ema_decay=0.99",
+        "stages.0.schedule.milestones=0.5, 0.75",
+        "stages.0.optimizer.learning_rate=1e-3",
+        "start_from_bicubic=true",
+        "paper=mine = yours",
+    ]
+    options: dict[str, Value] = {"size": 9, "sigma": 3, "weights": (1.0, 0.5)}
+    high = LossTerm(name="high-frequency", weight=0.6, options=options)
     stage = replace(
         STAGE,
         batch=8,
@@ -186,37 +307,26 @@ def test_each_named_field_changes_and_nothing_else():
         schedule=replace(STAGE.schedule, milestones=(0.5, 0.75)),
         optimizer=replace(STAGE.optimizer, learning_rate=1e-3),
     )
-    assert found == replace(
+    assert apply_overrides(G_IDRN, settings) == replace(
         G_IDRN,
         stages=(stage,),
-        network={"channels": 48, "anrb_bins": (1, 3)},
+        network={"channels": 48, "anrb_bins": (1, 3), "block": "rfdb"},
         ema_decay=0.99,
-        start_from_bicubic=False,
+        start_from_bicubic=True,
         paper="mine = yours",
     )
     assert STAGE.losses[1].options["sigma"] == 1.5
-
-
-def test_later_settings_win_and_whole_tables_may_be_given():
-    found = apply_overrides(G_IDRN, ["stages.0.batch=8", "stages.0.batch=9"])
-    assert found.stages[0].batch == 9
-    found = apply_overrides(G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}'])
-    assert found.stages[0].losses == (LossTerm(name="l2"),)
-    assert found.network == {"channels": 8}
+    whole = apply_overrides(G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}'])
+    assert whole.stages[0].losses == (LossTerm(name="l2"),)
+    assert whole.network == {"channels": 8}
 
 
 def test_an_optimiser_is_changed_kind_first_and_what_it_does_not_know_before():
     path = "stages.0.optimizer."
     given = [f"{path}{each}" for each in ("beta2=0.999", "kind=sgd", "momentum=0.5")]
-    assert apply_overrides(G_IDRN_SHORT, given).stages[0].optimizer.momentum == 0.5
+    assert apply_overrides(SHORT, given).stages[0].optimizer.momentum == 0.5
     with pytest.raises(RecipeError, match=r"^sgd ignores beta2=0\.99; .* beta2=0\.999 before kind"):
-        apply_overrides(G_IDRN_SHORT, given[1:])
-
-
-def test_options_may_hold_lists_of_any_numbers():
-    settings = [f"stages.0.losses.0.options.{x}" for x in ("weights=1,0.5", "channels=8,8")]
-    options = apply_overrides(G_IDRN, settings).stages[0].losses[0].options
-    assert options == {"weights": (1.0, 0.5), "channels": (8, 8)}
+        apply_overrides(SHORT, given[1:])
 
 
 @pytest.mark.parametrize(
@@ -234,15 +344,16 @@ def test_options_may_hold_lists_of_any_numbers():
         ("stages.x.batch=8", "no entry 'x' in stages"),
         ("stages.0.batch=8.5", r"stages\.0\.batch must be a whole number, got 8\.5"),
         ("stages.0.batch=eight", "must be a whole number, got 'eight'"),
+        ("stages.0.batch=1,2", "must be a whole number, got '1,2'"),
         ("stages.0.batch=0", "batch must be above 0"),
         ("stages.0.prefer_detail=yes", "must be true or false"),
         ("stages.0.schedule.kind=cos", "one of step, halving, cosine, constant"),
         ("stages.0.schedule.warmup=2", "warmup must be in 0..1, got 2"),
         ("stages.0.optimizer.beta1=1", r"beta1 must be in \[0, 1\)"),
-        (
-            "stages.0.optimizer.momentum=0.3",
-            "adam ignores momentum=0.3; set the kind to sgd",
-        ),
+        ("stages.0.optimizer.momentum=0.3", r"^adam ignores momentum=0\.3; set the kind to sgd"),
+        ("stages.0.distillation.share=1", r"stages\.0\.distillation: missing 'teacher'"),
+        ("stages.0.distillation.teach=x", r"no field 'teach' in stages\.0\.distillation; did"),
+        ("stages.0.adversarial.gamma=-1", "gamma must be above 0"),
         ("stages.0.losses=[]", "at least one loss"),
         ("ema_decay.x=1", "single value"),
         ("network.a.b=1", "single value"),
@@ -255,3 +366,91 @@ def test_what_does_not_fit_is_refused_in_one_line(setting, words):
     with pytest.raises(RecipeError, match=words) as caught:
         apply_overrides(G_IDRN, [setting])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+def test_the_name_of_a_degradation_stands_for_all_its_fields(name):
+    recipe = apply_overrides(SHORT, [f"degradation={name}"])
+    assert recipe.degradation == DEGRADATIONS[name]
+    assert recipe.degradation.name == name
+    assert recipe.degradation.is_clean is (name == "bicubic")
+    plain = plain_recipe(recipe)
+    assert plain["degradation"] == json.loads(json.dumps(asdict(DEGRADATIONS[name])))
+    assert convert(plain, TrainRecipe, ROOT) == recipe
+    assert TrainRecipe(model="g-idrn").degradation == BICUBIC
+
+
+def test_single_fields_of_a_degradation_can_be_changed():
+    recipe = apply_overrides(SHORT, ["degradation=photo", "degradation.after.1.quality=50,60"])
+    assert recipe.degradation.name == "custom"
+    noise, jpeg = recipe.degradation.after
+    assert noise == DEGRADATIONS["photo"].after[0]
+    assert jpeg == Jpeg(probability=0.9, quality=(50, 60), subsampling=0.5)
+
+
+def test_a_file_may_give_a_degradation_by_name_or_by_pieces(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('model = "g-idrn"\ndegradation = "aerial"\n', encoding="utf-8")
+    assert read_recipe(file).degradation == DEGRADATIONS["aerial"]
+    file.write_text(
+        """
+        model = "g-idrn"
+        [[degradation.before]]
+        kind = "blur"
+        sigma = [0, 0.5]
+        [[degradation.after]]
+        kind = "jpeg"
+        quality = [60, 80]
+        [[degradation.after]]
+        kind = "noise"
+        sigma = [1, 2]
+        """,
+        encoding="utf-8",
+    )
+    assert read_recipe(file).degradation == Degradation(
+        before=(Blur(sigma=(0.0, 0.5)),), after=(Jpeg(quality=(60, 80)), Noise(sigma=(1.0, 2.0)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("foto", "did you mean 'photo'"),
+        (3, "degradation must be a table"),
+        ({"bfore": []}, "did you mean 'before'"),
+        ({"clean": 1.5}, "clean of a degradation must be in 0..1"),
+        ({"before": {}}, "degradation.before must be a list"),
+        ({"before": ["blur"]}, "degradation.before.0 cannot hold 'blur'"),
+        ({"before": [{"sigma": [0, 1]}]}, "needs a kind, one of blur, noise, jpeg"),
+        ({"before": [{"kind": ["blur"]}]}, "needs a kind"),
+        ({"before": [{"kind": "blr", "sigma": [0, 1]}]}, "did you mean 'blur'"),
+        ({"before": [{"kind": "blur"}]}, "'sigma'"),
+        ({"after": [{"kind": "jpeg", "qualty": [1, 2]}]}, "did you mean 'quality'"),
+        ({"after": [{"kind": "jpeg", "quality": [75.5, 80]}]}, "after.0.quality.0 must be a whole"),
+        ({"after": [{"kind": "jpeg", "quality": 75}]}, "quality must be a list"),
+        ({"after": [{"kind": "jpeg", "quality": [75]}]}, "two numbers, low and high"),
+        ({"after": [{"kind": "jpeg", "quality": [90, 75]}]}, "two numbers, low and high"),
+        ({"after": [{"kind": "jpeg", "quality": [0, 75]}]}, "in 1..100"),
+        ({"after": [{"kind": "jpeg", "quality": [75, 80], "subsampling": 2}]}, "subsampling"),
+        ({"after": [{"kind": "noise", "sigma": [-1, 2]}]}, "sigma of noise"),
+        ({"after": [{"kind": "noise", "sigma": [1, 2], "gray": -0.5}]}, "gray of noise"),
+        ({"after": [{"kind": "blur", "sigma": [0, 1], "probability": 1.5}]}, "probability of blur"),
+    ],
+)
+def test_a_wrong_degradation_is_refused_in_one_line(value, words):
+    with pytest.raises(RecipeError, match=words) as caught:
+        convert({"model": "g-idrn", "degradation": value}, TrainRecipe, ROOT)
+    assert "\n" not in str(caught.value)
+
+
+def test_photo_is_milder_than_aerial_in_every_piece():
+    photo, aerial = DEGRADATIONS["photo"], DEGRADATIONS["aerial"]
+    pairs = zip(photo.before + photo.after, aerial.before + aerial.after, strict=True)
+    for mild, strong in pairs:
+        assert type(mild) is type(strong)
+        if isinstance(mild, Jpeg) and isinstance(strong, Jpeg):
+            assert mild.quality > strong.quality
+        elif not isinstance(mild, Jpeg) and not isinstance(strong, Jpeg):
+            assert mild.sigma[1] < strong.sigma[1]
+            assert mild.probability < strong.probability
+    assert photo.clean > aerial.clean

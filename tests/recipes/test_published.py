@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import subprocess
-import sys
 import tomllib
 from collections import Counter
 from dataclasses import replace
@@ -92,18 +90,12 @@ def test_later_networks_are_the_rest():
     assert {r.model for r in later} == {None}
 
 
-@pytest.mark.parametrize("metric", RANGES)
-def test_values_are_floats_of_a_plausible_size(metric):
-    low, high = RANGES[metric]
-    values = [r.values[metric] for r in load_published() if metric in r.values]
-    assert all(type(value) is float and low < value < high for value in values)
-    assert len(values) > 50
-
-
 def test_every_row_says_what_it_needs():
     for row in load_published():
         assert "psnr" in row.values
-        assert set(row.values) <= set(RANGES)
+        for metric, value in row.values.items():
+            assert type(value) is float
+            assert RANGES[metric][0] < value < RANGES[metric][1]
         assert row.source
         assert row.protocol
         assert row.parameters is None or 8 <= row.parameters <= 43090
@@ -248,7 +240,7 @@ def test_rows_of_some_models_only():
         ("g-idrn", 28.64, 0.7824),
         ("g-idrn", 28.64, 0.7826),
     ]
-    assert published_rows(4, "Set14", models=[]) == []
+    assert published_rows(4, "Set14", models=[]) == published_rows(8, "Set5") == []
     found = published_rows(4, "B100", models=["imdn"])  # by its name in the papers
     assert {(r.method, r.values["psnr"]) for r in found} == {("IMDN", 27.56)}
 
@@ -263,20 +255,6 @@ def test_costs_are_printed_once_for_each_source():
     assert [r.milliseconds for r in found] == [None, None, 21.7, 20.56]
     assert len(published_costs(2, None)) > 30
     assert published_costs(2, ["bicubic"]) == []
-
-
-@pytest.mark.parametrize(
-    ("scale", "dataset"), [(4, "DIV2K"), (4, ""), (3, "B1"), (8, "Set5"), (2, "BSD300")]
-)
-def test_an_unknown_set_has_no_rows(scale, dataset):
-    assert published_rows(scale, dataset) == []
-
-
-def test_the_file_is_part_of_the_package():
-    file = files("srcli.recipes") / "published.toml"
-    assert file.is_file()
-    assert parse_published(file.read_text(encoding="utf-8")) == load_published()
-    assert load_published() is load_published()
 
 
 def test_a_small_file_reads_as_written():
@@ -328,18 +306,6 @@ def test_every_table_of_the_file_is_sound(table):
 def test_no_source_has_a_method_twice_on_a_set():
     keys = Counter((r.source, r.scale, r.dataset, r.method) for r in load_published())
     assert set(keys.values()) == {1}
-
-
-def test_reading_the_tables_needs_nothing_heavy():
-    code = (
-        "import sys\n"
-        "from srcli.recipes.published import published_rows\n"
-        "print(len(published_rows(2, 'Set5')) > 9, {'torch', 'numpy', 'rich'} & set(sys.modules))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "True set()\n"
 
 
 @pytest.mark.parametrize("name", PAPERS)
