@@ -151,7 +151,7 @@ def _colour_table(info: RasterInfo) -> NDArray[np.uint8]:
 class RasterSource:
     """The selected window of a raster; its pixels never depend on earlier reads.
 
-    One thread may call ``read`` while another calls ``valid`` and ``alpha``: each side has its own
+    One thread may call ``read`` while another calls ``marks``: each side has its own
     handle on the file. Windows and rows count from the selected window's upper left corner.
 
     Args:
@@ -209,23 +209,20 @@ class RasterSource:
         """Return rows (height, W, channels) as they are stored, invalid pixels included."""
         return self._rows(self._pixel_rows, top, height)[0][:, :, : self.channels]
 
-    def valid(self, top: int, height: int) -> Bools | None:
-        """Mark the valid pixels (height, W, channels) of some rows; None if all are valid."""
+    def marks(self, top: int, height: int) -> tuple[Bools | None, Array | None]:
+        """Return which pixels (height, W, channels) of some rows are valid, and their alpha.
+
+        Both may be None: if all pixels are valid, and if the layout has no alpha (height, W).
+        """
         if self._pixels.all_valid:
-            return None
-        packed = self._rows(self._mark_rows, top, height)[0]
+            return None, None
+        packed, *rest = self._rows(self._mark_rows, top, height)
         shape = (height, self.width, self.channels)
         if bool((packed == packed[0, 0]).all()):  # rows that are valid or empty all over
             packed = packed[:1, :1]
         valid = np.unpackbits(packed, axis=2, count=self.channels).view(np.bool_)
-        return None if bool(valid.all()) else np.broadcast_to(valid, shape)
-
-    def alpha(self, top: int, height: int) -> Array | None:
-        """Return the alpha (height, W) of some rows; None if the layout has none."""
-        if not self.layout.has_alpha:
-            return None
-        alpha: Array = self._rows(self._mark_rows, top, height)[1][:, :, 0]
-        return alpha
+        whole = bool(valid.all())
+        return None if whole else np.broadcast_to(valid, shape), rest[0][:, :, 0] if rest else None
 
     def close(self) -> None:
         """Close the file."""

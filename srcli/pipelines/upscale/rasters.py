@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.rasters.copying import try_creation_options
-from srcli.imaging.rasters.masking import ClassJoiner, MaskedSink, repeat_raster
+from srcli.imaging.rasters.masking import MaskedSink
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
 from srcli.imaging.rasters.reading import RasterSource
@@ -36,7 +36,6 @@ from srcli.threads import WriteBehind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from srcli.imaging.rasters.masking import RowWriter
     from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.executor import JsonDict, Place
     from srcli.ports.image import TileGrid
@@ -264,8 +263,8 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
             source = opened(job.layout)
             for number in chain.from_iterable(runs):
                 writer = PartWriter(parts, range(number, number + 1))
-                span, needs_mask = parts.span(number), parts.output.mask
-                repeat_raster(source, writer, scale, span, needs_mask=needs_mask)
+                sink = MaskedSink(writer, source, scale, needs_mask=parts.output.mask)
+                sink.repeat(parts.span(number))
                 task.advance(1)
             return Timing(total=time.perf_counter() - started)
         engine = _engine(unit, job)
@@ -275,14 +274,18 @@ def _make(unit: RasterUnit, job: RasterJob, task: Task) -> Timing:
             job.calibration, engine.engine.device
         )
         for run in runs:
-            rows: RowWriter = PartWriter(parts, run)
-            if classes is not None:
-                rows = ClassJoiner(writer=rows, classes=classes, layout=job.layout, scale=scale)
-            masked = MaskedSink(rows, source, scale, needs_mask=parts.output.mask)
-            with WriteBehind(masked.write, memory.waiting) as sink:
+            masked = MaskedSink(
+                PartWriter(parts, run),
+                source,
+                scale,
+                needs_mask=parts.output.mask,
+                classes=classes,
+                layout=job.layout,
+            )
+            with WriteBehind(masked.write, memory.waiting) as rows:
                 work = make_job(
                     source,
-                    sink,
+                    rows,
                     name=str(unit.item.source),
                     scale=scale,
                     tiling=unit.tiling,

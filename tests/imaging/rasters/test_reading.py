@@ -75,7 +75,7 @@ def test_tiles_of_real_files(srx_data, name, srcwin, limit):
                 assert tile is None
                 continue
             np.testing.assert_array_equal(tile, fill_nearest(cut(pixels, window), there))
-        found = source.valid(0, source.height)
+        found = source.marks(0, source.height)[0]
         assert (found is None) == valid.all() == name.startswith("naip")
         assert found is None or np.array_equal(np.broadcast_to(found, valid.shape), valid)
 
@@ -112,8 +112,7 @@ def test_any_block_layout_gives_the_selected_window(save, noise, profile, limit)
         assert (source.height, source.width) == (110, 120)
         for window in tiles(source):
             np.testing.assert_array_equal(source.read(window), cut(pixels[21:131, 13:133], window))
-        assert source.valid(0, 110) is None
-        assert source.alpha(0, 110) is None
+        assert source.marks(0, 110) == (None, None)
 
 
 @pytest.mark.parametrize("limit", [2**29, 1])
@@ -146,8 +145,7 @@ def test_each_block_is_read_once_for_all_tiles(save, noise, loads, profile):
         assert all((window.top % block == 0) or window.top == 10 for window in loads)
         loads.clear()
         for top in range(0, 280, 20):
-            source.valid(top, 20)
-            source.alpha(top, 20)
+            source.marks(top, 20)
         assert sum(window.height for window in loads) == 280
 
 
@@ -160,7 +158,7 @@ def test_blocks_that_do_not_fit_are_read_tile_by_tile(save, noise, loads):
         assert {window.width for window in loads} == {64}
         loads.clear()
         for top in range(0, 300, 5):
-            source.valid(top, 5)
+            source.marks(top, 5)[0]
         # marks are kept all the same
         assert sum(window.width * window.height for window in loads) == 300 * 280
 
@@ -195,12 +193,12 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
         tile = source.read(Window(top=19, left=0, height=4, width=50))
         assert tile is not None
         np.testing.assert_array_equal(tile, np.broadcast_to(pixels[19], (4, 50, 2)))
-        valid = source.valid(0, 60)
+        valid = source.marks(0, 60)[0]
         assert valid is not None
         assert valid[:20].all()
         assert not valid[20:].any()
-        assert source.valid(0, 20) is None
-        assert source.valid(3, 5) is None
+        assert source.marks(0, 20)[0] is None
+        assert source.marks(3, 5)[0] is None
 
 
 def test_a_mask_of_the_file(save, noise):
@@ -215,7 +213,7 @@ def test_a_mask_of_the_file(save, noise):
     )
     with source_of(path, srcwin=(3, 5, 160, 140)) as source:
         inner = mask[5:145, 3:163]
-        np.testing.assert_array_equal(source.valid(0, 140)[..., 0], inner)
+        np.testing.assert_array_equal(source.marks(0, 140)[0][..., 0], inner)
         for window in tiles(source):
             wanted = fill_nearest(cut(pixels[5:145, 3:163], window), cut(inner, window)[..., None])
             np.testing.assert_array_equal(source.read(window), wanted)
@@ -226,10 +224,10 @@ def test_marks_are_put_together_from_parts(save, noise, monkeypatch):
     pixels[:, :64] = 1
     path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=32, blockysize=16)
     with source_of(path, srcwin=(5, 3, 290, 60)) as source:
-        wanted = source.valid(0, 60)
+        wanted = source.marks(0, 60)[0]
     monkeypatch.setattr(reading, "_PART_PIXELS", 3000)
     with source_of(path, srcwin=(5, 3, 290, 60)) as source:
-        np.testing.assert_array_equal(source.valid(0, 60), wanted)
+        np.testing.assert_array_equal(source.marks(0, 60)[0], wanted)
     np.testing.assert_array_equal(wanted, pixels[3:63, 5:295] != 0)
 
 
@@ -282,7 +280,7 @@ def test_reading_and_marking_from_two_threads(save, noise):
 
         def mark():
             for top in [*range(0, 600, 25)] * 3:
-                valid = source.valid(top, 25)
+                valid = source.marks(top, 25)[0]
                 if not np.array_equal(valid, pixels[top : top + 25] != 0):
                     wrong.append(top)
 
