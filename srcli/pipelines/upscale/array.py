@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, overload
 import numpy as np
 from PIL import Image
 
-from srcli.errors import UsageError
+from srcli.errors import PictureError, UsageError
 from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.reading import read_photograph
 from srcli.inference.device import Precision, choose_device
 from srcli.inference.engines import EngineOptions, cached_pool, choose_tiling, run_one
 from srcli.models.weights import default_scale
-from srcli.pipelines.upscale.images import array_of, image_of, join_alpha, read_image
 from srcli.pipelines.upscale.prepare import finish, prepare
 from srcli.ports.progress import NoTask
 
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
+# PIL's modes: of 16 bits, gray, of colours, with alpha in a form that networks do not take, ready
+_DEEP = frozenset({"I;16", "I;16B", "I;16L", "I;16N", "I"})
+_GRAY = frozenset({"1", "L", "LA", "La", "F"}) | _DEEP
+_RGB = frozenset({"P", "PA", "RGB", "RGBA", "RGBa", "RGBX"})
+_ALPHA = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"}
+_PLAIN = frozenset({"L", "LA", "RGB", "RGBA", "F"})
 
 
 @overload
@@ -129,30 +135,29 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         pool = cached_pool(model, factor, options)
         tiling = choose_tiling(model, pool.network, edge, shared)
         work, sink = prepared.work(factor, tiling, "picture")
-        tell = _draw_bar if progress is True else progress
-        task = _FractionTask(tell, work.tiles) if tell else None
+        show = _draw_bar if progress is True else progress
+        task = _FractionTask(show, work.tiles) if show else None
         run_one(pool.engine(prepared.bits), work, task=task)
-        done = finish(prepared, sink.pixels, factor)
-        joined = join_alpha(done).astype(array.dtype, copy=False)
+        joined = _join_alpha(finish(prepared, sink.pixels, factor)).astype(array.dtype, copy=False)
         return joined[:, :, 0] if array.ndim == 2 else joined
 
     if isinstance(picture, str | os.PathLike):
-        picture = read_image(Path(picture))
+        picture = _read_image(Path(picture))
     if isinstance(picture, Image.Image):
-        return image_of(enlarge(array_of(picture)), picture)
+        return _image_of(enlarge(_array_of(picture)), picture)
     _check_type(picture)
     return enlarge(picture)
 
 
 class _FractionTask(NoTask):
-    """Tells a function which fraction of the tiles is done."""
+    """Gives a function the fraction of the tiles that is done."""
 
-    def __init__(self, tell: Callable[[float], object], tiles: int) -> None:
-        self._tell, self._tiles, self._done = tell, tiles, 0.0
+    def __init__(self, show: Callable[[float], object], tiles: int) -> None:
+        self._show, self._tiles, self._done = show, tiles, 0.0
 
     def advance(self, amount: float = 1.0) -> None:
         self._done += amount
-        self._tell(self._done / self._tiles)
+        self._show(self._done / self._tiles)
 
 
 def _draw_bar(done: float) -> None:
@@ -196,8 +201,14 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
     if native not in (np.uint8, np.uint16) and native.kind != "f":
         raise UsageError(f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}")
     if native.kind == "f":
-        _check_floats(array)
-        native = np.dtype(np.float32)
+        native, finite = np.dtype(np.float32), np.isfinite(array)
+        low = float(array.min(where=finite, initial=np.inf))
+        high = float(array.max(where=finite, initial=-np.inf))
+        if low <= high and max(-low, high, high - low) > float(np.finfo(np.float32).max):
+            raise UsageError(
+                f"float values {low:g} to {high:g} are beyond what 32-bit floats hold; "
+                "scale them, such as to [0, 1]"
+            )
     array = array.astype(native, copy=False)
     has_alpha = array.shape[2] % 2 == 0
     pixels = np.ascontiguousarray(array[:, :, :-1] if has_alpha else array)
@@ -205,13 +216,72 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
     return Photograph(pixels=pixels, alpha=alpha, metadata=Metadata())
 
 
-def _check_floats(array: NDArray[Any]) -> None:
-    """Refuse values beyond float32, and ranges of values that float32 cannot hold."""
-    finite = np.isfinite(array)
-    low = float(array.min(where=finite, initial=np.inf))
-    high = float(array.max(where=finite, initial=-np.inf))
-    if low <= high and max(-low, high, high - low) > float(np.finfo(np.float32).max):
+def _join_alpha(picture: Photograph) -> NDArray[Any]:
+    """Return colours and alpha as one array (H, W, C)."""
+    if picture.alpha is None:
+        return picture.pixels
+    return np.dstack([picture.pixels, picture.alpha])
+
+
+def _read_image(path: Path) -> Image.Image:
+    """Read a photograph as an image, upright, with its colour profile and resolution."""
+    photograph = read_photograph(path)
+    array = _join_alpha(photograph)
+    try:
+        image = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+    except TypeError as error:
+        raise PictureError(
+            f"{path}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give an "
+            "array, or use 'srx upscale'"
+        ) from error
+    known = {"icc_profile": photograph.metadata.profile, "dpi": photograph.metadata.dpi}
+    image.info |= {key: value for key, value in known.items() if value is not None}
+    return image
+
+
+def _array_of(image: Image.Image) -> NDArray[Any]:
+    """Return the pixels of an image of any mode, with transparency of any form as alpha."""
+    if image.mode in _DEEP:
+        return _deep(image)
+    try:
+        if image.mode in _ALPHA:
+            return np.asarray(image.convert(_ALPHA[image.mode]))
+        if image.mode == "1":
+            image = image.convert("L")
+        if image.mode in ("L", "RGB", "P") and image.has_transparency_data:
+            return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
+        return np.asarray(image if image.mode in _PLAIN else image.convert("RGB"))
+    except (TypeError, ValueError) as error:
         raise UsageError(
-            f"float values {low:g} to {high:g} are beyond what 32-bit floats hold; "
-            "scale them, such as to [0, 1]"
+            f"PIL image of mode {image.mode}: cannot be converted ({error}); "
+            "give an image of mode L, LA, RGB or RGBA"
+        ) from error
+
+
+def _deep(image: Image.Image) -> NDArray[Any]:
+    if image.info.get("transparency") is not None:
+        raise UsageError(
+            f"PIL image of mode {image.mode} with a transparent value: PIL has no mode for 16 bits "
+            "with alpha; give an array (H, W, 2), or delete info['transparency']"
         )
+    values = np.asarray(image)
+    if image.mode == "I" and values.size:
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > 65535:
+            raise UsageError(
+                f"PIL image of mode I with values {low} to {high}: only 0 to 65535 are taken, as "
+                "16 bits; scale them, or convert it to mode F"
+            )
+    return values.astype(np.uint16)
+
+
+def _image_of(array: NDArray[Any], source: Image.Image) -> Image.Image:
+    """Return upscaled pixels as an image, with resolution and profile as far as those fit it."""
+    image = Image.fromarray(array)
+    if source.info.get("dpi"):
+        image.info["dpi"] = source.info["dpi"]
+    profile = source.info.get("icc_profile")
+    kind = b"GRAY" if source.mode in _GRAY else b"RGB " if source.mode in _RGB else None
+    if profile and profile[16:20] == kind:
+        image.info["icc_profile"] = profile
+    return image

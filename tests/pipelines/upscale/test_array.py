@@ -11,13 +11,15 @@ from PIL import Image, ImageCms
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
-from srcli.pipelines.upscale.images import array_of, image_of
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
-@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("dtype", "channels"),
+    [(np.uint8, 3), (np.uint8, 4), (np.uint16, None), (np.uint16, 2), (np.float32, 3),
+     (np.float64, 1)],
+)  # fmt: skip
 def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
     picture = np.concatenate([astronaut, astronaut[..., :1] * 0 + 255], axis=2)[:20, :30]
     if np.issubdtype(dtype, np.floating):
@@ -56,8 +58,9 @@ def test_eight_and_sixteen_bits_agree(astronaut):
 def test_half_precision_is_harmless(astronaut):
     from srcli.metrics.fidelity import psnr
 
-    exact = srcli.upscale(astronaut, scale=2, precision="fp32")
-    fast = srcli.upscale(astronaut, scale=2, precision="auto")
+    picture = astronaut[:64, :80]
+    exact = srcli.upscale(picture, scale=2, precision="fp32")
+    fast = srcli.upscale(picture, scale=2, precision="auto")
     assert psnr(fast, exact) > 45
 
 
@@ -113,9 +116,7 @@ def test_large_floats_that_fit_are_taken():
     ("options", "message"),
     [
         ({"precision": "int8"}, "precision='int8': give one of auto, fp32, bf16, fp16"),
-        ({"precision": "fp8"}, "precision='fp8': give one of auto"),
         ({"tile": 0}, "tile=0: give None or a whole number from 1"),
-        ({"tile": -64}, "tile=-64"),
         ({"tile": 64.5}, "tile=64.5"),
         ({"overlap": -1}, "overlap=-1: give None or a whole number from 0"),
         ({"scale": 2.5}, "scale=2.5: give 2, 3 or 4"),
@@ -124,9 +125,8 @@ def test_large_floats_that_fit_are_taken():
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(astronaut, options, message):
-    for picture in (astronaut, Image.fromarray(astronaut)):
-        with pytest.raises(UsageError, match=message):
-            srcli.upscale(picture, model="bicubic", **options)
+    with pytest.raises(UsageError, match=message):
+        srcli.upscale(Image.fromarray(astronaut), model="bicubic", **options)
 
 
 def test_whole_numbers_of_any_type_are_taken(astronaut):
@@ -148,10 +148,11 @@ def test_tensors_and_lists_are_refused_with_what_to_give():
 def test_what_lies_beyond_a_picture_is_missed_little_at_its_edges(astronaut):
     """Beside a crop surrounded by its outermost pixels, as other programs surround it."""
     options: dict[str, Any] = {"model": "g-idrn", "scale": 2, "precision": "fp32"}
-    whole = srcli.upscale(astronaut, **options).astype(float)
+    picture = astronaut[:104, 30:144]
+    whole = srcli.upscale(picture, **options).astype(float)
     mirrored, repeated = [], []
-    for top, left in [(20, 40), (50, 80), (70, 20)]:
-        crop = astronaut[top : top + 50, left : left + 60]
+    for top, left in [(20, 10), (50, 50)]:
+        crop = picture[top : top + 50, left : left + 60]
         wanted = whole[2 * top : 2 * top + 100, 2 * left : 2 * left + 120]
         got = srcli.upscale(crop, **options)
         around = np.pad(crop, ((4, 4), (4, 4), (0, 0)), mode="edge")
@@ -173,9 +174,6 @@ def deep(mode):
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I;16N", "I"])
 def test_modes_of_sixteen_bits_keep_their_values(mode):
-    array = array_of(deep(mode))
-    assert array.dtype == np.uint16
-    np.testing.assert_array_equal(array, RAMP)
     big = srcli.upscale(deep(mode), model="bicubic", scale=2)
     assert big.mode == "I;16"
     np.testing.assert_array_equal(np.asarray(big), srcli.upscale(RAMP, model="bicubic", scale=2))
@@ -204,14 +202,17 @@ def test_a_transparent_colour_becomes_alpha(mode, colour, result):
 
 
 def test_transparency_of_palettes_becomes_alpha():
+    def first(image):
+        return np.asarray(srcli.upscale(image, model="bicubic", scale=2))[0, 0].tolist()
+
     image = Image.new("P", (4, 4))
     image.putpalette([1, 2, 3, 0] * 2, "RGBA")
-    assert array_of(image)[0, 0].tolist() == [1, 2, 3, 0]
+    assert first(image)[3] == 0
     image = Image.new("P", (4, 4))
     image.putpalette([1, 2, 3] * 2)
-    assert array_of(image).shape == (4, 4, 3)
+    assert first(image) == [1, 2, 3]
     image.info["transparency"] = 0
-    assert array_of(image)[0, 0].tolist() == [1, 2, 3, 0]
+    assert first(image)[3] == 0
 
 
 def test_a_transparent_value_of_sixteen_bits_is_refused():
@@ -246,14 +247,14 @@ def test_a_profile_of_other_colours_does_not_stay(mode):
     profile = b"\0" * 16 + (b"CMYK" if mode == "CMYK" else b"RGB ") + b"\0" * 8
     image = Image.new(mode, (4, 4))
     image.info |= {"icc_profile": profile, "dpi": (72, 72)}
-    assert image_of(array_of(image), image).info == {"dpi": (72, 72)}
+    assert srcli.upscale(image, model="bicubic", scale=2).info == {"dpi": (72, 72)}
 
 
 def test_what_pillow_cannot_convert_is_refused():
     image = Image.new("RGB", (4, 4))
     image.info["transparency"] = "red"
     with pytest.raises(UsageError, match="mode RGB: cannot be converted"):
-        array_of(image)
+        srcli.upscale(image, model="bicubic", scale=2)
 
 
 def test_a_path_gives_an_upright_image_with_its_profile(tmp_path, astronaut):
