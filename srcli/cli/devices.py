@@ -40,11 +40,7 @@ ENGINES = ("auto", "torch", "openvino")
 def engine(text: str) -> Option:
     """Return the option ``--engine`` with its help text."""
     return click.option(
-        "--engine",
-        type=click.Choice(ENGINES),
-        default="auto",
-        show_default=True,
-        help=text,
+        "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help=text
     )
 
 

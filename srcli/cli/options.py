@@ -171,10 +171,7 @@ verbosity = combine(
     ),
 )
 json_output = click.option(
-    "--json",
-    "json_file",
-    metavar="FILE",
-    help="Write the result as JSON; '-' is standard output.",
+    "--json", "json_file", metavar="FILE", help="Write the result as JSON; '-' is standard output."
 )
 value_range = click.option(
     "--value-range",

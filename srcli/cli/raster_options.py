@@ -156,9 +156,7 @@ raster_options = combine(
         help="Use at most this much memory, such as 2G. [photographs: half of the free]",
     ),
     click.option(
-        "--no-resume",
-        is_flag=True,
-        help="Start over instead of continuing an interrupted run.",
+        "--no-resume", is_flag=True, help="Start over instead of continuing an interrupted run."
     ),
 )
 

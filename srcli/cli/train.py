@@ -108,11 +108,7 @@ Examples:
     metavar="FOLDER",
     help="Also log for TensorBoard (pip install tensorboard).",
 )
-@click.option(
-    "--show",
-    is_flag=True,
-    help="Print the complete recipe as JSON; do not train.",
-)
+@click.option("--show", is_flag=True, help="Print the complete recipe as JSON; do not train.")
 @click.option(
     "--dry-run",
     is_flag=True,

@@ -157,9 +157,7 @@ class InputPath(click.Path):
     help="Threads that read and write files.",
 )
 @click.option(
-    "--mosaic",
-    is_flag=True,
-    help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster.",
+    "--mosaic", is_flag=True, help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster."
 )
 @click.option(
     "--allow-remote",
@@ -177,11 +175,7 @@ class InputPath(click.Path):
     is_flag=True,
     help="Do not record srx, its version and model in the outputs.",
 )
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Only print names, sizes, disk and problems.",
-)
+@click.option("--dry-run", is_flag=True, help="Only print names, sizes, disk and problems.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),

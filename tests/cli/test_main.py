@@ -30,10 +30,8 @@ from srcli.cli.options import GroupedCommand
         (["train", "g-idrn", "--out", "run"], "; the same command with --resume continues"),
         (["train", "g-idrn", "--out", "run", "--resume"], "; the same command continues"),
         (["train", "g-idrn", "--dry-run"], ""),
-        (["eval", "-m", "g-idrn"], "; the same command does the rest"),
         (["ablate", "run", "mine.json"], "; the same command does the rest"),
         (["bench"], ""),
-        (["models"], ""),
     ],
 )
 def test_an_interruption_says_what_the_same_command_does(srx, monkeypatch, words, rest):

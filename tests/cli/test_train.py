@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,8 +108,7 @@ def test_wrong_words_are_refused_in_one_line(srx, pictures, tmp_path):
     assert srx("train", "g-idrn-short", "-s", "2", "--data", pictures).code == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path, number):
+def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path):
     arguments = ["train", "g-idrn-short", "--data", pictures, "--out", tmp_path / "run", *TINY]
     command = [sys.executable, "-m", "srcli", *map(str, arguments), "--budget", "100000"]
     process = subprocess.Popen(
@@ -122,7 +122,7 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "go on with --resume" in said
@@ -132,38 +132,23 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     assert "resumed at iteration" in resumed.err
 
 
-def test_the_last_line_tells_how_it_ended(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        (
+            {"best": 30.5, "best_iteration": 8, "at_best": {"held-out": 30.5, "Set5": 32.25}},
+            "trained 9 iterations; best validation 30.500 dB, Set5 32.250 dB (iteration 8)",
+        ),
+        ({"finished": False}, "stopped at iteration 9; go on with --resume run"),
+        ({"iterations": 1}, "trained 1 iteration"),
+        ({"iterations": 1, "new_iterations": 0}, "already finished after 1 iteration"),
+    ],
+)
+def test_the_last_line_tells_how_it_ended(changes, line):
     ended = TrainResult(
-        finished=False, weights=tmp_path / "w", iterations=7, new_iterations=7, best=None
+        finished=True, weights=Path("run/w"), iterations=9, new_iterations=9, best=None
     )
-    assert summary(ended) == (
-        f"stopped at iteration 7; go on with --resume {tmp_path}; weights: {tmp_path / 'w'}"
-    )
-
-
-def test_one_iteration_is_one(tmp_path):
-    ended = TrainResult(
-        finished=True, weights=tmp_path / "w", iterations=1, new_iterations=1, best=None
-    )
-    assert summary(ended).startswith("trained 1 iteration; ")
-    again = replace(ended, new_iterations=0)
-    assert summary(again).startswith("already finished after 1 iteration; ")
-
-
-def test_the_last_line_names_every_set(tmp_path):
-    ended = TrainResult(
-        finished=True,
-        weights=tmp_path / "w",
-        iterations=9,
-        new_iterations=9,
-        best=30.5,
-        best_iteration=8,
-        at_best={"held-out": 30.5, "Set5": 32.25},
-    )
-    assert summary(ended) == (
-        "trained 9 iterations; best validation 30.500 dB, Set5 32.250 dB (iteration 8); "
-        f"weights: {tmp_path / 'w'}"
-    )
+    assert summary(replace(ended, **changes)) == f"{line}; weights: run/w"
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -177,15 +162,8 @@ def test_a_shown_recipe_is_a_file_that_gives_the_same_recipe(srx, tmp_path, name
 
 
 def test_a_shown_recipe_has_the_changes_that_were_asked_for(srx, tmp_path):
-    changes = [
-        "--set",
-        "stages.0.batch=4",
-        "--set",
-        "network.channels=32",
-        "--degradation",
-        "photo",
-    ]
-    shown = json.loads(srx("train", "--show", "g-idrn", *changes).out)
+    changes = ["--set", "stages.0.batch=4", "--set", "network.channels=32"]
+    shown = json.loads(srx("train", "--show", "g-idrn", *changes, "--degradation", "photo").out)
     assert shown["stages"][0]["batch"] == 4
     assert shown["network"] == {"channels": 32}
     assert shown["degradation"] != json.loads(srx("train", "--show", "g-idrn").out)["degradation"]
@@ -242,12 +220,8 @@ def test_of_several_processes_only_the_first_tells_why_it_failed(srx, pictures, 
         raise PeerError("told by the first")
 
     monkeypatch.setattr("srcli.pipelines.train.run.train", failing)
-    for name, value in {
-        "RANK": "1",
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "a",
-        "MASTER_PORT": "1",
-    }.items():
+    rank = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+    for name, value in rank.items():
         monkeypatch.setenv(name, value)
     run = srx("train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run")
     assert (run.code, run.out, run.err) == (1, "", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,19 @@ import pytest
 import rasterio
 from PIL import Image, ImageCms
 
-from srcli.imaging.resize import resize
+import srcli
+from srcli.cli.main import run
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.provenance import mark_source
+from srcli.imaging.resize import mod_crop, resize
+from srcli.imaging.writing import write_photograph
+from srcli.metrics.fidelity import psnr
+from srcli.models.weights import weights_path
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.fixture
@@ -60,8 +69,7 @@ def test_results_are_made_smaller_to_fit(srx, photos, srx_data, tmp_path, astron
     foreseen = srx(*asked, "--dry-run")
     assert foreseen.code == 0, foreseen.err
     report = tmp_path / "report.jsonl"
-    result = srx(*asked, "--report", report)
-    assert result.code == 0, result.err
+    assert srx(*asked, "--report", report).code == 0
     lines = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
     told = {line["target"].split("/")[-1]: (line["width"], line["height"]) for line in lines}
     assert len(told) == 4
@@ -77,36 +85,19 @@ def test_results_are_made_smaller_to_fit(srx, photos, srx_data, tmp_path, astron
     edge = round(64 * len(alpha) / len(astronaut))
     assert (alpha[: edge - 3] == 0).all()
     assert (alpha[edge + 3 :] == 255).all()
-    again = srx("upscale", photos / "one.png", tmp_path / "whole.png", "-m", "bicubic", "-s", "3")
-    assert again.code == 0
-    with Image.open(tmp_path / "whole.png") as whole, Image.open(out / "one.png") as fitted:
+    with Image.fromarray(resize(astronaut, 3)) as whole, Image.open(out / "one.png") as fitted:
         pillows = np.asarray(whole.resize(fitted.size, Image.Resampling.BICUBIC), np.float32)
         assert np.abs(np.asarray(fitted, np.float32) - pillows)[4:-4, 4:-4].mean() < 0.5
 
-    (photos / "map.tif").write_bytes(
-        (srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif").read_bytes()
-    )
-    mixed = srx(*asked)
-    assert mixed.code == 1
-    assert "4 skipped" in mixed.out
-    assert "map.tif: is a raster (" in mixed.err
-    for wrong in ("300", "0x5", "x"):
-        refused = srx("upscale", photos, out, "--fit", wrong)
-        assert refused.code == 2
-        assert "3840x2160" in refused.err
-    both = srx("upscale", photos, out, "--fit", "9x", "--cog")
-    assert both.code == 2
-    assert "--cog" in both.err
+    landsat = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
+    mixed = srx(*asked[:2], landsat, *asked[2:])
+    assert (mixed.code, "4 skipped" in mixed.out) == (1, True)
+    assert f"{landsat}: is a raster (" in mixed.err
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_every_scale_is_sharper_and_closer_than_bicubic(srx, tmp_path, astronaut, scale):
-    from fractions import Fraction
-
-    from srcli.imaging.resize import mod_crop
-    from srcli.metrics.fidelity import psnr
-
-    original = mod_crop(astronaut, scale)
+    original = mod_crop(astronaut[:100, :120], scale)
     Image.fromarray(resize(original, Fraction(1, scale))).save(tmp_path / "small.png")
     quality = {}
     for model in ("g-idrn", "bicubic"):
@@ -145,6 +136,7 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
     (photos / "broken.png").write_bytes((photos / "one.png").read_bytes()[:2000])
     (photos / "text.jpg").write_text("not a picture")
     (photos / "empty.png").write_bytes(b"")
+    assert srx("upscale", photos / "text.jpg", tmp_path / "out", "-m", "bicubic").code == 2
     report = tmp_path / "report.jsonl"
     result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report)
     assert result.code == 1
@@ -158,11 +150,6 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
     assert not [p for p in (tmp_path / "out").iterdir() if p.name.startswith(".")]
 
 
-def test_nothing_usable_is_exit_code_two(srx, tmp_path):
-    (tmp_path / "a.png").write_text("not a picture")
-    assert srx("upscale", tmp_path / "a.png", tmp_path / "out", "-m", "bicubic").code == 2
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -170,7 +157,10 @@ def test_nothing_usable_is_exit_code_two(srx, tmp_path):
         (["{one}", "{one}"], "last argument is the output"),
         (["{one}", "{gray}", "{gray}"], "last argument is the output"),
         (["{photos}", "out", "-m", "nonsense"], "no model 'nonsense'; there are: g-idrn"),
+        (["{photos}/gray.png", "{photos}/one.png", "{photos}/zwei – Straße.jpg"], "last argument"),
         (["{photos}", "out", "-s", "5"], "'5' is not one of"),
+        *((["{photos}", "out", "--fit", fit], "3840x2160") for fit in ("300", "0x5", "x")),
+        (["{photos}", "out", "--fit", "9x", "--cog"], "--cog"),
         (["{photos}", "out", "-t", "4"], "16"),
         (["{photos}", "out", "-t", "32", "--overlap", "16"], "below half"),
         (["missing/", "out"], "no such file"),
@@ -185,21 +175,12 @@ def test_nothing_usable_is_exit_code_two(srx, tmp_path):
 def test_wrong_usage_is_one_clear_line_and_code_two(srx, photos, monkeypatch, arguments, message):
     monkeypatch.chdir(photos.parent)
     places = {"one": photos / "one.png", "gray": photos / "gray.png", "photos": photos}
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
     result = srx("upscale", *(a.format(**places) for a in arguments))
     assert result.code == 2
     assert message in result.err
     assert "Traceback" not in result.err
-    assert sorted(p.name for p in photos.iterdir()) == [
-        "gray.png",
-        "one.png",
-        "zwei – Straße.jpg",
-    ]
-
-
-def test_the_last_photograph_is_never_destroyed(srx, photos):
-    before = (photos / "zwei – Straße.jpg").read_bytes()
-    assert srx("upscale", *sorted(photos.iterdir()), "-m", "bicubic").code == 2
-    assert (photos / "zwei – Straße.jpg").read_bytes() == before
+    assert {p.name: p.read_bytes() for p in photos.iterdir()} == before
 
 
 def test_replacing_a_file_has_to_be_meant(srx, photos):
@@ -224,30 +205,21 @@ def test_alpha_stays_and_hidden_colours_do_not_bleed(srx, tmp_path):
     assert seen[:, 1].max() < 90
 
 
-def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(srx, tmp_path, astronaut):
-    import rasterio
-    from PIL import ImageCms
-
+@pytest.mark.parametrize("fmt", ["png", "tif"])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(srx, tmp_path, astronaut, fmt):
     pixels = astronaut[:40, :48].astype(np.uint16) * 257 + 13
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    from srcli.imaging.photograph import Metadata, Photograph
-    from srcli.imaging.writing import write_photograph
-
-    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(icc=profile))
-    for fmt in ("png", "tif"):
-        source, target = tmp_path / f"deep.{fmt}", tmp_path / f"out.{fmt}"
-        write_photograph(source, photograph, fmt=fmt)
-        assert srx("upscale", source, target, "-s", "2").code == 0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            raster = rasterio.open(target)
-        with raster:
-            deep = raster.read().transpose(1, 2, 0)
-        assert deep.dtype == np.uint16
-        assert deep.shape == (80, 96, 3)
-        assert len(np.unique(deep % 257)) > 50  # the low bits carry information
-        with Image.open(target) as image:
-            assert image.info.get("icc_profile") == profile
+    source, target = tmp_path / f"deep.{fmt}", tmp_path / f"out.{fmt}"
+    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(icc=SRGB))
+    write_photograph(source, photograph, fmt=fmt)
+    assert srx("upscale", source, target, "-s", "2").code == 0
+    with rasterio.open(target) as raster:
+        deep = raster.read().transpose(1, 2, 0)
+    assert deep.dtype == np.uint16
+    assert deep.shape == (80, 96, 3)
+    assert len(np.unique(deep % 257)) > 50  # the low bits carry information
+    with Image.open(target) as image:
+        assert image.info.get("icc_profile") == SRGB
 
 
 def test_exif_rotation_is_applied_once(srx, tmp_path, astronaut):
@@ -262,7 +234,7 @@ def test_exif_rotation_is_applied_once(srx, tmp_path, astronaut):
     assert np.abs(upright - np.rot90(astronaut[:40, :60], -1)).mean() < 6
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 37), (37, 1), (2, 3), (15, 16)])
+@pytest.mark.parametrize("size", [(1, 1), (37, 1), (2, 15)])
 def test_tiny_pictures(srx, tmp_path, size):
     Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "t.png")
     assert srx("upscale", tmp_path / "t.png", tmp_path / "o.png", "-s", "3").code == 0
@@ -271,12 +243,20 @@ def test_tiny_pictures(srx, tmp_path, size):
     assert np.abs(big - (10, 200, 30)).max() <= 12
 
 
-def test_dry_run_tells_sizes_and_problems_and_does_nothing(srx, photos, tmp_path):
+def test_dry_run_tells_sizes_and_problems_and_does_nothing(srx, photos, tmp_path, monkeypatch):
     (photos / "bad.png").write_text("x")
-    result = srx("upscale", photos, tmp_path / "out", "--dry-run", "-s", "2")
-    assert result.code == 1
-    assert "320x256 png" in result.out
-    assert "bad.png" in result.out
+    name = os.fsdecode(b"caf\xe9.png")
+    with (photos / name).open("wb") as file:
+        Image.new("L", (8, 8)).save(file, "PNG")
+    raw = io.BytesIO()
+    strict = io.TextIOWrapper(raw, encoding="utf-8", errors="strict", write_through=True)
+    monkeypatch.setattr(sys, "stdout", strict)
+    assert run(["upscale", str(photos), str(tmp_path / "out"), "--dry-run", "-s", "2"]) == 1
+    told = raw.getvalue().decode()
+    assert "one.png (320x256 png)" in told
+    assert "would fail: " in told
+    assert "bad.png" in told
+    assert r"caf\udce9.png" in told
     assert not (tmp_path / "out").exists()
 
 
@@ -291,34 +271,29 @@ def test_self_ensemble_changes_the_result_a_little(srx, tmp_path, astronaut):
     assert 0 < np.abs(plain - tta).mean() < 3
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "I;16"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "I;16"])
 def test_a_back_projected_picture_made_smaller_is_the_input(srx, tmp_path, astronaut, mode):
-    picture = Image.fromarray(astronaut[:44, :53])
+    picture = Image.fromarray(astronaut[:24, :33]).convert("RGBA" if mode == "RGBA" else "RGB")
     if mode == "I;16":
         picture = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
-    else:
-        picture = picture.convert(mode)
     picture.save(tmp_path / "a.png")
-    given = np.asarray(picture).astype(float)
     apart = []
     for extra in ([], ["--back-project"]):
         out = tmp_path / f"{len(extra)}.png"
         arguments = ("-m", "attentive-gan", "-s", "4", *extra)
         assert srx("upscale", tmp_path / "a.png", out, *arguments).code == 0
         made = np.asarray(Image.open(out)).astype(float)
-        apart.append(np.abs(resize(made, Fraction(1, 4)) - given).mean())
+        apart.append(np.abs(resize(made, Fraction(1, 4)) - np.asarray(picture)).mean())
     assert apart[1] < 0.4 * apart[0]
 
 
 def test_weights_can_be_given_as_a_file(srx, photos, tmp_path):
-    from srcli.models.weights import weights_path
-
     file = weights_path("g-idrn", 2)
     for name, words in (("a.png", ("-m", file)), ("b.png", ())):
-        command = ("upscale", photos / "one.png", tmp_path / name, "-s", "2", *words)
+        command = ("upscale", photos / "gray.png", tmp_path / name, "-s", "2", *words)
         assert srx(*command, "--strip-provenance").code == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-    wrong = srx("upscale", photos / "one.png", tmp_path / "c.png", "-m", file, "-s", "4")
+    wrong = srx("upscale", photos / "gray.png", tmp_path / "c.png", "-m", file, "-s", "4")
     assert wrong.code == 2
     assert "is for scale 2" in wrong.err
 
@@ -326,7 +301,6 @@ def test_weights_can_be_given_as_a_file(srx, photos, tmp_path):
 @pytest.mark.parametrize("georeferenced", [False, True])
 def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut, georeferenced):
     source, out = tmp_path / "a.tif", tmp_path / "out.tif"
-    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     if georeferenced:
         transform = rasterio.Affine(1, 0, 500000, 0, -1, 5200000)
         profile = {"width": 16, "height": 16, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
@@ -337,7 +311,7 @@ def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut,
     else:
         exif = Image.Exif()
         exif[0x010F] = "Secret"
-        Image.fromarray(astronaut[:16, :16]).save(source, exif=exif, icc_profile=icc)
+        Image.fromarray(astronaut[:16, :16]).save(source, exif=exif, icc_profile=SRGB)
     for strip in ((), ("--strip-metadata",)):
         assert srx("upscale", source, out, "-m", "bicubic", "-s", 2, *strip).code == 0
         content = out.read_bytes()
@@ -349,18 +323,12 @@ def test_strip_metadata_keeps_colours_and_georeference(srx, tmp_path, astronaut,
                 assert file.tags()["AREA_OR_POINT"] == "Point"
         else:
             with Image.open(out) as image:
-                assert image.info["icc_profile"] == icc
+                assert image.info["icc_profile"] == SRGB
         out.unlink()
 
 
 @pytest.mark.parametrize("fmt", ["jpg", "tif", "png"])
 def test_photographs_say_which_software_and_model_made_them(srx, tmp_path, astronaut, fmt):
-    import hashlib
-
-    import srcli
-    from srcli.imaging.provenance import mark_source
-    from srcli.models.weights import weights_path
-
     exif = Image.Exif()
     exif[0x010F], exif[0x0131] = "Maker", "Camera 1.0"
     exif.get_ifd(0x8769)[0x927C] = b"note" * 9
@@ -395,21 +363,11 @@ def test_photographs_say_which_software_and_model_made_them(srx, tmp_path, astro
     assert history.startswith(f"{expected}; srx {srcli.__version__} (bicubic x2, source {fmt} ")
 
 
-def test_a_full_target_fails_clearly_and_leaves_nothing(srx, photos, tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "one.png").mkdir()  # a folder stands where the file should go
-    result = srx("upscale", photos / "one.png", "-o", out, "-m", "bicubic", "--overwrite")
-    assert result.code == 2
-    assert "one.png" in result.err
-    assert [p.name for p in out.iterdir()] == ["one.png"]
-
-
 def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(tmp_path):
     random = np.random.default_rng(0)
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
-    for i in range(40):
+    for i in range(24):
         noise = random.integers(0, 255, (160, 160, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / f"{i:02}.png")
     command = [sys.executable, "-m", "srcli", "upscale", str(folder), str(out), "-m", "bicubic"]
@@ -431,7 +389,7 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(tmp_path):
     assert "interrupted" in err
     assert "Traceback" not in err
     finished = list(out.iterdir())
-    assert 0 < len(finished) < 40
+    assert 0 < len(finished) < 24
     for path in finished:
         assert path.suffix == ".png"
         assert not path.name.startswith(".")
@@ -440,7 +398,7 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(tmp_path):
             assert image.size == (640, 640)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0
-    assert f"{40 - len(finished)} done, {len(finished)} skipped" in done.stdout
+    assert f"{24 - len(finished)} done, {len(finished)} skipped" in done.stdout
 
 
 def test_rasters_go_with_pictures_and_say_what_was_decided(srx, srx_data, tmp_path):
@@ -459,10 +417,6 @@ def test_rasters_go_with_pictures_and_say_what_was_decided(srx, srx_data, tmp_pa
 
 @pytest.mark.parametrize("words", [(), ("--cog",), ("-f", "jpg"), ("-f", "png")])
 def test_rasters_say_which_software_and_model_made_them(srx, srx_data, tmp_path, words):
-    import rasterio
-
-    import srcli
-
     source = tmp_path / "in.tif"
     with rasterio.open(srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif") as landsat:
         profile = landsat.profile | {"width": 24, "height": 16}
@@ -494,28 +448,21 @@ def test_rasters_say_which_software_and_model_made_them(srx, srx_data, tmp_path,
 
 @pytest.mark.parametrize("cog", [(), ("--cog",)])
 def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(srx, srx_data, tmp_path, cog):
-    import rasterio
-
     source = srx_data / "geotiff" / "landsat_rgb_uint8_nodata_utm18.tif"
     asked = ("upscale", source, "-m", "bicubic", "-s", 2, "--srcwin", 200, 200, 64, 64, *cog)
-    compressed = ("--co", "COMPRESS=JPEG")
-    key = "QUALITY" if cog else "JPEG_QUALITY"
-    made = {}
-    for name, words in {
-        "default": (),
-        "95": ("--co", f"{key}=95"),
-        "50": ("--quality", 50),
-        "said": ("--quality", 50, "--co", f"{key}=95"),
-    }.items():
-        out = tmp_path / f"{name}.tif"
-        done = srx(*asked, "-o", out, *compressed, *words)
+    best = ("--co", f"{'QUALITY' if cog else 'JPEG_QUALITY'}=95")
+
+    def made(*words):
+        out = tmp_path / "out.tif"
+        done = srx(*asked, "-o", out, "--overwrite", "--co", "COMPRESS=JPEG", *words)
         assert done.code == 0, done.err
         with rasterio.open(out) as dataset:
             assert dataset.compression.name == "jpeg"
-            made[name] = dataset.read()
-    assert np.array_equal(made["default"], made["95"])
-    assert np.array_equal(made["said"], made["95"])
-    assert not np.array_equal(made["50"], made["95"])
+            return dataset.read()
+
+    np.testing.assert_array_equal(made(), made(*best))
+    np.testing.assert_array_equal(made("--quality", 50, *best), made(*best))
+    assert not np.array_equal(made("--quality", 50), made(*best))
 
 
 def test_overviews_that_there_are_none_of_are_told(srx, srx_data, tmp_path):
@@ -567,23 +514,3 @@ def test_nothing_but_upscaling_needs_torch(photos, srx_data, tmp_path):
     assert "[0, 0, 0]" in done.stdout, done.stderr
     assert "10.8 megapixels to write, 0 problems" in done.stdout
     assert "1 skipped" in done.stdout
-
-
-def test_a_dry_run_shows_names_that_are_not_utf8_escaped(tmp_path, astronaut):
-    folder = tmp_path / "in"
-    folder.mkdir()
-    picture = folder / os.fsdecode(b"caf\xe9.png")
-    try:
-        picture.touch()
-    except OSError:
-        pytest.skip("the file system takes UTF-8 only")
-    Image.fromarray(astronaut[:16, :16]).save(picture, "PNG")
-    done = subprocess.run(
-        [sys.executable, "-m", "srcli", "upscale", folder, tmp_path / "out", "--dry-run"],
-        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
-        capture_output=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert rb"caf\udce9.png" in done.stdout

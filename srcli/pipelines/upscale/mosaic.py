@@ -26,6 +26,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.finished import sort_items
 from srcli.pipelines.upscale.options import Naming
+from srcli.pipelines.upscale.photographs import kept_metadata
 from srcli.pipelines.upscale.plan import Item, make_plan
 from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
     from srcli.imaging.provenance import Provenance
     from srcli.pipelines.upscale.options import UpscaleOptions
+
+    Upscale = Callable[[Path, Path, UpscaleOptions], str]
 
 _SHEET_DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SHADES = ("red", "green", "blue", "alpha")
@@ -65,7 +68,7 @@ def upscale_mosaic(
     output: Path,
     options: UpscaleOptions,
     reporter: Reporter,
-    upscale: Callable[[Path, Path, UpscaleOptions], str],
+    upscale: Upscale,
 ) -> None:
     """Upscale the tiles of a folder as one raster for each zoom level, or for all sheets.
 
@@ -111,7 +114,7 @@ def _upscale_tiles(
     raster: Path,
     options: UpscaleOptions,
     reporter: Reporter,
-    upscale: Callable[[Path, Path, UpscaleOptions], str],
+    upscale: Upscale,
 ) -> None:
     """Upscale the tiles of one mosaic; what is made stays in its folder after an interruption."""
     work, vrt = raster.parent, raster.with_suffix(".vrt")
@@ -140,22 +143,20 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
     for item in items:
         with reporter.guard(item):
             found.append(_read_map_tile(item) if level else _read_sheet(item))
-    kinds = Counter(tile.kind for tile in found)
-    tiles: list[Tile] = []
+    if not found:
+        return []
+    ((usual, _),) = Counter(tile.kind for tile in found).most_common(1)
     for tile in found:
-        usual = max(kinds, key=lambda kind: kinds[kind])
-        if tile.kind == usual:
-            tiles.append(tile)
-            continue
-        name, own, other = next(
-            (a, b, d) for (a, b), (_, d) in zip(tile.kind, usual, strict=True) if b != d
-        )
-        reporter.fail(
-            tile.item,
-            f"{tile.item.source}: its {name} is {own}, that of the others {other}; it is left out",
-        )
-    top = min((tile.top for tile in tiles), default=0)
-    left = min((tile.left for tile in tiles), default=0)
+        for (name, own), (_, other) in zip(tile.kind, usual, strict=True):
+            if own != other:
+                source = tile.item.source
+                reason = (
+                    f"{source}: its {name} is {own}, that of the others {other}; it is left out"
+                )
+                reporter.fail(tile.item, reason)
+                break
+    tiles = [tile for tile in found if tile.kind == usual]
+    top, left = min(tile.top for tile in tiles), min(tile.left for tile in tiles)
     return [
         replace(tile, top=round(tile.top - top), left=round(tile.left - left)) for tile in tiles
     ]
@@ -292,7 +293,7 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
     """Write each tile's window of the enlarged mosaic."""
     from rasterio.windows import Window
 
-    made_by, scale = options.provenance, options.scale
+    scale = options.scale
     with open_raster(result) as whole:
         for tile in tiles:
             item = tile.item
@@ -300,30 +301,21 @@ def _cut(tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter:
                 item.make_folder()
                 size = tile.height * scale, tile.width * scale
                 window = Window(tile.left * scale, tile.top * scale, size[1], size[0])
-                own = made_by and replace(made_by, source=mark_source(item.source))
                 if tile.picture is not None:
-                    _write_picture(tile, tile.picture, whole.read(window=window), options, own)
+                    _write_picture(item, tile.picture, whole.read(window=window), options)
                 else:
-                    _write_sheet(item, whole, window, own)
+                    _write_sheet(item, whole, window, options.provenance)
                 reporter.add(
                     FileReport(source=item.source, target=item.target, state="done", size=size)
                 )
 
 
 def _write_picture(
-    tile: Tile,
-    picture: Picture,
-    bands: NDArray[Any],
-    options: UpscaleOptions,
-    made_by: Provenance | None,
+    item: Item, picture: Picture, bands: NDArray[Any], options: UpscaleOptions
 ) -> None:
-    item, metadata = tile.item, picture.metadata
-    if options.strip_metadata:
-        metadata = metadata.only_colours()
-    if made_by is not None:
-        metadata = replace(metadata, software=made_by.software(metadata.software or ""))
     pixels = np.ascontiguousarray(bands[: picture.channels].transpose(1, 2, 0))
     alpha = bands[3] if picture.has_alpha else None
+    metadata = kept_metadata(picture.metadata, picture, options, options.model)
     write_photograph(
         item.target,
         Photograph(pixels=pixels, alpha=alpha, metadata=metadata),
@@ -349,6 +341,7 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, made_by: Provena
             sheet.write(whole.read(window=window))
             tags = {key: text for key, text in whole.tags().items() if "SOFTWARE" not in key}
             if made_by is not None:
+                made_by = replace(made_by, source=mark_source(item.source))
                 tags |= {"TIFFTAG_SOFTWARE": made_by.software(), **made_by.tags}
             sheet.update_tags(**tags)
             mask = whole.dataset_mask(window=window)
@@ -359,8 +352,7 @@ def _write_sheet(item: Item, whole: DatasetReader, window: Any, made_by: Provena
             copy(part, made, driver=_SHEET_DRIVERS[item.format], WORLDFILE="YES")
             part.unlink()
             made.rename(part)
-    attributes = attributes_for(item.target, item.source)
-    attributes.apply(part)
+    attributes_for(item.target, item.source).apply(part)
     part.replace(item.target)
     for beside in work.iterdir():  # world file, .aux.xml
         beside.replace(item.target.with_name(beside.name.replace("made", item.target.stem, 1)))

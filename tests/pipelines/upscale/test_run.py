@@ -21,43 +21,9 @@ from srcli.pipelines.upscale.options import Naming, RasterOptions, UpscaleOption
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import OutOfMemory
-from srcli.ports.progress import NoProgress, NoTask
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import FileReport
-
-
-class Recorder(NoProgress):
-    """Keeps what a pipeline says."""
-
-    def __init__(self):
-        self.lines, self.warnings, self.tasks = [], [], {}
-
-    def task(self, label, *, total=None, unit=""):
-        self.tasks[label] = Counter(total or 0)
-        return self.tasks[label]
-
-    def message(self, text):
-        self.lines.append(text)
-
-    def warn(self, text):
-        self.warnings.append(text)
-
-
-class Counter(NoTask):
-    """Counts."""
-
-    def __init__(self, total):
-        self.total, self.done, self.closed = total, 0.0, False
-
-    def grow(self, amount):
-        self.total += amount
-
-    def advance(self, amount=1.0):
-        self.done += amount
-
-    def close(self):
-        self.closed = True
 
 
 @pytest.fixture
@@ -76,37 +42,35 @@ OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
 BICUBIC = UpscaleOptions(model="bicubic", scale=2)
 
 
-def test_progress_and_reports_add_up(folder, tmp_path):
-    progress = Recorder()
+def test_progress_and_reports_add_up(folder, tmp_path, notes):
     told: list[FileReport] = []
     summary = upscale_files(
-        [folder], tmp_path / "out", OPTIONS, progress=progress, on_file=told.append
+        [folder], tmp_path / "out", OPTIONS, progress=notes, on_file=told.append
     )
     assert summary.exit_code == 0
     assert sorted(f.source.name for f in summary.files) == ["a.png", "b.png", "c.png", "d.png"]
     assert told == summary.files
     assert sum(f.tiles for f in summary.files) > 4
-    (overall,) = progress.tasks.values()
-    assert overall.done == pytest.approx(overall.total) == 100
-    assert overall.closed
+    assert notes.tasks == [("upscaling", 100, "%")]
+    ((_, done, _),) = notes.closed
+    assert done == pytest.approx(100)
     assert summary.megapixels == pytest.approx(4 * (70 * 90 + 50 * 60 + 40 * 30 + 40 * 30) / 1e6)
     with Image.open(tmp_path / "out/b.png") as deep:
         assert deep.mode.startswith("I;16")
 
 
-def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(folder, tmp_path):
-    progress = Recorder()
+def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(folder, tmp_path, notes):
     asked = replace(OPTIONS, raster=RasterOptions(nodata=0, overviews=True))
-    summary = upscale_files([folder], tmp_path / "out", asked, progress=progress)
+    summary = upscale_files([folder], tmp_path / "out", asked, progress=notes)
     assert summary.exit_code == 0
     plain = upscale_files([folder], tmp_path / "plain", OPTIONS)
     for one, other in zip(summary.files, plain.files, strict=True):
         assert one.target.read_bytes() == other.target.read_bytes()
-    (told,) = progress.lines
+    (told,) = notes.messages
     assert told.startswith("4 photographs are upscaled without --nodata, --overviews")
 
 
-@pytest.mark.parametrize("batch", [None, 1, 7])
+@pytest.mark.parametrize("batch", [None, 7])
 def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
     for name, engine in (("one", EngineOptions(batch=1)), ("many", EngineOptions(batch=batch))):
         options = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8, engine=engine)
@@ -115,7 +79,9 @@ def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
         assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
 
 
-def test_out_of_memory_goes_on_with_smaller_tiles_and_says_so_once(folder, tmp_path, monkeypatch):
+def test_out_of_memory_goes_on_with_smaller_tiles_and_says_so_once(
+    folder, tmp_path, monkeypatch, notes
+):
     real = TorchEngine.run
 
     def limited(self, tiles, calibration=None, positions=None):
@@ -124,11 +90,10 @@ def test_out_of_memory_goes_on_with_smaller_tiles_and_says_so_once(folder, tmp_p
         return real(self, tiles, calibration, positions)
 
     monkeypatch.setattr(TorchEngine, "run", limited)
-    progress = Recorder()
     options = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
-    summary = upscale_files([folder], tmp_path / "out", options, progress=progress)
+    summary = upscale_files([folder], tmp_path / "out", options, progress=notes)
     assert [f.state for f in summary.files] == ["done"] * 4
-    assert len([w for w in progress.warnings if "out of memory" in w]) == 1
+    assert len([w for w in notes.warnings if "out of memory" in w]) == 1
     monkeypatch.undo()
     upscale_files([folder], tmp_path / "free", options)
     for path in (tmp_path / "free").iterdir():
@@ -149,13 +114,12 @@ def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(folder, tmp_
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_warnings_name_the_file_and_stand_in_its_report(tmp_path, astronaut):
+def test_warnings_name_the_file_and_stand_in_its_report(tmp_path, astronaut, notes):
     Image.fromarray(astronaut[:30, :30]).convert("CMYK").save(tmp_path / "print.jpg")
-    progress = Recorder()
     options = UpscaleOptions(model="bicubic", scale=2, naming=Naming(format="png"))
-    summary = upscale_files([tmp_path / "print.jpg"], tmp_path / "out", options, progress=progress)
+    summary = upscale_files([tmp_path / "print.jpg"], tmp_path / "out", options, progress=notes)
     assert any("CMYK" in w for w in summary.files[0].warnings)
-    assert any("print.jpg" in w for w in progress.warnings)
+    assert any("print.jpg" in w for w in notes.warnings)
 
 
 def test_an_output_too_large_for_memory_fails_alone(folder, tmp_path, monkeypatch):
@@ -215,6 +179,15 @@ def item(path):
     return Item(source=path, target=path.with_suffix(".out"), format="tif")
 
 
+def turned(picture, suffix=".jpg"):
+    """Save the picture so that EXIF turns it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = picture.with_name(f"turned{suffix}")
+    Image.open(picture).save(path, exif=exif)
+    return path
+
+
 @pytest.fixture
 def picture(tmp_path, astronaut):
     path = tmp_path / "a.png"
@@ -222,12 +195,9 @@ def picture(tmp_path, astronaut):
     return path
 
 
-def test_georeferenced_files_go_by_windows(srx_data):
-    for path in (srx_data / "geotiff").glob("*.tif"):
+def test_what_goes_by_windows(srx_data, picture, astronaut, monkeypatch):
+    for path in (srx_data / "geotiff").glob("*.tif"):  # georeferenced
         assert is_raster(item(path), BICUBIC)
-
-
-def test_plain_pictures_do_not_unless_asked(picture, astronaut):
     tiff = picture.with_suffix(".tif")
     Image.fromarray(astronaut).save(tiff)
     for path in (picture, tiff):
@@ -236,38 +206,18 @@ def test_plain_pictures_do_not_unless_asked(picture, astronaut):
         assert is_raster(item(path), part)
         bounded = replace(BICUBIC, raster=RasterOptions(max_memory=1 << 30, resume=False))
         assert not is_raster(item(path), bounded)
-
-
-def test_pictures_that_are_too_large_do(picture, monkeypatch):
     pixels = 128 * 160 * 4
     monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", pixels)
     assert not is_raster(item(picture), BICUBIC)
     monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", pixels - 1)
     assert is_raster(item(picture), BICUBIC)
-
-
-def test_what_exif_turns_stays_a_photograph(tmp_path, astronaut, monkeypatch):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "turned.jpg"
-    Image.fromarray(astronaut).save(path, exif=exif)
-    monkeypatch.setattr(opening, "LARGEST_PHOTOGRAPH", 10)
-    assert not is_raster(item(path), BICUBIC)
+    assert not is_raster(item(turned(picture)), BICUBIC)
 
 
 def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
     path = tmp_path / "huge.tif"
-    profile = {
-        "driver": "GTiff",
-        "width": 100_000,
-        "height": 60_000,
-        "count": 1,
-        "dtype": "uint8",
-        "tiled": True,
-        "sparse_ok": True,
-        "compress": "deflate",
-        "bigtiff": "yes",
-    }
+    profile = {"driver": "GTiff", "width": 100_000, "height": 60_000, "count": 1, "dtype": "uint8"}
+    profile |= {"tiled": True, "sparse_ok": True, "compress": "deflate", "bigtiff": "yes"}
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning), rasterio.open(path, "w", **profile):
         pass
     assert is_raster(item(path), BICUBIC)
@@ -294,24 +244,12 @@ def test_options_of_rasters_leave_the_photographs_of_a_folder_alone(picture, ast
     assert is_raster(replace(item(picture), from_folder=True), asked)
 
 
-def test_a_turned_photograph_of_a_folder_stays_one(tmp_path, astronaut):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    for name in ("turned.jpg", "turned.tif"):
-        path = tmp_path / name
-        Image.fromarray(astronaut).save(path, exif=exif)
-        asked = replace(BICUBIC, raster=RasterOptions(overviews=True))
-        assert not is_raster(replace(item(path), from_folder=True), asked)
-
-
-def test_what_exif_turns_cannot_have_options_of_rasters(tmp_path, astronaut):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    path = tmp_path / "turned.jpg"
-    Image.fromarray(astronaut).save(path, exif=exif)
+def test_what_exif_turns_cannot_have_options_of_rasters(picture):
     asked = replace(BICUBIC, raster=RasterOptions(overviews=True))
     with pytest.raises(PictureError, match=r"turned\.jpg: EXIF rotates this photograph"):
-        is_raster(item(path), asked)
+        is_raster(item(turned(picture)), asked)
+    for suffix in (".jpg", ".tif"):  # of a folder
+        assert not is_raster(replace(item(turned(picture, suffix)), from_folder=True), asked)
 
 
 def test_what_is_read_by_windows_cannot_be_made_to_fit(srx_data, picture, monkeypatch):
