@@ -243,7 +243,15 @@ def test_two_ablations_at_once_have_a_summary(srx, mine, pictures):
     assert "yours/own: cost" in result.out
     assert "Summary" in result.out
     assert (pictures / "out/yours/own/ablation.json").is_file()
-    assert train(srx, mine, pictures, "--processes", 2).code == 0
+
+
+def test_two_processes_come_to_the_same(srx, mine, pictures):
+    runs = {"a": ["--threads", 1], "b": ["--threads", 1, "--processes", 2]}
+    for name, words in runs.items():
+        assert train(srx, mine, pictures, *words, "--out", pictures / name).code == 0
+    for variant in ("one", "two"):
+        files = (pictures / name / "mine" / variant / "seed-0/last.safetensors" for name in runs)
+        assert len({file.read_bytes() for file in files}) == 1
 
 
 def test_a_picture_that_cannot_be_read_shows_in_code_and_notes(srx, mine, pictures):

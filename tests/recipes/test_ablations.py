@@ -103,13 +103,7 @@ MISPRINTS = {
     ("g-idrn/peers", "RFDN-L"): (3, 632_997),
 }
 """Scale whose count is printed for another one, and that count."""
-QUICK = {
-    "g-idrn/blocks",
-    "rrlfn/warm-start",
-    "ddsr/optimizer",
-    "attentive-gan/parts",
-    "nested-attn/pooling",
-}
+QUICK = {"g-idrn/blocks", "rrlfn/warm-start", "ddsr/optimizer", "attentive-gan/parts"}
 """Ablations of which one variant is trained in every run of the tests."""
 
 FILE = """

@@ -87,17 +87,17 @@ def tiny(faces):
     )
 
 
+@pytest.fixture(scope="session")
+def settings(pictures):
+    """Options of six iterations on one thread of the processor, but for the folder."""
+    given = {"data": (pictures,), "budget": "6"}
+    return {**given, "device": "cpu", "precision": "fp32", "threads": 1}
+
+
 @pytest.fixture
-def options(pictures, tmp_path):
-    """Six iterations on one thread of the processor."""
-    return AblateOptions(
-        data=(pictures,),
-        budget="6",
-        device="cpu",
-        precision="fp32",
-        threads=1,
-        out=tmp_path / "out",
-    )
+def options(settings, tmp_path):
+    """Options for a folder of this test."""
+    return AblateOptions(**settings, out=tmp_path / "out")
 
 
 PRINTED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 from srcli.errors import DataError, ModelError, RecipeError, UsageError
 from srcli.layers.network import Network
 from srcli.pipelines.ablate import work
-from srcli.pipelines.ablate.results import read_result
+from srcli.pipelines.ablate.results import AblateOptions, read_result
 from srcli.pipelines.ablate.run import checked_recipes, run_ablations
 from srcli.pipelines.ablate.work import Unit, measure_cost
 from srcli.pipelines.evaluate.options import EvalOptions
@@ -33,16 +34,24 @@ def tensors(content):
     return content[8 + int.from_bytes(content[:8], "little") :]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pair(tiny):
     """The two variants that can be trained."""
     return replace(tiny, variants=tiny.variants[:2])
 
 
+@pytest.fixture(scope="module")
+def done(pair, settings, tmp_path_factory):
+    """A run of one seed, and its folder."""
+    folder = tmp_path_factory.mktemp("done")
+    return run_ablations([pair], AblateOptions(**settings, out=folder))[0], folder
+
+
 @pytest.fixture
-def ran(pair, options):
-    """A run of one seed."""
-    (result,) = run_ablations([pair], options)
+def ran(done, options):
+    """The result of a run of one seed in the folder of the test."""
+    result, folder = done
+    shutil.copytree(folder, options.out)
     return result
 
 
@@ -68,6 +77,8 @@ def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
     assert scores.bicubic == pytest.approx(bicubic.means()[0].values["psnr"], abs=1e-3)
     assert ran.missing == 0
     assert read_result(options.out, "tiny/parts") == ran
+    plain = json.loads((options.out / "tiny/parts/ablation.json").read_text())
+    assert plain["variants"][0]["seeds"][0]["iterations"] == 6
 
 
 def test_the_folder_can_be_resumed_by_srx_train_and_is_measured_again(ran, pair, options, notes):
@@ -201,13 +212,6 @@ def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(ran, pair, 
     assert result.base.cost_failure == "its process was killed"
 
 
-def test_two_processes_come_to_the_same(ran, pair, options, tmp_path):
-    own = replace(options, out=tmp_path / "two", processes=2)
-    (result,) = run_ablations([pair], own)
-    assert result.variants == ran.variants
-    assert weights_of(own, "with") == weights_of(options, "with")
-
-
 def test_costs_alone_leave_the_trainings_that_are_there(ran, pair, options):
     (bare,) = run_ablations([pair], replace(options, train=False, data=()))
     assert [each.seeds for each in bare.variants] == [(), ()]
@@ -323,8 +327,3 @@ def test_what_runs_out_of_memory_says_so_in_two_words(pair, options, monkeypatch
     assert [seed.failure for each in result.variants for seed in each.seeds] == [
         "out of memory"
     ] * 2
-
-
-def test_the_result_is_plain_json(ran, options):
-    plain = json.loads((options.out / "tiny/parts/ablation.json").read_text())
-    assert plain["variants"][0]["seeds"][0]["iterations"] == 6
