@@ -15,7 +15,7 @@ from srcli.inference.device import choose_device
 from srcli.metrics.efficiency import model_cost
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.set_run import WORKERS, SetRun, make_folders, make_networks
-from srcli.pipelines.evaluate.spread import SpreadRun
+from srcli.pipelines.evaluate.workers import score_on_workers
 from srcli.ports.progress import NoProgress, Progress
 from srcli.recipes.published import published_costs, rows_beside
 
@@ -106,7 +106,7 @@ def evaluate(
                     model_cost(each.network, model=each.label, device=device) for each in networks
                 ]
         if executor is not None:
-            SpreadRun(executor, labels, own, result, on_picture).run(sets, progress, task)
+            score_on_workers(executor, sets, labels, own, result, on_picture, progress, task)
     finally:
         pool.shutdown(cancel_futures=True)
         task.close()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.evaluation.scores import Evaluation, Failure
 from srcli.evaluation.sets import PictureSet, SetPicture
@@ -23,11 +23,10 @@ from srcli.pipelines.evaluate.set_run import (
     make_networks,
 )
 from srcli.pipelines.executors.processes import run_units, shares
-from srcli.ports.executor import Executor
 
 if TYPE_CHECKING:
     from srcli.evaluation.candidates import NetworkCandidate
-    from srcli.ports.executor import JsonDict, Place, UnitResult
+    from srcli.ports.executor import Executor, JsonDict, Place
     from srcli.ports.progress import Progress, Task
 
 
@@ -56,61 +55,51 @@ class EvalShare:
     label: str = ""
 
 
-@dataclass(frozen=True)
-class SpreadRun:
-    """Scores all sets by an executor, with the results of one process in its order."""
-
-    executor: Executor
-    labels: Mapping[str, str]
-    """Names in tables by model."""
-    options: EvalOptions
-    result: Evaluation
-    """Receives scores and failures."""
-    on_picture: Sequence[Callable[[EnlargedPicture], None]]
-    """Called with every picture, in order."""
-
-    def run(self, sets: Sequence[tuple[int, PictureSet]], progress: Progress, task: Task) -> None:
-        """Score all pictures of sets at their scales."""
-        items: list[_Item] = []
-        for scale, each in sets:
-            items += [_Item(len(items) + i, scale, each.name, p) for i, p in enumerate(each.items)]
-        models = [Path(model) for model in self.labels]
-        folders = any(model.is_dir() for model in models)
-        whole = {(scale, each.name): each for scale, each in sets} if folders else {}
-        empty = replace(self.result, scores=[], failures=[])
-        done_ahead: dict[int, tuple[Sequence[_Item], UnitResult]] = {}
-        number = 0
-        units = [
-            EvalShare(
-                items=share,
-                sets=whole,
-                result=empty,
-                labels=self.labels,
-                options=self.options,
-                want_pictures=bool(self.on_picture),
-            )
-            for share in shares(items, self.executor.slots)
-        ]
-        seen = [path for path in (items[0].picture.hr, *models) if path]
-        for unit, done in run_units(
-            self.executor, score_share, units, progress=progress, task=task, shared=seen
-        ):
-            done_ahead[unit.items[0].number] = unit.items, done
-            while number in done_ahead:
-                first, result = done_ahead.pop(number)
-                self._add(first, result, progress)
-                number += len(first)
-
-    def _add(self, share: Sequence[_Item], done: UnitResult, progress: Progress) -> None:
-        if done.result is None:
-            ((_, scale, dataset, picture),) = share
+def score_on_workers(
+    executor: Executor,
+    sets: Sequence[tuple[int, PictureSet]],
+    labels: Mapping[str, str],
+    options: EvalOptions,
+    result: Evaluation,
+    on_picture: Sequence[Callable[[EnlargedPicture], None]],
+    progress: Progress,
+    task: Task,
+) -> None:
+    """Score all pictures of sets at their scales, with the results of one process in its order."""
+    items: list[_Item] = []
+    for scale, each in sets:
+        items += [_Item(len(items) + i, scale, each.name, p) for i, p in enumerate(each.items)]
+    models = [Path(model) for model in labels]
+    folders = any(model.is_dir() for model in models)
+    whole = EvalShare(
+        items=items,
+        sets={(scale, each.name): each for scale, each in sets} if folders else {},
+        result=replace(result, scores=[], failures=[]),
+        labels=labels,
+        options=options,
+        want_pictures=bool(on_picture),
+    )
+    units = [replace(whole, items=share) for share in shares(items, executor.slots)]
+    seen = [path for path in (items[0].picture.hr, *models) if path]
+    done_ahead: dict[int, tuple[Sequence[_Item], Mapping[str, Any]]] = {}
+    number = 0
+    for unit, done in run_units(
+        executor, score_share, units, progress=progress, task=task, shared=seen
+    ):
+        found = done.result
+        if found is None:
+            ((_, scale, dataset, picture),) = unit.items
             reason = f"{picture.where}: {done.failure}"
-            self.result.failures.append(Failure(scale, dataset, picture.name, None, reason))
-            return
-        self.result.scores += done.result["scores"]
-        self.result.failures += done.result["failures"]
-        for picture in done.result["pictures"]:
-            hand_over(picture, self.on_picture, self.result, progress)
+            lost = Failure(scale, dataset, picture.name, None, reason)
+            found = {"scores": [], "failures": [lost], "pictures": []}
+        done_ahead[unit.items[0].number] = unit.items, found
+        while number in done_ahead:
+            first, own = done_ahead.pop(number)
+            number += len(first)
+            result.scores += own["scores"]
+            result.failures += own["failures"]
+            for picture in own["pictures"]:
+                hand_over(picture, on_picture, result, progress)
 
 
 def score_share(
