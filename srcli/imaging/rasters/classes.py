@@ -97,7 +97,7 @@ def find_classes(
     bands: Sequence[int] | None = None,
     rgb: Sequence[int] | None = None,
 ) -> ClassChoice:
-    """Find the bands whose values are names, not quantities.
+    """Find the bands whose values are names, not quantities, among those to be enlarged.
 
     Sure signs are a palette, one bit a pixel, category names, flags or a thematic layer in the
     metadata, and a word such as SCL, QA_PIXEL or landcover in the name of a band, or of a file of
@@ -114,12 +114,7 @@ def find_classes(
     What follows the order of values is taken for a picture. There little is lost by it: between
     classes 1 and 2 interpolation finds no third value.
 
-    Args:
-        info: The file.
-        window: The part to enlarge.
-        mode: ``auto``, or ``yes`` or ``no`` for all bands.
-        bands: As for ``choose_layout``, as are its errors.
-        rgb: As for ``choose_layout``.
+    The modes ``yes`` and ``no`` decide for all bands; see ``choose_layout`` for the rest.
     """
     count = len(info.bands)
     wanted = range(1, count + 1) if bands is None else bands

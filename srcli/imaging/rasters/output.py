@@ -44,9 +44,6 @@ _BLOCK_MULTIPLE = 16
 # Lossless, and as good as DEFLATE or better: kept from the input.
 _KEPT = frozenset({"LZW", "ZSTD", "LZMA", "LERC", "LERC_DEFLATE", "LERC_ZSTD"})
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
-_BIG = frozenset({"YES", "NO", "IF_NEEDED", "IF_SAFER"})
-# Options of GDAL's own way of writing, without effect here.
-_UNSUPPORTED = frozenset({"STREAMABLE_OUTPUT", "COPY_SRC_OVERVIEWS", "APPEND_SUBDATASET"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,31 +267,21 @@ def _tags(
 
 def _nodata_notes(info: RasterInfo, layout: BandLayout, nodata: float) -> list[str]:
     """Explain the change of bands whose nodata value differs from the output's."""
-    found: dict[bool, list[str]] = {True: [], False: []}
-    for place, band in enumerate(layout.bands):
-        # compared as text, because NaN differs from itself
-        if str(info.bands[band - 1].nodata) != str(nodata):
-            found[place in layout.classes].append(str(band))
-    ends = {
-        True: "the values of its classes stay as they are",
-        False: f"values of {nodata:g} there are moved to the one beside it",
-    }
+    # compared as text, because NaN differs from itself
+    others = [b for b in layout.bands if str(info.bands[b - 1].nodata) != str(nodata)]
+    if not others:
+        return []
     return [
         f"one nodata value is kept: {nodata:g} stands for no data in band"
-        f"{'s' * (len(others) > 1)} {','.join(others)} too; {ends[classes]}"
-        for classes, others in found.items()
-        if others
+        f"{'s' * (len(others) > 1)} {','.join(map(str, others))} too; values of {nodata:g} there "
+        "are moved to the one beside it, those of classes stay"
     ]
 
 
 def scaled_transform(transform: Affine, window: Window, scale: float) -> Affine:
     """Return the transform of an enlarged window; its upper left corner stays in place.
 
-    Args:
-        transform: Of the entire raster, from (column, row) of a pixel's corner to coordinates; it
-            may be rotated, south-up or have oblong pixels.
-        window: The enlarged part, in pixels of the raster.
-        scale: Pixels of the result per pixel, along each side.
+    The raster may be rotated, south-up or have oblong pixels.
     """
     x, y = coordinates(transform, window.left, window.top)
     a, b, _, d, e, _ = transform[:6]
@@ -380,14 +367,7 @@ def creation_options(
 ) -> dict[str, str]:
     """Choose GDAL's creation options of the final file.
 
-    Args:
-        out: The output.
-        options: The user's.
-        compression: The input's, kept if it is lossless.
-        bits: Of a value, where these are fewer than those of the dtype.
-
-    Raises:
-        UsageError: If an option is not supported here.
+    The input's compression is kept if it is lossless; values may have fewer bits than the dtype.
     """
     wanted = options.creation
     quality = str(options.quality or FORMATS["jpg"].default_quality)
@@ -409,7 +389,9 @@ def creation_options(
         ours |= {"QUALITY": quality} if kind == "JPEG" else {}
         ours |= {"PREDICTOR": "YES"} if predicted else {}
         return {**ours, **wanted}
-    _check_creation(options)
+    for name in ("BLOCKXSIZE", "BLOCKYSIZE"):  # needed here; GDAL checks all others
+        if not wanted.get(name, "16").isdecimal() or wanted.get(name) == "0":
+            raise UsageError(f"--co {name}={wanted[name]}: give a number of pixels, such as 512")
     rgb = out.colours == _COLOURS
     ours["INTERLEAVE"] = "PIXEL"
     ours["PHOTOMETRIC"] = "RGB" if rgb else "PALETTE" if out.palette else "MINISBLACK"
@@ -435,21 +417,6 @@ def _block_size(out: OutputProfile, options: OutputOptions) -> dict[str, str]:
     longest = -(-max(out.height, out.width) // _BLOCK_MULTIPLE) * _BLOCK_MULTIPLE
     text = str(min(side, longest))
     return {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
-
-
-def _check_creation(options: OutputOptions) -> None:
-    wanted = options.creation
-    useless = sorted(_UNSUPPORTED & set(wanted))
-    if useless:
-        raise UsageError(f"--co {useless[0]}={wanted[useless[0]]}: has no effect here; drop it")
-    if wanted.get("BIGTIFF", "YES").upper() not in _BIG:
-        raise UsageError(f"--co BIGTIFF={wanted['BIGTIFF']}: take YES, NO or IF_SAFER")
-    for name in ("BLOCKXSIZE", "BLOCKYSIZE"):
-        value = wanted.get(name, "16")
-        if not value.isdecimal() or not 1 <= int(value) <= 65_536:
-            raise UsageError(f"--co {name}={value}: give a number of pixels, such as 512")
-        if int(value) % _BLOCK_MULTIPLE and options.is_on("TILED", "YES"):
-            raise UsageError(f"--co {name}={value}: sides of tiles are multiples of 16")
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:

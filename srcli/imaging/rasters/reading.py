@@ -92,9 +92,6 @@ class RasterDecoder:
 
         Returns:
             (h, w, bands) values, alpha last, and (h, w, masks) bool; either may have no layer.
-
-        Raises:
-            PictureError: If the file is damaged there.
         """
         height, width = shape or (window.height, window.width)
         bottom, right = window.top + window.height, window.left + window.width
@@ -112,7 +109,7 @@ class RasterDecoder:
         return values, np.moveaxis(masks > 0, 0, 2)
 
     def interpret(self, values: Array, masks: Bools) -> DecodedWindow:
-        """Turn stored values and masks, as from ``load``, into pixels, validity and alpha."""
+        """Turn what ``load`` gives into pixels, validity and alpha."""
         pixels, valid, alpha = values[:, :, : len(self._bands)], None, None
         if self._palette is not None:
             colours = self._palette[values[:, :, 0]]
@@ -189,13 +186,9 @@ class RasterSource:
         self._mark_rows = RowCache(self._load_marks, window, strip=marked)
 
     def read(self, window: Window) -> Array | None:
-        """Return the pixels of a window, invalid ones filled from the nearest valid ones in it.
+        """Return the pixels (h, w, channels) of a window, filled from the nearest valid ones in it.
 
-        Returns:
-            (h, w, channels) of ``dtype``; None if no pixel is valid in any band.
-
-        Raises:
-            PictureError: If the file is damaged there.
+        None if no pixel is valid in any band.
         """
         values, masks = self._pixel_rows.read(window)
         piece = self._pixels.interpret(values, masks)
@@ -314,7 +307,7 @@ def spread_windows(window: Window, *, side: int, along: int) -> Iterator[Window]
 
     Args:
         window: The part of the raster.
-        side: Their side in pixels; each is read without leaving out any.
+        side: Their side in pixels.
         along: Most of them along each axis.
     """
     height, width = min(window.height, side), min(window.width, side)
@@ -361,14 +354,9 @@ def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
 
 
 def find_valid(pixels: Array, nodata: Sequence[float | None]) -> Bools | None:
-    """Mark values that are neither nodata nor, in floats, NaN or infinite.
+    """Mark values (H, W, C) that are neither nodata nor, in floats, NaN or infinite.
 
-    Args:
-        pixels: (H, W, C).
-        nodata: Of each band.
-
-    Returns:
-        (H, W, C) bool, or None if all are valid.
+    The result is None if all are valid.
     """
     valid: Bools | None = None
     if pixels.dtype.kind == "f":
@@ -391,11 +379,8 @@ def fill_nearest(pixels: Array, valid: Bools) -> Array:
     any valid pixel in any band, all become 0.
 
     Args:
-        pixels: (h, w, C), any real dtype.
+        pixels: (h, w, C), any real dtype; returned as they are if all are valid.
         valid: (h, w, C), or (h, w, 1) for all bands.
-
-    Returns:
-        (h, w, C) of the same dtype, valid pixels unchanged; the same array if all are valid.
     """
     if valid.all():
         return pixels

@@ -108,10 +108,6 @@ def choose_layout(
             the file interprets so, else the first three of a file of three or four bands, else
             none.
         classes: Bands of the file, from 1, that hold classes; see ``find_classes``.
-
-    Raises:
-        UsageError: If the numbers are no bands, occur twice, or contradict each other.
-        PictureError: If the file lacks one of these bands, or they differ in dtype.
     """
     wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
     _check_numbers(info, "--bidx", wanted)
@@ -249,10 +245,6 @@ def choose_window(
 
     Returns:
         The window, clipped to the file, and notes for the user.
-
-    Raises:
-        UsageError: If both are given, or the numbers are no rectangle.
-        PictureError: If the rectangle lies outside the file, or the file has no transform.
     """
     if srcwin is not None and bounds is not None:
         raise UsageError("--srcwin and --bounds: give only one of them")

@@ -65,9 +65,6 @@ def choose_value_range(
 
     Returns:
         The values, and a note for the user; empty if the range was not found from pixels.
-
-    Raises:
-        PictureError: If the file is damaged, or holds integers of 64 bits.
     """
     dtype = np.dtype(layout.dtype)
     if dtype.kind != "f" and dtype.itemsize > 4:

@@ -44,6 +44,7 @@ def check(save, plan):
     [
         ({"creation": {"FOO": "1"}}, "FOO"),
         ({"creation": {"COMPRESS": "FOO"}}, "'FOO' is an unexpected value for COMPRESS"),
+        ({"creation": {"BIGTIFF": "maybe"}}, "unexpected value for BIGTIFF"),
         ({"creation": {"ZLEVEL": "99"}}, "ZLEVEL=99|'99' .*ZLEVEL"),
         ({"creation": {"FOO": "1"}, "cog": True}, "driver COG"),
         ({"creation": {"FOO": "1"}, "format": "png"}, "driver PNG"),
@@ -63,6 +64,7 @@ def test_unknown_options_are_wrong_usage(check, options, words, caplog):
     ("pixels", "options", "words"),
     [
         (PIXELS.astype(np.float32), {"creation": {"COMPRESS": "JPEG"}}, "no pixels .*JPEG"),
+        (PIXELS, {"creation": {"BLOCKXSIZE": "100"}}, 'Bad value 100 for "TileWidth"'),
         (PIXELS, {"creation": {"PREDICTOR": "3"}}, "PREDICTOR=3 is only supported with Float32"),
         (PIXELS, {"creation": {"TARGET_SRS": "EPSG:4326"}, "cog": True}, "TARGET_SRS=EPSG:4326"),
         (PIXELS, {"creation": {"ZLEVEL": "20"}, "format": "png"}, "PNG: .*ZLEVEL"),
