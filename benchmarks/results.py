@@ -245,7 +245,7 @@ def paper_table(model: str, rows: list[PublishedRow], cards: list[ModelCard]) ->
         cells = [
             text(of_card(figures, preset).get(name) or own.get(name), metrics) for name in sets
         ]
-        size = f"{card.parameters / 1000:.0f}"
+        size = f"{card.efficiency.parameters / 1000:.0f}"
         label = f"ours, {trained}, by" if card.photographs else "ours, by"
         ours.append([f"{label} {preset}{note}", size, *cells])
     by = next((row.preset for row in rows if row.model == "bicubic"), preset) or "y"

@@ -17,7 +17,7 @@ from srcli.imaging.resize import downscale
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
-from srcli.pipelines.export.run import export_model
+from srcli.pipelines.export import export_model
 from srcli.pipelines.upscale.array import upscale
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -23,8 +23,7 @@ from srcli.errors import UsageError
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from srcli.pipelines.export.formats import Target
-    from srcli.pipelines.export.run import ExportResult
+    from srcli.pipelines.export import ExportResult, Target
 
 SUFFIXES: dict[str, Target] = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript"}
 EXAMPLES = """
@@ -91,7 +90,7 @@ def command(
     check_targets({"OUT": file, "--json": json_file})
     if file.exists() and not overwrite:
         raise UsageError(f"{file}: exists already; give --overwrite or another name")
-    from srcli.pipelines.export.run import export_model
+    from srcli.pipelines.export import export_model
 
     factor = None if scale is None else int(scale)
     result = export_model(model, factor, by_name, file, size=size, value_range=value_range)

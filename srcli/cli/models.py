@@ -27,7 +27,7 @@ from srcli.errors import UsageError
 from srcli.report.table import NOTHING, Row, Table, columns_of, make_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
@@ -118,20 +118,21 @@ def _show_list(entries: Sequence[ModelInfo], others: Sequence[str]) -> None:
     rows = []
     for entry in entries:
         labels = [(entry.name, entry.channel), (entry.entry.source, "")]
-        figures = [_listed(entry, card) for card in entry.cards]
+        figures = []
+        for card in entry.cards:
+            psnr = card.measured.get(LISTED_SET, {}).get("psnr")
+            shown = NOTHING if psnr is None else f"{psnr:.2f}"
+            shown = "untrained" if card.scale in entry.untrained else shown
+            macs = f"{card.efficiency.conv_macs / 1e9:.1f}"
+            figures.append((f"x{card.scale}", f"{card.efficiency.parameters:,}", macs, shown))
         for label, cells in zip_longest(labels, figures):
             cells = (*(label or ("", "")), *(cells or ("",) * 4))
             rows.append(Row(cells=cells, group=entry.name))
-    print_table(
-        out,
-        Table(
-            title=f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}",
-            columns=columns_of(
-                ("model and source", "channel"), ("scale", "parameters", "GMACs", "PSNR dB")
-            ),
-            rows=tuple(rows),
-        ),
+    columns = columns_of(
+        ("model and source", "channel"), ("scale", "parameters", "GMACs", "PSNR dB")
     )
+    title = f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}"
+    print_table(out, Table(title=title, columns=columns, rows=tuple(rows)))
     out.print(LEGEND)
     if others:
         out.print(
@@ -165,17 +166,6 @@ def _show_cards(entry: ModelInfo) -> None:
         _print_training(out, entry, str(entry.untrained[0]))
 
 
-def _listed(entry: ModelInfo, card: ModelCard) -> tuple[str, ...]:
-    psnr = card.measured.get(LISTED_SET, {}).get("psnr")
-    shown = NOTHING if psnr is None else f"{psnr:.2f}"
-    return (
-        f"x{card.scale}",
-        f"{card.parameters:,}",
-        f"{card.work.conv_macs / 1e9:.1f}",
-        "untrained" if card.scale in entry.untrained else shown,
-    )
-
-
 def _print_training(out: Console, entry: ModelInfo, scale: str) -> None:
     # Fine-tuned weights have no recipe of their own name: their network's.
     recipe = entry.name if entry.name in entry.recipes else entry.recipes[0]
@@ -202,31 +192,27 @@ def _about(entry: ModelInfo) -> list[tuple[str, str]]:
 
 
 def _figures(entry: ModelInfo) -> Table:
-    costs = [card.efficiency for card in entry.cards]
+    from srcli.evaluation.scores import METRICS
+
+    cards = entry.cards
+    costs = [card.efficiency for card in cards]
     rows = {
         "parameters": [f"{cost.parameters:,}" for cost in costs],
         "conv GMACs, 256x256 LR": [f"{cost.conv_macs / 1e9:.3f}" for cost in costs],
         "challenge GFLOPs, 256x256 LR": [f"{cost.challenge_flops / 1e9:.3f}" for cost in costs],
         "conv GMACs, 1280x720 SR": [f"{cost.hd_conv_macs / 1e9:.3f}" for cost in costs],
-        **dict(_measured(entry)),
     }
-    cells = ((label, *own) for label, own in rows.items())
-    scales = [f"x{card.scale}" for card in entry.cards]
-    return make_table(cells, ("",), scales, title="Figures of the form that runs")
-
-
-def _measured(entry: ModelInfo) -> Iterable[tuple[str, list[str]]]:
-    from srcli.evaluation.scores import METRICS
-
-    cards = entry.cards
     keys = [(name, key) for card in cards for name, row in card.measured.items() for key in row]
     for name, key in (each for each in dict.fromkeys(keys) if each[1] in METRICS):
         metric = METRICS[key]
         values = [card.measured.get(name, {}).get(key) for card in cards]
         cells = [NOTHING if v is None else f"{v:.{metric.digits}f}" for v in values]
-        yield f"{name} {metric.heading}", cells
+        rows[f"{name} {metric.heading}"] = cells
     if entry.untrained:
-        yield "weights", ["untrained" if c.scale in entry.untrained else "yes" for c in cards]
+        rows["weights"] = ["untrained" if c.scale in entry.untrained else "yes" for c in cards]
+    lines = ((label, *own) for label, own in rows.items())
+    scales = [f"x{card.scale}" for card in cards]
+    return make_table(lines, ("",), scales, title="Figures of the form that runs")
 
 
 def _weights(card: ModelCard) -> list[tuple[str, str]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -18,21 +17,11 @@ from srcli.files import parse_text
 from srcli.inference.engines import choose_tiling
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
-from srcli.metrics.efficiency import (
-    CHALLENGE_SIZE,
-    Counts,
-    Efficiency,
-    count_macs,
-    count_parameters,
-    measure_efficiency,
-)
-from srcli.models import MODELS, NetworkEntry, build_network, find_entry
+from srcli.metrics.efficiency import Efficiency, measure_efficiency
+from srcli.models import MODELS, NetworkEntry, build_network, find_entry, network_options
 from srcli.models.weights import load_network, shipped_scales, weights_path
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import PAPERS, Paper, load_published
-
-if TYPE_CHECKING:
-    from srcli.models.storage import WeightsInfo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,18 +41,8 @@ class ModelCard:
     """Contents of the card file; empty without one."""
 
     @cached_property
-    def parameters(self) -> int:
-        """Number of learnable parameters, biases included."""
-        return count_parameters(self.network)
-
-    @cached_property
-    def work(self) -> Counts:
-        """MACs and activations for an LR input of 256x256."""
-        return count_macs(self.network, *CHALLENGE_SIZE)
-
-    @cached_property
     def efficiency(self) -> Efficiency:
-        """All counts; takes twice as long as ``work``."""
+        """Parameters, and work for an LR input of 256x256."""
         return measure_efficiency(self.network)
 
     @cached_property
@@ -157,11 +136,8 @@ class ModelInfo:
     @property
     def constructor(self) -> tuple[str, dict[str, Any]]:
         """Name of the network's class, and its options: the defaults, or those of the file."""
-        kind = type(self.cards[0].network)
-        given = inspect.signature(kind).parameters.values()
-        own = self.cards[0].options if self.file else {}
-        options = {p.name: p.default for p in given if p.name != "scale"} | dict(own)
-        return kind.__name__, options
+        kind = type(self.cards[0].network).__name__
+        return kind, network_options(self.name, self.cards[0].options if self.file else {})
 
     def as_json(self) -> dict[str, Any]:
         """Return the model and its cards as JSON values."""
@@ -192,16 +168,15 @@ def without_weights() -> list[str]:
 def list_models(
     name: str | None = None, *, every: bool = False, value_range: int | None = None
 ) -> list[ModelInfo]:
-    """List the models, or one.
+    """List the models, or the one that ``name`` or the path of a weights file is of.
 
     Args:
-        name: A name of the table, or the path of a weights file.
+        name: None for all.
         every: List compared networks without weights, too; some take a second to count.
         value_range: Of a weights file; see ``load_model``.
 
     Raises:
-        ModelError: If there is no such model; if the file cannot be read, does not name its
-            network or does not fit it.
+        ModelError: If there is no such model, or the file is none of the table.
     """
     if name is None:
         left_out = () if every else without_weights()
@@ -209,41 +184,38 @@ def list_models(
     # No model's name has a dot in it.
     if name not in MODELS and (Path(name).suffix or Path(name).is_file()):
         path = Path(name)
-        card, info = _file_card(path, value_range)
-        if info.model not in MODELS:
-            raise ModelError(f"{path}: has no card, as it is read by {info.model}")
+        model, card = _file_card(path, value_range)
+        if model not in MODELS:
+            raise ModelError(f"{path}: has no card, as it is read by {model}")
         tiling = choose_tiling(str(path), card.network)
-        return [ModelInfo(name=info.model, cards=(card,), tiling=tiling, file=path)]
-    cards = tuple(_card(name, scale) for scale in find_entry(name).scales)
-    return [ModelInfo(name=name, cards=cards, tiling=choose_tiling(name, cards[0].network))]
+        return [ModelInfo(name=model, cards=(card,), tiling=tiling, file=path)]
+    cards = []
+    for scale in find_entry(name).scales:
+        path = weights_path(name, scale)
+        if find_entry(name).trained and path.is_file():
+            cards.append(_file_card(path)[1])
+            continue
+        with torch.device("meta"):  # some are large, and their costs are counted without numbers
+            network = build_network(name, scale=scale).deploy()
+        cards.append(ModelCard(scale=scale, network=network))
+    tiling = choose_tiling(name, cards[0].network)
+    return [ModelInfo(name=name, cards=tuple(cards), tiling=tiling)]
 
 
-def _card(name: str, scale: int) -> ModelCard:
-    path = weights_path(name, scale)
-    if find_entry(name).trained and path.is_file():
-        return _file_card(path)[0]
-    with torch.device("meta"):  # some are large, and their costs are counted without numbers
-        return ModelCard(scale=scale, network=build_network(name, scale=scale).deploy())
-
-
-def _file_card(path: Path, value_range: int | None = None) -> tuple[ModelCard, WeightsInfo]:
+def _file_card(path: Path, value_range: int | None = None) -> tuple[str, ModelCard]:
+    """Return the name of a weights file's network, and its card with what lies beside it."""
     network, info = load_network(path, value_range=value_range)
-    card = ModelCard(
+    content, beside = {}, path.with_suffix(".toml")
+    if beside.is_file():
+        try:
+            content = parse_text(beside.read_text(encoding="utf-8"), tomllib.loads)
+        except ValueError as error:
+            raise ModelError(f"{beside}: this card cannot be read ({error})") from error
+    return info.model, ModelCard(
         scale=info.scale,
         network=network,
         options=info.network,
         file=path,
         notes=info.notes,
-        content=_read_card(path.with_suffix(".toml")),
+        content=content if "sha256" in content else {},  # else some other TOML file
     )
-    return card, info
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = parse_text(path.read_text(encoding="utf-8"), tomllib.loads)
-    except ValueError as error:
-        raise ModelError(f"{path}: this card cannot be read ({error})") from error
-    return content if "sha256" in content else {}  # some other TOML file beside the weights

@@ -28,7 +28,7 @@ FORKS = """
 import json, os, resource, signal, sys, time
 import torch, rasterio
 torch.set_num_threads(1)
-import srcli.pipelines.ablate.run, srcli.pipelines.export.run, srcli.pipelines.upscale.run
+import srcli.pipelines.ablate.run, srcli.pipelines.export, srcli.pipelines.upscale.run
 from srcli.cli.main import run
 for line in sys.stdin:
     arguments, seconds, limit = json.loads(line)

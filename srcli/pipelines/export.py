@@ -1,38 +1,53 @@
-"""Export a network to a file for other software, and compare the file with PyTorch."""
+"""The command export: write a network for other software, and compare the file with PyTorch."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import tomllib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.files import explain_os_error, replacing
 from srcli.inference.engines import choose_tiling
+from srcli.inference.openvino import TileNetwork, convert, import_openvino
+from srcli.layers.colour import as_rgb_network
 from srcli.models.weights import find_weights, load_model, network_digest
-from srcli.pipelines.export.formats import LOADERS, PACKAGES, WRITERS, ExportedForm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.layers.network import Network
-    from srcli.pipelines.export.formats import Run, Target
 
+Target = Literal["onnx", "openvino", "torchscript"]
+Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
+"""Enlarges (1, 3, H, W) by a file."""
+PACKAGES: dict[Target, tuple[str, ...]] = {
+    "onnx": ("onnx", "onnxruntime"),
+    "openvino": ("openvino",),
+    "torchscript": (),
+}
 CHECKED_SIZES = ((48, 40), (75, 98))
 """Height and width of the pictures that files for any size are checked with; they are traced with
 the first."""
 TOLERANCE = 0.1
 """Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by one."""
+OPSET = 18
+"""Of ONNX; read by ONNX Runtime from 1.14 on, and by TensorRT and OpenVINO of its time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +75,19 @@ class ExportResult:
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""
         return {**asdict(self), "file": str(self.file)}
+
+
+class ExportedForm(nn.Module):
+    """A network as other software meets it: RGB in [0, 1] in and out, whatever it works on."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = as_rgb_network(network.deploy())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), clipped to [0, 1]."""
+        out: Tensor = self.network(x)
+        return out.clamp(0.0, 1.0)
 
 
 def export_model(
@@ -134,6 +162,9 @@ def export_model(
 def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict[str, str]:
     """Return what an exported file says about itself."""
     tiling = choose_tiling(model, network)
+    weights = find_weights(model, network.scale)
+    card = weights.with_suffix(".toml") if weights else None  # has the licence of shipped weights
+    facts = tomllib.loads(card.read_text(encoding="utf-8")) if card and card.is_file() else {}
     found = {
         "model": Path(model).name,
         "scale": network.scale,
@@ -149,7 +180,7 @@ def describe(network: Network, model: str, size: tuple[int, int] | None) -> dict
         "overlap": 0 if network.pools_globally else tiling.overlap,
         "notes": " ".join(f"{line}." for line in needs(network)),
         "weights": network_digest(network),
-        "licence": _licence(model, network.scale),
+        "licence": facts.get("licence", ""),
         "srx_version": __version__,
     }
     return {key: str(value) for key, value in found.items() if value != ""}
@@ -192,29 +223,120 @@ def sample_picture(height: int, width: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(crop, np.float32) / np.float32(255)
 
 
-def measure_parity(
-    form: ExportedForm,
-    run: Run,
-    size: tuple[int, int],
-) -> Parity:
+def measure_parity(form: ExportedForm, run: Run, size: tuple[int, int]) -> Parity:
     """Compare an exported file with PyTorch on a picture."""
     picture = sample_picture(*size)
     with torch.inference_mode():
         expected = form(torch.from_numpy(picture)).numpy()
-    found = run(picture)
-    difference = np.abs(found - expected) * 255
-    return Parity(
-        height=size[0],
-        width=size[1],
-        largest=float(difference.max()),
-        mean=float(difference.mean()),
+    difference = np.abs(run(picture) - expected) * 255
+    largest, mean = float(difference.max()), float(difference.mean())
+    return Parity(height=size[0], width=size[1], largest=largest, mean=mean)
+
+
+def write_onnx(
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
+) -> None:
+    """Write an ONNX file; without ``fixed`` it takes any number of pictures of any size."""
+    import onnx
+
+    axes = {
+        "input": {0: "batch", 2: "height", 3: "width"},
+        "output": {0: "batch", 2: "output_height", 3: "output_width"},
+    }
+    with warnings.catch_warnings(), torch.no_grad():
+        # Deprecated, but it takes seconds where its successor takes minutes and more packages.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            form,
+            (x,),
+            file,
+            dynamo=False,
+            input_names=["input"],
+            output_names=["output"],
+            dynamic_axes={} if fixed else axes,
+            opset_version=OPSET,
+        )
+    model = onnx.load(file)
+    plugin = {"model_type": json.dumps("Superresolution")}  # for Deepness, a plugin of QGIS
+    if fixed:
+        percent = math.ceil(100 * int(metadata["overlap"]) / min(x.shape[2:]))
+        plugin["tiles_overlap"] = json.dumps(percent)
+    onnx.helper.set_model_props(model, {**metadata, **plugin})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, file)
+
+
+def write_openvino(
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
+) -> None:
+    """Write the XML file of an OpenVINO model and, beside it, its weights as ``.bin``."""
+    xml, weights = convert(TileNetwork(form, []), [x], [[1, 3, -1, -1]])
+    # Edited as text: OpenVINO would read and write it without the marks of what stays in fp32.
+    root = ET.fromstring(xml)
+    layers = {layer.get("id"): layer for layer in root.iterfind("layers/layer")}
+    kinds = {layer.get("type"): layer for layer in layers.values()}
+    result = kinds["Result"].get("id")
+    (last,) = (
+        e.get("from-layer") for e in root.iterfind("edges/edge") if e.get("to-layer") == result
     )
+    for layer, name in ((kinds["Parameter"], "input"), (layers[last], "output")):
+        for port in layer.iterfind("output/port"):
+            port.set("names", name)
+    for data in kinds["Parameter"].iterfind("data") if fixed else ():
+        data.set("shape", ",".join(map(str, x.shape)))
+    info = root.find("rt_info")
+    own = ET.SubElement(ET.SubElement(root, "rt_info") if info is None else info, "srx")
+    for key, value in metadata.items():
+        ET.SubElement(own, key, value=value)
+    file.with_suffix(".bin").write_bytes(weights)
+    file.write_bytes(ET.tostring(root))
 
 
-def _licence(model: str, scale: int) -> str:
-    """Return the licence of shipped weights, by their card."""
-    weights = find_weights(model, scale)
-    card = None if weights is None else weights.with_suffix(".toml")
-    if card is None or not card.is_file():
-        return ""
-    return str(tomllib.loads(card.read_text(encoding="utf-8")).get("licence", ""))
+def write_torchscript(
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
+) -> None:
+    """Write a TorchScript file; whatever ``fixed`` is, it takes any number of any size."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # deprecated, and the form that loads without Python
+        traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, file, _extra_files={"srx.json": json.dumps(dict(metadata))})
+
+
+def load_onnx(file: Path) -> Run:
+    """Load an ONNX file in ONNX Runtime."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return lambda picture: np.asarray(session.run(None, {"input": picture})[0])
+
+
+def load_openvino(file: Path) -> Run:
+    """Load an OpenVINO model, to compute in fp32."""
+    precision = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = import_openvino().compile_model(file, "CPU", precision)
+    return lambda picture: np.asarray(compiled(picture)[0])
+
+
+def load_torchscript(file: Path) -> Run:
+    """Load a TorchScript file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = torch.jit.load(file)  # type: ignore[no-untyped-call] # noqa: TID251 - just written
+
+    @torch.inference_mode()
+    def run(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(loaded(torch.from_numpy(picture)))
+
+    return run
+
+
+WRITERS: dict[Target, Callable[[ExportedForm, Tensor, Path, Mapping[str, str], bool], None]] = {
+    "onnx": write_onnx,
+    "openvino": write_openvino,
+    "torchscript": write_torchscript,
+}
+LOADERS: dict[Target, Callable[[Path], Run]] = {
+    "onnx": load_onnx,
+    "openvino": load_openvino,
+    "torchscript": load_torchscript,
+}

@@ -12,9 +12,8 @@ from srcli.cli import export as command
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.export import run
-from srcli.pipelines.export.formats import LOADERS, PACKAGES
-from srcli.pipelines.export.run import export_model
+from srcli.pipelines import export as run
+from srcli.pipelines.export import LOADERS, PACKAGES, export_model
 
 SUFFIXES = {target: suffix for suffix, target in command.SUFFIXES.items()}
 TINY = {

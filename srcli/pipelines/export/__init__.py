@@ -1,1 +1,0 @@
-"""The command export: write networks for other software."""
