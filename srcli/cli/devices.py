@@ -28,7 +28,6 @@ def precision(text: str) -> Option:
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
         default="auto",
-        show_default=True,
         help=text,
     )
 
@@ -39,17 +38,11 @@ ENGINES = ("auto", "torch", "openvino")
 
 def engine(text: str) -> Option:
     """Return the option ``--engine`` with its help text."""
-    return click.option(
-        "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help=text
-    )
+    return click.option("--engine", type=click.Choice(ENGINES), default="auto", help=text)
 
 
 device = click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda|cuda:N|mps",
-    help="Device to compute on.",
+    "--device", default="auto", metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on."
 )
 devices = combine(
     click.option(
@@ -57,7 +50,6 @@ devices = combine(
         "--devices",
         "device",
         default="auto",
-        show_default=True,
         metavar="auto|cpu|cuda|cuda:N|mps|all",
         help="Where to compute; cuda:0,cuda:1 or all use several GPUs.",
     ),
@@ -65,7 +57,6 @@ devices = combine(
         "--executor",
         type=ParsedType("local|ray|ray://HOST:PORT", parse_executor),
         default="local",
-        show_default=True,
         help="ray: on a Ray cluster (pip install 'ray[client]').",
     ),
 )

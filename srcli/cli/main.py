@@ -92,7 +92,7 @@ def print_completion(ctx: click.Context, param: click.Parameter, shell: str | No
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="Begin with: srx upscale photos/ larger/ -s 4",
 )
 @click.option(

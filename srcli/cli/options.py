@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Option = Callable[[Command], Command]
 
 SCALES = click.Choice(["2", "3", "4"])
+flag = partial(click.option, is_flag=True)
 LONGEST_SIDE = 8192
 PLAIN_OPTIONS = "Options"
 SHARED = {
@@ -135,7 +137,7 @@ def auto_or_int(*names: str, minimum: int, text: str) -> Option:
         return number
 
     kind = ParsedType("auto|N", parse)
-    return click.option(*names, type=kind, default="auto", show_default=True, help=text)
+    return click.option(*names, type=kind, default="auto", help=text)
 
 
 def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
@@ -160,8 +162,8 @@ def keep_log_format(ctx: click.Context, param: click.Parameter, value: str | Non
 
 
 verbosity = combine(
-    click.option("-v", "--verbose", is_flag=True, help="Show details."),
-    click.option("-q", "--quiet", is_flag=True, help="Show errors only."),
+    flag("-v", "--verbose", help="Show details."),
+    flag("-q", "--quiet", help="Show errors only."),
     click.option(
         "--log",
         type=click.Choice(["text", "json"]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from srcli.cli.options import GroupedCommand, ParsedType, combine, pick
+from srcli.cli.options import GroupedCommand, ParsedType, combine, flag, pick
 from srcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -100,21 +100,18 @@ raster_options = combine(
         "values",
         type=ParsedType("auto|LO,HI|dtype", parse_range),
         default="auto",
-        show_default=True,
         help="Values that count as black and white: LO,HI, or found in the file.",
     ),
     click.option(
         "--classes",
         type=click.Choice(("auto", "yes", "no")),
         default="auto",
-        show_default=True,
         help="Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.",
     ),
     click.option(
         "--nodata",
         type=ParsedType("VALUE|none", parse_nodata),
         default="file",
-        show_default=True,
         help="Value of pixels without data; none: there is no such value.",
     ),
     click.option(
@@ -148,16 +145,14 @@ raster_options = combine(
         multiple=True,
         help="Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.",
     ),
-    click.option("--overviews", is_flag=True, help="Add overviews (pyramids)."),
-    click.option("--cog", is_flag=True, help="Write a cloud-optimised GeoTIFF."),
+    flag("--overviews", help="Add overviews (pyramids)."),
+    flag("--cog", help="Write a cloud-optimised GeoTIFF."),
     click.option(
         "--max-memory",
         type=ParsedType("SIZE", parse_memory),
         help="Use at most this much memory, such as 2G. [photographs: half of the free]",
     ),
-    click.option(
-        "--no-resume", is_flag=True, help="Start over instead of continuing an interrupted run."
-    ),
+    flag("--no-resume", help="Start over instead of continuing an interrupted run."),
 )
 
 

@@ -214,7 +214,7 @@ def line_of(file: FileReport) -> str:
 
 def _refuse_other_files(path: Path) -> None:
     """Refuse names of pictures and files that are no report, as opening the report empties it."""
-    from srcli.pipelines.upscale.discovery import SUFFIXES
+    from srcli.pipelines.upscale.plan import SUFFIXES
 
     # all outputs and nearly all inputs have such a suffix; others are recognised by content
     if path.suffix.lower() in SUFFIXES:

@@ -12,7 +12,14 @@ from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
 from srcli.cli.devices import device, network_precision
-from srcli.cli.options import SCALES, GroupedCommand, held_out_names, training_pictures, verbosity
+from srcli.cli.options import (
+    SCALES,
+    GroupedCommand,
+    flag,
+    held_out_names,
+    training_pictures,
+    verbosity,
+)
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
@@ -59,13 +66,7 @@ Examples:
     metavar="FOLDER",
     help="Folder for weights, checkpoint, recipe and log; required likewise.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of all randomness.",
-)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of all randomness.")
 @click.option(
     "--budget",
     metavar="40000|25m",
@@ -108,22 +109,10 @@ Examples:
     metavar="FOLDER",
     help="Also log for TensorBoard (pip install tensorboard).",
 )
-@click.option("--show", is_flag=True, help="Print the complete recipe as JSON; do not train.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Show pictures, parameters; try an iteration of each stage; write nothing.",
-)
-@click.option(
-    "--checkpoint-every",
-    default="5m",
-    show_default=True,
-    metavar="TIME",
-    help="Time between checkpoints.",
-)
-@click.option(
-    "--compile", is_flag=True, help="Compile the network: starts slowly, then faster on GPUs."
-)
+@flag("--show", help="Print the complete recipe as JSON; do not train.")
+@flag("--dry-run", help="Show pictures, parameters; try an iteration of each stage; write nothing.")
+@click.option("--checkpoint-every", default="5m", metavar="TIME", help="Time between checkpoints.")
+@flag("--compile", help="Compile the network: starts slowly, then faster on GPUs.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads. [default: all]")
 @device
 @network_precision

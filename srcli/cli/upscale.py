@@ -16,6 +16,7 @@ from srcli.cli.options import (
     ParsedType,
     auto_or_int,
     complete_models,
+    flag,
     pick,
     value_range,
     verbosity,
@@ -97,7 +98,6 @@ class InputPath(click.Path):
     shell_complete=complete_models,
     metavar="NAME|FILE",
     default="g-idrn",
-    show_default=True,
     help="Name from 'srx models', weights file, or auto (photo model for JPEGs).",
 )
 @value_range
@@ -120,14 +120,13 @@ class InputPath(click.Path):
 )
 @auto_or_int("--overlap", minimum=0, text="Strip that neighbouring tiles share, in input pixels.")
 @auto_or_int("--batch", minimum=1, text="Tiles computed at once.")
-@click.option("-r", "--recursive", is_flag=True, help="Include subfolders and mirror them.")
+@flag("-r", "--recursive", help="Include subfolders and mirror them.")
 @click.option(
     "-f",
     "-of",
     "--format",
     "fmt",
     default="auto",
-    show_default=True,
     help="png, jpg, webp, avif, bmp, gif, tif, cog or vrt; auto is the input's.",
 )
 @click.option(
@@ -135,47 +134,26 @@ class InputPath(click.Path):
     type=click.IntRange(1, 100),
     help="Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]",
 )
-@click.option("--suffix", default="", help="Append this to output names, such as _x4.")
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist, whoever made them.")
-@click.option("--keep-dates", is_flag=True, help="Give outputs the file times of their inputs.")
 @click.option(
-    "--tta",
-    is_flag=True,
-    help="Average over 8 flips and rotations: a little better, 8 times slower.",
+    "--suffix", default="", show_default=False, help="Append this to output names, such as _x4."
 )
-@click.option(
-    "--back-project",
-    is_flag=True,
-    help="Make results agree with the inputs when shrunk; not for JPEGs.",
-)
+@flag("--overwrite", help="Replace outputs that exist, whoever made them.")
+@flag("--keep-dates", help="Give outputs the file times of their inputs.")
+@flag("--tta", help="Average over 8 flips and rotations: a little better, 8 times slower.")
+@flag("--back-project", help="Make results agree with the inputs when shrunk; not for JPEGs.")
 @click.option(
     "-j",
     "--workers",
     type=click.IntRange(1, 64),
     default=2,
-    show_default=True,
     help="Threads that read and write files.",
 )
-@click.option(
-    "--mosaic", is_flag=True, help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster."
-)
-@click.option(
-    "--allow-remote",
-    is_flag=True,
-    help="Read from the network: URLs, and mosaics with remote parts.",
-)
+@flag("--mosaic", help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster.")
+@flag("--allow-remote", help="Read from the network: URLs, and mosaics with remote parts.")
 @raster_options
-@click.option(
-    "--strip-metadata",
-    is_flag=True,
-    help="Leave out EXIF, XMP and tags; colours and georeference stay.",
-)
-@click.option(
-    "--strip-provenance",
-    is_flag=True,
-    help="Do not record srx, its version and model in the outputs.",
-)
-@click.option("--dry-run", is_flag=True, help="Only print names, sizes, disk and problems.")
+@flag("--strip-metadata", help="Leave out EXIF, XMP and tags; colours and georeference stay.")
+@flag("--strip-provenance", help="Do not record srx, its version and model in the outputs.")
+@flag("--dry-run", help="Only print names, sizes, disk and problems.")
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -27,9 +27,14 @@ from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture
 from srcli.models import MODELS
 from srcli.models.weights import weights_path
-from srcli.pipelines.upscale.discovery import SUFFIXES, real_path
 from srcli.pipelines.upscale.opening import look_for_model, open_photograph
-from srcli.pipelines.upscale.plan import Item, name_in_folder, named_by_extension
+from srcli.pipelines.upscale.plan import (
+    SUFFIXES,
+    Item,
+    name_in_folder,
+    named_by_extension,
+    real_path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

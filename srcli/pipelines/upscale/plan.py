@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import open_input
 from srcli.imaging.formats import FORMATS, READABLE_SUFFIXES, format_of_content, format_of_suffix
-from srcli.imaging.rasters.opening import RASTER_SUFFIXES, DatasetName, as_input, is_remote
-from srcli.imaging.reading import open_picture
-from srcli.pipelines.upscale.discovery import (
-    OTHER_PICTURES,
-    SUFFIXES,
-    find_pictures,
-    forget_paths,
-    real_path,
-    same_file,
+from srcli.imaging.rasters.opening import (
+    INDIRECT_SUFFIXES,
+    RASTER_SUFFIXES,
+    DatasetName,
+    as_input,
+    is_remote,
+    product_header,
 )
+from srcli.imaging.reading import open_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from srcli.pipelines.upscale.options import Naming
 
-FALLBACK_FORMAT = "png"
-"""Output format for photographs of a format that cannot be written (GIF)."""
-RASTER_FORMAT = "tif"
-"""Output format for rasters of a format that cannot be written (VRT, JP2, netCDF)."""
+SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
+"""Lower-case suffixes of the files that are upscaled."""
+_OTHER_PICTURES = frozenset(
+    {
+        ".psd", ".xcf", ".exr", ".tga", ".pcx", ".ppm", ".pgm", ".pbm",
+        ".pnm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
+    }
+)  # fmt: skip
+"""Lower-case suffixes of pictures that srx does not read, so that the user is told of them.
+``.hdr`` and ``.raw`` are parts of rasters more often."""
 _NOT_WRITTEN = frozenset(
     {
-        *OTHER_PICTURES, ".hdr", ".raw", ".vrt", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz",
+        *_OTHER_PICTURES, ".hdr", ".raw", ".vrt", ".ico", ".svg", ".pdf", ".gpkg", ".nc", ".xyz",
         ".asc", ".grd", ".dem", ".h5", ".hdf", ".mbtiles", ".ecw", ".sid", ".kml", ".kmz", ".zip",
         ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
     }
@@ -109,7 +117,7 @@ def make_plan(
     Raises:
         UsageError: If inputs and output do not fit each other, or nothing is left to be done.
     """
-    forget_paths()
+    _forget_paths()
     naming = _check_naming(naming)
     notes: list[str] = []
     failures: list[tuple[Item, str]] = []
@@ -149,7 +157,7 @@ def make_plan(
             f"{_count(replaced)} replaced by the enlargement: run this once only, not again after "
             "an interruption"
         )
-    forget_paths()
+    _forget_paths()
     return Plan(items=items, notes=notes, failures=failures)
 
 
@@ -159,14 +167,7 @@ def is_folder(output: Path) -> bool:
     return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
 
 
-def name_in_folder(
-    source: Path,
-    folder: Path,
-    naming: Naming,
-    *,
-    from_folder: bool = False,
-    companions: bool = True,
-) -> Item:
+def name_in_folder(source: Path, folder: Path, naming: Naming) -> Item:
     """Pair an input with its output in a folder, of the same name."""
     own = format_of_suffix(source.suffix)
     if isinstance(source, DatasetName) and own not in ("tif", "png", "jpg"):
@@ -178,9 +179,7 @@ def name_in_folder(
         fmt = own or _choose_format(source)
     extension = source.suffix if fmt == own else f".{fmt}"
     target = folder / f"{source.stem}{naming.suffix}{extension}"
-    return Item(
-        source=source, target=target, format=fmt, from_folder=from_folder, companions=companions
-    )
+    return Item(source=source, target=target, format=fmt)
 
 
 def named_by_extension(item: Item, naming: Naming) -> Item:
@@ -261,14 +260,20 @@ def _find_items(
         if not path.is_dir():
             items.append(name_in_folder(path, output, naming))
             continue
-        contents = find_pictures(path, output, recursive=naming.recursive)
+        contents = _find_pictures(path, output, recursive=naming.recursive)
         for folder, reason in contents.unreadable:
             fail(folder, f"{folder}: {reason}")
         others += contents.others
         notes += contents.notes
-        named = _name_contents(path, output, naming, contents.pictures)
-        results += len(contents.pictures) - len(named)
-        items += named
+        for parent, pictures in groupby(contents.pictures, key=lambda one: one[0].parent):
+            folder = output / parent.relative_to(path)
+            beside = bool(naming.suffix) and same_file(folder, parent)
+            for picture, companions in pictures:
+                if beside and picture.stem.endswith(naming.suffix):  # of an earlier run
+                    results += 1
+                    continue
+                item = name_in_folder(picture, folder, naming)
+                items.append(replace(item, from_folder=True, companions=companions))
     if results:
         notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
     if others:
@@ -277,26 +282,6 @@ def _find_items(
             f"{_count(len(others))} left out, of formats that srx does not read ({suffixes}): "
             "convert them first"
         )
-    return items
-
-
-def _name_contents(
-    folder: Path, output: Path, naming: Naming, pictures: Iterable[tuple[Path, bool]]
-) -> list[Item]:
-    """Pair the pictures of a folder with outputs; earlier results beside them are left out."""
-    items: list[Item] = []
-    parent = own = None
-    beside = False
-    for picture, companions in pictures:
-        if picture.parent != parent:
-            parent = picture.parent
-            own = output / parent.relative_to(folder)
-            beside = bool(naming.suffix) and same_file(own, parent)
-        if not (beside and picture.stem.endswith(naming.suffix)):
-            assert own is not None
-            items.append(
-                name_in_folder(picture, own, naming, from_folder=True, companions=companions)
-            )
     return items
 
 
@@ -336,19 +321,17 @@ def _choose_format(source: Path) -> str:
     """Return the output format for an input whose suffix is not one of ``FORMATS``."""
     suffix = source.suffix.lower()
     if isinstance(source, DatasetName):
-        return RASTER_FORMAT
-    if suffix in READABLE_SUFFIXES:
-        return FALLBACK_FORMAT
-    if suffix in RASTER_SUFFIXES:
-        return RASTER_FORMAT
+        return "tif"
+    if suffix in READABLE_SUFFIXES | RASTER_SUFFIXES:
+        return "png" if suffix in READABLE_SUFFIXES else "tif"
     try:
         with open_input(source) as stream:
             content = format_of_content(stream.read(64))
     except OSError:
-        return FALLBACK_FORMAT
+        return "png"  # reading it gives the reason
     if content is None:
-        return RASTER_FORMAT
-    return content if content in FORMATS and content != "gif" else FALLBACK_FORMAT
+        return "tif"
+    return content if content in FORMATS and content != "gif" else "png"
 
 
 def _by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
@@ -391,3 +374,134 @@ def _find_collisions(items: Sequence[Item], naming: Naming) -> dict[Item, str]:
                     "upscale them into different folders, or give another --format"
                 )
     return found
+
+
+@dataclass(kw_only=True)
+class _FolderContents:
+    """What was found below a folder."""
+
+    pictures: list[tuple[Path, bool]] = field(default_factory=list)
+    """Sorted, each with True if another file beside it begins with the same name."""
+    others: list[Path] = field(default_factory=list)
+    """Pictures of formats that srx does not read."""
+    notes: list[str] = field(default_factory=list)
+    """For the user, on what is left out: links to folders, which may lead in circles, mosaics, and
+    Sentinel products, whose pictures belong together."""
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    """Folders that cannot be listed, each with the reason."""
+
+
+def _find_pictures(folder: Path, output: Path, *, recursive: bool) -> _FolderContents:
+    """Find the pictures of a folder.
+
+    Hidden files and folders, special files (pipes, devices) and everything inside the output
+    folder are left out.
+    """
+    found = _FolderContents()
+    inside = None if same_file(output, folder) else real_path(output)
+    waiting = [str(folder)]
+    while waiting:
+        place = waiting.pop()
+        if inside is not None and _is_within(place, inside):
+            continue
+        try:
+            with os.scandir(place) as entries:
+                shown = [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            found.unreadable.append((Path(place), f"cannot be looked into ({error.strerror})"))
+            continue
+        _sort_files(shown, inside, found)
+        if recursive:
+            waiting += _sort_folders(filter(_is_folder, shown), found)
+    found.pictures.sort(key=lambda one: one[0].parts)  # the order of paths, but fast
+    found.notes.sort()
+    return found
+
+
+def _sort_folders(folders: Iterable[os.DirEntry[str]], found: _FolderContents) -> Iterator[str]:
+    """Yield the folders that are searched; note the others."""
+    for entry in folders:
+        if product_header(Path(entry.path)) is not None:
+            found.notes.append(f"{entry.path}: a Sentinel product, left out; name it itself")
+        elif entry.is_symlink():
+            found.notes.append(f"{entry.path}: a link to a folder, not followed")
+        else:
+            yield entry.path
+
+
+def _sort_files(
+    shown: Sequence[os.DirEntry[str]], inside: str | None, found: _FolderContents
+) -> None:
+    """Add the pictures of one folder, but links to results."""
+    # other files of the folder, by the begin of their names
+    others = sorted(entry.name.lower() for entry in shown if _suffix(entry) not in SUFFIXES)
+    for entry in shown:
+        suffix = _suffix(entry)
+        if suffix in INDIRECT_SUFFIXES and not _is_folder(entry):
+            found.notes.append(f"{entry.path}: made of other files, left out; name it itself")
+        if suffix not in SUFFIXES | _OTHER_PICTURES or not _is_file(entry):
+            continue
+        if inside and entry.is_symlink() and _is_within(entry.path, inside):
+            continue
+        path = Path(entry.path)
+        if suffix in SUFFIXES:
+            stem = path.stem.lower()
+            nearest = bisect_left(others, stem)
+            companion = nearest < len(others) and others[nearest].startswith(stem)
+            found.pictures.append((path, companion))
+        else:
+            found.others.append(path)
+
+
+def _suffix(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - paths are slow to make
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Return False for pipes and devices, as reading one would wait for ever."""
+    try:
+        # reading a link that leads nowhere gives the reason
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry))  # noqa: PTH110
+    except OSError:
+        return True
+
+
+@cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _forget_paths() -> None:
+    """Look all paths up again in ``real_path``, which remembers where they lead."""
+    _real_folder.cache_clear()
+    _real_path.cache_clear()
+
+
+def real_path(path: Path | str) -> str:
+    """Return the path without links; a link that leads in a circle stays as it is."""
+    return _real_path(os.fspath(path))
+
+
+@cache
+def _real_path(path: str) -> str:
+    folder, name = os.path.split(path)  # one look at the file, as there may be very many
+    if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
+        return os.path.realpath(path)
+    return os.path.join(_real_folder(folder), name)  # noqa: PTH118
+
+
+def same_file(first: Path, second: Path) -> bool:
+    """Return True if two paths name the same file or folder."""
+    return real_path(first) == real_path(second)
+
+
+def _is_within(path: str, folder: str) -> bool:
+    real = real_path(path)
+    return real == folder or real.startswith(os.path.join(folder, ""))  # noqa: PTH118

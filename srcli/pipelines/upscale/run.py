@@ -88,7 +88,10 @@ def upscale_files(
         elif items:
             if executor is None:
                 choose_device(options.engine.device)  # nor does a wrong device
-            _make_first_folder(items[0])
+            try:  # what cannot be written is told before minutes are spent on it
+                items[0].make_folder()
+            except PictureError as error:
+                raise UsageError(str(error)) from error
             reporter.open(len(items))
             _upscale(items, options, reporter, executor)
     finally:
@@ -118,18 +121,6 @@ def _find_due(
     for item, error in found.failed:
         reporter.fail(item, error)
     return found.due
-
-
-def _make_first_folder(item: Item) -> None:
-    """Say before minutes are spent on it that nothing can be written.
-
-    Raises:
-        UsageError: If the folder of the outputs cannot be made.
-    """
-    try:
-        item.make_folder()
-    except PictureError as error:
-        raise UsageError(str(error)) from error
 
 
 def _upscale(
