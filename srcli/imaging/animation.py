@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from srcli.files import NEW_FILE, FileAttributes, open_input, replacing
 from srcli.imaging import pillow, png, vips
-from srcli.imaging.exif import PREFIX
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph, Picture, decoding
 from srcli.imaging.reading import upright
@@ -21,6 +21,7 @@ from srcli.imaging.writing import (
     as_srgb,
     naming_errors,
     put_texts_into_exif,
+    with_profile,
 )
 
 if TYPE_CHECKING:
@@ -111,44 +112,48 @@ def write_animation(
     Raises:
         PictureError: If the disk does not take it.
     """
-    timing: Any = {"milliseconds": milliseconds, "plays": plays}
-    with naming_errors(path), replacing(path, attributes) as part:
-        stream = FileWithoutDescriptor(part, frames)
-        with stream:
-            if fmt == "png":
-                _write_apng(stream, frames, metadata=metadata, **timing)
-            else:
-                profile = metadata.profile
-                if "icc" not in FORMATS[fmt].metadata:
-                    for frame in frames if profile is not None else ():
-                        frame[:, :, :3] = as_srgb(frame[:, :, :3], profile)
-                    profile = None
-                timing |= {"icc": profile}
-                if fmt == "webp":
-                    quality = quality or FORMATS[fmt].default_quality
-                    timing |= {"lossless": quality == LOSSLESS, "Q": quality}
-                vips.encode_animation(stream, frames, f".{fmt}", **timing)
-                if fmt == "webp":
-                    _append_to_webp(stream, put_texts_into_exif(metadata, fmt))
-            stream.sync()
+    with (
+        naming_errors(path),
+        replacing(path, attributes) as part,
+        FileWithoutDescriptor(part, frames) as stream,
+    ):
+        if fmt == "png":
+            _write_apng(stream, frames, milliseconds, plays, metadata)
+        elif fmt == "webp":
+            _write_webp(stream, frames, milliseconds, plays, metadata, quality)
+        else:
+            for frame in frames if metadata.profile is not None else ():
+                frame[:, :, :3] = as_srgb(frame[:, :, :3], metadata.profile)
+            vips.encode(stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays)
+        stream.sync()
 
 
-def _append_to_webp(stream: IO[bytes], metadata: Metadata) -> None:
-    """Append EXIF and XMP to an animated WebP: libvips writes EXIF otherwise than it is given."""
-    stream.seek(0)
-    head = bytearray(stream.read(21))
-    if head[12:16] != b"VP8X":
-        return
-    stream.seek(0, io.SEEK_END)
-    exif = (metadata.exif or b"").removeprefix(PREFIX)
-    for kind, flag, content in ((b"EXIF", 8, exif), (b"XMP ", 4, metadata.xmp)):
-        if content:
-            head[20] |= flag
-            padding = bytes(len(content) % 2)
-            stream.write(kind + struct.pack("<I", len(content)) + content + padding)
-    head[4:8] = struct.pack("<I", stream.tell() - 8)
-    stream.seek(0)
-    stream.write(head)
+def _write_webp(
+    stream: IO[bytes],
+    frames: Array,
+    milliseconds: Sequence[int],
+    plays: int,
+    metadata: Metadata,
+    quality: int | None,
+) -> None:
+    metadata = put_texts_into_exif(with_profile(metadata, "webp"), "webp")
+    quality = quality or FORMATS["webp"].default_quality
+    size = frames.shape[2], frames.shape[1]
+    images = [Image.frombuffer("RGBA", size, one, "raw", "RGBA", 0, 1) for one in frames]
+    images[0].save(
+        stream,
+        "WEBP",
+        save_all=True,
+        append_images=images[1:],
+        duration=list(milliseconds),
+        loop=plays,
+        quality=quality,
+        lossless=quality == LOSSLESS,
+        method=4,
+        icc_profile=metadata.icc,
+        exif=metadata.exif or b"",
+        xmp=metadata.xmp or b"",
+    )
 
 
 def _write_apng(

@@ -1,34 +1,37 @@
-"""Read EXIF blocks, and fit them to pixels that were turned upright or enlarged.
+"""Tags of TIFF files and EXIF blocks: read, packed, and edited in place.
 
-Blocks are edited in place: all libraries that were tried (Pillow, libvips, tifffile) move makers'
-notes, which point at each other by offset, or drop what they do not know.
+Values stay the bytes of the file. All libraries that were tried (Pillow, libvips, tifffile) move
+makers' notes, which point at each other by offset, guess types anew, or drop what they do not know.
 """
 
 from __future__ import annotations
 
+import mmap
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING
-
-from srcli.imaging.ifd import (
-    Entry,
-    Layout,
-    numbers,
-    read_directory,
-    read_start,
-    with_numbers,
-    write_directory,
-    write_start,
-)
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
-    from srcli.imaging.pixel_map import PixelMap
+    from srcli.imaging.fitting import PixelMap
+
+    Source = bytes | bytearray | mmap.mmap | IO[bytes]
 
 PREFIX = b"Exif\0\0"
 ORIENTATION, SOFTWARE = 0x0112, 0x0131
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+# Bytes of one value of each TIFF type, and how struct spells one number of it.
+_TYPES = {
+    1: (1, "B"), 2: (1, "B"), 3: (2, "H"), 4: (4, "I"), 5: (8, "I"), 6: (1, "b"), 7: (1, "B"),
+    8: (2, "h"), 9: (4, "i"), 10: (8, "i"), 11: (4, "f"), 12: (8, "d"), 13: (4, "I"),
+    16: (8, "Q"), 17: (8, "q"), 18: (8, "Q"),
+}  # fmt: skip
+_RATIONAL = frozenset({5, 10})
+_MOST_ENTRIES = 4096
+_LARGEST_VALUE = 2**26  # bytes of a tag of a file
 # ImageWidth, ImageLength, PixelXDimension, PixelYDimension: no longer true once it is upscaled
 _SIZES = frozenset({0x0100, 0x0101, 0xA002, 0xA003})
 _COLOUR_SPACE, _INTEROPERABILITY, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 0xA005, 2, 0xFFFF
@@ -38,71 +41,276 @@ _AREAS = (0x9214, 0xA214)
 _FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
 _CHANGING = frozenset({*_AREAS, *_FOCAL_PLANE, *_RESOLUTION})
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
-_SHORT, _LONG, _NO_NUMBERS = 3, 4, (2, 7)
+_TEXT, _SHORT, _LONG, _NO_NUMBERS = 2, 3, 4, (2, 7)
 
 
-def directories(exif: bytes) -> tuple[list[Entry], dict[int, list[Entry]], Layout]:
-    """Parse an EXIF block.
+@dataclass(frozen=True)
+class Entry:
+    """One tag of a directory, its value as the bytes of the file."""
 
-    Args:
-        exif: With or without its ``Exif`` prefix.
+    tag: int
+    kind: int
+    """TIFF type code."""
+    value: bytes
+    order: str = "<"
+    """Byte order of the value, ``"<"`` or ``">"``."""
 
-    Returns:
-        Tags of the main directory, those of ``EXIF_IFD`` and ``GPS_IFD``, and their layout.
+    @property
+    def count(self) -> int:
+        """How many values it holds."""
+        return len(self.value) // _TYPES[self.kind][0]
+
+    @property
+    def numbers(self) -> list[float]:
+        """Its numbers, fractions as quotients (0 if the denominator is 0); not of texts."""
+        size, code = _TYPES[self.kind]
+        size //= 2 if self.kind in _RATIONAL else 1
+        parts = struct.unpack(f"{self.order}{len(self.value) // size}{code}", self.value)
+        if self.kind not in _RATIONAL:
+            return list(parts)
+        return [a / b if b else 0.0 for a, b in zip(parts[::2], parts[1::2], strict=True)]
+
+    def with_numbers(self, values: Sequence[float]) -> Entry | None:
+        """Return it with other numbers, rounded for whole types; None if it does not hold them."""
+        code = _TYPES[self.kind][1]
+        parts = values
+        if self.kind in _RATIONAL:
+            # as exact as 32 bits are
+            ratios = [Fraction(v).limit_denominator(int(2**31 / (abs(v) + 1)) or 1) for v in values]
+            parts = [part for ratio in ratios for part in ratio.as_integer_ratio()]
+        elif code not in "fd":
+            parts = [round(value) for value in values]
+        try:
+            return replace(self, value=struct.pack(f"{self.order}{len(parts)}{code}", *parts))
+        except (struct.error, OverflowError):
+            return None
+
+    def reordered(self, order: str) -> Entry:
+        """Return it with its value in a byte order."""
+        if order == self.order:
+            return self
+        size = struct.calcsize(_TYPES[self.kind][1])
+        parts = (self.value[at : at + size][::-1] for at in range(0, len(self.value), size))
+        return replace(self, value=b"".join(parts), order=order)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Byte order and size of offsets in the directories of one file."""
+
+    order: str
+    """``"<"`` or ``">"``."""
+    big: bool = False
+    """BigTIFF: 64-bit counts and offsets."""
+
+    @property
+    def count(self) -> str:
+        """Code of ``struct`` for the number of entries."""
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def offset(self) -> str:
+        """Code of ``struct`` for an offset."""
+        return self.order + ("Q" if self.big else "I")
+
+    @property
+    def inline(self) -> int:
+        """Largest value in bytes that is stored in the entry itself."""
+        return 8 if self.big else 4
+
+    def start(self, first: int) -> bytes:
+        """Return the start of a file whose first directory stands at an offset."""
+        mark = b"II" if self.order == "<" else b"MM"
+        if self.big:
+            return mark + struct.pack(self.order + "HHHQ", 43, 8, 0, first)
+        return mark + struct.pack(self.order + "HI", 42, first)
+
+
+def read_start(source: Source) -> tuple[Layout, int]:
+    """Read the layout of a TIFF structure and the offset of its first directory.
 
     Raises:
-        ValueError: If it is damaged.
+        ValueError: If it is not a TIFF structure.
     """
-    layout, first = read_start(exif.removeprefix(PREFIX)[:16])
-    main, _ = _read(exif, first, layout)
-    parts = {
-        entry.tag: _read(exif, int(numbers(entry, layout)[0]), layout)[0]
-        for entry in main
+    head = _piece(source, 0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is not None and len(head) >= 8:
+        version = struct.unpack_from(order + "H", head, 2)[0]
+        if version == 43 and len(head) == 16:
+            return Layout(order, big=True), int(struct.unpack_from(order + "Q", head, 8)[0])
+        if version == 42:
+            return Layout(order), int(struct.unpack_from(order + "I", head, 4)[0])
+    raise ValueError("no TIFF structure")
+
+
+def read_directory(
+    source: Source,
+    at: int,
+    layout: Layout,
+    needed: Container[int] = (),
+    *,
+    only: int | None = None,
+) -> tuple[list[Entry], int]:
+    """Read one directory.
+
+    Args:
+        source: The structure from its start: bytes, or a file.
+        at: Where the directory starts.
+        layout: As ``read_start`` tells it.
+        needed: Tags whose value must not lie outside.
+        only: The one tag whose value is read; None reads all.
+
+    Returns:
+        Its entries, without those of unknown type or whose value lies outside, and the offset of
+        the next directory, 0 after the last.
+
+    Raises:
+        ValueError: If the directory itself or the value of a needed tag is cut short.
+    """
+    head, inline = struct.calcsize(layout.count), layout.inline
+    size = 4 + 2 * inline
+    stated = _piece(source, at, head)
+    number = int(struct.unpack(layout.count, stated)[0]) if len(stated) == head else 0
+    if number > _MOST_ENTRIES:
+        raise ValueError("a tag directory of impossible length")
+    table = _piece(source, at + head, number * size)
+    if len(stated) < head or len(table) < number * size:
+        raise ValueError("a tag directory is cut short")
+    entries = []
+    for place in range(0, len(table), size):
+        tag, kind = struct.unpack_from(layout.order + "HH", table, place)
+        if only not in (None, tag):
+            continue
+        count = int(struct.unpack_from(layout.offset, table, place + 4)[0])
+        length = _TYPES.get(kind, (0, ""))[0] * count
+        field = table[place + size - inline : place + size]
+        value = field[:length]
+        if length > inline:
+            value = _piece(source, int(struct.unpack(layout.offset, field)[0]), length)
+        if length and len(value) == length:
+            entries.append(Entry(tag, kind, value, layout.order))
+        elif length and tag in needed:
+            raise ValueError("the file ends before its tags")
+    # some writers leave the offset of the next directory out when there is none
+    following = _piece(source, at + head + len(table), inline)
+    after = int(struct.unpack(layout.offset, following)[0]) if len(following) == inline else 0
+    return entries, after
+
+
+def _piece(source: Source, at: int, length: int) -> bytes:
+    if isinstance(source, (bytes, bytearray, mmap.mmap)):
+        return bytes(source[at : at + length])
+    source.seek(at)
+    return source.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
+
+
+def read_parts(source: Source, entries: Sequence[Entry], layout: Layout) -> dict[int, list[Entry]]:
+    """Read the directories ``EXIF_IFD`` and ``GPS_IFD`` that entries of the main one point to.
+
+    Raises:
+        ValueError: If one is damaged.
+    """
+    return {
+        entry.tag: read_directory(source, int(entry.numbers[0]), layout)[0]
+        for entry in entries
         if entry.tag in (EXIF_IFD, GPS_IFD)
     }
-    return [entry for entry in main if entry.tag not in parts], parts, layout
 
 
 def pack(
     main: Sequence[Entry], parts: Mapping[int, Sequence[Entry]], at: int, layout: Layout
 ) -> bytes:
-    """Pack a main directory, followed by the directories that it points to.
+    """Pack a main directory, the last of its structure, and those that it points to.
 
     Args:
-        main: Tags of the main directory.
+        main: Its tags, without those that point to directories.
         parts: Tags of ``EXIF_IFD`` and ``GPS_IFD``; empty ones are left out.
         at: Offset at which the result will stand; even.
-        layout: Of the structure.
+        layout: Of the structure; values are in its byte order.
     """
     full = {tag: entries for tag, entries in parts.items() if entries}
     kind = 18 if layout.big else 4
-    blank = [Entry(tag, kind, 1, bytes(layout.inline)) for tag in full]
-    place = at + len(write_directory([*main, *blank], at, layout))
+    blank = [Entry(tag, kind, bytes(layout.inline)) for tag in full]
+    place = at + len(_pack([*main, *blank], at, layout))
     pointers, tail = [], b""
     for tag, entries in full.items():
-        pointers.append(Entry(tag, kind, 1, struct.pack(layout.offset, place + len(tail))))
-        tail += write_directory(entries, place + len(tail), layout)
-    return write_directory([*main, *pointers], at, layout) + tail
+        pointers.append(Entry(tag, kind, struct.pack(layout.offset, place + len(tail))))
+        tail += _pack(entries, place + len(tail), layout)
+    return _pack([*main, *pointers], at, layout) + tail
+
+
+def _pack(entries: Sequence[Entry], at: int, layout: Layout) -> bytes:
+    """Pack one directory and its values."""
+    inline = layout.inline
+    start = at + struct.calcsize(layout.count) + (4 + 2 * inline) * len(entries) + inline
+    table, values = b"", b""
+    for entry in sorted(entries, key=lambda one: one.tag):
+        field = entry.value
+        if len(field) > inline:
+            field = struct.pack(layout.offset, start + len(values))
+            values += entry.value + b"\0" * (len(entry.value) % 2)
+        table += struct.pack(layout.order + "HH", entry.tag, entry.kind)
+        table += struct.pack(layout.offset, entry.count) + field.ljust(inline, b"\0")
+    return struct.pack(layout.count, len(entries)) + table + bytes(inline) + values
+
+
+def read_main(exif: bytes | None) -> dict[int, Entry]:
+    """Return the main directory of an EXIF block by tag; a damaged one counts as empty."""
+    tiff = (exif or b"").removeprefix(PREFIX)
+    with suppress(ValueError):
+        layout, first = read_start(tiff)
+        main, _ = read_directory(tiff, first, layout)
+        read_parts(tiff, main, layout)
+        return {entry.tag: entry for entry in reversed(main)}
+    return {}
 
 
 def orientation(exif: bytes | None) -> int | None:
-    """Return the orientation of the stored pixels, 1 to 8; None if the block states none.
-
-    Args:
-        exif: EXIF block, with or without its prefix; a damaged one counts as none.
-    """
-    entry, layout = _find(exif, ORIENTATION)
+    """Return the orientation of the stored pixels, 1 to 8; None if the block states none."""
+    entry = read_main(exif).get(ORIENTATION)
     if entry is None or entry.kind not in (_SHORT, _LONG):
         return None
-    stated = int(numbers(entry, layout)[0])
+    stated = int(entry.numbers[0])
     return stated if 1 <= stated <= 8 else 1
+
+
+def software(exif: bytes | None) -> str:
+    """Return the Software entry; empty without one, or in a damaged block."""
+    entry = read_main(exif).get(SOFTWARE)
+    return text_of(entry).strip() if entry else ""
+
+
+def text_of(entry: Entry) -> str:
+    """Return the text of an entry."""
+    return entry.value.split(b"\0")[0].decode("utf-8", "replace")
+
+
+def text_entry(tag: int, text: str) -> Entry:
+    """Return an entry that holds a text."""
+    return Entry(tag, _TEXT, text.encode() + b"\0")
+
+
+def is_adobe_rgb(exif: bytes) -> bool:
+    """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
+    tiff = exif.removeprefix(PREFIX)
+    try:
+        layout, first = read_start(tiff)
+        parts = read_parts(tiff, read_directory(tiff, first, layout)[0], layout)
+        own = {entry.tag: entry for entry in parts.get(EXIF_IFD, ())}
+        space = own[_COLOUR_SPACE].numbers[0]
+        if space != _UNCALIBRATED:
+            return space == _ADOBE_RGB
+        entries, _ = read_directory(tiff, int(own[_INTEROPERABILITY].numbers[0]), layout)
+    except (ValueError, LookupError):
+        return False
+    return any(entry.tag == 1 and entry.value[:3] == b"R03" for entry in entries)
 
 
 def fit(exif: bytes, pixels: PixelMap) -> bytes:
     """Fit an EXIF block to pixels that were turned or enlarged.
 
-    Its orientation becomes 1, thumbnail and pixel sizes are dropped, the place of the subject and
-    the resolution of the sensor follow the pixels.
+    Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
+    the sensor follow the pixels. All else stays where it is.
 
     Args:
         exif: EXIF block, with or without its ``Exif`` prefix.
@@ -114,56 +322,22 @@ def fit(exif: bytes, pixels: PixelMap) -> bytes:
     Raises:
         ValueError: If it is damaged.
     """
-    main, parts, layout = directories(exif)
+    old = exif.removeprefix(PREFIX)
+    layout, start = read_start(old)
+    main, thumbnail = read_directory(old, start, layout)
+    parts = read_parts(old, main, layout)
     if layout.big:
         raise ValueError("an EXIF block of a kind that does not exist")
-    tiff = _without_thumbnail(exif)
-    start = read_start(bytes(tiff[:16]))[1]
-    changes = _changed(main, layout, pixels)
+    tiff = _without_thumbnail(old, thumbnail if thumbnail > start else 0, layout)
+    changes = _changed(main, pixels)
     if any(entry.tag == ORIENTATION for entry in main):
-        changes[ORIENTATION] = with_numbers(Entry(ORIENTATION, _SHORT, 1, b""), [1], layout)
+        changes[ORIENTATION] = Entry(ORIENTATION, _SHORT, struct.pack(layout.order + "H", 1))
     _replace(tiff, start, changes, layout)
-    for entry in _read(exif, start, layout)[0]:
+    for entry in main:
         if entry.tag == EXIF_IFD:
-            details = int(numbers(entry, layout)[0])
-            _replace(tiff, details, _changed(parts[EXIF_IFD], layout, pixels), layout)
+            details = int(entry.numbers[0])
+            _replace(tiff, details, _changed(parts[EXIF_IFD], pixels), layout)
     return PREFIX + bytes(tiff)
-
-
-def software(exif: bytes | None) -> str:
-    """Return the Software entry; empty without one, or in a damaged block."""
-    entry, _ = _find(exif, SOFTWARE)
-    value = b"" if entry is None else entry.value
-    return value.split(b"\0")[0].decode("utf-8", "replace").strip()
-
-
-def is_adobe_rgb(exif: bytes) -> bool:
-    """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
-    try:
-        _, parts, layout = directories(exif)
-        own = {entry.tag: entry for entry in parts.get(EXIF_IFD, ())}
-        space = numbers(own[_COLOUR_SPACE], layout)[0]
-        if space != _UNCALIBRATED:
-            return space == _ADOBE_RGB
-        entries, _ = _read(exif, int(numbers(own[_INTEROPERABILITY], layout)[0]), layout)
-    except (ValueError, LookupError):
-        return False
-    return any(entry.tag == 1 and entry.value[:3] == b"R03" for entry in entries)
-
-
-def _find(exif: bytes | None, tag: int) -> tuple[Entry | None, Layout]:
-    """Return an entry of the main directory, None in a block that is damaged or lacks it."""
-    try:
-        main, _, layout = directories(exif or b"")
-    except ValueError:
-        return None, Layout("<")
-    return next((entry for entry in main if entry.tag == tag), None), layout
-
-
-def text_entry(tag: int, text: str) -> Entry:
-    """Return an entry that holds a text."""
-    value = text.encode() + b"\0"
-    return Entry(tag, 2, len(value), value)
 
 
 def with_entries(
@@ -183,20 +357,13 @@ def with_entries(
     """
     if not entries:
         return exif
-    if exif is None:
-        exif = write_start(Layout("<"), 8) + bytes(6)
-    there = {entry.tag for entry in directories(exif)[0] if not overwrite}
-    tiff = bytearray(exif.removeprefix(PREFIX))
-    layout, start = read_start(bytes(tiff[:16]))
+    tiff = bytearray((exif or Layout("<").start(8) + bytes(6)).removeprefix(PREFIX))
+    layout, start = read_start(tiff)
+    main, _ = read_directory(tiff, start, layout)
+    there = {one.tag for one in main if not overwrite} | read_parts(tiff, main, layout).keys()
     start = _replace(tiff, start, {e.tag: e for e in entries if e.tag not in there}, layout)
-    tiff[:8] = write_start(layout, start)
+    tiff[:8] = layout.start(start)
     return PREFIX + bytes(tiff)
-
-
-def _read(exif: bytes, start: int, layout: Layout) -> tuple[list[Entry], int]:
-    """Return the entries of a directory, and the offset of the next one."""
-    tiff = exif.removeprefix(PREFIX)
-    return read_directory(lambda at, length: tiff[at : at + length], start, layout)
 
 
 def _replace(
@@ -233,33 +400,31 @@ def _replace(
     return start
 
 
-def _changed(entries: Sequence[Entry], layout: Layout, pixels: PixelMap) -> dict[int, Entry | None]:
+def _changed(entries: Sequence[Entry], pixels: PixelMap) -> dict[int, Entry | None]:
     """Return the entries that change with the pixels, None for those that are no longer true."""
     gone: dict[int, Entry | None] = dict.fromkeys(_SIZES)
     if pixels.changes_nothing:
         return gone
     known = {e.tag: e for e in entries if e.tag in _CHANGING and e.kind not in _NO_NUMBERS}
-    old = {tag: numbers(entry, layout) for tag, entry in known.items()}
+    old = {tag: entry.numbers for tag, entry in known.items()}
     new = {tag: pixels.area(old[tag]) for tag in _AREAS if len(old.get(tag, ())) in (2, 3, 4)}
     for across, down in (_FOCAL_PLANE, *[_RESOLUTION] * pixels.swaps):
         if across in old and down in old:
             x, y = old[across][0], old[down][0]
             x, y = pixels.size(x, y) if across in _FOCAL_PLANE else (y, x)
             new |= {across: [x], down: [y]}
-    return gone | {tag: with_numbers(known[tag], values, layout) for tag, values in new.items()}
+    return gone | {tag: known[tag].with_numbers(values) for tag, values in new.items()}
 
 
-def _without_thumbnail(exif: bytes) -> bytearray:
-    """Return the block, less its prefix, with the thumbnail cut off at the end or blanked."""
-    tiff = bytearray(exif.removeprefix(PREFIX))
-    layout, first = read_start(bytes(tiff[:16]))
-    start = _read(exif, first, layout)[1]
+def _without_thumbnail(tiff: bytes, directory: int, layout: Layout) -> bytearray:
+    """Return a block, less its prefix, with the thumbnail cut off at the end or blanked."""
     values: dict[int, int] = {}
     with suppress(ValueError):
-        entries = _read(exif, start, layout)[0] if start > first else []
-        values = {entry.tag: int(numbers(entry, layout)[0]) for entry in entries}
+        entries = read_directory(tiff, directory, layout)[0] if directory else []
+        values = {entry.tag: int(entry.numbers[0]) for entry in entries}
     begin = values.get(_THUMBNAIL_OFFSET, 0)
     end = min(begin + values.get(_THUMBNAIL_LENGTH, 0), len(tiff))
-    if start < begin < end and tiff[begin : begin + 2] == b"\xff\xd8":
-        tiff[begin:end] = bytes(end - begin if end < len(tiff) - 4 else 0)
-    return tiff
+    edited = bytearray(tiff)
+    if directory < begin < end and tiff[begin : begin + 2] == b"\xff\xd8":
+        edited[begin:end] = bytes(end - begin if end < len(tiff) - 4 else 0)
+    return edited

@@ -6,10 +6,9 @@ import struct
 from dataclasses import dataclass
 from typing import IO
 
-from srcli.imaging.ifd import numbers, read_directory, read_start
+from srcli.imaging.exif import read_directory, read_start
 
 _SEGMENTS = 2000
-_LARGEST_VALUE = 2**24  # bytes of a tag
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROCESSES = {
@@ -122,14 +121,10 @@ def _bmp(head: bytes) -> str:
 
 
 def _tiff(stream: IO[bytes]) -> str:
-    def read(at: int, length: int) -> bytes:
-        stream.seek(at)
-        return stream.read(min(length, _LARGEST_VALUE))
-
-    layout, first = read_start(read(0, 16))
-    entries, _ = read_directory(read, first, layout)
+    layout, first = read_start(stream)
+    entries, _ = read_directory(stream, first, layout)
     wanted = (_WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES)
-    tags = {one.tag: int(numbers(one, layout)[0]) for one in entries if one.tag in wanted}
+    tags = {one.tag: int(one.numbers[0]) for one in entries if one.tag in wanted}
     compression, bits = tags.get(_COMPRESSION, 1), tags.get(_BITS, 1)
     if _WIDTH not in tags or compression not in (*_USUAL, *_COMPRESSIONS):
         word = f"compression {compression}" if compression > 32767 and _WIDTH in tags else ""

@@ -14,18 +14,15 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import heif, labels
-from srcli.imaging.bmp import bmp_profile, read_bmp_label
+from srcli.imaging import bmp, heif, labels
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
-from srcli.imaging.fitting import fit_metadata
+from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
 from srcli.imaging.formats import find_reader
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture
-from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.texts import comment
-from srcli.imaging.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +79,7 @@ def quiet_pillow() -> Iterator[list[str]]:
         ]
 
 
-def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[str]]:
+def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
     """Open a file with Pillow's reader of one format; nothing is decoded yet.
 
     Args:
@@ -98,19 +95,22 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[ImageFile.ImageFile, list[
     reader = find_reader(name, stream)
     with quiet_pillow() as messages:
         try:
-            image = reader(stream)
-        except SyntaxError as error:
-            if name != "avif":
-                raise
+            return reader(stream), messages
+        except DAMAGE as error:
             stream.seek(0)
             try:
-                image = reader(io.BytesIO(heif.with_one_association(stream.read())))
-            except ValueError:
+                if name == "bmp":
+                    return bmp.open_unusual(stream.read()), messages
+                if name == "avif" and isinstance(error, SyntaxError):
+                    return reader(io.BytesIO(heif.with_one_association(stream.read()))), messages
+            except NotImplementedError:
                 raise error from None
-    return image, messages
+            except ValueError as other:
+                raise (error if name == "avif" or isinstance(error, OSError) else other) from None
+            raise
 
 
-def load(image: ImageFile.ImageFile) -> None:
+def load(image: Image.Image) -> None:
     """Decode an image completely.
 
     Raises:
@@ -132,14 +132,13 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         OSError: If the file is damaged; SyntaxError and ValueError as well.
     """
     image, notes = open_image(name, stream)
-    info = image.info
-    dpi = info.get("dpi")
+    info, dpi = image.info, image.info.get("dpi")
     if image.mode in _DESCRIBED:
         notes.append(f"{image.mode} converted to RGB")
     if _IPTC in (info.get("photoshop") or {}):
         notes.append("IPTC captions left out")
     if (name == "avif" and _is_deep_avif(stream)) or info.get("bit_depth", 8) > 8:
-        notes.append(f"over 8 bits: rounded to 8, as Pillow reads {name.upper()}")
+        notes.append("over 8 bits: rounded to 8")
     whole = _all_frames(image, stream)
     frames = count_frames(whole)
     if _has_gain_map(name, whole, stream):
@@ -166,7 +165,11 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         texts=comment(info.get("comment")),
     )
     if name == "heic":
-        metadata, lost = _upright_heic(metadata, image)
+        # pillow-heif says beside EXIF how it has turned the pixels
+        was, upright = info.get("original_orientation") or 1, image.size[::-1]
+        before = upright[::-1] if was > 4 else upright
+        pixels = PixelMap(before=before, after=upright, orientation=was)
+        metadata, lost = fit_metadata(metadata, pixels)
         notes += lost
     return Picture(
         path=path,
@@ -189,16 +192,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     )
 
 
-def _upright_heic(
-    metadata: Metadata, image: ImageFile.ImageFile
-) -> tuple[Metadata, tuple[str, ...]]:
-    """Turn metadata as pillow-heif has turned the pixels; it says so beside EXIF."""
-    orientation, upright = image.info.get("original_orientation") or 1, image.size[::-1]
-    before = upright[::-1] if orientation > 4 else upright
-    return fit_metadata(metadata, PixelMap(before=before, after=upright, orientation=orientation))
-
-
-def pixels_of(image: ImageFile.ImageFile, icc: bytes | None = None) -> tuple[Array, Array | None]:
+def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Array | None]:
     """Decode an image of any mode.
 
     Args:
@@ -213,7 +207,7 @@ def pixels_of(image: ImageFile.ImageFile, icc: bytes | None = None) -> tuple[Arr
         ValueError: If the mode has no colours that are known.
     """
     load(image)
-    plain: Image.Image = image
+    plain = image
     if image.mode in _DESCRIBED:
         plain = _to_srgb(image, icc)
     elif "transparency" in image.info:
@@ -331,7 +325,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def _all_frames(image: ImageFile.ImageFile, stream: IO[bytes]) -> ImageFile.ImageFile:
+def _all_frames(image: Image.Image, stream: IO[bytes]) -> Image.Image:
     """Return an open file with all of its pictures, of which a reader of JPEG sees the first."""
     if "mp" in image.info:
         stream.seek(0)
@@ -341,7 +335,7 @@ def _all_frames(image: ImageFile.ImageFile, stream: IO[bytes]) -> ImageFile.Imag
     return image
 
 
-def _check_canvas(path: Path, image: ImageFile.ImageFile, stream: IO[bytes]) -> list[str]:
+def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
     """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
 
     Raises:
@@ -382,7 +376,7 @@ def _farthest(stream: IO[bytes]) -> tuple[int, int]:
     return right, bottom
 
 
-def count_frames(image: ImageFile.ImageFile) -> int:
+def count_frames(image: Image.Image) -> int:
     """Return the number of pictures in an open file."""
     with quiet_pillow():
         return int(getattr(image, "n_frames", 1))
@@ -408,11 +402,13 @@ def read_colours(
         notes: Gets a line for colours that are not known.
     """
     if name == "bmp":
-        icc = icc or bmp_profile(stream)
-        return icc, None if icc else read_bmp_label(stream, channels, notes)
+        return bmp.read_colours(stream, channels, notes)
     if name == "jpg" and icc is None and channels == 3 and exif and is_adobe_rgb(exif):
         return None, labels.from_primaries(labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes)
-    points = heif.code_points(stream) if icc is None and name in ("avif", "heic") else None
+    points = None
+    if icc is None and name in ("avif", "heic"):
+        stream.seek(0)
+        points = heif.code_points(stream.read())
     if points is None or points in _SRGB_POINTS:
         return icc, None
     if labels.is_known(*points):
@@ -422,7 +418,7 @@ def read_colours(
     return None, labels.ColourLabel(None, cicp + b"\0\1")
 
 
-def _has_gain_map(name: str, image: ImageFile.ImageFile, stream: IO[bytes]) -> bool:
+def _has_gain_map(name: str, image: Image.Image, stream: IO[bytes]) -> bool:
     """Return True if a JPEG, AVIF or HEIC file has a gain map, of which XMP may not tell."""
     if name in ("avif", "heic"):
         return _GAIN_MAP_ITEM.search(_start_of(stream)) is not None

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import exif, png
+from srcli.imaging.exif import read_directory, read_start
 from srcli.imaging.formats import format_of_content
-from srcli.imaging.ifd import read_directory, read_start
 from srcli.imaging.photograph import SourceMark, decoding
 from srcli.imaging.texts import read_texts
 
@@ -165,14 +165,9 @@ def _webp(stream: IO[bytes]) -> str:
 
 
 def _tif(stream: IO[bytes]) -> str:
-    def read(at: int, length: int) -> bytes:
-        stream.seek(at)
-        return stream.read(length)
-
-    layout, first = read_start(read(0, 16))
-    entries, _ = read_directory(read, first, layout, only=exif.SOFTWARE)
-    value = entries[0].value if entries else b""
-    return value.split(b"\0")[0].decode("utf-8", "replace")
+    layout, first = read_start(stream)
+    entries, _ = read_directory(stream, first, layout, only=exif.SOFTWARE)
+    return exif.text_of(entries[0]) if entries else ""
 
 
 def _avif(stream: IO[bytes]) -> str:

@@ -1,4 +1,8 @@
-"""Read picture files of any format: the header, once, for planning, and photographs upright."""
+"""Read picture files of any format: the header, once, for planning, and photographs upright.
+
+What the first reader of a format refuses is tried with libvips or GDAL. They are strict, so that a
+file that is cut short is not read by half: whatever libvips or libjpeg warns of counts as damage.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,19 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, fallback, pillow, png, tiff, xmp
-from srcli.imaging.fitting import fit_metadata
+from srcli.imaging import exif, heif, pillow, png, tiff, vips
+from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
 from srcli.imaging.formats import FORMATS, format_of_content
-from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Photograph, Picture, decoding
-from srcli.imaging.pixel_map import PixelMap
+from srcli.imaging.kinds import jpeg_frame
+from srcli.imaging.photograph import (
+    DAMAGE,
+    LARGEST_AREA,
+    Metadata,
+    Photograph,
+    Picture,
+    decoding,
+    kind_not_read,
+)
 from srcli.imaging.provenance import mark_source
 
 if TYPE_CHECKING:
@@ -26,6 +38,10 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _T = TypeVar("_T")
+_BOXED = frozenset({"avif", "heic"})
+"""Formats made of boxes, whose pictures libvips turns upright by itself."""
+_BY_VIPS = frozenset({"jpg", "webp"}) | _BOXED
+_DEEP_JPEG_BITS = 12
 
 
 def read_photograph(source: Path | Picture) -> Photograph:
@@ -63,18 +79,39 @@ def read_photograph(source: Path | Picture) -> Photograph:
 
 def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
     """Return pixels, alpha and the orientation still to be applied, by the first able reader."""
-    stream.seek(0)
-    orientation = picture.orientation
-    try:
+
+    def first() -> tuple[Array, Array | None, int]:
+        stream.seek(0)
         if picture.format == "tif":
             return tiff.read_pixels(picture, stream)
         if picture.format == "png":
-            return *png.read_pixels(stream), orientation
+            return *png.read_pixels(stream), picture.orientation
         # the decoded image is not kept here, beside the arrays
         image = pillow.open_image(picture.format, stream)[0]
-        return *pillow.pixels_of(image, picture.metadata.icc), orientation
+        return *pillow.pixels_of(image, picture.metadata.icc), picture.orientation
+
+    second = None
+    if picture.format == "tif" and picture.bits == 8:
+        second = partial(tiff.read_by_gdal, picture, stream)
+    elif picture.format in _BY_VIPS:
+        second = partial(_decode_by_vips, picture, stream)
+    return _first_able(first, second)
+
+
+def _first_able(first: Callable[[], _T], second: Callable[[], _T] | None) -> _T:
+    """Call the second reader if the first fails; if both do, raise what says more of the damage."""
+    try:
+        return first()
     except DAMAGE as error:
-        return _try_second(error, partial(fallback.read_pixels, picture, stream))
+        if second is None:
+            raise
+        try:
+            return second()
+        except NotImplementedError:
+            raise error from None
+        except DAMAGE as other:
+            # the first one did not get far if it knew the kind of file not
+            raise (error if isinstance(error, OSError) else other) from None
 
 
 def upright(image: Array, orientation: int) -> Array:
@@ -153,28 +190,11 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     elif name == "tif":
         picture = tiff.read_header(path, stream)
     else:
-        picture = _read_other_header(name, path, stream)
+        second = partial(_header_by_vips, name, path, stream) if name in _BY_VIPS else None
+        picture = _first_able(partial(pillow.read_header, name, path, stream), second)
     if picture.refusal is None and min(picture.height, picture.width) < 1:
         raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
     return picture if picture.refusal else _upright(picture)
-
-
-def _read_other_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
-    try:
-        return pillow.read_header(name, path, stream)
-    except DAMAGE as error:
-        return _try_second(error, partial(fallback.read_header, name, path, stream))
-
-
-def _try_second(error: Exception, read: Callable[[], _T]) -> _T:
-    """Call the second reader; if it fails as well, raise what says more of the damage."""
-    try:
-        return read()
-    except NotImplementedError:
-        raise error from None
-    except DAMAGE as other:
-        # the first one did not get far if it knew the kind of file not
-        raise (error if isinstance(error, OSError) else other) from None
 
 
 def _not_a_picture(path: Path) -> PictureError:
@@ -186,7 +206,7 @@ def _upright(picture: Picture) -> Picture:
     """Return the picture with its size and metadata after the orientation is applied."""
     metadata, orientation = picture.metadata, picture.orientation
     if not 1 <= orientation <= 8:
-        orientation = exif.orientation(metadata.exif) or xmp.orientation(metadata.xmp) or 1
+        orientation = exif.orientation(metadata.exif) or xmp_orientation(metadata.xmp) or 1
     stored = picture.height, picture.width
     size = stored[::-1] if orientation > 4 else stored
     pixels = PixelMap(before=stored, after=size, orientation=orientation)
@@ -199,3 +219,104 @@ def _upright(picture: Picture) -> Picture:
         metadata=metadata,
         warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
     )
+
+
+def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header of a file that the format's first reader does not open.
+
+    Raises:
+        PictureError: If it is sound, but of a kind that would come out wrong.
+        NotImplementedError: If libvips cannot read it.
+        ValueError: If it is damaged or of a kind that is not read; OSError as well.
+    """
+    deep = name == "jpg" and _is_deep_jpeg(stream)
+    image = vips.open_image(name, data := _read_all(name, stream))
+    block = vips.field(image, "exif-data")
+    if name in _BOXED and heif.count_gray(data) > image.hasalpha():
+        # libheif takes 16 to 235 for the whole range then
+        raise kind_not_read(path, "AVIF (gray, of an unusual size or structure)")
+    notes = ["CMYK converted to RGB"] * (image.interpretation == "cmyk")
+    notes += ["values of 12 bits stretched to 16"] * deep
+    pages = vips.field(image, "n-pages", 1)
+    if pages > 1:
+        notes.append(f"holds {pages} pictures: only the first is used")
+    block = exif.PREFIX + block.removeprefix(exif.PREFIX) if block else None
+    channels = 1 if image.bands < 3 else 3
+    icc, label = pillow.read_colours(
+        name,
+        stream,
+        vips.field(image, "icc-profile-data"),
+        exif=block,
+        channels=channels,
+        notes=notes,
+    )
+    return Picture(
+        path=path,
+        format=name,
+        height=image.height,
+        width=image.width,
+        channels=channels,
+        has_alpha=bool(image.hasalpha()),
+        bits=16 if deep or image.format == "ushort" else 8,
+        orientation=1 if name in _BOXED else 0,
+        lossless=name == "webp" and pillow.is_lossless_webp(stream),
+        metadata=Metadata(icc=icc, colours=label, exif=block, xmp=vips.field(image, "xmp-data")),
+        warnings=tuple(notes),
+    )
+
+
+def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
+    """Decode a file that the format's first reader refuses; errors as of ``_header_by_vips``."""
+    turned = picture.orientation > 4 and picture.format not in _BOXED
+    size = (picture.width, picture.height) if turned else (picture.height, picture.width)
+    if picture.format == "jpg" and _is_deep_jpeg(stream):
+        bands = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
+        values = tiff.scaled(bands.values, _DEEP_JPEG_BITS, np.uint16)
+    else:
+        values = _values_by_vips(picture, _read_all(picture.format, stream), size)
+    if picture.bits == 8 and values.dtype == np.uint16:
+        values = tiff.scaled(values, 16, np.uint8)
+    orientation = 1 if picture.format in _BOXED else picture.orientation
+    if not picture.has_alpha:
+        return values, None, orientation
+    pixels, alpha = values[:, :, :-1], values[:, :, -1].copy()
+    if picture.format in _BOXED and alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
+        # 16 to 235 may be meant for the whole range, which libheif does not tell
+        raise kind_not_read(picture.path, "AVIF (alpha of unknown range)")
+    if picture.format in _BOXED and b"prem" in heif.whole_meta(_read_all(picture.format, stream)):
+        pixels = tiff.unmultiplied(pixels, alpha)
+    return pixels.copy(), alpha, orientation
+
+
+def _values_by_vips(picture: Picture, data: bytes, size: tuple[int, int]) -> Array:
+    image = vips.open_image(picture.format, data)
+    if (image.height, image.width) != size or image.hasalpha() != picture.has_alpha:
+        raise ValueError("readers see different pictures in it")
+    values = vips.decode(image)
+    if image.interpretation == "cmyk":
+        return pillow.raw_to_srgb(values, "CMYK", picture.metadata.icc)
+    if values.shape[2] - picture.has_alpha != picture.channels:
+        raise ValueError(f"{values.shape[2]} channels")
+    return values
+
+
+def _is_deep_jpeg(stream: IO[bytes]) -> bool:
+    """Tell if a JPEG has 12 bits a value, which libvips does not decode.
+
+    Raises:
+        ValueError: If nothing here decodes it.
+    """
+    frame = jpeg_frame(stream)
+    if frame is None or frame.bits == 8:
+        return False
+    if frame.bits != _DEEP_JPEG_BITS or frame.process or frame.channels not in (1, 3):
+        raise ValueError(f"JPEG of {frame.bits} bits")
+    return True
+
+
+def _read_all(name: str, stream: IO[bytes]) -> bytes:
+    stream.seek(0)
+    data = stream.read()
+    if name in _BOXED and b"av01" not in heif.whole_meta(data):
+        raise NotImplementedError  # the wheels of libvips decode no HEVC
+    return data

@@ -12,7 +12,7 @@ from srcli.imaging.exif import PREFIX, text_entry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from srcli.imaging.ifd import Entry
+    from srcli.imaging.exif import Entry
 
 Chunk = tuple[bytes, bytes]
 """Type and content of a chunk of a PNG file."""

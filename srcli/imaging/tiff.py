@@ -1,23 +1,26 @@
-"""Read TIFF files: header and metadata by their tags, pixels by Pillow and GDAL.
+"""TIFF files: metadata by their tags, pixels read by Pillow and GDAL, and written by libvips.
 
 Pillow decodes 8 bits in most colours and compressions, GDAL more bits and what Pillow refuses
 (Pillow keeps 8 of 16-bit colour, the wheels of libvips know no ZSTD and then give wrong pixels,
-tifffile alone no LZW).
+tifffile alone no LZW). What is written has its directory of tags packed anew behind the pixels,
+because neither libvips nor GDAL nor tifffile writes EXIF to TIFF, and Pillow does not beside 16-bit
+colour.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from functools import partial
+import struct
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import exif, gdal, labels, pillow
-from srcli.imaging.ifd import Entry, Layout, numbers, read_directory, read_start, write_start
+from srcli.imaging import exif, labels, pillow, vips
+from srcli.imaging.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 
 if TYPE_CHECKING:
@@ -25,27 +28,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from srcli.imaging.ifd import Read
-
     Array = NDArray[Any]
 
 # Tags of the main directory.
 _KIND, _WIDTH, _HEIGHT, _BITS, _MODEL, _SAMPLES = 254, 256, 257, 258, 262, 277
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT, _EXTRA, _SAMPLE_FORMAT = 282, 283, 296, 338, 339
-_STRUCTURE = frozenset({256, 257, 258, 262, exif.ORIENTATION, 277, 282, 283, 296, 338, 339})
-_LARGEST_VALUE = 2**26  # bytes of a tag
 _COMPRESSION, _OLD_JPEG, _JPEG, _WEBP = 259, 6, 7, 50001
 _PLANES, _SEPARATE = 284, 2
 _YCBCR, _LAB = 6, 8
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _PIXELS = frozenset({258, 277, 320, 338, 339, *chain(*_PLACES)})
 """Tags without whose values pixels come out wrong."""
+_STRUCTURE = frozenset({256, 257, 259, 262, exif.ORIENTATION, 284, *_PIXELS} - {320})
 _XMP, _IPTC, _ICC, _GEO_KEYS = 700, 33723, 34675, 34735
 _TRANSFER, _WHITE, _PRIMARIES = 301, 318, 319
 _NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
 _DEFAULT_CURVE = (2.2,)  # of TIFF 6.0, where primaries are told without a transfer function
 _PREMULTIPLIED = 1  # a value of ExtraSamples
-DESCRIPTIVE = frozenset(
+_DESCRIPTIVE = frozenset(
     {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095}
 )
 """Tags that describe the photograph (title, camera, author ...), not how it is stored."""
@@ -76,6 +76,15 @@ _MODELS = {
 _DEPTHS = {(1, bits): 8 if bits <= 8 else 16 for bits in range(1, 17)} | {
     (3, 16): 32, (3, 32): 32, (3, 64): 32,
 }  # fmt: skip
+_INCH = 2  # of ResolutionUnit
+LARGEST_CLASSIC = 2**32 - 2**26
+"""Bytes of pixels beyond which BigTIFF is written."""
+# no look at files that happen to lie beside, and no picture half read
+_GDAL_OPTIONS = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",
+}
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
@@ -87,21 +96,18 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     Raises:
         ValueError: If the file is damaged.
     """
-    read = partial(_read_at, stream)
-    layout, first = read_start(read(0, 16))
-    entries, following = read_directory(read, first, layout, _PIXELS)
-    tags = {entry.tag: entry for entry in entries}
-    values = {tag: numbers(tags[tag], layout) for tag in _STRUCTURE & tags.keys()}
-    pages = _further_pages(read, following, layout)
+    tags, layout, following = _read_tags(stream)
+    values = _structure(tags)
+    pages = _further_pages(stream, following, layout)
     picture = Picture(
         path=path,
         format="tif",
-        height=int(values.get(_HEIGHT, [0])[0]),
-        width=int(values.get(_WIDTH, [0])[0]),
-        channels=int(values.get(_SAMPLES, [1])[0]),
-        bits=int(values.get(_BITS, [1])[0]),
+        height=values.get(_HEIGHT, [0])[0],
+        width=values.get(_WIDTH, [0])[0],
+        channels=values.get(_SAMPLES, [1])[0],
+        bits=values.get(_BITS, [1])[0],
         frames=1 + sum(not kind & (_REDUCED | _MASK) for kind in pages),
-        orientation=int(values.get(exif.ORIENTATION, [0])[0]),
+        orientation=values.get(exif.ORIENTATION, [0])[0],
     )
     raster = next((reason for tag, reason in _RASTER_TAGS.items() if tag in tags), None)
     if raster is None and any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]):
@@ -111,7 +117,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     if raster is None and picture.height * picture.width > LARGEST_AREA:
         raster = "more pixels than a photograph"
     try:
-        picture = _as_photograph(picture, {tag: list(map(int, v)) for tag, v in values.items()})
+        picture = _as_photograph(picture, values)
     except PictureError as error:
         bands = f"{picture.channels} band(s) of {picture.bits} bits"
         if values.get(_MODEL) != [_LAB]:  # whose bands would be taken for red, green and blue
@@ -121,10 +127,10 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     notes = [f"{what} left out" for tag, what in lost.items() if tag in tags]
     metadata = Metadata(
         icc=tags[_ICC].value if _ICC in tags else None,
-        colours=_label(tags, layout, picture, notes) if _ICC not in tags else None,
-        exif=_exif(read, tags, layout),
+        colours=_label(tags, picture, notes) if _ICC not in tags else None,
+        exif=_exif(stream, tags, layout),
         xmp=tags[_XMP].value if _XMP in tags else None,
-        dpi=_resolution(values),
+        dpi=_resolution(tags),
     )
     return replace(picture, metadata=metadata, raster=raster, warnings=(*picture.warnings, *notes))
 
@@ -143,8 +149,11 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
         PictureError: If rasterio is needed and missing.
         OSError: If the data are damaged or end early; SyntaxError and ValueError as well.
     """
-    tags = _structure(stream)
-    if picture.bits > 8 or _is_for_gdal(tags):
+    tags = _structure(_read_tags(stream)[0])
+    # Pillow mixes planes up, and knows no WebP in TIFF
+    planar = tags.get(_PLANES) == [_SEPARATE] and tags.get(_SAMPLES, [1])[0] > 1
+    by_gdal = (planar and tags.get(_MODEL) != [_YCBCR]) or tags.get(_COMPRESSION) == [_WEBP]
+    if picture.bits > 8 or by_gdal:
         return read_by_gdal(picture, stream)
     if tags.get(_COMPRESSION) in ([_OLD_JPEG], [_JPEG]):  # whose decoder fills up what is missing
         _check_places(stream, tags)
@@ -162,7 +171,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
 
 def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
     """Decode a TIFF file of any depth and colours with GDAL; as ``read_pixels``."""
-    tags = _structure(stream)
+    tags = _structure(_read_tags(stream)[0])
     model, colours = _MODELS[tags[_MODEL][0]]
     if picture.bits == 8:
         _check_places(stream, tags)
@@ -170,13 +179,13 @@ def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | No
         raise ValueError("GDAL does not convert its YCbCr colours")
     size = tags[_HEIGHT][0], tags[_WIDTH][0]
     raw = "GTIFF_RAW:" if model == "CMYK" else ""
-    bands = gdal.read_bands(picture.path, "GTiff", size, colours + picture.has_alpha, raw)
+    bands = read_bands(picture.path, "GTiff", size, colours + picture.has_alpha, raw)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
-    stored = bands.values if model == "palette" else gdal.scaled(bands.values, bands.bits, dtype)
+    stored = bands.values if model == "palette" else scaled(bands.values, bands.bits, dtype)
     # GDAL neither inverts gray nor divides by alpha
     pixels, alpha = stored[:, :, :colours], None
     if picture.has_alpha:
-        alpha = gdal.scaled(bands.values[:, :, colours], bands.bits, dtype)
+        alpha = scaled(bands.values[:, :, colours], bands.bits, dtype)
         if picture.premultiplied and model in ("gray", "RGB", "CMYK"):
             pixels = unmultiplied(pixels, alpha)
     if model == "palette":
@@ -188,19 +197,66 @@ def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | No
     return np.ascontiguousarray(pixels), alpha, picture.orientation
 
 
-def _structure(stream: IO[bytes]) -> dict[int, list[int]]:
-    """Return the whole numbers of the first page's tags that tell how its pixels are stored."""
-    read = partial(_read_at, stream)
-    layout, first = read_start(read(0, 16))
-    entries, _ = read_directory(read, first, layout)
-    wanted = {*_STRUCTURE, _COMPRESSION, _PLANES, *chain(*_PLACES)}
-    return {one.tag: [*map(int, numbers(one, layout))] for one in entries if one.tag in wanted}
+def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
+    """Write one picture; BigTIFF where 4 GB may not do.
+
+    Args:
+        stream: An empty file that can be sought in and read.
+        values: (H, W, C), uint8, uint16 or float32, C = 1 to 4 with alpha last.
+        metadata: Metadata to embed.
+
+    Raises:
+        OSError: If the stream does not take it.
+    """
+    vips.encode(
+        stream,
+        values,
+        ".tif",
+        compression="deflate",
+        level=3,
+        predictor="float" if values.dtype.kind == "f" else "horizontal",
+        bigtiff=values.nbytes > LARGEST_CLASSIC,
+    )
+    tags, layout, _ = _read_tags(stream)
+    for tag in (_X_RESOLUTION, _Y_RESOLUTION, _UNIT):
+        tags.pop(tag, None)
+    parts: dict[int, list[Entry]] = {}
+    if metadata.exif is not None:
+        tiff = metadata.exif.removeprefix(exif.PREFIX)
+        own, first = read_start(tiff)
+        described, _ = read_directory(tiff, first, own)
+        parts = {
+            tag: [entry.reordered(layout.order) for entry in part]
+            for tag, part in exif.read_parts(tiff, described, own).items()
+        }
+        tags |= {e.tag: e.reordered(layout.order) for e in described if e.tag in _DESCRIPTIVE}
+    if metadata.dpi is not None:
+        for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), metadata.dpi, strict=True):
+            part = Fraction(min(value, 1e6)).limit_denominator(4000)
+            ratio = struct.pack(layout.order + "II", part.numerator, part.denominator)
+            tags[tag] = Entry(tag, 5, ratio)
+        tags[_UNIT] = Entry(_UNIT, 3, struct.pack(layout.order + "H", _INCH))
+    if metadata.xmp:
+        tags[_XMP] = Entry(_XMP, 1, metadata.xmp)
+    if metadata.icc:
+        tags[_ICC] = Entry(_ICC, 7, metadata.icc)
+    end = stream.seek(0, os.SEEK_END)
+    start = end + end % 2
+    stream.write(bytes(start - end) + exif.pack([*tags.values()], parts, start, layout))
+    stream.seek(0)
+    stream.write(layout.start(start))
 
 
-def _is_for_gdal(tags: dict[int, list[int]]) -> bool:
-    """Tell if Pillow misreads the file: it mixes planes up, and knows no WebP in TIFF."""
-    planar = tags.get(_PLANES) == [_SEPARATE] and tags.get(_SAMPLES, [1])[0] > 1
-    return (planar and tags.get(_MODEL) != [_YCBCR]) or tags.get(_COMPRESSION) == [_WEBP]
+def _read_tags(stream: IO[bytes]) -> tuple[dict[int, Entry], Layout, int]:
+    """Return the tags of the first page, the layout, and the offset of the next page."""
+    layout, first = read_start(stream)
+    entries, following = read_directory(stream, first, layout, _PIXELS)
+    return {entry.tag: entry for entry in entries}, layout, following
+
+
+def _structure(tags: dict[int, Entry]) -> dict[int, list[int]]:
+    """Return the whole numbers of the tags that tell how pixels are stored."""
+    return {tag: [*map(int, tags[tag].numbers)] for tag in _STRUCTURE & tags.keys()}
 
 
 def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
@@ -215,11 +271,6 @@ def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
     )
     if any(not length or at + length > end for at, length in parts):
         raise ValueError("a part of its pixels is missing")
-
-
-def _read_at(stream: IO[bytes], at: int, length: int) -> bytes:
-    stream.seek(at)
-    return stream.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
 
 
 def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
@@ -270,12 +321,10 @@ def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
     )
 
 
-def _label(
-    tags: dict[int, Entry], layout: Layout, picture: Picture, notes: list[str]
-) -> labels.ColourLabel | None:
+def _label(tags: dict[int, Entry], picture: Picture, notes: list[str]) -> labels.ColourLabel | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
     found = {
-        tag: numbers(tags[tag], layout)
+        tag: tags[tag].numbers
         for tag in (_TRANSFER, _WHITE, _PRIMARIES)
         if tag in tags and tags[tag].kind in _NUMBERS
     }
@@ -291,42 +340,44 @@ def _label(
     return labels.from_primaries((*white, *points), curves, picture.channels, notes)
 
 
-def _further_pages(read: Read, at: int, layout: Layout) -> list[int]:
+def _further_pages(stream: IO[bytes], at: int, layout: Layout) -> list[int]:
     """Return NewSubfileType of the pages after the first, up to a damaged one."""
     seen: set[int] = set()
     kinds = []
     while at and at not in seen:
         seen.add(at)
         try:
-            entries, at = read_directory(read, at, layout)
+            entries, at = read_directory(stream, at, layout, only=_KIND)
         except ValueError:
             break
-        found = [numbers(entry, layout)[0] for entry in entries if entry.tag == _KIND]
-        kinds.append(int(found[0]) if found else 0)
+        kinds.append(int(entries[0].numbers[0]) if entries else 0)
     return kinds
 
 
-def _resolution(values: dict[int, list[float]]) -> tuple[float, float] | None:
-    per_inch = {2: 1.0, 3: 2.54}.get(int(values.get(_UNIT, [2])[0]))
-    across, down = values.get(_X_RESOLUTION, [0.0])[0], values.get(_Y_RESOLUTION, [0.0])[0]
+def _resolution(tags: dict[int, Entry]) -> tuple[float, float] | None:
+    found = (tags[tag].numbers[0] if tag in tags else 0.0 for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    across, down = found
+    unit = int(tags[_UNIT].numbers[0]) if _UNIT in tags else _INCH
+    per_inch = {_INCH: 1.0, 3: 2.54}.get(unit)
     if per_inch is None or across <= 0 or down <= 0:
         return None
     return across * per_inch, down * per_inch
 
 
-def _exif(read: Read, tags: dict[int, Entry], layout: Layout) -> bytes | None:
-    main = [entry for tag, entry in tags.items() if tag in DESCRIPTIVE]
-    parts: dict[int, list[Entry]] = {}
-    for tag in {exif.EXIF_IFD, exif.GPS_IFD} & tags.keys():
-        try:
-            entries, _ = read_directory(read, int(numbers(tags[tag], layout)[0]), layout)
-        except ValueError:
-            return b""  # told as damaged EXIF
-        parts[tag] = [one for one in entries if one.tag not in _NOT_CARRIED and one.kind < 16]
+def _exif(stream: IO[bytes], tags: dict[int, Entry], layout: Layout) -> bytes | None:
+    main = [entry for tag, entry in tags.items() if tag in _DESCRIPTIVE]
+    try:
+        found = exif.read_parts(stream, [*tags.values()], layout)
+    except ValueError:
+        return b""  # told as damaged EXIF
+    parts = {
+        tag: [one for one in part if one.tag not in _NOT_CARRIED and one.kind < 16]
+        for tag, part in found.items()
+    }
     if not main and not any(parts.values()):
         return None
     own = Layout(layout.order)
-    return exif.PREFIX + write_start(own, 8) + exif.pack(main, parts, 8, own)
+    return exif.PREFIX + own.start(8) + exif.pack(main, parts, 8, own)
 
 
 def unmultiplied(pixels: Array, alpha: Array) -> Array:
@@ -337,3 +388,77 @@ def unmultiplied(pixels: Array, alpha: Array) -> Array:
     if alpha.dtype.kind == "f":
         return values.astype(alpha.dtype)
     return np.minimum(np.rint(values), peak).astype(alpha.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bands:
+    """The bands of a file as they are stored, not turned."""
+
+    values: Array
+    """(H, W, C); whole numbers of ``bits`` bits, or floats."""
+    bits: int
+    inverted: bool
+    """0 is white."""
+    palette: Array
+    """(N, 3) uint8, RGB; N = 0 without one."""
+
+
+def read_bands(
+    path: Path, driver: str, size: tuple[int, int], count: int, prefix: str = ""
+) -> Bands:
+    """Read the first bands of a file.
+
+    Args:
+        path: The file.
+        driver: GDAL's name of its format, as ``"GTiff"`` or ``"JPEG"``.
+        size: The height and width that its header says.
+        count: How many bands.
+        prefix: Put before its name: ``"GTIFF_RAW:"`` leaves CMYK as it is.
+
+    Raises:
+        PictureError: If rasterio is not installed.
+        OSError: If GDAL cannot read it; ValueError if it is of another size.
+    """
+    try:
+        import rasterio
+    except ImportError:
+        raise PictureError(
+            f"{path}: reading this kind of file needs rasterio; "
+            "install it, or convert the file to PNG"
+        ) from None
+    with rasterio.Env(**_GDAL_OPTIONS):
+        with pillow.quiet_pillow():  # a photograph has no position, of which rasterio warns
+            source = rasterio.open(prefix + os.fspath(path.absolute()), driver=driver)
+        with source:
+            if source.shape != size or source.count < count:
+                raise ValueError(f"{source.count} bands of {source.shape[1]}x{source.shape[0]}")
+            bands = source.read(list(range(1, count + 1)))
+            words = source.tags(ns="IMAGE_STRUCTURE")
+            bits = source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * bands.dtype.itemsize)
+            indexed = source.colorinterp[0].name == "palette"
+            palette = source.colormap(1) if indexed else {}
+    table = [palette[index][:3] for index in sorted(palette)]
+    return Bands(
+        values=np.ascontiguousarray(np.moveaxis(bands, 0, 2)),
+        bits=int(bits),
+        inverted=words.get("MINISWHITE") == "YES",
+        palette=np.array(table, np.uint8).reshape(-1, 3),
+    )
+
+
+def scaled(values: Array, bits: int, dtype: type) -> Array:
+    """Stretch whole numbers of some bits over the whole range of a dtype; floats become float32.
+
+    Args:
+        values: 0 to 2**bits - 1.
+        bits: 1 to 16.
+        dtype: ``numpy.uint8`` or ``numpy.uint16``.
+    """
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    top = np.iinfo(dtype).max
+    if values.dtype == dtype and top == 2**bits - 1:
+        return values
+    levels: Array = np.rint(np.arange(2**bits) * (top / (2**bits - 1))).astype(dtype)
+    stretched: Array = levels[np.minimum(values, 2**bits - 1)]
+    return stretched

@@ -14,7 +14,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
-from srcli.imaging import exif, pillow, png, texts, tiff_writing, vips
+from srcli.imaging import exif, pillow, png, texts, tiff, vips
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.heif import with_code_points
 from srcli.imaging.labels import hdr_of
@@ -314,7 +314,7 @@ def _encode(
         vips.encode(stream, values, ".gif")
         return
     if known.name == "tif":
-        tiff_writing.write(stream, values, metadata)
+        tiff.write(stream, values, metadata)
         return
     options: dict[str, Any] = {
         {"icc": "icc_profile"}.get(part, part): block

@@ -16,13 +16,17 @@ from srcli.errors import PictureError
 from srcli.imaging import vips
 
 
+def decode_png(data):
+    return vips.decode(vips.open_image("png", data))
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_png_round_trip(dtype, channels):
     values = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, (9, 14, channels), dtype)
     stream = io.BytesIO()
     vips.encode(stream, values, ".png", bitdepth=8 * values.dtype.itemsize)
-    again = vips.decode_png(stream.getvalue())
+    again = decode_png(stream.getvalue())
     assert again.dtype == dtype
     assert np.array_equal(again, values)
     assert again.flags.writeable
@@ -51,8 +55,8 @@ def test_data_that_end_early_are_refused(part):
     stream = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 255, (50, 50, 3), np.uint8)
     Image.fromarray(noise).save(stream, "PNG")
-    with pytest.raises(ValueError, match="too little data"):
-        vips.decode_png(stream.getvalue()[: int(len(stream.getvalue()) * part)])
+    with pytest.raises(ValueError, match="read error"):
+        decode_png(stream.getvalue()[: int(len(stream.getvalue()) * part)])
 
 
 def test_sides_of_over_a_million_pixels():
@@ -61,7 +65,7 @@ def test_sides_of_over_a_million_pixels():
     stream = io.BytesIO()
     vips.encode(stream, values, ".png", compression=4, filter="paeth", bitdepth=8)
     assert struct.unpack(">I", stream.getvalue()[16:20]) == (1_200_000,)
-    assert np.array_equal(vips.decode_png(stream.getvalue()), values)
+    assert np.array_equal(decode_png(stream.getvalue()), values)
 
 
 def test_readers_need_no_pyvips_until_a_png_is_decoded(tmp_path):

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 
 from srcli.errors import PictureError
-from srcli.imaging import tiff_writing
+from srcli.imaging import tiff
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.reading import read_photograph
@@ -272,7 +272,7 @@ def test_blocks_too_long_for_jpeg_are_left_out_and_logged(tmp_path, caplog):
 
 
 def test_bigtiff(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff_writing, "_LARGEST_CLASSIC", 0)
+    monkeypatch.setattr(tiff, "LARGEST_CLASSIC", 0)
     photograph = photograph_of(dtype=np.uint16, metadata=Metadata(icc=SRGB, exif=exif_of()))
     write_photograph(tmp_path / "a.tif", photograph, fmt="tif")
     with tifffile.TiffFile(tmp_path / "a.tif") as tif:

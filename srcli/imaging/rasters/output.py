@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging import xmp
 from srcli.imaging.formats import FORMATS
-from srcli.imaging.pixel_map import PixelMap
+from srcli.imaging.fitting import PixelMap, fit_xmp
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.info import BandInfo, coordinates
 
@@ -170,7 +169,7 @@ def make_output(
     if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
         pixels = PixelMap(before=(window.height, window.width), after=(out.height, out.width))
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
-        packet, lost = xmp.fit(text, pixels)
+        packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
         notes += lost
     if info.icc is not None:

@@ -11,9 +11,8 @@ import numpy as np
 from srcli.errors import SrxError
 from srcli.files import attributes_for
 from srcli.imaging.animation import is_kept, read_frames, write_animation
-from srcli.imaging.fitting import fit_metadata
+from srcli.imaging.fitting import PixelMap, fit_metadata
 from srcli.imaging.mapped import empty_array, release
-from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.writing import LOSSLESS, lost_metadata
 from srcli.inference.engines import EnginePool
 from srcli.inference.stream import ImageJob, TileTooLargeError, run_stream

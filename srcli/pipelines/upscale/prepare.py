@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent
-from srcli.imaging.fitting import fit_metadata
+from srcli.imaging.fitting import PixelMap, fit_metadata
 from srcli.imaging.mapped import empty_array
 from srcli.imaging.photograph import Photograph
-from srcli.imaging.pixel_map import PixelMap
 from srcli.imaging.resize import UNBOUNDED, Box, resize, shrink, shrink_mask
 from srcli.inference.stream import ArraySink, ArraySource, make_job
 from srcli.ports.image import are_units
