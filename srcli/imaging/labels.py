@@ -1,22 +1,26 @@
 """Descriptions of colours that are no ICC profile: code points (CICP), gamma and primaries.
 
-Every such label is turned into an ICC profile that says the same, for the formats that hold only
-those; PNG and AVIF keep the label itself.
+Every such label is turned into an ICC profile (version 4.4, of a display) that says the same, for
+the formats that hold only those; PNG and AVIF keep the label itself.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from srcli.imaging.icc import cicp_of, make_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from srcli.imaging.icc import Curve
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Curve = tuple[float, ...] | NDArray[np.float64]
+    """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
+    ``(a * v + b) ** g``, below d ``c * v``; or samples at equal steps."""
 
 SRGB = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 """Primaries of sRGB and BT.709: CIE x and y of white, red, green, blue."""
@@ -54,6 +58,13 @@ _CURVES: Mapping[int, Curve] = dict.fromkeys((1, 6, 11, 12, 14, 15), _VIDEO) | {
 _WHITE = 203.0  # cd/m2 of white paper in HDR (ITU-R BT.2408)
 _BRIGHTEST = 1000.0  # cd/m2 that become the white of SDR
 _SAMPLES = 4096
+_D50 = np.array([0.9642, 1.0, 0.8249])  # the white of all profiles
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+_KINDS = {1: b"GRAY", 3: b"RGB "}
+_ICC_HEADER, _ICC_TAG = 128, 12  # bytes
+_CICP = b"cicp"
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ def hdr_of(label: ColourLabel | None, icc: bytes | None) -> str | None:
     """Return ``"PQ"`` or ``"HLG"`` if a label or a profile says that a picture is HDR."""
     if label is not None and label.hdr:
         return label.hdr
-    cicp = None if icc is None else cicp_of(icc)
+    cicp = None if icc is None else _cicp_of(icc)
     return None if cicp is None else _HDR.get(cicp[1])
 
 
@@ -115,7 +126,7 @@ def from_cicp(
     if xy == SRGB and transfer not in _HDR and curve in (SRGB_CURVE, _VIDEO):
         return ColourLabel(None, cicp, chunks)
     name = f"CICP {primaries}/{transfer}"
-    return ColourLabel(make_profile(name, xy, [curve], channels=channels, cicp=cicp), cicp, chunks)
+    return ColourLabel(_make_profile(name, xy, [curve], channels=channels, cicp=cicp), cicp, chunks)
 
 
 def from_primaries(
@@ -140,7 +151,7 @@ def from_primaries(
         same = channels == 1 or np.allclose(xy, SRGB, rtol=0, atol=_CLOSE)
         if same and all(_is_srgb(curve) for curve in curves):
             return plain
-        profile = make_profile("Colours of the original", xy, curves, channels=channels)
+        profile = _make_profile("Colours of the original", xy, curves, channels=channels)
     except ValueError:
         notes.append("a description of colours that is impossible: they are taken as sRGB")
         return plain
@@ -171,3 +182,105 @@ def _curve(transfer: int) -> Curve:
     light, top = light / _WHITE, _BRIGHTEST / _WHITE
     toned: Curve = np.minimum(light * (1 + light / top**2) / (1 + light), 1)
     return toned
+
+
+def _cicp_of(icc: bytes) -> bytes | None:
+    """Return the code points that a profile holds beside its curves, if any."""
+    for at in range(_ICC_HEADER + 4, min(_ICC_HEADER + 4 + 100 * _ICC_TAG, len(icc)), _ICC_TAG):
+        if icc[at : at + 4] == _CICP:
+            start = int.from_bytes(icc[at + 4 : at + 8]) + 8
+            return icc[start : start + 4] if start + 4 <= len(icc) else None
+    return None
+
+
+def _make_profile(
+    name: str,
+    primaries: Sequence[float],
+    curves: Sequence[Curve],
+    *,
+    channels: int,
+    cicp: bytes | None = None,
+) -> bytes:
+    """Return an ICC profile.
+
+    Args:
+        name: A description for users, ASCII.
+        primaries: CIE x and y of white, red, green, blue.
+        curves: For all channels, or one for each.
+        channels: 1 (gray) or 3 (RGB).
+        cicp: Four bytes of ITU-T H.273 that say the same, for programs that read them.
+
+    Raises:
+        ValueError: If the primaries span no colours.
+    """
+    matrix, adaptation = _to_d50(np.asarray(primaries, np.float64))
+    tags = {
+        b"desc": _text(name),
+        b"cprt": _text("No copyright"),
+        b"wtpt": _xyz(_D50),
+        b"chad": b"sf32\0\0\0\0" + _fixed(adaptation),
+    }
+    if channels == 1:
+        tags[b"kTRC"] = _pack_curve(curves[0])
+    else:
+        for index, colour in enumerate((b"r", b"g", b"b")):
+            tags[colour + b"XYZ"] = _xyz(matrix[:, index])
+            tags[colour + b"TRC"] = _pack_curve(curves[index % len(curves)])
+    if cicp is not None:
+        tags[_CICP] = b"cicp\0\0\0\0" + cicp
+    return _pack(tags, _KINDS[channels])
+
+
+def _pack(tags: dict[bytes, bytes], kind: bytes) -> bytes:
+    table, blocks = struct.pack(">I", len(tags)), b""
+    places: dict[bytes, int] = {}  # equal contents are stored once
+    start = _ICC_HEADER + 4 + _ICC_TAG * len(tags)
+    for tag, content in tags.items():
+        if content not in places:
+            places[content] = start + len(blocks)
+            blocks += content + bytes(-len(content) % 4)
+        table += struct.pack(">4sII", tag, places[content], len(content))
+    size = start + len(blocks)
+    head = struct.pack(">I4xI4s4s4s", size, 0x04400000, b"mntr", kind, b"XYZ ")
+    head += struct.pack(">6H4s28x", 2024, 1, 1, 0, 0, 0, b"acsp") + _fixed(_D50)
+    return head.ljust(_ICC_HEADER, b"\0") + table + blocks
+
+
+def _to_d50(xy: Array) -> tuple[Array, Array]:
+    """Return the XYZ of red, green and blue as columns, seen under D50, and the adaptation."""
+    if xy.shape != (8,) or not np.isfinite(xy).all() or np.any(xy[1::2] == 0):
+        raise ValueError("primaries that are no colours")
+    x, y = xy[::2], xy[1::2]
+    points = np.array([x / y, np.ones(4), (1 - x - y) / y])
+    if abs(np.linalg.det(points[:, 1:])) < 1e-6:
+        raise ValueError("primaries that span no colours")
+    white = points[:, 0]
+    matrix = points[:, 1:] * np.linalg.solve(points[:, 1:], white)
+    gains = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
+    adaptation = np.linalg.inv(_BRADFORD) @ gains @ _BRADFORD
+    return adaptation @ matrix, adaptation
+
+
+def _fixed(values: Array) -> bytes:
+    """Pack as s15Fixed16Number."""
+    whole = np.rint(np.asarray(values, np.float64) * 65536)
+    if np.abs(whole).max(initial=0) >= 2**31:
+        raise ValueError("primaries that are no colours")
+    return whole.astype(">i4").tobytes()
+
+
+def _xyz(values: Array) -> bytes:
+    return b"XYZ \0\0\0\0" + _fixed(values)
+
+
+def _pack_curve(curve: Curve) -> bytes:
+    if isinstance(curve, np.ndarray):
+        values = np.rint(np.clip(curve, 0, 1) * 65535).astype(">u2")
+        return b"curv\0\0\0\0" + struct.pack(">I", len(values)) + values.tobytes()
+    kind = 0 if len(curve) == 1 else 3
+    return b"para\0\0\0\0" + struct.pack(">HH", kind, 0) + _fixed(np.array(curve))
+
+
+def _text(text: str) -> bytes:
+    data = text.encode("utf-16-be")
+    return b"mluc\0\0\0\0" + struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(data), 28) + data

@@ -22,7 +22,7 @@ from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
 from srcli.imaging.formats import find_reader
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture
-from srcli.imaging.texts import comment
+from srcli.imaging.png import comment_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,7 +162,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         exif=exif,
         xmp=info.get("xmp") or None,
         dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
-        texts=comment(info.get("comment")),
+        texts=comment_chunk(info.get("comment")),
     )
     if name == "heic":
         # pillow-heif says beside EXIF how it has turned the pixels

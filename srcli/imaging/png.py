@@ -1,4 +1,4 @@
-"""PNG files: header and metadata by their chunks, pixels by libvips.
+"""PNG files: header, metadata and texts by their chunks, pixels by libvips.
 
 Chunks are walked here because libraries do not name those that are damaged or not kept, Pillow
 refuses pictures for damaged metadata and does not see metadata behind the pixels before decoding.
@@ -7,26 +7,28 @@ refuses pictures for damaged metadata and does not see metadata behind the pixel
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from srcli.imaging import labels, vips
-from srcli.imaging.exif import PREFIX
+from srcli.imaging.exif import PREFIX, text_entry
 from srcli.imaging.labels import ColourLabel
 from srcli.imaging.photograph import Metadata, Picture
-from srcli.imaging.texts import BEST_DEFLATE_RATIO, inflate, read_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from srcli.imaging.exif import Entry
+
     Array = NDArray[Any]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_XMP_KEYWORD = b"XML:com.adobe.xmp"
 _INCHES_PER_METRE = 0.0254
 _MOST_PER_METRE = 2**31 - 1
 _MOST_FRAMES = 2**31
@@ -35,9 +37,23 @@ _ALPHA = frozenset({4, 6})
 _COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
 _RGB_FULL_RANGE = b"\0\1"  # the end of a cICP chunk
-_SOFTWARE_KEYWORD = b"Software"
 TEXTS = (b"iTXt", b"tEXt", b"zTXt")
+BEST_DEFLATE_RATIO = 1032
+LARGEST_TEXT = 2**24
+"""Bytes that a compressed chunk of metadata may unpack to."""
+_MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
+_LARGEST_KEPT = 2**20  # bytes that one may unpack to: Pillow opens no file with a larger one
+_XMP_KEYWORD, _SOFTWARE_KEYWORD, _COMMENT_KEYWORD = b"XML:com.adobe.xmp", b"Software", "Comment"
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+_PROFILE_KEYWORD = b"Raw profile type "
+# of programs, about the file that was read, or repeating its EXIF
+_OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
+_BY_TAG = {0x010E: ("Description", "Title"), 0x013B: ("Author", "Artist"), 0x8298: ("Copyright",)}
+"""Tags of EXIF, and the keywords of which the first that is there fills one."""
+_LONGEST = 32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
 
+Chunk = tuple[bytes, bytes]
+"""Type and content of a chunk."""
 _Chunks = dict[bytes, list[bytes]]
 """Contents of the chunks of a file, all but its pixels, by type."""
 
@@ -58,17 +74,14 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
     width, height, depth, colour, *_ = struct.unpack(">IIBBBBB", _first(chunks, b"IHDR"))
     channels = 1 if colour in (0, 4) else 3
-    texts = read_texts((kind, one) for kind in TEXTS for one in chunks.get(kind, ()))
-    notes += texts.notes
-    icc, label = _read_colours(chunks, texts.icc, channels, notes)
-    metadata = Metadata(
+    metadata = read_texts(((kind, one) for kind in TEXTS for one in chunks.get(kind, ())), notes)
+    icc, label = _read_colours(chunks, metadata.icc, channels, notes)
+    metadata = replace(
+        metadata,
         icc=icc,
         colours=label,
-        exif=_first(chunks, b"eXIf") or texts.exif,
-        xmp=texts.xmp,
+        exif=_first(chunks, b"eXIf") or metadata.exif,
         dpi=_resolution(_first(chunks, b"pHYs")),
-        software=texts.software,
-        texts=tuple(texts.kept),
     )
     frames = _count_frames(chunks, notes)
     return Picture(
@@ -216,15 +229,6 @@ def _resolution(density: bytes) -> tuple[float, float] | None:
     return across * _INCHES_PER_METRE, down * _INCHES_PER_METRE
 
 
-def _profile(chunks: _Chunks, notes: list[str]) -> bytes | None:
-    if b"iCCP" in chunks:
-        try:
-            return inflate(_first(chunks, b"iCCP").split(b"\0", 1)[1][1:])
-        except (IndexError, zlib.error, ValueError):
-            notes.append("damaged colour profile left out")
-    return None
-
-
 def _read_colours(
     chunks: _Chunks, raw_icc: bytes | None, channels: int, notes: list[str]
 ) -> tuple[bytes | None, ColourLabel | None]:
@@ -233,7 +237,13 @@ def _read_colours(
     The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third edition). A profile
     among the texts comes after sRGB.
     """
-    icc = _profile(chunks, notes) or (None if b"sRGB" in chunks else raw_icc)
+    icc = None
+    if b"iCCP" in chunks:
+        try:
+            icc = inflate(_first(chunks, b"iCCP").split(b"\0", 1)[1][1:])
+        except (IndexError, zlib.error, ValueError):
+            notes.append("damaged colour profile left out")
+    icc = icc or (None if b"sRGB" in chunks else raw_icc)
     kept = tuple((kind, _first(chunks, kind)) for kind in _COLOURS if kind in chunks)
     cicp, gamma, points = (_first(chunks, kind) for kind in (b"cICP", b"gAMA", b"cHRM"))
     if len(cicp) == 4 and cicp[2:] == _RGB_FULL_RANGE and labels.is_known(*cicp[:2]):
@@ -248,3 +258,159 @@ def _read_colours(
     curve = (_COLOUR_UNIT / exponent,) if exponent else labels.SRGB_CURVE
     xy = [one / _COLOUR_UNIT for one in struct.unpack(">8I", points)] if len(points) == 32 else None
     return None, labels.from_primaries(xy, [curve], channels, notes, kept)
+
+
+def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
+    """Read the text chunks of a PNG file; damaged ones, and more than 32 MiB, are left out.
+
+    Args:
+        chunks: Type and content of each.
+        notes: Gets what is left out, in words for the user.
+
+    Returns:
+        Texts, as they are stored, software and XMP; EXIF, XMP and the colour profile may also be
+        raw profiles, as ImageMagick and ExifTool write them.
+    """
+    kept: list[Chunk] = []
+    software = xmp = None
+    room, left_out = _MOST_TEXT, set()
+    profiles: dict[str, bytes] = {}
+    for kind, content in chunks:
+        keyword, end, rest = content.partition(b"\0")
+        if _OF_THE_FILE.match(keyword):
+            continue
+        limit = max(min(room, LARGEST_TEXT), 0)
+        try:
+            text = _unpack(kind, rest, limit if end else -1)
+            room -= len(text)
+            if keyword.startswith(_PROFILE_KEYWORD):
+                name, profile = _raw_profile(text)
+                profiles.setdefault(name, profile)
+            elif keyword == _XMP_KEYWORD and kind == b"iTXt":
+                xmp = text
+            elif keyword == _SOFTWARE_KEYWORD:
+                software = _words(kind, text).strip() or None
+            elif len(text) <= max(len(rest), _LARGEST_KEPT):
+                kept.append((kind, content))
+            else:
+                left_out.add(keyword.decode("latin-1"))
+        except (IndexError, ValueError, zlib.error):
+            room -= min(limit, len(rest) * BEST_DEFLATE_RATIO)
+            left_out.add(keyword.decode("latin-1"))
+    if "iptc" in profiles:
+        notes.append("IPTC captions left out")
+    if left_out:
+        names = ", ".join(sorted(left_out))[:100]
+        notes.append(f"text entries left out, damaged or too large: {names}")
+    return Metadata(
+        icc=profiles.get("icc"),
+        exif=profiles.get("exif"),
+        xmp=xmp or profiles.get("xmp"),
+        software=software,
+        texts=tuple(kept),
+    )
+
+
+def inflate(content: bytes, limit: int = LARGEST_TEXT) -> bytes:
+    """Unpack a compressed chunk.
+
+    Raises:
+        ValueError: If it is cut short or unpacks to more than the limit; zlib.error if damaged.
+    """
+    unpacker = zlib.decompressobj()
+    result = unpacker.decompress(content, limit + 1)
+    if not unpacker.eof or len(result) > limit:
+        raise ValueError("a compressed chunk is cut short or too large")
+    return result
+
+
+def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
+    """Return the comment of a JPEG or GIF file, whose encoding is not stated, as a chunk."""
+    if not value or not value.strip(b"\0 \r\n\t"):
+        return ()
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    return ((b"iTXt", _COMMENT_KEYWORD.encode() + b"\0\0\0\0\0" + text.replace("\0", "").encode()),)
+
+
+def find_comment(texts: Sequence[Chunk]) -> bytes | None:
+    """Return the comment for a JPEG file; None without one, or if it is too long."""
+    text = _by_keyword(texts).get(_COMMENT_KEYWORD, "").encode()
+    return text if 0 < len(text) <= _LONGEST else None
+
+
+def exif_entries(texts: Sequence[Chunk]) -> list[Entry]:
+    """Return the texts that EXIF knows as entries of its main directory."""
+    return [text_entry(tag, text) for tag, (_, text) in _known(texts).items()]
+
+
+def texts_without_tag(texts: Sequence[Chunk], fmt: str, has_exif: bool) -> tuple[str, ...]:
+    """Return the keywords of the texts that a file of another format than PNG cannot hold."""
+    known = {keyword for keyword, _ in _known(texts).values()} if has_exif else set()
+    if fmt == "jpg" and find_comment(texts):
+        known.add(_COMMENT_KEYWORD)
+    return tuple(keyword for keyword in _by_keyword(texts) if keyword not in known)
+
+
+def _known(texts: Sequence[Chunk]) -> dict[int, tuple[str, str]]:
+    """Return the texts that EXIF knows, by tag: keyword and text."""
+    words = _by_keyword(texts)
+    return {
+        tag: (keyword, words[keyword])
+        for tag, keywords in _BY_TAG.items()
+        for keyword in reversed(keywords)  # the first counts
+        if 0 < len(words.get(keyword, "").encode()) <= _LONGEST
+    }
+
+
+def _by_keyword(texts: Sequence[Chunk]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for kind, content in texts:
+        keyword, _, rest = content.partition(b"\0")
+        text = _words(kind, _unpack(kind, rest, LARGEST_TEXT)).strip()
+        found.setdefault(keyword.decode("latin-1"), text)
+    return found
+
+
+def _unpack(kind: bytes, rest: bytes, limit: int) -> bytes:
+    """Return the text behind the keyword of a chunk.
+
+    Raises:
+        ValueError: If it is damaged or longer than the limit; IndexError and zlib.error as well.
+    """
+    if kind == b"zTXt":
+        return inflate(rest[1:], limit)
+    if kind == b"iTXt":
+        packed, rest = rest[0], rest[2:].split(b"\0", 2)[2]
+        if packed:
+            return inflate(rest, limit)
+    if len(rest) > limit:
+        raise ValueError("a text is too long")
+    return rest
+
+
+def _words(kind: bytes, text: bytes) -> str:
+    return text.decode("utf-8", "replace") if kind == b"iTXt" else text.decode("latin-1")
+
+
+def _raw_profile(text: bytes) -> tuple[str, bytes]:
+    """Read a profile in hexadecimal digits, behind its name and its length in bytes.
+
+    Returns:
+        ``"exif"``, ``"xmp"``, ``"icc"`` or ``"iptc"``, and the profile.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    name, length, digits = text.lstrip(b"\n").split(b"\n", 2)
+    profile = bytes.fromhex(digits.decode("ascii"))
+    if len(profile) != int(length):
+        raise ValueError("a profile is cut short")
+    if profile.startswith(PREFIX):
+        return "exif", profile
+    if profile.startswith(_XMP_PREFIX):
+        return "xmp", profile.removeprefix(_XMP_PREFIX)
+    kind = name.strip().decode("ascii").lower()
+    return {"icm": "icc", "8bim": "iptc"}.get(kind, kind), profile

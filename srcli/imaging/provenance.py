@@ -20,7 +20,6 @@ from srcli.imaging import exif, png
 from srcli.imaging.exif import read_directory, read_start
 from srcli.imaging.formats import format_of_content
 from srcli.imaging.photograph import SourceMark, decoding
-from srcli.imaging.texts import read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,10 +134,8 @@ def read_provenance(path: Path) -> Provenance | None:
 
 def _png(stream: IO[bytes]) -> str:
     stream.seek(8)
-    return (
-        read_texts((kind, text) for kind, text, _ in png.walk(stream) if kind in png.TEXTS).software
-        or ""
-    )
+    texts = ((kind, text) for kind, text, _ in png.walk(stream) if kind in png.TEXTS)
+    return png.read_texts(texts, []).software or ""
 
 
 def _jpg(stream: IO[bytes]) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import exif, heif, pillow, png, tiff, vips
+from srcli.imaging import bmp, exif, heif, pillow, png, tiff, vips
 from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.kinds import jpeg_frame
@@ -95,7 +95,14 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         second = partial(tiff.read_by_gdal, picture, stream)
     elif picture.format in _BY_VIPS:
         second = partial(_decode_by_vips, picture, stream)
+    elif picture.format == "bmp":
+        second = partial(_decode_unusual_bmp, stream)
     return _first_able(first, second)
+
+
+def _decode_unusual_bmp(stream: IO[bytes]) -> tuple[Array, Array | None, int]:
+    stream.seek(0)
+    return *pillow.pixels_of(bmp.open_unusual(stream.read())), 1
 
 
 def _first_able(first: Callable[[], _T], second: Callable[[], _T] | None) -> _T:

@@ -14,7 +14,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
-from srcli.imaging import exif, pillow, png, texts, tiff, vips
+from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.heif import with_code_points
 from srcli.imaging.labels import hdr_of
@@ -138,7 +138,7 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
 def _lost_texts(known: Format, metadata: Metadata) -> tuple[str, ...]:
     if not metadata.texts or known.name == "png":
         return ()
-    names = texts.texts_without_tag(metadata.texts, known.name, "exif" in known.metadata)
+    names = png.texts_without_tag(metadata.texts, known.name, "exif" in known.metadata)
     names_in_short = ", ".join(names)[:200]
     return (f"text entries left out (png keeps them): {names_in_short}",) if names else ()
 
@@ -279,7 +279,7 @@ def put_texts_into_exif(metadata: Metadata, fmt: str) -> Metadata:
         earlier, text = exif.software(block), metadata.software
         text = text if earlier in text else f"{earlier}; {text}"
         software = [exif.text_entry(exif.SOFTWARE, text)]
-    for entries in (texts.exif_entries(metadata.texts), software):
+    for entries in (png.exif_entries(metadata.texts), software):
         with suppress(ValueError):
             longer = exif.with_entries(block, entries, overwrite=entries is software)
             # they must not make EXIF too long for jpg
@@ -326,7 +326,7 @@ def _encode(
     if known.name in ("jpg", "avif"):
         options["subsampling"] = "4:4:4"
     if known.name == "jpg":
-        options["comment"] = texts.find_comment(metadata.texts)
+        options["comment"] = png.find_comment(metadata.texts)
     if known.name == "webp":
         # exact: keep the colours of transparent pixels
         options |= {"exact": True, "lossless": options["quality"] == LOSSLESS}
