@@ -38,9 +38,6 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
     Returns:
         (H, W, C) of the same dtype, pixels of the highest alpha unchanged; the same array if there
         is nothing to fill or nothing to fill it with.
-
-    Raises:
-        ValueError: If the sizes differ.
     """
     if pixels.ndim != 3 or pixels.shape[:2] != alpha.shape:
         raise ValueError(f"expected (H, W, C) and (H, W), got {pixels.shape} and {alpha.shape}")

@@ -52,14 +52,7 @@ def is_kept(picture: Picture, fmt: str) -> bool:
 
 
 def read_frames(picture: Picture) -> Iterator[Frame]:
-    """Decode the frames of an animation one after another.
-
-    Args:
-        picture: For which ``is_kept`` is true.
-
-    Raises:
-        PictureError: If the file is damaged or cut short.
-    """
+    """Decode the frames of an animation one after another."""
     with decoding(picture.path), open_input(picture.path) as stream:
         image, _ = pillow.open_image(picture.format, stream)
         # the first picture of an APNG may be for programs without animation only
@@ -108,9 +101,6 @@ def write_animation(
         fmt: A key of ``FORMATS`` that is ``animated``.
         quality: 1 to 100 for webp (100 is lossless); the format's own by default.
         attributes: Access rights and times of the file.
-
-    Raises:
-        PictureError: If the disk does not take it.
     """
     with (
         naming_errors(path),

@@ -30,12 +30,10 @@ def open_unusual(data: bytes) -> Image.Image:
     Those kinds are 2 bits a pixel, channel masks of any width with or without alpha, headers of
     OS/2 and palettes of unusual length.
 
-    Returns:
-        The picture, which notes its ``dpi`` and ``bit_depth`` as Pillow's readers do.
+    The picture notes its ``dpi`` and ``bit_depth`` as those of Pillow's readers do.
 
     Raises:
-        NotImplementedError: If it is of another kind.
-        ValueError: If it is damaged.
+        NotImplementedError: If it is of another kind; ValueError if it is damaged.
     """
     try:
         offset, size = struct.unpack_from("<II", data, 10)
@@ -117,10 +115,7 @@ def read_colours(
 
     As in browsers, the white of calibrated colours is D65.
 
-    Args:
-        stream: The file.
-        channels: Of the picture, 1 or 3.
-        notes: Gets a line for values that are impossible.
+    Values that are impossible are told in the notes.
     """
     stream.seek(_FILE_HEADER)
     header = stream.read(_VERSION_5)

@@ -129,8 +129,7 @@ class Layout:
 def read_start(source: Source) -> tuple[Layout, int]:
     """Read the layout of a TIFF structure and the offset of its first directory.
 
-    Raises:
-        ValueError: If it is not a TIFF structure.
+    ValueError is raised for what is no such structure.
     """
     head = _piece(source, 0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
@@ -205,11 +204,7 @@ def _piece(source: Source, at: int, length: int) -> bytes:
 
 
 def read_parts(source: Source, entries: Sequence[Entry], layout: Layout) -> dict[int, list[Entry]]:
-    """Read the directories ``EXIF_IFD`` and ``GPS_IFD`` that entries of the main one point to.
-
-    Raises:
-        ValueError: If one is damaged.
-    """
+    """Read the directories ``EXIF_IFD`` and ``GPS_IFD`` that entries of the main one point to."""
     return {
         entry.tag: read_directory(source, int(entry.numbers[0]), layout)[0]
         for entry in entries
@@ -312,13 +307,6 @@ def fit(exif: bytes, pixels: PixelMap) -> bytes:
     Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
     the sensor follow the pixels. All else stays where it is.
 
-    Args:
-        exif: EXIF block, with or without its ``Exif`` prefix.
-        pixels: What was done to the pixels.
-
-    Returns:
-        The block with the prefix.
-
     Raises:
         ValueError: If it is damaged.
     """
@@ -372,9 +360,6 @@ def _replace(
     """Put other entries, None for those that go, into the directory at an offset.
 
     The next directory is unlinked. One that grows moves to the end.
-
-    Returns:
-        Its offset.
     """
     number = int(struct.unpack_from(layout.count, tiff, start)[0])
     places = range(start + 2, start + 2 + 12 * number, 12)

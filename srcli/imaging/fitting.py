@@ -163,9 +163,6 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     subject and the resolution of the sensor follow the pixels; properties of gain maps, videos,
     depth maps and others beside the picture are dropped. A packet that is not well-formed, or
     has comments or entities, keeps all that.
-
-    Returns:
-        The packet, and what is lost, in words for the user.
     """
     xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
     if len(xmp) > _LARGEST or not _is_sound(xmp):
@@ -238,11 +235,7 @@ def _move(text: str, prefixes: dict[str, str], pixels: PixelMap) -> str:
 
 
 def _numbers(text: str, name: str) -> list[tuple[re.Match[str], float]]:
-    """Return the numbers of the properties of a name, in the order of the text.
-
-    Raises:
-        ValueError: If one is too long; ZeroDivisionError and OverflowError as well.
-    """
+    """Return the numbers of the properties of a name, in the order of the text."""
     number = r"[-+]?\d[\d.]*(?:/\d+)?"
     number = rf"""(?<=[\s<]){name}\s*(?:=\s*["']|>)\s*({number})(?=\s*["'<])"""
     return [(found, float(Fraction(found[1]))) for found in re.finditer(number, text)]

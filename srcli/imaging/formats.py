@@ -133,27 +133,13 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 
 
 def format_of_suffix(suffix: str) -> str | None:
-    """Return the name of the format of a file name's suffix.
-
-    Args:
-        suffix: With or without its dot, in any case: ``".JPEG"``.
-
-    Returns:
-        A key of ``FORMATS``, or None if srx does not write such files.
-    """
+    """Return the name of the format of a file name's suffix."""
     wanted = "." + suffix.lower().removeprefix(".")
     return next((known.name for known in FORMATS.values() if wanted in known.suffixes), None)
 
 
 def format_of_content(head: bytes) -> str | None:
-    """Detect a file's format by its first bytes.
-
-    Args:
-        head: The first 64 bytes or more.
-
-    Returns:
-        A key of ``FORMATS``, ``"heic"``, ``"jxl"``, or None for anything else.
-    """
+    """Detect a file's format by its first bytes."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[4:8] == b"ftyp":
@@ -178,15 +164,7 @@ def format_of_content(head: bytes) -> str | None:
 
 
 def find_reader(name: str, stream: IO[bytes]) -> type[ImageFile.ImageFile]:
-    """Return Pillow's class for files of a format.
-
-    Args:
-        name: As ``format_of_content`` tells it, or ``"mpo"`` for the frames of such a JPEG.
-        stream: The file, named in errors.
-
-    Raises:
-        PictureError: If its library is not installed.
-    """
+    """Return Pillow's class for files of a format."""
     module, _, attribute = _READERS[name].partition(":")
     try:
         reader: type[ImageFile.ImageFile] = getattr(import_module(module), attribute)

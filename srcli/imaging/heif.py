@@ -49,15 +49,7 @@ def _associations(data: bytes, number: int) -> list[int]:
 
 
 def with_code_points(data: bytes, cicp: bytes) -> bytes:
-    """Return an AVIF file with other primaries and transfer function than its encoder wrote.
-
-    Args:
-        data: Of libavif, which always writes them.
-        cicp: The bytes of ``ColourLabel.cicp``.
-
-    Raises:
-        ValueError: If the file holds none.
-    """
+    """Return an AVIF file with other primaries and transfer function than its encoder wrote."""
     at = data.find(b"colr" + _COLOURS) + 8
     if at < 8:
         raise ValueError("the encoder wrote no colours")
@@ -65,11 +57,7 @@ def with_code_points(data: bytes, cicp: bytes) -> bytes:
 
 
 def whole_meta(data: bytes) -> bytes:
-    """Return the content of the box of metadata of a file.
-
-    Raises:
-        ValueError: If there is none, or the file ends inside of a box.
-    """
+    """Return the content of the box of metadata of a file."""
     found = [content for kind, content in _boxes(data) if kind == b"meta"]
     if not found:
         raise ValueError("it has no metadata")
@@ -87,9 +75,6 @@ def with_one_association(data: bytes) -> bytes:
 
     Old encoders wrote one for the colours and one for alpha, which libavif refuses and browsers
     showed. Nothing else in the file moves.
-
-    Raises:
-        ValueError: If there are not several, or the file is damaged.
     """
     properties = dict(_boxes(whole_meta(data)[4:])).get(b"iprp", b"")
     parts = list(_boxes(properties))
@@ -110,11 +95,7 @@ def _box(kind: bytes, content: bytes) -> bytes:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over boxes: their kind and content.
-
-    Raises:
-        ValueError: If one does not end inside of the data.
-    """
+    """Iterate over boxes: their kind and content."""
     at = 0
     while at < len(data):
         size, head = int.from_bytes(data[at : at + 4]), 8

@@ -123,7 +123,7 @@ def filtered_downscale(
 
     Args:
         picture: (H, W, C), any real dtype; both sides multiples of the scale.
-        kernel: (K, K), K odd: the weight of every pixel around the one in the middle.
+        kernel: As of ``filtered``.
         scale: The super-resolution factor.
         margin: LR pixels at all four sides that are not wanted; they are not computed.
 

@@ -52,9 +52,8 @@ _BMP = {
 def rare_kind(stream: IO[bytes]) -> str:
     """Describe a file of a kind that standards allow and readers often lack.
 
-    Returns:
-        Words such as ``"JPEG (lossless, 16 bits)"``; empty for all others: if such a file is not
-        read, it is damaged.
+    Words are such as ``"JPEG (lossless, 16 bits)"``; empty for all others: if such a file is not
+    read, it is damaged.
     """
     stream.seek(0)
     head = stream.read(64)

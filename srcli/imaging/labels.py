@@ -203,15 +203,7 @@ def _make_profile(
 ) -> bytes:
     """Return an ICC profile.
 
-    Args:
-        name: A description for users, ASCII.
-        primaries: CIE x and y of white, red, green, blue.
-        curves: For all channels, or one for each.
-        channels: 1 (gray) or 3 (RGB).
-        cicp: Four bytes of ITU-T H.273 that say the same, for programs that read them.
-
-    Raises:
-        ValueError: If the primaries span no colours.
+    ValueError is raised for primaries that span no colours.
     """
     matrix, adaptation = _to_d50(np.asarray(primaries, np.float64))
     tags = {

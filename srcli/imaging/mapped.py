@@ -28,7 +28,7 @@ def empty_array(
     Args:
         shape: Of the array.
         dtype: Of the array.
-        folder: As for ``mapped_array``; None keeps the array in memory.
+        folder: Of such a file; None keeps the array in memory.
 
     Raises:
         OSError: If the file cannot be made or there is no room.
@@ -41,10 +41,7 @@ def empty_array(
 def mapped_array(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDArray[Any]:
     """Map a new file with all of its bytes reserved on the disk; the array alone keeps it.
 
-    Args:
-        shape: Of the array.
-        dtype: Of the array.
-        folder: Of the file, which has no name or loses it with the process.
+    The file has no name or loses it with the process.
 
     Raises:
         OSError: If it cannot be made or there is no room.
@@ -65,11 +62,7 @@ def release(array: NDArray[Any]) -> None:
 
 
 def _reserve(stream: IO[bytes], size: int) -> None:
-    """Reserve the bytes of a file: a full disk would end the process when the map is written.
-
-    Raises:
-        OSError: If there is no room.
-    """
+    """Reserve the bytes of a file: a full disk would end the process when the map is written."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(stream.fileno(), 0, size)
         return

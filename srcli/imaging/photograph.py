@@ -138,11 +138,7 @@ _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Turn errors of readers on a bad file into a PictureError that names the file.
-
-    Raises:
-        PictureError: For a file that is missing, unreadable, damaged or too large.
-    """
+    """Turn errors of readers on a bad file into a PictureError that names the file."""
     try:
         yield
     except FileNotFoundError:
@@ -163,9 +159,7 @@ def decoding(path: Path) -> Iterator[None]:
 def unread(path: Path, damage: str) -> PictureError:
     """Return the error for a file that no reader takes: of a rare kind, or damaged.
 
-    Args:
-        path: The file; URLs and missing files count as damaged.
-        damage: Description of the damage, if that is what it is.
+    URLs and missing files count as damaged.
     """
     kind = ""
     with suppress(OSError), open_input(path) as stream:

@@ -63,8 +63,7 @@ def quiet_pillow() -> Iterator[list[str]]:
 
     Both are global to the process, so threads take turns here: keep the block short.
 
-    Yields:
-        A list that holds the texts of the warnings once the block is left.
+    The list holds the texts of the warnings once the block is left.
     """
     messages: list[str] = []
     with _LOCK, warnings.catch_warnings(record=True) as caught:
@@ -88,9 +87,6 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
     Returns:
         The image and the texts of Pillow's warnings.
-
-    Raises:
-        PictureError: If its library is not installed.
     """
     reader = find_reader(name, stream)
     with quiet_pillow() as messages:
@@ -111,11 +107,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
 
 def load(image: Image.Image) -> None:
-    """Decode an image completely.
-
-    Raises:
-        OSError: If the data end early or are damaged.
-    """
+    """Decode an image completely."""
     limit = Image.MAX_IMAGE_PIXELS
     if image.format != "TIFF" and (limit is None or image.width * image.height <= limit):
         image.load()
@@ -126,11 +118,7 @@ def load(image: Image.Image) -> None:
 
 
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file.
-
-    Raises:
-        OSError: If the file is damaged; SyntaxError and ValueError as well.
-    """
+    """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file."""
     image, notes = open_image(name, stream)
     info, dpi = image.info, image.info.get("dpi")
     if image.mode in _DESCRIBED:
@@ -201,10 +189,6 @@ def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Arra
 
     Returns:
         Pixels (H, W, C) with C 1 or 3, and alpha (H, W) or None.
-
-    Raises:
-        OSError: If the data are damaged or end early.
-        ValueError: If the mode has no colours that are known.
     """
     load(image)
     plain = image
@@ -273,9 +257,6 @@ def raw_to_srgb(values: Array, mode: str, icc: bytes | None) -> Array:
         values: (H, W, C) uint8.
         mode: ``"CMYK"``, or ``"LAB"`` with signed a and b, as TIFF has it.
         icc: The colour profile.
-
-    Returns:
-        (H, W, 3) uint8.
     """
     height, width = values.shape[:2]
     image = Image.frombytes(mode, (width, height), values.tobytes(), "raw", mode)
@@ -338,8 +319,7 @@ def _all_frames(image: Image.Image, stream: IO[bytes]) -> Image.Image:
 def _check_canvas(path: Path, image: Image.Image, stream: IO[bytes]) -> list[str]:
     """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
 
-    Raises:
-        PictureError: If it would become too large.
+    A file whose canvas would become too large is refused.
     """
     width, height = image.size
     right, bottom = _farthest(stream)
@@ -393,13 +373,8 @@ def read_colours(
 ) -> tuple[bytes | None, ColourLabel | None]:
     """Return the ICC profile of a file, or else its other description of colours; None is sRGB.
 
-    Args:
-        name: The format.
-        stream: The file.
-        icc: The profile that its library found.
-        exif: The EXIF block that its library found.
-        channels: Of the picture, 1 or 3.
-        notes: Gets a line for colours that are not known.
+    What the library of the format has found is given; the notes get a line for colours that are
+    not known.
     """
     if name == "bmp":
         return bmp.read_colours(stream, channels, notes)

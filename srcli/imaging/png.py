@@ -59,11 +59,7 @@ _Chunks = dict[bytes, list[bytes]]
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a PNG file.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
+    """Read the header and the metadata of a PNG file."""
     chunks: _Chunks = {}
     notes: list[str] = []
     stream.seek(len(SIGNATURE))
@@ -104,9 +100,6 @@ def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
 
     Returns:
         Pixels (H, W, C), uint8 or uint16, and alpha (H, W) or None.
-
-    Raises:
-        ValueError: If pixel data are damaged or missing.
     """
     data = stream.read()
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
@@ -128,9 +121,6 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         stream: An empty file.
         values: (H, W, C), uint8 or uint16, C = 1 to 4 with alpha last.
         metadata: Metadata to embed; libvips would write EXIF, but never as it was given.
-
-    Raises:
-        OSError: If the stream does not take it.
     """
     head, chunks = bytearray(), _pack_metadata(metadata)
 
@@ -263,13 +253,8 @@ def _read_colours(
 def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     """Read the text chunks of a PNG file; damaged ones, and more than 32 MiB, are left out.
 
-    Args:
-        chunks: Type and content of each.
-        notes: Gets what is left out, in words for the user.
-
-    Returns:
-        Texts, as they are stored, software and XMP; EXIF, XMP and the colour profile may also be
-        raw profiles, as ImageMagick and ExifTool write them.
+    They are kept as they are stored. EXIF, XMP and the colour profile may be raw profiles, as
+    ImageMagick and ExifTool write them. The notes get what is left out, in words for the user.
     """
     kept: list[Chunk] = []
     software = xmp = None
@@ -375,11 +360,7 @@ def _by_keyword(texts: Sequence[Chunk]) -> dict[str, str]:
 
 
 def _unpack(kind: bytes, rest: bytes, limit: int) -> bytes:
-    """Return the text behind the keyword of a chunk.
-
-    Raises:
-        ValueError: If it is damaged or longer than the limit; IndexError and zlib.error as well.
-    """
+    """Return the text behind the keyword of a chunk."""
     if kind == b"zTXt":
         return inflate(rest[1:], limit)
     if kind == b"iTXt":
@@ -398,11 +379,7 @@ def _words(kind: bytes, text: bytes) -> str:
 def _raw_profile(text: bytes) -> tuple[str, bytes]:
     """Read a profile in hexadecimal digits, behind its name and its length in bytes.
 
-    Returns:
-        ``"exif"``, ``"xmp"``, ``"icc"`` or ``"iptc"``, and the profile.
-
-    Raises:
-        ValueError: If it is damaged.
+    The name is ``"exif"``, ``"xmp"``, ``"icc"`` or ``"iptc"``.
     """
     name, length, digits = text.lstrip(b"\n").split(b"\n", 2)
     profile = bytes.fromhex(digits.decode("ascii"))

@@ -78,9 +78,7 @@ class Provenance:
 def mark_source(path: Path, stream: IO[bytes] | None = None) -> SourceMark:
     """Return what an input is known by; of its content, only a piece is read.
 
-    Args:
-        path: The input; the content of what cannot be opened as a file is left out.
-        stream: The input, open.
+    The content of what cannot be opened as a file is left out.
     """
     content = ""
     try:
@@ -102,11 +100,7 @@ def _checksum(data: bytes) -> str:
 def read_provenance(path: Path) -> Provenance | None:
     """Return the provenance that an output records; no pixels are read.
 
-    Args:
-        path: A picture or a raster.
-
-    Returns:
-        None where the last entry of its Software is not srx's, or it cannot be read.
+    It is None where the last entry of its Software is not srx's, or it cannot be read.
     """
     try:
         with decoding(path), open_input(path) as stream:

@@ -179,11 +179,7 @@ def open_picture(
 
 
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header of an open picture, upright; files beside it are not looked at.
-
-    Raises:
-        PictureError: If it is empty or in another format.
-    """
+    """Read the header of an open picture, upright; files beside it are not looked at."""
     stream.seek(0)
     head = stream.read(64)
     stream.seek(0)
@@ -233,8 +229,7 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
 
     Raises:
         PictureError: If it is sound, but of a kind that would come out wrong.
-        NotImplementedError: If libvips cannot read it.
-        ValueError: If it is damaged or of a kind that is not read; OSError as well.
+        NotImplementedError: If libvips cannot read it; ValueError if it is damaged.
     """
     deep = name == "jpg" and _is_deep_jpeg(stream)
     image = vips.open_image(name, data := _read_all(name, stream))
@@ -308,11 +303,7 @@ def _values_by_vips(picture: Picture, data: bytes, size: tuple[int, int]) -> Arr
 
 
 def _is_deep_jpeg(stream: IO[bytes]) -> bool:
-    """Tell if a JPEG has 12 bits a value, which libvips does not decode.
-
-    Raises:
-        ValueError: If nothing here decodes it.
-    """
+    """Tell if a JPEG has 12 bits a value, which libvips does not decode."""
     frame = jpeg_frame(stream)
     if frame is None or frame.bits == 8:
         return False

@@ -35,9 +35,6 @@ def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     Args:
         positions: From 0 to ``length`` - 1 on the axis itself; below and above beyond its ends.
         length: Samples of the axis, at least 1; mirrored as often as it takes.
-
-    Returns:
-        Positions from 0 to ``length`` - 1, of the shape of ``positions``.
     """
     turned: NDArray[np.int64] = np.mod(positions, 2 * length)
     return np.where(turned < length, turned, 2 * length - 1 - turned)
@@ -95,10 +92,6 @@ def resize(
 
     Returns:
         The resized picture with the input's dtype and number of dimensions.
-
-    Raises:
-        ValueError: If there is neither scale nor size or one of them is not positive, or the
-            picture is empty or has no two axes.
     """
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise ValueError(f"expected a picture (H, W) or (H, W, C), got shape {image.shape}")
@@ -158,11 +151,7 @@ def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
 
 
 def mod_crop(image: Array, multiple: int) -> Array:
-    """Crop rows at the bottom and columns at the right so that both sides divide by ``multiple``.
-
-    Raises:
-        ValueError: If a side is shorter than ``multiple``.
-    """
+    """Crop at the bottom and the right so that both sides divide by ``multiple``."""
     height, width = image.shape[:2]
     if height < multiple or width < multiple:
         raise ValueError(f"a picture of {width}x{height} is smaller than the scale {multiple}")
@@ -170,12 +159,7 @@ def mod_crop(image: Array, multiple: int) -> Array:
 
 
 def downscale(image: Array, scale: int) -> Array:
-    """Downscale HR to LR: mod-crop, then MATLAB bicubic by 1/scale.
-
-    Args:
-        image: (H, W) or (H, W, C).
-        scale: The super-resolution factor, 1 or more.
-    """
+    """Downscale HR to LR: mod-crop, then MATLAB bicubic by 1/scale."""
     return resize(mod_crop(image, scale), Fraction(1, scale))
 
 
@@ -200,11 +184,7 @@ UNBOUNDED = Box()
 
 
 def parse_box(text: str) -> Box:
-    """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``.
-
-    Raises:
-        ValueError: If it is something else.
-    """
+    """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``."""
     found = re.fullmatch(r"([1-9]\d*)?[xX×]([1-9]\d*)?", text.strip())
     if found is None or not any(found.groups()):
         raise ValueError(f"{text!r} is no size such as 3840x2160, 3840x or x2160")
@@ -216,11 +196,8 @@ def shrink(image: Array, size: tuple[int, int]) -> Array:
     """Downscale a picture by bicubic interpolation with antialiasing.
 
     Args:
-        image: (H, W) or (H, W, C), any real dtype.
+        image: (H, W) or (H, W, C), any real dtype, which is kept, as is its range.
         size: (height, width), at most that of the picture.
-
-    Returns:
-        That size, dtype and number of dimensions kept, values within those of the picture.
     """
     if image.shape[:2] == size:
         return image

@@ -90,11 +90,7 @@ _GDAL_OPTIONS = {
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the layout and the metadata of a TIFF file's first page.
 
-    Returns:
-        The picture; with a ``refusal`` if its layout is not that of a photograph.
-
-    Raises:
-        ValueError: If the file is damaged.
+    If its layout is not that of a photograph, the picture has a ``refusal``.
     """
     tags, layout, following = _read_tags(stream)
     values = _structure(tags)
@@ -138,16 +134,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
     """Decode a TIFF file.
 
-    Args:
-        picture: Its header, without a ``refusal``.
-        stream: The file.
-
     Returns:
         Pixels (H, W, C), alpha (H, W) or None, and the orientation that is still to be applied.
-
-    Raises:
-        PictureError: If rasterio is needed and missing.
-        OSError: If the data are damaged or end early; SyntaxError and ValueError as well.
     """
     tags = _structure(_read_tags(stream)[0])
     # Pillow mixes planes up, and knows no WebP in TIFF
@@ -204,9 +192,6 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         stream: An empty file that can be sought in and read.
         values: (H, W, C), uint8, uint16 or float32, C = 1 to 4 with alpha last.
         metadata: Metadata to embed.
-
-    Raises:
-        OSError: If the stream does not take it.
     """
     vips.encode(
         stream,
@@ -260,11 +245,7 @@ def _structure(tags: dict[int, Entry]) -> dict[int, list[int]]:
 
 
 def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
-    """Refuse a file that lacks a strip or a tile, which GDAL would take for empty.
-
-    Raises:
-        LookupError: If there are no lengths; ValueError if one is 0, or ends after the file.
-    """
+    """Refuse a file that lacks a strip or a tile, which GDAL would take for empty."""
     end = stream.seek(0, os.SEEK_END)
     parts = chain(
         *(zip(tags[at], tags[length], strict=True) for at, length in _PLACES if at in tags)
@@ -274,11 +255,7 @@ def _check_places(stream: IO[bytes], tags: dict[int, list[int]]) -> None:
 
 
 def _as_photograph(picture: Picture, values: dict[int, list[int]]) -> Picture:
-    """Return the picture with channels, depth and losses as ``read_pixels`` gives them.
-
-    Raises:
-        PictureError: If the layout is not that of a photograph.
-    """
+    """Return the picture with channels, depth and losses as ``read_pixels`` gives them."""
     path, samples = picture.path, picture.channels
     bits, formats = values.get(_BITS, [1]), values.get(_SAMPLE_FORMAT, [1])
     photometric = values.get(_MODEL, [-1])[0]
@@ -414,10 +391,6 @@ def read_bands(
         size: The height and width that its header says.
         count: How many bands.
         prefix: Put before its name: ``"GTIFF_RAW:"`` leaves CMYK as it is.
-
-    Raises:
-        PictureError: If rasterio is not installed.
-        OSError: If GDAL cannot read it; ValueError if it is of another size.
     """
     try:
         import rasterio

@@ -112,9 +112,6 @@ def encode(
         milliseconds: Duration of each frame.
         plays: Of the whole animation; 0 is without end.
         options: Of libvips for that format.
-
-    Raises:
-        OSError: If the stream does not take it.
     """
     vips = _import_pyvips()
     height, width, channels = values.shape[-3:]

@@ -51,9 +51,7 @@ _MALFORMED = (TypeError, ArithmeticError, LookupError, AttributeError, struct.er
 class FileWithoutDescriptor(io.FileIO):
     """A file on which Pillow calls ``write``, whose errors tell the reason.
 
-    Args:
-        file: The same file, open for reading and writing; it stays open.
-        pixels: What is written into it; their memory is given back now and then.
+    Of the pixels that are written into it, the memory is given back now and then.
     """
 
     def __init__(self, file: IO[bytes], pixels: Array) -> None:
@@ -85,11 +83,7 @@ class FileWithoutDescriptor(io.FileIO):
 def check_writable(
     fmt: str, *, height: int, width: int, has_alpha: bool, bits: int
 ) -> tuple[str, ...]:
-    """Check that a format can hold a picture; return what is lost, in words for the user.
-
-    Raises:
-        PictureError: If the format is unknown here or the picture too large for it.
-    """
+    """Check that a format can hold a picture; return what is lost, in words for the user."""
     known = _known(fmt)
     if max(height, width) > known.largest_side or height * width > known.largest_area:
         limit = f"{known.largest_side:,} pixels a side"
@@ -166,9 +160,6 @@ def write_photograph(
         fmt: A key of ``FORMATS``, whatever the name's suffix says.
         quality: 1 to 100 for jpg, webp (100 is lossless) and avif; the format's own by default.
         attributes: Access rights and times of the file.
-
-    Raises:
-        PictureError: If the format cannot hold the picture, or the disk does not take it.
     """
     known = _known(fmt)
     height, width = photograph.pixels.shape[:2]
