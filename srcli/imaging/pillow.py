@@ -53,6 +53,7 @@ _GAIN_MAP = re.compile(
 )
 # Items of AVIF and HEIC that are gain maps.
 _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
+_START = 2**16  # bytes in which AVIF and HEIC describe their items
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
 _MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
 
@@ -125,11 +126,16 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes.append(f"{image.mode} converted to RGB")
     if _IPTC in (info.get("photoshop") or {}):
         notes.append("IPTC captions left out")
-    if (name == "avif" and _is_deep_avif(stream)) or info.get("bit_depth", 8) > 8:
-        notes.append("over 8 bits: rounded to 8")
     whole = _all_frames(image, stream)
-    frames = count_frames(whole)
-    if _has_gain_map(name, whole, stream):
+    with quiet_pillow():
+        frames = int(getattr(whole, "n_frames", 1))
+    stream.seek(0)
+    start = stream.read(_START) if name in ("avif", "heic") else b""
+    # a bit of the AV1 configuration says 10 or 12
+    deep = name == "avif" and (start.partition(b"av1C")[2] + bytes(3))[2] & 0x40
+    if deep or info.get("bit_depth", 8) > 8:
+        notes.append("over 8 bits: rounded to 8")
+    if _GAIN_MAP_ITEM.search(start) or (name == "jpg" and _has_gain_map(whole)):
         notes.append(HDR_LEFT_OUT)
     if name == "jpg" and _has_samsung_video(stream):
         notes.append(VIDEO_LEFT_OUT)
@@ -356,12 +362,6 @@ def _farthest(stream: IO[bytes]) -> tuple[int, int]:
     return right, bottom
 
 
-def count_frames(image: Image.Image) -> int:
-    """Return the number of pictures in an open file."""
-    with quiet_pillow():
-        return int(getattr(image, "n_frames", 1))
-
-
 def read_colours(
     name: str,
     stream: IO[bytes],
@@ -393,12 +393,8 @@ def read_colours(
     return None, labels.ColourLabel(None, cicp + b"\0\1")
 
 
-def _has_gain_map(name: str, image: Image.Image, stream: IO[bytes]) -> bool:
-    """Return True if a JPEG, AVIF or HEIC file has a gain map, of which XMP may not tell."""
-    if name in ("avif", "heic"):
-        return _GAIN_MAP_ITEM.search(_start_of(stream)) is not None
-    if name != "jpg":
-        return False
+def _has_gain_map(image: Image.Image) -> bool:
+    """Return True if a JPEG has a gain map, of which XMP may not tell."""
     with quiet_pillow(), suppress(*DAMAGE):
         for frame in range(min(getattr(image, "n_frames", 1), _MOST_LOOKED_AT)):
             image.seek(frame)
@@ -422,16 +418,3 @@ def _has_samsung_video(stream: IO[bytes]) -> bool:
     stream.seek(end - 8 - length)
     entries = stream.read(length)[12:]  # of 12 bytes: type, offset and length
     return any(entries[at + 2 : at + 4] == _SAMSUNG_VIDEO for at in range(0, len(entries), 12))
-
-
-def _start_of(stream: IO[bytes]) -> bytes:
-    """Return the start of a file, where its boxes or chunks describe its items."""
-    stream.seek(0)
-    return stream.read(65536)
-
-
-def _is_deep_avif(stream: IO[bytes]) -> bool:
-    """Return True if the AV1 configuration near the file's start says 10 or 12 bits."""
-    head = _start_of(stream)
-    found = head.find(b"av1C")
-    return 0 <= found < len(head) - 6 and bool(head[found + 6] & 0x40)

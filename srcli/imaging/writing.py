@@ -174,8 +174,14 @@ def write_photograph(
     metadata = _drop_unfit_metadata(path, put_texts_into_exif(metadata, fmt), known, values)
     with naming_errors(path):
         with replacing(path, attributes) as part:
+
+            def encode(metadata: Metadata) -> None:
+                with FileWithoutDescriptor(part, values) as stream:
+                    _encode(stream, values, metadata, known, quality)
+                    stream.sync()
+
             try:
-                _write_synced(part, values, metadata, known, quality)
+                encode(metadata)
             except _MALFORMED:
                 plain = replace(metadata, exif=None, dpi=None)
                 if plain == metadata:
@@ -183,17 +189,9 @@ def write_photograph(
                 # Encoders fail on the EXIF of some cameras; the pixels count for more.
                 part.seek(0)
                 part.truncate()
-                _write_synced(part, values, plain, known, quality)
+                encode(plain)
                 log.warning("%s: EXIF or resolution are malformed: left out", path)
         remove_stale(path)
-
-
-def _write_synced(
-    part: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
-) -> None:
-    with FileWithoutDescriptor(part, values) as stream:
-        _encode(stream, values, metadata, known, quality)
-        stream.sync()
 
 
 def _known(fmt: str) -> Format:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from srcli.imaging.pillow import as_image, is_lossless_webp, pixels_of
+from srcli.imaging.pillow import as_image, pixels_of
 from srcli.imaging.reading import open_picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -28,14 +28,6 @@ def test_files_say_which_they_are(tmp_path, mode, options, lossless):
     pixels = np.random.default_rng(3).integers(0, 256, (20, 30, len(mode)), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.webp", lossless=lossless, **options)
     assert open_picture(tmp_path / "a.webp").lossless == lossless
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"RIFF", b"RIFF\0\0\0\0WEBP", b"RIFF\0\0\0\0WEBPVP8X", b"\x89PNG\r\n\x1a\n" * 9],
-)
-def test_other_files_are_not(content):
-    assert not is_lossless_webp(io.BytesIO(content))
 
 
 def test_lossless_pictures_stay_so(srx, tmp_path):

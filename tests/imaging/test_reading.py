@@ -18,8 +18,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageOps, PngImagePlugin
 
 from srcli.errors import PictureError
 from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.reading import open_picture, read_photograph, upright
+from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -34,9 +33,12 @@ def same(found, expected):
     return found is not None and np.array_equal(found, expected)
 
 
-def png_chunk(kind, content):
-    crc = struct.pack(">I", zlib.crc32(kind + content))
-    return struct.pack(">I", len(content)) + kind + content + crc
+def png_of(*chunks):
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, content in (*chunks, (b"IEND", b"")):
+        crc = struct.pack(">I", zlib.crc32(kind + content))
+        data += struct.pack(">I", len(content)) + kind + content + crc
+    return data
 
 
 def raw_png(values, colour, *, depth=16, key=None, rows=None):
@@ -46,32 +48,8 @@ def raw_png(values, colour, *, depth=16, key=None, rows=None):
     step = len(body) // height
     lines = b"".join(b"\0" + body[i * step : (i + 1) * step] for i in range(rows or height))
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    transparent = b"" if key is None else png_chunk(b"tRNS", struct.pack(f">{len(key)}H", *key))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + png_chunk(b"IHDR", head)
-        + transparent
-        + png_chunk(b"IDAT", zlib.compress(lines))
-        + png_chunk(b"IEND", b"")
-    )
-
-
-def interlaced_png(values, colour):
-    """An interlaced PNG file of 16 bits, made by hand."""
-    height, width = values.shape[:2]
-    starts = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
-    lines = b""
-    for x, y, across, down in (*starts, (0, 1, 1, 2)):
-        part = values[y::down, x::across]
-        if part.size:
-            lines += b"".join(b"\0" + row.astype(">u2").tobytes() for row in part)
-    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 1)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + png_chunk(b"IHDR", head)
-        + png_chunk(b"IDAT", zlib.compress(lines))
-        + png_chunk(b"IEND", b"")
-    )
+    transparent = [(b"tRNS", struct.pack(f">{len(key)}H", *key))] if key else []
+    return png_of((b"IHDR", head), *transparent, (b"IDAT", zlib.compress(lines)))
 
 
 def read_by_gdal(path):
@@ -95,15 +73,14 @@ def write_by_gdal(path, values, **options):
 
 
 @pytest.mark.parametrize(("channels", "colour"), [(1, 0), (2, 4), (3, 2), (4, 6)])
-@pytest.mark.parametrize("writer", ["gdal", "by hand", "interlaced"])
-def test_16_bit_png_keeps_every_bit(tmp_path, channels, colour, writer):
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_16_bit_png_keeps_every_bit(tmp_path, channels, colour, by_hand):
     values = noise((37, 23, channels), np.uint16)
     path = tmp_path / "a.png"
-    if writer == "gdal":
-        write_by_gdal(path, values, driver="PNG")
+    if by_hand:
+        path.write_bytes(raw_png(values, colour))
     else:
-        make = raw_png if writer == "by hand" else interlaced_png
-        path.write_bytes(make(values, colour))
+        write_by_gdal(path, values, driver="PNG")
     photograph = read_photograph(path)
     colours = 1 if channels < 3 else 3
     assert photograph.pixels.dtype == np.uint16
@@ -112,7 +89,6 @@ def test_16_bit_png_keeps_every_bit(tmp_path, channels, colour, writer):
         assert same(photograph.alpha, values[:, :, -1])
     else:
         assert photograph.alpha is None
-    assert np.array_equal(read_by_gdal(path), values)
 
 
 @pytest.mark.parametrize(("colour", "key"), [(0, (1000,)), (2, (1, 2, 3))])
@@ -166,13 +142,8 @@ def test_a_transparent_gray_of_few_bits(tmp_path, depth):
     bits = "".join(f"{value:0{depth}b}" for value in row).ljust(-(-levels * depth // 8) * 8, "0")
     body = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8))
     head = struct.pack(">IIBBBBB", levels, 1, depth, 0, 0, 0, 0)
-    (tmp_path / "a.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n"
-        + png_chunk(b"IHDR", head)
-        + png_chunk(b"tRNS", struct.pack(">H", 1))
-        + png_chunk(b"IDAT", zlib.compress(b"\0" + body))
-        + png_chunk(b"IEND", b"")
-    )
+    chunks = (b"tRNS", struct.pack(">H", 1)), (b"IDAT", zlib.compress(b"\0" + body))
+    (tmp_path / "a.png").write_bytes(png_of((b"IHDR", head), *chunks))
     photograph = read_photograph(tmp_path / "a.png")
     assert photograph.pixels[0, :, 0].tolist() == (row * 255 // (levels - 1)).tolist()
     assert photograph.alpha is not None
@@ -336,34 +307,6 @@ def test_a_band_of_unknown_meaning_is_left_out_and_said(tmp_path):
     assert "unknown meaning" in photograph.warnings[0]
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_of_16_bit_tiff(tmp_path, orientation):
-    path = tmp_path / "a.tif"
-    tags = [(274, 3, 1, orientation, True)]
-    tifffile.imwrite(path, DEEP[:, :, :3], photometric="rgb", metadata=None, extratags=tags)
-    assert np.array_equal(read_photograph(path).pixels, turned(DEEP[:, :, :3], orientation))
-
-
-def test_deep_tiff_without_rasterio_says_what_is_missing(tmp_path):
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, DEEP[:, :, :3], photometric="rgb", metadata=None)
-    code = (
-        "import sys\n"
-        "sys.modules['rasterio'] = None\n"
-        "from pathlib import Path\n"
-        "from srcli.imaging.reading import read_photograph\n"
-        "from srcli.errors import PictureError\n"
-        "try:\n"
-        "    read_photograph(Path(sys.argv[1]))\n"
-        "except PictureError as error:\n"
-        "    print(error)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
-    )
-    assert "needs rasterio" in done.stdout
-
-
 # --- Orientation and metadata --------------------------------------------------------------------
 
 
@@ -378,6 +321,14 @@ def turned(values, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_16_bit_tiff(tmp_path, orientation):
+    path = tmp_path / "a.tif"
+    tags = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(path, DEEP[:, :, :3], photometric="rgb", metadata=None, extratags=tags)
+    assert np.array_equal(read_photograph(path).pixels, turned(DEEP[:, :, :3], orientation))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("name", ["PNG", "TIFF", "WEBP", "JPEG"])
 def test_orientation_is_applied_once_and_reset(tmp_path, name, orientation):
     blocks = np.kron(noise((3, 5, 3)), np.ones((8, 8, 1), dtype=np.uint8))
@@ -387,26 +338,14 @@ def test_orientation_is_applied_once_and_reset(tmp_path, name, orientation):
     options = {"lossless": True} if name == "WEBP" else {"quality": 100, "subsampling": 0}
     Image.fromarray(blocks).save(path, name, exif=exif, **options)
     photograph = read_photograph(path)
-    expected = turned(blocks, orientation)
-    assert photograph.pixels.shape == expected.shape
+    expected, picture = turned(blocks, orientation), open_picture(path)
+    assert photograph.pixels.shape == expected.shape == (picture.height, picture.width, 3)
     tolerance = 9 if name == "JPEG" else 0
     assert np.abs(photograph.pixels.astype(int) - expected).max() <= tolerance
     kept = Image.Exif()
     kept.load(photograph.metadata.exif or b"")
     assert kept.get(0x0112, 1) == 1
     assert kept[0x010F] == "A camera"
-    write_photograph(tmp_path / "b.png", photograph, fmt="png")
-    again = read_photograph(tmp_path / "b.png")
-    assert np.array_equal(again.pixels, photograph.pixels)
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_upright_is_the_way_exif_numbers_it(orientation):
-    values = noise((4, 7, 3))
-    assert np.array_equal(upright(values, orientation), turned(values, orientation))
-    assert np.array_equal(
-        upright(values[:, :, 0], orientation), turned(values, orientation)[:, :, 0]
-    )
 
 
 @pytest.mark.parametrize(
@@ -612,7 +551,8 @@ def test_the_first_of_several_pictures_is_used_and_said(tmp_path, name):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     path = tmp_path / "a"
     frames[0].save(path, name, save_all=True, append_images=frames[1:])
-    photograph = read_photograph(path)
+    photograph, picture = read_photograph(path), open_picture(path)
+    assert (picture.frames, picture.format == "jpg") == (3, name == "MPO")
     assert "holds 3 pictures: only the first is used" in photograph.warnings
     assert np.abs(photograph.pixels.astype(int) - [255, 0, 0]).max() <= 3
 
@@ -665,7 +605,7 @@ SAVED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.97, 0.999])
+@pytest.mark.parametrize("part", [0.02, 0.6, 0.999])
 @pytest.mark.parametrize("kind", SAVED)
 def test_cut_files_are_never_half_a_picture(tmp_path, astronaut, kind, part):
     stream = io.BytesIO()
@@ -679,12 +619,11 @@ def test_cut_files_are_never_half_a_picture(tmp_path, astronaut, kind, part):
         read_photograph(path)
 
 
-@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.97, 0.999])
-@pytest.mark.parametrize("fmt", ["png", "tif"])
-@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("part", [0.02, 0.6, 0.999])
+@pytest.mark.parametrize(
+    ("fmt", "dtype"), [("png", np.uint16), ("tif", np.uint16), ("tif", np.float32)]
+)
 def test_cut_deep_files_are_never_half_a_picture(tmp_path, fmt, dtype, part):
-    if fmt == "png" and dtype == np.float32:
-        dtype = np.uint16
     pixels = (np.random.default_rng(0).random((64, 64, 3)) * 1000).astype(dtype)
     path = tmp_path / "cut picture"
     write_photograph(path, Photograph(pixels=pixels, alpha=None, metadata=Metadata()), fmt=fmt)
@@ -694,14 +633,23 @@ def test_cut_deep_files_are_never_half_a_picture(tmp_path, fmt, dtype, part):
         read_photograph(path)
 
 
-def test_large_pictures_pass_pillows_limit_and_leave_it_alone(tmp_path):
-    # over 178,956,970 pixels Pillow raises an error of its own
-    limit = Image.MAX_IMAGE_PIXELS
-    assert limit is not None
-    Image.new("1", (16_000, 12_000)).save(tmp_path / "a.tif", compression="group4")
-    assert open_picture(tmp_path / "a.tif").width == 16_000
-    assert read_photograph(tmp_path / "a.tif").pixels.shape == (12_000, 16_000, 1)
-    assert limit == Image.MAX_IMAGE_PIXELS
+def test_large_pictures_pass_pillows_limit_and_leave_it_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # over twice as many raise an error
+    Image.new("1", (160, 120)).save(tmp_path / "a.tif", compression="group4")
+    assert open_picture(tmp_path / "a.tif").width == 160
+    assert read_photograph(tmp_path / "a.tif").pixels.shape == (120, 160, 1)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+@pytest.mark.parametrize(("name", "library"), [("png", "pyvips"), ("tif", "rasterio")])
+def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch, name, library):
+    tifffile.imwrite(tmp_path / "a.tif", DEEP[:, :, :3], photometric="rgb", metadata=None)
+    for suffix in ("png", "jpg"):
+        Image.new("RGB", (3, 2)).save(tmp_path / f"a.{suffix}")
+    monkeypatch.setitem(sys.modules, library, None)
+    assert read_photograph(tmp_path / "a.jpg").pixels.shape == (2, 3, 3)
+    with pytest.raises(PictureError, match=f"need.? {library}; +install it"):
+        read_photograph(tmp_path / f"a.{name}")
 
 
 def test_many_threads_read_the_same(tmp_path):
@@ -716,7 +664,7 @@ def test_many_threads_read_the_same(tmp_path):
     def work(name):
         wrong.extend(
             name
-            for _ in range(10)
+            for _ in range(3)
             if not np.array_equal(read_photograph(tmp_path / name).pixels, alone[name])
         )
 
@@ -729,41 +677,6 @@ def test_many_threads_read_the_same(tmp_path):
     assert wrong == []
     assert warnings.filters == filters
     assert limit == Image.MAX_IMAGE_PIXELS
-
-
-def test_threads_take_turns_where_global_state_is_changed(tmp_path):
-    Image.fromarray(noise((6, 5, 3))).save(tmp_path / "a.gif")
-    done = threading.Event()
-
-    def work():
-        read_photograph(tmp_path / "a.gif")
-        done.set()
-
-    thread = threading.Thread(target=work)
-    with quiet_pillow():
-        thread.start()
-        assert not done.wait(0.2)
-    thread.join(timeout=20)
-    assert done.is_set()
-
-
-@pytest.mark.parametrize("name", ["größe 日本.png", "two words .jpg", "a'b\"c.tif", "#%?.webp"])
-def test_unusual_names(tmp_path, name):
-    pixels = noise((8, 9, 3), np.uint16 if name.endswith(("png", "tif")) else np.uint8)
-    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata())
-    fmt = name.rsplit(".", 1)[1]
-    write_photograph(tmp_path / name, photograph, fmt=fmt)
-    assert read_photograph(tmp_path / name).pixels.shape == (8, 9, 3)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_arrays_can_be_written_to(tmp_path):
-    Image.fromarray(noise((5, 6, 4))).save(tmp_path / "a.png")
-    photograph = read_photograph(tmp_path / "a.png")
-    assert photograph.alpha is not None
-    for array in (photograph.pixels, photograph.alpha):
-        assert array.flags.writeable
-        assert array.flags.c_contiguous
 
 
 COUNT = """
@@ -785,13 +698,13 @@ print([opened.count(name) for name in names])
 """
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_upscale_opens_a_file_at_most_twice(tmp_path, dtype):
-    pixels = np.full((12, 17, 3), 99, dtype)
-    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "a.png")
-    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", metadata=None)
-    Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "a.webp", lossless=True)
-    names = [str(tmp_path / name) for name in ("a.png", "a.tif", "a.webp")]
+def test_upscale_opens_a_file_at_most_twice(tmp_path):
+    image = Image.new("RGB", (17, 12), "gray")
+    for name in ("a.png", "b.tif", "c.webp"):
+        image.save(tmp_path / name)
+    deep = np.full((12, 17, 3), 99, np.uint16)
+    tifffile.imwrite(tmp_path / "d.tif", deep, photometric="rgb", metadata=None)
+    names = sorted(map(str, tmp_path.iterdir()))
     done = subprocess.run(
         [sys.executable, "-c", COUNT, *names, str(tmp_path / "out")],
         capture_output=True,
@@ -800,33 +713,7 @@ def test_upscale_opens_a_file_at_most_twice(tmp_path, dtype):
     )
     assert done.returncode == 0, done.stderr
     # 16-bit TIFF is decoded by GDAL, whose own opening Python does not see
-    assert done.stdout.splitlines()[-1] == "[2, 2, 2]"
-
-
-def test_a_picture_that_was_opened_is_not_looked_at_again(tmp_path, monkeypatch):
-    photograph = Photograph(
-        pixels=np.arange(60, dtype=np.uint16).reshape(4, 5, 3),
-        alpha=None,
-        metadata=Metadata(dpi=(72.0, 72.0)),
-    )
-    for fmt in ("png", "tif"):
-        path = tmp_path / f"a.{fmt}"
-        write_photograph(path, photograph, fmt=fmt)
-        picture = open_picture(path)
-        assert (picture.path, picture.format, picture.raster) == (path, fmt, None)
-        with monkeypatch.context() as patch:
-            patch.setattr("srcli.imaging.reading.read_header", None)
-            again = read_photograph(picture)
-        assert np.array_equal(again.pixels, photograph.pixels)
-        assert again.metadata == picture.metadata
-        assert again.metadata.dpi == pytest.approx((72.0, 72.0), abs=0.02)
-
-
-def test_a_file_that_changed_in_between_is_read_anew(tmp_path):
-    path = tmp_path / "a.png"
-    for level in (3, 200):
-        Image.new("RGB", (6, 5), (level, level, level)).save(path)
-        assert read_photograph(path).pixels.max() == level
+    assert done.stdout.splitlines()[-1] == "[2, 2, 2, 2]"
 
 
 def test_a_file_of_no_format_is_refused(tmp_path):
@@ -858,3 +745,80 @@ def test_damaged_exif_costs_a_tiff_nothing_else(tmp_path):
     assert photograph.pixels.max() == 9
     assert photograph.metadata.exif is None
     assert "damaged EXIF left out" in photograph.warnings
+
+
+# --- Headers and bad files ----------------------------------------------------------------------
+
+
+def test_the_content_counts_and_not_the_name(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (3, 2)).save(path, "JPEG")
+    assert open_picture(path).format == "jpg"
+
+
+def test_overviews_and_masks_in_a_tiff_are_no_frames(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(noise((16, 16, 3)), photometric="rgb", metadata=None)
+        writer.write(noise((8, 8, 3)), photometric="rgb", subfiletype=1, metadata=None)
+    assert open_picture(path).frames == 1
+
+
+def test_no_pixel_is_decoded(tmp_path):
+    path = tmp_path / "large.png"
+    head = struct.pack(">IIBBBBB", 30_000, 30_000, 16, 6, 0, 0, 0)
+    path.write_bytes(png_of((b"IHDR", head), (b"IDAT", b"no pixels at all")))
+    seen = open_picture(path)
+    assert (seen.height, seen.width, seen.bits, seen.has_alpha) == (30_000, 30_000, 16, True)
+
+
+def test_impossible_sizes_are_refused(tmp_path):
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "BMP")
+    content = bytearray(stream.getvalue())
+    struct.pack_into("<ii", content, 18, 2_000_000, 2_000_000)
+    path = tmp_path / "bomb.bmp"
+    path.write_bytes(content)
+    with pytest.raises(PictureError, match="2000000x2000000"):
+        read_photograph(path)
+    assert open_picture(path).width == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.png", b"", "empty"),
+        ("text.png", b"just some words, no picture", "not a picture"),
+        ("cut.png", b"\x89PNG\r\n\x1a\n\0\0", "damaged or cut short"),
+        ("cut.jpg", b"\xff\xd8\xff\xe0\0", "damaged or cut short"),
+        ("cut.tif", b"II*\0\xff\0\0\0", "damaged or cut short"),
+        ("cut.webp", b"RIFF\xff\0\0\0WEBPVP8 ", "damaged or cut short"),
+    ],
+)
+def test_bad_files_are_named_in_one_line(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    for reader in (open_picture, read_photograph):
+        with pytest.raises(PictureError, match=message) as caught:
+            reader(tmp_path / name)
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    for name, message in (("none.png", "no such file"), ("folder.png", "is a folder")):
+        for reader in (open_picture, read_photograph):
+            with pytest.raises(PictureError, match=message):
+                reader(tmp_path / name)
+
+
+def test_no_permission_is_told_as_such(tmp_path, monkeypatch):
+    path = tmp_path / "secret.png"
+    path.write_bytes(b"unread")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(PictureError, match=r"secret\.png: no permission"):
+        open_picture(path)

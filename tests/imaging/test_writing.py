@@ -16,7 +16,7 @@ from srcli.errors import PictureError
 from srcli.imaging import tiff
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.reading import read_photograph
+from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -71,9 +71,7 @@ def stacked(photograph):
 # --- Pixels --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(20, 30), (1, 1), (1, 40), (40, 1), (301, 211)])
-@pytest.mark.parametrize("alpha", [False, True])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(20, 30), (1, 1), (1, 40), (301, 211)])
 @pytest.mark.parametrize(
     ("fmt", "dtype"),
     [
@@ -84,16 +82,17 @@ def stacked(photograph):
         ("tif", np.float32),
     ],
 )
-def test_lossless_formats_as_gdal_reads_them(tmp_path, fmt, dtype, channels, alpha, shape):
-    photograph = photograph_of((*shape, channels), dtype, alpha=alpha)
-    path = tmp_path / f"a.{fmt}"
-    write_photograph(path, photograph, fmt=fmt)
-    seen = by_gdal(path)
-    assert seen.dtype == dtype
-    assert np.array_equal(seen, stacked(photograph))
-    again = read_photograph(path)
-    assert np.array_equal(stacked(again), stacked(photograph))
-    assert again.pixels.dtype == dtype
+def test_lossless_formats_as_gdal_reads_them(tmp_path, fmt, dtype, shape):
+    for channels, alpha in ((1, False), (1, True), (3, False), (3, True)):
+        photograph = photograph_of((*shape, channels), dtype, alpha=alpha)
+        path = tmp_path / f"a.{fmt}"
+        write_photograph(path, photograph, fmt=fmt)
+        seen, again, picture = by_gdal(path), read_photograph(path), open_picture(path)
+        assert seen.dtype == again.pixels.dtype == dtype
+        assert np.array_equal(seen, stacked(photograph))
+        assert np.array_equal(stacked(again), stacked(photograph))
+        assert (picture.height, picture.width, picture.channels) == again.pixels.shape
+        assert (picture.has_alpha, picture.bits) == (alpha, seen.itemsize * 8)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -195,6 +194,13 @@ def test_floats_are_cut_to_0_1_and_nan_becomes_0(tmp_path):
     assert np.array_equal(by_gdal(tmp_path / "a.tif")[:, :, 0], values, equal_nan=True)
 
 
+def test_sides_of_over_a_million_pixels(tmp_path):
+    photograph = photograph_of((1, 1_200_000, 1))
+    write_photograph(tmp_path / "a.png", photograph, fmt="png")
+    assert open_picture(tmp_path / "a.png").width == 1_200_000
+    assert np.array_equal(read_photograph(tmp_path / "a.png").pixels, photograph.pixels)
+
+
 def test_drawings_are_packed_by_their_repetitions(tmp_path):
     image = Image.new("RGB", (600, 600), "white")
     draw = ImageDraw.Draw(image)
@@ -238,18 +244,6 @@ def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
     exif = Image.Exif()
     exif.load(again.exif or b"")
     check_exif(exif)
-
-
-@pytest.mark.parametrize("fmt", ["png", "jpg", "tif"])
-def test_metadata_survive_many_formats_unchanged(tmp_path, fmt):
-    metadata = Metadata(icc=SRGB, exif=exif_of(), xmp=XMP, dpi=(72.0, 72.0))
-    path = tmp_path / "a"
-    write_photograph(path, photograph_of(metadata=metadata), fmt="tif")
-    for step in (fmt, "png", fmt):
-        write_photograph(path, read_photograph(path), fmt=step)
-    again = read_photograph(path).metadata
-    assert (again.icc, again.xmp) == (SRGB, XMP)
-    assert again.dpi == pytest.approx((72, 72), abs=0.02)
 
 
 def test_a_profile_for_another_kind_of_picture_is_left_out_and_logged(tmp_path, caplog):
@@ -340,8 +334,10 @@ def test_unknown_formats_are_refused(tmp_path):
 # --- The file itself ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fmt", sorted(FORMATS))
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+@pytest.mark.parametrize(
+    ("fmt", "code"),
+    [*((fmt, errno.ENOSPC) for fmt in FORMATS), ("png", errno.EDQUOT), ("tif", errno.EIO)],
+)
 def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, fmt, code):
     path = tmp_path / f"a.{fmt}"
     path.write_bytes(b"the old file")
@@ -359,13 +355,12 @@ def test_a_failing_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a limit on file sizes")
 @pytest.mark.parametrize("fmt", sorted(FORMATS))
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_limit_in_the_middle_of_a_file(tmp_path, fmt, dtype):
+def test_a_limit_in_the_middle_of_a_file(tmp_path, fmt):
     import resource
     import signal
 
     path = tmp_path / f"a.{fmt}"
-    photograph = photograph_of((150, 150, 3), dtype)
+    photograph = photograph_of((150, 150, 3), np.uint16 if fmt == "tif" else np.uint8)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
@@ -375,16 +370,6 @@ def test_a_limit_in_the_middle_of_a_file(tmp_path, fmt, dtype):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_interrupted_write_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_photograph(tmp_path / "a.png", photograph_of(), fmt="png")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -402,23 +387,6 @@ def test_the_final_name_never_holds_half_a_file(tmp_path, monkeypatch):
     assert [exists for exists, _ in seen] == [False]
     assert [name[:5] for name in seen[0][1]] == [".srx-"]
     assert [one.name for one in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_an_existing_file_is_replaced(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
-    photograph = photograph_of()
-    write_photograph(path, photograph, fmt="png")
-    assert np.array_equal(read_photograph(path).pixels, photograph.pixels)
-
-
-@pytest.mark.parametrize(
-    "name", ["x" * 251 + ".png", "漢" * 83 + ".png", "é" * 125 + ".tif", "a b.png", "ünï.png"]
-)
-def test_names_up_to_the_limit_of_the_file_system(tmp_path, name):
-    path = tmp_path / name
-    write_photograph(path, photograph_of(), fmt="png")
-    assert [one.name for one in tmp_path.iterdir()] == [name]
 
 
 def test_places_that_cannot_be_written_to(tmp_path, monkeypatch):
@@ -440,21 +408,6 @@ def test_places_that_cannot_be_written_to(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(PictureError, match="no permission"):
         write_photograph(tmp_path / "a.png", photograph_of(), fmt="png")
-
-
-def test_importing_changes_no_global_of_pillow():
-    import subprocess
-    import sys
-
-    code = (
-        "from PIL import Image, ImageFile\n"
-        "before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, ImageFile.MAXBLOCK\n"
-        "import sys, srcli.imaging.reading, srcli.imaging.writing, srcli.imaging.alpha\n"
-        "after = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, ImageFile.MAXBLOCK\n"
-        "print(before == after, 'rasterio' in sys.modules, 'torch' in sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True False False"
 
 
 def test_only_metadata_that_a_picture_has_can_be_lost():
