@@ -114,12 +114,12 @@ def test_the_input_is_not_touched(astronaut):
 
 
 def test_large_pictures_are_quick():
-    alpha = np.zeros((1500, 1500), dtype=np.uint8)
+    alpha = np.zeros((600, 600), dtype=np.uint8)
     alpha[::7, ::5] = 255
     started = time.process_time()
-    filled = fill_transparent(np.full((1500, 1500, 3), 8, dtype=np.uint8), alpha)
+    filled = fill_transparent(np.full((600, 600, 3), 8, dtype=np.uint8), alpha)
     assert np.all(filled == 8)
-    assert time.process_time() - started < 3
+    assert time.process_time() - started < 1
 
 
 def test_sizes_must_fit():

@@ -249,7 +249,7 @@ def test_many_bombs_cost_little(srx, tmp_path, monkeypatch):
         def eof(self):
             return self.inner.eof
 
-    monkeypatch.setattr("srcli.imaging.texts.zlib.decompressobj", Counting)
+    monkeypatch.setattr("srcli.imaging.png.zlib.decompressobj", Counting)
     done = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", "-s", "2")
     assert done.code == 0, done.err
     assert "damaged or too large" in done.err
