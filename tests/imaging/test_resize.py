@@ -226,7 +226,7 @@ def test_mod_crop_cuts_below_and_right():
 
 def test_large_pictures_take_little_memory_besides_themselves():
     """In float64 as a whole, a photograph of 100 megapixels would take 10 GB."""
-    picture = np.random.default_rng(0).integers(0, 256, (900, 1500, 3), dtype=np.uint8)
+    picture = np.random.default_rng(0).integers(0, 256, (1500, 3000, 3), dtype=np.uint8)
     tracemalloc.start()
     resize(picture, Fraction(1, 2))
     _, peak = tracemalloc.get_traced_memory()

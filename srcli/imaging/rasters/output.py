@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.formats import FORMATS
 from srcli.imaging.fitting import PixelMap, fit_xmp
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.info import BandInfo, coordinates
 
