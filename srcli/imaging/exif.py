@@ -16,8 +16,6 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    from srcli.imaging.fitting import PixelMap
-
     Source = bytes | bytearray | mmap.mmap | IO[bytes]
 
 PREFIX = b"Exif\0\0"
@@ -32,16 +30,9 @@ _TYPES = {
 _RATIONAL = frozenset({5, 10})
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
-# ImageWidth, ImageLength, PixelXDimension, PixelYDimension: no longer true once it is upscaled
-_SIZES = frozenset({0x0100, 0x0101, 0xA002, 0xA003})
 _COLOUR_SPACE, _INTEROPERABILITY, _ADOBE_RGB, _UNCALIBRATED = 0xA001, 0xA005, 2, 0xFFFF
-# SubjectArea and SubjectLocation, in pixels of the picture as it is stored
-_AREAS = (0x9214, 0xA214)
-# pixels per length of the sensor across and down; the same of a print, which is not enlarged here
-_FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
-_CHANGING = frozenset({*_AREAS, *_FOCAL_PLANE, *_RESOLUTION})
-_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
-_TEXT, _SHORT, _LONG, _NO_NUMBERS = 2, 3, 4, (2, 7)
+TEXT, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
+"""Types of entries."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +254,7 @@ def read_main(exif: bytes | None) -> dict[int, Entry]:
 def orientation(exif: bytes | None) -> int | None:
     """Return the orientation of the stored pixels, 1 to 8; None if the block states none."""
     entry = read_main(exif).get(ORIENTATION)
-    if entry is None or entry.kind not in (_SHORT, _LONG):
+    if entry is None or entry.kind not in (SHORT, LONG):
         return None
     stated = int(entry.numbers[0])
     return stated if 1 <= stated <= 8 else 1
@@ -282,7 +273,7 @@ def text_of(entry: Entry) -> str:
 
 def text_entry(tag: int, text: str) -> Entry:
     """Return an entry that holds a text."""
-    return Entry(tag, _TEXT, text.encode() + b"\0")
+    return Entry(tag, TEXT, text.encode() + b"\0")
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
@@ -299,33 +290,6 @@ def is_adobe_rgb(exif: bytes) -> bool:
     except (ValueError, LookupError):
         return False
     return any(entry.tag == 1 and entry.value[:3] == b"R03" for entry in entries)
-
-
-def fit(exif: bytes, pixels: PixelMap) -> bytes:
-    """Fit an EXIF block to pixels that were turned or enlarged.
-
-    Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
-    the sensor follow the pixels. All else stays where it is.
-
-    Raises:
-        ValueError: If it is damaged.
-    """
-    old = exif.removeprefix(PREFIX)
-    layout, start = read_start(old)
-    main, thumbnail = read_directory(old, start, layout)
-    parts = read_parts(old, main, layout)
-    if layout.big:
-        raise ValueError("an EXIF block of a kind that does not exist")
-    tiff = _without_thumbnail(old, thumbnail if thumbnail > start else 0, layout)
-    changes = _changed(main, pixels)
-    if any(entry.tag == ORIENTATION for entry in main):
-        changes[ORIENTATION] = Entry(ORIENTATION, _SHORT, struct.pack(layout.order + "H", 1))
-    _replace(tiff, start, changes, layout)
-    for entry in main:
-        if entry.tag == EXIF_IFD:
-            details = int(entry.numbers[0])
-            _replace(tiff, details, _changed(parts[EXIF_IFD], pixels), layout)
-    return PREFIX + bytes(tiff)
 
 
 def with_entries(
@@ -349,12 +313,12 @@ def with_entries(
     layout, start = read_start(tiff)
     main, _ = read_directory(tiff, start, layout)
     there = {one.tag for one in main if not overwrite} | read_parts(tiff, main, layout).keys()
-    start = _replace(tiff, start, {e.tag: e for e in entries if e.tag not in there}, layout)
+    start = edit_directory(tiff, start, {e.tag: e for e in entries if e.tag not in there}, layout)
     tiff[:8] = layout.start(start)
     return PREFIX + bytes(tiff)
 
 
-def _replace(
+def edit_directory(
     tiff: bytearray, start: int, changes: Mapping[int, Entry | None], layout: Layout
 ) -> int:
     """Put other entries, None for those that go, into the directory at an offset.
@@ -383,33 +347,3 @@ def _replace(
     end = min(start + 2 + 12 * max(number, len(rows)) + 4, len(tiff))
     tiff[start:end] = table.ljust(end - start, b"\0")
     return start
-
-
-def _changed(entries: Sequence[Entry], pixels: PixelMap) -> dict[int, Entry | None]:
-    """Return the entries that change with the pixels, None for those that are no longer true."""
-    gone: dict[int, Entry | None] = dict.fromkeys(_SIZES)
-    if pixels.changes_nothing:
-        return gone
-    known = {e.tag: e for e in entries if e.tag in _CHANGING and e.kind not in _NO_NUMBERS}
-    old = {tag: entry.numbers for tag, entry in known.items()}
-    new = {tag: pixels.area(old[tag]) for tag in _AREAS if len(old.get(tag, ())) in (2, 3, 4)}
-    for across, down in (_FOCAL_PLANE, *[_RESOLUTION] * pixels.swaps):
-        if across in old and down in old:
-            x, y = old[across][0], old[down][0]
-            x, y = pixels.size(x, y) if across in _FOCAL_PLANE else (y, x)
-            new |= {across: [x], down: [y]}
-    return gone | {tag: known[tag].with_numbers(values) for tag, values in new.items()}
-
-
-def _without_thumbnail(tiff: bytes, directory: int, layout: Layout) -> bytearray:
-    """Return a block, less its prefix, with the thumbnail cut off at the end or blanked."""
-    values: dict[int, int] = {}
-    with suppress(ValueError):
-        entries = read_directory(tiff, directory, layout)[0] if directory else []
-        values = {entry.tag: int(entry.numbers[0]) for entry in entries}
-    begin = values.get(_THUMBNAIL_OFFSET, 0)
-    end = min(begin + values.get(_THUMBNAIL_LENGTH, 0), len(tiff))
-    edited = bytearray(tiff)
-    if directory < begin < end and tiff[begin : begin + 2] == b"\xff\xd8":
-        edited[begin:end] = bytes(end - begin if end < len(tiff) - 4 else 0)
-    return edited

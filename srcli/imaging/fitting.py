@@ -7,6 +7,7 @@ attribute or as an element, and parsers that write it again change prefixes, spa
 from __future__ import annotations
 
 import re
+import struct
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from srcli.imaging.photograph import Metadata
+
+# ImageWidth, ImageLength, PixelXDimension, PixelYDimension: no longer true once it is upscaled
+_EXIF_SIZES = frozenset({0x0100, 0x0101, 0xA002, 0xA003})
+# SubjectArea and SubjectLocation, in pixels of the picture as it is stored
+_AREAS = (0x9214, 0xA214)
+# pixels per length of the sensor across and down; the same of a print, which is not enlarged here
+_FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
+_CHANGING = frozenset({*_AREAS, *_FOCAL_PLANE, *_RESOLUTION})
+_THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
@@ -138,7 +148,7 @@ def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[
     notes: tuple[str, ...] = ()
     if metadata.exif is not None:
         try:
-            metadata = replace(metadata, exif=exif.fit(metadata.exif, pixels))
+            metadata = replace(metadata, exif=fit_exif(metadata.exif, pixels))
         except ValueError:
             metadata = replace(metadata, exif=None)
             notes = ("damaged EXIF left out",)
@@ -148,6 +158,69 @@ def fit_metadata(metadata: Metadata, pixels: PixelMap) -> tuple[Metadata, tuple[
     if metadata.dpi is not None and pixels.swaps:
         metadata = replace(metadata, dpi=metadata.dpi[::-1])
     return metadata, notes
+
+
+def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
+    """Fit an EXIF block to pixels that were turned or enlarged.
+
+    Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
+    the sensor follow the pixels. All else stays where it is.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    old = block.removeprefix(exif.PREFIX)
+    layout, start = exif.read_start(old)
+    main, thumbnail = exif.read_directory(old, start, layout)
+    parts = exif.read_parts(old, main, layout)
+    if layout.big:
+        raise ValueError("an EXIF block of a kind that does not exist")
+    tiff = _without_thumbnail(old, thumbnail if thumbnail > start else 0, layout)
+    changes = _changed(main, pixels)
+    if any(entry.tag == exif.ORIENTATION for entry in main):
+        changes[exif.ORIENTATION] = exif.Entry(
+            exif.ORIENTATION, exif.SHORT, struct.pack(layout.order + "H", 1)
+        )
+    exif.edit_directory(tiff, start, changes, layout)
+    for entry in main:
+        if entry.tag == exif.EXIF_IFD:
+            details = int(entry.numbers[0])
+            exif.edit_directory(tiff, details, _changed(parts[exif.EXIF_IFD], pixels), layout)
+    return exif.PREFIX + bytes(tiff)
+
+
+def _changed(entries: Sequence[exif.Entry], pixels: PixelMap) -> dict[int, exif.Entry | None]:
+    """Return the entries that change with the pixels, None for those that are no longer true."""
+    gone: dict[int, exif.Entry | None] = dict.fromkeys(_EXIF_SIZES)
+    if pixels.changes_nothing:
+        return gone
+    known = {
+        e.tag: e
+        for e in entries
+        if e.tag in _CHANGING and e.kind not in (exif.TEXT, exif.UNDEFINED)
+    }
+    old = {tag: entry.numbers for tag, entry in known.items()}
+    new = {tag: pixels.area(old[tag]) for tag in _AREAS if len(old.get(tag, ())) in (2, 3, 4)}
+    for across, down in (_FOCAL_PLANE, *[_RESOLUTION] * pixels.swaps):
+        if across in old and down in old:
+            x, y = old[across][0], old[down][0]
+            x, y = pixels.size(x, y) if across in _FOCAL_PLANE else (y, x)
+            new |= {across: [x], down: [y]}
+    return gone | {tag: known[tag].with_numbers(values) for tag, values in new.items()}
+
+
+def _without_thumbnail(tiff: bytes, directory: int, layout: exif.Layout) -> bytearray:
+    """Return a block, less its prefix, with the thumbnail cut off at the end or blanked."""
+    values: dict[int, int] = {}
+    with suppress(ValueError):
+        entries = exif.read_directory(tiff, directory, layout)[0] if directory else []
+        values = {entry.tag: int(entry.numbers[0]) for entry in entries}
+    begin = values.get(_THUMBNAIL_OFFSET, 0)
+    end = min(begin + values.get(_THUMBNAIL_LENGTH, 0), len(tiff))
+    edited = bytearray(tiff)
+    if directory < begin < end and tiff[begin : begin + 2] == b"\xff\xd8":
+        edited[begin:end] = bytes(end - begin if end < len(tiff) - 4 else 0)
+    return edited
 
 
 def xmp_orientation(xmp: bytes | None) -> int | None:

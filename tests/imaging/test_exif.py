@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from srcli.imaging.exif import SOFTWARE, fit, read_main, software, text_entry, with_entries
-from srcli.imaging.fitting import PixelMap
+from srcli.imaging.exif import SOFTWARE, read_main, software, text_entry, with_entries
+from srcli.imaging.fitting import PixelMap, fit_exif
 
 UNCHANGED = PixelMap(before=(8, 8), after=(8, 8))
 
@@ -36,7 +36,7 @@ def test_the_software_entry_is_set_and_all_else_stays_in_place(order, earlier):
     values = 14 + 2 + 12 * number + 4
     assert after[values : len(before)] == before[values:]
     exif = Image.Exif()
-    exif.load(fit(after, UNCHANGED))
+    exif.load(fit_exif(after, UNCHANGED))
     tags = list(read_main(after))[::-1]
     assert tags == sorted(tags)
     assert (exif[0x010F], exif[0x8298]) == ("Maker", "(c) Someone")
