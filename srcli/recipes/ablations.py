@@ -31,17 +31,10 @@ if TYPE_CHECKING:
 
 METRICS = ("psnr", "ssim")
 KEYS = (
-    "parameters",
-    "gflops",
-    "training.seconds",
-    "memory.HEIGHTxWIDTH",
-    "SET.psnr",
-    "SET.ssim",
-    "SET.seconds",
-    "SET.psnr.difference",
-    "SET.ssim.difference",
+    "parameters, gflops, training.seconds, memory.HEIGHTxWIDTH, SET.seconds, SET.psnr, SET.ssim, "
+    "SET.psnr.difference, SET.ssim.difference"
 )
-"""Forms of the keys of ``Variant.published``; ``SET`` is a set's name as the paper prints it."""
+"""Keys of ``Variant.published``; ``SET`` is a set's name as the paper prints it."""
 
 _KEY = re.compile(
     r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
@@ -73,7 +66,6 @@ class Variant:
     """Doubts about a printed figure; empty for most."""
 
     def __post_init__(self) -> None:
-        """Refuse names and figures of another form."""
         if not _VARIANT.fullmatch(self.name):
             raise RecipeError(
                 f"name of a variant: letters, digits, blanks and .,:;=+_- only, got {self.name!r}"
@@ -81,7 +73,7 @@ class Variant:
         for key in self.published:
             if not _KEY.fullmatch(key):
                 raise RecipeError(
-                    f"{self.name}: no published figure {key!r}; the forms are: {', '.join(KEYS)}"
+                    f"{self.name}: no published figure {key!r}; the forms are: {KEYS}"
                 )
 
 
@@ -119,7 +111,6 @@ class Ablation:
     """Differences from the paper, and doubtful figures."""
 
     def __post_init__(self) -> None:
-        """Refuse values that do not fit together."""
         if not _NAME.fullmatch(self.name):
             raise RecipeError(
                 f"name of an ablation: small letters, digits and ._- with at most one /, "
@@ -179,8 +170,7 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
         names: Names of the table, names of networks (all of their ablations), or ``.toml`` files.
 
     Raises:
-        RecipeError: If one does not exist (the message names the nearest, or all there are), its
-            file is damaged, or two files use one name.
+        RecipeError: If one does not exist, its file is damaged, or two files use one name.
     """
     found: dict[str, Ablation] = {}
     for name in names:
@@ -219,7 +209,10 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
                 ablation = replace(ablation, recipe=str(path.parent / recipe))
             if ablation.name in ABLATIONS:
                 raise RecipeError(f"{ablation.name}: this name is taken; choose another")
-            check_ablation(ablation)
+            recipes = {each.name: resolve(ablation, each) for each in ablation.variants}
+            for (a, first), (b, second) in combinations(recipes.items(), 2):
+                if first == second:
+                    raise RecipeError(f"{ablation.name}: variants {a!r} and {b!r} are the same")
             found.append(ablation)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
@@ -227,11 +220,7 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
 
 
 def parse_ablations(text: str) -> tuple[Ablation, ...]:
-    """Read ablations from TOML; :func:`check_ablation` checks the values of their changes.
-
-    Raises:
-        RecipeError: If it is not TOML, has unknown keys, wrong values or a name twice.
-    """
+    """Read ablations from TOML; the values of their changes are not checked yet."""
     try:
         plain = parse_text(text, tomllib.loads)
     except ValueError as error:
@@ -248,18 +237,6 @@ def parse_ablations(text: str) -> tuple[Ablation, ...]:
         if names.count(name) > 1:
             raise RecipeError(f"ablation {name!r} is there twice")
     return found
-
-
-def check_ablation(ablation: Ablation) -> None:
-    """Check that all variants have a recipe, and no two the same one.
-
-    Raises:
-        RecipeError: If a change does not fit, or two variants are the same.
-    """
-    recipes = {variant.name: resolve(ablation, variant) for variant in ablation.variants}
-    for (a, first), (b, second) in combinations(recipes.items(), 2):
-        if first == second:
-            raise RecipeError(f"{ablation.name}: variants {a!r} and {b!r} are the same")
 
 
 def resolve(ablation: Ablation, variant: Variant, settings: Sequence[str] = ()) -> TrainRecipe:

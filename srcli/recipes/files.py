@@ -54,12 +54,14 @@ def read_recipe(path: Path) -> TrainRecipe:
     Raises:
         RecipeError: If the file is missing or damaged, or has an unknown field or a wrong value.
     """
+    parse, errors = _parser(path)
     try:
-        plain = parse_text(read_input(path).decode(), _parser(path))
+        plain = parse_text(read_input(path).decode(), parse)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise RecipeError(f"{path}: not a recipe file ({error})") from error
+    except (ValueError, errors) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"{path}: not a recipe file ({reason})") from error
     try:
         for name in plain if isinstance(plain, Mapping) else ():
             if name not in field_types(TrainRecipe):
@@ -70,25 +72,16 @@ def read_recipe(path: Path) -> TrainRecipe:
     return recipe
 
 
-def _parser(path: Path) -> Callable[[str], Any]:
-    """Return the reader of a file by its suffix."""
+def _parser(path: Path) -> tuple[Callable[[str], Any], type[Exception]]:
+    """Return the reader of a file by its suffix, and what it raises."""
     suffix = path.suffix.lower()
-    if suffix == ".toml":
-        return tomllib.loads
     if suffix not in (".yaml", ".yml"):
-        return json.loads
+        return tomllib.loads if suffix == ".toml" else json.loads, ValueError
     try:
         import yaml
     except ImportError:
         raise RecipeError(f"{path}: YAML needs PyYAML: pip install pyyaml") from None
-
-    def read(text: str) -> Any:  # noqa: ANN401
-        try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ValueError(" ".join(str(error).split())) from error
-
-    return read
+    return yaml.safe_load, yaml.YAMLError
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:

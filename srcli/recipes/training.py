@@ -75,7 +75,6 @@ class Optimizer(Checked):
     weights, such as ``{"up": 0.1}``."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
         super().__post_init__()
         if self.rates and self.kind == "muon":
             raise RecipeError("muon ignores rates; set the kind to adam, adamw or sgd before them")
@@ -156,7 +155,6 @@ class Schedule(Checked):
     """``cosine``: share of the peak that is left at the end."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
         super().__post_init__()
         if self.hold and self.kind != "cosine":
             raise RecipeError(
@@ -201,7 +199,6 @@ class Stage(Checked):
     """Learn from the output of a larger network, too."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
         super().__post_init__()
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")
@@ -238,7 +235,6 @@ class TrainRecipe(Checked):
     stage."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible values."""
         super().__post_init__()
         if not self.stages:
             raise RecipeError("a recipe needs at least one stage")

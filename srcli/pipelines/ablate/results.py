@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 from srcli.data.training_set import DataSelection
 from srcli.errors import DataError, RecipeError, UsageError
@@ -46,12 +46,6 @@ class AblateOptions(DataSelection):
     """Folder of all ablations, each in a folder of its name."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            UsageError: If there is nothing to train, or nothing to train on.
-            RecipeError: If the budget cannot be read.
-        """
         if self.seeds < 1:
             raise UsageError(f"--seeds must be at least 1, got {self.seeds}")
         if self.budget is not None:
@@ -90,7 +84,6 @@ class SetScores:
     """Digest of the pictures and the protocol: scores of another one are measured again."""
 
     def __post_init__(self) -> None:
-        """Refuse pictures without scores."""
         if not self.pictures or any(each.keys() != set(METRICS) for each in self.pictures.values()):
             raise RecipeError(f"pictures: there must be some, each with {' and '.join(METRICS)}")
 
@@ -235,11 +228,7 @@ def read_values(file: Path, kind: type) -> Any:  # noqa: ANN401 - of the kind th
 
 
 def write_values(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all, with its folder.
-
-    Raises:
-        DataError: If it cannot be written.
-    """
+    """Write a JSON file, whole or not at all, with its folder."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, content)
@@ -248,13 +237,8 @@ def write_values(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_result(out: Path, name: str) -> AblationResult | None:
-    """Return the result of an ablation in the folder of all; None if it was not run.
-
-    Raises:
-        DataError: If its file is damaged.
-    """
-    found: AblationResult | None = read_values(out / name / RESULT, AblationResult)
-    return found
+    """Return the result of an ablation in the folder of all; None if it was not run."""
+    return cast("AblationResult | None", read_values(out / name / RESULT, AblationResult))
 
 
 def stored_names(out: Path) -> list[str]:

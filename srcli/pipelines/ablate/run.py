@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from srcli import __version__
 from srcli.data.pictures import Archives
-from srcli.data.training_set import find_split
+from srcli.data.training_set import DataSelection, find_split
 from srcli.errors import DataError, ModelError, RecipeError, SrxError, UsageError, one_file
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.files import read_input
@@ -70,15 +71,12 @@ def run_ablations(
     becomes a row that says so.
 
     Args:
-        ablations: The ablations; each name once.
+        ablations: Each name once.
         options: Data, budget, seeds, sets, device and folder.
         progress: Receives the progress.
         stop: Called often; true ends the run. Running trainings keep a checkpoint, from which the
             next run goes on.
         executor: Runs the units; None for the one that the options ask for.
-
-    Returns:
-        One result for each ablation; see :attr:`AblationResult.missing`.
 
     Raises:
         SrxError: If the options, the data or a variant make no sense, or the folder holds trainings
@@ -168,11 +166,6 @@ def checked_recipes(
 ) -> list[TrainRecipe]:
     """Return the recipes of all variants after building what a training builds before it begins.
 
-    Args:
-        ablation: The ablation.
-        settings: ``path=value`` for all variants, as :func:`resolve` takes them.
-        budget: Iterations or time for each; None for the recipes' own.
-
     Raises:
         RecipeError: If a change does not fit the recipe, a loss or the budget.
         ModelError: If a change does not fit the network.
@@ -242,7 +235,7 @@ def _digest(files: Iterable[tuple[str, Callable[[], bytes]]]) -> str:
 
 def _describe(options: AblateOptions, executor: Executor) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of the place where units are run."""
-    unit = _Description(options=options)
+    unit = SimpleNamespace(label="", precision=options.precision)
     if not isinstance(executor, RayExecutor):  # the place is this machine
         place = Place(device=options.device, threads=options.threads)
         return _describe_place(unit, place, NoProgress(), lambda: False)
@@ -252,19 +245,13 @@ def _describe(options: AblateOptions, executor: Executor) -> JsonDict:
     return done.result
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Description:
-    options: AblateOptions
-    label: str = ""
-
-
 def _describe_place(
-    unit: _Description, place: Place, progress: Progress, stop: Callable[[], bool]
+    unit: SimpleNamespace, place: Place, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
     device = choose_device(place.device)
     with threads(place.threads or None):
         machine = str(describe_machine(device))
-    precision = resolve_precision(unit.options.precision, device)
+    precision = resolve_precision(unit.precision, device)
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
@@ -291,11 +278,7 @@ class _Run:
         return self.options.out / self.ablation.name
 
     def check(self) -> None:
-        """Refuse a folder whose trainings had other conditions or recipes.
-
-        Raises:
-            UsageError: With what differs, and the way to start over.
-        """
+        """Refuse a folder whose trainings had other conditions or recipes."""
         former = self.former.conditions if self.former else None
         if former is None or not (former.trained and self.conditions.trained):
             return
@@ -316,7 +299,7 @@ class _Run:
 
     def units(self) -> list[Unit]:
         """Return what is missing: the costs, then trainings, seed after seed."""
-        own, name = self.options, self.ablation.name
+        data = {each.name: getattr(self.options, each.name) for each in fields(DataSelection)}
         found = [
             Unit(ablation=self.ablation, variant=variant, recipe=recipe)
             for variant, recipe in self.recipes.items()
@@ -325,16 +308,13 @@ class _Run:
             for cost in found[: len(self.recipes)]:
                 training = TrainOptions(
                     recipe=str(self._recipe(cost.variant)),
-                    name=f"{name}, {cost.variant}",
+                    name=cost.label,
                     scale=self.ablation.scale,
                     out=self.folder / cost.variant / f"seed-{seed}",
                     seed=seed,
-                    data=own.data,
-                    budget=own.budget,
-                    hold_out=own.hold_out,
-                    hold_out_listed=own.hold_out_listed,
-                    exclude=own.exclude,
-                    precision=own.precision,
+                    budget=self.options.budget,
+                    precision=self.options.precision,
+                    **data,
                 )
                 unit = replace(cost, training=training, sets=self.sets)
                 known = self.seeds[cost.variant, seed] = stored_result(training, self.sets)
@@ -350,11 +330,11 @@ class _Run:
             cost = done.result or {"cost_failure": done.failure}
             self.costs[unit.variant] = cost
             return str(cost["cost_failure"]), True
-        found: SeedResult = (
-            done.result["seed"]
-            if done.result
-            else replace(stored_result(unit.training, unit.sets), failure=done.failure)
-        )
+        found: SeedResult
+        if done.result:
+            found = done.result["seed"]
+        else:
+            found = replace(stored_result(unit.training, unit.sets), failure=done.failure)
         self.seeds[unit.variant, found.seed] = found
         return found.failure, not unit.lacks(found)
 
@@ -371,11 +351,7 @@ class _Run:
         return AblationResult(ablation=self.ablation, conditions=self.conditions, variants=variants)
 
     def write(self) -> None:
-        """Write the result, and the recipes to train by; costs alone replace no trainings.
-
-        Raises:
-            DataError: If they cannot be written.
-        """
+        """Write the result, and the recipes to train by; costs alone replace no trainings."""
         trained = self.conditions.trained
         if trained or self.former is None or not self.former.conditions.trained:
             write_values(self.folder / RESULT, asdict(self.result()))

@@ -191,11 +191,7 @@ def _score(
 
 
 def measure_cost(unit: Unit, device: str) -> Cost:
-    """Measure a network in the form that is deployed.
-
-    Raises:
-        SrxError: If an option of the network or the device does not fit.
-    """
+    """Measure a network in the form that is deployed."""
     target, own = choose_device(device), unit.ablation
     with torch.random.fork_rng(devices=[]):
         network = build_network(unit.recipe.model, scale=own.scale, options=unit.recipe.network)
