@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from openvino_by_hand import ByHand, Picture
@@ -25,13 +25,12 @@ from srcli.inference.device import cpu_has_bf16
 from srcli.inference.engines import EngineName, EngineOptions, choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
-from srcli.pipelines.bench.run import real_picture
-from srcli.pipelines.bench.timing import (
-    BenchCase,
+from srcli.pipelines.bench import (
     Speed,
     busy_note,
+    make_cases,
     make_speeds,
-    prepare_models,
+    real_picture,
     time_rounds,
 )
 from srcli.ports.progress import NoTask
@@ -51,7 +50,7 @@ COLUMNS = ("plain", "fp32", "openvino fp32", "bf16", "by hand", "openvino bf16")
 class HandCase:
     """By hand, with the methods that ``time_rounds`` calls."""
 
-    model: Any
+    title: str
     picture: Picture
     run: ByHand
     seconds: list[float] = field(default_factory=list)
@@ -70,18 +69,19 @@ def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, lis
     network = load_model(name, scale)
     picture = real_picture(size, size)
     cases = [
-        BenchCase(model=prepared, picture=picture)
+        case
         for engine in ENGINES
-        for prepared in prepare_models(
+        for case in make_cases(
             network,
             EngineOptions(device="cpu", engine=engine),
             ("fp32", "bf16") if cpu_has_bf16() else ("fp32",),
+            [picture],
             plain=engine == "torch",
             tiling=choose_tiling(name, network),
             label=name,
         )
     ]
-    by_hand = HandCase(cases[0].model, picture, ByHand(name, scale, size, size))
+    by_hand = HandCase(f"{name} by hand", picture, ByHand(name, scale, size, size))
     time_rounds([*cases, by_hand], rounds=rounds, seconds=0, task=NoTask())  # type: ignore[list-item]
     speeds = list(make_speeds(cases))
     found = {speed.format: list(speed.seconds) for speed in speeds}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from srcli.inference.openvino import import_openvino
 from srcli.layers.colour import as_rgb_network
 from srcli.models.weights import load_model
-from srcli.pipelines.bench.run import real_picture
+from srcli.pipelines.bench import real_picture
 
 Picture = NDArray[np.uint8]
 

@@ -18,14 +18,7 @@ from timing_page import make_parser, write_page
 from srcli.inference.engines import EngineOptions, choose_tiling
 from srcli.metrics.machine import describe_machine, load_average, threads
 from srcli.models.weights import load_model
-from srcli.pipelines.bench.run import real_picture
-from srcli.pipelines.bench.timing import (
-    BenchCase,
-    busy_note,
-    make_speeds,
-    prepare_models,
-    time_rounds,
-)
+from srcli.pipelines.bench import busy_note, make_cases, make_speeds, real_picture, time_rounds
 from srcli.ports.progress import NoTask
 from srcli.report.table import make_table, significant
 
@@ -45,31 +38,29 @@ def main() -> None:
     with threads(given.threads):
         for name in given.models or MODELS:
             network = load_model(name, given.scale)
-            (prepared,) = prepare_models(
+            (case,) = make_cases(
                 network,
                 EngineOptions(device="cpu", engine=given.engine),
                 ("auto",),
+                [picture],
                 plain=False,
                 tiling=choose_tiling(name, network),
                 label=name,
             )
             cases = [
-                BenchCase(
-                    model=replace(prepared, tiling=choose_tiling(name, network, *tiling)),
-                    picture=picture,
-                )
+                replace(case, tiling=choose_tiling(name, network, *tiling), seconds=[])
                 for tiling in tilings
             ]
             time_rounds(cases, rounds=given.rounds, seconds=0, task=NoTask())
             speeds = list(make_speeds(cases))
             every += speeds
-            best = min(speed.median for speed in speeds)
+            best = min(speed.median_seconds for speed in speeds)
             for (tile, _), speed in zip(tilings, speeds, strict=True):
                 height, width = speed.tile
                 computed = speed.tiles * height * width / given.size**2
                 times = [significant(f(speed.seconds) * 1000) for f in (median, min, max)]
                 cells = (tile, speed.overlap, f"{width}x{height}", speed.tiles, f"{computed:.2f}")
-                rows.append([name, *cells, *times, f"{speed.median / best:.2f}"])
+                rows.append([name, *cells, *times, f"{speed.median_seconds / best:.2f}"])
                 print(*rows[-1], sep="  ", flush=True)
         machine = describe_machine(torch.device("cpu"))
     headings = ("tile", "overlap", "balanced", "tiles", "computed", "ms", "fastest", "slowest")

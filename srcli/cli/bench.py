@@ -23,7 +23,7 @@ from srcli.cli.options import (
 from srcli.errors import ExitCode
 
 if TYPE_CHECKING:
-    from srcli.pipelines.bench.run import Bench, BenchOptions
+    from srcli.pipelines.bench import Bench, BenchOptions
 
 EXAMPLES = """
 \b
@@ -123,8 +123,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
     from srcli.cli.console import Console
-    from srcli.pipelines.bench.run import bench
-    from srcli.pipelines.bench.tables import bench_csv, bench_markdown
+    from srcli.pipelines.bench import bench, bench_csv, bench_markdown
 
     targets = table_targets(options)
     with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
@@ -145,7 +144,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
 def _settings(options: dict[str, Any]) -> BenchOptions:
     from srcli.inference.engines import EngineOptions
     from srcli.models.weights import default_scale
-    from srcli.pipelines.bench.run import BenchOptions
+    from srcli.pipelines.bench import BenchOptions
 
     return BenchOptions(
         scales=tuple(map(int, options["scales"])) or (default_scale(options["models"]),),
@@ -167,10 +166,10 @@ def _settings(options: dict[str, Any]) -> BenchOptions:
 
 
 def _show(result: Bench, *, to_stderr: bool, rounds: bool) -> None:
-    from srcli.pipelines.bench.tables import notes, round_lines, tables
+    from srcli.pipelines.bench import bench_notes, bench_tables, round_lines
 
     out = make_console(to_stderr=to_stderr)
-    for table in tables(result):
+    for table in bench_tables(result):
         print_table(out, table)
-    for line in [*notes(result), *(round_lines(result) if rounds else ())]:
+    for line in [*bench_notes(result), *(round_lines(result) if rounds else ())]:
         out.print(line)

@@ -7,35 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from srcli.errors import ModelError, UsageError
 from srcli.inference.engines import EngineOptions
 from srcli.metrics import efficiency
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.bench.run import BenchOptions, bench, real_picture
-from srcli.ports.progress import NoProgress
-
-
-class Warnings(NoProgress):
-    """Keeps warnings."""
-
-    def __init__(self):
-        self.texts = []
-
-    def warn(self, text):
-        self.texts.append(text)
-
-
-@pytest.fixture(scope="module")
-def coffee(tmp_path_factory):
-    """A photograph of 4x3 tiles of 64 and more, as a file."""
-    from skimage.data import coffee
-
-    path = tmp_path_factory.mktemp("pictures") / "coffee.png"
-    Image.fromarray(coffee()[:140, :200]).save(path)
-    return path
+from srcli.pipelines.bench import BenchOptions, bench, real_picture
 
 
 def test_everything_of_a_run_is_in_its_result():
@@ -101,21 +79,6 @@ def test_real_pictures_of_any_size():
     np.testing.assert_array_equal(large[:30, :40], small)
     np.testing.assert_array_equal(large[512:700, :512], large[511:323:-1, :512])  # mirrored
     assert large[:, 1024:].std() > 10
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"rounds": 0}, "--rounds"),
-        ({"seconds": -1.0}, "--seconds"),
-        ({"seconds": float("nan")}, "--seconds"),
-        ({"threads": 0}, "--threads"),
-        ({"sizes": ((8, 0),)}, "--size"),
-    ],
-)
-def test_impossible_numbers_are_refused(wrong, said):
-    with pytest.raises(UsageError, match=said):
-        BenchOptions(**wrong)
 
 
 def test_wrong_wishes_are_refused_before_anything_runs():

@@ -37,7 +37,8 @@ def large():
     return np.ascontiguousarray(coffee()[:, :600])
 
 
-@pytest.mark.parametrize("precision", [pytest.param("fp32", marks=pytest.mark.slow), "auto"])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
 def test_seams_of_the_flagship_are_below_two_hundredths_of_a_level(seam_figure, large, precision):
     engine = make_engine(load_model("g-idrn", 2), EngineOptions(precision=precision))
     tiling = choose_tiling("g-idrn", engine.network)

@@ -7,9 +7,15 @@ import io
 
 from srcli.metrics.efficiency import ModelCost
 from srcli.metrics.machine import Machine
-from srcli.pipelines.bench.run import Bench
-from srcli.pipelines.bench.tables import bench_csv, bench_markdown, notes, round_lines, tables
-from srcli.pipelines.bench.timing import Speed
+from srcli.pipelines.bench import (
+    Bench,
+    Speed,
+    bench_csv,
+    bench_markdown,
+    bench_notes,
+    bench_tables,
+    round_lines,
+)
 
 
 def speed(model, *, plain=False, times=None, memory=None):
@@ -26,8 +32,16 @@ def speed(model, *, plain=False, times=None, memory=None):
         batch=1 if plain else 2,
         conv_macs=2_345_600_000,
         seconds=(0.5, 0.25, 0.3),
+        engine="torch",
+        format="plain" if plain else "bf16",
         peak_memory=memory,
         times_plain=times,
+        rounds=3,
+        median_seconds=0.3,
+        fastest_seconds=0.25,
+        slowest_seconds=0.5,
+        pictures_per_second=1 / 0.3,
+        sr_megapixels_per_second=120 * 256 * 4 / 0.3 / 1e6,
     )
 
 
@@ -51,7 +65,7 @@ RUN = Bench(
 
 
 def test_tables_print_what_was_measured():
-    speeds, costs = tables(RUN)
+    speeds, costs = bench_tables(RUN)
     rows = [[text for _, text in speeds.cells(row)] for row in speeds.rows]
     assert speeds.title == "x2, 256x120 to 512x240, 3 rounds"
     assert rows[0] == ["a|b", "bf16", "2", "2.35", "300", "250–500", "0.410", "1.50", "2.50"]
@@ -70,14 +84,14 @@ def test_without_a_plain_run_there_is_no_column_for_it():
         costs=RUN.costs,
         speeds=(speed("a|b"),),
     )
-    table = tables(alone)[0]
+    table = bench_tables(alone)[0]
     assert "x plain" not in table.headings
     assert len(table.rows[0].cells) == 8
-    assert [note.split(":")[0] for note in notes(alone)] == ["Machine", "Measured.", "Costs"]
+    assert [note.split(":")[0] for note in bench_notes(alone)] == ["Machine", "Measured.", "Costs"]
 
 
 def test_notes_name_the_machine_and_what_figures_mean():
-    machine, how, costs = notes(RUN)
+    machine, how, costs = bench_notes(RUN)
     assert machine == "Machine: cpu (Some CPU), 1 thread, torch 2.13.0."
     assert how == "Measured."
     assert "challenge FLOPs" in costs

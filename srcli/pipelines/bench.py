@@ -1,0 +1,566 @@
+"""The command bench: speed, memory and work of models, side by side in one process."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from srcli.errors import ModelError, UsageError
+from srcli.evaluation.candidates import short_labels, unique_models
+from srcli.inference.device import Precision, choose_device
+from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import (
+    EngineName,
+    EngineOptions,
+    choose_tiling,
+    make_engine,
+    network_half,
+    run_one,
+)
+from srcli.inference.stream import ArraySink, ArraySource, make_job
+from srcli.inference.tiling import Tiling
+from srcli.metrics.efficiency import ModelCost, count_macs, model_cost, peak_memory
+from srcli.metrics.machine import Machine, describe_machine, load_average, processors, threads
+from srcli.models import MODELS, build_network, find_entry
+from srcli.models.weights import load_model, weights_path
+from srcli.ports.progress import NoProgress, Progress, Task
+from srcli.recipes.published import PublishedRow, published_costs
+from srcli.report.table import (
+    Cell,
+    Table,
+    csv_text,
+    escape,
+    make_table,
+    markdown_section,
+    printed_cost_table,
+    significant,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from srcli.inference.stream import ImageJob
+    from srcli.layers.network import Network
+
+METHOD = (
+    "Time: one picture (scikit-image's astronaut, mirrored to the size) from memory to memory "
+    "through the engine, tiles and blending of srx upscale; every model and number format in turn, "
+    "round by round, after a warm-up that does not count; median, fastest and slowest round. MACs: "
+    "of the picture in one piece. Memory: the most that PyTorch held at once beside the weights."
+)
+PLAIN = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
+COSTS = (
+    "Costs: challenge FLOPs are convolution MACs plus one for every output of a ReLU; memory is "
+    "that of one forward pass in fp32, PyTorch's default layout, beside weights and input."
+)
+FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
+"""Bounds of the number of rounds chosen by time."""
+BUSY_LOAD, BUSY_SPREAD = 0.3, 1.3
+"""Load for each processor before the first round, and slowest round as a multiple of the median,
+above which the machine was busy with something else."""
+SPEED_COLUMNS = (
+    *("overlap", "batch", "rounds", "median_seconds", "fastest_seconds", "slowest_seconds"),
+    *("sr_megapixels_per_second", "times_plain", "peak_memory", "conv_macs"),
+)
+"""Figures of a speed that CSV has under the same names as JSON."""
+PRECISIONS: dict[torch.dtype | None, Precision] = {
+    None: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Options of a benchmark."""
+
+    scales: tuple[int, ...] = (4,)
+    sizes: tuple[tuple[int, int], ...] = ((256, 256),)
+    """LR (height, width) of the pictures."""
+    precisions: tuple[Precision, ...] = ("auto",)
+    """``auto`` is the choice of ``srx upscale`` for 8-bit pictures."""
+    engines: tuple[EngineName, ...] = ("auto",)
+    """Likewise."""
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    """Device, batch, averaging; its precision and engine are not used."""
+    tile: int | None = None
+    """Input pixels; None takes each model's default."""
+    overlap: int | None = None
+    rounds: int | None = None
+    """None takes as many as fit into ``seconds``."""
+    seconds: float = 5.0
+    """For each scale and size, all models together."""
+    compare_plain: bool = False
+    """Run each model also in fp32, default layout, tile after tile."""
+    threads: int | None = None
+    """PyTorch's threads; None keeps their number."""
+    published: Literal["models", "all"] | None = None
+    """Costs printed in papers to show: those of the models, or all."""
+
+
+@dataclass(kw_only=True)
+class BenchCase:
+    """Timings of one model in one number format on one picture."""
+
+    label: str
+    engine: TorchEngine
+    tiling: Tiling
+    plain: bool
+    """fp32 in PyTorch's default layout, tile after tile."""
+    picture: NDArray[Any]
+    """(H, W, 3) uint8."""
+    peak: int | None = None
+    """Peak memory in bytes; measured by ``warm_up``."""
+    seconds: list[float] = field(default_factory=list)
+    """Of the rounds so far."""
+
+    @property
+    def format(self) -> str:
+        """``plain``, or the number format, with the engine before it if it is not PyTorch."""
+        precision = PRECISIONS[self.engine.half]
+        if self.plain:
+            return "plain"
+        return precision if self.engine.name == "torch" else f"{self.engine.name} {precision}"
+
+    @property
+    def title(self) -> str:
+        """Label, scale and number format, for progress."""
+        return f"{self.label} x{self.engine.scale} {self.format}"
+
+    def job(self) -> ImageJob:
+        """Cut the picture into tiles, as ``srx upscale`` does.
+
+        Raises:
+            UsageError: If tile and overlap do not fit each other.
+        """
+        scale = self.engine.scale
+        height, width = (length * scale for length in self.picture.shape[:2])
+        return make_job(
+            ArraySource(self.picture),
+            ArraySink(height, width, 3, self.picture.dtype),
+            name="picture",
+            scale=scale,
+            tiling=self.tiling,
+        )
+
+    def run(self) -> None:
+        """Enlarge the picture."""
+        run_one(self.engine, self.job())
+
+    def warm_up(self) -> None:
+        """Run once without timing, and measure memory."""
+        peak = peak_memory(self.run, self.engine.device)
+        self.peak = peak if self.engine.name == "torch" else None  # PyTorch counts its own
+
+    def time_round(self) -> None:
+        """Run once and record the seconds."""
+        _synchronize(self.engine.device)
+        start = time.perf_counter()
+        self.run()
+        _synchronize(self.engine.device)
+        self.seconds.append(time.perf_counter() - start)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Speed of one model in one number format on one picture."""
+
+    scale: int
+    model: str
+    precision: str
+    """``fp32``, ``bf16`` or ``fp16``."""
+    plain: bool
+    """The reference run: fp32 in PyTorch's default layout, tile after tile."""
+    format: str
+    """Number format and engine in short."""
+    size: tuple[int, int]
+    """LR (height, width) of the picture."""
+    tiles: int
+    tile: tuple[int, int]
+    """(height, width) of a tile, input pixels."""
+    overlap: int
+    batch: int
+    """Tiles at once."""
+    conv_macs: int | None
+    """Multiply-accumulates of the convolutions for the picture in one piece; None where they cannot
+    be counted."""
+    seconds: tuple[float, ...]
+    """Of every round, in order: one picture from memory to memory."""
+    peak_memory: int | None
+    """Most bytes that PyTorch held beside the weights; None if it cannot be measured."""
+    engine: str
+    """``torch`` or ``openvino``."""
+    times_plain: float | None
+    """Speed as a multiple of the plain run of the same model; None without one."""
+    rounds: int
+    median_seconds: float
+    fastest_seconds: float
+    slowest_seconds: float
+    pictures_per_second: float
+    """By the median, as the next."""
+    sr_megapixels_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """All figures of a benchmark."""
+
+    machine: Machine
+    how: str
+    """Description of the method of measuring."""
+    costs: tuple[ModelCost, ...]
+    """Of every model at every scale."""
+    speeds: tuple[Speed, ...]
+    published: tuple[PublishedRow, ...] = ()
+    """Costs printed in papers, to show beside these."""
+    busy: str | None = None
+    """Note that something else ran meanwhile; None where nothing shows it."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all figures as JSON values."""
+        return asdict(self)
+
+
+def bench(
+    models: Sequence[str], options: BenchOptions | None = None, *, progress: Progress | None = None
+) -> Bench:
+    """Measure models side by side.
+
+    At every scale and size all models and number formats run in turn, round by round, so that
+    other load on the machine affects all of them alike.
+
+    Models are names of ``srx models`` or weights files; repeated ones run once.
+
+    Raises:
+        ModelError: If a model does not exist at a scale.
+        UsageError: If there is no model, the machine lacks the device or number format, or tile
+            and overlap do not fit.
+        InferenceError: If a picture does not fit into memory.
+    """
+    options, progress = options or BenchOptions(), progress or NoProgress()
+    if not models:
+        raise UsageError("nothing to measure: give a model")
+    with threads(options.threads):
+        return _bench(unique_models(models), options, progress)
+
+
+def _bench(models: Sequence[str], options: BenchOptions, progress: Progress) -> Bench:
+    device = choose_device(options.engine.device)
+    load = load_average()
+    scales = dict.fromkeys(options.scales)
+    loaded = [
+        (model, label, _load(model, scale, options.engine.value_range, progress))
+        for scale in scales
+        for model, label in zip(models, short_labels(models), strict=True)
+    ]
+    pictures = [real_picture(*size) for size in dict.fromkeys(options.sizes)]
+    groups: dict[tuple[int, ...], list[BenchCase]] = {}  # cases that run in turn
+    for model, label, network in loaded:
+        for number, engine in enumerate(dict.fromkeys(options.engines)):
+            for case in make_cases(
+                network,
+                replace(options.engine, engine=engine),
+                options.precisions,
+                pictures,
+                plain=options.compare_plain and number == 0,
+                tiling=choose_tiling(model, network, options.tile, options.overlap),
+                label=label,
+            ):
+                case.job()  # refuses a tile and overlap that do not fit
+                groups.setdefault((network.scale, *case.picture.shape), []).append(case)
+    task = progress.task("costs", total=len(loaded), unit="models")
+    costs = []
+    for _, label, network in loaded:
+        costs.append(model_cost(network, model=label, device=device))
+        task.advance(1)
+    task.close()
+    planned = sum(map(len, groups.values())) * (1 + (options.rounds or FEWEST_ROUNDS))
+    task = progress.task("timing", total=planned, unit="pictures")
+    for cases in groups.values():
+        time_rounds(cases, rounds=options.rounds, seconds=options.seconds, task=task)
+    task.close()
+    speeds = tuple(speed for cases in groups.values() for speed in make_speeds(cases))
+    published: tuple[PublishedRow, ...] = ()
+    if options.published:
+        wanted = None if options.published == "all" else [cost.model for cost in costs]
+        published = tuple(row for scale in scales for row in published_costs(scale, wanted))
+        if not published:
+            progress.warn("--published: no paper prints costs of these models at these scales")
+    return Bench(
+        machine=describe_machine(device),
+        how=METHOD + (PLAIN if options.compare_plain else ""),
+        costs=tuple(costs),
+        speeds=speeds,
+        published=published,
+        busy=busy_note(load, speeds),
+    )
+
+
+def _load(model: str, scale: int, value_range: int | None, progress: Progress) -> Network:
+    """Load a network, with random weights where there are none: they do not change its speed."""
+    named = model in MODELS and find_entry(model, scale).trained
+    if not named or weights_path(model, scale).is_file():
+        network = load_model(model, scale, value_range=value_range)
+        for note in network.notes:
+            progress.message(note)
+        return network
+    progress.warn(f"{model} x{scale}: there are no weights; it is timed with random ones")
+    return build_network(model, scale=scale).deploy()
+
+
+def real_picture(height: int, width: int) -> NDArray[Any]:
+    """Return a photograph of any size, (H, W, 3) uint8: scikit-image's astronaut, mirrored."""
+    from skimage.data import astronaut
+
+    whole: NDArray[Any] = astronaut()  # type: ignore[no-untyped-call]
+    below, right = max(0, height - whole.shape[0]), max(0, width - whole.shape[1])
+    larger = np.pad(whole, ((0, below), (0, right), (0, 0)), mode="symmetric")
+    return np.ascontiguousarray(larger[:height, :width])
+
+
+def make_cases(
+    network: Network,
+    options: EngineOptions,
+    precisions: Sequence[Precision],
+    pictures: Sequence[NDArray[Any]],
+    *,
+    plain: bool,
+    tiling: Tiling,
+    label: str,
+) -> Iterator[BenchCase]:
+    """Make an engine of a network for each number format, and optionally a plain one.
+
+    The network is copied. Formats that are the same on this device run once; the plain engine is
+    in fp32, PyTorch's default layout, one tile at a time.
+
+    Raises:
+        UsageError: If the device lacks a number format.
+    """
+    device = choose_device(options.device)
+    formats = dict.fromkeys(PRECISIONS[network_half(network, device, each)] for each in precisions)
+    kinds = [replace(options, precision=each) for each in formats]
+    if plain:
+        kinds.append(replace(options, precision="fp32", plain=True, batch=1))
+    for kind in kinds:
+        # A copy for each: engines change the memory layout of the weights.
+        engine = make_engine(copy.deepcopy(network), kind)
+        for picture in pictures:
+            yield BenchCase(
+                label=label, engine=engine, tiling=tiling, plain=kind.plain, picture=picture
+            )
+
+
+def time_rounds(
+    cases: Sequence[BenchCase], *, rounds: int | None, seconds: float, task: Task
+) -> None:
+    """Run cases in turn, round by round, every second round backwards.
+
+    So a machine that becomes slower or faster meanwhile treats them alike. Without a number of
+    rounds as many are run as fit into ``seconds`` for all cases together, from 3 to 100.
+    """
+    for case in cases:
+        task.describe(case.title)
+        case.warm_up()
+        task.advance(1)
+    planned = rounds or FEWEST_ROUNDS
+    done = 0
+    while done < planned:
+        start = time.perf_counter()
+        for case in cases if done % 2 == 0 else reversed(cases):
+            case.time_round()
+            task.advance(1)
+        done += 1
+        if done == 1 and rounds is None:
+            each = max(time.perf_counter() - start, 1e-9)
+            planned = max(FEWEST_ROUNDS, math.floor(min(seconds / each, MOST_ROUNDS)))
+            task.grow((planned - FEWEST_ROUNDS) * len(cases))
+
+
+def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
+    """Summarise the rounds of cases of one picture size and scale."""
+    plain = {case.label: median(case.seconds) for case in cases if case.plain}
+    for case in cases:
+        grid, engine, middle = case.job().grid, case.engine, median(case.seconds)
+        height, width = case.picture.shape[:2]
+        try:
+            macs = count_macs(engine.network, height, width).conv_macs
+        except ModelError:
+            macs = None
+        times_plain = None
+        if case.label in plain and not case.plain:
+            times_plain = plain[case.label] / middle
+        yield Speed(
+            scale=engine.scale,
+            model=case.label,
+            precision=PRECISIONS[engine.half],
+            plain=case.plain,
+            engine=engine.name,
+            format=case.format,
+            size=(height, width),
+            tiles=grid.count,
+            tile=(grid.tile_height, grid.tile_width),
+            overlap=grid.overlap,
+            batch=min(grid.count, engine.batch_size(grid.tile_height, grid.tile_width)),
+            conv_macs=macs,
+            seconds=tuple(case.seconds),
+            peak_memory=case.peak,
+            times_plain=times_plain,
+            rounds=len(case.seconds),
+            median_seconds=middle,
+            fastest_seconds=min(case.seconds),
+            slowest_seconds=max(case.seconds),
+            pictures_per_second=1 / middle,
+            sr_megapixels_per_second=height * width * engine.scale**2 / 1e6 / middle,
+        )
+
+
+def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
+    """Return a note if something else ran meanwhile, as load and spread show; else None.
+
+    The load is the average before the first round; the speeds are all that was measured.
+    """
+    signs = []
+    if load is not None and load > BUSY_LOAD * processors():
+        signs.append(f"load average {load:.1f} on {processors()} processors at the start")
+    spread = max((speed.slowest_seconds / speed.median_seconds for speed in speeds), default=1.0)
+    if spread > BUSY_SPREAD:
+        signs.append(f"slowest round {spread:.1f} times the median")
+    if not signs:
+        return None
+    return f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
+
+
+def bench_tables(bench: Bench) -> list[Table]:
+    """Return all tables: speeds by scale and size, costs, printed costs."""
+    groups: dict[tuple[int, tuple[int, int]], list[Speed]] = {}
+    for speed in bench.speeds:
+        groups.setdefault((speed.scale, speed.size), []).append(speed)
+    found = [_speed_table(group) for group in groups.values()]
+    if bench.costs:
+        found.append(_cost_table(bench.costs))
+    for scale in dict.fromkeys(row.scale for row in bench.published):
+        own = {c.model: (c.parameters, c.challenge_flops) for c in bench.costs if c.scale == scale}
+        found.append(printed_cost_table(bench.published, own, scale))
+    return found
+
+
+def _speed_table(group: Sequence[Speed]) -> Table:
+    first = group[0]
+    (height, width), scale = first.size, first.scale
+    compared = ["x plain"] if any(speed.plain for speed in group) else []
+    rows = []
+    for speed in group:
+        ends = (speed.fastest_seconds, speed.slowest_seconds)
+        cells: list[Cell] = [
+            speed.model,
+            speed.format,
+            speed.tiles,
+            _giga(speed.conv_macs, significant),
+            significant(speed.median_seconds * 1000),
+            "–".join(significant(seconds * 1000) for seconds in ends),
+            significant(speed.sr_megapixels_per_second),
+            _mebibytes(speed.peak_memory),
+        ]
+        if compared:
+            cells.append(speed.times_plain and f"{speed.times_plain:.2f}")
+        rows.append(cells)
+    headings = ("tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB", *compared)
+    size = f"{width}x{height} to {width * scale}x{height * scale}"
+    title = f"x{scale}, {size}, {first.rounds} rounds"
+    return make_table(rows, ("model", "format"), headings, title=title)
+
+
+def _cost_table(costs: Sequence[ModelCost]) -> Table:
+    height, width = costs[0].size
+    rows = (
+        (
+            cost.model,
+            f"x{cost.scale}",
+            f"{cost.parameters:,}",
+            _giga(cost.conv_macs, "{:.3f}".format),
+            _giga(cost.challenge_flops, "{:.3f}".format),
+            _giga(cost.hd_conv_macs, "{:.1f}".format),
+            _mebibytes(cost.peak_memory),
+        )
+        for cost in costs
+    )
+    numbers = ("parameters", "GMACs", "GFLOPs", "GMACs 720p", f"MiB ({costs[0].memory_of})")
+    title = f"costs at {width}x{height} LR; 720p: for an SR of 1280x720"
+    return make_table(rows, ("model", "scale"), numbers, title=title)
+
+
+def _giga(count: int | None, shown: Callable[[float], str]) -> str | None:
+    return None if count is None else shown(count / 1e9)
+
+
+def _mebibytes(size: int | None) -> str | None:
+    return None if size is None else significant(size / 2**20)
+
+
+def bench_notes(bench: Bench) -> list[str]:
+    """Return the conditions and the meaning of the figures, a paragraph each."""
+    return [*filter(None, [bench.busy]), f"Machine: {bench.machine}.", bench.how, COSTS]
+
+
+def round_lines(bench: Bench) -> list[str]:
+    """Return how each speed came about: tiles, batch and all rounds, a line each."""
+    found = []
+    for speed in bench.speeds:
+        (height, width), (tile_height, tile_width) = speed.size, speed.tile
+        times = " ".join(significant(value * 1000) for value in speed.seconds)
+        found.append(
+            f"{speed.model} x{speed.scale} {width}x{height} {speed.format}: tiles of "
+            f"{tile_width}x{tile_height}, overlap {speed.overlap}, batch {speed.batch}; ms: {times}"
+        )
+    return found
+
+
+def bench_markdown(bench: Bench) -> str:
+    """Return tables and notes as GitHub Markdown."""
+    lines = [line for table in bench_tables(bench) for line in markdown_section(table)]
+    for note in bench_notes(bench):
+        lines += [escape(note), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def bench_csv(bench: Bench) -> str:
+    """Return a row for every speed, in all digits, with its model's costs and the machine.
+
+    Seconds and bytes; an empty cell where there is no figure.
+    """
+    costs = {(cost.scale, cost.model): cost for cost in bench.costs}
+    rows = []
+    for speed in bench.speeds:
+        cost, figures = costs[speed.scale, speed.model], asdict(speed)
+        rows.append(
+            {
+                **{key: figures[key] for key in ("scale", "model", "format")},
+                "lr_width": speed.size[1],
+                "lr_height": speed.size[0],
+                "tiles": speed.tiles,
+                "tile_width": speed.tile[1],
+                "tile_height": speed.tile[0],
+                **{key: figures[key] for key in SPEED_COLUMNS},
+                "parameters": cost.parameters,
+                "challenge_flops_256x256": cost.challenge_flops,
+                "conv_macs_1280x720": cost.hd_conv_macs,
+                "forward_memory_256x256": cost.peak_memory,
+                **asdict(bench.machine),
+            }
+        )
+    return csv_text(rows[0], (list(row.values()) for row in rows))

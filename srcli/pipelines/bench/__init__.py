@@ -1,1 +1,0 @@
-"""The command bench: speed, memory and size of models."""
