@@ -1,4 +1,4 @@
-"""Read windows of a raster: bands, valid pixels, alpha; rows cached, holes filled."""
+"""Read windows of a raster with holes filled, and mark the holes in what is made of them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from srcli.imaging.rasters.info import RasterInfo
+    from srcli.imaging.rasters.parts import PartWriter
     from srcli.imaging.rasters.selection import BandLayout
 
 Array = NDArray[Any]
@@ -30,6 +31,10 @@ _MARKED_ROWS = 512
 """Most rows of a strip of marks (validity, alpha), which are small and read by few rows."""
 _PART_PIXELS = 2**23
 """Pixels decoded at a time where only their marks are kept."""
+_MASKED_BYTES = 2**25
+"""Bytes of the rows masked at once, so that their copies stay small."""
+_PIECE_COLUMNS = 128
+"""Columns of the input marked at once: pieces that are valid all over cost nothing."""
 # Relative tolerance of GDAL's readers by bytes of a float, because a value is often rounded where
 # it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
 _TOLERANCE = {2: 4e-3, 4: 5e-7, 8: 5e-7}
@@ -300,6 +305,122 @@ class RowCache:
         if len(parts) == 1:
             return parts[0]
         return tuple(np.concatenate(layers) for layers in zip(*parts, strict=True))
+
+
+class MaskedSink:
+    """Marks the pixels of an enlarged raster that the input marks as empty.
+
+    Empty pixels become nodata (without such a value: NaN in floats, else 0); valid pixels that the
+    network happened to make equal to nodata move to the next value. Bands of classes, mask and
+    alpha are enlarged by nearest neighbour. The mask is passed on if the file has one.
+
+    Args:
+        writer: Receives the rows, possibly in smaller parts.
+        source: The input, as the network sees it; all of it if no band goes through the network.
+        scale: Output pixels per input pixel.
+        needs_mask: Pass on a mask also if the input has only nodata.
+        classes: The bands of classes of the input, where others go through the network.
+        layout: Of all bands, where there are ``classes``.
+    """
+
+    def __init__(
+        self,
+        writer: PartWriter,
+        source: RasterSource,
+        scale: int,
+        *,
+        needs_mask: bool = False,
+        classes: RasterSource | None = None,
+        layout: BandLayout | None = None,
+    ) -> None:
+        self.writer = writer
+        self.source = source
+        self.scale = scale
+        self.classes = classes
+        self.layout = layout or source.layout
+        self.has_mask = needs_mask or source.info.mask in ("dataset", "band")
+        nodata = source.layout.nodata
+        empty = np.nan if source.dtype.kind == "f" else 0.0
+        self._empty = source.dtype.type(empty if nodata is None else nodata)
+        self._nodata = nodata if nodata is not None and np.isfinite(nodata) else None
+
+    def write(self, top: int, rows: Array) -> None:
+        """Mark rows (h, W, C) from the network, which are not modified, and pass them on."""
+        # multiples of input rows, so that none is read twice
+        step = max(_MASKED_BYTES // max(rows[:1].nbytes * self.scale, 1), 1) * self.scale
+        first, bottom = top, top + rows.shape[0]
+        while first < bottom:
+            last = min((first // step + 1) * step, bottom)
+            self._write_part(first, rows[first - top : last - top])
+            first = last
+
+    def repeat(self, rows: range) -> None:
+        """Pass on output rows of a raster whose bands all hold classes, without a network."""
+        width = self.source.width * self.scale * self.source.channels * self.source.dtype.itemsize
+        step = max(_MASKED_BYTES // (width * self.scale), 1) * self.scale
+        for top in range(rows.start, rows.stop, step):
+            height = min(step, rows.stop - top)
+            self._write_part(top, self._stored_rows(self.source, top, height))
+
+    def _write_part(self, top: int, rows: Array) -> None:
+        height = rows.shape[0]
+        first = top // self.scale
+        count = -(-(top + height) // self.scale) - first
+        valid, alpha = self.source.marks(first, count)
+        mask: Bools | None = None
+        if self.has_mask:
+            there = np.ones((count, self.source.width), np.bool_)
+            if valid is not None:
+                there = np.asarray(valid.any(axis=2))
+            mask = self._enlarged(there, top, height)
+            # a file with both gets alpha only
+            alpha = None if alpha is None else np.where(there, alpha, 0).astype(alpha.dtype)
+        if alpha is not None:
+            alpha = self._enlarged(alpha, top, height)
+        if not self.layout.all_classes:
+            rows = self._marked(rows, valid, top)
+        if self.classes is not None:
+            joined = np.empty((*rows.shape[:2], self.layout.channels), rows.dtype)
+            places = sorted(place for group in self.layout.groups for place in group)
+            joined[:, :, places] = rows
+            joined[:, :, self.layout.classes] = self._stored_rows(self.classes, top, height)
+            rows = joined
+        self.writer.write(top, rows, alpha=alpha, mask=mask)
+
+    def _stored_rows(self, source: RasterSource, top: int, height: int) -> Array:
+        first = top // self.scale
+        stored = source.read_stored(first, -(-(top + height) // self.scale) - first)
+        return self._repeated(stored, top, height)
+
+    def _repeated(self, layer: Array, top: int, height: int) -> Array:
+        """Enlarge a layer (rows, W, ...) whose first row contains output row ``top``."""
+        rows = layer.repeat(self.scale, axis=0)[top % self.scale :][:height]
+        return rows.repeat(self.scale, axis=1)
+
+    def _enlarged(self, layer: Array, top: int, height: int) -> Array:
+        """Enlarge a layer likewise; one with one value all over comes as a view of it."""
+        if layer.min() == layer.max():
+            size = (height, layer.shape[1] * self.scale, *layer.shape[2:])
+            return np.broadcast_to(layer.flat[0], size)
+        return self._repeated(layer, top, height)
+
+    def _marked(self, rows: Array, valid: Bools | None, top: int) -> Array:
+        if valid is not None and not valid.any():
+            return np.broadcast_to(self._empty, rows.shape)
+        out = rows
+        if self._nodata is not None:
+            equal = is_nodata(rows, self._nodata)
+            if equal.any():
+                out = rows.copy()
+                out[equal] = nearest_other_value(rows.dtype, self._nodata)
+        if valid is not None:
+            out = rows.copy() if out is rows else out
+            for left in range(0, valid.shape[1], _PIECE_COLUMNS):
+                part = valid[:, left : left + _PIECE_COLUMNS]
+                target = out[:, left * self.scale : (left + _PIECE_COLUMNS) * self.scale]
+                if not part.all():
+                    np.copyto(target, self._empty, where=self._enlarged(~part, top, len(rows)))
+        return out
 
 
 def spread_windows(window: Window, *, side: int, along: int) -> Iterator[Window]:

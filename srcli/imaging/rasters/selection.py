@@ -43,6 +43,8 @@ class BandLayout:
     """GDAL's colour interpretations of the output's colour bands."""
     notes: tuple[str, ...] = ()
     """Messages for the user on the choice."""
+    remarks: tuple[str, ...] = ()
+    """The same on bands that the file itself says to hold classes."""
     dtype: str
     """Of the output, and of the pixels that are read."""
     nodata: float | None = None
@@ -107,7 +109,7 @@ def choose_layout(
         rgb: The three bands, numbered as in the file, that are R, G and B; None takes those that
             the file interprets so, else the first three of a file of three or four bands, else
             none.
-        classes: Bands of the file, from 1, that hold classes; see ``find_classes``.
+        classes: Bands of the file, from 1, that hold classes; see ``choose_bands``.
     """
     wanted = tuple(bands) if bands is not None else tuple(range(1, len(info.bands) + 1))
     _check_numbers(info, "--bidx", wanted)

@@ -1,27 +1,86 @@
-"""Choose which values of a raster become 0 and 1 for the network, from a sample of its pixels."""
+"""Decide from a sample of a raster's pixels: bands of classes, values that are black and white.
+
+Classes, flags and masks must not be interpolated; all other values get a range for the network.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.reading import RasterDecoder, spread_windows
+from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.ports.image import Values, are_units
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
     from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
     from srcli.ports.image import Window
 
     Array = NDArray[Any]
     Sample = tuple[Window, tuple[int, int]]
 
+ClassMode = Literal["auto", "yes", "no"]
+
+# Words of the names of bands that hold classes, flags or masks; "land cover" is one word too.
+_WORDS = frozenset(
+    {
+        "scl", "qa", "qc", "bqa", "fmask", "cfmask", "pixelqa", "pixelreliability", "wqsf", "flag",
+        "flags", "mask", "masks", "cloudmask", "bitmask", "class", "classes", "classification",
+        "classified", "classi", "detfoo", "category", "categories", "label", "labels",
+        "segmentation", "landcover", "landuse", "lulc", "lccs", "lcz", "igbp", "nlcd", "cdl",
+        "corine", "worldcover", "mapbiomas",
+    }
+)  # fmt: skip
+_NUMBERED = re.compile(r"(qa|qf|clc|lctype|lcprop)\d+")
+# Words of quantities: "class probability" and "mask confidence" are numbers to interpolate.
+_QUANTITIES = frozenset(
+    {
+        "probability", "prob", "confidence", "score", "scores", "fraction", "percent", "percentage",
+        "distance", "uncertainty", "error", "density", "impervious", "canopy",
+    }
+)  # fmt: skip
+_FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})  # of the CF conventions
+_CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
+_PICTURES = frozenset({"PNG", "GIF", "BMP"})  # whose palettes save room, unless georeferenced
+_COLOURS = frozenset({"red", "green", "blue"})
+_REPEATED = "taken for classes, enlarged by nearest neighbour"
+_PICTURE = "taken for a picture; --classes yes if not"
+_NO = "--classes no interpolates"
+
+_CLASS_WINDOWS = {"side": 256, "along": 8}
+"""Windows that are sampled for classes; see ``spread_windows``."""
+_LARGEST_BLOCK = 2**28
+"""Pixels of a block; a larger one is not unpacked to be looked at, as few bytes may claim it."""
+_MOST = 64
+"""Most different values of a band that is taken for classes by its values."""
+_MOST_SCATTERED = 16
+"""The same where neighbours are not alike either."""
+_FEWEST_SHADES = 4
+"""Most values, with irregular gaps, that even a coarse picture does not have."""
+_DISORDER, _FULL_DISORDER = 0.6, 0.9
+"""Least share of the steps that pass over other values, relative to a random order of classes; that
+from which nothing else counts. Photographs and scanned text cut to 3 to 64 levels (to
+5 and more if they got a gamma too) stay below it or below ``_ALIKE``; segmented pictures with
+random numbers are above both."""
+_PIXELS_EACH = 16
+"""Pixels for each different value, at least: of fewer nothing can be told."""
+_COMMON = 0.005
+"""Share of the pixels from which a value counts for the gaps between values."""
+_ALIKE = 0.35
+"""Least agreement of neighbours beyond chance (Cohen's kappa, mean of all values)."""
+_ALIKE_BY_NAME = 0.5
+"""Least share of equal neighbours where the file's name speaks of classes."""
 MOST_SAMPLES = 2**22
 """Sampled values, all bands together."""
 _ENOUGH = 10_000
@@ -42,6 +101,232 @@ _FREQUENT, _FAR = 0.001, 2.0
 # Values that files usually hold for no data need not lie so far away.
 _USUAL, _LESS_FAR = frozenset({-32768.0, -32767.0, -9999.0, -99999.0}), 0.1
 _MOST_SHOWN = 4  # groups of bands whose ranges are printed
+
+
+def choose_bands(
+    info: RasterInfo,
+    window: Window,
+    mode: ClassMode,
+    *,
+    bands: Sequence[int] | None = None,
+    rgb: Sequence[int] | None = None,
+) -> BandLayout:
+    """Choose the bands of the output by ``choose_layout``, after finding those of classes.
+
+    The values of classes are names, not quantities.
+
+    Sure signs are a palette, one bit a pixel, category names, flags or a thematic layer in the
+    metadata, and a word such as SCL, QA_PIXEL or landcover in the name of a band, or of a file of
+    one band (whose pixels must not contradict it). Red, green and blue are never classes.
+
+    Without such a sign an integer band that goes through the network alone is taken for classes by
+    a sample of its pixels: if it holds few different values, and these do not follow their order.
+    In a picture, however dark, coarse or empty, most steps from a pixel to its neighbour lead to
+    the next value there is, while classes lie beside each other in any order. Unless no order is
+    left at all, either the pixels must lie in patches too (noise does not), or the values have
+    irregular gaps (shades do not). Two values are a mask if they lie in patches or both are common,
+    but not two shades side by side.
+
+    What follows the order of values is taken for a picture. There little is lost by it: between
+    classes 1 and 2 interpolation finds no third value.
+
+    The modes ``yes`` and ``no`` decide for all bands.
+    """
+    count = len(info.bands)
+    wanted = range(1, count + 1) if bands is None else bands
+    # numbers that are no bands are refused by choose_layout
+    known = {band: info.bands[band - 1] for band in wanted if 0 < band <= count}
+    kept = [band for band, one in known.items() if one.interpretation != "alpha"]
+    if mode != "auto":
+        return choose_layout(info, bands=bands, rgb=rgb, classes=kept if mode == "yes" else ())
+    floats = {band for band in kept if known[band].dtype.startswith("float")}
+    signs = {band: sign for band in kept if band not in (rgb or ()) and (sign := _sign(info, band))}
+    for band in floats & set(signs):
+        if not _sample(info, window, band).is_whole:  # probabilities
+            del signs[band]
+    layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
+    word = _class_word(info.path.stem) if len(kept) == 1 else ""
+    few: dict[bool, dict[int, int]] = {True: {}, False: {}}
+    remarks: list[str] = []
+    # those that go through the network alone; a palette stands for colours
+    lonely = [layout.bands[group[0]] for group in layout.groups if len(group) == 1]
+    for band in lonely if not layout.palette else ():
+        if band in floats and not word:
+            continue
+        sample = _sample(info, window, band)
+        if word and sample.looks_named:
+            signs[band] = f'"{word}" in the file\'s name'
+        elif word and sample.is_whole:
+            remarks.append(f'"{word}" in its name, but pixels like those of a picture: {_PICTURE}')
+        elif sample.is_small:
+            few[sample.looks_classified][band] = len(sample.values)
+    if signs:
+        remarks.insert(0, f"{_bands_text(signs)}: {_REPEATED}; {_NO}")
+    if few[False]:
+        remarks.append(f"{_few_text(few[False])}: {_PICTURE}")
+    layout = choose_layout(info, bands=bands, rgb=rgb, classes=(*signs, *few[True]))
+    notes = layout.notes
+    if few[True]:  # by the values alone, which may be wrong
+        silence = "--classes yes silences this"
+        notes += (f"{_few_text(few[True])}: {_REPEATED}; {_NO}, {silence}",)
+    return replace(layout, notes=notes, remarks=tuple(remarks))
+
+
+def _sign(info: RasterInfo, number: int) -> str:
+    """Return what the file says of a band that makes it one of classes; empty without."""
+    band = info.bands[number - 1]
+    if band.interpretation in _COLOURS:
+        return ""
+    is_picture = info.driver in _PICTURES and not info.is_georeferenced
+    if band.bits == 1 and not is_picture:
+        return "one bit a pixel"
+    if band.interpretation == "palette" and not is_picture:
+        return "a palette"
+    tags = {key.lower(): text for group in band.tags.values() for key, text in group.items()}
+    if tags.get("layer_type", "").lower() == "thematic" or _FLAG_TAGS & set(tags):
+        return "marked so in its tags"
+    if _CATEGORY.search(band.legend):
+        return "names of categories"
+    names = [text for key, text in tags.items() if key.endswith("name") or key == "description"]
+    words = (_class_word(name) for name in (band.description or "", *names))
+    return next((f'called "{word}"' for word in words if word), "")
+
+
+def _class_word(name: str) -> str:
+    """Return the word of a name that stands for classes; empty if there is none."""
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    if _QUANTITIES & set(words):
+        return ""
+    pairs = map("".join, pairwise(words))  # "land_cover"
+    return next((one for one in (*words, *pairs) if one in _WORDS or _NUMBERED.fullmatch(one)), "")
+
+
+def _bands_text(signs: Mapping[int, str]) -> str:
+    by_sign: dict[str, list[int]] = {}
+    for band, sign in sorted(signs.items()):
+        by_sign.setdefault(sign, []).append(band)
+    return "; ".join(f"{_numbers(bands)} ({sign})" for sign, bands in by_sign.items())
+
+
+def _few_text(counts: Mapping[int, int]) -> str:
+    most = max(counts.values())
+    return f"{_numbers(sorted(counts))} hold{'s' * (len(counts) == 1)} only {most} different values"
+
+
+def _numbers(bands: Sequence[int]) -> str:
+    return f"band{'s' * (len(bands) > 1)} {','.join(map(str, bands))}"
+
+
+@dataclass(kw_only=True)
+class _Sample:
+    """What some windows of a band hold."""
+
+    values: Array
+    """Different values, sorted, without invalid pixels; not all if more than ``_MOST``."""
+    counts: Array
+    """Pixels of each value; empty if there are more than ``_MOST``."""
+    pairs: Array
+    """(n, n) counts of neighbours, by the places of the lower and of the higher value."""
+    equal: float = 0
+    """Share of neighbours that are equal."""
+    is_whole: bool = True
+    """All values are whole numbers."""
+
+    @property
+    def is_small(self) -> bool:
+        """True if it holds few different values, each often enough."""
+        enough = self.counts.sum() >= _PIXELS_EACH * len(self.counts)
+        return self.is_whole and bool(enough) and len(self.counts) > 1
+
+    @property
+    def looks_named(self) -> bool:
+        """True if the values do not contradict a name of classes; flags may have many of them."""
+        return self.is_whole and (self.equal >= _ALIKE_BY_NAME or self.is_small)
+
+    @property
+    def looks_classified(self) -> bool:
+        """True if it looks like classes without a name; see ``choose_bands``."""
+        if not self.is_small:
+            return False
+        values = self.values.tolist()
+        # how much likelier than by chance a neighbour has the same value; mean of all values
+        both = 2 * self.pairs.diagonal()
+        touching = self.pairs.sum(axis=0) + self.pairs.sum(axis=1)
+        chance = self.counts / self.counts.sum()
+        agreement = (both / touching.clip(1) - chance) / (1 - chance)
+        alike = float(agreement.mean()) >= _ALIKE
+        common = self.values[self.counts >= _COMMON * self.counts.sum()].tolist()
+        if len(values) == 2:
+            shades = values[0] > 1 and values[1] - values[0] == 1  # 254 and 255: an empty page
+            return not shades and (alike or len(common) == 2)
+        # how many steps between neighbours pass over other values; 1 in a random order
+        steps, wide = np.triu(self.pairs, 1).sum(), np.triu(self.pairs, 2).sum()
+        disorder = wide / max(steps, 1) / (1 - 2 / len(values))
+        few = len(values) <= _MOST_SCATTERED
+        irregular = few and _has_irregular_gaps(common)
+        if alike and irregular and len(values) <= _FEWEST_SHADES:
+            return True
+        if alike or irregular:
+            return bool(disorder >= _DISORDER)
+        return few and bool(disorder >= _FULL_DISORDER)
+
+
+def _has_irregular_gaps(values: Sequence[float]) -> bool:
+    """Tell if values are neither evenly spaced nor nearly all of a sequence."""
+    gaps = [int(high - low) for low, high in pairwise(values)]
+    if len(gaps) < 2 or max(gaps) <= 1.5 * min(gaps):
+        return False
+    return len(values) < 2 / 3 * (sum(gaps) // math.gcd(*gaps) + 1)
+
+
+def _sample(info: RasterInfo, window: Window, band: int) -> _Sample:
+    """Read windows of a band, until it proves to have many values; none of impossible blocks."""
+    dtype = info.bands[band - 1].dtype
+    only = BandLayout(bands=(band,), groups=((0,),), interpretations=("gray",), dtype=dtype)
+    found: Array = np.empty(0, dtype)
+    sample = _Sample(values=found, counts=found, pairs=np.zeros((0, 0)))
+    if info.block_height * info.block_width > _LARGEST_BLOCK:
+        return sample
+    pieces = []
+    with closing(RasterDecoder(info, only)) as decoder:
+        for place in spread_windows(window, **_CLASS_WINDOWS):
+            piece = decoder.read(place)
+            values = piece.pixels[:, :, 0]
+            valid = np.ones_like(values, np.bool_) if piece.valid is None else piece.valid[:, :, 0]
+            there = values[valid]
+            if there.dtype.kind == "f" and not bool((there == np.floor(there)).all()):
+                sample.is_whole = False
+                return sample
+            pieces.append((values, valid))
+            found = np.union1d(found, there)
+            if len(found) > _MOST:
+                break
+    return _counted(found, pieces)
+
+
+def _counted(found: Array, pieces: Sequence[tuple[Array, Array]]) -> _Sample:
+    """Count values, and pairs of neighbours, unless there are too many values."""
+    count = len(found) if len(found) <= _MOST else 0
+    counts, pairs = np.zeros(count, np.int64), np.zeros(count * count, np.int64)
+    equal = neighbours = 0
+    for values, valid in pieces:
+        ranks = np.searchsorted(found, values)  # of invalid ones anything
+        if count:
+            counts += np.bincount(ranks[valid], minlength=count)
+        for a, b in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+            both = valid[a] & valid[b]
+            equal += int((values[a][both] == values[b][both]).sum())
+            neighbours += int(both.sum())
+            if count:
+                one, other = ranks[a][both], ranks[b][both]
+                low, high = np.minimum(one, other), np.maximum(one, other)
+                pairs += np.bincount(low * count + high, minlength=count * count)
+    return _Sample(
+        values=found,
+        counts=counts,
+        pairs=pairs.reshape(count, count),
+        equal=equal / max(neighbours, 1),
+    )
 
 
 def choose_value_range(

@@ -8,8 +8,8 @@ from typing import Literal
 
 from srcli.errors import UsageError
 from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.output import OutputOptions
+from srcli.imaging.rasters.values import ClassMode
 from srcli.imaging.resize import UNBOUNDED, Box
 from srcli.inference.engines import EngineOptions
 

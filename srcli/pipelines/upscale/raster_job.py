@@ -13,13 +13,12 @@ import numpy as np
 import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import mark_source
-from srcli.imaging.rasters.classes import find_classes
 from srcli.imaging.rasters.info import RasterInfo, cast_nodata, read_info
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import writer_memory
-from srcli.imaging.rasters.selection import BandLayout, choose_layout, choose_window
-from srcli.imaging.rasters.values import choose_value_range
+from srcli.imaging.rasters.selection import BandLayout, choose_window
+from srcli.imaging.rasters.values import choose_bands, choose_value_range
 from srcli.pipelines.upscale.plan import Item
 from srcli.ports.image import Values, Window
 from srcli.quantities import format_bytes
@@ -108,8 +107,7 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         info = replace(info, tags={"": own}, bands=bands)
     _refuse_own_part(item, info)
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
-    chosen = find_classes(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
-    layout = choose_layout(info, bands=asked.bands, rgb=asked.rgb, classes=chosen.bands)
+    layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
     values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
     if not layout.all_classes:
         values, range_found = choose_value_range(info, layout.interpolated(), window, asked.values)
@@ -126,8 +124,8 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         window=window,
         values=values,
         output=output,
-        notes=(*info.notes, *layout.notes, *chosen.warnings, *clipped, *output.notes),
-        remarks=tuple(filter(None, (*chosen.remarks, range_found))),
+        notes=(*info.notes, *layout.notes, *clipped, *output.notes),
+        remarks=tuple(filter(None, (*layout.remarks, range_found))),
         fingerprint={
             "version": srcli.__version__,
             "input": [*named, *(_file_state(path) for path in info.files)],

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for
 from srcli.imaging.rasters.copying import try_creation_options
-from srcli.imaging.rasters.masking import MaskedSink
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import Parts, PartWriter, open_parts
-from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.reading import MaskedSink, RasterSource
 from srcli.inference.calibration import calibrate
 from srcli.inference.engine import RasterEngine
 from srcli.inference.engines import EnginePool, cached_pool, run_one

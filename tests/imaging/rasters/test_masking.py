@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from srcli.imaging.rasters import masking
+from srcli.imaging.rasters import reading
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.masking import MaskedSink
 from srcli.imaging.rasters.parts import PartWriter
-from srcli.imaging.rasters.reading import RasterSource, nearest_other_value
+from srcli.imaging.rasters.reading import MaskedSink, RasterSource, nearest_other_value
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.resize import resize
 from srcli.ports.image import Window
@@ -172,8 +171,8 @@ def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
     pixels = noise((40, 30, 3)) % 3
     path = save("a.tif", pixels, nodata=0)
     whole = send(path, scale=4, rows=33).image
-    monkeypatch.setattr(masking, "_PART_BYTES", 30 * 4 * 3 * 9)
-    monkeypatch.setattr(masking, "_PIECE_COLUMNS", 7)
+    monkeypatch.setattr(reading, "_MASKED_BYTES", 30 * 4 * 3 * 9)
+    monkeypatch.setattr(reading, "_PIECE_COLUMNS", 7)
     parts = send(path, scale=4, rows=33)
     np.testing.assert_array_equal(parts.image, whole)
     assert max(len(one) for one in parts.pixels) == 8
