@@ -35,12 +35,7 @@ _PROBE = 2**22
 def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     """Copy the parts into the final file and give it its name; doing it again is safe.
 
-    Args:
-        parts: The parts, all there.
-        attributes: Access rights and times of the output; its sidecars get the rights.
-
-    Raises:
-        PictureError: If a part is missing, the disk fails or GDAL cannot write the result.
+    The output gets the attributes, its sidecars the access rights among them.
     """
     target, output = parts.target, parts.output
     folder = parts.folder / "result"
@@ -115,11 +110,7 @@ def _build_overviews(file: Path, output: OutputProfile) -> None:
 
 
 def _check_room(path: Path) -> None:
-    """Check that the disk was not full when GDAL wrote a file, which GDAL does not always report.
-
-    Raises:
-        OSError: If the file cannot become larger.
-    """
+    """Check that the disk was not full when GDAL wrote a file: GDAL does not always say so."""
     with path.open("r+b") as stream:
         end = stream.seek(0, os.SEEK_END)
         try:

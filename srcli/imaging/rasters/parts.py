@@ -130,9 +130,6 @@ class PartWriter:
             alpha: (h, W) of the same dtype; opaque if None and the output has alpha.
             mask: (h, W), True where valid; all valid if None. Becomes alpha if the output has
                 alpha but no mask, and none is given.
-
-        Raises:
-            PictureError: If the disk fails; complete parts are kept.
         """
         while self._numbers and self._next_row < top + len(pixels):
             part = self._parts.span(self._numbers.start)
@@ -253,9 +250,6 @@ def open_parts(
 
     Yields:
         The parts, and messages for the user on earlier work that is not used.
-
-    Raises:
-        PictureError: If they cannot be written here, or another process is writing them.
     """
     parts = Parts(target, output)
     with writing_errors(target):

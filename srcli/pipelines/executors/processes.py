@@ -251,11 +251,7 @@ class _Worker:
         return first
 
     def relay(self) -> UnitResult | None:
-        """Take an event of the process; return the result of the unit if it is that.
-
-        Raises:
-            SrxError: Raised by the work.
-        """
+        """Take an event of the process; return the result of the unit if it is that."""
         try:
             event = self.pipe.recv()
         except (EOFError, OSError):
@@ -301,12 +297,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _run_in_worker(pipe: Connection, output: str) -> None:
-    """Do units in a new process: no signals of the terminal, prints into a file.
-
-    Args:
-        pipe: Gives jobs, again and again, and takes the progress and the results.
-        output: File for what libraries print, whose last line may explain a death.
-    """
+    """Do units in a new process: no signals of the terminal, what libraries print into a file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()

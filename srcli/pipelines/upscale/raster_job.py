@@ -76,9 +76,9 @@ class RasterMemory:
     """One row of tiles in the output's values, and the ramps between tiles in float32."""
     blocks: int
     """Blocks of a part that are being filled and compressed."""
-    reading: int = READ_AHEAD
+    reading: int
     """Limit for the rows of the input that are held."""
-    waiting: int = WAITING
+    waiting: int
     """Limit for finished rows that wait to be written."""
 
     @property
@@ -86,19 +86,9 @@ class RasterMemory:
         """Everything beside the program itself."""
         return self.band + self.blocks + self.reading + self.waiting
 
-    @property
-    def total(self) -> int:
-        """Everything, with the program itself."""
-        return PROGRAM + self.pictures
-
 
 def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
-    """Read a raster's header and decide on bands, window, values and output.
-
-    Raises:
-        PictureError: If it cannot be read, or its result could not be written.
-        UsageError: If the options do not fit it.
-    """
+    """Read a raster's header and decide on bands, window, values and output."""
     asked = options.raster
     info = _with_nodata(read_info(item.source, remote=options.allow_remote), asked)
     if options.strip_metadata:  # all tags but a part of the georeference
@@ -141,40 +131,29 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
 
 
 def plan_memory(job: RasterJob, grid: TileGrid, scale: int, limit: int | None) -> RasterMemory:
-    """Work out the memory that a raster needs, within a limit; its height does not count.
-
-    Raises:
-        UsageError: If the limit is too low.
-    """
+    """Work out the memory that a raster needs, within a limit; its height does not count."""
     channels, size = job.layout.interpolated().channels, np.dtype(job.layout.dtype).itemsize
     row = grid.width * scale * channels
     ramps = (grid.overlap // 2 + 1) * scale
-    wanted = RasterMemory(
-        band=row * (grid.tile_height * scale * size + ramps * 4) or REPEATED,
-        blocks=writer_memory(job.output),
-    )
-    if limit is None:
-        return wanted
-    least = replace(wanted, reading=SMALLEST, waiting=SMALLEST).total
-    spare = limit - least
-    if spare < 0:
+    band = row * (grid.tile_height * scale * size + ramps * 4) or REPEATED
+    blocks = writer_memory(job.output)
+    least = PROGRAM + band + blocks + 2 * SMALLEST
+    spare = READ_AHEAD * 2 if limit is None else limit - least
+    if limit is not None and spare < 0:
         raise UsageError(
             f"{job.item.source}: takes about {least >> 20:,} MiB, more than --max-memory "
             f"{limit >> 20:,} MiB; allow more, take a part (--srcwin) or a smaller --tile"
         )
-    return replace(
-        wanted,
+    return RasterMemory(
+        band=band,
+        blocks=blocks,
         reading=min(READ_AHEAD, SMALLEST + spare * 2 // 3),
         waiting=min(WAITING, SMALLEST + spare // 3),
     )
 
 
 def check_disk(job: RasterJob) -> tuple[str, ...]:
-    """Compare the output with the free disk space; return a warning where it may not fit.
-
-    Raises:
-        PictureError: If it cannot fit.
-    """
+    """Refuse an output that the disk cannot hold; return a warning where it may not fit."""
     needed = disk_needed(job.output)
     free, folder = free_disk(job.item.target)
     room = f"{format_bytes(free)} are free in {folder}"
