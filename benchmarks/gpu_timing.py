@@ -24,13 +24,12 @@ from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
 from srcli.models.weights import load_model, shipped_scales
 from srcli.pipelines.train.data import make_sampler
-from srcli.pipelines.train.network import first_network
-from srcli.pipelines.train.numerics import choose_numerics
+from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.files import RECIPES
 from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
-from srcli.training.muon import Muon
+from srcli.training.optimizers import Muon
 
 if TYPE_CHECKING:
     from srcli.inference.tiling import Tiling

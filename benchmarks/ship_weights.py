@@ -46,7 +46,7 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.published import PAPERS, load_published
 from srcli.training.checkpoint import paired_gain
-from srcli.training.numerics import Numerics
+from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation

@@ -32,8 +32,7 @@ from srcli.imaging.resize import downscale
 from srcli.losses import WeightedLoss
 from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import make_sampler
-from srcli.pipelines.train.network import first_network
-from srcli.pipelines.train.numerics import choose_numerics
+from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.files import RECIPES
 from srcli.training.checkpoint import Hooks

@@ -110,7 +110,7 @@ Examples:
     help="Also log for TensorBoard (pip install tensorboard).",
 )
 @flag("--show", help="Print the complete recipe as JSON; do not train.")
-@flag("--dry-run", help="Show pictures, parameters; try an iteration of each stage; write nothing.")
+@flag("--dry-run", help="Check recipe, network and pictures; show their sizes; write nothing.")
 @click.option("--checkpoint-every", default="5m", metavar="TIME", help="Time between checkpoints.")
 @flag("--compile", help="Compile the network: starts slowly, then faster on GPUs.")
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads. [default: all]")
@@ -194,14 +194,14 @@ def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dry_run(folder: Path | None, given: Mapping[str, Any], console: Console) -> int:
-    from srcli.pipelines.train.dry_run import try_training
     from srcli.pipelines.train.options import TrainOptions, stored_options
+    from srcli.pipelines.train.run import plan_training
 
     if folder:
         options = stored_options(folder, _changes(given))
     else:
         options = TrainOptions(**{**given, "out": given["out"] or Path()})
-    for line in try_training(options, console):
+    for line in plan_training(options, console):
         echo(line)
     return int(ExitCode.OK)
 

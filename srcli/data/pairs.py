@@ -1,4 +1,8 @@
-"""LR pictures of HR pictures, made once by MATLAB-compatible bicubic and cached on disk."""
+"""HR pictures with their LR pictures, in memory or, where there are too many, in mapped files.
+
+LR is made once by MATLAB-compatible bicubic and cached on disk. The system takes the memory of
+mapped pictures back when it is needed, so that a data set of any size can be trained on.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 from srcli.data.pictures import digest
 from srcli.errors import SrxError, one_file
 from srcli.files import replacing
+from srcli.imaging.mapped import mapped_array
 from srcli.imaging.resize import downscale, mod_crop
 
 if TYPE_CHECKING:
@@ -20,9 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Picture = NDArray[np.uint8]
-    Keep = Callable[[Picture], Picture]
 
 CACHE_VERSION = 1
+FILE_BYTES = 2**28
+"""Bytes of a mapped file, which holds many pictures: a process may map a few ten thousand files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +42,74 @@ class Pairs:
     """Digest of the HR pixels of all pictures, in order."""
 
 
+class PictureStore:
+    """Keep pictures in main memory up to a limit, the others in mapped files.
+
+    The files have no names, or lose them with the process: none is left behind, however it ends.
+
+    Args:
+        limit: Bytes of pictures in main memory; None for all of them.
+        folder: Folder of the files; made if need be.
+        warn: Called once if no file can be written; all further pictures stay in main memory.
+    """
+
+    def __init__(
+        self,
+        limit: int | None = None,
+        folder: Path | None = None,
+        *,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.in_memory = 0
+        self.in_files = 0
+        """Bytes of pictures, as ``in_memory``."""
+        self._limit = limit
+        self._folder = folder
+        self._warn = warn
+        self._free = np.empty(0, np.uint8)  # what is left of the last file
+
+    def keep(self, picture: Picture) -> Picture:
+        """Store a picture (H, W, 3); return a contiguous array of its pixels to use instead."""
+        size = picture.nbytes
+        if self._limit is not None and self.in_memory + size > self._limit:
+            if self._folder is not None and self._has_room(self._folder, size):
+                there, self._free = self._free[:size], self._free[size:]
+                kept = there.reshape(picture.shape)
+                kept[...] = picture
+                kept.flags.writeable = False
+                self.in_files += size
+                return kept
+            self._limit = None
+        self.in_memory += size
+        return np.ascontiguousarray(picture)
+
+    def _has_room(self, folder: Path, size: int) -> bool:
+        """Make a new file if the last one is too small; warn if that is impossible."""
+        if len(self._free) < size:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._free = mapped_array((max(FILE_BYTES, size),), np.uint8, folder)
+            except OSError as error:
+                self._warn(
+                    f"{folder}: no room for decoded pictures ({error.strerror or error}); all stay "
+                    "in memory: if that is too small, set SRX_CACHE to a folder with room"
+                )
+                return False
+        return True
+
+
 def make_pairs(
     images: Sequence[Picture],
     scale: int,
     *,
     cache: Path | None = None,
     workers: int = 2,
-    keep: Keep = lambda picture: picture,
+    keep: Callable[[Picture], Picture] = lambda picture: picture,
 ) -> Pairs:
-    """Crop HR pictures to multiples of ``scale`` and make, or read from the cache, their LR."""
+    """Crop HR pictures to multiples of ``scale`` and make, or read from the cache, their LR.
+
+    ``keep`` replaces every LR picture.
+    """
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
     name = digest(hr)
     file = cache / f"lr-x{scale}-v{CACHE_VERSION}-{name[:24]}.npz" if cache else None
@@ -57,7 +122,9 @@ def make_pairs(
     return Pairs(scale=scale, hr=hr, lr=lr, digest=name)
 
 
-def _read(file: Path, hr: Sequence[Picture], scale: int, keep: Keep) -> list[Picture] | None:
+def _read(
+    file: Path, hr: Sequence[Picture], scale: int, keep: Callable[[Picture], Picture]
+) -> list[Picture] | None:
     lr = []
     try:
         with one_file(file), file.open("rb") as stream, np.load(stream) as stored:

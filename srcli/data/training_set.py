@@ -1,35 +1,47 @@
-"""The pictures of a training: found, split, decoded and paired with LR."""
+"""The pictures of a training: found, some held out for validation, decoded and paired with LR."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.data.held_out import HELD_OUT, choose_split, next_by_rule
-from srcli.data.low_resolution import refuse_lr
-from srcli.data.pairs import Pairs, make_pairs
-from srcli.data.pictures import decode_all, find_pictures
-from srcli.data.store import PictureStore
+from srcli.data.pairs import Pairs, PictureStore, make_pairs
+from srcli.data.pictures import PictureRef, decode_all, find_pictures, photograph_of, refuse_lr
 from srcli.errors import DataError
 from srcli.imaging.resize import mod_crop
 from srcli.ports.progress import show_traceback
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from srcli.data.held_out import Split
-    from srcli.data.pictures import PictureRef
     from srcli.errors import SrxError
     from srcli.ports.progress import Progress
 
+# fmt: off
+HELD_OUT = (
+    "budgie-108", "budgie-125", "cid22-144", "cid22-172", "cid22-222", "cid22-305", "dedbox-584",
+    "elementary-564", "fedora-021", "lomiri-414", "opensuse-739", "pixls-053", "ubuntu-060",
+    "ubuntu-117", "ubuntumate-808", "xubuntu-897",
+)
+# fmt: on
+"""Photographs of the training shards that are held out by default, fixed for every comparison."""
+FEWEST = 5
+"""With fewer photographs than this none is held out by rule."""
+SHARE = 0.02
+"""Share of the photographs that is held out by rule."""
+MOST = 16
+"""Largest number of photographs that are held out by rule."""
+MOST_CROPS = 10
+"""Largest number of crops of one photograph that are validated on, the first by name."""
 SMALLEST = 8
 """LR pixels that the shorter side of a picture must have to be of any use."""
 WARNINGS = 5
@@ -43,11 +55,28 @@ class DataSelection:
     data: tuple[Path, ...] = ()
     """Folders, zips, pictures."""
     hold_out: tuple[str, ...] | None = None
-    """Photographs for validation, all of which must be there; None for the built-in list."""
+    """Photographs for validation, all of which must be there; None for the built-in list, or a few
+    by rule."""
     hold_out_listed: tuple[str, ...] = ()
     """More of them, some of which may be absent; if both are empty there is no validation."""
     exclude: tuple[str, ...] = ()
     """Prefixes of names of pictures that are not used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Pictures to train on and pictures to validate on."""
+
+    train: list[PictureRef]
+    held_out: list[PictureRef]
+    reason: str
+    """Explanation of the choice, for messages."""
+    by_rule: bool = False
+    """True if ``held_out`` was chosen by rule, and others would do as well."""
+    excluded: int = 0
+    """Number of pictures left out by the prefixes of their names."""
+    unmatched: tuple[str, ...] = ()
+    """Prefixes that match no picture."""
 
 
 @dataclass(kw_only=True)
@@ -72,17 +101,93 @@ class TrainingSet:
 
 def find_split(selection: DataSelection, progress: Progress) -> Split:
     """Find all pictures and split them, without reading any."""
-    split = choose_split(
-        find_pictures(selection.data),
-        HELD_OUT if selection.hold_out is None else selection.hold_out,
-        listed=selection.hold_out_listed,
-        excluded=selection.exclude,
-        required=selection.hold_out is not None,
-    )
+    split = choose_split(find_pictures(selection.data), selection)
     refuse_lr(selection.data, [*split.train, *split.held_out])
     for prefix in split.unmatched:
         progress.warn(f"--exclude {prefix}: no picture's name begins with it")
     return split
+
+
+def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
+    """Hold out the named photographs; if none is named and none of the built-in list there, a few.
+
+    The rule for these: 2 % of the photographs, at least 1 and at most 16, the first by sorted name;
+    none of fewer than 5. If the names look like few photographs (``IMG_0001``, ``IMG_0002``), every
+    picture counts as one.
+    """
+    skip, names = selection.exclude, selection.hold_out or ()
+    listed = selection.hold_out_listed + (HELD_OUT if selection.hold_out is None else ())
+    kept = [ref for ref in refs if not ref.name.startswith(skip)]
+    train, held = split_held_out(kept, (*names, *listed))
+    if not train:
+        raise DataError(
+            "no training pictures are left after --hold-out and --exclude; give more with --data"
+        )
+    there = {name for ref in kept for name in (ref.name, photograph_of(ref.name))}
+    _require_all(names, there, skip)
+    if held:
+        reason = f"held out by name: {len(held)}"
+        if listed:
+            found = sum(name in there for name in listed)
+            reason += f" ({found} of {len(listed)} in the list are in the data)"
+        split = Split(train=train, held_out=held, reason=reason)
+    elif selection.hold_out is None:
+        split = _split_by_rule(train)
+    elif not listed:
+        split = Split(train=train, held_out=[], reason="no validation (--hold-out none)")
+    else:
+        shown = ", ".join(listed[:5])
+        raise DataError(f"none of the pictures to hold out is in the data: {shown}")
+    unmatched = tuple(each for each in skip if not any(r.name.startswith(each) for r in refs))
+    return replace(split, excluded=len(refs) - len(kept), unmatched=unmatched)
+
+
+def split_held_out(
+    refs: Sequence[PictureRef], held_out: Iterable[str]
+) -> tuple[list[PictureRef], list[PictureRef]]:
+    """Divide crops into training and held-out ones by the photograph they come from.
+
+    The crops of every held-out photograph come by name, at most ``MOST_CROPS``.
+    """
+    kept = set(held_out)
+    train: list[PictureRef] = []
+    held: dict[str, list[PictureRef]] = {}
+    for ref in refs:
+        key = ref.name if ref.name in kept else photograph_of(ref.name)
+        if key in kept:
+            held.setdefault(key, []).append(ref)
+        else:
+            train.append(ref)
+    crops = (sorted(held[name], key=lambda ref: ref.name)[:MOST_CROPS] for name in sorted(held))
+    return train, [ref for own in crops for ref in own]
+
+
+def _require_all(names: Sequence[str], there: set[str], excluded: tuple[str, ...]) -> None:
+    """Refuse misspelt names: the picture of the right name would be trained on."""
+    absent = [name for name in names if name not in there]
+    if not absent:
+        return
+    name = absent[0]
+    if excluded and name.startswith(excluded):
+        raise DataError(f"--hold-out {name}: --exclude leaves it out; give one of them")
+    near = get_close_matches(name, sorted(there), n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
+    raise DataError(f"--hold-out {name}: not in the data, and no file of names{more}{hint}")
+
+
+def _split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
+    names = sorted({photograph_of(ref.name) for ref in refs})
+    if len(names) < fewest:
+        names = sorted({ref.name for ref in refs})
+    if len(names) < fewest:
+        reason = f"no validation: fewer than {fewest} pictures (name some with --hold-out)"
+        return Split(train=refs, held_out=[], reason=reason)
+    count = min(max(round(SHARE * len(names)), 1), MOST)
+    train, held = split_held_out(refs, names[:count])
+    shown = ", ".join(names[:count] if count <= 3 else [*names[:3], "..."])
+    reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
+    return Split(train=train, held_out=held, reason=reason, by_rule=True)
 
 
 def load_training_set(
@@ -112,8 +217,9 @@ def load_training_set(
     store = PictureStore(memory, cache, warn=progress.warn)
     reader = _Reader(scale, workers, store, progress)
     kept = reader.read(split.held_out)
-    while not kept and (following := next_by_rule(split)):
-        split = following
+    while not kept and split.by_rule:
+        following = _split_by_rule(split.train, fewest=2)
+        split = replace(following, excluded=split.excluded, unmatched=split.unmatched)
         kept = reader.read(split.held_out)
     train = reader.pair(reader.read(split.train), cache)
     if not train.hr:

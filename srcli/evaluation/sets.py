@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from srcli.data.low_resolution import HR_FOLDER, refuse_twins
+from srcli.data.pictures import HR_FOLDER, refuse_twins
 from srcli.errors import DataError, did_you_mean
 from srcli.imaging.formats import READABLE_SUFFIXES
 

@@ -45,8 +45,7 @@ _STORAGE: dict[str, torch.dtype] = {
 class TorchBand:
     """Blend the enlarged tiles of one image; memory is one row of tiles, whatever the height.
 
-    That row is held as pixels. In floats there is only the ramp to the next row of tiles. Rows that
-    no tile with pixels touches are not computed.
+    That row is held as pixels. In floats there is only the ramp to the next row of tiles.
 
     Args:
         grid: How the image was cut.
@@ -76,41 +75,39 @@ class TorchBand:
         self._shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
         self._next: tuple[int, int] | None = None
         self._row: _Part | None = None
-        self._rows: _Rows | None = None
+        self._pieces: list[tuple[int, Tensor]] = []
+        """Finished pixels (h, W, C) of the row of tiles, each with its first output row."""
         self._beside: Tensor | None = None
-        self._above: Tensor | None = None
-        """Ramp of the row of tiles above; None where all of its tiles were empty."""
-        self._has_pixels = False
-        """True if a tile of the current row has any."""
-        self._downloads = Downloads(self.device)
+        tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * scale) + 1 if len(grid.tops) > 1 else 0
+        self._above = torch.zeros(
+            (channels, tallest, grid.width * scale), dtype=encoder.blending, device=self.device
+        )
+        """Ramp of the row of tiles above."""
+        self._copies = HostCopies(self.device)
 
-    def add(self, tile: object, *, row: int, column: int) -> list[tuple[int, NDArray[Any]]]:
+    def add(self, tile: object, *, row: int, column: int) -> list[Rows]:
         """Blend in one enlarged tile (C, sH, sW), or zeros for None; see ``Band.add``."""
         assert tile is None or isinstance(tile, torch.Tensor)
         if self._next is None and column == 0:
             self._begin(row)
         if (row, column) != self._next:
             raise ValueError(f"expected tile {self._next or 'of column 0'}, got {(row, column)}")
-        if tile is not None or self._rows is not None or self._above is not None:
-            if self._rows is None:
-                self._make_room(before=column)
-            self._blend(tile, column)
-            self._has_pixels |= tile is not None
+        if column == 0:
+            self._make_room()
+        self._blend(tile, column)
         if column + 1 < len(self._columns):
             self._next = (row, column + 1)
             return []
-        done = self._downloads.exchange(self._zeros() if self._rows is None else self._rows.pieces)
-        self._rows = self._beside = None
-        if not self._has_pixels:
-            self._above = None
+        done = self._copies.start(self._pieces)
+        self._pieces, self._beside = [], None
         self._next = (len(self.grid.tops), 0)
         if row + 1 < len(self.grid.tops):
             self._begin(row + 1)
         return done
 
-    def finish(self) -> list[tuple[int, NDArray[Any]]]:
+    def finish(self) -> list[Rows]:
         """Return the last rows; see ``Band.finish``."""
-        return self._downloads.finish()
+        return self._copies.finish()
 
     def _blend(self, tile: Tensor | None, column: int) -> None:
         """Blend in a tile of the current row, beside the one before it."""
@@ -135,54 +132,48 @@ class TorchBand:
         return block
 
     def _begin(self, row: int) -> None:
-        """Begin a row of tiles; nothing is blended before the first tile with pixels."""
         part = self._part(self.grid.tops, row, self.grid.tile_height)
         if self._next is None:  # what the row above would have to give is not there
-            part = part.without_start()
-        self._next, self._row, self._has_pixels = (row, 0), part, False
+            part = replace(part, start=part.core, rise=part.rise[:0])
+        self._next, self._row = (row, 0), part
 
-    def _make_room(self, *, before: int) -> None:
-        """Make room for the rows that this row of tiles completes; ``before`` columns are empty."""
-        grid, part = self.grid, self._row
+    def _make_room(self) -> None:
+        """Make room for the rows that this row of tiles completes."""
+        part, encoder = self._row, self.encoder
         assert part is not None
-        width = grid.width * self.scale
-        if self._above is None and len(grid.tops) > 1:
-            tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * self.scale) + 1
-            self._above = torch.zeros(
-                (self.channels, tallest, width), dtype=self.encoder.blending, device=self.device
-            )
-        span = range(part.origin + part.start, part.origin + part.end)
-        self._rows = _Rows(span, (width, self.channels), self.encoder, self.device)
-        for column in range(before):
-            self._blend(None, column)
-
-    def _zeros(self) -> list[tuple[int, NDArray[Any]]]:
-        """Return the finished rows where no tile has had pixels: views of one pixel."""
-        part = self._row
-        assert part is not None
-        zero = self.encoder.encode(torch.zeros((self.channels, 1, 1), device=self.device))
-        pixel = zero.to(self.encoder.storage).permute(1, 2, 0).cpu().numpy()
-        shape = (part.end - part.start, self.grid.width * self.scale, self.channels)
-        return [(part.origin + part.start, np.broadcast_to(pixel, shape))]
+        width = self.grid.width * self.scale
+        height = max(1, PIECE_BYTES // (width * self.channels * encoder.dtype.itemsize))
+        last = part.origin + part.end
+        for top in range(part.origin + part.start, last, height):
+            shape = (min(height, last - top), width, self.channels)
+            piece = torch.empty(shape, dtype=encoder.storage, device=self.device)
+            self._pieces.append((top, piece))
 
     def _complete(self, block: Tensor, left: int) -> None:
         """Take columns that no other tile of this row touches, from output column ``left`` on."""
-        part, rows, width = self._row, self._rows, block.shape[2]
+        part, width = self._row, block.shape[2]
         assert part is not None
-        assert rows is not None
         if not width:
             return
         if part.core > part.start:
-            assert self._above is not None
             above = self._above[:, : part.core - part.start, left : left + width]
             joined = above + block[:, part.start : part.core] * part.rise[:, None]
-            rows.put(joined, part.origin + part.start, left)
-        rows.put(block[:, part.core : part.end], part.origin + part.core, left)
+            self._put(joined, part.origin + part.start, left)
+        self._put(block[:, part.core : part.end], part.origin + part.core, left)
         if part.stop > part.end:
             # The same memory: of these columns, what was above is used by now.
-            assert self._above is not None
             below = self._above[:, : part.stop - part.end, left : left + width]
             below.copy_(block[:, part.end : part.stop] * part.fall[:, None])
+
+    def _put(self, block: Tensor, top: int, left: int) -> None:
+        """Store (C, h, w) as it came from the network at output place (top, left)."""
+        height, width = block.shape[1:]
+        pixels = self.encoder.encode(block).permute(1, 2, 0)
+        for start, piece in self._pieces:
+            first, last = max(top, start), min(top + height, start + piece.shape[0])
+            if last > first:
+                target = piece[first - start : last - start, left : left + width]
+                target.copy_(pixels[first - top : last - top])
 
     def _part(self, starts: Sequence[int], index: int, tile: int) -> _Part:
         overlap, scale = self.grid.overlap, self.scale
@@ -232,47 +223,9 @@ class _Part:
     fall: Tensor
     """Weights from ``end`` to ``stop``."""
 
-    def without_start(self) -> _Part:
-        return replace(self, start=self.core, rise=self.rise[:0])
 
-
-class _Rows:
-    """Finished pixels of one row of tiles."""
-
-    def __init__(
-        self, span: range, shape: tuple[int, int], encoder: PixelEncoder, device: torch.device
-    ) -> None:
-        self._encoder = encoder
-        bytes_a_row = shape[0] * shape[1] * encoder.dtype.itemsize
-        height = max(1, PIECE_BYTES // bytes_a_row)
-        self.pieces = [
-            (
-                top,
-                torch.empty(
-                    (min(height, span.stop - top), *shape), dtype=encoder.storage, device=device
-                ),
-            )
-            for top in span[::height]
-        ]
-        """(first output row, (h, W, C))."""
-
-    def put(self, block: Tensor, top: int, left: int) -> None:
-        """Store (C, h, w) as it came from the network at output place (top, left)."""
-        height, width = block.shape[1:]
-        if any(block.stride()):
-            pixels = self._encoder.encode(block).permute(1, 2, 0)
-        else:  # of an empty tile: one row stands for all
-            row = self._encoder.encode(block[:, :1]).permute(1, 2, 0)
-            pixels = row.to(self._encoder.storage).contiguous().expand(height, -1, -1)
-        for start, piece in self.pieces:
-            first, last = max(top, start), min(top + height, start + piece.shape[0])
-            if last > first:
-                target = piece[first - start : last - start, left : left + width]
-                target.copy_(pixels[first - top : last - top])
-
-
-class Downloads:
-    """Copy rows from a GPU on a stream of its own, into pinned memory.
+class HostCopies:
+    """Copy rows from a GPU to the host on a stream of its own, into pinned memory.
 
     They come back with the next ones that are given, when their copy has long ended. From other
     devices they come back at once.
@@ -282,17 +235,15 @@ class Downloads:
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._pending: list[tuple[int, Tensor | NDArray[Any], Callable[[], None]]] = []
+        self._pending: list[tuple[int, Tensor, Callable[[], None]]] = []
 
-    def exchange(self, pieces: Sequence[tuple[int, Tensor | NDArray[Any]]]) -> list[Rows]:
+    def start(self, pieces: Sequence[tuple[int, Tensor]]) -> list[Rows]:
         """Begin to copy rows, and return those of before; both are (first output row, rows)."""
+        if self._stream is None:
+            return [(top, piece.cpu().numpy()) for top, piece in pieces]
         ready = self.finish()
-        for top, piece in pieces:
-            if isinstance(piece, Tensor) and self._stream is not None:
-                self._pending.append((top, *start_copy(piece, self._stream)))
-            else:
-                self._pending.append((top, piece, lambda: None))
-        return ready if self._stream is not None else self.finish()
+        self._pending = [(top, *start_copy(piece, self._stream)) for top, piece in pieces]
+        return ready
 
     def finish(self) -> list[Rows]:
         """Return the rows that have not come back yet."""
@@ -300,7 +251,7 @@ class Downloads:
         found: list[Rows] = []
         for top, rows, wait in pending:
             wait()
-            found.append((top, rows.cpu().numpy() if isinstance(rows, Tensor) else rows))
+            found.append((top, rows.numpy()))
         return found
 
 

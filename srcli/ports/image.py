@@ -159,9 +159,8 @@ class Band(Protocol):
 
         Returns:
             Rows that no later tile touches: (first output row, (h, W, C) in the source's dtype),
-            from top to bottom, maybe in several pieces; they belong to the caller. Rows that only
-            empty tiles touch are read-only views of one pixel. From a GPU they may come later,
-            with those of the next row of tiles.
+            from top to bottom, maybe in several pieces; they belong to the caller. From a GPU they
+            may come later, with those of the next row of tiles.
         """
 
     def finish(self) -> list[tuple[int, NDArray[Any]]]:

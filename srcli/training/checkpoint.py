@@ -1,31 +1,157 @@
-"""Validation, log, checkpoints and best weights of a training."""
+"""State of a training, saved for an exact resume; validation, log and best weights."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from srcli.errors import InferenceError
+from srcli.errors import CheckpointError, InferenceError
+from srcli.files import parse_text, write_whole
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
-from srcli.training.log import write_entry
+from srcli.training.optimizers import part
 from srcli.training.parallel import ALONE, Team
-from srcli.training.state import Position, TrainingState
+from srcli.training.steps import SupervisedStep
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import nn
 
     from srcli.recipes.training import TrainRecipe
 
 TRIM = 0.2
 """Share of the pictures at either end that does not count in ``paired_gain``."""
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Progress of a training: iterations, time and the best validation so far."""
+
+    stage: int = 0
+    step: int = 0
+    """Iterations done in this stage."""
+    total: int = 0
+    """Iterations done in all stages."""
+    elapsed: float = 0.0
+    """Seconds spent in this stage, without pauses between runs."""
+    best: float = float("-inf")
+    """Mean PSNR of the best validation so far, dB."""
+    best_total: int = 0
+    """``total`` at that validation."""
+    at_best: dict[str, float] = field(default_factory=dict)
+    """Mean PSNR of every set at that validation, dB."""
+    best_pictures: list[float] = field(default_factory=list)
+    """PSNR of every picture of the first set at that validation, dB."""
+    validated: int = -1
+    """``total`` at the last validation."""
+
+
+class Ema:
+    """Averages of all floating-point parameters and buffers; integers (counters) are copied.
+
+    Args:
+        network: Its weights are averaged.
+        decay: Share of the old average that is kept at each step; 0 follows the weights.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.averages: dict[str, Tensor] = {
+            key: value.detach().clone() for key, value in network.state_dict().items()
+        }
+        self._smooth = [key for key, value in self.averages.items() if value.is_floating_point()]
+        self._exact = [key for key in self.averages if key not in self._smooth]
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Average in the weights after iteration ``step`` (from 0); the decay is lower at first."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        current = network.state_dict()
+        torch._foreach_lerp_(
+            [self.averages[key] for key in self._smooth],
+            [current[key] for key in self._smooth],
+            1.0 - decay,
+        )
+        for key in self._exact:
+            self.averages[key].copy_(current[key])
+
+
+@dataclass(kw_only=True)
+class TrainingState:
+    """Everything that changes while a training runs."""
+
+    network: Network
+    ema: Ema
+    steps: list[SupervisedStep]
+    """One for each stage."""
+    position: Position = field(default_factory=Position)
+
+    @property
+    def step(self) -> SupervisedStep:
+        """The step of the stage that is under way, or of the last one."""
+        return self.steps[min(self.position.stage, len(self.steps) - 1)]
+
+    def save(self, file: Path) -> None:
+        """Write the whole state; a crash leaves the former file as it was."""
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
+        tensors |= self.step.state()
+        # Cloned, because tied tensors would be refused.
+        stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        write_whole(file, save(stored, metadata={"position": json.dumps(asdict(self.position))}))
+
+    def load(self, file: Path, team: Team = ALONE) -> None:
+        """Put a saved state back into network, averages and the step of its stage, on all ranks.
+
+        Rank 0 alone reads the file, which may lie on a disk of its own.
+        """
+        self.position, tensors = team.on_rank_zero(partial(_read_state, file))
+        team.on_all_ranks(partial(self._restore, tensors, file))
+
+    def _restore(self, tensors: Mapping[str, Tensor], file: Path) -> None:
+        try:
+            self.network.load_state_dict(part(tensors, "network."))
+            averages = part(tensors, "ema.")
+            for key, value in self.ema.averages.items():
+                value.copy_(averages[key])
+            self.step.restore(tensors)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise _unusable(file, error) from error
+
+
+def read_position(file: Path) -> Position:
+    """Read only the position of a saved training."""
+    try:
+        with safe_open(file, framework="pt") as stored:
+            return Position(**parse_text((stored.metadata() or {})["position"]))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise _unusable(file, error) from error
+
+
+def _read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
+    try:
+        return read_position(file), load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise _unusable(file, error) from error
+
+
+def _unusable(file: Path, error: Exception) -> CheckpointError:
+    reason = str(error).partition("\n")[0]
+    return CheckpointError(
+        f"{file}: cannot be resumed ({reason})",
+        advice="use another --out, or delete it to start over",
+    )
 
 
 def diverged() -> InferenceError:
@@ -173,3 +299,34 @@ def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:
     differences = sorted(b - a if b != a else 0.0 for a, b in zip(before, after, strict=True))
     cut = int(TRIM * len(differences))  # equal ones may be infinite
     return fmean(differences[cut : len(differences) - cut])
+
+
+def write_entry(file: Path, entry: Mapping[str, object]) -> None:
+    """Append an entry as a line of JSON; infinite numbers and NaN become null."""
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in entry.items()
+    }
+    with file.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(finite) + "\n")
+
+
+def rewind(file: Path, total: int) -> None:
+    """Drop entries after iteration ``total``, and a half-written last line.
+
+    A killed run has logged iterations after its checkpoint; they will be done again.
+    """
+    if not file.is_file():
+        return
+    lines = file.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if _belongs(line, total)]
+    if kept != lines:
+        write_whole(file, b"".join(kept))
+
+
+def _belongs(line: bytes, total: int) -> bool:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return False
+    return line.endswith(b"\n") and isinstance(entry, dict) and entry.get("total", 0) <= total

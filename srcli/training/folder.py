@@ -1,11 +1,12 @@
-"""The folder of one training: its files, its lock, and the checks before resuming."""
+"""The folder of one training: its files, its lock, its log, and the checks before resuming."""
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from srcli.errors import CheckpointError, DataError, RecipeError, UsageError
 from srcli.files import lock_file, open_input, parse_text
@@ -18,10 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from srcli.training.state import Position
+    from torch.utils.tensorboard import SummaryWriter
+
+    from srcli.training.checkpoint import Position
 
 FIXED = ("scale", "seed", "data", "teacher")
 """Settings that must not change when resuming; nor may the recipe."""
+NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iterations"})
+"""Fields of an entry that are no measurements."""
+FLUSH_SECONDS = 10
+"""Longest time until an entry is written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,11 +170,6 @@ class RunFolder:
 
     def _require_longer(self, recipe: TrainRecipe, record: RunRecord, position: Position) -> None:
         """Refuse a budget that a finished training has used up."""
-        if not position.step:  # as older versions stored it
-            raise UsageError(
-                f"--resume: the training in {self.path} is finished; "
-                f"--init {self.last} --out NEW goes on from it with a new schedule"
-            )
         if _lengths(recipe, record)[-1].progress(position.step, position.elapsed) == 1:
             raise UsageError(
                 f"--budget {record.budget}: the training in {self.path} is finished after "
@@ -229,3 +231,70 @@ def file_digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+class LogWriter(Protocol):
+    """A copy of the log in another form."""
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Write an entry."""
+
+    def close(self) -> None:
+        """Write what is left, at the end."""
+
+
+class EventFiles:
+    """Write entries of the log as TensorBoard's scalars: ``train/loss``, ``validation/Set5``."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UsageError(
+                "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
+            ) from error
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"--tensorboard {folder}: is a file; give a folder")
+        try:  # permissions alone would not show read-only file systems
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        self._make = SummaryWriter
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Write the numbers of an entry; see ``LogWriter``."""
+        total = entry["total"]
+        try:
+            if self._writer is None:
+                # A resumed training repeats iterations after its checkpoint: "purge_step" drops the
+                # entries of the killed run from here on.
+                self._writer = self._make(
+                    str(self._folder), purge_step=total, flush_secs=FLUSH_SECONDS
+                )
+            for name, value in scalars(entry).items():
+                self._writer.add_scalar(name, value, total)
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+
+    def close(self) -> None:
+        """Write the remaining entries."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Return the measurements of an entry by name: ``train/loss``, ``validation/Set5``, ..."""
+    return {
+        f"{entry['event']}/{name}": float(value)
+        for name, value in entry.get("sets", entry).items()
+        if name not in NOT_CURVES and isinstance(value, int | float)
+    }
+
+
+def _unwritable(folder: Path, error: OSError) -> DataError:
+    return DataError(f"--tensorboard {folder}: cannot be written ({error.strerror or error})")

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.data.atlas import turned
 from srcli.data.degrading import degrade, degrade_pairs, degraded_patch, draw
 from srcli.data.pairs import make_pairs
-from srcli.data.patches import PatchSampler
+from srcli.data.patches import PatchSampler, turned
 from srcli.errors import DataError, RecipeError
 from srcli.imaging.degrading import DegradationChain, GaussianBlur, JpegFile, SensorNoise
 from srcli.imaging.kernels import filtered_downscale

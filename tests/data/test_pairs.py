@@ -1,14 +1,17 @@
-"""LR pictures and their cache."""
+"""LR pictures and their cache; pictures beyond what memory may hold, in files."""
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 import numpy as np
 import pytest
 
 from srcli.data import pairs as module
-from srcli.data.pairs import make_pairs
+from srcli.data.pairs import PictureStore, make_pairs
+from srcli.imaging import mapped
 from srcli.imaging.resize import downscale
 
 
@@ -76,3 +79,73 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(images, tmp_path):
 def test_a_picture_below_the_scale_is_refused():
     with pytest.raises(ValueError, match="smaller than the scale"):
         make_pairs([np.zeros((1, 9, 3), np.uint8)], 2)
+
+
+@pytest.fixture
+def pictures():
+    rng = np.random.default_rng(0)
+    sizes = [(20, 31, 3), (9, 9, 3), (40, 12, 3), (1, 1, 3), (50, 50, 3), (7, 300, 3)]
+    return [rng.integers(0, 256, size, dtype=np.uint8) for size in sizes]
+
+
+@pytest.mark.parametrize("size", [1, 5000, 2**20])
+@pytest.mark.parametrize("limit", [0, 2500, 10**6])
+def test_pictures_stay_what_they_are(pictures, tmp_path, monkeypatch, size, limit):
+    monkeypatch.setattr(module, "FILE_BYTES", size)
+    store = PictureStore(limit, tmp_path / "new")
+    kept = [store.keep(picture) for picture in pictures]
+    for a, b in zip(kept, pictures, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.flags["C_CONTIGUOUS"]
+    assert store.in_memory <= limit
+    assert store.in_memory + store.in_files == sum(picture.nbytes for picture in pictures)
+    assert (store.in_files == 0) is (limit == 10**6)
+
+
+def test_a_part_of_a_picture_does_not_hold_all_of_it(pictures):
+    kept = PictureStore().keep(pictures[0][:, :30])
+    assert kept.base is None
+    np.testing.assert_array_equal(kept, pictures[0][:, :30])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open file keeps its name on Windows")
+def test_nothing_is_left_behind_however_it_ends(pictures, tmp_path):
+    store = PictureStore(0, tmp_path)
+    store.keep(pictures[0])
+    assert store.in_files == pictures[0].nbytes
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_file_can_be_made_all_stay_in_memory_and_it_is_told(pictures, tmp_path):
+    told: list[str] = []
+    blocked = tmp_path / "file"
+    blocked.write_bytes(b"")
+    store = PictureStore(2000, blocked / "cache", warn=told.append)
+    for picture in pictures:
+        np.testing.assert_array_equal(store.keep(picture), picture)
+    assert store.in_files == 0
+    assert len(told) == 1
+    assert "SRX_CACHE" in told[0]
+    assert str(blocked) in told[0]
+
+
+def test_a_disk_that_fills_up_costs_no_picture(pictures, tmp_path, monkeypatch):
+    told: list[str] = []
+    reserve, room = mapped._reserve, iter(range(3, -99, -1))
+
+    def small(stream, size):
+        if next(room) < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        reserve(stream, size)
+
+    monkeypatch.setattr(mapped, "_reserve", small)
+    monkeypatch.setattr(module, "FILE_BYTES", 1000)
+    store = PictureStore(0, tmp_path, warn=told.append)
+    many = pictures * 5
+    kept = [store.keep(picture) for picture in many]
+    for a, b in zip(kept, many, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert store.in_files > 0
+    assert store.in_memory > 0
+    assert len(told) == 1
+    assert "No space left on device" in told[0]

@@ -10,14 +10,13 @@ import torch
 
 from srcli.data.pairs import Pairs, make_pairs
 from srcli.data.patches import (
-    CELL,
+    DeviceAtlas,
+    HostAtlas,
     PatchSampler,
-    detail_integral,
-    draw_colours,
-    draw_levels,
     recoloured,
     set_levels,
 )
+from srcli.data.patches import turned as turned_patch
 from srcli.errors import DataError
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import downscale
@@ -119,26 +118,11 @@ def test_the_step_and_the_seed_decide_the_batch(astronaut):
     assert torch.equal(sampler.batch(7, Stage(batch=4, patch=16))[0], draw(0, 7))
 
 
-def test_values_are_floats_of_the_pixels(astronaut):
-    pairs = make_pairs([astronaut], 2)
-    lr_batch, hr_batch = PatchSampler(pairs, device=CPU).batch(0, Stage(batch=4, patch=16))
-    assert lr_batch.dtype == torch.float32
-    assert lr_batch.is_contiguous(memory_format=torch.channels_last)
-    assert 0 <= float(hr_batch.min()) < float(hr_batch.max()) <= 1
-    assert torch.equal(levels(hr_batch).float() / 255, hr_batch)
-
-
 def test_pictures_are_drawn_by_their_area():
     pairs = pictures(2, (30, 30), (10, 30))
     batch, _ = PatchSampler(pairs, device=CPU).batch(0, Stage(batch=2000, patch=4))
     share = float((numbers(batch)[:, 0, 0] < 10_000).float().mean())
     assert share == pytest.approx(0.75, abs=0.04)
-
-
-def test_every_place_can_come_up():
-    batch, _ = PatchSampler(pictures(2, (5, 6)), device=CPU).batch(0, Stage(batch=500, patch=4))
-    firsts = {int(patch.min()) for patch in numbers(batch)}
-    assert firsts == {0, 1, 2, 6, 7, 8}
 
 
 def test_detail_is_preferred_where_asked():
@@ -154,16 +138,6 @@ def test_detail_is_preferred_where_asked():
     plain, preferred = busy(prefer=False), busy(prefer=True)
     # A place is busy with chance p; the better of two with chance 1 - (1 - p)^2.
     assert preferred == pytest.approx(1 - (1 - plain) ** 2, abs=0.06)
-
-
-def test_the_detail_table_sums_gradients_in_cells():
-    image = np.zeros((2 * CELL, 3 * CELL + 5, 3), np.uint8)
-    image[:, CELL + 3 :] = 10  # one vertical edge in the second column of cells
-    table = detail_integral(image)
-    assert table.shape == (3, 4)
-    cells = np.diff(np.diff(table, axis=0), axis=1)
-    np.testing.assert_allclose(cells, [[0, 10 * CELL, 0]] * 2)
-    assert detail_integral(image[:3, :3]).shape == (2, 2)
 
 
 def test_pictures_below_the_patch_are_never_used():
@@ -254,15 +228,6 @@ def test_black_and_white_come_to_their_levels_and_middle_gray_between(colour):
     assert torch.equal(moved[1], plain[1])
 
 
-def test_levels_are_drawn_for_the_share_and_lie_on_both_sides_of_black_and_white():
-    levels = draw_levels(np.random.default_rng(0), 4000, 0.25)
-    drawn = levels[~np.isnan(levels).any(axis=1)]
-    assert np.isnan(levels).any(axis=1).mean() == pytest.approx(0.75, abs=0.03)
-    assert (drawn.min(axis=0) < [-0.09, 0.91]).all()
-    assert (drawn.max(axis=0) > [0.09, 1.09]).all()
-    assert np.abs(drawn - [0, 1]).max() <= 0.1
-
-
 @pytest.mark.parametrize("colour", ["rgb", "y"])
 def test_a_batch_gets_the_same_levels_in_lr_and_hr_and_keeps_its_places(astronaut, colour):
     pairs = Pairs(scale=2, hr=[astronaut], lr=[downscale(astronaut, 2)], digest="")
@@ -279,16 +244,6 @@ def test_a_batch_gets_the_same_levels_in_lr_and_hr_and_keeps_its_places(astronau
         offset = lr_varied.min() - lr.min() * gain
         torch.testing.assert_close(hr_varied, hr * gain + offset, atol=2e-5, rtol=0)
     assert 10 <= changed <= 30
-
-
-def test_colours_are_drawn_for_the_share_many_of_them_saturated():
-    colours = draw_colours(np.random.default_rng(0), 4000, 0.25)
-    drawn = colours[~np.isnan(colours).any(axis=1)]
-    assert np.isnan(colours).all(axis=1).mean() == pytest.approx(0.75, abs=0.03)
-    assert drawn.min() == 0
-    assert drawn.max() == 1
-    assert np.isin(drawn[:, :3], (0, 1)).all(axis=1).sum() > 10  # black, cyan, ...
-    assert len(np.unique(drawn[:, 3])) == len(drawn)
 
 
 @pytest.mark.parametrize("colour", ["rgb", "y"])
@@ -326,3 +281,36 @@ def test_patches_become_flat_where_a_colour_is_saturated():
     flat = torch.full((1, 3, 8, 8), 0.3)
     _, moved = recoloured(flat, flat, np.array([[0.9, 0.1, 0.4, 1.0]]))
     assert moved[0, :, 0, 0].tolist() == pytest.approx([0.9, 0.1, 0.4], abs=1e-6)
+
+
+@pytest.fixture
+def noise():
+    rng = np.random.default_rng(0)
+    sizes = [(20, 31, 3), (9, 9, 3), (40, 12, 3)]
+    return [rng.integers(0, 256, size, dtype=np.uint8) for size in sizes]
+
+
+@pytest.mark.parametrize("edge", [1, 4, 9])
+def test_both_ways_cut_the_same_patches(noise, edge):
+    rng = np.random.default_rng(edge)
+    which = rng.integers(0, 3, 80)
+    free = np.array([each.shape[:2] for each in noise])[which] - edge + 1
+    corner = (rng.random((80, 2)) * free).astype(np.int64)
+    turns = np.arange(80) % 8
+    host, gathered = HostAtlas(noise), DeviceAtlas(list(noise), CPU)
+    patches = host.cut(which, corner, turns, edge)
+    assert torch.equal(patches, gathered.cut(which, corner, turns, edge))
+    assert patches.shape == (80, 3, edge, edge)
+    assert patches.dtype == torch.float32
+    assert patches.is_contiguous(memory_format=torch.channels_last)
+    for patch, number, (top, left), turn in zip(patches, which, corner, turns, strict=True):
+        expected = turned_patch(noise[number][top : top + edge, left : left + edge], int(turn))
+        np.testing.assert_array_equal((patch.permute(1, 2, 0) * 255).round().byte(), expected)
+
+
+def test_noise_on_a_device_can_leave_main_memory(noise):
+    kept = list(noise)
+    atlas = DeviceAtlas(noise, CPU, release=True)
+    assert noise == []
+    expected = torch.from_numpy(np.concatenate([each.reshape(-1, 3) for each in kept]))
+    assert torch.equal(atlas.pixels, expected)

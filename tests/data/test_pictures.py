@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import os
 import struct
-import threading
 import time
 import zipfile
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import imageio.v3 as imageio
 import numpy as np
@@ -25,12 +23,10 @@ from srcli.data.pictures import (
     PictureRef,
     decode,
     decode_all,
-    digest,
     find_pictures,
     photograph_of,
 )
 from srcli.errors import DataError, SrxError
-from srcli.imaging import pillow
 from srcli.imaging.photograph import Metadata
 from srcli.imaging.png import write as write_png
 
@@ -78,21 +74,6 @@ def test_many_threads_read_one_zip_in_order(shard, astronaut):
     pictures = decode_all(refs, workers=8, on_error=lambda error: pytest.fail(str(error)))
     for i, picture in enumerate(pictures):
         np.testing.assert_array_equal(picture, astronaut[i % 12 : i % 12 + 16, :16])
-
-
-def test_a_zip_is_opened_once_a_thread(shard, monkeypatch):
-    opened = []
-    original = zipfile.ZipFile
-
-    def counting(path, *arguments):
-        opened.append(threading.get_ident())
-        return original(path, *arguments)
-
-    refs = find_pictures([shard])
-    monkeypatch.setattr("zipfile.ZipFile", counting)
-    with Archives() as archives, ThreadPoolExecutor(3) as pool:
-        list(pool.map(archives.read, refs * 5))
-    assert len(opened) == len(set(opened)) <= 3
 
 
 @pytest.mark.parametrize(
@@ -218,16 +199,6 @@ def test_members_that_hold_more_than_they_claim_are_refused(tmp_path, method):
         decode(PictureRef(path=path, member="a.png"))
 
 
-def test_pictures_that_do_not_fit_into_memory_are_left_out(shard, monkeypatch):
-    def fail(*_, **__):
-        raise MemoryError
-
-    monkeypatch.setattr(module, "load", fail)
-    errors: list[SrxError] = []
-    assert decode_all(find_pictures([shard]), on_error=errors.append) == []
-    assert "cannot be decoded" in str(errors[0])
-
-
 def test_pipes_are_no_pictures(tmp_path, astronaut):
     os.mkfifo(tmp_path / "a.png")
     os.mkfifo(tmp_path / "a.zip")
@@ -289,12 +260,6 @@ def test_the_photograph_of_a_crop(name, photograph):
     assert photograph_of(name) == photograph
 
 
-def test_the_digest_follows_pixels_shapes_and_order():
-    a, b = np.zeros((2, 3, 3), np.uint8), np.ones((2, 3, 3), np.uint8)
-    assert digest([a, b]) == digest([a.copy(), b.copy()])
-    assert len({digest(x) for x in ([a, b], [b, a], [a], [a.reshape(3, 2, 3), b])}) == 4
-
-
 def test_only_a_few_pictures_are_decoded_ahead_of_what_is_kept(tmp_path, astronaut, monkeypatch):
     for i in range(40):
         Image.fromarray(astronaut[i : i + 8, :9]).save(tmp_path / f"{i:02d}.png")
@@ -318,21 +283,3 @@ def test_only_a_few_pictures_are_decoded_ahead_of_what_is_kept(tmp_path, astrona
     for i, each in enumerate(kept):
         np.testing.assert_array_equal(each, astronaut[i : i + 4, :9])
     assert max(lead) <= 9
-
-
-def test_large_pictures_are_decoded_one_at_a_time(tmp_path, astronaut, monkeypatch):
-    for i in range(6):
-        Image.fromarray(astronaut[i : i + 8, : 9 + i % 2]).save(tmp_path / f"{i}.png")
-    monkeypatch.setattr(module, "_SIDE_BY_SIDE", 72)
-    loaded: list[tuple[int, str]] = []
-    original = pillow.load
-
-    def load(image):
-        loaded.append((image.width, threading.current_thread().name))
-        original(image)
-
-    monkeypatch.setattr(module, "load", load)
-    kept = decode_all(find_pictures([tmp_path]), on_error=lambda error: pytest.fail(str(error)))
-    assert [picture.shape[1] for picture in kept] == [9, 10] * 3
-    assert {name.partition("_")[0] for width, name in loaded if width == 9} == {"ahead"}
-    assert {name for width, name in loaded if width == 10} == {"MainThread"}

@@ -1,12 +1,22 @@
-"""Everything a training reads, with what was left out."""
+"""Everything a training reads: which pictures are validated on, and what was left out."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.data.training_set import DataSelection, find_split, load_training_set
+from srcli.data.pictures import PictureRef, photograph_of
+from srcli.data.training_set import (
+    HELD_OUT,
+    MOST_CROPS,
+    DataSelection,
+    choose_split,
+    find_split,
+    load_training_set,
+)
 from srcli.errors import DataError
 from srcli.ports.progress import NoProgress, NoTask
 
@@ -154,3 +164,78 @@ def test_every_picture_that_is_read_is_told_of_also_a_broken_one(folder, tmp_pat
         found = [(task.label, task.total, task.done) for task in progress.tasks]
         assert found == [("reading", 2, 2), ("reading", 5, 5), ("LR", 4, 4), ("LR", 2, 2)], cached
         assert all(task.closed for task in progress.tasks)
+
+
+def refs(*names):
+    return [PictureRef(path=Path(f"{name}.png")) for name in names]
+
+
+def names(part):
+    return [ref.name for ref in part]
+
+
+CROPS = refs("a-1_00", "a-1_01", "a-1s_00", "b-2_01", "b-2_00", "kde-3_00", "c-4_00")
+
+
+def split(found=CROPS, hold_out=None, **options):
+    return choose_split(found, DataSelection(hold_out=hold_out, **options))
+
+
+def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
+    found = split(hold_out=("a-1", "b-2"), exclude=("kde-",))
+    assert names(found.train) == ["c-4_00"]
+    assert names(found.held_out) == ["a-1_00", "a-1_01", "a-1s_00", "b-2_00", "b-2_01"]
+    many = refs(*(f"m-1_{i:02d}" for i in range(99)), "z")
+    assert names(split(many, ("m-1",)).held_out) == names(many[:MOST_CROPS])
+    single = split(hold_out=("a-1_01",))
+    assert names(single.held_out) == ["a-1_01"]
+    assert "a-1_00" in names(single.train)
+
+
+def test_the_rule_takes_a_fiftieth_of_the_photographs():
+    many = refs(*(f"p-{i:03d}_{j:02d}" for i in range(150) for j in range(2)))
+    found = split(many)
+    assert names(found.held_out) == [f"p-{i:03d}_{j:02d}" for i in range(3) for j in range(2)]
+    assert len(found.train) == 294
+    assert "by rule" in found.reason
+    assert names(split(many[:20]).held_out) == ["p-000_00", "p-000_01"]
+    assert len(split(refs(*(f"q{i:04d}" for i in range(2000)))).held_out) == 16
+    camera = split(refs(*(f"IMG_{i:04d}" for i in range(8))))  # all of one photograph by name
+    assert names(camera.held_out) == ["IMG_0000"]
+    few = split(refs("a", "b", "c", "d"))
+    assert few.held_out == []
+    assert "no validation" in few.reason
+
+
+def test_names_that_were_asked_for_must_be_there():
+    with pytest.raises(DataError, match=r"--hold-out a-2: .*no file of names; did you mean .*a-1"):
+        split(hold_out=("b-2", "a-2"))
+    with pytest.raises(DataError, match=r"^--hold-out x: .* \(nor are 2 more\)$"):
+        split(hold_out=("x", "y", "b-2", "z"))
+    with pytest.raises(DataError, match="--hold-out kde-3: --exclude leaves it out"):
+        split(hold_out=("kde-3",), exclude=("kde-",))
+    assert split(hold_out=()).held_out == []
+
+
+def test_names_of_a_shared_list_may_be_absent_and_those_that_are_there_are_counted():
+    found = split(hold_out=("c-4",), hold_out_listed=("a-1", "x", "y"))
+    assert names(found.held_out) == ["a-1_00", "a-1_01", "a-1s_00", "c-4_00"]
+    assert found.reason == "held out by name: 4 (1 of 3 in the list are in the data)"
+    with pytest.raises(DataError, match="none of the pictures to hold out is in the data: x, y"):
+        split(hold_out=(), hold_out_listed=("x", "y"))
+
+
+def test_what_is_excluded_is_counted_and_prefixes_of_nothing_are_known():
+    found = split(hold_out=("c-4",), exclude=("kde-", "plasma-", "a-1_"))
+    assert (found.excluded, found.unmatched) == (3, ("plasma-",))
+    assert names(found.train) == ["a-1s_00", "b-2_01", "b-2_00"]
+    with pytest.raises(DataError, match="no training pictures"):
+        split(hold_out=("c-4",), exclude=("a-", "b-", "kde-"))
+
+
+def test_the_built_in_list_names_photographs_that_are_found():
+    found = split([*refs(*(f"{name}_00" for name in HELD_OUT)), *CROPS])
+    assert (len(found.held_out), len(found.train)) == (16, len(CROPS))
+    assert found.reason == "held out by name: 16 (16 of 16 in the list are in the data)"
+    assert all(photograph_of(name) == name for name in HELD_OUT)
+    assert not any(name.startswith(("kde-", "plasma-")) for name in HELD_OUT)  # LGPL, GPL

@@ -1,4 +1,4 @@
-"""The band against a plain weighted sum of all tiles in float64, for grids of every kind."""
+"""Bands against a plain weighted sum of all tiles; values of files to numbers and back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from srcli.inference import band as module
-from srcli.inference.band import PixelEncoder, TorchBand
+from srcli.inference.band import HostCopies, PixelEncoder, TorchBand, is_full_range
+from srcli.inference.engine import normalise
 from srcli.inference.tiling import Tiling, axis_weights
 from srcli.ports.image import Values
 
@@ -88,17 +89,6 @@ def test_blending_is_a_weighted_sum_of_all_tiles(numbers, scale, piece, monkeypa
     assert np.abs(got - expected.clip(0, 1) * 255).max() <= 0.5001
 
 
-@pytest.mark.parametrize("numbers", GRIDS)
-def test_floats_and_sixteen_bits_are_those_of_the_sum(numbers):
-    grid = make(numbers)
-    tiles = make_tiles(grid, 2)
-    expected = blended(grid, tiles, 2)
-    _, floats = run(make_band(grid, 2, dtype="float32"), tiles)
-    np.testing.assert_allclose(floats, expected, atol=3e-7)
-    _, deep = run(make_band(grid, 2, dtype="uint16"), tiles)
-    assert np.abs(deep - expected.clip(0, 1) * 65535).max() <= 0.51
-
-
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int16", "uint32", "int32", "float32", "f8"])
 def test_rows_come_in_the_values_of_the_file(dtype):
     grid = make((40, 61, 16, 4, 0))
@@ -110,14 +100,6 @@ def test_rows_come_in_the_values_of_the_file(dtype):
         expected = expected.clip(0)
     assert got.dtype == dtype
     assert np.abs(got - expected).max() <= (0.501 if got.dtype.kind in "ui" else 1e-4)
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 7])
-def test_any_number_of_channels(channels):
-    grid = make((40, 61, 16, 4, 0))
-    tiles = make_tiles(grid, 2, channels)
-    _, got = run(make_band(grid, 2, channels), tiles)
-    assert np.abs(got - blended(grid, tiles, 2).clip(0, 1) * 255).max() <= 0.5001
 
 
 def test_one_channel_of_three_is_luma():
@@ -163,40 +145,6 @@ def test_no_tile_stands_for_zeros(empty, first_row):
     np.testing.assert_array_equal(got[1], expected[1])
 
 
-def test_rows_of_empty_tiles_alone_are_not_computed():
-    grid = make((52, 52, 16, 4, 0))
-    band = make_band(grid, 2)
-    done = [
-        rows
-        for row, column, _ in grid.windows()
-        for _, rows in band.add(
-            torch.ones(3, 32, 32) if (row, column) == (1, 2) else None, row=row, column=column
-        )
-    ]
-    assert [any(rows.strides[:2]) for rows in done] == [False, True, True, False]
-
-
-def test_tiles_are_left_as_they_are():
-    grid = make((40, 61, 16, 7, 0))
-    tiles = make_tiles(grid, 2)
-    before = {place: tile.copy() for place, tile in tiles.items()}
-    run(make_band(grid, 2), tiles)
-    for place, tile in tiles.items():
-        np.testing.assert_array_equal(tile, before[place])
-
-
-def test_rows_belong_to_the_caller():
-    grid = make((40, 61, 16, 4, 0))
-    tiles = make_tiles(grid, 2)
-    _, expected = run(make_band(grid, 2), tiles)
-    band, kept = make_band(grid, 2), []
-    for (row, column), tile in tiles.items():
-        for _, rows in band.add(torch.from_numpy(tile), row=row, column=column):
-            kept.append(rows.copy())
-            rows[:] = 77
-    np.testing.assert_array_equal(np.concatenate(kept), expected)
-
-
 @pytest.mark.parametrize("place", [(0, 1), (1, 1), (2, 0)])
 def test_tiles_out_of_order_are_refused(place):
     grid = make((40, 61, 16, 4, 0))
@@ -206,12 +154,6 @@ def test_tiles_out_of_order_are_refused(place):
         band.add(torch.from_numpy(tiles[0, 0]), row=0, column=0)
     with pytest.raises(ValueError, match="expected tile"):
         band.add(torch.from_numpy(tiles[place]), row=place[0], column=place[1])
-
-
-def test_tiles_of_another_shape_are_refused():
-    band = make_band(make((40, 61, 16, 4, 0)), 2, channels=4)
-    with pytest.raises(ValueError, match="expected a tile of"):
-        band.add(torch.zeros(3, 32, 32), row=0, column=0)
 
 
 def held_bytes(known):
@@ -257,3 +199,120 @@ def test_the_gpu_blends_as_the_cpu_does(dtype):
         got.append(np.concatenate(rows).astype(float))
     assert np.abs(got[0] - got[1]).max() <= (1 if np.dtype(dtype).kind in "ui" else 1e-3)
     assert (got[0] != got[1]).mean() < 0.01
+
+
+def test_rows_of_a_gpu_come_back_with_the_next_ones(monkeypatch):
+    rows = [(top, torch.full((2, 3, 1), top, dtype=torch.uint8)) for top in (0, 2, 4)]
+    waited = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: f"stream of {device}")
+    monkeypatch.setattr(
+        module, "start_copy", lambda piece, stream: (piece.clone(), lambda: waited.append(stream))
+    )
+    copies = HostCopies(torch.device("cuda"))
+    got = [copies.start(part) for part in (rows[:2], rows[2:])]
+    assert [[top for top, _ in part] for part in (*got, copies.finish())] == [[], [0, 2], [4]]
+    assert got[1][1][1].max() == 2
+    assert waited == ["stream of cuda"] * 3
+
+
+DTYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"]
+
+
+def values_of(dtype, low, high):
+    return Values(dtype=np.dtype(dtype), low=low, high=high)
+
+
+def decode(dtype, values, block):
+    encoder = PixelEncoder(np.dtype(dtype), values)
+    pixels = torch.empty(block.shape, dtype=encoder.storage)
+    return pixels.copy_(encoder.encode(torch.as_tensor(block))).numpy()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_all_levels_survive_the_way_there_and_back(dtype):
+    info = np.iinfo(dtype) if dtype.find("int") >= 0 else np.iinfo(np.int32)
+    step = max(1, (int(info.max) - int(info.min)) // 70000)
+    levels = np.arange(info.min, int(info.max) + 1, step, dtype=np.int64).astype(dtype)
+    low, high = float(levels[7]), float(levels[len(levels) // 3])
+    values = values_of(dtype, low, high)
+    units, excess = normalise(levels, values)
+    assert units.dtype == np.float32
+    assert (units.min(), units.max()) == (0, 1)
+    assert excess is not None
+    outside = (levels < levels[7]) | (levels > levels[len(levels) // 3])
+    np.testing.assert_array_equal(excess != 0, outside)
+    back = decode(dtype, values, units + excess)
+    # Inside the range a network's fp32 has 24 bits; outside, nothing is lost.
+    wide = np.dtype(dtype).itemsize > 2
+    np.testing.assert_allclose(back, levels, rtol=1e-6, atol=(high - low) * 6e-8 * wide)
+    if not wide:
+        np.testing.assert_array_equal(back, levels)
+
+
+def test_close_floats_far_from_zero_keep_their_differences():
+    heights = 1e6 + np.linspace(0, 1, 9, dtype=np.float64)
+    units, excess = normalise(heights, values_of("float64", 1e6, 1e6 + 1))
+    assert excess is None
+    np.testing.assert_allclose(units, np.linspace(0, 1, 9), atol=1e-7)
+    back = decode("float64", values_of("float64", 1e6, 1e6 + 1), units)
+    np.testing.assert_allclose(back, heights, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("high", [255.0, 254.7, 254.99999999])
+def test_nothing_counts_as_outside_by_rounding(high):
+    values = values_of("float64", 0.1, high)
+    assert normalise(np.array([0.1, 33.3, high]), values)[1] is None
+    low = values_of("uint16", 123.4, 3000.0)
+    assert normalise(np.array([124, 3000], np.uint16), low)[1] is None
+
+
+def test_what_is_not_finite_becomes_the_end_of_the_range():
+    pixels = np.array([np.nan, np.inf, -np.inf, 5.0], np.float32)
+    units, excess = normalise(pixels, values_of("float32", 0, 10))
+    np.testing.assert_array_equal(units, [0, 1, 0, 0.5])
+    assert excess is None
+
+
+@pytest.mark.parametrize("dtype", ["int64", "complex64", "bool", "float16"])
+def test_other_dtypes_are_refused(dtype):
+    with pytest.raises(ValueError, match=f"got {dtype}"):
+        PixelEncoder(np.dtype(dtype), values_of(dtype, 0, 1))
+    with pytest.raises(ValueError, match=f"got {dtype}"):
+        PixelEncoder(np.dtype(dtype))
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
+def test_impossible_ranges_are_refused(low, high):
+    with pytest.raises(ValueError, match="below high"):
+        values_of("uint8", low, high)
+
+
+def test_what_needs_float64_is_not_computed_on_metal():
+    metal, cpu = torch.device("mps"), torch.device("cpu")
+    assert PixelEncoder(np.dtype(np.uint8)).blending_device(metal) == metal
+    assert PixelEncoder(np.dtype(np.uint16)).blending_device(metal) == cpu
+    assert PixelEncoder(np.dtype(np.float32)).blending_device(metal) == metal
+    assert (
+        PixelEncoder(np.dtype(np.float32), values_of("float32", 0, 1)).blending_device(metal) == cpu
+    )
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])
+def test_each_band_has_its_own_range(dtype):
+    pixels = np.random.default_rng(0).integers(10, 900, (2, 4, 5, 3)).astype(dtype)
+    values = values_of(dtype, (0.0, 50.5, 100.0), (1000.0, 60.5, 5000.0))
+    units, excess = normalise(pixels, values)
+    assert excess is not None
+    assert not excess[..., 0].any()
+    for band, (low, high) in enumerate(values.ranges):
+        alone, over = normalise(pixels[..., band], values_of(dtype, low, high))
+        np.testing.assert_allclose(units[..., band], alone, rtol=0, atol=1e-7)
+        expected = np.zeros_like(alone) if over is None else over
+        np.testing.assert_allclose(excess[..., band], expected, rtol=1e-6, atol=1e-7)
+    whole = (units + excess)[0].transpose(2, 0, 1)
+    np.testing.assert_allclose(
+        decode(dtype, values, whole), pixels[0].transpose(2, 0, 1), rtol=1e-6
+    )
+    assert not is_full_range(values)
+    with pytest.raises(ValueError, match="finite low below high"):
+        values_of(dtype, (0.0, 5.0), (1.0, 5.0))

@@ -123,13 +123,6 @@ def test_windows_lie_inside_spread_and_bounded(size):
     np.testing.assert_allclose(middle, (height / 2, width / 2), atol=1)
 
 
-def test_long_images_are_sampled_along_their_length():
-    wide, high = sample(20, 50_000), sample(50_000, 20)
-    assert {w.top for w in wide} == {0}
-    assert {w.left for w in high} == {0}
-    assert len(wide) == len(high) == MAX_WINDOWS
-
-
 def test_only_what_is_cut_and_pools_globally_is_calibrated():
     source = ArraySource(np.zeros((300, 300, 3), np.uint8))
     whole, cut = (Tiling(tile=tile, overlap=8).grid(300, 300) for tile in (300, 100))
@@ -142,19 +135,6 @@ def test_only_what_is_cut_and_pools_globally_is_calibrated():
     assert calibrate(engine, source, cut) is None
 
 
-@pytest.mark.parametrize(
-    ("most", "shown"),
-    [(5, [36, 18, 9, 5]), (2, [36, 18, 9, 5, 3, 2]), (0, [36, 18, 9, 5, 3, 2, 1])],
-)
-def test_fewer_windows_are_shown_where_memory_is_short(most, shown):
-    source = ArraySource(np.zeros((300, 300, 3), np.uint8))
-    engine = Counting(most)
-    found = calibrate(engine, source, Tiling(tile=100, overlap=8).grid(300, 300))
-    assert engine.shown == shown
-    assert set(engine.chosen) == {0}
-    assert found == ("measured" if most else None)
-
-
 def test_of_the_extremes_those_with_less_go_first():
     pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
     engine = Counting(4, seeks_extremes=True)
@@ -164,17 +144,6 @@ def test_of_the_extremes_those_with_less_go_first():
     assert engine.chosen == chosen
     assert engine.shown == [a + b for a, b in zip(spread, chosen, strict=True)]
     # However few are shown, they were chosen among as many.
-
-
-@pytest.mark.parametrize("size", [(300, 300), (700, 900), (2_000, 1_000)])
-def test_extremes_are_most_of_what_is_shown_and_cost_little(size):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    engine = Counting(999, seeks_extremes=True)
-    calibrate(engine, ArraySource(pixels), Tiling(tile=100, overlap=8).grid(*size))
-    (shown,), (chosen,) = engine.shown, engine.chosen
-    assert shown <= EVEN_WINDOWS * (1 + EXTREMES_PER_WINDOW)
-    assert chosen == EXTREMES_PER_WINDOW * (shown - chosen)
-    assert shown * WINDOW_SIDE**2 <= MAX_SHARE * size[0] * size[1]
 
 
 def test_windows_without_valid_pixels_are_left_out():
@@ -232,38 +201,6 @@ def test_extremes_are_the_windows_with_the_largest_steps():
     assert seen == {0, 1, 2, 3}
     assert len(found) == len(dots)  # what is flat is not shown twice
     assert extremes(ArraySource(np.zeros((100, 100, 3), np.uint8)), 24, np.zeros(3)) == []
-
-
-def test_integers_wrap_round_nowhere():
-    pixels = np.full((100, 100, 3), 200, np.uint8)
-    pixels[90, 90] = 10
-    pixels[10, 10] = 250
-    first, second = extremes(ArraySource(pixels), 2, np.zeros(3))
-    assert (first.min(), second.max()) == (10, 250)
-
-
-def test_of_a_large_image_a_part_is_looked_at():
-    class Large:
-        height, width, channels, dtype = 9_000, 40_000, 1, np.dtype(np.uint8)
-        reads = 0
-
-        def read(self, window):
-            self.reads += 1
-            random = np.random.default_rng(window.top * self.width + window.left)
-            return random.integers(0, 256, (window.height, window.width, 1), np.uint8)
-
-    image = Large()
-    found = extremes(image, 24, np.ones(1))
-    looked_at = image.reads
-    assert len(found) == 24
-    assert 0.9 * CANDIDATE_WINDOWS < looked_at <= CANDIDATE_WINDOWS
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (29, 31)])
-def test_extremes_of_the_smallest_images(size):
-    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    found = extremes(ArraySource(pixels), 24, np.zeros(3))
-    assert len(found) <= 1
 
 
 def test_every_tile_gets_the_maximum_of_the_whole():

@@ -11,7 +11,7 @@ import torch
 
 from srcli.errors import UsageError
 from srcli.inference import device as module
-from srcli.inference.device import choose_device, half_type, keep_freed_memory
+from srcli.inference.device import choose_device, half_type
 
 CPU = torch.device("cpu")
 
@@ -35,9 +35,6 @@ def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(monkeypa
     assert half_type(CPU, "fp32") is None
     assert half_type(CPU, "bf16", bits=16) == torch.bfloat16
     assert half_type(torch.device("cuda"), "auto") == torch.float16
-
-
-def test_fp16_needs_a_gpu():
     with pytest.raises(UsageError, match="bf16 or fp32"):
         half_type(CPU, "fp16")
 
@@ -55,11 +52,6 @@ for _ in range(10):
     tile()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-
-
-def test_other_systems_are_left_alone(monkeypatch):
-    monkeypatch.setattr("srcli.inference.device.sys.platform", "win32")
-    assert keep_freed_memory.__wrapped__() is False
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")

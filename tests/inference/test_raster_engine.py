@@ -9,13 +9,11 @@ import torch
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
-from srcli.inference import engine as module
 from srcli.inference.engine import RasterEngine, TorchEngine
 from srcli.inference.engines import choose_tiling, enlarge_array
-from srcli.inference.stream import ArraySource, TileTooLargeError, make_job, run_stream
+from srcli.inference.stream import ArraySource, make_job, run_stream
 from srcli.inference.tiling import Tiling, padded_grid, tile_rows
 from srcli.layers.network import Network
-from srcli.layers.resize import bicubic_resize
 from srcli.models.bicubic import Bicubic
 from srcli.models.weights import load_model
 from srcli.ports.image import OutOfMemory, Values
@@ -161,62 +159,6 @@ def test_values_outside_the_range_are_kept_by_bicubic_interpolation(dtype, naip)
     assert np.abs(got - expected).max() <= exact
 
 
-def test_only_tiles_with_values_outside_the_range_are_interpolated(monkeypatch):
-    calls = []
-
-    def counted(x, scale):
-        calls.append(scale)
-        return bicubic_resize(x, scale)
-
-    monkeypatch.setattr(module, "bicubic_resize", counted)
-    tiles = np.full((4, 8, 8, 3), 50, np.int16)
-    engine = make_engine(((0, 1, 2),), "int16", 0.0, 100.0)
-    engine.run(tiles)
-    assert calls == []
-    tiles[2, 3, 3] = 300
-    done = engine.run(tiles)
-    assert calls == [2]
-    np.testing.assert_allclose(done[1], 0.5)
-    assert done[2].max() > 1.2
-
-
-def test_flat_outliers_come_out_exactly():
-    pixels = np.full((30, 30, 1), 60000, np.uint16)
-    engine = make_engine(((0,),), "uint16", 200.0, 3000.0, network=load_model("g-idrn", 2))
-    inner = enlarge(engine, np.full_like(pixels, 3000))[1].astype(int)
-    got = enlarge(engine, pixels)[1].astype(int)
-    assert np.abs((got - 60000) - (inner - 3000)).max() <= 1
-
-
-@pytest.mark.parametrize(
-    "groups", [(), ((0, 1),), ((0,), (0,)), ((0,), (2,)), ((0, 1, 2, 3),), ((1,),)]
-)
-def test_groups_that_are_no_partition_are_refused(groups):
-    with pytest.raises(ValueError, match="groups"):
-        make_engine(groups)
-
-
-def test_values_and_tiles_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="below high"):
-        make_engine(((0,),), low=9.0, high=9.0)
-    engine = make_engine(((0, 1, 2), (3,)))
-    for shape, dtype in [((1, 8, 8, 3), np.uint8), ((1, 8, 8, 4), np.uint16)]:
-        with pytest.raises(ValueError, match="4 bands of uint8"):
-            engine.run(np.zeros(shape, dtype))
-    grid = padded_grid(8, 8, Tiling(tile=8, overlap=0))
-    with pytest.raises(ValueError, match="4 bands of uint8"):
-        engine.band(grid, channels=3, dtype=np.dtype(np.uint8))
-
-
-def test_a_batch_counts_all_groups():
-    groups = tuple((band,) for band in range(5))
-    assert make_engine(groups, batch=11).batch_size(8, 8) == 2
-    assert make_engine(groups, batch=3).batch_size(8, 8) == 1
-    engine = make_engine(groups, batch=3)
-    engine.run(np.zeros((1, 8, 8, 5), np.uint8))
-    assert [len(seen) for seen in engine.engine.network.seen] == [3, 2]
-
-
 @pytest.mark.parametrize("most", [1, 2, 3])
 def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
     class Small(TorchEngine):
@@ -230,17 +172,6 @@ def test_groups_run_in_smaller_parts_where_memory_is_short(naip, most):
     engine = RasterEngine(Small(Turn(), device=CPU, batch=16), groups=groups, values=values)
     _, got = enlarge(engine, naip)
     np.testing.assert_array_equal(got, naip.repeat(2, 0).repeat(2, 1))
-
-
-def test_a_group_that_never_fits_fails_with_a_hint(naip):
-    class Full(TorchEngine):
-        def run(self, tiles, calibration=None, positions=None):
-            raise OutOfMemory
-
-    values = Values(dtype=np.dtype(np.uint8), low=0, high=255)
-    engine = RasterEngine(Full(Turn(), device=CPU), groups=((0, 1, 2), (3,)), values=values)
-    with pytest.raises(TileTooLargeError, match="--tile"):
-        enlarge(engine, naip)
 
 
 def test_one_group_that_is_not_finite_fails_the_tile(naip):

@@ -1,17 +1,34 @@
-"""Many images through one engine: batches, failures and memory limits stay apart."""
+"""Many images through one engine: batches, failures and memory limits stay apart.
+
+Mirrored pixels around an image are read as one picture, and cut off again exactly.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
 from srcli.errors import PictureError
-from srcli.inference.stream import ArraySink, ArraySource, ImageJob, TileTooLargeError, run_stream
-from srcli.inference.tiling import Tiling
-from srcli.ports.image import OutOfMemory
+from srcli.inference.engine import TorchEngine
+from srcli.inference.stream import (
+    ArraySink,
+    ArraySource,
+    ImageJob,
+    PaddedSource,
+    TileTooLargeError,
+    run_stream,
+)
+from srcli.inference.stream import make_job as make_padded_job
+from srcli.inference.tiling import Tiling, padded_grid, tile_rows
+from srcli.layers.network import Network
+from srcli.ports.image import OutOfMemory, Window
+from tests.fixtures.tilings import tilings
 
 SCALE = 2
 
@@ -127,33 +144,6 @@ def test_a_tile_that_never_fits_fails_its_image_with_a_hint():
     assert "--tile" in str(done.error)
 
 
-@pytest.mark.parametrize("batch", [1, 4, 100])
-def test_one_image_without_finite_values_leaves_the_others_alone(batch):
-    works = [make_job(20, 20), make_job(20, 20, value=255, name="bad.png"), make_job(20, 20)]
-    done = list(run_stream(Repeat(batch, broken=255), works))
-    assert sorted(map(id, done)) == sorted(map(id, works))
-    assert "bad.png" in str(works[1].error)
-    assert works[0].error is None
-    assert is_right(works[0])
-    assert is_right(works[2])
-
-
-def test_a_source_that_breaks_half_way_fails_alone():
-    class Broken(ArraySource):
-        def read(self, window):
-            if window.top > 8:
-                raise PictureError("b.png: cannot be read")
-            return super().read(window)
-
-    works = [make_job(20, 20), make_job(20, 20, name="b.png"), make_job(20, 20)]
-    works[1].source = Broken(works[1].source.pixels)
-    done = list(run_stream(Repeat(batch=100), works))
-    assert sorted(map(id, done)) == sorted(map(id, works))
-    assert [work.error is None for work in works] == [True, False, True]
-    assert is_right(works[0])
-    assert is_right(works[2])
-
-
 class Holes(ArraySource):
     """No pixel is valid in windows that begin at these places."""
 
@@ -166,7 +156,7 @@ class Holes(ArraySource):
 
 
 def own_threads():
-    return [each for each in threading.enumerate() if each.name.startswith("tiles")]
+    return [each for each in threading.enumerate() if each.name.startswith("ahead")]
 
 
 @pytest.mark.parametrize("by_rows", [False, True])
@@ -300,34 +290,6 @@ def test_threads_end_where_the_engine_is_interrupted():
     assert own_threads() == []
 
 
-def test_it_is_known_what_was_waited_for():
-    class SlowSource(ArraySource):
-        def read(self, window):
-            time.sleep(0.004)
-            return super().read(window)
-
-    class SlowSink(PasteSink):
-        def write(self, top, rows):
-            time.sleep(0.002)
-            super().write(top, rows)
-
-    plain = make_job(20, 20)
-    sink = SlowSink(40, 40, 3, np.dtype(np.uint8))
-    for by_rows in (False, True):
-        work = ImageJob(
-            name="a.tif",
-            source=SlowSource(plain.source.pixels),
-            sink=sink,
-            grid=plain.grid,
-            tile_rows=range(len(plain.grid.tops)) if by_rows else None,
-        )
-        (done,) = run_stream(Repeat(), [work])
-        timing = done.timing
-        assert timing.writing >= 0.002 * 9
-        assert timing.reading >= 0.004 * (1 if by_rows else 9)
-        assert timing.total >= timing.writing + timing.reading
-
-
 def test_images_that_are_measured_as_a_whole_share_no_batch():
     engine = Repeat(batch=100, calibrates=True)
     one_tile, cut, other = (make_job(*size) for size in ((8, 8), (8, 20), (8, 20)))
@@ -354,3 +316,104 @@ def test_parts_of_images_are_told_where_they_lie_and_share_no_batch_with_whole_i
     plain = Repeat(batch=100)
     list(run_stream(plain, [make_job(*size) for size in sizes]))
     assert plain.positions == [None]
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 7), (9, 5)])
+@pytest.mark.parametrize("edge", [1, 4])
+def test_windows_are_those_of_the_padded_picture(height, width, edge):
+    pixels = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    source = PaddedSource(ArraySource(pixels), edge)
+    whole = np.pad(pixels, ((edge, edge), (edge, edge), (0, 0)), mode="symmetric")
+    assert (source.height, source.width) == whole.shape[:2]
+    for top in range(whole.shape[0]):
+        for left in range(whole.shape[1]):
+            window = Window(top=top, left=left, height=min(3, whole.shape[0] - top), width=1)
+            expected = whole[top : top + window.height, left : left + 1]
+            np.testing.assert_array_equal(source.read(window), expected)
+
+
+class Darkening(Network):
+    """One zero-padded averaging convolution, then pixel repetition: darkens the frame."""
+
+    scale = 2
+
+    def forward(self, x):
+        kernel = torch.full((3, 1, 3, 3), 1 / 9)
+        blurred = nn.functional.conv2d(x, kernel, padding=1, groups=3)
+        return blurred.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+@pytest.mark.parametrize(("edge", "clean"), [(0, False), (1, True), (4, True)])
+def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
+    pixels = np.full((20, 33, 3), 200, np.uint8)
+    sink = ArraySink(40, 66, 3, pixels.dtype)
+    tiling = Tiling(tile=16, overlap=4, edge=edge)
+    work = make_padded_job(ArraySource(pixels), sink, name="flat", scale=2, tiling=tiling)
+    (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu")), [work])
+    assert done.error is None
+    assert bool((sink.pixels == 200).all()) is clean
+
+
+def test_where_no_pixel_is_valid_none_is_mirrored():
+    class Half(ArraySource):
+        def read(self, window):
+            return None if window.top + window.height <= 3 else super().read(window)
+
+    source = PaddedSource(Half(np.ones((6, 5, 2), np.uint8)), 2)
+    assert source.read(Window(top=0, left=0, height=5, width=9)) is None
+    got = source.read(Window(top=0, left=0, height=6, width=9))
+    np.testing.assert_array_equal(got, np.ones((6, 9, 2)))
+
+
+class Rows:
+    """A sink that keeps what it gets, and checks the order."""
+
+    def __init__(self):
+        self.top, self.parts, self.height = None, [], 0
+
+    def write(self, top, rows):
+        self.top = top if self.top is None else self.top
+        assert top == self.top + self.height
+        self.height += len(rows)
+        self.parts.append(rows)
+
+    @property
+    def pixels(self):
+        return np.concatenate(self.parts)
+
+
+class Inside(ArraySource):
+    """An image of which nothing outside is read."""
+
+    def read(self, window):
+        assert 0 <= window.top < window.top + window.height <= self.height
+        assert 0 <= window.left < window.left + window.width <= self.width
+        return super().read(window)
+
+
+def enlarge(pixels, tiling, rows=None):
+    sink = Rows()
+    work = make_padded_job(
+        Inside(pixels), sink, name="a.tif", scale=2, tiling=tiling, tile_rows=rows
+    )
+    (done,) = run_stream(TorchEngine(Darkening(), device=torch.device("cpu"), batch=2), [work])
+    assert done.error is None
+    return sink
+
+
+@settings(max_examples=10)
+@given(tilings(largest=24, edge=6), st.integers(1, 60), st.integers(1, 30), st.integers(1, 50))
+def test_parts_of_any_height_are_those_of_the_whole(tiling, height, width, rows):
+    random = np.random.default_rng(height)
+    pixels = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
+    grid = padded_grid(height, width, tiling)
+    whole = enlarge(pixels, tiling).pixels
+    for top in range(0, 2 * height, rows):
+        part = range(top, min(top + rows, 2 * height))
+        found = tile_rows(grid, part, scale=2, edge=tiling.edge)
+        assert 0 <= found.start < found.stop <= len(grid.tops)
+        sink = enlarge(pixels, tiling, found)
+        first = top - sink.top
+        np.testing.assert_array_equal(
+            sink.pixels[first : first + len(part)], whole[part.start : part.stop]
+        )

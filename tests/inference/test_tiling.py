@@ -10,23 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srcli.errors import UsageError
-from srcli.inference.tiling import Tiling, axis_weights, balanced, joints, ramp, split_axis
+from srcli.inference.tiling import Tiling, axis_weights, balanced, ramp, split_axis
 from tests.fixtures.tilings import tiled_lengths
 
 LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
-
-
-@pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize(("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)])
-@pytest.mark.parametrize("offset", [0, 5])
-@pytest.mark.parametrize("step", [1, 6])
-def test_tiles_cover_the_axis_in_order_and_overlap_enough(length, tile, overlap, offset, step):
-    starts = split_axis(length, tile=tile, overlap=overlap, offset=offset, step=step)
-    size = min(tile, length)
-    assert starts[0] == 0
-    assert starts[-1] + size == length
-    for before, after in itertools.pairwise(starts):
-        assert 0 < after - before <= tile - overlap
 
 
 def test_offset_moves_the_inner_borders():
@@ -36,31 +23,12 @@ def test_offset_moves_the_inner_borders():
     assert (plain[0], plain[-1]) == (moved[0], moved[-1])
 
 
-def test_places_run_row_by_row_with_one_size():
-    grid = Tiling(tile=32, overlap=8).grid(50, 70)
-    places = list(grid.windows())
-    assert len(places) == grid.count == len(grid.tops) * len(grid.lefts)
-    assert [(row, column) for row, column, _ in places] == sorted(
-        (row, column) for row, column, _ in places
-    )
-    assert {(w.height, w.width) for _, _, w in places} == {(29, 29)}
-    assert max(w.top + w.height for _, _, w in places) == 50
-    assert max(w.left + w.width for _, _, w in places) == 70
-
-
 def test_small_images_are_one_tile_whatever_their_shape():
     tiling = Tiling(tile=32, overlap=8, whole=3000)
     for size in ((50, 60), (10, 300)):
         grid = tiling.grid(*size)
         assert (grid.count, grid.tile_height, grid.tile_width) == (1, *size)
     assert tiling.grid(50, 61) == Tiling(tile=32, overlap=8).grid(50, 61)
-
-
-def test_a_thin_image_has_tiles_of_its_own_height():
-    grid = Tiling(tile=32, overlap=8).grid(3, 100)
-    assert grid.tile_height == 3
-    assert grid.tile_width == 31
-    assert grid.tops == (0,)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -93,64 +61,24 @@ def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(length, tile, ov
     assert grid.position(0, len(grid.lefts) - 1) == (0, grid.lefts[-1], 9, length)
 
 
-def test_tiles_too_small_for_a_step_lie_as_without():
-    plain = Tiling(tile=12, overlap=5).grid(50, 70)
-    grid = Tiling(tile=12, overlap=5, step=6).grid(50, 70)
-    assert (grid.tops, grid.lefts) == (plain.tops, plain.lefts)
-    assert (grid.tile_height, grid.tile_width) == (plain.tile_height, plain.tile_width)
-
-
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (16, -1), (16, 8), (16, 20)])
 def test_impossible_tilings_are_refused(tile, overlap):
     with pytest.raises(UsageError, match=r"--tile|--overlap"):
         Tiling(tile=tile, overlap=overlap).grid(100, 100)
 
 
-def test_an_empty_axis_is_an_error():
-    with pytest.raises(ValueError, match="at least 1"):
-        split_axis(0, tile=16, overlap=4)
-
-
-@pytest.mark.parametrize("length", [16, 17, 25, 31, 40, 41, 100, 131])
-@pytest.mark.parametrize("overlap", [0, 1, 4, 7])
-@pytest.mark.parametrize("scale", [1, 2, 3, 4])
-@pytest.mark.parametrize("offset", [0, 3])
-def test_weights_sum_to_one_everywhere(length, overlap, scale, offset):
-    starts = split_axis(length, tile=16, overlap=overlap, offset=offset)
-    total = np.zeros(length * scale)
-    for index, start in enumerate(starts):
-        weights = axis_weights(starts, index, tile=16, overlap=overlap, scale=scale)
-        assert weights.min() >= 0
-        total[start * scale : (start + 16) * scale] += weights
-    np.testing.assert_allclose(total, 1.0, atol=1e-6)
-
-
-def test_pixels_next_to_an_inner_tile_border_have_no_weight():
-    starts = split_axis(100, tile=32, overlap=16)
-    weights = axis_weights(starts, 1, tile=32, overlap=16, scale=2)
-    assert not weights[:8].any()
-    assert not weights[-8:].any()
-    assert weights[32] == 1.0
-
-
-def test_the_outer_border_of_the_image_keeps_full_weight():
-    starts = split_axis(100, tile=32, overlap=16)
-    assert axis_weights(starts, 0, tile=32, overlap=16, scale=2)[0] == 1.0
-    assert axis_weights(starts, len(starts) - 1, tile=32, overlap=16, scale=2)[-1] == 1.0
-
-
 GRIDS = [
     (length, tile, overlap, offset, step)
     for tile, overlaps in [(1, [0]), (5, [0, 2]), (9, [0, 1, 4]), (16, [0, 3, 7]), (17, [8])]
     for overlap in overlaps
-    for length in range(1, 61)
+    for length in range(1, 61, 2)
     for offset in (0, 1, tile // 2, tile - overlap - 1)
     for step in (1, 6)
 ]
 
 
-@pytest.mark.parametrize("scale", [1, 3, 4])
-def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(scale):
+def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share():
+    scale = 3
     for length, tile, overlap, offset, step in GRIDS:
         grid = Tiling(tile=tile, overlap=overlap, step=step).grid(1, length, offset=offset)
         starts, own = grid.lefts, {"tile": grid.tile_width, "overlap": overlap, "scale": scale}
@@ -171,17 +99,6 @@ def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(
             total += weights
             before = after
         np.testing.assert_allclose(total, 1.0, atol=1e-6)
-
-
-def test_only_an_offset_makes_joints_narrower_than_half_the_overlap():
-    narrow = set()
-    for length, tile, overlap, offset, step in GRIDS:
-        grid = Tiling(tile=tile, overlap=overlap, step=step).grid(1, length, offset=offset)
-        places = joints(grid.lefts, tile=grid.tile_width, overlap=overlap)
-        if any(last - first < overlap / 2 for first, last in places):
-            narrow.add(offset)
-    assert narrow
-    assert 0 not in narrow
 
 
 @given(tiled_lengths())

@@ -25,9 +25,7 @@ from srcli.recipes.ablations import (
 )
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import load_published
-from srcli.training.loop import make_step
-from srcli.training.numerics import Numerics
-from srcli.training.supervised import StepContext
+from srcli.training.steps import Numerics, StepContext, make_step
 
 VARIANTS = {
     "g-idrn/blocks": 8,

@@ -10,10 +10,8 @@ import torch
 
 from srcli.models import build_network, find_entry, network_options
 from srcli.recipes.files import RECIPES, plain_recipe
-from srcli.training.loop import make_step
-from srcli.training.numerics import Numerics
 from srcli.training.optimizers import rate_at
-from srcli.training.supervised import StepContext
+from srcli.training.steps import Numerics, StepContext, make_step
 
 
 def test_g_idrn_is_trained_as_in_the_paper():

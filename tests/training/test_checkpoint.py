@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 import torch
@@ -13,11 +12,16 @@ from srcli.errors import CheckpointError, InferenceError
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
-from srcli.training.checkpoint import CheckpointManager, Hooks, paired_gain
-from srcli.training.loop import make_step
-from srcli.training.numerics import Numerics
-from srcli.training.state import Ema, Position, TrainingState, read_position
-from srcli.training.supervised import StepContext, SupervisedStep
+from srcli.training.checkpoint import (
+    CheckpointManager,
+    Ema,
+    Hooks,
+    Position,
+    TrainingState,
+    paired_gain,
+    read_position,
+)
+from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step
 
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
 
@@ -62,12 +66,6 @@ def test_network_averages_moments_and_position_come_back(tmp_path):
     assert all(torch.equal(was[key], now[key]) for key in was)
 
 
-def test_a_best_that_was_never_reached_survives(tmp_path):
-    file = tmp_path / "state.safetensors"
-    trained(0).save(file)
-    assert read_position(file).best == float("-inf")
-
-
 def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
     state = trained(1, Position(total=1))
     file = tmp_path / "state.safetensors"
@@ -105,14 +103,6 @@ class Holder(nn.Module):
         self.register_buffer("count", torch.tensor(0))
 
 
-def test_late_steps_use_the_decay():
-    network = Holder(1.0)
-    ema = Ema(network, 0.9)
-    network.w.data.fill_(2.0)
-    ema.update(network, 10**6)
-    assert float(ema.averages["w"]) == pytest.approx(0.9 * 1.0 + 0.1 * 2.0)
-
-
 def test_early_steps_forget_faster():
     network = Holder(1.0)
     ema = Ema(network, 0.999)
@@ -130,13 +120,6 @@ def test_no_decay_follows_the_weights_and_counters_are_copied():
     assert float(ema.averages["w"]) == 3.0
     assert int(ema.averages["count"]) == 7
     assert ema.averages["count"].dtype == torch.int64
-
-
-def test_averages_are_their_own_memory():
-    network = Holder(1.0)
-    ema = Ema(network, 0.5)
-    network.w.data.fill_(5.0)
-    assert float(ema.averages["w"]) == 1.0
 
 
 def untrained():
@@ -232,17 +215,6 @@ def test_an_iteration_is_validated_once(tmp_path):
     assert called == [1]
 
 
-def test_the_last_weights_are_the_best_where_nothing_was_validated(tmp_path):
-    saved = []
-    hooks = Hooks(save_best=lambda tensors, position: saved.append(position.total))
-    manager = make(tmp_path, hooks)
-    manager.end()
-    assert saved == [7]
-    manager.state.position.best = 30.0
-    manager.end()
-    assert saved == [7]
-
-
 def test_a_lost_weight_is_neither_validated_nor_saved(tmp_path):
     manager = make(tmp_path, Hooks(validate=lambda network: pytest.fail("validated")))
     manager.checkpoint()
@@ -253,14 +225,3 @@ def test_a_lost_weight_is_neither_validated_nor_saved(tmp_path):
         with pytest.raises(InferenceError, match="what was saved before is kept"):
             act()
     assert manager.state_file.read_bytes() == before
-
-
-def test_a_state_goes_on_where_another_was_saved(tmp_path):
-    first = untrained()
-    first.position = replace(first.position, best=31.5, at_best={"Set5": 31.5})
-    first.save(tmp_path / "state")
-    second = untrained()
-    second.load(tmp_path / "state")
-    assert second.position == first.position
-    assert torch.equal(second.network.weight, first.network.weight)
-    assert torch.equal(second.ema.averages["weight"], first.ema.averages["weight"])

@@ -1,16 +1,19 @@
-"""The folder of a training: what may be begun, joined, refused."""
+"""The folder of a training: what may be begun, joined, refused; its log, and TensorBoard's."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.recipes.files import RECIPES
-from srcli.training.folder import RunFolder, RunRecord, file_digest
-from srcli.training.state import Position
+from srcli.training.checkpoint import Position, rewind, write_entry
+from srcli.training.folder import EventFiles, RunFolder, RunRecord
 
 G_IDRN, G_IDRN_SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
 
@@ -57,8 +60,6 @@ def test_a_finished_training_takes_a_longer_budget_only(tmp_path):
     for other in ("59s", "50"):
         with pytest.raises(UsageError, match=rf"--budget {other}: .* is finished after 50 iter"):
             folder.resume(G_IDRN, replace(RECORD, budget=other), finished=end)
-    with pytest.raises(UsageError, match=r"is finished; --init .*last.safetensors --out NEW"):
-        folder.resume(G_IDRN, replace(RECORD, budget="90s"), finished=replace(end, step=0))
     assert folder.run.read_bytes() == before
     for same in ("60s", "1m", None):
         assert folder.resume(G_IDRN, replace(RECORD, budget=same), finished=end)[1] == []
@@ -96,13 +97,6 @@ def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
         folder.resume(G_IDRN, RECORD)
 
 
-def test_another_number_of_processes_is_told_of(tmp_path):
-    folder = RunFolder(tmp_path)
-    folder.begin(G_IDRN, RECORD)
-    _, (note,) = folder.resume(G_IDRN, replace(RECORD, processes=2))
-    assert "processes was 1 and is 2" in note
-
-
 def test_the_set_that_chooses_the_best_weights_stays(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(G_IDRN, RECORD)
@@ -121,17 +115,6 @@ def test_a_damaged_record_is_refused(tmp_path, text):
     folder.run.write_text(text)
     with pytest.raises(DataError, match=r"run\.json"):
         folder.resume(G_IDRN, RECORD)
-
-
-def test_a_digest_follows_the_content(tmp_path):
-    a, b = tmp_path / "a", tmp_path / "b"
-    a.write_bytes(b"1")
-    b.write_bytes(b"2")
-    assert file_digest(a) != file_digest(b)
-    b.write_bytes(b"1")
-    assert file_digest(a) == file_digest(b)
-    with pytest.raises(DataError, match="cannot be read"):
-        file_digest(tmp_path / "c")
 
 
 def test_one_training_at_a_time_writes_there(tmp_path):
@@ -163,3 +146,96 @@ def test_what_cannot_be_claimed_is_named(tmp_path):
         RunFolder(file).locked().__enter__()
     with pytest.raises(DataError, match=r"--out .*run: cannot be written \(Not a directory\)"):
         RunFolder(file / "run").locked().__enter__()
+
+
+PLACE = {"stage": 0, "step": 0, "elapsed": 1.0}
+
+
+def train(total, loss):
+    return {"event": "train", "total": total, "loss": loss, "rate": 1e-3, "iterations": 50, **PLACE}
+
+
+def validation(total, **sets):
+    return {"event": "validation", "total": total, "psnr": 30.0, "sets": sets, **PLACE}
+
+
+def read(folder):
+    """Values by tag: pairs of iteration and value."""
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {
+        tag: [(event.step, event.value) for event in found.Scalars(tag)]
+        for tag in found.Tags()["scalars"]
+    }
+
+
+def test_entries_become_curves_by_name_and_iteration(tmp_path):
+    events = EventFiles(tmp_path / "events")
+    events.write(train(50, 0.5))
+    events.write(train(100, 0.25))
+    events.write(validation(100, **{"held-out": 30.5, "Set5": 32.25}))
+    events.close()
+    found = read(tmp_path / "events")
+    assert found["train/loss"] == [(50, 0.5), (100, 0.25)]
+    assert found["train/rate"] == [(50, pytest.approx(1e-3)), (100, pytest.approx(1e-3))]
+    assert found["validation/held-out"] == [(100, 30.5)]
+    assert found["validation/Set5"] == [(100, 32.25)]
+    assert len(found) == 4
+
+
+def test_a_resumed_training_replaces_what_came_after_its_checkpoint(tmp_path):
+    killed = EventFiles(tmp_path)
+    for total in (50, 100, 150):
+        killed.write(train(total, 9.0))
+    killed.close()
+    resumed = EventFiles(tmp_path)
+    resumed.write(train(100, 1.0))
+    resumed.close()
+    assert read(tmp_path)["train/loss"] == [(50, 9.0), (100, 1.0)]
+
+
+def test_without_the_extra_one_line_tells_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UsageError, match="pip install tensorboard"):
+        EventFiles(tmp_path)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    file = tmp_path / "bad.jpg"
+    file.touch()
+    with pytest.raises(UsageError, match=r"--tensorboard .*bad\.jpg: is a file; give a folder"):
+        EventFiles(file)
+    with pytest.raises(DataError, match=r"--tensorboard .*below: cannot be written"):
+        EventFiles(file / "below")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nobody may write in /proc")
+def test_an_unwritable_place_is_refused_and_named():
+    with pytest.raises(DataError, match=r"--tensorboard /proc/events: cannot be written \("):
+        EventFiles(Path("/proc/events"))
+
+
+def test_a_place_that_is_lost_on_the_way_is_named(tmp_path):
+    events = EventFiles(tmp_path / "events")
+    (tmp_path / "events").rmdir()
+    (tmp_path / "events").touch()
+    with pytest.raises(DataError, match=r"--tensorboard .*events: cannot be written \("):
+        events.write(train(50, 0.5))
+
+
+def test_rewinding_drops_later_and_broken_lines(tmp_path):
+    log = tmp_path / "log.jsonl"
+    rewind(log, 3)  # nothing there: nothing to do
+    for total in range(1, 6):
+        write_entry(log, {"total": total})
+    with log.open("ab") as file:
+        file.write(b'{"total": 2, "loss": 0.')
+    rewind(log, 3)
+    assert [json.loads(line)["total"] for line in log.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_the_log_stays_valid_json_whatever_comes(tmp_path):
+    log = tmp_path / "log.jsonl"
+    write_entry(log, {"total": 1, "psnr": float("inf"), "loss": 0.5})
+    line = json.loads(log.read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert line == {"total": 1, "psnr": None, "loss": 0.5}

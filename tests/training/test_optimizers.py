@@ -1,4 +1,4 @@
-"""Optimisers: built, applied with rate and clipping, restored exactly; learning rates by hand."""
+"""Optimisers: built, applied, restored exactly; Muon's steps; learning rates by hand."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from srcli.errors import RecipeError
-from srcli.recipes.training import Optimizer, Schedule, Stage
+from srcli.recipes.training import Optimizer, Schedule
 from srcli.training.optimizers import (
+    Muon,
     apply_gradients,
     make_optimizer,
     optimizer_tensors,
-    part,
-    rate_at,
+    orthogonal,
     rate_factor,
     restore_optimizer,
 )
@@ -28,11 +28,6 @@ def pushed(network, optimizer, *, rate=1e-2, clip_norm=0.0):
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)
     apply_gradients(optimizer, rate=rate, clip_norm=clip_norm)
-
-
-def test_the_settings_reach_the_optimiser():
-    (group,) = make_optimizer(nn.Linear(2, 2), SETTINGS).param_groups
-    assert (group["lr"], group["betas"], group["eps"]) == (1e-2, (0.5, 0.9), 1e-6)
 
 
 def test_the_rate_of_the_iteration_counts_and_gradients_are_cleared():
@@ -85,17 +80,6 @@ def test_what_is_remembered_comes_back_and_goes_on_alike():
     assert torch.equal(one.weight, two.weight)
 
 
-def test_memory_of_another_network_is_refused():
-    other = make_optimizer(nn.Linear(2, 2), replace(SETTINGS, beta1=0.9))
-    with pytest.raises(ValueError, match="invalid literal"):
-        restore_optimizer(other, {"weight.exp_avg": torch.zeros(1)})
-
-
-def test_part_of_a_file():
-    tensors = {"a.b.c": torch.zeros(1), "a.d": torch.ones(1), "ab": torch.ones(1)}
-    assert list(part(tensors, "a.")) == ["b.c", "d"]
-
-
 def test_gradient_descent_with_momentum_by_hand():
     network = nn.Linear(1, 1, bias=False)
     optimizer = make_optimizer(network, Optimizer(kind="sgd", momentum=0.5))
@@ -135,19 +119,6 @@ def test_decay_by_hand(kind, moved):
     assert network.weight.item() == pytest.approx(2 - moved, abs=1e-6)
 
 
-def test_plain_and_decoupled_decay_differ_from_the_second_change_on():
-    ends = []
-    for kind in ("adam", "adamw"):
-        network = nn.Linear(1, 1, bias=False)
-        nn.init.constant_(network.weight, 2.0)
-        optimizer = make_optimizer(network, Optimizer(kind=kind, weight_decay=0.3))
-        for _ in range(2):
-            pushed(network, optimizer, rate=0.1)
-        ends.append(network.weight.item())
-    assert ends[1] == pytest.approx((2 * 0.97 - 0.1) * 0.97 - 0.1, abs=1e-5)
-    assert ends[0] > ends[1] + 0.05
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
 def test_on_a_gpu_all_weights_change_in_one_kernel(kind):
@@ -173,13 +144,6 @@ def test_halving_misses_no_milestone_by_rounding(count):
         assert rate_factor(schedule, (passed + 0.99) / count) == 0.5**passed
 
 
-def test_halving_is_the_step_schedule_of_equal_steps_and_takes_another_factor():
-    steps = Schedule(kind="step", milestones=(0.25, 0.5, 0.75), gamma=0.1)
-    halving = Schedule(kind="halving", every=0.25, gamma=0.1)
-    for done in (0.0, 0.1, 0.25, 0.6, 0.75, 0.99):
-        assert rate_factor(halving, done) == rate_factor(steps, done)
-
-
 def test_cosine_rises_in_the_warm_up_and_falls_to_its_floor():
     schedule = Schedule(kind="cosine", warmup=0.2, floor=0.1)
     factors = [rate_factor(schedule, p) for p in (0.0, 0.1, 0.2, 0.6, 1.0)]
@@ -200,6 +164,97 @@ def test_constant_stays_and_progress_is_clipped():
     assert rate_factor(Schedule(kind="cosine"), -1) == 1
 
 
-def test_the_rate_is_the_factor_times_the_peak():
-    stage = Stage(optimizer=Optimizer(learning_rate=4e-4), schedule=Schedule(kind="cosine"))
-    assert rate_at(stage, 0.5) == pytest.approx(2e-4)
+def given_gradients(network, seed=0):
+    torch.manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.grad = torch.randn(parameter.shape)  # in this order, however it lies in memory
+
+
+def changes(network, optimizer):
+    """What one step does to each weight."""
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    optimizer.step()
+    return [p.detach() - old for p, old in zip(network.parameters(), before, strict=True)]
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 72), (9, 72, 8), (2, 5, 5), (1, 100, 4)])
+def test_singular_values_come_near_one_and_vectors_stay(shape):
+    torch.manual_seed(1)
+    matrices = torch.randn(shape)
+    found = orthogonal(matrices)
+    assert found.shape == matrices.shape
+    values = torch.linalg.svdvals(found)
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    # Between the singular vectors of the momentum, the step has nothing but its own values.
+    inner = left.mT @ found @ right.mT
+    off = inner - torch.diag_embed(inner.diagonal(dim1=1, dim2=2))
+    assert off.abs().max() < 1e-4
+
+
+def test_every_group_of_a_kernel_is_a_matrix_of_its_own():
+    network = nn.Conv2d(24, 24, 3, groups=3, bias=False)
+    given_gradients(network)
+    assert network.weight.grad is not None
+    network.weight.grad[8:16] *= 1000  # one group has far larger gradients
+    (change,) = changes(network, Muon(network, lr=0.5))
+    values = torch.linalg.svdvals(change.reshape(3, 8, 72))
+    size = 0.5 * 0.2 * 72**0.5
+    assert values.min() > 0.5 * size
+    assert values.max() < 1.3 * size
+
+
+def test_steps_are_as_large_as_those_of_adam():
+    network = nn.Conv2d(16, 32, 3, bias=False)
+    given_gradients(network)
+    (change,) = changes(network, Muon(network, lr=0.1))
+    assert change.square().mean().sqrt().item() == pytest.approx(0.1 * 0.2, rel=0.3)
+
+
+def test_what_is_no_matrix_is_changed_by_adam():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.Conv2d(8, 3, 1))
+    twin = nn.Sequential(nn.Conv2d(3, 8, 3), nn.PReLU(8), nn.Conv2d(8, 3, 1))
+    twin.load_state_dict(network.state_dict())
+    muon = Muon(network, lr=0.01, betas=(0.8, 0.9), eps=1e-6)
+    adam = torch.optim.Adam(twin.parameters(), lr=0.01, betas=(0.8, 0.9), eps=1e-6)
+    for seed in range(3):
+        for each, optimizer in ((network, muon), (twin, adam)):
+            given_gradients(each, seed)
+            optimizer.step()
+    own, other = network.state_dict(), twin.state_dict()
+    assert not torch.allclose(own["0.weight"], other["0.weight"])
+    for name in ("0.bias", "1.weight", "2.weight", "2.bias"):  # 3x8 has fewer than four rows
+        torch.testing.assert_close(own[name], other[name])
+
+
+def test_momentum_looks_ahead_by_hand():
+    network = nn.Conv2d(4, 4, 1, bias=False)
+    optimizer = Muon(network, lr=1.0, momentum=0.5)
+    first, second = torch.eye(4), torch.diag(torch.tensor([1.0, -1.0, 1.0, 1.0]))
+    network.weight.grad = first[..., None, None].clone()
+    optimizer.step()
+    network.weight.grad = second[..., None, None].clone()
+    (change,) = changes(network, optimizer)
+    # The velocity is I / 2, then I / 4 + second / 2; half of it joins half of the gradient.
+    velocity = first / 4 + second / 2
+    torch.testing.assert_close(optimizer.state[network.weight]["momentum"][..., 0, 0], velocity)
+    ahead = second / 2 + velocity / 2
+    expected = -0.2 * 4**0.5 * orthogonal(ahead[None])[0]
+    torch.testing.assert_close(change[..., 0, 0], expected)
+    assert change[1, 1] > 0 > change[0, 0]
+
+
+def test_it_goes_on_from_what_is_remembered():
+    one, two = (nn.Conv2d(8, 8, 3, groups=2) for _ in range(2))
+    first, second = Muon(one, lr=0.1), Muon(two, lr=0.1)
+    given_gradients(one)
+    first.step()
+    two.load_state_dict(one.state_dict())
+    two.weight.data = two.weight.data.contiguous(memory_format=torch.channels_last)
+    restore_optimizer(second, {k: v.clone() for k, v in optimizer_tensors(first).items()})
+    for network, optimizer in ((one, first), (two, second)):
+        given_gradients(network, 1)
+        optimizer.step()
+    torch.testing.assert_close(two.weight, one.weight)
+    torch.testing.assert_close(two.bias, one.bias)

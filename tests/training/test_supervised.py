@@ -13,12 +13,10 @@ from torch.nn import functional as F
 from srcli import upscale
 from srcli.errors import ModelError, RecipeError
 from srcli.layers.network import Network
-from srcli.layers.resize import bicubic_resize
 from srcli.losses.contrastive import ContrastiveLoss
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.weights import load_model
 from srcli.recipes.training import (
-    Adversarial,
     Distillation,
     LossTerm,
     Optimizer,
@@ -26,14 +24,14 @@ from srcli.recipes.training import (
     Stage,
     TrainRecipe,
 )
-from srcli.training.loop import make_step
-from srcli.training.numerics import Numerics
-from srcli.training.supervised import (
+from srcli.training.steps import (
+    Numerics,
     StepContext,
     SupervisedStep,
     Teacher,
     attention_loss,
     interpolation_error,
+    make_step,
     teachers_digest,
 )
 
@@ -91,15 +89,6 @@ def test_attention_maps_are_supervised_where_the_stage_asks_for_it():
     assert extra.item() > 0
 
 
-def test_half_precision_ends_before_the_losses():
-    half = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
-    network = attentive()
-    stage = replace(STAGE, attention_weight=0.5)
-    step = SupervisedStep(stage, StepContext(network=network, forward=network, numerics=half))
-    sr_image, loss = step.predict(torch.rand(1, 3, 6, 6), torch.rand(1, 3, 12, 12))
-    assert sr_image.dtype == loss.dtype == torch.float32
-
-
 @pytest.mark.parametrize("network", [Gain(), AttentiveGenerator(channels=12, steps=0)])
 def test_a_network_without_maps_cannot_be_shown_where_to_look(network):
     with pytest.raises(RecipeError, match="no attention maps"):
@@ -124,21 +113,6 @@ def test_the_wanted_map_is_the_mean_error_over_each_lr_pixel():
     torch.testing.assert_close(interpolation_error(lr_image, hr_image)[0, 0], expected)
 
 
-def test_each_picture_is_divided_by_its_own_maximum():
-    torch.manual_seed(0)
-    lr_image, hr_image = torch.rand(3, 3, 5, 4), torch.rand(3, 3, 15, 12)
-    hr_image[1] *= 0.1
-    found = interpolation_error(lr_image, hr_image)
-    assert found.shape == (3, 1, 5, 4)
-    torch.testing.assert_close(found.amax(dim=(1, 2, 3)), torch.ones(3))
-    torch.testing.assert_close(interpolation_error(lr_image[1:2], hr_image[1:2]), found[1:2])
-
-
-def test_a_picture_that_bicubic_gets_right_wants_no_attention():
-    lr_image = torch.rand(1, 3, 4, 4)
-    assert not interpolation_error(lr_image, bicubic_resize(lr_image, 2)).any()
-
-
 def test_later_maps_count_more():
     torch.manual_seed(0)
     lr_image, hr_image = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 8, 8)
@@ -148,11 +122,6 @@ def test_later_maps_count_more():
     assert float(attention_loss(maps, lr_image, hr_image)) == pytest.approx(expected, rel=1e-4)
     found = attention_loss(maps, lr_image, hr_image, decay=0.5)
     assert float(found) == pytest.approx(0.25 * 0.01 + 0.5 * 0.04 + 0.09, rel=1e-4)
-
-
-def test_no_maps_are_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        attention_loss([], torch.rand(1, 3, 4, 4), torch.rand(1, 3, 8, 8))
 
 
 def training_of(network, numerics=CPU):
@@ -210,18 +179,6 @@ def test_the_network_alone_learns(small_teacher, patches):
     taught = [value for key, value in step.state().items() if key.startswith("optimizer.")]
     assert all(value.numel() == 1 for value in taught)
     assert teachers_digest(recipe_of(small_teacher), 2) == before
-
-
-def test_adversarial_stages_have_teachers_too(patches):
-    network = Gain(0.5)
-    stage = replace(
-        stage_of("bicubic", 1.0),
-        adversarial=Adversarial(discriminator="fc", weight=0.0, options={"hidden": 8}),
-    )
-    loss = float(make_step(stage, training_of(network))(patches[0], patches[1], 0.0)["loss"])
-    own = patches[0].repeat_interleave(2, 2).repeat_interleave(2, 3) * 0.5
-    shown = load_model("bicubic", 2)(patches[0])
-    assert loss == pytest.approx(float(2 * (own - shown).abs().mean()))
 
 
 def test_a_teacher_of_another_colour_space_is_refused(small_teacher):

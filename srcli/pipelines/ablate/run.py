@@ -34,8 +34,7 @@ from srcli.pipelines.ablate.work import MeasuredSet, Unit, run_unit, stored_resu
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import make_executor
-from srcli.pipelines.train.network import initial_weights
-from srcli.pipelines.train.numerics import resolve_precision
+from srcli.pipelines.train.network import initial_weights, resolve_precision
 from srcli.pipelines.train.options import TrainOptions
 from srcli.ports.executor import JsonDict, Place
 from srcli.ports.progress import NoProgress
@@ -43,9 +42,7 @@ from srcli.recipes.ablations import Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget, stage_budgets
-from srcli.training.loop import make_step
-from srcli.training.numerics import Numerics
-from srcli.training.supervised import StepContext
+from srcli.training.steps import Numerics, StepContext, make_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

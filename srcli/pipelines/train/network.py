@@ -1,4 +1,4 @@
-"""The network of a training: built, started from other weights, written to weights files."""
+"""The network and the numerics of a training: chosen, started from other weights, written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from srcli import __version__
-from srcli.errors import ModelError
+from srcli.errors import ModelError, UsageError
+from srcli.inference.device import Precision, choose_device, cpu_has_bf16, keep_freed_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS, build_network, find_entry, outline_network
@@ -18,6 +19,8 @@ from srcli.models.storage import WeightsInfo, read_stored, save_weights
 from srcli.models.transfer import to_deployed, to_scale, warm_start
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
+from srcli.training.parallel import ALONE, Team
+from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
     from srcli.ports.progress import Progress
     from srcli.recipes.training import TrainRecipe
-    from srcli.training.state import Position
+    from srcli.training.checkpoint import Position
 
 _BYTES_A_PARAMETER = 16
 """Of the weight in fp32, its gradient, its average and one moment of the optimiser."""
@@ -131,3 +134,75 @@ def weights_writer(
         save_weights(file, stored, info)
 
     return write
+
+
+def choose_numerics(
+    device: str = "auto",
+    precision: Precision = "auto",
+    *,
+    compiled: bool = False,
+    threads: int = 0,
+    team: Team = ALONE,
+) -> Numerics:
+    """Choose number format and layout for this machine, and set threads, allocator and TF32.
+
+    Half precision is bf16 where it is native, with channels_last; fp32 on a processor keeps the
+    default layout, because grouped convolutions are three times slower in channels_last there.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        compiled: True to compile the network.
+        threads: Threads of the processor; 0 leaves PyTorch's choice.
+        team: The processes of the training, each of which gets a GPU of its own.
+    """
+    if precision == "fp16":
+        raise UsageError("--precision fp16: gradients would vanish; train in bf16 or fp32")
+    if threads < 0:
+        raise UsageError(f"--threads must be at least 0, got {threads}")
+    if threads:
+        torch.set_num_threads(threads)
+    chosen = choose_device(device_for(team, device))
+    if chosen.type == "cpu":
+        keep_freed_memory()
+    half = resolve_precision(precision, chosen) == "bf16"
+    if chosen.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        if chosen.index is not None:  # else every process would take memory of the first GPU too
+            torch.cuda.set_device(chosen)
+    return Numerics(
+        device=chosen,
+        autocast=torch.bfloat16 if half else None,
+        channels_last=half or chosen.type == "cuda",
+        compile=compiled,
+        threads=torch.get_num_threads() if chosen.type == "cpu" else 0,
+    )
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and cpu_has_bf16()
+    return "bf16" if native else "fp32"
+
+
+def device_for(team: Team, name: str) -> str:
+    """Return the device of this process: each of several has a GPU of its own."""
+    if team.size == 1 or name == "cpu":
+        return name
+    if name not in ("auto", "cuda"):
+        raise UsageError(f"--device {name}: several processes train on cpu or cuda")
+    if name == "auto" and not torch.cuda.is_available():
+        return "cpu"
+    if 0 < (gpus := torch.cuda.device_count()) < team.local_size:
+        raise UsageError(
+            f"{team.local_size} processes were started on a machine with {gpus} "
+            f"GPU{'' if gpus == 1 else 's'}; give torchrun --nproc-per-node {gpus}, or --device cpu"
+        )
+    return f"cuda:{team.local_rank}"

@@ -7,29 +7,31 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from srcli.data.training_set import find_split
 from srcli.errors import DataError, UsageError
 from srcli.files import cache_folder
+from srcli.metrics.efficiency import count_parameters
+from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import load_data, make_sampler, share_out
 from srcli.pipelines.train.network import (
+    choose_numerics,
     first_network,
     initial_weights,
     load_initial_weights,
     weights_writer,
 )
-from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.options import TrainOptions, TrainResult, plain_options, stored_options
 from srcli.pipelines.train.report import ReportPage
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
 from srcli.ports.progress import NoProgress, Progress
+from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
-from srcli.training.checkpoint import Hooks
-from srcli.training.folder import RunFolder, RunRecord, file_digest
-from srcli.training.log import EventFiles, LogWriter
+from srcli.training.checkpoint import Hooks, read_position
+from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
-from srcli.training.state import read_position
-from srcli.training.supervised import teachers_digest
+from srcli.training.steps import StepContext, make_step, teachers_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +40,10 @@ if TYPE_CHECKING:
     from srcli.data.pairs import Pairs
     from srcli.data.training_set import TrainingSet
     from srcli.layers.network import Network
-    from srcli.training.numerics import Numerics
+    from srcli.training.steps import Numerics
+
+_STORED_BYTES = 24
+"""For each parameter: best and last weights; network, average and two moments in the state."""
 
 
 def train(
@@ -83,6 +88,45 @@ def resume_training(
     with process_group(team):
         options = team.on_rank_zero(partial(stored_options, folder, changes or {}))
         return _TrainingRun(options, progress or NoProgress(), team).run(stop)
+
+
+def plan_training(options: TrainOptions, progress: Progress | None = None) -> list[str]:
+    """Return what a training would be, as lines of text; reads no picture and writes nothing.
+
+    Recipe, network, first weights and the names of pictures are checked, as for ``train``.
+    """
+    progress = progress or NoProgress()
+    if find_team().size > 1:
+        raise UsageError("--dry-run checks one process; start it without torchrun")
+    recipe = apply_overrides(load_recipe(options.recipe), options.overrides)
+    budget = parse_budget(options.budget) if options.budget else None
+    numerics = choose_numerics(
+        options.device, options.precision, compiled=options.compile, threads=options.threads
+    )
+    network = first_network(recipe, scale=options.scale, seed=options.seed)
+    if initial := initial_weights(recipe, options.scale, options.init):
+        load_initial_weights(network, initial, progress)
+    context = StepContext(network=network, forward=network, numerics=numerics)
+    for stage in recipe.stages:
+        make_step(stage, context)
+    split = find_split(options, progress)
+    excluded = f", {split.excluded} excluded" if split.excluded else ""
+    files = {ref.path for ref in (*split.train, *split.held_out)}
+    size = format_bytes(sum(file.stat().st_size for file in files))
+    parameters = count_parameters(network)
+    lines = [
+        f"{recipe.model} x{options.scale}: {parameters:,} parameters",
+        f"machine: {describe_machine(numerics.device)}, {numerics.precision}",
+        f"pictures: {len(split.train)} to train on, {len(split.held_out)} to validate on "
+        f"({split.reason}){excluded}; {size} of files",
+        f"disk: about {format_bytes(_STORED_BYTES * parameters)} for weights and checkpoint",
+    ]
+    stages = zip(recipe.stages, stage_budgets(recipe, budget), strict=True)
+    for number, (stage, length) in enumerate(stages, 1):
+        amount = f"{length.steps:,} iterations" if length.steps else format_duration(length.total)
+        edge = stage.edge(options.scale)
+        lines.append(f"stage {number}: {amount}, batch {stage.batch} of {edge}x{edge} LR pixels")
+    return lines
 
 
 class _TrainingRun:
@@ -140,7 +184,8 @@ class _TrainingRun:
         require_same(team, "--validate", "/".join(pairs.digest for pairs in self.sets.values()))
         budget = team.on_rank_zero(partial(self._record, data, numerics, resumes=resumes))
         self.options = options = replace(options, budget=budget)
-        team.on_rank_zero(partial(self._begin_writers, numerics))
+        if team.rank == 0:
+            self.writers.append(ReportPage(self.folder, options.describe(numerics.precision)))
         notes = {"recipe": options.recipe_name, "seed": str(options.seed), "data": data.digest}
         write = weights_writer(network, self.recipe, scale=options.scale, notes=notes)
         hooks = Hooks(
@@ -237,12 +282,6 @@ class _TrainingRun:
                 self.progress.warn(note)
         self.folder.store_options(plain_options(replace(options, budget=record.budget)))
         return record.budget
-
-    def _begin_writers(self, numerics: Numerics) -> None:
-        """Begin what follows the log; on rank 0."""
-        options = self.options
-        about = options.describe(numerics.precision)
-        self.writers.append(ReportPage(self.folder, about))
 
     def _log(self, entry: Mapping[str, object]) -> None:
         for writer in self.writers:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
     from srcli.ports.progress import Progress
-    from srcli.training.numerics import Numerics
+    from srcli.training.steps import Numerics
 
 HELD_OUT = "held-out"
 """Name of the pictures that were kept back from the training data."""

@@ -16,7 +16,6 @@ from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataSelection
 from srcli.errors import DataError
-from srcli.imaging.resize import downscale
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, loading_limits, make_sampler
 from srcli.pipelines.train.options import TrainOptions
@@ -35,14 +34,6 @@ def options(tmp_path, astronaut):
     for name, picture in [("a", astronaut), ("b", astronaut[:64]), ("c", astronaut[:40, :50])]:
         Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / f"{name}.png")
     return DataSelection(data=(tmp_path,), hold_out=("b",))
-
-
-def test_bicubic_training_is_told_nothing_new(options, astronaut):
-    notes = Notes()
-    data = load_data(options, 2, BICUBIC, notes)
-    assert notes.messages == ["2 pictures to train on, 1 to validate on", "held out by name: 1"]
-    assert data.held_out is not None
-    assert np.array_equal(data.held_out.lr[0], downscale(astronaut[:64], 2))
 
 
 def test_held_out_pictures_are_degraded_once_and_for_all(options):
@@ -177,9 +168,3 @@ def test_the_next_batches_are_made_beforehand_and_once(sampler):
     ahead._pool.shutdown(wait=True)
     assert sorted(watched.steps) == list(range(8))
     assert threading.current_thread() not in watched.threads
-
-
-def test_errors_come_where_the_batch_is_asked_for(sampler):
-    ahead = PrefetchSampler(sampler, CPU)
-    with pytest.raises(DataError, match="use a smaller patch"):
-        ahead.batch(0, Stage(batch=2, patch=500))

@@ -1,4 +1,4 @@
-"""The network that a training begins with."""
+"""The network that a training begins with, and its number format on a machine."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.errors import ModelError
-from srcli.imaging.colour import luma
-from srcli.imaging.resize import downscale
+from srcli.errors import ModelError, UsageError
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model
+from srcli.pipelines.train import network as module
 from srcli.pipelines.train.network import (
+    choose_numerics,
+    device_for,
     first_network,
     initial_weights,
     load_initial_weights,
+    resolve_precision,
     weights_writer,
 )
 from srcli.ports.progress import NoProgress
 from srcli.recipes.degradation import DEGRADATIONS
-from srcli.recipes.files import RECIPES
 from srcli.recipes.training import TrainRecipe
-from srcli.training.numerics import Numerics
-from srcli.training.state import Position
+from srcli.training.checkpoint import Position
+from srcli.training.parallel import ALONE, Team
 from tests.fixtures.progress import Notes
 
 RECIPE = TrainRecipe(model="g-idrn", network={"channels": 16, "num_blocks": 1, "num_groups": 1})
@@ -125,22 +126,6 @@ def test_weights_that_another_scale_cannot_use_are_warned_of(tmp_path):
     assert "ddsr x2 weights do not suit x4 and begin far below bicubic quality" in warning
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 4), (3, 2), (2, 3)])
-def test_a_deconvolution_of_another_scale_is_a_worse_start_than_bicubic(astronaut, before, after):
-    picture = astronaut[32:128, 40:136]
-    wanted = torch.from_numpy(luma(picture))[None, None] / 255
-    lr_image = torch.from_numpy(luma(downscale(picture, after)))[None, None] / 255
-    recipe, found = RECIPES["ddsr-muon"], []
-    for init in (None, weights.weights_path("ddsr", before)):
-        network = first_network(recipe, scale=after, seed=0).eval()
-        if init is not None:
-            load_initial_weights(network, init, NoProgress())
-        with torch.inference_mode():
-            error = network(lr_image.float()) - wanted
-        found.append(float(-10 * error[..., 4:-4, 4:-4].square().mean().log10()))
-    assert found[0] > found[1] + 10  # should this fail, the warning is no longer true
-
-
 def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
     network = first_network(RECIPE, scale=4, seed=0)
     monkeypatch.setattr(weights, "weights_dir", lambda: tmp_path)
@@ -150,13 +135,6 @@ def test_a_models_name_is_no_file_but_leads_to_one(tmp_path, monkeypatch):
         (tmp_path / f"ddsr-x{scale}.safetensors").touch()
         with pytest.raises(ModelError, match=rf"those of ddsr are in .*ddsr-x{scale}\."):
             load_initial_weights(network, Path("ddsr"), NoProgress())
-
-
-def test_the_layout_is_that_of_the_numerics():
-    network = first_network(RECIPE, scale=2, seed=0)
-    last = Numerics(device=torch.device("cpu"), channels_last=True)
-    weight = last.placed(network).state_dict()["head.weight"]
-    assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
 PHOTO = DEGRADATIONS["photo"]
@@ -185,3 +163,52 @@ def test_weights_are_stored_deployed_with_their_notes(tmp_path):
     _, info = read_weights(file)
     assert info is not None
     assert "validation_psnr_y" not in info.notes
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_a_processor_gets_half_precision_only_where_it_is_native(monkeypatch, native):
+    monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
+    chosen = choose_numerics("cpu", "auto")
+    assert chosen.autocast == (torch.bfloat16 if native else None)
+    assert chosen.channels_last is native
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_settled_by_the_machine_and_what_was_asked_for_stays(monkeypatch, native):
+    monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
+    device = torch.device("cpu")
+    assert resolve_precision("auto", device) == ("bf16" if native else "fp32")
+    assert resolve_precision("bf16", device) == "bf16"
+    assert resolve_precision("fp32", device) == "fp32"
+
+
+def test_what_cannot_train_is_refused():
+    with pytest.raises(UsageError, match="bf16 or fp32"):
+        choose_numerics("cpu", "fp16")
+    with pytest.raises(UsageError, match="--threads"):
+        choose_numerics("cpu", threads=-1)
+    with pytest.raises(UsageError, match="--device"):
+        choose_numerics("tpu")
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_in_bf16_and_channels_last():
+    chosen = choose_numerics("cuda")
+    assert (chosen.autocast, chosen.channels_last) == (torch.bfloat16, True)
+
+
+def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
+    second = Team(connected=True, rank=5, local_rank=1, size=8, local_size=4)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert device_for(ALONE, "cuda:3") == "cuda:3"
+    assert device_for(second, "cpu") == "cpu"
+    assert device_for(second, "cuda") == "cuda:1"
+    for there, device in ((True, "cuda:1"), (False, "cpu")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert device_for(second, "auto") == device
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    with pytest.raises(UsageError, match=r"4 processes .* 3 GPUs; .*--nproc-per-node 3,"):
+        device_for(second, "cuda")
+    for name in ("cuda:0", "mps"):
+        with pytest.raises(UsageError, match="several processes"):
+            device_for(second, name)

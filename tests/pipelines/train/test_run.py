@@ -12,7 +12,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -31,7 +30,7 @@ from srcli.models.storage import read_weights
 from srcli.models.weights import load_model
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import resume_training, train
-from srcli.training.state import read_position
+from srcli.training.checkpoint import read_position
 
 TINY = (
     "network.channels=16",
@@ -199,7 +198,7 @@ def test_half_precision_resumes_bit_for_bit_too(options):
 
 
 def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
-    monkeypatch.setattr("srcli.training.monitor.LOG_STEPS", 1)
+    monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
     aerial = (*TINY, "degradation=aerial")
     whole = replace(options, budget="12", overrides=aerial)
     halves = replace(whole, out=options.out.with_name("halves"))
@@ -237,15 +236,6 @@ def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
     assert info.notes["degradation"] == "aerial"
 
 
-def test_a_finished_run_stays_as_it_is(options):
-    train(options)
-    before = (options.out / "best.safetensors").read_bytes()
-    again = train(replace(options, resume=True))
-    assert again.finished
-    assert again.new_iterations == 0
-    assert (options.out / "best.safetensors").read_bytes() == before
-
-
 def test_a_finished_run_goes_on_where_the_budget_is_longer(options):
     train(options)
     before = (options.out / "run.json").read_bytes()
@@ -257,17 +247,6 @@ def test_a_finished_run_goes_on_where_the_budget_is_longer(options):
     assert (longer.finished, longer.iterations, longer.new_iterations) == (True, 40, 10)
     assert any("the budget was 30 and is 40 now" in text for text in notes.warnings)
     assert resume_training(options.out).new_iterations == 0
-
-
-def test_resume_takes_the_stored_budget_and_stretches_to_another(options):
-    train(options, stop=stop_after(10))
-    notes = Notes()
-    result = train(replace(options, budget=None, resume=True), notes, stop_after(5))
-    assert result.iterations == 15
-    assert notes.warnings == []
-    longer = train(replace(options, budget="40", resume=True), notes)
-    assert longer.iterations == 40
-    assert any("budget was 30 and is 40" in text for text in notes.warnings)
 
 
 def test_resume_with_nothing_there_begins(options):
@@ -305,32 +284,6 @@ def test_the_seed_decides_the_patches(options):
     states = [run.out / "state.safetensors" for run in runs]
     assert same_tensors(states[0], states[1])
     assert not same_tensors(states[0], states[2])
-
-
-def test_named_photographs_are_validated_on(options):
-    notes = Notes()
-    train(replace(options, hold_out=("cup", "face"), budget="2"), notes)
-    assert "5 pictures to train on, 2 to validate on" in notes.messages
-    notes, out = Notes(), options.out.with_name("listed")
-    listed = replace(options, hold_out=("cup",), hold_out_listed=("face", "x"), exclude=("sp", "q"))
-    train(replace(listed, out=out, budget="2"), notes)
-    assert "4 pictures to train on, 2 to validate on, 1 excluded" in notes.messages
-    assert "held out by name: 2 (1 of 2 in the list are in the data)" in notes.messages
-    assert "--exclude q: no picture's name begins with it" in notes.warnings
-
-
-def test_broken_and_small_pictures_are_left_out_by_name(options, pictures, tmp_path):
-    folder = tmp_path / "mixed"
-    folder.mkdir()
-    for name in ("cup", "face", "suit"):
-        (folder / f"{name}.png").write_bytes((pictures / f"{name}.png").read_bytes())
-    (folder / "broken.png").write_bytes((pictures / "spoon.png").read_bytes()[:500])
-    Image.fromarray(np.zeros((9, 40, 3), np.uint8)).save(folder / "thin.png")
-    notes = Notes()
-    assert train(replace(options, data=(folder,), hold_out=(), budget="2"), notes).finished
-    assert len(notes.warnings) == 2
-    assert "broken.png" in notes.warnings[0]
-    assert "thin.png" in notes.warnings[1]
 
 
 def refusal(options, kind):
@@ -371,18 +324,6 @@ def test_what_does_not_fit_is_refused_in_one_line(options, change, kind, words):
     assert not (options.out / "state.safetensors").exists()
 
 
-def test_useless_data_are_refused_in_one_line(options, tmp_path):
-    assert "no such file" in refusal(replace(options, data=(tmp_path / "x",)), DataError)
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert "no pictures in" in refusal(replace(options, data=(empty,)), DataError)
-    archive = tmp_path / "damaged.zip"
-    archive.write_bytes(b"PK\x03\x04 not really")
-    assert "not a readable zip" in refusal(replace(options, data=(archive,)), DataError)
-    (empty / "a.png").write_bytes(b"nothing")
-    assert "the first problem" in refusal(replace(options, data=(empty,)), DataError)
-
-
 def test_a_used_folder_is_refused_and_another_training_not_resumed(options, pictures):
     train(options, stop=stop_after(3))
     assert "already holds a training" in refusal(options, UsageError)
@@ -402,18 +343,11 @@ def test_a_used_folder_is_refused_and_another_training_not_resumed(options, pict
     assert "cannot be resumed" in refusal(again, CheckpointError)
 
 
-def test_an_output_that_cannot_be_written_is_refused(options, tmp_path):
-    file = tmp_path / "file"
-    file.touch()
-    assert "is a file" in refusal(replace(options, out=file), UsageError)
-    assert "cannot be written" in refusal(replace(options, out=file / "run"), DataError)
-
-
 def test_a_disk_that_fills_up_ends_the_training_in_one_line(options, monkeypatch):
     def full(*arguments, **names):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("srcli.training.state.write_whole", full)
+    monkeypatch.setattr("srcli.training.checkpoint.write_whole", full)
     message = refusal(options, DataError)
     assert "No space left on device" in message
     assert "--resume" in message
@@ -453,20 +387,6 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     before, after = load_file(best), load_file(second.out / "last.safetensors")
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
-
-
-def test_a_taught_network_meets_its_teacher(options, pictures, small_teacher):
-    """Without HR in the loss it comes nearer to the teacher's pictures, step for step."""
-    teacher = (f"stages.0.distillation={small_teacher}", "stages.0.distillation.share=1")
-    train(replace(options, overrides=(*TINY, *teacher), budget="150"))
-    with Image.open(pictures / "cup.png") as image:
-        lr_image = torch.from_numpy(np.array(image.convert("RGB")).copy()).permute(2, 0, 1)[None]
-    with torch.no_grad():
-        shown, bicubic, own = (
-            load_model(name, 2)(lr_image / 255)
-            for name in (str(small_teacher), "bicubic", str(options.out / "last.safetensors"))
-        )
-    assert (own - shown).abs().mean() < 0.5 * (bicubic - shown).abs().mean()
 
 
 def test_a_taught_training_goes_on_bit_for_bit_and_with_the_same_teacher_only(
@@ -567,14 +487,6 @@ def test_the_log_goes_to_tensorboard_too_and_a_resumed_run_adds_to_it(options, t
         tag = "validation/held-out" if event == "validation" else f"{event}/{key}"
         logged = [(e["total"], pytest.approx(e[key])) for e in log if e["event"] == event]
         assert [(e.step, e.value) for e in found.Scalars(tag)] == logged
-
-
-def test_a_place_for_tensorboard_is_refused_before_anything_is_read(options, tmp_path):
-    file = tmp_path / "bad.jpg"
-    file.touch()
-    wrong = replace(options, tensorboard=file, data=(tmp_path / "missing",))
-    assert f"--tensorboard {file}: is a file; give a folder" in refusal(wrong, UsageError)
-    assert not options.out.exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such locks")

@@ -13,7 +13,6 @@ from PIL import Image
 from srcli.data.pairs import make_pairs
 from srcli.errors import DataError, PictureError, UsageError
 from srcli.imaging.resize import downscale, resize
-from srcli.layers.network import Network
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
@@ -21,8 +20,8 @@ from srcli.models.weights import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.validation import deciding_set, validation_sets, validator
-from srcli.ports.progress import NoProgress, NoTask
-from srcli.training.numerics import Numerics
+from srcli.ports.progress import NoProgress
+from srcli.training.steps import Numerics
 from tests.fixtures.progress import Notes
 
 FP32 = Numerics(device=torch.device("cpu"))
@@ -59,14 +58,6 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     how = EvalOptions(metrics=("psnr",), costs=False, resamples=0)
     (mean,) = evaluate([str(file)], [str(folder)], scales=[scale], options=how).means()
     assert found == {"small": pytest.approx(mean.values["psnr"], abs=1e-3)}
-
-
-def test_benchmarks_go_by_their_names(srx_data):
-    notes = Notes()
-    sets = validation_sets(None, ["Set5"], 3, notes)
-    assert [len(sets["Set5"].lr), len(sets["Set5"].hr)] == [5, 5]
-    assert sets["Set5"].lr[0].shape[0] * 3 == sets["Set5"].hr[0].shape[0]
-    assert notes.messages == ["5 pictures of Set5 to validate on"]
 
 
 def test_the_held_out_pictures_come_first_and_decide(folder, astronaut):
@@ -150,42 +141,3 @@ def test_several_processes_get_the_figures_of_one_bit_for_bit(astronaut, tmp_pat
     assert one is not None
     assert several is not None
     assert several(network) == one(network)
-
-
-def test_every_picture_is_told_of(astronaut):
-    told: list[object] = []
-
-    class Telling(NoProgress):
-        def task(self, label, *, total=None, unit=""):
-            told.append((label, total, unit))
-            return Task()
-
-    class Task(NoTask):
-        def advance(self, amount=1.0):
-            told.append(amount)
-
-        def close(self):
-            told.append("closed")
-
-    pairs = make_pairs([astronaut, astronaut[:67, :50]], 2)
-    numerics = Numerics(device=torch.device("cpu"))
-    measure = validator({"a": pairs}, numerics, Telling())
-    assert measure is not None
-    measure(build_network("bicubic", scale=2))
-    assert told == [("validation", 2, "pictures"), 1.0, 1.0, "closed"]
-
-
-def test_half_precision_and_layout_are_those_of_training(astronaut):
-    seen = []
-
-    class Watching(Network):
-        def forward(self, x):
-            seen.append((torch.is_autocast_enabled("cpu"), torch.is_inference_mode_enabled()))
-            return torch.nn.functional.interpolate(x, scale_factor=2)
-
-    pairs = make_pairs([astronaut], 2)
-    numerics = Numerics(device=torch.device("cpu"), autocast=torch.bfloat16, channels_last=True)
-    measure = validator({"a": pairs}, numerics)
-    assert measure is not None
-    assert 15 < measure(Watching())["a"][0] < 40
-    assert seen == [(True, True)]

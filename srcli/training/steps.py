@@ -1,0 +1,353 @@
+"""One iteration of a training: numerics, losses against HR and a teacher, a discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.errors import RecipeError
+from srcli.layers.network import Network
+from srcli.layers.placement import ORIENTATIONS, orient, undo_orientation
+from srcli.layers.resize import bicubic_resize
+from srcli.losses import WeightedLoss
+from srcli.losses.adversarial import BeganLoss, ClassificationLoss, DiscriminatorScores
+from srcli.models.discriminators import build_discriminator
+from srcli.models.weights import load_model, network_digest
+from srcli.training.optimizers import (
+    apply_gradients,
+    make_optimizer,
+    optimizer_tensors,
+    part,
+    rate_at,
+    rate_factor,
+    restore_optimizer,
+)
+from srcli.training.parallel import ALONE, Team, average_gradients, average_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from srcli.recipes.training import Adversarial, Distillation, Stage, TrainRecipe
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numerics:
+    """Settings that change speed and rounding of a training; applied by the methods."""
+
+    device: torch.device
+    autocast: torch.dtype | None = None
+    """Half precision of the network's forward pass; None for fp32."""
+    channels_last: bool = False
+    compile: bool = False
+    threads: int = 0
+    """Threads of the processor that the training computes with; 0 on a GPU."""
+
+    @property
+    def precision(self) -> str:
+        """The number format of the forward pass: ``fp32``, or PyTorch's name of another."""
+        return "fp32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
+
+    @property
+    def layout(self) -> torch.memory_format:
+        """Memory layout of weights and pictures."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def placed(self, network: Module) -> Module:
+        """Move a network to the device and into the layout."""
+        return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
+
+    def compiled(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+        """Return the forward pass of a network, compiled if that is wanted."""
+        return torch.compile(network) if self.compile else network
+
+    def arranged(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Bring a batch into the layout; HR is compared only and may stay in channels_last."""
+        if not self.channels_last:
+            hr_image = hr_image.contiguous()
+        return lr_image.contiguous(memory_format=self.layout), hr_image
+
+    def autocasting(self) -> torch.autocast:
+        """Return the context of a forward pass."""
+        half = self.autocast
+        return torch.autocast(self.device.type, dtype=half, enabled=half is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext:
+    """The parts that the steps of all stages of a training share."""
+
+    network: Network
+    forward: Callable[[Tensor], Tensor]
+    """The network, or its compiled form."""
+    numerics: Numerics
+    seed: int = 0
+    """Of the weights that a step makes itself, such as a discriminator's."""
+    team: Team = ALONE
+
+
+class SupervisedStep:
+    """Train a network during one stage by its losses; called with one batch at a time."""
+
+    best_by_psnr = True
+    """True if validation decides which weights are the best; else the last ones are."""
+
+    def __init__(self, stage: Stage, context: StepContext) -> None:
+        network = context.network
+        self.stage = stage
+        self.numerics = context.numerics
+        self.team = context.team
+        self.losses = WeightedLoss(stage.losses).to(self.numerics.device)
+        self.optimizer = make_optimizer(network, stage.optimizer)
+        self._forward = context.forward
+        self._attend: Callable[[Tensor], tuple[Tensor, list[Tensor]]] | None = None
+        if stage.attention_weight:
+            if not network.num_maps:
+                raise RecipeError("attention_weight: this network has no attention maps")
+            self._attend = network.attend
+        self._teacher: Teacher | None = None
+        if stage.distillation is not None:
+            self._teacher = Teacher(stage.distillation, network, self.numerics)
+
+    def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
+        """Change the weights by one batch.
+
+        Args:
+            lr_image: (N, 3, P, P) in [0, 1]; of several processes, the share of this one.
+            hr_image: (N, 3, sP, sP) in [0, 1].
+            done: Fraction of the stage that is done, for the learning rate.
+
+        Returns:
+            Scalars for log and progress, ``loss`` first; on a GPU they may not be computed yet.
+        """
+        _, loss = self.predict(lr_image, hr_image)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.update(done)
+        return average_values(self.team, {"loss": loss.detach()})
+
+    def predict(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return SR (N, 3, sP, sP) in fp32 and its loss, a scalar; both carry gradients."""
+        maps: list[Tensor] = []
+        with self.numerics.autocasting():
+            if self._attend is None:
+                sr_image = self._forward(lr_image)
+            else:
+                sr_image, maps = self._attend(lr_image)
+        sr_image = sr_image.float()
+        loss: Tensor = self.losses(sr_image, hr_image, lr_image)
+        if self._teacher is not None:
+            share = self._teacher.share
+            to_teacher = self.losses(sr_image, self._teacher(lr_image), lr_image)
+            loss = (1 - share) * loss + share * to_teacher
+        if maps:
+            loss = loss + self.stage.attention_weight * attention_loss(maps, lr_image, hr_image)
+        return sr_image, loss
+
+    def update(self, done: float) -> None:
+        """Change the network by the gradients that were computed, averaged over all processes."""
+        average_gradients(self.team, self.optimizer)
+        rate = rate_at(self.stage, done)
+        apply_gradients(self.optimizer, rate=rate, clip_norm=self.stage.optimizer.clip_norm)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that an exact resume needs, apart from the network and its averages."""
+        return {f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what ``state`` returned."""
+        restore_optimizer(self.optimizer, part(tensors, "optimizer."))
+
+
+class AdversarialStep(SupervisedStep):
+    """Train network and discriminator on the same batch, as BEGAN does.
+
+    Both see the discriminator as it was before the iteration, so that it runs over the network's
+    output only once. Every stage begins with a new discriminator.
+    """
+
+    best_by_psnr = False  # texture costs PSNR: the best by it would be the pre-trained network
+
+    def __init__(self, stage: Stage, settings: Adversarial, context: StepContext) -> None:
+        super().__init__(stage, context)
+        self.settings = settings
+        scale = context.network.scale
+        size = stage.edge(scale) * scale
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(context.seed)
+            network = build_discriminator(
+                settings.discriminator, size=size, options=settings.options
+            )
+        self.discriminator = self.numerics.placed(network)
+        loss: BeganLoss | ClassificationLoss = ClassificationLoss()
+        if settings.discriminator == "ae":
+            loss = BeganLoss(
+                gamma=settings.gamma,
+                rate=settings.balance_rate,
+                start=settings.balance_start,
+                balance_on=settings.balance_on,
+            )
+        self.adversarial_loss = loss.to(self.numerics.device)
+        jitter = settings.jitter
+        if jitter and settings.discriminator == "fc":
+            raise RecipeError("jitter: the discriminator 'fc' takes pictures of one size only")
+        if jitter and self._multiple(size - jitter) < self.discriminator.minimum:
+            raise RecipeError(f"jitter={jitter} leaves nothing of patches of {size} output pixels")
+        self._second = make_optimizer(self.discriminator, settings.optimizer)
+        self._seed = context.seed
+        self._calls = torch.zeros((), dtype=torch.int64)
+
+    def __call__(self, lr_image: Tensor, hr_image: Tensor, done: float) -> dict[str, Tensor]:
+        """Change both by one batch; see ``SupervisedStep``."""
+        sr_image, loss = self.predict(lr_image, hr_image)
+        fake_image = sr_image.detach().requires_grad_()
+        real, fake = self._crop(hr_image, fake_image)
+        scores: DiscriminatorScores = self.adversarial_loss(
+            (self._discriminate(real), real), (self._discriminate(fake), fake)
+        )
+        weight = self.settings.weight
+        if weight:
+            # The gradient at the picture alone: the discriminator's weights stay out of it.
+            (gradient,) = torch.autograd.grad(scores.generator, fake_image, retain_graph=True)
+            torch.autograd.backward([loss, sr_image], [None, weight * gradient])
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
+        scores.discriminator.backward()  # type: ignore[no-untyped-call]
+        values = average_values(
+            self.team,
+            {
+                "loss": loss.detach() + weight * scores.generator.detach(),
+                "l_real": scores.real.detach(),
+                "l_fake": scores.fake.detach(),
+            },
+        )
+        # The balance follows the whole batch, on every rank alike.
+        whole = replace(scores, real=values["l_real"], fake=values["l_fake"])
+        balance = self.adversarial_loss.update(whole, values["loss"])
+        self.update(done)
+        average_gradients(self.team, self._second)
+        second = self.settings.optimizer
+        rate = second.learning_rate * rate_factor(self.stage.schedule, done)
+        apply_gradients(self._second, rate=rate, clip_norm=second.clip_norm)
+        return {**values, **balance}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state of both optimisers, of the discriminator and of the balance."""
+        own = {
+            "discriminator": self.discriminator.state_dict(),
+            "second": optimizer_tensors(self._second),
+            "adversarial_loss": self.adversarial_loss.state_dict(),
+            "jitter": {"calls": self._calls},
+        }
+        return super().state() | {f"{name}.{k}": v for name in own for k, v in own[name].items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put back what ``state`` returned."""
+        super().restore(tensors)
+        self.discriminator.load_state_dict(part(tensors, "discriminator."))
+        restore_optimizer(self._second, part(tensors, "second."))
+        self.adversarial_loss.load_state_dict(part(tensors, "adversarial_loss."))
+        self._calls = tensors["jitter.calls"].clone().cpu()
+
+    def _crop(self, *pictures: Tensor) -> tuple[Tensor, ...]:
+        """Crop all pictures at the same place, drawn by seed and iteration."""
+        self._calls += 1
+        jitter = self.settings.jitter
+        if not jitter:
+            return pictures
+        random = torch.Generator().manual_seed(self._seed * 1_000_003 + int(self._calls))
+        top, left = torch.randint(jitter + 1, (2,), generator=random).tolist()
+        height, width = (self._multiple(length - jitter) for length in pictures[0].shape[2:])
+        return tuple(p[:, :, top : top + height, left : left + width] for p in pictures)
+
+    def _multiple(self, length: int) -> int:
+        multiple = self.discriminator.multiple_of
+        return length // multiple * multiple
+
+    def _discriminate(self, pictures: Tensor) -> Tensor:
+        with self.numerics.autocasting():
+            output: Tensor = self.discriminator(pictures)
+        return output.float()
+
+
+def make_step(stage: Stage, context: StepContext) -> SupervisedStep:
+    """Return the step that a stage of a recipe describes."""
+    if stage.adversarial is None:
+        return SupervisedStep(stage, context)
+    return AdversarialStep(stage, stage.adversarial, context)
+
+
+class Teacher:
+    """Upscale LR patches by a trained network, which never changes."""
+
+    def __init__(self, settings: Distillation, student: Network, numerics: Numerics) -> None:
+        self.numerics = numerics
+        self.share = settings.share
+        self.ways = ORIENTATIONS if settings.tta else ORIENTATIONS[:1]
+        network = load_model(settings.teacher, student.scale)
+        own, other = student.colour, network.colour
+        if own != other:
+            raise RecipeError(
+                f"distillation: {settings.teacher} works on {other.upper()}, "
+                f"the network on {own.upper()}"
+            )
+        self.network = self.numerics.placed(network.requires_grad_(requires_grad=False))
+
+    @torch.no_grad()
+    def __call__(self, lr_image: Tensor) -> Tensor:
+        """Return SR (N, C, sP, sP) in fp32, without gradients, for LR (N, C, P, P)."""
+        outputs: list[Tensor] = []
+        for way in self.ways:
+            patches = orient(lr_image, *way).contiguous(memory_format=self.numerics.layout)
+            with self.numerics.autocasting():
+                sr_image: Tensor = self.network(patches)
+            outputs.append(undo_orientation(sr_image.float(), *way))
+        return sum(outputs[1:], outputs[0]) / len(outputs)
+
+
+def teachers_digest(recipe: TrainRecipe, scale: int) -> str | None:
+    """Return a digest of all teachers of a recipe with their weights; None without teachers."""
+    names = [stage.distillation.teacher for stage in recipe.stages if stage.distillation]
+    return " ".join(network_digest(load_model(name, scale))[:32] for name in names) or None
+
+
+def interpolation_error(lr_image: Tensor, hr_image: Tensor) -> Tensor:
+    """Return the error of bicubic enlargement, the target of attention maps.
+
+    ``|HR - bicubic(LR)|``, averaged over the channels and over the area of each LR pixel, divided
+    by the largest value of its picture.
+
+    Args:
+        lr_image: (N, C, H, W).
+        hr_image: (N, C, sH, sW).
+
+    Returns:
+        (N, 1, H, W) in [0, 1]; zeros where a picture has no error at all.
+    """
+    scale = hr_image.shape[-1] // lr_image.shape[-1]
+    error = (hr_image - bicubic_resize(lr_image, scale)).abs().mean(dim=1, keepdim=True)
+    pooled = F.avg_pool2d(error, scale)
+    return pooled / pooled.amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
+
+
+def attention_loss(
+    maps: Sequence[Tensor], lr_image: Tensor, hr_image: Tensor, *, decay: float = 0.8
+) -> Tensor:
+    """Return the sum of ``decay^(T - t) * MSE(A_t, M)``, as in DeRaindrop (Qian et al. 2018).
+
+    Args:
+        maps: A_1 .. A_T, each (N, 1, H, W).
+        lr_image: (N, C, H, W).
+        hr_image: (N, C, sH, sW).
+        decay: Weight of each earlier map relative to the next.
+    """
+    if not maps:
+        raise ValueError("expected at least one attention map, got none")
+    target = interpolation_error(lr_image, hr_image)
+    errors = [(each.float() - target).square().mean() for each in reversed(maps)]
+    return sum((decay**age * errors[age] for age in range(1, len(errors))), errors[0])
