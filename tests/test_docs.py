@@ -137,6 +137,14 @@ def test_figures_of_the_conclusions_stand_in_the_experiments():
     assert len(figures(conclusions)) > 200  # they were found
 
 
+def test_files_that_contributors_are_sent_to_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = {name.removeprefix("srcli/") for name in re.findall(r"`(\w+/[\w/]+\.py)`", text)}
+    ours = {name for name in named if not name.startswith(("benchmarks", "tests", "examples"))}
+    assert len(ours) > 10
+    assert [name for name in sorted(ours) if not (ROOT / "srcli" / name).exists()] == []
+
+
 def plain_lines(text: str) -> list[str]:
     """Lines with words, single spaces and # for every figure: what two runs have in common."""
     lines = (re.sub(r"[-+*]?\d[\d.,]*", "#", " ".join(x.split())) for x in text.splitlines())
