@@ -16,9 +16,7 @@ from srcli.layers.pooling import GlobalPool
 class ChannelAttention(nn.Module):
     """Scale channels by a gate computed from their global means (RCAN, Zhang et al. 2018).
 
-    Args:
-        channels: Channels in and out.
-        reduction: How many times narrower the bottleneck of the gate is.
+    The bottleneck of the gate is ``reduction`` times narrower.
     """
 
     POOL: Literal["mean", "contrast"] = "mean"
@@ -39,12 +37,7 @@ class ChannelAttention(nn.Module):
 
 
 class ContrastChannelAttention(ChannelAttention):
-    """CCA: scale channels by a gate computed from their contrast (IMDN, RFDN).
-
-    Args:
-        channels: Channels in and out.
-        reduction: How many times narrower the bottleneck of the gate is.
-    """
+    """CCA: scale channels by a gate computed from their contrast (IMDN, RFDN)."""
 
     POOL = "contrast"
 
@@ -57,7 +50,7 @@ class PooledChannelAttention(nn.Module):
 
     Args:
         channels: Channels in and out.
-        reduction: How many times narrower the bottleneck of the gate is.
+        reduction: See ``ChannelAttention``.
         pool: ``avg``, ``max``, or ``both``: mean and maximum as two rows, joined into one.
         kernel: Odd length of the convolution that runs along the channels.
     """
@@ -189,37 +182,20 @@ class AsymmetricNonLocal(nn.Module):
 def grid_means(maps: Tensor, bins: int) -> Tensor:
     """Average maps over a grid, as ``F.adaptive_avg_pool2d`` does, by operators that ONNX has.
 
-    Args:
-        maps: (N, C, H, W).
-        bins: Cells of the grid along each side; neighbours overlap where it does not divide a side.
-
-    Returns:
-        (N, C, bins, bins).
+    Gives (N, C, bins, bins); neighbours overlap where that does not divide a side.
     """
-    height, width = maps.shape[2:]
-    rows, columns = _cell_weights(height, bins), _cell_weights(width, bins)
-    return rows.to(maps) @ maps @ columns.to(maps).transpose(0, 1)
 
+    def shares(length: int) -> Tensor:  # (bins, length), of an axis' pixels in each mean
+        cells, pixels = torch.arange(bins)[:, None], torch.arange(length)
+        first, last = cells * length // bins, ((cells + 1) * length + bins - 1) // bins
+        inside = ((pixels >= first) & (pixels < last)).float()
+        return (inside / inside.sum(dim=1, keepdim=True)).to(maps)
 
-def _cell_weights(length: int, bins: int) -> Tensor:
-    """Weights (bins, length) of an axis' pixels in the means of its cells."""
-    cells, pixels = torch.arange(bins)[:, None], torch.arange(length)
-    first, last = cells * length // bins, ((cells + 1) * length + bins - 1) // bins
-    inside = ((pixels >= first) & (pixels < last)).float()
-    return inside / inside.sum(dim=1, keepdim=True)
+    return shares(maps.shape[2]) @ maps @ shares(maps.shape[3]).transpose(0, 1)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention of one-channel maps, not scaled.
-
-    Args:
-        query: (N, 1, Q).
-        key: (N, 1, S).
-        value: (N, 1, S).
-
-    Returns:
-        (N, 1, Q) in fp32.
-    """
+    """Softmax attention of one-channel maps, not scaled: (N, 1, Q) in fp32, of N, 1, Q and S."""
     with full_precision(query.device):
         scores = query.float().transpose(1, 2) * key.float()
         return (scores.softmax(dim=2) @ value.float().transpose(1, 2)).transpose(1, 2)

@@ -1,6 +1,6 @@
 """Colours of tensors: BT.601 limited-range Y, Cb and Cr, and networks on Y run on RGB by them.
 
-The numbers are those of ``srcli.imaging.colour``.
+The numbers are those of ``srcli.imaging.colour``; all tensors are of fp32 at least.
 """
 
 from __future__ import annotations
@@ -25,35 +25,17 @@ _BACK = np.linalg.inv(_FORTH)
 
 
 def luma(x: Tensor) -> Tensor:
-    """Y of RGB, not rounded.
-
-    Args:
-        x: (N, 3, H, W) in [0, 1], fp32 at least.
-
-    Returns:
-        (N, 1, H, W) in 16/255..235/255.
-    """
+    """Y, (N, 1, H, W) in 16/255..235/255, of RGB (N, 3, H, W) in [0, 1], not rounded."""
     return _mix(x, _FORTH[:1]) + float(_SHIFT[0])
 
 
 def rgb_to_ycbcr(x: Tensor) -> Tensor:
-    """Y, Cb and Cr of RGB, not rounded.
-
-    Args:
-        x: (N, 3, H, W) in [0, 1], fp32 at least.
-
-    Returns:
-        (N, 3, H, W); Y in 16/255..235/255, Cb and Cr in 16/255..240/255.
-    """
+    """Y, Cb and Cr (in 16/255..240/255) of RGB; see ``luma``."""
     return _shifted(_mix(x, _FORTH), _SHIFT)
 
 
 def ycbcr_to_rgb(x: Tensor) -> Tensor:
-    """RGB of Y, Cb and Cr, not clipped: the inverse of ``rgb_to_ycbcr``.
-
-    Args:
-        x: (N, 3, H, W), fp32 at least.
-    """
+    """RGB of Y, Cb and Cr, not clipped: the inverse of ``rgb_to_ycbcr``."""
     return _mix(_shifted(x, -_SHIFT), _BACK)
 
 
@@ -88,13 +70,9 @@ class LumaOnRgb(_LumaNetwork):
     of floats. A gray picture comes as R = G = B and stays so (its Cb and Cr are constant): the
     network then sees it in the range 16..235 of 255 that it was trained on, and gray files come
     out as their RGB copies do.
-
-    Args:
-        network: Takes and gives (N, 1, H, W), Y / 255; has ``scale``.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W) in fp32, not clipped."""
+    def _enlarge(self, x: Tensor) -> Tensor:
         # Only the network itself may run in half precision: colours keep their 8-bit steps.
         with full_precision(x.device):
             ycbcr = rgb_to_ycbcr(x.float())
@@ -105,14 +83,9 @@ class LumaOnRgb(_LumaNetwork):
 
 
 class LumaOnGray(_LumaNetwork):
-    """Enlarge pictures that hold Y in each of their channels by a network that takes and gives Y.
+    """Enlarge pictures that hold Y in each channel by a network that takes and gives Y."""
 
-    Args:
-        network: See ``LumaOnRgb``.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 3, H, W), all channels alike, to (N, 3, scale H, scale W), not clipped."""
+    def _enlarge(self, x: Tensor) -> Tensor:
         y: Tensor = self.network(x[:, :1])
         return y.expand(-1, 3, -1, -1)
 

@@ -73,11 +73,7 @@ class Network(nn.Module):
         return 1 if self.colour == "y" else 3
 
     def check_input(self, x: Tensor) -> None:
-        """Refuse a tensor of another rank, number of channels or size; skipped while compiling.
-
-        Raises:
-            ValueError: If ``x`` is not (N, ``input_channels``, H, W) with sides that fit.
-        """
+        """Raise ValueError for another rank, number of channels or size; not while compiling."""
         if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return
         if x.ndim != 4 or x.shape[1] != self.input_channels:
@@ -98,14 +94,7 @@ class Network(nn.Module):
         return -(-max(length, self.minimum) // self.multiple_of) * self.multiple_of
 
     def attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Enlarge, and give the attention maps as well.
-
-        Args:
-            x: See ``forward``.
-
-        Returns:
-            SR, and ``num_maps`` maps (N, 1, H, W) in [0, 1].
-        """
+        """Return SR, and ``num_maps`` attention maps (N, 1, H, W) in [0, 1]."""
         return self(x), []
 
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
@@ -135,18 +124,13 @@ class Network(nn.Module):
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn a deployed form's state into one of this network with the same outputs.
 
-        Args:
-            tensors: Of this or another scale; what is in training form already stays as it is.
+        It may be of another scale; what is in training form already stays as it is.
         """
         return dict(tensors)
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
-        """Take over a file that others published; empty if it is of another network.
-
-        Args:
-            tensors: By the names that their authors gave them.
-        """
+        """Take over a file by the names of its authors; empty if it is of another network."""
         del tensors
         return []
 

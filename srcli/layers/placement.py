@@ -22,8 +22,6 @@ from srcli.layers.network import full_precision
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
-
 Mode = Literal["bilinear", "nearest"]
 
 
@@ -65,23 +63,16 @@ def use_positions(
 ) -> Iterator[None]:
     """Let the stretched maps of a network hold where its batch lies, until the block ends.
 
-    Args:
-        network: Any.
-        positions: (N, 4) integers; None if every item is a whole picture.
-        size: (H, W) of the network's input.
+    ``positions`` are None if every item is a whole picture; ``size`` is that of the input.
     """
     modules = stretched_maps(network).values()
     weights: dict[tuple[int, int, Mode], tuple[Tensor, Tensor]] = {}  # mostly one for all modules
     try:
-        for each in modules:
-            if positions is None:
-                continue
+        for each in modules if positions is not None else ():
             kind = (each.step, each.minimum, each.mode)
             if kind not in weights:
-                step, minimum, mode = kind
-                weights[kind] = stretch_weights(
-                    positions, size, step=step, minimum=minimum, mode=mode
-                )
+                assert positions is not None
+                weights[kind] = stretch_weights(positions, size, *kind)
             each.rows, each.columns = weights[kind]
         yield
     finally:
@@ -103,46 +94,48 @@ def orient_positions(
 
 
 def stretch_weights(
-    positions: Tensor,
-    size: tuple[int, int],
-    *,
-    step: int,
-    minimum: int,
-    mode: Mode = "bilinear",
+    positions: Tensor, size: tuple[int, int], step: int, minimum: int, mode: Mode = "bilinear"
 ) -> tuple[Tensor, Tensor]:
-    """Return the weights by which ``stretch_part`` resizes maps of tiles.
+    """Return the weights by which ``stretch_part`` resizes maps of tiles; see ``StretchedMap``.
 
     Args:
         positions: Where the tiles lie, (N, 4).
         size: (H, W) of the tiles; a shorter side than ``minimum`` counts as that long.
         step: Pixels from one value to the next.
         minimum: Pixels that the first value needs.
-        mode: Of ``StretchedMap``.
+        mode: Of the interpolation.
 
     Returns:
         (N, H, h) and (N, W, w): the share of each value of a map in each row and each column.
     """
-    axes = zip(positions.T[:2], positions.T[2:], size, strict=True)
-    rows, columns = (
-        _weights(starts, wholes, max(length, minimum), step=step, minimum=minimum, mode=mode)
-        for starts, wholes, length in axes
-    )
-    return rows, columns
+    # Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
+    kind = torch.float32 if positions.device.type == "mps" else torch.float64
+
+    def shares(starts: Tensor, wholes: Tensor, length: int) -> Tensor:
+        length = max(length, minimum)
+        values = (length - minimum) // step + 1
+        in_whole = ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
+        starts, wholes = starts.view(-1, 1).to(kind), wholes.view(-1, 1).to(kind)
+        pixels = torch.arange(length, device=starts.device, dtype=kind) + starts
+        if mode == "nearest":
+            places = (pixels * (in_whole / wholes)).floor()
+        else:
+            places = (pixels + 0.5) * (in_whole / wholes) - 0.5
+        places = torch.minimum(places.clamp(min=0), in_whole - 1) - starts / step
+        own = torch.arange(values, device=starts.device)
+        distances = places.clamp(0, values - 1)[..., None] - own
+        return (1 - distances.abs()).clamp(min=0).float()
+
+    top, left, height, width = positions.T
+    return shares(top, height, size[0]), shares(left, width, size[1])
 
 
 def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Resize maps of tiles as resizing of the whole pictures' maps would.
+    """Resize maps of tiles, (N, C, h, w) to (N, C, H, W), as the whole pictures' would be.
 
     Equal to the part of ``F.interpolate`` of the whole, as far as a tile's map is the part of the
-    whole's: where tiles begin on multiples of ``step``, away from their borders.
-
-    Args:
-        maps: (N, C, h, w), one value for every ``step`` pixels of the tiles.
-        rows: (N, H, h) from ``stretch_weights``.
-        columns: (N, W, w) likewise.
-
-    Returns:
-        (N, C, H, W) of the dtype of ``maps``.
+    whole's: where tiles begin on multiples of ``step``, away from their borders. ``rows`` and
+    ``columns`` are from ``stretch_weights``.
     """
     tiles, channels, height = maps.shape[:3]
     size = (rows.shape[1], columns.shape[1])
@@ -151,27 +144,6 @@ def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         wide = columns[:, None] @ maps.permute(0, 2, 3, 1).float()
         full = rows @ wide.view(tiles, height, size[1] * channels)
     return full.view(tiles, *size, channels).permute(0, 3, 1, 2).to(maps.dtype)
-
-
-def _weights(
-    starts: Tensor, wholes: Tensor, length: int, *, step: int, minimum: int, mode: Mode
-) -> Tensor:
-    """Share of each of a tile's values in each of its ``length`` pixels: (N, length, values).
-
-    Wide numbers, as a picture may have 50,000 columns and more; MPS has none.
-    """
-    kind = torch.float32 if starts.device.type == "mps" else torch.float64
-    values = (length - minimum) // step + 1
-    in_whole = ((wholes.clamp(min=minimum) - minimum) // step + 1).view(-1, 1).to(kind)
-    starts, wholes = starts.view(-1, 1).to(kind), wholes.view(-1, 1).to(kind)
-    pixels = torch.arange(length, device=starts.device, dtype=kind) + starts
-    if mode == "nearest":
-        places = (pixels * (in_whole / wholes)).floor()
-    else:
-        places = (pixels + 0.5) * (in_whole / wholes) - 0.5
-    places = torch.minimum(places.clamp(min=0), in_whole - 1) - starts / step
-    distances = places.clamp(0, values - 1)[..., None] - torch.arange(values, device=starts.device)
-    return (1 - distances.abs()).clamp(min=0).float()
 
 
 ORIENTATIONS = tuple(product(range(4), (False, True)))

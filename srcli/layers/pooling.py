@@ -75,13 +75,9 @@ class GlobalPool(nn.Module):
 
 
 def contrast(features: Tensor) -> Tensor:
-    """Standard deviation plus mean of every channel (IMDN, Hui et al. 2019).
+    """Standard deviation plus mean of every channel, (N, C, 1, 1) (IMDN, Hui et al. 2019).
 
-    Args:
-        features: (N, C, H, W).
-
-    Returns:
-        (N, C, 1, 1); population deviation, 1e-6 under the root: flat maps have a gradient.
+    It is the population's deviation, with 1e-6 under the root: flat maps have a gradient.
     """
     if not torch.is_grad_enabled():
         deviation, mean = _deviation_and_mean(features)
@@ -142,11 +138,9 @@ class Calibration:
         """Return those of some items of the batch; those of one picture are of every item."""
         if all(len(value) == 1 for one in self.passes for value in one.values()):
             return self
-        device = next(iter(self.passes[0].values())).device
-        chosen = upload(torch.tensor(indices), device)
-        return Calibration(
-            tuple({name: value[chosen] for name, value in one.items()} for one in self.passes)
-        )
+        chosen = upload(torch.tensor(indices), next(iter(self.passes[0].values())).device)
+        rows = ({name: value[chosen] for name, value in one.items()} for one in self.passes)
+        return Calibration(tuple(rows))
 
     def arrays(self) -> list[dict[str, NDArray[Any]]]:
         """Return the values as arrays, which can be sent to another process."""
@@ -157,23 +151,20 @@ class Calibration:
         passes: Sequence[Mapping[str, NDArray[Any]]], device: torch.device
     ) -> Calibration:
         """Return the calibration whose ``arrays`` were taken, on a device."""
-        return Calibration(
-            tuple(
-                {name: torch.from_numpy(value).to(device) for name, value in one.items()}
-                for one in passes
-            )
-        )
+
+        def tensors(one: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+            return {name: torch.from_numpy(value).to(device) for name, value in one.items()}
+
+        return Calibration(tuple(map(tensors, passes)))
 
     @staticmethod
     def join(parts: Sequence[Calibration]) -> Calibration:
         """Put pictures together into a batch: one item each."""
-        together = zip(*(part.passes for part in parts), strict=True)
-        return Calibration(
-            tuple(
-                {name: torch.cat([each[name] for each in one]) for name in one[0]}
-                for one in together
-            )
-        )
+
+        def joined(one: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+            return {name: torch.cat([each[name] for each in one]) for name in one[0]}
+
+        return Calibration(tuple(map(joined, zip(*(part.passes for part in parts), strict=True))))
 
 
 def global_pools(network: nn.Module) -> dict[str, GlobalPool]:
@@ -187,12 +178,9 @@ def record_calibration(
 ) -> Iterator[dict[str, Tensor]]:
     """Record the global pools of a network on windows of one picture.
 
-    Every pool takes the batch as a whole. When the block ends, the dictionary holds their
-    values by name.
-
-    Args:
-        network: Called once within the block.
-        extremes: Windows at the end of the batch that were chosen for their sharp edges.
+    Every pool takes the batch as a whole; the network is called once within the block. When that
+    ends, the dictionary holds their values by name. ``extremes`` windows at the end of the batch
+    were chosen for their sharp edges.
     """
     pools = global_pools(network)
     found: dict[str, Tensor] = {}
@@ -210,12 +198,8 @@ def record_calibration(
 def use_calibration(network: nn.Module, values: Mapping[str, Tensor] | None) -> Iterator[None]:
     """Let the global pools of a network hold recorded values until the block ends.
 
-    Args:
-        network: As it was recorded.
-        values: From ``record_calibration``; None for the pools' own.
-
-    Raises:
-        KeyError: If the values are of another network.
+    ``values`` are from ``record_calibration`` of this network (KeyError for those of another); None
+    for the pools' own.
     """
     pools = global_pools(network) if values is not None else {}
     try:

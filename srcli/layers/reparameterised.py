@@ -39,16 +39,18 @@ class FoldedKernel(NamedTuple):
 def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     """Return the one kernel that gives the sum of several convolutions of the same input.
 
-    Smaller kernels are added to the middle of the largest one (RRLFN 2025; RepVGG, Ding et al.
-    2021).
-
-    Args:
-        kernels: Of equal channels, edges odd.
+    Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN 2025; RepVGG,
+    Ding et al. 2021).
     """
     size = max(kernel.weight.shape[-1] for kernel in kernels)
-    weight, bias = _widened(kernels[0].weight, size), kernels[0].bias
+
+    def widened(weight: Tensor) -> Tensor:
+        rim = (size - weight.shape[-1]) // 2
+        return F.pad(weight, (rim, rim, rim, rim)) if rim else weight
+
+    weight, bias = widened(kernels[0].weight), kernels[0].bias
     for kernel in kernels[1:]:
-        weight = weight + _widened(kernel.weight, size)
+        weight = weight + widened(kernel.weight)
         bias = bias + kernel.bias
     return FoldedKernel(weight, bias)
 
@@ -64,11 +66,6 @@ def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
     return FoldedKernel(
         kernel.weight * gain.view(-1, 1, 1, 1), (kernel.bias - norm.running_mean) * gain + norm.bias
     )
-
-
-def _widened(weight: Tensor, size: int) -> Tensor:
-    rim = (size - weight.shape[-1]) // 2
-    return F.pad(weight, (rim, rim, rim, rim)) if rim else weight
 
 
 class ReparameterisedConv(nn.Module):
@@ -144,11 +141,15 @@ class ReparameterisedConv(nn.Module):
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches in evaluation mode."""
-        kernels = []
-        for kernel, norm in self._branches():
-            own = self._identity() if kernel is None else kernel
-            kernels.append(own if norm is None else absorb(own, norm))
-        return fold(kernels)
+        branches = [(kernel or self._identity(), norm) for kernel, norm in self._branches()]
+        return fold([own if norm is None else absorb(own, norm) for own, norm in branches])
+
+    def _identity(self) -> FoldedKernel:
+        weight = self.conv.weight
+        channels, width = weight.shape[:2]
+        eyes = torch.eye(width, dtype=weight.dtype, device=weight.device)
+        eyes = eyes.repeat(channels // width, 1).view(channels, width, 1, 1)
+        return FoldedKernel(eyes, weight.new_zeros(channels))
 
     @torch.no_grad()
     def deploy(self) -> ReparameterisedConv:
@@ -200,13 +201,6 @@ class ReparameterisedConv(nn.Module):
             assert norm is None or isinstance(norm, nn.BatchNorm2d)
             yield FoldedKernel(weight * mask, bias), norm
 
-    def _identity(self) -> FoldedKernel:
-        weight = self.conv.weight
-        channels, width = weight.shape[:2]
-        eye = torch.eye(width, dtype=weight.dtype, device=weight.device)
-        eyes = eye.repeat(channels // width, 1)
-        return FoldedKernel(eyes.view(channels, width, 1, 1), weight.new_zeros(channels))
-
 
 def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
     bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
@@ -221,7 +215,7 @@ class TrainedWithBranches(Network):
     weights lack ``conv``."""
 
     def deploy(self) -> Self:
-        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
+        """Return the deployed form, with plain convolutions."""
         plain = super().deploy()
         for module in list(plain.modules()):
             for name, child in module.named_children():
@@ -233,12 +227,8 @@ class TrainedWithBranches(Network):
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn a deployed form's state into one of this network, its extra branches at zero.
 
-        Args:
-            tensors: Of this or another scale, in whole or in part, of bare units or not; units in
-                training form already stay as they are.
-
-        Returns:
-            The tensors with, for every unit of the network, those that its branches need.
+        It may be of another scale, in whole or in part, of bare units or not; units in training
+        form already stay as they are.
         """
         found = dict(tensors)
         for name, unit in self.named_modules():

@@ -14,8 +14,6 @@ from srcli.errors import ModelError
 from srcli.imaging.resize import cubic, taps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 
@@ -55,7 +53,7 @@ def bicubic_resize(x: Tensor, scale: float | Fraction, *, levels: int | None = N
         length = out.shape[axis]
         if phases is not None:
             out = _enlarge_axis(out, axis, phases)
-        elif factor > 1 and length % factor == 0 and length >= _reach(factor):
+        elif factor > 1 and length % factor == 0 and length >= 3 * factor // 2:
             out = _shrink_axis(out, axis, factor)
         else:
             out = _resize_axis(out, axis, exact)
@@ -97,14 +95,9 @@ def _enlarge_axis(x: Tensor, axis: int, phases: list[list[float]]) -> Tensor:
     return torch.stack(enlarged, dim=axis + 1).flatten(axis, axis + 1)
 
 
-def _reach(factor: int) -> int:
-    """Return the pixels that the kernel of shrinking reads beyond those that become one."""
-    return 3 * factor // 2
-
-
 def _shrink_axis(x: Tensor, axis: int, factor: int) -> Tensor:
     """Shrink an axis by an integer factor that divides it: whole rows at once for each weight."""
-    length, reach = x.shape[axis], _reach(factor)
+    length, reach = x.shape[axis], 3 * factor // 2  # beyond the pixels that become one
     before = x.narrow(axis, 0, reach).flip(axis)
     after = x.narrow(axis, length - reach, reach).flip(axis)
     padded = torch.cat([before, x, after], dim=axis).movedim(axis, 0)
@@ -117,33 +110,14 @@ def _shrink_axis(x: Tensor, axis: int, factor: int) -> Tensor:
 
 
 def bicubic_phases(scale: int) -> Tensor:
-    """Kernels of enlarging by an integer factor, one for every sub-pixel position.
+    """Kernels (scale * scale, 5, 5) of enlarging by 2, 3 or 4, one for every sub-pixel position.
 
-    Args:
-        scale: 2, 3 or 4.
-
-    Returns:
-        (scale * scale, 5, 5): kernel r * scale + c gives output pixel (s*i + r, s*j + c) as a
-        correlation of the 5x5 neighbourhood of input pixel (i, j), away from the borders.
+    Kernel r * scale + c gives output pixel (s*i + r, s*j + c) as a correlation of the 5x5
+    neighbourhood of input pixel (i, j), away from the borders.
     """
     axis = _phase_taps(scale)
     kernels = np.einsum("ri,cj->rcij", axis, axis).reshape(scale * scale, 5, 5)
     return torch.from_numpy(kernels).float()
-
-
-def corner_phases(scale: int) -> Iterator[tuple[int, int, Tensor]]:
-    """Split ``bicubic_phases`` among four copies of a picture, each moved by a pixel both ways.
-
-    So 3x3 convolutions over the copies make bicubic interpolation. The middle row and column are
-    seen by two copies (the centre by four), which share them.
-
-    Yields:
-        Rows and columns by which a copy is moved, -1 or 1, and its kernels (scale * scale, 3, 3).
-    """
-    share = torch.tensor([1.0, 1.0, 0.5, 1.0, 1.0])
-    shared = bicubic_phases(scale) * share[:, None] * share
-    for down, right in CORNERS:
-        yield down, right, shared[:, 1 + down : 4 + down, 1 + right : 4 + right]
 
 
 @torch.no_grad()
@@ -178,8 +152,12 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
     up.bias.zero_()
     head.bias[:copies] = 0
     head.weight[:copies] = 0
+    # The middle row and column are seen by two copies (the centre by four), which share them.
+    share = torch.tensor([1.0, 1.0, 0.5, 1.0, 1.0])
+    shared = bicubic_phases(scale) * share[:, None] * share
     phases = scale * scale
-    for number, (down, right, kernels) in enumerate(corner_phases(scale)):
+    for number, (down, right) in enumerate(CORNERS):
+        kernels = shared[:, 1 + down : 4 + down, 1 + right : 4 + right]
         for colour in range(3):
             channel = 3 * number + colour
             head.weight[channel, colour, 1 + down, 1 + right] = 1
@@ -198,9 +176,6 @@ class BicubicEnlargement(nn.Module):
 
     The same numbers as ``bicubic_resize`` by an integer factor, in a form that reads nothing from
     the host while it runs.
-
-    Args:
-        scale: 2, 3 or 4.
     """
 
     def __init__(self, *, scale: int) -> None:
@@ -213,11 +188,7 @@ class BicubicEnlargement(nn.Module):
 
 
 class BicubicSkip(nn.Module):
-    """Add the bicubic enlargement of a network's input to its output; see ``BicubicEnlargement``.
-
-    Args:
-        scale: 2, 3 or 4.
-    """
+    """Add the bicubic enlargement of a network's input to its output."""
 
     def __init__(self, *, scale: int) -> None:
         super().__init__()
@@ -229,7 +200,4 @@ class BicubicSkip(nn.Module):
 
 
 def _enlarge(x: Tensor, phases: list[list[float]]) -> Tensor:
-    image = x.float()
-    for axis in (2, 3):
-        image = _enlarge_axis(image, axis, phases)
-    return image
+    return _enlarge_axis(_enlarge_axis(x.float(), 2, phases), 3, phases)

@@ -14,11 +14,8 @@ if TYPE_CHECKING:
 def upload(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
     """Copy to a device; to a GPU through pinned memory, in the order of its other work.
 
-    A copy from ordinary memory would first wait until the GPU has done all that it was given.
-
-    Args:
-        values: Not changed; on a processor the tensor may share its memory.
-        device: Target.
+    A copy from ordinary memory would first wait until the GPU has done all that it was given. On a
+    processor the tensor may share the memory of ``values``.
     """
     host = values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
     if device.type != "cuda":

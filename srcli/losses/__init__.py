@@ -45,11 +45,9 @@ def gaussian(size: int, sigma: float) -> Tensor:
 
 
 def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
-    """Subtract the Gaussian low-pass, channel by channel, borders reflected.
+    """Subtract the Gaussian low-pass of (N, C, H, W), channel by channel, borders reflected.
 
-    Args:
-        images: (N, C, H, W), both sides longer than half the kernel.
-        kernel: Odd-length 1-D kernel, applied along both axes.
+    The odd-length 1-D kernel is applied along both axes, which are longer than half of it.
     """
     # Shifted sums, not convolutions: on a CPU, depthwise convolutions of three channels take 3x
     # as long, which was a tenth of a training iteration.
@@ -91,14 +89,7 @@ LOSSES: dict[str, type[nn.Module]] = {
 
 
 class WeightedLoss(nn.Module):
-    """A weighted sum of named losses.
-
-    Args:
-        terms: Names, weights and options.
-
-    Raises:
-        RecipeError: If a name or an option does not exist.
-    """
+    """A weighted sum of named losses; RecipeError for a name or an option that does not exist."""
 
     def __init__(self, terms: Sequence[LossTerm]) -> None:
         super().__init__()
@@ -115,16 +106,7 @@ class WeightedLoss(nn.Module):
                 raise RecipeError(f"loss {term.name}: {error}") from error
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor | None = None) -> Tensor:
-        """Compare (N, C, sH, sW) with the same shape; a scalar.
-
-        Args:
-            sr: The network's output.
-            hr: The target.
-            lr: The network's input (N, C, H, W); needed by the contrastive loss only.
-
-        Raises:
-            ValueError: If a loss takes LR and there is none.
-        """
+        """Compare SR (N, C, sH, sW) with HR; a scalar. Contrastive losses need LR (N, C, H, W)."""
         values: list[Tensor] = []
         for weight, term in zip(self.weights, self.terms, strict=True):
             if not isinstance(term, ContrastiveLoss):

@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 
 def reconstruction_error(rebuilt: Tensor, images: Tensor) -> Tensor:
-    """l(v) = mean |D(v) - v| of BEGAN (Berthelot et al. 2017); a scalar.
-
-    Args:
-        rebuilt: D(v), (N, C, H, W).
-        images: v, of the same shape.
-    """
+    """l(v) = mean |D(v) - v| of BEGAN (Berthelot et al. 2017), of D(v) and v; a scalar."""
     return (rebuilt - images).abs().mean()
 
 
@@ -69,9 +64,7 @@ class BeganLoss(nn.Module):
     ) -> DiscriminatorScores:
         """Return the losses of one batch.
 
-        Args:
-            real: The discriminator's output for real pictures (N, C, H, W), and these pictures.
-            fake: The same for generated ones.
+        Each are the discriminator's output for pictures (N, C, H, W), and these pictures.
         """
         on_real, on_fake = reconstruction_error(*real), reconstruction_error(*fake)
         return DiscriminatorScores(
@@ -85,9 +78,7 @@ class BeganLoss(nn.Module):
     def update(self, scores: DiscriminatorScores, generator_loss: Tensor) -> dict[str, Tensor]:
         """Move k_t; return it with the convergence measure M.
 
-        Args:
-            scores: Of this batch.
-            generator_loss: The whole loss of the generator, with the weighted adversarial term.
+        The generator's loss is the whole one, with the weighted adversarial term.
         """
         quantity = generator_loss if self.balance_on == "generator" else scores.fake
         surplus = self.gamma * scores.real - quantity

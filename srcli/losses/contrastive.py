@@ -14,9 +14,7 @@ from srcli.layers.resize import bicubic_resize
 class RandomFeatures(nn.Module):
     """Features of a random, frozen network: 3x3 convolution, tanh, 3x3 convolution.
 
-    Args:
-        channels: Channels of both convolutions.
-        seed: Of their weights, drawn from He's normal distribution; biases are zero.
+    Weights are drawn from He's normal distribution; biases are zero.
     """
 
     first: Tensor
@@ -81,10 +79,6 @@ class ContrastiveLoss(nn.Module):
         total = sr.new_zeros(())
         layers = zip(self.weights, self.features(sr), wanted, unwanted, strict=True)
         for weight, own, near, far in layers:
-            ratio = _distance(own, near) / (_distance(own, far) + self.epsilon)
-            total = total + weight * ratio
+            distance = (own - near).abs().mean()
+            total = total + weight * (distance / ((own - far).abs().mean() + self.epsilon))
         return total
-
-
-def _distance(a: Tensor, b: Tensor) -> Tensor:
-    return (a - b).abs().mean()

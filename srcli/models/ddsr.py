@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic
+from srcli.layers.blocks import conv
 from srcli.layers.network import Network, full_precision
 
 
@@ -60,17 +61,12 @@ class DDSR(Network):
         self.act = nn.PReLU(channels, init=slope)
         layers: list[nn.Module] = []
         for _ in range(depth - 1):
-            layers += [
-                nn.Conv2d(channels, channels, 3, padding=1),
-                nn.PReLU(channels, init=slope),
-            ]
+            layers += [conv(channels, channels), nn.PReLU(channels, init=slope)]
         self.body = nn.Sequential(*layers)
-        self.last = nn.Conv2d(channels, 1, 3, padding=1)
+        self.last = conv(channels, 1)
         self._initialise(slope, last_std)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, 1, H, W), Y / 255, to (N, 1, scale H, scale W), not clipped."""
-        self.check_input(x)
+    def _enlarge(self, x: Tensor) -> Tensor:
         # What carries the picture past the mapping is kept exact: half precision would cost it
         # 8-bit steps.
         with full_precision(x.device):
@@ -111,11 +107,11 @@ class DDSR(Network):
         Raises:
             ModelError: If there are too few layers or maps for it.
         """
-        convs = [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
+        layers = [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
         kernel = self.up.kernel_size[0]
         tap = kernel // 2
         offset = tap - deconv_geometry(kernel, self.scale)[0]
-        reach = bicubic_reach(self.scale, offset=offset, steps=len(convs))
+        reach = bicubic_reach(self.scale, offset=offset, steps=len(layers))
         places = sorted(itertools.product(reach, repeat=2), key=lambda place: place != (0, 0))
         if len(places) > self.last.in_channels:
             raise ModelError(
@@ -127,21 +123,18 @@ class DDSR(Network):
         self.last.weight.mul_(deep_gain)
         for number, (down, right) in enumerate(places):
             self.last.weight[0, number] = torch.outer(reach[down], reach[right])
-            for layer, conv in enumerate(convs):
-                conv.weight[number] = 0
+            for index, layer in enumerate(layers):
+                layer.weight[number] = 0
                 # Where it need not move, the picture comes from F1 itself, which nothing rounds.
                 if number or not self.residual:
-                    row, column = (1 + _step(side, layer) for side in (down, right))
-                    conv.weight[number, number if layer else 0, row, column] = 1
+                    # a step of -1, 0 or 1 on the way to the place
+                    steps = (math.copysign(index < abs(w), w) for w in (down, right))
+                    row, column = (1 + int(step) for step in steps)
+                    layer.weight[number, number if index else 0, row, column] = 1
 
 
 def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
-    """Padding and output padding with which a transposed convolution enlarges by ``scale`` exactly.
-
-    Args:
-        kernel: Its edge.
-        scale: Its stride.
-    """
+    """Padding and output padding with which a transposed convolution enlarges by its stride."""
     padding = max(0, -(-(kernel - scale) // 2))
     return padding, scale - kernel + 2 * padding
 
@@ -150,16 +143,8 @@ def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
     """Return 3-tap kernels on shifted copies that make bicubic interpolation, along one axis.
 
     The copies show the picture at full size: LR pixel i at HR pixel ``scale * i + offset``, zeros
-    elsewhere.
-
-    Args:
-        scale: 2, 3 or 4.
-        offset: See above.
-        steps: The farthest shift there can be, in HR pixels.
-
-    Returns:
-        Kernels (3,), to be correlated, by the shift of the copy: its value at HR pixel q is the
-        picture's at q + shift.
+    elsewhere. Kernels (3,), to be correlated, go by the shift of the copy, ``steps`` HR pixels at
+    most: its value at HR pixel q is the picture's at q + shift.
 
     Raises:
         ModelError: If the shifts do not reach as far as the interpolation.
@@ -177,8 +162,3 @@ def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
             )
         kernels.setdefault(shift, torch.zeros(3))[1 + place - shift] = weight
     return kernels
-
-
-def _step(way: int, layer: int) -> int:
-    """Return the step, -1, 0 or 1, of a layer (from 0) on the way to a place."""
-    return int(math.copysign(layer < abs(way), way))

@@ -5,6 +5,7 @@ The first two are the ways in which the attentive GAN's paper can be read.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from srcli.errors import RecipeError
+from srcli.layers.blocks import conv, convs
 from srcli.layers.network import Network
 from srcli.recipes.fields import check_options, unknown
 
@@ -54,21 +56,17 @@ class AutoEncoder(Network):
         self.multiple_of = prod(strides)
         self.slope = slope
         self.check_input(torch.empty(1, 3, size, size, device="meta"))
-        self.encoder = _convolutions(widths, strides)
-        inputs = (widths[-1], *decoder)
-        self.decoder = nn.ModuleList(
-            nn.Conv2d(before, 4 * after, 3, padding=1)
-            for before, after in zip(inputs, decoder, strict=False)
+        self.encoder = _encoder(widths, strides)
+        self.decoder = convs(
+            (before, 4 * after) for before, after in pairwise((widths[-1], *decoder))
         )
-        self.last = nn.Conv2d(decoder[-1], 3, 3, padding=1)
+        self.last = conv(decoder[-1], 3)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Rebuild (N, 3, H, W), both sides a multiple of ``multiple_of``; the same shape."""
-        self.check_input(x)
-        for convolution in self.encoder:
-            x = F.leaky_relu(convolution(x), self.slope)
-        for convolution in self.decoder:
-            x = F.leaky_relu(F.pixel_shuffle(convolution(x), 2), self.slope)
+    def _enlarge(self, x: Tensor) -> Tensor:
+        for layer in self.encoder:
+            x = F.leaky_relu(layer(x), self.slope)
+        for layer in self.decoder:
+            x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), self.slope)
         out: Tensor = self.last(x)
         return out
 
@@ -99,7 +97,7 @@ class Classifier(Network):
         super().__init__()
         self.size = size
         self.slope = slope
-        self.encoder = _convolutions(widths, strides)
+        self.encoder = _encoder(widths, strides)
         edge = size
         for stride in strides:
             edge = -(-edge // stride)
@@ -107,15 +105,14 @@ class Classifier(Network):
         self.hidden = nn.Linear(flat, hidden) if hidden else None
         self.last = nn.Linear(hidden or flat, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1) of (N, 3, size, size) being real."""
-        self.check_input(x)
         if x.shape[2:] != (self.size, self.size):
             raise ValueError(
                 f"expected pictures of {self.size}x{self.size}, got {x.shape[2]}x{x.shape[3]}"
             )
-        for convolution in self.encoder:
-            x = F.leaky_relu(convolution(x), self.slope)
+        for layer in self.encoder:
+            x = F.leaky_relu(layer(x), self.slope)
         x = x.flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), self.slope)
@@ -148,16 +145,15 @@ class PatchClassifier(Network):
         self.check_input(torch.empty(1, 3, size, size, device="meta"))
         self.encoder = nn.ModuleList(
             spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            for before, after in zip((3, *widths), widths, strict=False)
+            for before, after in pairwise((3, *widths))
         )
-        self.middle = spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1))
-        self.last = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.middle = spectral_norm(conv(widths[-1], widths[-1]))
+        self.last = spectral_norm(conv(widths[-1], 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
-        self.check_input(x)
-        for convolution in (*self.encoder, self.middle):
-            x = F.leaky_relu(convolution(x), self.slope)
+        for layer in (*self.encoder, self.middle):
+            x = F.leaky_relu(layer(x), self.slope)
         out: Tensor = self.last(x)
         return out
 
@@ -170,7 +166,7 @@ DISCRIMINATORS: dict[str, type[AutoEncoder | Classifier | PatchClassifier]] = {
 
 
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
-    """Build an untrained discriminator.
+    """Build an untrained discriminator of the table.
 
     Args:
         name: A key of ``DISCRIMINATORS``.
@@ -178,7 +174,7 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
         options: Keyword arguments of its constructor that differ from the defaults.
 
     Raises:
-        RecipeError: If the name, the size or an option does not fit.
+        RecipeError: If one of them does not fit.
     """
     if name not in DISCRIMINATORS:
         raise unknown("discriminator", name, "the recipe", DISCRIMINATORS)
@@ -193,10 +189,10 @@ def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> 
         raise RecipeError(f"{where}: {error}") from error
 
 
-def _convolutions(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList:
+def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList:
     if len(widths) != len(strides) or not widths:
         raise ValueError(f"expected as many widths as strides, got {widths} and {strides}")
     return nn.ModuleList(
         nn.Conv2d(before, after, 3, stride=stride, padding=1)
-        for before, after, stride in zip((3, *widths), widths, strides, strict=False)
+        for (before, after), stride in zip(pairwise((3, *widths)), strides, strict=True)
     )

@@ -52,14 +52,10 @@ def consistency(network: Network) -> float:
 
 
 def best_range(network: Network) -> tuple[float, float]:
-    """Find the range of values that a network was trained on.
+    """Find the range of values that a network in evaluation mode was trained on.
 
-    Args:
-        network: In evaluation mode; it is left as it is.
-
-    Returns:
-        The value of white, which is that of the network unless another one of ``RANGES`` is
-        clearly better; and the ``consistency`` with it.
+    Returns the value of white, which is that of the network unless another one of ``RANGES`` is
+    clearly better; and the ``consistency`` with it.
     """
     own = range_of(network)
     best, most = own, consistency(network)

@@ -28,13 +28,13 @@ def describe_installation() -> dict[str, str]:
     """Return what a report of a fault needs, in words, by name; nothing is changed."""
     half = half_type(choose_device("auto"), "auto")
     free, disk = free_memory(), shutil.disk_usage(Path.cwd()).free
-    missing = [name for name in _OPTIONAL if not _version(name)]
+    optional = {name: _version(name) for name in _OPTIONAL}
     return {
         "srx": f"{srcli.__version__} in {Path(srcli.__file__).parent}",
         "Python": f"{platform.python_version()} on {platform.platform()}",
-        "libraries": _versions(_PACKAGES),
-        "optional libraries": _versions(_OPTIONAL) or "none",
-        "not installed": ", ".join(missing) or "nothing",
+        "libraries": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "optional libraries": ", ".join(f"{n} {v}" for n, v in optional.items() if v) or "none",
+        "not installed": ", ".join(n for n, v in optional.items() if not v) or "nothing",
         "devices": "; ".join(_devices()),
         "processors": str(processors()),
         "half precision": str(half).removeprefix("torch.") if half else "no: fp32 for all pictures",
@@ -53,10 +53,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _versions(packages: tuple[str, ...]) -> str:
-    return ", ".join(f"{name} {found}" for name in packages if (found := _version(name)))
 
 
 def _devices() -> list[str]:
