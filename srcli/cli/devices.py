@@ -83,7 +83,8 @@ def several_workers(
     names, kind = given["device"], given["executor"]
     if kind == "local" and names != "all" and "," not in names and not settings:
         return None, names
-    from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor, make_executor
+    from srcli.pipelines.executors import make_executor
+    from srcli.pipelines.executors.processes import ProcessExecutor, SerialExecutor
 
     executor = make_executor(names, kind=kind, **settings)
     if isinstance(executor, SerialExecutor):

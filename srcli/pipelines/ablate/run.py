@@ -32,8 +32,8 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.pipelines.ablate.work import MeasuredSet, Unit, run_unit, stored_result
 from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import make_executor
 from srcli.pipelines.train.network import initial_weights, resolve_precision
 from srcli.pipelines.train.options import TrainOptions
 from srcli.ports.executor import JsonDict, Place

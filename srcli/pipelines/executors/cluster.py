@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import srcli
 from srcli.errors import PeerError, SrxError, UsageError
-from srcli.pipelines.executors.relay import (
+from srcli.pipelines.executors.processes import (
     STOP_SECONDS,
     WAIT_SECONDS,
     Receiver,

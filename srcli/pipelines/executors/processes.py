@@ -1,5 +1,7 @@
 """Run units one after another in this process, or side by side in processes of their own.
 
+Their progress is sent by workers as events and shown by the parent.
+
 Processes are spawned: a script that runs units in them needs ``if __name__ == "__main__":`` around
 what it does.
 """
@@ -10,75 +12,35 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from multiprocessing.connection import wait
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from srcli.errors import SrxError, UsageError
-from srcli.pipelines.executors.relay import (
-    STOP_SECONDS,
-    WAIT_SECONDS,
-    Receiver,
-    RelayedProgress,
-    attempt,
-)
+from srcli.errors import DefectError, SrxError, one_file
 from srcli.ports.executor import Place, Unit, UnitResult, Work
+from srcli.ports.progress import NoTask, Progress, Task, show_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from multiprocessing.connection import Connection
 
-    from srcli.ports.executor import Executor
-    from srcli.ports.progress import Progress, Task
+    from srcli.ports.executor import Executor, JsonDict
 
+WAIT_SECONDS = 0.2
+"""Interval at which ``stop`` is called while no process reports anything."""
+STOP_SECONDS = 10.0
+"""Time that units have to stop after an exception in the parent."""
 LARGEST_SHARE = 16
 """Items; reading the first and writing the last of so many costs little beside all of them."""
 SPAWN = multiprocessing.get_context("spawn")
 T = TypeVar("T")
-
-
-def make_executor(
-    devices: str = "auto",
-    *,
-    kind: str = "local",
-    processes: int | None = None,
-    threads: int | None = None,
-    fresh: bool = False,
-) -> Executor:
-    """Return an executor for this process, for several, or for a Ray cluster.
-
-    Args:
-        devices: Devices with commas between them, as ``--device`` takes them.
-        kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
-        processes: Units at once; None for one on each device. One works in this process; several
-            share GPUs without a number.
-        threads: Threads of each process; None divides the processors among several, and leaves
-            PyTorch's choice to one.
-        fresh: Start a new process for each unit, so that its memory is free again after it.
-
-    Raises:
-        UsageError: If the machine does not have a device; if Ray is missing or not reached.
-    """
-    if kind.partition(":")[0] == "ray":
-        from srcli.pipelines.executors.cluster import RayExecutor
-
-        if processes:
-            raise UsageError("--processes is for one machine; Ray fills its cluster")
-        return RayExecutor(kind, devices, threads=threads or 1, fresh=fresh)
-    from srcli.inference.device import choose_devices  # here: workers without torch start fast
-    from srcli.metrics.machine import processors
-
-    names = choose_devices(devices)
-    if (processes or 0) > 1 and names == ["cuda"]:  # without a number
-        names = choose_devices("all")
-    count = processes or len(names)
-    own = threads or (0 if count == 1 else max(1, processors() // count))
-    places = [Place(device=names[i % len(names)], threads=own) for i in range(count)]
-    return SerialExecutor(places[0]) if count == 1 else ProcessExecutor(places, fresh=fresh)
 
 
 def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
@@ -316,3 +278,147 @@ def _run_in_worker(pipe: Connection, output: str) -> None:
             job, interrupt = given
             progress = RelayedProgress(pipe.send, stop if interrupt else None)
             progress.send("end", *attempt(job, progress, stop))
+
+
+class Receiver:
+    """The parent's end: shows the events of one ``RelayedProgress``.
+
+    Args:
+        progress: Shows tasks and warnings with the label of the unit; its messages are left out,
+            which all units would repeat. Without a label everything is passed on.
+        unit: The unit.
+        task: Shown in the place of the unit's tasks, with those of all others.
+        warned: Warnings that were given already; all units read the same pictures.
+    """
+
+    def __init__(self, progress: Progress, unit: Unit, task: Task | None, warned: set[str]) -> None:
+        self._progress, self._label = progress, unit.label
+        self._shared, self._warned = task, warned
+        self._tasks: dict[int, Task] = {}
+        self._grown = 0.0
+        """What was added to the total of the shared task and is not done yet."""
+
+    def take(self, event: tuple[Any, ...]) -> None:
+        """Show one event; those of closed tasks are ignored."""
+        match event:
+            case ("task", number, label, total, unit):
+                own = f"{self._label}: {label}" if self._label else label
+                self._tasks[number] = self._shared or self._progress.task(
+                    own, total=total, unit=unit
+                )
+            case ("close", number):
+                self._close(self._tasks.pop(number, NoTask()))
+            case ("begin",):
+                self.close()  # what an earlier attempt left open
+            case ("warn", text) if self._label:
+                if text not in self._warned:
+                    self._warned.add(text)
+                    self._progress.warn(f"{self._label}: {text}")
+            case ("message" | "warn" | "detail", text):
+                if event[0] != "message" or not self._label:
+                    methodcaller(event[0], text)(self._progress)
+            case ("describe", number, text):
+                if self._shared is None:
+                    self._tasks.get(number, NoTask()).describe(text)
+            case _:
+                what, number, amount = event
+                self._grown += amount if what == "grow" else -amount
+                methodcaller(what, amount)(self._tasks.get(number, NoTask()))
+
+    def close(self) -> None:
+        """Close the tasks that are still open."""
+        while self._tasks:
+            self._close(self._tasks.popitem()[1])
+
+    def _close(self, task: Task) -> None:
+        if task is not self._shared:
+            task.close()
+        elif self._grown > 0:  # a unit that is repeated adds it again
+            task.grow(-self._grown)
+            self._grown = 0.0
+
+
+class RelayedProgress:
+    """Progress of a worker, sent to the parent as events; nothing is sent to a dead one.
+
+    Args:
+        send: Sends an event: the name of a method, then its arguments.
+        interrupt: Where given, a task that advances when this is true is interrupted, as by Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[tuple[Any, ...]], None],
+        interrupt: Callable[[], bool] | None = None,
+    ) -> None:
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self._unlocked_send = send
+        self.interrupt = interrupt
+
+    def send(self, *event: Any) -> None:  # noqa: ANN401 - arguments of any method
+        """Send an event; threads take turns."""
+        with self._lock, suppress(OSError):
+            self._unlocked_send(event)
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a task in the parent."""
+        number = next(self._numbers)
+        self.send("task", number, label, total, unit)
+        return _RelayedTask(self, number)
+
+    def message(self, text: str) -> None:
+        """Send a message."""
+        self.send("message", text)
+
+    def warn(self, text: str) -> None:
+        """Send a warning."""
+        self.send("warn", text)
+
+    def detail(self, text: str) -> None:
+        """Send a line for --verbose."""
+        self.send("detail", text)
+
+
+@dataclass(frozen=True)
+class _RelayedTask:
+    progress: RelayedProgress
+    number: int
+
+    def advance(self, amount: float = 1.0) -> None:
+        if self.progress.interrupt is not None and self.progress.interrupt():
+            raise KeyboardInterrupt
+        self.progress.send("advance", self.number, amount)
+
+    def grow(self, amount: float) -> None:
+        self.progress.send("grow", self.number, amount)
+
+    def describe(self, text: str) -> None:
+        self.progress.send("describe", self.number, text)
+
+    def close(self) -> None:
+        self.progress.send("close", self.number)
+
+
+def attempt(
+    job: tuple[Work, Unit, Place], progress: Progress, stop: Callable[[], bool]
+) -> tuple[JsonDict | None, str | SrxError]:
+    """Do a unit.
+
+    Returns:
+        The result and no failure; or None and the failure: an error for the user, or in words one
+        that nobody foresaw, which is that of this unit alone.
+    """
+    work, unit, place = job
+    try:
+        with one_file("failed"):
+            return dict(work(unit, place, progress, stop)), ""
+    except DefectError as error:
+        show_traceback(error, progress)
+        return None, str(error)
+    except SrxError as error:
+        return None, error
+    except KeyboardInterrupt:
+        if not stop():
+            raise
+        return None, "interrupted"

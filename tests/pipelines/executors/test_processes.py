@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from srcli.errors import DataError, UsageError
+from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.processes import (
     LARGEST_SHARE,
     ProcessExecutor,
     SerialExecutor,
-    make_executor,
     shares,
 )
 from srcli.ports.executor import Place
