@@ -1,14 +1,17 @@
-"""Name kinds of picture files that are sound but that no reader here knows."""
+"""Segments of JPEG and chunks of WebP; kinds of sound files that no reader here knows."""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from srcli.imaging.exif import read_directory, read_start
 
-_SEGMENTS = 2000
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SEGMENTS, _CHUNKS = 2000, 10_000  # a damaged file may have no end of them
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROCESSES = {
@@ -81,21 +84,36 @@ class JpegFrame:
 
 def jpeg_frame(stream: IO[bytes]) -> JpegFrame | None:
     """Read the frame header of a JPEG file; None if it is cut short before."""
+    for marker, rest in jpeg_segments(stream):
+        if marker in _FRAMES:
+            return JpegFrame(_PROCESSES.get(marker, ""), rest[0], rest[5]) if rest[5:] else None
+    return None
+
+
+def jpeg_segments(stream: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the segments of a JPEG file up to damage: marker and content."""
     stream.seek(2)
     for _ in range(_SEGMENTS):
         mark, marker = stream.read(2).ljust(2, b"\0")
         if mark != 0xFF:
-            return None
+            return
         while marker == 0xFF:  # fill bytes
             marker = int.from_bytes(stream.read(1))
-        if marker in _STANDALONE:
-            continue
-        length, rest = int.from_bytes(stream.read(2)), b""
-        if marker in _FRAMES:
-            rest = stream.read(6)
-            return JpegFrame(_PROCESSES.get(marker, ""), rest[0], rest[5]) if rest[5:] else None
-        stream.seek(max(length - 2, 0), 1)
-    return None
+        if marker not in _STANDALONE:
+            yield marker, stream.read(max(int.from_bytes(stream.read(2)) - 2, 0))
+
+
+def webp_chunks(stream: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Iterate over the chunks of a WebP file and its frames: kind and length; content is next."""
+    stream.seek(12)
+    for _ in range(_CHUNKS):
+        kind, length = stream.read(4), int.from_bytes(stream.read(4), "little")
+        if len(kind) < 4:
+            return
+        start = stream.tell()
+        yield kind, length
+        # the chunks of a frame lie inside it; others are padded to even lengths
+        stream.seek(start + (16 if kind == b"ANMF" else length + length % 2))
 
 
 def _jpeg(stream: IO[bytes]) -> str:

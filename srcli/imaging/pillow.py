@@ -21,6 +21,7 @@ from srcli.imaging import bmp, heif, labels
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
 from srcli.imaging.formats import find_reader
+from srcli.imaging.kinds import webp_chunks
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture
 from srcli.imaging.png import comment_chunk
 
@@ -55,7 +56,6 @@ _GAIN_MAP = re.compile(
 _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
 _START = 2**16  # bytes in which AVIF and HEIC describe their items
 _SAMSUNG_VIDEO, _LONGEST_DIRECTORY = b"\x30\x0a", 4096
-_MOST_CHUNKS = 64  # profile, animation and transparency come before the picture of a WebP
 
 
 @contextmanager
@@ -270,21 +270,9 @@ def raw_to_srgb(values: Array, mode: str, icc: bytes | None) -> Array:
 
 
 def is_lossless_webp(stream: IO[bytes]) -> bool:
-    """Return True if the (first) picture of a WebP file is stored without loss.
-
-    Pillow does not tell.
-    """
-    stream.seek(0)
-    head = stream.read(12)
-    if head[:4] != b"RIFF" or head[8:] != b"WEBP":
-        return False
-    for _ in range(_MOST_CHUNKS):
-        kind, length = stream.read(4), int.from_bytes(stream.read(4), "little")
-        if kind in (b"VP8L", b"VP8 ") or len(kind) < 4:
-            return kind == b"VP8L"
-        # the chunks of a frame lie inside it; others are skipped, padded to even lengths
-        stream.seek(16 if kind == b"ANMF" else length + length % 2, io.SEEK_CUR)
-    return False
+    """Return True if the (first) picture of a WebP file is stored without loss."""
+    kinds = (kind for kind, _ in webp_chunks(stream) if kind in (b"VP8L", b"VP8 "))
+    return next(kinds, b"") == b"VP8L"
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:

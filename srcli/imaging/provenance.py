@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from srcli.files import open_input
 from srcli.imaging import exif, png
 from srcli.imaging.exif import read_directory, read_start
 from srcli.imaging.formats import format_of_content
+from srcli.imaging.kinds import jpeg_segments, webp_chunks
 from srcli.imaging.photograph import SourceMark, decoding
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 NAME = "srx"
 _HEAD = 2**16
 """Bytes from a file's start that are looked through where a format has no index of its parts."""
-_MOST_PARTS = 1000  # chunks and segments before the pixels; a damaged file may have no end of them
 _OWN = re.compile(
     r"(\S+) \((.+) x(\d)(, auto)?(?:, options ([0-9a-f]{8}))?"
     r"(?:, weights ([0-9a-f]{16}))?(?:, source (\w*) ([0-9a-f]{8}) ([0-9a-f]{8})?)?\)"
@@ -133,26 +132,17 @@ def _png(stream: IO[bytes]) -> str:
 
 
 def _jpg(stream: IO[bytes]) -> str:
-    stream.seek(2)
-    for _ in range(_MOST_PARTS):
-        mark, kind, length = struct.unpack(">BBH", stream.read(4))
-        if mark != 0xFF or kind == 0xDA:  # the pixels
+    for marker, content in jpeg_segments(stream):
+        if marker == 0xDA:  # the pixels
             break
-        content = stream.read(length - 2) if kind == 0xE1 else b""
-        if content.startswith(exif.PREFIX):
+        if marker == 0xE1 and content.startswith(exif.PREFIX):
             return exif.software(content)
-        stream.seek(length - 2 - len(content), os.SEEK_CUR)
     return ""
 
 
 def _webp(stream: IO[bytes]) -> str:
-    stream.seek(12)
-    for _ in range(_MOST_PARTS):
-        kind, length = struct.unpack("<4sI", stream.read(8))
-        if kind == b"EXIF":
-            return exif.software(stream.read(length))
-        stream.seek(length + length % 2, os.SEEK_CUR)
-    return ""
+    blocks = (stream.read(length) for kind, length in webp_chunks(stream) if kind == b"EXIF")
+    return exif.software(next(blocks, None))
 
 
 def _tif(stream: IO[bytes]) -> str:
