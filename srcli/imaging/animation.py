@@ -12,6 +12,7 @@ from PIL import Image
 
 from srcli.files import NEW_FILE, FileAttributes, open_input, replacing
 from srcli.imaging import pillow, png, vips
+from srcli.imaging.exif import PREFIX
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.photograph import Metadata, Photograph, Picture, decoding
 from srcli.imaging.reading import upright
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+
+_USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,13 +139,13 @@ def _write_webp(
         "WEBP",
         save_all=True,
         append_images=images[1:],
-        duration=list(milliseconds),
+        duration=[one or _USUAL_DURATION for one in milliseconds],
         loop=plays,
         quality=quality,
         lossless=quality == LOSSLESS,
         method=4,
         icc_profile=metadata.icc,
-        exif=metadata.exif or b"",
+        exif=(metadata.exif or b"").removeprefix(PREFIX),
         xmp=metadata.xmp or b"",
     )
 
