@@ -120,8 +120,3 @@ def test_large_pictures_are_quick():
     filled = fill_transparent(np.full((600, 600, 3), 8, dtype=np.uint8), alpha)
     assert np.all(filled == 8)
     assert time.process_time() - started < 1
-
-
-def test_sizes_must_fit():
-    with pytest.raises(ValueError, match="expected"):
-        fill_transparent(np.zeros((4, 4, 3)), np.zeros((4, 5)))

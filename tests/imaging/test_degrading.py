@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,23 +26,8 @@ def source(seed=0):
     return np.random.default_rng(seed)
 
 
-def gradient_energy(picture, axis=None):
-    values = picture.astype(float)
-    axes = (0, 1) if axis is None else (axis,)
-    return sum(float((np.diff(values, axis=each) ** 2).mean()) for each in axes)
-
-
 def flat(level, size=256):
     return np.full((size, size, 3), level, np.uint8)
-
-
-def test_more_blur_leaves_less_detail(astronaut):
-    energies = [
-        gradient_energy(GaussianBlur(sigma=sigma).apply(astronaut, source()))
-        for sigma in (0.0, 0.3, 0.6, 1.0, 2.0, 4.0)
-    ]
-    assert energies[0] == pytest.approx(gradient_energy(astronaut))
-    assert all(more < less for less, more in pairwise(energies))
 
 
 @pytest.mark.parametrize("sigma", [0.25, 0.5, 1.0, 4.0])
@@ -70,15 +54,6 @@ def test_a_blur_is_as_wide_as_asked_and_points_where_asked(aspect, angle):
     assert np.sqrt((kernel * along**2).sum()) == pytest.approx(2.5, rel=0.01)
     assert np.sqrt((kernel * across**2).sum()) == pytest.approx(2.5 * aspect, rel=0.01)
     assert (kernel * along * across).sum() == pytest.approx(0, abs=0.02)
-
-
-def test_a_blur_along_the_rows_takes_detail_along_them(astronaut):
-    rows, columns = (
-        GaussianBlur(sigma=2, aspect=0.1, angle=angle).apply(astronaut, source())
-        for angle in (0, 90)
-    )
-    assert 2 * gradient_energy(rows, axis=1) < gradient_energy(columns, axis=1)
-    assert 2 * gradient_energy(columns, axis=0) < gradient_energy(rows, axis=0)
 
 
 @pytest.mark.parametrize("gray", [False, True])
@@ -119,18 +94,6 @@ def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(astronaut, quali
         scaled = [max((each * (200 - 2 * quality) + 50) // 100, 1) for each in LUMINANCE]
         assert list(image.quantization[0][:16]) == scaled  # type: ignore[attr-defined]
         assert get_sampling(image) == (2 if subsampled else 0)
-
-
-def test_less_quality_costs_more(astronaut):
-    errors = [
-        float(
-            ((JpegFile(quality=q).apply(astronaut, source()) - astronaut.astype(float)) ** 2).mean()
-        )
-        for q in (97, 90, 75, 50, 20)
-    ]
-    assert all(more > less for less, more in pairwise(errors))
-    halved = JpegFile(quality=97, subsampled=True).apply(astronaut, source())
-    assert float(((halved - astronaut.astype(float)) ** 2).mean()) > errors[0]
 
 
 def test_a_jpeg_rounds_what_it_is_given():

@@ -15,7 +15,6 @@ from PIL import Image
 from srcli.imaging.colour import luma
 from srcli.imaging.resize import (
     Box,
-    cubic,
     downscale,
     mirrored,
     mod_crop,
@@ -23,7 +22,6 @@ from srcli.imaging.resize import (
     resize,
     shrink,
     shrink_mask,
-    taps,
     to_dtype,
 )
 from srcli.metrics.fidelity import psnr, ssim
@@ -34,8 +32,6 @@ ROWS = {
     ("Set5", 2): ((33.661, 0.9299), (33.673, 0.9303), (33.640, 0.9292)),
     ("Set5", 3): ((30.392, 0.8682), (30.403, 0.8689), (30.385, 0.8678)),
     ("Set5", 4): ((28.421, 0.8104), (28.429, 0.8111), (28.416, 0.8101)),
-    ("Set14", 2): ((30.237, 0.8688), (30.325, 0.8699), (30.218, 0.8683)),
-    ("Set14", 3): ((27.546, 0.7742), (27.631, 0.7759), (27.530, 0.7737)),
     ("Set14", 4): ((26.004, 0.7027), (26.088, 0.7048), (25.990, 0.7023)),
 }
 
@@ -61,10 +57,6 @@ def test_lr_pictures_equal_matlabs_bit_for_bit(srx_data, row):
     lr_image = downscale(pixels_of(srx_data / "benchmarks" / name / f"{picture}.png"), int(scale))
     assert lr_image.shape == (int(height), int(width), int(channels))
     assert hashlib.sha256(lr_image.tobytes()).hexdigest() == digest
-
-
-def test_all_57_digests_are_there(srx_data):
-    assert len(digests()) == 57
 
 
 def rounded_luma(picture):
@@ -113,46 +105,12 @@ def test_bicubic_rows_of_the_literature(srx_data, name, scale):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_shrinking_equals_pillows_bicubic_inside(astronaut, scale):
-    picture = mod_crop(astronaut[:, :, 1].astype(np.float32), scale)
-    height, width = picture.shape[0] // scale, picture.shape[1] // scale
-    # Pillow uses the same kernel, but treats the edge in another way
-    reference = np.asarray(
-        Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
-    )
-    ours = resize(picture, Fraction(1, scale))
-    inside = (slice(3, -3), slice(3, -3))
-    assert np.abs(ours[inside] - reference[inside]).max() < 1e-3
-    assert np.abs(ours - reference).max() > 1e-3
-
-
-@pytest.mark.parametrize("scale", [2, 3, 4])
 def test_enlarging_equals_pillows_bicubic_inside(astronaut, scale):
     picture = astronaut[:48, :56, 0].astype(np.float32)
     size = (56 * scale, 48 * scale)
     reference = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
     inside = (slice(3 * scale, -3 * scale), slice(3 * scale, -3 * scale))
     assert np.abs(resize(picture, scale)[inside] - reference[inside]).max() < 1e-3
-
-
-def test_kernel_has_its_known_values():
-    values = cubic(np.array([0.0, 0.5, -0.5, 1.0, 1.5, 2.0, 3.0]))
-    assert values == pytest.approx([1, 0.5625, 0.5625, 0, -0.0625, 0, 0])
-
-
-@pytest.mark.parametrize("scale", [Fraction(1, 4), Fraction(2, 3), Fraction(1), Fraction(5, 2)])
-def test_weights_sum_to_one_and_read_inside(scale):
-    length = 13
-    indices, weights = taps(length, math.ceil(length * scale), scale)
-    assert weights.sum(axis=1) == pytest.approx(1)
-    assert indices.min() >= 0
-    assert indices.max() < length
-
-
-def test_edges_are_mirrored_with_the_edge_pixel_repeated():
-    line = np.array([[10.0, 20.0, 40.0, 80.0]])
-    mirrored = np.concatenate([line[:, ::-1], line, line[:, ::-1]], axis=1)
-    assert resize(line, 2, size=(1, 8)) == pytest.approx(resize(mirrored, 2, size=(1, 24))[:, 8:16])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
@@ -198,11 +156,6 @@ def test_integers_are_rounded_half_away_from_zero_and_clipped():
     values = np.array([-0.5, 0.4, 0.5, 1.5, 2.5, 254.5, 300.0])
     assert to_dtype(values, np.dtype(np.uint8)).tolist() == [0, 0, 1, 2, 3, 255, 255]
     assert to_dtype(values, np.dtype(np.int16)).tolist() == [-1, 0, 1, 2, 3, 255, 300]
-
-
-def test_a_fraction_and_a_near_float_give_the_same():
-    picture = np.random.default_rng(3).integers(0, 256, (9, 12, 3), dtype=np.uint8)
-    assert np.array_equal(resize(picture, 1 / 3), resize(picture, Fraction(1, 3)))
 
 
 @pytest.mark.parametrize("scale", [0, -1])
@@ -251,11 +204,6 @@ def test_positions_are_those_of_symmetric_padding(length, beyond):
     np.testing.assert_array_equal(mirrored(positions, length), expected)
 
 
-def test_the_shape_is_kept():
-    positions = np.array([[-1, 0], [4, 5]])
-    np.testing.assert_array_equal(mirrored(positions, 5), [[0, 0], [4, 4]])
-
-
 @pytest.mark.parametrize(
     ("text", "box"),
     [
@@ -293,10 +241,6 @@ def test_sizes_keep_their_shape_and_fit(box, size, fitted):
     assert parse_box(box).fitted(*size) == fitted
 
 
-def test_no_bounds_change_nothing():
-    assert Box().fitted(7, 9) == (7, 9)
-
-
 @pytest.mark.parametrize("size", [(128, 128), (100, 77), (255, 256), (37, 256), (20, 19)])
 def test_pixels_are_those_of_pillow(astronaut, size):
     image = astronaut[:256, :256, 1].astype(np.float32)
@@ -313,13 +257,6 @@ def test_pixels_are_those_of_pillow(astronaut, size):
     assert whole.mean() < 0.5  # rounded and clipped after each of the two passes
 
 
-def test_down_to_a_single_pixel(astronaut):
-    smallest = shrink(astronaut[:256, :256], (1, 1))
-    assert smallest.shape == (1, 1, 3)
-    mean = astronaut[:256, :256].mean(axis=(0, 1))
-    assert np.abs(smallest[0, 0] - mean).max() < 12  # of the middle more than of the corners
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_sharp_edges_stay_within_the_range_of_the_picture(dtype):
     image = np.full((40, 40), 200, dtype)
@@ -327,11 +264,6 @@ def test_sharp_edges_stay_within_the_range_of_the_picture(dtype):
     smaller = shrink(image, (27, 27))
     assert smaller.dtype == dtype
     assert (smaller.min(), smaller.max()) == (10, 200)
-
-
-def test_what_fits_is_the_same_picture():
-    image = np.zeros((5, 6, 3), np.uint8)
-    assert shrink(image, (5, 6)) is image
 
 
 def test_no_part_of_a_mask_is_lost():
