@@ -134,48 +134,6 @@ def test_rows_as_printed(source, scale, dataset, method, values, parameters):
     assert row.parameters == parameters
 
 
-@pytest.mark.parametrize(
-    ("source", "scale", "method", "sets"),
-    [
-        ("g-idrn paper, Table 4", 2, "G-IDRN", {"Set5", "Set14", "B100", "Urban100", "Manga109"}),
-        ("g-idrn paper, Table 4", 3, "G-IDRN", {"Set5", "Set14", "B100", "Urban100", "Manga109"}),
-        ("g-idrn paper, Table 4", 4, "G-IDRN", {"Set5", "Set14", "B100", "Urban100", "Manga109"}),
-        ("rrlfn paper, Table 1", 2, "RRLFN", {"Urban100"}),
-        ("rrlfn paper, Table 2", 4, "RRLFN", {"Set14", "BSD100", "Urban100"}),
-        ("ddsr paper, main tables", 2, "DDSR", {"Set5", "Set14", "BSD200"}),
-        ("ddsr paper, main tables", 3, "DDSR", {"Set5", "Set14", "BSD200"}),
-        ("ddsr paper, main tables", 4, "DDSR", {"Set5", "Set14", "BSD200"}),
-        ("ddsr paper, depth table", 3, "DDSR-18", {"Set5", "Set14", "BSD200"}),
-        ("attentive-gan paper, results table", 4, "attentive-gan", {"Set5", "Set14", "BSD100"}),
-        ("nested-attn paper, results table", 4, "nested-attn", {"Set5", "Set14"}),
-    ],
-)
-def test_where_a_papers_own_network_has_the_highest_psnr(source, scale, method, sets):
-    rows = rows_of(source, scale)
-    top = {
-        s: max(r.values["psnr"] for r in rows if r.dataset == s) for s in {r.dataset for r in rows}
-    }
-    assert {
-        r.dataset for r in rows if r.method == method and r.values["psnr"] == top[r.dataset]
-    } == sets
-    assert {r.model for r in rows if r.method == method} == {source.split(" paper")[0]}
-
-
-def test_ddsr_is_below_fsrcnn_in_ifc_where_that_is_known():
-    source = "ddsr paper, main tables"
-    gains = {
-        (r.scale, r.dataset): {
-            name: r.values[name] - one(source, r.scale, r.dataset, "FSRCNN").values[name]
-            for name in r.values
-        }
-        for r in rows_of(source)
-        if r.method == "DDSR"
-    }
-    below = {cell for cell, gain in gains.items() if gain["ifc"] < 0}
-    assert below == {(2, "BSD200"), (3, "Set5"), (3, "Set14"), (3, "BSD200")}
-    assert [round(gains[scale, "BSD200"]["psnr"], 2) for scale in (2, 3, 4)] == [0.55, 0.57, 0.62]
-
-
 def test_edsr_and_rdn_lie_a_constant_below_their_values_on_luma():
     known = {"EDSR": {"Set5": 32.46, "Set14": 28.80}, "RDN": {"Set5": 32.47, "Set14": 28.81}}
     for method, luma in known.items():
