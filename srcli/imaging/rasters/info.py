@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from xml.etree import ElementTree as ET
 
 import numpy as np
 
@@ -54,7 +54,8 @@ _OUTDATED = (  # once the pixels change
     "NODATA_VALUES",
 )
 _EXACT = 2**53
-_LEGEND = ("ColorTable", "CategoryNames", "GDALRasterAttributeTable")
+_BAND = re.compile(r'<VRTRasterBand [^>]*\bband="(\d+)"[^>]*>')
+_LEGEND = re.compile(r"<(ColorTable|CategoryNames|GDALRasterAttributeTable)\b.*?</\1>", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,15 +289,14 @@ def _legends(dataset: DatasetReader) -> dict[int, str]:
     try:
         with MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-            root = ET.fromstring(memory.read())
-    except (RasterioError, CPLE_BaseError, ET.ParseError):
+            text = memory.read().decode(errors="replace")
+    except (RasterioError, CPLE_BaseError):
         return {}  # not every file can be described so
-    found: dict[int, str] = {}
-    for number, band in enumerate(root.findall("VRTRasterBand"), 1):
-        parts = [one for name in _LEGEND for one in band.findall(name)]
-        if parts:
-            found[number] = "".join(ET.tostring(one, "unicode") for one in parts)
-    return found
+    _, *pieces = _BAND.split(text)  # number and content of each band
+    return {
+        int(number): "".join(legend[0] for legend in _LEGEND.finditer(band))
+        for number, band in zip(pieces[::2], pieces[1::2], strict=True)
+    }
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:

@@ -99,12 +99,9 @@ _WITH_SIDECARS = frozenset({"png", "jpg", "gif", "bmp", "webp", "tif"})
 _GEOREFERENCES = (b"<SRS", b"<GeoTransform", b"<GCPList", b"<GeodataXform", b'domain="RPC"')
 # Other files beside a picture: the end of their name after its stem, a word in them, their meaning.
 _COMPANIONS = (
-    ("_RPC.TXT", b"LINE_OFF", "a sensor model"),
     ("_rpc.txt", b"LINE_OFF", "a sensor model"),
-    (".RPB", b"lineOffset", "a sensor model"),
     (".rpb", b"lineOffset", "a sensor model"),
     (".tab", b"!table", "a place on the map"),
-    (".TAB", b"!table", "a place on the map"),
 )
 
 
@@ -137,7 +134,7 @@ class DatasetName(PlatformPath):
         return self
 
     def __init__(self, text: str) -> None:
-        """Parse a name."""
+        """Do what pathlib asks for; all is parsed before."""
         if sys.version_info >= (3, 12):
             super().__init__(text)
 
@@ -244,12 +241,7 @@ def allowed_drivers(*, remote: bool, refused: frozenset[str] = frozenset()) -> t
 
 
 def open_raster(path: Path, *, remote: bool = False) -> DatasetReader:
-    """Open a raster for reading; the handle is not shared and belongs to one thread.
-
-    Raises:
-        PictureError: If the file is missing, GDAL cannot open it, it would read what it may not, or
-            rasterio is not installed.
-    """
+    """Open a raster for reading; the handle is not shared and belongs to one thread."""
     return open_with_georeference(path, remote=remote)[0]
 
 
@@ -261,8 +253,14 @@ def open_with_georeference(
     In rasterio's handle an identity transform and none at all look alike (and for some formats it
     is arbitrary); only the warning given on opening distinguishes them.
 
+    Args:
+        path: A file, or a ``DatasetName``.
+        remote: The network may be used.
+        confined: The file may lead to no other one.
+
     Raises:
-        PictureError: As for ``open_raster``.
+        PictureError: If the file is missing, GDAL cannot open it, it would read what it may not, or
+            rasterio is not installed.
     """
     name, advice = str(path.absolute()), _DAMAGED
     refused = _INDIRECT_DRIVERS if confined else frozenset()
@@ -324,11 +322,7 @@ def _check_mosaic(path: Path, dataset: DatasetReader, *, remote: bool) -> None:
 
 
 def dataset_files(dataset: DatasetReader, *, remote: bool = False) -> tuple[str, ...]:
-    """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only.
-
-    Raises:
-        PictureError: If a mosaic in it cannot be opened, or would read what it may not.
-    """
+    """List all files of a dataset, each once; GDAL follows VRT mosaics one level deep only."""
     found = dict.fromkeys(dataset.files)
     waiting = list(found)[1:]
     while waiting:
@@ -348,11 +342,7 @@ def reading_errors(
 ) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
-    Args:
-        path: The file, for messages.
-        failure: Description of the failure: ``"rows 1 to 9 cannot be read"``.
-        remote: The network may be used.
-        advice: What to do about it.
+    ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``.
     """
     try:
         import rasterio
@@ -382,11 +372,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def open_by_gdal(path: Path, *, remote: bool = False, confined: bool = False) -> Picture | None:
-    """Open a file as a raster; None if GDAL does not and its suffix is not one of rasters.
-
-    Raises:
-        PictureError: If it would read what it may not.
-    """
+    """Open a file as a raster; None if GDAL does not and its suffix is not one of rasters."""
     try:
         with open_with_georeference(path, remote=remote, confined=confined)[0] as dataset:
             reason, (height, width) = f"a format of GDAL ({dataset.driver})", dataset.shape
@@ -419,9 +405,9 @@ def companion_reason(picture: Picture) -> str | None:
             if _is_world_file(path.with_suffix(suffix)):
                 return f"a place on the map ({path.with_suffix(suffix).name})"
     for tail, word, what in _COMPANIONS:
-        companion = path.with_name(path.stem + tail)
-        if word in _beginning(companion):
-            return f"{what} ({companion.name})"
+        for companion in (path.with_name(path.stem + one) for one in (tail, tail.upper())):
+            if word in _beginning(companion):
+                return f"{what} ({companion.name})"
     mask = path.with_name(f"{path.name}.msk")
     if os.path.isfile(mask):  # noqa: PTH113 - pathlib raises for names too long
         return f"a mask of valid pixels ({mask.name})"

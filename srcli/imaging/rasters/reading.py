@@ -247,18 +247,12 @@ class RasterSource:
             left = max(block, window.left)
             width = min(block + step, right) - left
             place = Window(top=window.top, left=left, height=window.height, width=width)
-            parts.append(self._load_marks_of(place))
+            piece = self._marks.read(place)
+            valid = np.True_ if piece.valid is None else piece.valid
+            valid = np.broadcast_to(valid, (window.height, width, self.channels))
+            packed = np.packbits(valid, axis=2)  # a bit for each band, because many rows are kept
+            parts.append((packed,) if piece.alpha is None else (packed, piece.alpha[:, :, None]))
         return tuple(np.concatenate(layers, axis=1) for layers in zip(*parts, strict=True))
-
-    def _load_marks_of(self, window: Window) -> Layers:
-        piece = self._marks.read(window)
-        valid = np.ones((1, 1, 1), np.bool_) if piece.valid is None else piece.valid
-        if not valid.any():
-            valid = valid[:1, :1]
-        valid = np.broadcast_to(valid, (*valid.shape[:2], self.channels))
-        packed = np.packbits(valid, axis=2)  # a bit for each band, because many rows are kept
-        packed = np.broadcast_to(packed, (window.height, window.width, packed.shape[2]))
-        return (packed,) if piece.alpha is None else (packed, piece.alpha[:, :, None].copy())
 
 
 @dataclass(eq=False)
