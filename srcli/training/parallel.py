@@ -78,26 +78,10 @@ class Team:
             tensor.detach().copy_(first)
 
     def on_rank_zero(self, work: Callable[[], Result]) -> Result:
-        """Call a function on rank 0 while the others wait; all get its result.
-
-        Raises:
-            PeerError: On the other ranks, if it fails on rank 0.
-        """
-        if not self.connected:
-            return work()
-        box: list[tuple[Result] | None] = [None]
-        try:
-            if self.rank == 0:
-                box = [(work(),)]
-        except BaseException:  # Ctrl-C too: no process may be left waiting
-            with suppress(SrxError), self._lost_peers():  # the others may have ended already
-                dist.broadcast_object_list(box)
-            raise
-        with self._lost_peers():
-            dist.broadcast_object_list(box)
-        if box[0] is None:
-            raise PeerError("the first process of the training has failed")
-        return box[0][0]
+        """Call a function on rank 0 while the others wait; all get its result; see ``gather``."""
+        found = self.gather(lambda: (work(),) if self.rank == 0 else None)[0]
+        assert found is not None
+        return found[0]
 
     def on_all_ranks(self, work: Callable[[], Result]) -> Result:
         """Call a function on every rank and return its result; see ``gather`` for errors."""
