@@ -76,11 +76,6 @@ def test_a_cache_that_cannot_be_written_costs_nothing_else(images, tmp_path):
     assert len(make_pairs(images, 2, cache=tmp_path / "file" / "cache").lr) == 2
 
 
-def test_a_picture_below_the_scale_is_refused():
-    with pytest.raises(ValueError, match="smaller than the scale"):
-        make_pairs([np.zeros((1, 9, 3), np.uint8)], 2)
-
-
 @pytest.fixture
 def pictures():
     rng = np.random.default_rng(0)

@@ -24,7 +24,6 @@ from srcli.data.pictures import (
     decode,
     decode_all,
     find_pictures,
-    photograph_of,
 )
 from srcli.errors import DataError, SrxError
 from srcli.imaging.photograph import Metadata
@@ -250,14 +249,6 @@ def test_nothing_to_find_is_refused(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match="not a readable zip"):
         find_pictures([tmp_path])
-
-
-@pytest.mark.parametrize(
-    ("name", "photograph"),
-    [("ubuntu-125s_00", "ubuntu-125"), ("cid22-192_03", "cid22-192"), ("0001", "0001"), ("a", "a")],
-)
-def test_the_photograph_of_a_crop(name, photograph):
-    assert photograph_of(name) == photograph
 
 
 def test_only_a_few_pictures_are_decoded_ahead_of_what_is_kept(tmp_path, astronaut, monkeypatch):

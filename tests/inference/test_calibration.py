@@ -133,16 +133,6 @@ def test_only_what_is_cut_and_pools_globally_is_calibrated():
     assert (engine.shown, engine.chosen) == ([len(sample(300, 300))], [0])
     engine.calibrates = False
     assert calibrate(engine, source, cut) is None
-
-
-def test_of_the_extremes_those_with_less_go_first():
-    pixels = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
-    engine = Counting(4, seeks_extremes=True)
-    spread, chosen = [12, 6, 3, 2, 1], [24, 12, 6, 3, 1]
-    grid = Tiling(tile=100, overlap=8).grid(300, 300)
-    assert calibrate(engine, ArraySource(pixels), grid) == "measured"
-    assert engine.chosen == chosen
-    assert engine.shown == [a + b for a, b in zip(spread, chosen, strict=True)]
     # However few are shown, they were chosen among as many.
 
 

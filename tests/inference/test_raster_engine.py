@@ -116,15 +116,6 @@ def test_plain_rgb_is_what_photographs_are(naip):
     np.testing.assert_array_equal(enlarge_array(gray, one), expected)
 
 
-def test_two_groups_are_what_each_is_alone(naip):
-    network = load_model("g-idrn", 2)
-    both = enlarge_array(make_engine(((0, 1, 2), (3,)), network=network), naip).astype(int)
-    for part in (slice(0, 3), slice(3, 4)):
-        pixels = np.ascontiguousarray(naip[:, :, part])
-        alone = enlarge_array(TorchEngine(network, device=CPU), pixels)
-        assert np.abs(both[:, :, part] - alone).max() <= 1
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_network_sees_the_range_and_values_come_back(dtype):
     random = np.random.default_rng(0)

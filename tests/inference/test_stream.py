@@ -354,17 +354,6 @@ def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     assert bool((sink.pixels == 200).all()) is clean
 
 
-def test_where_no_pixel_is_valid_none_is_mirrored():
-    class Half(ArraySource):
-        def read(self, window):
-            return None if window.top + window.height <= 3 else super().read(window)
-
-    source = PaddedSource(Half(np.ones((6, 5, 2), np.uint8)), 2)
-    assert source.read(Window(top=0, left=0, height=5, width=9)) is None
-    got = source.read(Window(top=0, left=0, height=6, width=9))
-    np.testing.assert_array_equal(got, np.ones((6, 9, 2)))
-
-
 class Rows:
     """A sink that keeps what it gets, and checks the order."""
 

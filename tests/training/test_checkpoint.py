@@ -10,7 +10,6 @@ from torch import nn
 
 from srcli.errors import CheckpointError, InferenceError
 from srcli.layers.network import Network
-from srcli.ports.progress import NoProgress
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.checkpoint import (
     CheckpointManager,
@@ -18,10 +17,10 @@ from srcli.training.checkpoint import (
     Hooks,
     Position,
     TrainingState,
-    paired_gain,
     read_position,
 )
 from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step
+from tests.fixtures.progress import Notes
 
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
 
@@ -146,18 +145,13 @@ def entries(folder):
 def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
     values = iter([([30.0], [20.0]), ([29.0], [25.0]), ([31.0], [19.0])])
     saved: list[float] = []
-    told: list[str] = []
     logged: list[object] = []
-
-    class Notes(NoProgress):
-        def message(self, text):
-            told.append(text)
-
+    notes = Notes()
     hooks = Hooks(
         validate=lambda network: dict(zip(("held-out", "Set5"), next(values), strict=True)),
         save_best=lambda tensors, position: saved.append(position.best),
         log=logged.append,
-        progress=Notes(),
+        progress=notes,
     )
     manager = make(tmp_path, hooks)
     for total in (1, 2, 3):
@@ -170,7 +164,7 @@ def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
     assert [entry["psnr"] for entry in entries(tmp_path)] == [30.0, 29.0, 31.0]
     assert [entry["sets"]["Set5"] for entry in entries(tmp_path)] == [20.0, 25.0, 19.0]
     assert logged == entries(tmp_path)
-    assert told == [
+    assert notes.messages == [
         "iteration 1: validation: held-out 30.000 dB, Set5 20.000 dB",
         "iteration 2: validation: held-out 29.000 dB, Set5 25.000 dB; -1.000 dB to the best so far",
         "iteration 3: validation: held-out 31.000 dB, Set5 19.000 dB; +1.000 dB to the best so far",
@@ -194,12 +188,6 @@ def test_one_picture_that_swings_does_not_decide(tmp_path):
         pytest.approx(-0.01),
         pytest.approx(0.01),
     ]
-
-
-def test_pictures_that_stay_perfect_gain_nothing():
-    perfect = float("inf")
-    assert paired_gain([perfect, 30.0], [perfect, 30.5]) == 0.25
-    assert paired_gain([30.0], [perfect]) == perfect
 
 
 def test_an_iteration_is_validated_once(tmp_path):

@@ -15,7 +15,7 @@ from torch import nn
 from srcli.errors import DataError, InferenceError
 from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress
-from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
+from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training import loop as module
 from srcli.training.budget import Budget
 from srcli.training.checkpoint import CheckpointManager, Hooks, Position, read_position
@@ -117,32 +117,6 @@ def test_a_stop_after_any_iteration_changes_nothing(tmp_path, cut):
     assert equal(whole.network.state_dict(), rest.network.state_dict())
     assert equal(whole.ema.averages, rest.ema.averages)
     assert whole.position.total == rest.position.total == 10
-
-
-def test_a_checkpoint_on_the_border_of_stages_resumes_in_the_next_one(tmp_path):
-    whole = make(tmp_path / "whole")
-    whole.run()
-
-    class Killed(BaseException):
-        pass
-
-    class Dying(Batches):
-        def batch(self, step, stage):
-            if step == 6:
-                raise Killed
-            return super().batch(step, stage)
-
-    part = make(tmp_path / "part", sampler=Dying())
-    with pytest.raises(Killed):
-        part.run()
-    position = read_position(tmp_path / "part" / "state.safetensors")
-    assert (position.stage, position.step, position.total) == (1, 0, 6)
-    rest = make(tmp_path / "part")
-    rest.resume()
-    group = rest.step.optimizer.param_groups[0]
-    assert group["betas"] == (0.5, 0.9)
-    rest.run()
-    assert equal(whole.network.state_dict(), rest.network.state_dict())
 
 
 def test_a_finished_training_goes_on_exactly_where_its_budget_is_longer(tmp_path):
@@ -307,9 +281,6 @@ def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
         rest.resume()
         rest.run()
         assert equal(whole.network.state_dict(), rest.network.state_dict())
-
-
-SMALL = Adversarial(options={"widths": (4,) * 7, "decoder": (4, 4, 4)})
 
 
 class Shown(NoProgress):

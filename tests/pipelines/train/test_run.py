@@ -31,6 +31,7 @@ from srcli.models.weights import load_model
 from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import resume_training, train
 from srcli.training.checkpoint import read_position
+from tests.fixtures.progress import Notes
 
 TINY = (
     "network.channels=16",
@@ -39,34 +40,6 @@ TINY = (
     "stages.0.batch=2",
     "stages.0.patch=16",
 )
-
-
-class Notes:
-    """Progress that remembers what was said."""
-
-    def __init__(self):
-        self.messages, self.warnings, self.described = [], [], []
-
-    def task(self, label, *, total=None, unit=""):
-        return self
-
-    def advance(self, amount=1.0):
-        pass
-
-    def describe(self, text):
-        self.described.append(text)
-
-    def close(self):
-        pass
-
-    def message(self, text):
-        self.messages.append(text)
-
-    def warn(self, text):
-        self.warnings.append(text)
-
-    def detail(self, text):
-        self.messages.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -255,35 +228,10 @@ def test_resume_with_nothing_there_begins(options):
     assert any("nothing to resume" in text for text in notes.messages)
 
 
-def test_another_scale_begins_from_the_body_of_the_first(options):
-    train(replace(options, budget="10"))
-    best = options.out / "best.safetensors"
-    notes = Notes()
-    larger = replace(options, scale=4, init=best, out=options.out.with_name("x4"), budget="1")
-    train(replace(larger, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9")), notes)
-    taken = [text for text in notes.messages if text.startswith("began from")]
-    assert len(taken) == 1
-    x2, x4 = load_file(best), load_file(larger.out / "last.safetensors")
-    torch.testing.assert_close(x4["head.weight"], x2["head.weight"], atol=1e-6, rtol=0)
-    assert x4["up.weight"].shape[0] == 48
-
-
 def test_without_validation_the_last_weights_are_the_best(options):
     result = train(replace(options, hold_out=(), budget="3"))
     assert result.best is None
     assert same_tensors(options.out / "best.safetensors", options.out / "last.safetensors")
-
-
-def test_the_seed_decides_the_patches(options):
-    train(replace(options, budget="1"))
-    init = options.out / "last.safetensors"
-    runs = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        runs.append(replace(options, out=options.out.with_name(name), init=init, seed=seed))
-        train(replace(runs[-1], budget="1", overrides=(*TINY, "stages.0.schedule.warmup=0")))
-    states = [run.out / "state.safetensors" for run in runs]
-    assert same_tensors(states[0], states[1])
-    assert not same_tensors(states[0], states[2])
 
 
 def refusal(options, kind):
@@ -353,12 +301,6 @@ def test_a_disk_that_fills_up_ends_the_training_in_one_line(options, monkeypatch
     assert "--resume" in message
 
 
-def test_a_diverging_training_says_what_to_change(options):
-    wild = (*TINY, "stages.0.optimizer.learning_rate=1e30", "stages.0.schedule.warmup=0")
-    assert "lower rate" in refusal(replace(options, overrides=wild), InferenceError)
-    assert not (options.out / "state.safetensors").exists()
-
-
 RRLFN = ("network.channels=12", "network.num_blocks=1", "network.esa_channels=4", *TINY[3:])
 
 
@@ -407,21 +349,6 @@ def test_a_taught_training_goes_on_bit_for_bit_and_with_the_same_teacher_only(
         replace(taught, out=tmp_path / "new"), ModelError
     )
     assert not (tmp_path / "new").exists()
-
-
-def test_a_network_on_y_learns_y_and_is_validated_as_rgb(options):
-    small = ("network.channels=12", "network.depth=4", *TINY[3:])
-    options = replace(options, recipe="ddsr-short", overrides=small, budget="60")
-    result = train(options)
-    idle = (*small, "stages.0.optimizer.learning_rate=1e-12")
-    untrained = train(
-        replace(options, overrides=idle, budget="1", out=options.out.with_name("idle"))
-    ).best
-    assert result.best is not None
-    assert untrained is not None
-    assert result.best > untrained + 5
-    network = load_model(str(result.weights))
-    assert network(torch.rand(1, 1, 5, 7)).shape == (1, 1, 10, 14)
 
 
 def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(options):
@@ -582,15 +509,6 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
     assert code == 0, said
     assert said.count("resumed at iteration") == 1
     assert same_tensors(stopped.out / "state.safetensors", whole.out / "state.safetensors")
-
-
-@pytest.mark.slow
-def test_what_two_processes_cannot_do_is_one_line(options):
-    code, said = in_two_processes(replace(options, overrides=(*TINY, "stages.0.batch=3")))
-    assert code != 0
-    lines = [line for line in said.splitlines() if line.startswith("srx:")]
-    assert len(lines) == 1
-    assert "a batch of 3 cannot be divided among 2 processes" in lines[0]
 
 
 @pytest.mark.slow
