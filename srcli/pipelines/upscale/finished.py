@@ -12,7 +12,7 @@ import stat
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -40,28 +40,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.reporter import Reporter
 
 _THREADS = 16
 """That look at files: most of the time on a network drive is spent waiting."""
 _ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
 _TIME_STEPS = (10**9, 10**7, 10**3, 1)
 """Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
-
-
-@dataclass(kw_only=True)
-class SortedItems:
-    """Inputs by what is to be done with them, in the order given."""
-
-    due: list[Item] = field(default_factory=list)
-    """Outputs that do not exist, or are made again."""
-    finished: list[tuple[Item, bool]] = field(default_factory=list)
-    """Each with True if an interrupted run has left work beside it."""
-    failed: list[tuple[Item, SrxError]] = field(default_factory=list)
-    kept: list[tuple[Item, str]] = field(default_factory=list)
-    """Outputs that are not known to be srx's enlargements of these inputs, each with a line for
-    the user."""
-    notes: list[str] = field(default_factory=list)
-    """For the user, on what is made again or renamed."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +83,26 @@ def find_provenance(options: UpscaleOptions, model: str | None = None) -> Proven
     )
 
 
-def sort_items(items: Sequence[Item], options: UpscaleOptions, *, in_folder: bool) -> SortedItems:
+def find_due(
+    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter, *, in_folder: bool
+) -> tuple[list[Item], list[tuple[Item, bool]]]:
     """Look at the outputs that exist and decide which are to be made.
 
     Args:
         items: Inputs and outputs.
         options: All options; with ``overwrite`` all are made.
+        reporter: Receives the others that are not finished: those that cannot be looked at, and
+            outputs that are not known to be srx's enlargements of these inputs.
         in_folder: The user has named a folder and not the output itself. What is there by the name
             of an output may be that of an input with another extension: the new one is named by
             its extension then.
+
+    Returns:
+        The inputs whose outputs are to be made, in the order given; and those that are finished,
+        each with True if an interrupted run has left work beside the output.
     """
-    result = SortedItems()
+    due: list[Item] = []
+    finished: list[tuple[Item, bool]] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
     wanted = find_provenance(options)
     # hardly ever needed, and a look at every output
@@ -130,24 +124,24 @@ def sort_items(items: Sequence[Item], options: UpscaleOptions, *, in_folder: boo
                     taken().add(real_path(new.target))
                     item, verdict = new, judge(new)
             if verdict.error is not None:
-                result.failed.append((first, verdict.error))
+                reporter.fail(first, verdict.error)
             elif verdict.kind == "due":
                 if item is not first:
-                    result.notes.append(
+                    reporter.progress.message(
                         f"{item.source}: becomes {item.target.name}, as {first.target.name} is "
                         "not, or may not be, made from it"
                     )
-                result.due.append(item)
+                due.append(item)
                 again[verdict.reason].append(item)
             elif verdict.kind == "finished":
-                result.finished.append((item, verdict.has_parts))
+                finished.append((item, verdict.has_parts))
             else:
-                result.kept.append((item, f"{item.target}: {verdict.reason}"))
+                reporter.fail(item, f"{item.target}: {verdict.reason}", kept=True)
     for reason, made in again.items():
         more = f" and {len(made) - 1} more" if len(made) > 1 else ""
         if reason:
-            result.notes.append(f"{made[0].target}{more}: made again: {reason}")
-    return result
+            reporter.progress.message(f"{made[0].target}{more}: made again: {reason}")
+    return due, finished
 
 
 def _changed(source: Path) -> int:

@@ -24,7 +24,7 @@ from srcli.imaging.provenance import mark_source
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
-from srcli.pipelines.upscale.finished import sort_items
+from srcli.pipelines.upscale.finished import find_due
 from srcli.pipelines.upscale.options import Naming
 from srcli.pipelines.upscale.photographs import kept_metadata
 from srcli.pipelines.upscale.plan import Item, make_plan
@@ -87,14 +87,10 @@ def upscale_mosaic(
     plan = make_plan(inputs, output, replace(options.naming, recursive=True))
     for item, reason in plan.failures:
         reporter.fail(item, reason)
-    found = sort_items(plan.items, options, in_folder=True)
-    for item, reason in found.kept:
-        reporter.fail(item, reason, kept=True)
-    for item, error in found.failed:
-        reporter.fail(item, error)
-    due = {*found.due}
+    new, finished = find_due(plan.items, options, reporter, in_folder=True)
+    due = {*new}
     mosaics: defaultdict[str, list[Item]] = defaultdict(list)
-    for item in (*found.due, *(item for item, _ in found.finished)):
+    for item in (*new, *(item for item, _ in finished)):
         mosaics[_level(item.source, inputs[0])].append(item)
     for level, items in mosaics.items():
         # where one is new, its neighbours change as well

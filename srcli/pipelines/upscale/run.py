@@ -16,7 +16,7 @@ from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.animations import upscale_photographs
-from srcli.pipelines.upscale.finished import find_provenance, sort_items
+from srcli.pipelines.upscale.finished import find_due, find_provenance
 from srcli.pipelines.upscale.opening import open_photograph, open_photographs
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
 from srcli.pipelines.upscale.photographs import check_output
@@ -79,7 +79,7 @@ def upscale_files(
 
         upscale_mosaic(inputs, output, options, reporter, upscale)
         return reporter.close()
-    items = _find_due(inputs, output, options, reporter)
+    items = _find_items(inputs, output, options, reporter)
     try:
         if items:
             find_weights(options.model, options.scale)  # a wrong name makes no folder
@@ -99,28 +99,24 @@ def upscale_files(
     return summary
 
 
-def _find_due(
+def _find_items(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> list[Item]:
     """Return the items whose outputs are to be made; report the others."""
     plan = make_plan(inputs, output, options.naming, remote=options.allow_remote)
-    found = sort_items(plan.items, options, in_folder=is_folder(output))
-    for note in (*plan.notes, *found.notes):
+    for note in plan.notes:
         reporter.progress.message(note)
     for item, reason in plan.failures:
         reporter.fail(item, reason)
-    for item, has_parts in found.finished:
+    due, finished = find_due(plan.items, options, reporter, in_folder=is_folder(output))
+    for item, has_parts in finished:
         if has_parts:
             reporter.progress.warn(
                 f"{item.target}: an interrupted run with --overwrite has left work beside it; "
                 "--overwrite goes on with it, --overwrite --no-resume starts over"
             )
         reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
-    for item, reason in found.kept:
-        reporter.fail(item, reason, kept=True)
-    for item, error in found.failed:
-        reporter.fail(item, error)
-    return found.due
+    return due
 
 
 def _upscale(

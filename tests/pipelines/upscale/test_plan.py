@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from srcli.errors import UsageError
-from srcli.pipelines.upscale.finished import sort_items
+from srcli.pipelines.upscale.finished import find_due
 from srcli.pipelines.upscale.options import Naming, UpscaleOptions
 from srcli.pipelines.upscale.plan import make_plan
+from srcli.pipelines.upscale.reporter import Reporter
+from srcli.ports.progress import NoProgress
 
 
 @pytest.fixture
@@ -198,7 +200,9 @@ def test_names_that_no_file_can_have_are_told(tree, tmp_path):
     with pytest.raises(UsageError, match=r"cannot be looked at \(File name too long\)"):
         make_plan([long], tmp_path / "out", Naming())
     plan = make_plan([tree("a.png")], long, Naming())
-    assert sort_items(plan.items, UpscaleOptions(), in_folder=False).due == plan.items
+    reporter = Reporter(NoProgress())
+    found = find_due(plan.items, UpscaleOptions(), reporter, in_folder=False)
+    assert found == (plan.items, [])
 
 
 def test_links_and_closed_folders_are_told_and_circles_end(tree, tmp_path, monkeypatch):
