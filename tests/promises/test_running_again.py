@@ -70,20 +70,22 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
     asked = ("upscale", source, out)
     assert srx(*asked, *SMALL).code == 0
     made, (width, height) = state(out), size_of(out)
-    again = srx(*asked, *SMALL)
-    assert (again.code, state(out)) == (0, made)
-    assert "1 skipped" in again.out
+    skipped = srx(*asked, *SMALL)
+    assert (skipped.code, state(out)) == (0, made)
+    assert "1 skipped" in skipped.out
 
     # srx's own output is made again, and that is told
     other = srx(*asked, "-m", "bicubic", "-s", 3)
     assert other.code == 0
     assert f"{out}: made again: was made with bicubic x2" in other.err
     assert size_of(out) == (width * 3 // 2, height * 3 // 2)
-    model = srx(*asked, "-m", "rrlfn", "-s", 3)
-    assert f"{out}: made again: was made with bicubic x3" in model.err
-    assert "1 skipped" in srx(*asked, "-m", "rrlfn", "-s", 3).out
+    again = ("-m", "bicubic", "-s", 3)
+    if fmt == "png":
+        again = ("-m", "rrlfn", "-s", 3)
+        assert f"{out}: made again: was made with bicubic x3" in srx(*asked, *again).err
+    assert "1 skipped" in srx(*asked, *again).out
     aged(source, -200)
-    newer = srx(*asked, "-m", "rrlfn", "-s", 3)
+    newer = srx(*asked, *again)
     assert f"{out}: made again: the input has changed since" in newer.err
     assert newer.code == 0
 
