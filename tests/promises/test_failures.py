@@ -206,8 +206,8 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
 @pytest.mark.parametrize("seam", ["open", "plan"])
 def test_a_dry_run_counts_them_as_problems(srx, tmp_path, break_at, kind, seam):
     make_files(tmp_path / "in", kind)
-    plans = {"raster": "estimate.open_job"}
-    break_at(OPENING if seam == "open" else UPSCALE + plans.get(kind, "estimate.check_output"))
+    plans = {"raster": "run.open_job"}
+    break_at(OPENING if seam == "open" else UPSCALE + plans.get(kind, "run.check_output"))
     done = srx("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, "--dry-run")
     assert done.code == 1
     assert f"{len(BAD)} problems" in done.out
