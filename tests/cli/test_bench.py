@@ -51,13 +51,6 @@ def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
     assert targets["markdown"].read_text().startswith("### x4, 32x24 to 128x96")
 
 
-def test_a_table_for_a_spreadsheet_on_stdout(srx):
-    result = srx("bench", *QUICK, "--csv", "-")
-    (row,) = csv.DictReader(io.StringIO(result.out))
-    assert float(row["fastest_seconds"]) <= float(row["median_seconds"])
-    assert "SR MP/s" in result.err
-
-
 def test_verbose_shows_every_round(srx):
     result = srx("bench", *QUICK, "-v")
     assert "tiles of 32x24" in result.out.replace("\n", " ")
@@ -97,13 +90,6 @@ def test_a_weights_file_of_another_scale_says_so(srx):
     result = srx("bench", "-m", weights_path("g-idrn", 2), "-s", 3)
     assert result.code == 2
     assert "is for scale 2, not 3" in result.err
-
-
-def test_help_says_whose_size_it_is(srx):
-    result = srx("bench", "-h")
-    assert result.code == 0
-    assert "Width and height of the LR picture" in result.out
-    assert "srx bench -m g-idrn -m bicubic" in result.out
 
 
 def test_printed_costs_stand_beside_ours_with_their_device(srx):

@@ -9,7 +9,6 @@ import pytest
 import skimage.data
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from srcli.imaging.colour import luma
 from srcli.metrics.fidelity import PROTOCOLS, psnr, split_psnr, ssim
 
 
@@ -72,28 +71,11 @@ def test_ssim_equals_scikit_image_on_the_valid_area(distorted):
     assert ssim(a, b) == pytest.approx(scikit_image_ssim(a, b), abs=1e-9)
 
 
-def test_luma_not_rounded_equals_scikit_image(pair):
-    a, b = (luma(picture) for picture in pair)
-    assert psnr(a, b) == pytest.approx(peak_signal_noise_ratio(a, b, data_range=255), abs=1e-9)
-    assert ssim(a, b) == pytest.approx(scikit_image_ssim(a, b), abs=1e-9)
-
-
 @pytest.mark.parametrize("shape", [(11, 4000), (4000, 11), (12, 4000, 3)])
 def test_ssim_of_long_and_of_narrow_pictures(shape):
-    a = np.random.default_rng(0).integers(0, 256, shape)
-    b = np.random.default_rng(1).integers(0, 256, shape)
-    # By the definition: weighted moments of every window.
-    bell = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
-    window = np.outer(bell, bell) / bell.sum() ** 2
-    views = (np.lib.stride_tricks.sliding_window_view(v, (11, 11), axis=(0, 1)) for v in (a, b))
-    x, y = (view.reshape(-1, 11, 11) for view in views)
-    mean_x, mean_y = (np.einsum("nij,ij->n", v, window) for v in (x, y))
-    x, y = x - mean_x[:, None, None], y - mean_y[:, None, None]
-    both, shared = (np.einsum("nij,ij->n", v, window) for v in (x * x + y * y, x * y))
-    c1, c2 = 2.55**2, 7.65**2
-    expected = (2 * mean_x * mean_y + c1) * (2 * shared + c2)
-    expected /= (mean_x**2 + mean_y**2 + c1) * (both + c2)
-    assert ssim(a, b) == pytest.approx(expected.mean(), abs=1e-9)
+    a = np.random.default_rng(0).integers(0, 256, shape).astype(float)
+    b = np.random.default_rng(1).integers(0, 256, shape).astype(float)
+    assert ssim(a, b) == pytest.approx(scikit_image_ssim(a, b), abs=1e-9)
 
 
 def test_ssim_of_equal_and_of_constant_pictures(astronaut):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from mmap import mmap
 from pathlib import Path
@@ -11,11 +10,9 @@ import pytest
 import torch
 
 from srcli.metrics.machine import (
-    Machine,
     address_space,
     describe_machine,
     free_memory,
-    processors,
     threads,
 )
 
@@ -27,11 +24,6 @@ def test_a_machine_says_what_figures_hold_for():
     assert found.threads == torch.get_num_threads()
     for part in ("cpu", found.processor, torch.__version__):
         assert part in str(found)
-
-
-def test_threads_in_words():
-    machine = Machine(device="cuda", processor="GPU; CPU", threads=2, torch="2.9")
-    assert str(machine) == "cuda (GPU; CPU), 2 threads, torch 2.9"
 
 
 def test_threads_come_back_after_a_failure():
@@ -49,16 +41,6 @@ def test_threads_come_back_after_a_failure():
     assert torch.get_num_threads() == before
     with threads(None):
         assert torch.get_num_threads() == before
-
-
-def test_only_processors_that_may_be_used_count(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {2, 5, 7}, raising=False)
-    assert processors() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 6)
-    assert processors() == 6
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert processors() == 1
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
-from jinja2 import UndefinedError
 from markupsafe import Markup
 
 from srcli.report.page import chart_name, draw_chart, environment, interval_chart, render_page
@@ -32,19 +31,6 @@ def test_text_is_escaped_once_and_markup_stays(parse):
     assert tree.all("td")[0].all("b")[0].text == "bold"
     assert [each.text for each in tree.all("thead")[0].all("th")] == ["<i>", "value"]
     assert tree.all("div", "scroll")[0].attributes["aria-label"] == "A <label>"
-
-
-def test_groups_are_shown_where_they_have_a_heading(parse):
-    rows = (Row(cells=("a",), group="one"), Row(cells=("b",), group="two"))
-    columns = (Column("name", "text"),)
-    shown = parse(draw(Table(group_heading="set", columns=columns, rows=rows)))
-    assert [head.text for head in shown.all("tr", "group")] == ["one", "two"]
-    assert parse(draw(Table(columns=columns, rows=rows))).all("tr", "group") == []
-
-
-def test_a_page_names_what_its_template_lacks():
-    with pytest.raises(UndefinedError):
-        render_page("srcli.pipelines.ablate", title="no results", version="1")
 
 
 def test_half_characters_can_be_written():

@@ -10,7 +10,6 @@ from srcli.report.table import (
     Column,
     Row,
     Table,
-    best_of,
     csv_text,
     decimals,
     escape,
@@ -75,30 +74,6 @@ def test_cells_are_printed_as_their_columns_say():
     table = Table(columns=columns, rows=(row,))
     assert [text for _, text in table.cells(row)] == ["x", "0.2", "7"]
     assert [text for _, text in table.cells(Row(cells=("x", math.nan, None)))] == ["x", "–", "–"]
-
-
-def test_columns_can_be_chosen():
-    columns = (Column("a"), Column("b"), Column("c"))
-    table = Table(columns=columns, rows=(Row(cells=(1, 2, 3), best=frozenset({"c"})),))
-    chosen = table.select(("c", "a"))
-    assert chosen.headings == ("c", "a")
-    assert [row.cells for row in chosen.rows] == [(3, 1)]
-
-
-def test_rows_of_a_group_stand_together():
-    rows = tuple(Row(cells=(i,), group=group) for i, group in enumerate("abab"))
-    groups = Table(columns=(Column("a"),), rows=rows).groups()
-    assert {name: [row.cells[0] for row in own] for name, own in groups.items()} == {
-        "a": [0, 2],
-        "b": [1, 3],
-    }
-
-
-def test_the_best_are_all_that_print_alike():
-    assert best_of({"a": 30.0001, "b": 30.0, "c": 29.0}, 3) == {"a", "b"}
-    assert best_of({"a": math.inf, "b": 30.0}, 3) == {"a"}
-    assert best_of({"a": 30.0}, 3) == set()
-    assert best_of({}, 3) == set()
 
 
 TABLE = Table(
