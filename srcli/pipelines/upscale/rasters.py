@@ -63,6 +63,8 @@ class RasterUnit:
     """Runs of consecutive parts to make."""
     pool: EnginePool | None = None
     """Engines of this process; None takes those of the worker."""
+    again: bool = False
+    """The worker that did it before was lost."""
     label: str = ""
 
 

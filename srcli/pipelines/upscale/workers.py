@@ -69,8 +69,15 @@ class _RasterQueue:
             self._go_on(_RasterUnderWay(self.start(self.waiting.popleft())))
 
     def take(self, unit: RasterUnit, done: UnitResult) -> None:
-        """Take the result of a unit; after the last one of its step begin the next."""
+        """Take the result of a unit; after the last one of its step begin the next.
+
+        A unit whose worker was lost is done once more.
+        """
         raster = self.owners.pop(done.index)
+        if done.result is None and not unit.again:
+            self.owners[len(self.units)] = raster
+            self.units.append(replace(unit, again=True))
+            return
         failed = {"error": PictureError(f"{unit.item.source}: {done.failure}")}
         raster.results.append(failed if done.result is None else done.result)
         if len(raster.results) == raster.left:

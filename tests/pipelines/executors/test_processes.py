@@ -64,14 +64,15 @@ def test_places_work_at_the_same_time(work, notes, tmp_path):
 
 
 def test_a_death_is_told_and_takes_no_other_with_it(work, notes):
-    hows = ("kill", "exit", "raise", "not at all")
+    hows = ("kill", "exit", "raise", "abort", "not at all")
     units = [Unit(label=how, how=how) for how in hows]
     found = ended_by_index(ProcessExecutor([HERE]), work.die, units, notes)
     assert found[0].failure == "its process was killed by signal 9, perhaps for want of memory"
     assert found[1].failure == "its process ended with code 3: no message"
     assert found[2].failure == f"failed: ValueError: no such luck; {DEFECT}"
     assert '    raise ValueError("no such luck")' in notes.details
-    assert [found[i].result for i in range(4)] == [None, None, None, {"alive": True}]
+    assert found[3].failure == "its process ended with code 4: no device any more"
+    assert [found[i].result for i in range(5)] == [None, None, None, None, {"alive": True}]
 
 
 def test_an_error_for_the_user_is_raised(work, notes):
@@ -115,17 +116,6 @@ def test_units_run_in_order_until_stopped(notes):
     assert notes.warnings == ["u0: heard"]
 
 
-def test_an_error_that_nobody_foresaw_is_that_of_its_unit(notes):
-    def work(unit, place, progress, stop):
-        return {"share": 1 / unit.value}
-
-    units = [Unit(label="", value=value) for value in (0, 1)]
-    found = ended_by_index(SerialExecutor(HERE), work, units, notes)
-    assert found[0].failure == f"failed: ZeroDivisionError: division by zero; {DEFECT}"
-    assert found[1].result == {"share": 1}
-    assert notes.details[-1] == "ZeroDivisionError: division by zero"
-
-
 PARENT = """
 import sys
 from srcli.pipelines.executors.processes import ProcessExecutor
@@ -135,9 +125,8 @@ import types, units_of_work
 
 if __name__ == "__main__":
     unit = types.SimpleNamespace(label="", folder=sys.argv[1])
-    stop = lambda: False
     place = Place(device="cpu", threads=1)
-    list(ProcessExecutor([place]).run(units_of_work.wait, [unit], progress=NoProgress(), stop=stop))
+    list(ProcessExecutor([place]).run(units_of_work.wait, [unit], progress=NoProgress()))
 """
 
 
@@ -153,13 +142,6 @@ def test_a_process_ends_with_its_parent(work, tmp_path):
         parent.send_signal(signal.SIGKILL)
     (child,) = (int(file.name) for file in children)
     assert gone(child)
-
-
-def test_the_last_words_of_a_dead_process_are_told(work, notes):
-    (found,) = ProcessExecutor([HERE]).run(
-        work.die, [Unit(label="", how="abort")], progress=notes, stop=lambda: False
-    )
-    assert found.failure == "its process ended with code 4: no device any more"
 
 
 def test_everything_arrives_in_the_parent(work, notes):

@@ -131,9 +131,9 @@ def test_processes_give_the_files_of_one(srx, folder, tmp_path):
 class Three(SerialExecutor):
     """Three workers, as far as units show it; loses those that make certain parts."""
 
-    def __init__(self, lost=()):
+    def __init__(self, lost=(), again=True):
         super().__init__(HERE, slots=3)
-        self.lost = set(lost)
+        self.lost, self.again = set(lost), again
         self.made = []
 
     def run(self, work, units, **context):
@@ -141,7 +141,7 @@ class Three(SerialExecutor):
         while (index := index + 1) < len(units):
             parts = [part for run in getattr(units[index], "runs", ()) for part in run]
             self.made += parts
-            if self.lost.intersection(parts):
+            if self.lost.intersection(parts) and (self.again or not units[index].again):
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
                 (done,) = super().run(work, [units[index]], **context)
@@ -169,13 +169,15 @@ def digest(file):
 
 
 @pytest.mark.parametrize("model", ["bicubic", pytest.param("g-idrn", marks=pytest.mark.slow)])
-def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, model):
+@pytest.mark.parametrize("lost", [[], [3]])
+def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, model, lost):
     options = replace(OPTIONS, model=model)
     alone = upscale_files([scene], tmp_path / "alone", options)
-    executor = Three()
+    executor = Three(lost, again=False)
     shared = upscale_files([scene], tmp_path / "shared", options, progress=notes, executor=executor)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
-    assert sorted(executor.made) == list(range(20))
+    assert sorted(set(executor.made)) == list(range(20))
+    assert (len(executor.made) == 20) == (not lost)
     (first,), (second,) = alone.files, shared.files
     assert (second.state, second.size, second.warnings) == ("done", first.size, first.warnings)
     assert first.tiles < second.tiles <= first.tiles * 1.25
