@@ -95,7 +95,12 @@ def open_job(item: Item, options: UpscaleOptions) -> RasterJob:
         own = {key: text for key, text in info.tags.get("", {}).items() if key == "AREA_OR_POINT"}
         bands = tuple(replace(band, tags={}) for band in info.bands)
         info = replace(info, tags={"": own}, bands=bands)
-    _refuse_own_part(item, info)
+    parts = {Path(name).resolve() for name in info.files} - {item.source.resolve()}
+    if item.target.resolve() in parts:
+        raise PictureError(
+            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
+            "output folder or --suffix _x4"
+        )
     window, clipped = choose_window(info, srcwin=asked.srcwin, bounds=asked.bounds)
     layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
     values, range_found = Values(dtype=np.dtype(layout.dtype), low=0, high=1), ""
@@ -169,9 +174,7 @@ def check_disk(job: RasterJob) -> tuple[str, ...]:
 
 def free_disk(target: Path) -> tuple[int, Path]:
     """Return the free bytes where a file is to be written, and the nearest folder that exists."""
-    folder = target.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    folder = next(folder for folder in target.parents if folder.exists())
     return shutil.disk_usage(folder).free, folder
 
 
@@ -181,18 +184,6 @@ def _file_state(path: str) -> list[object]:
     except OSError:  # a source that is no file, such as a service
         return [path]
     return [path, found.st_size, found.st_mtime_ns]
-
-
-def _refuse_own_part(item: Item, info: RasterInfo) -> None:
-    """Refuse to replace a file that a mosaic is made of."""
-    target = item.target.resolve()
-    if target == item.source.resolve():
-        return  # asked for by --overwrite
-    if any(Path(name).resolve() == target for name in info.files):
-        raise PictureError(
-            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
-            "output folder or --suffix _x4"
-        )
 
 
 def _with_nodata(info: RasterInfo, asked: RasterOptions) -> RasterInfo:

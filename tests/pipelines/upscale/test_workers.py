@@ -31,24 +31,26 @@ OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
 HERE = Place(device="cpu", threads=1)
 
 
-class Shared(SerialExecutor):
-    """Two workers, as far as the shares show it."""
+class Workers(SerialExecutor):
+    """Several workers, as far as units show it; some units lose theirs, once or for ever."""
 
-    def __init__(self):
-        super().__init__(HERE, slots=2)
-
-
-class Dying(Shared):
-    """Loses the workers of shares that hold a certain picture."""
+    def __init__(self, slots, is_lost=lambda unit: False):
+        super().__init__(HERE, slots=slots)
+        self.is_lost = is_lost
+        self.made = []
 
     def run(self, work, units, **context):
         for index, unit in enumerate(units):
-            items = unit.items if isinstance(unit, UpscaleShare) else ()
-            if any(item.source.name == "b.png" for item in items):
+            self.made += parts_of(unit)
+            if self.is_lost(unit):
                 yield UnitResult(index=index, result=None, failure="its process was killed")
             else:
                 (done,) = super().run(work, [unit], **context)
                 yield replace(done, index=index)
+
+
+def parts_of(unit):
+    return [part for run in getattr(unit, "runs", ()) for part in run]
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
     told: list[FileReport] = []
     shared = upscale_files(
         [folder], tmp_path / "shared", OPTIONS, progress=notes, on_file=told.append,
-        executor=Shared(),
+        executor=Workers(2),
     )  # fmt: skip
     assert shared.files == told
     plain = [
@@ -86,12 +88,15 @@ def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, note
         assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "shared" / name).read_bytes()
     assert [label for label, _, _ in notes.tasks] == ["upscaling"]
     assert notes.closed[0][:2] == ("upscaling", pytest.approx(100))
-    again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=Shared())
+    again = upscale_files([folder], tmp_path / "shared", OPTIONS, executor=Workers(2))
     assert (again.count("skipped"), again.count("failed")) == (10, 1)
 
 
 def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
-    summary = upscale_files([folder], tmp_path / "out", OPTIONS, executor=Dying())
+    def holds_b(unit):
+        return any(item.source.name == "b.png" for item in getattr(unit, "items", ()))
+
+    summary = upscale_files([folder], tmp_path / "out", OPTIONS, executor=Workers(2, holds_b))
     failed = {file.source.name: file.error for file in summary.files if file.state == "failed"}
     assert sorted(failed) == ["b.png", "broken.png"]
     assert failed["b.png"].endswith("b.png: its process was killed")
@@ -101,7 +106,7 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
 def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
     options = replace(OPTIONS, engine=EngineOptions(precision="fp16"))
     with pytest.raises(UsageError, match="--precision fp16 needs a GPU"):
-        upscale_files([folder], tmp_path / "out", options, executor=Shared())
+        upscale_files([folder], tmp_path / "out", options, executor=Workers(2))
 
 
 def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path, notes):
@@ -128,26 +133,6 @@ def test_processes_give_the_files_of_one(srx, folder, tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
-class Three(SerialExecutor):
-    """Three workers, as far as units show it; loses those that make certain parts."""
-
-    def __init__(self, lost=(), again=True):
-        super().__init__(HERE, slots=3)
-        self.lost, self.again = set(lost), again
-        self.made = []
-
-    def run(self, work, units, **context):
-        index = -1
-        while (index := index + 1) < len(units):
-            parts = [part for run in getattr(units[index], "runs", ()) for part in run]
-            self.made += parts
-            if self.lost.intersection(parts) and (self.again or not units[index].again):
-                yield UnitResult(index=index, result=None, failure="its process was killed")
-            else:
-                (done,) = super().run(work, [units[index]], **context)
-                yield replace(done, index=index)
-
-
 @pytest.fixture
 def scene(tmp_path, monkeypatch):
     """A raster with nodata, whose parts are low."""
@@ -169,15 +154,15 @@ def digest(file):
 
 
 @pytest.mark.parametrize("model", ["bicubic", pytest.param("g-idrn", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("lost", [[], [3]])
+@pytest.mark.parametrize("lost", [None, 3])
 def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, model, lost):
     options = replace(OPTIONS, model=model)
     alone = upscale_files([scene], tmp_path / "alone", options)
-    executor = Three(lost, again=False)
+    executor = Workers(3, lambda unit: lost in parts_of(unit) and not unit.again)
     shared = upscale_files([scene], tmp_path / "shared", options, progress=notes, executor=executor)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
     assert sorted(set(executor.made)) == list(range(20))
-    assert (len(executor.made) == 20) == (not lost)
+    assert (len(executor.made) == 20) == (lost is None)
     (first,), (second,) = alone.files, shared.files
     assert (second.state, second.size, second.warnings) == ("done", first.size, first.warnings)
     assert first.tiles < second.tiles <= first.tiles * 1.25
@@ -186,10 +171,12 @@ def test_runs_of_parts_give_the_file_of_one_process(scene, tmp_path, notes, mode
 
 
 def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, notes):
-    summary = upscale_files([scene], tmp_path / "out", OPTIONS, executor=Three(lost=[15]))
+    summary = upscale_files(
+        [scene], tmp_path / "out", OPTIONS, executor=Workers(3, lambda unit: 15 in parts_of(unit))
+    )
     assert [file.error for file in summary.files] == [f"{scene}: its process was killed"]
     assert parts_folder(tmp_path / "out/scene.tif").is_dir()
-    again = Three()
+    again = Workers(3)
     summary = upscale_files([scene], tmp_path / "out", OPTIONS, progress=notes, executor=again)
     assert summary.exit_code == 0
     assert 15 in again.made
@@ -209,7 +196,7 @@ def test_out_of_memory_starts_over_with_smaller_tiles(scene, tmp_path, notes, mo
 
     monkeypatch.setattr(TorchEngine, "run", limited)
     options = replace(OPTIONS, tile=64)
-    for name, executor in (("alone", None), ("shared", Three())):
+    for name, executor in (("alone", None), ("shared", Workers(3))):
         upscale_files([scene], tmp_path / name, options, progress=notes, executor=executor)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
     wanted = f"{scene}: out of memory: starts over with tiles of 32 pixels"
@@ -221,7 +208,7 @@ def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
     asked = replace(OPTIONS, raster=RasterOptions(srcwin=(0, 0, 40, 200)))
     summary = upscale_files(
         [scene, tmp_path / "broken.tif", tmp_path / "scene.tif"], tmp_path / "out", asked,
-        executor=Three(),
+        executor=Workers(3),
     )  # fmt: skip
     states = {file.source.name: file.state for file in summary.files}
     assert states == {"scene.tif": "done", "broken.tif": "failed"}
