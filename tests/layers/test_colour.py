@@ -10,12 +10,9 @@ from skimage.color import rgb2ycbcr, ycbcr2rgb
 from srcli.imaging.resize import resize
 from srcli.inference.engine import TorchEngine
 from srcli.inference.engines import enlarge_array
-from srcli.inference.tiling import Tiling
 from srcli.layers.colour import (
     LumaOnGray,
-    LumaOnRgb,
     as_gray_network,
-    as_rgb_network,
     luma,
     rgb_to_ycbcr,
     ycbcr_to_rgb,
@@ -42,19 +39,6 @@ def test_they_are_those_of_scikit_image(picture):
     torch.testing.assert_close(luma(x), tensor(ycbcr)[:, :1], atol=1e-6, rtol=0)
     back = ycbcr2rgb(picture * 255)
     torch.testing.assert_close(ycbcr_to_rgb(x), tensor(back), atol=2e-6, rtol=0)
-
-
-def test_there_and_back_is_the_same(picture):
-    x = tensor(picture)
-    torch.testing.assert_close(ycbcr_to_rgb(rgb_to_ycbcr(x)), x, atol=1e-6, rtol=0)
-
-
-def test_black_white_and_red_by_hand():
-    x = torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]).T.reshape(1, 3, 1, 3)
-    levels = (rgb_to_ycbcr(x) * 255).reshape(3, 3).T
-    # Poynton: black 16, white 235 of 255; red has Y 81.481, Cb 90.203, Cr 240.
-    expected = torch.tensor([[16.0, 128, 128], [235, 128, 128], [81.481, 90.203, 240]])
-    torch.testing.assert_close(levels, expected, atol=1e-3, rtol=0)
 
 
 CPU = torch.device("cpu")
@@ -108,21 +92,6 @@ def test_sixteen_bits_are_finer_than_eight(photo):
     assert len(np.unique(sixteen)) > 2 * 256
 
 
-def test_bicubic_on_y_is_bicubic_on_rgb(photo):
-    plain = build_network("bicubic", scale=3)
-
-    class OnY(Network):
-        colour = "y"
-        scale = 3
-
-        def forward(self, x):
-            return plain(x)
-
-    picture = (photo / 255).astype(np.float32)
-    out = enlarge_array(TorchEngine(OnY(), device=CPU), picture)
-    np.testing.assert_allclose(out, resize(picture.astype(np.float64), 3), atol=1e-5)
-
-
 def test_gray_comes_out_as_its_rgb_copy_does_and_has_the_range_of_y(photo):
     gray = photo[:, :, :1]
     network = Nearest()
@@ -144,28 +113,6 @@ def test_in_half_precision_only_the_network_is_coarse(photo):
     np.testing.assert_allclose(half, by_arrays(picture), atol=1e-5)
 
 
-def test_a_network_in_half_precision_stays_near_full_precision(photo):
-    torch.manual_seed(0)
-    network = build_network("ddsr", scale=2, options={"depth": 4, "channels": 12})
-    network.start_from_bicubic()
-    whole = enlarge_array(TorchEngine(network, device=CPU), photo)
-    half = enlarge_array(TorchEngine(network, device=CPU, half=torch.bfloat16), photo)
-    assert np.abs(whole.astype(int) - half).mean() < 0.5
-    assert whole.std() > 20
-
-
-def test_averaged_over_flips_and_rotations(photo):
-    class Leaning(Nearest):
-        def forward(self, x):
-            return super().forward(x) + torch.linspace(0, 0.5, 2 * x.shape[3])
-
-    picture = (photo[:40, :40] / 255).astype(np.float32)
-    out = enlarge_array(TorchEngine(Leaning(), device=CPU, tta=True), picture)
-    # The slope cancels; left is its mean, as brighter Y, a factor 255 / 219 as much in RGB.
-    expected = by_arrays(picture) + 0.25 * 255 / 219
-    np.testing.assert_allclose(out, expected, atol=1e-5)
-
-
 def test_sizes_that_a_network_cannot_take_are_padded(photo):
     class Picky(Nearest):
         multiple_of = 8
@@ -180,22 +127,6 @@ def test_sizes_that_a_network_cannot_take_are_padded(photo):
     whole = enlarge_array(TorchEngine(Nearest(), device=CPU), photo[:13, :45])
     # Bicubic Cb and Cr mirror at a border, padding repeats it: two pixels may differ.
     np.testing.assert_array_equal(out[:-4, :-4], whole[:-4, :-4])
-
-
-def test_tiles_join_as_the_whole(photo):
-    engine = TorchEngine(Nearest(), device=CPU)
-    grid = Tiling(tile=32, overlap=12).grid(*photo.shape[:2])
-    assert grid.count > 4
-    tiled = enlarge_array(engine, photo, grid)
-    assert np.abs(tiled.astype(int) - enlarge_array(engine, photo)).max() <= 1
-
-
-def test_networks_on_rgb_are_left_alone():
-    network = build_network("bicubic", scale=2)
-    assert as_rgb_network(network) is network
-    wrapped = as_rgb_network(Nearest())
-    assert isinstance(wrapped, LumaOnRgb)
-    assert wrapped.scale == 2
 
 
 def test_pictures_of_y_reach_the_network_as_they_are(photo):

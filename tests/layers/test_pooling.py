@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -74,18 +72,6 @@ def test_the_gradient_of_contrast_is_the_one_autograd_finds(shape):
     assert torch.autograd.gradcheck(contrast, (features,))
 
 
-def test_contrast_learns_in_half_precision():
-    generator = torch.Generator().manual_seed(3)
-    exact = torch.randn((2, 4, 9, 8), generator=generator, requires_grad=True)
-    half = exact.detach().bfloat16().requires_grad_()
-    contrast(exact).sum().backward()
-    contrast(half).sum().backward()
-    assert half.grad is not None
-    assert exact.grad is not None
-    assert half.grad.dtype == torch.bfloat16
-    torch.testing.assert_close(half.grad.float(), exact.grad, atol=2e-3, rtol=2e-2)
-
-
 def test_windows_are_measured_as_one_picture(features):
     network = Every()
     with record_calibration(network) as found:
@@ -139,25 +125,6 @@ def test_a_part_is_gated_as_the_whole_was(features, kind):
     assert not torch.allclose(network(part), same)
 
 
-def test_the_order_of_calls_decides_nothing(features):
-    pools = nn.ModuleDict({"first": GlobalPool("mean"), "second": GlobalPool("mean")})
-    with record_calibration(pools) as found:
-        pools["first"](features[:1]), pools["second"](features[1:2])
-    with use_calibration(pools, found):
-        held = [pools[name](features[2:]) for name in ("second", "first")]
-    expected = [features[1:2].mean((2, 3), keepdim=True), features[:1].mean((2, 3), keepdim=True)]
-    torch.testing.assert_close(held, expected, rtol=1e-6, atol=1e-6)
-
-
-def test_nothing_is_held_outside_and_none_holds_nothing(features):
-    network = Every()
-    own = network(features)
-    record(features[:2], network)
-    with use_calibration(network, None):
-        torch.testing.assert_close(network(features), own)
-    torch.testing.assert_close(network(features), own)
-
-
 def test_an_error_ends_the_holding(features):
     network = Every()
     own, found = network(features), record(features[:1], network)
@@ -171,15 +138,6 @@ def test_an_error_ends_the_holding(features):
     with pytest.raises(KeyError), use_calibration(network, found):
         pass
     torch.testing.assert_close(network(features), own)
-
-
-def test_what_is_held_is_no_part_of_a_state(features):
-    network = Every()
-    with use_calibration(network, record(features, network)):
-        assert not network.state_dict()
-        twin, held = copy.deepcopy(network), network(features)
-    torch.testing.assert_close(twin(features[:1] * 2), held)
-    assert twin.state_dict() == {}
 
 
 def test_pictures_of_a_batch_keep_their_own(features):
@@ -200,20 +158,6 @@ def test_values_that_are_not_finite_are_told(features):
     assert Calibration((record(features),)).finite
     features[1, 2, 3, 4] = float("inf")
     assert not Calibration((record(features[:1]), record(features))).finite
-
-
-@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
-def test_a_compiled_network_keeps_what_its_pools_hold():
-    options = {"channels": 4, "reduction": 2, "levels": 2, "branches": 1}
-    network = build_network("nested-attn", scale=2, options=options).eval()
-    x = torch.rand(1, 3, 24, 24)
-    with torch.no_grad():
-        compiled = torch.compile(network, backend="eager", fullgraph=True)
-        with use_calibration(network, record(x * 2, network)):
-            held = network(x)
-            torch.testing.assert_close(compiled(x), held)
-        torch.testing.assert_close(compiled(x), network(x))
-        assert not torch.equal(held, network(x))
 
 
 def test_an_exported_network_keeps_what_its_pools_hold():

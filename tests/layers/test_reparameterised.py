@@ -13,7 +13,6 @@ from srcli.layers.reparameterised import (
     FoldedKernel,
     ReparameterisedConv,
     TrainedWithBranches,
-    absorb,
     fold,
 )
 
@@ -84,20 +83,6 @@ def test_a_pointwise_kernel_joins_the_centre_by_hand():
     assert bias.tolist() == [0.75]
     assert fold([point, wide]).weight.tolist() == weight.tolist()
     assert fold([wide]).weight is wide.weight
-
-
-def test_a_normalisation_is_absorbed_by_hand():
-    norm = nn.BatchNorm2d(1, eps=1.0)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    with torch.no_grad():
-        norm.weight.fill_(6.0)
-        norm.bias.fill_(0.5)
-        norm.running_mean.fill_(1.0)
-        norm.running_var.fill_(8.0)  # with eps 9: a deviation of 3, so that all doubles
-    weight, bias = absorb(FoldedKernel(torch.tensor([[[[2.5]]]]), torch.tensor([4.0])), norm)
-    assert weight.item() == pytest.approx(5.0)
-    assert bias.item() == pytest.approx((4.0 - 1.0) * 2 + 0.5)
 
 
 @pytest.mark.parametrize("options", EVERY, ids=str)

@@ -57,15 +57,6 @@ def test_the_phases_enlarge_away_from_the_borders(scale):
     torch.testing.assert_close(out[inside], bicubic_resize(x, scale)[inside], atol=1e-6, rtol=0)
 
 
-def test_phases_by_hand():
-    kernels = bicubic_phases(2)
-    assert kernels.shape == (4, 5, 5)
-    # Keys' kernel with a = -0.5 at distances 2.25, 1.25, 0.25, 0.75 and 1.75 from phase 0.
-    axis = torch.tensor([-0.0234375, 0.2265625, 0.8671875, -0.0703125])
-    torch.testing.assert_close(kernels[0], torch.outer(a := torch.cat([axis, torch.zeros(1)]), a))
-    torch.testing.assert_close(kernels.sum(dim=(1, 2)), torch.ones(4))
-
-
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 5), (9, 12)])
 def test_the_skip_adds_what_matlab_s_resize_gives(scale, size):

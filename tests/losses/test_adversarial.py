@@ -12,7 +12,6 @@ from srcli.losses.adversarial import (
     ClassificationLoss,
     DiscriminatorScores,
     classification_error,
-    reconstruction_error,
 )
 
 
@@ -24,11 +23,6 @@ REAL = (pictures(0.5, 0.5), pictures(0.1, 0.7))
 """l = (0.4 + 0.2) / 2 = 0.3"""
 FAKE = (pictures(0.2, 0.4), pictures(0.3, 0.4))
 """l = (0.1 + 0) / 2 = 0.05"""
-
-
-def test_the_reconstruction_error_is_the_mean_absolute_difference():
-    assert float(reconstruction_error(*REAL)) == pytest.approx(0.3)
-    assert float(reconstruction_error(*FAKE)) == pytest.approx(0.05)
 
 
 def after(balance, surplus):
@@ -45,11 +39,6 @@ def after(balance, surplus):
 )
 def test_the_balance_follows_the_surplus_and_is_clipped(balance, surplus, expected):
     assert float(after(balance, surplus)["k_t"]) == pytest.approx(expected, abs=1e-7)
-
-
-@pytest.mark.parametrize(("surplus", "expected"), [(0.1, 0.4), (-0.1, 0.4), (0.0, 0.3)])
-def test_the_convergence_measure(surplus, expected):
-    assert float(after(0.5, surplus)["M"]) == pytest.approx(expected)
 
 
 def test_began_weighs_the_made_pictures_by_the_balance():

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from srcli.errors import RecipeError
 from srcli.layers.resize import bicubic_resize
 from srcli.losses import WeightedLoss
-from srcli.losses.contrastive import ContrastiveLoss, RandomFeatures
+from srcli.losses.contrastive import ContrastiveLoss
 from srcli.recipes.training import LossTerm, Value
 
 
@@ -49,24 +48,6 @@ def test_it_draws_towards_hr_and_away_from_bicubic(pictures):
     assert ways[0] == 0
     assert ways == sorted(ways)
     assert ways[2] == pytest.approx(2.0, rel=0.05)  # half way both distances are equal
-
-
-def test_the_features_are_frozen_reproducible_and_spread_as_he_says():
-    one, same, other = (RandomFeatures(seed=seed) for seed in (1, 1, 2))
-    assert list(one.parameters()) == []
-    assert torch.equal(one.first, same.first)
-    assert torch.equal(one.second, same.second)
-    assert not torch.equal(one.first, other.first)
-    assert one.first.shape == (64, 3, 3, 3)
-    assert one.second.shape == (64, 64, 3, 3)
-    assert float(one.first.std()) == pytest.approx((2 / 27) ** 0.5, rel=0.05)
-    assert float(one.second.std()) == pytest.approx((2 / 576) ** 0.5, rel=0.02)
-
-
-def test_building_one_draws_no_global_random_numbers():
-    state = torch.get_rng_state()
-    ContrastiveLoss()
-    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_gradient_reaches_sr_alone(pictures):
@@ -114,9 +95,3 @@ def test_pictures_of_one_channel_are_refused():
     y = torch.rand(1, 1, 12, 8)
     with pytest.raises(ValueError, match=r"\(1, 1, 12, 8\)"):
         ContrastiveLoss()(y, y, torch.rand(1, 1, 6, 4))
-
-
-def test_it_moves_with_its_module():
-    loss = ContrastiveLoss()
-    nn.ModuleList([loss]).to(torch.float64)
-    assert loss.features.first.dtype == torch.float64
