@@ -162,15 +162,7 @@ class AsymmetricNonLocal(nn.Module):
             most = max(self.scores // (n * key.shape[2]), 1)
             attended = [attend(part, key, value) for part in torch.split(query, most, dim=2)]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
-        out: Tensor = self.out(mixed)
-        return out + x
-
-    @torch.no_grad()
-    def start_as_identity(self) -> None:
-        """Let the untrained block add nothing at first."""
-        self.out.weight.zero_()
-        assert self.out.bias is not None
-        self.out.bias.zero_()
+        return self.out(mixed) + x
 
     def _pyramid(self, maps: Tensor) -> Tensor:
         if not self.bins:

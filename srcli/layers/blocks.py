@@ -29,6 +29,17 @@ def convs(widths: Iterable[tuple[int, int]], kernel: int = 3) -> nn.ModuleList:
     return nn.ModuleList(conv(taken, given, kernel) for taken, given in widths)
 
 
+@torch.no_grad()
+def damp(layer: nn.Conv2d, gain: float) -> None:
+    """Multiply a convolution's first weights by a factor, and make its bias zero."""
+    assert layer.bias is not None
+    layer.bias.zero_()
+    if gain:
+        layer.weight.mul_(gain)
+    else:
+        layer.weight.zero_()
+
+
 class Concatenation(nn.Module):
     """Run modules in a row, concatenate their outputs, fuse by a 1x1 convolution (RFDN's frame).
 
@@ -81,8 +92,7 @@ class FeatureDistillationBlock(nn.Module):
             kept.append(F.leaky_relu(distil(x), self.slope))
             x = F.leaky_relu(refine(x) + x, self.slope)
         kept.append(F.leaky_relu(self.last(x), self.slope))
-        out: Tensor = self.attention(self.fuse(torch.cat(kept, dim=1)))
-        return out
+        return self.attention(self.fuse(torch.cat(kept, dim=1)))
 
 
 class ResidualLocalFeatureBlock(nn.Module):
@@ -112,8 +122,7 @@ class ResidualLocalFeatureBlock(nn.Module):
         for unit in self.refine:
             # In place: nothing else needs what a convolution or a sum of branches gave.
             step = F.leaky_relu_(unit(step), self.slope) if self.slope else F.relu_(unit(step))
-        out: Tensor = self.attention(self.fuse(x + step))
-        return out
+        return self.attention(self.fuse(x + step))
 
 
 class ShuffleUpsampling(nn.Sequential):

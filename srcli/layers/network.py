@@ -59,6 +59,11 @@ class Network(nn.Module):
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
 
+    def __init__(self, scale: int | None = None) -> None:
+        super().__init__()
+        if scale is not None:
+            self.scale = scale
+
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W), not clipped."""
         self.check_input(x)
@@ -100,12 +105,8 @@ class Network(nn.Module):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        Args:
-            deep_gain: Factor on the initial weights of the deep path.
-
-        Raises:
-            NotImplementedError: If the network has no such start.
-            ModelError: If it is too small for it.
+        ``deep_gain`` is the factor on the initial weights of the deep path. NotImplementedError
+        says that the network has no such start, ModelError that it is too small for it.
         """
         raise NotImplementedError(f"{type(self).__name__} has no bicubic start")
 

@@ -82,8 +82,7 @@ def contrast(features: Tensor) -> Tensor:
     if not torch.is_grad_enabled():
         deviation, mean = _deviation_and_mean(features)
         return (deviation + mean).to(features.dtype)
-    out: Tensor = _Contrast.apply(features)  # type: ignore[no-untyped-call]
-    return out
+    return _Contrast.apply(features)  # type: ignore[no-untyped-call]
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:

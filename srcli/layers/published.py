@@ -68,8 +68,7 @@ def _enter(network: Any, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:  # no
 
 
 def _leave(network: Any, given: tuple[Tensor, ...], out: Tensor) -> Tensor:  # noqa: ANN401
-    undone: Tensor = network.value_range.undo(out)
-    return undone
+    return network.value_range.undo(out)
 
 
 Names = Mapping[str, str | Callable[[re.Match[str]], str]]

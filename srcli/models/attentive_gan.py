@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import conv, convs
+from srcli.layers.blocks import conv, convs, damp
 from srcli.layers.network import Network
 from srcli.layers.resize import CORNERS, BicubicSkip, carry_by_corners
 
@@ -125,10 +125,8 @@ class AttentiveGenerator(Network):
         Raises:
             ModelError: If there are fewer than twelve channels, and no image skip.
         """
-        assert self.up.bias is not None
         if self.skip is not None:
-            self.up.bias.zero_()
-            self.up.weight.mul_(deep_gain)
+            damp(self.up, deep_gain)
             return
         self.up.weight[:, : 3 * len(CORNERS)] = 0
         carriers = range(carry_by_corners(self.head, self.up, self.scale, gain=deep_gain))
@@ -211,8 +209,7 @@ class ResidualDenseBlock(nn.Module):
         seen = x
         for convolution in self.convolutions:
             seen = torch.cat([seen, F.relu(convolution(seen))], dim=1)
-        out: Tensor = self.fuse(seen)
-        return out + x
+        return self.fuse(seen) + x
 
 
 class ResidualPlainBlock(nn.Module):

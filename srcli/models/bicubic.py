@@ -17,8 +17,7 @@ class Bicubic(Network):
     takes_levels = True
 
     def __init__(self, *, scale: int = 4) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
 
     def forward(self, x: Tensor, levels: int | None = None) -> Tensor:
         """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W).

@@ -67,8 +67,7 @@ class AutoEncoder(Network):
             x = F.leaky_relu(layer(x), self.slope)
         for layer in self.decoder:
             x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), self.slope)
-        out: Tensor = self.last(x)
-        return out
+        return self.last(x)
 
 
 class Classifier(Network):
@@ -116,8 +115,7 @@ class Classifier(Network):
         x = x.flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), self.slope)
-        out: Tensor = self.last(x)
-        return out
+        return self.last(x)
 
 
 class PatchClassifier(Network):
@@ -154,8 +152,7 @@ class PatchClassifier(Network):
         """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
         for layer in (*self.encoder, self.middle):
             x = F.leaky_relu(layer(x), self.slope)
-        out: Tensor = self.last(x)
-        return out
+        return self.last(x)
 
 
 DISCRIMINATORS: dict[str, type[AutoEncoder | Classifier | PatchClassifier]] = {

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import AsymmetricNonLocal, ContrastChannelAttention
-from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, convs
+from srcli.layers.blocks import Concatenation, FeatureDistillationBlock, conv, convs, damp
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import bicubic_phases
@@ -141,18 +141,13 @@ class GIDRN(TrainedWithBranches):
         the same to all pixels, which short trainings take long to unlearn (EXPERIMENTS.md).
         ``deep_gain`` is the factor on the initial weights of the deep path's last convolution.
         """
-        self.up.weight.mul_(deep_gain)
-        assert self.up.bias is not None
-        self.up.bias.zero_()
+        damp(self.up, deep_gain)
         if self.non_local is not None:
-            self.non_local.start_as_identity()
+            damp(self.non_local.out, 0)
         if self.direct is None:
             return
-        kernels = bicubic_phases(self.scale)
-        self.direct.weight.zero_()
-        assert self.direct.bias is not None
-        self.direct.bias.zero_()
-        steps = self.scale * self.scale
+        damp(self.direct, 0)
+        kernels, steps = bicubic_phases(self.scale), self.scale**2
         for channel in range(3):
             self.direct.weight[channel * steps : (channel + 1) * steps, channel] = kernels
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import PooledChannelAttention
-from srcli.layers.blocks import ShuffleUpsampling, conv, merge_convolutions
+from srcli.layers.blocks import ShuffleUpsampling, conv, damp, merge_convolutions
 from srcli.layers.network import Network
 from srcli.layers.resize import BicubicSkip
 
@@ -88,8 +88,7 @@ class NestedAttention(Network):
     def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
         # The image path carries the picture itself and stays in fp32, whatever the rest does.
-        summed: Tensor = self.skip(out, x)
-        return summed
+        return self.skip(out, x)
 
     def for_inference(self) -> Self:
         """Return the network with its upsampling in one convolution, a tenth of the products."""
@@ -102,15 +101,12 @@ class NestedAttention(Network):
             fused.add_module("last", nn.Identity())
         return fused
 
-    @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
         ``deep_gain`` is the factor on the initial weights of the last convolution.
         """
-        self.last.weight.mul_(deep_gain)
-        assert self.last.bias is not None
-        self.last.bias.zero_()
+        damp(self.last, deep_gain)
 
 
 class AttentionResidualBlock(nn.Module):
@@ -124,8 +120,7 @@ class AttentionResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.attention(self.second(F.relu(self.first(x))))
-        return out + x
+        return self.attention(self.second(F.relu(self.first(x)))) + x
 
 
 class NestedLoop(nn.Module):
@@ -162,5 +157,4 @@ class NestedLoop(nn.Module):
             joined = torch.stack(kept).sum(dim=0)
         else:
             joined = self.act(self.fuse(torch.cat(kept, dim=1)))
-        out: Tensor = self.last(joined)
-        return out + x
+        return self.last(joined) + x

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import EnhancedSpatialAttention
-from srcli.layers.blocks import ResidualLocalFeatureBlock, conv
+from srcli.layers.blocks import ResidualLocalFeatureBlock, conv, damp
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import carry_by_corners
@@ -51,8 +50,7 @@ class RRLFN(TrainedWithBranches):
         bn: bool = False,
         deployed: bool = False,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
 
         def unit() -> nn.Module:
             return ReparameterisedConv(
@@ -91,18 +89,11 @@ class RRLFN(TrainedWithBranches):
         out = F.pixel_shuffle(out, self.scale)
         return out[:, :, : height * self.scale, : width * self.scale]
 
-    @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        Args:
-            deep_gain: Factor on the initial weights of the body's last convolution and of the
-                upsampling.
-
-        Raises:
-            ModelError: If the network has fewer than 12 channels.
+        ``deep_gain`` is the factor on the initial weights of the body's last convolution and of the
+        upsampling. A network of fewer than 12 channels has no such start (ModelError).
         """
         carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
-        self.tail.weight.mul_(deep_gain)
-        assert self.tail.bias is not None
-        self.tail.bias.zero_()
+        damp(self.tail, deep_gain)

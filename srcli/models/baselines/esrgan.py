@@ -47,8 +47,7 @@ class RRDBNet(Network):
         growth: int = 32,
         unshuffle: int = 0,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.multiple_of = self.unshuffle = unshuffle or max(4 // scale, 1)
         self.head = conv(3 * self.unshuffle**2, channels)
         self.body = nn.Sequential(
@@ -64,8 +63,7 @@ class RRDBNet(Network):
         out: Tensor = head + self.tail(self.body(head))
         for layer in self.up:
             out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
-        full: Tensor = self.last(F.leaky_relu_(self.full(out), SLOPE))
-        return full
+        return self.last(F.leaky_relu_(self.full(out), SLOPE))
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -124,7 +122,6 @@ class ResidualInResidual(nn.Module):
         self.blocks = nn.Sequential(*(DenselyConnected(channels, growth) for _ in range(3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         return torch.add(x, self.blocks(x), alpha=SLOPE)
 
 
@@ -141,7 +138,6 @@ class DenselyConnected(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         joined = x
         for layer in self.layers[:-1]:
             joined = torch.cat([joined, F.leaky_relu_(layer(joined), SLOPE)], dim=1)
@@ -158,8 +154,7 @@ class SRVGGNetCompact(Network):
     edge = 4
 
     def __init__(self, *, scale: int = 4, channels: int = 64, depth: int = 16) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.body = nn.Sequential()
         for taken in (3, *[channels] * depth):
             self.body.append(conv(taken, channels))

@@ -49,8 +49,7 @@ class Distillation(Network):
     def __init__(
         self, scale: int, channels: int, make_body: Callable[[], nn.Module], top: float
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.range = ValueRange(top=top)
         self.head = conv(3, channels)
         self.body = make_body()
@@ -130,7 +129,6 @@ class MultiDistillationBlock(nn.Module):
         self.fuse = conv(4 * self.kept, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         kept: list[Tensor] = []
         rest = x
         for layer in self.refine:
@@ -138,8 +136,7 @@ class MultiDistillationBlock(nn.Module):
             kept.append(out[:, : self.kept])
             rest = out[:, self.kept :]
         kept.append(self.last(rest))
-        fused: Tensor = self.fuse(self.attention(torch.cat(kept, dim=1)))
-        return fused + x
+        return self.fuse(self.attention(torch.cat(kept, dim=1))) + x
 
 
 class RFDN(Distillation):
@@ -277,8 +274,7 @@ class PAN(Network):
         up_channels: int = 24,
         slope: float = 0.2,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.head = conv(3, channels)
         self.body = nn.Sequential(
             *(SelfCalibratedBlock(channels, slope) for _ in range(num_blocks))
@@ -356,13 +352,11 @@ class SelfCalibratedBlock(nn.Module):
         self.slope = slope
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         plain = self.plain(F.leaky_relu(self.squeeze_plain(x), self.slope))
         narrow = F.leaky_relu(self.squeeze_gated(x), self.slope)
         gated = self.after(self.gated(narrow) * torch.sigmoid(self.gate(narrow)))
         joined = F.leaky_relu(torch.cat([plain, gated], dim=1), self.slope)
-        out: Tensor = self.fuse(joined)
-        return out + x
+        return self.fuse(joined) + x
 
 
 class AttentiveUpsampling(nn.Module):
@@ -411,8 +405,7 @@ class LatticeNet(Network):
         reduction: int = 16,
         slope: float = 0.05,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.range = ValueRange(mean=DIV2K_MEAN)
         self.head = nn.Sequential(conv(3, channels), conv(channels, channels))
         self.body = nn.ModuleList(
@@ -484,14 +477,12 @@ class LatticeBlock(nn.Module):
         self.fuse = conv(2 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         of_first, of_input, of_lower, of_second = self.gates
         first: Tensor = self.first(x)
         upper, lower = x + of_first(first) * first, first + of_input(x) * x
         second: Tensor = self.second(upper)
         upper, lower = second + of_lower(lower) * lower, lower + of_second(second) * second
-        out: Tensor = self.fuse(torch.cat([upper, lower], dim=1))
-        return out
+        return self.fuse(torch.cat([upper, lower], dim=1))
 
 
 class CombinationCoefficient(nn.Module):
@@ -512,8 +503,7 @@ class CombinationCoefficient(nn.Module):
         """Return factors (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
         mean: Tensor = self.mean(x)
         deviation: Tensor = self.contrast(x) - mean  # contrast is the sum of both
-        factors: Tensor = (self.of_mean(mean) + self.of_deviation(deviation)) / 2
-        return factors
+        return (self.of_mean(mean) + self.of_deviation(deviation)) / 2
 
 
 class MAFFSRN(Network):
@@ -531,8 +521,7 @@ class MAFFSRN(Network):
     def __init__(
         self, *, scale: int = 4, channels: int = 32, num_groups: int = 4, slope: float = 0.05
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.head = conv(3, channels)
         self.body = nn.Sequential(*(FeatureFusionGroup(channels, slope) for _ in range(num_groups)))
         self.tails = nn.ModuleList(conv(channels, 3 * scale * scale, kernel) for kernel in (3, 5))
@@ -556,7 +545,6 @@ class FeatureFusionGroup(nn.Module):
         self.gains = nn.Parameter(torch.ones(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         first, second, third, fourth = self.blocks
         outputs: list[Tensor] = [first(x)]
         outputs += [second(outputs[-1]) + outputs[-1]]

@@ -33,8 +33,7 @@ class SRCNN(Network):
     bf16 = False
 
     def __init__(self, *, scale: int = 4, middle: int = 5, channels: int = 64) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         widths = ((1, channels, 9), (channels, channels // 2, middle), (channels // 2, 1, 5))
         self.layers = nn.ModuleList()
@@ -46,8 +45,7 @@ class SRCNN(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         first, second, last = self.layers
-        out: Tensor = last(F.relu(second(F.relu(first(self.enlarge(x))))))
-        return out
+        return last(F.relu(second(F.relu(first(self.enlarge(x))))))
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -89,8 +87,7 @@ class FSRCNN(Network):
         depth: int = 4,
         slope: float = 0.25,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         widths = [(1, channels, 5), (channels, inner, 1), *[(inner, inner, 3)] * depth]
         self.body = nn.Sequential()
         for taken, given, kernel in (*widths, (inner, channels, 1)):
@@ -107,8 +104,7 @@ class FSRCNN(Network):
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type] # it has one
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.up(self.body(x))
-        return out
+        return self.up(self.body(x))
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -142,8 +138,7 @@ class VDSR(Network):
     edge = 4
 
     def __init__(self, *, scale: int = 4, depth: int = 20, channels: int = 64) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         self.layers = nn.ModuleList()
         for taken, given in pairwise([1, *[channels] * (depth - 1), 1]):
@@ -198,8 +193,7 @@ class DRCN(Network):
     edge = 4
 
     def __init__(self, *, scale: int = 4, channels: int = 256, recursions: int = 16) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         self.embed = convs([(1, channels), (channels, channels)])
         self.recur = conv(channels, channels)
@@ -231,8 +225,7 @@ class DRRN(Network):
     edge = 4
 
     def __init__(self, *, scale: int = 4, channels: int = 128, units: int = 25) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         self.first_norm = nn.BatchNorm2d(1)
         self.head = conv(1, channels)
@@ -273,8 +266,7 @@ class MemNet(Network):
     def __init__(
         self, *, scale: int = 4, channels: int = 64, num_blocks: int = 6, recursions: int = 6
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.enlarge = BicubicEnlargement(scale=scale)
         self.first_norm = nn.BatchNorm2d(1)
         self.head = conv(1, channels)
@@ -318,8 +310,7 @@ class MemoryBlock(nn.Module):
         for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
             inner = self.conv1(F.relu_(norm1(kept[-1])))
             kept.append(kept[-1] + self.conv2(F.relu_(norm2(inner))))
-        out: Tensor = self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
-        return out
+        return self.gate(F.relu_(self.norm(torch.cat(kept, dim=1))))
 
 
 class IDN(Network):
@@ -335,8 +326,7 @@ class IDN(Network):
     def __init__(
         self, *, scale: int = 4, channels: int = 64, num_blocks: int = 4, slope: float = 0.05
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.slope = slope
         self.head = convs([(1, channels), (channels, channels)])
         self.body = nn.Sequential(*(EnhancementBlock(channels, slope) for _ in range(num_blocks)))
@@ -349,8 +339,7 @@ class IDN(Network):
         features = x
         for layer in self.head:
             features = F.leaky_relu(layer(features), self.slope)
-        out: Tensor = self.skip(self.up(self.body(features)), x)
-        return out
+        return self.skip(self.up(self.body(features)), x)
 
 
 class EnhancementBlock(nn.Module):
@@ -369,7 +358,6 @@ class EnhancementBlock(nn.Module):
         self.fuse = conv(channels + kept, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         out = x
         for layer in self.first:
             out = F.leaky_relu(layer(out), self.slope)
@@ -395,8 +383,7 @@ class LapSRN(Network):
     def __init__(
         self, *, scale: int = 4, channels: int = 64, depth: int = 10, slope: float = 0.2
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.slope = slope
         self.head = conv(1, channels)
         self.levels = nn.ModuleList(PyramidLevel(channels, depth, slope) for _ in STEPS[scale])
@@ -446,8 +433,7 @@ class ECBSR(Network):
     def __init__(
         self, *, scale: int = 4, channels: int = 64, depth: int = 16, deployed: bool = False
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         make = conv if deployed else EdgeOrientedConv
         self.body = nn.Sequential()
         for taken in (1, *[channels] * depth):

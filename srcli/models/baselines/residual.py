@@ -45,8 +45,7 @@ class LongSkip(Network):
     bf16 = False
 
     def __init__(self, scale: int, channels: int, make_body: Callable[[], nn.Module]) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.range = ValueRange(mean=DIV2K_MEAN)
         self.head = conv(3, channels)
         self.body = make_body()
@@ -56,8 +55,7 @@ class LongSkip(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(self.range(x))
-        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        return self.range.undo(out)
+        return self.range.undo(self.last(self.up(head + self.tail(self.body(head)))))
 
 
 class EDSR(LongSkip):
@@ -123,7 +121,6 @@ class ResidualBlock(nn.Module):
         self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         out: Tensor = self.conv2(F.relu_(self.conv1(x)))
         return torch.add(x, out, alpha=self.scale)
 
@@ -206,9 +203,7 @@ class ChannelAttentionBlock(nn.Module):
         self.attention = ChannelAttention(channels=channels, reduction=reduction)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.attention(self.conv2(F.relu_(self.conv1(x))))
-        return out + x
+        return self.attention(self.conv2(F.relu_(self.conv1(x)))) + x
 
 
 class ResidualGroup(nn.Module):
@@ -220,9 +215,7 @@ class ResidualGroup(nn.Module):
         self.last = conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.last(self.blocks(x))
-        return out + x
+        return self.last(self.blocks(x)) + x
 
 
 class SRResNet(Network):
@@ -236,8 +229,7 @@ class SRResNet(Network):
     bf16 = False
 
     def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.head = nn.Sequential(conv(3, channels, 9), nn.PReLU())
         self.body = nn.Sequential(*(NormalisedBlock(channels) for _ in range(num_blocks)))
         self.tail = nn.Sequential(conv(channels, channels), nn.BatchNorm2d(channels))
@@ -246,8 +238,7 @@ class SRResNet(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
-        return out
+        return self.last(self.up(head + self.tail(self.body(head))))
 
 
 class NormalisedBlock(nn.Module):
@@ -264,9 +255,7 @@ class NormalisedBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        out: Tensor = self.layers(x)
-        return out + x
+        return self.layers(x) + x
 
 
 class RDN(Network):
@@ -292,8 +281,7 @@ class RDN(Network):
         depth: int = 8,
         growth: int = 64,
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         self.head = conv(3, channels)
         self.second = conv(channels, channels)
         self.body = nn.ModuleList(
@@ -312,8 +300,7 @@ class RDN(Network):
             features = block(features)
             outputs.append(features)
         fused = self.tail(self.fuse(torch.cat(outputs, dim=1)))
-        out: Tensor = self.last(self.up(fused + head))
-        return out
+        return self.last(self.up(fused + head))
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -350,12 +337,10 @@ class LocallyDenseBlock(nn.Module):
         self.fuse = conv(channels + depth * growth, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         joined = x
         for layer in self.layers:
             joined = torch.cat([joined, F.relu_(layer(joined))], dim=1)
-        out: Tensor = self.fuse(joined)
-        return out + x
+        return self.fuse(joined) + x
 
 
 class CARN(Network):
@@ -377,8 +362,7 @@ class CARN(Network):
     def __init__(
         self, *, scale: int = 4, channels: int = 64, mobile: bool = False, groups: int = 4
     ) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
         groups = groups if mobile else 1
 
         def cascade() -> nn.Module:
@@ -396,8 +380,7 @@ class CARN(Network):
         self.last = conv(channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        out: Tensor = self.last(self.up(self.body(self.head(self.range(x)))))
-        return self.range.undo(out)
+        return self.range.undo(self.last(self.up(self.body(self.head(self.range(x))))))
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -447,7 +430,6 @@ class Cascade(nn.Module):
         self.fuse = convs((((number + 2) * channels, channels) for number in range(3)), 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         joined = x
         for number, fuse in enumerate(self.fuse):
             block = self.blocks[number % len(self.blocks)]
@@ -466,7 +448,6 @@ class CascadedResidual(nn.Module):
         self.point = conv(channels, channels, 1) if pointwise else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
         out: Tensor = self.conv2(F.relu_(self.conv1(x)))
         if self.point is not None:
             out = self.point(F.relu_(out))
@@ -485,8 +466,7 @@ class CFSRCNN(Network):
     """Convolutions of the enhancement, and of the refinement at full size."""
 
     def __init__(self, *, scale: int = 4, channels: int = 64, num_blocks: int = 16) -> None:
-        super().__init__()
-        self.scale = scale
+        super().__init__(scale)
 
         def plain(taken: int, given: int = channels, kernel: int = 3) -> nn.Conv2d:
             return conv(taken, given, kernel, bias=False)
@@ -515,8 +495,7 @@ class CFSRCNN(Network):
         features = F.relu_(self.up(features) + self.up(head))
         for layer in self.refine:
             features = F.relu_(layer(features))
-        out: Tensor = self.last(features)
-        return self.range.undo(out)
+        return self.range.undo(self.last(features))
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
