@@ -21,7 +21,6 @@ from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress, Progress
 from srcli.training.optimizers import part
 from srcli.training.parallel import ALONE, Team
-from srcli.training.steps import SupervisedStep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from srcli.recipes.training import TrainRecipe
+    from srcli.training.steps import SupervisedStep
 
 TRIM = 0.2
 """Share of the pictures at either end that does not count in ``paired_gain``."""
@@ -87,49 +87,6 @@ class Ema:
             self.averages[key].copy_(current[key])
 
 
-@dataclass(kw_only=True)
-class TrainingState:
-    """Everything that changes while a training runs."""
-
-    network: Network
-    ema: Ema
-    steps: list[SupervisedStep]
-    """One for each stage."""
-    position: Position = field(default_factory=Position)
-
-    @property
-    def step(self) -> SupervisedStep:
-        """The step of the stage that is under way, or of the last one."""
-        return self.steps[min(self.position.stage, len(self.steps) - 1)]
-
-    def save(self, file: Path) -> None:
-        """Write the whole state; a crash leaves the former file as it was."""
-        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
-        tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
-        tensors |= self.step.state()
-        # Cloned, because tied tensors would be refused.
-        stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        write_whole(file, save(stored, metadata={"position": json.dumps(asdict(self.position))}))
-
-    def load(self, file: Path, team: Team = ALONE) -> None:
-        """Put a saved state back into network, averages and the step of its stage, on all ranks.
-
-        Rank 0 alone reads the file, which may lie on a disk of its own.
-        """
-        self.position, tensors = team.on_rank_zero(partial(_read_state, file))
-        team.on_all_ranks(partial(self._restore, tensors, file))
-
-    def _restore(self, tensors: Mapping[str, Tensor], file: Path) -> None:
-        try:
-            self.network.load_state_dict(part(tensors, "network."))
-            averages = part(tensors, "ema.")
-            for key, value in self.ema.averages.items():
-                value.copy_(averages[key])
-            self.step.restore(tensors)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise _unusable(file, error) from error
-
-
 def read_position(file: Path) -> Position:
     """Read only the position of a saved training."""
     try:
@@ -186,11 +143,15 @@ class Hooks:
 
 
 class CheckpointManager:
-    """Validate, log and save; all ranks validate, rank 0 alone logs and saves."""
+    """Everything that changes while a training runs: validated, logged and saved.
+
+    All ranks validate, rank 0 alone logs and saves. ``steps`` are one for each stage.
+    """
 
     def __init__(
         self,
-        state: TrainingState,
+        network: Network,
+        steps: list[SupervisedStep],
         *,
         recipe: TrainRecipe,
         hooks: Hooks,
@@ -198,7 +159,10 @@ class CheckpointManager:
         checkpoint_seconds: float,
         team: Team = ALONE,
     ) -> None:
-        self.state = state
+        self.network = network
+        self.steps = steps
+        self.ema = Ema(network, recipe.ema_decay)
+        self.position = Position()
         self.recipe = recipe
         self.hooks = hooks
         self.team = team
@@ -206,28 +170,61 @@ class CheckpointManager:
         self.log_file = folder / "log.jsonl"
         self.checkpoint_seconds = checkpoint_seconds
 
+    @property
+    def step(self) -> SupervisedStep:
+        """The step of the stage that is under way, or of the last one."""
+        return self.steps[min(self.position.stage, len(self.steps) - 1)]
+
+    def save(self) -> None:
+        """Write the whole state; a crash leaves the former file as it was."""
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
+        tensors |= self.step.state()
+        # Cloned, because tied tensors would be refused.
+        stored = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        position = json.dumps(asdict(self.position))
+        write_whole(self.state_file, save(stored, metadata={"position": position}))
+
+    def load(self) -> None:
+        """Put a saved state back into network, averages and the step of its stage, on all ranks.
+
+        Rank 0 alone reads the file, which may lie on a disk of its own.
+        """
+        self.position, tensors = self.team.on_rank_zero(partial(_read_state, self.state_file))
+        self.team.on_all_ranks(partial(self._restore, tensors))
+
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        try:
+            self.network.load_state_dict(part(tensors, "network."))
+            averages = part(tensors, "ema.")
+            for key, value in self.ema.averages.items():
+                value.copy_(averages[key])
+            self.step.restore(tensors)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise _unusable(self.state_file, error) from error
+
     def validate(self) -> None:
         """Validate the averaged weights, unless that was done at this iteration; on all ranks."""
-        state, position = self.state, self.state.position
+        position = self.position
         if self.hooks.validate is None or position.validated == position.total:
             return
         self.team.on_all_ranks(self._require_finite)
         # The running statistics of batch normalisation are each rank's own.
-        self.team.broadcast([*state.ema.averages.values()])
-        weights = {key: value.clone() for key, value in state.network.state_dict().items()}
-        state.network.load_state_dict(state.ema.averages)
-        state.network.eval()
+        self.team.broadcast([*self.ema.averages.values()])
+        weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.ema.averages)
+        self.network.eval()
         try:
-            found = dict(self.hooks.validate(state.network))
+            found = dict(self.hooks.validate(self.network))
         finally:
-            state.network.load_state_dict(weights)
-            state.network.train()
+            self.network.load_state_dict(weights)
+            self.network.train()
         position.validated = position.total
         self.team.on_rank_zero(partial(self._record, found))
 
     def _record(self, found: Mapping[str, Sequence[float]]) -> None:
         """Log and report the mean PSNR of every set, and save the weights if they are the best."""
-        state, position = self.state, self.state.position
+        position = self.position
         means = {name: fmean(pictures) for name, pictures in found.items()}
         value, pictures = next(iter(means.values())), next(iter(found.values()))
         entry: dict[str, object] = {"psnr": value, "sets": means}
@@ -237,7 +234,7 @@ class CheckpointManager:
             gain = paired_gain(position.best_pictures, pictures)
             entry["gain"], better = gain, gain > 0
             message += f"; {gain:+.3f} dB to the best so far"
-        better = better or not (state.step.best_by_psnr or math.isnan(value))
+        better = better or not (self.step.best_by_psnr or math.isnan(value))
         entry["best"] = better
         if not self.recipe.degradation.is_clean:
             entry["degradation"] = self.recipe.degradation.name  # these PSNRs depend on it
@@ -247,7 +244,7 @@ class CheckpointManager:
             position.best, position.best_total, position.at_best = value, position.total, means
             position.best_pictures = [*pictures]
             if self.hooks.save_best is not None:
-                self.hooks.save_best(state.ema.averages, position)
+                self.hooks.save_best(self.ema.averages, position)
             self.checkpoint()  # after a kill, a worse one must not replace the best
 
     def checkpoint(self) -> None:
@@ -258,18 +255,18 @@ class CheckpointManager:
             OSError: If they cannot be written.
         """
         self._require_finite()
-        self.state.save(self.state_file)
+        self.save()
         if self.hooks.save_last is not None:
-            self.hooks.save_last(self.state.ema.averages, self.state.position)
+            self.hooks.save_last(self.ema.averages, self.position)
 
     def end(self) -> None:
         """Save the last weights as the best ones if nothing was validated."""
-        if self.state.position.best == float("-inf") and self.hooks.save_best is not None:
-            self.hooks.save_best(self.state.ema.averages, self.state.position)
+        if self.position.best == float("-inf") and self.hooks.save_best is not None:
+            self.hooks.save_best(self.ema.averages, self.position)
 
     def write(self, event: str, values: Mapping[str, object]) -> None:
         """Add an entry to the log."""
-        position = self.state.position
+        position = self.position
         entry: dict[str, object] = {
             "event": event,
             "stage": position.stage,
@@ -284,7 +281,7 @@ class CheckpointManager:
 
     def _require_finite(self) -> None:
         # A weight can be lost an iteration before the loss shows it; such a state is never saved.
-        tensors = [*self.state.network.parameters(), *self.state.step.state().values()]
+        tensors = [*self.network.parameters(), *self.step.state().values()]
         sums = [value.sum() for value in tensors]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
             raise diverged()

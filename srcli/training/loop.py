@@ -12,10 +12,8 @@ import torch
 from srcli.training.budget import Budget, stage_budgets
 from srcli.training.checkpoint import (
     CheckpointManager,
-    Ema,
     Hooks,
     Position,
-    TrainingState,
     diverged,
     rewind,
 )
@@ -93,38 +91,37 @@ class Trainer:
         context = StepContext(
             network=network, forward=forward, numerics=numerics, seed=seed, team=team
         )
-        self.ema = Ema(network, recipe.ema_decay)
         # All stages at once: a wrong option of the last one must not show after hours.
         steps = [make_step(stage, context) for stage in recipe.stages]
-        self.state = TrainingState(network=network, ema=self.ema, steps=steps)
         self.manager = CheckpointManager(
-            self.state,
+            network,
+            steps,
             recipe=recipe,
             hooks=hooks,
             folder=folder,
             checkpoint_seconds=checkpoint_seconds,
             team=team,
         )
+        self.ema = self.manager.ema
 
     @property
     def position(self) -> Position:
         """Progress of the training."""
-        return self.state.position
+        return self.manager.position
 
     @property
     def step(self) -> SupervisedStep:
         """The step of the stage that is under way, or of the last one."""
-        return self.state.step
+        return self.manager.step
 
     def resume(self) -> bool:
         """Load the checkpoint of the folder; false if there is none.
 
         A training that is finished goes on in its last stage where the budget is longer now.
         """
-        file = self.manager.state_file
-        if not self.team.on_rank_zero(file.is_file):
+        if not self.team.on_rank_zero(self.manager.state_file.is_file):
             return False
-        self.state.load(file, self.team)
+        self.manager.load()
         position, last = self.position, self.budgets[-1]
         ended = position.stage == len(self.budgets) and position.step > 0
         if ended and last.progress(position.step, position.elapsed) < 1:
@@ -221,7 +218,7 @@ class StageMonitor:
         self.manager = manager
         self.stage = stage
         self.budget = budget
-        position = manager.state.position
+        position = manager.position
         self._task: Task = manager.hooks.progress.task(
             f"stage {position.stage + 1}/{len(manager.recipe.stages)}",
             total=budget.total,
@@ -244,7 +241,7 @@ class StageMonitor:
         Returns:
             True if any rank is to stop.
         """
-        position, team = self.manager.state.position, self.manager.team
+        position, team = self.manager.position, self.manager.team
         self._done = done
         ranks = team.gather(lambda: (*self._report(values), stop))
         validate, position.elapsed, save, _ = ranks[0]
@@ -268,12 +265,12 @@ class StageMonitor:
         self._task.close()
 
     def _advance(self) -> None:
-        position, before = self.manager.state.position, self._shown
+        position, before = self.manager.position, self._shown
         self._shown = self.budget.done(position.step, position.elapsed)
         self._task.advance(self._shown - before)
 
     def _validation_is_due(self) -> bool:
-        position, spent = self.manager.state.position, time.monotonic() - self._now
+        position, spent = self.manager.position, time.monotonic() - self._now
         after = self.budget.progress(position.step, position.elapsed + spent)
         passed = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
         return passed or position.total % self.manager.recipe.validate_every == 0
@@ -286,7 +283,7 @@ class StageMonitor:
         """
         if self.manager.team.rank:
             return False, 0.0, False
-        position = self.manager.state.position
+        position = self.manager.position
         self._recent.add(values)
         self._since_log.add(values)
         log = position.step % LOG_STEPS == 0
@@ -303,7 +300,7 @@ class StageMonitor:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
         # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
         now = time.monotonic()
-        elapsed = self.manager.state.position.elapsed + now - self._now
+        elapsed = self.manager.position.elapsed + now - self._now
         self._now = now
         return elapsed, now - self._saved >= self.manager.checkpoint_seconds
 

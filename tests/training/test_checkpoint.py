@@ -16,45 +16,49 @@ from srcli.training.checkpoint import (
     Ema,
     Hooks,
     Position,
-    TrainingState,
     read_position,
 )
-from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step
+from srcli.training.steps import Numerics, StepContext, make_step
 from tests.fixtures.progress import Notes
 
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
+CPU = Numerics(device=torch.device("cpu"))
 
 
 class Point(nn.Conv2d, Network):
     """A convolution as a network."""
 
 
-def trained(steps, position=None):
+def make(folder, hooks=None, *, steps=0, position=None):
+    """A manager after some steps of its optimiser."""
     torch.manual_seed(steps)
-    network = Point(3, 4, 3)
-    numerics = Numerics(device=torch.device("cpu"))
-    context = StepContext(network=network, forward=network, numerics=numerics)
-    step = SupervisedStep(Stage(), context)
+    network = Point(3, 3, 1)
+    context = StepContext(network=network, forward=network, numerics=CPU)
+    step = make_step(Stage(), context)
     for _ in range(steps):
         network(torch.rand(1, 3, 5, 5)).sum().backward()
         step.optimizer.step()
-    ema = Ema(network, 0.9)
-    for value in ema.averages.values():
-        value += 1 + steps
-    return TrainingState(
-        network=network, ema=ema, steps=[step, step], position=position or Position()
+    manager = CheckpointManager(
+        network,
+        [step, step],
+        recipe=RECIPE,
+        hooks=hooks or Hooks(),
+        folder=folder,
+        checkpoint_seconds=1e9,
     )
+    manager.position = position or Position(total=7)
+    for value in manager.ema.averages.values():
+        value += 1 + steps
+    return manager
 
 
 def test_network_averages_moments_and_position_come_back(tmp_path):
     position = Position(stage=1, step=2, total=9, elapsed=1.5, best=30.25, best_total=8)
-    state = trained(3, position)
-    file = tmp_path / "state.safetensors"
-    state.save(file)
-
-    other = trained(0)
-    other.load(file)
-    assert other.position == position == read_position(file)
+    state = make(tmp_path, steps=3, position=position)
+    state.save()
+    other = make(tmp_path)
+    other.load()
+    assert other.position == position == read_position(other.state_file)
     network, fresh = state.network, other.network
     assert torch.equal(fresh.weight, network.weight)
     averages = state.ema.averages
@@ -66,9 +70,8 @@ def test_network_averages_moments_and_position_come_back(tmp_path):
 
 
 def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
-    state = trained(1, Position(total=1))
-    file = tmp_path / "state.safetensors"
-    state.save(file)
+    state = make(tmp_path, position=Position(total=1))
+    state.save()
 
     def full(number):
         raise OSError(28, "No space left on device")
@@ -76,19 +79,19 @@ def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     state.position = Position(total=2)
     with pytest.raises(OSError, match="No space"):
-        state.save(file)
-    assert read_position(file).total == 1
+        state.save()
+    assert read_position(state.state_file).total == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.safetensors"]
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
 def test_a_damaged_state_is_refused_with_its_name(tmp_path, content):
-    state = trained(1)
-    file = tmp_path / "state.safetensors"
-    state.save(file)
+    state = make(tmp_path, steps=1)
+    state.save()
+    file = state.state_file
     file.write_bytes(file.read_bytes()[:-40] if content is None else content)
     with pytest.raises(CheckpointError, match=r"state\.safetensors: cannot be resumed"):
-        state.load(file)
+        state.load()
 
 
 class Holder(nn.Module):
@@ -121,23 +124,6 @@ def test_no_decay_follows_the_weights_and_counters_are_copied():
     assert ema.averages["count"].dtype == torch.int64
 
 
-def untrained():
-    network = Point(3, 3, 1)
-    training = StepContext(
-        network=network, forward=network, numerics=Numerics(device=torch.device("cpu"))
-    )
-    steps = [make_step(stage, training) for stage in RECIPE.stages]
-    return TrainingState(
-        network=network, ema=Ema(network, 0.9), steps=steps, position=Position(total=7)
-    )
-
-
-def make(folder, hooks):
-    return CheckpointManager(
-        untrained(), recipe=RECIPE, hooks=hooks, folder=folder, checkpoint_seconds=1e9
-    )
-
-
 def entries(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
@@ -155,10 +141,10 @@ def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
     )
     manager = make(tmp_path, hooks)
     for total in (1, 2, 3):
-        manager.state.position.total = total
+        manager.position.total = total
         manager.validate()
     assert saved == [30.0, 31.0]
-    position = manager.state.position
+    position = manager.position
     assert (position.best, position.best_total) == (31.0, 3)
     assert position.at_best == {"held-out": 31.0, "Set5": 19.0}
     assert [entry["psnr"] for entry in entries(tmp_path)] == [30.0, 29.0, 31.0]
@@ -179,7 +165,7 @@ def test_one_picture_that_swings_does_not_decide(tmp_path):
     hooks = Hooks(validate=lambda network: {"held-out": next(values)})
     manager = make(tmp_path, hooks)
     for total in (1, 2, 3):
-        manager.state.position.total = total
+        manager.position.total = total
         manager.validate()
     position = read_position(manager.state_file)
     assert (position.best_total, position.best_pictures) == (3, better)
@@ -208,7 +194,7 @@ def test_a_lost_weight_is_neither_validated_nor_saved(tmp_path):
     manager.checkpoint()
     before = manager.state_file.read_bytes()
     with torch.no_grad():
-        manager.state.network.weight[0, 0] = torch.inf
+        manager.network.weight[0, 0] = torch.inf
     for act in (manager.validate, manager.checkpoint):
         with pytest.raises(InferenceError, match="what was saved before is kept"):
             act()

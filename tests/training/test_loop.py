@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training import loop as module
 from srcli.training.budget import Budget
-from srcli.training.checkpoint import CheckpointManager, Hooks, Position, read_position
+from srcli.training.checkpoint import Hooks, Position, read_position
 from srcli.training.loop import StageMonitor, Trainer
 from srcli.training.steps import Numerics
 
@@ -324,17 +323,11 @@ def clock(monkeypatch):
 
 def watched(folder, budget, *, position=None, every=1e9):
     shown, saved = Shown(), []
-    state = SimpleNamespace(position=position or Position())
-    recipe = TrainRecipe(model="none", stages=(Stage(),))
-    keeper = CheckpointManager(
-        state,  # type: ignore[arg-type]
-        recipe=recipe,
-        hooks=Hooks(progress=shown),
-        folder=folder,
-        checkpoint_seconds=every,
-    )
-    keeper.checkpoint = lambda: saved.append(state.position.total)  # type: ignore[method-assign]
-    return StageMonitor(keeper, recipe.stages[0], budget), state.position, shown, saved
+    trainer = make(folder, recipe=RECIPE, hooks=Hooks(progress=shown), every=every)
+    keeper = trainer.manager
+    keeper.position = position or keeper.position
+    keeper.checkpoint = lambda: saved.append(keeper.position.total)
+    return StageMonitor(keeper, FIRST, budget), keeper.position, shown, saved
 
 
 def iterate(watch, position, value=1.0, *, stop=False):
