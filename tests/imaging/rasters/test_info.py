@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image, ImageCms
-from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 from rasterio.transform import Affine
-from scipy.io import netcdf_file
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.info import cast_nodata, read_info
@@ -99,29 +97,6 @@ def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     assert not read_info(save_vrt("b.vrt", 6, 5, [("Byte", source)])).has_transform
 
 
-def test_control_points(save, noise):
-    points = [
-        GroundControlPoint(row=r, col=c, x=10.0 + c, y=20.0 - r, z=1.0)
-        for r, c in [(0, 0), (0, 6), (5, 0), (5, 6)]
-    ]
-    there = (points, rasterio.CRS.from_epsg(4326))
-    info = read_info(
-        save(
-            "a.tif",
-            noise((5, 6)),
-            crs=None,
-            transform=None,
-            then=lambda file: setattr(file, "gcps", there),
-        )
-    )
-    assert [(p.row, p.col, p.x, p.y, p.z) for p in info.gcps] == [
-        (p.row, p.col, p.x, p.y, p.z) for p in points
-    ]
-    assert info.gcps_crs == rasterio.CRS.from_epsg(4326)
-    assert not info.has_transform
-    assert info.crs is None
-
-
 def test_sensor_models(save, noise):
     ones = [1.0, *[0.0] * 19]
     rpcs = RPC(
@@ -169,18 +144,6 @@ def test_every_kind_of_mask_is_told(save, save_vrt, noise):
     assert "NODATA_VALUES" not in read_info(values).tags.get("", {})
 
 
-def test_palettes(save):
-    def colour(file):
-        file.write_colormap(1, {0: (1, 2, 3, 255), 7: (255, 0, 9, 255)})
-
-    info = read_info(
-        save("a.tif", np.full((4, 5), 7, np.uint8), then=colour, photometric="palette")
-    )
-    assert info.palette is not None
-    assert (info.palette[0], info.palette[7]) == ((1, 2, 3, 255), (255, 0, 9, 255))
-    assert info.bands[0].interpretation == "palette"
-
-
 def test_compression_layout_and_profile(tmp_path, save, noise):
     planar = read_info(
         save(
@@ -219,37 +182,12 @@ def test_kinds_of_numbers_that_are_not_read(save_vrt, save, noise, dtype):
         read_info(path)
 
 
-def test_several_rasters_in_a_file_are_named(tmp_path):
-    path = tmp_path / "several.nc"
-    with netcdf_file(path, "w") as file:
-        for axis, length in (("y", 4), ("x", 5)):
-            file.createDimension(axis, length)
-        for name in ("heat", "rain"):
-            file.createVariable(name, np.float32, ("y", "x"))[:] = 1
-    with pytest.raises(PictureError, match=r"several\.nc: holds 2 rasters; .*:heat.*:rain"):
-        read_info(path)
-
-
 def test_further_pages_are_told(tmp_path, noise):
     pages = [Image.fromarray(noise((6, 7), seed=seed)) for seed in range(3)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     (note,) = read_info(tmp_path / "a.tif").notes
     assert note.startswith("holds 3 pictures: only the first is used; name another, such as ")
     assert read_info(as_input(note.rpartition(" ")[2])).height == 6
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [(None, "no such file"), (b"", "GDAL cannot open it"), (b"words", "GDAL cannot open it")],
-)
-def test_files_that_cannot_be_opened(tmp_path, content, words):
-    path = tmp_path / "a?b#c.tif"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(PictureError) as caught:
-        read_info(path)
-    assert str(caught.value).startswith(f"{path}: {words}")
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -153,20 +153,6 @@ def test_alpha_takes_a_mask_in(save, noise, send):
     assert out.alpha.dtype == np.uint8
 
 
-def test_palettes_with_nodata_get_alpha(save, noise, send):
-    indices = noise((12, 11)) % 3
-    path = save(
-        "a.tif",
-        indices,
-        then=lambda file: file.write_colormap(1, {0: (9, 8, 7, 255)}),
-        photometric="palette",
-        nodata=2,
-    )
-    out = send(path)
-    np.testing.assert_array_equal(out.alpha, np.where(larger(indices, 2) == 2, 0, 255))
-    np.testing.assert_array_equal(out.image[..., 1], np.where(larger(indices, 2) == 2, 0, 77))
-
-
 def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
     pixels = noise((40, 30, 3)) % 3
     path = save("a.tif", pixels, nodata=0)
@@ -177,13 +163,6 @@ def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
     np.testing.assert_array_equal(parts.image, whole)
     assert max(len(one) for one in parts.pixels) == 8
     np.testing.assert_array_equal(whole, np.where(larger(pixels, 4) == 0, 0, 77))
-
-
-def test_windows_mark_what_is_in_them(save, noise, send):
-    pixels = noise((40, 30, 3)) % 3
-    out = send(save("a.tif", pixels, nodata=0), srcwin=(5, 7, 20, 22))
-    inner = larger(pixels[7:29, 5:25], 2)
-    np.testing.assert_array_equal(out.image, np.where(inner == 0, 0, 77))
 
 
 @pytest.mark.parametrize("nodata", [0, 65535])
