@@ -27,15 +27,7 @@ if TYPE_CHECKING:
 
 
 class NetworkCandidate:
-    """A model at one scale.
-
-    Args:
-        model: A name or a weights file.
-        label: Its name in tables.
-        scale: The factor.
-        chain: Conversion of LR to its input and of its output to uint8.
-        engine: Device and precision.
-        tile: Edge of tiles in LR pixels; None runs pictures whole.
+    """A model, by its name or weights file, at one scale; ``tile`` None runs pictures whole.
 
     Raises:
         ModelError: If there is no such model at this scale.

@@ -161,13 +161,7 @@ def model_cost(
 
     The memory is that of a whole picture in fp32 and PyTorch's default layout; it is None if the
     device keeps no account, or has too little, and the work if it cannot be counted. The network
-    itself is not changed.
-
-    Args:
-        network: From ``load_model``; a network on Y (``colour``) gets one channel.
-        model: The label of the result.
-        size: LR (height, width), padded to the next size that the network takes.
-        device: Memory is measured on it.
+    itself is not changed. The LR size (height, width) is padded to the next that it takes.
     """
     try:
         memory = forward_memory(network, size, device)
@@ -195,14 +189,8 @@ def forward_memory(
 ) -> int | None:
     """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
 
-    Args:
-        network: Left as it is.
-        size: LR (height, width), padded to the next size that the network takes.
-        device: Device that it runs on.
-        gradients: Record them, which keeps every intermediate result alive until the end.
-
-    Returns:
-        Bytes; None if the device keeps no account.
+    It is None if the device keeps no account. The LR size (height, width) is padded to the next
+    that the network takes. Recording gradients keeps every intermediate result alive until the end.
 
     Raises:
         torch.OutOfMemoryError: If the memory of a GPU does not suffice.
@@ -220,11 +208,8 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:
 
     Seen are tensors and the scratch space that PyTorch allocates itself; on a GPU the workspaces of
     cuDNN too, and blocks as its allocator rounds them up. With one machine, version of PyTorch and
-    number of threads the figure is the same every time.
-
-    Args:
-        call: Runs the network. On a GPU it is called twice: the first call allocates what stays.
-        device: Where the network runs.
+    number of threads the figure is the same every time. On a GPU the call is made twice: the first
+    one allocates what stays.
 
     Returns:
         Bytes; None on devices whose allocator keeps no account (MPS).

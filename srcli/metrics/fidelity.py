@@ -1,20 +1,27 @@
 """PSNR and SSIM as the MATLAB scripts of the SR literature compute them, under named protocols.
 
-A protocol says which channel is compared, how it is rounded, and what a gray picture is.
+A protocol says which channel is compared, how it is rounded, and what a gray picture is. LPIPS and
+DISTS come from the library piq, with weights in the user's cache; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.errors import UsageError
 from srcli.imaging.colour import GRAY_SHARES, luma
 from srcli.imaging.resize import to_dtype
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -185,3 +192,49 @@ LUMA_FLOAT = EvaluationProtocol(
     channel="luma",
 )
 """Protocol of the chain that published rows of bicubic were computed with."""
+
+WEIGHTS = {
+    "lpips": ("vgg16-397923af.pth", "lpips_weights.pt"),
+    "dists": ("vgg16-397923af.pth", "dists_weights.pt"),
+}
+"""Files that piq reads, in PyTorch's cache folder."""
+
+
+def require_perceptual(names: Iterable[str]) -> None:
+    """Refuse metrics (keys of ``WEIGHTS``) whose library or weights are missing.
+
+    Raises:
+        UsageError: With what is missing, and where it belongs.
+    """
+    for name in names:
+        if find_spec("piq") is None:
+            raise UsageError(f"--metrics {name}: needs the library piq; pip install piq")
+        import torch
+
+        folder = Path(torch.hub.get_dir()) / "checkpoints"
+        missing = [file for file in WEIGHTS[name] if not (folder / file).is_file()]
+        if missing:
+            raise UsageError(
+                f"--metrics {name}: put {' and '.join(missing)} into {folder}; docs/data.md says "
+                "where they come from"
+            )
+
+
+def perceptual_distance(name: str, sr: Array, hr: Array) -> float:
+    """Return LPIPS or DISTS of (H, W, 3) uint8 of one shape; 0 for equal pictures.
+
+    :func:`require_perceptual` was called before.
+    """
+    import torch
+
+    tensors = (torch.from_numpy(np.ascontiguousarray(each)) for each in (sr, hr))
+    first, second = (each.permute(2, 0, 1)[None].float() / 255 for each in tensors)
+    with torch.inference_mode():
+        return float(_perceptual_measure(name)(first, second))
+
+
+@cache
+def _perceptual_measure(name: str) -> Any:  # noqa: ANN401 - a module of a library without types
+    import piq
+
+    return {"lpips": piq.LPIPS, "dists": piq.DISTS}[name]().eval()

@@ -91,7 +91,7 @@ class Table:
         return [(c, c.text(cell)) for c, cell in zip(self.columns, row.cells, strict=True)]
 
     def groups(self) -> dict[str, list[Row]]:
-        """Return the rows by group, in the order of their first rows."""
+        """Return the rows by group."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
             found.setdefault(row.group, []).append(row)
@@ -100,13 +100,8 @@ class Table:
     def select(self, headings: Iterable[str]) -> Table:
         """Return the table with some of its columns only, in the order given."""
         places = [self.headings.index(heading) for heading in headings]
-        return replace(
-            self,
-            columns=tuple(self.columns[i] for i in places),
-            rows=tuple(
-                replace(row, cells=tuple(row.cells[i] for i in places)) for row in self.rows
-            ),
-        )
+        rows = (replace(row, cells=tuple(row.cells[i] for i in places)) for row in self.rows)
+        return replace(self, columns=tuple(self.columns[i] for i in places), rows=tuple(rows))
 
 
 def columns_of(labels: Iterable[str], numbers: Iterable[str] = ()) -> tuple[Column, ...]:

@@ -10,8 +10,7 @@ from srcli.evaluation.pairs import CHAINS, Chain, jpeg_chain
 from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
 from srcli.imaging.kernels import KERNELS, ResizeKernel
 from srcli.inference.engines import EngineOptions
-from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol
-from srcli.metrics.perceptual import require_perceptual
+from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual
 
 
 @dataclass(frozen=True, kw_only=True)

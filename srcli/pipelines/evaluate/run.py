@@ -39,6 +39,8 @@ def evaluate(
 ) -> Evaluation:
     """Score models, and SR pictures of other programs, on sets of HR pictures.
 
+    One bad picture stops nothing: the result tells what could not be scored.
+
     Args:
         models: Names of ``srx models``, weights files, or folders of SR pictures that other
             programs made, matched with the sets' by their names. The others are compared with the
@@ -48,11 +50,8 @@ def evaluate(
         options: Protocol, chain, metrics, device.
         on_picture: Called with every picture after all models have enlarged it.
         progress: Shows every picture.
-        executor: Runs shares of the pictures, each on a device of its own; None scores all in this
-            process, on the device that the options name.
-
-    Returns:
-        Scores and everything that could not be scored; one bad picture stops nothing.
+        executor: Runs shares of the pictures on devices of their own; None scores all in this
+            process.
 
     Raises:
         DataError: If a set is missing or empty, or nothing at all could be measured.

@@ -18,7 +18,6 @@ from srcli.evaluation.sets import PictureSet
 from srcli.imaging.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics import fidelity, ifc
-from srcli.metrics.perceptual import perceptual_distance
 from srcli.models import MODELS
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.ports.progress import Progress, show_traceback
@@ -169,7 +168,7 @@ class Reference:
         """Compare all three channels, whatever the protocol compares, without the border."""
         border = self._options.border(self._scale)
         inside = tuple(slice(border, side - border) for side in sr.shape[:2])
-        return perceptual_distance(name, sr[inside], self._pair.hr[inside])
+        return fidelity.perceptual_distance(name, sr[inside], self._pair.hr[inside])
 
 
 @dataclass(kw_only=True)
