@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from srcli.errors import RecipeError
 from srcli.files import parse_text, read_input
 from srcli.recipes import shipped_text
-from srcli.recipes.fields import convert, unknown
+from srcli.recipes.fields import Checked, Range, convert, unknown
 from srcli.recipes.files import (
     RECIPES,
     SUFFIXES,
@@ -35,21 +35,31 @@ KEYS = (
     "SET.psnr.difference, SET.ssim.difference"
 )
 """Keys of ``Variant.published``; ``SET`` is a set's name as the paper prints it."""
-
 _KEY = re.compile(
     r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
     r"|[^.]+\.(?:seconds|(?:psnr|ssim)(?:\.difference)?)"
 )
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
-_VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
+_NAME = Range(
+    "small letters, digits and ._- with at most one /",
+    re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?").fullmatch,
+)
+_VARIANT = Range(
+    "letters, digits, blanks and .,:;=+_- only",
+    re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?").fullmatch,
+)
+_SCALE = Range("2, 3 or 4", lambda scale: scale in (2, 3, 4))
+_SIZES = Range(
+    "pairs of height and width",
+    lambda sizes: all(len(size) == 2 and min(size) > 0 for size in sizes),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
+class Variant(Checked):
     """One line of an ablation: a recipe with single fields changed."""
 
-    name: str
-    """Short name for tables: letters, digits, blanks and ``.,:;=+_-``."""
+    name: Annotated[str, _VARIANT]
+    """Short name for tables."""
     changes: Mapping[str, object] = field(default_factory=dict)
     """Changes of the ablation's recipe, in order: dotted fields as ``srx train --set`` takes them
     (``network.block``, ``stages.0.losses``), each with a plain value, the text ``null`` for none.
@@ -66,29 +76,30 @@ class Variant:
     """Doubts about a printed figure; empty for most."""
 
     def __post_init__(self) -> None:
-        if not _VARIANT.fullmatch(self.name):
-            raise RecipeError(
-                f"name of a variant: letters, digits, blanks and .,:;=+_- only, got {self.name!r}"
-            )
+        super().__post_init__()
         for key in self.published:
             if not _KEY.fullmatch(key):
                 raise RecipeError(
                     f"{self.name}: no published figure {key!r}; the forms are: {KEYS}"
                 )
 
+    @property
+    def owner(self) -> str:
+        """Words for messages."""
+        return f" of variant {self.name!r}"
+
 
 @dataclass(frozen=True, kw_only=True)
-class Ablation:
+class Ablation(Checked):
     """A question to a network, and the variants that answer it."""
 
-    name: str
+    name: Annotated[str, _NAME]
     """Name, such as ``g-idrn/blocks``."""
     question: str
     """Question that it answers, ending with a question mark."""
     recipe: str
     """Recipe that all variants start from: a name of the recipe table, or the path of a file."""
-    scale: int
-    """Scale factor: 2, 3 or 4."""
+    scale: Annotated[int, _SCALE]
     base: str
     """Name of the variant that the others are compared with."""
     variants: tuple[Variant, ...]
@@ -103,7 +114,7 @@ class Ablation:
     """True if no paper has it; variants may still have printed figures from elsewhere."""
     protocol: str = "y"
     """Name of the measurement protocol."""
-    memory_sizes: tuple[tuple[int, int], ...] = ()
+    memory_sizes: Annotated[tuple[tuple[int, int], ...], _SIZES] = ()
     """(height, width) of LR inputs, in pixels, at which the peak memory is measured."""
     memory_gradients: bool = False
     """Measure it with gradients recorded, as the paper did."""
@@ -111,26 +122,20 @@ class Ablation:
     """Differences from the paper, and doubtful figures."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise RecipeError(
-                f"name of an ablation: small letters, digits and ._- with at most one /, "
-                f"got {self.name!r}"
-            )
+        super().__post_init__()
         names = [variant.name for variant in self.variants]
-        sizes: tuple[tuple[int, ...], ...] = self.memory_sizes  # a file may hold other lengths
-        mistakes = {
-            f"scale must be 2, 3 or 4, got {self.scale}": self.scale not in (2, 3, 4),
-            "an ablation needs at least two variants": len(names) < 2,
-            f"base {self.base!r} is none of the variants: {', '.join(names)}": (
-                self.base not in names
-            ),
-            f"memory_sizes must be pairs of height and width, got {sizes}": (
-                any(len(size) != 2 or min(size) < 1 for size in sizes)
-            ),
-        } | {f"variant {name!r} is there twice": names.count(name) > 1 for name in names}
-        for text, holds in mistakes.items():
-            if holds:
-                raise RecipeError(f"{self.name}: {text}")
+        if len(names) < 2:
+            raise RecipeError(f"{self.name}: an ablation needs at least two variants")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise RecipeError(f"{self.name}: variant {twice[0]!r} is there twice")
+        if self.base not in names:
+            have = ", ".join(names)
+            raise RecipeError(f"{self.name}: base {self.base!r} is none of the variants: {have}")
+
+    @property
+    def owner(self) -> str:
+        """Words for messages."""
+        return f" of ablation {self.name!r}"
 
     def variant(self, name: str) -> Variant:
         """Return the variant called ``name``."""

@@ -38,7 +38,7 @@ class Range:
 
     words: str
     """The values in words, after "must be"."""
-    holds: Callable[[Any], bool]
+    holds: Callable[[Any], object]
 
 
 AnyFloat = Annotated[float, "infinite, too"]

@@ -359,12 +359,15 @@ def printing(key):
         (FILE.replace('"mine"', '"ddsr/depth"'), "ddsr/depth: this name is taken"),
         (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[8]]"), "height and width"),
         (FILE.replace("scale = 2", "scale = 2\nmemory_sizes = [[0, 4]]"), "height and width"),
-        (FILE.replace("scale = 2", "scale = 5"), "mine: scale must be 2, 3 or 4, got 5"),
+        (
+            FILE.replace("scale = 2", "scale = 5"),
+            "scale of ablation 'mine' must be 2, 3 or 4, got 5",
+        ),
         (FILE.replace('name = "6"', 'name = "18"'), "mine: variant '18' is there twice"),
         (FILE[: FILE.rindex("[[")], "mine: an ablation needs at least two variants"),
         (
             FILE + FILE.replace('"mine"', '"other"').replace("scale = 2", "scale = 5"),
-            "other: scale",
+            "scale of ablation 'other'",
         ),
         (FILE.replace('"mine"', '"Mine"'), "small letters"),
         (FILE.replace('"mine"', '"a/b/c"'), "one /"),
