@@ -39,15 +39,8 @@ _KEY = re.compile(
     r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
     r"|[^.]+\.(?:seconds|(?:psnr|ssim)(?:\.difference)?)"
 )
-_NAME = Range(
-    "small letters, digits and ._- with at most one /",
-    re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?").fullmatch,
-)
-_VARIANT = Range(
-    "letters, digits, blanks and .,:;=+_- only",
-    re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?").fullmatch,
-)
-_SCALE = Range("2, 3 or 4", lambda scale: scale in (2, 3, 4))
+_ABLATION = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
+_VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
 _SIZES = Range(
     "pairs of height and width",
     lambda sizes: all(len(size) == 2 and min(size) > 0 for size in sizes),
@@ -58,7 +51,7 @@ _SIZES = Range(
 class Variant(Checked):
     """One line of an ablation: a recipe with single fields changed."""
 
-    name: Annotated[str, _VARIANT]
+    name: Annotated[str, Range("letters, digits, blanks and .,:;=+_- only", _VARIANT.fullmatch)]
     """Short name for tables."""
     changes: Mapping[str, object] = field(default_factory=dict)
     """Changes of the ablation's recipe, in order: dotted fields as ``srx train --set`` takes them
@@ -93,13 +86,15 @@ class Variant(Checked):
 class Ablation(Checked):
     """A question to a network, and the variants that answer it."""
 
-    name: Annotated[str, _NAME]
+    name: Annotated[
+        str, Range("small letters, digits and ._- with at most one /", _ABLATION.fullmatch)
+    ]
     """Name, such as ``g-idrn/blocks``."""
     question: str
     """Question that it answers, ending with a question mark."""
     recipe: str
     """Recipe that all variants start from: a name of the recipe table, or the path of a file."""
-    scale: Annotated[int, _SCALE]
+    scale: Annotated[int, Range("2, 3 or 4", lambda scale: scale in (2, 3, 4))]
     base: str
     """Name of the variant that the others are compared with."""
     variants: tuple[Variant, ...]

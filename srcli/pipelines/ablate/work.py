@@ -99,14 +99,12 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
             return {"cost": cost, "cost_failure": failure}
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
         found, failure = _attempt(partial(_train, own, unit.sets, progress, stop), progress)
-        if found is None:
-            return {"seed": SeedResult(seed=own.seed, failure=failure)}
-        failures = []
-        for each in unit.sets:
-            if found.iterations is None or each.name in found.scores or stop():
+        found = found or SeedResult(seed=own.seed)
+        failures = [failure] * bool(failure)
+        for each in unit.sets if found.iterations is not None else ():
+            if each.name in found.scores or stop():
                 continue
-            protocol = unit.ablation.protocol
-            score = partial(_score, own, found, each, protocol, place.device, progress)
+            score = partial(_score, own, found, each, unit.ablation.protocol, progress)
             scored, failure = _attempt(score, progress)
             found = scored or found
             failures += [f"{each.name}: {failure}"] * (scored is None)
@@ -159,7 +157,6 @@ def _score(
     found: SeedResult,
     measured: MeasuredSet,
     protocol: str,
-    device: str,
     progress: Progress,
 ) -> SeedResult:
     """Return the training with its scores on one more set, and store them."""
@@ -168,7 +165,7 @@ def _score(
         metrics=METRICS,
         resamples=0,
         costs=False,
-        engine=EngineOptions(device=device, precision="fp32"),
+        engine=EngineOptions(device=training.device, precision="fp32"),
     )
     weights = str(RunFolder(training.out).last)
     evaluation = evaluate(
@@ -214,7 +211,7 @@ def measure_cost(unit: Unit, device: str) -> Cost:
 def out_of_memory(error: Exception) -> bool:
     """Return whether an error is a lack of memory; PyTorch has no type for that on processors."""
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or (type(error) is RuntimeError and "DefaultCPUAllocator" in str(error))
+    return known or "DefaultCPUAllocator" in str(error)
 
 
 @contextmanager
