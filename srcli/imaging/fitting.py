@@ -30,6 +30,9 @@ _FOCAL_PLANE, _RESOLUTION = (0xA20E, 0xA20F), (0x011A, 0x011B)
 _CHANGING = frozenset({*_AREAS, *_FOCAL_PLANE, *_RESOLUTION})
 _THUMBNAIL_OFFSET, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 
+_Number = tuple[re.Match[str], float]
+"""Where a number stands, as the first group, and its value."""
+
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
@@ -66,16 +69,11 @@ _COMPANIONS: tuple[tuple[str, str, str, str], ...] = (
 and what is gone if the text that is dropped has a pattern."""
 
 _SIZES = (
-    *(
-        (_GPANO, f"{part}{across}{end}", f"{part}{down}{end}")
-        for part, across, down, end in (
-            ("FullPano", "Width", "Height", "Pixels"),
-            ("CroppedAreaImage", "Width", "Height", "Pixels"),
-            ("CroppedArea", "Left", "Top", "Pixels"),
-            ("LargestValidInteriorRect", "Width", "Height", ""),
-            ("LargestValidInteriorRect", "Left", "Top", ""),
-        )
-    ),
+    (_GPANO, "FullPanoWidthPixels", "FullPanoHeightPixels"),
+    (_GPANO, "CroppedAreaImageWidthPixels", "CroppedAreaImageHeightPixels"),
+    (_GPANO, "CroppedAreaLeftPixels", "CroppedAreaTopPixels"),
+    (_GPANO, "LargestValidInteriorRectWidth", "LargestValidInteriorRectHeight"),
+    (_GPANO, "LargestValidInteriorRectLeft", "LargestValidInteriorRectTop"),
     (_EXIF, "PixelXDimension", "PixelYDimension"),
     (_EXIF, "FocalPlaneXResolution", "FocalPlaneYResolution"),
     (_TIFF, "ImageWidth", "ImageLength"),
@@ -307,17 +305,28 @@ def _move(text: str, prefixes: dict[str, str], pixels: PixelMap) -> str:
     return re.sub(rectangle, lambda found: found[1] + _move_rectangle(found[2], faces), text)
 
 
-def _numbers(text: str, name: str) -> list[tuple[re.Match[str], float]]:
-    """Return the numbers of the properties of a name, in the order of the text."""
+def _numbers(text: str, name: str) -> list[_Number]:
+    """Return the numbers of the properties of a name; none if one of them cannot be read."""
     number = r"[-+]?\d[\d.]*(?:/\d+)?"
     number = rf"""(?<=[\s<]){name}\s*(?:=\s*["']|>)\s*({number})(?=\s*["'<])"""
-    return [(found, float(Fraction(found[1]))) for found in re.finditer(number, text)]
+    try:
+        return [(found, float(Fraction(found[1]))) for found in re.finditer(number, text)]
+    except (ValueError, ArithmeticError):
+        return []
 
 
-def _set(text: str, new: Iterable[tuple[re.Match[str], str]]) -> str:
+def _rewrite(
+    text: str, changes: Iterable[tuple[Sequence[_Number], Iterable[float]]], *, exact: bool = False
+) -> str:
+    """Replace numbers, each group by others; whole ones stay whole unless they are to be exact."""
+    new = [
+        (found, _decimal(value) if exact else _alike(found[1], value))
+        for group, values in changes
+        for (found, _), value in zip(group, values, strict=False)
+    ]
     parts, end = [], 0
-    for found, value in sorted(new, key=lambda one: one[0].start()):
-        parts += [text[end : found.start(1)], value]
+    for found, written in sorted(new, key=lambda one: one[0].start()):
+        parts += [text[end : found.start(1)], written]
         end = found.end(1)
     return "".join([*parts, text[end:]])
 
@@ -335,24 +344,16 @@ def _decimal(value: float) -> str:
 
 
 def _move_size(text: str, names: Sequence[str], pixels: PixelMap) -> str:
-    new = []
-    with suppress(ValueError, ArithmeticError):
-        for sides in zip(*(_numbers(text, name) for name in names), strict=False):
-            moved = pixels.size(sides[0][1], sides[1][1])
-            new += [(s, _alike(s[1], value)) for (s, _), value in zip(sides, moved, strict=True)]
-    return _set(text, new)
+    pairs = zip(*(_numbers(text, name) for name in names), strict=False)
+    return _rewrite(text, ((pair, pixels.size(pair[0][1], pair[1][1])) for pair in pairs))
 
 
 def _move_subject(text: str, pixels: PixelMap) -> str:
     """Move exif:SubjectArea and exif:SubjectLocation, lists of whole numbers."""
-    with suppress(ValueError, ArithmeticError):
-        items = _numbers(text, "rdf:li")
-        if len(items) in (2, 3, 4):
-            moved = pixels.area([value for _, value in items])
-            return _set(
-                text, [(i, _alike(i[1], v)) for (i, _), v in zip(items, moved, strict=True)]
-            )
-    return text
+    items = _numbers(text, "rdf:li")
+    if len(items) not in (2, 3, 4):
+        return text
+    return _rewrite(text, [(items, pixels.area([value for _, value in items]))])
 
 
 def _map_of_regions(text: str, applied: str, sides: Sequence[str], pixels: PixelMap) -> PixelMap:
@@ -363,7 +364,7 @@ def _map_of_regions(text: str, applied: str, sides: Sequence[str], pixels: Pixel
     """
     height, width = pixels.turned
     found = re.search(_element(applied), text)
-    with suppress(ValueError, ArithmeticError, LookupError):
+    with suppress(LookupError):  # none is stated
         w, h = (_numbers(found[0] if found else "", side)[0][1] for side in sides)
         if pixels.swaps and (h - w) * (height - width) > 0:
             return replace(pixels, before=pixels.turned, orientation=1)
@@ -375,19 +376,17 @@ def _move_region(text: str, names: Sequence[str], pixels: PixelMap) -> str:
     in_pixels = re.search(r"[uU]nit\W+pixel\b", text) is not None
     if not in_pixels and pixels.orientation == 1:
         return text
-    new = []
-    with suppress(ValueError, ArithmeticError):
-        x, y, w, h, *radius = (_numbers(text, name) for name in names)
-        middle = 0 if radius else 0.5
-        for sides in zip(x, y, *((w, h) if w and h else ()), strict=False):
-            left, top, width, height = [*(value for _, value in sides), 0.0, 0.0][:4]
-            left, top = left - middle * width, top - middle * height
-            left, top, width, height = _moved_box((left, top, width, height), pixels, in_pixels)
-            moved = left + middle * width, top + middle * height, width, height
-            new += [(s, _decimal(value)) for (s, _), value in zip(sides, moved, strict=False)]
-        for side, value in radius[0] if radius and in_pixels else ():
-            new.append((side, _decimal(pixels.size(value, value)[0])))
-    return _set(text, new)
+    x, y, w, h, *radius = (_numbers(text, name) for name in names)
+    middle = 0 if radius else 0.5
+    new: list[tuple[Sequence[_Number], Iterable[float]]] = []
+    for sides in zip(x, y, *((w, h) if w and h else ()), strict=False):
+        left, top, width, height = [*(value for _, value in sides), 0.0, 0.0][:4]
+        box = (left - middle * width, top - middle * height, width, height)
+        left, top, width, height = _moved_box(box, pixels, in_pixels)
+        new.append((sides, (left + middle * width, top + middle * height, width, height)))
+    if radius and in_pixels:
+        new += [([one], pixels.size(one[1], one[1])[:1]) for one in radius[0]]
+    return _rewrite(text, new, exact=True)
 
 
 def _move_rectangle(text: str, pixels: PixelMap) -> str:
