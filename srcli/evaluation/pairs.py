@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from srcli.evaluation.sets import SetPicture
-    from srcli.imaging.kernels import ResizeKernel
+    from srcli.imaging.degrading import ResizeKernel
 
     Array = NDArray[Any]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,26 +36,19 @@ if TYPE_CHECKING:
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 
 
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """One picture of an animation, complete and not only what changes."""
-
-    photograph: Photograph
-    """RGB with alpha, 8 bits; the metadata are those of the file."""
-    milliseconds: int
-    """Duration; 0 leaves it to the program that shows it."""
-    plays: int
-    """Of the whole animation; 0 is without end."""
-
-
 def is_kept(picture: Picture, fmt: str) -> bool:
     """Return True if a picture is an animation, and a format can hold all of its frames."""
     own = FORMATS.get(picture.format)
     return picture.frames > 1 and own is not None and own.animated and FORMATS[fmt].animated
 
 
-def read_frames(picture: Picture) -> Iterator[Frame]:
-    """Decode the frames of an animation one after another."""
+def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
+    """Decode the frames of an animation, complete and not only what changes, one after another.
+
+    Yields:
+        RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows it; and how
+        often the whole is played, 0 is without end.
+    """
     with decoding(picture.path), open_input(picture.path) as stream:
         image, _ = pillow.open_image(picture.format, stream)
         # the first picture of an APNG may be for programs without animation only
@@ -71,15 +63,9 @@ def read_frames(picture: Picture) -> Iterator[Frame]:
             loop = image.info.get("loop")
             if picture.format == "gif":  # which counts repetitions
                 loop = 1 if loop is None else loop and loop + 1
-            yield Frame(
-                photograph=Photograph(
-                    pixels=values[:, :, :3].copy(),
-                    alpha=values[:, :, 3].copy(),
-                    metadata=picture.metadata,
-                ),
-                milliseconds=round(image.info.get("duration", 0)),
-                plays=loop or 0,
-            )
+            pixels, alpha = values[:, :, :3].copy(), values[:, :, 3].copy()
+            photograph = Photograph(pixels=pixels, alpha=alpha, metadata=picture.metadata)
+            yield photograph, round(image.info.get("duration", 0)), loop or 0
 
 
 def write_animation(
@@ -166,7 +152,8 @@ def _write_apng(
         delay = min(milliseconds[index], 2**16 - 1)
         height, width = frame.shape[:2]
         control = struct.pack(">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0)
-        for kind, content in _split(encoded.getvalue()):
+        encoded.seek(len(png.SIGNATURE))
+        for kind, content, _ in png.walk(encoded, pixels=True):
             if kind == b"IDAT":
                 if control:
                     stream.write(png.chunk(b"fcTL", control))
@@ -175,17 +162,8 @@ def _write_apng(
                     kind, content = b"fdAT", struct.pack(">I", number) + content
                     number += 1
                 stream.write(png.chunk(kind, content))
-            elif not index and kind != b"IEND":
+            elif not index:
                 stream.write(png.chunk(kind, content))
                 if kind == b"IHDR":
                     stream.write(png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays)))
     stream.write(png.chunk(b"IEND", b""))
-
-
-def _split(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over all chunks of a complete file: type and content."""
-    at = len(png.SIGNATURE)
-    while at < len(data):
-        end = at + 8 + int.from_bytes(data[at : at + 4])
-        yield data[at + 4 : at + 8], data[at + 8 : end]
-        at = end + 4

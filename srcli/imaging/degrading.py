@@ -1,15 +1,21 @@
-"""Degrade HR to LR: any blur, MATLAB bicubic, any noise and JPEG.
+"""Downscale HR to LR: by the named kernels of the literature, or after any blur, noise and JPEG.
 
-The order is that of a camera: light is blurred, sampled, becomes noisy in the sensor, is rounded to
-8 bits and compressed. Values stay floats between the steps and are rounded once, where a file is
-written; a picture that is only downscaled is rounded as MATLAB rounds it.
+The order of a degradation is that of a camera: light is blurred, sampled, becomes noisy in the
+sensor, is rounded to 8 bits and compressed. Values stay floats between the steps and are rounded
+once, where a file is written; a picture that is only downscaled is rounded as MATLAB rounds it.
 Everything works on encoded (not linear) values, as the field does.
+
+Any kernel is a sum of few products of a column and a row, its singular vectors: one for a round
+Gaussian, three or four for a drawn-out one (Treitel and Shanks 1971). Each product is two passes
+along one axis. A downscale that follows is merged into them, so that only pixels that stay are
+computed, fast and on one thread.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -17,11 +23,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from srcli.imaging.kernels import filtered, filtered_downscale
-from srcli.imaging.resize import mod_crop, resize, to_dtype
+from srcli.imaging.resize import mod_crop, resize, taps, to_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -32,6 +37,195 @@ REACH_SIGMAS = 4.0
 """Radius of a Gaussian kernel in standard deviations."""
 MCU = 16
 """Pixels after which the blocks of a 4:2:0 JPEG repeat, luma and chroma together."""
+NEGLIGIBLE = 1e-3
+"""Share of a kernel's singular values that is left out: about 0.1 levels of 255 at edges."""
+BLOCK = 8
+"""Pixels that one matrix product makes along an axis; more would multiply mostly zeros."""
+WORK = 2**18
+"""Multiplications in one product. OpenBLAS does not divide products this small among threads, which
+would fight for the cores with those of a training, and round in another way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeKernel:
+    """One method of downscaling."""
+
+    name: str
+    description: str
+    shrink: Callable[[Array, int], Array]
+    """Takes (H, W, C) uint8, both sides multiples of the scale, and the scale."""
+
+
+def _pillow(filter_: Image.Resampling) -> Callable[[Array, int], Array]:
+    def shrink(picture: Array, scale: int) -> Array:
+        height, width = picture.shape[:2]
+        size = (width // scale, height // scale)
+        planes = [
+            np.asarray(Image.fromarray(np.ascontiguousarray(picture[..., c])).resize(size, filter_))
+            for c in range(picture.shape[2])
+        ]
+        return np.stack(planes, axis=2)
+
+    return shrink
+
+
+def _mean(picture: Array, scale: int) -> Array:
+    """Average blocks, rounded once (Pillow's box filter rounds after each axis)."""
+    height, width, channels = picture.shape
+    blocks = picture.reshape(height // scale, scale, width // scale, scale, channels)
+    return to_dtype(blocks.mean(axis=(1, 3)), picture.dtype)
+
+
+def _blur_down(picture: Array, scale: int) -> Array:
+    """Blur with a 7x7 Gaussian of sigma 1.6, edges repeated, then take every scale-th pixel.
+
+    The pixel taken is the one that MATLAB's ``imresize(..., 'nearest')`` takes: ``scale // 2``.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(
+        picture.astype(np.float64), 1.6, radius=3, mode="nearest", axes=(0, 1)
+    )
+    return to_dtype(blurred[scale // 2 :: scale, scale // 2 :: scale], picture.dtype)
+
+
+_ALL = (
+    ResizeKernel(
+        name="bicubic",
+        description="MATLAB-compatible bicubic (a = -0.5, antialiased)",
+        shrink=lambda picture, scale: resize(picture, Fraction(1, scale)),
+    ),
+    ResizeKernel(
+        name="bicubic-pillow",
+        description="Pillow's bicubic (a = -0.5, antialiased, other borders and rounding)",
+        shrink=_pillow(Image.Resampling.BICUBIC),
+    ),
+    ResizeKernel(
+        name="lanczos", description="Pillow's Lanczos", shrink=_pillow(Image.Resampling.LANCZOS)
+    ),
+    ResizeKernel(name="box", description="mean of scale x scale pixels", shrink=_mean),
+    ResizeKernel(
+        name="blur-down",
+        description="7x7 Gaussian blur of sigma 1.6, then every scale-th pixel (BD)",
+        shrink=_blur_down,
+    ),
+)
+KERNELS: dict[str, ResizeKernel] = {kernel.name: kernel for kernel in _ALL}
+"""By name; nearly every published table uses ``bicubic``."""
+
+
+def filtered(picture: Array, kernel: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Filter a picture; edges are mirrored with the edge pixel repeated.
+
+    Args:
+        picture: (H, W, C), any real dtype.
+        kernel: (K, K), K odd: the weight of every pixel around the one in the middle.
+
+    Returns:
+        (H, W, C), not rounded.
+    """
+    return _filtered(picture, _Passes(kernel, np.ones(1), 0, 1), 0)
+
+
+def filtered_downscale(
+    picture: Array, kernel: NDArray[np.float64], scale: int, *, margin: int = 0
+) -> NDArray[np.float32]:
+    """Filter a picture, then make it smaller by MATLAB's bicubic, without rounding in between.
+
+    Args:
+        picture: (H, W, C), any real dtype; both sides multiples of the scale.
+        kernel: As of ``filtered``.
+        scale: The super-resolution factor.
+        margin: LR pixels at all four sides that are not wanted; they are not computed.
+
+    Returns:
+        (H // scale - 2 * margin, W // scale - 2 * margin, C), not rounded.
+    """
+    indices, weights = taps(16 * scale, 16, Fraction(1, scale))
+    # At a whole scale every output pixel has the weights of one in the middle.
+    offsets = indices[8] - 8 * scale
+    dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
+    dense[offsets - offsets[0]] = weights[8]
+    return _filtered(picture, _Passes(kernel, dense, int(offsets[0]), scale), margin)
+
+
+class _Passes:
+    """Pairs of passes for a kernel followed by the same weights along both axes.
+
+    Args:
+        kernel: (K, K).
+        then: The weights that follow.
+        first: Where those begin, relative to the pixel that is kept.
+        stride: Every stride-th pixel is kept.
+    """
+
+    def __init__(
+        self, kernel: NDArray[np.float64], then: NDArray[np.float64], first: int, stride: int
+    ) -> None:
+        left, values, right = np.linalg.svd(kernel)
+        kept = int((values.cumsum() < values.sum() * (1 - NEGLIGIBLE)).sum()) + 1
+        self.columns = [np.convolve(then, column) for column in (left[:, :kept] * values[:kept]).T]
+        self.rows = [np.convolve(then, row) for row in right[:kept]]
+        self.width = len(self.rows[0])
+        self.before = kernel.shape[0] // 2 - first
+        self.stride = stride
+
+    def read(self, length: int, margin: int) -> tuple[int, int, int]:
+        """Count output pixels along an axis, and input pixels to pad (< 0: skip) at both ends."""
+        count = length // self.stride - 2 * margin
+        start = self.stride * margin - self.before
+        return count, -start, start + self.stride * (count - 1) + self.width - length
+
+
+def _filtered(picture: Array, passes: _Passes, margin: int) -> NDArray[np.float32]:
+    """Apply the passes to (H, W, C), both sides multiples of the stride."""
+    height, *vertical = passes.read(picture.shape[0], margin)
+    width, *across = passes.read(picture.shape[1], margin)
+    missing = [(max(near, 0), max(far, 0)) for near, far in (vertical, across)]
+    if np.any(missing):
+        picture = np.pad(picture, (*missing, (0, 0)), mode="symmetric")
+    top, left = (max(-near, 0) for near, _ in (vertical, across))
+    # (H, C, W): both passes find their axis where a matrix product wants it.
+    planes = picture[top:, left:].transpose(0, 2, 1).astype(np.float32, order="C")
+    flat = planes.reshape(planes.shape[0], -1)
+    down = np.empty((height, flat.shape[1]), np.float32)
+    out = np.zeros((height * picture.shape[2], width), np.float32)
+    for column, row in zip(passes.columns, passes.rows, strict=True):
+        for kept, read, band, parts in _products(column, passes.stride, down.shape):
+            for part in parts:
+                down[kept, part] = band @ flat[read, part]
+        lines = down.reshape(out.shape[0], -1)
+        for kept, read, band, parts in _products(row, passes.stride, out.shape[::-1]):
+            for part in parts:
+                out[part, kept] += lines[part, read] @ band.T
+    return out.reshape(height, -1, width).transpose(0, 2, 1)
+
+
+def _products(
+    weights: NDArray[np.float64], stride: int, shape: tuple[int, ...]
+) -> Iterator[tuple[slice, slice, NDArray[np.float32], list[slice]]]:
+    """Divide one pass into matrix products.
+
+    Args:
+        weights: (T,) of the pass.
+        stride: Pixels from one output pixel to the next.
+        shape: Output pixels along the axis, and along the others together.
+
+    Yields:
+        Output pixels; input pixels that they read; the matrix (output, input) between them, whose
+        rows are the weights, each shifted by ``stride`` against the one above; and the parts of
+        the other axes that one product may take.
+    """
+    band = np.zeros((BLOCK, stride * (BLOCK - 1) + len(weights)), np.float32)
+    for i in range(BLOCK):
+        band[i, stride * i : stride * i + len(weights)] = weights
+    step = max(WORK // band.size, 1)
+    parts = [slice(start, min(start + step, shape[1])) for start in range(0, shape[1], step)]
+    for start in range(0, shape[0], BLOCK):
+        size = min(BLOCK, shape[0] - start)
+        extent = stride * (size - 1) + len(weights)
+        read = slice(stride * start, stride * start + extent)
+        yield slice(start, start + size), read, band[:size, :extent], parts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging.kinds import rare_kind
 from srcli.imaging.labels import ColourLabel
+from srcli.imaging.structure import rare_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,19 +117,9 @@ class Photograph:
 
 
 DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError,
+    ArithmeticError, AssertionError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
 """Raised by Pillow and rasterio on damaged or malicious files, and on kinds they do not know."""
 
 

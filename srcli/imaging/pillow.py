@@ -17,13 +17,13 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import bmp, heif, labels
+from srcli.imaging import bmp, labels, structure
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
 from srcli.imaging.formats import find_reader
-from srcli.imaging.kinds import webp_chunks
 from srcli.imaging.photograph import DAMAGE, Metadata, Picture
 from srcli.imaging.png import comment_chunk
+from srcli.imaging.structure import webp_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,9 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
                 if name == "bmp":
                     return bmp.open_unusual(stream.read()), messages
                 if name == "avif" and isinstance(error, SyntaxError):
-                    return reader(io.BytesIO(heif.with_one_association(stream.read()))), messages
+                    return reader(
+                        io.BytesIO(structure.with_one_association(stream.read()))
+                    ), messages
             except NotImplementedError:
                 raise error from None
             except ValueError as other:
@@ -371,7 +373,7 @@ def read_colours(
     points = None
     if icc is None and name in ("avif", "heic"):
         stream.seek(0)
-        points = heif.code_points(stream.read())
+        points = structure.code_points(stream.read())
     if points is None or points in _SRGB_POINTS:
         return icc, None
     if labels.is_known(*points):

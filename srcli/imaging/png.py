@@ -170,8 +170,8 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
-def walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Iterate over all chunks but pixels: type, content, and True if the checksum is right.
+def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Iterate over chunks but those of pixels: type, content, and True if the checksum is right.
 
     Raises:
         ValueError: If the file ends early or a necessary chunk is damaged.
@@ -186,7 +186,7 @@ def walk(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes, bool]]:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IEND":
             return
-        if kind in (b"IDAT", b"fdAT"):
+        if kind in (b"IDAT", b"fdAT") and not pixels:
             stream.seek(length + 4, io.SEEK_CUR)
             continue
         content = stream.read(length)

@@ -11,15 +11,15 @@ import re
 import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import exif, png
 from srcli.imaging.exif import read_directory, read_start
 from srcli.imaging.formats import format_of_content
-from srcli.imaging.kinds import jpeg_segments, webp_chunks
 from srcli.imaging.photograph import SourceMark, decoding
+from srcli.imaging.structure import jpeg_segments, webp_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,9 @@ NAME = "srx"
 _HEAD = 2**16
 """Bytes from a file's start that are looked through where a format has no index of its parts."""
 _OWN = re.compile(
-    r"(\S+) \((.+) x(\d)(, auto)?(?:, options ([0-9a-f]{8}))?"
-    r"(?:, weights ([0-9a-f]{16}))?(?:, source (\w*) ([0-9a-f]{8}) ([0-9a-f]{8})?)?\)"
+    r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
+    r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
+    r"(?:, source (?P<extension>\w*) (?P<place>[0-9a-f]{8}) (?P<content>[0-9a-f]{8})?)?\)"
 )
 _PIECE = 2**13
 """Bytes from the middle of an input by which it is known again."""
@@ -112,17 +113,10 @@ def read_provenance(path: Path) -> Provenance | None:
     found = _OWN.fullmatch(text.strip().rpartition(f"; {NAME} ")[2].removeprefix(f"{NAME} "))
     if found is None:
         return None
-    version, model, scale, auto, options, weights, extension, place, content = found.groups("")
-    mark = SourceMark(extension=extension, place=place, content=content) if place else None
-    return Provenance(
-        version=version,
-        model=model,
-        scale=int(scale),
-        weights=weights,
-        auto=bool(auto),
-        options=options,
-        source=mark,
-    )
+    own: dict[str, Any] = found.groupdict("")
+    mark = SourceMark(**{key: own.pop(key) for key in ("extension", "place", "content")})
+    own |= {"scale": int(own["scale"]), "auto": bool(own["auto"])}
+    return Provenance(**own, source=mark if mark.place else None)
 
 
 def _png(stream: IO[bytes]) -> str:

@@ -14,10 +14,9 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import bmp, exif, heif, pillow, png, tiff, vips
+from srcli.imaging import bmp, exif, pillow, png, structure, tiff, vips
 from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
 from srcli.imaging.formats import FORMATS, format_of_content
-from srcli.imaging.kinds import jpeg_frame
 from srcli.imaging.photograph import (
     DAMAGE,
     LARGEST_AREA,
@@ -28,6 +27,7 @@ from srcli.imaging.photograph import (
     kind_not_read,
 )
 from srcli.imaging.provenance import mark_source
+from srcli.imaging.structure import jpeg_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,7 +234,7 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
     deep = name == "jpg" and _is_deep_jpeg(stream)
     image = vips.open_image(name, data := _read_all(name, stream))
     block = vips.field(image, "exif-data")
-    if name in _BOXED and heif.count_gray(data) > image.hasalpha():
+    if name in _BOXED and structure.count_gray(data) > image.hasalpha():
         # libheif takes 16 to 235 for the whole range then
         raise kind_not_read(path, "AVIF (gray, of an unusual size or structure)")
     notes = ["CMYK converted to RGB"] * (image.interpretation == "cmyk")
@@ -285,7 +285,9 @@ def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array |
     if picture.format in _BOXED and alpha.min() > 0 and alpha.max() < np.iinfo(alpha.dtype).max:
         # 16 to 235 may be meant for the whole range, which libheif does not tell
         raise kind_not_read(picture.path, "AVIF (alpha of unknown range)")
-    if picture.format in _BOXED and b"prem" in heif.whole_meta(_read_all(picture.format, stream)):
+    if picture.format in _BOXED and b"prem" in structure.whole_meta(
+        _read_all(picture.format, stream)
+    ):
         pixels = tiff.unmultiplied(pixels, alpha)
     return pixels.copy(), alpha, orientation
 
@@ -315,6 +317,6 @@ def _is_deep_jpeg(stream: IO[bytes]) -> bool:
 def _read_all(name: str, stream: IO[bytes]) -> bytes:
     stream.seek(0)
     data = stream.read()
-    if name in _BOXED and b"av01" not in heif.whole_meta(data):
+    if name in _BOXED and b"av01" not in structure.whole_meta(data):
         raise NotImplementedError  # the wheels of libvips decode no HEVC
     return data

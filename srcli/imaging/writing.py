@@ -16,10 +16,10 @@ from srcli.errors import PictureError
 from srcli.files import NEW_FILE, FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging import exif, pillow, png, tiff, vips
 from srcli.imaging.formats import FORMATS, Format
-from srcli.imaging.heif import with_code_points
 from srcli.imaging.labels import hdr_of
 from srcli.imaging.mapped import release
 from srcli.imaging.resize import to_dtype
+from srcli.imaging.structure import with_code_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,13 @@ from srcli.data.degrading import degrade, degrade_pairs, degraded_patch, draw
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler, turned
 from srcli.errors import RecipeError
-from srcli.imaging.degrading import DegradationChain, GaussianBlur, JpegFile, SensorNoise
-from srcli.imaging.kernels import filtered_downscale
+from srcli.imaging.degrading import (
+    DegradationChain,
+    GaussianBlur,
+    JpegFile,
+    SensorNoise,
+    filtered_downscale,
+)
 from srcli.imaging.resize import downscale
 from srcli.recipes.degradation import (
     BICUBIC,

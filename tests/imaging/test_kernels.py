@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from srcli.imaging.kernels import KERNELS, filtered, filtered_downscale
+from srcli.imaging.degrading import KERNELS, filtered, filtered_downscale
 from srcli.imaging.resize import downscale, resize
 
 

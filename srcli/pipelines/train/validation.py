@@ -13,7 +13,7 @@ from srcli.data.pairs import Pairs
 from srcli.errors import DataError, UsageError, one_file
 from srcli.evaluation.pairs import CHAINS, read_pair
 from srcli.evaluation.sets import find_set, resolve_set_name
-from srcli.imaging.kernels import KERNELS
+from srcli.imaging.degrading import KERNELS
 from srcli.layers.colour import as_rgb_network
 from srcli.metrics.fidelity import PROTOCOLS, psnr
 from srcli.ports.progress import NoProgress

@@ -133,13 +133,13 @@ def _upscale_frames(
 
     def works() -> Iterator[ImageJob]:
         nonlocal plays
-        for index, frame in enumerate(read_frames(picture)):
-            prepared, _ = prepare(frame.photograph)
+        for index, (photograph, duration, repeats) in enumerate(read_frames(picture)):
+            prepared, _ = prepare(photograph)
             work, sink = prepared.work(options.scale, tiling, str(item.source))
             running[work] = index, prepared, sink
-            milliseconds.append(frame.milliseconds)
+            milliseconds.append(duration)
             if index == 0:
-                plays = frame.plays
+                plays = repeats
                 reporter.tiles.grow(work.grid.count * picture.frames)
             yield work
 
