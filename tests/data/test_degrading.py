@@ -227,32 +227,9 @@ def test_lr_and_hr_are_turned_alike(pairs):
         assert int(np.argmin(errors)) == 0
 
 
-def test_seed_and_step_decide_the_batch_in_any_order(pairs):
-    def made(seed, step):
-        return degraded_sampler(pairs, PHOTO, seed=seed).batch(step, STAGE)[0]
-
-    sampler = degraded_sampler(pairs, PHOTO, seed=0)
-    later, first = sampler.batch(9, STAGE)[0], sampler.batch(8, STAGE)[0]
-    assert torch.equal(later, made(0, 9))
-    assert torch.equal(first, made(0, 8))
-    assert not torch.equal(first, later)
-    assert not torch.equal(first, made(1, 8))
-
-
 def test_every_patch_has_its_own_draw(astronaut):
     # There is one place only: without the turns the patches would differ by the draw alone.
     pairs = make_pairs([astronaut[:32, :32]], 2)
     lr, hr = degraded_sampler(pairs, AERIAL).batch(0, Stage(batch=12, patch=16))
     assert len({np.sort(patch, axis=None).tobytes() for patch in levels(hr)}) == 1
     assert len({np.sort(patch, axis=None).tobytes() for patch in levels(lr)}) == 12
-
-
-def test_the_shares_of_several_processes_are_the_batch_of_one(pairs):
-    sampler = degraded_sampler(pairs, AERIAL, seed=2)
-    whole = sampler.batch(3, STAGE)
-    shares = []
-    for number in range(2):
-        sampler.share = (number, 2)
-        shares.append(sampler.batch(3, STAGE))
-    for expected, *parts in zip(whole, *shares, strict=True):
-        assert torch.equal(torch.cat(parts), expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from srcli.data import pairs as module
 from srcli.data.pairs import PictureStore, make_pairs
-from srcli.imaging import mapped
 from srcli.imaging.resize import downscale
 
 
@@ -122,25 +120,3 @@ def test_where_no_file_can_be_made_all_stay_in_memory_and_it_is_told(pictures, t
     assert len(told) == 1
     assert "SRX_CACHE" in told[0]
     assert str(blocked) in told[0]
-
-
-def test_a_disk_that_fills_up_costs_no_picture(pictures, tmp_path, monkeypatch):
-    told: list[str] = []
-    reserve, room = mapped._reserve, iter(range(3, -99, -1))
-
-    def small(stream, size):
-        if next(room) < 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        reserve(stream, size)
-
-    monkeypatch.setattr(mapped, "_reserve", small)
-    monkeypatch.setattr(module, "FILE_BYTES", 1000)
-    store = PictureStore(0, tmp_path, warn=told.append)
-    many = pictures * 5
-    kept = [store.keep(picture) for picture in many]
-    for a, b in zip(kept, many, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert store.in_files > 0
-    assert store.in_memory > 0
-    assert len(told) == 1
-    assert "No space left on device" in told[0]

@@ -153,20 +153,6 @@ def test_pictures_below_the_patch_are_never_used():
         sampler.batch(0, Stage(batch=1, patch=13))
 
 
-def test_no_pictures_are_refused():
-    with pytest.raises(DataError, match="--data"):
-        PatchSampler(Pairs(scale=2, lr=[], hr=[], digest=""), device=CPU)
-
-
-def test_released_pictures_are_held_once():
-    pairs, kept = pictures(2, (20, 23)), pictures(2, (20, 23))
-    sampler = PatchSampler(pairs, device=CPU, release=True)
-    assert pairs.lr == pairs.hr == []
-    expected = PatchSampler(kept, device=CPU).batch(0, Stage(batch=3, patch=6))
-    assert len(kept.lr) == 1
-    assert torch.equal(sampler.batch(0, Stage(batch=3, patch=6))[1], expected[1])
-
-
 def test_networks_on_y_get_y_of_the_same_patches(astronaut):
     pairs = make_pairs([astronaut], 2)
     colours, grays = (

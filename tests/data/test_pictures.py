@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import time
 import zipfile
 import zlib
 
@@ -249,28 +248,3 @@ def test_nothing_to_find_is_refused(tmp_path):
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match="not a readable zip"):
         find_pictures([tmp_path])
-
-
-def test_only_a_few_pictures_are_decoded_ahead_of_what_is_kept(tmp_path, astronaut, monkeypatch):
-    for i in range(40):
-        Image.fromarray(astronaut[i : i + 8, :9]).save(tmp_path / f"{i:02d}.png")
-    decoded: list[PictureRef] = []
-    lead: list[int] = []
-    original = module._decode
-
-    def counting(ref, **options):
-        decoded.append(ref)
-        return original(ref, **options)
-
-    def keep(picture):
-        time.sleep(0.002)
-        lead.append(len(decoded) - len(lead))
-        return picture[:4]
-
-    monkeypatch.setattr(module, "_decode", counting)
-    refs = find_pictures([tmp_path])
-    kept = decode_all(refs, workers=2, keep=keep, on_error=lambda error: pytest.fail(str(error)))
-    assert [len(each) for each in kept] == [4] * 40
-    for i, each in enumerate(kept):
-        np.testing.assert_array_equal(each, astronaut[i : i + 4, :9])
-    assert max(lead) <= 9

@@ -102,14 +102,6 @@ def test_rows_come_in_the_values_of_the_file(dtype):
     assert np.abs(got - expected).max() <= (0.501 if got.dtype.kind in "ui" else 1e-4)
 
 
-def test_one_channel_of_three_is_luma():
-    grid = make((40, 61, 16, 4, 0))
-    tiles = make_tiles(grid, 2)
-    _, got = run(make_band(grid, 2, channels=1), tiles)
-    luma = blended(grid, tiles, 2) @ [0.299, 0.587, 0.114]
-    assert np.abs(got[:, :, 0] - luma.clip(0, 1) * 255).max() <= 0.5001
-
-
 @pytest.mark.parametrize("numbers", GRIDS)
 def test_a_band_may_begin_at_any_row_of_tiles(numbers):
     grid = make(numbers)
@@ -143,17 +135,6 @@ def test_no_tile_stands_for_zeros(empty, first_row):
     got = run(make_band(grid, 2, dtype="int16", values=values), with_none, first_row)
     assert got[0] == expected[0]
     np.testing.assert_array_equal(got[1], expected[1])
-
-
-@pytest.mark.parametrize("place", [(0, 1), (1, 1), (2, 0)])
-def test_tiles_out_of_order_are_refused(place):
-    grid = make((40, 61, 16, 4, 0))
-    tiles = make_tiles(grid, 1)
-    band = make_band(grid, 1)
-    if place != (0, 1):
-        band.add(torch.from_numpy(tiles[0, 0]), row=0, column=0)
-    with pytest.raises(ValueError, match="expected tile"):
-        band.add(torch.from_numpy(tiles[place]), row=place[0], column=place[1])
 
 
 def held_bytes(known):
@@ -279,12 +260,6 @@ def test_other_dtypes_are_refused(dtype):
         PixelEncoder(np.dtype(dtype), values_of(dtype, 0, 1))
     with pytest.raises(ValueError, match=f"got {dtype}"):
         PixelEncoder(np.dtype(dtype))
-
-
-@pytest.mark.parametrize(("low", "high"), [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
-def test_impossible_ranges_are_refused(low, high):
-    with pytest.raises(ValueError, match="below high"):
-        values_of("uint8", low, high)
 
 
 def test_what_needs_float64_is_not_computed_on_metal():

@@ -187,17 +187,6 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
     np.testing.assert_array_equal(work.sink.pixels, expected)
 
 
-def test_images_that_go_by_rows_share_no_batch_with_other_rows_or_images():
-    engine = Repeat(batch=3)
-    works = [make_job(8, 8), make_job(20, 26), make_job(8, 8)]
-    works[1].tile_rows = range(len(works[1].grid.tops))
-    assert works[1].grid.tile_height == works[1].grid.tile_width == 8
-    done = list(run_stream(engine, works))
-    assert [id(work) for work in done] == [id(work) for work in works]
-    assert [shape[0] for shape in engine.batches] == [1, 3, 1, 3, 1, 3, 1, 1]
-    assert all(is_right(work) for work in works)
-
-
 @pytest.mark.parametrize("rows", [range(3), range(1, 3), range(2, 3), range(2), range(1, 2)])
 def test_a_part_of_an_image_makes_the_same_batches(rows):
     runs = []
@@ -252,30 +241,6 @@ def test_an_image_at_which_something_breaks_fails_alone(by_rows, batch, seam, er
     assert str(works[1].error).startswith("c.tif: ")
     assert is_right(works[0])
     assert is_right(works[2])
-
-
-@pytest.mark.parametrize("bad", ["reader", "network", "memory"])
-def test_an_image_that_fails_by_rows_leaves_no_thread_and_no_tile_behind(bad):
-    class Broken(ArraySource):
-        def read(self, window):
-            if window.top > 5:
-                raise PictureError("b.tif: cannot be read")
-            return super().read(window)
-
-    works = [make_job(20, 20), make_job(20, 20, value=255), make_job(20, 20)]
-    works[1].tile_rows = range(len(works[1].grid.tops))
-    if bad == "reader":
-        works[1].source = Broken(works[1].source.pixels)
-    engine = Repeat(4, most=0 if bad == "memory" else 99, broken=255 if bad == "network" else None)
-    done = []
-    for work in run_stream(engine, works):
-        assert own_threads() == []
-        done.append(work)
-    assert sorted(map(id, done)) == sorted(map(id, works))
-    assert works[1].error is not None
-    if bad != "memory":
-        assert [work.error is None for work in works] == [True, False, True]
-        assert is_right(works[2])
 
 
 def test_threads_end_where_the_engine_is_interrupted():

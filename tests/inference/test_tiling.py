@@ -16,13 +16,6 @@ from tests.fixtures.tilings import tiled_lengths
 LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
 
 
-def test_offset_moves_the_inner_borders():
-    plain = split_axis(200, tile=32, overlap=8)
-    moved = split_axis(200, tile=32, overlap=8, offset=12)
-    assert set(plain[1:-1]).isdisjoint(moved[1:-1])
-    assert (plain[0], plain[-1]) == (moved[0], moved[-1])
-
-
 def test_small_images_are_one_tile_whatever_their_shape():
     tiling = Tiling(tile=32, overlap=8, whole=3000)
     for size in ((50, 60), (10, 300)):

@@ -40,20 +40,6 @@ def test_a_time_needs_a_unit():
         parse_seconds("300")
 
 
-def test_progress_is_a_fraction_of_the_one_that_is_set():
-    assert Budget(steps=200).progress(50, 1e9) == 0.25
-    assert Budget(steps=200).progress(500, 0) == 1
-    assert Budget(seconds=10).progress(10**9, 2.5) == 0.25
-    assert Budget(seconds=10).done(3, 2.5) == 2.5
-    assert Budget(steps=10).done(3, 2.5) == 3
-
-
-@pytest.mark.parametrize("wrong", [{}, {"steps": 1, "seconds": 1.0}, {"steps": 0}])
-def test_a_budget_is_exactly_one_of_both(wrong):
-    with pytest.raises(RecipeError):
-        Budget(**wrong)
-
-
 def test_stages_share_a_budget_by_their_iterations():
     stage = G_IDRN.stages[0]
     recipe = replace(G_IDRN, stages=(replace(stage, steps=300), replace(stage, steps=100)))

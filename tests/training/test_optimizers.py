@@ -81,17 +81,6 @@ def test_gradient_descent_with_momentum_by_hand():
     assert optimizer_tensors(optimizer)["0.momentum_buffer"].item() == pytest.approx(1.75)
 
 
-def test_nesterov_looks_ahead_by_hand():
-    network = nn.Linear(1, 1, bias=False)
-    settings = Optimizer(kind="sgd", momentum=0.5, nesterov=True)
-    optimizer = make_optimizer(network, settings)
-    before = network.weight.item()
-    for _ in range(2):
-        pushed(network, optimizer, rate=0.1)
-    # The velocity is 1, then 1.5; each change is the gradient and half of the velocity.
-    assert network.weight.item() == pytest.approx(before - 0.1 * (1.5 + 1.75))
-
-
 @pytest.mark.parametrize(
     ("kind", "moved"),
     [

@@ -15,7 +15,6 @@ from srcli.data.degrading import degrade_pairs
 from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataSelection
-from srcli.errors import DataError
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train.data import PrefetchSampler, load_data, loading_limits, make_sampler
 from srcli.pipelines.train.options import TrainOptions
@@ -63,17 +62,6 @@ def test_degraded_batches_are_read_ahead_for_another_device(options, device, kin
     assert (lr.device.type, hr.device.type) == (device, device)
     assert len(notes.warnings) == 1  # of the two stages' patches one is too large for one picture
     assert "smaller than a patch of 24x24" in notes.warnings[0]
-
-
-def test_clean_batches_come_from_the_device_as_ever(options):
-    data = load_data(options, 2, BICUBIC, Notes())
-    made = make_sampler(data.train, RECIPE, device=CPU, seed=0, colour="y", progress=Notes())
-    assert type(made) is PatchSampler
-    assert made.batch(0, Stage(batch=2, patch=16))[0].shape == (2, 1, 16, 16)
-    large = replace(RECIPE, stages=(Stage(patch=500),))
-    data = load_data(options, 2, BICUBIC, Notes())
-    with pytest.raises(DataError, match="use a smaller patch"):
-        make_sampler(data.train, large, device=CPU, seed=0, colour="rgb", progress=Notes())
 
 
 def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path, monkeypatch):

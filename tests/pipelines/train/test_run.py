@@ -432,12 +432,6 @@ def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
     assert train(replace(options, resume=True)).finished  # free again; the first went on unharmed
 
 
-def test_the_lock_of_a_killed_training_keeps_nobody_out(options):
-    options.out.mkdir()
-    (options.out / ".lock").touch()
-    assert train(options).finished
-
-
 PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
 
 
