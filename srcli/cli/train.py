@@ -124,8 +124,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     prints one with comments.
 
     --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx upscale -m'),
-    recipe.json (the recipe as trained), report.html (curves and sample pictures, also while it
-    runs), log.jsonl and the checkpoint. --resume FOLDER alone continues a training that was stopped
+    recipe.json (the recipe as trained), report.html (curves, also while it runs), log.jsonl and
+    the checkpoint. --resume FOLDER alone continues a training that was stopped
     or killed; Ctrl-C saves a checkpoint first. With a new --budget it stretches the schedule, that
     of a finished training too, which then goes on in its last stage.
 

@@ -54,16 +54,12 @@ def _draw_piece(piece: Piece, random: np.random.Generator, pixels: int) -> Degra
         )
     low, high = piece.quality
     return JpegFile(
-        quality=int(random.integers(low, high + 1)),
-        subsampled=random.random() < piece.subsampling,
+        quality=int(random.integers(low, high + 1)), subsampled=random.random() < piece.subsampling
     )
 
 
 def degrade(
-    picture: NDArray[np.uint8],
-    scale: int,
-    degradation: str | Degradation = "aerial",
-    seed: int = 0,
+    picture: NDArray[np.uint8], scale: int, degradation: str | Degradation = "aerial", seed: int = 0
 ) -> NDArray[np.uint8]:
     """Make the LR picture of a test set: one draw from a degradation's ranges.
 

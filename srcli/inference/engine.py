@@ -82,7 +82,7 @@ class TorchEngine:
     """
 
     name = "torch"
-    """Of the software that runs the network, as options have it."""
+    """Name of the software that runs the network, as options have it."""
 
     def __init__(
         self,

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from srcli.training.budget import Budget, stage_budgets
-from srcli.training.checkpoint import (
-    CheckpointManager,
-    Hooks,
-    Position,
-    diverged,
-    rewind,
-)
+from srcli.training.checkpoint import CheckpointManager, Hooks, Position, diverged, rewind
 from srcli.training.optimizers import rate_at
 from srcli.training.parallel import ALONE, Team, require_divisible
 from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step

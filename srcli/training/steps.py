@@ -88,7 +88,7 @@ class StepContext:
     """The network, or its compiled form."""
     numerics: Numerics
     seed: int = 0
-    """Of the weights that a step makes itself, such as a discriminator's."""
+    """Seed of the weights that a step makes itself, such as a discriminator's."""
     team: Team = ALONE
 
 

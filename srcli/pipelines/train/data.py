@@ -16,6 +16,7 @@ from srcli.layers.upload import upload
 from srcli.metrics.machine import free_memory, processors
 from srcli.quantities import format_bytes
 from srcli.threads import ReadAhead
+from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,22 +28,10 @@ if TYPE_CHECKING:
     from srcli.ports.progress import Progress
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage, TrainRecipe
-    from srcli.training.parallel import Team
 
 
 BATCHES_AHEAD = 4
 """Batches that are made beforehand, each in a thread of its own."""
-
-
-def loading_limits(processes: int = 1) -> tuple[int | None, int]:
-    """Return the bytes of pictures to keep in memory and the threads to load them with.
-
-    Returns:
-        Half of the free memory, or None if it is unknown, and all processors; divided by the
-        processes.
-    """
-    free = free_memory()
-    return None if free is None else free // 2 // processes, max(1, processors() // processes)
 
 
 def load_data(
@@ -56,17 +45,18 @@ def load_data(
 ) -> TrainingSet:
     """Load all pictures, degrade the LR ones of validation, and report what was found.
 
-    Args:
-        selection: Pictures to train on, to hold out and to exclude.
-        scale: The super-resolution factor.
-        degradation: Of the recipe.
-        progress: Shows progress and messages.
-        cache: Folder of LR pictures made before, and of pictures that do not fit into memory.
-        processes: Number of processes on this machine that load the pictures, each for itself.
+    Half of the free memory, divided by the ``processes`` of this machine that load the pictures
+    each for itself, is for pictures; more of them lie in files of the folder ``cache``, beside the
+    LR pictures made before.
     """
-    memory, workers = loading_limits(processes)
+    free = free_memory()
     data = load_training_set(
-        selection, scale, progress, cache=cache, memory=memory, workers=workers
+        selection,
+        scale,
+        progress,
+        cache=cache,
+        memory=None if free is None else free // 2 // processes,
+        workers=max(1, processors() // processes),
     )
     held = len(data.held_out.hr) if data.held_out else 0
     excluded = f", {data.excluded} excluded" if data.excluded else ""
@@ -120,6 +110,7 @@ def make_sampler(
     seed: int,
     colour: str,
     progress: Progress,
+    team: Team = ALONE,
 ) -> PatchSampler | PrefetchSampler:
     """Return the source of batches; it takes the pictures out of ``pairs``.
 
@@ -133,14 +124,9 @@ def make_sampler(
     sampler = PatchSampler(
         pairs, device=home, seed=seed, release=True, colour=colour, degradation=degradation
     )
+    sampler.share = (team.rank, team.size)
     _check_patches(sampler, recipe, progress)
     return sampler if home == device else PrefetchSampler(sampler, device)
-
-
-def share_out(sampler: PatchSampler | PrefetchSampler, team: Team) -> None:
-    """Restrict a sampler to the share of this process of every batch."""
-    source = sampler.sampler if isinstance(sampler, PrefetchSampler) else sampler
-    source.share = (team.rank, team.size)
 
 
 def _home(pairs: Pairs, device: torch.device, progress: Progress) -> torch.device:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from srcli.training.checkpoint import Position
 
 _BYTES_A_PARAMETER = 16
-"""Of the weight in fp32, its gradient, its average and one moment of the optimiser."""
+"""Weight in fp32, gradient, average and one moment of the optimiser."""
 _MOST_TENSORS = 10_000
 
 

@@ -67,9 +67,9 @@ class TrainResult:
     weights: Path
     """The best weights, or the last ones if nothing was validated or finished."""
     iterations: int
-    """In this and all former runs."""
+    """Number of iterations in this and all former runs."""
     new_iterations: int
-    """In this run."""
+    """Number of iterations in this run."""
     best: float | None
     """Mean PSNR-Y of the best validation in dB; None without validation."""
     best_iteration: int = 0

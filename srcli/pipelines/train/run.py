@@ -12,7 +12,7 @@ from srcli.errors import DataError, UsageError
 from srcli.files import cache_folder
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
-from srcli.pipelines.train.data import load_data, make_sampler, share_out
+from srcli.pipelines.train.data import load_data, make_sampler
 from srcli.pipelines.train.network import (
     choose_numerics,
     first_network,
@@ -205,8 +205,8 @@ class _TrainingRun:
                 seed=options.seed,
                 colour=network.colour,
                 progress=self.progress,
+                team=team,
             )
-            share_out(sampler, team)
             return Trainer(
                 network=network,
                 recipe=self.recipe,

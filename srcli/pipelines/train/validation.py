@@ -35,10 +35,7 @@ HELD_OUT = "held-out"
 
 
 def validation_sets(
-    held_out: Pairs | None,
-    names: Sequence[str],
-    scale: int,
-    progress: Progress,
+    held_out: Pairs | None, names: Sequence[str], scale: int, progress: Progress
 ) -> dict[str, Pairs]:
     """Return all sets to validate on: the held-out pictures first, then those that are named.
 
@@ -82,11 +79,7 @@ def validator(
 
 
 def _measure(
-    network: nn.Module,
-    numerics: Numerics,
-    progress: Progress,
-    pairs: Pairs,
-    team: Team,
+    network: nn.Module, numerics: Numerics, progress: Progress, pairs: Pairs, team: Team
 ) -> list[float]:
     """Upscale the LR pictures of a rank whole and compare them with HR by protocol ``y``."""
     protocol, scale = PROTOCOLS["y"], pairs.scale

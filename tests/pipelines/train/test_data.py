@@ -16,7 +16,7 @@ from srcli.data.pairs import make_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.training_set import DataSelection
 from srcli.pipelines.train import data as training_data
-from srcli.pipelines.train.data import PrefetchSampler, load_data, loading_limits, make_sampler
+from srcli.pipelines.train.data import PrefetchSampler, load_data, make_sampler
 from srcli.pipelines.train.options import TrainOptions
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.training import Stage, TrainRecipe
@@ -83,15 +83,6 @@ def test_pictures_beyond_half_of_the_free_memory_lie_in_files(options, tmp_path,
     ]
     for a, b in zip(*batches, strict=True):
         assert torch.equal(a, b)
-
-
-def test_several_processes_share_memory_and_processors(monkeypatch):
-    monkeypatch.setattr(training_data, "free_memory", lambda: 9000)
-    assert [loading_limits(n)[0] for n in (1, 3)] == [4500, 1500]
-    monkeypatch.setattr(training_data, "free_memory", lambda: None)
-    assert loading_limits()[0] is None
-    monkeypatch.setattr(training_data, "processors", lambda: 8)
-    assert [loading_limits(n)[1] for n in (1, 3, 9)] == [8, 2, 1]
 
 
 @pytest.mark.parametrize(("free", "kind"), [(10**5, PrefetchSampler), (10**9, None)])
