@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +19,6 @@ from srcli.imaging.rasters.parts import (
     has_unfinished_parts,
     open_parts,
     parts_folder,
-    writer_memory,
 )
 
 MARK = {"model": "a", "part": (1, 2)}
@@ -63,23 +60,13 @@ def left(begin, **options):
         return parts.missing(), notes
 
 
-def read(parts, mask=False):
+def read(parts):
     """All rows of all parts."""
     found = []
     for _, path in sorted(parts.found().items()):
         with rasterio.open(path) as file:
-            found.append(file.dataset_mask() > 0 if mask else np.moveaxis(file.read(), 0, 2))
+            found.append(np.moveaxis(file.read(), 0, 2))
     return np.concatenate(found)
-
-
-@pytest.mark.parametrize(
-    ("width", "rows"), [(1, 1_000_192), (600, 1792), (3906, 512), (3907, 256), (10**6, 64)]
-)
-def test_parts_have_a_megapixel_and_whole_blocks(save, plan, noise, monkeypatch, width, rows):
-    out = plan(save("in.tif", noise((1, 1, 1))))
-    object.__setattr__(out, "width", width)
-    monkeypatch.setattr(parts_module, "_LEAST_PIXELS", 1_000_000)
-    assert parts_module.part_rows(out) == rows
 
 
 def test_rows_outside_a_run_are_left_out(begin, pixels):
@@ -89,17 +76,6 @@ def test_rows_outside_a_run_are_left_out(begin, pixels):
         writer.write(390, pixels[390:])
         assert parts.missing() == [range(1), range(3, 5)]
         np.testing.assert_array_equal(read(parts), pixels[256:768])
-
-
-@pytest.mark.parametrize("size", [(1, 1), (257, 1), (255, 31), (513, 65)])
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "float64"])
-def test_odd_sizes_with_a_mask(save, plan, write_parts, target, noise, size, dtype):
-    pixels, mask = noise((*size, 3), dtype), noise(size, seed=1) > 100
-    out = plan(save("in.tif", pixels, then=lambda file: file.write_mask(mask)))
-    with open_parts(target, out, {}) as (parts, _):
-        write_parts(parts, pixels, mask=mask)
-        np.testing.assert_array_equal(read(parts), pixels)
-        np.testing.assert_array_equal(read(parts, mask=True), mask)
 
 
 def test_a_disk_that_is_full_keeps_what_is_done(save, plan, write_parts, target, noise):
@@ -119,11 +95,6 @@ def test_a_disk_that_is_full_keeps_what_is_done(save, plan, write_parts, target,
             merge_parts(parts)
         write_parts(parts, pixels)
         np.testing.assert_array_equal(read(parts), pixels)
-
-
-def test_memory_is_bounded_in_height(save, plan, noise):
-    low, high = (plan(save("in.tif", noise((h, 50, 3)))) for h in (256, 2000))
-    assert writer_memory(low) == writer_memory(high) == 2 * 256 * 50 * 3
 
 
 def test_complete_parts_are_kept_and_all_else_is_removed(begin, folder):
@@ -204,28 +175,6 @@ def test_two_runs_are_told_apart(begin, target):
         assert parts.folder.exists()
     with begin():
         pass
-
-
-def test_a_killed_process_blocks_nobody(begin, target, tmp_path):
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom srcli.files import lock_file\n"
-        "with lock_file(Path(sys.argv[1])) as locked:\n"
-        "    print(locked, flush=True)\n    sys.stdin.read()\n"
-    )
-    folder = parts_folder(target)
-    folder.mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-c", code, folder / "lock"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"True\n"
-        with pytest.raises(PictureError, match="another srx"), begin():
-            pass
-        other.kill()
-        other.wait()
-        assert left(begin) == ([range(5)], ())
 
 
 def test_a_link_in_place_of_the_folder_is_not_followed(begin, target, tmp_path):
