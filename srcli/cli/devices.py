@@ -70,15 +70,7 @@ def several_workers(
 ) -> tuple[Executor | None, str]:
     """Return the executor that ``devices`` asks for, and the device of this process.
 
-    Args:
-        given: All options.
-        settings: For ``make_executor``, beside device and kind.
-
-    Returns:
-        None where one device of this machine does all; its name, or that of the first.
-
-    Raises:
-        UsageError: If the machine does not have a device, or Ray is missing.
+    There is none where one device of this machine does all. Settings are for ``make_executor``.
     """
     names, kind = given["device"], given["executor"]
     if kind == "local" and names != "all" and "," not in names and not settings:

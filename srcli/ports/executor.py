@@ -15,14 +15,10 @@ if TYPE_CHECKING:
 
 JsonDict = Mapping[str, Any]
 """Names and plain values, which can be sent to another process."""
-
-
-class Unit(Protocol):
-    """A unit of work: a frozen dataclass of plain values, which can be sent to another process."""
-
-    @property
-    def label(self) -> str:
-        """Name for messages; empty for one whose progress is part of the progress of all."""
+Unit = Any
+"""A unit of work: a frozen dataclass of plain values, which can be sent to another process. Its
+``label`` names it in messages; it is empty for one whose progress is part of the progress of all.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,9 +31,6 @@ def make_executor(
         threads: Threads of each process; None divides the processors among several, and leaves
             PyTorch's choice to one.
         fresh: Start a new process for each unit, so that its memory is free again after it.
-
-    Raises:
-        UsageError: If the machine does not have a device; if Ray is missing or not reached.
     """
     if kind.partition(":")[0] == "ray":
         if processes:

@@ -155,11 +155,7 @@ class RayExecutor:
 def _ending(
     board: Handle, running: Mapping[Handle, int], receivers: Mapping[int, Receiver]
 ) -> Iterator[None]:
-    """Leave no unit behind; let running ones put their files in order.
-
-    Raises:
-        PeerError: If the cluster is lost.
-    """
+    """Leave no unit behind; let running ones put their files in order."""
     import ray
 
     try:
@@ -210,11 +206,7 @@ def visible(shared: Sequence[Path]) -> Iterator[Setup]:
 
 
 def check_worker(setup: Setup) -> None:
-    """Prepare this process of a node.
-
-    Raises:
-        UsageError: If it cannot work: another srcli, or files that it does not see.
-    """
+    """Prepare this process of a node; refuse another srcli, and files that it does not see."""
     node = f"node {platform.node()} of the cluster"
     if setup.version != srcli.__version__:
         raise UsageError(f"{node} has srcli {srcli.__version__}, not {setup.version}; install that")

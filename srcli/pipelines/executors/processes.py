@@ -57,9 +57,9 @@ def shares(items: Sequence[T], slots: int) -> list[Sequence[T]]:
 def run_units(
     executor: Executor,
     work: Work,
-    units: list[Any],
+    units: list[Unit],
     **context: Any,  # noqa: ANN401 - keyword arguments of ``run``
-) -> Iterator[tuple[Any, UnitResult]]:
+) -> Iterator[tuple[Unit, UnitResult]]:
     """Run units, some of which have ``items``; yield each with its result.
 
     The items of a unit whose process died are run again, one by one, so that one that kills its

@@ -122,9 +122,6 @@ def run_on_workers(
         options: All options; the executor chooses the device.
         reporter: Receives the reports.
         executor: Runs the units; engines let this process do so.
-
-    Raises:
-        SrxError: If the options do not fit the workers' devices.
     """
     pool = None
     if isinstance(executor, EnginePool):
