@@ -135,21 +135,6 @@ def test_palettes_with_transparency(tmp_path):
     assert open_picture(tmp_path / "one.png").has_alpha
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4])
-def test_a_transparent_gray_of_few_bits(tmp_path, depth):
-    levels = 2**depth
-    row = np.arange(levels)
-    bits = "".join(f"{value:0{depth}b}" for value in row).ljust(-(-levels * depth // 8) * 8, "0")
-    body = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8))
-    head = struct.pack(">IIBBBBB", levels, 1, depth, 0, 0, 0, 0)
-    chunks = (b"tRNS", struct.pack(">H", 1)), (b"IDAT", zlib.compress(b"\0" + body))
-    (tmp_path / "a.png").write_bytes(png_of((b"IHDR", head), *chunks))
-    photograph = read_photograph(tmp_path / "a.png")
-    assert photograph.pixels[0, :, 0].tolist() == (row * 255 // (levels - 1)).tolist()
-    assert photograph.alpha is not None
-    assert np.flatnonzero(photograph.alpha[0] == 0).tolist() == [1]
-
-
 def test_a_damaged_chunk_is_refused_or_left_out(tmp_path):
     stream = io.BytesIO()
     Image.fromarray(noise((20, 20, 3))).save(stream, "PNG", dpi=(300, 300))
@@ -464,16 +449,6 @@ def test_cmyk_without_a_profile_is_converted_as_pillow_does(tmp_path, name):
     assert np.abs(photograph.pixels.astype(int) - np.asarray(image.convert("RGB"))).max() <= 12
     assert "CMYK converted to RGB" in photograph.warnings
     assert open_picture(tmp_path / "a").channels == 3
-
-
-def test_cmyk_jpeg_with_adobes_inverted_values(tmp_path):
-    path = tmp_path / "a.jpg"
-    Image.new("CMYK", (8, 8), (255, 0, 0, 0)).save(path, quality=100)
-    # what stands in the file is 255 minus the ink, as GDAL shows, and Adobe's mark says so
-    assert b"Adobe" in path.read_bytes()
-    with rasterio.Env(GDAL_JPEG_TO_RGB="NO"):
-        assert read_by_gdal(path)[4, 4].tolist() == pytest.approx([0, 255, 255, 255], abs=3)
-    assert read_photograph(path).pixels[4, 4].tolist() == pytest.approx([0, 255, 255], abs=3)
 
 
 def ink_profile():
