@@ -227,8 +227,6 @@ def run_command(**given: Any) -> int:  # noqa: ANN401 - click hands over every o
 
     targets = _targets(given)
     ablations = select_ablations(given["names"])
-    if not given["no_train"] and not given["data"]:
-        raise UsageError("srx ablate run needs --data, or --no-train; see srx ablate run --help")
     executor, device = several_workers(given, **pick(given, "processes", "threads"), fresh=True)
     named, listed = held_out_names(given["hold_out"])
     options = AblateOptions(
@@ -345,14 +343,7 @@ def _report(
 ) -> None:
     """Print results, unless quiet, and write the files of ``--json``, ``--markdown``, ``--html``.
 
-    Args:
-        results: Of ablations that were run.
-        targets: Files by option.
-        quiet: Print nothing.
-        others: Ablations that were not run, for JSON.
-
-    Raises:
-        UsageError: If a file cannot be written.
+    JSON has ``others``, too: ablations that were not run.
     """
     from srcli.pipelines.ablate import report
     from srcli.pipelines.ablate.verdicts import judge

@@ -188,7 +188,7 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
         (["run", "ddsr/dept", "--no-train"], "did you mean 'ddsr/depth'"),
         (["show", "none.toml"], "none.toml: cannot be read"),
         (["run", "ddsr/depth", "--no-train", "--set", "network.depth=9"], "changes network.depth"),
-        (["run", "ddsr/depth"], "needs --data, or --no-train"),
+        (["run", "ddsr/depth"], "--data: give pictures to train on, or --no-train"),
         (["run", "ddsr/depth", "--data", "nowhere"], "nowhere"),
         (["run", "ddsr/depth", "--no-train", "--html", "no/a.html"], "--html no/a.html: cannot"),
         (["run", "ddsr/depth", "--no-train", "--budget", "5 miles"], "5 miles"),

@@ -27,7 +27,6 @@ from srcli.recipes.training import (
     Distillation,
     LossTerm,
     Optimizer,
-    Schedule,
     Stage,
     TrainRecipe,
     Value,
@@ -172,48 +171,33 @@ def test_options_are_checked_against_a_constructor():
             check_options(kind, options, "part")
 
 
+IMPOSSIBLE = """
+batch=0 patch=-1 patch=8,0,8 patch=8,8 patch_stride=0 steps=0 losses=[] attention_weight=-0.1
+vary_levels=1.1 recolour=-0.1 losses.0.weight=-0.1 adversarial.weight=-0.1 adversarial.gamma=0
+adversarial.balance_rate=-0.1 adversarial.balance_start=1.1 optimizer.learning_rate=0
+optimizer.beta1=1 optimizer.beta2=-0.1 optimizer.epsilon=0 optimizer.momentum=1
+optimizer.clip_norm=-1 optimizer.weight_decay=-1 optimizer.rates.up=-1
+optimizer.kind=muon;optimizer.rates.up=0.1 optimizer.nesterov=true
+optimizer.kind=sgd;optimizer.momentum=0;optimizer.nesterov=true
+optimizer.kind=adamw;optimizer.momentum=0.8 optimizer.kind=muon;optimizer.momentum=0.95
+optimizer.kind=sgd;optimizer.beta1=0.8 optimizer.kind=sgd;optimizer.epsilon=1e-6
+schedule.every=0 schedule.every=1.5 schedule.warmup=1.1 schedule.milestones=0.5,-0.5
+schedule.floor=2 schedule.gamma=0 schedule.kind=cosine;schedule.hold=1.1
+schedule.kind=halving;schedule.hold=0.5
+"""
+
+
+@pytest.mark.parametrize("settings", IMPOSSIBLE.split())
+def test_impossible_values_are_refused(settings):
+    given = [f"stages.0.{setting}" for setting in settings.split(";")]
+    plain = apply_overrides(TrainRecipe(model="m"), given[:-1])
+    with pytest.raises(RecipeError):
+        apply_overrides(plain, given[-1:])
+
+
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Stage(batch=0),
-        lambda: Stage(patch=-1),
-        lambda: Stage(patch=(8, 0, 8)),
-        lambda: Stage(patch_stride=0),
-        lambda: Stage(steps=0),
-        lambda: Stage(losses=()),
-        lambda: Stage(attention_weight=-0.1),
-        lambda: Stage(vary_levels=1.1),
-        lambda: Stage(recolour=-0.1),
-        lambda: Adversarial(weight=-0.1),
-        lambda: Adversarial(gamma=0),
-        lambda: Adversarial(balance_rate=-0.1),
-        lambda: Adversarial(balance_start=1.1),
-        lambda: LossTerm(name="l1", weight=-0.1),
-        lambda: Optimizer(learning_rate=0),
-        lambda: Optimizer(learning_rate=float("nan")),
-        lambda: Optimizer(beta1=1.0),
-        lambda: Optimizer(beta2=-0.1),
-        lambda: Optimizer(epsilon=0),
-        lambda: Optimizer(momentum=1.0),
-        lambda: Optimizer(clip_norm=-1),
-        lambda: Optimizer(weight_decay=float("nan")),
-        lambda: Optimizer(rates={"up": -1.0}),
-        lambda: Optimizer(kind="muon", rates={"up": 0.1}),
-        lambda: Optimizer(kind="adamw", nesterov=True),
-        lambda: Optimizer(kind="sgd", nesterov=True, momentum=0),
-        lambda: Optimizer(kind="adamw", momentum=0.8),
-        lambda: Optimizer(kind="muon", momentum=0.95),
-        lambda: Optimizer(kind="sgd", beta1=0.8),
-        lambda: Optimizer(kind="sgd", beta2=0.99),
-        lambda: Optimizer(kind="sgd", epsilon=1e-6),
-        lambda: Schedule(every=0),
-        lambda: Schedule(every=1.5),
-        lambda: Schedule(warmup=1.1),
-        lambda: Schedule(milestones=(0.5, -0.5)),
-        lambda: Schedule(floor=2),
-        lambda: Schedule(kind="cosine", hold=1.1),
-        lambda: Schedule(kind="halving", hold=0.5),
-        lambda: Schedule(gamma=0),
         lambda: TrainRecipe(model="m", ema_decay=1.0),
         lambda: TrainRecipe(model="m", stages=()),
         lambda: TrainRecipe(model="m", validate_every=0),
@@ -222,7 +206,7 @@ def test_options_are_checked_against_a_constructor():
         lambda: after(Stage(adversarial=Adversarial()), Stage(reset_optimizer=False)),
     ],
 )
-def test_impossible_values_are_refused(make):
+def test_impossible_recipes_are_refused(make):
     with pytest.raises(RecipeError):
         make()
 
