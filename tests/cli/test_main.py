@@ -123,9 +123,9 @@ def test_help_has_groups_of_options_in_one_line_each_and_examples_last(srx, word
         assert max(map(len, shown)) <= 78  # with two blanks before, they fit 80 columns
 
 
-@pytest.mark.parametrize("columns", [40, 80])
-def test_help_and_errors_fit_narrow_terminals(columns):
+def test_help_and_errors_fit_narrow_terminals():
     """Nothing but the examples is wider than the terminal, and words stay whole."""
+    columns = 40
     fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     reader, terminal = os.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))

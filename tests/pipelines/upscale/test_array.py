@@ -57,12 +57,30 @@ def test_depth_and_half_precision_change_little(astronaut):
     assert psnr(srcli.upscale(picture, scale=2, precision="auto"), exact) > 45
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.2, 0.7), (-50.0, 3000.0), (7.0, 7.0)])
+def test_float_values_come_back_in_their_own_range(low, high):
+    values = np.linspace(low, high, 48, dtype=np.float32).reshape(4, 4, 3)
+    big = bicubic(values)
+    assert big.mean() == pytest.approx(values.mean(), rel=1e-3, abs=1e-5)
+    assert np.abs(big[3:5, 3:5].mean((0, 1)) - values[1:3, 1:3].mean((0, 1))).max() < 0.02 * high
+
+
 def test_floats_that_are_not_finite_stay_so(astronaut):
     picture = (astronaut[:20, :20] / 255).astype(np.float32)
-    picture[5, 6] = np.nan
+    picture[5, 6], picture[0, 0] = np.nan, np.inf
     big = bicubic(picture)
     assert np.isnan(big[10:12, 12:14]).all()
-    assert np.isfinite(big).sum() == big.size - 4 * 3
+    assert np.isnan(big[:2, :2]).all()
+    assert np.isfinite(big).sum() == big.size - 2 * 4 * 3
+    assert np.isnan(bicubic(np.full((3, 3), np.nan))).all()
+
+
+def test_alpha_never_leaves_its_range_and_stays_constant_where_it_is():
+    picture = np.zeros((9, 9, 2), np.uint8)
+    picture[3:6, 3:6, 1] = 200
+    alpha = bicubic(picture)[:, :, 1]
+    assert (alpha.min(), alpha.max()) == (0, 200)
+    assert (bicubic(np.full((2, 3, 2), 65534, np.uint16))[:, :, 1] == 65534).all()
 
 
 @pytest.mark.parametrize("kind", [">u2", ">f4", ">f8"])
