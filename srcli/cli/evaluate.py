@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from srcli.evaluation.scores import Evaluation
-    from srcli.pipelines.evaluate.crops import Comparison, FigureCrops
+    from srcli.pipelines.evaluate.crops import Comparison
     from srcli.pipelines.evaluate.options import EvalOptions
     from srcli.pipelines.evaluate.set_run import EnlargedPicture
 
@@ -162,17 +162,25 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
     """
     from srcli.cli.console import Console
     from srcli.models.weights import default_scale
-    from srcli.pipelines.evaluate.crops import cut_crops
+    from srcli.pipelines.evaluate.crops import CropPlace, cut_places, save_pictures, write_figure
     from srcli.pipelines.evaluate.page import evaluation_page
     from srcli.pipelines.evaluate.run import evaluate
     from srcli.pipelines.evaluate.tables import evaluation_csv, evaluation_markdown
 
     targets = table_targets(given, **{"--html": given["html"], "--figure": given["figure"]})
-    figure, on_picture = _picture_files(given)
-    executor, given["device"] = several_workers(given)
+    if given["crops"] and not given["figure"]:
+        raise UsageError("--crop: give --figure FILE as well")
+    places = [CropPlace.parse(text) for text in given["crops"]]
     crops: list[Comparison] = []
+    shown: list[Comparison] = []
+    on_picture: list[Callable[[EnlargedPicture], None]] = []
+    if given["figure"]:
+        on_picture.append(lambda picture: shown.extend(cut_places(picture, places)))
+    if given["save_images"]:
+        on_picture.append(partial(save_pictures, given["save_images"]))
     if given["html"]:
-        on_picture.append(lambda each: crops.append(cut_crops(each)))
+        on_picture.append(lambda picture: crops.extend(cut_places(picture, ())))
+    executor, given["device"] = several_workers(given)
     with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
         result = evaluate(
             _models(given),
@@ -188,8 +196,8 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
             console.error(reason)
         if given["published"] and not result.published:
             console.message("--published: no paper's figures for these sets and scales are known")
-    if figure:
-        figure.write(given["figure"])
+    if given["figure"]:
+        write_figure(given["figure"], shown, places, (score.picture for score in result.scores))
     if not given["quiet"]:
         _show(result, to_stderr="-" in targets.values(), verbose=given["verbose"])
     write_formats(
@@ -202,22 +210,6 @@ def command(**given: Any) -> int:  # noqa: ANN401 - click hands over every optio
         },
     )
     return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
-
-
-def _picture_files(
-    given: dict[str, Any],
-) -> tuple[FigureCrops | None, list[Callable[[EnlargedPicture], None]]]:
-    """Return the figure to draw, if one is wanted, and what is to be called with every picture."""
-    from srcli.pipelines.evaluate.crops import CropPlace, FigureCrops, save_pictures
-
-    if given["crops"] and not given["figure"]:
-        raise UsageError("--crop: give --figure FILE as well")
-    places = [CropPlace.parse(text) for text in given["crops"]]
-    figure = FigureCrops(places) if given["figure"] else None
-    calls: list[Callable[[EnlargedPicture], None]] = [figure] if figure else []
-    if given["save_images"]:
-        calls.append(partial(save_pictures, given["save_images"]))
-    return figure, calls
 
 
 def _models(given: dict[str, Any]) -> list[str]:

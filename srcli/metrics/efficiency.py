@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from srcli.layers.network import Network
 
-CPU = torch.device("cpu")
+CPU, META = torch.device("cpu"), torch.device("meta")
 CHALLENGE_SIZE = (256, 256)
 """LR height and width of the efficient-SR challenges."""
 HD_SIZE = (720, 1280)
@@ -101,15 +101,15 @@ def count_macs(network: Network, height: int, width: int) -> Counts:
         ModelError: If it runs on neither, or only on the processor and the picture is large.
     """
     size = network.padded(height), network.padded(width)
-    try:
-        return _count(network, size, torch.device("meta"))
-    except Exception as error:  # of a library's network, which may raise anything
-        if math.prod(size) > _LARGEST_COMPUTED:
-            raise _uncountable(network, error) from error
-    try:
-        return _count(network, size, CPU)
-    except Exception as error:
-        raise _uncountable(network, error) from error
+    failure: Exception | None = None
+    for device in (META, CPU) if math.prod(size) <= _LARGEST_COMPUTED else (META,):
+        try:
+            return _count(network, size, device)
+        except Exception as error:  # noqa: BLE001 - a library's network may raise anything
+            failure = error
+    reason = str(failure).partition("\n")[0]
+    name = type(network).__name__
+    raise ModelError(f"{name}: its work cannot be counted ({reason})") from failure
 
 
 def _count(network: Network, size: tuple[int, int], device: torch.device) -> Counts:
@@ -127,11 +127,6 @@ def _count(network: Network, size: tuple[int, int], device: torch.device) -> Cou
 def _elements(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
     """Return the number of output elements, in the form that ``FlopCounterMode`` calls."""
     return math.prod(out_shape)
-
-
-def _uncountable(network: Network, error: Exception) -> ModelError:
-    reason = str(error).partition("\n")[0]
-    return ModelError(f"{type(network).__name__}: its work cannot be counted ({reason})")
 
 
 def measure_efficiency(network: Network, size: tuple[int, int] = CHALLENGE_SIZE) -> Efficiency:

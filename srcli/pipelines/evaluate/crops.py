@@ -24,7 +24,7 @@ from srcli.pipelines.evaluate.run import evaluate
 from srcli.report.table import number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -185,47 +185,32 @@ def find_window(
     return int(tops[row]), int(lefts[column]), height, width
 
 
-class FigureCrops:
-    """Collect the crops of a figure while an evaluation runs; called with every picture.
+def cut_places(result: EnlargedPicture, places: Sequence[CropPlace]) -> list[Comparison]:
+    """Cut the crops at the places in a picture; without any place, where the models differ most.
 
-    Args:
-        places: Parts of pictures to show; none for the place of every picture where the models
-            differ most.
+    Raises:
+        UsageError: If a place does not lie inside the picture.
     """
+    own = [place for place in places if place.picture == result.pair.name]
+    return [cut_crops(result, place) for place in (own if places else [None])]
 
-    def __init__(self, places: Sequence[CropPlace]) -> None:
-        self.places = places
-        self.crops: list[Comparison] = []
-        self._seen: list[str] = []
 
-    def __call__(self, result: EnlargedPicture) -> None:
-        """Cut the crops of a picture.
+def write_figure(
+    file: Path, crops: Sequence[Comparison], places: Sequence[CropPlace], pictures: Iterable[str]
+) -> None:
+    """Write the figure of crops, if there are any.
 
-        Raises:
-            UsageError: If a place does not lie inside the picture.
-        """
-        self._seen.append(result.pair.name)
-        own = [place for place in self.places if place.picture == result.pair.name]
-        for place in own if self.places else [None]:
-            self.crops.append(cut_crops(result, place))
-
-    def write(self, file: Path) -> None:
-        """Write the figure, if there are crops.
-
-        Raises:
-            UsageError: If a place is in a picture that was not there, or the file cannot be
-                written.
-        """
-        for place in self.places:
-            if place.picture not in self._seen:
-                hint, known = did_you_mean(place.picture, self._seen), dict.fromkeys(self._seen)
-                raise UsageError(
-                    f"--crop {place.picture}: no such picture{hint}; there are: {', '.join(known)}"
-                )
-        if not self.crops:
-            return
+    Raises:
+        UsageError: If a place is in a picture that was not there, or the file cannot be written.
+    """
+    known = dict.fromkeys(pictures)
+    for place in places:
+        if place.picture not in known:
+            hint, names = did_you_mean(place.picture, known), ", ".join(known)
+            raise UsageError(f"--crop {place.picture}: no such picture{hint}; there are: {names}")
+    if crops:
         try:
-            write_whole(file, crops_figure(self.crops))
+            write_whole(file, crops_figure(crops))
         except OSError as error:
             raise UsageError(f"--figure {file}: cannot be written ({error.strerror})") from error
 

@@ -19,11 +19,12 @@ from srcli.pipelines.evaluate.crops import (
     GAP,
     ZOOM,
     CropPlace,
-    FigureCrops,
     crops_figure,
     cut_crops,
+    cut_places,
     find_window,
     make_card_picture,
+    write_figure,
 )
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
@@ -167,28 +168,25 @@ def test_places_of_another_form_are_refused(text):
 
 
 def test_a_place_is_widened_to_multiples_of_the_scale(enlarged):
-    figure = FigureCrops([CropPlace.parse("face:10,5,20,9")])
-    figure(enlarged)
-    (crop,) = figure.crops
+    (crop,) = cut_places(
+        enlarged, [CropPlace.parse("face:10,5,20,9"), CropPlace.parse("a:0,0,9,9")]
+    )
     assert crop.window == (4, 8, 12, 24)
     assert np.array_equal(crop.sr["b"], crop.hr // 2)
 
 
 def test_a_place_outside_and_a_name_that_is_not_there(enlarged, tmp_path):
     with pytest.raises(UsageError, match="ends at 84, 8; the picture has 80x60 pixels at x4"):
-        FigureCrops([CropPlace.parse("face:70,0,12,8")])(enlarged)
-    figure = FigureCrops([CropPlace.parse("a:b:0,0,8,8")])  # names may have colons
-    figure(enlarged)
+        cut_places(enlarged, [CropPlace.parse("face:70,0,12,8")])
+    places = [CropPlace.parse("a:b:0,0,8,8")]  # names may have colons
     with pytest.raises(UsageError, match="--crop a:b: no such picture; there are: face"):
-        figure.write(tmp_path / "figure.png")
+        write_figure(tmp_path / "figure.png", [], places, ["face", "face"])
 
 
 def test_the_figure_has_a_row_for_each_place_and_a_column_for_each_picture(enlarged, tmp_path):
-    figure = FigureCrops([])
-    figure(enlarged)
-    figure(enlarged)
-    figure.write(tmp_path / "figure.png")
+    crops = [*cut_places(enlarged, []), *cut_places(enlarged, [])]
+    write_figure(tmp_path / "figure.png", crops, [], ["face"])
     content = (tmp_path / "figure.png").read_bytes()
-    assert content == crops_figure(figure.crops)
+    assert content == crops_figure(crops)
     shown = Image.open(io.BytesIO(content))
     assert shown.size == (4 * 300, round(2 * 2.35 * 150))
