@@ -26,7 +26,7 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.inference.engines import EngineOptions, EnginePool, choose_tiling, enlarge_array
-from srcli.inference.tiling import Tiling, joints
+from srcli.inference.tiling import Tiling, joint
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 
@@ -93,7 +93,8 @@ def borders(starts: Sequence[int], tile: int, overlap: int, scale: int) -> set[i
     """Output pixels at which the blend between two tiles begins, is half, or ends."""
     places = {
         place
-        for begin, end in joints(starts, tile=tile, overlap=overlap)
+        for i in range(len(starts) - 1)
+        for begin, end in [joint(starts, i, tile, overlap)]
         for place in (begin, (begin + end) / 2, end)
     }
     return {math.ceil(place * scale - 0.5) for place in places}

@@ -107,13 +107,8 @@ def split_axis(
 ) -> tuple[int, ...]:
     """First pixels of the tiles along one axis, increasing.
 
-    Args:
-        length: Pixels of the axis, at least 1.
-        tile: Length of a tile.
-        overlap: Pixels shared by neighbours at least.
-        offset: Moves all tiles but the first and the last towards the start.
-        step: Tiles begin on multiples of it where the last one, which ends with the axis, can,
-            and where they are large enough.
+    ``offset`` moves all but the first and the last towards the start. Tiles begin on multiples of
+    ``step`` where the last one, which ends with the axis, can, and where they are large enough.
     """
     if length < 1:
         raise ValueError(f"expected a length of at least 1, got {length}")
@@ -139,9 +134,9 @@ def axis_weights(
 
     Args:
         starts: First input pixels of all tiles of the axis, increasing.
-        index: Which tile.
-        tile: Its length, input pixels.
-        overlap: Nominal overlap, input pixels.
+        index: Number of the tile.
+        tile: Length of all tiles, input pixels, as ``overlap``.
+        overlap: Nominal overlap.
         scale: Output pixels per input pixel.
 
     Returns:
@@ -150,20 +145,10 @@ def axis_weights(
     centres = starts[index] + (np.arange(tile * scale) + 0.5) / scale
     weights = np.ones(tile * scale)
     if index > 0:
-        weights *= _rise(centres, *_joint(starts, index - 1, tile, overlap))
+        weights *= _rise(centres, *joint(starts, index - 1, tile, overlap))
     if index + 1 < len(starts):
-        weights *= 1.0 - _rise(centres, *_joint(starts, index, tile, overlap))
+        weights *= 1.0 - _rise(centres, *joint(starts, index, tile, overlap))
     return weights.astype(np.float32)
-
-
-def joints(starts: Sequence[int], *, tile: int, overlap: int) -> list[tuple[float, float]]:
-    """Return the places along an axis where each tile hands over to the next.
-
-    Returns:
-        First and last place of every handing over, input pixels; equal where there is no overlap.
-        They never overlap each other: between them is a core that belongs to one tile alone.
-    """
-    return [_joint(starts, index, tile, overlap) for index in range(len(starts) - 1)]
 
 
 def ramp(
@@ -171,19 +156,19 @@ def ramp(
 ) -> tuple[int, int]:
     """Return the output pixels in which tile ``index`` hands over to the next.
 
-    Returns:
-        The first pixel in which both have a weight, and the first after it in which only the next
-        tile has one; equal where nothing is blended.
+    These are the first in which both have a weight, and the first after it in which only the next
+    tile has one; equal where nothing is blended.
     """
-    first, last = _joint(starts, index, tile, overlap)
+    first, last = joint(starts, index, tile, overlap)
     # Pixel i has its centre at (i + 0.5) / scale. The places are quarters: nothing is rounded here.
     start = math.floor(first * scale - 0.5) + 1
     return start, max(start, math.ceil(last * scale - 0.5))
 
 
-def _joint(starts: Sequence[int], index: int, tile: int, overlap: int) -> tuple[float, float]:
+def joint(starts: Sequence[int], index: int, tile: int, overlap: int) -> tuple[float, float]:
     """Return the first and last place where tile ``index`` hands over to the next, input pixels.
 
+    Both are equal where there is no overlap.
     The middles of two neighbouring joints are as far apart as half of what lies between the first
     pixels of a tile and of the next but one. A joint is half as wide as the overlap. As
     2 * overlap < tile, three tiles in a row never start within one overlap, so joints cannot touch;
@@ -216,13 +201,8 @@ def tile_rows(grid: TileGrid, output_rows: range, scale: int, edge: int) -> rang
     """Return the rows of tiles that give some output rows as if all were done.
 
     A row of tiles that comes first gives nothing of what it shares with the row above, so that
-    rows which need that are computed from the row of tiles above.
-
-    Args:
-        grid: How the image was cut, with its edge: ``padded_grid``.
-        output_rows: Rows of the enlarged image without edge that are wanted, at least one.
-        scale: Output pixels per input pixel.
-        edge: Input pixels mirrored around the image.
+    rows which need that are computed from the row of tiles above. ``output_rows`` count without the
+    ``edge`` of input pixels that is mirrored around the image, ``grid`` with it (``padded_grid``).
     """
     # ends[row]: first output row that waits for the next row of tiles; it is alone from cores[row]
     ramps = [

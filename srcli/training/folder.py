@@ -140,17 +140,23 @@ class RunFolder:
         Returns:
             The record to go on with, and notes for the user.
         """
-        stored = self._stored_record()
+        try:
+            stored = RunRecord(**_read(self.run))
+        except TypeError as error:
+            raise _damaged(self.run, f"cannot be resumed ({error})") from error
         if difference := self._difference(stored, recipe, record):
             raise CheckpointError(
                 f"--resume: {self.path} holds another training; {difference}",
                 advice=f"--resume {self.path} alone repeats its options; or give another --out",
             )
         merged = replace(record, init=stored.init, budget=record.budget or stored.budget)
-        notes = []
-        if _lengths(recipe, merged) != _lengths(recipe, stored):
-            if finished:
-                self._require_longer(recipe, merged, finished)
+        notes, lengths = [], _lengths(recipe, merged)
+        if lengths != _lengths(recipe, stored):
+            if finished and lengths[-1].progress(finished.step, finished.elapsed) == 1:
+                raise UsageError(
+                    f"--budget {merged.budget}: the training in {self.path} is finished after "
+                    f"{finished.total} iterations; give a longer one to go on"
+                )
             was = stored.budget or "the recipe's"
             notes.append(
                 f"the budget was {was} and is {merged.budget} now: "
@@ -167,14 +173,6 @@ class RunFolder:
             with self._writing():
                 write_json(self.run, asdict(merged))
         return merged, notes
-
-    def _require_longer(self, recipe: TrainRecipe, record: RunRecord, position: Position) -> None:
-        """Refuse a budget that a finished training has used up."""
-        if _lengths(recipe, record)[-1].progress(position.step, position.elapsed) == 1:
-            raise UsageError(
-                f"--budget {record.budget}: the training in {self.path} is finished after "
-                f"{position.total} iterations; give a longer one to go on"
-            )
 
     def _difference(self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord) -> str:
         """Describe a setting that differs from that of the stored training."""
@@ -197,12 +195,6 @@ class RunFolder:
             return plain_recipe(convert(content, TrainRecipe, ROOT))
         except RecipeError:
             return content  # fields that are no more: the difference names them
-
-    def _stored_record(self) -> RunRecord:
-        try:
-            return RunRecord(**_read(self.run))
-        except TypeError as error:
-            raise _damaged(self.run, f"cannot be resumed ({error})") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
