@@ -16,6 +16,8 @@ import numpy as np
 from srcli.ports.image import Engine, OutOfMemory, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from srcli.ports.image import Source, TileGrid
@@ -90,27 +92,21 @@ def extremes(source: Source, count: int, usual: NDArray[np.float64]) -> list[NDA
     """Choose the windows with the largest step between neighbouring pixels, at most ``count``.
 
     What a network finds highest lies by sharp edges. Windows are read once, from top to bottom, as
-    rasters like it.
-
-    Args:
-        source: The image.
-        count: Windows at most; those without any step are left out.
-        usual: Step of each channel (C,) that counts as 1, so that bands count alike, whatever
-            their range is; where it is 0, steps count as they are.
+    rasters like it; those without any step are left out. The ``usual`` step of each channel (C,)
+    counts as 1, so that bands count alike, whatever their range is; where it is 0, steps count as
+    they are.
     """
     places = sample(source.height, source.width, most=CANDIDATE_WINDOWS, share=1.0)
     unit = np.where(usual > 0, usual, 1)
-    best: list[tuple[float, int, NDArray[Any]]] = []  # a heap; no two have the same second item
-    for i, place in enumerate(places):
-        pixels = source.read(place)
-        if pixels is None:
-            continue
-        score = float((_largest_step(pixels) / unit).max())
-        if score > 0 and len(best) < count:
-            heapq.heappush(best, (score, -i, pixels.copy()))
-        elif score > 0 and score > best[0][0]:
-            heapq.heapreplace(best, (score, -i, pixels.copy()))
-    return [pixels for _, _, pixels in sorted(best, key=lambda one: one[:2], reverse=True)]
+
+    def scored() -> Iterator[tuple[float, int, NDArray[Any]]]:
+        for i, place in enumerate(places):
+            pixels = source.read(place)
+            if pixels is not None and (score := float((_largest_step(pixels) / unit).max())) > 0:
+                yield score, -i, pixels.copy()  # of equal ones the first
+
+    best = heapq.nlargest(count, scored(), key=lambda one: one[:2])
+    return [pixels for _, _, pixels in best]
 
 
 def _valid(source: Source, places: list[Window], most: int) -> list[NDArray[Any]]:
