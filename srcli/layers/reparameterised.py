@@ -68,7 +68,19 @@ def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d) -> FoldedKernel:
     )
 
 
-class ReparameterisedConv(nn.Module):
+class FoldingConv(nn.Module):
+    """A convolution with branches in training that fold into one kernel."""
+
+    def deploy(self, *, bare: bool) -> nn.Module:
+        """Return the deployed form, a new module; ``bare`` for a plain convolution."""
+        raise NotImplementedError
+
+    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
+        """Return a state with which, in evaluation mode, it equals a kernel."""
+        raise NotImplementedError
+
+
+class ReparameterisedConv(FoldingConv):
     """3x3 convolution with further branches, all linear, which fold into the 3x3 kernel.
 
     Without any extra branch it is a plain 3x3 convolution: its deployed form. Both forms call the
@@ -152,8 +164,8 @@ class ReparameterisedConv(nn.Module):
         return FoldedKernel(eyes, weight.new_zeros(channels))
 
     @torch.no_grad()
-    def deploy(self) -> ReparameterisedConv:
-        """Return the deployed form, a new module."""
+    def deploy(self, *, bare: bool = False) -> nn.Module:
+        """Return the deployed form, a new module; ``bare`` for its convolution alone."""
         with torch.device("meta"):  # no random numbers are drawn for weights that are replaced
             plain = ReparameterisedConv(
                 channels=self.conv.out_channels, groups=self.conv.groups, pointwise=False
@@ -161,7 +173,8 @@ class ReparameterisedConv(nn.Module):
         # Folded in float64, so that nothing but the last rounding differs.
         weight, bias = (part.to(self.conv.weight) for part in copy.deepcopy(self).double().kernel())
         plain.load_state_dict({"conv.weight": weight, "conv.bias": bias}, assign=True)
-        return plain.train(self.training)
+        plain.train(self.training)
+        return plain.conv if bare else plain
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
@@ -208,7 +221,7 @@ def _kernel_of(conv: nn.Conv2d) -> FoldedKernel:
 
 
 class TrainedWithBranches(Network):
-    """A network whose 3x3 convolutions may have further branches in training."""
+    """A network whose convolutions may have further branches in training."""
 
     bare_units: bool = False
     """In the deployed form plain convolutions replace the units, so that the names of
@@ -219,9 +232,8 @@ class TrainedWithBranches(Network):
         plain = super().deploy()
         for module in list(plain.modules()):
             for name, child in module.named_children():
-                if isinstance(child, ReparameterisedConv):
-                    unit = child.deploy()
-                    setattr(module, name, unit.conv if self.bare_units else unit)
+                if isinstance(child, FoldingConv):
+                    setattr(module, name, child.deploy(bare=self.bare_units))
         return plain
 
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -232,7 +244,7 @@ class TrainedWithBranches(Network):
         """
         found = dict(tensors)
         for name, unit in self.named_modules():
-            if not isinstance(unit, ReparameterisedConv):
+            if not isinstance(unit, FoldingConv):
                 continue
             if found.keys() >= {f"{name}.{key}" for key in unit.state_dict()}:
                 continue

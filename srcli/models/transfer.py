@@ -62,22 +62,13 @@ def to_scale(network: Network, tensors: Mapping[str, Tensor]) -> dict[str, Tenso
     found = dict(tensors)
     for key, own in network.state_dict().items():
         former = tensors.get(key)
-        if former is None or former.shape == own.shape:
+        if former is None or not former.ndim or former.shape[1:] != own.shape[1:]:
             continue
-        if former.ndim and former.shape[1:] == own.shape[1:]:
-            before = _scale_of(former.shape[0], own.shape[0], scale)
-            if before is not None:
-                found[key] = _spread(former, before, scale)
+        colours, rest = divmod(len(own), scale**2) if scale else (0, 1)
+        before = 0 if rest or not colours else math.isqrt(len(former) // colours)
+        if before in SCALES and before != scale and colours * before**2 == len(former):
+            found[key] = _spread(former, before, scale)
     return found
-
-
-def _scale_of(former: int, own: int, scale: int) -> int | None:
-    """Return the scale with ``former`` positions where ``scale`` has ``own``; None if none."""
-    if not scale or own % scale**2:
-        return None
-    colours = own // scale**2
-    before = math.isqrt(former // colours)
-    return before if before in SCALES and colours * before**2 == former else None
 
 
 def _spread(tensor: Tensor, before: int, after: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from srcli.layers.blocks import STEPS, conv, convs
 from srcli.layers.network import Network
 from srcli.layers.published import Names, Published, count_blocks, has_layers, rename
-from srcli.layers.reparameterised import EDGE_FILTERS, FoldedKernel, fold
+from srcli.layers.reparameterised import (
+    EDGE_FILTERS,
+    FoldedKernel,
+    FoldingConv,
+    TrainedWithBranches,
+    fold,
+)
 from srcli.layers.resize import BicubicEnlargement, BicubicSkip
 
 if TYPE_CHECKING:
@@ -420,7 +426,7 @@ class PyramidLevel(nn.Module):
         return features, self.enlarge(image) + self.residual(features)
 
 
-class ECBSR(Network):
+class ECBSR(TrainedWithBranches):
     """Edge-oriented convolutions that fold into plain ones (Zhang et al., ACM MM 2021).
 
     The defaults are ECBSR-M16C64; others are M10C32, M10C16, M4C16 and M4C8, by ``depth``, the
@@ -429,6 +435,7 @@ class ECBSR(Network):
 
     colour = "y"
     edge = 4
+    bare_units = True
 
     def __init__(
         self, *, scale: int = 4, channels: int = 64, depth: int = 16, deployed: bool = False
@@ -444,24 +451,6 @@ class ECBSR(Network):
     def _enlarge(self, x: Tensor) -> Tensor:
         out = self.body(x).float() + x.float()  # the picture itself, at each place of a pixel
         return F.pixel_shuffle(out, self.scale)
-
-    def deploy(self) -> Self:
-        """Return the deployed form: a new network, in evaluation mode, with equal outputs."""
-        plain = super().deploy()
-        for number, module in enumerate(plain.body):
-            if isinstance(module, EdgeOrientedConv):
-                plain.body[number] = module.deploy()
-        return plain
-
-    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn a deployed form's state into one of this network with the same outputs."""
-        found = dict(tensors)
-        for number, module in enumerate(self.body):
-            stem = f"body.{number}"
-            if isinstance(module, EdgeOrientedConv) and f"{stem}.weight" in found:
-                state = module.unfolded(found.pop(f"{stem}.weight"), found.pop(f"{stem}.bias"))
-                found |= {f"{stem}.{key}": value for key, value in state.items()}
-        return found
 
     @staticmethod
     def from_published(tensors: Mapping[str, Tensor]) -> list[Published]:
@@ -482,7 +471,7 @@ class ECBSR(Network):
         return [Published(found, (scale,), options)]
 
 
-class EdgeOrientedConv(nn.Module):
+class EdgeOrientedConv(FoldingConv):
     """ECB: a 3x3 convolution, a wider one behind a 1x1, and three learnt filters of edges.
 
     It runs as the one 3x3 kernel that equals their sum, in training too. The 1x1 convolutions
@@ -518,21 +507,20 @@ class EdgeOrientedConv(nn.Module):
         return fold(kernels)
 
     @torch.no_grad()
-    def deploy(self) -> nn.Conv2d:
-        """Return the plain convolution, a new module."""
+    def deploy(self, *, bare: bool = True) -> nn.Module:
         plain = conv(self.conv.in_channels, self.conv.out_channels).to(self.conv.weight)
         weight, bias = self.kernel()
         plain.load_state_dict({"weight": weight, "bias": bias})
         return plain.train(self.training)
 
     @torch.no_grad()
-    def unfolded(self, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
         """Return a state that equals a 3x3 kernel; the other branches stay as they are."""
         twin = copy.deepcopy(self)
         now = twin.kernel()
-        twin.conv.weight.add_(weight - now.weight)
+        twin.conv.weight.add_(kernel.weight - now.weight)
         assert twin.conv.bias is not None
-        twin.conv.bias.add_(bias - now.bias)
+        twin.conv.bias.add_(kernel.bias - now.bias)
         return twin.state_dict()
 
 
