@@ -233,6 +233,14 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in CASES] + [
 ]
 OWN_VARIANTS = [each for each in VARIANTS if each[0] in OWN]
 TRAINED = [name for name in OWN if MODELS[name].trained]
+KNOWN = [
+    ("g-idrn", 0.434026, (0.233385, -0.00250733)),
+    ("rrlfn", 0.44891, (-0.715651, 0.615657)),
+    ("ddsr", 136.372, (142.302, -40.8684)),
+    ("attentive-gan", 1.6251, (-0.357613, 2.09472)),
+    ("nested-attn", 0.27062, (-0.00188795, 0.384149)),
+]
+"""Standard deviation, first and last value of what made-up weights give."""
 SIZES = [(1, 1), (1, 40), (14, 15), (17, 31)]
 
 
@@ -354,6 +362,21 @@ def test_wrong_shapes_are_refused_in_words(name):
         with pytest.raises(ValueError, match="expected") as caught:
             network(torch.zeros(shape))
         assert str(shape) in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "spread", "values"), KNOWN)
+def test_known_weights_give_known_values(name, spread, values):
+    # Numbers of this implementation, kept so that a change of the arithmetic shows.
+    network = build_network(name, scale=MODELS[name].scales[0]).eval()
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            k = torch.arange(p.numel(), dtype=torch.float64)
+            width = 0.9 / p[0].numel() ** 0.5 if p.ndim > 1 else 0.05
+            p.copy_((torch.sin(0.7 * k + i) * width).reshape(p.shape))
+        channels = network.input_channels
+        out = network(torch.linspace(0, 1, 255 * channels).reshape(1, channels, 15, 17))
+    found = [float(out.std()), float(out[0, 0, 0, 0]), float(out[0, 0, -1, -1])]
+    assert found == pytest.approx([spread, *values], rel=2e-3, abs=2e-4)
 
 
 @pytest.mark.parametrize("name", TRAINED)

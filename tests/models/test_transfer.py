@@ -44,15 +44,6 @@ def test_what_is_stored_is_the_deployed_form_of_the_given_state():
         torch.testing.assert_close(stored(x), network(x), atol=1e-5, rtol=0)
 
 
-def test_stored_weights_of_another_scale_become_training_weights():
-    stored = build(2, deployed=True).state_dict()
-    network = build(4, identity_branch=True)
-    found = network.training_state(stored)
-    assert found.keys() == network.state_dict().keys()
-    assert not found["body.0.refine.0.point.weight"].any()
-    assert torch.equal(found["up.weight"], stored["up.weight"])
-
-
 @pytest.mark.parametrize(
     ("name", "options"),
     [

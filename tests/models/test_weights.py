@@ -5,9 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import stat
-import subprocess
-import sys
 import time
 import zipfile
 from dataclasses import replace
@@ -56,14 +53,6 @@ def test_half_precision_halves_the_file_and_keeps_counters(tmp_path):
     assert found["w"].dtype == torch.float16
     assert int(found["n"]) == 2**40
     assert path.stat().st_size < 3000
-
-
-def test_others_may_read_the_file_and_nothing_else_is_left(file):
-    assert stat.S_IMODE(file.stat().st_mode) & 0o400
-    plain = file.with_name("plain")
-    plain.touch()
-    assert stat.S_IMODE(file.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
-    assert {entry.name for entry in file.parent.iterdir()} == {"w.safetensors", "plain"}
 
 
 def test_load_model_takes_a_path_and_checks_the_scale(file, network):
@@ -155,27 +144,12 @@ def test_a_checkpoint_that_takes_far_more_memory_than_its_size_is_refused(tmp_pa
         read_weights(path)
 
 
-def test_a_damaged_checkpoint_comes_without_advice_to_programmers(tmp_path):
-    path = tmp_path / "other.pth"
-    path.write_bytes(b"nothing of the kind")
-    with pytest.raises(ModelError, match=r"read safely \(it is damaged, or holds more") as caught:
-        read_weights(path)
-    assert "weights_only" not in str(caught.value)
-
-
 def test_equal_weights_are_equal_files(tmp_path, network):
-    first, second, third = (tmp_path / f"{name}.safetensors" for name in "abc")
+    first, second = (tmp_path / f"{name}.safetensors" for name in "ab")
     save_weights(first, network.state_dict(), INFO)
     turned = replace(INFO, notes=dict(reversed([*INFO.notes.items()])))
     save_weights(second, dict(reversed(network.state_dict().items())), turned)
     assert first.read_bytes() == second.read_bytes()
-    code = (  # of safetensors each process has an order of its own
-        "import sys; from pathlib import Path; from srcli.models.storage import *\n"
-        "tensors, info = read_weights(Path(sys.argv[1]))\n"
-        "save_weights(Path(sys.argv[2]), tensors, info)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, first, third], check=True, timeout=60)
-    assert first.read_bytes() == third.read_bytes()
     length = int.from_bytes(first.read_bytes()[:8], "little")
     assert length % 8 == 0
     with safe_open(first, framework="pt") as stored:

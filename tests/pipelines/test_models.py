@@ -10,7 +10,6 @@ from srcli.errors import ModelError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, shipped_scales, weights_path
-from srcli.pipelines import models as module
 from srcli.pipelines.models import list_models
 from srcli.recipes.files import RECIPES
 
@@ -18,10 +17,6 @@ SHIPPED = [
     (name, scale) for name in MODELS if MODELS[name].trained for scale in shipped_scales(name)
 ]
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
-
-
-def test_the_flagship_ships_at_every_scale():
-    assert shipped_scales("g-idrn") == (2, 3, 4)
 
 
 @pytest.mark.parametrize(("name", "scale"), SHIPPED)
@@ -64,38 +59,6 @@ def test_weights_given_as_a_file_are_cut_as_their_network_is(tmp_path):
     assert entry.tiling.overlap == MODELS["attentive-gan"].overlap == 24
 
 
-@pytest.fixture
-def own_weights(tmp_path, monkeypatch):
-    """A folder that stands for the installed weights."""
-
-    def place(name: str, scale: int):
-        return tmp_path / f"{name}-x{scale}.safetensors"
-
-    monkeypatch.setattr(module, "weights_path", place)
-    return place
-
-
-def test_untrained_networks_are_counted_in_the_form_that_runs(own_weights):
-    (entry,) = list_models("rrlfn")
-    assert entry.scales == ()
-    assert entry.untrained == (2, 3, 4)
-    assert [card.efficiency.parameters for card in entry.cards] == [454_620, 461_115, 470_208]
-    assert all(card.file is None and card.sha256 is None for card in entry.cards)
-    assert list_models("bicubic")[0].untrained == ()
-
-
-def test_shipped_weights_are_described_with_their_own_options(own_weights):
-    network = build_network("g-idrn", scale=3, options=SMALL)
-    info = WeightsInfo(model="g-idrn", scale=3, network=SMALL)
-    save_weights(own_weights("g-idrn", 3), network.state_dict(), info)
-    (entry,) = list_models("g-idrn")
-    assert (entry.scales, entry.untrained) == ((3,), (2, 4))
-    card = entry.cards[1]
-    assert card.efficiency.parameters == sum(p.numel() for p in network.parameters())
-    assert card.efficiency.conv_macs < entry.cards[0].efficiency.conv_macs
-    assert card.measured == {}
-
-
 def test_a_weights_file_is_described_by_what_it_says(tmp_path):
     file = tmp_path / "best.safetensors"
     network = build_network("g-idrn", scale=2, options=SMALL)
@@ -109,17 +72,4 @@ def test_a_weights_file_is_described_by_what_it_says(tmp_path):
     assert list_models(str(file))[0].cards[0].content == {}
     (tmp_path / "best.toml").write_text("not toml")
     with pytest.raises(ModelError, match=r"best\.toml: this card cannot be read"):
-        list_models(str(file))
-
-
-def test_a_weights_file_that_does_not_fit_or_says_nothing_is_refused(tmp_path):
-    file = tmp_path / "best.safetensors"
-    network = build_network("g-idrn", scale=2, options=SMALL)
-    save_weights(file, network.state_dict(), WeightsInfo(model="g-idrn", scale=2))
-    with pytest.raises(ModelError, match="does not fit the network"):
-        list_models(str(file))
-    from safetensors.torch import save_file
-
-    save_file(network.state_dict(), file)
-    with pytest.raises(ModelError, match="does not say which network"):
         list_models(str(file))
