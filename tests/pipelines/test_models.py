@@ -38,7 +38,7 @@ def test_cards_belong_to_their_weights(name, scale):
     assert MODELS[recipe.model].target == MODELS[name].target
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [n for n, e in MODELS.items() if not e.compared] + ["ecbsr"])
 def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(name):
     (entry,) = list_models(name)
     assert tuple(card.scale for card in entry.cards) == MODELS[name].scales
