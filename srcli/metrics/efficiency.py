@@ -6,7 +6,7 @@ import copy
 import gc
 import math
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from srcli.errors import ModelError
+from srcli.metrics.machine import limited_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,11 +159,6 @@ def model_cost(
     device keeps no account, or has too little, and the work if it cannot be counted. The network
     itself is not changed. The LR size (height, width) is padded to the next that it takes.
     """
-    try:
-        memory = forward_memory(network, size, device)
-    except RuntimeError:  # full memory; a CPU has no error of its own for that
-        torch.cuda.empty_cache()
-        memory = None
     work = None
     with suppress(ModelError):
         work = measure_efficiency(network, size)
@@ -174,7 +170,7 @@ def model_cost(
         conv_macs=work.conv_macs if work else None,
         challenge_flops=work.challenge_flops if work else None,
         hd_conv_macs=work.hd_conv_macs if work else None,
-        peak_memory=memory,
+        peak_memory=forward_memory(network, size, device),
         memory_of="host" if device.type == "cpu" else "device",
     )
 
@@ -184,18 +180,21 @@ def forward_memory(
 ) -> int | None:
     """Return the most bytes that one forward pass in fp32 allocates, beside weights and input.
 
-    It is None if the device keeps no account. The LR size (height, width) is padded to the next
-    that the network takes. Recording gradients keeps every intermediate result alive until the end.
-
-    Raises:
-        torch.OutOfMemoryError: If the memory of a GPU does not suffice.
+    It is None if the device keeps no account, or has too little. The LR size (height, width) is
+    padded to the next that the network takes. Recording gradients keeps every intermediate result
+    alive until the end.
     """
     twin = copy.deepcopy(network).float().eval()
-    twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     height, width = (network.padded(side) for side in size)
-    lr_image = torch.zeros(1, network.input_channels, height, width, device=device)
-    with torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
-        return peak_memory(lambda: twin(lr_image), device)
+    limit = limited_memory() if device.type == "cpu" else nullcontext()
+    try:
+        with limit, torch.inference_mode(mode=not gradients), torch.set_grad_enabled(gradients):
+            twin.to(device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            lr_image = torch.zeros(1, network.input_channels, height, width, device=device)
+            return peak_memory(lambda: twin(lr_image), device)
+    except (MemoryError, RuntimeError):  # full memory; a CPU has no error of its own for that
+        torch.cuda.empty_cache()
+        return None
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from statistics import fmean
@@ -14,7 +14,7 @@ from srcli.errors import CheckpointError, DataError, DefectError, InferenceError
 from srcli.inference.device import choose_device
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
-from srcli.metrics.machine import address_space, free_memory, threads
+from srcli.metrics.machine import threads
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import Cost, SeedResult, SetScores, read_values, write_values
 from srcli.pipelines.evaluate.options import EvalOptions
@@ -27,15 +27,12 @@ from srcli.recipes.training import TrainRecipe
 from srcli.training.folder import RunFolder, file_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from srcli.ports.executor import JsonDict, Place
     from srcli.ports.progress import Progress
 
 SCORES = "scores.json"
-SPARE = 256 << 20
-"""Bytes of the free memory that are left to others."""
-OUT_OF_MEMORY = "out of memory"
 T = TypeVar("T")
 
 
@@ -120,8 +117,10 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
         reason = error.reason  # its advice is about the options of a single training
     except SrxError as error:
         reason = str(error)
-        if isinstance(error.__cause__, Exception) and out_of_memory(error.__cause__):
-            reason = OUT_OF_MEMORY
+        cause = error.__cause__  # PyTorch has no type for full memory on processors
+        full = isinstance(cause, MemoryError | torch.OutOfMemoryError)
+        if full or "DefaultCPUAllocator" in str(cause):
+            reason = "out of memory"
         elif isinstance(error, DefectError):
             show_traceback(error, progress)
     if torch.cuda.is_available():
@@ -193,45 +192,9 @@ def measure_cost(unit: Unit, device: str) -> Cost:
     with torch.random.fork_rng(devices=[]):
         network = build_network(unit.recipe.model, scale=own.scale, options=unit.recipe.network)
     network = network.deploy()
-    memory: dict[str, int | None] = {}
-    for height, width in own.memory_sizes or (CHALLENGE_SIZE,):
-        peak = None
-        try:
-            with _limited(target):
-                size, gradients = (height, width), own.memory_gradients
-                peak = forward_memory(network, size, target, gradients=gradients)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-        memory[f"{height}x{width}"] = peak
+    memory = {}
+    for size in own.memory_sizes or (CHALLENGE_SIZE,):
+        peak = forward_memory(network, size, target, gradients=own.memory_gradients)
+        memory["{}x{}".format(*size)] = peak
     macs = count_macs(network, *CHALLENGE_SIZE).conv_macs
     return Cost(parameters=count_parameters(network), macs=macs, memory=memory)
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Return whether an error is a lack of memory; PyTorch has no type for that on processors."""
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "DefaultCPUAllocator" in str(error)
-
-
-@contextmanager
-def _limited(device: torch.device) -> Iterator[None]:
-    """Limit this process to the memory that is free now.
-
-    Linux grants more memory than there is and kills a process later; under a limit the allocation
-    itself fails, which can be reported. Other systems, and GPUs, need no limit.
-    """
-    free, held = free_memory(), address_space()
-    if device.type != "cpu" or free is None or held is None:
-        yield
-        return
-    import resource  # not on Windows, where there is no /proc either
-
-    before, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = held + max(free - SPARE, 0)
-    tightest = min(x for x in (wanted, before, hard) if x != resource.RLIM_INFINITY)
-    resource.setrlimit(resource.RLIMIT_AS, (tightest, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (before, hard))
