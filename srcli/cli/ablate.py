@@ -19,14 +19,16 @@ from srcli.cli.console import (
     write_formats,
     write_json,
 )
-from srcli.cli.devices import devices, precision, several_workers
 from srcli.cli.options import (
     GroupedCommand,
     check_targets,
     combine,
+    devices,
     held_out_names,
     json_output,
     pick,
+    precision,
+    several_workers,
     training_pictures,
     verbosity,
 )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import json_text, make_console, print_table, write_formats
-from srcli.cli.devices import ENGINES, device
 from srcli.cli.options import (
+    ENGINES,
     GroupedCommand,
     ParsedType,
+    device,
     parse_size,
     pick,
     several_models,

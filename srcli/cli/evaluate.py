@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import json_text, make_console, print_table, write_formats
-from srcli.cli.devices import devices, engine, precision, several_workers
 from srcli.cli.options import (
     GroupedCommand,
+    devices,
+    engine,
     pick,
+    precision,
     several_models,
     several_scales,
+    several_workers,
     table_files,
     table_targets,
     value_range,

@@ -11,12 +11,13 @@ import click
 from click.core import ParameterSource
 
 from srcli.cli.console import Console, echo, stop_signals
-from srcli.cli.devices import device, network_precision
 from srcli.cli.options import (
     SCALES,
     GroupedCommand,
+    device,
     flag,
     held_out_names,
+    network_precision,
     training_pictures,
     verbosity,
 )

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from srcli.cli.console import Console, echo
-from srcli.cli.devices import devices, network_engine, network_precision, several_workers
 from srcli.cli.options import (
     SCALES,
     ParsedType,
     auto_or_int,
     complete_models,
+    devices,
     flag,
+    network_engine,
+    network_precision,
     pick,
+    several_workers,
     value_range,
     verbosity,
 )

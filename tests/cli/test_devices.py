@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from srcli.cli.devices import several_workers
+from srcli.cli.options import several_workers
 from srcli.pipelines.executors.processes import ProcessExecutor
 from srcli.ports.executor import Place
 

@@ -156,29 +156,26 @@ class PhotographRun:
             )
         return options.model
 
-    def _start(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
-        """Cut pictures into tiles and reserve memory for their outputs."""
-        for job in jobs:
-            with self.reporter.guard(job.item), name_errors(job.item):
-                job.item.make_folder()
-                job.work, job.sink = job.prepared.work(
-                    self.options.scale,
-                    self.tilings[job.model],
-                    str(job.item.source),
-                    folder=job.item.target.parent,
-                    spare=spare_channels(job.item.format, job.prepared.pixels.shape[2]),
-                )
-                job.started = time.monotonic()
-                self.reporter.tiles.grow(job.work.grid.count)
-                yield job
-
     def _run_jobs(self, model: str, bits: int, jobs: Iterable[PhotographJob]) -> None:
         running: dict[ImageJob, PhotographJob] = {}
 
         def works() -> Iterator[ImageJob]:
-            for job in self._start(jobs):
-                running[job.work] = job
-                yield job.work
+            """Cut pictures into tiles and reserve memory for their outputs."""
+            for job in jobs:
+                item = job.item
+                with self.reporter.guard(item), name_errors(item):
+                    item.make_folder()
+                    job.work, job.sink = job.prepared.work(
+                        self.options.scale,
+                        self.tilings[model],
+                        str(item.source),
+                        folder=item.target.parent,
+                        spare=spare_channels(item.format, job.prepared.pixels.shape[2]),
+                    )
+                    job.started = time.monotonic()
+                    self.reporter.tiles.grow(job.work.tiles)
+                    running[job.work] = job
+                    yield job.work
 
         again: list[PhotographJob] = []
         smaller = self.tilings[model].halved()
