@@ -128,6 +128,14 @@ tries every format there is."""
 _EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
 """Formats that further libraries read, in words, and what to install."""
 
+_STARTS = {
+    "png": (b"\x89PNG\r\n\x1a\n",),
+    "jpg": (b"\xff\xd8\xff",),
+    "bmp": (b"BM",),
+    "tif": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "gif": (b"GIF87a", b"GIF89a"),
+    "jxl": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+}
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"})
 
@@ -147,20 +155,7 @@ def format_of_content(head: bytes) -> str | None:
         if brands & _AVIF_BRANDS:
             return "avif" if "avif" in FORMATS else None
         return "heic" if brands & _HEIC_BRANDS else None
-    starts = {
-        b"\x89PNG\r\n\x1a\n": "png",
-        b"\xff\xd8\xff": "jpg",
-        b"BM": "bmp",
-        b"II*\0": "tif",
-        b"MM\0*": "tif",
-        b"II+\0": "tif",
-        b"MM\0+": "tif",
-        b"\xff\x0a": "jxl",
-        b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",
-        b"GIF87a": "gif",
-        b"GIF89a": "gif",
-    }
-    return next((name for start, name in starts.items() if head.startswith(start)), None)
+    return next((name for name, starts in _STARTS.items() if head.startswith(starts)), None)
 
 
 def find_reader(name: str, stream: IO[bytes]) -> type[ImageFile.ImageFile]:

@@ -28,33 +28,21 @@ _PROCESSES = {
 _USUAL = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000, 50001, 34887})
 _COMPRESSIONS = {
     6: "JPEG of the old style",
-    9: "JBIG",
-    10: "JBIG",
     32766: "NeXT RLE",
     32809: "ThunderScan RLE",
-    33003: "JPEG 2000",
-    33005: "JPEG 2000",
-    34661: "JBIG",
-    34676: "LogLuv",
-    34677: "LogLuv",
-    34712: "JPEG 2000",
     34892: "lossy DNG",
     34933: "PNG",
     34934: "JPEG XR",
-    50002: "JPEG XL",
-    52546: "JPEG XL",
+    **dict.fromkeys((9, 10, 34661), "JBIG"),
+    **dict.fromkeys((33003, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((34676, 34677), "LogLuv"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
 }
 _WIDTH, _BITS, _COMPRESSION, _MODEL, _PLANES = 256, 258, 259, 262, 284
 _JPEG, _YCBCR, _SEPARATE = 7, 6, 2
 _MASKS = (3, 32)  # no Huffman coding, which has one bit
-_BMP = {
-    3: "Huffman coding",
-    4: "JPEG inside",
-    5: "PNG inside",
-    11: "CMYK",
-    12: "CMYK with RLE",
-    13: "CMYK with RLE",
-}
+_BMP = {3: "Huffman coding", 4: "JPEG inside", 5: "PNG inside", 11: "CMYK"}
+_BMP |= dict.fromkeys((12, 13), "CMYK with RLE")
 
 
 def rare_kind(stream: IO[bytes]) -> str:
