@@ -19,7 +19,6 @@ from srcli.metrics.ifc import (
     STRIP_SAMPLES,
     Filter,
     IfcReference,
-    block_covariance,
     correlate,
     edge_bands,
 )
@@ -86,14 +85,6 @@ def test_partly_flat_and_striped_pictures_are_finite(picture):
         value = ifc(noisy(original, 3), original)
         assert np.isfinite(value)
         assert 0 < value < ifc(original, original) < 400
-
-
-def test_block_covariance_is_numpys():
-    values = np.random.default_rng(0).normal(3, 10, (30, 21)).cumsum(axis=1)
-    blocks = np.lib.stride_tricks.sliding_window_view(values, (3, 3)).reshape(-1, 9)
-    np.testing.assert_allclose(
-        block_covariance(values), np.cov(blocks, rowvar=False, bias=True), rtol=1e-10
-    )
 
 
 def test_a_reference_serves_many_pictures_and_threads(picture):
