@@ -51,20 +51,6 @@ def test_contrast_is_deviation_plus_mean():
     assert float(contrast(x)) == pytest.approx(4 + (5 + 1e-6) ** 0.5)
 
 
-def test_contrast_of_a_flat_map_has_a_finite_gradient():
-    x = torch.full((1, 1, 4, 4), 0.25, requires_grad=True)
-    contrast(x).sum().backward()
-    assert x.grad is not None
-    assert torch.isfinite(x.grad).all()
-
-
-def test_contrast_is_computed_in_full_precision():
-    x = (100 + 0.01 * torch.rand(1, 1, 32, 32)).to(torch.bfloat16)
-    assert contrast(x).dtype == torch.bfloat16
-    flat = torch.full((1, 1, 8, 8), 100.0)
-    assert float(contrast(flat)) == pytest.approx(100.001, abs=1e-4)
-
-
 @pytest.mark.parametrize("shape", [(2, 3, 5, 4), (1, 2, 1, 1), (1, 1, 7, 1)])
 def test_the_gradient_of_contrast_is_the_one_autograd_finds(shape):
     generator = torch.Generator().manual_seed(3)
@@ -101,14 +87,6 @@ def test_windows_chosen_for_what_stands_out_count_for_maxima_alone(features):
     assert torch.equal(found["contrast"], spread["contrast"])
     highest = features[0].amax((1, 2)) + 100
     torch.testing.assert_close(found["maximum"].flatten().double(), highest)
-
-
-def test_a_maximum_may_lie_in_the_margin_of_a_window():
-    windows = torch.zeros(2, 1, 20, 24)
-    windows[1, 0, 0, 5] = 4
-    found = record(windows)
-    assert (found["mean"].item(), found["maximum"].item()) == (0, 4)
-    assert found["contrast"].item() == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])

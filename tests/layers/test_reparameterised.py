@@ -95,24 +95,6 @@ def test_the_unit_is_the_sum_of_its_branches(options):
         torch.testing.assert_close(unit(x), branches(unit, x), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("options", EVERY, ids=str)
-def test_the_deployed_form_gives_the_same_and_is_plain(options):
-    unit = make(**options)
-    kept = {key: value.clone() for key, value in unit.state_dict().items()}
-    state = torch.get_rng_state()
-    plain = unit.deploy()
-    assert torch.equal(torch.get_rng_state(), state)
-    x = torch.rand(2, 6, 8, 5) * 2 - 1
-    with torch.no_grad():
-        expected = branches(unit, x)
-        torch.testing.assert_close(plain(x), expected, atol=1e-5, rtol=0)
-    assert expected.std() > 0.1
-    assert plain.state_dict().keys() == {"conv.weight", "conv.bias"}
-    assert all(torch.equal(value, kept[key]) for key, value in unit.state_dict().items())
-    bare = ReparameterisedConv(channels=6, pointwise=False, groups=options["groups"])
-    assert str(plain) == str(bare)
-
-
 @pytest.mark.parametrize("options", [each for each in EVERY if not each["bn"]], ids=str)
 def test_training_by_one_folded_kernel_has_the_gradients_of_the_branches(options):
     unit = make(**options).train()
@@ -143,26 +125,6 @@ def test_a_kernel_is_taken_apart_again_with_extra_convolutions_at_zero(options):
 
 class Row(nn.Sequential, TrainedWithBranches):
     """Modules in a row as a network."""
-
-
-def test_networks_are_folded_and_unfolded_unit_by_unit():
-    def build(**options):
-        units = [make(4, **options), nn.Sequential(make(4, **options), nn.ReLU())]
-        return Row(nn.Conv2d(3, 4, 3), *units, nn.Conv2d(4, 5, 1))
-
-    network = build(identity=True)
-    plain = network.deploy()
-    x = torch.rand(1, 3, 9, 9)
-    assert not plain.training
-    assert network.training
-    torch.testing.assert_close(plain(x), network(x), atol=1e-5, rtol=0)
-    own = plain.state_dict().keys()
-    assert own == build(pointwise=False).state_dict().keys()
-    assert len(own) < len(network.state_dict())
-
-    other = build(bn=True).eval()
-    other.load_state_dict(other.training_state(plain.state_dict()))
-    torch.testing.assert_close(other(x), network(x), atol=1e-5, rtol=0)
 
 
 def test_what_is_in_training_form_or_missing_stays():

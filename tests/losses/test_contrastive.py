@@ -69,12 +69,6 @@ def test_it_joins_others_as_a_weighted_term(pictures):
     torch.testing.assert_close(total, expected)
 
 
-def test_without_lr_it_says_so(pictures):
-    sr, hr, _ = pictures
-    with pytest.raises(ValueError, match="needs LR"):
-        WeightedLoss([LossTerm(name="contrastive")])(sr, hr)
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -89,9 +83,3 @@ def test_without_lr_it_says_so(pictures):
 def test_impossible_values_are_refused(options, words):
     with pytest.raises(RecipeError, match=words):
         WeightedLoss([LossTerm(name="contrastive", options=options)])
-
-
-def test_pictures_of_one_channel_are_refused():
-    y = torch.rand(1, 1, 12, 8)
-    with pytest.raises(ValueError, match=r"\(1, 1, 12, 8\)"):
-        ContrastiveLoss()(y, y, torch.rand(1, 1, 6, 4))

@@ -1,4 +1,4 @@
-"""The table of networks: every entry can be imported, built and run at every scale."""
+"""The table of networks: every entry can be imported and built, wrong options are refused."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ import pytest
 import torch
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, find_entry, network_options
-
-EVERY = [
-    (name, scale)
-    for name, entry in MODELS.items()
-    if ".baselines." not in entry.target  # test_contract.py builds those at every scale
-    for scale in entry.scales
-]
+from srcli.models import MODELS, build_network, find_entry
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -44,11 +37,3 @@ def test_every_entry_describes_itself_and_its_tiles(name):
 def test_what_does_not_fit_is_refused(name, scale, options, words):
     with pytest.raises(ModelError, match=words):
         build_network(name, scale=scale, options=options)
-
-
-def test_all_options_are_those_given_and_the_defaults():
-    defaults = network_options("g-idrn", {})
-    assert defaults["channels"] == 72
-    assert "scale" not in defaults
-    assert network_options("g-idrn", {"channels": 72}) == defaults
-    assert network_options("g-idrn", {"num_blocks": 6}) == {**defaults, "num_blocks": 6}

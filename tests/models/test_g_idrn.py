@@ -108,14 +108,6 @@ def test_shortcuts_join_inputs_of_modules_to_outputs_of_later_ones():
     assert float(layer(x).detach()) == pytest.approx(30.512)
 
 
-def test_own_inputs_join_too_when_asked():
-    layer = DenseShortcut([Times(2.0), Times(3.0)], initial=0.1, include_self=True)
-    layer.weights.data = torch.tensor([0.5, 0.1, 0.01])
-    x = torch.ones(1, 1, 1, 1)
-    # x1 = 2 + 0.5*1 = 2.5; x2 = 3*2.5 + 0.1*1 + 0.01*2.5 = 7.625
-    assert float(layer(x).detach()) == pytest.approx(7.625)
-
-
 def test_a_group_block_is_what_the_formulas_say():
     torch.manual_seed(0)
     block = GroupDistillationBlock(channels=8, group_width=4, slope=0.05, edge_branches=False)

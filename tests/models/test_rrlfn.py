@@ -10,13 +10,6 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.models.rrlfn import RRLFN
 
 SMALL = {"channels": 16, "num_blocks": 2, "esa_channels": 4}
-VARIANTS = [
-    {},
-    {"pointwise_branch": False},
-    {"identity_branch": True},
-    {"bn": True},
-    {"bn": True, "identity_branch": True, "act": "lrelu"},
-]
 
 
 def small(scale=2, **options):

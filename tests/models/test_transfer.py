@@ -61,30 +61,6 @@ def test_networks_without_branches_have_one_form(name, options):
     assert same(network.training_state(state), state)
 
 
-def test_g_idrn_is_stored_as_if_it_had_never_had_branches():
-    torch.manual_seed(0)
-    options = {"num_blocks": 3, "edge_branches": True}
-    network = build_network("g-idrn", scale=2, options=options).eval()
-    plain = build_network("g-idrn", scale=2, options={"num_blocks": 3}).eval()
-    tensors, stored = to_deployed(network, network.state_dict(), options)
-    assert stored == options | {"deployed": True}
-    assert tensors.keys() == plain.state_dict().keys()
-    branches = 3 * 4 * 5  # blocks, convolutions, tensors of branches
-    assert len(network.state_dict()) == len(tensors) + branches
-    x = torch.rand(1, 3, 17, 16)
-    plain.load_state_dict(tensors)
-    again = build_network("g-idrn", scale=2, options=stored).eval()
-    again.load_state_dict(tensors)
-    twin = build_network("g-idrn", scale=2, options=options).eval()
-    twin.load_state_dict(twin.training_state(tensors))
-    with torch.no_grad():
-        expected = network(x)
-        assert expected.std() > 0.01
-        for other in (plain, again, twin):
-            torch.testing.assert_close(other(x), expected, atol=1e-5, rtol=0)
-    assert not twin.state_dict()["body.blocks.0.blocks.0.grouped.0.edges.2.weight"].any()
-
-
 def psnr(network, picture, scale):
     with torch.no_grad():
         found = network.eval()(bicubic_resize(picture, Fraction(1, scale)))
