@@ -14,6 +14,7 @@ from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, Trai
 from srcli.training.checkpoint import Hooks
 from srcli.training.loop import Trainer
 from srcli.training.steps import AdversarialStep, Numerics, StepContext
+from tests.fixtures.trainings import Batches, equal, stop_after
 
 TINY_WIDTHS = (4, 4, 4, 4, 6, 6, 6)
 AE = Adversarial(
@@ -40,32 +41,12 @@ def generator():
     )
 
 
-class Batches:
-    """Batches that depend on the step alone."""
-
-    def __init__(self, spoil=None):
-        self.spoil = spoil
-
-    def batch(self, step, stage):
-        batch, patch = stage.batch, stage.patch
-        random = torch.Generator().manual_seed(step)
-        lr_image = torch.rand(batch, 3, patch, patch, generator=random)
-        hr_image = torch.rand(batch, 3, 4 * patch, 4 * patch, generator=random)
-        if step == self.spoil:
-            hr_image[:] = torch.inf
-        return lr_image, hr_image
-
-
 def make(folder, stages, *, stop=lambda: False, sampler=None, every=1e9, seed=0):
     folder.mkdir(exist_ok=True)
-    network = generator()
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return Trainer(
-        network=network,
+        network=LAST.placed(generator()),
         recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
-        sampler=sampler or Batches(),
+        sampler=sampler or Batches(4),
         budget=None,
         numerics=LAST,
         folder=folder,
@@ -75,19 +56,10 @@ def make(folder, stages, *, stop=lambda: False, sampler=None, every=1e9, seed=0)
     )
 
 
-def stop_after(count):
-    asked = iter(range(1, 10**6))
-    return lambda: next(asked) >= count
-
-
 def step_of(settings, *, stage=STAGE, network=None, seed=0):
     network = network or generator()
     training = StepContext(network=network, forward=network, numerics=CPU, seed=seed)
     return AdversarialStep(stage, settings, training)
-
-
-def equal(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 def gradients(network, loss):
@@ -100,7 +72,7 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     network = generator()
     step = step_of(settings, network=network)
     judge = step.discriminator.eval()  # spectral normalisation would follow every call
-    lr_image, hr_image = Batches().batch(0, Stage(batch=2, patch=4))
+    lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=4))
     sr_image = network(lr_image)
     on_real, on_fake = judge(hr_image), judge(sr_image.detach())
     if settings.discriminator == "ae":
@@ -128,7 +100,7 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
 
 def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monkeypatch):
     step = step_of(JITTERED)
-    lr_image, hr_image = Batches().batch(0, Stage(batch=2, patch=6))
+    lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=6))
     seen = []
     answer = AdversarialStep._discriminate
 
@@ -155,11 +127,8 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(monk
     assert {place % 4 for pair in places for place in pair} == {0, 1, 2, 3}
     again = step_of(JITTERED)
     again._calls += 3
-    assert torch.equal(again._crop(hr_image)[0], hr_image_at(hr_image, places[3]))
-
-
-def hr_image_at(hr_image, place):
-    return hr_image[:, :, place[0] : place[0] + 16, place[1] : place[1] + 16]
+    top, left = places[3]
+    assert torch.equal(again._crop(hr_image)[0], hr_image[:, :, top : top + 16, left : left + 16])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +187,7 @@ def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
 
 def test_a_discriminator_that_is_lost_ends_it_and_is_never_saved(tmp_path):
     stages = (replace(STAGE, adversarial=AE),)
-    trainer = make(tmp_path, stages, sampler=Batches(spoil=2), every=0.0)
+    trainer = make(tmp_path, stages, sampler=Batches(4, spoil=2), every=0.0)
     with pytest.raises(InferenceError, match="diverged"):
         trainer.run()
     rest = make(tmp_path, stages)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -20,6 +18,7 @@ from srcli.training.checkpoint import (
 )
 from srcli.training.steps import Numerics, StepContext, make_step
 from tests.fixtures.progress import Notes
+from tests.fixtures.trainings import entries
 
 RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
 CPU = Numerics(device=torch.device("cpu"))
@@ -122,10 +121,6 @@ def test_no_decay_follows_the_weights_and_counters_are_copied():
     assert float(ema.averages["w"]) == 3.0
     assert int(ema.averages["count"]) == 7
     assert ema.averages["count"].dtype == torch.int64
-
-
-def entries(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):

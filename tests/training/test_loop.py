@@ -8,11 +8,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from srcli.errors import DataError, InferenceError
-from srcli.layers.network import Network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training import loop as module
@@ -20,6 +18,7 @@ from srcli.training.budget import Budget
 from srcli.training.checkpoint import Hooks, Position, read_position
 from srcli.training.loop import StageMonitor, Trainer
 from srcli.training.steps import Numerics
+from tests.fixtures.trainings import Batches, Net, entries, equal, stop_after
 
 FIRST = Stage(
     steps=6,
@@ -35,79 +34,29 @@ SECOND = replace(
     optimizer=Optimizer(learning_rate=1e-3, beta1=0.5, beta2=0.9, clip_norm=0.1),
 )
 RECIPE = TrainRecipe(model="none", stages=(FIRST, SECOND), ema_decay=0.9, validate_every=3)
-
-
-class Net(Network):
-    """Two convolutions of shapes whose layout matters."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = 2
-        self.a = nn.Conv2d(3, 8, 3, padding=1)
-        self.b = nn.Conv2d(8, 12, 3, padding=1)
-
-    def forward(self, x):
-        return F.pixel_shuffle(self.b(F.leaky_relu(self.a(x), 0.1)), 2)
-
-
-class Batches:
-    """Batches that depend on the step alone."""
-
-    def __init__(self, spoil=None):
-        self.spoil = spoil
-        self.steps = []
-
-    def batch(self, step, stage):
-        batch, patch = stage.batch, stage.patch
-        self.steps.append(step)
-        random = torch.Generator().manual_seed(step)
-        lr_image = torch.rand(batch, 3, patch, patch, generator=random)
-        if step == self.spoil:
-            lr_image[0, 0, 0, 0] = torch.nan
-        return lr_image, torch.rand(batch, 3, 2 * patch, 2 * patch, generator=random)
-
-
-def in_channels_last(network):
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return network
+LAST = Numerics(device=torch.device("cpu"), channels_last=True)
 
 
 def make(folder, *, recipe=RECIPE, sampler=None, hooks=None, network=None, budget=None, every=1e9):
     """A trainer with a fresh network, the same every time, in channels_last."""
-    torch.manual_seed(1)
     folder.mkdir(exist_ok=True)
     return Trainer(
-        network=in_channels_last(network or Net()),
+        network=LAST.placed(network or Net()),
         recipe=recipe,
         sampler=sampler or Batches(),
         budget=budget,
-        numerics=Numerics(device=torch.device("cpu"), channels_last=True),
+        numerics=LAST,
         folder=folder,
         hooks=hooks or Hooks(),
         checkpoint_seconds=every,
     )
 
 
-def stop_after(count):
-    asked = iter(range(1, 10**6))
-    return Hooks(stop=lambda: next(asked) >= count)
-
-
-def equal(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-def entries(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
 @pytest.mark.parametrize("cut", [1, 5, 6, 7])
 def test_a_stop_after_any_iteration_changes_nothing(tmp_path, cut):
     whole = make(tmp_path / "whole")
     assert whole.run()
-    part = make(tmp_path / "part", hooks=stop_after(cut))
+    part = make(tmp_path / "part", hooks=Hooks(stop=stop_after(cut)))
     assert not part.run()
     assert part.position.total == cut
     rest = make(tmp_path / "part")
@@ -185,7 +134,7 @@ def test_only_a_better_validation_is_saved(tmp_path):
 
 
 def test_the_log_of_a_killed_run_holds_nothing_twice(tmp_path):
-    hooks = Hooks(validate=lambda network: {"held-out": [1.0]}, stop=stop_after(4).stop)
+    hooks = Hooks(validate=lambda network: {"held-out": [1.0]}, stop=stop_after(4))
     make(tmp_path, hooks=hooks).run()
     with (tmp_path / "log.jsonl").open("a") as log:  # iterations after the checkpoint
         log.write('{"event": "validation", "total": 6, "psnr": 9.0}\n{"event": "val')
@@ -241,7 +190,7 @@ def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path):
 
 
 def test_the_state_of_another_network_is_refused(tmp_path):
-    make(tmp_path, hooks=stop_after(2)).run()
+    make(tmp_path, hooks=Hooks(stop=stop_after(2))).run()
 
     class Wider(Net):
         def __init__(self):
@@ -275,7 +224,7 @@ def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
     # Stopped on either side of the border and resumed, it comes to the same.
     for cut in (2, 3, 4):
         folder = tmp_path / f"cut{cut}"
-        make(folder, recipe=parts, hooks=stop_after(cut)).run()
+        make(folder, recipe=parts, hooks=Hooks(stop=stop_after(cut))).run()
         rest = make(folder, recipe=parts)
         rest.resume()
         rest.run()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,11 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from torch import nn
 
 from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
-from srcli.layers.network import Network
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.budget import Budget
 from srcli.training.checkpoint import Hooks
@@ -27,6 +23,7 @@ from srcli.training.parallel import (
     process_group,
 )
 from srcli.training.steps import Numerics
+from tests.fixtures.trainings import Batches, Net, entries
 
 TORCHRUN = {
     "RANK": "3",
@@ -154,40 +151,6 @@ class Meeting(threading.Barrier):
         self.boxes = [None] * parties
 
 
-class Net(Network):
-    """Two convolutions, enlarging by two."""
-
-    def __init__(self, seed=1):
-        super().__init__()
-        self.scale = 2
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.a = nn.Conv2d(3, 8, 3, padding=1)
-            self.b = nn.Conv2d(8, 12, 3, padding=1)
-
-    def forward(self, x):
-        return F.pixel_shuffle(self.b(F.leaky_relu(self.a(x), 0.1)), 2)
-
-
-class Shares:
-    """Batches that depend on the step alone, of which each process gets its share."""
-
-    def __init__(self, team, spoil=None):
-        self.team, self.spoil, self.sizes = team, spoil, []
-
-    def batch(self, step, stage):
-        batch, patch = stage.batch, stage.patch
-        random = torch.Generator().manual_seed(step)
-        lr_image = torch.rand(batch, 3, patch, patch, generator=random)
-        hr_image = torch.rand(batch, 3, 2 * patch, 2 * patch, generator=random)
-        if step == self.spoil:
-            hr_image[-1] = torch.nan  # in the share of the last process
-        size = batch // self.team.size
-        own = slice(self.team.rank * size, (self.team.rank + 1) * size)
-        self.sizes.append(len(lr_image[own]))
-        return lr_image[own], hr_image[own]
-
-
 STAGE = Stage(
     losses=(LossTerm(name="l1"), LossTerm(name="high-frequency", weight=0.5)),
     steps=8,
@@ -208,7 +171,7 @@ def make(team, folder, stages, *, spoil=None, hooks=None, seed=1, budget=None):
     return Trainer(
         network=Net(seed),
         recipe=TrainRecipe(model="none", stages=stages, ema_decay=0.9),
-        sampler=Shares(team, spoil),
+        sampler=Batches(spoil=spoil, team=team),
         budget=budget,
         numerics=Numerics(device=torch.device("cpu")),
         folder=folder,
@@ -233,9 +196,8 @@ def in_processes(count, prepare):
 
 
 def curve(folder):
-    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     left_out = ("event", "elapsed", "per_second")
-    return [{k: v for k, v in entry.items() if k not in left_out} for entry in entries]
+    return [{k: v for k, v in entry.items() if k not in left_out} for entry in entries(folder)]
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from srcli.pipelines.train.options import TrainOptions
 from srcli.pipelines.train.run import resume_training, train
 from srcli.training.checkpoint import read_position
 from tests.fixtures.progress import Notes
+from tests.fixtures.trainings import entries, equal, stop_after
 
 TINY = (
     "network.channels=16",
@@ -81,22 +82,15 @@ def options(pictures, tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def stop_after(count):
-    """Say stop at the ``count``-th question."""
-    asked = iter(range(1, 10**6))
-    return lambda: next(asked) >= count
-
-
 def same_tensors(a, b):
     """Whether two weights files hold the same numbers to the last bit."""
-    left, right = load_file(a), load_file(b)
-    return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
+    return equal(load_file(a), load_file(b))
 
 
 def test_a_training_improves_and_its_weights_can_be_loaded(options):
     notes = Notes()
     result = train(replace(options, budget="200"), notes)
-    log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    log = entries(options.out)
     scores = [entry["psnr"] for entry in log if entry["event"] == "validation"]
     assert len(scores) == 5
     rate = "stages.0.optimizer.learning_rate=1e-12"
@@ -147,10 +141,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options, pictures)
     assert same_tensors(killed / "last.safetensors", options.out / "last.safetensors")
     assert same_tensors(killed / "state.safetensors", options.out / "state.safetensors")
     logs = [
-        [
-            (entry["event"], entry["total"], entry.get("psnr"))
-            for entry in map(json.loads, (folder / "log.jsonl").read_text().splitlines())
-        ]
+        [(entry["event"], entry["total"], entry.get("psnr")) for entry in entries(folder)]
         for folder in (killed, options.out)
     ]
     assert logs[0] == logs[1]
@@ -186,17 +177,14 @@ def test_degraded_training_resumes_bit_for_bit_too(options, monkeypatch):
     train(clean)
     assert same_tensors(whole.out / "state.safetensors", halves.out / "state.safetensors")
     logs = [
-        [
-            (entry["total"], entry.get("loss", 0.0), entry.get("psnr"))
-            for entry in map(json.loads, (run.out / "log.jsonl").read_text().splitlines())
-        ]
+        [(entry["total"], entry.get("loss", 0.0), entry.get("psnr")) for entry in entries(run.out)]
         for run in (whole, halves, clean)
     ]
     assert logs[0] == logs[1]
     validations = [
         entry
         for run in (whole, clean)
-        for entry in map(json.loads, (run.out / "log.jsonl").read_text().splitlines())
+        for entry in entries(run.out)
         if entry["event"] == "validation"
     ]
     named = [entry.get("degradation") for entry in validations]
@@ -380,8 +368,7 @@ def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
     with_set = replace(options, budget="10", validate=(str(folder),))
     notes = Notes()
     result = train(with_set, notes)
-    lines = (options.out / "log.jsonl").read_text().splitlines()
-    log = [entry for entry in map(json.loads, lines) if entry["event"] == "validation"]
+    log = [entry for entry in entries(options.out) if entry["event"] == "validation"]
     assert {tuple(entry["sets"]) for entry in log} == {("held-out", "others")}
     assert all(entry["psnr"] == entry["sets"]["held-out"] for entry in log)
     assert result.best == max(entry["psnr"] for entry in log) == result.at_best["held-out"]
@@ -409,7 +396,7 @@ def test_the_log_goes_to_tensorboard_too_and_a_resumed_run_adds_to_it(options, t
     train(replace(watched, resume=True))
     found = EventAccumulator(str(tmp_path / "events"))
     found.Reload()
-    log = [json.loads(line) for line in (options.out / "log.jsonl").read_text().splitlines()]
+    log = entries(options.out)
     for event, key in (("train", "loss"), ("validation", "psnr")):
         tag = "validation/held-out" if event == "validation" else f"{event}/{key}"
         logged = [(e["total"], pytest.approx(e[key])) for e in log if e["event"] == event]
@@ -464,8 +451,7 @@ def wait_for_checkpoint(options, process):
 
 def curve(folder):
     """Iteration and loss or PSNR of every entry of the log."""
-    entries = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
-    return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries]
+    return [(e["event"], e["total"], e.get("loss", e.get("psnr"))) for e in entries(folder)]
 
 
 @pytest.mark.slow
