@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -19,7 +18,7 @@ from srcli.imaging.rasters.opening import reason_of
 from srcli.imaging.rasters.parts import Parts, part_blocks
 
 if TYPE_CHECKING:  # rasterio is imported late: most of srx works without it
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rasterio.io import DatasetWriter
 
@@ -70,14 +69,40 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         UsageError: If GDAL does not know a creation option or its value.
         PictureError: If GDAL cannot write such a file.
     """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
     height = min(output.height, int(output.creation.get("BLOCKYSIZE", "512")))
     width = min(output.width, int(output.creation.get("BLOCKXSIZE", "512")))
-    with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
-        small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
-        with _strict(target, output):
+    listener, failure = _Listener(), ""
+    logger = logging.getLogger("rasterio._env")
+    level = logger.level
+    logger.addFilter(listener)
+    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
+    try:
+        with tempfile.TemporaryDirectory(prefix="srx-", ignore_cleanup_errors=True) as folder:
+            small, copy = Path(folder) / "small.vrt", Path(folder) / f"copy{target.suffix}"
             write_vrt(small, output, size=(height, width))
             copy_file(small, copy, output)
             check_shape(copy, target, output, size=(height, width))
+    except ValueError as error:
+        failure = (listener.errors or [str(error)])[-1]
+    except (RasterioError, CPLE_BaseError) as error:
+        failure = reason_of(error)
+    finally:
+        logger.setLevel(level)
+        logger.removeFilter(listener)
+    if listener.complaints:
+        raise UsageError(
+            f"{target}: --co: GDAL says: {listener.complaints[0]}; "
+            f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
+        )
+    if failure:
+        name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
+        reason = _PREFIX.sub("", failure)
+        raise PictureError(
+            f"{target}: GDAL cannot write such a {name}{_options(output)}: {reason}; change --co"
+        )
 
 
 def check_shape(
@@ -120,40 +145,6 @@ def _options(output: OutputProfile) -> str:
     key_options = ("COMPRESS", "PHOTOMETRIC", "TILING_SCHEME", "TARGET_SRS")
     words = [f"{name}={output.creation[name]}" for name in key_options if name in output.creation]
     return f" ({', '.join(words)})" if words else ""
-
-
-@contextmanager
-def _strict(target: Path, output: OutputProfile) -> Iterator[None]:
-    """Run GDAL with creation options, and turn its warnings into errors."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
-    listener = _Listener()
-    logger = logging.getLogger("rasterio._env")
-    level = logger.level
-    logger.addFilter(listener)
-    logger.setLevel(logging.INFO)  # of errors that rasterio does not raise
-    failure = ""
-    try:
-        yield
-    except ValueError as error:
-        failure = (listener.errors or [str(error)])[-1]
-    except (RasterioError, CPLE_BaseError) as error:
-        failure = reason_of(error)
-    finally:
-        logger.setLevel(level)
-        logger.removeFilter(listener)
-    if listener.complaints:
-        raise UsageError(
-            f"{target}: --co: GDAL says: {listener.complaints[0]}; "
-            f"gdal.org/drivers/raster/{output.driver.lower()}.html lists what there is"
-        )
-    if failure:
-        name = {"GTiff": "GeoTIFF"}.get(output.driver, output.driver)
-        reason = _PREFIX.sub("", failure)
-        raise PictureError(
-            f"{target}: GDAL cannot write such a {name}{_options(output)}: {reason}; change --co"
-        )
 
 
 class _Listener(logging.Filter):
