@@ -179,8 +179,6 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
     output = Path(output)  # no name of GDAL's
     executor, own_device = several_workers(options)
     settings = _settings(options | {"device": own_device})
-    if options["dry_run"] and options["mosaic"]:
-        raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
     with (
         network_access(allowed=options["allow_remote"]),
         open_streams(inputs, output, settings.naming) as streams,

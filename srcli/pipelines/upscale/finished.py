@@ -72,7 +72,7 @@ def find_provenance(options: UpscaleOptions, model: str | None = None) -> Proven
     """
     model = model or options.model
     file = weights_path(model, options.scale) if model in MODELS else Path(model)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
+    digest = _digest(file, file.stat().st_mtime_ns) if file.is_file() else ""
     return Provenance(
         version=srcli.__version__,
         model=model if model in MODELS else file.name,
@@ -81,6 +81,11 @@ def find_provenance(options: UpscaleOptions, model: str | None = None) -> Proven
         auto=options.auto,
         options=options.checksum(),
     )
+
+
+@cache
+def _digest(file: Path, changed: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def find_due(

@@ -41,11 +41,7 @@ def open_photographs(
 ) -> Iterator[tuple[Item, Picture]]:
     """Open inputs one by one, when they are asked for; yield those that are photographs.
 
-    Args:
-        items: Inputs and outputs.
-        options: As for ``open_photograph``.
-        reporter: Receives those that cannot be opened.
-        rasters: Receives those that are read by windows.
+    ``rasters`` receives those that are read by windows, ``reporter`` those that cannot be opened.
     """
     for item in items:
         with reporter.guard(item):

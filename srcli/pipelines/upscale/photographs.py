@@ -64,7 +64,7 @@ class PhotographRun:
         tiling: Of that model; tiles are halved after running out of memory.
         options: All options.
         reporter: Receives the reports.
-        processes: Processes of this machine that share its memory.
+        processes: Of this machine, that share its memory.
     """
 
     def __init__(
@@ -86,11 +86,7 @@ class PhotographRun:
         """Set when the user was told of another model."""
 
     def upscale(self, items: Iterable[tuple[Item, Picture]]) -> None:
-        """Upscale all items; one that fails is reported and leaves the others alone.
-
-        Args:
-            items: Inputs, opened; they are taken from here as they are needed.
-        """
+        """Upscale all items, taken one by one; one that fails leaves the others alone."""
         workers = self.options.workers
         for portion in portions(items, self.options, self.processes):
             self.writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
@@ -252,11 +248,7 @@ def check_output(
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Check by an input's header that its result can be written and fits into memory.
 
-    Args:
-        item: The input and its output.
-        picture: The input, opened.
-        options: All options.
-        free: Bytes of memory that are free; None if unknown.
+    ``free`` are the bytes of memory that are free; None if unknown.
 
     Returns:
         The output's (height, width), and warnings of what will be lost.

@@ -51,9 +51,6 @@ class Prepared(Photograph):
             name: Names the picture in errors.
             folder: Where a large result lies in a file; see ``empty_array``.
             spare: Further channels held for each pixel of the result; see ``as_image``.
-
-        Raises:
-            OSError: If there is no room for that file.
         """
         height, width, channels = self.pixels.shape
         height, width, dtype = height * scale, width * scale, self.pixels.dtype

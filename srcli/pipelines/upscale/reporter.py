@@ -78,10 +78,6 @@ class OverallProgress:
     """A task of tiles, which have one size, shown as a share of all pictures of a run.
 
     Pictures that were not looked at yet count as many tiles as the others have on average.
-
-    Args:
-        task: Shows per cent.
-        files: Number of pictures.
     """
 
     def __init__(self, task: Task, files: int) -> None:
@@ -191,7 +187,7 @@ class Reporter:
             item: The input and its output.
             error: The reason.
             started: Start of its work by ``time.monotonic``; None if it never began.
-            kept: The output exists and is not to be replaced.
+            kept: See ``FileReport``.
         """
         self.add(
             FileReport(

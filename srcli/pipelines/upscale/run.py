@@ -71,6 +71,8 @@ def upscale_files(
         options = replace(options, provenance=find_provenance(options))
     reporter = Reporter(progress or NoProgress(), on_file, options.model)
     if options.mosaic:
+        if dry_run:
+            raise UsageError("--mosaic has no --dry-run: it decodes all tiles first")
         from srcli.pipelines.upscale.mosaic import upscale_mosaic  # and with it torch
 
         def upscale(raster: Path, result: Path, own: UpscaleOptions) -> str:
