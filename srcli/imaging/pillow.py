@@ -253,22 +253,18 @@ def profile_fits(icc: bytes, channels: int) -> bool:
     return icc[16:20] == {1: b"GRAY", 3: b"RGB "}[channels]
 
 
-def to_srgb(pixels: Array, icc: bytes) -> Array:
-    """Convert pixels (H, W, C) uint8, gray or RGB, from a profile that fits to sRGB, (H, W, 3)."""
-    return np.array(_to_srgb(as_image(pixels), icc))
-
-
-def raw_to_srgb(values: Array, mode: str, icc: bytes | None) -> Array:
-    """Convert colours as files store them to sRGB.
+def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
+    """Convert colours to sRGB, (H, W, 3) uint8.
 
     Args:
-        values: (H, W, C) uint8.
+        values: (H, W, C) uint8, gray or RGB unless a mode says otherwise.
+        icc: The colour profile, if any.
         mode: ``"CMYK"``, or ``"LAB"`` with signed a and b, as TIFF has it.
-        icc: The colour profile.
     """
-    height, width = values.shape[:2]
-    image = Image.frombytes(mode, (width, height), values.tobytes(), "raw", mode)
-    return np.array(_to_srgb(image, icc))
+    if mode is None:
+        return np.array(_to_srgb(as_image(values), icc))
+    size = values.shape[1], values.shape[0]
+    return np.array(_to_srgb(Image.frombytes(mode, size, values.tobytes(), "raw", mode), icc))
 
 
 def is_lossless_webp(stream: IO[bytes]) -> bool:

@@ -298,7 +298,7 @@ def _values_by_vips(picture: Picture, data: bytes, size: tuple[int, int]) -> Arr
         raise ValueError("readers see different pictures in it")
     values = vips.decode(image)
     if image.interpretation == "cmyk":
-        return pillow.raw_to_srgb(values, "CMYK", picture.metadata.icc)
+        return pillow.to_srgb(values, picture.metadata.icc, "CMYK")
     if values.shape[2] - picture.has_alpha != picture.channels:
         raise ValueError(f"{values.shape[2]} channels")
     return values

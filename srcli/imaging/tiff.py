@@ -179,7 +179,7 @@ def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | No
     if model == "palette":
         pixels = bands.palette[np.minimum(pixels[:, :, 0], len(bands.palette) - 1)]
     elif model in ("CMYK", "LAB"):
-        pixels = pillow.raw_to_srgb(pixels, model, picture.metadata.icc)
+        pixels = pillow.to_srgb(pixels, picture.metadata.icc, model)
     elif bands.inverted and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels), alpha, picture.orientation
