@@ -92,7 +92,7 @@ class RayExecutor:
             gpus = int(self._use_gpus())
             place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
             resources = {"num_cpus": self.threads, "num_gpus": gpus}
-            do = ray.remote(**resources, max_calls=int(self.fresh))(_do_unit)
+            do = ray.remote(**resources, max_calls=int(self.fresh))(do_unit)
             board = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Board).remote()
             with _ending(board, running, receivers):
                 while True:
@@ -221,7 +221,7 @@ def check_worker(setup: Setup) -> None:
         )
 
 
-def _do_unit(
+def do_unit(
     setup: Setup, board: Handle, index: int, job: tuple[Work, Unit, Place], interrupt: bool
 ) -> tuple[JsonDict | None, str | SrxError]:
     """Do a unit in a worker of a node; no result and no failure if it was not to begin."""
