@@ -130,14 +130,14 @@ class Hooks:
     """Return the PSNR of a network in dB on every picture, by the name of each set; called with the
     averaged weights, on every rank, all of which return the same. The first set decides which
     weights are the best."""
-    save_best: Callable[[dict[str, Tensor], Position], None] | None = None
+    save_best: Callable[[dict[str, Tensor], Position], None] = lambda _, __: None
     """Called with the averaged weights after the best validation so far, by ``paired_gain``; in
     stages whose aim PSNR does not measure, after every validation."""
-    save_last: Callable[[dict[str, Tensor], Position], None] | None = None
+    save_last: Callable[[dict[str, Tensor], Position], None] = lambda _, __: None
     """Called with the averaged weights at every checkpoint."""
-    log: Callable[[Mapping[str, object]], None] | None = None
+    log: Callable[[Mapping[str, object]], None] = lambda _: None
     """Called with every entry of the log."""
-    stop: Callable[[], bool] = field(default=lambda: False)
+    stop: Callable[[], bool] = lambda: False
     """Called after every iteration; true ends the training with a checkpoint."""
     progress: Progress = field(default_factory=NoProgress)
 
@@ -243,8 +243,7 @@ class CheckpointManager:
         if better:
             position.best, position.best_total, position.at_best = value, position.total, means
             position.best_pictures = [*pictures]
-            if self.hooks.save_best is not None:
-                self.hooks.save_best(self.ema.averages, position)
+            self.hooks.save_best(self.ema.averages, position)
             self.checkpoint()  # after a kill, a worse one must not replace the best
 
     def checkpoint(self) -> None:
@@ -256,12 +255,11 @@ class CheckpointManager:
         """
         self._require_finite()
         self.save()
-        if self.hooks.save_last is not None:
-            self.hooks.save_last(self.ema.averages, self.position)
+        self.hooks.save_last(self.ema.averages, self.position)
 
     def end(self) -> None:
         """Save the last weights as the best ones if nothing was validated."""
-        if self.position.best == float("-inf") and self.hooks.save_best is not None:
+        if self.position.best == float("-inf"):
             self.hooks.save_best(self.ema.averages, self.position)
 
     def write(self, event: str, values: Mapping[str, object]) -> None:
@@ -276,8 +274,7 @@ class CheckpointManager:
             **values,
         }
         write_entry(self.log_file, entry)
-        if self.hooks.log is not None:
-            self.hooks.log(entry)
+        self.hooks.log(entry)
 
     def _require_finite(self) -> None:
         # A weight can be lost an iteration before the loss shows it; such a state is never saved.
