@@ -85,10 +85,10 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
             write_vrt(small, output, size=(height, width))
             copy_file(small, copy, output)
             check_shape(copy, target, output, size=(height, width))
-    except ValueError as error:
-        failure = (listener.errors or [str(error)])[-1]
     except (RasterioError, CPLE_BaseError) as error:
         failure = reason_of(error)
+    except (ValueError, OSError) as error:
+        failure = (listener.errors or [str(error)])[-1]
     finally:
         logger.setLevel(level)
         logger.removeFilter(listener)
@@ -111,7 +111,8 @@ def check_shape(
     """Check what GDAL has written: size, bands, last block; return the number of its overviews.
 
     Raises:
-        PictureError: If they are others, or missing.
+        PictureError: If they are others.
+        OSError: If the last block is missing.
         rasterio.errors.RasterioError: If it cannot be read.
     """
     import rasterio
@@ -136,8 +137,7 @@ def check_shape(
         block = f"{(width - 1) // block_width}_{(height - 1) // block_height}"
         sparse = dataset.driver != "GTiff" or output.creation.get("SPARSE_OK", "NO") != "NO"
         if not sparse and not dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1):
-            # GDAL does not always say so
-            raise PictureError(f"{target}: GDAL writes no pixels{_options(output)}; change --co")
+            raise OSError("it writes no pixels")  # GDAL goes on after some of its errors
         return len(dataset.overviews(1))
 
 

@@ -63,7 +63,7 @@ def test_unknown_options_are_wrong_usage(check, options, words, caplog):
 @pytest.mark.parametrize(
     ("pixels", "options", "words"),
     [
-        (PIXELS.astype(np.float32), {"creation": {"COMPRESS": "JPEG"}}, "no pixels .*JPEG"),
+        (PIXELS.astype(np.float32), {"creation": {"COMPRESS": "JPEG"}}, "GeoTIFF .*JPEG"),
         (PIXELS, {"creation": {"BLOCKXSIZE": "100"}}, 'Bad value 100 for "TileWidth"'),
         (PIXELS, {"creation": {"PREDICTOR": "3"}}, "PREDICTOR=3 is only supported with Float32"),
         (PIXELS, {"creation": {"TARGET_SRS": "EPSG:4326"}, "cog": True}, "TARGET_SRS=EPSG:4326"),
