@@ -176,7 +176,6 @@ def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]
         rows: Rows of tiles that they take together.
         slots: Workers.
     """
-    slots = max(slots, 1)
     wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
     count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
     length = max(-(-sum(map(len, missing)) // count), 1)

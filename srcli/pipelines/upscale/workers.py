@@ -126,7 +126,7 @@ def run_on_workers(
     pool = None
     if isinstance(executor, EnginePool):
         pool, executor = executor, SerialExecutor(Place(device=options.engine.device, threads=0))
-    slots = executor.slots
+    slots = max(executor.slots, 1)  # a cluster may wait for its first node
     units: list[UpscaleShare | RasterUnit] = []
     units += [UpscaleShare(share, options) for share in shares(items, slots)]
     queue = _RasterQueue(

@@ -208,7 +208,7 @@ def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
     asked = replace(OPTIONS, raster=RasterOptions(srcwin=(0, 0, 40, 200)))
     summary = upscale_files(
         [scene, tmp_path / "broken.tif", tmp_path / "scene.tif"], tmp_path / "out", asked,
-        executor=Workers(3),
+        executor=Workers(0),
     )  # fmt: skip
     states = {file.source.name: file.state for file in summary.files}
     assert states == {"scene.tif": "done", "broken.tif": "failed"}
