@@ -297,15 +297,8 @@ def with_entries(
 ) -> bytes | None:
     """Return the EXIF block with these entries of the main directory, of bytes or text.
 
-    All else stays where it is, because makers' notes point at each other by offset.
-
-    Args:
-        exif: EXIF block, with or without its prefix; None for a new one.
-        entries: Of types without byte order.
-        overwrite: Entries that are there are replaced; they stay by default.
-
-    Raises:
-        ValueError: If the block is damaged.
+    Makers' notes point at each other by offset, so all else stays where it is. Entries have types
+    without byte order; those that are there stay unless they are to be overwritten.
     """
     if not entries:
         return exif

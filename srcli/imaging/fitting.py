@@ -163,9 +163,6 @@ def fit_exif(block: bytes, pixels: PixelMap) -> bytes:
 
     Its orientation becomes 1, sizes in pixels and the thumbnail go, places and the resolution of
     the sensor follow the pixels. All else stays where it is.
-
-    Raises:
-        ValueError: If it is damaged.
     """
     old = block.removeprefix(exif.PREFIX)
     layout, start = exif.read_start(old)

@@ -113,12 +113,6 @@ def from_cicp(
 
     The curve of BT.709 beside its primaries is taken as sRGB: encoders write it for pictures that
     are sRGB, and programs show them so.
-
-    Args:
-        primaries: Of ITU-T H.273.
-        transfer: Of ITU-T H.273.
-        channels: Of the picture, 1 or 3.
-        chunks: Of a PNG file.
     """
     cicp = bytes((primaries, transfer, 0, 1))
     xy = _PRIMARIES[1 if primaries == _UNSAID else primaries]
@@ -143,7 +137,7 @@ def from_primaries(
         curves: For all channels, or one for each.
         channels: Of the picture, 1 or 3.
         notes: Gets a line for values that are impossible.
-        chunks: Of a PNG file.
+        chunks: Of a PNG file, which say so.
     """
     plain = ColourLabel(None, None, chunks) if chunks else None
     xy = SRGB if xy is None else xy

@@ -25,13 +25,7 @@ def empty_array(
 ) -> NDArray[Any]:
     """Return a new array with arbitrary contents, in a file if it is large and may be in one.
 
-    Args:
-        shape: Of the array.
-        dtype: Of the array.
-        folder: Of such a file; None keeps the array in memory.
-
-    Raises:
-        OSError: If the file cannot be made or there is no room.
+    The folder is that of such a file; an error of the system says that there is no room.
     """
     if folder is None or math.prod(shape) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
         return np.empty(shape, dtype)
@@ -43,8 +37,7 @@ def mapped_array(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDAr
 
     The file has no name or loses it with the process.
 
-    Raises:
-        OSError: If it cannot be made or there is no room.
+    The file has no name or loses it with the process.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     with tempfile.TemporaryFile(dir=folder, prefix="srx-") as stream:

@@ -173,8 +173,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def walk(stream: IO[bytes], *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bool]]:
     """Iterate over chunks but those of pixels: type, content, and True if the checksum is right.
 
-    Raises:
-        ValueError: If the file ends early or a necessary chunk is damaged.
+    A necessary chunk that is damaged, or a file that ends early, is a ValueError.
     """
     if stream.read(8) != b"\0\0\0\x0dIHDR":
         raise ValueError("the first chunk is no header")
@@ -297,11 +296,7 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
 
 
 def inflate(content: bytes, limit: int = LARGEST_TEXT) -> bytes:
-    """Unpack a compressed chunk.
-
-    Raises:
-        ValueError: If it is cut short or unpacks to more than the limit; zlib.error if damaged.
-    """
+    """Unpack a compressed chunk; one that is cut short or unpacks to more is a ValueError."""
     unpacker = zlib.decompressobj()
     result = unpacker.decompress(content, limit + 1)
     if not unpacker.eof or len(result) > limit:

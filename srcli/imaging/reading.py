@@ -225,12 +225,7 @@ def _upright(picture: Picture) -> Picture:
 
 
 def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header of a file that the format's first reader does not open.
-
-    Raises:
-        PictureError: If it is sound, but of a kind that would come out wrong.
-        NotImplementedError: If libvips cannot read it; ValueError if it is damaged.
-    """
+    """Read the header of a file that the format's first reader does not open."""
     deep = name == "jpg" and _is_deep_jpeg(stream)
     image = vips.open_image(name, data := _read_all(name, stream))
     block = vips.field(image, "exif-data")

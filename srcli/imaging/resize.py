@@ -30,11 +30,8 @@ STRIP = 1 << 18
 def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Map positions beyond the ends of an axis to the samples that they mirror.
 
-    The outermost sample is repeated, as by numpy's ``symmetric``.
-
-    Args:
-        positions: From 0 to ``length`` - 1 on the axis itself; below and above beyond its ends.
-        length: Samples of the axis, at least 1; mirrored as often as it takes.
+    Positions are 0 to ``length`` - 1 on the axis itself, below and above beyond its ends, which are
+    mirrored as often as it takes; the outermost sample is repeated, as by numpy's ``symmetric``.
     """
     turned: NDArray[np.int64] = np.mod(positions, 2 * length)
     return np.where(turned < length, turned, 2 * length - 1 - turned)

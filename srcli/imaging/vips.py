@@ -49,9 +49,6 @@ def open_image(name: str, data: bytes) -> Any:  # noqa: ANN401 - of an untyped m
 
     Returns:
         An image of pyvips of 8 or 16 bits; palettes become RGB, transparent colours alpha.
-
-    Raises:
-        ValueError: If it is damaged, or of a kind that libvips does not read.
     """
     vips = _import_pyvips()
     loader, options = _LOADERS[name]
@@ -74,9 +71,6 @@ def decode(image: Any) -> Array:  # noqa: ANN401
 
     Returns:
         (H, W, C), uint8 or uint16 over the dtype's whole range, C = 1 to 4 with alpha last.
-
-    Raises:
-        ValueError: If the data are damaged or end early.
     """
     try:
         values: Array = image.numpy()
