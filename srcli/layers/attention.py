@@ -49,7 +49,6 @@ class PooledChannelAttention(nn.Module):
     """Scale channels by a gate computed from their global mean and maximum (nested-attn, 2023).
 
     Args:
-        channels: Channels in and out.
         reduction: See ``ChannelAttention``.
         pool: ``avg``, ``max``, or ``both``: mean and maximum as two rows, joined into one.
         kernel: Odd length of the convolution that runs along the channels.
@@ -91,7 +90,6 @@ class EnhancedSpatialAttention(nn.Module):
     places are held (``srcli.layers.placement``) are resized as parts of their pictures.
 
     Args:
-        channels: Channels in and out.
         width: Channels inside.
         depth: 3x3 convolutions of the shrunk map, ReLU between them: 3 in RFANet, 1 in RLFN.
     """
@@ -129,7 +127,6 @@ class AsymmetricNonLocal(nn.Module):
     The pyramid pools the WHOLE input, so that a tile has other statistics than its picture.
 
     Args:
-        channels: Channels in and out.
         bins: Edge lengths of the pooled grids; empty means no pooling, attention over all pixels.
         scores: How many queries times keys are held at once. With gradients recorded all of them
             are: autograd would keep every part anyway.

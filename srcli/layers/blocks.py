@@ -45,7 +45,6 @@ class Concatenation(nn.Module):
 
     Args:
         modules: Each maps ``channels`` to ``channels``.
-        channels: Channels in and out.
         slope: Negative slope of the leaky ReLU after the fusion.
     """
 
@@ -70,7 +69,6 @@ class FeatureDistillationBlock(nn.Module):
     Args:
         attention: Makes the attention at its end: CCA, or ESA in the form of the AIM challenge.
         channels: Channels in and out; half of them are distilled at each step.
-        slope: Negative slope of the leaky ReLU.
     """
 
     def __init__(
@@ -102,7 +100,6 @@ class ResidualLocalFeatureBlock(nn.Module):
 
     Args:
         units: Map ``channels`` to ``channels``; each is followed by the activation.
-        channels: Channels in and out.
         esa_channels: Channels inside the attention.
         slope: Negative slope of the activation; 0 for ReLU.
     """
@@ -129,7 +126,6 @@ class ShuffleUpsampling(nn.Sequential):
     """Convolution and sub-pixel shuffle (Shi et al. 2016), once for each factor of the scale.
 
     Args:
-        channels: Channels in and out.
         scale: A key of ``STEPS``.
         activation: Makes what follows each shuffle; None for nothing.
         groups: Groups of the convolutions.

@@ -87,7 +87,6 @@ class ReparameterisedConv(FoldingConv):
     3x3 branch ``conv``.
 
     Args:
-        channels: Channels in and out.
         groups: Groups of channels, in all branches alike.
         pointwise: A 1x1 convolution beside the 3x3 one.
         identity: The input itself beside them.

@@ -126,13 +126,8 @@ def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float)
 
     Twelve channels of ``head`` become copies of R, G and B, each moved by a pixel to one of the
     four corners; through them the 3x3 kernels of ``up``, which stands before a sub-pixel shuffle,
-    reach as far as the 5x5 of bicubic interpolation.
-
-    Args:
-        head: Takes RGB.
-        up: Its first weights are multiplied by ``gain`` before those kernels are added.
-        scale: 2, 3 or 4.
-        gain: See above.
+    reach as far as the 5x5 of bicubic interpolation, whose kernels are added to ``gain`` times its
+    first weights.
 
     Returns:
         The number of these channels.

@@ -17,7 +17,6 @@ class AttentiveGenerator(Network):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the published model, which is x4 only.
 
     Args:
-        scale: 2, 3 or 4.
         channels: Channels C of all feature maps.
         steps: Time steps T of the attention; 0 leaves attention out.
         start: Value of the map A_0 before the first step.
@@ -80,14 +79,9 @@ class AttentiveGenerator(Network):
         return self.attend(x)[0]
 
     def attend(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Enlarge, and give the attention maps as well.
+        """Return SR, not clipped, and A_1 .. A_T, each (N, 1, H, W) in [0, 1].
 
-        Args:
-            x: (N, 3, H, W) in [0, 1].
-
-        Returns:
-            SR (N, 3, scale H, scale W), not clipped, and A_1 .. A_T, each (N, 1, H, W) in [0, 1],
-            larger where there is more to do.
+        The maps are larger where there is more to do.
         """
         self.check_input(x)
         features: Tensor = self.shallow(F.relu(self.head(x)))

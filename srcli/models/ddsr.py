@@ -23,9 +23,7 @@ class DDSR(Network):
     convolution because F1 has many maps and the output one.
 
     Args:
-        scale: 2, 3 or 4.
         depth: Convolutions after the transposed one, the last included (6, 12, 18).
-        channels: Maps of every layer.
         deconv_kernel: Edge of the transposed convolution's kernel (3, 5, 7).
         residual: Add F1 to the mapping's output.
         slope: Start value of the PReLUs' slopes, one a channel.

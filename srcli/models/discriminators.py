@@ -33,9 +33,7 @@ class AutoEncoder(Network):
         size: Edge of the pictures in training, which must divide by the product of the strides;
             the network itself takes any size that does.
         widths: Channels after each convolution of the encoder.
-        strides: Their strides.
         decoder: Channels after each doubling of the size in the decoder.
-        slope: Negative slope of the leaky ReLUs.
     """
 
     def __init__(
@@ -77,11 +75,8 @@ class Classifier(Network):
 
     Args:
         size: Edge of the pictures; it takes no other.
-        widths: Channels after each convolution.
-        strides: Their strides.
         hidden: Width of the first of two fully connected layers; 0 for one layer alone, as in the
             paper's text.
-        slope: Negative slope of the leaky ReLUs.
     """
 
     def __init__(
@@ -129,7 +124,6 @@ class PatchClassifier(Network):
         size: Edge of the pictures in training; it takes any that is at least as long as the
             product of its strides.
         widths: Channels after each halving of the size.
-        slope: Negative slope of the leaky ReLUs.
     """
 
     def __init__(

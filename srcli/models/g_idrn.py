@@ -27,9 +27,7 @@ class GIDRN(TrainedWithBranches):
     concatenated, fused by a 1x1 convolution.
 
     Args:
-        scale: 2, 3 or 4.
         channels: Channels of the body (72; the RFDB variants of the ablation use 48).
-        num_blocks: Distillation blocks in all.
         num_groups: Groups of blocks with dense shortcuts.
         group_width: Channels in a group of the 3x3 convolutions of a G-IDB.
         block: ``g-idb`` or the ``rfdb`` it replaces.
@@ -42,7 +40,6 @@ class GIDRN(TrainedWithBranches):
         group_fuse: Fuse the outputs of the groups by a 1x1 convolution instead of outer shortcuts.
         anrb: Asymmetric non-local residual block before the upsampling.
         anrb_bins: Its pooled grids; empty for none.
-        slope: Negative slope of the leaky ReLUs.
         edge_branches: Train the 3x3 convolutions of the G-IDBs with branches for edges beside them,
             which fold into them: no cost when deployed, and no gain that could be measured
             (EXPERIMENTS.md).

@@ -21,8 +21,6 @@ class NestedAttention(Network):
     """Enlarge RGB in [0, 1] by ``scale``; the defaults are the model as it was published.
 
     Args:
-        scale: 2, 3 or 4.
-        channels: Channels of the body.
         levels: Depth of the nesting, attention blocks counted: 1 is a single block.
         branches: Modules of the level below in each loop.
         ca: Channel attention in the blocks.
@@ -128,7 +126,6 @@ class NestedLoop(nn.Module):
 
     Args:
         modules: The level below; each maps ``channels`` to ``channels``.
-        channels: Channels in and out.
         concatenate: Join by a 1x1 convolution over all; else add them up.
         act: Makes what follows the 1x1 convolution.
     """

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 class SpandrelNetwork(Network):
-    """A network that spandrel built, for inference alone.
-
-    Args:
-        descriptor: An ``ImageModelDescriptor`` of spandrel for RGB.
-    """
+    """A network that spandrel built, described by an ``ImageModelDescriptor``; for inference."""
 
     edge = 4
     traced_small = False  # some branch on the size
@@ -45,9 +41,7 @@ class SpandrelNetwork(Network):
 def load_with_spandrel(path: Path, tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
     """Build a network that is not of our table, by spandrel where it is installed.
 
-    Args:
-        path: The file, for messages.
-        tensors: Its content; spandrel itself reads no file.
+    Spandrel itself reads no file; ``path`` is for messages.
 
     Raises:
         ModelError: If spandrel is not installed, or does not know the network either.

@@ -23,23 +23,25 @@ LIKE = 0.5
 """Share of common names or shapes from which a network counts as like a file."""
 
 
-def recognise(origin: str, tensors: Mapping[str, Tensor], scale: int | None = None) -> Named:
-    """Find the network of the table that tensors without metadata belong to.
+def recognise(
+    origin: str | Path, tensors: Mapping[str, Tensor], scale: int | None = None
+) -> Named | None:
+    """Find the network of the table that tensors without metadata belong to; see ``find_matches``.
 
     Args:
         origin: The file, for messages.
-        tensors: Its content, by published names or our own.
+        tensors: Its content.
         scale: The one that is wanted; None for any.
 
     Returns:
-        The tensors by the network's own names, and what the metadata would say.
+        The match; None if there is none.
 
     Raises:
-        ModelError: If there is none, or several scales that cannot be told apart.
+        ModelError: If there are several scales that cannot be told apart, or not this one.
     """
     found = find_matches(tensors)
     if not found:
-        raise unknown_network(origin, tensors)
+        return None
     scales = ", ".join(str(info.scale) for _, info in found)
     chosen = [each for each in found if scale in (None, each[1].scale)]
     if not chosen:
@@ -92,13 +94,7 @@ def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
 def unknown_network(
     origin: str | Path, tensors: Mapping[str, Tensor], hint: str = ""
 ) -> ModelError:
-    """Return the error for a file of no network of the table; it names the nearest one.
-
-    Args:
-        origin: The file.
-        tensors: Its content.
-        hint: More to say.
-    """
+    """Return the error for a file of no network of the table; it names the nearest one."""
     size = f"{len(tensors)} tensors, {sum(each.numel() for each in tensors.values()):,} parameters"
     own = Counter(_shapes(tensors).values())
 

@@ -21,9 +21,6 @@ class RRLFN(TrainedWithBranches):
     2022) with ReLU. Its state lacks only what the extra branches add.
 
     Args:
-        scale: 2, 3 or 4.
-        channels: Channels of the body.
-        num_blocks: Residual local feature blocks.
         esa_channels: Channels inside the attention of a block.
         act: Activation; RLFN has ``lrelu``.
         slope: Negative slope of ``lrelu``.

@@ -90,14 +90,14 @@ def load_network(
             does not enlarge.
     """
     stored = read_stored(path)
-    if stored.info is None and find_matches(stored.tensors):
-        return _load_recognised(path, stored, scale, value_range)
-    if stored.info is None:
-        network, info = _load_with_spandrel(path, stored, scale)
-    else:
+    if stored.info is not None:
         info = stored.info
         _check_scale(path, info, scale)
         network = _build(path, stored.tensors, info)
+    elif found := recognise(path, stored.tensors, scale):
+        return _load_recognised(path, stored, *found, value_range)
+    else:
+        network, info = _load_with_spandrel(path, stored, scale)
     if value_range is not None:
         note = f"{path}: its range of values is known; --value-range is not used for it"
         network.notes = (*network.notes, note)
@@ -129,7 +129,11 @@ def _build(path: Path, tensors: Mapping[str, Tensor], info: WeightsInfo) -> Netw
 
 
 def _load_recognised(
-    path: Path, stored: StoredWeights, scale: int | None, value_range: int | None
+    path: Path,
+    stored: StoredWeights,
+    tensors: Mapping[str, Tensor],
+    info: WeightsInfo,
+    value_range: int | None,
 ) -> tuple[Network, WeightsInfo]:
     """Load a network of the table from a file of other software, with its range of values.
 
@@ -138,7 +142,6 @@ def _load_recognised(
     from srcli.layers.published import range_of, set_value_range
     from srcli.models.probe import FAITHFUL, best_range, consistency
 
-    tensors, info = recognise(str(path), stored.tensors, scale)
     network = _build(path, tensors, info).eval()
     top, psnr = best_range(network) if value_range is None else (float(value_range), FAITHFUL)
     if psnr >= FAITHFUL:
@@ -153,7 +156,7 @@ def _load_recognised(
         return network, info
     outside = "spandrel does not read it, either"
     try:
-        other, other_info = _load_with_spandrel(path, stored, scale)
+        other, other_info = _load_with_spandrel(path, stored, info.scale)
         if consistency(other.eval()) >= FAITHFUL:
             note = f"{path}: read by spandrel, as {info.model} itself enlarges nothing with it"
             other.notes = (*other.notes, note)
@@ -258,6 +261,5 @@ def default_scale(models: Iterable[str]) -> int:
     stored = read_stored(path)
     if stored.info is not None:
         return stored.info.scale
-    if find_matches(stored.tensors):
-        return recognise(str(path), stored.tensors)[1].scale
-    return _load_with_spandrel(path, stored, None)[1].scale
+    found = recognise(path, stored.tensors) or _load_with_spandrel(path, stored, None)
+    return found[1].scale

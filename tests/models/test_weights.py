@@ -16,7 +16,7 @@ from safetensors.torch import save
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, weights
-from srcli.models.recognition import recognise
+from srcli.models.recognition import find_matches, recognise
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, shipped_scales, weights_path
 
@@ -178,7 +178,7 @@ SEEN = [
 def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, name, scale):
     tensors, info = read_weights(weights_path(name, scale))
     assert info is not None
-    assert recognise("a.pth", tensors)[1] == replace(info, notes={})
+    assert find_matches(tensors)[0][1] == replace(info, notes={})
     torch.save({"params": tensors}, tmp_path / "a.pth")
     found = load_model(str(tmp_path / "a.pth"))
     expected = load_model(name, scale)
@@ -189,20 +189,23 @@ def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, 
 
 def test_the_form_that_is_trained_is_recognised_too():
     state = build_network("rrlfn", scale=3).state_dict()
-    assert recognise("a.pth", state)[1] == WeightsInfo(model="rrlfn", scale=3)
+    assert [info for _, info in find_matches(state)] == [WeightsInfo(model="rrlfn", scale=3)]
 
 
 def test_a_scale_that_cannot_be_seen_must_be_named():
     state = build_network("ddsr", scale=3).state_dict()
-    assert recognise("a.pth", state, 3)[1] == WeightsInfo(model="ddsr", scale=3)
+    found = recognise("a.pth", state, 3)
+    assert found is not None
+    assert found[1] == WeightsInfo(model="ddsr", scale=3)
     with pytest.raises(ModelError, match=r"a\.pth: is of ddsr.*\(2, 3, 4\); name one"):
         recognise("a.pth", state)
 
 
-def test_what_fits_nothing_is_told():
+def test_what_fits_nothing_is_told(tmp_path):
     state = build_network("g-idrn", scale=2).state_dict()
     with pytest.raises(ModelError, match=r"a\.pth: is for scale 2, not 4"):
         recognise("a.pth", state, 4)
     state.popitem()
+    torch.save(state, tmp_path / "a.pth")
     with pytest.raises(ModelError, match=r"a\.pth: does not say which network .* --init"):
-        recognise("a.pth", state)
+        load_model(str(tmp_path / "a.pth"))

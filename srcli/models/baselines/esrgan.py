@@ -28,7 +28,6 @@ class RRDBNet(Network):
 
     Args:
         scale: 1, 2 or 4.
-        channels: Channels of the body.
         num_blocks: Residual-in-residual dense blocks (23; 6 in the model for anime).
         growth: Channels that each convolution of a dense block adds.
         unshuffle: Side of the blocks of pixels that become channels at first; 0 takes

@@ -145,11 +145,9 @@ class RFDN(Distillation):
     The defaults are the paper's RFDN; 52 channels are RFDN-L.
 
     Args:
-        scale: 2, 3 or 4.
         channels: Channels of the body (48; 52 in RFDN-L, 50 in the AIM 2020 challenge).
         num_blocks: Distillation blocks (6; 4 in the challenge).
         attention: ``cca`` of the paper's models, or ``esa`` of the challenge's.
-        slope: Negative slope of the leaky ReLUs.
         top: White, in the range that the network works in (255 in the challenge).
     """
 
@@ -201,13 +199,11 @@ class RLFN(Distillation):
     """Residual local feature network (Kong et al., CVPR workshops 2022).
 
     Args:
-        scale: 2, 3 or 4.
         channels: Channels of the body (52; 48 in RLFN-S, 46 in the NTIRE 2022 challenge).
         num_blocks: Residual local feature blocks (6; 4 in the challenge).
         inner: Channels between the convolutions of a block, 0 for ``channels`` (48 in the
             challenge).
         esa_channels: Channels inside the attention of a block.
-        slope: Negative slope of the leaky ReLUs.
     """
 
     minimum = EnhancedSpatialAttention.MINIMUM
@@ -383,12 +379,8 @@ class LatticeNet(Network):
     The defaults are the published model.
 
     Args:
-        scale: 2, 3 or 4.
-        channels: Channels of the body.
         inner: Channels between the convolutions of a block.
-        num_blocks: Lattice blocks.
         reduction: How many times narrower the bottlenecks of the attention are.
-        slope: Negative slope of the leaky ReLUs.
     """
 
     edge = 4

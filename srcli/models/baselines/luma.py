@@ -73,7 +73,6 @@ class FSRCNN(Network):
     The defaults are FSRCNN(56, 12, 4); (32, 5, 1) is FSRCNN-s.
 
     Args:
-        scale: 2, 3 or 4.
         channels: Channels of the features, the paper's d.
         inner: Channels of the mapping, s.
         depth: 3x3 convolutions of the mapping, m.
@@ -189,8 +188,6 @@ class DRCN(Network):
     The defaults are the published model, whose layers are the same for all scales.
 
     Args:
-        scale: 2, 3 or 4.
-        channels: Maps of every layer.
         recursions: How often the middle convolution is applied; each result is reconstructed, and
             the network gives their learnt average.
     """
@@ -260,8 +257,6 @@ class MemNet(Network):
     published for Caffe alone, which is not read here.
 
     Args:
-        scale: 2, 3 or 4.
-        channels: Maps of every layer.
         num_blocks: Memory blocks; each is reconstructed, and the network gives a learnt sum.
         recursions: How often a block applies its residual unit.
     """

@@ -64,7 +64,6 @@ class EDSR(LongSkip):
     The defaults are the large model of the paper.
 
     Args:
-        scale: 2, 3 or 4.
         channels: Channels of the body (256; 64 in the baseline).
         num_blocks: Residual blocks (32; 16 in the baseline).
         residual_scale: Factor on the output of a block (0.1; 1 in the baseline).
@@ -262,7 +261,6 @@ class RDN(Network):
     """Residual dense network (Zhang et al., CVPR 2018); the defaults are D=16, C=8, G=64.
 
     Args:
-        scale: 2, 3 or 4.
         channels: Channels of the body, G0.
         num_blocks: Residual dense blocks, D.
         depth: 3x3 convolutions of a block, C.
@@ -349,8 +347,6 @@ class CARN(Network):
     The published networks hold the upsampling of all three scales; this one that of its own.
 
     Args:
-        scale: 2, 3 or 4.
-        channels: Channels of the body.
         mobile: Grouped convolutions, a 1x1 convolution behind them, and one residual block that
             each cascade uses three times.
         groups: Groups of these convolutions, and of the upsampling's, where ``mobile`` is set.
@@ -421,7 +417,6 @@ class Cascade(nn.Module):
 
     Args:
         modules: Three, or one that is used three times; each maps ``channels`` to ``channels``.
-        channels: Channels in and out.
     """
 
     def __init__(self, modules: Sequence[nn.Module], channels: int) -> None:
