@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
@@ -24,11 +23,10 @@ from srcli.imaging.rasters.opening import (
     product_header,
 )
 from srcli.imaging.reading import open_picture
+from srcli.pipelines.upscale.options import Naming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from srcli.pipelines.upscale.options import Naming
+    from collections.abc import Iterable, Iterator, Sequence
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
@@ -92,15 +90,32 @@ class Item:
             raise PictureError(f"{folder}: no permission to write there; give another output")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Plan:
     """All inputs in order, with what the user should know before work starts."""
 
-    items: Sequence[Item]
-    notes: Sequence[str]
-    failures: Sequence[tuple[Item, str]]
+    output: Path
+    naming: Naming
+    items: list[Item] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failures: list[tuple[Item, str]] = field(default_factory=list)
     """Inputs that are missing, folders that cannot be listed, and inputs that would write one
     output, each with a line for the user; the others are done."""
+    others: list[Path] = field(default_factory=list)
+    """Pictures of formats that srx does not read."""
+
+    def fail(self, path: Path, reason: str) -> None:
+        """Add an input that is not done."""
+        self.failures.append((Item(source=path, target=self.output, format=""), reason))
+
+    def check(self, otherwise: str = "") -> None:
+        """Raise a ``UsageError`` with the first failure, or this text, if nothing is left."""
+        if self.items:
+            return
+        if not self.failures:
+            raise UsageError("; ".join((otherwise, *self.notes)))
+        more = len(self.failures) - 1
+        raise UsageError(self.failures[0][1] + (f" (and {more} more)" if more else ""))
 
 
 def make_plan(
@@ -118,47 +133,39 @@ def make_plan(
         UsageError: If inputs and output do not fit each other, or nothing is left to be done.
     """
     _forget_paths()
-    naming = _check_naming(naming)
-    notes: list[str] = []
-    failures: list[tuple[Item, str]] = []
-
-    def fail(path: Path, reason: str) -> None:
-        failures.append((Item(source=path, target=output, format=""), reason))
-
+    plan = Plan(output=output, naming=_check_naming(naming))
     found: list[Path] = []
     for path in map(as_input, inputs):
         if reason := _obstacle(path, remote=remote):
-            fail(path, reason)
+            plan.fail(path, reason)
         else:
             found.append(path)
     if not found:
-        raise UsageError(_first_failure(failures))
+        plan.check()
     _check_output(output)
     if len(inputs) == 1 and not found[0].is_dir() and not is_folder(output):
-        items = [_name_file(found[0], output, naming)]
+        plan.items = [_name_file(found[0], output, plan.naming)]
     elif not is_folder(output) or output.is_file():
         raise UsageError(f"{output}: is a file; folders and several inputs need a folder as output")
     else:
-        items = _find_items(found, output, naming, notes, fail)
-    if not items:
-        raise UsageError(
-            _first_failure(failures) if failures else _nothing_found(found, naming, notes)
-        )
+        _add_inputs(plan, found)
+    if not plan.items:
+        plan.check(_nothing_found(found, recursive=naming.recursive))
     # the same file named twice is one file
-    items = [*{(real_path(one.source), str(one.target)): one for one in items}.values()]
-    items = _name_by_extension(items, naming, notes)
-    collisions = _find_collisions(items, naming)
-    failures += collisions.items()
-    items = [item for item in items if item not in collisions]
-    if not items:
-        raise UsageError(_first_failure(failures))
-    if replaced := sum(same_file(item.source, item.target) for item in items):
-        notes.append(
+    items = {(real_path(one.source), str(one.target)): one for one in plan.items}
+    plan.items = [*items.values()]
+    _name_by_extension(plan)
+    collisions = _find_collisions(plan)
+    plan.failures += collisions.items()
+    plan.items = [item for item in plan.items if item not in collisions]
+    plan.check()
+    if replaced := sum(same_file(item.source, item.target) for item in plan.items):
+        plan.notes.append(
             f"{_count(replaced)} replaced by the enlargement: run this once only, not again after "
             "an interruption"
         )
     _forget_paths()
-    return Plan(items=items, notes=notes, failures=failures)
+    return plan
 
 
 def is_folder(output: Path) -> bool:
@@ -245,62 +252,44 @@ def _name_file(source: Path, output: Path, naming: Naming) -> Item:
     return Item(source=source, target=target, format=fmt)
 
 
-def _find_items(
-    inputs: Sequence[Path],
-    output: Path,
-    naming: Naming,
-    notes: list[str],
-    fail: Callable[[Path, str], None],
-) -> list[Item]:
+def _add_inputs(plan: Plan, inputs: Sequence[Path]) -> None:
     """Pair files, and all pictures of folders, with outputs in a folder."""
-    items: list[Item] = []
-    others: list[Path] = []
-    results = 0
+    naming, results = plan.naming, 0
     for path in inputs:
         if not path.is_dir():
-            items.append(name_in_folder(path, output, naming))
+            plan.items.append(name_in_folder(path, plan.output, naming))
             continue
-        contents = _find_pictures(path, output, recursive=naming.recursive)
-        for folder, reason in contents.unreadable:
-            fail(folder, f"{folder}: {reason}")
-        others += contents.others
-        notes += contents.notes
-        for parent, pictures in groupby(contents.pictures, key=lambda one: one[0].parent):
-            folder = output / parent.relative_to(path)
+        pictures = _find_pictures(plan, path)
+        for parent, neighbours in groupby(pictures, key=lambda one: one[0].parent):
+            folder = plan.output / parent.relative_to(path)
             beside = bool(naming.suffix) and same_file(folder, parent)
-            for picture, companions in pictures:
+            for picture, companions in neighbours:
                 if beside and picture.stem.endswith(naming.suffix):  # of an earlier run
                     results += 1
                     continue
                 item = name_in_folder(picture, folder, naming)
-                items.append(replace(item, from_folder=True, companions=companions))
+                plan.items.append(replace(item, from_folder=True, companions=companions))
     if results:
-        notes.append(f"{results} pictures whose names end in {naming.suffix!r} left out as results")
-    if others:
-        suffixes = ", ".join(sorted({path.suffix.lower() for path in others}))
-        notes.append(
-            f"{_count(len(others))} left out, of formats that srx does not read ({suffixes}): "
+        plan.notes.append(
+            f"{results} pictures whose names end in {naming.suffix!r} left out as results"
+        )
+    if plan.others:
+        suffixes = ", ".join(sorted({path.suffix.lower() for path in plan.others}))
+        plan.notes.append(
+            f"{_count(len(plan.others))} left out, of formats that srx does not read ({suffixes}): "
             "convert them first"
         )
-    return items
 
 
 def _count(pictures: int) -> str:
     return "1 picture is" if pictures == 1 else f"{pictures} pictures are"
 
 
-def _first_failure(failures: Sequence[tuple[Item, str]]) -> str:
-    """Return the line of the first of failures that leave nothing to do."""
-    more = len(failures) - 1
-    return failures[0][1] + (f" (and {more} more)" if more else "")
-
-
-def _nothing_found(inputs: Sequence[Path], naming: Naming, notes: Sequence[str]) -> str:
+def _nothing_found(inputs: Sequence[Path], *, recursive: bool) -> str:
     where = ", ".join(map(str, inputs))
-    found = f"{where}: no pictures found ({' '.join(sorted(SUFFIXES))})"
-    if not naming.recursive and any(map(_has_subfolders, inputs)):
-        found = f"{where}: add -r to search its subfolders; the folder itself holds no pictures"
-    return "; ".join((found, *notes))
+    if not recursive and any(map(_has_subfolders, inputs)):
+        return f"{where}: add -r to search its subfolders; the folder itself holds no pictures"
+    return f"{where}: no pictures found ({' '.join(sorted(SUFFIXES))})"
 
 
 def _has_subfolders(path: Path) -> bool:
@@ -341,28 +330,29 @@ def _by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
     return groups
 
 
-def _name_by_extension(items: Sequence[Item], naming: Naming, notes: list[str]) -> list[Item]:
+def _name_by_extension(plan: Plan) -> None:
     """Tell outputs of one name apart by the extensions of their inputs: ``a_jpg.png``."""
     renamed: dict[Path, Item] = {}
-    for group in _by_output(items).values():
+    for group in _by_output(plan.items).values():
         if len({item.source.suffix.lower() for item in group}) > 1:
-            renamed |= {item.source: named_by_extension(item, naming) for item in group}
+            renamed |= {item.source: named_by_extension(item, plan.naming) for item in group}
     if renamed:
-        notes.append(
+        plan.notes.append(
             f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
             f"{min(item.target for item in renamed.values()).name}, as they would have the same "
             "names otherwise"
         )
-    return [renamed.get(item.source, item) for item in items]
+        plan.items = [renamed.get(item.source, item) for item in plan.items]
 
 
-def _find_collisions(items: Sequence[Item], naming: Naming) -> dict[Item, str]:
+def _find_collisions(plan: Plan) -> dict[Item, str]:
     """Find items whose outputs would replace an input or each other, with a line for the user."""
-    sources = {real_path(item.source) for item in items}
+    sources = {real_path(item.source) for item in plan.items}
     found: dict[Item, str] = {}
-    for target, group in _by_output(items).items():
+    for target, group in _by_output(plan.items).items():
         for item in group:
-            if target in sources and not (naming.overwrite and target == real_path(item.source)):
+            meant = plan.naming.overwrite and target == real_path(item.source)
+            if target in sources and not meant:
                 found[item] = (
                     f"{item.target}: is itself an input and would be overwritten; "
                     "give another output folder or --suffix _x4"
@@ -376,29 +366,16 @@ def _find_collisions(items: Sequence[Item], naming: Naming) -> dict[Item, str]:
     return found
 
 
-@dataclass(kw_only=True)
-class _FolderContents:
-    """What was found below a folder."""
-
-    pictures: list[tuple[Path, bool]] = field(default_factory=list)
-    """Sorted, each with True if another file beside it begins with the same name."""
-    others: list[Path] = field(default_factory=list)
-    """Pictures of formats that srx does not read."""
-    notes: list[str] = field(default_factory=list)
-    """For the user, on what is left out: links to folders, which may lead in circles, mosaics, and
-    Sentinel products, whose pictures belong together."""
-    unreadable: list[tuple[Path, str]] = field(default_factory=list)
-    """Folders that cannot be listed, each with the reason."""
-
-
-def _find_pictures(folder: Path, output: Path, *, recursive: bool) -> _FolderContents:
-    """Find the pictures of a folder.
+def _find_pictures(plan: Plan, folder: Path) -> list[tuple[Path, bool]]:
+    """Find the pictures of a folder, each with True if its name begins that of another file.
 
     Hidden files and folders, special files (pipes, devices) and everything inside the output
-    folder are left out.
+    folder are left out, as are links to folders, which may lead in circles, mosaics, and Sentinel
+    products, whose pictures belong together.
     """
-    found = _FolderContents()
-    inside = None if same_file(output, folder) else real_path(output)
+    pictures: list[tuple[Path, bool]] = []
+    notes: list[str] = []
+    inside = None if same_file(plan.output, folder) else real_path(plan.output)
     waiting = [str(folder)]
     while waiting:
         place = waiting.pop()
@@ -408,49 +385,52 @@ def _find_pictures(folder: Path, output: Path, *, recursive: bool) -> _FolderCon
             with os.scandir(place) as entries:
                 shown = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            found.unreadable.append((Path(place), f"cannot be looked into ({error.strerror})"))
+            plan.fail(Path(place), f"{place}: cannot be looked into ({error.strerror})")
             continue
-        _sort_files(shown, inside, found)
-        if recursive:
-            waiting += _sort_folders(filter(_is_folder, shown), found)
-    found.pictures.sort(key=lambda one: one[0].parts)  # the order of paths, but fast
-    found.notes.sort()
-    return found
+        files = [
+            entry
+            for entry in shown
+            if not (inside and entry.is_symlink() and _is_within(entry.path, inside))
+        ]
+        pictures += _sort_files(files, shown, plan.others, notes)
+        if plan.naming.recursive:
+            waiting += _sort_folders(filter(_is_folder, shown), notes)
+    plan.notes += sorted(notes)
+    return sorted(pictures, key=lambda one: one[0].parts)  # the order of paths, but fast
 
 
-def _sort_folders(folders: Iterable[os.DirEntry[str]], found: _FolderContents) -> Iterator[str]:
+def _sort_folders(folders: Iterable[os.DirEntry[str]], notes: list[str]) -> Iterator[str]:
     """Yield the folders that are searched; note the others."""
     for entry in folders:
         if product_header(Path(entry.path)) is not None:
-            found.notes.append(f"{entry.path}: a Sentinel product, left out; name it itself")
+            notes.append(f"{entry.path}: a Sentinel product, left out; name it itself")
         elif entry.is_symlink():
-            found.notes.append(f"{entry.path}: a link to a folder, not followed")
+            notes.append(f"{entry.path}: a link to a folder, not followed")
         else:
             yield entry.path
 
 
 def _sort_files(
-    shown: Sequence[os.DirEntry[str]], inside: str | None, found: _FolderContents
-) -> None:
-    """Add the pictures of one folder, but links to results."""
-    # other files of the folder, by the begin of their names
-    others = sorted(entry.name.lower() for entry in shown if _suffix(entry) not in SUFFIXES)
-    for entry in shown:
+    files: Iterable[os.DirEntry[str]],
+    shown: Iterable[os.DirEntry[str]],
+    others: list[Path],
+    notes: list[str],
+) -> Iterator[tuple[Path, bool]]:
+    """Yield the pictures of one folder; add those of other formats to ``others``."""
+    companions = sorted(entry.name.lower() for entry in shown if _suffix(entry) not in SUFFIXES)
+    for entry in files:
         suffix = _suffix(entry)
         if suffix in INDIRECT_SUFFIXES and not _is_folder(entry):
-            found.notes.append(f"{entry.path}: made of other files, left out; name it itself")
+            notes.append(f"{entry.path}: made of other files, left out; name it itself")
         if suffix not in SUFFIXES | _OTHER_PICTURES or not _is_file(entry):
-            continue
-        if inside and entry.is_symlink() and _is_within(entry.path, inside):
             continue
         path = Path(entry.path)
         if suffix in SUFFIXES:
             stem = path.stem.lower()
-            nearest = bisect_left(others, stem)
-            companion = nearest < len(others) and others[nearest].startswith(stem)
-            found.pictures.append((path, companion))
+            nearest = bisect_left(companions, stem)
+            yield path, nearest < len(companions) and companions[nearest].startswith(stem)
         else:
-            found.others.append(path)
+            others.append(path)
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:
