@@ -8,8 +8,7 @@ complete is turned into pixels at once.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -134,7 +133,7 @@ class TorchBand:
     def _begin(self, row: int) -> None:
         part = self._part(self.grid.tops, row, self.grid.tile_height)
         if self._next is None:  # what the row above would have to give is not there
-            part = replace(part, start=part.core, rise=part.rise[:0])
+            part = part._replace(start=part.core, rise=part.rise[:0])
         self._next, self._row = (row, 0), part
 
     def _make_room(self) -> None:
@@ -176,48 +175,31 @@ class TorchBand:
                 target.copy_(pixels[first - top : last - top])
 
     def _part(self, starts: Sequence[int], index: int, tile: int) -> _Part:
-        overlap, scale = self.grid.overlap, self.scale
-        origin, length = starts[index] * scale, tile * scale
+        own: dict[str, int] = {"tile": tile, "overlap": self.grid.overlap, "scale": self.scale}
+        origin, length = starts[index] * self.scale, tile * self.scale
         start = core = 0
         end = stop = length
         if index > 0:
-            start, core = (
-                place - origin
-                for place in ramp(starts, index - 1, tile=tile, overlap=overlap, scale=scale)
-            )
+            start, core = (place - origin for place in ramp(starts, index - 1, **own))
         if index + 1 < len(starts):
-            end, stop = (
-                place - origin
-                for place in ramp(starts, index, tile=tile, overlap=overlap, scale=scale)
-            )
-        weights = torch.from_numpy(
-            axis_weights(starts, index, tile=tile, overlap=overlap, scale=scale)
-        ).to(self.device)
-        return _Part(
-            origin=origin,
-            start=start,
-            core=core,
-            end=end,
-            stop=stop,
-            rise=weights[start:core],
-            fall=weights[end:stop],
-        )
+            end, stop = (place - origin for place in ramp(starts, index, **own))
+        weights = torch.from_numpy(axis_weights(starts, index, **own)).to(self.device)
+        return _Part(origin, start, core, end, stop, weights[start:core], weights[end:stop])
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    """The parts of a tile along one axis, in output pixels from its own first one."""
+class _Part(NamedTuple):
+    """The parts of a tile along one axis, in output pixels from its own first one.
+
+    ``origin`` is that pixel's place in the image. From ``start`` on the tile shares pixels with the
+    one before, from ``core`` on they are its own alone, from ``end`` on it shares them with the
+    next, and from ``stop`` on it gives nothing.
+    """
 
     origin: int
-    """Output pixel of the image that is its first one."""
     start: int
-    """First pixel shared with the tile before."""
     core: int
-    """First pixel that is its own alone."""
     end: int
-    """First pixel shared with the next tile."""
     stop: int
-    """First pixel that it gives nothing to."""
     rise: Tensor
     """Weights from ``start`` to ``core``."""
     fall: Tensor
