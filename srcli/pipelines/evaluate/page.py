@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,7 @@ def _cost_charts(evaluation: Evaluation, scale: int) -> Iterator[Markup]:
                 (mean.model, parameters[mean.model], mean.values[name])
                 for mean in evaluation.means(scale, dataset)
                 if mean.model in parameters and mean.pictures == mean.of
+                if math.isfinite(mean.values[name])
             ]
             own = (scale, dataset, evaluation.protocol.name)
             printed = [

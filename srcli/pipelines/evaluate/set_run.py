@@ -220,7 +220,7 @@ class SetRun:
         pending: deque[tuple[Pair, dict[str, _Enlarged]]] = deque()
         for picture, reading in ahead:
             task.describe(f"{self.pictures.name}/{picture.name} x{self.scale}")
-            pair = self._attempt(picture.where, picture.name, None, reading.result)
+            pair = self._attempt(picture.name, None, reading.result, name=picture.where)
             if pair is None:
                 task.advance(1)
                 continue
@@ -258,15 +258,12 @@ class SetRun:
         for candidate in self.candidates:
             if wait_for_scores:
                 wait([future for each in found.values() for future in each.futures])
-            name = f"{self.pictures.name}/{pair.name}, {candidate.label}"
-            made = self._attempt(name, pair.name, candidate.label, partial(candidate.enlarge, pair))
+            made = self._attempt(pair.name, candidate.label, partial(candidate.enlarge, pair))
             if made is not None:
                 sr, seconds = made
-                jobs: list[Callable[[], dict[str, float]]] = []
-                jobs += [partial(reference.score, sr, part) for part in parts if part]
+                futures = [self.pool.submit(reference.score, sr, part) for part in parts if part]
                 if "psnr" in wanted:
-                    jobs.append(lambda: {"bicubic": reference.bicubic})
-                futures = [self.pool.submit(job) for job in jobs]
+                    futures.append(self.pool.submit(lambda: {"bicubic": reference.bicubic}))
                 found[candidate.label] = _Enlarged(sr=sr, seconds=seconds, futures=futures)
         return found
 
@@ -275,8 +272,7 @@ class SetRun:
         sr: dict[str, Array] = {}
         psnr: dict[str, float] = {}
         for label, each in enlarged.items():
-            name = f"{self.pictures.name}/{pair.name}, {label}"
-            values = self._attempt(name, pair.name, label, each.scores)
+            values = self._attempt(pair.name, label, each.scores)
             if values is None:
                 continue
             sr[label], psnr[label] = each.sr, values.get("psnr", float("nan"))
@@ -303,11 +299,11 @@ class SetRun:
             hand_over(picture, self.on_picture, self.result, self.progress)
 
     def _attempt(
-        self, name: str, picture: str, model: str | None, call: Callable[[], T]
+        self, picture: str, model: str | None, call: Callable[[], T], *, name: str = ""
     ) -> T | None:
         """Return what a call returns; its error becomes a failure of the picture."""
         try:
-            with one_file(name):
+            with one_file(name or f"{self.pictures.name}/{picture}, {model}"):
                 return call()
         except SrxError as error:
             self._fail(picture, model, error)
