@@ -54,7 +54,6 @@ KINDS = [
     ("animation", "a.webp", "out.png"),
     ("raster", "a.tif", "out.tif"),
     ("raster", "a.tif", "out.jpg"),
-    ("raster", "a.tif", "out.vrt"),
 ]
 
 
