@@ -130,7 +130,7 @@ class InputPath(click.Path):
     "--format",
     "fmt",
     default="auto",
-    help="png, jpg, webp, avif, bmp, gif, tif, cog or vrt; auto is the input's.",
+    help="png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.",
 )
 @click.option(
     "--quality",
