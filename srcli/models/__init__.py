@@ -12,7 +12,7 @@ from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.recipes.fields import check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from srcli.layers.network import Network
 
@@ -205,6 +205,19 @@ def outline_network(
     """
     import torch
     from torch.nn.modules.module import register_module_parameter_registration_hook
+    from torch.overrides import TorchFunctionMode
+
+    class NoNumbers(TorchFunctionMode):
+        """Draws no normal numbers: on the meta device PyTorch imports its compiler for them."""
+
+        def __torch_function__(
+            self,
+            func: Callable[..., object],
+            types: object,
+            args: tuple[Any, ...] = (),
+            kwargs: Mapping[str, Any] | None = None,
+        ) -> object:
+            return args[0] if func is torch.Tensor.normal_ else func(*args, **(kwargs or {}))
 
     built = itertools.count(1)
 
@@ -214,7 +227,7 @@ def outline_network(
 
     hook = register_module_parameter_registration_hook(give_up)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), NoNumbers():
             return build_network(name, scale=scale, options=options)
     finally:
         hook.remove()

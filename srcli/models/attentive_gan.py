@@ -113,11 +113,8 @@ class AttentiveGenerator(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Make the untrained network a bicubic enlargement, plus a little of its deep path.
 
-        Args:
-            deep_gain: Factor on the initial weights of what is added to that.
-
-        Raises:
-            ModelError: If there are fewer than twelve channels, and no image skip.
+        ``deep_gain`` is the factor on the initial weights of what is added to that. Without the
+        image skip, fewer than twelve channels have no such start (ModelError).
         """
         if self.skip is not None:
             damp(self.up, deep_gain)

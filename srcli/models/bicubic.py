@@ -22,10 +22,8 @@ class Bicubic(Network):
     def forward(self, x: Tensor, levels: int | None = None) -> Tensor:
         """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale H, scale W).
 
-        Args:
-            x: The picture.
-            levels: 255 or 65535 where it was read from integers: then both passes are rounded and
-                clipped, as MATLAB's are; floats are not clipped.
+        With ``levels``, 255 or 65535 where it was read from integers, both passes are rounded and
+        clipped, as MATLAB's are; floats are not clipped.
         """
         with full_precision(x.device):
             return bicubic_resize(x.float(), self.scale, levels=levels)

@@ -96,13 +96,8 @@ class DDSR(Network):
         One map of F1 becomes the picture itself, every LR pixel at one HR pixel and zeros between.
         Some maps of the mapping carry it, a pixel a layer, to a grid of places; the last
         convolution weights what it finds there. No value on the way is negative, so that the
-        PReLUs change none.
-
-        Args:
-            deep_gain: Factor on the last convolution's first weights for all other maps.
-
-        Raises:
-            ModelError: If there are too few layers or maps for it.
+        PReLUs change none. ``deep_gain`` is the factor on the last convolution's first weights for
+        all other maps; a ModelError says that there are too few layers or maps.
         """
         layers = [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
         kernel = self.up.kernel_size[0]

@@ -26,15 +26,10 @@ LIKE = 0.5
 def recognise(
     origin: str | Path, tensors: Mapping[str, Tensor], scale: int | None = None
 ) -> Named | None:
-    """Find the network of the table that tensors without metadata belong to; see ``find_matches``.
-
-    Args:
-        origin: The file, for messages.
-        tensors: Its content.
-        scale: The one that is wanted; None for any.
+    """Find the network of the table that tensors belong to; see ``find_matches``.
 
     Returns:
-        The match; None if there is none.
+        The match for the scale, or for the only one where that is None; None if there is none.
 
     Raises:
         ModelError: If there are several scales that cannot be told apart, or not this one.
@@ -57,9 +52,8 @@ def recognise(
 def find_matches(tensors: Mapping[str, Tensor]) -> list[Named]:
     """Return the network that tensors belong to, several times where it may be of several scales.
 
-    Args:
-        tensors: By the names that their authors published them under, which ``from_published`` of
-            the network's class knows; or by those of a network with default settings.
+    Their names are those that their authors published them under, which ``from_published`` of the
+    network's class knows, or those of a network with default settings.
 
     Returns:
         The tensors by the network's own names, and what the metadata would say.

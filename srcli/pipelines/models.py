@@ -168,15 +168,10 @@ def without_weights() -> list[str]:
 def list_models(
     name: str | None = None, *, every: bool = False, value_range: int | None = None
 ) -> list[ModelInfo]:
-    """List the models, or the one that ``name`` or the path of a weights file is of.
+    """List the models, or the one that ``name``, maybe a weights file with its range, is of.
 
-    Args:
-        name: None for all.
-        every: List compared networks without weights, too; some take a second to count.
-        value_range: Of a weights file; see ``load_model``.
-
-    Raises:
-        ModelError: If there is no such model, or the file is none of the table.
+    Compared networks without weights are among all if ``every`` is set; some take a second to
+    count. A ModelError says that there is no such model, or that the file is none of the table.
     """
     if name is None:
         left_out = () if every else without_weights()

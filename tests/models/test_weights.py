@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from srcli.errors import ModelError
-from srcli.models import MODELS, build_network, weights
+from srcli.models import build_network, weights
 from srcli.models.recognition import find_matches, recognise
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, shipped_scales, weights_path
@@ -167,14 +167,9 @@ def test_a_format_of_later_is_refused(tmp_path, network):
         read_weights(path)
 
 
-SEEN = [
-    (name, scale)
-    for name in ("g-idrn", "rrlfn", "nested-attn", "attentive-gan")
-    for scale in MODELS[name].scales
-]
-
-
-@pytest.mark.parametrize(("name", "scale"), SEEN)
+@pytest.mark.parametrize(
+    ("name", "scale"), [("g-idrn", 2), ("rrlfn", 3), ("nested-attn", 4), ("attentive-gan", 4)]
+)
 def test_shipped_weights_without_their_metadata_give_the_same_network(tmp_path, name, scale):
     tensors, info = read_weights(weights_path(name, scale))
     assert info is not None
