@@ -16,7 +16,7 @@ from PIL import Image
 
 from srcli.data.training_set import DataSelection, load_training_set
 from srcli.inference.engine import RasterEngine, TorchEngine
-from srcli.pipelines.ablate import work
+from srcli.pipelines.ablate import run as ablate_run
 from srcli.pipelines.ablate.results import Cost
 from srcli.pipelines.executors.processes import SerialExecutor
 from srcli.pipelines.upscale.options import UpscaleOptions
@@ -304,7 +304,7 @@ def test_ablating_goes_on_with_the_other_units(srx, tmp_path, monkeypatch):
     file = tmp_path / "mine.toml"
     file.write_text(ABLATION_FILE.replace('"stages.0.losses.0.name" = "l1"', '"network.depth" = 3'))
     words = ["ablate", "run", file, "--no-train", "--json", "-", "--out", tmp_path / "out"]
-    monkeypatch.setattr(work, "measure_cost", breaking)
+    monkeypatch.setattr(ablate_run, "measure_cost", breaking)
     done = srx(*words)
     again = srx(*words, "-v")
     assert (done.code, again.code) == (1, 1)

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
+from pathlib import Path
+from statistics import fmean
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 
 from srcli import __version__
 from srcli.data.pictures import Archives
 from srcli.data.training_set import DataSelection, find_split
-from srcli.errors import DataError, ModelError, RecipeError, SrxError, UsageError, one_file
+from srcli.errors import (
+    CheckpointError,
+    DataError,
+    DefectError,
+    InferenceError,
+    ModelError,
+    RecipeError,
+    SrxError,
+    UsageError,
+    one_file,
+)
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.files import read_input
 from srcli.inference.device import choose_device
+from srcli.inference.engines import EngineOptions
+from srcli.metrics.efficiency import CHALLENGE_SIZE, count_macs, count_parameters, forward_memory
 from srcli.metrics.machine import describe_machine, threads
 from srcli.models import build_network
 from srcli.pipelines.ablate.results import (
@@ -25,31 +39,79 @@ from srcli.pipelines.ablate.results import (
     AblateOptions,
     AblationResult,
     Conditions,
+    Cost,
     SeedResult,
+    SetScores,
     VariantResult,
     read_result,
+    read_values,
     write_values,
 )
-from srcli.pipelines.ablate.work import MeasuredSet, Unit, run_unit, stored_result
 from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors import make_executor
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.train.network import initial_weights, resolve_precision
+from srcli.pipelines.train.network import build_training, initial_weights, resolve_precision
 from srcli.pipelines.train.options import TrainOptions
+from srcli.pipelines.train.run import train
 from srcli.ports.executor import JsonDict, Place
-from srcli.ports.progress import NoProgress
-from srcli.recipes.ablations import Ablation, resolve
+from srcli.ports.progress import NoProgress, show_traceback
+from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, load_recipe, plain_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_budget, stage_budgets
-from srcli.training.steps import Numerics, StepContext, make_step
+from srcli.training.folder import RunFolder, file_digest
+from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from srcli.ports.executor import Executor, UnitResult
+    from srcli.ports.executor import Executor
     from srcli.ports.progress import Progress
+
+SCORES = "scores.json"
+T = TypeVar("T")
+
+
+class MeasuredSet(NamedTuple):
+    """A set that trained variants are measured on."""
+
+    name: str
+    """As tables call it."""
+    source: str
+    """As given: a name or a folder."""
+    key: str
+    """Digest of its pictures and the protocol."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The training of a variant with one seed, and its scores; without a training, its cost."""
+
+    ablation: Ablation
+    variant: str
+    recipe: TrainRecipe
+    training: TrainOptions | None = None
+    """All but device and threads, which the place decides."""
+    sets: tuple[MeasuredSet, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name for messages."""
+        seed = f", seed {self.training.seed}" if self.training else ""
+        return f"{self.ablation.name}, {self.variant}{seed}"
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Ablation, variant and seed; -1 for the cost."""
+        return self.ablation.name, self.variant, self.training.seed if self.training else -1
+
+    def is_missing(self) -> bool:
+        """Return whether training or scores are not in the folder; costs are measured always."""
+        if self.training is None:
+            return True
+        found = stored_result(self.training, self.sets)
+        return found.iterations is None or any(each.name not in found.scores for each in self.sets)
 
 
 def run_ablations(
@@ -83,37 +145,66 @@ def run_ablations(
     executor = executor or make_executor(
         options.device, processes=options.processes, threads=options.threads, fresh=True
     )
-    runs = _plan(ablations, options, _describe(options, executor), own)
-    work = [(run, unit) for run in runs for unit in run.units()]
-    work.sort(key=lambda each: each[1].training.seed if each[1].training else -1)
-    trainings = sum(len(run.seeds) for run in runs)
-    missing = sum(unit.training is not None for _, unit in work)
-    if missing < trainings:
-        own.message(f"{trainings - missing} of {trainings} trainings are there already")
-    task = own.task("results", total=len(work), unit="results")
-    for run in runs:  # at once, so that results are found whatever happens
-        run.write()
+    plans, every = _plan(ablations, options, _describe(options, executor), own)
+    units = [unit for unit in every if unit.is_missing()]
+    if len(units) < len(every):
+        trainings = sum(unit.training is not None for unit in every)
+        own.message(f"{len(every) - len(units)} of {trainings} trainings are there already")
+    outcomes: dict[tuple[str, str, int], JsonDict] = {}
+    _write(plans, every, outcomes, options.out)  # so that results are found whatever happens
+    task = own.task("results", total=len(units), unit="results")
+    shared = (options.out, *options.data)
     try:
-        units = [unit for _, unit in work]
-        shared = (options.out, *options.data)
         for done in executor.run(run_unit, units, progress=own, stop=stop, shared=shared):
-            run, unit = work[done.index]
-            failure, finished = run.take(unit, done)
-            if failure:
-                own.warn(f"{unit.label}: {failure}")
-            if failure or finished:
+            unit = units[done.index]
+            word = "failure" if unit.training else "cost_failure"
+            outcome = outcomes[unit.key] = done.result or {word: done.failure}
+            if outcome[word]:
+                own.warn(f"{unit.label}: {outcome[word]}")
+            if outcome[word] or not (unit.training and unit.is_missing()):
                 task.advance(1)
     finally:
         task.close()
-        for run in runs:
-            run.write()
-    return [run.result() for run in runs]
+        results = _write(plans, every, outcomes, options.out)
+    return results
+
+
+def _write(
+    plans: Sequence[AblationResult],
+    units: Sequence[Unit],
+    outcomes: Mapping[tuple[str, str, int], JsonDict],
+    out: Path,
+) -> list[AblationResult]:
+    """Write recipes to train by, and results: what the folders hold, costs and failures."""
+    values: dict[tuple[str, str], dict[str, Any]] = {}
+    for unit in units:
+        own = values.setdefault(unit.key[:2], {"seeds": ()})
+        outcome = outcomes.get(unit.key, {})
+        if unit.training is None:
+            own |= outcome
+        else:
+            own["seeds"] += (replace(stored_result(unit.training, unit.sets), **outcome),)
+            write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
+    results = []
+    for plan in plans:
+        name, variants = plan.ablation.name, plan.ablation.variants
+        found = (VariantResult(variant=each, **values[name, each.name]) for each in variants)
+        results.append(replace(plan, variants=tuple(found)))
+        former = None if plan.conditions.trained else read_result(out, name)
+        if not (former and former.conditions.trained):  # costs alone replace no trainings
+            write_values(out / name / RESULT, asdict(results[-1]))
+    return results
 
 
 def _plan(
     ablations: Sequence[Ablation], options: AblateOptions, machine: JsonDict, progress: Progress
-) -> list[_Run]:
-    """Return the runs after checking options, data, all variants and what is in their folders."""
+) -> tuple[list[AblationResult], list[Unit]]:
+    """Check options, data, all variants and their folders.
+
+    Returns:
+        Results without values, and all units that they need, done or not: costs first, then seed
+        after seed.
+    """
     for ablation in ablations:
         EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     recipes = [checked_recipes(each, options.overrides, options.budget) for each in ablations]
@@ -130,7 +221,7 @@ def _plan(
             )
         data = {"data_digest": digest, "excluded": split.excluded}
         data |= {"pictures": len(split.train), "held_out": len(split.held_out)}
-    runs = []
+    plans, every = [], []
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _find_sets(ablation, own, progress) if own.train else ((), ())
         conditions = Conditions(
@@ -145,17 +236,57 @@ def _plan(
             **machine,
             **data,
         )
-        run = _Run(
-            ablation=ablation,
-            recipes=dict(zip((each.name for each in ablation.variants), variants, strict=True)),
-            options=own,
-            conditions=conditions,
-            sets=sets,
-            former=read_result(own.out, ablation.name),
+        units = _units(ablation, variants, own, sets)
+        former = read_result(own.out, ablation.name)
+        if former and former.conditions.trained and own.train:
+            _refuse_others(units, former.conditions, conditions, own.out)
+        plans.append(AblationResult(ablation=ablation, conditions=conditions, variants=()))
+        every += units
+    return plans, sorted(every, key=lambda unit: unit.key[-1])
+
+
+def _units(
+    ablation: Ablation,
+    recipes: Sequence[TrainRecipe],
+    options: AblateOptions,
+    sets: tuple[MeasuredSet, ...],
+) -> list[Unit]:
+    data = {each.name: getattr(options, each.name) for each in fields(DataSelection)}
+    units = []
+    for variant, recipe in zip(ablation.variants, recipes, strict=True):
+        cost = Unit(ablation=ablation, variant=variant.name, recipe=recipe)
+        folder = options.out / ablation.name / variant.name
+        units.append(cost)
+        for seed in range(options.seeds if options.train else 0):
+            training = TrainOptions(
+                recipe=str(folder / "recipe.json"),
+                name=cost.label,
+                scale=ablation.scale,
+                out=folder / f"seed-{seed}",
+                seed=seed,
+                budget=options.budget,
+                precision=options.precision,
+                **data,
+            )
+            units.append(replace(cost, training=training, sets=sets))
+    return units
+
+
+def _refuse_others(units: Sequence[Unit], former: Conditions, now: Conditions, out: Path) -> None:
+    """Refuse a folder whose trainings had other conditions or recipes."""
+    same = ("budget", "data_digest", "precision", "device")
+    was, new = ({name: getattr(each, name) for name in same} for each in (former, now))
+    for unit in units:
+        if unit.training and Path(unit.training.recipe).is_file():
+            name = f"recipe of {unit.variant!r}"
+            was[name] = plain_recipe(load_recipe(unit.training.recipe))
+            new[name] = plain_recipe(unit.recipe)
+    if difference := first_difference(was, new):
+        name = units[0].ablation.name
+        raise UsageError(
+            f"--out {out}: {name} was trained under other conditions ({difference}); give another "
+            f"--out, or remove {out / name} to start over"
         )
-        run.check()
-        runs.append(run)
-    return runs
 
 
 def checked_recipes(
@@ -172,12 +303,7 @@ def checked_recipes(
         recipe = resolve(ablation, variant, settings)
         try:
             initial_weights(recipe, ablation.scale)
-            with torch.random.fork_rng(devices=[]):
-                network = build_network(recipe.model, scale=ablation.scale, options=recipe.network)
-                numerics = Numerics(device=torch.device("cpu"))
-                training = StepContext(network=network, forward=network, numerics=numerics)
-                for stage in recipe.stages:
-                    make_step(stage, training)
+            build_training(recipe, ablation.scale, Numerics(device=torch.device("cpu")))
             if budget is not None:
                 stage_budgets(recipe, parse_budget(budget))
         except (ModelError, RecipeError) as error:
@@ -200,7 +326,7 @@ def _find_sets(
         files = [(i.name, path) for i in pictures.items for path in (i.hr, i.lr) if path]
         digest = _digest((name, partial(read_input, path)) for name, path in files)
         key = f"{ablation.protocol}-{__version__}-{digest}"
-        found[pictures.name] = MeasuredSet(name=pictures.name, source=source, key=key)
+        found[pictures.name] = MeasuredSet(pictures.name, source, key)
 
     for source in options.sets or ablation.sets:
         try:
@@ -252,108 +378,121 @@ def _describe_place(
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
-@dataclass(kw_only=True)
-class _Run:
-    """One ablation while it is run: its folder, and the results so far."""
+def stored_result(training: TrainOptions, sets: Sequence[MeasuredSet]) -> SeedResult:
+    """Return what the folder of a training holds: no scores of other weights or pictures."""
+    folder = RunFolder(training.out)
+    found: SeedResult | None = None
+    with suppress(DataError):  # damaged: measured again
+        found = read_values(folder.path / SCORES, SeedResult)
+    if found is None or not folder.last.is_file() or found.weights != file_digest(folder.last):
+        return SeedResult(seed=training.seed)
+    keys = {each.name: each.key for each in sets}
+    scores = {n: own for n, own in found.scores.items() if own.key and own.key == keys.get(n)}
+    return replace(found, scores=scores, failure="")
 
-    ablation: Ablation
-    recipes: dict[str, TrainRecipe]
-    """By variant."""
-    options: AblateOptions
-    conditions: Conditions
-    sets: tuple[MeasuredSet, ...]
-    former: AblationResult | None
-    """Result of the run before."""
-    costs: dict[str, JsonDict] = field(default_factory=dict)
-    """``cost`` and ``cost_failure`` of each variant that was measured."""
-    seeds: dict[tuple[str, int], SeedResult] = field(default_factory=dict)
-    """By variant and seed."""
 
-    @property
-    def folder(self) -> Path:
-        """The folder of the ablation."""
-        return self.options.out / self.ablation.name
+def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
+    """Do a unit; failures (a diverged training, too little memory, a defect) are its result.
 
-    def check(self) -> None:
-        """Refuse a folder whose trainings had other conditions or recipes."""
-        former = self.former.conditions if self.former else None
-        if former is None or not (former.trained and self.conditions.trained):
-            return
-        same = ("budget", "data_digest", "precision", "device")
-        was: dict[str, Any] = {name: getattr(former, name) for name in same}
-        now: dict[str, Any] = {name: getattr(self.conditions, name) for name in same}
-        for variant, recipe in self.recipes.items():
-            file = self._recipe(variant)
-            if file.is_file():
-                was[f"recipe of {variant!r}"] = plain_recipe(load_recipe(str(file)))
-                now[f"recipe of {variant!r}"] = plain_recipe(recipe)
-        if difference := first_difference(was, now):
-            raise UsageError(
-                f"--out {self.options.out}: {self.ablation.name} was trained under other "
-                f"conditions ({difference}); give another --out, or remove {self.folder} to start "
-                "over"
-            )
+    A training that is stopped goes on from its checkpoint the next time.
 
-    def units(self) -> list[Unit]:
-        """Return what is missing: the costs, then trainings, seed after seed."""
-        data = {each.name: getattr(self.options, each.name) for each in fields(DataSelection)}
-        found = [
-            Unit(ablation=self.ablation, variant=variant, recipe=recipe)
-            for variant, recipe in self.recipes.items()
-        ]
-        for seed in range(self.conditions.seeds if self.conditions.trained else 0):
-            for cost in found[: len(self.recipes)]:
-                training = TrainOptions(
-                    recipe=str(self._recipe(cost.variant)),
-                    name=cost.label,
-                    scale=self.ablation.scale,
-                    out=self.folder / cost.variant / f"seed-{seed}",
-                    seed=seed,
-                    budget=self.options.budget,
-                    precision=self.options.precision,
-                    **data,
-                )
-                unit = replace(cost, training=training, sets=self.sets)
-                known = self.seeds[cost.variant, seed] = stored_result(training, self.sets)
-                found += [unit] * unit.lacks(known)
-        return found
-
-    def take(self, unit: Unit, done: UnitResult) -> tuple[str, bool]:
-        """Take the result of a unit; return why it failed, if it did, and whether it is whole.
-
-        Of a training whose process has died, what its folder holds counts.
-        """
+    Returns:
+        ``cost`` and ``cost_failure``, or ``failure`` alone: the rest is in the training's folder.
+    """
+    with threads(place.threads or None):
         if unit.training is None:
-            cost = done.result or {"cost_failure": done.failure}
-            self.costs[unit.variant] = cost
-            return str(cost["cost_failure"]), True
-        found: SeedResult
-        if done.result:
-            found = done.result["seed"]
-        else:
-            found = replace(stored_result(unit.training, unit.sets), failure=done.failure)
-        self.seeds[unit.variant, found.seed] = found
-        return found.failure, not unit.lacks(found)
+            cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
+            return {"cost": cost, "cost_failure": failure}
+        own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
+        _, failure = _attempt(partial(_train, own, progress, stop), progress)
+        failures = [failure] * bool(failure)
+        for each in unit.sets:
+            found = stored_result(own, unit.sets)
+            if found.iterations is None or each.name in found.scores or stop():
+                continue
+            score = partial(_score, own, found, each, unit.ablation.protocol, progress)
+            _, failure = _attempt(score, progress)
+            failures += [f"{each.name}: {failure}"] * bool(failure)
+        return {"failure": "; ".join(failures)}
 
-    def result(self) -> AblationResult:
-        """Return everything that is there by now."""
-        variants = tuple(
-            VariantResult(
-                variant=each,
-                seeds=tuple(own for (name, _), own in self.seeds.items() if name == each.name),
-                **self.costs.get(each.name, {}),
-            )
-            for each in self.ablation.variants
-        )
-        return AblationResult(ablation=self.ablation, conditions=self.conditions, variants=variants)
 
-    def write(self) -> None:
-        """Write the result, and the recipes to train by; costs alone replace no trainings."""
-        trained = self.conditions.trained
-        if trained or self.former is None or not self.former.conditions.trained:
-            write_values(self.folder / RESULT, asdict(self.result()))
-        for variant, recipe in self.recipes.items() if trained else ():
-            write_values(self._recipe(variant), plain_recipe(recipe))
+def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
+    """Return the value of a call, or None and the reason why it failed."""
+    try:
+        with one_file("failed"):
+            return call(), ""
+    except InferenceError as error:
+        reason = error.reason  # its advice is about the options of a single training
+    except SrxError as error:
+        reason = str(error)
+        cause = error.__cause__  # PyTorch has no type for full memory on processors
+        full = isinstance(cause, MemoryError | torch.OutOfMemoryError)
+        if full or "DefaultCPUAllocator" in str(cause):
+            reason = "out of memory"
+        elif isinstance(error, DefectError):
+            show_traceback(error, progress)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None, reason
 
-    def _recipe(self, variant: str) -> Path:
-        return self.folder / variant / "recipe.json"
+
+def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) -> None:
+    """Train to the end, unless that is done or stopped, and store what the folder then holds."""
+    if stored_result(options, ()).iterations is not None:
+        return
+    try:
+        result = train(options, progress, stop)
+    except CheckpointError as error:
+        raise DataError(error.reason, advice=f"remove {options.out} to start over") from error
+    if result.finished:
+        # Not the best by validation, which may be older than the last stage.
+        weights = file_digest(RunFolder(options.out).last)
+        found = SeedResult(seed=options.seed, weights=weights, iterations=result.iterations)
+        write_values(options.out / SCORES, asdict(found))
+
+
+def _score(
+    training: TrainOptions,
+    found: SeedResult,
+    measured: MeasuredSet,
+    protocol: str,
+    progress: Progress,
+) -> None:
+    """Measure a training on one more set, and store the scores with those that were found."""
+    options = EvalOptions(
+        protocol=protocol,
+        metrics=METRICS,
+        resamples=0,
+        costs=False,
+        engine=EngineOptions(device=training.device, precision="fp32"),
+    )
+    weights = str(RunFolder(training.out).last)
+    evaluation = evaluate(
+        [weights], [measured.source], scales=(training.scale,), options=options, progress=progress
+    )
+    for failure in evaluation.failures:
+        progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
+    levels = (score.bicubic for score in evaluation.scores)
+    scores = SetScores(
+        pictures={score.picture: score.values for score in evaluation.scores},
+        bicubic=fmean(level for level in levels if level is not None),
+        of=evaluation.means()[0].of,
+        left_out=tuple(failure.picture for failure in evaluation.failures),
+        key=measured.key,
+    )
+    found = replace(found, scores={**found.scores, measured.name: scores})
+    write_values(training.out / SCORES, asdict(found))
+
+
+def measure_cost(unit: Unit, device: str) -> Cost:
+    """Measure a network in the form that is deployed."""
+    target, own = choose_device(device), unit.ablation
+    with torch.random.fork_rng(devices=[]):
+        network = build_network(unit.recipe.model, scale=own.scale, options=unit.recipe.network)
+    network = network.deploy()
+    memory = {}
+    for size in own.memory_sizes or (CHALLENGE_SIZE,):
+        peak = forward_memory(network, size, target, gradients=own.memory_gradients)
+        memory["{}x{}".format(*size)] = peak
+    macs = count_macs(network, *CHALLENGE_SIZE).conv_macs
+    return Cost(parameters=count_parameters(network), macs=macs, memory=memory)

@@ -20,7 +20,7 @@ from srcli.models.transfer import to_deployed, to_scale, warm_start
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
-from srcli.training.steps import Numerics
+from srcli.training.steps import Numerics, StepContext, make_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,6 +52,18 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
                 raise ModelError(
                     f"model {recipe.model} cannot start as bicubic; --set start_from_bicubic=false"
                 ) from error
+    return network
+
+
+def build_training(
+    recipe: TrainRecipe, scale: int, numerics: Numerics, *, seed: int = 0
+) -> Network:
+    """Build everything that a training builds before it begins, and return the network."""
+    network = first_network(recipe, scale=scale, seed=seed)
+    context = StepContext(network=network, forward=network, numerics=numerics)
+    with torch.random.fork_rng(devices=[]):
+        for stage in recipe.stages:
+            make_step(stage, context)
     return network
 
 

@@ -14,6 +14,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import describe_machine
 from srcli.pipelines.train.data import load_data, make_sampler
 from srcli.pipelines.train.network import (
+    build_training,
     choose_numerics,
     first_network,
     initial_weights,
@@ -31,7 +32,7 @@ from srcli.training.checkpoint import Hooks, read_position
 from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
-from srcli.training.steps import StepContext, make_step, teachers_digest
+from srcli.training.steps import teachers_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,12 +104,9 @@ def plan_training(options: TrainOptions, progress: Progress | None = None) -> li
     numerics = choose_numerics(
         options.device, options.precision, compiled=options.compile, threads=options.threads
     )
-    network = first_network(recipe, scale=options.scale, seed=options.seed)
+    network = build_training(recipe, options.scale, numerics, seed=options.seed)
     if initial := initial_weights(recipe, options.scale, options.init):
         load_initial_weights(network, initial, progress)
-    context = StepContext(network=network, forward=network, numerics=numerics)
-    for stage in recipe.stages:
-        make_step(stage, context)
     split = find_split(options, progress)
     excluded = f", {split.excluded} excluded" if split.excluded else ""
     files = {ref.path for ref in (*split.train, *split.held_out)}

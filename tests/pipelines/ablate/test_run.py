@@ -12,10 +12,9 @@ from torch import nn
 
 from srcli.errors import DataError, RecipeError, UsageError
 from srcli.layers.network import Network
-from srcli.pipelines.ablate import work
+from srcli.pipelines.ablate import run as work
 from srcli.pipelines.ablate.results import AblateOptions, read_result
-from srcli.pipelines.ablate.run import checked_recipes, run_ablations
-from srcli.pipelines.ablate.work import Unit, measure_cost
+from srcli.pipelines.ablate.run import Unit, checked_recipes, measure_cost, run_ablations
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.options import TrainOptions
