@@ -63,7 +63,6 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             done.replace(target)
             with suppress(OSError):  # not all systems can
                 _sync(target.parent)
-            parts.finish()
     finally:
         # what is not finished will be made again and only takes room meanwhile
         shutil.rmtree(folder, ignore_errors=True)

@@ -97,10 +97,6 @@ class Parts:
         """Store a part."""
         write_whole(self.folder / f"part-{number:06}-{zlib.crc32(file):08x}.tif", file)
 
-    def finish(self) -> None:
-        """Take note that the output is there: the parts are of no more use."""
-        (self.folder / _PLAN).unlink(missing_ok=True)
-
 
 class PartWriter:
     """Writer of a run of consecutive parts; the rows of one part are in memory."""
@@ -221,11 +217,19 @@ def parts_folder(target: Path) -> Path:
 def has_unfinished_parts(target: Path) -> bool:
     """Tell if an interrupted run has left parts of an output that has an older file in place."""
     folder = parts_folder(target)
-    if not folder.is_dir() or (folder / _PLAN).exists():
+    if not folder.is_dir() or _is_unfinished(folder, target):
         return folder.is_dir()
     with lock_file(folder / _LOCK) as locked:
-        if locked:  # the run that has finished the output was killed while it removed them
+        if locked:  # the run that has finished the output was killed before it removed them
             shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+def _is_unfinished(folder: Path, target: Path) -> bool:
+    """Tell if there is a plan, and no output that got its name or its rights later."""
+    with suppress(FileNotFoundError):
+        planned = (folder / _PLAN).stat().st_mtime_ns
+        return not target.exists() or target.stat().st_ctime_ns <= planned
     return False
 
 
@@ -266,7 +270,7 @@ def open_parts(
         try:
             yield parts, notes
         finally:
-            if not (parts.folder / _PLAN).exists() or not parts.found():
+            if not _is_unfinished(parts.folder, target) or not parts.found():
                 shutil.rmtree(parts.folder, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,21 +110,25 @@ def test_complete_parts_are_kept_and_all_else_is_removed(begin, folder):
 
 
 def test_any_parts_may_be_missing(begin, folder, pixels, target, write_parts):
+    target.write_bytes(b"old")
     with begin() as (parts, _):
         PartWriter(parts, range(3, 4)).write(700, pixels[700:])
         assert parts.missing() == [range(2, 3), range(4, 5)]
         assert parts.missing([range(1, 3), range(3, 4)]) == [range(2, 3)]
         assert parts.span(4) == range(1024, 1100)
         write_parts(parts, pixels)
-        target.write_bytes(b"old")
         assert has_unfinished_parts(target)
         merge_parts(parts)
     assert not has_unfinished_parts(target)
     assert not folder.exists()
 
 
-def test_parts_of_a_finished_file_go_without_a_word(folder, target):
-    (folder / "plan.json").unlink()  # killed while they were removed
+@pytest.mark.parametrize("has_plan", [True, False])
+def test_parts_of_a_finished_file_go_without_a_word(folder, target, has_plan):
+    time.sleep(0.05)
+    target.write_bytes(b"finished, then killed while the parts were removed")
+    if not has_plan:
+        (folder / "plan.json").unlink()
     assert not has_unfinished_parts(target)
     assert not folder.exists()
 
