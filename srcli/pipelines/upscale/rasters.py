@@ -166,15 +166,10 @@ def _steps(
 
 
 def cut_runs(missing: Sequence[range], rows: int, slots: int) -> Iterator[range]:
-    """Cut runs of parts into shorter ones, which workers make side by side.
+    """Cut runs of parts, of so many rows of tiles in all, into shorter ones for several workers.
 
     There is a run for each worker, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more
     where that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
-
-    Args:
-        missing: Runs of consecutive parts.
-        rows: Rows of tiles that they take together.
-        slots: Workers.
     """
     wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
     count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
