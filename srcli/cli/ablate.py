@@ -273,6 +273,7 @@ def whole_names(table: Table) -> Table:
 
 def _show_definition(ablation: Ablation) -> None:
     """Print an ablation: its variants as changes, the printed figures."""
+    from srcli.pipelines.ablate.report import variant_rows
     from srcli.recipes.ablations import changes_text
 
     out = make_console()
@@ -289,14 +290,7 @@ def _show_definition(ablation: Ablation) -> None:
     }
     print_pairs(out, [(word, text) for word, text in about.items() if text])
     out.print()
-    rows = [
-        (
-            each.name + " (base)" * (each.name == ablation.base),
-            each.sentence,
-            ", ".join(changes_text(each.changes)) or "none",
-        )
-        for each in ablation.variants
-    ]
+    rows = [(*each, changes or "none") for *each, changes in variant_rows(ablation)]
     labels = ("variant", "what it is", "changes")
     print_table(out, whole_names(make_table(rows, labels, title="Variants")))
     print_table(out, _published(ablation))
@@ -307,23 +301,19 @@ def _show_definition(ablation: Ablation) -> None:
 
 def _published(ablation: Ablation) -> Table:
     """Return the printed figures, PSNR and SSIM of a set side by side as papers have them."""
-    variants = ablation.variants
-    keys = list(dict.fromkeys(key for each in variants for key in each.published))
-    digits = {  # those of the longest figure of a column
-        key: decimals(v.published[key] for v in variants if key in v.published) for key in keys
-    }
-    headings = {key: _heading(key) for key in keys}
-    rows = []
-    for each in variants if keys else ():
-        cells: dict[str, list[str]] = {heading: [] for heading in headings.values()}
-        for key in keys:
-            signed = key.endswith(".difference")
-            text = number(each.published.get(key), digits[key], sign=signed)
-            cells[headings[key]].append(text)
-        texts = (NOTHING if set(own) == {NOTHING} else "/".join(own) for own in cells.values())
-        rows.append((each.name, *texts))
-    numbers = dict.fromkeys(headings.values())
-    return whole_names(make_table(rows, ("variant",), numbers, title="Published"))
+    keys = list(dict.fromkeys(key for each in ablation.variants for key in each.published))
+    columns: dict[str, list[list[str]]] = {}
+    for key in keys:
+        values = [each.published.get(key) for each in ablation.variants]
+        digits = decimals(value for value in values if value is not None)  # of the longest one
+        texts = [number(value, digits, sign=key.endswith(".difference")) for value in values]
+        columns.setdefault(_heading(key), []).append(texts)
+    cells = [
+        [NOTHING if set(own) == {NOTHING} else "/".join(own) for own in zip(*texts, strict=True)]
+        for texts in columns.values()
+    ]
+    rows = zip((each.name for each in ablation.variants), *cells, strict=True) if keys else ()
+    return whole_names(make_table(rows, ("variant",), columns, title="Published"))
 
 
 def _heading(key: str) -> str:
@@ -348,37 +338,36 @@ def _report(
     JSON has ``others``, too: ablations that were not run.
     """
     from srcli.pipelines.ablate import report
-    from srcli.pipelines.ablate.verdicts import judge
 
-    judged = judge(results)
+    sections = report.make_sections(results)
     plain: list[dict[str, Any]] = []
     out = make_console(to_stderr="-" in targets.values())
-    for result, own in zip(results, judged, strict=True):
+    for each in sections:
         comparisons = [
-            {"set": dataset, "variant": name, **asdict(each), "verdict": str(each.verdict)}
-            for (dataset, name), each in own.comparisons.items()
+            {"set": dataset, "variant": name, **asdict(own), "verdict": str(own.verdict)}
+            for (dataset, name), own in each.judged.items()
         ]
-        plain.append({**asdict(result), "comparisons": comparisons, "tests": own.tests})
+        plain.append({**asdict(each.result), "comparisons": comparisons, "tests": each.tests})
         if quiet:
             continue
-        name, scores = result.ablation.name, report.score_table(result, own)
+        name, scores = each.own.name, each.scores
         measured = [heading for heading in scores.headings if heading not in DIFFERENCES]
         print_table(out, scores.select(measured), title=f"{name}: quality")
-        to_base = f"{name}: difference to {result.ablation.base}"
+        to_base = f"{name}: difference to {each.own.base}"
         print_table(out, scores.select(("variant", *DIFFERENCES)), title=to_base)
-        print_table(out, report.cost_table(result), title=f"{name}: cost")
-        lines = [f"Failed: {line}" for line in result.failures]
-        lines += [f"{word}: {text}" for word, text in report.conditions(result)]
-        for line in (*lines, *report.notes(result, own.tests), ""):
+        print_table(out, each.costs, title=f"{name}: cost")
+        lines = [f"Failed: {line}" for line in each.result.failures]
+        lines += [f"{word}: {text}" for word, text in each.conditions]
+        for line in (*lines, *each.notes, ""):
             out.print(line)
     if len(results) > 1 and not quiet:
-        print_table(out, report.summary_table(results, judged))
+        print_table(out, report.summary_table(sections))
     plain += [{"ablation": asdict(each)} for each in others]
     write_formats(
         targets,
         {
             "--json": lambda: json_text(plain),
-            "--markdown": lambda: report.ablation_markdown(results),
-            "--html": lambda: report.ablation_page(results),
+            "--markdown": lambda: report.ablation_markdown(sections),
+            "--html": lambda: report.ablation_page(sections),
         },
     )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srcli import __version__
 from srcli.evaluation.scores import METRICS
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.pipelines.ablate.verdicts import LEAST_GAIN, PRINTED_SHARE, Verdict, judge, sets_of
+from srcli.pipelines.ablate.results import AblationResult
+from srcli.pipelines.ablate.verdicts import (
+    LEAST_GAIN,
+    PRINTED_SHARE,
+    Judged,
+    Verdict,
+    count_tests,
+    judge,
+    sets_of,
+)
 from srcli.recipes.ablations import changes_text
-from srcli.report.page import interval_chart, render_page
+from srcli.report.page import environment, interval_chart, render_page
 from srcli.report.table import (
     NOTHING,
     Column,
@@ -30,101 +40,143 @@ from srcli.report.table import (
 from srcli.training.budget import parse_budget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from srcli.pipelines.ablate.results import AblationResult, VariantResult
-    from srcli.pipelines.ablate.verdicts import JudgedDifference, Judgement
+    from srcli.pipelines.ablate.results import VariantResult
+    from srcli.recipes.ablations import Ablation
     from srcli.report.table import Cell
 
+PACKAGE = "srcli.pipelines.ablate"
 MIB = 2**20
 LEAST_DIGITS = 2
 """Of printed decibels, where those at hand happen to end on zeros."""
 VARIANT = Column("variant", kind="text")
 
 
-def summary_table(results: Sequence[AblationResult], judgements: Sequence[Judgement]) -> Table:
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Everything that a report shows of one ablation, on a terminal, in Markdown and on a page."""
+
+    result: AblationResult
+    judged: Judged
+    tests: int
+    """Tests of the whole report, which p-values are adjusted for."""
+    scores: Table
+    """Without any training it has no rows."""
+    costs: Table
+    conditions: list[tuple[str, str]]
+    notes: list[str]
+
+    @property
+    def own(self) -> Ablation:
+        """The ablation."""
+        return self.result.ablation
+
+
+def make_sections(results: Sequence[AblationResult]) -> list[Section]:
+    """Judge the results together, and tabulate each."""
+    judged = judge(results)
+    tests = count_tests(judged)
+    return [
+        Section(
+            result=result,
+            judged=own,
+            tests=tests,
+            scores=score_table(result, own),
+            costs=cost_table(result),
+            conditions=conditions(result),
+            notes=notes(result, tests),
+        )
+        for result, own in zip(results, judged, strict=True)
+    ]
+
+
+def variant_rows(ablation: Ablation) -> list[tuple[str, str, str]]:
+    """Return name, sentence and changes of every variant as text."""
+    return [
+        (
+            each.name + " (base)" * (each.name == ablation.base),
+            each.sentence,
+            ", ".join(changes_text(each.changes)),
+        )
+        for each in ablation.variants
+    ]
+
+
+def summary_table(sections: Sequence[Section]) -> Table:
     """Count for each ablation the verdicts on its variants, on all of its sets."""
     words = (Verdict.SAME, Verdict.OPPOSITE, Verdict.UNDECIDED)
     rows = []
-    for result, own in zip(results, judgements, strict=True):
-        found = [e for e in own.comparisons.values() if e.printed is not None and e.found]
-        counts: list[Cell] = [sum(each.verdict is word for each in found) for word in words]
-        counts.append(sum(each.p is None for each in found))
-        counts = counts if result.conditions.trained else [None] * len(counts)
-        about = (result.ablation.name, len(result.variants), budget_of(result))
+    for each in sections:
+        found = [e for e in each.judged.values() if e.printed is not None and e.found]
+        counts: list[Cell] = [sum(own.verdict is word for own in found) for word in words]
+        counts.append(sum(own.p is None for own in found))
+        counts = counts if each.result.conditions.trained else [None] * len(counts)
+        about = (each.own.name, len(each.own.variants), budget_of(each.result))
         rows.append(Row(cells=(*about, *counts)))
     columns = columns_of(("ablation",), ("variants",)) + columns_of(("budget",))
     columns += tuple(Column(heading, wrap=True) for heading in (*words, "not judged"))
-    tests = plural(judgements[0].tests if judgements else 0, "test")
     note = (
         "Counted are printed differences on all sets. Verdicts hold together at the 5 % level: "
-        f"Holm's correction over {tests}. Not judged: one seed, no printed sign, or base "
-        "or variant too near bicubic."
+        f"Holm's correction over {plural(sections[0].tests if sections else 0, 'test')}. Not "
+        "judged: one seed, no printed sign, or base or variant too near bicubic."
     )
     return Table(title="Summary", columns=columns, rows=tuple(rows), notes=(note,))
 
 
-def score_table(result: AblationResult, judgement: Judgement) -> Table:
+def score_table(result: AblationResult, judged: Judged) -> Table:
     """Tabulate means over seeds on every set, differences to the base, printed values, verdicts.
 
     Bicubic stands below each set. Sets of the paper that were not measured have what was printed
     alone; without any training there are no rows.
     """
-    headings = ["seeds", "PSNR dB", "SSIM", "to base dB", "printed dB", "printed to base"]
+    headings = ("seeds", "PSNR dB", "SSIM", "to base dB", "printed dB", "printed to base")
     columns = (
         VARIANT,
         *(Column(heading, wrap=True) for heading in headings),
         Column("verdict", kind="status", wrap=True),
     )
-    digits = METRICS["psnr"].digits
+    digits, wanted = METRICS["psnr"].digits, result.conditions.seeds
+    names = [each.variant.name for each in result.variants]
     rows: list[Row] = []
     for dataset in sets_of(result) if result.conditions.trained else ():
         means = {each.variant.name: each.means(dataset) for each in result.variants}
-        complete = {
-            n: fmean(own) for n, own in means.items() if len(own) == result.conditions.seeds
-        }
+        complete = {name: fmean(own) for name, own in means.items() if len(own) == wanted}
         best = best_of(complete, digits)
+        # Printed figures have the digits of the longest one of their set.
+        printed = {name: result.ablation.printed(name, dataset) for name in names}
+        differences = [result.ablation.printed(name, dataset, "psnr.difference") for name in names]
+        values = [value for value in printed.values() if value is not None]
+        longest = decimals(values, LEAST_DIGITS)
+        values += [value for value in differences if value is not None]
         for each in result.variants:
-            name = each.variant.name
-            own = judgement.comparisons[dataset, name]
-            rows.append(
-                Row(
-                    cells=(name, *_score_cells(result, each, dataset, own), str(own.verdict)),
-                    group=dataset,
-                    best=frozenset({"PSNR dB"} if name in best else ()),
-                    status=own.verdict.name.lower(),
-                )
+            name, done = each.variant.name, len(means[each.variant.name])
+            own = judged[dataset, name]
+            count = str(done) if done == wanted else f"{done} of {wanted}"
+            cells = (
+                name,
+                count if dataset in result.conditions.sets else None,
+                _mean_text(means[name], digits),
+                _mean_text(each.means(dataset, "ssim"), METRICS["ssim"].digits),
+                interval_text(own.found, digits) if own.found else None,
+                number(printed[name], longest),
+                number(own.printed, decimals(values, LEAST_DIGITS), sign=True),
+                str(own.verdict),
             )
+            bold = frozenset({"PSNR dB"} if name in best else ())
+            rows.append(Row(cells=cells, group=dataset, best=bold, status=own.verdict.name.lower()))
         if scores := result.scores(dataset):
             level = number(scores[0].bicubic, digits)
-            rest = [None] * (len(columns) - 3)
-            rows.append(Row(cells=("bicubic", None, level, *rest), group=dataset))
+            rows.append(Row(cells=("bicubic", None, level, *[None] * 5), group=dataset))
     return Table(group_heading="set", columns=columns, rows=tuple(rows))
 
 
-def _score_cells(
-    result: AblationResult, each: VariantResult, dataset: str, own: JudgedDifference
-) -> list[Cell]:
-    """Return the cells between the name of a variant and the verdict on it."""
-    done, wanted = len(each.measured(dataset)), result.conditions.seeds
-    count = str(done) if done == wanted else f"{done} of {wanted}"
-    cells: list[Cell] = [count if dataset in result.conditions.sets else None]
-    for metric in ("psnr", "ssim"):
-        means, digits = each.means(dataset, metric), METRICS[metric].digits
-        deviation = number(stdev(means), digits) if len(means) > 1 else NOTHING
-        spread = "" if deviation == NOTHING else f" ± {deviation}"
-        cells.append(number(fmean(means), digits) + spread if means else None)
-    cells.append(interval_text(own.found, METRICS["psnr"].digits) if own.found else None)
-    # Printed figures have the digits of the longest one of their set.
-    names = [other.variant.name for other in result.variants]
-    printed = {name: result.ablation.printed(name, dataset) for name in names}
-    values = [value for value in printed.values() if value is not None]
-    digits = decimals(values, LEAST_DIGITS)
-    cells.append(number(printed[each.variant.name], digits))
-    differences = (result.ablation.printed(name, dataset, "psnr.difference") for name in names)
-    values += [value for value in differences if value is not None]
-    cells.append(number(own.printed, decimals(values, LEAST_DIGITS), sign=True))
-    return cells
+def _mean_text(means: Sequence[float], digits: int) -> str | None:
+    """Return a mean over seeds with the standard deviation."""
+    if not means:
+        return None
+    deviation = number(stdev(means), digits) if len(means) > 1 else NOTHING
+    return number(fmean(means), digits) + ("" if deviation == NOTHING else f" ± {deviation}")
 
 
 def cost_table(result: AblationResult) -> Table:
@@ -177,35 +229,29 @@ def budget_of(result: AblationResult) -> str:
     return plural(int(conditions.budget), "iteration") if whole else conditions.budget
 
 
-def ablation_markdown(results: Sequence[AblationResult]) -> str:
+def ablation_markdown(sections: Sequence[Section]) -> str:
     """Return ablations as Markdown: a summary, then for each its question, tables and conditions.
 
     The same results give the same text.
     """
-    lines, judged = ["# Ablations", ""], judge(results)
-    if len(results) > 1:
-        summary = summary_table(results, judged)
-        lines += [*markdown_table(summary), *(escape(note) for note in summary.notes), ""]
-    for result, judgement in zip(results, judged, strict=True):
-        lines += _ablation(result, judgement)
-    lines += [f"Made by `srx ablate`, srx {__version__}.", ""]
-    return "\n".join(lines)
-
-
-def _ablation(result: AblationResult, judgement: Judgement) -> Iterator[str]:
-    yield from (f"## {escape(result.ablation.name)}", "", escape(result.ablation.question), "")
-    for each in result.ablation.variants:
-        mark = " (base)" if each.name == result.ablation.base else ""
-        yield f"- **{escape(each.name)}**{mark}: {escape(each.sentence)}"
-    yield ""
-    for table in (score_table(result, judgement), cost_table(result)):
-        yield from markdown_table(table) if table.rows else ()
-    if result.failures:
-        yield from ("Failed:", "", *(f"- {escape(line)}" for line in result.failures), "")
-    for name, text in conditions(result):
-        yield f"- {name}: {escape(text)}"
-    yield from (f"- {escape(text)}" for text in notes(result, judgement.tests))
-    yield ""
+    lines = ["# Ablations", ""]
+    if len(sections) > 1:
+        summary = summary_table(sections)
+        lines += [*markdown_table(summary), *map(escape, summary.notes), ""]
+    for each in sections:
+        lines += [f"## {escape(each.own.name)}", "", escape(each.own.question), ""]
+        for name, sentence, _ in variant_rows(each.own):
+            name, _, mark = name.partition(" (")
+            lines.append(f"- **{escape(name)}**{mark and ' (' + mark}: {escape(sentence)}")
+        lines.append("")
+        for table in (each.scores, each.costs):
+            lines += markdown_table(table) if table.rows else ()
+        if failures := each.result.failures:
+            lines += ["Failed:", "", *(f"- {escape(line)}" for line in failures), ""]
+        lines += [f"- {name}: {escape(text)}" for name, text in each.conditions]
+        lines += [f"- {escape(text)}" for text in each.notes]
+        lines.append("")
+    return "\n".join([*lines, f"Made by `srx ablate`, srx {__version__}.", ""])
 
 
 def conditions(result: AblationResult) -> list[tuple[str, str]]:
@@ -239,95 +285,51 @@ def conditions(result: AblationResult) -> list[tuple[str, str]]:
 def notes(result: AblationResult, tests: int) -> list[str]:
     """Return remarks that the tables must be read with, a sentence or two each.
 
-    Args:
-        result: One ablation.
-        tests: Tests of the report that it is part of.
+    ``tests`` are those of the whole report.
     """
     own, ablation = result.conditions, result.ablation
-    printed = any(v.published for v in ablation.variants)
-    memory = "with gradients recorded, as the paper measured" * ablation.memory_gradients
-    where = "host" if own.device == "cpu" else "device"
-    told = [
+    text = environment(PACKAGE).get_template("notes.txt.j2")
+    shared = text.render(
+        own=own,
+        ablation=ablation,
+        printed=any(v.published for v in ablation.variants),
+        timed=own.budget is not None and parse_budget(own.budget).seconds is not None,
+        tests=plural(tests, "test"),
+        least_gain=f"{LEAST_GAIN:g}",
+        printed_share=f"{PRINTED_SHARE:.0%}",
+        missing=result.missing,
+    )
+    return [
         *(text for text in (ablation.note,) if text),
         *(f"{v.name}: {v.note}." for v in ablation.variants if v.note),
-        "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
-        "convolutions for an LR picture of 256x256.",
-        f"Memory: the {where} memory that PyTorch held at most for one forward pass in fp32 beside "
-        f"weights and input, at LR height x width, {memory or 'without gradients'}; unknown where "
-        "there was too little.",
+        *shared.splitlines(),
+        *(f"{line}." for line in result.left_out),
     ]
-    if not own.trained:
-        return told
-    lacking = f"{plural(result.missing, 'training')} {'is' if result.missing == 1 else 'are'}"
-    conditional = {
-        f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "
-        "interval over seeds and pictures (two-way random effects, Student's t), which is not "
-        "corrected for the number of tests.": True,
-        "With one seed the interval is over pictures alone and decides nothing: another "
-        "training may differ more. Verdicts take two seeds or more.": own.seeds == 1,
-        "±: standard deviation over seeds.": own.seeds > 1,
-        "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
-        "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
-        "more are better.": own.seeds == 2,
-        "Printed figures are of the paper's full training: verdicts compare the signs of "
-        "differences, not the figures. They are on printed differences alone, significant at the "
-        f"5 % level after Holm's correction over the {plural(tests, 'test')} of this report. There "
-        f"is none where base or variant is within {LEAST_GAIN:g} dB of bicubic or below "
-        f"{PRINTED_SHARE:.0%} of the printed gain over it.": printed,
-        "The budget is a time, so that faster variants were trained for more iterations.": (
-            own.budget is not None and parse_budget(own.budget).seconds is not None
-        ),
-        f"{lacking} missing: not yet run, or failed.": result.missing > 0,
-    }
-    told += [text for text, holds in conditional.items() if holds]
-    return told + [f"{line}." for line in result.left_out]
 
 
-def ablation_page(results: Sequence[AblationResult]) -> str:
+def ablation_page(sections: Sequence[Section]) -> str:
     """Return ablations as a page; the same results give the same characters.
 
     A policy inside the page forbids it to load or run anything.
     """
-    judged = judge(results)
     return render_page(
-        "srcli.pipelines.ablate",
+        PACKAGE,
         title="Ablations",
         version=__version__,
-        summary=summary_table(results, judged),
-        ablations=[_sections(*each) for each in zip(results, judged, strict=True)],
+        summary=summary_table(sections),
+        ablations=sections,
+        variant_rows=variant_rows,
+        changes_text=changes_text,
+        difference_chart=difference_chart,
     )
 
 
-def _sections(result: AblationResult, judgement: Judgement) -> dict[str, Any]:
-    """Return everything of one ablation for the template."""
-    own = result.ablation
-    return {
-        "own": own,
-        "shared": " ".join(changes_text(own.changes)),
-        "variants": [
-            (
-                each.name + (" (base)" if each.name == own.base else ""),
-                each.sentence,
-                " ".join(changes_text(each.changes)),
-            )
-            for each in own.variants
-        ],
-        "scores": score_table(result, judgement),
-        "differences": difference_chart(result, judgement),
-        "costs": cost_table(result),
-        "failures": result.failures,
-        "conditions": conditions(result),
-        "notes": notes(result, judgement.tests),
-    }
-
-
-def difference_chart(result: AblationResult, judgement: Judgement) -> str:
+def difference_chart(section: Section) -> str:
     """Draw the difference of every variant to the base with its interval; empty without any."""
     rows = []
-    for (dataset, name), own in judgement.comparisons.items():
+    for (dataset, name), own in section.judged.items():
         if own.found is not None:
-            counts = (own.found.seeds, "seed"), (own.found.pictures, "picture")
-            sizes = ", ".join(plural(*each) for each in counts)
+            sizes = f"{plural(own.found.seeds, 'seed')}, {plural(own.found.pictures, 'picture')}"
             rows.append((f"{dataset}, {sizes}: {name}", own.found))
-    heading = f"PSNR dB against {result.ablation.base}"
+    heading = f"PSNR dB against {section.own.base}"
     return interval_chart(rows, heading, METRICS["psnr"].digits) if rows else ""

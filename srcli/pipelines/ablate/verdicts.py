@@ -78,11 +78,8 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
     pictures is too short. With one seed it is the paired t interval over pictures, which does not
     cover other trainings.
 
-    Args:
-        differences: (seeds, pictures), finite.
-
-    Returns:
-        Lower and upper end, and the two-sided p-value; NaN with one seed and one picture.
+    ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper end, and
+    the two-sided p-value; NaN with one seed and one picture.
     """
     from scipy.special import stdtr, stdtrit
 
@@ -93,7 +90,19 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
     if min(seeds, pictures) == 1:
         square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
     else:
-        square, freedom = _mean_square(differences)
+        by_seed = differences.mean(axis=1, keepdims=True) - mean
+        by_picture = differences.mean(axis=0, keepdims=True) - mean
+        rest = differences - mean - by_seed - by_picture
+        parts = [
+            (pictures * float((by_seed**2).sum()), seeds - 1),
+            (seeds * float((by_picture**2).sum()), pictures - 1),
+            (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
+        ]
+        of_seeds, of_pictures, left = (total / own for total, own in parts)
+        # Never below either effect alone: chance can make the rest larger than both.
+        square = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
+        spread = sum((total / own) ** 2 / own for total, own in parts)
+        freedom = square**2 / spread if spread > 0 else MOST_FREEDOM
         freedom = min(max(freedom, 1.0), MOST_FREEDOM)
     error = math.sqrt(square / (seeds * pictures))
     half = float(stdtrit(freedom, 0.975)) * error
@@ -101,36 +110,16 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
     return mean - half, mean + half, p
 
 
-def _mean_square(differences: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the mean square for the variance of the mean, and its degrees of freedom."""
-    seeds, pictures = differences.shape
-    mean = differences.mean()
-    by_seed = differences.mean(axis=1, keepdims=True) - mean
-    by_picture = differences.mean(axis=0, keepdims=True) - mean
-    rest = differences - mean - by_seed - by_picture
-    squares = [
-        (pictures * float((by_seed**2).sum()), seeds - 1),
-        (seeds * float((by_picture**2).sum()), pictures - 1),
-        (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
-    ]
-    of_seeds, of_pictures, left = (total / freedom for total, freedom in squares)
-    # Never below either effect alone: chance can make the rest larger than both.
-    whole = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
-    spread_of = sum((total / freedom) ** 2 / freedom for total, freedom in squares)
-    return whole, whole**2 / spread_of if spread_of > 0 else MOST_FREEDOM
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for their number, in the order given (Holm 1979).
 
     One below 0.05 is significant while the chance of any false one among all stays below 5 %.
     """
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    adjusted, largest = [0.0] * len(order), 0.0
-    for rank, i in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
-        adjusted[i] = largest
-    return adjusted
+    values = np.array(p_values, dtype=np.float64)
+    order, adjusted = np.argsort(values, kind="stable"), np.empty_like(values)
+    factors = np.arange(len(values), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
+    return [float(p) for p in adjusted]
 
 
 class Verdict(StrEnum):
@@ -165,29 +154,17 @@ class JudgedDifference:
     """P-value adjusted for all tests of the report; None where there is no test."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """The comparisons of one ablation, and the number of tests in its report."""
-
-    comparisons: Mapping[tuple[str, str], JudgedDifference]
-    """By set and name of the variant."""
-    tests: int
-    """Tests of all ablations of the report, which the p-values are adjusted for."""
+Judged = Mapping[tuple[str, str], JudgedDifference]
+"""The comparisons of one ablation, by set and name of the variant."""
 
 
-def judge(results: Sequence[AblationResult]) -> list[Judgement]:
+def judge(results: Sequence[AblationResult]) -> list[Judged]:
     """Compare all variants with their bases, and adjust the p-values for all tests together.
 
     A test is a printed difference with a sign, of variants with two seeds or more that both are
-    trained well above bicubic.
-
-    Args:
-        results: Everything that one report shows.
-
-    Returns:
-        One for each result.
+    trained well above bicubic. ``results`` are everything that one report shows.
     """
-    found = [
+    judged = [
         {
             (dataset, each.variant.name): _compare(result, each, dataset)
             for dataset in sets_of(result)
@@ -195,11 +172,19 @@ def judge(results: Sequence[AblationResult]) -> list[Judgement]:
         }
         for result in results
     ]
-    tests = [(own, key) for own in found for key, each in own.items() if each.p is not None]
-    adjusted = holm([own[key].p or 0.0 for own, key in tests])
-    for (own, key), p in zip(tests, adjusted, strict=True):
-        own[key] = _decide(own[key], p)
-    return [Judgement(comparisons=own, tests=len(tests)) for own in found]
+    tests = [(own, key, each) for own in judged for key, each in own.items() if each.p is not None]
+    for (own, key, each), p in zip(tests, holm([each.p or 0.0 for *_, each in tests]), strict=True):
+        verdict = Verdict.UNDECIDED
+        if each.found and each.printed and p < LEVEL:
+            same = (each.found.mean > 0) == (each.printed > 0)
+            verdict = Verdict.SAME if same else Verdict.OPPOSITE
+        own[key] = replace(each, verdict=verdict, p=p)
+    return list[Judged](judged)
+
+
+def count_tests(judged: Sequence[Judged]) -> int:
+    """Return the number of tests that the p-values are adjusted for."""
+    return sum(each.p is not None for own in judged for each in own.values())
 
 
 def _compare(result: AblationResult, each: VariantResult, dataset: str) -> JudgedDifference:
@@ -222,13 +207,6 @@ def _compare(result: AblationResult, each: VariantResult, dataset: str) -> Judge
     else:
         verdict, p = Verdict.UNDECIDED, found.p
     return JudgedDifference(found=found, printed=printed, verdict=verdict, p=p)
-
-
-def _decide(comparison: JudgedDifference, p: float) -> JudgedDifference:
-    found, printed, verdict = comparison.found, comparison.printed, Verdict.UNDECIDED
-    if found is not None and printed is not None and p < LEVEL:
-        verdict = Verdict.SAME if (found.mean > 0) == (printed > 0) else Verdict.OPPOSITE
-    return replace(comparison, verdict=verdict, p=p)
 
 
 def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:
@@ -254,10 +232,7 @@ def sets_of(result: AblationResult) -> list[str]:
     """Return the sets that were measured, then those that only the paper has."""
     measured = list(result.conditions.sets)
     known = {name_key(name) for name in measured}
-    keys = (key for each in result.variants for key in each.variant.published)
-    printed = dict.fromkeys(
-        key.partition(".")[0]
-        for key in keys
-        if not key.startswith(("parameters", "gflops", "memory.", "training."))
-    )
+    keys = [key.split(".") for each in result.variants for key in each.variant.published]
+    costs = ("parameters", "gflops", "memory", "training")
+    printed = dict.fromkeys(name for name, *_ in keys if name not in costs)
     return measured + [name for name in printed if name_key(name) not in known]

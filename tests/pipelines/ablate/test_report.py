@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 
 import srcli
-from srcli.pipelines.ablate import report
-from srcli.pipelines.ablate.report import ablation_markdown, ablation_page, conditions, notes
-from srcli.pipelines.ablate.verdicts import judge
+from srcli.pipelines.ablate.report import (
+    ablation_markdown,
+    ablation_page,
+    conditions,
+    cost_table,
+    make_sections,
+    notes,
+    summary_table,
+)
 from srcli.report.table import NOTHING, number
 
 
@@ -28,7 +34,15 @@ def with_seeds(result, change):
 
 
 def scores_of(result):
-    return report.score_table(result, *judge([result]))
+    return make_sections([result])[0].scores
+
+
+def page_of(results):
+    return ablation_page(make_sections(results))
+
+
+def markdown_of(results):
+    return ablation_markdown(make_sections(results))
 
 
 def cells(table, label, group=""):
@@ -95,7 +109,7 @@ def test_sets_that_only_the_paper_has_show_what_it_printed(written):
 
 
 def test_costs_stand_beside_what_was_printed(written, bare):
-    table = report.cost_table(written)
+    table = cost_table(written)
     assert cells(table, "small") == {
         "parameters": "12,345",
         "printed K": "12.3",
@@ -108,14 +122,13 @@ def test_costs_stand_beside_what_was_printed(written, bare):
     assert (large["MiB at 64x48"], large["printed MB at 64x48"]) == ("unknown", "4096")
     counts = iter((900, 1000, 950) * 4)
     unequal = with_seeds(written, lambda v: [replace(s, iterations=next(counts)) for s in v.seeds])
-    assert cells(report.cost_table(unequal), "middle")["iterations"] == "900–1000"
+    assert cells(cost_table(unequal), "middle")["iterations"] == "900–1000"
     assert scores_of(bare).rows == ()
-    assert "iterations" not in report.cost_table(bare).headings
+    assert "iterations" not in cost_table(bare).headings
 
 
 def test_the_summary_counts_the_verdicts_on_all_sets(written, bare):
-    results = [written, bare]
-    table = report.summary_table(results, judge(results))
+    table = summary_table(make_sections([written, bare]))
     assert "over 3 tests" in table.notes[0]
     assert cells(table, "net/size") == {
         "variants": "4",
@@ -134,13 +147,13 @@ def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
     assert small["verdict"] == "none: one seed"
     assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
     assert small["PSNR dB"] == number(single.of("small").means("Set5")[0], 3)  # no deviation
-    row = cells(report.summary_table([single], judge([single])), "net/size")
+    row = cells(summary_table(make_sections([single])), "net/size")
     assert [row[each] for each in ("same sign", "undecided", "not judged")] == ["0", "0", "3"]
 
 
 def test_a_page_loads_nothing_runs_nothing_and_is_the_same_twice(written, bare, parse):
-    page = ablation_page([written, bare])
-    assert page == ablation_page([written, bare]) != ablation_page([written])
+    page = page_of([written, bare])
+    assert page == page_of([written, bare]) != page_of([written])
     tree = parse(page)
     assert not re.search(r"https?:|@import|url\(", page)
     assert tree.all("script") == tree.all("link") == []
@@ -156,7 +169,7 @@ def test_a_page_loads_nothing_runs_nothing_and_is_the_same_twice(written, bare, 
 
 
 def test_a_page_tells_everything_as_text(written, bare, parse):
-    text = parse(ablation_page([written, bare])).text
+    text = parse(page_of([written, bare])).text
     for part in (
         *(each.sentence for each in written.ablation.variants),
         written.ablation.question,
@@ -169,24 +182,24 @@ def test_a_page_tells_everything_as_text(written, bare, parse):
         f"Made by srx {srcli.__version__}.",
     ):
         assert part in text
-    assert "Nothing has been run yet." in ablation_page([])
+    assert "Nothing has been run yet." in page_of([])
 
 
 def test_a_page_can_be_walked_and_heard(written, bare, parse):
-    tree = parse(ablation_page([written, bare]))
+    tree = parse(page_of([written, bare]))
     ids = [node.attributes["id"] for node in tree.all() if "id" in node.attributes]
     assert len(ids) == len(set(ids))
     targets = {node.attributes["href"].partition("#")[2] for node in tree.all("a")}
     assert {"ablation-0", "ablation-0-scores", "ablation-1-costs"} <= targets <= set(ids)
     assert not {"ablation-1-scores", "ablation-1-differences"} & targets
     assert "summary" in ids
-    assert 'id="summary"' not in ablation_page([written])
+    assert 'id="summary"' not in page_of([written])
     levels = [int(n.tag[1]) for n in tree.all() if re.fullmatch("h[1-6]", n.tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
     (image,) = tree.all("img", "chart")
-    found = judge([written])[0].comparisons["Set5", "small"].found
+    found = make_sections([written])[0].judged["Set5", "small"].found
     assert found is not None
     text = f"small: {found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
     assert f"Set5, 3 seeds, 5 pictures: {text}" in image.attributes["alt"]
@@ -209,7 +222,7 @@ PROBE = """
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_it_without_complaint(browse, written, bare, width, dark):
-    page = ablation_page([written, bare])
+    page = page_of([written, bare])
     found, shot, complaints = browse(page, PROBE, width=width, dark=dark)
     assert complaints == []
     assert (found["width"], found["dark"], found["overflow"]) == (width, dark, 0)
@@ -220,14 +233,14 @@ def test_a_browser_shows_it_without_complaint(browse, written, bare, width, dark
 
 
 def test_markdown_has_every_table_and_text_stays_text(written):
-    text = ablation_markdown([written])
-    assert text == ablation_markdown([written])
+    text = markdown_of([written])
+    assert text == markdown_of([written])
     found = [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
         for line in text.splitlines()
         if line.startswith("| ")
     ]
-    scores, costs = scores_of(written), report.cost_table(written)
+    scores, costs = scores_of(written), cost_table(written)
     assert ["set", *scores.headings] in found
     assert list(costs.headings) in found
     assert len(found) == 4 + len(scores.rows) + len(costs.rows)
@@ -238,7 +251,7 @@ def test_markdown_has_every_table_and_text_stays_text(written):
     assert r"Nobody \| et al., Table \<2\>" in text
     assert r"other, seed 2: the training \<has\> diverged" in text
     other = replace(written, ablation=replace(written.ablation, name="net/other"))
-    both = ablation_markdown([written, other])
+    both = markdown_of([written, other])
     assert both.index("| net/size") < both.index("| net/other") < both.index("## net/size")
     assert "| ablation |" not in text
 
