@@ -192,13 +192,7 @@ def write_whole(
 ) -> None:
     """Write a file so that a crash, a full disk or a power cut leaves the former one as it was.
 
-    Args:
-        path: The final name. The folder must exist.
-        content: All of it.
-        attributes: Of the new file.
-
-    Raises:
-        OSError: If it cannot be written.
+    Its folder must exist.
     """
     with replacing(path, attributes) as file:
         file.write(content)
@@ -286,12 +280,7 @@ _REASONS = {
 
 
 def hidden_name(target: Path, tail: str) -> Path:
-    """Return the hidden name, beside a file, of something that belongs to it.
-
-    Args:
-        target: The file.
-        tail: Appended to the name, with a dot: ``".part"``.
-    """
+    """Return the hidden name, beside a file, of something that belongs to it; tail: ``".part"``."""
     name = os.fsencode(target.name)
     if len(name) + len(tail) + 1 > _LONGEST_HIDDEN:
         # different long names that begin alike stay different
@@ -302,12 +291,7 @@ def hidden_name(target: Path, tail: str) -> Path:
 
 
 def remove_stale(target: Path, keep: Container[str] = ()) -> None:
-    """Remove sidecars of an earlier file of the same name.
-
-    Args:
-        target: The file, old or new.
-        keep: Names that stay.
-    """
+    """Remove sidecars of an earlier file of the same name, but those named in ``keep``."""
     for suffix in _STALE:
         name = target.name + suffix
         # a longer name than there can be is none's
@@ -318,10 +302,7 @@ def remove_stale(target: Path, keep: Container[str] = ()) -> None:
 def explain_os_error(target: Path, error: BaseException, *, full: str = "") -> str | None:
     """Explain an error of the system that kept a file from being written; None for others.
 
-    Args:
-        target: The file.
-        error: Raised by writing it.
-        full: Appended to the line for a full disk.
+    ``full`` is appended to the line for a full disk.
     """
     number = error.errno if isinstance(error, OSError) else None
     if number in NO_SPACE:

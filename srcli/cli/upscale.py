@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,7 +219,7 @@ def command(**options: Any) -> int:  # noqa: ANN401 - click hands over every opt
         if streams.to_stdout and summary.count("done"):
             streams.send()
     if not quiet:
-        echo(_closing(summary), err=streams.to_stdout)
+        echo(_closing(summary, auto=options["model"] == "auto"), err=streams.to_stdout)
     return int(summary.exit_code)
 
 
@@ -304,9 +305,12 @@ def _closing_estimate(summary: Summary) -> str:
     )
 
 
-def _closing(summary: Summary) -> str:
+def _closing(summary: Summary, *, auto: bool) -> str:
     done, skipped, failed = (summary.count(s) for s in ("done", "skipped", "failed"))
+    models = Counter(file.model for file in summary.files if file.state == "done" and file.model)
     parts = [f"{done} done"]
+    if auto and models:
+        parts[0] += f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"
     if skipped:
         parts.append(f"{skipped} skipped (they exist; --overwrite writes them again)")
     if failed:
