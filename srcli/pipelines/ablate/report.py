@@ -234,52 +234,41 @@ def ablation_markdown(sections: Sequence[Section]) -> str:
 
     The same results give the same text.
     """
-    lines = ["# Ablations", ""]
-    if len(sections) > 1:
-        summary = summary_table(sections)
-        lines += [*markdown_table(summary), *map(escape, summary.notes), ""]
-    for each in sections:
-        lines += [f"## {escape(each.own.name)}", "", escape(each.own.question), ""]
-        for name, sentence, _ in variant_rows(each.own):
-            name, _, mark = name.partition(" (")
-            lines.append(f"- **{escape(name)}**{mark and ' (' + mark}: {escape(sentence)}")
-        lines.append("")
-        for table in (each.scores, each.costs):
-            lines += markdown_table(table) if table.rows else ()
-        if failures := each.result.failures:
-            lines += ["Failed:", "", *(f"- {escape(line)}" for line in failures), ""]
-        lines += [f"- {name}: {escape(text)}" for name, text in each.conditions]
-        lines += [f"- {escape(text)}" for text in each.notes]
-        lines.append("")
-    return "\n".join([*lines, f"Made by `srx ablate`, srx {__version__}.", ""])
+    return _render(
+        "report.md.j2",
+        version=__version__,
+        summary=summary_table(sections),
+        sections=sections,
+        escape=escape,
+        markdown_table=markdown_table,
+    )
+
+
+def _render(name: str, **values: object) -> str:
+    """Return the text that a template describes, in which nothing is escaped by itself."""
+    plain = environment(PACKAGE).overlay(autoescape=False)
+    return plain.get_template(name).render(**values)
 
 
 def conditions(result: AblationResult) -> list[tuple[str, str]]:
     """Return how an ablation was run, as pairs of a word and a text."""
-    own, ablation = result.conditions, result.ablation
-    pairs = [
-        ("Source", ablation.source or "our own"),
-        ("Recipe", f"{ablation.recipe}, ×{ablation.scale}"),
-    ]
-    if own.overrides:
-        pairs.append(("All variants with", ", ".join(own.overrides)))
-    machine = own.machine + (f"; {own.processes} processes at once" if own.processes > 1 else "")
-    if own.trained:
-        machine += f"; trained in {own.precision} precision, measured in fp32"
-        names = ", ".join(Path(each).name for each in own.data)  # no folders: they tell nobody
-        held_out = f"{own.held_out} held out" if own.held_out else "none held out"
-        data = f"{names}: {own.pictures} pictures, {held_out}"
-        data += f", {own.excluded} excluded" if own.excluded else ""
-        protocol = PROTOCOLS[ablation.protocol]
-        sets = ", ".join(own.sets)
-        sets += f"; not at hand: {', '.join(own.missing)}" if own.missing else ""
-        pairs += [
-            ("Budget", f"{budget_of(result)} for each variant and seed"),
-            ("Seeds", f"{own.seeds}: each variant has the same batches in the same order"),
-            ("Trained on", f"{data}; the last weights are measured"),
-            ("Measured on", f"{sets}; protocol {protocol.name}: {protocol.description}"),
-        ]
-    return [*pairs, ("Machine", machine)]
+    own = result.conditions
+    names = {
+        "data": [Path(each).name for each in own.data],  # no folders: they tell nobody
+        "sets": own.sets,
+        "missing": own.missing,
+        "overrides": own.overrides,
+    }
+    text = _render(
+        "conditions.txt.j2",
+        own=own,
+        ablation=result.ablation,
+        budget=budget_of(result),
+        protocol=PROTOCOLS[result.ablation.protocol],
+        **{word: " ".join(", ".join(each).split()) for word, each in names.items()},
+    )
+    pairs = (line.partition(": ") for line in text.splitlines())
+    return [(word, words) for word, _, words in pairs]
 
 
 def notes(result: AblationResult, tests: int) -> list[str]:
@@ -288,8 +277,8 @@ def notes(result: AblationResult, tests: int) -> list[str]:
     ``tests`` are those of the whole report.
     """
     own, ablation = result.conditions, result.ablation
-    text = environment(PACKAGE).get_template("notes.txt.j2")
-    shared = text.render(
+    shared = _render(
+        "notes.txt.j2",
         own=own,
         ablation=ablation,
         printed=any(v.published for v in ablation.variants),
@@ -299,12 +288,9 @@ def notes(result: AblationResult, tests: int) -> list[str]:
         printed_share=f"{PRINTED_SHARE:.0%}",
         missing=result.missing,
     )
-    return [
-        *(text for text in (ablation.note,) if text),
-        *(f"{v.name}: {v.note}." for v in ablation.variants if v.note),
-        *shared.splitlines(),
-        *(f"{line}." for line in result.left_out),
-    ]
+    own_notes = [ablation.note] + [f"{v.name}: {v.note}." for v in ablation.variants if v.note]
+    left_out = [f"{line}." for line in result.left_out]
+    return [*filter(None, own_notes), *shared.splitlines(), *left_out]
 
 
 def ablation_page(sections: Sequence[Section]) -> str:

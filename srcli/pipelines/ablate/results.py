@@ -104,7 +104,7 @@ class SeedResult:
     scores: Mapping[str, SetScores] = field(default_factory=dict)
     """By set."""
     failure: str = ""
-    """Reason why the training or the evaluation failed; empty if they did not."""
+    """Reason why the training or the evaluation failed, if it did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,6 @@ class VariantResult:
 
     variant: Variant
     cost: Cost | None = None
-    """None where it has not been measured."""
     cost_failure: str = ""
     seeds: tuple[SeedResult, ...] = ()
 
@@ -135,15 +134,12 @@ class Conditions:
     """None for the recipes' own."""
     seeds: int
     overrides: tuple[str, ...] = ()
-    """``path=value`` for the recipes of all variants."""
     data: tuple[str, ...] = ()
     """As given."""
     pictures: int = 0
-    """Pictures to train on."""
+    """Number of pictures to train on."""
     held_out: int = 0
-    """Pictures left out of the training to validate on."""
     excluded: int = 0
-    """Pictures left out by name."""
     data_digest: str = ""
     sets: tuple[str, ...] = ()
     """Sets to measure on, as tables call them."""
@@ -156,7 +152,6 @@ class Conditions:
     machine: str
     """Device, processor, threads and version of PyTorch in words."""
     processes: int
-    """Processes that shared the machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,20 +179,20 @@ class AblationResult:
     @property
     def missing(self) -> int:
         """Number of trainings that are not finished and measured on all sets, or have failed."""
-        seeds = [seed for each in self.variants for seed in each.seeds]
-        return sum(any(name not in seed.scores for name in self.conditions.sets) for seed in seeds)
+        sets = set(self.conditions.sets)
+        return sum(not sets <= own.scores.keys() for each in self.variants for own in each.seeds)
 
     @property
     def left_out(self) -> list[str]:
-        """Pictures left out of the scores, in words."""
-        found = [
+        """Pictures left out of the scores, in words, each set once."""
+        found = {
             f"{dataset}: {len(own.pictures)} of {own.of} pictures could be read; left out: "
-            f"{', '.join(own.left_out)}"
+            f"{', '.join(own.left_out)}": None
             for dataset in self.conditions.sets
             for own in self.scores(dataset)
             if own.left_out
-        ]
-        return list(dict.fromkeys(found))
+        }
+        return list(found)
 
     @property
     def failures(self) -> list[str]:

@@ -131,7 +131,7 @@ def run_ablations(
 
     Args:
         ablations: Each name once.
-        options: Data, budget, seeds, sets, device and folder.
+        options: The same for all.
         progress: Receives the progress.
         stop: Called often; true ends the run. Running trainings keep a checkpoint, from which the
             next run goes on.
@@ -225,14 +225,11 @@ def _plan(
     for ablation, variants in zip(ablations, recipes, strict=True):
         sets, missing = _find_sets(ablation, own, progress) if own.train else ((), ())
         conditions = Conditions(
+            **{name: getattr(own, name) for name in ("budget", "overrides", "seeds", "processes")},
             trained=own.train,
-            budget=own.budget,
-            overrides=own.overrides,
-            seeds=own.seeds,
             data=tuple(str(path) for path in own.data),
             sets=tuple(each.name for each in sets),
             missing=missing,
-            processes=own.processes,
             **machine,
             **data,
         )
@@ -410,8 +407,7 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
             found = stored_result(own, unit.sets)
             if found.iterations is None or each.name in found.scores or stop():
                 continue
-            score = partial(_score, own, found, each, unit.ablation.protocol, progress)
-            _, failure = _attempt(score, progress)
+            _, failure = _attempt(partial(_score, unit, own, found, each, progress), progress)
             failures += [f"{each.name}: {failure}"] * bool(failure)
         return {"failure": "; ".join(failures)}
 
@@ -452,23 +448,19 @@ def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) 
 
 
 def _score(
-    training: TrainOptions,
-    found: SeedResult,
-    measured: MeasuredSet,
-    protocol: str,
-    progress: Progress,
+    unit: Unit, training: TrainOptions, found: SeedResult, measured: MeasuredSet, progress: Progress
 ) -> None:
     """Measure a training on one more set, and store the scores with those that were found."""
     options = EvalOptions(
-        protocol=protocol,
+        protocol=unit.ablation.protocol,
         metrics=METRICS,
         resamples=0,
         costs=False,
         engine=EngineOptions(device=training.device, precision="fp32"),
     )
-    weights = str(RunFolder(training.out).last)
+    weights, scales = str(RunFolder(training.out).last), (training.scale,)
     evaluation = evaluate(
-        [weights], [measured.source], scales=(training.scale,), options=options, progress=progress
+        [weights], [measured.source], scales=scales, options=options, progress=progress
     )
     for failure in evaluation.failures:
         progress.warn(f"left out: {failure.dataset}/{failure.picture}: {failure.reason}")
