@@ -160,7 +160,7 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     results = []
     for name in wanted:
         try:
-            results += [found] if (found := read_result(given["out"], name)) else []
+            results += filter(None, [read_result(given["out"], name)])
         except DataError as error:
             Console().warn(f"left out: {error}")
     if not results and not ablations:

@@ -64,13 +64,15 @@ from srcli.training.folder import RunFolder, file_digest
 from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from srcli.ports.executor import Executor
     from srcli.ports.progress import Progress
 
 SCORES = "scores.json"
 T = TypeVar("T")
+Outcomes = dict[tuple[str, str, int], JsonDict]
+"""Costs and failures of this run by the ``key`` of the unit."""
 
 
 class MeasuredSet(NamedTuple):
@@ -106,11 +108,23 @@ class Unit:
         """Ablation, variant and seed; -1 for the cost."""
         return self.ablation.name, self.variant, self.training.seed if self.training else -1
 
-    def is_missing(self) -> bool:
-        """Return whether training or scores are not in the folder; costs are measured always."""
+    def stored(self) -> SeedResult:
+        """Return what the folder of the training holds: no scores of other weights or pictures."""
         if self.training is None:
-            return True
-        found = stored_result(self.training, self.sets)
+            return SeedResult(seed=-1)
+        folder = RunFolder(self.training.out)
+        found: SeedResult | None = None
+        with suppress(DataError):  # damaged: measured again
+            found = read_values(folder.path / SCORES, SeedResult)
+        if found is None or not folder.last.is_file() or found.weights != file_digest(folder.last):
+            return SeedResult(seed=self.training.seed)
+        keys = {each.name: each.key for each in self.sets}
+        scores = {n: own for n, own in found.scores.items() if own.key and own.key == keys.get(n)}
+        return replace(found, scores=scores, failure="")
+
+    def is_missing(self) -> bool:
+        """Return whether training or scores are not in the folder; costs are measured anew."""
+        found = self.stored()
         return found.iterations is None or any(each.name not in found.scores for each in self.sets)
 
 
@@ -150,7 +164,7 @@ def run_ablations(
     if len(units) < len(every):
         trainings = sum(unit.training is not None for unit in every)
         own.message(f"{len(every) - len(units)} of {trainings} trainings are there already")
-    outcomes: dict[tuple[str, str, int], JsonDict] = {}
+    outcomes: Outcomes = {}
     _write(plans, every, outcomes, options.out)  # so that results are found whatever happens
     task = own.task("results", total=len(units), unit="results")
     shared = (options.out, *options.data)
@@ -170,10 +184,7 @@ def run_ablations(
 
 
 def _write(
-    plans: Sequence[AblationResult],
-    units: Sequence[Unit],
-    outcomes: Mapping[tuple[str, str, int], JsonDict],
-    out: Path,
+    plans: Sequence[AblationResult], units: Sequence[Unit], outcomes: Outcomes, out: Path
 ) -> list[AblationResult]:
     """Write recipes to train by, and results: what the folders hold, costs and failures."""
     values: dict[tuple[str, str], dict[str, Any]] = {}
@@ -183,7 +194,7 @@ def _write(
         if unit.training is None:
             own |= outcome
         else:
-            own["seeds"] += (replace(stored_result(unit.training, unit.sets), **outcome),)
+            own["seeds"] += (replace(unit.stored(), **outcome),)
             write_values(Path(unit.training.recipe), plain_recipe(unit.recipe))
     results = []
     for plan in plans:
@@ -375,19 +386,6 @@ def _describe_place(
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
-def stored_result(training: TrainOptions, sets: Sequence[MeasuredSet]) -> SeedResult:
-    """Return what the folder of a training holds: no scores of other weights or pictures."""
-    folder = RunFolder(training.out)
-    found: SeedResult | None = None
-    with suppress(DataError):  # damaged: measured again
-        found = read_values(folder.path / SCORES, SeedResult)
-    if found is None or not folder.last.is_file() or found.weights != file_digest(folder.last):
-        return SeedResult(seed=training.seed)
-    keys = {each.name: each.key for each in sets}
-    scores = {n: own for n, own in found.scores.items() if own.key and own.key == keys.get(n)}
-    return replace(found, scores=scores, failure="")
-
-
 def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]) -> JsonDict:
     """Do a unit; failures (a diverged training, too little memory, a defect) are its result.
 
@@ -401,10 +399,10 @@ def run_unit(unit: Unit, place: Place, progress: Progress, stop: Callable[[], bo
             cost, failure = _attempt(partial(measure_cost, unit, place.device), progress)
             return {"cost": cost, "cost_failure": failure}
         own = replace(unit.training, device=place.device, threads=place.threads, resume=True)
-        _, failure = _attempt(partial(_train, own, progress, stop), progress)
+        _, failure = _attempt(partial(_train, unit, own, progress, stop), progress)
         failures = [failure] * bool(failure)
         for each in unit.sets:
-            found = stored_result(own, unit.sets)
+            found = unit.stored()
             if found.iterations is None or each.name in found.scores or stop():
                 continue
             _, failure = _attempt(partial(_score, unit, own, found, each, progress), progress)
@@ -432,9 +430,9 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
     return None, reason
 
 
-def _train(options: TrainOptions, progress: Progress, stop: Callable[[], bool]) -> None:
+def _train(unit: Unit, options: TrainOptions, progress: Progress, stop: Callable[[], bool]) -> None:
     """Train to the end, unless that is done or stopped, and store what the folder then holds."""
-    if stored_result(options, ()).iterations is not None:
+    if unit.stored().iterations is not None:
         return
     try:
         result = train(options, progress, stop)
