@@ -157,7 +157,7 @@ def show_command(**given: Any) -> None:  # noqa: ANN401 - click hands over every
     known = [name for name in given["names"] if name in stored]  # perhaps once from a file
     ablations = select_ablations([name for name in given["names"] if name not in known])
     wanted = [*known, *(each.name for each in ablations)] if given["names"] else stored
-    results = []
+    results: list[AblationResult] = []
     for name in wanted:
         try:
             results += filter(None, [read_result(given["out"], name)])
