@@ -82,6 +82,8 @@ def test_no_modules_import_each_other_in_a_circle():
         ["eval", "-h"],
         ["train", "-h"],
         ["bench", "-h"],
+        ["ablate", "-h"],
+        ["ablate", "run", "-h"],
     ],
 )
 def test_help_imports_nothing_heavy(arguments):

@@ -154,18 +154,12 @@ def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
 def test_a_page_loads_nothing_runs_nothing_and_is_the_same_twice(written, bare, parse):
     page = page_of([written, bare])
     assert page == page_of([written, bare]) != page_of([written])
+    assert "default-src &#39;none&#39;" in page
+    assert not re.search(r"https?:|@import|url\(|script-src", page)
     tree = parse(page)
-    assert not re.search(r"https?:|@import|url\(", page)
     assert tree.all("script") == tree.all("link") == []
     assert all(node.attributes["src"].startswith("data:image/") for node in tree.all("img"))
     assert not [k for node in tree.all() for k in node.attributes if k.startswith("on")]
-    (policy,) = [
-        node.attributes["content"]
-        for node in tree.all("meta")
-        if node.attributes.get("http-equiv") == "Content-Security-Policy"
-    ]
-    assert policy.startswith("default-src 'none'")
-    assert "script" not in policy
 
 
 def test_a_page_tells_everything_as_text(written, bare, parse):
@@ -213,22 +207,15 @@ def test_a_page_can_be_walked_and_heard(written, bare, parse):
     ]
 
 
-PROBE = """
-  result.charts = whole.querySelectorAll("img.chart").length;
-"""
-
-
 @pytest.mark.browser
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (400, True)])
 def test_a_browser_shows_it_without_complaint(browse, written, bare, width, dark):
-    page = page_of([written, bare])
-    found, shot, complaints = browse(page, PROBE, width=width, dark=dark)
+    probe = 'result.charts = whole.querySelectorAll("img.chart").length;'
+    found, shot, complaints = browse(page_of([written, bare]), probe, width=width, dark=dark)
     assert complaints == []
     assert (found["width"], found["dark"], found["overflow"]) == (width, dark, 0)
     assert [name for name in found["requests"] if not name.startswith("data:")] == []
     assert found["charts"] == 1
-    assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 30
     assert (shot[2, 2].mean() < 60) == dark
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from srcli.errors import DataError, RecipeError, UsageError
 from srcli.layers.network import Network
-from srcli.pipelines.ablate import run as work
+from srcli.pipelines.ablate import run as runs
 from srcli.pipelines.ablate.results import AblateOptions, read_result
 from srcli.pipelines.ablate.run import Unit, checked_recipes, measure_cost, run_ablations
 from srcli.pipelines.evaluate.options import EvalOptions
@@ -95,7 +95,7 @@ def test_more_seeds_do_only_what_is_missing(ran, pair, options, notes, monkeypat
         begun.append(own.out.name)
         return train(own, *more)
 
-    monkeypatch.setattr(work, "train", watched)
+    monkeypatch.setattr(runs, "train", watched)
     (more,) = run_ablations([pair], replace(options, seeds=2), progress=notes)
     assert begun == ["seed-1", "seed-1"]
     assert "2 of 4 trainings are there already" in notes.messages
@@ -107,7 +107,7 @@ def test_more_seeds_do_only_what_is_missing(ran, pair, options, notes, monkeypat
 def test_other_sets_and_other_pictures_of_a_set_are_measured_without_training(
     ran, pair, options, faces, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(work, "train", None)
+    monkeypatch.setattr(runs, "train", None)
     other = tmp_path / "Faces"
     other.mkdir()
     (other / "one.png").write_bytes((faces / "aaa.png").read_bytes())
@@ -221,7 +221,7 @@ def test_costs_alone_leave_the_trainings_that_are_there(ran, pair, options):
 def test_a_set_that_is_not_there_is_told_and_none_takes_the_built_in_pictures(
     pair, options, notes, monkeypatch
 ):
-    monkeypatch.setattr(work, "train", lambda *given: pytest.fail("not to be trained"))
+    monkeypatch.setattr(runs, "train", lambda *given: pytest.fail("not to be trained"))
     lost = replace(pair, sets=("nowhere",))
     (result,) = run_ablations([lost], options, progress=notes, stop=lambda: True)
     assert (result.conditions.sets, result.conditions.missing) == (("built-in",), ("nowhere",))
@@ -291,13 +291,13 @@ def test_a_network_with_two_forms_counts_as_it_is_deployed():
 
 @pytest.mark.parametrize(("gradients", "maps"), [(False, 2), (True, LAYERS)])
 def test_memory_is_that_of_one_pass(monkeypatch, gradients, maps):
-    monkeypatch.setattr(work, "build_network", lambda *given, **options: Chain())
+    monkeypatch.setattr(runs, "build_network", lambda *given, **options: Chain())
     memory = cost(memory_sizes=(SIZE,), memory_gradients=gradients).memory
     assert memory == {"40x50": pytest.approx(maps * MAP, rel=0.02)}
 
 
 def test_too_little_memory_is_unknown(monkeypatch):
-    monkeypatch.setattr(work, "build_network", lambda *given, **options: Huge())
+    monkeypatch.setattr(runs, "build_network", lambda *given, **options: Huge())
     assert cost(memory_sizes=(SIZE,)).memory == {"40x50": None}
 
 
@@ -305,7 +305,7 @@ def test_what_runs_out_of_memory_says_so_in_two_words(pair, options, monkeypatch
     def full(*given):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
 
-    monkeypatch.setattr(work, "train", full)
+    monkeypatch.setattr(runs, "train", full)
     (result,) = run_ablations([pair], options)
     assert [seed.failure for each in result.variants for seed in each.seeds] == [
         "out of memory"

@@ -93,7 +93,6 @@ def test_only_what_both_have_is_compared(written):
     ("plain", "adjusted"),
     [
         ([], []),
-        ([0.04], [0.04]),
         ([0.03, 0.01, 0.04], [0.06, 0.03, 0.06]),  # 2 * 0.03, 3 * 0.01; never below a smaller one
         ([0.5, 0.6], [1.0, 1.0]),
     ],
