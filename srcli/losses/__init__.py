@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.errors import RecipeError
 from srcli.losses.contrastive import ContrastiveLoss
-from srcli.recipes.fields import check_options, unknown
+from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,12 +97,7 @@ class WeightedLoss(nn.Module):
         for term in terms:
             if term.name not in LOSSES:
                 raise unknown("loss", term.name, "the recipe", LOSSES)
-            constructor = LOSSES[term.name]
-            options = check_options(constructor, term.options, f"loss {term.name}")
-            try:
-                self.terms.append(constructor(**options))
-            except (TypeError, ValueError) as error:
-                raise RecipeError(f"loss {term.name}: {error}") from error
+            self.terms.append(construct(LOSSES[term.name], term.options, f"loss {term.name}"))
 
     def forward(self, sr: Tensor, hr: Tensor, lr: Tensor | None = None) -> Tensor:
         """Compare SR (N, C, sH, sW) with HR; a scalar. Contrastive losses need LR (N, C, H, W)."""

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
-from srcli.recipes.fields import check_options
+from srcli.recipes.fields import construct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -182,17 +182,13 @@ def build_network(name: str, *, scale: int, options: Mapping[str, Any] | None = 
     Raises:
         ModelError: If the name, the scale or an option does not fit.
     """
-    constructor = network_class(name, scale)
+    where, kind = f"model {name}", network_class(name, scale)
+    if "scale" in (options or {}):
+        raise ModelError(f"{where}: the scale is no option of the network; give it by --scale")
     try:
-        checked = check_options(constructor, options or {}, f"model {name}")
+        network: Network = construct(kind, options or {}, where, scale=scale)
     except RecipeError as error:
         raise ModelError(str(error)) from error
-    if "scale" in checked:
-        raise ModelError(f"model {name}: the scale is no option of the network; give it by --scale")
-    try:
-        network: Network = constructor(scale=scale, **checked)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ModelError(f"model {name}: {error}") from error
     return network
 
 

@@ -17,7 +17,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from srcli.errors import RecipeError
 from srcli.layers.blocks import conv, convs
 from srcli.layers.network import Network
-from srcli.recipes.fields import check_options, unknown
+from srcli.recipes.fields import construct, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -159,25 +159,14 @@ DISCRIMINATORS: dict[str, type[AutoEncoder | Classifier | PatchClassifier]] = {
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
     """Build an untrained discriminator of the table.
 
-    Args:
-        name: A key of ``DISCRIMINATORS``.
-        size: Edge of the pictures.
-        options: Keyword arguments of its constructor that differ from the defaults.
-
-    Raises:
-        RecipeError: If one of them does not fit.
+    ``size`` is the edge of the pictures. RecipeError says what does not fit.
     """
     if name not in DISCRIMINATORS:
         raise unknown("discriminator", name, "the recipe", DISCRIMINATORS)
     where = f"discriminator {name}"
-    constructor = DISCRIMINATORS[name]
-    checked = check_options(constructor, options, where)
-    if "size" in checked:
+    if "size" in options:
         raise RecipeError(f"{where}: the size is that of the patches; leave it out")
-    try:
-        return constructor(size=size, **checked)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise RecipeError(f"{where}: {error}") from error
+    return construct(DISCRIMINATORS[name], options, where, size=size)
 
 
 def _encoder(widths: tuple[int, ...], strides: tuple[int, ...]) -> nn.ModuleList:

@@ -15,6 +15,7 @@ from typing import (
     Annotated,
     Any,
     Literal,
+    TypeVar,
     Union,
     get_args,
     get_origin,
@@ -27,6 +28,7 @@ from srcli.files import parse_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+Made = TypeVar("Made")
 ROOT = "the recipe"
 """Name of the whole recipe in messages."""
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -224,16 +226,13 @@ def read_text(text: str, hint: Any) -> Any:  # noqa: ANN401
         return text
 
 
-def check_options(constructor: type, options: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Check keyword arguments against a constructor's names and types, and convert them.
+def construct(
+    constructor: type[Made], options: Mapping[str, Any], where: str, **further: object
+) -> Made:
+    """Construct by options, checked against names and types and converted, and further values.
 
-    Args:
-        constructor: A class whose ``__init__`` is annotated with plain types.
-        options: The keyword arguments.
-        where: Name of their owner in messages.
-
-    Raises:
-        RecipeError: If a name does not exist or a value has another type.
+    The constructor is annotated with plain types; ``where`` names the options' owner in messages.
+    RecipeError says which option does not exist, has another type, or cannot be used.
     """
     parameters = inspect.signature(constructor).parameters
     whatever = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -244,7 +243,11 @@ def check_options(constructor: type, options: Mapping[str, Any], where: str) -> 
             raise RecipeError(f"no option {name!r} in {where}; it takes none")
         if name not in names:
             raise unknown("option", name, where, names)
-    return {
+    converted = {
         name: convert(value, hints[name], f"{name} of {where}") if name in hints else value
         for name, value in options.items()
     }
+    try:
+        return constructor(**further, **converted)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise RecipeError(f"{where}: {error}") from error

@@ -10,7 +10,7 @@ import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS, Blur, Degradation, Jpeg, Noise
-from srcli.recipes.fields import ROOT, check_options, convert
+from srcli.recipes.fields import ROOT, construct, convert
 from srcli.recipes.files import (
     EXAMPLE,
     RECIPES,
@@ -159,8 +159,9 @@ def test_options_are_checked_against_a_constructor():
         def __init__(self, *args, **kwargs) -> None:
             super().__init__(*args, **kwargs)
 
-    assert check_options(Part, {"sigma": 2, "free": "x"}, "part") == {"sigma": 2.0, "free": "x"}
-    assert check_options(Plain, {}, "part") == {}
+    part = construct(Part, {"sigma": 2, "free": "x"}, "part", more=1)
+    assert part.all == ((), 3, 2.0, "x", {"more": 1})
+    assert construct(Plain, {}, "part").all == ((), 3, 1.0, None, {})
     for kind, options, words in (
         (Part, {"sise": 1}, "no option 'sise' in part; did you mean 'size'"),
         (Part, {"size": 1.5}, "size of part must be a whole number"),
@@ -168,7 +169,7 @@ def test_options_are_checked_against_a_constructor():
         (Plain, {"size": 1}, "^no option 'size' in part; it takes none$"),
     ):
         with pytest.raises(RecipeError, match=words):
-            check_options(kind, options, "part")
+            construct(kind, options, "part")
 
 
 IMPOSSIBLE = """
