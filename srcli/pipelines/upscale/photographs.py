@@ -1,4 +1,7 @@
-"""Upscale photographs: read ahead, batch tiles across pictures, write behind, in bounded memory."""
+"""Upscale photographs: read ahead, batch tiles across pictures, write behind, in bounded memory.
+
+Animations go frame by frame: finished frames wait in a file on disk.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,12 @@ from itertools import groupby
 from threading import Event
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.files import attributes_for, explain_os_error
 from srcli.imaging import exif, mapped
-from srcli.imaging.animation import is_kept
+from srcli.imaging.animation import is_kept, read_frames, write_animation
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import UNBOUNDED
@@ -85,10 +90,23 @@ class PhotographRun:
         self.recommended = Event()
         """Set when the user was told of another model."""
 
-    def upscale(self, items: Iterable[tuple[Item, Picture]]) -> None:
-        """Upscale all items, taken one by one; one that fails leaves the others alone."""
+    def upscale(self, opened: Iterable[tuple[Item, Picture]]) -> None:
+        """Upscale photographs, taken one by one, then animations whose output holds all frames.
+
+        One that fails leaves the others alone.
+        """
+        animations: list[tuple[Item, Picture]] = []
+
+        def stills() -> Iterator[tuple[Item, Picture]]:
+            for item, picture in opened:
+                with self.reporter.guard(item):
+                    if is_kept(picture, item.format):
+                        animations.append((item, picture))
+                    else:
+                        yield item, picture
+
         workers = self.options.workers
-        for portion in portions(items, self.options, self.processes):
+        for portion in portions(stills(), self.options, self.processes):
             self.writers = ThreadPoolExecutor(workers, thread_name_prefix="write")
             # after an interruption the pictures that are being written are finished
             with (
@@ -101,6 +119,86 @@ class PhotographRun:
                 ):
                     self._run_jobs(model, bits, jobs)
                 self._collect(0)
+        for item, picture in animations:
+            with self.reporter.guard(item), name_errors(item):
+                self._upscale_animation(item, picture)
+
+    def _upscale_animation(self, item: Item, picture: Picture) -> None:
+        started, model = time.monotonic(), self.options.model
+        size, unwritable = check_output(item, picture, self.options, free_memory())
+        metadata = kept_metadata(picture.metadata, picture, self.options, model)
+        picture = replace(picture, metadata=metadata)
+        item.make_folder()
+        while (tiles := self._upscale_frames(item, picture, size)) is None:
+            self.reporter.progress.warn(
+                f"{item.source}: out of memory: starts over with tiles of "
+                f"{self.tilings[model].tile} pixels"
+            )
+        lost = lost_metadata(item.format, metadata)
+        self.reporter.add(
+            FileReport(
+                source=item.source,
+                target=item.target,
+                state="done",
+                seconds=time.monotonic() - started,
+                tiles=tiles,
+                size=size,
+                warnings=(*picture.warnings, *unwritable, *lost),
+            )
+        )
+
+    def _upscale_frames(self, item: Item, picture: Picture, size: tuple[int, int]) -> int | None:
+        """Upscale frame by frame: one at a time is in memory, beside a batch of tiles.
+
+        Returns:
+            The number of tiles; None after running out of memory, when tiles have become smaller.
+        """
+        options, tiling = self.options, self.tilings[self.options.model]
+        running: dict[ImageJob, tuple[int, Prepared, ArraySink]] = {}
+        milliseconds: list[int] = []
+        tiles = plays = 0
+        metadata = picture.metadata
+        # beside the output, where there is room for it
+        frames = mapped.empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
+
+        def works() -> Iterator[ImageJob]:
+            nonlocal plays
+            for index, (photograph, duration, repeats) in enumerate(read_frames(picture)):
+                prepared, _ = prepare(photograph)
+                work, sink = prepared.work(options.scale, tiling, str(item.source))
+                running[work] = index, prepared, sink
+                milliseconds.append(duration)
+                if index == 0:
+                    plays = repeats
+                    self.reporter.tiles.grow(work.tiles * picture.frames)
+                yield work
+
+        engine = self.pools[options.model].engine(8)
+        for work in run_stream(engine, works(), task=self.reporter.tiles):
+            smaller = tiling.halved()
+            if isinstance(work.error, TileTooLargeError) and smaller is not None:
+                self.tilings[options.model] = smaller
+                return None
+            if work.error is not None:
+                raise work.error
+            index, prepared, sink = running.pop(work)
+            done = finish(prepared, sink.pixels, options.scale, options.fit)
+            assert done.alpha is not None  # frames have it
+            frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
+            mapped.release(frames)
+            metadata = done.metadata
+            tiles += work.tiles
+        write_animation(
+            item.target,
+            frames,
+            milliseconds=milliseconds,
+            plays=plays,
+            metadata=metadata,
+            fmt=item.format,
+            quality=self._quality(item, lossless=picture.lossless),
+            attributes=attributes_for(item.target, item.source, dates=options.keep_dates),
+        )
+        return tiles
 
     def _loaded(
         self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
@@ -193,15 +291,18 @@ class PhotographRun:
             self._run_jobs(model, bits, again)
 
     def _save(self, job: PhotographJob) -> None:
-        item, quality = job.item, self.options.quality
-        if quality is None and item.format == "webp" and job.lossless:
-            quality = LOSSLESS
+        item, quality = job.item, self._quality(job.item, lossless=job.lossless)
         with name_errors(item):
             picture = finish(job.prepared, job.sink.pixels, self.options.scale, self.options.fit)
             attributes = attributes_for(item.target, item.source, dates=self.options.keep_dates)
             write_photograph(
                 item.target, picture, fmt=item.format, quality=quality, attributes=attributes
             )
+
+    def _quality(self, item: Item, *, lossless: bool) -> int | None:
+        """Return the quality of an output; ``lossless``: its input is stored so."""
+        quality = self.options.quality
+        return LOSSLESS if quality is None and item.format == "webp" and lossless else quality
 
     def _collect(self, allowed: int) -> None:
         """Report finished writes; wait while more than ``allowed`` are under way."""
@@ -219,7 +320,7 @@ class PhotographRun:
                     state="done",
                     seconds=time.monotonic() - job.started,
                     model=job.model,
-                    tiles=job.work.grid.count,
+                    tiles=job.work.tiles,
                     size=self.options.fit.fitted(*job.sink.pixels.shape[:2]),
                     warnings=job.warnings,
                 )

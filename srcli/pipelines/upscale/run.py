@@ -15,11 +15,10 @@ from srcli.inference.tiling import padded_grid
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.finished import find_due, find_provenance
 from srcli.pipelines.upscale.opening import open_photograph, open_photographs
 from srcli.pipelines.upscale.options import AUTO, USUAL_MODEL
-from srcli.pipelines.upscale.photographs import check_output
+from srcli.pipelines.upscale.photographs import PhotographRun, check_output
 from srcli.pipelines.upscale.plan import is_folder, make_plan
 from srcli.pipelines.upscale.raster_job import check_disk, open_job, plan_memory
 from srcli.pipelines.upscale.reporter import FileReport, Reporter, Summary
@@ -139,7 +138,7 @@ def _upscale(
         items = [item for item, _ in opened]
         _warn_ignored_raster_options(len(opened), options, reporter)
     if executor is None:
-        upscale_photographs(pool, tiling, options, reporter, opened)
+        PhotographRun(pool, tiling, options, reporter).upscale(opened)
         items = []
     if items or rasters:
         from srcli.pipelines.upscale.workers import run_on_workers  # and with it torch

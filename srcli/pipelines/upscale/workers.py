@@ -13,9 +13,9 @@ from srcli.inference.engines import EnginePool, cached_pool, choose_tiling
 from srcli.inference.stream import TileTooLargeError
 from srcli.metrics.machine import processors, threads
 from srcli.pipelines.executors.processes import SerialExecutor, run_units, shares
-from srcli.pipelines.upscale.animations import upscale_photographs
 from srcli.pipelines.upscale.opening import open_photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.photographs import PhotographRun
 from srcli.pipelines.upscale.plan import Item
 from srcli.pipelines.upscale.rasters import (
     RasterSteps,
@@ -177,6 +177,6 @@ def upscale_unit(
     with threads(place.threads or None):
         photographs = open_photographs(unit.items, options, reporter, rasters)
         sharing = max(processors() // place.threads, 1) if place.threads else 1
-        upscale_photographs(pool, tiling, options, reporter, photographs, sharing)
+        PhotographRun(pool, tiling, options, reporter, sharing).upscale(photographs)
     reporter.close()
     return {"files": reporter.summary.files, "rasters": rasters}
