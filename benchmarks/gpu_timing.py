@@ -27,8 +27,7 @@ from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import NoProgress
 from srcli.recipes.files import RECIPES
-from srcli.training.checkpoint import Hooks
-from srcli.training.loop import Trainer
+from srcli.training.loop import Hooks, Trainer
 from srcli.training.optimizers import Muon
 
 if TYPE_CHECKING:

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
 import torch
+from torch import Tensor
 
+from srcli.layers.network import Network
+from srcli.ports.progress import NoProgress, Progress
+from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import Budget, stage_budgets
-from srcli.training.checkpoint import CheckpointManager, Hooks, Position, diverged, rewind
-from srcli.training.optimizers import rate_at
+from srcli.training.checkpoint import (
+    Ema,
+    Position,
+    diverged,
+    paired_gain,
+    read_state,
+    rewind,
+    unusable,
+    write_entry,
+    write_state,
+)
+from srcli.training.optimizers import part, rate_at
 from srcli.training.parallel import ALONE, Team, require_divisible
 from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from srcli.layers.network import Network
     from srcli.ports.progress import Task
-    from srcli.recipes.training import Stage, TrainRecipe
+    from srcli.recipes.training import Stage
 
 LOG_STEPS = 50
 """Iterations between two entries of the log."""
@@ -43,134 +56,24 @@ class Sampler(Protocol):
         """
 
 
-class Trainer:
-    """Train one network by a recipe; construct, then ``run``.
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Functions that a training calls."""
 
-    Args:
-        network: On the device of ``numerics``.
-        recipe: Stages, losses, averaging.
-        sampler: Source of batches.
-        budget: Replaces the recipe's iterations; None keeps them.
-        numerics: Device and precision.
-        folder: Where ``state.safetensors`` and ``log.jsonl`` are written.
-        hooks: Validation, progress and stopping.
-        checkpoint_seconds: Time between checkpoints.
-        seed: Of weights that the training itself makes, such as a discriminator's.
-        team: The processes that train together; all of them make the same calls.
-    """
-
-    def __init__(  # noqa: PLR0913 - the parts of a training, each replaceable in a test
-        self,
-        *,
-        network: Network,
-        recipe: TrainRecipe,
-        sampler: Sampler,
-        budget: Budget | None,
-        numerics: Numerics,
-        folder: Path,
-        hooks: Hooks,
-        checkpoint_seconds: float = 300.0,
-        seed: int = 0,
-        team: Team = ALONE,
-    ) -> None:
-        for stage in recipe.stages:
-            require_divisible(stage.batch, team)
-        self.network = network
-        self.recipe = recipe
-        self.sampler = sampler
-        self.numerics = numerics
-        self.team = team
-        self.budgets = stage_budgets(recipe, budget)
-        forward = numerics.compiled(network)
-        context = StepContext(
-            network=network, forward=forward, numerics=numerics, seed=seed, team=team
-        )
-        # All stages at once: a wrong option of the last one must not show after hours.
-        steps = [make_step(stage, context) for stage in recipe.stages]
-        self.manager = CheckpointManager(
-            network,
-            steps,
-            recipe=recipe,
-            hooks=hooks,
-            folder=folder,
-            checkpoint_seconds=checkpoint_seconds,
-            team=team,
-        )
-        self.ema = self.manager.ema
-
-    @property
-    def position(self) -> Position:
-        """Progress of the training."""
-        return self.manager.position
-
-    @property
-    def step(self) -> SupervisedStep:
-        """The step of the stage that is under way, or of the last one."""
-        return self.manager.step
-
-    def resume(self) -> bool:
-        """Load the checkpoint of the folder; false if there is none.
-
-        A training that is finished goes on in its last stage where the budget is longer now.
-        """
-        if not self.team.on_rank_zero(self.manager.state_file.is_file):
-            return False
-        self.manager.load()
-        position, last = self.position, self.budgets[-1]
-        ended = position.stage == len(self.budgets) and position.step > 0
-        if ended and last.progress(position.step, position.elapsed) < 1:
-            position.stage -= 1
-        self.team.on_rank_zero(partial(rewind, self.manager.log_file, self.position.total))
-        return True
-
-    def run(self) -> bool:
-        """Train to the end of the budget; false if stopped before (a checkpoint is written).
-
-        Raises:
-            InferenceError: If the training diverges; the last checkpoint stays as it was.
-            OSError: If the folder cannot be written.
-            PeerError: On all ranks but 0, if any of them fails.
-        """
-        self.team.broadcast([*self.network.state_dict().values(), *self.ema.averages.values()])
-        self.network.train()
-        stages, position = self.recipe.stages, self.position
-        while position.stage < len(stages):
-            if not self._run_stage(stages[position.stage]):
-                return False
-            before = self.step
-            position.stage += 1
-            if position.stage < len(stages):
-                position.step, position.elapsed = 0, 0.0
-                if stages[position.stage].reset_optimizer:
-                    # A warm start: averaged weights; optimiser and schedule of the new stage.
-                    self.network.load_state_dict(self.ema.averages)
-                else:
-                    self.step.restore(before.state())
-            self.team.on_rank_zero(self.manager.checkpoint)
-        return True
-
-    def _run_stage(self, stage: Stage) -> bool:
-        budget, position = self.budgets[self.position.stage], self.position
-        monitor = StageMonitor(self.manager, stage, budget)
-        try:
-            while (done := budget.progress(position.step, position.elapsed)) < 1:
-                values = self.train_on_batch(stage, done)
-                position.step += 1
-                position.total += 1
-                stop = self.manager.hooks.stop() or self.team.orphaned
-                if monitor.after_iteration(values, done, stop):
-                    return False
-            monitor.end()
-        finally:
-            monitor.close()
-        return True
-
-    def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
-        """Change the weights by the batch of the current iteration."""
-        lr_image, hr_image = self.sampler.batch(self.position.total, stage)
-        values = self.step(*self.numerics.arranged(lr_image, hr_image), done)
-        self.ema.update(self.network, self.position.total)
-        return values
+    validate: Callable[[Network], Mapping[str, Sequence[float]]] | None = None
+    """Return the PSNR of a network in dB on every picture, by the name of each set; called with the
+    averaged weights, on every rank, all of which return the same. The first set decides which
+    weights are the best."""
+    save_best: Callable[[dict[str, Tensor], Position], None] = lambda _, __: None
+    """Called with the averaged weights after the best validation so far, by ``paired_gain``; in
+    stages whose aim PSNR does not measure, after every validation."""
+    save_last: Callable[[dict[str, Tensor], Position], None] = lambda _, __: None
+    """Called with the averaged weights at every checkpoint."""
+    log: Callable[[Mapping[str, object]], None] = lambda _: None
+    """Called with every entry of the log."""
+    stop: Callable[[], bool] = lambda: False
+    """Called after every iteration; true ends the training with a checkpoint."""
+    progress: Progress = field(default_factory=NoProgress)
 
 
 class AverageMeter:
@@ -202,82 +105,164 @@ class AverageMeter:
         return means, len(values), speed
 
 
-class StageMonitor:
-    """Call the checkpoint manager when validation, log or checkpoint are due, and show progress.
+@dataclass(kw_only=True, eq=False)
+class Trainer:
+    """Train one network by a recipe; construct, then ``run``.
 
-    All ranks make the same calls; the clock of rank 0 decides for them.
+    All ranks make the same calls; rank 0 alone logs and saves, and its clock decides for all.
     """
 
-    def __init__(self, manager: CheckpointManager, stage: Stage, budget: Budget) -> None:
-        self.manager = manager
-        self.stage = stage
-        self.budget = budget
-        position = manager.position
-        self._task: Task = manager.hooks.progress.task(
-            f"stage {position.stage + 1}/{len(manager.recipe.stages)}",
-            total=budget.total,
-            unit="it" if budget.seconds is None else "s",
+    network: Network
+    """On the device of ``numerics``."""
+    recipe: TrainRecipe
+    sampler: Sampler
+    numerics: Numerics
+    folder: Path
+    """Where ``state.safetensors`` and ``log.jsonl`` are written."""
+    budget: Budget | None = None
+    """Replaces the recipe's iterations; None keeps them."""
+    hooks: Hooks = field(default_factory=Hooks)
+    checkpoint_seconds: float = 300.0
+    seed: int = 0
+    """Of weights that the training itself makes, such as a discriminator's."""
+    team: Team = ALONE
+
+    def __post_init__(self) -> None:
+        """Build the steps of all stages: a wrong option of the last must not show after hours."""
+        for stage in self.recipe.stages:
+            require_divisible(stage.batch, self.team)
+        self.budgets = stage_budgets(self.recipe, self.budget)
+        context = StepContext(
+            network=self.network,
+            forward=self.numerics.compiled(self.network),
+            numerics=self.numerics,
+            seed=self.seed,
+            team=self.team,
         )
-        self._shown = 0.0
-        self._advance()
+        self._steps = [make_step(stage, context) for stage in self.recipe.stages]
+        self.ema = Ema(self.network, self.recipe.ema_decay)
+        self.position = Position()
+        self.state_file = self.folder / "state.safetensors"
+        self.log_file = self.folder / "log.jsonl"
         self._recent, self._since_log = AverageMeter(), AverageMeter()
         self._now = self._saved = time.monotonic()
         self._done = 0.0
+        """Fraction of the stage that was done before the iteration."""
 
-    def after_iteration(self, values: Mapping[str, Tensor], done: float, stop: bool) -> bool:
-        """Log, validate and save as far as that is due after an iteration.
+    @property
+    def step(self) -> SupervisedStep:
+        """The step of the stage that is under way, or of the last one."""
+        return self._steps[min(self.position.stage, len(self._steps) - 1)]
 
-        Args:
-            values: Its loss and other scalars.
-            done: Fraction of the stage that was done before it.
-            stop: True to end the training here, with a checkpoint.
+    def resume(self) -> bool:
+        """Load the checkpoint of the folder; false if there is none.
 
-        Returns:
-            True if any rank is to stop.
+        Rank 0 alone reads the file, which may lie on a disk of its own. A training that is finished
+        goes on in its last stage where the budget is longer now.
         """
-        position, team = self.manager.position, self.manager.team
-        self._done = done
-        ranks = team.gather(lambda: (*self._report(values), stop))
+        if not self.team.on_rank_zero(self.state_file.is_file):
+            return False
+        self.position, tensors = self.team.on_rank_zero(partial(read_state, self.state_file))
+        self.team.on_all_ranks(partial(self._restore, tensors))
+        position, last = self.position, self.budgets[-1]
+        ended = position.stage == len(self.budgets) and position.step > 0
+        if ended and last.progress(position.step, position.elapsed) < 1:
+            position.stage -= 1
+        self.team.on_rank_zero(partial(rewind, self.log_file, self.position.total))
+        return True
+
+    def _restore(self, tensors: Mapping[str, Tensor]) -> None:
+        try:
+            self.network.load_state_dict(part(tensors, "network."))
+            averages = part(tensors, "ema.")
+            for key, value in self.ema.averages.items():
+                value.copy_(averages[key])
+            self.step.restore(tensors)
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise unusable(self.state_file, error) from error
+
+    def run(self) -> bool:
+        """Train to the end of the budget; false if stopped before (a checkpoint is written).
+
+        Raises:
+            InferenceError: If the training diverges; the last checkpoint stays as it was.
+            OSError: If the folder cannot be written.
+            PeerError: On all ranks but 0, if any of them fails.
+        """
+        self.team.broadcast([*self.network.state_dict().values(), *self.ema.averages.values()])
+        self.network.train()
+        stages, position = self.recipe.stages, self.position
+        while position.stage < len(stages):
+            if not self._run_stage(stages[position.stage], self.budgets[position.stage]):
+                return False
+            before = self.step
+            position.stage += 1
+            if position.stage < len(stages):
+                position.step, position.elapsed = 0, 0.0
+                if stages[position.stage].reset_optimizer:
+                    # A warm start: averaged weights; optimiser and schedule of the new stage.
+                    self.network.load_state_dict(self.ema.averages)
+                else:
+                    self.step.restore(before.state())
+            self.team.on_rank_zero(self.checkpoint)
+        return True
+
+    def _run_stage(self, stage: Stage, budget: Budget) -> bool:
+        position = self.position
+        task = self.hooks.progress.task(
+            f"stage {position.stage + 1}/{len(self.budgets)}",
+            total=budget.total,
+            unit="it" if budget.seconds is None else "s",
+        )
+        with closing(task):
+            task.advance(budget.done(position.step, position.elapsed))
+            self._recent, self._since_log = AverageMeter(), AverageMeter()
+            self._now = self._saved = time.monotonic()
+            while (done := budget.progress(position.step, position.elapsed)) < 1:
+                before = budget.done(position.step, position.elapsed)
+                self._done = done
+                values = self.train_on_batch(stage, done)
+                position.step += 1
+                position.total += 1
+                stopped = self._after_iteration(values, task)
+                task.advance(budget.done(position.step, position.elapsed) - before)
+                if stopped:
+                    return False
+            self.team.on_rank_zero(self._log)
+            self.validate()
+        return True
+
+    def train_on_batch(self, stage: Stage, done: float) -> dict[str, Tensor]:
+        """Change the weights by the batch of the current iteration."""
+        lr_image, hr_image = self.sampler.batch(self.position.total, stage)
+        values = self.step(*self.numerics.arranged(lr_image, hr_image), done)
+        self.ema.update(self.network, self.position.total)
+        return values
+
+    def _after_iteration(self, values: Mapping[str, Tensor], task: Task) -> bool:
+        """Log, validate and save as far as that is due; true if any rank is to stop."""
+        position, team = self.position, self.team
+        stop = self.hooks.stop() or team.orphaned
+        ranks = team.gather(lambda: (*self._report(values, task), stop))
         validate, position.elapsed, save, _ = ranks[0]
         if validate:
-            self.manager.validate()
+            self.validate()
             position.elapsed, save = team.on_rank_zero(self._look_at_clock)
-        self._advance()
         stopped = any(stop for *_, stop in ranks)
         if stopped or save:
-            team.on_rank_zero(self.manager.checkpoint)
+            team.on_rank_zero(self.checkpoint)
             self._saved = self._now
         return stopped
 
-    def end(self) -> None:
-        """Log the rest of the stage, and validate."""
-        self.manager.team.on_rank_zero(self._log_rest)
-        self.manager.validate()
-
-    def close(self) -> None:
-        """Remove the progress bar."""
-        self._task.close()
-
-    def _advance(self) -> None:
-        position, before = self.manager.position, self._shown
-        self._shown = self.budget.done(position.step, position.elapsed)
-        self._task.advance(self._shown - before)
-
-    def _validation_is_due(self) -> bool:
-        position, spent = self.manager.position, time.monotonic() - self._now
-        after = self.budget.progress(position.step, position.elapsed + spent)
-        passed = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
-        return passed or position.total % self.manager.recipe.validate_every == 0
-
-    def _report(self, values: Mapping[str, Tensor]) -> tuple[bool, float, bool]:
+    def _report(self, values: Mapping[str, Tensor], task: Task) -> tuple[bool, float, bool]:
         """Log and show an iteration on rank 0; return what is due, which the others leave to it.
 
         Returns:
             True to validate, seconds spent in this stage, true to save.
         """
-        if self.manager.team.rank:
+        if self.team.rank:
             return False, 0.0, False
-        position = self.manager.position
+        position = self.position
         self._recent.add(values)
         self._since_log.add(values)
         log = position.step % LOG_STEPS == 0
@@ -285,28 +270,113 @@ class StageMonitor:
             means, _, speed = recent
             losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
             best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
-            self._task.describe(f"{losses}  {speed:.2f} it/s{best}")
+            task.describe(f"{losses}  {speed:.2f} it/s{best}")
         if log:
             self._log()
         return self._validation_is_due(), *self._look_at_clock()
+
+    def _validation_is_due(self) -> bool:
+        position, spent = self.position, time.monotonic() - self._now
+        budget = self.budgets[position.stage]
+        after = budget.progress(position.step, position.elapsed + spent)
+        passed = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
+        return passed or position.total % self.recipe.validate_every == 0
 
     def _look_at_clock(self) -> tuple[float, bool]:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
         # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
         now = time.monotonic()
-        elapsed = self.manager.position.elapsed + now - self._now
+        elapsed = self.position.elapsed + now - self._now
         self._now = now
-        return elapsed, now - self._saved >= self.manager.checkpoint_seconds
-
-    def _log_rest(self) -> None:
-        self._recent.take()
-        self._log()
+        return elapsed, now - self._saved >= self.checkpoint_seconds
 
     def _log(self) -> None:
         """Write the means since the last entry; progress has means of its own."""
         if span := self._since_log.take():
             means, count, speed = span
-            rate = rate_at(self.stage, self._done)
+            rate = rate_at(self.recipe.stages[self.position.stage], self._done)
             # "iterations" are fewer than LOG_STEPS after a resume and at the end of a stage.
             entry = {**means, "rate": rate, "per_second": round(speed, 3), "iterations": count}
-            self.manager.write("train", entry)
+            self._write("train", entry)
+
+    def validate(self) -> None:
+        """Validate the averaged weights, unless that was done at this iteration; on all ranks."""
+        position = self.position
+        if self.hooks.validate is None or position.validated == position.total:
+            return
+        self.team.on_all_ranks(self._require_finite)
+        # The running statistics of batch normalisation are each rank's own.
+        self.team.broadcast([*self.ema.averages.values()])
+        weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.ema.averages)
+        self.network.eval()
+        try:
+            found = dict(self.hooks.validate(self.network))
+        finally:
+            self.network.load_state_dict(weights)
+            self.network.train()
+        position.validated = position.total
+        self.team.on_rank_zero(partial(self._record, found))
+
+    def _record(self, found: Mapping[str, Sequence[float]]) -> None:
+        """Log and report the mean PSNR of every set, and save the weights if they are the best."""
+        position = self.position
+        means = {name: fmean(pictures) for name, pictures in found.items()}
+        value, pictures = next(iter(means.values())), next(iter(found.values()))
+        entry: dict[str, object] = {"psnr": value, "sets": means}
+        message = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in means.items())
+        better = value > position.best
+        if len(position.best_pictures) == len(pictures):
+            gain = paired_gain(position.best_pictures, pictures)
+            entry["gain"], better = gain, gain > 0
+            message += f"; {gain:+.3f} dB to the best so far"
+        better = better or not (self.step.best_by_psnr or math.isnan(value))
+        entry["best"] = better
+        if not self.recipe.degradation.is_clean:
+            entry["degradation"] = self.recipe.degradation.name  # these PSNRs depend on it
+        self._write("validation", entry)
+        self.hooks.progress.message(f"iteration {position.total}: validation: {message}")
+        if better:
+            position.best, position.best_total, position.at_best = value, position.total, means
+            position.best_pictures = [*pictures]
+            self.hooks.save_best(self.ema.averages, position)
+            self.checkpoint()  # after a kill, a worse one must not replace the best
+
+    def checkpoint(self) -> None:
+        """Write the state and the last weights.
+
+        Raises:
+            InferenceError: If a weight is no finite number; the former files stay.
+            OSError: If they cannot be written.
+        """
+        self._require_finite()
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
+        write_state(self.state_file, self.position, tensors | self.step.state())
+        self.hooks.save_last(self.ema.averages, self.position)
+
+    def end(self) -> None:
+        """Save the last weights as the best ones if nothing was validated."""
+        if self.position.best == float("-inf"):
+            self.hooks.save_best(self.ema.averages, self.position)
+
+    def _write(self, event: str, values: Mapping[str, object]) -> None:
+        """Add an entry to the log."""
+        position = self.position
+        entry: dict[str, object] = {
+            "event": event,
+            "stage": position.stage,
+            "step": position.step,
+            "total": position.total,
+            "elapsed": round(position.elapsed, 2),
+            **values,
+        }
+        write_entry(self.log_file, entry)
+        self.hooks.log(entry)
+
+    def _require_finite(self) -> None:
+        # A weight can be lost an iteration before the loss shows it; such a state is never saved.
+        tensors = [*self.network.parameters(), *self.step.state().values()]
+        sums = [value.sum() for value in tensors]
+        if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
+            raise diverged()

@@ -11,8 +11,7 @@ from srcli.errors import DataError, InferenceError, RecipeError
 from srcli.losses.adversarial import classification_error, reconstruction_error
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Stage, TrainRecipe
-from srcli.training.checkpoint import Hooks
-from srcli.training.loop import Trainer
+from srcli.training.loop import Hooks, Trainer
 from srcli.training.steps import AdversarialStep, Numerics, StepContext
 from tests.fixtures.trainings import Batches, equal, stop_after
 
@@ -177,7 +176,7 @@ def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
     saved = []
     stages = (replace(STAGE, steps=2), replace(STAGE, steps=4, adversarial=AE))
     trainer = make(tmp_path, stages)
-    trainer.manager.hooks = Hooks(
+    trainer.hooks = Hooks(
         validate=lambda network: {"held-out": [next(values)]},
         save_best=lambda tensors, position: saved.append((position.total, position.best)),
     )

@@ -9,18 +9,13 @@ from torch import nn
 from srcli.errors import CheckpointError, InferenceError
 from srcli.layers.network import Network
 from srcli.recipes.training import Stage, TrainRecipe
-from srcli.training.checkpoint import (
-    CheckpointManager,
-    Ema,
-    Hooks,
-    Position,
-    read_position,
-)
-from srcli.training.steps import Numerics, StepContext, make_step
+from srcli.training.checkpoint import Ema, Position, read_position
+from srcli.training.loop import Hooks, Trainer
+from srcli.training.steps import Numerics
 from tests.fixtures.progress import Notes
-from tests.fixtures.trainings import entries
+from tests.fixtures.trainings import Batches, entries
 
-RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2),), ema_decay=0.9)
+RECIPE = TrainRecipe(model="none", stages=(Stage(steps=2), Stage(steps=2)), ema_decay=0.9)
 CPU = Numerics(device=torch.device("cpu"))
 
 
@@ -29,34 +24,31 @@ class Point(nn.Conv2d, Network):
 
 
 def make(folder, hooks=None, *, steps=0, position=None):
-    """A manager after some steps of its optimiser."""
+    """A trainer after some steps of its optimiser."""
     torch.manual_seed(steps)
-    network = Point(3, 3, 1)
-    context = StepContext(network=network, forward=network, numerics=CPU)
-    step = make_step(Stage(), context)
-    for _ in range(steps):
-        network(torch.rand(1, 3, 5, 5)).sum().backward()
-        step.optimizer.step()
-    manager = CheckpointManager(
-        network,
-        [step, step],
+    trainer = Trainer(
+        network=Point(3, 3, 1),
         recipe=RECIPE,
-        hooks=hooks or Hooks(),
+        sampler=Batches(),
+        numerics=CPU,
         folder=folder,
-        checkpoint_seconds=1e9,
+        hooks=hooks or Hooks(),
     )
-    manager.position = position or Position(total=7)
-    for value in manager.ema.averages.values():
+    trainer.position = position or Position(total=7)
+    for _ in range(steps):
+        trainer.network(torch.rand(1, 3, 5, 5)).sum().backward()
+        trainer.step.optimizer.step()
+    for value in trainer.ema.averages.values():
         value += 1 + steps
-    return manager
+    return trainer
 
 
 def test_network_averages_moments_and_position_come_back(tmp_path):
     position = Position(stage=1, step=2, total=9, elapsed=1.5, best=30.25, best_total=8)
     state = make(tmp_path, steps=3, position=position)
-    state.save()
+    state.checkpoint()
     other = make(tmp_path)
-    other.load()
+    other.resume()
     assert other.position == position == read_position(other.state_file)
     network, fresh = state.network, other.network
     assert torch.equal(fresh.weight, network.weight)
@@ -70,7 +62,7 @@ def test_network_averages_moments_and_position_come_back(tmp_path):
 
 def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
     state = make(tmp_path, position=Position(total=1))
-    state.save()
+    state.checkpoint()
 
     def full(number):
         raise OSError(28, "No space left on device")
@@ -78,7 +70,7 @@ def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     state.position = Position(total=2)
     with pytest.raises(OSError, match="No space"):
-        state.save()
+        state.checkpoint()
     assert read_position(state.state_file).total == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.safetensors"]
 
@@ -86,11 +78,11 @@ def test_a_failing_write_leaves_the_former_state(tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
 def test_a_damaged_state_is_refused_with_its_name(tmp_path, content):
     state = make(tmp_path, steps=1)
-    state.save()
+    state.checkpoint()
     file = state.state_file
     file.write_bytes(file.read_bytes()[:-40] if content is None else content)
     with pytest.raises(CheckpointError, match=r"state\.safetensors: cannot be resumed"):
-        state.load()
+        state.resume()
 
 
 class Holder(nn.Module):
@@ -134,12 +126,12 @@ def test_the_first_set_decides_and_all_are_logged_and_told(tmp_path):
         log=logged.append,
         progress=notes,
     )
-    manager = make(tmp_path, hooks)
+    trainer = make(tmp_path, hooks)
     for total in (1, 2, 3):
-        manager.position.total = total
-        manager.validate()
+        trainer.position.total = total
+        trainer.validate()
     assert saved == [30.0, 31.0]
-    position = manager.position
+    position = trainer.position
     assert (position.best, position.best_total) == (31.0, 3)
     assert position.at_best == {"held-out": 31.0, "Set5": 19.0}
     assert [entry["psnr"] for entry in entries(tmp_path)] == [30.0, 29.0, 31.0]
@@ -158,11 +150,11 @@ def test_one_picture_that_swings_does_not_decide(tmp_path):
     better = [28.0, 28.01, 35.01, 31.01, 27.01]
     values = iter([before, swings, better])
     hooks = Hooks(validate=lambda network: {"held-out": next(values)})
-    manager = make(tmp_path, hooks)
+    trainer = make(tmp_path, hooks)
     for total in (1, 2, 3):
-        manager.position.total = total
-        manager.validate()
-    position = read_position(manager.state_file)
+        trainer.position.total = total
+        trainer.validate()
+    position = read_position(trainer.state_file)
     assert (position.best_total, position.best_pictures) == (3, better)
     assert [entry.get("gain") for entry in entries(tmp_path)] == [
         None,
@@ -178,19 +170,19 @@ def test_an_iteration_is_validated_once(tmp_path):
         called.append(1)
         return {"a": [1.0]}
 
-    manager = make(tmp_path, Hooks(validate=validate))
-    manager.validate()
-    manager.validate()
+    trainer = make(tmp_path, Hooks(validate=validate))
+    trainer.validate()
+    trainer.validate()
     assert called == [1]
 
 
 def test_a_lost_weight_is_neither_validated_nor_saved(tmp_path):
-    manager = make(tmp_path, Hooks(validate=lambda network: pytest.fail("validated")))
-    manager.checkpoint()
-    before = manager.state_file.read_bytes()
+    trainer = make(tmp_path, Hooks(validate=lambda network: pytest.fail("validated")))
+    trainer.checkpoint()
+    before = trainer.state_file.read_bytes()
     with torch.no_grad():
-        manager.network.weight[0, 0] = torch.inf
-    for act in (manager.validate, manager.checkpoint):
+        trainer.network.weight[0, 0] = torch.inf
+    for act in (trainer.validate, trainer.checkpoint):
         with pytest.raises(InferenceError, match="what was saved before is kept"):
             act()
-    assert manager.state_file.read_bytes() == before
+    assert trainer.state_file.read_bytes() == before

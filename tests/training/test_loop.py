@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 
@@ -15,8 +14,8 @@ from srcli.ports.progress import NoProgress
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training import loop as module
 from srcli.training.budget import Budget
-from srcli.training.checkpoint import Hooks, Position, read_position
-from srcli.training.loop import StageMonitor, Trainer
+from srcli.training.checkpoint import Position, read_position
+from srcli.training.loop import Hooks, Trainer
 from srcli.training.steps import Numerics
 from tests.fixtures.trainings import Batches, Net, entries, equal, stop_after
 
@@ -270,28 +269,33 @@ def clock(monkeypatch):
     return found
 
 
-def watched(folder, budget, *, position=None, every=1e9):
+def watched(folder, clock, budget, losses, *, seconds=1.0, position=None, stop=None, every=1e9):
+    """Run a trainer whose iterations take some seconds; return it, its progress and its saves."""
     shown, saved = Shown(), []
-    trainer = make(folder, recipe=RECIPE, hooks=Hooks(progress=shown), every=every)
-    keeper = trainer.manager
-    keeper.position = position or keeper.position
-    keeper.checkpoint = lambda: saved.append(keeper.position.total)
-    return StageMonitor(keeper, FIRST, budget), keeper.position, shown, saved
+    hooks = Hooks(
+        progress=shown,
+        stop=stop or (lambda: False),
+        save_last=lambda tensors, position: saved.append(position.total),
+    )
+    recipe = replace(RECIPE, stages=(FIRST,))
+    trainer = make(folder, recipe=recipe, hooks=hooks, budget=budget, every=every)
+    trainer.position = position or trainer.position
+    values = iter(losses)
 
+    def iterate(stage, done):
+        clock.now += seconds
+        return {"loss": torch.tensor(next(values))}
 
-def iterate(watch, position, value=1.0, *, stop=False):
-    position.step += 1
-    position.total += 1
-    return watch.after_iteration({"loss": torch.tensor(value)}, 0.0, stop)
+    trainer.train_on_batch = iterate
+    trainer.run()
+    return trainer, shown, saved
 
 
 def test_the_log_has_the_mean_of_its_span_whatever_was_shown_between(tmp_path, clock, monkeypatch):
     monkeypatch.setattr(module, "LOG_STEPS", 4)
-    watch, position, shown, _ = watched(tmp_path, Budget(steps=100))
-    for value in (1.0, 2.0, 3.0, 6.0):
-        clock.now += 1.5
-        iterate(watch, position, value)
-    (entry,) = (json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines())
+    losses = (1.0, 2.0, 3.0, 6.0)
+    _, shown, _ = watched(tmp_path, clock, Budget(steps=4), losses, seconds=1.5)
+    (entry,) = entries(tmp_path)
     assert entry["loss"] == 3.0
     assert entry["per_second"] == pytest.approx(4 / 6, abs=1e-3)
     assert entry["iterations"] == 4
@@ -303,36 +307,28 @@ def test_entries_say_over_how_many_iterations_they_are_and_the_rest_of_a_stage_h
 ):
     monkeypatch.setattr(module, "LOG_STEPS", 4)
     resumed = Position(step=3, total=13)
-    watch, position, _, _ = watched(tmp_path, Budget(steps=100), position=resumed)
-    for value in (7.0, 1.0, 2.0):
-        clock.now += 0.5
-        iterate(watch, position, value)
-    watch.manager.validate = lambda: None
-    for _ in range(2):  # what is written once is not written again
-        watch.end()
-    lines = (tmp_path / "log.jsonl").read_text().splitlines()
-    found = [(e["total"], e["iterations"], e["loss"]) for e in map(json.loads, lines)]
+    watched(tmp_path, clock, Budget(steps=6), (7.0, 1.0, 2.0), position=resumed)
+    found = [(e["total"], e["iterations"], e["loss"]) for e in entries(tmp_path)]
     assert found == [(14, 1, 7.0), (16, 2, 1.5)]
 
 
 def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock):
-    watch, position, shown, _ = watched(
-        tmp_path, Budget(seconds=60), position=Position(step=3, elapsed=10.0)
+    trainer, shown, _ = watched(
+        tmp_path,
+        clock,
+        Budget(seconds=60),
+        (1.0,),
+        seconds=2.5,
+        position=Position(step=3, elapsed=10.0),
+        stop=stop_after(1),
     )
-    assert shown.done == 10.0
-    clock.now += 2.5
-    assert iterate(watch, position) is False
-    assert position.elapsed == 12.5
+    assert trainer.position.elapsed == 12.5
     assert shown.done == 12.5
-    watch.close()
     assert shown.closed
 
 
 def test_checkpoints_come_by_the_clock_and_at_a_stop(tmp_path, clock):
-    watch, position, _, saved = watched(tmp_path, Budget(steps=100), every=10)
-    for _ in range(5):
-        clock.now += 4
-        iterate(watch, position)
-    assert saved == [3]
-    assert iterate(watch, position, stop=True) is True
+    _, _, saved = watched(
+        tmp_path, clock, Budget(steps=100), [1.0] * 6, seconds=4, stop=stop_after(6), every=10
+    )
     assert saved == [3, 6]

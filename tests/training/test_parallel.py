@@ -14,8 +14,7 @@ import torch.distributed as dist
 from srcli.errors import DataError, InferenceError, PeerError, RecipeError, SrxError, UsageError
 from srcli.recipes.training import Adversarial, LossTerm, Optimizer, Schedule, Stage, TrainRecipe
 from srcli.training.budget import Budget
-from srcli.training.checkpoint import Hooks
-from srcli.training.loop import Trainer
+from srcli.training.loop import Hooks, Trainer
 from srcli.training.parallel import (
     ALONE,
     Team,

@@ -28,9 +28,9 @@ from srcli.ports.progress import NoProgress, Progress
 from srcli.quantities import format_bytes, format_duration
 from srcli.recipes.files import apply_overrides, load_recipe
 from srcli.training.budget import parse_budget, parse_seconds, stage_budgets
-from srcli.training.checkpoint import Hooks, read_position
+from srcli.training.checkpoint import read_position
 from srcli.training.folder import EventFiles, LogWriter, RunFolder, RunRecord, file_digest
-from srcli.training.loop import Trainer
+from srcli.training.loop import Hooks, Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_divisible, require_same
 from srcli.training.steps import teachers_digest
 
@@ -299,7 +299,7 @@ class _TrainingRun:
                 writer.close()
         position = trainer.position
         if finished:
-            self.team.on_rank_zero(trainer.manager.end)
+            self.team.on_rank_zero(trainer.end)
         validated = position.best > float("-inf")
         return TrainResult(
             finished=finished,
