@@ -53,11 +53,7 @@ class Chain:
     def prepare(
         self, hr: Array, lr: Array, *, gray: bool, scale: int, lr_from_file: bool
     ) -> tuple[Array, Array]:
-        """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models.
-
-        Raises:
-            UsageError: If LR was read from a file, and is rounded already where it must not be.
-        """
+        """Convert uint8 RGB pictures to the HR that is compared (uint8) and the LR of models."""
         if not self.luma_only:
             return hr, lr if self.jpeg is None else self.jpeg.decoded(lr)
         if lr_from_file:
@@ -102,25 +98,13 @@ def _to_channels(plane: Array) -> Array:
     return plane[..., None].repeat(3, axis=2)
 
 
-def jpeg_chain(quality: int) -> Chain:
-    """Return ``rgb8`` with LR from a JPEG of libjpeg's quality 1..100, its chroma at half size."""
-    return Chain(
-        name=f"jpeg{quality}",
-        description=f"uint8 RGB in and out, LR from a JPEG of quality {quality} (4:2:0)",
-        jpeg=JpegFile(quality=quality, subsampled=True),
-    )
-
-
 CHAINS = {
-    chain.name: chain
-    for chain in (
-        Chain("rgb8", "uint8 RGB in and out"),
-        Chain(
-            "luma-float",
-            "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8",
-            luma_only=True,
-        ),
-    )
+    "rgb8": Chain("rgb8", "uint8 RGB in and out"),
+    "luma-float": Chain(
+        "luma-float",
+        "uint8 Y to floats, LR and SR not rounded, clipped to 16..235, uint8",
+        luma_only=True,
+    ),
 }
 """``rgb8`` is the default."""
 
@@ -147,12 +131,7 @@ class Pair:
 
 
 def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: Chain) -> Pair:
-    """Read a picture; its LR is made from HR by the kernel, or read where the set has it.
-
-    Raises:
-        DataError: If it is not an opaque 8-bit picture, or HR and LR do not fit each other.
-        PictureError: If a file cannot be read.
-    """
+    """Read a picture; its LR is made from HR by the kernel, or read where the set has it."""
     original, gray = _read_hr(picture)
     height, width = original.shape[:2]
     if min(height, width) < scale:
@@ -175,12 +154,7 @@ def read_pair(picture: SetPicture, *, scale: int, kernel: ResizeKernel, chain: C
 
 
 def read_picture(path: Path) -> tuple[Array, bool]:
-    """Read an opaque 8-bit picture as (H, W, 3); the second value is True for a gray file.
-
-    Raises:
-        DataError: If it has more bits, or is transparent anywhere.
-        PictureError: If it cannot be read.
-    """
+    """Read an opaque 8-bit picture as (H, W, 3); the second value is True for a gray file."""
     photograph = read_photograph(path)
     pixels, alpha = photograph.pixels, photograph.alpha
     if pixels.dtype != np.uint8:

@@ -83,19 +83,37 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
         pictures = tuple(SetPicture(name=each, hr=None) for each in BUILT_IN_PICTURES)
         return PictureSet(name=BUILT_IN, items=pictures)
     folder = _find_folder(name)
-    label = _label(folder)
-    if lr_folder is not None:
-        return _paired_set(label, _hr_pictures(folder), lr_folder, scale)
-    for place in (folder / f"image_SRF_{scale}", folder):
-        if found := _suffixed_set(place, label, scale):
+    place = folder.resolve()
+    label = place.parent.name if HR_FOLDER.fullmatch(place.name) else place.name
+    for each in (folder / f"image_SRF_{scale}", folder) if lr_folder is None else ():
+        if found := _suffixed_set(each, label, scale):
             return found
     hr_folder = _hr_folder(folder)
-    hr_pictures = _hr_pictures(hr_folder)
-    lr, notes = _lr_folder(folder, hr_folder, scale) if hr_folder != folder else (None, ())
-    if lr is not None:
-        return _paired_set(label, hr_pictures, lr, scale)
-    items = tuple(SetPicture(name=key, hr=path) for key, path in _by_name(hr_pictures).items())
-    return PictureSet(name=label, items=items, notes=notes)
+    notes: tuple[str, ...] = ()
+    try:
+        pictures = list_pictures(hr_folder)
+    except DataError as error:
+        raise DataError(f"{error}; an evaluation set is a folder of HR pictures") from None
+    refuse_twins(folder, [path.stem for path in pictures])
+    count = Counter(path.stem for path in pictures)
+    hr = {path.stem if count[path.stem] == 1 else path.name: path for path in pictures}
+    if lr_folder is None and hr_folder != folder:
+        lr_folder, notes = _lr_folder(folder, hr_folder, scale)
+    lr = Match({}, {}, {})
+    if lr_folder is not None:
+        lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
+    return PictureSet(
+        name=label,
+        items=tuple(
+            SetPicture(name=key, hr=path, lr=lr.files.get(key))
+            for key, path in hr.items()
+            if key not in lr.missing
+        ),
+        missing=tuple(lr.missing.items()),
+        orphans=tuple(lr.orphans.items()),
+        lr_folder=lr_folder,
+        notes=notes,
+    )
 
 
 def resolve_set_name(name: str) -> Path | str:
@@ -154,12 +172,9 @@ def _owner(stem: str, names: list[str]) -> str | None:
     """Return the picture that a file's stem names, with or without the field's endings."""
     known = {name.casefold(): name for name in names}
     base = stem
-    while base.casefold() not in known:  # img_x4_SR, then img_x4, then img
-        ending = _ENDING.search(base)
-        if not ending or not ending.start():
-            break
-        base = base[: ending.start()]
-    else:
+    while base.casefold() not in known and (ending := _ENDING.search(base)) and ending.start():
+        base = base[: ending.start()]  # img_x4_SR, then img_x4, then img
+    if base.casefold() in known:
         return known[base.casefold()]
     begun = [
         name
@@ -202,11 +217,6 @@ def _pictures(folder: Path) -> list[Path]:
     )
 
 
-def _label(folder: Path) -> str:
-    folder = folder.resolve()
-    return folder.parent.name if HR_FOLDER.fullmatch(folder.name) else folder.name
-
-
 def _hr_folder(folder: Path) -> Path:
     if _pictures(folder):
         return folder
@@ -219,15 +229,6 @@ def _only(found: list[Path], folder: Path, kind: str, remedy: str) -> Path | Non
         names = ", ".join(sorted(str(path.relative_to(folder)) for path in found))
         raise DataError(f"{folder}: several folders of {kind} pictures ({names}); {remedy}")
     return found[0] if found else None
-
-
-def _hr_pictures(folder: Path) -> list[Path]:
-    try:
-        found = list_pictures(_hr_folder(folder))
-    except DataError as error:
-        raise DataError(f"{error}; an evaluation set is a folder of HR pictures") from None
-    refuse_twins(folder, [path.stem for path in found])
-    return found
 
 
 def _lr_folder(folder: Path, hr_folder: Path, scale: int) -> tuple[Path | None, tuple[str, ...]]:
@@ -271,21 +272,3 @@ def _suffixed_set(folder: Path, name: str, scale: int) -> PictureSet | None:
     if not items and not missing:
         return None
     return PictureSet(name=name, items=tuple(items), missing=tuple(missing), lr_folder=folder)
-
-
-def _by_name(pictures: list[Path]) -> dict[str, Path]:
-    """Name pictures by their stems, or by their whole names where a stem occurs twice."""
-    count = Counter(path.stem for path in pictures)
-    return {path.stem if count[path.stem] == 1 else path.name: path for path in pictures}
-
-
-def _paired_set(name: str, pictures: list[Path], lr_folder: Path, scale: int) -> PictureSet:
-    hr = _by_name(pictures)
-    lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
-    return PictureSet(
-        name=name,
-        items=tuple(SetPicture(name=key, hr=hr[key], lr=path) for key, path in lr.files.items()),
-        missing=tuple(lr.missing.items()),
-        orphans=tuple(lr.orphans.items()),
-        lr_folder=lr_folder,
-    )

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from srcli.errors import UsageError, did_you_mean
-from srcli.evaluation.pairs import CHAINS, Chain, jpeg_chain
+from srcli.evaluation.pairs import CHAINS, Chain
 from srcli.evaluation.scores import DEFAULT_METRICS, METRICS
-from srcli.imaging.degrading import KERNELS, ResizeKernel
+from srcli.imaging.degrading import KERNELS, JpegFile, ResizeKernel
 from srcli.inference.engines import EngineOptions
 from srcli.metrics.fidelity import LUMA_FLOAT, PROTOCOLS, EvaluationProtocol, require_perceptual
 
@@ -80,8 +80,14 @@ class EvalOptions:
 
     @property
     def conversions(self) -> Chain:
-        """The chain, from a JPEG where one is asked for."""
-        return CHAINS[self.chain] if self.jpeg is None else jpeg_chain(self.jpeg)
+        """The chain; with LR from a JPEG, its chroma at half size, where one is asked for."""
+        if self.jpeg is None:
+            return CHAINS[self.chain]
+        return Chain(
+            f"jpeg{self.jpeg}",
+            f"uint8 RGB in and out, LR from a JPEG of quality {self.jpeg} (4:2:0)",
+            jpeg=JpegFile(quality=self.jpeg, subsampled=True),
+        )
 
     @property
     def lr_kernel(self) -> ResizeKernel:
