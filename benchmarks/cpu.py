@@ -84,7 +84,7 @@ def measure(name: str, scale: int, size: int, rounds: int) -> tuple[Seconds, lis
     by_hand = HandCase(f"{name} by hand", picture, ByHand(name, scale, size, size))
     time_rounds([*cases, by_hand], rounds=rounds, seconds=0, task=NoTask())  # type: ignore[list-item]
     speeds = list(make_speeds(cases))
-    found = {speed.format: list(speed.seconds) for speed in speeds}
+    found = {speed["format"]: list(speed["seconds"]) for speed in speeds}
     return found | {"by hand": by_hand.seconds}, speeds
 
 

@@ -54,13 +54,19 @@ def main() -> None:
             time_rounds(cases, rounds=given.rounds, seconds=0, task=NoTask())
             speeds = list(make_speeds(cases))
             every += speeds
-            best = min(speed.median_seconds for speed in speeds)
+            best = min(speed["median_seconds"] for speed in speeds)
             for (tile, _), speed in zip(tilings, speeds, strict=True):
-                height, width = speed.tile
-                computed = speed.tiles * height * width / given.size**2
-                times = [significant(f(speed.seconds) * 1000) for f in (median, min, max)]
-                cells = (tile, speed.overlap, f"{width}x{height}", speed.tiles, f"{computed:.2f}")
-                rows.append([name, *cells, *times, f"{speed.median_seconds / best:.2f}"])
+                height, width = speed["tile"]
+                computed = speed["tiles"] * height * width / given.size**2
+                times = [significant(f(speed["seconds"]) * 1000) for f in (median, min, max)]
+                cells = (
+                    tile,
+                    speed["overlap"],
+                    f"{width}x{height}",
+                    speed["tiles"],
+                    f"{computed:.2f}",
+                )
+                rows.append([name, *cells, *times, f"{speed['median_seconds'] / best:.2f}"])
                 print(*rows[-1], sep="  ", flush=True)
         machine = describe_machine(torch.device("cpu"))
     headings = ("tile", "overlap", "balanced", "tiles", "computed", "ms", "fastest", "slowest")

@@ -14,10 +14,12 @@ from srcli.cli.options import (
     device,
     parse_size,
     pick,
+    published,
     several_models,
     several_scales,
     table_files,
     table_targets,
+    tile,
     value_range,
     verbosity,
 )
@@ -94,24 +96,13 @@ GROUPS = {
     type=click.Choice(["plain"]),
     help="Also time plain PyTorch: fp32, one tile after the other.",
 )
-@click.option(
-    "-t",
-    "--tile",
-    type=click.IntRange(min=16),
-    help="Size of the tiles in input pixels. [default: the model's]",
-)
+@tile("the model's")
 @click.option(
     "--overlap",
     type=click.IntRange(min=0),
     help="Strip that neighbouring tiles share. [default: the model's]",
 )
-@click.option(
-    "--published",
-    is_flag=False,
-    flag_value="models",
-    type=click.Choice(["models", "all"]),
-    help="Show costs and times that papers print, too.",
-)
+@published
 @table_files
 @device
 @click.option(

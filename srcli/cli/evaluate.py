@@ -15,11 +15,13 @@ from srcli.cli.options import (
     engine,
     pick,
     precision,
+    published,
     several_models,
     several_scales,
     several_workers,
     table_files,
     table_targets,
+    tile,
     value_range,
     verbosity,
 )
@@ -116,19 +118,8 @@ GROUPS = {
     show_default=True,
     help="Resamples for 95 % intervals of differences; 0: no intervals.",
 )
-@click.option(
-    "--published",
-    is_flag=False,
-    flag_value="models",
-    type=click.Choice(["models", "all"]),
-    help="Add figures printed in papers: of these models, or all.",
-)
-@click.option(
-    "-t",
-    "--tile",
-    type=click.IntRange(16),
-    help="Run in tiles of this LR size. [default: whole pictures]",
-)
+@published
+@tile("whole pictures")
 @click.option("--tta", is_flag=True, help="Average over the 8 flips and rotations.")
 @click.option(
     "--back-project",

@@ -220,6 +220,13 @@ training_pictures = combine(
         help="Leave out pictures whose names begin with this; repeatable.",
     ),
 )
+published = click.option(
+    "--published",
+    is_flag=False,
+    flag_value="models",
+    type=click.Choice(["models", "all"]),
+    help="Add figures printed in papers: of these models, or all.",
+)
 table_files = combine(
     json_output,
     click.option(
@@ -248,6 +255,12 @@ def precision(text: str) -> Option:
     """Return the option ``--precision`` with its help text."""
     kinds = click.Choice(["auto", "fp32", "bf16", "fp16"])
     return click.option("--precision", type=kinds, default="auto", help=text)
+
+
+def tile(default: str) -> Option:
+    """Return the option ``--tile``; its help names what happens without it."""
+    text = f"Size of the tiles in input pixels. [default: {default}]"
+    return click.option("-t", "--tile", type=click.IntRange(min=16), help=text)
 
 
 ENGINES = ("auto", "torch", "openvino")

@@ -91,12 +91,12 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     hr_folder = _hr_folder(folder)
     notes: tuple[str, ...] = ()
     try:
-        pictures = list_pictures(hr_folder)
+        hr_paths = list_pictures(hr_folder)
     except DataError as error:
         raise DataError(f"{error}; an evaluation set is a folder of HR pictures") from None
-    refuse_twins(folder, [path.stem for path in pictures])
-    count = Counter(path.stem for path in pictures)
-    hr = {path.stem if count[path.stem] == 1 else path.name: path for path in pictures}
+    refuse_twins(folder, [path.stem for path in hr_paths])
+    count = Counter(path.stem for path in hr_paths)
+    hr = {path.stem if count[path.stem] == 1 else path.name: path for path in hr_paths}
     if lr_folder is None and hr_folder != folder:
         lr_folder, notes = _lr_folder(folder, hr_folder, scale)
     lr = Match({}, {}, {})

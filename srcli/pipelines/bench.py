@@ -66,6 +66,8 @@ FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
 BUSY_LOAD, BUSY_SPREAD = 0.3, 1.3
 """Load for each processor before the first round, and slowest round as a multiple of the median,
 above which the machine was busy with something else."""
+Speed = dict[str, Any]
+"""Speed of one model in one number format on one picture, as JSON has it (``make_speeds``)."""
 SPEED_COLUMNS = (
     *("overlap", "batch", "rounds", "median_seconds", "fastest_seconds", "slowest_seconds"),
     *("sr_megapixels_per_second", "times_plain", "peak_memory", "conv_macs"),
@@ -174,46 +176,6 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Speed:
-    """Speed of one model in one number format on one picture."""
-
-    scale: int
-    model: str
-    precision: str
-    """``fp32``, ``bf16`` or ``fp16``."""
-    plain: bool
-    """The reference run: fp32 in PyTorch's default layout, tile after tile."""
-    format: str
-    """Number format and engine in short."""
-    size: tuple[int, int]
-    """LR (height, width) of the picture."""
-    tiles: int
-    tile: tuple[int, int]
-    """(height, width) of a tile, input pixels."""
-    overlap: int
-    batch: int
-    """Tiles at once."""
-    conv_macs: int | None
-    """Multiply-accumulates of the convolutions for the picture in one piece; None where they cannot
-    be counted."""
-    seconds: tuple[float, ...]
-    """Of every round, in order: one picture from memory to memory."""
-    peak_memory: int | None
-    """Most bytes that PyTorch held beside the weights; None if it cannot be measured."""
-    engine: str
-    """``torch`` or ``openvino``."""
-    times_plain: float | None
-    """Speed as a multiple of the plain run of the same model; None without one."""
-    rounds: int
-    median_seconds: float
-    fastest_seconds: float
-    slowest_seconds: float
-    pictures_per_second: float
-    """By the median, as the next."""
-    sr_megapixels_per_second: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -401,32 +363,30 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             macs = count_macs(engine.network, height, width).conv_macs
         except ModelError:
             macs = None
-        times_plain = None
-        if case.label in plain and not case.plain:
-            times_plain = plain[case.label] / middle
-        yield Speed(
-            scale=engine.scale,
-            model=case.label,
-            precision=PRECISIONS[engine.half],
-            plain=case.plain,
-            engine=engine.name,
-            format=case.format,
-            size=(height, width),
-            tiles=grid.count,
-            tile=(grid.tile_height, grid.tile_width),
-            overlap=grid.overlap,
-            batch=min(grid.count, engine.batch_size(grid.tile_height, grid.tile_width)),
-            conv_macs=macs,
-            seconds=tuple(case.seconds),
-            peak_memory=case.peak,
-            times_plain=times_plain,
-            rounds=len(case.seconds),
-            median_seconds=middle,
-            fastest_seconds=min(case.seconds),
-            slowest_seconds=max(case.seconds),
-            pictures_per_second=1 / middle,
-            sr_megapixels_per_second=height * width * engine.scale**2 / 1e6 / middle,
-        )
+        compared = case.label in plain and not case.plain
+        yield {
+            "scale": engine.scale,
+            "model": case.label,
+            "precision": PRECISIONS[engine.half],
+            "plain": case.plain,
+            "format": case.format,
+            "size": (height, width),  # of LR
+            "tiles": grid.count,
+            "tile": (grid.tile_height, grid.tile_width),  # input pixels
+            "overlap": grid.overlap,
+            "batch": min(grid.count, engine.batch_size(grid.tile_height, grid.tile_width)),
+            "conv_macs": macs,  # of the picture in one piece; None where they cannot be counted
+            "seconds": tuple(case.seconds),  # of every round: from memory to memory
+            "peak_memory": case.peak,
+            "engine": engine.name,
+            "times_plain": plain[case.label] / middle if compared else None,
+            "rounds": len(case.seconds),
+            "median_seconds": middle,
+            "fastest_seconds": min(case.seconds),
+            "slowest_seconds": max(case.seconds),
+            "pictures_per_second": 1 / middle,
+            "sr_megapixels_per_second": height * width * engine.scale**2 / 1e6 / middle,
+        }
 
 
 def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
@@ -437,7 +397,9 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
     signs = []
     if load is not None and load > BUSY_LOAD * processors():
         signs.append(f"load average {load:.1f} on {processors()} processors at the start")
-    spread = max((speed.slowest_seconds / speed.median_seconds for speed in speeds), default=1.0)
+    spread = max(
+        (speed["slowest_seconds"] / speed["median_seconds"] for speed in speeds), default=1.0
+    )
     if spread > BUSY_SPREAD:
         signs.append(f"slowest round {spread:.1f} times the median")
     if not signs:
@@ -449,7 +411,7 @@ def bench_tables(bench: Bench) -> list[Table]:
     """Return all tables: speeds by scale and size, costs, printed costs."""
     groups: dict[tuple[int, tuple[int, int]], list[Speed]] = {}
     for speed in bench.speeds:
-        groups.setdefault((speed.scale, speed.size), []).append(speed)
+        groups.setdefault((speed["scale"], speed["size"]), []).append(speed)
     found = [_speed_table(group) for group in groups.values()]
     if bench.costs:
         found.append(_cost_table(bench.costs))
@@ -461,27 +423,27 @@ def bench_tables(bench: Bench) -> list[Table]:
 
 def _speed_table(group: Sequence[Speed]) -> Table:
     first = group[0]
-    (height, width), scale = first.size, first.scale
-    compared = ["x plain"] if any(speed.plain for speed in group) else []
+    (height, width), scale = first["size"], first["scale"]
+    compared = ["x plain"] if any(speed["plain"] for speed in group) else []
     rows = []
     for speed in group:
-        ends = (speed.fastest_seconds, speed.slowest_seconds)
+        ends = (speed["fastest_seconds"], speed["slowest_seconds"])
         cells: list[Cell] = [
-            speed.model,
-            speed.format,
-            speed.tiles,
-            _giga(speed.conv_macs, significant),
-            significant(speed.median_seconds * 1000),
+            speed["model"],
+            speed["format"],
+            speed["tiles"],
+            _giga(speed["conv_macs"], significant),
+            significant(speed["median_seconds"] * 1000),
             "–".join(significant(seconds * 1000) for seconds in ends),
-            significant(speed.sr_megapixels_per_second),
-            _mebibytes(speed.peak_memory),
+            significant(speed["sr_megapixels_per_second"]),
+            _mebibytes(speed["peak_memory"]),
         ]
         if compared:
-            cells.append(speed.times_plain and f"{speed.times_plain:.2f}")
+            cells.append(speed["times_plain"] and f"{speed['times_plain']:.2f}")
         rows.append(cells)
     headings = ("tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB", *compared)
     size = f"{width}x{height} to {width * scale}x{height * scale}"
-    title = f"x{scale}, {size}, {first.rounds} rounds"
+    title = f"x{scale}, {size}, {first['rounds']} rounds"
     return make_table(rows, ("model", "format"), headings, title=title)
 
 
@@ -521,11 +483,12 @@ def round_lines(bench: Bench) -> list[str]:
     """Return how each speed came about: tiles, batch and all rounds, a line each."""
     found = []
     for speed in bench.speeds:
-        (height, width), (tile_height, tile_width) = speed.size, speed.tile
-        times = " ".join(significant(value * 1000) for value in speed.seconds)
+        (height, width), (tile_height, tile_width) = speed["size"], speed["tile"]
+        times = " ".join(significant(value * 1000) for value in speed["seconds"])
         found.append(
-            f"{speed.model} x{speed.scale} {width}x{height} {speed.format}: tiles of "
-            f"{tile_width}x{tile_height}, overlap {speed.overlap}, batch {speed.batch}; ms: {times}"
+            f"{speed['model']} x{speed['scale']} {width}x{height} {speed['format']}: tiles of "
+            f"{tile_width}x{tile_height}, overlap {speed['overlap']}, batch {speed['batch']}; "
+            f"ms: {times}"
         )
     return found
 
@@ -546,16 +509,16 @@ def bench_csv(bench: Bench) -> str:
     costs = {(cost.scale, cost.model): cost for cost in bench.costs}
     rows = []
     for speed in bench.speeds:
-        cost, figures = costs[speed.scale, speed.model], asdict(speed)
+        cost = costs[speed["scale"], speed["model"]]
         rows.append(
             {
-                **{key: figures[key] for key in ("scale", "model", "format")},
-                "lr_width": speed.size[1],
-                "lr_height": speed.size[0],
-                "tiles": speed.tiles,
-                "tile_width": speed.tile[1],
-                "tile_height": speed.tile[0],
-                **{key: figures[key] for key in SPEED_COLUMNS},
+                **{key: speed[key] for key in ("scale", "model", "format")},
+                "lr_width": speed["size"][1],
+                "lr_height": speed["size"][0],
+                "tiles": speed["tiles"],
+                "tile_width": speed["tile"][1],
+                "tile_height": speed["tile"][0],
+                **{key: speed[key] for key in SPEED_COLUMNS},
                 "parameters": cost.parameters,
                 "challenge_flops_256x256": cost.challenge_flops,
                 "conv_macs_1280x720": cost.hd_conv_macs,

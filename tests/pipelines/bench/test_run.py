@@ -49,17 +49,20 @@ def found():
 
 
 def test_everything_of_a_run_is_in_its_result(found):
-    places = [(s.scale, s.size, s.format, s.rounds, len(s.seconds)) for s in found.speeds]
+    keys = "scale", "size", "format", "rounds"
+    places = [(*(s[key] for key in keys), len(s["seconds"])) for s in found.speeds]
     assert places == [
         (2, size, kind, 2, 2) for size in ((24, 32), (20, 16)) for kind in ("fp32", "plain")
     ]
     (cost,) = found.costs
     assert (cost.scale, cost.model, cost.size) == (2, "bicubic", (256, 256))
     srx, plain = found.speeds[:2]
-    assert (srx.plain, plain.plain, plain.times_plain) == (False, True, None)
-    assert srx.times_plain == pytest.approx(plain.median_seconds / srx.median_seconds)
-    assert 0 < srx.fastest_seconds <= srx.median_seconds <= srx.slowest_seconds
-    assert srx.sr_megapixels_per_second == pytest.approx(24 * 32 * 4 / 1e6 / srx.median_seconds)
+    assert (srx["plain"], plain["plain"], plain["times_plain"]) == (False, True, None)
+    assert srx["times_plain"] == pytest.approx(plain["median_seconds"] / srx["median_seconds"])
+    assert 0 < srx["fastest_seconds"] <= srx["median_seconds"] <= srx["slowest_seconds"]
+    assert srx["sr_megapixels_per_second"] == pytest.approx(
+        24 * 32 * 4 / 1e6 / srx["median_seconds"]
+    )
     assert "Plain: the same network" in found.how
 
 
@@ -73,13 +76,13 @@ def test_tables_markdown_and_csv_tell_it(found):
     assert (cells[:2], cells[-1], first.headings[-1]) == (("bicubic", "plain"), None, "x plain")
     assert costs.rows[0].cells[:3] == ("bicubic", "x2", "0")
     assert round_lines(found)[0].startswith("bicubic x2 32x24 fp32: tiles of 32x24, overlap 8")
-    hostile = replace(found, speeds=[replace(s, model="a|b") for s in found.speeds])
+    hostile = replace(found, speeds=[{**s, "model": "a|b"} for s in found.speeds])
     rows = [line for line in bench_markdown(hostile).splitlines() if line.startswith("|")]
     assert {row.replace("\\|", "").count("|") for row in rows} == {10, 8}
     for row, speed in zip(csv.DictReader(io.StringIO(bench_csv(found))), found.speeds, strict=True):
-        assert float(row["median_seconds"]) == speed.median_seconds
-        assert (row["lr_width"], row["lr_height"]) == tuple(map(str, speed.size[::-1]))
-        assert row["times_plain"] == str(speed.times_plain or "")
+        assert float(row["median_seconds"]) == speed["median_seconds"]
+        assert (row["lr_width"], row["lr_height"]) == tuple(map(str, speed["size"][::-1]))
+        assert row["times_plain"] == str(speed["times_plain"] or "")
         assert row["threads"] == str(found.machine.threads)
 
 
@@ -101,7 +104,7 @@ def test_a_weights_file_runs_beside_a_name(tmp_path):
     network = build_network("g-idrn", scale=2, options=small)
     save_weights(path, network.state_dict(), WeightsInfo(model="g-idrn", scale=2, network=small))
     options = BenchOptions(scales=(2,), sizes=((8, 8),), rounds=1, precisions=("fp32",))
-    assert [speed.model for speed in bench(["bicubic", str(path)], options).speeds] == [
+    assert [speed["model"] for speed in bench(["bicubic", str(path)], options).speeds] == [
         "bicubic",
         "mine",
     ]
@@ -209,7 +212,7 @@ def test_what_is_timed_is_what_users_get():
 )
 def test_a_busy_machine_is_noticed(monkeypatch, found, load, slowest, signs):
     monkeypatch.setattr("srcli.pipelines.bench.processors", lambda: 2)
-    speed = replace(found.speeds[0], median_seconds=1.0, slowest_seconds=slowest)
+    speed = {"median_seconds": 1.0, "slowest_seconds": slowest}
     note = busy_note(load, [speed])
     assert (note is None) == (not signs)
     assert all(sign in (note or "") for sign in signs)
