@@ -112,11 +112,7 @@ def _slide(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:
 
 
 def _means(sums: Floats) -> Array:
-    """Mean colours of blocks of 2x2; where nothing is seen, that of a larger block.
-
-    Args:
-        sums: (h, w, C + 1) of the blocks: colours times weights, and weights.
-    """
+    """Mean colours of blocks of 2x2, from sums; where nothing is seen, that of a larger block."""
     weights = sums[:, :, -1:]
     unseen = weights[:, :, 0] == 0
     means: Array = sums[:, :, :-1] / np.maximum(weights, np.finfo(np.float32).tiny)

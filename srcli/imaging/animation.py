@@ -81,16 +81,8 @@ def write_animation(
 ) -> None:
     """Write an animation; an existing file is replaced once the new one is complete.
 
-    Args:
-        path: The final name. The folder must exist.
-        frames: (N, H, W, 4) uint8 with alpha last; may be mapped from a file. Changed to sRGB
-            where the format holds no colour profile.
-        milliseconds: Duration of each frame.
-        plays: Of the whole; 0 is without end.
-        metadata: Metadata to embed; gif holds none.
-        fmt: A key of ``FORMATS`` that is ``animated``.
-        quality: 1 to 100 for webp (100 is lossless); the format's own by default.
-        attributes: Access rights and times of the file.
+    Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are changed to
+    sRGB where the format, which is ``animated``, holds no colour profile. 0 plays are without end.
     """
     with (
         naming_errors(path),

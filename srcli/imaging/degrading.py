@@ -381,12 +381,7 @@ class DegradationChain:
 
 
 def _context(steps: Iterable[DegradationStep], *, whole_blocks: bool) -> int:
-    """Count the pixels around a patch on which its pixels depend.
-
-    Args:
-        steps: What is done, in order.
-        whole_blocks: Whether the region around the patch consists of whole blocks of a JPEG.
-    """
+    """Count the pixels around a patch, perhaps of whole blocks of a JPEG, on which it depends."""
     total = 0
     for step in steps:
         cut = isinstance(step, JpegFile) and (total > 0 or not whole_blocks)

@@ -143,16 +143,9 @@ def read_directory(
 ) -> tuple[list[Entry], int]:
     """Read one directory.
 
-    Args:
-        source: The structure from its start: bytes, or a file.
-        at: Where the directory starts.
-        layout: As ``read_start`` tells it.
-        needed: Tags whose value must not lie outside.
-        only: The one tag whose value is read; None reads all.
-
     Returns:
-        Its entries, without those of unknown type or whose value lies outside, and the offset of
-        the next directory, 0 after the last.
+        Its entries (the one tag that is wanted alone), without those of unknown type or whose value
+        lies outside, and the offset of the next directory, 0 after the last.
 
     Raises:
         ValueError: If the directory itself or the value of a needed tag is cut short.
@@ -208,11 +201,8 @@ def pack(
 ) -> bytes:
     """Pack a main directory, the last of its structure, and those that it points to.
 
-    Args:
-        main: Its tags, without those that point to directories.
-        parts: Tags of ``EXIF_IFD`` and ``GPS_IFD``; empty ones are left out.
-        at: Offset at which the result will stand; even.
-        layout: Of the structure; values are in its byte order.
+    The result will stand at an even offset. Values are in the byte order of the structure; the main
+    directory has no pointers, and empty parts (``EXIF_IFD``, ``GPS_IFD``) are left out.
     """
     full = {tag: entries for tag, entries in parts.items() if entries}
     kind = 18 if layout.big else 4

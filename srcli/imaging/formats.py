@@ -90,12 +90,7 @@ _KNOWN = (
     ),
     # 256 colours a frame; only animations are written as GIF unless --format asks for it
     Format(
-        name="gif",
-        suffixes=(".gif",),
-        alpha=True,
-        gray=False,
-        largest_side=65_535,
-        animated=True,
+        name="gif", suffixes=(".gif",), alpha=True, gray=False, largest_side=65_535, animated=True
     ),
     Format(name="tif", suffixes=(".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL),
 )

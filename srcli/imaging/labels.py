@@ -132,12 +132,8 @@ def from_primaries(
 ) -> ColourLabel | None:
     """Return the label of primaries and tone curves; None if they are sRGB, and no chunks given.
 
-    Args:
-        xy: CIE x and y of white, red, green, blue; None stands for sRGB's.
-        curves: For all channels, or one for each.
-        channels: Of the picture, 1 or 3.
-        notes: Gets a line for values that are impossible.
-        chunks: Of a PNG file, which say so.
+    Primaries are CIE x and y of white, red, green, blue, or None for sRGB's; curves one for all
+    channels, or one for each. The notes get a line for values that are impossible.
     """
     plain = ColourLabel(None, None, chunks) if chunks else None
     xy = SRGB if xy is None else xy
@@ -195,10 +191,7 @@ def _make_profile(
     channels: int,
     cicp: bytes | None = None,
 ) -> bytes:
-    """Return an ICC profile.
-
-    ValueError is raised for primaries that span no colours.
-    """
+    """Return an ICC profile; ValueError is raised for primaries that span no colours."""
     matrix, adaptation = _to_d50(np.asarray(primaries, np.float64))
     tags = {
         b"desc": _text(name),

@@ -36,8 +36,6 @@ def mapped_array(shape: tuple[int, ...], dtype: DTypeLike, folder: Path) -> NDAr
     """Map a new file with all of its bytes reserved on the disk; the array alone keeps it.
 
     The file has no name or loses it with the process.
-
-    The file has no name or loses it with the process.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
     with tempfile.TemporaryFile(dir=folder, prefix="srx-") as stream:

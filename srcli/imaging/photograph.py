@@ -8,7 +8,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -18,8 +18,9 @@ from srcli.imaging.labels import ColourLabel
 from srcli.imaging.structure import rare_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+_T = TypeVar("_T")
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of terabytes)."""
 
@@ -144,6 +145,22 @@ def decoding(path: Path) -> Iterator[None]:
             raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise unread(path, f"the file is damaged or cut short ({reason})") from error
+
+
+def first_able(first: Callable[[], _T], second: Callable[[], _T] | None) -> _T:
+    """Call the second reader if the first fails; if both do, raise what says more of the damage."""
+    try:
+        return first()
+    except DAMAGE as error:
+        if second is None:
+            raise
+        try:
+            return second()
+        except NotImplementedError:
+            raise error from None
+        except DAMAGE as other:
+            # the first one did not get far if it knew the kind of file not
+            raise (error if isinstance(error, OSError) else other) from None
 
 
 def unread(path: Path, damage: str) -> PictureError:

@@ -11,6 +11,7 @@ import struct
 import threading
 import warnings
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from srcli.imaging import bmp, labels, structure
 from srcli.imaging.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.fitting import HDR_LEFT_OUT, VIDEO_LEFT_OUT, PixelMap, fit_metadata
 from srcli.imaging.formats import find_reader
-from srcli.imaging.photograph import DAMAGE, Metadata, Picture
+from srcli.imaging.photograph import DAMAGE, Metadata, Picture, first_able
 from srcli.imaging.png import comment_chunk
 from srcli.imaging.structure import webp_chunks
 
@@ -80,33 +81,21 @@ def quiet_pillow() -> Iterator[list[str]]:
 
 
 def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
-    """Open a file with Pillow's reader of one format; nothing is decoded yet.
+    """Open a file with Pillow's reader of one format, ``"mpo"`` for the frames of a JPEG.
 
-    Args:
-        name: The format, ``"mpo"`` for the frames of a multi-picture JPEG.
-        stream: The file from its start; it must stay open while the image is used.
-
-    Returns:
-        The image and the texts of Pillow's warnings.
+    Nothing is decoded yet; the file must stay open. Given with it are the texts of its warnings.
     """
     reader = find_reader(name, stream)
+
+    def unusual() -> Image.Image:
+        stream.seek(0)
+        if name == "bmp":
+            return bmp.open_unusual(stream.read())
+        return reader(io.BytesIO(structure.with_one_association(stream.read())))
+
     with quiet_pillow() as messages:
-        try:
-            return reader(stream), messages
-        except DAMAGE as error:
-            stream.seek(0)
-            try:
-                if name == "bmp":
-                    return bmp.open_unusual(stream.read()), messages
-                if name == "avif" and isinstance(error, SyntaxError):
-                    return reader(
-                        io.BytesIO(structure.with_one_association(stream.read()))
-                    ), messages
-            except NotImplementedError:
-                raise error from None
-            except ValueError as other:
-                raise (error if name == "avif" or isinstance(error, OSError) else other) from None
-            raise
+        second = unusual if name in ("bmp", "avif") else None
+        return first_able(partial(reader, stream), second), messages
 
 
 def load(image: Image.Image) -> None:
@@ -191,9 +180,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
 def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Array | None]:
     """Decode an image of any mode.
 
-    Args:
-        image: Opened by Pillow.
-        icc: Its colour profile, needed for modes other than gray and RGB.
+    The profile is needed for modes other than gray and RGB.
 
     Returns:
         Pixels (H, W, C) with C 1 or 3, and alpha (H, W) or None.
@@ -227,12 +214,10 @@ def pixels_of(image: Image.Image, icc: bytes | None = None) -> tuple[Array, Arra
 
 
 def as_image(values: Array, *, padded: bool = False) -> Image.Image:
-    """Return pixels as an image.
+    """Return pixels, (H, W, C) uint8 with C = 1, 3 or 4, as an image.
 
-    Args:
-        values: (H, W, C) uint8, C = 1, 3 or 4.
-        padded: Where four bytes a pixel are held for RGB, as Pillow does, make no copy; the mode is
-            RGBX then, which not all formats take.
+    With ``padded``, RGB that is held in four bytes a pixel, as Pillow does, is not copied; the mode
+    is RGBX then, which not all formats take.
     """
     if values.shape[2] == 1:
         return Image.fromarray(values[:, :, 0])
@@ -254,12 +239,9 @@ def profile_fits(icc: bytes, channels: int) -> bool:
 
 
 def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:
-    """Convert colours to sRGB, (H, W, 3) uint8.
+    """Convert colours, (H, W, C) uint8, by their profile, if any, to sRGB.
 
-    Args:
-        values: (H, W, C) uint8, gray or RGB unless a mode says otherwise.
-        icc: The colour profile, if any.
-        mode: ``"CMYK"``, or ``"LAB"`` with signed a and b, as TIFF has it.
+    They are gray or RGB unless the mode is ``"CMYK"``, or ``"LAB"`` with signed a and b (as TIFF).
     """
     if mode is None:
         return np.array(_to_srgb(as_image(values), icc))

@@ -72,13 +72,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     channels = 1 if colour in (0, 4) else 3
     metadata = read_texts(((kind, one) for kind in TEXTS for one in chunks.get(kind, ())), notes)
     icc, label = _read_colours(chunks, metadata.icc, channels, notes)
-    metadata = replace(
-        metadata,
-        icc=icc,
-        colours=label,
-        exif=_first(chunks, b"eXIf") or metadata.exif,
-        dpi=_resolution(_first(chunks, b"pHYs")),
-    )
+    exif, dpi = _first(chunks, b"eXIf") or metadata.exif, _resolution(_first(chunks, b"pHYs"))
+    metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
     frames = _count_frames(chunks, notes)
     return Picture(
         path=path,
@@ -96,11 +91,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 
 def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
-    """Decode a PNG file that ``read_header`` accepts.
-
-    Returns:
-        Pixels (H, W, C), uint8 or uint16, and alpha (H, W) or None.
-    """
+    """Decode a PNG file that ``read_header`` accepts: (H, W, C) of 8 or 16 bits, alpha (H, W)."""
     data = stream.read()
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
     if len(data) * BEST_DEFLATE_RATIO < height * width * depth * _SAMPLES.get(colour, 4) // 8:
@@ -115,12 +106,9 @@ def read_pixels(stream: IO[bytes]) -> tuple[Array, Array | None]:
 
 
 def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
-    """Write one picture.
+    """Write one picture into an empty file: (H, W, C), uint8 or uint16, with alpha last.
 
-    Args:
-        stream: An empty file.
-        values: (H, W, C), uint8 or uint16, C = 1 to 4 with alpha last.
-        metadata: Metadata to embed; libvips would write EXIF, but never as it was given.
+    libvips would write EXIF, but never as it was given.
     """
     head, chunks = bytearray(), _pack_metadata(metadata)
 
@@ -327,7 +315,9 @@ def exif_entries(texts: Sequence[Chunk]) -> list[Entry]:
 
 
 def texts_without_tag(texts: Sequence[Chunk], fmt: str, has_exif: bool) -> tuple[str, ...]:
-    """Return the keywords of the texts that a file of another format than PNG cannot hold."""
+    """Return the keywords of the texts that a file of a format cannot hold."""
+    if fmt == "png":
+        return ()
     known = {keyword for keyword, _ in _known(texts).values()} if has_exif else set()
     if fmt == "jpg" and find_comment(texts):
         known.add(_COMMENT_KEYWORD)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,26 +18,24 @@ from srcli.imaging import bmp, exif, pillow, png, structure, tiff, vips
 from srcli.imaging.fitting import PixelMap, fit_metadata, xmp_orientation
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.photograph import (
-    DAMAGE,
     LARGEST_AREA,
     Metadata,
     Photograph,
     Picture,
     decoding,
+    first_able,
     kind_not_read,
 )
 from srcli.imaging.provenance import mark_source
 from srcli.imaging.structure import jpeg_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
-_T = TypeVar("_T")
 _BOXED = frozenset({"avif", "heic"})
 """Formats made of boxes, whose pictures libvips turns upright by itself."""
 _BY_VIPS = frozenset({"jpg", "webp"}) | _BOXED
@@ -97,7 +95,7 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         second = partial(_decode_by_vips, picture, stream)
     elif picture.format == "bmp":
         second = partial(_decode_unusual_bmp, stream)
-    return _first_able(first, second)
+    return first_able(first, second)
 
 
 def _decode_unusual_bmp(stream: IO[bytes]) -> tuple[Array, Array | None, int]:
@@ -105,29 +103,8 @@ def _decode_unusual_bmp(stream: IO[bytes]) -> tuple[Array, Array | None, int]:
     return *pillow.pixels_of(bmp.open_unusual(stream.read())), 1
 
 
-def _first_able(first: Callable[[], _T], second: Callable[[], _T] | None) -> _T:
-    """Call the second reader if the first fails; if both do, raise what says more of the damage."""
-    try:
-        return first()
-    except DAMAGE as error:
-        if second is None:
-            raise
-        try:
-            return second()
-        except NotImplementedError:
-            raise error from None
-        except DAMAGE as other:
-            # the first one did not get far if it knew the kind of file not
-            raise (error if isinstance(error, OSError) else other) from None
-
-
 def upright(image: Array, orientation: int) -> Array:
-    """Turn a picture the right way up.
-
-    Args:
-        image: (H, W) or (H, W, C).
-        orientation: 1 to 8 as EXIF numbers them: where the stored first row and column belong.
-    """
+    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them."""
     if orientation > 4:
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -153,7 +130,7 @@ def open_picture(
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
 
     Args:
-        path: The file, whose format is told from its content, or a ``DatasetName``.
+        path: The file, or a ``DatasetName``.
         remote: The network may be used, by rasters.
         confined: Rasters that are made of other files are no pictures.
         companions: Look for files beside it that make it a raster, such as world files.
@@ -194,7 +171,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         picture = tiff.read_header(path, stream)
     else:
         second = partial(_header_by_vips, name, path, stream) if name in _BY_VIPS else None
-        picture = _first_able(partial(pillow.read_header, name, path, stream), second)
+        picture = first_able(partial(pillow.read_header, name, path, stream), second)
     if picture.refusal is None and min(picture.height, picture.width) < 1:
         raise PictureError(f"{path}: a picture of {picture.width}x{picture.height} pixels is empty")
     return picture if picture.refusal else _upright(picture)
@@ -239,14 +216,8 @@ def _header_by_vips(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes.append(f"holds {pages} pictures: only the first is used")
     block = exif.PREFIX + block.removeprefix(exif.PREFIX) if block else None
     channels = 1 if image.bands < 3 else 3
-    icc, label = pillow.read_colours(
-        name,
-        stream,
-        vips.field(image, "icc-profile-data"),
-        exif=block,
-        channels=channels,
-        notes=notes,
-    )
+    icc = vips.field(image, "icc-profile-data")
+    icc, label = pillow.read_colours(name, stream, icc, exif=block, channels=channels, notes=notes)
     return Picture(
         path=path,
         format=name,
@@ -267,8 +238,8 @@ def _decode_by_vips(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array |
     turned = picture.orientation > 4 and picture.format not in _BOXED
     size = (picture.width, picture.height) if turned else (picture.height, picture.width)
     if picture.format == "jpg" and _is_deep_jpeg(stream):
-        bands = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        values = tiff.scaled(bands.values, _DEEP_JPEG_BITS, np.uint16)
+        values, *_ = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
+        values = tiff.scaled(values, _DEEP_JPEG_BITS, np.uint16)
     else:
         values = _values_by_vips(picture, _read_all(picture.format, stream), size)
     if picture.bits == 8 and values.dtype == np.uint16:

@@ -51,10 +51,7 @@ def taps(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Compute the input samples and weights of each output sample along one axis.
 
-    Args:
-        length: Samples of the input axis.
-        out_length: Samples of the output axis.
-        scale: Output samples per input sample.
+    The scale is that of output samples per input sample.
 
     Returns:
         Indices (out_length, K) into the input axis and weights (out_length, K) that sum to 1.
@@ -190,11 +187,9 @@ def parse_box(text: str) -> Box:
 
 
 def shrink(image: Array, size: tuple[int, int]) -> Array:
-    """Downscale a picture by bicubic interpolation with antialiasing.
+    """Downscale (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
 
-    Args:
-        image: (H, W) or (H, W, C), any real dtype, which is kept, as is its range.
-        size: (height, width), at most that of the picture.
+    Any real dtype is kept, as is the range of the values.
     """
     if image.shape[:2] == size:
         return image

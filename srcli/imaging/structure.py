@@ -210,13 +210,13 @@ def with_one_association(data: bytes) -> bytes:
     """Return a file with its boxes ``ipma``, of which there may be only one, made one.
 
     Old encoders wrote one for the colours and one for alpha, which libavif refuses and browsers
-    showed. Nothing else in the file moves.
+    showed. Nothing else in the file moves. NotImplementedError is raised for other files.
     """
     properties = dict(_boxes(whole_meta(data)[4:])).get(b"iprp", b"")
     parts = list(_boxes(properties))
     found = [content for kind, content in parts if kind == b"ipma"]
     if len(found) < 2 or len({content[:4] for content in found}) > 1:
-        raise ValueError("it has no two associations of one version")
+        raise NotImplementedError
     count = sum(int.from_bytes(content[4:8]) for content in found)
     entries = b"".join(content[8:] for content in found)
     merged = _box(b"ipma", found[0][:4] + struct.pack(">I", count) + entries)

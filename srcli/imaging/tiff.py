@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Any
@@ -132,11 +132,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
-    """Decode a TIFF file.
-
-    Returns:
-        Pixels (H, W, C), alpha (H, W) or None, and the orientation that is still to be applied.
-    """
+    """Decode a TIFF file: (H, W, C), alpha (H, W), and the orientation still to be applied."""
     tags = _structure(_read_tags(stream)[0])
     # Pillow mixes planes up, and knows no WebP in TIFF
     planar = tags.get(_PLANES) == [_SEPARATE] and tags.get(_SAMPLES, [1])[0] > 1
@@ -167,31 +163,29 @@ def read_by_gdal(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | No
         raise ValueError("GDAL does not convert its YCbCr colours")
     size = tags[_HEIGHT][0], tags[_WIDTH][0]
     raw = "GTIFF_RAW:" if model == "CMYK" else ""
-    bands = read_bands(picture.path, "GTiff", size, colours + picture.has_alpha, raw)
+    count = colours + picture.has_alpha
+    values, bits, inverted, palette = read_bands(picture.path, "GTiff", size, count, raw)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
-    stored = bands.values if model == "palette" else scaled(bands.values, bands.bits, dtype)
+    stored = values if model == "palette" else scaled(values, bits, dtype)
     # GDAL neither inverts gray nor divides by alpha
     pixels, alpha = stored[:, :, :colours], None
     if picture.has_alpha:
-        alpha = scaled(bands.values[:, :, colours], bands.bits, dtype)
+        alpha = scaled(values[:, :, colours], bits, dtype)
         if picture.premultiplied and model in ("gray", "RGB", "CMYK"):
             pixels = unmultiplied(pixels, alpha)
     if model == "palette":
-        pixels = bands.palette[np.minimum(pixels[:, :, 0], len(bands.palette) - 1)]
+        pixels = palette[np.minimum(pixels[:, :, 0], len(palette) - 1)]
     elif model in ("CMYK", "LAB"):
         pixels = pillow.to_srgb(pixels, picture.metadata.icc, model)
-    elif bands.inverted and pixels.dtype.kind == "u":
+    elif inverted and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels), alpha, picture.orientation
 
 
 def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
-    """Write one picture; BigTIFF where 4 GB may not do.
+    """Write one picture, (H, W, C) of any depth with alpha last; BigTIFF where 4 GB may not do.
 
-    Args:
-        stream: An empty file that can be sought in and read.
-        values: (H, W, C), uint8, uint16 or float32, C = 1 to 4 with alpha last.
-        metadata: Metadata to embed.
+    The file is empty, and can be sought in and read.
     """
     vips.encode(
         stream,
@@ -217,9 +211,8 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         tags |= {e.tag: e.reordered(layout.order) for e in described if e.tag in _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), metadata.dpi, strict=True):
-            part = Fraction(min(value, 1e6)).limit_denominator(4000)
-            ratio = struct.pack(layout.order + "II", part.numerator, part.denominator)
-            tags[tag] = Entry(tag, 5, ratio)
+            ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
+            tags[tag] = Entry(tag, 5, struct.pack(layout.order + "II", *ratio))
         tags[_UNIT] = Entry(_UNIT, 3, struct.pack(layout.order + "H", _INCH))
     if metadata.xmp:
         tags[_XMP] = Entry(_XMP, 1, metadata.xmp)
@@ -367,30 +360,17 @@ def unmultiplied(pixels: Array, alpha: Array) -> Array:
     return np.minimum(np.rint(values), peak).astype(alpha.dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bands:
-    """The bands of a file as they are stored, not turned."""
-
-    values: Array
-    """(H, W, C); whole numbers of ``bits`` bits, or floats."""
-    bits: int
-    inverted: bool
-    """0 is white."""
-    palette: Array
-    """(N, 3) uint8, RGB; N = 0 without one."""
-
-
 def read_bands(
     path: Path, driver: str, size: tuple[int, int], count: int, prefix: str = ""
-) -> Bands:
-    """Read the first bands of a file.
+) -> tuple[Array, int, bool, Array]:
+    """Read the first bands of a file with one of GDAL's drivers, as they are stored, not turned.
 
-    Args:
-        path: The file.
-        driver: GDAL's name of its format, as ``"GTiff"`` or ``"JPEG"``.
-        size: The height and width that its header says.
-        count: How many bands.
-        prefix: Put before its name: ``"GTIFF_RAW:"`` leaves CMYK as it is.
+    The size is (height, width) by the file's header; the prefix ``"GTIFF_RAW:"`` leaves CMYK as it
+    is.
+
+    Returns:
+        Values (H, W, C), whole numbers or floats; their bits; True if 0 is white; and the palette
+        (N, 3) uint8, RGB, with N = 0 if there is none.
     """
     try:
         import rasterio
@@ -411,22 +391,13 @@ def read_bands(
             indexed = source.colorinterp[0].name == "palette"
             palette = source.colormap(1) if indexed else {}
     table = [palette[index][:3] for index in sorted(palette)]
-    return Bands(
-        values=np.ascontiguousarray(np.moveaxis(bands, 0, 2)),
-        bits=int(bits),
-        inverted=words.get("MINISWHITE") == "YES",
-        palette=np.array(table, np.uint8).reshape(-1, 3),
-    )
+    values = np.ascontiguousarray(np.moveaxis(bands, 0, 2))
+    colours = np.array(table, np.uint8).reshape(-1, 3)
+    return values, int(bits), words.get("MINISWHITE") == "YES", colours
 
 
 def scaled(values: Array, bits: int, dtype: type) -> Array:
-    """Stretch whole numbers of some bits over the whole range of a dtype; floats become float32.
-
-    Args:
-        values: 0 to 2**bits - 1.
-        bits: 1 to 16.
-        dtype: ``numpy.uint8`` or ``numpy.uint16``.
-    """
+    """Stretch numbers of 1 to 16 bits over the whole range of a dtype; floats become float32."""
     if values.dtype.kind == "f":
         return values.astype(np.float32, copy=False)
     top = np.iinfo(dtype).max

@@ -43,12 +43,8 @@ _LOADERS: dict[str, tuple[str, dict[str, Any]]] = {
 def open_image(name: str, data: bytes) -> Any:  # noqa: ANN401 - of an untyped module
     """Open a PNG, JPEG, WebP, AVIF or HEIC file; its pixels are not decoded yet.
 
-    Args:
-        name: The format, as ``format_of_content`` tells it.
-        data: The whole file; it must stay in memory until it is decoded.
-
-    Returns:
-        An image of pyvips of 8 or 16 bits; palettes become RGB, transparent colours alpha.
+    The file must stay in memory until then. The image of pyvips has 8 or 16 bits; palettes become
+    RGB, transparent colours alpha.
     """
     vips = _import_pyvips()
     loader, options = _LOADERS[name]
@@ -67,11 +63,7 @@ def field(image: Any, name: str, default: Any = None) -> Any:  # noqa: ANN401
 
 
 def decode(image: Any) -> Array:  # noqa: ANN401
-    """Decode an image that ``open_image`` gives.
-
-    Returns:
-        (H, W, C), uint8 or uint16 over the dtype's whole range, C = 1 to 4 with alpha last.
-    """
+    """Decode an opened image to (H, W, C) over the whole range of 8 or 16 bits, alpha last."""
     try:
         values: Array = image.numpy()
     except _import_pyvips().Error as error:
@@ -97,15 +89,10 @@ def encode(
 ) -> None:
     """Write a picture or an animation without metadata.
 
-    Args:
-        stream: An empty file; for TIFF one that can be sought in and read.
-        values: (H, W, C), uint8, uint16 or float32, C = 1 to 4 with alpha last; of animations
-            (N, H, W, 4) uint8, perhaps mapped from a file: frames are compressed one by one.
-        suffix: Of the format: ``".png"``, ``".tif"`` or ``".gif"``.
-        write: Called with bytes instead of the stream's.
-        milliseconds: Duration of each frame.
-        plays: Of the whole animation; 0 is without end.
-        options: Of libvips for that format.
+    Values are (H, W, C), uint8, uint16 or float32, with alpha last; of animations (N, H, W, 4)
+    uint8, with the duration of each frame, perhaps mapped from a file: frames are compressed one by
+    one. The file is empty; for TIFF one that can be sought in and read. ``write`` is called instead
+    of its own. Options are those of libvips for the suffix: ``".png"``, ``".tif"`` or ``".gif"``.
     """
     vips = _import_pyvips()
     height, width, channels = values.shape[-3:]

@@ -81,7 +81,7 @@ class FileWithoutDescriptor(io.FileIO):
 
 
 def check_writable(
-    fmt: str, *, height: int, width: int, has_alpha: bool, bits: int
+    fmt: str, height: int, width: int, *, has_alpha: bool, bits: int
 ) -> tuple[str, ...]:
     """Check that a format can hold a picture; return what is lost, in words for the user."""
     known = _known(fmt)
@@ -126,15 +126,9 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
-    return (*notes, *_lost_texts(known, metadata))
-
-
-def _lost_texts(known: Format, metadata: Metadata) -> tuple[str, ...]:
-    if not metadata.texts or known.name == "png":
-        return ()
-    names = png.texts_without_tag(metadata.texts, known.name, "exif" in known.metadata)
-    names_in_short = ", ".join(names)[:200]
-    return (f"text entries left out (png keeps them): {names_in_short}",) if names else ()
+    if names := png.texts_without_tag(metadata.texts, fmt, "exif" in held):
+        notes.append(f"text entries left out (png keeps them): {', '.join(names)[:200]}")
+    return tuple(notes)
 
 
 def _holds_label(fmt: str, label: ColourLabel) -> bool:
@@ -154,22 +148,13 @@ def write_photograph(
 ) -> None:
     """Write a photograph; an existing file is replaced once the new one is complete.
 
-    Args:
-        path: The final name. The folder must exist.
-        photograph: Pixels and metadata.
-        fmt: A key of ``FORMATS``, whatever the name's suffix says.
-        quality: 1 to 100 for jpg, webp (100 is lossless) and avif; the format's own by default.
-        attributes: Access rights and times of the file.
+    The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1 to 100 for
+    jpg, webp (100 is lossless) and avif, the format's own by default.
     """
     known = _known(fmt)
-    height, width = photograph.pixels.shape[:2]
-    check_writable(
-        fmt,
-        height=height,
-        width=width,
-        has_alpha=photograph.alpha is not None,
-        bits=photograph.pixels.dtype.itemsize * 8,
-    )
+    pixels = photograph.pixels
+    bits, has_alpha = pixels.dtype.itemsize * 8, photograph.alpha is not None
+    check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
     values, metadata = _convert(photograph, known)
     metadata = _drop_unfit_metadata(path, put_texts_into_exif(metadata, fmt), known, values)
     with naming_errors(path):
@@ -296,14 +281,11 @@ def _drop_unfit_metadata(path: Path, metadata: Metadata, known: Format, values: 
 def _encode(
     stream: IO[bytes], values: Array, metadata: Metadata, known: Format, quality: int | None
 ) -> None:
-    if known.name == "png":
-        png.write(stream, values, metadata)
-        return
     if known.name == "gif":
         vips.encode(stream, values, ".gif")
         return
-    if known.name == "tif":
-        tiff.write(stream, values, metadata)
+    if known.name in ("png", "tif"):
+        (png if known.name == "png" else tiff).write(stream, values, metadata)
         return
     options: dict[str, Any] = {
         {"icc": "icc_profile"}.get(part, part): block

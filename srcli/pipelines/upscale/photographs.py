@@ -362,11 +362,7 @@ def check_output(
     height, width = options.fit.fitted(picture.height * scale, picture.width * scale)
     try:
         warnings = check_writable(
-            item.format,
-            height=height,
-            width=width,
-            has_alpha=picture.has_alpha,
-            bits=picture.bits,
+            item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
