@@ -57,10 +57,11 @@ class Tile:
     width: int
     kind: tuple[tuple[str, str], ...]
     """What all tiles of a mosaic agree in, by names for the user."""
+    bands: tuple[str, ...]
+    """Of the file, by GDAL's names, for each band of the mosaic."""
     picture: Picture | None = None
     """The header of a tile of a web map; None for georeferenced sheets."""
     palette: bool = False
-    bands: int = 1
 
 
 def upscale_mosaic(
@@ -96,33 +97,24 @@ def upscale_mosaic(
         # where one is new, its neighbours change as well
         wanted = any(item in due for item in items)
         tiles = _read_tiles(items, level, reporter) if wanted else []
-        if any(tile.item in due for tile in tiles):
-            name = Path(level).name or tiles[0].item.source.stem
-            _upscale_tiles(tiles, output / f".{name}.srx-mosaic" / name, options, reporter, upscale)
+        if not any(tile.item in due for tile in tiles):
+            for item in items:
+                if item not in due:
+                    skipped = FileReport(source=item.source, target=item.target, state="skipped")
+                    reporter.add(skipped)
             continue
-        for item in items:
-            if item not in due:
-                reporter.add(FileReport(source=item.source, target=item.target, state="skipped"))
-
-
-def _upscale_tiles(
-    tiles: Sequence[Tile],
-    raster: Path,
-    options: UpscaleOptions,
-    reporter: Reporter,
-    upscale: Upscale,
-) -> None:
-    """Upscale the tiles of one mosaic; what is made stays in its folder after an interruption."""
-    work, vrt = raster.parent, raster.with_suffix(".vrt")
-    work.mkdir(parents=True, exist_ok=True)
-    _write_vrt(vrt, tiles)
-    own = replace(options, mosaic=False, keep_dates=False, naming=Naming())
-    if failure := upscale(vrt, work / "enlarged.tif", own):
-        for tile in tiles:
-            reporter.fail(tile.item, f"{tile.item.source}: {failure}")
-        return
-    _cut(tiles, work / "enlarged.tif", options, reporter)
-    shutil.rmtree(work, ignore_errors=True)
+        name = Path(level).name or tiles[0].item.source.stem
+        work = output / f".{name}.srx-mosaic"  # stays after an interruption
+        work.mkdir(parents=True, exist_ok=True)
+        vrt, result = work / f"{name}.vrt", work / "enlarged.tif"
+        _write_vrt(vrt, tiles)
+        own = replace(options, mosaic=False, keep_dates=False, naming=Naming())
+        if failure := upscale(vrt, result, own):
+            for tile in tiles:
+                reporter.fail(tile.item, f"{tile.item.source}: {failure}")
+        else:
+            _cut(tiles, result, options, reporter)
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _level(path: Path, folder: Path) -> str:
@@ -143,14 +135,11 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
         return []
     ((usual, _),) = Counter(tile.kind for tile in found).most_common(1)
     for tile in found:
-        for (name, own), (_, other) in zip(tile.kind, usual, strict=True):
-            if own != other:
-                source = tile.item.source
-                reason = (
-                    f"{source}: its {name} is {own}, that of the others {other}; it is left out"
-                )
-                reporter.fail(tile.item, reason)
-                break
+        if tile.kind != usual:
+            pairs = zip(tile.kind, usual, strict=True)
+            (name, own), (_, other) = next(pair for pair in pairs if pair[0] != pair[1])
+            reason = f"its {name} is {own}, that of the others {other}; it is left out"
+            reporter.fail(tile.item, f"{tile.item.source}: {reason}")
     tiles = [tile for tile in found if tile.kind == usual]
     top, left = min(tile.top for tile in tiles), min(tile.left for tile in tiles)
     return [
@@ -167,7 +156,7 @@ def _read_map_tile(item: Item) -> Tile:
         )
     with open_raster(item.source) as dataset:
         palette = dataset.colorinterp[0].name == "palette"
-        bands = dataset.count
+        colours = ("1", "2", "3") if dataset.count > 2 else ("1", "1", "1")
     height, width = picture.height, picture.width
     return Tile(
         item=item,
@@ -177,8 +166,9 @@ def _read_map_tile(item: Item) -> Tile:
         width=width,
         kind=(("size", f"{width}x{height}"),),
         picture=picture,
+        # the mask is the alpha band of those that have one
+        bands=(*colours, "1" if palette else "mask,1"),
         palette=palette,
-        bands=bands,
     )
 
 
@@ -212,6 +202,7 @@ def _read_sheet(item: Item) -> Tile:
             height=dataset.height,
             width=dataset.width,
             kind=tuple((name, str(value)) for name, value in kind.items()),
+            bands=tuple(map(str, dataset.indexes)),
         )
 
 
@@ -241,7 +232,7 @@ def _write_vrt(path: Path, tiles: Sequence[Tile]) -> None:
                 vrt.colorinterp = [ColorInterp[name] for name in _SHADES]
     tree = ET.fromstring(new.read_bytes())
     for number, band in enumerate(tree.findall("VRTRasterBand")):
-        band.extend(_source(tile, _band_of(tile, number), number) for tile in tiles)
+        band.extend(_source(tile, tile.bands[number], number) for tile in tiles)
     if sheets and profile["nodata"] is None:
         mask = ET.SubElement(ET.SubElement(tree, "MaskBand"), "VRTRasterBand", dataType="Byte")
         mask.extend(_source(tile, "mask,1", 0) for tile in tiles)
@@ -259,17 +250,6 @@ def _copy_bands(source: DatasetReader, target: Any) -> None:  # noqa: ANN401 - a
             target.set_band_description(number, source.descriptions[number - 1])
     if source.colorinterp[0].name == "palette":
         target.write_colormap(1, source.colormap(1))
-
-
-def _band_of(tile: Tile, number: int) -> str:
-    """Return the band of a tile for a band of the mosaic, numbered from 0."""
-    if tile.picture is None:
-        return str(number + 1)
-    if tile.palette:
-        return "1"
-    if number == 3:
-        return "mask,1"  # the alpha band of those that have one
-    return str(number + 1 if tile.bands > 2 else 1)
 
 
 def _source(tile: Tile, band: str, number: int) -> ET.Element:
